@@ -1,0 +1,10 @@
+"""The Celery application; tasks live in ``jobs``."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
+app = Celery("balados")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

@@ -1,0 +1,22 @@
+"""Which app lives in which store. No query crosses stores; an unrouted one fails on the empty default."""
+
+from typing import Any
+
+from django.db.models import Model
+
+STORES = {"eventstore": "events", "projections": "projections"}
+
+
+class StoreRouter:
+    """Every app that is not listed in ``STORES`` belongs to the system store."""
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str:
+        return STORES.get(model._meta.app_label, "system")
+
+    db_for_write = db_for_read
+
+    def allow_relation(self, one: Model, other: Model, **hints: Any) -> bool:
+        return self.db_for_read(type(one)) == self.db_for_read(type(other))
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return STORES.get(app_label, "system") == db

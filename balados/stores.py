@@ -1,0 +1,66 @@
+"""Creating and migrating the three stores, whether they share one database or not."""
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+from django.core.management import call_command
+from django.db import connections
+from psycopg import sql
+
+SCHEMAS = {"system": ("system",), "projections": ("users", "public"), "events": ("events",)}
+MIGRATION_LOCK = 0x62616C61  # "bala": one migrator at a time
+
+
+def create() -> list[str]:
+    """Create the databases that do not exist and every store's schemas. Returns the databases created.
+
+    Repeatable. Raises ``psycopg.Error`` when a server is away or the role may not create databases.
+    """
+    created = []
+    for alias, schemas in SCHEMAS.items():
+        params = _parameters(alias)
+        name = str(params["dbname"])
+        with contextlib.suppress(psycopg.errors.DuplicateDatabase):
+            if not _exists(params):
+                with psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True) as maintenance:
+                    maintenance.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                created.append(name)
+        with psycopg.connect(**params, autocommit=True) as connection:
+            for schema in schemas:
+                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    return created
+
+
+def migrate(verbosity: int = 1) -> None:
+    """Bring every store to its newest migration; a second migrator waits for the first."""
+    with _migration_lock():
+        for alias in SCHEMAS:
+            call_command("migrate", database=alias, interactive=False, verbosity=verbosity)
+
+
+def _parameters(alias: str) -> dict[str, str | int]:
+    settings = connections[alias].settings_dict
+    wanted = {
+        "dbname": settings["NAME"],
+        "user": settings["USER"],
+        "password": settings["PASSWORD"],
+        "host": settings["HOST"],
+        "port": settings["PORT"],
+        "connect_timeout": 5,
+    }
+    return {key: value for key, value in wanted.items() if value}
+
+
+def _exists(params: dict[str, str | int]) -> bool:
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(**params).close()  # type: ignore[arg-type]
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _migration_lock() -> Iterator[None]:
+    with psycopg.connect(**_parameters("system"), autocommit=True) as connection:  # type: ignore[arg-type]
+        connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        yield

@@ -1,0 +1,65 @@
+"""The stores of a test run, and the cast: Alice owns, Bob is another listener, Charlie an outsider."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+
+STORES = ("system", "projections", "events")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Create the stores as an operator would.
+
+    Django's own test databases do not fit: three aliases of one database count as one for it.
+    """
+    from balados import stores
+
+    with django_db_blocker.unblock():
+        stores.create()
+        stores.migrate(verbosity=0)
+        yield
+        for alias in STORES:
+            connections[alias].close()
+            connections[alias].close_pool()  # type: ignore[attr-defined]
+
+
+KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+
+
+@pytest.fixture
+def stores(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The three stores with real commits; emptied after the test, process caches too."""
+    with django_db_blocker.unblock():
+        forget()
+        yield
+        for alias in STORES:
+            empty(alias)
+        forget()
+
+
+def forget() -> None:
+    from eventstore import dispatcher, store
+
+    dispatcher.forget()
+    store.forget()
+
+
+def empty(alias: str) -> None:
+    """TRUNCATE every table of one store that has rows, identities restarted."""
+    from balados.stores import SCHEMAS
+
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s)", [list(SCHEMAS[alias])]
+        )
+        names = [f'"{schema}"."{table}"' for schema, table in cursor.fetchall() if table not in KEPT]
+        if not names:
+            return
+        tests = ", ".join(f"EXISTS (SELECT 1 FROM {name})" for name in names)
+        cursor.execute(f"SELECT {tests}")
+        full = [name for name, has_rows in zip(names, cursor.fetchone(), strict=True) if has_rows]
+        if full:
+            cursor.execute(f"TRUNCATE {', '.join(full)} RESTART IDENTITY CASCADE")
