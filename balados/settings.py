@@ -12,8 +12,14 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
 BALADOS_HOME = Path(env.str("BALADOS_HOME", default=str(BASE_DIR / ".balados"))).absolute()
+# What `make run` chose by itself (its secret key, its embedded servers), so that manage.py beside it works
+# on the same data. The environment wins.
+if (BALADOS_HOME / "environment").is_file():
+    env.read_env(BALADOS_HOME / "environment")
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="") or "unset-" + "0" * 50
+# No default: Django refuses to sign anything without it.
+SECRET_KEY = env.str("SECRET_KEY", default="")
+LISTEN_HOST = env.str("LISTEN_HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 # Where the instance is reached from outside; links, `aud` and the Host check come from it alone.
 PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://localhost:{PORT}").rstrip("/")
@@ -131,6 +137,9 @@ SECURE_SSL_REDIRECT = False  # the proxy in front ends TLS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+# check --deploy: the redirect to https belongs to the proxy that ends TLS (W008); neighbours under our domain
+# (W005) and the browsers' preload list (W021) are for its owner to decide
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -154,8 +163,9 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# WhiteNoise serves the files where they lie: nothing to collect, nothing to go stale
+WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["api.auth.GrantAuthentication"],
@@ -175,10 +185,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://")
-CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_IGNORE_RESULT = True
+# a task that dies with its worker is done again: every task must bear that
 CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(BALADOS_HOME / "celerybeat-schedule")
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
