@@ -1,0 +1,268 @@
+import uuid
+
+import django.contrib.postgres.fields
+import django.db.models.deletion
+import django.utils.timezone
+from django.conf import settings
+from django.db import migrations, models
+
+import accounts.usernames
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("auth", "0012_alter_user_first_name_max_length"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="User",
+            fields=[
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        max_length=40,
+                        validators=[accounts.usernames.validate_username],
+                        verbose_name="user name",
+                    ),
+                ),
+                (
+                    "username_key",
+                    models.CharField(
+                        editable=False,
+                        error_messages={"unique": "This user name is taken."},
+                        max_length=120,
+                        unique=True,
+                    ),
+                ),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="e-mail address")),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Switch off instead of deleting: apps and sessions end at once.",
+                        verbose_name="active",
+                    ),
+                ),
+                ("is_staff", models.BooleanField(default=False, verbose_name="may use the administration")),
+                ("date_joined", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        db_table='"system"."user_groups"',
+                        related_name="user_set",
+                        to="auth.group",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        db_table='"system"."user_permissions"',
+                        related_name="user_set",
+                        to="auth.permission",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."users"',
+            },
+        ),
+        migrations.CreateModel(
+            name="AppGrant",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("app_id", models.CharField(max_length=255, verbose_name="app id")),
+                ("name", models.CharField(max_length=100)),
+                ("url", models.CharField(blank=True, max_length=2048)),
+                ("image", models.CharField(blank=True, max_length=2048)),
+                ("public_key", models.BinaryField(verbose_name="public key (SPKI, DER)")),
+                ("fingerprint", models.CharField(max_length=64, verbose_name="key fingerprint (SHA-256)")),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=64), size=None
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="app_grants",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "app grant",
+                "db_table": '"system"."app_tokens"',
+            },
+        ),
+        migrations.CreateModel(
+            name="PlayToken",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                ("token_hash", models.CharField(editable=False, max_length=64, unique=True)),
+                ("prefix", models.CharField(editable=False, max_length=6, verbose_name="first 6 characters")),
+                ("created_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="play_tokens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."play_tokens"',
+            },
+        ),
+        migrations.CreateModel(
+            name="SetupState",
+            fields=[
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("token", models.CharField(blank=True, max_length=200)),
+                ("completed_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"system"."setup"',
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="setup_one_row"),
+                    models.CheckConstraint(
+                        condition=models.Q(("completed_at", None), ("token", ""), _connector="OR"),
+                        name="setup_token_used_up",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="UsedToken",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("app_id", models.CharField(max_length=255)),
+                ("jti", models.CharField(max_length=255)),
+                ("expires_at", models.DateTimeField(db_index=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."used_tokens"',
+            },
+        ),
+        migrations.AddConstraint(
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("username", ""), _negated=True), models.Q(("username_key", ""), _negated=True)
+                ),
+                name="users_have_names",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="appgrant",
+            index=models.Index(fields=["app_id", "fingerprint"], name="app_tokens_usage"),
+        ),
+        migrations.AddConstraint(
+            model_name="appgrant",
+            constraint=models.UniqueConstraint(
+                fields=("user", "app_id"), name="app_tokens_one_per_user_and_app"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="appgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("app_id", ""), _negated=True), name="app_tokens_app_id_given"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="appgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("scopes__len__gte", 1)), name="app_tokens_some_scope"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="appgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "fingerprint",
+                        models.Func(
+                            models.Func(models.F("public_key"), function="sha256"),
+                            models.Value("hex"),
+                            function="encode",
+                            output_field=models.CharField(),
+                        ),
+                    )
+                ),
+                name="app_tokens_fingerprint_of_key",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="playtoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("token_hash__regex", "^[0-9a-f]{64}$")), name="play_tokens_hash_only"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="playtoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("expires_at", None), ("expires_at__gt", models.F("created_at")), _connector="OR"
+                ),
+                name="play_tokens_expire_later",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="usedtoken",
+            constraint=models.UniqueConstraint(fields=("user", "app_id", "jti"), name="used_tokens_once"),
+        ),
+        migrations.AddConstraint(
+            model_name="usedtoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("jti", ""), _negated=True), name="used_tokens_named"
+            ),
+        ),
+    ]

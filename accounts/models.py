@@ -1,0 +1,231 @@
+"""Who may come in: people, the apps they let in, and the tokens of their players. Store: system."""
+
+import hashlib
+import secrets
+import uuid
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import Group, Permission, PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Func, Q, Value
+from django.utils import timezone
+
+from accounts.usernames import LONGEST, username_key, validate_username
+
+
+class UserManager(BaseUserManager["User"]):
+    """Finds names as people mean them: whatever the case and the Unicode spelling."""
+
+    def create_user(
+        self, username: str, email: str = "", password: str | None = None, **fields: Any
+    ) -> "User":
+        """Add a listener. Raises ``ValidationError`` for a bad name, ``IntegrityError`` for a taken one."""
+        validate_username(username)
+        user = self.model(username=username, email=self.normalize_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(
+        self, username: str, email: str = "", password: str | None = None, **fields: Any
+    ) -> "User":
+        """Add an administrator; raises as ``create_user`` does."""
+        return self.create_user(username, email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """The user of that name in any spelling. Raises ``User.DoesNotExist``, for whatever was typed."""
+        # longer names and NUL cannot be stored; asking PostgreSQL for U+0000 would be an error of its own
+        if not username or len(username) > LONGEST or "\0" in username:
+            raise self.model.DoesNotExist
+        key = username_key(username)
+        if not key.isprintable():  # lone surrogates cannot be sent
+            raise self.model.DoesNotExist
+        return self.get(username_key=key)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A listener. The id names the event stream ``user-<id>`` and is what an app signs its requests for."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    username = models.CharField("user name", max_length=LONGEST, validators=[validate_username])
+    # three times as long: folding may make three characters of one
+    username_key = models.CharField(
+        max_length=3 * LONGEST,
+        unique=True,
+        editable=False,
+        error_messages={"unique": "This user name is taken."},
+    )
+    email = models.EmailField("e-mail address", blank=True)
+    is_active = models.BooleanField(
+        "active", default=True, help_text="Switch off instead of deleting: apps and sessions end at once."
+    )
+    is_staff = models.BooleanField("may use the administration", default=False)
+    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+    # PermissionsMixin's own two, with their tables named after the schema
+    groups = models.ManyToManyField(
+        Group, blank=True, related_name="user_set", db_table='"system"."user_groups"'
+    )
+    user_permissions = models.ManyToManyField(
+        Permission, blank=True, related_name="user_set", db_table='"system"."user_permissions"'
+    )
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    EMAIL_FIELD = "email"
+    USERNAME_FIELD = "username"
+    REQUIRED_FIELDS = ["email"]
+
+    class Meta:
+        db_table = '"system"."users"'
+        constraints = [
+            models.CheckConstraint(condition=~Q(username="") & ~Q(username_key=""), name="users_have_names"),
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.username_key = username_key(self.username)
+        fields = kwargs.get("update_fields")
+        if fields is not None and "username" in fields:
+            kwargs["update_fields"] = {*fields, "username_key"}
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        super().clean()
+        self.username_key = username_key(self.username)
+
+
+class AppGrant(models.Model):
+    """One user's leave for one app: its id (``iss``), its key, its scopes. Looked up on every request."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="app_grants")
+    app_id = models.CharField("app id", max_length=255)
+    name = models.CharField(max_length=100)
+    url = models.CharField(max_length=2048, blank=True)
+    image = models.CharField(max_length=2048, blank=True)
+    public_key = models.BinaryField("public key (SPKI, DER)")
+    fingerprint = models.CharField("key fingerprint (SHA-256)", max_length=64)
+    scopes = ArrayField(models.CharField(max_length=64))
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = '"system"."app_tokens"'
+        verbose_name = "app grant"
+        constraints = [
+            models.UniqueConstraint(fields=["user", "app_id"], name="app_tokens_one_per_user_and_app"),
+            models.CheckConstraint(condition=~Q(app_id=""), name="app_tokens_app_id_given"),
+            models.CheckConstraint(condition=Q(scopes__len__gte=1), name="app_tokens_some_scope"),
+            models.CheckConstraint(
+                condition=Q(
+                    fingerprint=Func(
+                        Func(F("public_key"), function="sha256"),
+                        Value("hex"),
+                        function="encode",
+                        output_field=models.CharField(),
+                    )
+                ),
+                name="app_tokens_fingerprint_of_key",
+            ),
+        ]
+        # how many people use an app: the id alone is not the app, the key belongs to it
+        indexes = [models.Index(fields=["app_id", "fingerprint"], name="app_tokens_usage")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PlayTokenManager(models.Manager["PlayToken"]):
+    def issue(
+        self, user: User, name: str, now: datetime, expires_at: datetime | None = None
+    ) -> tuple["PlayToken", str]:
+        """Make a token; its text is returned here once and stored nowhere."""
+        text = secrets.token_urlsafe(24)
+        token = self.create(
+            user=user,
+            name=name,
+            token_hash=PlayToken.digest(text),
+            prefix=text[:6],
+            created_at=now,
+            expires_at=expires_at,
+        )
+        return token, text
+
+
+class PlayToken(models.Model):
+    """Opens feeds and plays to a player or feed reader, and nothing else. Only its SHA-256 is kept."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="play_tokens")
+    name = models.CharField(max_length=100)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField("first 6 characters", max_length=6, editable=False)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[PlayTokenManager] = PlayTokenManager()
+
+    class Meta:
+        db_table = '"system"."play_tokens"'
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(token_hash__regex="^[0-9a-f]{64}$"),  # noqa: S106
+                name="play_tokens_hash_only",
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")),
+                name="play_tokens_expire_later",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @staticmethod
+    def digest(text: str) -> str:
+        """The form in which a token is stored and looked up."""
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SetupState(models.Model):
+    """The one row that says whether the instance has its first administrator."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    # readable, because every process has to be able to print it; emptied when it has served
+    token = models.CharField(max_length=200, blank=True)
+    completed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"system"."setup"'
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="setup_one_row"),
+            models.CheckConstraint(condition=Q(completed_at=None) | Q(token=""), name="setup_token_used_up"),
+        ]
+
+
+class UsedToken(models.Model):
+    """A request token that has done something that must not be repeated, until it expires."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    app_id = models.CharField(max_length=255)
+    jti = models.CharField(max_length=255)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = '"system"."used_tokens"'
+        constraints = [
+            models.UniqueConstraint(fields=["user", "app_id", "jti"], name="used_tokens_once"),
+            models.CheckConstraint(condition=~Q(jti=""), name="used_tokens_named"),
+        ]
+
+
+__all__ = [
+    "AppGrant",
+    "PlayToken",
+    "SetupState",
+    "UsedToken",
+    "User",
+    "UserManager",
+    "username_key",
+    "validate_username",
+]
