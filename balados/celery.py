@@ -1,10 +1,24 @@
 """The Celery application; tasks live in ``jobs``."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, worker_ready
+
+from balados import readiness
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 app = Celery("balados")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_ready.connect
+def announce_worker(**_: Any) -> None:
+    readiness.announce("worker")
+
+
+@beat_init.connect
+def announce_beat(**_: Any) -> None:
+    readiness.announce("beat")

@@ -1,5 +1,6 @@
 """Settings, read from the environment (django-environ). Every variable is listed in docs/settings.md."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,11 +21,15 @@ DEBUG = env.bool("DEBUG", default=False)
 # No default: Django refuses to sign anything without it.
 SECRET_KEY = env.str("SECRET_KEY", default="")
 LISTEN_HOST = env.str("LISTEN_HOST", default="127.0.0.1")
+# Processes that answer requests (balados/serve.py).
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", default=min(os.cpu_count() or 1, 4))
 PORT = env.int("PORT", default=8000)
 # Where the instance is reached from outside; links, `aud` and the Host check come from it alone.
 PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://localhost:{PORT}").rstrip("/")
 _public = environ.urlparse(PUBLIC_URL)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[_public.hostname or "localhost", "localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=[_public.hostname or "localhost", "localhost", "127.0.0.1", "[::1]"]
+)
 HTTPS = _public.scheme == "https"
 SETUP_TOKEN = env.str("SETUP_TOKEN", default="")
 REGISTRATION_OPEN = env.bool("REGISTRATION_OPEN", default=True)

@@ -9,7 +9,14 @@ from django.db import connections
 from psycopg import sql
 
 SCHEMAS = {"system": ("system",), "projections": ("users", "public"), "events": ("events",)}
+# What an acknowledged write rests on: "off" loses it in a crash. Projections can be rebuilt, these cannot.
+DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
+LASTING = ("events", "system")
 MIGRATION_LOCK = 0x62616C61  # "bala": one migrator at a time
+
+
+class UnsafeStore(Exception):
+    """A store's server may lose what it acknowledged; the text says which setting does it."""
 
 
 def create() -> list[str]:
@@ -37,6 +44,16 @@ def migrate(verbosity: int = 1) -> None:
     with _migration_lock():
         for alias in SCHEMAS:
             call_command("migrate", database=alias, interactive=False, verbosity=verbosity)
+
+
+def refuse_unsafe() -> None:
+    """Raise ``UnsafeStore`` when a store that nothing can rebuild is on a server that would lose writes."""
+    for alias in LASTING:
+        with psycopg.connect(**_parameters(alias), autocommit=True) as connection:  # type: ignore[arg-type]
+            for setting in DURABILITY:
+                row = connection.execute("SELECT current_setting(%s)", [setting]).fetchone()
+                if row == ("off",):
+                    raise UnsafeStore(f"{setting} is off on the server of the {alias} store; switch it on")
 
 
 def _parameters(alias: str) -> dict[str, str | int]:

@@ -1,0 +1,194 @@
+"""``make run``: everything of one instance on one machine, from one command.
+
+Starts PostgreSQL and Redis where no URL names them, prepares the stores, starts the programs of the Procfile
+and keeps them all running; SIGTERM, SIGINT and SIGHUP stop them in order. Data and secrets live in
+$BALADOS_HOME. Everything it reads from the environment is in docs/settings.md.
+"""
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from honcho.environ import parse_procfile
+
+from balados import embedded, home
+from balados.home import Refused
+from balados.supervisor import Program, StartFailed, StopRequested, Supervisor
+
+ROOT = Path(__file__).resolve().parent.parent
+# generous for a slow disk: the first start makes a PostgreSQL cluster and every table
+SECONDS_TO_START = 120.0
+
+
+@dataclass(frozen=True)
+class Instance:
+    home: Path
+    host: str
+    port: int
+    public_url: str
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Instance":
+        """Read from the environment. Raises ``Refused``."""
+        port = environment.get("PORT") or "8000"
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise Refused(f"PORT must be a number from 1 to 65535, not {port!r}")
+        return cls(
+            home=Path(environment.get("BALADOS_HOME") or ROOT / ".balados").absolute(),
+            host=environment.get("LISTEN_HOST") or "127.0.0.1",
+            port=int(port),
+            public_url=(environment.get("PUBLIC_URL") or f"http://localhost:{port}").rstrip("/"),
+        )
+
+    @property
+    def ready(self) -> Path:
+        """Where the programs leave a file when they are ready (readiness.py)."""
+        return self.home / "ready"
+
+
+def main() -> int:
+    """Run until told to stop. Returns the exit code: 0 after an orderly stop, 1 when it could not start."""
+    try:
+        instance = Instance.of(os.environ)
+        home.make(instance.home)
+        with home.locked(instance.home) as inherited:
+            refuse_taken_port(instance)
+            run(instance, inherited)
+    except (Refused, StartFailed) as reason:
+        print(f"balados: {reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(instance: Instance, inherited: int) -> None:
+    """Start everything, keep it running, stop it in order. Raises ``StartFailed``."""
+    names = parse_procfile((ROOT / "Procfile").read_text()).processes
+    with Supervisor(sys.stdout) as supervisor:
+        try:
+            environment = start_servers(supervisor, instance)
+            prepare = Program("prepare", spawner("python manage.py db_init -v 0", environment, inherited))
+            supervisor.run_once(prepare, SECONDS_TO_START)
+            for name, command in names.items():
+                supervisor.start(Program(name, spawner(command, environment, inherited)))
+            links: list[bytes] = []
+            ask = spawner("python manage.py setup_link", environment, inherited)
+            supervisor.run_once(Program("setup", ask, on_line=links.append), SECONDS_TO_START)
+            supervisor.run_until(lambda: is_ready(instance, names), SECONDS_TO_START)
+            supervisor.say(ready_line(instance, links))
+            supervisor.run()
+        except StopRequested as request:
+            supervisor.say(f"{request} received: stopping")
+        finally:
+            # the writers of events first, what they stand on last
+            supervisor.stop([*names, "redis", "postgres"])
+    supervisor.say("stopped")
+
+
+def start_servers(supervisor: Supervisor, instance: Instance) -> dict[str, str]:
+    """Start PostgreSQL and Redis where no URL is given. Returns the environment of the programs."""
+    chosen = {}
+    if not os.environ.get("DATABASE_URL"):
+        embedded.stop_postgres(instance.home)  # one that outlived its run
+        start_server(supervisor, "postgres", embedded.postgres(instance.home))
+        chosen["DATABASE_URL"] = embedded.postgres_url(instance.home)
+    if not os.environ.get("REDIS_URL"):
+        embedded.stop_redis(instance.home)
+        start_server(supervisor, "redis", embedded.redis_server(instance.home))
+        chosen["REDIS_URL"] = embedded.redis_url(instance.home)
+    if not os.environ.get("SECRET_KEY"):
+        chosen["SECRET_KEY"] = home.secret_key(instance.home)
+    home.remember(instance.home, chosen)
+    return {
+        **os.environ,
+        **chosen,
+        "BALADOS_HOME": str(instance.home),
+        "BALADOS_READY": str(home.fresh_directory(instance.ready)),
+        "LISTEN_HOST": instance.host,
+        "PORT": str(instance.port),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def start_server(supervisor: Supervisor, name: str, server: embedded.Server) -> None:
+    # 60 s: a shutdown of PostgreSQL writes out what its caches hold
+    supervisor.start(Program(name, server.start, stop_signal=server.stop_signal, grace=60.0))
+    try:
+        supervisor.run_until(server.answers, SECONDS_TO_START)
+    except StartFailed as failure:
+        raise StartFailed(f"{failure}; its log is {server.log}") from failure
+
+
+def spawner(
+    command: str, environment: dict[str, str], inherited: int
+) -> Callable[[], "subprocess.Popen[bytes]"]:
+    """How to start one command of the Procfile. Without a shell between, a signal reaches the program."""
+    executable, *arguments = shlex.split(command)
+    # beside our own interpreter: the virtual environment need not be active
+    own = Path(sys.executable).parent / executable
+
+    def spawn() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(  # noqa: S603
+            [str(own) if own.exists() else executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[inherited],
+            start_new_session=True,
+            preexec_fn=embedded.end_with_parent(signal.SIGTERM),
+        )
+
+    return spawn
+
+
+def refuse_taken_port(instance: Instance) -> None:
+    family = socket.AF_INET6 if ":" in instance.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((instance.host, instance.port))
+        except OSError as error:
+            where = f"{instance.host}:{instance.port}"
+            raise Refused(
+                f"cannot listen on {where} ({error.strerror}); choose another with PORT=..."
+            ) from error
+
+
+def is_ready(instance: Instance, names: Mapping[str, str]) -> bool:
+    return all((instance.ready / name).exists() for name in names) and serves(instance)
+
+
+def serves(instance: Instance) -> bool:
+    """Whether the web process answers its health check."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(instance.host, instance.host)  # noqa: S104
+    bracketed = f"[{host}]" if ":" in host else host
+    health = urllib.request.Request(
+        f"http://{bracketed}:{instance.port}/health/live",
+        headers={"Host": urlsplit(instance.public_url).netloc},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError), opener.open(health, timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def ready_line(instance: Instance, links: list[bytes]) -> str:
+    """The one line that says where it is and, while there is no administrator, how to become it."""
+    line = f"ready at {instance.public_url}"
+    return line + "".join(f" - set up its administrator at {link.decode()}" for link in links)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
