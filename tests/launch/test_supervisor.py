@@ -1,0 +1,173 @@
+"""The supervisor, run as a process of its own on small programs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+DRIVER = """
+import subprocess, sys
+from balados.supervisor import Program, StartFailed, StopRequested, Supervisor
+
+def program(name, code, **options):
+    def spawn():
+        return subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, start_new_session=True)
+    return Program(name, spawn, **options)
+
+STAY = "import os, time; print('pid', os.getpid()); time.sleep(60)"
+PATIENT = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye')));" + STAY
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + STAY
+MOTHER = "import subprocess; print('child', subprocess.Popen(['sleep', '60']).pid);" + STAY
+
+with Supervisor(sys.stdout) as supervisor:
+    try:
+        BODY
+    except (StopRequested, StartFailed) as why:
+        supervisor.say(f"{type(why).__name__}: {why}")
+    supervisor.stop(["first", "second"])
+supervisor.say("end")
+"""
+
+KEEP_TWO = """
+        supervisor.start(program("first", PATIENT))
+        supervisor.start(program("second", PATIENT))
+        supervisor.run()
+"""
+
+
+class Driven:
+    """A supervisor at work and the lines that it has printed so far."""
+
+    def __init__(self, body: str) -> None:
+        code = DRIVER.replace("        BODY\n", body)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: list[str] = []
+
+    def line(self, *words: str) -> str:
+        """The next line that has all these words; fails when the output ends before it."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if all(word in line for word in words):
+                return line
+        raise AssertionError(f"no line with {words} in:\n{''.join(self.lines)}")
+
+    def pid(self, name: str) -> int:
+        return int(self.line(name, "pid").split()[-1])
+
+
+@pytest.fixture
+def drive() -> Iterator[Callable[[str], Driven]]:
+    started: list[Driven] = []
+
+    def start(body: str) -> Driven:
+        started.append(Driven(body))
+        return started[-1]
+
+    yield start
+    for driven in started:
+        driven.process.terminate()
+        driven.process.communicate(timeout=30)
+
+
+def lives(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def gone(pid: int, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while lives(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not lives(pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_stops_its_programs_in_order_on(number: signal.Signals, drive: Callable[[str], Driven]) -> None:
+    driven = drive(KEEP_TWO)
+    pids = [driven.pid("first"), driven.pid("second")]
+    driven.process.send_signal(number)
+    driven.line("StopRequested", number.name)
+    driven.line("first", "bye")
+    driven.line("second", "bye")
+    driven.line("end")
+    assert driven.process.wait(timeout=10) == 0
+    assert not any(lives(pid) for pid in pids)
+
+
+def test_it_starts_again_what_was_killed_and_leaves_the_others_alone(drive: Callable[[str], Driven]) -> None:
+    driven = drive(KEEP_TWO)
+    first, second = driven.pid("first"), driven.pid("second")
+    os.kill(first, signal.SIGKILL)
+    driven.line("first was ended by SIGKILL; starting it again")
+    assert driven.pid("first") != first
+    assert lives(second)
+
+
+def test_it_kills_the_children_of_a_program_that_was_killed(drive: Callable[[str], Driven]) -> None:
+    driven = drive("""
+        supervisor.start(program("first", MOTHER))
+        supervisor.run()
+""")
+    child = int(driven.line("first", "child").split()[-1])
+    os.kill(driven.pid("first"), signal.SIGKILL)
+    driven.line("starting it again")
+    assert gone(child)
+
+
+def test_it_kills_what_does_not_stop_in_time(drive: Callable[[str], Driven]) -> None:
+    driven = drive("""
+        supervisor.start(program("first", STUBBORN, grace=0.2))
+        supervisor.run()
+""")
+    pid = driven.pid("first")
+    driven.process.terminate()
+    driven.line("first did not stop")
+    driven.line("end")
+    assert not lives(pid)
+
+
+def test_it_gives_up_on_a_program_that_keeps_ending_at_the_start(drive: Callable[[str], Driven]) -> None:
+    driven = drive("""
+        supervisor.start(program("first", "print('no database'); raise SystemExit(3)"))
+        supervisor.run_until(lambda: False, 30)
+""")
+    driven.line("first", "no database")
+    driven.line("StartFailed: first keeps ending")
+    assert driven.process.wait(timeout=10) == 0
+
+
+def test_it_fails_when_what_it_runs_once_fails(drive: Callable[[str], Driven]) -> None:
+    driven = drive("""
+        supervisor.run_once(program("once", "print('half', end=''); raise SystemExit(3)"), 30)
+""")
+    driven.line("once", "half")
+    driven.line("StartFailed: once ended with code 3")
+
+
+def test_it_hands_lines_to_whoever_asked_for_them(drive: Callable[[str], Driven]) -> None:
+    driven = drive("""
+        lines = []
+        supervisor.run_once(program("once", "print('a secret')", on_line=lines.append), 30)
+        supervisor.say(f"heard {lines}")
+""")
+    driven.line("heard [b'a secret']")
+    assert not any("once" in line for line in driven.lines)
+
+
+def test_a_stop_that_comes_while_something_runs_once_ends_that_too(drive: Callable[[str], Driven]) -> None:
+    driven = drive("""
+        supervisor.run_once(program("once", PATIENT), 30)
+""")
+    pid = driven.pid("once")
+    driven.process.terminate()
+    driven.line("end")
+    assert not lives(pid)
