@@ -1,0 +1,49 @@
+"""A run of events on its way through the projectors."""
+
+from collections.abc import Container, Iterator, Sequence
+
+from eventstore import codec
+from eventstore.domain.messages import Event
+from eventstore.store import Recorded
+from projections.projectors.shape import Fact
+
+
+class Batch:
+    """Events in global order, each decoded at most once, however many projectors ask.
+
+    Who has applied it has come to ``upto``: the last event, or further where nothing can come any more.
+    """
+
+    def __init__(
+        self, events: Sequence[Recorded], upto: int, decoded: dict[int, Event] | None = None
+    ) -> None:
+        self.events = events
+        self.upto = upto
+        self._decoded: dict[int, Event] = {} if decoded is None else decoded
+
+    def without(self, types: Container[str], after: int) -> list[Recorded]:
+        """The events after ``after`` whose type is not among ``types``, each once."""
+        wanted = []
+        for recorded in self.events:
+            if recorded.position > after:
+                after = recorded.position
+                if recorded.type not in types:
+                    wanted.append(recorded)
+        return wanted
+
+    def facts(self, events: Sequence[Recorded]) -> list[Fact]:
+        """Raises ``CodecError`` at the first event that cannot be decoded."""
+        return [Fact(recorded, self._event(recorded)) for recorded in events]
+
+    def halves(self) -> Iterator["Batch"]:
+        middle = len(self.events) // 2
+        first, second = self.events[:middle], self.events[middle:]
+        yield Batch(first, first[-1].position, self._decoded)
+        yield Batch(second, self.upto, self._decoded)
+
+    def _event(self, recorded: Recorded) -> Event:
+        event = self._decoded.get(recorded.position)
+        if event is None:
+            event = codec.decode(recorded.type, recorded.schema, recorded.data)
+            self._decoded[recorded.position] = event
+        return event

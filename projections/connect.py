@@ -1,0 +1,27 @@
+"""Connections that a projector keeps for itself, outside Django's pool."""
+
+from typing import Any, TypeAlias
+
+import psycopg
+from django.db import connections
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+
+def connect(alias: str, **settings: str) -> Connection:
+    """A fresh connection to a store, in autocommit, with ``settings`` of the server set for its session.
+
+    Raises ``psycopg.OperationalError`` when the store is away.
+    """
+    wanted = connections[alias].get_connection_params()  # type: ignore[attr-defined]
+    # Django's cursors and adapters are for its own wrapper
+    params = {key: value for key, value in wanted.items() if key not in ("cursor_factory", "context")}
+    extra = [f"-c {name}={value}" for name, value in {"timezone": "UTC", **settings}.items()]
+    params["options"] = " ".join([params.get("options", ""), *extra]).strip()
+    return psycopg.connect(**params, autocommit=True)
+
+
+def discard(connection: Connection | None) -> None:
+    """Close without a word, whatever state it is in."""
+    if connection is not None and not connection.closed:
+        connection.close()

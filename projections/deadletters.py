@@ -1,0 +1,152 @@
+"""Events that a projector could not apply, and the later ones of their streams, which wait behind them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg import Cursor
+
+from eventstore import store
+from eventstore.store import Recorded
+from projections.batches import Batch
+from projections.connect import Connection
+from projections.failures import is_outage
+
+if TYPE_CHECKING:
+    from projections.worker import Worker
+
+INSERT = """
+INSERT INTO "users"."dead_letters"
+       (projector, position, stream, version, type, error, attempts, first_at, last_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())
+"""
+LONGEST_ERROR = 2_000
+# letters of one stream that one transaction retries: it holds up the projector meanwhile
+AT_ONCE = 1_000
+
+
+class Letter(NamedTuple):
+    """One dead letter, for the operator. An empty ``error`` waits behind an earlier one of its stream."""
+
+    projector: str
+    position: int
+    stream: int
+    type: str
+    error: str
+    attempts: int
+
+
+class Retried(NamedTuple):
+    applied: int
+    left: int
+
+
+def streams(cursor: Cursor[Any], projector: str) -> frozenset[int]:
+    """The streams whose events wait."""
+    cursor.execute('SELECT DISTINCT stream FROM "users"."dead_letters" WHERE projector = %s', [projector])
+    return frozenset(stream for (stream,) in cursor.fetchall())
+
+
+def park(cursor: Cursor[Any], projector: str, event: Recorded, error: Exception, attempts: int) -> None:
+    """Set an event aside; ``UPDATE`` of the position comes before, so that nobody else writes letters."""
+    text = f"{type(error).__name__}: {error}"[:LONGEST_ERROR].replace("\0", "")
+    cursor.execute(INSERT, _values(projector, event, text or "?", attempts))
+    cursor.execute('UPDATE "users"."projector_positions" SET parked = true WHERE projector = %s', [projector])
+
+
+def queue(cursor: Cursor[Any], projector: str, events: Sequence[Recorded]) -> None:
+    """Let events wait behind the parked one of their stream."""
+    if events:
+        cursor.executemany(INSERT, [_values(projector, event, "", 0) for event in events])
+
+
+def letters(connection: Connection, projector: str | None = None, limit: int = 1_000) -> list[Letter]:
+    """What waits, in order."""
+    rows = connection.execute(
+        'SELECT projector, position, stream, type, error, attempts FROM "users"."dead_letters"'
+        " WHERE %s::text IS NULL OR projector = %s ORDER BY projector, position LIMIT %s",
+        [projector, projector, limit],
+    )
+    return [Letter(*row) for row in rows]
+
+
+def oldest(connection: Connection, projector: str) -> int | None:
+    """The position of the first event that waits: retention must not remove it."""
+    row = connection.execute(
+        'SELECT min(position) FROM "users"."dead_letters" WHERE projector = %s', [projector]
+    ).fetchone()
+    return row[0] if row else None
+
+
+def retry(worker: "Worker") -> Retried:
+    """Apply what waits, each stream in its order, up to its first event that fails again.
+
+    May run beside the live projector: whoever holds the row of the position writes. Letters whose event is
+    gone from the store (the listener had it removed) are dropped.
+    """
+    with worker.connection.cursor() as cursor:
+        stuck = sorted(streams(cursor, worker.name))
+    applied = 0
+    for stream in stuck:
+        while done := _retry_some(worker, stream):
+            applied += done
+    with worker.connection.cursor() as cursor:
+        cursor.execute('SELECT count(*) FROM "users"."dead_letters" WHERE projector = %s', [worker.name])
+        (left,) = cursor.fetchone() or (0,)
+    return Retried(applied, left)
+
+
+def _retry_some(worker: "Worker", stream: int) -> int:
+    """How many of the stream's next letters could be applied, or were dropped."""
+    with worker.connection.transaction(), worker.connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT 1 FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE', [worker.name]
+        )
+        cursor.execute(
+            'SELECT position, version FROM "users"."dead_letters" WHERE projector = %s AND stream = %s'
+            " ORDER BY position LIMIT %s",
+            [worker.name, stream, AT_ONCE],
+        )
+        waiting = dict(cursor.fetchall())
+        if not waiting:
+            return 0
+        versions = waiting.values()
+        kept = store.read_stream(stream, after=min(versions) - 1, upto=max(versions))
+        events = [event for event in kept if event.position in waiting]
+        failed = _apply_until_failure(worker, cursor, events)
+        done = [position for position in waiting if failed is None or position < failed]
+        cursor.execute(
+            'DELETE FROM "users"."dead_letters" WHERE projector = %s AND position = ANY(%s)',
+            [worker.name, done],
+        )
+        cursor.execute(
+            'UPDATE "users"."projector_positions" SET parked ='
+            ' EXISTS (SELECT FROM "users"."dead_letters" WHERE projector = %s)'
+            " WHERE projector = %s RETURNING parked",
+            [worker.name, worker.name],
+        )
+        (worker.parked,) = cursor.fetchone() or (False,)
+    return len(done)
+
+
+def _apply_until_failure(worker: "Worker", cursor: Cursor[Any], events: Sequence[Recorded]) -> int | None:
+    """The position of the first event that fails again; its letter says with what."""
+    for event in events:
+        batch = Batch([event], event.position)
+        try:
+            with worker.connection.transaction():
+                worker.project(cursor, batch.facts([event]))
+        except Exception as failure:
+            if is_outage(failure):
+                raise
+            text = f"{type(failure).__name__}: {failure}"[:LONGEST_ERROR].replace("\0", "")
+            cursor.execute(
+                'UPDATE "users"."dead_letters" SET error = %s, attempts = attempts + 1,'
+                " last_at = clock_timestamp() WHERE projector = %s AND position = %s",
+                [text, worker.name, event.position],
+            )
+            return event.position
+    return None
+
+
+def _values(projector: str, event: Recorded, error: str, attempts: int) -> list[Any]:
+    return [projector, event.position, event.stream, event.version, event.type, error, attempts]

@@ -1,0 +1,59 @@
+"""How far each episode was heard: the newest status of all devices."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import Cursor, sql
+
+from eventstore.domain import plays
+from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from projections.keys import key_of
+from projections.projectors.shape import Fact, Projector, Tables, as_json
+
+TABLE = "users.play_statuses"
+# the rule of eventstore.domain.plays.merge, in SQL: no matter which row comes first
+UPSERT = sql.SQL("""
+INSERT INTO {table} AS kept
+       (user_id, item_key, rss_source_item, rss_source_feed, position, played, updated_at)
+SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, item_key uuid, rss_source_item text,
+       rss_source_feed text, position integer, played boolean, updated_at timestamptz)
+ON CONFLICT (user_id, item_key) DO UPDATE SET
+    rss_source_feed = EXCLUDED.rss_source_feed, position = EXCLUDED.position, played = EXCLUDED.played,
+    updated_at = EXCLUDED.updated_at
+WHERE (EXCLUDED.updated_at, EXCLUDED.position, EXCLUDED.played, EXCLUDED.rss_source_feed)
+    > (kept.updated_at, kept.position, kept.played, kept.rss_source_feed)
+""")
+
+
+class Row(msgspec.Struct, gc=False):
+    user_id: UUID
+    item_key: UUID
+    rss_source_item: str
+    rss_source_feed: str
+    position: int
+    played: bool
+    updated_at: datetime
+
+
+def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+    users: dict[UUID, plays.PlayStatuses] = {}
+    for _, event in facts:
+        if isinstance(event, PlayRecorded | PositionUpdated):
+            plays.evolve(users.setdefault(event.user_id, {}), event)
+    rows = [
+        Row(user_id, key_of(item), item, one.feed, one.position, one.played, one.updated_at)
+        for user_id, items in users.items()
+        for item, one in items.items()
+    ]
+    cursor.execute(UPSERT.format(table=tables[TABLE]), [as_json(rows)])
+
+
+projector = Projector(
+    name="play_statuses",
+    handles=frozenset({PlayRecorded, PositionUpdated}),
+    tables=(TABLE,),
+    apply=apply,
+)

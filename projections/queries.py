@@ -1,0 +1,194 @@
+"""Reads that the views share. Every page carries the position that it reflects."""
+
+import base64
+import binascii
+import time
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from django.db import connections
+
+PAGE = 100
+# The statement that reads a page reads the position in the same snapshot; where the page is empty, the
+# outer join still gives the position.
+PAGE_SQL = """
+SELECT reached.position, page.*
+  FROM "users"."projector_positions" reached
+  LEFT JOIN LATERAL ({page}) page ON true
+ WHERE reached.projector = %s
+ ORDER BY {order}
+"""
+SUBSCRIPTIONS = """
+SELECT rss_source_feed, rss_source_id, subscribed_at, unsubscribed_at, feed_key
+  FROM "users"."subscriptions"
+ WHERE user_id = %s {conditions}
+ ORDER BY feed_key LIMIT %s
+"""
+ACTIVE = "AND subscribed_at IS NOT NULL AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)"
+PLAY_STATUSES = """
+SELECT rss_source_feed, rss_source_item, position, played, updated_at, item_key
+  FROM "users"."play_statuses"
+ WHERE user_id = %s {conditions}
+ ORDER BY updated_at {direction}, item_key {direction} LIMIT %s
+"""
+
+Row = TypeVar("Row")
+
+
+class Behind(Exception):
+    """A projector did not come as far as asked within the time given; ``reached`` is how far it came."""
+
+    def __init__(self, projector: str, wanted: int, reached: int) -> None:
+        super().__init__(f"{projector} is at {reached}, {wanted} was asked for")
+        self.projector, self.wanted, self.reached = projector, wanted, reached
+
+
+class InvalidCursor(ValueError):
+    """Text that no page gave out as its ``next``."""
+
+
+class Page(NamedTuple, Generic[Row]):
+    """``next`` is given back as ``after`` for the next page; none after the last."""
+
+    rows: list[Row]
+    next: str | None
+    position: int
+
+
+class SubscriptionRow(NamedTuple):
+    rss_source_feed: str
+    rss_source_id: str | None
+    subscribed_at: datetime | None
+    unsubscribed_at: datetime | None
+
+    @property
+    def active(self) -> bool:
+        if self.subscribed_at is None:
+            return False
+        return self.unsubscribed_at is None or self.subscribed_at >= self.unsubscribed_at
+
+
+class PlayStatusRow(NamedTuple):
+    rss_source_feed: str
+    rss_source_item: str
+    position: int
+    played: bool
+    updated_at: datetime
+
+
+def position_of(projector: str) -> int:
+    """How far a projector has come; 0 where it never ran."""
+    with connections["projections"].cursor() as cursor:
+        cursor.execute('SELECT position FROM "users"."projector_positions" WHERE projector = %s', [projector])
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
+    """Wait until a projector has reached ``position``; returns how far it is. Raises ``Behind``."""
+    deadline = time.monotonic() + seconds
+    pause = 0.002
+    while (reached := position_of(projector)) < position:
+        if time.monotonic() + pause > deadline:
+            raise Behind(projector, position, reached)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+    return reached
+
+
+def subscriptions(
+    user_id: UUID, include_removed: bool = False, after: str | None = None, limit: int = PAGE
+) -> Page[SubscriptionRow]:
+    """The feeds that a listener follows, or with ``include_removed`` ever followed, in a stable order.
+
+    Raises ``InvalidCursor``.
+    """
+    conditions, values = [] if include_removed else [ACTIVE], []
+    if after is not None:
+        conditions.append("AND feed_key > %s")
+        values.append(_feed_key(after))
+    page = SUBSCRIPTIONS.format(conditions=" ".join(conditions))
+    position, found = _fetch("subscriptions", page, "page.feed_key", [user_id, *values, limit + 1])
+    rows = [SubscriptionRow(*row[:-1]) for row in found[:limit]]
+    return Page(rows, _encode(found[limit - 1][-1].hex) if len(found) > limit else None, position)
+
+
+def play_statuses(
+    user_id: UUID,
+    feed: str | None = None,
+    played: bool | None = None,
+    updated_since: datetime | None = None,
+    after: str | None = None,
+    limit: int = PAGE,
+    newest_first: bool = False,
+) -> Page[PlayStatusRow]:
+    """What a listener heard, the oldest change first: a row that changes during a walk through the pages
+    moves ahead of the walker, who so never misses one. ``newest_first`` is for looking, not for walking.
+
+    ``updated_since`` is inclusive. Raises ``InvalidCursor``.
+    """
+    conditions: list[str] = []
+    values: list[Any] = []
+    if feed is not None:
+        # the digest is what the index holds
+        conditions.append("AND md5(rss_source_feed) = md5(%s) AND rss_source_feed = %s")
+        values += [feed, feed]
+    if played is not None:
+        conditions.append("AND played = %s")
+        values.append(played)
+    if updated_since is not None:
+        conditions.append("AND updated_at >= %s")
+        values.append(updated_since)
+    if after is not None:
+        conditions.append(f"AND (updated_at, item_key) {'<' if newest_first else '>'} (%s, %s)")
+        values += _time_and_key(after)
+    direction = "DESC" if newest_first else "ASC"
+    page = PLAY_STATUSES.format(conditions=" ".join(conditions), direction=direction)
+    order = f"page.updated_at {direction}, page.item_key {direction}"
+    position, found = _fetch("play_statuses", page, order, [user_id, *values, limit + 1])
+    rows = [PlayStatusRow(*row[:-1]) for row in found[:limit]]
+    if len(found) <= limit:
+        return Page(rows, None, position)
+    *_, updated_at, key = found[limit - 1]
+    return Page(rows, _encode(f"{updated_at.isoformat()} {key.hex}"), position)
+
+
+def _fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
+    """The position of the projector and the rows of the page, of one snapshot."""
+    with connections["projections"].cursor() as cursor:
+        cursor.execute(PAGE_SQL.format(page=page, order=order), [*values, projector])
+        found = cursor.fetchall()
+    if not found:
+        return 0, []
+    # the key is never null in a row, so it tells the empty page
+    return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
+
+
+def _encode(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> str:
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error) as error:
+        raise InvalidCursor(cursor) from error
+
+
+def _feed_key(cursor: str) -> UUID:
+    try:
+        return UUID(hex=_decode(cursor))
+    except ValueError as error:
+        raise InvalidCursor(cursor) from error
+
+
+def _time_and_key(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        updated_at, key = _decode(cursor).split(" ")
+        moment = datetime.fromisoformat(updated_at)
+        if moment.tzinfo is None:
+            raise InvalidCursor(cursor)
+        return moment, UUID(hex=key)
+    except ValueError as error:
+        raise InvalidCursor(cursor) from error
