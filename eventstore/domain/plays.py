@@ -1,0 +1,215 @@
+"""Plays: how far each episode was heard.
+
+One status per item. Of two statuses the later wins, on equal times the further position; the rest of the
+key only makes the order total, so that merging never depends on who comes first.
+"""
+
+from datetime import datetime
+from typing import TypeAlias, assert_never
+from uuid import UUID
+
+import msgspec
+
+from eventstore.domain import times
+from eventstore.domain.errors import DomainError
+from eventstore.domain.messages import Command, Event
+
+
+class RecordPlay(Command, frozen=True, kw_only=True):
+    """``position`` in whole seconds. ``at`` is the client's time, where it gave one; ``now`` the server's."""
+
+    feed: str
+    item: str
+    position: int
+    played: bool
+    now: datetime
+    at: datetime | None = None
+
+
+class UpdatePosition(Command, frozen=True, kw_only=True):
+    """``feed`` is needed only for an item that was never played before."""
+
+    item: str
+    position: int
+    now: datetime
+    at: datetime | None = None
+    feed: str | None = None
+
+
+class PlayRecorded(Event, frozen=True, kw_only=True, gc=False):
+    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    position: int
+    played: bool
+    played_at: datetime
+    claimed_at: datetime | None = None
+
+
+class PositionUpdated(Event, frozen=True, kw_only=True, gc=False):
+    """Carries ``played`` as it was, so that folding compares whole statuses."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    position: int
+    played: bool
+    updated_at: datetime
+    claimed_at: datetime | None = None
+
+
+PlayCommand: TypeAlias = RecordPlay | UpdatePosition
+PlayEvent: TypeAlias = PlayRecorded | PositionUpdated
+
+
+class PlayStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    feed: str
+    position: int
+    played: bool
+    updated_at: datetime
+    claims: times.Claims = ()
+
+
+class PlayEntry(msgspec.Struct, frozen=True, gc=False):
+    """What a device knows of one item, in a sync."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    position: int
+    played: bool
+    updated_at: datetime
+
+
+PlayStatuses: TypeAlias = dict[str, PlayStatus]
+
+
+def merge(one: PlayStatus, other: PlayStatus) -> PlayStatus:
+    """The later; on equal times the further position, then played, then the greater feed."""
+    newest = max(one, other, key=_key)
+    if not one.claims and not other.claims:
+        return newest
+    return msgspec.structs.replace(newest, claims=times.remember(one.claims, *other.claims))
+
+
+def same(one: PlayStatus, other: PlayStatus) -> bool:
+    """Whether two statuses say the same, whenever they said it."""
+    return (one.position, one.played, one.feed) == (other.position, other.played, other.feed)
+
+
+def decide(state: PlayStatuses, command: PlayCommand) -> list[Event]:
+    """Every play is recorded, also one that is older than the status: only an exact repeat is not.
+
+    Raises ``DomainError`` ``feed_required`` for the position of an unknown item without its feed.
+    """
+    known = state.get(command.item)
+    at, claimed = _time_of(known, command)
+    if at is None:
+        return []
+    match command:
+        case RecordPlay():
+            status = PlayStatus(command.feed, command.position, command.played, at)
+            return [] if _repeats(status, known, claimed) else [_played(command, status, claimed)]
+        case UpdatePosition():
+            feed = command.feed or (known.feed if known else None)
+            if feed is None:
+                raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
+            status = PlayStatus(feed, command.position, known.played if known else False, at)
+            return [] if _repeats(status, known, claimed) else [_moved(command, status, claimed)]
+        case _:
+            assert_never(command)
+
+
+def evolve(state: PlayStatuses, event: PlayEvent) -> None:
+    match event:
+        case PlayRecorded():
+            at = event.played_at
+        case PositionUpdated():
+            at = event.updated_at
+        case _:
+            assert_never(event)
+    claims = () if event.claimed_at is None else (event.claimed_at,)
+    status = PlayStatus(event.rss_source_feed, event.position, event.played, at, claims)
+    known = state.get(event.rss_source_item)
+    state[event.rss_source_item] = status if known is None else merge(known, status)
+
+
+def reconcile(state: PlayStatuses, entries: list[PlayEntry], user_id: UUID, now: datetime) -> list[Event]:
+    """The events of every item of which a device knows something newer than the state."""
+    events: list[Event] = []
+    for item, sent in together(entries).items():
+        known = state.get(item)
+        claimed = None
+        if times.ahead(sent.updated_at, now):
+            if known is not None and (times.seen(sent.updated_at, known.claims) or same(sent, known)):
+                continue
+            claimed, sent = sent.updated_at, msgspec.structs.replace(sent, updated_at=now)
+        if known is not None and _key(sent) <= _key(known):
+            continue
+        events.append(
+            PlayRecorded(
+                user_id=user_id,
+                rss_source_feed=sent.feed,
+                rss_source_item=item,
+                position=sent.position,
+                played=sent.played,
+                played_at=sent.updated_at,
+                claimed_at=claimed,
+            )
+        )
+    return events
+
+
+def together(entries: list[PlayEntry]) -> PlayStatuses:
+    """One status per item of a payload: of two the later wins, by the times they claim."""
+    sent: PlayStatuses = {}
+    for entry in entries:
+        said = PlayStatus(entry.rss_source_feed, entry.position, entry.played, entry.updated_at)
+        twin = sent.get(entry.rss_source_item)
+        sent[entry.rss_source_item] = said if twin is None else merge(twin, said)
+    return sent
+
+
+def _time_of(known: PlayStatus | None, command: PlayCommand) -> tuple[datetime | None, datetime | None]:
+    """The time that counts (none for a wrong-clock action seen before) and the claim that it replaces."""
+    if command.at is None:
+        # made on what the server knows, so it comes after that, even where a device's clock ran ahead
+        return (max(command.now, known.updated_at + times.TICK) if known else command.now), None
+    if not times.ahead(command.at, command.now):
+        return command.at, None
+    if known is not None and times.seen(command.at, known.claims):
+        return None, None
+    return command.now, command.at
+
+
+def _repeats(status: PlayStatus, known: PlayStatus | None, claimed: datetime | None) -> bool:
+    if known is None:
+        return False
+    return same(status, known) if claimed is not None else _key(status) == _key(known)
+
+
+def _played(command: RecordPlay, status: PlayStatus, claimed: datetime | None) -> PlayRecorded:
+    return PlayRecorded(
+        user_id=command.user_id,
+        rss_source_feed=status.feed,
+        rss_source_item=command.item,
+        position=status.position,
+        played=status.played,
+        played_at=status.updated_at,
+        claimed_at=claimed,
+    )
+
+
+def _moved(command: UpdatePosition, status: PlayStatus, claimed: datetime | None) -> PositionUpdated:
+    return PositionUpdated(
+        user_id=command.user_id,
+        rss_source_feed=status.feed,
+        rss_source_item=command.item,
+        position=status.position,
+        played=status.played,
+        updated_at=status.updated_at,
+        claimed_at=claimed,
+    )
+
+
+def _key(of: PlayStatus) -> tuple[datetime, int, bool, str]:
+    return (of.updated_at, of.position, of.played, of.feed)

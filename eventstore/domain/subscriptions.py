@@ -1,0 +1,232 @@
+"""Subscriptions: which feeds a listener follows.
+
+A subscription is two times, and the later one decides; on equal times it is subscribed. Both only ever
+grow, so that devices which send theirs in any order, twice or late, end with the same.
+"""
+
+from datetime import datetime
+from typing import TypeAlias, assert_never
+from uuid import UUID
+
+import msgspec
+
+from eventstore.domain import times
+from eventstore.domain.errors import DomainError
+from eventstore.domain.messages import Command, Event
+
+
+class Subscribe(Command, frozen=True, kw_only=True):
+    """``at`` is the client's time, where it gave one; ``now`` the server's clock."""
+
+    feed: str
+    now: datetime
+    at: datetime | None = None
+    source_id: str | None = None
+
+
+class Unsubscribe(Command, frozen=True, kw_only=True):
+    feed: str
+    now: datetime
+    at: datetime | None = None
+
+
+class UserSubscribed(Event, frozen=True, kw_only=True, gc=False):
+    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken."""
+
+    rss_source_feed: str
+    rss_source_id: str | None = None
+    subscribed_at: datetime
+    claimed_at: datetime | None = None
+
+
+class UserUnsubscribed(Event, frozen=True, kw_only=True, gc=False):
+    rss_source_feed: str
+    unsubscribed_at: datetime
+    claimed_at: datetime | None = None
+
+
+SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe
+SubscriptionEvent: TypeAlias = UserSubscribed | UserUnsubscribed
+
+
+class Subscription(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    source_id: str | None = None
+    subscribed_at: datetime | None = None
+    unsubscribed_at: datetime | None = None
+    claims: times.Claims = ()
+
+    @property
+    def active(self) -> bool:
+        if self.subscribed_at is None:
+            return False
+        return self.unsubscribed_at is None or self.subscribed_at >= self.unsubscribed_at
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """The time that decided."""
+        return self.subscribed_at if self.active else self.unsubscribed_at
+
+
+class SubscriptionEntry(msgspec.Struct, frozen=True, gc=False):
+    """What a device knows of one feed, in a sync."""
+
+    rss_source_feed: str
+    rss_source_id: str | None = None
+    subscribed_at: datetime | None = None
+    unsubscribed_at: datetime | None = None
+
+
+Subscriptions: TypeAlias = dict[str, Subscription]
+NONE = Subscription()
+
+
+def merge(one: Subscription, other: Subscription) -> Subscription:
+    """The later of each time; the source id goes with the later subscription, the greater text on a tie."""
+    newest = max(one, other, key=_subscribed_key)
+    return Subscription(
+        source_id=newest.source_id,
+        subscribed_at=newest.subscribed_at,
+        unsubscribed_at=_later(one.unsubscribed_at, other.unsubscribed_at),
+        claims=times.remember(one.claims, *other.claims) if one.claims or other.claims else (),
+    )
+
+
+def decide(state: Subscriptions, command: SubscriptionCommand) -> list[Event]:
+    """Raises ``DomainError`` ``not_subscribed`` when unsubscribing from a feed that was never followed."""
+    known = state.get(command.feed)
+    match command:
+        case Subscribe():
+            return _subscribe(known or NONE, command)
+        case Unsubscribe():
+            if known is None:
+                raise DomainError("not_subscribed", "You are not subscribed to this feed.")
+            return _unsubscribe(known, command)
+        case _:
+            assert_never(command)
+
+
+def evolve(state: Subscriptions, event: SubscriptionEvent) -> None:
+    known = state.get(event.rss_source_feed, NONE)
+    claims = () if event.claimed_at is None else (event.claimed_at,)
+    match event:
+        case UserSubscribed():
+            change = Subscription(event.rss_source_id, event.subscribed_at, None, claims)
+        case UserUnsubscribed():
+            change = Subscription(None, None, event.unsubscribed_at, claims)
+        case _:
+            assert_never(event)
+    state[event.rss_source_feed] = merge(known, change)
+
+
+def reconcile(
+    state: Subscriptions, entries: list[SubscriptionEntry], user_id: UUID, now: datetime
+) -> list[Event]:
+    """The events of every difference between what a device knows and the state."""
+    events: list[Event] = []
+    for feed, sent in together(entries).items():
+        known = state.get(feed, NONE)
+        subscribed_at, claimed = _believed(sent.subscribed_at, known, now)
+        if subscribed_at is not None and _repeats(claimed, known, active=True):
+            subscribed_at = None
+        candidate = Subscription(sent.source_id, subscribed_at)
+        if subscribed_at is not None and _subscribed_key(candidate) > _subscribed_key(known):
+            events.append(_subscribed(user_id, feed, candidate, claimed))
+        unsubscribed_at, claimed = _believed(sent.unsubscribed_at, known, now)
+        if unsubscribed_at is None or _repeats(claimed, known, active=False):
+            continue
+        if known.unsubscribed_at is None or unsubscribed_at > known.unsubscribed_at:
+            events.append(
+                UserUnsubscribed(
+                    user_id=user_id, rss_source_feed=feed, unsubscribed_at=unsubscribed_at, claimed_at=claimed
+                )
+            )
+    return events
+
+
+def together(entries: list[SubscriptionEntry]) -> Subscriptions:
+    """One subscription per feed of a payload: two entries of one feed merge, by the times they claim."""
+    sent: Subscriptions = {}
+    for entry in entries:
+        said = Subscription(entry.rss_source_id, entry.subscribed_at, entry.unsubscribed_at)
+        twin = sent.get(entry.rss_source_feed)
+        sent[entry.rss_source_feed] = said if twin is None else merge(twin, said)
+    return sent
+
+
+def _subscribe(known: Subscription, command: Subscribe) -> list[Event]:
+    if command.at is None:
+        if known.active and command.source_id in (None, known.source_id):
+            return []
+        at, claimed = _after(known, command.now), None
+    else:
+        believed, claimed = _believed(command.at, known, command.now)
+        if believed is None or _repeats(claimed, known, active=True):
+            return []
+        at = believed
+    if known.subscribed_at is not None and at <= known.subscribed_at:
+        return []
+    return [_subscribed(command.user_id, command.feed, Subscription(command.source_id, at), claimed)]
+
+
+def _unsubscribe(known: Subscription, command: Unsubscribe) -> list[Event]:
+    if command.at is None:
+        if not known.active:
+            return []
+        at, claimed = _after(known, command.now), None
+    else:
+        believed, claimed = _believed(command.at, known, command.now)
+        if believed is None or _repeats(claimed, known, active=False):
+            return []
+        at = believed
+    if known.unsubscribed_at is not None and at <= known.unsubscribed_at:
+        return []
+    return [
+        UserUnsubscribed(
+            user_id=command.user_id, rss_source_feed=command.feed, unsubscribed_at=at, claimed_at=claimed
+        )
+    ]
+
+
+def _subscribed(user_id: UUID, feed: str, to: Subscription, claimed: datetime | None) -> UserSubscribed:
+    assert to.subscribed_at is not None
+    return UserSubscribed(
+        user_id=user_id,
+        rss_source_feed=feed,
+        rss_source_id=to.source_id,
+        subscribed_at=to.subscribed_at,
+        claimed_at=claimed,
+    )
+
+
+def _after(known: Subscription, now: datetime) -> datetime:
+    """An action without a time of its own was made on what the server knows, so it comes after that.
+
+    A device may be up to five minutes ahead; a click on this server must still win over it.
+    """
+    latest = _later(known.subscribed_at, known.unsubscribed_at)
+    return now if latest is None else max(now, latest + times.TICK)
+
+
+def _believed(
+    at: datetime | None, known: Subscription, now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """The time that counts (none where nothing new is said) and the claim that it replaces."""
+    if at is None or not times.ahead(at, now):
+        return at, None
+    return (None, None) if times.seen(at, known.claims) else (now, at)
+
+
+def _repeats(claimed: datetime | None, known: Subscription, *, active: bool) -> bool:
+    """A time that cannot be believed, for what already is so, says nothing new."""
+    return claimed is not None and known is not NONE and known.active is active
+
+
+def _subscribed_key(of: Subscription) -> tuple[bool, datetime | None, str]:
+    # None sorts first without being compared with a time
+    return (of.subscribed_at is not None, of.subscribed_at, of.source_id or "")
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    if one is None or other is None:
+        return one or other
+    return max(one, other)

@@ -1,0 +1,77 @@
+"""Following the global order without ever skipping an event.
+
+Positions are drawn before they are committed, so a lower one can appear after a higher one. A follower that
+reads ``position > last`` loses it. Here a gap is crossed only when every transaction that could still fill
+it is gone, which ``pg_locks`` tells: an INSERT locks the table before it draws its position.
+"""
+
+import time
+from collections.abc import Callable
+from itertools import takewhile
+
+from eventstore import store
+from eventstore.store import Recorded
+
+
+class Follower:
+    """One reader of the global order. Not for sharing between threads.
+
+    ``position`` is how far it has come: everything at or below it was delivered or will never exist.
+    """
+
+    def __init__(self, position: int = 0) -> None:
+        self.position = position
+        self._ceiling = 0
+        self._holders: frozenset[str] | None = None
+
+    def read(self, limit: int = 1000) -> list[Recorded]:
+        """The next events in order; empty when nothing can be delivered now."""
+        rows = store.read_all(self.position, limit)
+        if not rows:
+            return []
+        run = self._contiguous(rows)
+        if run:
+            return self._deliver(run)
+        if self._gap_may_fill(rows[-1].position):
+            return []
+        # nobody is left who could fill it: what this second look does not show never comes
+        return self._deliver(store.read_all(self.position, limit, upto=self._ceiling)) or self._skip()
+
+    def _contiguous(self, rows: list[Recorded]) -> list[Recorded]:
+        first = self.position + 1
+        if rows[-1].position == self.position + len(rows):
+            return rows
+        return [
+            row for _, row in takewhile(lambda pair: pair[1].position == first + pair[0], enumerate(rows))
+        ]
+
+    def _gap_may_fill(self, highest: int) -> bool:
+        """Whether somebody who may have drawn a position in the gap is still at it."""
+        now = store.holders()
+        if self._holders is None:
+            self._ceiling, self._holders = highest, now
+        else:
+            self._holders &= now
+        return bool(self._holders)
+
+    def _deliver(self, rows: list[Recorded]) -> list[Recorded]:
+        if rows:
+            self.position = rows[-1].position
+            self._holders = None
+        return rows
+
+    def _skip(self) -> list[Recorded]:
+        """All that was above the gap was deleted meanwhile."""
+        self.position = self._ceiling
+        self._holders = None
+        return []
+
+
+def settled_head(pause: Callable[[float], None] = time.sleep) -> int:
+    """The head of the log once nobody can fill a hole below it: up to there, plain pages are safe."""
+    position = store.head()
+    waiting = store.holders()
+    while waiting:
+        pause(0.005)
+        waiting &= store.holders()
+    return position

@@ -1,0 +1,1 @@
+SELECT id, tombstone FROM events.streams WHERE name = %s

@@ -1,0 +1,4 @@
+-- Who may still commit an event with a position already drawn: the INSERT takes this lock before it draws.
+SELECT virtualtransaction FROM pg_locks
+WHERE locktype = 'relation' AND relation = 'events.events'::regclass AND mode = 'RowExclusiveLock' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()

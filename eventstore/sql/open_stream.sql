@@ -1,0 +1,1 @@
+INSERT INTO events.streams (name) VALUES (%s) ON CONFLICT (name) DO NOTHING

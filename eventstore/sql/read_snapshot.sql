@@ -1,0 +1,1 @@
+SELECT version, position, state FROM events.snapshots WHERE stream = %s AND schema = %s

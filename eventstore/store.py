@@ -1,0 +1,249 @@
+"""The event store: the only code that touches event rows.
+
+Runs on the ``events`` alias, in autocommit: every function is one statement, so one round trip. The psycopg
+connection under Django's is used directly, which is half of what an append costs (docs/performance.md).
+Every function raises ``psycopg.OperationalError`` (or Django's) when the store is away.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+import msgspec
+import psycopg
+from django.db import connections
+from django.db.utils import OperationalError
+from psycopg.errors import UniqueViolation
+
+from eventstore import codec
+from eventstore.domain.messages import Event
+
+ALIAS = "events"
+NOTIFICATION_CHANNEL = "balados_events"
+# A projector stays awake for a second after each hint (projections.runner), so four a second are enough.
+SECONDS_BETWEEN_HINTS = 0.25
+LAST = 2**63 - 1
+LAST_VERSION = 2**31 - 1
+
+SQL = {file.stem: file.read_text() for file in (Path(__file__).parent / "sql").glob("*.sql")}
+
+
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who and what sent a command: the events' metadata. ``occurred_at``: the client's own time, as sent."""
+
+    app_id: str | None = None
+    device_id: str | None = None
+    device_name: str | None = None
+    occurred_at: datetime | None = None
+
+
+class Recorded(NamedTuple):
+    """A stored event. ``data`` and ``metadata`` are JSON text: ``codec.decode`` reads it."""
+
+    position: int
+    stream: int
+    version: int
+    event_id: UUID
+    type: str
+    schema: int
+    data: str
+    metadata: str
+    recorded_at: datetime
+
+
+class CommandId(msgspec.Struct, frozen=True):
+    """An ``Idempotency-Key`` and what it stands for: a digest of the command."""
+
+    key: UUID
+    fingerprint: bytes
+
+
+class Remembered(NamedTuple):
+    fingerprint: bytes
+    position: int
+    version: int
+    answer: bytes
+
+
+class Snapshot(NamedTuple):
+    version: int
+    position: int
+    state: bytes
+
+
+class StreamErased(Exception):
+    """The stream's user was erased: a tombstone stops late writers."""
+
+
+class SameCommand(Exception):
+    """A command with this id was recorded meanwhile."""
+
+
+class _Line(msgspec.Struct):
+    t: str
+    s: int
+    d: Event
+
+
+def append(
+    stream: int,
+    expected: int,
+    events: Sequence[Event],
+    origin: Origin,
+    command_id: CommandId | None = None,
+    answer: bytes = b"",
+) -> int | None:
+    """Record ``events`` after version ``expected``, all or none; with ``command_id`` its ``answer`` as well.
+
+    Returns the position of the last one once it is committed, or None when the stream is at another version.
+    Raises ``SameCommand`` when the command id is taken.
+    """
+    parameters: dict[str, Any] = {
+        "stream": stream,
+        "expected": expected,
+        "metadata": msgspec.json.encode(origin).decode(),
+    }
+    if command_id is None and len(events) == 1:
+        name, schema = codec.name_of(events[0])
+        data = codec.encode(events[0]).decode()
+        row = _run("append", {**parameters, "type": name, "schema": schema, "data": data}).fetchone()
+        return row[0] if row else None
+    lines = [_Line(*codec.name_of(event), event) for event in events]
+    parameters["events"] = msgspec.json.encode(lines).decode()
+    if command_id is not None:
+        parameters |= {"id": command_id.key, "fingerprint": command_id.fingerprint}
+        parameters |= {"version": expected + len(events), "answer": answer}
+    try:
+        row = _run("append_many" if command_id is None else "append_once", parameters).fetchone()
+    except UniqueViolation as error:
+        if error.diag.table_name == "commands":
+            raise SameCommand from error
+        return None
+    return row[0] if row else None
+
+
+def remember(stream: int, command_id: CommandId, position: int, version: int, answer: bytes) -> None:
+    """Remember a command that recorded nothing. Raises ``SameCommand`` when its id is taken."""
+    parameters = {"stream": stream, "id": command_id.key, "fingerprint": command_id.fingerprint}
+    parameters |= {"position": position, "version": version, "answer": answer}
+    if _run("remember", parameters).rowcount == 0:
+        raise SameCommand
+
+
+def remembered(stream: int, key: UUID) -> Remembered | None:
+    row = _run("remembered", (stream, key)).fetchone()
+    return Remembered(*row) if row else None
+
+
+def purge_commands(before: datetime) -> int:
+    """Forget command ids older than ``before``, in chunks; returns how many."""
+    purged = 0
+    while count := _run("purge_commands", (before,)).rowcount:
+        purged += count
+    return purged
+
+
+def read_all(after: int, limit: int, upto: int = LAST) -> list[Recorded]:
+    """What is visible now after position ``after``. A follower must not trust its gaps: see ``follower``."""
+    return _recorded(_run("read_all", (after, upto, limit)))
+
+
+def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[Recorded]:
+    """The events of one stream, in order, after version ``after``."""
+    return _recorded(_run("read_stream", (stream, after, upto)))
+
+
+def head() -> int:
+    """The highest visible position; 0 when there is none."""
+    return cast(int, _run("head").fetchall()[0][0])
+
+
+def holders() -> frozenset[str]:
+    """The virtual transactions that may still commit an event whose position is already drawn."""
+    return frozenset(row[0] for row in _run("holders").fetchall())
+
+
+def acknowledge(positions: Mapping[str, int]) -> None:
+    """Tell the store how far projectors have come: what retention asks before it deletes."""
+    _run("acknowledge", (msgspec.json.encode(positions).decode(),))
+
+
+def notify() -> None:
+    """A hint to sleeping projectors, after the commit and outside of it, at most four times a second.
+
+    Nothing depends on it: projectors poll. So its failing is no failure of the caller.
+    """
+    global _hinted
+    now = time.monotonic()
+    if now - _hinted < SECONDS_BETWEEN_HINTS:
+        return
+    _hinted = now
+    with suppress(psycopg.Error):
+        _connection().execute(f"NOTIFY {NOTIFICATION_CHANNEL}")
+
+
+def stream_of(user_id: UUID) -> int:
+    """The stream of a user, opened when there is none. Raises ``StreamErased``."""
+    stream = _streams.get(user_id)
+    if stream is not None:
+        return stream
+    name = f"user-{user_id}"
+    row = _run("find_stream", (name,)).fetchone()
+    if row is None:
+        _run("open_stream", (name,))
+        row = _run("find_stream", (name,)).fetchone()
+    assert row is not None
+    if row[1] is not None:
+        raise StreamErased(name)
+    if len(_streams) >= MOST_STREAMS:
+        _streams.clear()
+    _streams[user_id] = row[0]
+    return cast(int, row[0])
+
+
+def read_snapshot(stream: int, schema: int) -> Snapshot | None:
+    """The newest folded state, unless it was written by another state schema."""
+    row = _run("read_snapshot", (stream, schema)).fetchone()
+    return Snapshot(*row) if row else None
+
+
+def write_snapshot(stream: int, schema: int, snapshot: Snapshot) -> None:
+    """Keep a folded state to load from; an older one never replaces a newer one."""
+    _run("write_snapshot", {"stream": stream, "schema": schema, **snapshot._asdict()})
+
+
+def forget() -> None:
+    """Drop what this process remembers of streams (after a reset)."""
+    _streams.clear()
+
+
+# 100 bytes each
+MOST_STREAMS = 100_000
+_streams: dict[UUID, int] = {}
+_hinted = 0.0
+
+
+def _connection() -> "psycopg.Connection[tuple[Any, ...]]":
+    wrapper = connections[ALIAS]
+    wrapper.ensure_connection()
+    return cast("psycopg.Connection[tuple[Any, ...]]", wrapper.connection)
+
+
+def _run(
+    statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()
+) -> "psycopg.Cursor[tuple[Any, ...]]":
+    try:
+        return _connection().execute(SQL[statement], parameters, prepare=True)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        # a broken connection goes back to the pool, which replaces it
+        with suppress(OperationalError, psycopg.Error):
+            connections[ALIAS].close()
+        raise
+
+
+def _recorded(rows: Iterable[tuple[Any, ...]]) -> list[Recorded]:
+    return [Recorded._make(row) for row in rows]

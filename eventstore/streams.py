@@ -1,0 +1,134 @@
+"""The folded streams that a process keeps, so that a command costs the same however long the history is."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import msgspec
+
+from eventstore import codec, store
+from eventstore.domain.errors import DomainError
+from eventstore.domain.messages import Event
+from eventstore.domain.user import User, evolve
+from eventstore.store import Recorded, Snapshot
+
+# Changes whenever the shape of User does: older snapshots are then ignored.
+SNAPSHOT_SCHEMA = 1
+# A load that had to fold more events than this leaves a snapshot behind.
+SNAPSHOT_EVERY = 500
+# How many entries (subscriptions, play statuses) all kept states may hold: about 0.5 KB each.
+MOST_ENTRIES = 400_000
+MOST_STREAMS = 10_000
+# How long a command waits for another one of the same user in this process.
+PATIENCE = 10.0
+
+_decode_state = msgspec.json.Decoder(User).decode
+
+
+class Busy(Exception):
+    """Another command of the same user has held the stream for too long."""
+
+
+class StreamUnreadable(Exception):
+    """The stream holds an event that this program cannot read: it must not decide on a part of the truth."""
+
+
+class Folded:
+    """One user's stream, folded up to ``version``; the lock lets one command at a time use it."""
+
+    def __init__(self, user_id: UUID) -> None:
+        self.lock = threading.Lock()
+        self.user_id = user_id
+        self.loaded = False
+        self.size = 0
+
+    def reset(self) -> None:
+        """Fold anew next time: after an append of which nobody knows whether it was recorded."""
+        self.loaded = False
+
+    def catch_up(self) -> int:
+        """Fold what is newer in the store; returns how many events. Raises ``StreamUnreadable``."""
+        if not self.loaded:
+            self._load()
+        newer = store.read_stream(self.stream, after=self.version)
+        self._fold(newer)
+        if len(newer) > SNAPSHOT_EVERY:
+            snapshot = Snapshot(self.version, self.position, msgspec.json.encode(self.user))
+            store.write_snapshot(self.stream, SNAPSHOT_SCHEMA, snapshot)
+        return len(newer)
+
+    def recorded(self, events: list[Event], position: int) -> None:
+        """Take in what this process has just appended."""
+        self.apply(events)
+        self.version += len(events)
+        self.position = position
+
+    def apply(self, events: list[Event]) -> None:
+        for event in events:
+            evolve(self.user, event)  # type: ignore[arg-type]  # decided by this program: a UserEvent
+
+    def _load(self) -> None:
+        self.stream = store.stream_of(self.user_id)
+        snapshot = store.read_snapshot(self.stream, SNAPSHOT_SCHEMA)
+        self.user = _decode_state(snapshot.state) if snapshot else User(self.user_id)
+        self.version = snapshot.version if snapshot else 0
+        self.position = snapshot.position if snapshot else 0
+        self.loaded = True
+
+    def _fold(self, rows: list[Recorded]) -> None:
+        try:
+            for row in rows:
+                evolve(self.user, codec.decode(row.type, row.schema, row.data))
+        except codec.CodecError as error:
+            self.reset()
+            raise StreamUnreadable(str(error)) from error
+        if rows:
+            self.version, self.position = rows[-1].version, rows[-1].position
+
+
+class Streams:
+    """A bounded store of folded streams, least recently used out first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[UUID, Folded] = OrderedDict()
+        self._entries = 0
+
+    @contextmanager
+    def hold(self, user_id: UUID) -> Iterator[Folded]:
+        """The user's folded stream, for this thread alone. Raises ``Busy``."""
+        with self._lock:
+            folded = self._kept.get(user_id)
+            if folded is None:
+                folded = self._kept[user_id] = Folded(user_id)
+            self._kept.move_to_end(user_id)
+        if not folded.lock.acquire(timeout=PATIENCE):
+            raise Busy
+        try:
+            yield folded
+        except DomainError:
+            raise  # refused: the state is as it was
+        except BaseException:
+            folded.reset()
+            raise
+        finally:
+            self._weigh(folded)
+            folded.lock.release()
+
+    def forget(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._entries = 0
+
+    def _weigh(self, folded: Folded) -> None:
+        size = folded.user.size if folded.loaded else 0
+        with self._lock:
+            if self._kept.get(folded.user_id) is not folded:
+                return  # evicted meanwhile
+            self._entries += size - folded.size
+            folded.size = size
+            while self._entries > MOST_ENTRIES or len(self._kept) > MOST_STREAMS:
+                _, oldest = self._kept.popitem(last=False)
+                self._entries -= oldest.size
