@@ -19,6 +19,7 @@ from typing import IO
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
+OURSELVES = "balados"  # our own lines' prefix
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # A program that lived shorter than this before it ended waits before its next start, ever longer.
 SHORT_LIFE = 10.0
@@ -56,7 +57,7 @@ class Supervisor:
     """One thread, one ``select``: output, signals and ended children wake it. Use as a context manager."""
 
     def __init__(self, output: IO[str]) -> None:
-        self._printer = Printer(output)
+        self._printer = Printer(output, width=len(OURSELVES))
         self._colours = get_colours()
         self._programs: dict[str, Program] = {}
         self._selector = selectors.DefaultSelector()
@@ -132,8 +133,8 @@ class Supervisor:
                 self.say(f"{name} did not stop within {program.grace:.0f} seconds: killing it")
             self._end(program)
 
-    def say(self, text: str, name: str = "balados") -> None:
-        self._print(name, text.encode(), None)
+    def say(self, text: str) -> None:
+        self._print(OURSELVES, text.encode(), None)
 
     def _turn(self, timeout: float, *, restart: bool = True) -> None:
         for key, _ in self._selector.select(timeout):
