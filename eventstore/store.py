@@ -6,7 +6,7 @@ Every function raises ``psycopg.OperationalError`` (or Django's) when the store 
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ import psycopg
 from django.db import connections
 from django.db.utils import OperationalError
 from psycopg.errors import UniqueViolation
+from psycopg.types.datetime import TimestamptzLoader
 
 from eventstore import codec
 from eventstore.domain.messages import Event
@@ -149,12 +150,12 @@ def purge_commands(before: datetime) -> int:
 
 def read_all(after: int, limit: int, upto: int = LAST) -> list[Recorded]:
     """What is visible now after position ``after``. A follower must not trust its gaps: see ``follower``."""
-    return _recorded(_run("read_all", (after, upto, limit)))
+    return _recorded("read_all", (after, upto, limit))
 
 
 def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[Recorded]:
     """The events of one stream, in order, after version ``after``."""
-    return _recorded(_run("read_stream", (stream, after, upto)))
+    return _recorded("read_stream", (stream, after, upto))
 
 
 def head() -> int:
@@ -234,10 +235,14 @@ def _connection() -> "psycopg.Connection[tuple[Any, ...]]":
 
 
 def _run(
-    statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()
+    statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, plain_times: bool = False
 ) -> "psycopg.Cursor[tuple[Any, ...]]":
     try:
-        return _connection().execute(SQL[statement], parameters, prepare=True)
+        cursor = _connection().cursor()
+        if plain_times:
+            # psycopg's own loader, in C; Django's took 3 of the 5.5 µs that reading an event cost
+            cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        return cursor.execute(SQL[statement], parameters, prepare=True)
     except (psycopg.OperationalError, psycopg.InterfaceError):
         # a broken connection goes back to the pool, which replaces it
         with suppress(OperationalError, psycopg.Error):
@@ -245,5 +250,5 @@ def _run(
         raise
 
 
-def _recorded(rows: Iterable[tuple[Any, ...]]) -> list[Recorded]:
-    return [Recorded._make(row) for row in rows]
+def _recorded(statement: str, parameters: Sequence[Any]) -> list[Recorded]:
+    return [Recorded._make(row) for row in _run(statement, parameters, plain_times=True).fetchall()]
