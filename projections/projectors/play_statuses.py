@@ -30,7 +30,7 @@ WHERE (EXCLUDED.updated_at, EXCLUDED.position, EXCLUDED.played, EXCLUDED.rss_sou
 
 class Row(msgspec.Struct, gc=False):
     user_id: UUID
-    item_key: UUID
+    item_key: str
     rss_source_item: str
     rss_source_feed: str
     position: int

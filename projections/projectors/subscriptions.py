@@ -34,7 +34,7 @@ ON CONFLICT (user_id, feed_key) DO UPDATE SET
 
 class Row(msgspec.Struct, gc=False):
     user_id: UUID
-    feed_key: UUID
+    feed_key: str
     rss_source_feed: str
     rss_source_id: str | None
     subscribed_at: datetime | None
