@@ -65,10 +65,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("may use the administration", default=False)
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
     # PermissionsMixin's own two, with their tables named after the schema
-    groups = models.ManyToManyField(
+    groups = models.ManyToManyField(  # type: ignore[assignment]
         Group, blank=True, related_name="user_set", db_table='"system"."user_groups"'
     )
-    user_permissions = models.ManyToManyField(
+    user_permissions = models.ManyToManyField(  # type: ignore[assignment]
         Permission, blank=True, related_name="user_set", db_table='"system"."user_permissions"'
     )
 
@@ -109,6 +109,10 @@ class AppGrant(models.Model):
     scopes = ArrayField(models.CharField(max_length=64))
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+
+    # set by grants.list_grants: how many people use this very app, and whether that suffices for its picture
+    users = 0
+    shows_image = False
 
     class Meta:
         db_table = '"system"."app_tokens"'

@@ -1,0 +1,288 @@
+"""The two signed tokens of an app: the authorization that a user approves, and the request. Pure.
+
+RS256 and nothing else. The text is checked before anything is parsed, and parsed once, here: what is
+verified is what was read, so no second reading can differ (docs/decisions/jwt.md).
+"""
+
+import binascii
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, NoReturn
+from uuid import UUID
+
+import msgspec
+
+from accounts import keys, links, scopes
+
+LONGEST_TOKEN = 8192
+LONGEST_ID = 255
+LONGEST_NAME = 100
+LONGEST_STATE = 512
+AUTHORIZATION_LIFE = timedelta(hours=24)
+REQUEST_LIFE = timedelta(hours=1)
+LEEWAY = timedelta(seconds=30)
+AUTHORIZATION_TYPES = frozenset({"JWT", "balados-authz+jwt"})
+REQUEST_TYPES = frozenset({"JWT"})
+KEY_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:=-")
+# signatures are as long as the key: RSA of 2,048 to 8,192 bits
+SIGNATURE_SIZES = range(keys.SMALLEST_BITS // 8, keys.LARGEST_BITS // 8 + 1)
+# datetime's last second
+LAST_SECOND = 253_402_300_799
+NOBODY = UUID(int=0)
+# letters need a joiner here and there (Persian, emoji); the other invisible characters only deceive
+JOINERS = {ord("\u200c"): None, ord("\u200d"): None}
+
+
+class TokenError(Exception):
+    """A token that is refused: ``code`` for programs, ``detail`` for people. Never holds what was sent."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class Authorization(msgspec.Struct, frozen=True, kw_only=True):
+    """What an app asks a user to approve. The app is ``app_id`` and ``fingerprint`` together."""
+
+    app_id: str
+    name: str
+    url: str  # "" where none was given, as for image
+    image: str
+    public_key: bytes  # SPKI, DER
+    fingerprint: str  # its SHA-256 in hex
+    scopes: tuple[str, ...]
+    redirect_uri: str | None
+    state: str | None
+    subject: str | None  # the user id it is meant for, where the app knows it
+    read_at: datetime
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request token says. Believe it when ``keys.verifies(…, signed, signature)``."""
+
+    app_id: str
+    user_id: UUID  # NOBODY when ``sub`` is not a user id
+    expires_at: datetime
+    jti: str | None
+    device_id: str | None
+    device_name: str | None
+    signed: bytes
+    signature: bytes
+
+
+def read_authorization(token: str, now: datetime, audience: str) -> Authorization:
+    """The checked content of an authorization token, signed by the key that it carries.
+
+    ``audience`` is the address of this instance. Raises ``TokenError``; the detail may be shown.
+    """
+    header, payload, signature = _segments(token)
+    _check_header(header, AUTHORIZATION_TYPES)
+    claims = _json(payload)
+    _check_times(claims, now, AUTHORIZATION_LIFE)
+    _check_audience(claims, audience)
+    app = claims.get("app")
+    if not isinstance(app, dict):
+        _refuse("invalid_app", "The token names no app: this is not an authorization token.")
+    try:
+        public_key = keys.read_pem(app.get("public_key"))
+    except keys.InvalidKey as error:
+        raise TokenError("invalid_key", f"app.{error}.") from None
+    if not keys.verifies(public_key, token.rpartition(".")[0].encode("ascii"), signature):
+        _refuse("invalid_signature", "The token is not signed by the key that it carries.")
+    try:
+        asked = scopes.parse(claims.get("scopes"))
+    except scopes.InvalidScope as error:
+        raise TokenError("invalid_scope", f"{error}.") from None
+    return Authorization(
+        app_id=_app_id(claims),
+        name=_app_name(app),
+        url=_app_link(app, "url"),
+        image=_app_link(app, "image"),
+        public_key=public_key,
+        fingerprint=keys.fingerprint(public_key),
+        scopes=asked,
+        redirect_uri=_redirect_uri(app),
+        state=_optional_text(claims, "state", LONGEST_STATE),
+        subject=_optional_text(claims, "sub", LONGEST_ID),
+        read_at=now,
+    )
+
+
+def read_request(token: str, now: datetime, audience: str) -> Request:
+    """The content of a request token, its signature not yet verified. Raises ``TokenError``."""
+    header, payload, signature = _segments(token)
+    _check_header(header, REQUEST_TYPES)
+    claims = _json(payload)
+    expires_at = _check_times(claims, now, REQUEST_LIFE)
+    _check_audience(claims, audience)
+    if "app" in claims:
+        _refuse("invalid_token", "An authorization token cannot be used for requests.")
+    return Request(
+        app_id=_app_id(claims),
+        user_id=_user_id(claims.get("sub")),
+        expires_at=expires_at,
+        jti=_optional_text(claims, "jti", LONGEST_ID),
+        device_id=_optional_text(claims, "device_id", LONGEST_ID),
+        device_name=_optional_text(claims, "device_name", LONGEST_ID),
+        signed=token.rpartition(".")[0].encode("ascii"),
+        signature=signature,
+    )
+
+
+def is_app_id(text: str) -> bool:
+    """Whether ``text`` may be an ``iss``: 1 to 255 printable characters, no space around them."""
+    return 0 < len(text) <= LONGEST_ID and text.isprintable() and text == text.strip()
+
+
+def _refuse(code: str, detail: str) -> NoReturn:
+    raise TokenError(code, detail)
+
+
+def _segments(token: str) -> tuple[str, bytes, bytes]:
+    """The header as text (it repeats, and is checked from a cache), the payload and the signature decoded."""
+    if len(token) > LONGEST_TOKEN:
+        _refuse("invalid_token", f"The token is longer than {LONGEST_TOKEN} characters.")
+    if not token.isascii() or token.count(".") != 2:
+        _refuse("invalid_token", "The token is not a JSON Web Token.")
+    header, payload, signature = token.split(".")
+    raw = _base64(signature)
+    if len(raw) not in SIGNATURE_SIZES:
+        _refuse("invalid_token", "The token has no RS256 signature by a key of 2048 to 8192 bits.")
+    return header, _base64(payload), raw
+
+
+def _base64(segment: str) -> bytes:
+    """Strict: one spelling for one value, so that a token cannot be spelt anew to pass as another."""
+    try:
+        raw = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except binascii.Error:
+        _refuse("invalid_token", "The token is not valid base64url.")
+    # Python's decoder skips what it does not know and ignores the last bits: encoding again shows both
+    if not raw or urlsafe_b64encode(raw).rstrip(b"=") != segment.encode("ascii"):
+        _refuse("invalid_token", "The token is not valid base64url.")
+    return raw
+
+
+# an app sends the same header with every request; refusals are not cached
+@lru_cache(maxsize=64)
+def _check_header(segment: str, types: frozenset[str]) -> None:
+    header = _json(_base64(segment))
+    if header.get("alg") != "RS256":
+        _refuse("invalid_token", "The token must be signed with RS256.")
+    if not header.keys() <= {"alg", "typ", "kid"}:
+        _refuse("invalid_token", "The token's header may hold alg, typ and kid only.")
+    if header.get("typ", "JWT") not in types:
+        _refuse("invalid_token", "The token is of another type.")
+    # the key id is not used, and so a path or a query in it can do nothing; nor is it let in
+    kid = header.get("kid", "-")
+    if not isinstance(kid, str) or not 0 < len(kid) <= LONGEST_ID or not KEY_ID_CHARACTERS.issuperset(kid):
+        _refuse("invalid_token", "The token's kid is not a plain name.")
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    try:
+        value = _DECODER.decode(raw.decode("utf-8"))
+    except (ValueError, RecursionError):  # an integer of 5,000 digits, too, is a ValueError
+        _refuse("invalid_token", "The token does not hold valid JSON with every name once.")
+    if not isinstance(value, dict):
+        _refuse("invalid_token", "The token does not hold a JSON object.")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a name stands twice")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+
+
+def _check_times(claims: dict[str, Any], now: datetime, life: timedelta) -> datetime:
+    """Judge iat, exp and nbf; returns when the token expires."""
+    issued_at, expires_at = _time(claims, "iat"), _time(claims, "exp")
+    if issued_at > now + LEEWAY:
+        _refuse("token_from_the_future", "The token is from the future: check the clock of the device.")
+    if "nbf" in claims and _time(claims, "nbf") > now + LEEWAY:
+        _refuse("token_from_the_future", "The token is not valid yet: check the clock of the device.")
+    if expires_at <= now - LEEWAY:
+        _refuse("token_expired", "The token has expired.")
+    if not issued_at < expires_at <= issued_at + life:
+        hours = life // timedelta(hours=1)
+        _refuse("invalid_token", f"The token's exp must be at most {hours} h after its iat.")
+    return expires_at
+
+
+def _time(claims: dict[str, Any], name: str) -> datetime:
+    value: Any = claims.get(name)
+    # True is an int to isinstance, and NaN fails the comparison
+    if type(value) not in (int, float) or not 0 <= value <= LAST_SECOND:
+        _refuse("invalid_token", f"The token's {name} must be a time in seconds.")
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _check_audience(claims: dict[str, Any], audience: str) -> None:
+    if "aud" in claims and claims["aud"] not in (audience, [audience]):
+        _refuse("invalid_audience", "The token is meant for another instance.")
+
+
+def _app_id(claims: dict[str, Any]) -> str:
+    iss = claims.get("iss")
+    if not isinstance(iss, str) or not is_app_id(iss):
+        _refuse("invalid_token", f"The token's iss must be a text of 1 to {LONGEST_ID} printable characters.")
+    return iss
+
+
+def _user_id(sub: object) -> UUID:
+    """The user id, or one that nobody has: a wrong ``sub`` then meets the same work as an unknown one."""
+    try:
+        user_id = UUID(sub) if isinstance(sub, str) and len(sub) == 36 else NOBODY
+    except ValueError:
+        return NOBODY
+    return user_id if str(user_id) == sub else NOBODY
+
+
+def _optional_text(claims: dict[str, Any], name: str, longest: int) -> str | None:
+    text = claims.get(name)
+    if text is None:
+        return None
+    if not isinstance(text, str) or not 0 < len(text) <= longest or not text.translate(JOINERS).isprintable():
+        _refuse("invalid_token", f"The token's {name} must be a text of 1 to {longest} printable characters.")
+    return text
+
+
+def _app_name(app: dict[str, Any]) -> str:
+    name = app.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.strip():
+        _refuse("invalid_app", f"app.name must be a text of 1 to {LONGEST_NAME} characters.")
+    if not name.translate(JOINERS).isprintable():
+        _refuse("invalid_app", "app.name holds an invisible or a control character.")
+    return name.strip()
+
+
+def _app_link(app: dict[str, Any], field: str) -> str:
+    value = app.get(field)
+    if value is None or value == "":
+        return ""
+    try:
+        return links.web_address(value)
+    except links.InvalidLink as error:
+        raise TokenError("invalid_app", f"app.{field} {error}.") from None
+
+
+def _redirect_uri(app: dict[str, Any]) -> str | None:
+    value = app.get("redirect_uri")
+    if value is None:
+        return None
+    try:
+        return links.redirect_uri(value)
+    except links.InvalidLink as error:
+        raise TokenError("invalid_redirect_uri", f"app.redirect_uri {error}.") from None
