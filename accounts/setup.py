@@ -1,0 +1,60 @@
+"""The first administrator: made once, by whoever holds the one-time token that the server prints."""
+
+import hmac
+import secrets
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connections, transaction
+
+from accounts.models import SetupState, User
+
+SETUP_LOCK = 0x73657475  # "setu": one set-up at a time, on every machine of the instance
+
+
+class AlreadySetUp(Exception):
+    """The instance has an administrator."""
+
+
+class WrongToken(Exception):
+    """Not the one-time set-up token."""
+
+
+def pending() -> bool:
+    """Whether the instance waits for its first administrator (one made by ``createsuperuser`` counts)."""
+    if SetupState.objects.filter(completed_at__isnull=False).exists():
+        return False
+    return not User.objects.filter(is_superuser=True).exists()
+
+
+def one_time_token() -> str | None:
+    """The token that opens the set-up page, the same in every process; None once it has been used.
+
+    ``SETUP_TOKEN`` where the operator has chosen one, else made at the first call and stored until then.
+    """
+    if not pending():
+        return None
+    if settings.SETUP_TOKEN:
+        return str(settings.SETUP_TOKEN)
+    # of two processes that start together one inserts, and both read what it inserted
+    SetupState.objects.bulk_create([SetupState(token=secrets.token_urlsafe(24))], ignore_conflicts=True)
+    return SetupState.objects.get().token or None
+
+
+def complete(username: str, email: str, password: str, token: str, now: datetime) -> User:
+    """Make the first administrator and close the set-up for good.
+
+    Raises ``AlreadySetUp``, ``WrongToken``, and ``ValidationError`` for a bad user name. Of many calls at
+    once one succeeds.
+    """
+    with transaction.atomic(using="system"):
+        with connections["system"].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SETUP_LOCK])
+        expected = one_time_token()
+        if expected is None:
+            raise AlreadySetUp
+        if not hmac.compare_digest(expected.encode(), token.encode("utf-8", "replace")):
+            raise WrongToken
+        user = User.objects.create_superuser(username, email, password)
+        SetupState.objects.update_or_create(id=1, defaults={"token": "", "completed_at": now})
+        return user
