@@ -1,0 +1,142 @@
+"""Whole instances as ``make run`` starts them, on a data directory and a port of their own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from balados import embedded
+from examples.two_devices import Browser
+
+ROOT = Path(__file__).resolve().parents[2]
+# settings of the test run itself, which an instance must not inherit
+OURS = (
+    "DATABASE_URL",
+    "PROJECTIONS_URL",
+    "EVENT_STORE_URL",
+    "REDIS_URL",
+    "BALADOS_HOME",
+    "PUBLIC_URL",
+    "SECRET_KEY",
+)
+PASSWORD = "correct horse battery staple"
+
+
+class Instance:
+    """A running instance; its output is kept and searched."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://localhost:{self.port}"
+        kept = {key: value for key, value in os.environ.items() if key not in OURS}
+        self.environment = {**kept, "BALADOS_HOME": str(home), "PORT": str(self.port), **environment}
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "balados.launch"],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_until_ready(self) -> "Instance":
+        eventually(lambda: "ready at" in self.output or self.process.poll() is not None, 120)
+        assert self.process.poll() is None, self.output
+        return self
+
+    def set_up(self) -> None:
+        """Make the first administrator with the link that the instance printed."""
+        link = re.search(r"(/setup\?token=\S+)", self.output)
+        assert link, self.output
+        token = link[1].partition("token=")[2]
+        fields = {"username": "alice", "email": "alice@example.org", "token": token}
+        answer = Browser(self.url).submit(link[1], **fields, password1=PASSWORD, password2=PASSWORD)
+        assert answer.status_code == 302, answer.text
+
+    def processes(self, part: str) -> list[psutil.Process]:
+        """The instance's processes whose command line holds ``part``, parents first."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return [process for process in found if part in command_line(process)]
+
+    def store(self) -> "psycopg.Connection[Any]":
+        """A connection to the instance's database."""
+        return psycopg.connect(embedded.postgres_url(self.home), autocommit=True)
+
+    def manage(self, *arguments: str) -> str:
+        """The output of a management command, run as an operator would beside the instance."""
+        secret = (self.home / "secret_key").read_text().strip()
+        environment = {
+            **self.environment,
+            "DATABASE_URL": embedded.postgres_url(self.home),
+            "REDIS_URL": embedded.redis_url(self.home),
+            "SECRET_KEY": secret,
+        }
+        command = [sys.executable, "manage.py", *arguments]
+        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
+        self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@contextmanager
+def running(home: Path, **environment: str) -> Iterator[Instance]:
+    """An instance from its ready line to its orderly stop."""
+    instance = Instance(home, **environment)
+    try:
+        yield instance.wait_until_ready()
+    finally:
+        instance.stop()
+
+
+def eventually(true: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for something that happens in other processes. Fails when it has not after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

@@ -1,0 +1,115 @@
+"""What a newcomer tries first: the demo beside a running server, and a rebuild under it."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import requests
+
+from examples.two_devices import App, Browser, Device, feed, item
+from tests.e2e.instances import ROOT, Instance, eventually
+
+TABLES = "users.subscriptions, users.play_statuses"
+
+
+@pytest.fixture
+def phone(instance: Instance) -> Device:
+    return device_of(instance, "bob")
+
+
+def device_of(instance: Instance, username: str) -> Device:
+    """A device of a new listener who has authorized an app on the pages."""
+    browser = Browser(instance.url)
+    browser.sign_up(username, "correct horse battery staple")
+    app = App(f"org.example.{username}", "Castaway")
+    return Device(instance.url, app, browser.authorize(app), "phone")
+
+
+def test_the_demo_shows_two_devices_converging(instance: Instance) -> None:
+    demo = subprocess.run(
+        [sys.executable, "examples/two_devices.py", instance.url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "Both devices agree and nothing was lost." in demo.stdout
+
+
+def test_the_demo_imports_nothing_of_the_server() -> None:
+    packages = {"balados", "accounts", "eventstore", "projections", "api", "web", "jobs", "django"}
+    script = f"import sys, examples.two_devices; print([m for m in {packages!r} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "[]", run.stderr
+
+
+def test_the_api_answers_byte_for_byte_the_same_after_a_rebuild(instance: Instance, phone: Device) -> None:
+    live_for_a_while(phone)
+    before = everything(phone)
+
+    printed = instance.manage("rebuild_projections")
+
+    assert "subscriptions" in printed
+    assert everything(phone) == before
+
+
+def test_the_api_answers_byte_for_byte_the_same_after_the_projections_are_wiped(instance: Instance) -> None:
+    device = device_of(instance, "charlie")
+    live_for_a_while(device)
+    before = everything(device)
+
+    with instance.store() as store:
+        store.execute(f"TRUNCATE {TABLES}, users.projector_positions")
+    instance.manage("rebuild_projections")
+
+    assert everything(device) == before
+
+
+def test_stopping_and_starting_again_loses_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    from tests.e2e.instances import running
+
+    home = tmp_path_factory.mktemp("twice")
+    with running(home) as first:
+        first.set_up()
+        device = device_of(first, "bob")
+        live_for_a_while(device)
+        before = everything(device)
+    with running(home) as second:
+        assert "setup?token" not in second.output
+        device.server = second.url
+        assert everything(device) == before
+
+
+def live_for_a_while(device: Device) -> None:
+    for number in range(30):
+        name = feed(f"https://example.org/{number % 7}.xml")
+        device.call("POST", "/api/v1/subscriptions", {"rss_source_feed": name})
+        episode = item(f"episode-{number}", f"https://example.org/{number}.mp3")
+        play = {"rss_source_feed": name, "rss_source_item": episode, "position": number, "played": False}
+        device.call("POST", "/api/v1/plays", play)
+    device.call("DELETE", f"/api/v1/subscriptions/{feed('https://example.org/3.xml').rstrip('=')}")
+
+
+def everything(device: Device) -> list[bytes]:
+    """The bytes of every read, once the read models have caught up with the device's last write."""
+    answers: list[Any] = []
+
+    def read() -> bool:
+        answers[:] = [
+            get(device, "/api/v1/subscriptions?include=removed"),
+            get(device, "/api/v1/plays?limit=100"),
+        ]
+        return all(answer.status_code == 200 for answer in answers)
+
+    eventually(read)
+    return [answer.content for answer in answers]
+
+
+def get(device: Device, path: str) -> requests.Response:
+    token = device.app.request_token(device.user_id, device.device_id, device.name)
+    headers = {"Authorization": f"Bearer {token}", "Balados-Position": device.position}
+    return requests.get(device.server + path, headers=headers, timeout=30)
