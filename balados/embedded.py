@@ -46,6 +46,7 @@ LONGEST_SOCKET_DIRECTORY = 80
 # libpq takes a comma for a list of hosts, PostgreSQL trims blanks and quotes
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 PR_SET_PDEATHSIG = 1
+_started: dict[Path, "subprocess.Popen[bytes]"] = {}
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def start_postgres(home: Path, database: str = "balados", **parameters: str) -> 
     """
     server = postgres(home, **parameters)
     if not server.answers():
-        server.wait(server.start())
+        _started[home] = server.start()
+        server.wait(_started[home])
     return postgres_url(home, database)
 
 
@@ -130,6 +132,8 @@ def stop_postgres(home: Path, mode: str = "fast") -> None:
     command = [str(POSTGRES_BIN / "pg_ctl"), "-D", str(home / "postgres"), "-m", mode, "-w", "stop"]
     # a server that does not run is what we want: no check
     subprocess.run(command, capture_output=True, check=False, **_as(_account()))  # noqa: S603
+    if home in _started:
+        _started.pop(home).wait()
 
 
 def redis_server(home: Path) -> Server:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 
 from balados.databases import store
@@ -198,6 +199,11 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(BALADOS_HOME / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "purge idempotency keys": {"task": "jobs.tasks.purge_commands", "schedule": crontab(minute="7")},
+    "purge used tokens": {"task": "jobs.tasks.purge_used_tokens", "schedule": crontab(minute="17")},
+    "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
+}
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 

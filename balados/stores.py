@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 from django.core.management import call_command
@@ -49,14 +50,14 @@ def migrate(verbosity: int = 1) -> None:
 def refuse_unsafe() -> None:
     """Raise ``UnsafeStore`` when a store that nothing can rebuild is on a server that would lose writes."""
     for alias in LASTING:
-        with psycopg.connect(**_parameters(alias), autocommit=True) as connection:  # type: ignore[arg-type]
+        with psycopg.connect(**_parameters(alias), autocommit=True) as connection:
             for setting in DURABILITY:
                 row = connection.execute("SELECT current_setting(%s)", [setting]).fetchone()
                 if row == ("off",):
                     raise UnsafeStore(f"{setting} is off on the server of the {alias} store; switch it on")
 
 
-def _parameters(alias: str) -> dict[str, str | int]:
+def _parameters(alias: str) -> dict[str, Any]:
     settings = connections[alias].settings_dict
     wanted = {
         "dbname": settings["NAME"],
@@ -71,13 +72,13 @@ def _parameters(alias: str) -> dict[str, str | int]:
 
 def _exists(params: dict[str, str | int]) -> bool:
     with contextlib.suppress(psycopg.OperationalError):
-        psycopg.connect(**params).close()  # type: ignore[arg-type]
+        psycopg.connect(**params).close()
         return True
     return False
 
 
 @contextlib.contextmanager
 def _migration_lock() -> Iterator[None]:
-    with psycopg.connect(**_parameters("system"), autocommit=True) as connection:  # type: ignore[arg-type]
+    with psycopg.connect(**_parameters("system"), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
         yield
