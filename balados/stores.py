@@ -70,7 +70,7 @@ def _parameters(alias: str) -> dict[str, Any]:
     return {key: value for key, value in wanted.items() if value}
 
 
-def _exists(params: dict[str, str | int]) -> bool:
+def _exists(params: dict[str, Any]) -> bool:
     with contextlib.suppress(psycopg.OperationalError):
         psycopg.connect(**params).close()
         return True
