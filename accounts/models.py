@@ -1,5 +1,6 @@
 """Who may come in: people, the apps they let in, and the tokens of their players. Store: system."""
 
+import contextlib
 import hashlib
 import secrets
 import uuid
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, Permission, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.utils import timezone
@@ -52,12 +54,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     username = models.CharField("user name", max_length=LONGEST, validators=[validate_username])
     # three times as long: folding may make three characters of one
-    username_key = models.CharField(
-        max_length=3 * LONGEST,
-        unique=True,
-        editable=False,
-        error_messages={"unique": "This user name is taken."},
-    )
+    username_key = models.CharField(max_length=3 * LONGEST, unique=True, editable=False)
     email = models.EmailField("e-mail address", blank=True)
     is_active = models.BooleanField(
         "active", default=True, help_text="Switch off instead of deleting: apps and sessions end at once."
@@ -93,7 +90,10 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def clean(self) -> None:
         super().clean()
-        self.username_key = username_key(self.username)
+        # forms leave out the uniqueness of fields that they do not show
+        with contextlib.suppress(User.DoesNotExist):
+            if User.objects.get_by_natural_key(self.username).pk != self.pk:
+                raise ValidationError({"username": "This user name is taken."})
 
 
 class AppGrant(models.Model):

@@ -44,12 +44,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "username_key",
-                    models.CharField(
-                        editable=False,
-                        error_messages={"unique": "This user name is taken."},
-                        max_length=120,
-                        unique=True,
-                    ),
+                    models.CharField(editable=False, max_length=120, unique=True),
                 ),
                 ("email", models.EmailField(blank=True, max_length=254, verbose_name="e-mail address")),
                 (
