@@ -1,0 +1,99 @@
+"""The administration of people; apps and tokens are for looking only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.db.models import Model
+from django.http import HttpRequest
+
+from accounts.models import AppGrant, PlayToken, User
+
+# what makes an administrator: only a superuser hands it out, or a helper could promote himself
+POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+
+class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
+    class Meta:
+        model = User
+        fields = ("username", "email")
+
+
+class ChangedUserForm(UserChangeForm):  # type: ignore[type-arg]
+    class Meta:
+        model = User
+        fields = ("username", "email", "is_active", *POWERS)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+    form = ChangedUserForm
+    add_form = NewUserForm
+    list_display = ("username", "email", "is_active", "is_staff", "date_joined")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    search_fields = ("username", "email")
+    ordering = ("username_key",)
+    readonly_fields = ("id", "date_joined", "last_login")
+    fieldsets = (
+        (None, {"fields": ("username", "email", "password", "is_active")}),
+        ("Powers", {"fields": POWERS}),
+        ("Facts", {"fields": ("id", "date_joined", "last_login")}),
+    )
+    add_fieldsets = ((None, {"fields": ("username", "email", "usable_password", "password1", "password2")}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *POWERS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        if obj is not None and obj.is_superuser and not _is_superuser(request):
+            return False  # whoever sets a superuser's password is one
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # what a user did is in the event store too: deleting the row would leave it behind
+
+
+class LookingOnly:
+    """Permissions of an admin page on which nothing can be done."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(AppGrant)
+class AppGrantAdmin(LookingOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("name", "app_id", "user", "scope_list", "key", "updated_at")
+    list_select_related = ("user",)
+    search_fields = ("name", "app_id", "user__username")
+    fields = ("user", "app_id", "name", "url", "image", "scope_list", "key", "created_at", "updated_at")
+
+    @admin.display(description="scopes")
+    def scope_list(self, grant: AppGrant) -> str:
+        return ", ".join(grant.scopes)
+
+    @admin.display(description="key fingerprint")
+    def key(self, grant: AppGrant) -> str:
+        return f"{grant.fingerprint[:16]}…"
+
+
+@admin.register(PlayToken)
+class PlayTokenAdmin(LookingOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("name", "beginning", "user", "created_at", "expires_at")
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username")
+    fields = ("user", "name", "beginning", "created_at", "expires_at")
+
+    @admin.display(description="token")
+    def beginning(self, token: PlayToken) -> str:
+        return f"{token.prefix}…"
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return request.user.is_authenticated and request.user.is_superuser
