@@ -15,7 +15,7 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
     ``?host=/directory`` names a unix socket directory. Prepared statements are switched back on, which
     Django leaves off: 1.7 times the appends per second at 8 clients (docs/performance.md).
     """
-    parsed = environ.Env.db_url_config(url, engine="django.db.backends.postgresql")
+    parsed = environ.Env.db_url_config(url, engine="balados.postgresql")
     options = parsed.pop("OPTIONS", {})
     for key in ("host", "port"):
         if key in options:

@@ -21,15 +21,8 @@ from examples.two_devices import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
 # settings of the test run itself, which an instance must not inherit
-OURS = (
-    "DATABASE_URL",
-    "PROJECTIONS_URL",
-    "EVENT_STORE_URL",
-    "REDIS_URL",
-    "BALADOS_HOME",
-    "PUBLIC_URL",
-    "SECRET_KEY",
-)
+STORES = ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL", "REDIS_URL")
+OURS = (*STORES, "BALADOS_HOME", "PUBLIC_URL", "SECRET_KEY")
 PASSWORD = "correct horse battery staple"
 
 
@@ -89,15 +82,10 @@ class Instance:
 
     def manage(self, *arguments: str) -> str:
         """The output of a management command, run as an operator would beside the instance."""
-        secret = (self.home / "secret_key").read_text().strip()
-        environment = {
-            **self.environment,
-            "DATABASE_URL": embedded.postgres_url(self.home),
-            "REDIS_URL": embedded.redis_url(self.home),
-            "SECRET_KEY": secret,
-        }
         command = [sys.executable, "manage.py", *arguments]
-        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        run = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120
+        )
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 

@@ -7,7 +7,7 @@ process; afterwards the store and the read models are compared with the ledger.
 import signal
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -94,8 +94,7 @@ def kill(process: psutil.Process) -> None:
 
 
 @pytest.mark.parametrize("strike", [kill_web, kill_projector, kill_postgres])
-def test_no_acknowledged_write_is_lost(victim: Instance, strike: object) -> None:
-    assert callable(strike)
+def test_no_acknowledged_write_is_lost(victim: Instance, strike: Callable[[Instance], None]) -> None:
     device = device_of(victim, f"bob-{strike.__name__.replace('_', '-')}")
     ledger = Ledger(device)
     threads = [threading.Thread(target=ledger.write_until_stopped, args=(n,)) for n in range(CLIENTS)]
