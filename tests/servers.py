@@ -42,6 +42,8 @@ def _start() -> None:
 worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 if not worker:
     _start()  # under pytest-xdist in the controller alone
+else:
+    os.environ["REDIS_URL"] += f"?db={int(worker.removeprefix('gw')) + 1}"
 
 base = os.environ["DATABASE_URL"]
 for variable, suffix in SUFFIXES.items():

@@ -1,0 +1,55 @@
+# make run    starts an instance          make test   runs every test
+# make demo   plays two devices beside it make check  lints, types, imports, migrations
+# make bench  measures                    make clean  forgets the installation, not the data
+#
+# Python 3.11 or newer: PYTHON=/path/to/python chooses one.
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && exit; \
+	done; echo python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+MANAGE := SECRET_KEY=only-to-check $(BIN)/python manage.py
+
+.PHONY: run test check demo bench install install-dev clean
+
+run: .venv/runs
+	@exec $(BIN)/python -m balados.launch
+
+test: .venv/tests
+	@$(BIN)/python -m tests.run $(ARGS)
+
+check: .venv/tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MANAGE) makemigrations --check --dry-run
+	PUBLIC_URL=https://balados.example TRUSTED_PROXIES=1 $(MANAGE) check --deploy --fail-level WARNING
+
+demo: .venv/demo
+	@$(BIN)/python -m examples.two_devices $(ARGS)
+
+bench: .venv/bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+install: .venv/runs
+install-dev: .venv/tests
+
+clean:
+	rm -rf .venv *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# One file for each set of packages that has been installed from this pyproject.toml.
+.venv/runs: pyproject.toml | .venv/bin/python
+	@echo "installing into .venv (once; some minutes)"
+	@$(PIP) . && touch $@
+
+.venv/tests .venv/demo .venv/bench: .venv/%: pyproject.toml | .venv/runs
+	@echo "installing what $* needs"
+	@$(PIP) '.[$(if $(filter tests,$*),dev,$*)]' && touch $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Balados needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Name another: make run PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
