@@ -214,5 +214,9 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     # a line at the start of every process
-    "loggers": {"axes.apps": {"level": "WARNING"}},
+    "loggers": {
+        "axes.apps": {"level": "WARNING"},
+        # two lines at INFO for every connection taken from a pool, so several per request
+        "psycopg.pool": {"level": "WARNING"},
+    },
 }
