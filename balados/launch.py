@@ -107,7 +107,7 @@ def start_servers(supervisor: Supervisor, instance: Instance) -> dict[str, str]:
         chosen["REDIS_URL"] = embedded.redis_url(instance.home)
     if not os.environ.get("SECRET_KEY"):
         chosen["SECRET_KEY"] = home.secret_key(instance.home)
-    home.remember(instance.home, chosen)
+    home.remember(instance.home, {**chosen, "PORT": str(instance.port), "PUBLIC_URL": instance.public_url})
     return {
         **os.environ,
         **chosen,
