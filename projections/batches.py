@@ -1,8 +1,10 @@
 """A run of events on its way through the projectors."""
 
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 
 from eventstore import codec
+from eventstore.codec import CodecError
 from eventstore.domain.messages import Event
 from eventstore.store import Recorded
 from projections.projectors.shape import Fact
@@ -30,6 +32,13 @@ class Batch:
                 if recorded.type not in types:
                     wanted.append(recorded)
         return wanted
+
+    def decode(self, besides: Container[str]) -> None:
+        """Decode ahead of ``facts``, which is where an event that cannot be decoded fails."""
+        for recorded in self.events:
+            if recorded.type not in besides:
+                with suppress(CodecError):
+                    self._event(recorded)
 
     def facts(self, events: Sequence[Recorded]) -> list[Fact]:
         """Raises ``CodecError`` at the first event that cannot be decoded."""

