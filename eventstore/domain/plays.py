@@ -108,13 +108,13 @@ def decide(state: PlayStatuses, command: PlayCommand) -> list[Event]:
     match command:
         case RecordPlay():
             status = PlayStatus(command.feed, command.position, command.played, at)
-            return [] if _repeats(status, known, claimed) else [_played(command, status, claimed)]
+            return [] if _repeats(status, known) else [_played(command, status, claimed)]
         case UpdatePosition():
             feed = command.feed or (known.feed if known else None)
             if feed is None:
                 raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
             status = PlayStatus(feed, command.position, known.played if known else False, at)
-            return [] if _repeats(status, known, claimed) else [_moved(command, status, claimed)]
+            return [] if _repeats(status, known) else [_moved(command, status, claimed)]
         case _:
             assert_never(command)
 
@@ -140,7 +140,7 @@ def reconcile(state: PlayStatuses, entries: list[PlayEntry], user_id: UUID, now:
         known = state.get(item)
         claimed = None
         if times.ahead(sent.updated_at, now):
-            if known is not None and (times.seen(sent.updated_at, known.claims) or same(sent, known)):
+            if known is not None and times.seen(sent.updated_at, known.claims):
                 continue
             claimed, sent = sent.updated_at, msgspec.structs.replace(sent, updated_at=now)
         if known is not None and _key(sent) <= _key(known):
@@ -181,10 +181,8 @@ def _time_of(known: PlayStatus | None, command: PlayCommand) -> tuple[datetime |
     return command.now, command.at
 
 
-def _repeats(status: PlayStatus, known: PlayStatus | None, claimed: datetime | None) -> bool:
-    if known is None:
-        return False
-    return same(status, known) if claimed is not None else _key(status) == _key(known)
+def _repeats(status: PlayStatus, known: PlayStatus | None) -> bool:
+    return known is not None and _key(status) == _key(known)
 
 
 def _played(command: RecordPlay, status: PlayStatus, claimed: datetime | None) -> PlayRecorded:

@@ -126,13 +126,11 @@ def reconcile(
     for feed, sent in together(entries).items():
         known = state.get(feed, NONE)
         subscribed_at, claimed = _believed(sent.subscribed_at, known, now)
-        if subscribed_at is not None and _repeats(claimed, known, active=True):
-            subscribed_at = None
         candidate = Subscription(sent.source_id, subscribed_at)
         if subscribed_at is not None and _subscribed_key(candidate) > _subscribed_key(known):
             events.append(_subscribed(user_id, feed, candidate, claimed))
         unsubscribed_at, claimed = _believed(sent.unsubscribed_at, known, now)
-        if unsubscribed_at is None or _repeats(claimed, known, active=False):
+        if unsubscribed_at is None:
             continue
         if known.unsubscribed_at is None or unsubscribed_at > known.unsubscribed_at:
             events.append(
@@ -160,7 +158,7 @@ def _subscribe(known: Subscription, command: Subscribe) -> list[Event]:
         at, claimed = _after(known, command.now), None
     else:
         believed, claimed = _believed(command.at, known, command.now)
-        if believed is None or _repeats(claimed, known, active=True):
+        if believed is None:
             return []
         at = believed
     if known.subscribed_at is not None and at <= known.subscribed_at:
@@ -175,7 +173,7 @@ def _unsubscribe(known: Subscription, command: Unsubscribe) -> list[Event]:
         at, claimed = _after(known, command.now), None
     else:
         believed, claimed = _believed(command.at, known, command.now)
-        if believed is None or _repeats(claimed, known, active=False):
+        if believed is None:
             return []
         at = believed
     if known.unsubscribed_at is not None and at <= known.unsubscribed_at:
@@ -214,11 +212,6 @@ def _believed(
     if at is None or not times.ahead(at, now):
         return at, None
     return (None, None) if times.seen(at, known.claims) else (now, at)
-
-
-def _repeats(claimed: datetime | None, known: Subscription, *, active: bool) -> bool:
-    """A time that cannot be believed, for what already is so, says nothing new."""
-    return claimed is not None and known is not NONE and known.active is active
 
 
 def _subscribed_key(of: Subscription) -> tuple[bool, datetime | None, str]:
