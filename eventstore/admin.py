@@ -7,7 +7,6 @@ from django.http import HttpRequest
 
 from eventstore.models import StoredEvent
 
-
 if TYPE_CHECKING:
     EventAdmin = admin.ModelAdmin[StoredEvent]
 else:

@@ -125,19 +125,19 @@ def reconcile(
     events: list[Event] = []
     for feed, sent in together(entries).items():
         known = state.get(feed, NONE)
-        subscribed_at, claimed = _believed(sent.subscribed_at, known, now)
+        subscribed_at, claimed_subscribed = _believed(sent.subscribed_at, known, now)
+        unsubscribed_at, claimed_unsubscribed = _believed(sent.unsubscribed_at, known, now)
+        if subscribed_at is not None and unsubscribed_at is not None:
+            # where the server's clock stands in for the device's, the device's own order still holds
+            if sent.active and subscribed_at < unsubscribed_at:
+                subscribed_at = unsubscribed_at
+            elif not sent.active and unsubscribed_at <= subscribed_at:
+                unsubscribed_at = subscribed_at + times.TICK
         candidate = Subscription(sent.source_id, subscribed_at)
         if subscribed_at is not None and _subscribed_key(candidate) > _subscribed_key(known):
-            events.append(_subscribed(user_id, feed, candidate, claimed))
-        unsubscribed_at, claimed = _believed(sent.unsubscribed_at, known, now)
-        if unsubscribed_at is None:
-            continue
-        if known.unsubscribed_at is None or unsubscribed_at > known.unsubscribed_at:
-            events.append(
-                UserUnsubscribed(
-                    user_id=user_id, rss_source_feed=feed, unsubscribed_at=unsubscribed_at, claimed_at=claimed
-                )
-            )
+            events.append(_subscribed(user_id, feed, candidate, claimed_subscribed))
+        if unsubscribed_at is not None and _is_later(unsubscribed_at, known.unsubscribed_at):
+            events.append(_unsubscribed(user_id, feed, unsubscribed_at, claimed_unsubscribed))
     return events
 
 
@@ -161,7 +161,7 @@ def _subscribe(known: Subscription, command: Subscribe) -> list[Event]:
         if believed is None:
             return []
         at = believed
-    if known.subscribed_at is not None and at <= known.subscribed_at:
+    if not _is_later(at, known.subscribed_at):
         return []
     return [_subscribed(command.user_id, command.feed, Subscription(command.source_id, at), claimed)]
 
@@ -176,13 +176,9 @@ def _unsubscribe(known: Subscription, command: Unsubscribe) -> list[Event]:
         if believed is None:
             return []
         at = believed
-    if known.unsubscribed_at is not None and at <= known.unsubscribed_at:
+    if not _is_later(at, known.unsubscribed_at):
         return []
-    return [
-        UserUnsubscribed(
-            user_id=command.user_id, rss_source_feed=command.feed, unsubscribed_at=at, claimed_at=claimed
-        )
-    ]
+    return [_unsubscribed(command.user_id, command.feed, at, claimed)]
 
 
 def _subscribed(user_id: UUID, feed: str, to: Subscription, claimed: datetime | None) -> UserSubscribed:
@@ -194,6 +190,10 @@ def _subscribed(user_id: UUID, feed: str, to: Subscription, claimed: datetime | 
         subscribed_at=to.subscribed_at,
         claimed_at=claimed,
     )
+
+
+def _unsubscribed(user_id: UUID, feed: str, at: datetime, claimed: datetime | None) -> UserUnsubscribed:
+    return UserUnsubscribed(user_id=user_id, rss_source_feed=feed, unsubscribed_at=at, claimed_at=claimed)
 
 
 def _after(known: Subscription, now: datetime) -> datetime:
@@ -217,6 +217,10 @@ def _believed(
 def _subscribed_key(of: Subscription) -> tuple[bool, datetime | None, str]:
     # None sorts first without being compared with a time
     return (of.subscribed_at is not None, of.subscribed_at, of.source_id or "")
+
+
+def _is_later(at: datetime, than: datetime | None) -> bool:
+    return than is None or at > than
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
