@@ -152,31 +152,19 @@ def together(entries: list[SubscriptionEntry]) -> Subscriptions:
 
 
 def _subscribe(known: Subscription, command: Subscribe) -> list[Event]:
-    if command.at is None:
-        if known.active and command.source_id in (None, known.source_id):
-            return []
-        at, claimed = _after(known, command.now), None
-    else:
-        believed, claimed = _believed(command.at, known, command.now)
-        if believed is None:
-            return []
-        at = believed
-    if not _is_later(at, known.subscribed_at):
+    if command.at is None and known.active and command.source_id in (None, known.source_id):
+        return []
+    at, claimed = _time_of(known, command)
+    if at is None or not _is_later(at, known.subscribed_at):
         return []
     return [_subscribed(command.user_id, command.feed, Subscription(command.source_id, at), claimed)]
 
 
 def _unsubscribe(known: Subscription, command: Unsubscribe) -> list[Event]:
-    if command.at is None:
-        if not known.active:
-            return []
-        at, claimed = _after(known, command.now), None
-    else:
-        believed, claimed = _believed(command.at, known, command.now)
-        if believed is None:
-            return []
-        at = believed
-    if not _is_later(at, known.unsubscribed_at):
+    if command.at is None and not known.active:
+        return []
+    at, claimed = _time_of(known, command)
+    if at is None or not _is_later(at, known.unsubscribed_at):
         return []
     return [_unsubscribed(command.user_id, command.feed, at, claimed)]
 
@@ -196,13 +184,13 @@ def _unsubscribed(user_id: UUID, feed: str, at: datetime, claimed: datetime | No
     return UserUnsubscribed(user_id=user_id, rss_source_feed=feed, unsubscribed_at=at, claimed_at=claimed)
 
 
-def _after(known: Subscription, now: datetime) -> datetime:
-    """An action without a time of its own was made on what the server knows, so it comes after that.
-
-    A device may be up to five minutes ahead; a click on this server must still win over it.
-    """
+def _time_of(known: Subscription, command: SubscriptionCommand) -> tuple[datetime | None, datetime | None]:
+    """The time that counts (none for a wrong-clock action seen before) and the claim that it replaces."""
+    if command.at is not None:
+        return _believed(command.at, known, command.now)
+    # made on what the server knows, so it comes after that, even where a device's clock ran ahead
     latest = _later(known.subscribed_at, known.unsubscribed_at)
-    return now if latest is None else max(now, latest + times.TICK)
+    return (command.now if latest is None else max(command.now, latest + times.TICK)), None
 
 
 def _believed(
