@@ -23,8 +23,8 @@ LONGEST_STATE = 512
 AUTHORIZATION_LIFE = timedelta(hours=24)
 REQUEST_LIFE = timedelta(hours=1)
 LEEWAY = timedelta(seconds=30)
-AUTHORIZATION_TYPES = frozenset({"JWT", "balados-authz+jwt"})
-REQUEST_TYPES = frozenset({"JWT"})
+AUTHORIZATION_TYPES = ("JWT", "balados-authz+jwt")
+REQUEST_TYPES = ("JWT",)
 KEY_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:=-")
 # signatures are as long as the key: RSA of 2,048 to 8,192 bits
 SIGNATURE_SIZES = range(keys.SMALLEST_BITS // 8, keys.LARGEST_BITS // 8 + 1)
@@ -168,7 +168,7 @@ def _base64(segment: str) -> bytes:
 
 # an app sends the same header with every request; refusals are not cached
 @lru_cache(maxsize=64)
-def _check_header(segment: str, types: frozenset[str]) -> None:
+def _check_header(segment: str, types: tuple[str, ...]) -> None:
     header = _json(_base64(segment))
     if header.get("alg") != "RS256":
         _refuse("invalid_token", "The token must be signed with RS256.")

@@ -49,8 +49,11 @@ def read_pem(pem: object) -> bytes:
         raise InvalidKey("public_key must be an RSA key")
     if not SMALLEST_BITS <= key.key_size <= LARGEST_BITS:
         raise InvalidKey(f"public_key must have {SMALLEST_BITS} to {LARGEST_BITS} bits")
-    if key.public_numbers().e not in EXPONENTS:
+    numbers = key.public_numbers()
+    if numbers.e not in EXPONENTS:
         raise InvalidKey("public_key must have the public exponent 65537")
+    if numbers.n % 2 == 0:
+        raise InvalidKey("public_key is not the product of two primes")
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -78,7 +78,7 @@ def _host(parts: SplitResult) -> str:
         name = f"[{name}]"
     else:
         name = _ascii(name)
-        if not HOST_NAME.fullmatch(name) or len(name) > 253:
+        if not HOST_NAME.fullmatch(name) or len(name) > 253 or "[" in parts.netloc:
             raise InvalidLink("has no valid host name")
     return name if parts.port is None else f"{name}:{parts.port}"
 

@@ -1,20 +1,20 @@
 """Third-party apps as the tests play them: a key pair, and the tokens that PyJWT makes with it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from django.conf import settings
 
-if TYPE_CHECKING:
-    from accounts.models import AppGrant, User
+from accounts import grants
+from accounts.jwt import read_authorization
+from accounts.models import AppGrant, User
 
 
 @cache
@@ -87,10 +87,5 @@ class App:
 
     def grant(self, user: User, scopes: Iterable[str] = ("*",)) -> AppGrant:
         """Let the app in at once, as if the user had approved."""
-        from django.conf import settings
-
-        from accounts import grants, jwt
-
         token = self.authorization(scopes)
-        authorization = jwt.read_authorization(token, datetime.now(UTC), settings.PUBLIC_URL)
-        return grants.authorize(user, authorization)
+        return grants.authorize(user, read_authorization(token, datetime.now(UTC), settings.PUBLIC_URL))

@@ -1,0 +1,77 @@
+"""Making tokens by hand, as an attacker would."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
+
+from accounts import keys
+from accounts.jwt import Authorization, Request, TokenError, read_authorization, read_request
+from tests.apps import App
+
+# PUBLIC_URL of the test run
+INSTANCE = "http://localhost:8000"
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+T = int(NOW.timestamp())
+ALICE = "0b9f2a4e-5f0c-4f4e-9d55-3f1c8a2f7a10"
+APP = App()
+
+
+def base64url(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def forge(
+    header: object,
+    payload: object,
+    *,
+    app: App = APP,
+    digest: HashAlgorithm | None = None,
+    signature: bytes | None = None,
+) -> str:
+    """A token of any header and payload (bytes as they are, else as JSON), rightly signed by default."""
+    parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
+    signed = ".".join(map(base64url, parts))
+    if signature is None:
+        signature = app.key.sign(signed.encode(), PKCS1v15(), digest or SHA256())
+    return f"{signed}.{base64url(signature)}"
+
+
+# how the good claims of a kind of token are made, and how it is read
+Kind = tuple[Callable[..., dict[str, Any]], Callable[[str], object]]
+HEADER = {"alg": "RS256", "typ": "JWT"}
+
+
+def request_claims(**changes: Any) -> dict[str, Any]:
+    """A good request's claims; one changed to ``...`` is left out."""
+    claims = {"iss": APP.iss, "sub": ALICE, "iat": T, "exp": T + 600} | changes
+    return {name: value for name, value in claims.items() if value is not ...}
+
+
+def authorization_claims(**changes: Any) -> dict[str, Any]:
+    """A good authorization's claims; one changed to ``...`` is left out."""
+    own = {"iss": APP.iss, "app": APP.description(), "scopes": ["user.plays"], "iat": T, "exp": T + 3600}
+    return {name: value for name, value in (own | changes).items() if value is not ...}
+
+
+def read_as_authorization(token: str, now: datetime = NOW) -> Authorization:
+    return read_authorization(token, now, INSTANCE)
+
+
+def read_as_request(token: str, now: datetime = NOW, public_key: bytes | None = None) -> Request | None:
+    """The request when APP's key (or the one given) has signed it, else None, as for any stranger's."""
+    request = read_request(token, now, INSTANCE)
+    der = public_key or keys.read_pem(APP.public_key)
+    return request if keys.verifies(der, request.signed, request.signature) else None
+
+
+def is_refused(read: Callable[[str], object], token: str) -> bool:
+    """Whether the token is refused, as unreadable or for its signature; for a reason fit to be shown."""
+    try:
+        return read(token) is None
+    except TokenError as error:
+        return error.detail.isprintable() and len(error.detail) < 200
