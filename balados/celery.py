@@ -1,6 +1,7 @@
 """The Celery application; tasks live in ``jobs``."""
 
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
@@ -8,6 +9,8 @@ from celery.signals import beat_init, worker_ready
 
 from balados import readiness
 
+# `make run` works as root too; the advice is about tasks in pickle, and ours are JSON
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 app = Celery("balados")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -80,11 +80,11 @@ def run(instance: Instance, inherited: int) -> None:
             supervisor.run_once(prepare, SECONDS_TO_START)
             for name, command in names.items():
                 supervisor.start(Program(name, spawner(command, environment, inherited)))
-            links: list[bytes] = []
+            heard: list[bytes] = []
             ask = spawner("python manage.py setup_link", environment, inherited)
-            supervisor.run_once(Program("setup", ask, on_line=links.append), SECONDS_TO_START)
+            supervisor.run_once(Program("setup", ask, on_line=heard.append), SECONDS_TO_START)
             supervisor.run_until(lambda: is_ready(instance, names), SECONDS_TO_START)
-            supervisor.say(ready_line(instance, links))
+            supervisor.say(ready_line(instance, heard))
             supervisor.run()
         except StopRequested as request:
             supervisor.say(f"{request} received: stopping")
@@ -184,10 +184,10 @@ def serves(instance: Instance) -> bool:
     return False
 
 
-def ready_line(instance: Instance, links: list[bytes]) -> str:
+def ready_line(instance: Instance, heard: list[bytes]) -> str:
     """The one line that says where it is and, while there is no administrator, how to become it."""
-    line = f"ready at {instance.public_url}"
-    return line + "".join(f" - set up its administrator at {link.decode()}" for link in links)
+    links = [line.decode() for line in heard if line.startswith(instance.public_url.encode())]
+    return f"ready at {instance.public_url}" + "".join(f" - become its administrator at {x}" for x in links)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from balados import stores
 
 class Command(BaseCommand):
     help = "Make an instance's three stores ready: db_create, a look at their durability, db_migrate."
+    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         stores.create()

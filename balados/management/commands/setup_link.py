@@ -8,6 +8,7 @@ from accounts import setup
 
 class Command(BaseCommand):
     help = "Print the one-time link that makes the first administrator; nothing once there is one."
+    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         if token := setup.one_time_token():
