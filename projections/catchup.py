@@ -1,7 +1,7 @@
 """Bringing projectors forward where no event can come in between any more: late, rebuilding, in trouble."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -73,7 +73,7 @@ def _try_again_or_park(worker: Worker, batch: Batch, failure: Exception) -> None
     worker.park(batch, failure, attempts)
 
 
-def _batches(workers: Sequence[Worker], upto: int) -> Iterator[Batch]:
+def _batches(workers: Sequence[Worker], upto: int) -> Generator[Batch]:
     """Everything that the workers lack up to ``upto``, decoded.
 
     The next batch is read and decoded while the database works on this one: 1.5 times the events per second.

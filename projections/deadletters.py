@@ -106,7 +106,7 @@ def _retry_some(worker: "Worker", stream: int) -> int:
             " ORDER BY position LIMIT %s",
             [worker.name, stream, AT_ONCE],
         )
-        waiting = dict(cursor.fetchall())
+        waiting: dict[int, int] = dict(cursor.fetchall())
         if not waiting:
             return 0
         versions = waiting.values()

@@ -22,9 +22,9 @@ class Listener:
         self._connection: Connection | None = None
         self._tried_at = -RECONNECT_EVERY
 
-    def forget(self) -> None:
-        """Drop the hints that came while nobody slept. Read once more before ``wait``."""
-        self._hints(0)
+    def hinted(self) -> bool:
+        """Whether hints came while nobody waited; forgets them, so read once more before ``wait``."""
+        return self._hints(0)
 
     def wait(self, seconds: float = IDLE) -> bool:
         """Sleep until a hint comes (true) or the time is over."""

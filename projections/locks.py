@@ -17,7 +17,7 @@ SESSION = {
     "tcp_keepalives_idle": "2",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
-    "idle_session_timeout": "10s",
+    "idle_session_timeout": "6s",
 }
 
 
@@ -35,7 +35,7 @@ class Locks:
         """
         connection = self._session()
         connection.execute("SELECT 1")
-        taken = {name for name in names if name not in self.held and _try(connection, name)}
+        taken = {name for name in names if name not in self.held and try_lock(connection, name)}
         self.held |= taken
         return taken
 
@@ -56,7 +56,8 @@ class Locks:
         return self._connection
 
 
-def _try(connection: Connection, name: str) -> bool:
+def try_lock(connection: Connection, name: str) -> bool:
+    """Whether the lock could be had; it lasts as long as the connection."""
     row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [SPACE, _key(name)]).fetchone()
     return bool(row and row[0])
 

@@ -53,7 +53,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
 
 projector = Projector(
     name="play_statuses",
-    handles=frozenset({PlayRecorded, PositionUpdated}),
+    handles=frozenset((PlayRecorded, PositionUpdated)),
     tables=(TABLE,),
     apply=apply,
 )

@@ -56,7 +56,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
 
 projector = Projector(
     name="subscriptions",
-    handles=frozenset({UserSubscribed, UserUnsubscribed}),
+    handles=frozenset((UserSubscribed, UserUnsubscribed)),
     tables=(TABLE,),
     apply=apply,
 )

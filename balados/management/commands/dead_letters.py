@@ -1,0 +1,35 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from projections import deadletters
+from projections.connect import connect
+from projections.projectors import PROJECTORS
+from projections.worker import Worker
+
+
+class Command(BaseCommand):
+    help = "List the events that projectors could not apply, or try them again (after a fix)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", nargs="?", choices=PROJECTORS, help="one projector; all when not given")
+        parser.add_argument("--retry", action="store_true", help="apply what waits, each stream in its order")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = options["name"]
+        with connect("projections") as connection:
+            if options["retry"]:
+                for projector in PROJECTORS.values():
+                    if name in (None, projector.name):
+                        applied, left = deadletters.retry(Worker(projector, connection))
+                        self.stdout.write(f"{projector.name}: {applied} applied, {left} left")
+                return
+            letters = deadletters.letters(connection, name)
+        for letter in letters:
+            reason = letter.error or "waits behind an earlier event of its stream"
+            self.stdout.write(
+                f"{letter.projector} position {letter.position} stream {letter.stream} {letter.type}"
+                f" tried {letter.attempts} times: {reason}"
+            )
+        self.stdout.write(f"{len(letters)} dead letters" if letters else "No dead letters.")

@@ -1,0 +1,123 @@
+"""Building read models anew from the events, beside the live ones, which go on being read and updated.
+
+A rebuild is a projector that is very late, writes to fresh tables and has a name of its own. When it has
+come as far as the live one, one transaction swaps tables, dead letters and position. Both meet at the row of
+the live position, which each transaction of a projector locks first: so they need no other arrangement, and
+the process that runs the projectors goes on without knowing. It merely finds its position moved, where the
+rebuild was ahead, and starts from there.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from psycopg.errors import LockNotAvailable
+
+from eventstore.follower import settled_head
+from projections import shadows
+from projections.catchup import catch_up
+from projections.connect import Connection, connect
+from projections.locks import try_lock
+from projections.projectors.shape import Projector
+from projections.worker import Worker, load
+
+SWAP_ATTEMPTS = 60
+PAUSE = 0.5
+
+TAKE_OVER = """
+DELETE FROM "users"."dead_letters" WHERE projector = %(live)s;
+UPDATE "users"."dead_letters" SET projector = %(live)s WHERE projector = %(shadow)s;
+UPDATE "users"."projector_positions" live
+   SET position = shadow.position, parked = shadow.parked, updated_at = clock_timestamp()
+  FROM "users"."projector_positions" shadow WHERE live.projector = %(live)s AND shadow.projector = %(shadow)s;
+DELETE FROM "users"."projector_positions" WHERE projector = %(shadow)s
+"""
+FORGET = """
+DELETE FROM "users"."dead_letters" WHERE projector = %(shadow)s;
+DELETE FROM "users"."projector_positions" WHERE projector = %(shadow)s
+"""
+
+
+class AlreadyRunning(Exception):
+    """Another process rebuilds this projector."""
+
+
+def rebuild(
+    projectors: Sequence[Projector], progress: Callable[[int, int], None] = lambda position, head: None
+) -> None:
+    """Fill fresh tables from all events, then swap them in, projector by projector.
+
+    Readers see the old rows until they see all of the new. ``progress`` is called with the position reached
+    and the one to reach. Raises ``AlreadyRunning``, ``LockNotAvailable`` when readers hold a table for half
+    a minute, ``TableChanged`` when a migration ran meanwhile, and the errors of a store that is away; then
+    nothing has changed. What a killed rebuild leaves, the next one removes.
+    """
+    # nothing counts before the swap, which flushes all: no waiting for the disk until then
+    with connect("projections", synchronous_commit="off", application_name="balados-rebuild") as connection:
+        for projector in projectors:
+            if not try_lock(connection, _name(projector)):
+                raise AlreadyRunning(projector.name)
+        try:
+            workers = [_begin(connection, projector) for projector in projectors]
+            head = settled_head()
+            catch_up(workers, head, reached=lambda position: progress(position, head))
+            for worker in workers:
+                for table in worker.projector.tables:
+                    shadows.finish(connection, table)
+            for worker in workers:
+                _swap_when_possible(worker)
+        finally:
+            if not connection.closed:
+                for projector in projectors:
+                    _forget(connection, projector)
+
+
+def _begin(connection: Connection, projector: Projector) -> Worker:
+    _forget(connection, projector)
+    for table in projector.tables:
+        shadows.create(connection, table)
+    return Worker(projector, connection, _name(projector), shadows.shadows(projector.tables))
+
+
+def _forget(connection: Connection, projector: Projector) -> None:
+    shadows.drop(connection, projector.tables)
+    _run(connection, FORGET, projector)
+
+
+def _swap_when_possible(worker: Worker) -> None:
+    for attempt in range(SWAP_ATTEMPTS):
+        catch_up([worker], settled_head())
+        try:
+            with worker.connection.transaction():
+                _swap(worker)
+        except LockNotAvailable:
+            if attempt == SWAP_ATTEMPTS - 1:
+                raise
+            # undone with the transaction
+            worker.position, worker.parked = load(worker.connection, worker.name)
+            time.sleep(PAUSE)
+        else:
+            return
+
+
+def _swap(worker: Worker) -> None:
+    connection, projector = worker.connection, worker.projector
+    connection.execute("SET LOCAL synchronous_commit = on")
+    load(connection, projector.name)
+    row = connection.execute(
+        'SELECT position FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE',
+        [projector.name],
+    ).fetchone()
+    # what the live one has passed, this one may pass; it waits now, and gets no further
+    catch_up([worker], int(row[0]) if row else 0)
+    shadows.swap(connection, projector.tables)
+    _run(connection, TAKE_OVER, projector)
+
+
+def _run(connection: Connection, statements: str, projector: Projector) -> None:
+    names = {"live": projector.name, "shadow": _name(projector)}
+    for statement in statements.split(";"):
+        connection.execute(statement, names)
+
+
+def _name(projector: Projector) -> str:
+    return f"{projector.name}__rebuild"

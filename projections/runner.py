@@ -1,0 +1,253 @@
+"""The process that keeps the read models up to date: ONE path for live, late and rebuild.
+
+One follower of the global order feeds every projector whose lock this process holds. A projector that is far
+behind, or meets an event that it cannot apply, goes on in a thread of its own (late.py) and comes back.
+Nothing is kept that the position does not say: after any failure of a store everything is dropped and
+started anew, as after kill -9.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from eventstore import store
+from eventstore.follower import Follower
+from projections import deadletters
+from projections.batches import Batch
+from projections.connect import Connection, connect, discard
+from projections.failures import is_outage
+from projections.late import NEAR, Late
+from projections.listener import Listener
+from projections.locks import Locks
+from projections.projectors import PROJECTORS
+from projections.projectors.shape import Projector
+from projections.worker import Moved, Worker, advance
+
+logger = logging.getLogger(__name__)
+
+# Seconds. Append to projected at 200/s: see docs/performance.md.
+POLL = 0.002
+# Writers send one hint in 250 ms at most, so whoever was woken or had an event polls on for a while.
+AWAKE = 1.0
+# Free locks are looked for so often: with the server's own notice of a dead holder under 5 s to take over.
+TEND_EVERY = 2.0
+ACKNOWLEDGE_EVERY = 1.0
+LONGEST_BACKOFF = 2.0
+
+
+class Runner:
+    """Runs projectors. Not for sharing between threads; ``close`` it at the end.
+
+    ``applied`` is called with projector and position after each commit of the live loop.
+    """
+
+    def __init__(
+        self,
+        projectors: Iterable[Projector] | None = None,
+        applied: Callable[[str, int], None] = lambda projector, position: None,
+    ) -> None:
+        chosen = PROJECTORS.values() if projectors is None else projectors
+        self._projectors = {projector.name: projector for projector in chosen}
+        self._applied = applied
+        self._locks = Locks()
+        self._listener = Listener()
+        self._connection: Connection | None = None
+        self._follower: Follower | None = None
+        self._live: dict[str, Worker] = {}
+        self._late: dict[str, Late] = {}
+        self._acknowledged: dict[str, int] = {}
+        self._tended_at = self._acknowledged_at = float("-inf")
+
+    def run(self, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
+        """Work until ``stopped``, whatever the stores do. ``ready`` is called once, when every lock is held
+        or known to be held by another process.
+        """
+        backoff = 0.1
+        awake_until = 0.0
+        is_ready = False
+        while not stopped():
+            try:
+                moving = self.step()
+                if not is_ready:
+                    is_ready = True
+                    ready()
+                backoff = 0.1
+                if moving or self._rest(awake_until):
+                    awake_until = time.monotonic() + AWAKE
+            except Exception as failure:
+                if not is_outage(failure):
+                    raise
+                logger.warning("A store is away, trying again in %.1f s: %s", backoff, failure)
+                self._drop_everything()
+                time.sleep(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF)
+        self.close()
+
+    def step(self) -> bool:
+        """Apply what there is, up to a batch; false when there was nothing. Raises when a store is away."""
+        self._tend()
+        follower = self._follower
+        if follower is None:
+            return False
+        before = follower.position
+        batch = Batch(follower.read(), follower.position)
+        if batch.upto == before:
+            return False
+        others = []
+        for worker in list(self._live.values()):
+            if worker.concerned(batch):
+                self._apply(worker, batch)
+            else:
+                others.append(worker)
+        self._advance(others, batch.upto)
+        return True
+
+    def run_until(self, position: int, seconds: float = 30.0) -> None:
+        """Work until every projector has reached ``position``. Raises ``TimeoutError``."""
+        deadline = time.monotonic() + seconds
+        while not self._reached(position):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not at {position}: {self.positions()}")
+            if not self.step():
+                time.sleep(POLL)
+
+    def positions(self) -> dict[str, int]:
+        """How far the projectors of the live loop have come."""
+        return {name: worker.position for name, worker in self._live.items()}
+
+    def close(self) -> None:
+        """Let go of everything, in order: late ones first, then a last word to the store, locks last."""
+        for late in self._late.values():
+            late.stop()
+        for late in self._late.values():
+            late.join()
+        try:
+            self._acknowledge()
+        except Exception as failure:
+            if not is_outage(failure):
+                raise
+        self._drop_everything()
+        self._listener.close()
+
+    def _rest(self, awake_until: float) -> bool:
+        """Pause until it is worth to look again; true when a hint came."""
+        if time.monotonic() < awake_until:
+            time.sleep(POLL)
+            return False
+        if self._listener.hinted():
+            return True
+        return self._listener.wait()
+
+    def _tend(self) -> None:
+        """What needs doing now and then: locks, projectors that come back, acknowledgements."""
+        now = time.monotonic()
+        due = now - self._tended_at >= TEND_EVERY
+        if due:
+            self._tended_at = now
+            self._admit([self._worker(name) for name in self._locks.take(self._projectors)], fresh=True)
+        for late in [late for late in self._late.values() if not late.is_alive()]:
+            self._take_back(late, again=due)
+        if now - self._acknowledged_at >= ACKNOWLEDGE_EVERY:
+            self._acknowledged_at = now
+            self._acknowledge()
+
+    def _admit(self, workers: list[Worker], *, fresh: bool) -> None:
+        """Let workers join the live loop, or catch up first."""
+        if workers and self._follower is None:
+            self._follower = Follower(max(worker.position for worker in workers))
+        for worker in workers:
+            # dead letters are tried again by a fresh process: it may be the one with the fix
+            if (fresh and worker.parked) or self._position() - worker.position > NEAR:
+                self._fall_behind(worker.projector)
+                continue
+            self._live[worker.name] = worker
+            if worker.position < self._position():
+                missing = store.read_all(worker.position, NEAR, self._position())
+                self._apply(worker, Batch(missing, self._position()))
+
+    def _take_back(self, late: Late, *, again: bool) -> None:
+        """After a thread has ended; ``again``: now is the time to retry what failed for no event's fault."""
+        name = late.projector.name
+        if late.failure is None:
+            del self._late[name]
+            self._admit([self._worker(name)], fresh=False)
+        elif isinstance(late.failure, Moved):
+            del self._late[name]
+            self._lose(name)
+        elif not is_outage(late.failure):
+            raise late.failure
+        elif again:
+            logger.warning("%s cannot go on, trying again: %s", name, late.failure)
+            self._fall_behind(late.projector)
+
+    def _apply(self, worker: Worker, batch: Batch) -> None:
+        try:
+            worker.apply(batch)
+        except Moved:
+            self._lose(worker.name)
+        except Exception as failure:
+            if worker.connection.closed:
+                raise
+            # its own trouble (an event, a missing column, a deadlock), and not that of the others
+            logger.warning("%s stumbled before %s: %s", worker.name, batch.upto, failure)
+            self._fall_behind(worker.projector)
+        else:
+            self._applied(worker.name, worker.position)
+
+    def _advance(self, workers: list[Worker], upto: int) -> None:
+        if self._connection is None:
+            return
+        lost = advance(self._connection, workers, upto)
+        for worker in workers:
+            if worker in lost:
+                self._lose(worker.name)
+            else:
+                self._applied(worker.name, worker.position)
+
+    def _fall_behind(self, projector: Projector) -> None:
+        self._live.pop(projector.name, None)
+        self._late[projector.name] = late = Late(projector, self._position)
+        late.start()
+
+    def _lose(self, name: str) -> None:
+        """Somebody else saved a position: a rebuild was swapped in, or another process thinks it holds the
+        lock. Start anew from what is saved, if the lock can be had.
+        """
+        logger.info("The position of %s was moved by somebody else", name)
+        self._live.pop(name, None)
+        self._locks.release(name)
+        self._tended_at = float("-inf")
+
+    def _acknowledge(self) -> None:
+        positions = {}
+        for name, worker in self._live.items():
+            waiting = deadletters.oldest(worker.connection, name) if worker.parked else None
+            positions[name] = worker.position if waiting is None else waiting - 1
+        if positions != self._acknowledged:
+            store.acknowledge(positions)
+            self._acknowledged = positions
+
+    def _worker(self, name: str) -> Worker:
+        if self._connection is None:
+            self._connection = connect("projections", application_name="balados-projector")
+        return Worker(self._projectors[name], self._connection)
+
+    def _position(self) -> int:
+        """How far the live loop has come: below it no event can appear any more."""
+        return 0 if self._follower is None else self._follower.position
+
+    def _reached(self, position: int) -> bool:
+        held = self._live.keys() == self._projectors.keys()
+        return held and min(self.positions().values(), default=position) >= position
+
+    def _drop_everything(self) -> None:
+        for late in self._late.values():
+            late.stop()
+        self._live.clear()
+        self._late.clear()
+        self._acknowledged.clear()
+        self._follower = None
+        self._locks.close()
+        discard(self._connection)
+        self._connection = None
+        self._tended_at = float("-inf")

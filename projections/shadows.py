@@ -1,0 +1,138 @@
+"""Fresh tables beside the live ones, filled by a rebuild and swapped in.
+
+A shadow ends as exactly what the migrations made, names of indexes and constraints included.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from psycopg import sql
+
+from projections.connect import Connection
+from projections.projectors.shape import Tables
+from projections.tables import identifier
+
+INDEXES = """
+SELECT index.relname, constr.conname IS NOT NULL, pg_get_constraintdef(constr.oid),
+       CASE WHEN pg_index.indisunique THEN 'UNIQUE ' ELSE '' END,
+       substring(pg_get_indexdef(pg_index.indexrelid) FROM ' USING .*')
+  FROM pg_index
+  JOIN pg_class index ON index.oid = pg_index.indexrelid
+  LEFT JOIN pg_constraint constr
+    ON constr.conindid = pg_index.indexrelid AND constr.contype IN ('p', 'u', 'x')
+ WHERE pg_index.indrelid = %s::regclass
+ ORDER BY index.relname
+"""
+COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
+ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname
+"""
+# The swap waits at most so long for the readers at work, and lets those pass who queued behind it.
+LOCK_TIMEOUT = "500ms"
+
+
+class TableChanged(Exception):
+    """The live table is not what the shadow was made from: a migration ran in the meantime."""
+
+
+class Index(NamedTuple):
+    name: str
+    of_constraint: bool
+    constraint: str | None
+    unique: str
+    definition: str
+
+
+def shadow_of(table: str) -> str:
+    return f"{table}__rebuild"
+
+
+def shadows(tables: Iterable[str]) -> Tables:
+    """Live names -> the shadow tables, as a worker takes them."""
+    return {table: identifier(shadow_of(table)) for table in tables}
+
+
+def drop(connection: Connection, tables: Iterable[str]) -> None:
+    """Drop what a killed rebuild left."""
+    for table in tables:
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(identifier(shadow_of(table))))
+
+
+def create(connection: Connection, table: str) -> None:
+    """An empty shadow with the constraints of the live table; its plain indexes come with ``finish``."""
+    connection.execute(
+        sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES)").format(
+            identifier(shadow_of(table)), identifier(table)
+        )
+    )
+    for index in _indexes(connection, table):
+        if index.of_constraint or index.unique:
+            _build(connection, table, index)
+
+
+def finish(connection: Connection, table: str) -> None:
+    """Build the plain indexes of a filled shadow (faster than filling them along), and its statistics."""
+    for index in _indexes(connection, table):
+        if not (index.of_constraint or index.unique):
+            _build(connection, table, index)
+    connection.execute(sql.SQL("ANALYZE {}").format(identifier(shadow_of(table))))
+
+
+def swap(connection: Connection, tables: Sequence[str]) -> None:
+    """Put the shadows in the place of the live tables, inside the caller's transaction.
+
+    Raises ``TableChanged``, and ``psycopg.errors.LockNotAvailable`` when readers are at work for long.
+    """
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
+    for table in tables:
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(identifier(table)))
+        if _shape(connection, table) != _shape(connection, shadow_of(table)):
+            raise TableChanged(table)
+        _, name = table.split(".")
+        names = [index.name for index in _indexes(connection, table)]
+        connection.execute(sql.SQL("DROP TABLE {}").format(identifier(table)))
+        connection.execute(
+            sql.SQL("ALTER TABLE {} RENAME TO {}").format(identifier(shadow_of(table)), sql.Identifier(name))
+        )
+        for index in names:
+            _rename(connection, table, index)
+
+
+def _build(connection: Connection, table: str, index: Index) -> None:
+    shadow, name = identifier(shadow_of(table)), sql.Identifier(_shadow_index(index.name))
+    if index.constraint is not None:
+        statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} ").format(shadow, name)
+        connection.execute(statement + _text(index.constraint))
+    else:
+        statement = sql.SQL("CREATE {}INDEX {} ON {}").format(_text(index.unique), name, shadow)
+        connection.execute(statement + _text(index.definition))
+
+
+def _rename(connection: Connection, table: str, index: str) -> None:
+    # a constraint takes the new name of its index along
+    schema, _ = table.split(".")
+    connection.execute(
+        sql.SQL("ALTER INDEX {} RENAME TO {}").format(
+            sql.Identifier(schema, _shadow_index(index)), sql.Identifier(index)
+        )
+    )
+
+
+def _shadow_index(index: str) -> str:
+    # PostgreSQL cuts names at 63 bytes
+    return f"r__{index}"[:63]
+
+
+def _indexes(connection: Connection, table: str) -> list[Index]:
+    return [Index(*row) for row in connection.execute(INDEXES, [table])]
+
+
+def _shape(connection: Connection, table: str) -> tuple[object, ...]:
+    columns = connection.execute(COLUMNS, [table]).fetchall()
+    indexes = {index.definition for index in _indexes(connection, table)}
+    return columns, indexes
+
+
+def _text(definition: str) -> sql.Composable:
+    # PostgreSQL's own words about its own catalogue
+    return sql.SQL(definition)
