@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,6 +56,11 @@ def authorization_claims(**changes: Any) -> dict[str, Any]:
     """A good authorization's claims; one changed to ``...`` is left out."""
     own = {"iss": APP.iss, "app": APP.description(), "scopes": ["user.plays"], "iat": T, "exp": T + 3600}
     return {name: value for name, value in (own | changes).items() if value is not ...}
+
+
+def asked(app: App, scopes: Sequence[str] = ("user.plays",), **claims: Any) -> Authorization:
+    """What the page reads when ``app`` asks, now."""
+    return read_authorization(app.authorization(scopes, **claims), datetime.now(UTC), INSTANCE)
 
 
 def read_as_authorization(token: str, now: datetime = NOW) -> Authorization:
