@@ -1,7 +1,7 @@
 """The two signed tokens of an app: the authorization that a user approves, and the request. Pure.
 
 RS256 and nothing else. The text is checked before anything is parsed, and parsed once, here: what is
-verified is what was read, so no second reading can differ (docs/decisions/jwt.md).
+verified is what was read, so no second reading can differ (docs/decisions/0004-tokens.md).
 """
 
 import binascii
