@@ -156,3 +156,8 @@ def test_the_migrations_reverse(stores: None) -> None:
         call_command("migrate", database="system", verbosity=0)
         assert not User.objects.exists()
         transaction.set_rollback(True, using="system")
+
+
+def test_a_hash_takes_what_a_small_machine_has(stores: None) -> None:
+    alice = User.objects.create_user("Alice", password="correct horse battery")
+    assert "$m=19456,t=2,p=1$" in alice.password
