@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain
-from pathlib import Path
 
+import psutil
 import pytest
 
 DRIVER = """
@@ -87,8 +87,10 @@ def drive() -> Iterator[Callable[[str], Driven]]:
 
 
 def lives(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def gone(pid: int, seconds: float = 5.0) -> bool:

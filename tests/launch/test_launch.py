@@ -1,0 +1,168 @@
+"""``make run`` end to end, on a data directory and a port of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import requests
+from psycopg import sql
+
+from balados import embedded, home, launch
+from balados.launch import Instance
+from tests.e2e.instances import PASSWORD, command_line, eventually, free_port, running
+from tests.e2e.instances import Instance as Running
+from tests.launch.test_supervisor import gone
+
+PROGRAMS = {"web": "balados.serve", "projector": "run_projectors", "worker": " worker ", "beat": " beat "}
+ADMINISTRATOR = (
+    "createsuperuser",
+    "--database=system",
+    "--no-input",
+    "--username=alice",
+    "--email=alice@example.org",
+)
+
+
+def refused(place: Path, **environment: str) -> str:
+    """What ``make run`` says when it does not start; it must say one line and leave nothing behind."""
+    run = subprocess.run(
+        [sys.executable, "-m", "balados.launch"],
+        cwd=launch.ROOT,
+        env={**os.environ, "BALADOS_HOME": str(place), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert not (place / "postgres").exists()
+    assert not (place / "redis").exists()
+    assert len(run.stderr.splitlines()) == 1
+    return run.stderr
+
+
+def test_a_taken_port_is_one_clear_line_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1:{port} (Address already in use)" in refused(tmp_path, PORT=port)
+
+
+def test_a_port_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+    for port in ("http", "0", "65536", "-1", "８０００"):
+        assert "PORT must be a number from 1 to 65535" in refused(tmp_path, PORT=port)
+
+
+def test_a_home_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    with home.locked(tmp_path):
+        assert "already running on" in refused(tmp_path, PORT=str(free_port()))
+
+
+def test_empty_variables_count_as_absent() -> None:
+    absent = Instance.of({})
+    assert Instance.of({"PORT": "", "BALADOS_HOME": "", "LISTEN_HOST": "", "PUBLIC_URL": ""}) == absent
+    assert (absent.host, absent.port, absent.public_url) == ("127.0.0.1", 8000, "http://localhost:8000")
+    assert absent.home == launch.ROOT / ".balados"
+
+
+def everything_of(running: Running) -> list[psutil.Process]:
+    """The supervisor and all that it has started, PostgreSQL's and the web server's children too."""
+    supervisor = psutil.Process(running.process.pid)
+    return [supervisor, *supervisor.children(recursive=True)]
+
+
+def left_of(processes: list[psutil.Process]) -> list[str]:
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    return [command_line(process) for process in alive]
+
+
+def test_each_run_goes_on_where_the_last_one_stopped_or_was_killed(tmp_path: Path) -> None:
+    with running(tmp_path, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as first:
+        assert requests.get(f"{first.url}/health/live", timeout=5).text == "live\n"
+        link = f"{first.url}/setup?token="
+        assert f"| ready at {first.url} - become its administrator at {link}" in first.lines[-1]
+        first.manage(*ADMINISTRATOR)
+        processes = everything_of(first)
+        # Ctrl-C at a terminal goes to the whole process group
+        os.killpg(first.process.pid, signal.SIGINT)
+        assert first.process.wait(60) == 0
+        assert left_of(processes) == []
+    with running(tmp_path) as second:
+        assert second.lines[-1].endswith(f"| ready at {second.url}")
+        processes = everything_of(second)
+        second.process.kill()
+        second.process.wait()
+        # at once, on the same port, while the programs of the killed run are still ending
+        with running(tmp_path, PORT=str(second.port)) as third:
+            assert left_of(processes) == []
+            assert third.lines[-1].endswith(f"| ready at {second.url}")
+            processes = everything_of(third)
+    assert left_of(processes) == []
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("victim")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_that_is_killed_comes_back_by_itself(victim: Running, program: str) -> None:
+    said = victim.home / "ready" / program
+    said.unlink()
+    killed = victim.processes(PROGRAMS[program])[0]
+    killed.kill()
+    assert gone(killed.pid)
+    eventually(said.exists)
+
+
+def test_the_web_answers_again_after_it_was_killed(victim: Running) -> None:
+    victim.processes("balados.serve")[0].kill()
+
+    def answers() -> bool:
+        try:
+            return requests.get(f"{victim.url}/health/live", timeout=1).ok
+        except requests.ConnectionError:
+            return False
+
+    eventually(lambda: not answers())
+    eventually(answers)
+
+
+def test_embedded_servers_that_are_killed_come_back_by_themselves(victim: Running) -> None:
+    for server in ("redis-server", "/postgres -D"):
+        victim.processes(server)[0].kill()
+    eventually(lambda: victim.processes("redis-server") and victim.processes("/postgres -D"))
+    eventually(embedded.postgres(victim.home).answers)
+    eventually(embedded.redis_server(victim.home).answers)
+
+
+def test_management_commands_beside_it_work_on_its_data(victim: Running) -> None:
+    link = victim.manage("setup_link").strip()
+    assert link in victim.output
+
+
+def test_servers_that_are_named_are_used_and_not_started(tmp_path: Path) -> None:
+    urls = {}
+    maintenance = os.environ["DATABASE_URL"].replace("/test_balados", "/postgres", 1)
+    for variable in ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL"):
+        start, _, rest = os.environ[variable].partition("?")
+        urls[variable] = f"{start.rpartition('/')[0]}/launch_{variable.lower()}?{rest}"
+    try:
+        with running(tmp_path, **urls, REDIS_URL=os.environ["REDIS_URL"]) as instance:
+            assert instance.processes("redis-server") == instance.processes("/postgres -D") == []
+            for url in urls.values():
+                with psycopg.connect(url) as connection:
+                    tables = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename ~ 'migr'")
+                    assert tables.fetchall()
+        assert not (tmp_path / "postgres").exists()
+    finally:
+        with psycopg.connect(maintenance, autocommit=True) as connection:
+            for url in urls.values():
+                name = sql.Identifier(url.partition("?")[0].rpartition("/")[2])
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
