@@ -124,14 +124,20 @@ LOGIN_URL = "/users/log_in"
 LOGIN_REDIRECT_URL = "/dashboard"
 LOGOUT_REDIRECT_URL = "/"
 
-# django-axes against guessing: by name and address together, so that a victim is never locked out for good
+# django-axes against guessing (accounts/guessing.py has the limits)
+AXES_HANDLER = "accounts.guessing.GuessingHandler"
+AXES_USERNAME_CALLABLE = "accounts.guessing.counted_name"
+AXES_CLIENT_IP_CALLABLE = "accounts.addresses.client_address"
+AXES_LOCKOUT_CALLABLE = "accounts.guessing.locked_out"
 AXES_FAILURE_LIMIT = 6
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address", "username"]
 AXES_RESET_ON_SUCCESS = True
 # going on during a lock-out does not prolong it: else strangers could keep a name locked for good
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_HTTP_RESPONSE_CODE = 429
+# not written down with an attempt
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "next", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True
 
 # Browser-side safety

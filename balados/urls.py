@@ -9,5 +9,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", health.live),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),
+    path("", include("accounts.urls")),
     path("", include("web.urls")),
 ]
+
+# the page of last resort tells a store that is away from a fault of ours
+handler500 = "web.views.server_error"

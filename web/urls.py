@@ -1,5 +1,11 @@
 """The pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from web import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.home, name="home"),
+    path("dashboard", views.dashboard, name="dashboard"),
+    path("health/ready", views.ready, name="ready"),
+]

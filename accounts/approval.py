@@ -1,0 +1,131 @@
+"""The page on which a user lets an app in, or does not.
+
+Nothing is stored before the user's own POST, which brings the token again: it is read and judged again, and
+nothing else of the form is believed but the decision.
+"""
+
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import grants, jwt
+from accounts.jwt import Authorization
+from accounts.models import User
+from accounts.pages import private, read_or_post, spaced, to_log_in
+from accounts.scope_words import WORDS
+from accounts.scopes import allows
+
+DECISIONS = ("approve", "deny")
+
+
+@private
+@read_or_post
+def authorize(request: HttpRequest) -> HttpResponse:
+    """Show what the app behind ``token`` asks for; on POST carry out ``decision``."""
+    token = (request.POST if request.method == "POST" else request.GET).get("token", "")
+    try:
+        authorization = jwt.read_authorization(token, timezone.now(), settings.PUBLIC_URL)
+    except jwt.TokenError as error:
+        return _refuse(request, error, nothing_sent=not token)
+    user = request.user
+    if not isinstance(user, User):
+        return to_log_in(f"{reverse('authorize')}?{urlencode({'token': token})}")
+    if authorization.subject not in (None, str(user.pk)):
+        return _refuse(request, grants.WrongUser(), status=403)
+    if request.method != "POST":
+        return _ask(request, user, authorization, token)
+    decision = request.POST.get("decision")
+    if decision not in DECISIONS:
+        return _ask(request, user, authorization, token, status=400)
+    if decision == "deny":
+        return _deny(request, authorization)
+    return _approve(request, user, authorization, token)
+
+
+def _ask(
+    request: HttpRequest, user: User, authorization: Authorization, token: str, *, status: int = 200
+) -> HttpResponse:
+    standing = grants.describe(user, authorization)
+    granted = standing.grant.scopes if standing.already_granted and standing.grant else ()
+    context = {
+        "app": authorization,
+        "standing": standing,
+        "token": token,
+        "host": urlsplit(authorization.url).netloc,
+        "image": authorization.image if standing.shows_image else "",
+        "goes_to": _shown_target(authorization.redirect_uri),
+        "fingerprint": spaced(authorization.fingerprint),
+        "scopes": _with_words(authorization.scopes, granted),
+        "lost": [WORDS[scope] for scope in granted if not allows(authorization.scopes, scope)],
+        "asks_to_replace": status == 409,
+    }
+    page = render(request, "accounts/authorize.html", context, status=status)
+    if authorization.redirect_uri is not None:
+        # browsers hold form-action against the redirect that follows the form, too
+        page._csp_update = {"form-action": [form_target(authorization.redirect_uri)]}  # type: ignore[attr-defined]
+    return page
+
+
+def _approve(request: HttpRequest, user: User, authorization: Authorization, token: str) -> HttpResponse:
+    replace_key = request.POST.get("replace") == "yes"
+    try:
+        grant = grants.authorize(user, authorization, replace_key=replace_key)
+    except grants.OtherKey:
+        return _ask(request, user, authorization, token, status=409)
+    if authorization.redirect_uri is None:
+        return render(request, "accounts/authorized.html", {"grant": grant})
+    answer = {"user_id": str(user.pk), "app_id": grant.app_id, "scopes": " ".join(grant.scopes)}
+    return _to_app(authorization.redirect_uri, answer, authorization.state)
+
+
+def _deny(request: HttpRequest, authorization: Authorization) -> HttpResponse:
+    if authorization.redirect_uri is None:
+        return render(request, "accounts/denied.html", {"app": authorization})
+    return _to_app(authorization.redirect_uri, {"error": "access_denied"}, authorization.state)
+
+
+def _to_app(redirect_uri: str, answer: dict[str, str], state: str | None) -> HttpResponse:
+    """Send the browser to the app with the answer, beside what its address already asks."""
+    said = answer if state is None else {**answer, "state": state}
+    # text is appended rather than the address rebuilt: urllib would change com.example.app:///done
+    separator = "&" if "?" in redirect_uri else "?"
+    # not Django's redirect, which knows no schemes of apps; links.redirect_uri has judged this one
+    return HttpResponse(status=302, headers={"Location": f"{redirect_uri}{separator}{urlencode(said)}"})
+
+
+def _refuse(
+    request: HttpRequest, error: jwt.TokenError, *, status: int = 400, nothing_sent: bool = False
+) -> HttpResponse:
+    context: dict[str, Any] = {"error": error, "nothing_sent": nothing_sent}
+    return render(request, "accounts/authorize_refused.html", context, status=status)
+
+
+def form_target(redirect_uri: str) -> str:
+    """What Content-Security-Policy's form-action must allow for the way to ``redirect_uri``."""
+    parts = urlsplit(redirect_uri)
+    if parts.scheme not in ("http", "https"):
+        return f"{parts.scheme}:"
+    if ":" in (parts.hostname or ""):  # CSP has no way to write an IPv6 address
+        return f"{parts.scheme}:"
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _with_words(asked: tuple[str, ...], granted: Any) -> list[dict[str, Any]]:
+    """Each scope with its words, and whether it is more than was granted before."""
+    return [
+        {"name": scope, "words": WORDS[scope], "added": bool(granted) and not allows(granted, scope)}
+        for scope in asked
+    ]
+
+
+def _shown_target(redirect_uri: str | None) -> str:
+    """Where the browser goes afterwards, as short as it can be told."""
+    if redirect_uri is None:
+        return ""
+    parts = urlsplit(redirect_uri)
+    return parts.netloc if parts.scheme in ("http", "https") else f"{parts.scheme}:"

@@ -1,0 +1,100 @@
+"""What people type to come in. The fields are named by hand: nothing else of a request reaches a user."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import password_validation
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+
+from accounts.models import User
+from accounts.usernames import LONGEST, SHORTEST, username_key, validate_username
+
+# longer ones would only cost time to hash
+LONGEST_PASSWORD = 1000
+LONGEST_EMAIL = 254
+# one wording for a taken and a reserved name
+NOT_AVAILABLE = ValidationError("This user name is not available.", code="unavailable")
+
+
+# a text that no browser should correct or capitalise
+EXACTLY = {"autocapitalize": "none", "spellcheck": "false"}
+
+
+def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharField:
+    widget = forms.PasswordInput(attrs={"autocomplete": autocomplete})
+    return forms.CharField(
+        label=label, strip=False, max_length=LONGEST_PASSWORD, widget=widget, help_text=help_text
+    )
+
+
+class NewAccountForm(forms.Form):
+    """A user name and a password twice; the e-mail address is optional."""
+
+    username = forms.CharField(
+        label="User name",
+        max_length=LONGEST,
+        help_text=f"{SHORTEST} to {LONGEST} letters, digits and . _ -",
+        widget=forms.TextInput(attrs={"autocomplete": "username", **EXACTLY}),
+    )
+    email = forms.EmailField(
+        label="E-mail address (optional)",
+        required=False,
+        max_length=LONGEST_EMAIL,
+        help_text="Kept on this server, shown to nobody.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+    password1 = _password("Password", "new-password", "At least 10 characters, and not an easy guess.")
+    password2 = _password("The password again", "new-password")
+
+    def clean_username(self) -> str:
+        name: str = self.cleaned_data["username"]
+        try:
+            validate_username(name)
+        except ValidationError as error:
+            raise NOT_AVAILABLE if error.code == "reserved" else error from None
+        if User.objects.filter(username_key=username_key(name)).exists():
+            raise NOT_AVAILABLE
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        first, second = cleaned.get("password1"), cleaned.get("password2")
+        if first and second and first != second:
+            self.add_error("password2", ValidationError("The two passwords differ.", code="mismatch"))
+        if first:
+            self._judge_password(first)
+        return cleaned
+
+    def _judge_password(self, password: str) -> None:
+        typed = {name: self.cleaned_data.get(name, "") for name in ("username", "email")}
+        try:
+            password_validation.validate_password(password, User(**typed))
+        except ValidationError as error:
+            self.add_error("password1", error)
+
+
+class SetupForm(NewAccountForm):
+    """A new account that proves to be the owner's."""
+
+    token = forms.CharField(
+        label="Set-up token",
+        max_length=200,
+        help_text="The server printed it when it started, as part of the link to this page.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", **EXACTLY}),
+    )
+    field_order = ("token", "username", "email", "password1", "password2")
+
+
+class LogInForm(AuthenticationForm):
+    """One answer for a wrong name, a wrong password and a closed account."""
+
+    error_messages = {
+        "invalid_login": "This user name and password do not belong together.",
+        "inactive": "This user name and password do not belong together.",
+    }
+    username = forms.CharField(
+        label="User name",
+        widget=forms.TextInput(attrs={"autocomplete": "username", **EXACTLY}),
+    )
+    password = _password("Password", "current-password")

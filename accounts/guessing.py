@@ -1,0 +1,84 @@
+"""What slows down the guessing of passwords, at the log-in page and the administration's: django-axes.
+
+Three limits within ``AXES_COOLOFF_TIME``: one address on one name, one address on any names, and any
+addresses on one name. The last would let strangers lock a listener out for good, so it does not hold for a
+browser in which that listener has logged in before.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from axes.handlers.database import AxesDatabaseHandler
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from accounts.models import User
+from accounts.usernames import LONGEST, username_key
+
+# failures allowed, by what they are counted for (AXES_LOCKOUT_PARAMETERS, in this order)
+LIMITS = {"both": settings.AXES_FAILURE_LIMIT, "address": 20, "name": 20}
+KNOWN_BROWSER = "balados_known"
+KNOWN_FOR = timedelta(days=365)
+
+
+class GuessingHandler(AxesDatabaseHandler):  # type: ignore[misc]
+    """Counts failures against each limit of its own."""
+
+    def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
+        """The worst of the three counts, on the scale of ``AXES_FAILURE_LIMIT``."""
+        counts = [_failures(attempts) for attempts in self.get_user_attempts(request, credentials)]
+        limits = dict(zip(LIMITS, counts, strict=True))
+        if _is_known(request, counted_name(request, credentials)):
+            del limits["name"]
+        return max(count * settings.AXES_FAILURE_LIMIT // LIMITS[limit] for limit, count in limits.items())
+
+    def reset_user_attempts(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
+        """Forget this name at this address alone.
+
+        axes would forget everything of the address: whoever has an account could log in to it after every
+        fifth guess at another.
+        """
+        deleted, _ = self.filter_user_attempts(request, credentials)[0].delete()
+        return int(deleted)
+
+
+def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
+    """The name that failures count for, the same in every spelling (``AXES_USERNAME_CALLABLE``)."""
+    given = (credentials or {}).get("username") or request.POST.get("username", "")
+    return username_key(given[:LONGEST].replace("\0", ""))
+
+
+def remember_browser(request: HttpRequest, response: HttpResponse, user: User) -> None:
+    """Leave a signed mark that ``user`` has logged in here; it opens nothing."""
+    response.set_signed_cookie(
+        KNOWN_BROWSER,
+        user.username_key,
+        max_age=KNOWN_FOR,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def locked_out(
+    request: HttpRequest, response: HttpResponse | None = None, credentials: dict[str, Any] | None = None
+) -> HttpResponse:
+    """The answer to whoever has failed too often (``AXES_LOCKOUT_CALLABLE``)."""
+    return too_many(request, settings.AXES_COOLOFF_TIME)
+
+
+def too_many(request: HttpRequest, wait: timedelta) -> HttpResponse:
+    """429, saying when to come back."""
+    seconds = int(wait.total_seconds())
+    page = render(request, "429.html", {"minutes": -(-seconds // 60)}, status=429)
+    page["Retry-After"] = str(seconds)
+    return page
+
+
+def _failures(attempts: Any) -> int:
+    return sum(attempts.values_list("failures_since_start", flat=True))
+
+
+def _is_known(request: HttpRequest, name: str) -> bool:
+    return request.get_signed_cookie(KNOWN_BROWSER, "", max_age=KNOWN_FOR) == name

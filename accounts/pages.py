@@ -1,0 +1,50 @@
+"""What the account pages share."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.cache import add_never_cache_headers
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods
+
+read_or_post = require_http_methods(["GET", "HEAD", "POST"])
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+
+def private(view: View[P]) -> View[P]:
+    """For pages with a token, a password or somebody's data: no cache keeps them, no other site sees them."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        add_never_cache_headers(response)
+        response["Referrer-Policy"] = "no-referrer"
+        return response
+
+    return wrapped
+
+
+def to_log_in(path: str) -> HttpResponse:
+    """Off to log in, and then back to ``path``."""
+    return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': path})}")
+
+
+def safe_next(request: HttpRequest) -> str:
+    """Where to go after logging in: ``next`` if it is a page of this host, else the dashboard."""
+    wanted = request.POST.get("next") or request.GET.get("next", "")
+    own = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None, require_https=request.is_secure())
+    # a path and nothing else: no spelling of an address is left for a browser to read in its own way
+    if own and wanted.startswith("/") and wanted.isprintable() and "\\" not in wanted:
+        return wanted
+    return settings.LOGIN_REDIRECT_URL
+
+
+def spaced(fingerprint: str) -> str:
+    """In groups of four, for eyes that compare."""
+    return " ".join(fingerprint[start : start + 4] for start in range(0, len(fingerprint), 4))

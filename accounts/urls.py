@@ -1,0 +1,15 @@
+"""The pages through which people and apps come in."""
+
+from django.urls import path
+
+from accounts import approval, views
+
+urlpatterns = [
+    path("setup", views.set_up, name="set_up"),
+    path("users/register", views.register, name="register"),
+    path("users/log_in", views.log_in, name="log_in"),
+    path("users/log_out", views.log_out, name="log_out"),
+    path("authorize", approval.authorize, name="authorize"),
+    path("apps", views.apps, name="apps"),
+    path("app-creator", views.app_creator, name="app_creator"),
+]

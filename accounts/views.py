@@ -1,0 +1,163 @@
+"""Coming in: set-up, register, log in and out; and the apps that a user has let in."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, logout
+from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import attempts, grants, setup
+from accounts.addresses import client_address
+from accounts.forms import NOT_AVAILABLE, LogInForm, NewAccountForm, SetupForm
+from accounts.guessing import remember_browser, too_many
+from accounts.models import AppGrant, User
+from accounts.pages import private, read_or_post, safe_next, spaced, to_log_in
+from accounts.scope_words import WORDS
+
+# new accounts and tries at them from one address: enough for a household, too few to harvest names
+REGISTRATIONS = 30
+REGISTRATIONS_WITHIN = timedelta(hours=1)
+# what most apps need, for a first look at the app creator
+COMMON = ("user.sync", "user.subscriptions", "user.plays", "user.read")
+
+
+@sensitive_post_parameters()
+@private
+@read_or_post
+def set_up(request: HttpRequest) -> HttpResponse:
+    """The first administrator; 404 once there is one."""
+    if not setup.pending():
+        if request.method == "POST":  # lost the race against another set-up
+            return redirect(settings.LOGIN_URL)
+        raise Http404
+    if request.method != "POST":
+        form = SetupForm(initial={"token": request.GET.get("token", "")})
+        return render(request, "accounts/setup.html", {"form": form})
+    form = SetupForm(request.POST)
+    if not form.is_valid():
+        return render(request, "accounts/setup.html", {"form": form}, status=400)
+    typed = form.cleaned_data
+    try:
+        user = setup.complete(
+            typed["username"], typed["email"], typed["password1"], typed["token"], timezone.now()
+        )
+    except setup.WrongToken:
+        form.add_error("token", "This is not the token that the server printed.")
+        return render(request, "accounts/setup.html", {"form": form}, status=400)
+    except setup.AlreadySetUp:
+        return redirect(settings.LOGIN_URL)
+    return _enter(request, user, settings.LOGIN_REDIRECT_URL)
+
+
+@sensitive_post_parameters()
+@private
+@read_or_post
+def register(request: HttpRequest) -> HttpResponse:
+    """A new listener."""
+    if setup.pending():
+        return redirect("set_up")
+    if not settings.REGISTRATION_OPEN:
+        return render(request, "accounts/closed.html", status=403)
+    if request.method != "POST":
+        context = {"form": NewAccountForm(), "next": request.GET.get("next", "")}
+        return render(request, "accounts/register.html", context)
+    wait = attempts.count("register", client_address(request), REGISTRATIONS, REGISTRATIONS_WITHIN)
+    if wait:
+        return too_many(request, wait)
+    form = NewAccountForm(request.POST)
+    user = _create(form) if form.is_valid() else None
+    if user is None:
+        context = {"form": form, "next": request.POST.get("next", "")}
+        return render(request, "accounts/register.html", context, status=400)
+    return _enter(request, user, safe_next(request))
+
+
+@sensitive_post_parameters()
+@private
+@read_or_post
+def log_in(request: HttpRequest) -> HttpResponse:
+    """Log in and go where ``next`` says, if that is here."""
+    if request.user.is_authenticated and request.method != "POST":
+        return HttpResponseRedirect(safe_next(request))
+    form = LogInForm(request, data=request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        return _enter(request, form.get_user(), safe_next(request))
+    target = safe_next(request)
+    context = {
+        "form": form,
+        "next": target,
+        "to_authorize": target.startswith("/authorize?"),
+        "registration_open": settings.REGISTRATION_OPEN,
+    }
+    return render(request, "accounts/log_in.html", context, status=400 if form.is_bound else 200)
+
+
+@require_POST
+def log_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+@private
+@read_or_post
+def apps(request: HttpRequest) -> HttpResponse:
+    """The user's own grants; a POST with ``app_id`` takes one back."""
+    user = request.user
+    if not isinstance(user, User):
+        return to_log_in(request.path)
+    if request.method == "POST":
+        if grants.revoke(user.pk, request.POST.get("app_id", "")):
+            messages.success(request, "Done: the app is shut out from now on.")
+        return redirect("apps")
+    listed = [_shown(grant) for grant in grants.list_grants(user.pk)]
+    return render(request, "accounts/apps.html", {"apps": listed})
+
+
+@require_safe
+def app_creator(request: HttpRequest) -> HttpResponse:
+    """Makes a key pair and an authorization in the browser; the server has no part in it."""
+    context = {
+        "instance": settings.PUBLIC_URL,
+        "ticked": ["user.sync"],
+        "common": {scope: WORDS[scope] for scope in COMMON},
+        "other": {scope: words for scope, words in WORDS.items() if scope not in COMMON},
+    }
+    return render(request, "accounts/app_creator.html", context)
+
+
+def _shown(grant: AppGrant) -> dict[str, Any]:
+    return {
+        "grant": grant,
+        "host": urlsplit(grant.url).netloc,
+        "image": grant.image if grant.shows_image else "",
+        "fingerprint": spaced(grant.fingerprint),
+        "words": [WORDS[scope] for scope in grant.scopes if scope in WORDS],
+    }
+
+
+def _create(form: NewAccountForm) -> User | None:
+    """The new user, or None with the reason in the form."""
+    typed = form.cleaned_data
+    try:
+        with transaction.atomic(using="system"):
+            return User.objects.create_user(typed["username"], typed["email"], typed["password1"])
+    except IntegrityError:  # somebody took the name since it was looked up
+        form.add_error("username", NOT_AVAILABLE)
+        return None
+
+
+def _enter(request: HttpRequest, user: User, target: str) -> HttpResponse:
+    """Log ``user`` in, under a new session key, and go to ``target``."""
+    # named, because a user who has just been made was authenticated by no backend
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    response = HttpResponseRedirect(target)
+    remember_browser(request, response, user)
+    return response

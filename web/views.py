@@ -1,0 +1,107 @@
+"""Pages of the listener, and what a supervisor asks."""
+
+import sys
+from datetime import datetime
+from typing import NamedTuple
+
+import redis
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts import setup
+from accounts.models import User
+from accounts.pages import private, to_log_in
+from projections import queries
+from projections.failures import is_outage
+from web import readiness
+from web.words import clock, episode_name, feed_name
+
+PLAYS = 50
+SUBSCRIPTIONS = 100
+RETRY_AFTER = 5  # seconds; a store restarts in about that time
+
+
+class Play(NamedTuple):
+    name: str
+    feed: str
+    position: str
+    played: bool
+    updated_at: datetime
+
+
+class Subscription(NamedTuple):
+    feed: str
+    subscribed_at: datetime | None
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """What this is."""
+    context = {
+        "setup_pending": not request.user.is_authenticated and setup.pending(),
+        "registration_open": settings.REGISTRATION_OPEN,
+    }
+    return render(request, "web/home.html", context)
+
+
+@private
+@require_safe
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """What is being listened to, newest first, and the podcasts followed; each list by pages of its own."""
+    user = request.user
+    if not isinstance(user, User):
+        return to_log_in(request.get_full_path())
+    older, more = request.GET.get("plays"), request.GET.get("subscriptions")
+    try:
+        plays = queries.play_statuses(user.pk, after=older, limit=PLAYS, newest_first=True)
+        subscriptions = queries.subscriptions(user.pk, after=more, limit=SUBSCRIPTIONS)
+    except queries.InvalidCursor:
+        raise BadRequest from None
+    context = {
+        "plays": [_play(row) for row in plays.rows],
+        "older_plays": plays.next,
+        "paged_plays": older is not None,
+        "subscriptions": [
+            Subscription(feed_name(row.rss_source_feed), row.subscribed_at) for row in subscriptions.rows
+        ],
+        "more_subscriptions": subscriptions.next,
+        "paged_subscriptions": more is not None,
+        "paged": older is not None or more is not None,
+    }
+    return render(request, "web/dashboard.html", context)
+
+
+@never_cache
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """200 when every store answers and has its migrations, else 503 and which one does not."""
+    fault = readiness.fault()
+    if fault is None:
+        return JsonResponse({"status": "ready"})
+    body = {"status": "unavailable", "store": fault.store, "reason": fault.reason}
+    return JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_AFTER)})
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """503 when a store is away, else 500: the page of last resort, which asks nothing of any store."""
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception) and (is_outage(error) or isinstance(error, redis.RedisError)):
+        page = HttpResponse(render_to_string("503.html"), status=503)
+        page["Retry-After"] = str(RETRY_AFTER)
+        return page
+    return HttpResponse(render_to_string("500.html"), status=500)
+
+
+def _play(row: queries.PlayStatusRow) -> Play:
+    return Play(
+        name=episode_name(row.rss_source_item),
+        feed=feed_name(row.rss_source_feed),
+        position=clock(row.position),
+        played=row.played,
+        updated_at=row.updated_at,
+    )
