@@ -6,8 +6,8 @@ Every function raises ``psycopg.OperationalError`` (or Django's) when the store 
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -22,6 +22,7 @@ from psycopg.types.datetime import TimestamptzLoader
 
 from eventstore import codec
 from eventstore.domain.messages import Event
+from eventstore.prepared import Connection, Prepared
 
 ALIAS = "events"
 NOTIFICATION_CHANNEL = "balados_events"
@@ -103,16 +104,13 @@ def append(
     Returns the position of the last one once it is committed, or None when the stream is at another version.
     Raises ``SameCommand`` when the command id is taken.
     """
+    if command_id is None and len(events) == 1:
+        return _append_one(stream, expected, events[0], origin)
     parameters: dict[str, Any] = {
         "stream": stream,
         "expected": expected,
         "metadata": msgspec.json.encode(origin).decode(),
     }
-    if command_id is None and len(events) == 1:
-        name, schema = codec.name_of(events[0])
-        data = codec.encode(events[0]).decode()
-        row = _run("append", {**parameters, "type": name, "schema": schema, "data": data}).fetchone()
-        return row[0] if row else None
     lines = [_Line(*codec.name_of(event), event) for event in events]
     parameters["events"] = msgspec.json.encode(lines).decode()
     if command_id is not None:
@@ -228,23 +226,52 @@ _streams: dict[UUID, int] = {}
 _hinted = 0.0
 
 
-def _connection() -> "psycopg.Connection[tuple[Any, ...]]":
+_APPEND = Prepared("append", SQL["append"])
+
+
+def _append_one(stream: int, expected: int, event: Event, origin: Origin) -> int | None:
+    name, schema = codec.name_of(event)
+    values = {
+        "stream": b"%d" % stream,
+        "expected": b"%d" % expected,
+        "type": name.encode(),
+        "schema": b"%d" % schema,
+        "data": codec.encode(event),
+        "metadata": msgspec.json.encode(origin),
+    }
+    with _giving_back_when_broken():
+        connection = _connection()
+        if connection.autocommit:
+            position = _APPEND.first_value(connection, values)
+            return None if position is None else int(position)
+    # inside somebody's transaction, which psycopg has to begin
+    row = _run("append", {key: value.decode() for key, value in values.items()}).fetchone()
+    return row[0] if row else None
+
+
+def _connection() -> Connection:
     wrapper = connections[ALIAS]
     wrapper.ensure_connection()
-    return cast("psycopg.Connection[tuple[Any, ...]]", wrapper.connection)
+    return cast(Connection, wrapper.connection)
 
 
 def _run(
     statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, plain_times: bool = False
 ) -> "psycopg.Cursor[tuple[Any, ...]]":
-    try:
+    with _giving_back_when_broken():
         cursor = _connection().cursor()
         if plain_times:
             # psycopg's own loader, in C; Django's took 3 of the 5.5 µs that reading an event cost
             cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
         return cursor.execute(SQL[statement], parameters, prepare=True)
+
+
+@contextmanager
+def _giving_back_when_broken() -> Iterator[None]:
+    """A broken connection goes back to the pool, which replaces it."""
+    try:
+        yield
     except (psycopg.OperationalError, psycopg.InterfaceError):
-        # a broken connection goes back to the pool, which replaces it
         with suppress(OperationalError, psycopg.Error):
             connections[ALIAS].close()
         raise

@@ -2,8 +2,9 @@
 -- The position is drawn inside this INSERT and nowhere else: the gap-aware reader relies on it.
 -- The snapshot's version counts where retention left no event of the stream.
 INSERT INTO events.events (stream, version, type, schema, data, metadata)
-SELECT %(stream)s, %(expected)s + 1, %(type)s, %(schema)s, %(data)s::jsonb, %(metadata)s::jsonb
-WHERE %(expected)s::integer = coalesce(
+SELECT %(stream)s::bigint, %(expected)s::integer + 1, %(type)s::text, %(schema)s::smallint, %(data)s::jsonb,
+       %(metadata)s::jsonb
+WHERE %(expected)s = coalesce(
     (SELECT max(version) FROM events.events WHERE stream = %(stream)s),
     (SELECT version FROM events.snapshots WHERE stream = %(stream)s),
     0)
