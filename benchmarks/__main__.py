@@ -1,0 +1,37 @@
+"""``python -m benchmarks [topic …] [--tiny]``: measure, and print the figures as Markdown."""
+
+import argparse
+import importlib
+import sys
+import time
+
+from benchmarks import environment
+from benchmarks.scale import FULL, TINY
+
+TOPICS = ("appends", "batches", "reads", "rebuilds", "delays", "gaps", "syncs", "requests")
+# asked for by name only
+MORE = ("servers",)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("topics", nargs="*", metavar="topic", help=f"of {', '.join(TOPICS + MORE)}")
+    parser.add_argument("--tiny", action="store_true", help="every line, in seconds: no figures to trust")
+    arguments = parser.parse_args()
+    topics = arguments.topics or TOPICS
+    if unknown := set(topics) - {*TOPICS, *MORE}:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    missed = 0
+    with environment.servers():
+        print("\n".join(f"- {line}" for line in environment.machine()), end="\n\n", flush=True)
+        for topic in topics:
+            began = time.monotonic()
+            section = importlib.import_module(f"benchmarks.{topic}").run(TINY if arguments.tiny else FULL)
+            print(section.text(), flush=True)
+            missed += sum(goal.verdict == "**not met**" for goal in section.goals)
+            print(f"{topic}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    print(f"{missed} goals not met" if missed else "every goal met")
+
+
+if __name__ == "__main__":
+    main()

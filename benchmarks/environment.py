@@ -1,0 +1,125 @@
+"""Servers of the benchmarks' own, in a temporary directory, with PostgreSQL's default durability."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+ALIASES = ("system", "projections", "events")
+
+
+@contextmanager
+def servers() -> Iterator[Path]:
+    """Start PostgreSQL and Redis, create the stores, set Django up; yields the home directory.
+
+    Nothing about PostgreSQL is set, so fsync, synchronous_commit and full_page_writes are on.
+    """
+    home = Path(tempfile.mkdtemp(prefix="balados-bench-"))
+    os.environ.update(
+        BALADOS_HOME=str(home),
+        SECRET_KEY="only-for-benchmarks-" + "x" * 40,
+        DJANGO_SETTINGS_MODULE="balados.settings",
+        DEBUG="0",
+        LOG_LEVEL="WARNING",
+    )
+    for variable in ("PROJECTIONS_URL", "EVENT_STORE_URL"):
+        os.environ.pop(variable, None)
+    from balados import embedded
+
+    try:
+        os.environ["DATABASE_URL"] = embedded.start_postgres(home)
+        os.environ["REDIS_URL"], _ = embedded.start_redis(home)
+        _set_up()
+        yield home
+    finally:
+        embedded.stop_redis(home)
+        embedded.stop_postgres(home, "immediate")
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def connect() -> "psycopg.Connection[tuple[object, ...]]":
+    """A plain psycopg connection in autocommit, without Django's settings: what the raw limits use."""
+    return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True, prepare_threshold=1)
+
+
+def let_go() -> None:
+    """Close this process's connections and pools: before a fork, which must not share them."""
+    from django.db import connections
+
+    for alias in ALIASES:
+        connections[alias].close()
+        connections[alias].close_pool()  # type: ignore[attr-defined]
+
+
+def empty() -> None:
+    """No events, no read models, nothing remembered in this process."""
+    from eventstore import dispatcher, store
+
+    with connect() as connection:
+        rows = connection.execute(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+            " WHERE schemaname IN ('events', 'users', 'public') AND tablename <> 'django_migrations'"
+        )
+        tables = ", ".join(str(name) for (name,) in rows)
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    dispatcher.forget()
+    store.forget()
+
+
+def settle() -> None:
+    """Write out what earlier measurements left behind, so that nobody pays for somebody else's pages."""
+    with connect() as connection:
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT")
+
+
+def machine() -> list[str]:
+    """What the figures depend on: processor, cores, versions."""
+    from importlib.metadata import version
+
+    model = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        "unknown processor",
+    )
+    with connect() as connection:
+        (postgres,) = connection.execute("SHOW server_version").fetchone() or ("?",)
+        settings = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
+        shown = [f"{name} {connection.execute(f'SHOW {name}').fetchone()[0]}" for name in settings]  # type: ignore[index]
+    packages = ("Django", "psycopg", "msgspec", "granian", "eventsourcing")
+    return [
+        f"{os.cpu_count()} × {model}, Linux {os.uname().release}",
+        f"Python {sys.version.split()[0]}, PostgreSQL {postgres} on a unix socket ({', '.join(shown)})",
+        ", ".join(f"{name} {version(name)}" for name in packages if _installed(name)),
+    ]
+
+
+def _installed(package: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _set_up() -> None:
+    import django
+
+    django.setup()
+    from balados import stores
+
+    stores.create()
+    stores.migrate(verbosity=0)
+    let_go()

@@ -1,0 +1,77 @@
+"""What a benchmark hands back, and how it is printed: Markdown, as docs/performance.md shows it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A ratio (or a figure) to hold; ``at_most`` where less is better. ``got`` is None if not measured."""
+
+    text: str
+    got: float | None
+    wanted: float
+    at_most: bool = False
+    unit: str = ""
+
+    @property
+    def verdict(self) -> str:
+        if self.got is None:
+            return "not measured"
+        met = self.got <= self.wanted if self.at_most else self.got >= self.wanted
+        return "met" if met else "**not met**"
+
+    def row(self) -> list[str]:
+        sign = "≤" if self.at_most else "≥"
+        got = "–" if self.got is None else f"{self.got:.2f}{self.unit}"
+        return [self.text, got, f"{sign} {self.wanted:g}{self.unit}", self.verdict]
+
+
+@dataclass
+class Section:
+    """One topic: a table of figures, the goals that they answer, and what to know about them."""
+
+    title: str
+    columns: Sequence[str]
+    rows: list[list[str]] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        parts = [f"## {self.title}", "", *_table(self.columns, self.rows)]
+        if self.goals:
+            goals = [goal.row() for goal in self.goals]
+            parts += ["", *_table(["goal", "measured", "wanted", ""], goals)]
+        parts += [line for note in self.notes for line in ("", note)]
+        return "\n".join([*parts, ""])
+
+
+def number(value: float | None) -> str:
+    """1234567.8 as 1,234,568; small ones with decimals; nothing as a dash."""
+    if value is None:
+        return "–"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def middle(values: Sequence[float]) -> float:
+    return median(values)
+
+
+def ratio(values: Sequence[float], others: Sequence[float]) -> float | None:
+    """The median of the ratios of interleaved rounds: a slow minute of the machine hits both sides."""
+    pairs = list(zip(values, others, strict=True))
+    return median(one / other for one, other in pairs) if pairs else None
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---", *("---:" for _ in columns[1:])]
+    return [f"| {' | '.join(cells)} |" for cells in (columns, rule, *rows)]

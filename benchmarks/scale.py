@@ -1,0 +1,35 @@
+"""How much is measured."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """``seconds`` per contender and round; medians are taken over ``rounds``."""
+
+    seconds: float = 2.0
+    rounds: int = 5
+    clients: tuple[int, ...] = (1, 8, 32)
+    # what is read, folded and rebuilt
+    events: int = 100_000
+    peer_events: int = 5_000
+    stream: int = 1_000
+    # seconds of each measurement of delays, and of the search for skipped events
+    delay_seconds: float = 20.0
+    syncs: tuple[int, ...] = (10_000, 50_000)
+    sync_rounds: int = 5
+
+
+FULL = Scale()
+# every line of every benchmark, in seconds: says nothing about speed
+TINY = Scale(
+    seconds=0.1,
+    rounds=1,
+    clients=(1, 2),
+    events=2_000,
+    peer_events=50,
+    stream=100,
+    delay_seconds=0.5,
+    syncs=(100,),
+    sync_rounds=1,
+)
