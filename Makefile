@@ -39,7 +39,7 @@ clean:
 
 # One file for each set of packages that has been installed from this pyproject.toml.
 .venv/runs: pyproject.toml | .venv/bin/python
-	@echo "installing into .venv (once; some minutes)"
+	@echo "installing into .venv (once)"
 	@$(PIP) '.[run]' && touch $@
 
 .venv/tests .venv/demo .venv/bench: .venv/%: pyproject.toml | .venv/runs

@@ -36,7 +36,7 @@ def server() -> MPServer:
         log_access=False,
         respawn_failed_workers=True,
         respawn_interval=0.5,
-        workers_kill_timeout=8,
+        workers_kill_timeout=5,
     )
 
 

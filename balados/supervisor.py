@@ -58,6 +58,7 @@ class Supervisor:
 
     def __init__(self, output: IO[str]) -> None:
         self._printer = Printer(output, width=len(OURSELVES))
+        self._output, self._on_terminal = output, output.isatty()
         self._colours = get_colours()
         self._programs: dict[str, Program] = {}
         self._selector = selectors.DefaultSelector()
@@ -143,6 +144,9 @@ class Supervisor:
             else:
                 with contextlib.suppress(BlockingIOError):
                     self._woken.recv(4096)
+        # a terminal that has gone tells its session leader alone, and make would wait for us for ever
+        if self._on_terminal and not self._output.isatty():
+            self._stop_signal = signal.SIGHUP
         if self._stop_signal is not None and not self._stopping:
             raise StopRequested(signal.Signals(self._stop_signal).name)
         if restart:

@@ -113,6 +113,20 @@ def test_it_stops_its_programs_in_order_on(number: signal.Signals, drive: Callab
     assert not any(lives(pid) for pid in pids)
 
 
+def test_it_stops_when_its_terminal_goes_away() -> None:
+    master, terminal = os.openpty()
+    code = DRIVER.replace("        BODY\n", KEEP_TWO)
+    said = b""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        while said.count(b"\n") < 2:
+            said += os.read(master, 4096)
+        os.close(master)
+        assert process.wait(timeout=20) == 0
+    pids = [int(line.split()[-1]) for line in said.splitlines()]
+    assert not any(lives(pid) for pid in pids)
+
+
 def test_it_starts_again_what_was_killed_and_leaves_the_others_alone(drive: Callable[[str], Driven]) -> None:
     driven = drive(KEEP_TWO)
     first, second = driven.pid("first"), driven.pid("second")
