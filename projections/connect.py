@@ -12,7 +12,7 @@ SESSION = {"timezone": "UTC", "idle_in_transaction_session_timeout": "10s"}
 SOCKET = {"keepalives_idle": 5, "keepalives_interval": 1, "keepalives_count": 5, "tcp_user_timeout": 10_000}
 
 
-def connect(alias: str, **settings: str) -> Connection:
+def connect(alias: str, application_name: str = "", **settings: str) -> Connection:
     """A fresh connection to a store, in autocommit, with ``settings`` of the server set for its session.
 
     Raises ``psycopg.OperationalError`` when the store is away.
@@ -22,6 +22,8 @@ def connect(alias: str, **settings: str) -> Connection:
     params = {key: value for key, value in wanted.items() if key not in ("cursor_factory", "context")}
     extra = [f"-c {name}={value}" for name, value in {**SESSION, **settings}.items()]
     params["options"] = " ".join([params.get("options", ""), *extra]).strip()
+    if application_name:
+        params["application_name"] = application_name
     return psycopg.connect(**{**params, **SOCKET}, autocommit=True)
 
 

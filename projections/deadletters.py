@@ -87,7 +87,9 @@ def retry(worker: "Worker") -> Retried:
         stuck = sorted(streams(cursor, worker.name))
     applied = 0
     for stream in stuck:
-        while done := _retry_some(worker, stream):
+        going = True
+        while going:
+            done, going = _retry_some(worker, stream)
             applied += done
     with worker.connection.cursor() as cursor:
         cursor.execute('SELECT count(*) FROM "users"."dead_letters" WHERE projector = %s', [worker.name])
@@ -95,8 +97,8 @@ def retry(worker: "Worker") -> Retried:
     return Retried(applied, left)
 
 
-def _retry_some(worker: "Worker", stream: int) -> int:
-    """How many of the stream's next letters could be applied, or were dropped."""
+def _retry_some(worker: "Worker", stream: int) -> tuple[int, bool]:
+    """How many of the stream's next letters could be applied, or dropped; and whether to go on with it."""
     with worker.connection.transaction(), worker.connection.cursor() as cursor:
         cursor.execute(
             'SELECT 1 FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE', [worker.name]
@@ -108,7 +110,7 @@ def _retry_some(worker: "Worker", stream: int) -> int:
         )
         waiting: dict[int, int] = dict(cursor.fetchall())
         if not waiting:
-            return 0
+            return 0, False
         versions = waiting.values()
         kept = store.read_stream(stream, after=min(versions) - 1, upto=max(versions))
         events = [event for event in kept if event.position in waiting]
@@ -125,7 +127,7 @@ def _retry_some(worker: "Worker", stream: int) -> int:
             [worker.name, worker.name],
         )
         (worker.parked,) = cursor.fetchone() or (False,)
-    return len(done)
+    return len(done), failed is None
 
 
 def _apply_until_failure(worker: "Worker", cursor: Cursor[Any], events: Sequence[Recorded]) -> int | None:

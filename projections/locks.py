@@ -13,7 +13,6 @@ SPACE = 0x62616C70  # "balp": the first key of every lock of ours
 # A lock goes with its session, so the server must notice soon when the holder is gone: a lost machine by
 # keepalives (4 s), a hung or frozen process by its missing heartbeat.
 SESSION = {
-    "application_name": "balados-projector-locks",
     "tcp_keepalives_idle": "2",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
@@ -52,7 +51,7 @@ class Locks:
 
     def _session(self) -> Connection:
         if self._connection is None:
-            self._connection = connect("projections", **SESSION)
+            self._connection = connect("projections", "balados-projector-locks", **SESSION)
         return self._connection
 
 

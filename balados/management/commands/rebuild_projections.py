@@ -23,9 +23,9 @@ class Command(BaseCommand):
         names = options["name"] or list(PROJECTORS)
         if unknown := [name for name in names if name not in PROJECTORS]:
             raise CommandError(f"No such projector: {', '.join(unknown)}. There are {', '.join(PROJECTORS)}.")
-        patient_collector()
         try:
-            rebuild([PROJECTORS[name] for name in names], self._progress())
+            with patient_collector():
+                rebuild([PROJECTORS[name] for name in names], self._progress())
         except AlreadyRunning as error:
             raise CommandError(f"{error} is being rebuilt by another process.") from error
         except LockNotAvailable as error:

@@ -1,5 +1,7 @@
 import gc
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -21,11 +23,18 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        patient_collector()
-        Runner().run(stopped=lambda: stopped, ready=lambda: readiness.announce("projector"))
+        with patient_collector():
+            Runner().run(stopped=lambda: stopped, ready=lambda: readiness.announce("projector"))
 
 
-def patient_collector() -> None:
+@contextmanager
+def patient_collector() -> Iterator[None]:
     """Pages of events hold no cycles, but many objects: looking for cycles took a fifth of the time."""
+    usual = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()

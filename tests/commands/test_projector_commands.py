@@ -1,0 +1,63 @@
+"""rebuild_projections and dead_letters, as an operator runs them."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from projections import locks
+from projections.catchup import catch_up
+from projections.connect import connect
+from projections.projectors import PROJECTORS
+from projections.worker import Worker
+from tests.projecting import bring_up_to_date
+from tests.projections.histories import ALICE, played, record, record_raw, subscribed
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_rebuild_says_how_far_and_how_fast() -> None:
+    record(subscribed(ALICE), played(ALICE))
+    bring_up_to_date()
+    said = run("rebuild_projections")
+    assert "2 of 2, " in said
+    assert " events/s" in said
+    assert "Rebuilt: subscriptions, play_statuses." in said
+
+
+def test_rebuild_takes_the_names_of_projectors() -> None:
+    assert "Rebuilt: play_statuses." in run("rebuild_projections", "play_statuses")
+    with pytest.raises(CommandError, match="No such projector: plays"):
+        run("rebuild_projections", "plays")
+
+
+def test_rebuild_refuses_beside_another_one() -> None:
+    with connect("projections") as other:
+        assert locks.try_lock(other, "subscriptions__rebuild")
+        with pytest.raises(CommandError, match="subscriptions is being rebuilt by another process"):
+            run("rebuild_projections")
+
+
+def test_dead_letters_are_listed_with_their_error_and_tried_again() -> None:
+    assert run("dead_letters") == "No dead letters.\n"
+    record(played(ALICE))
+    bad = record_raw(ALICE, "PlayRecorded", 1, '{"position": "far"}')
+    head = record(played(ALICE, position=1))
+    with connect("projections") as connection:
+        catch_up([Worker(PROJECTORS["play_statuses"], connection)], head)
+    said = run("dead_letters")
+    assert f"play_statuses position {bad} stream" in said
+    assert "UndecodableEvent" in said
+    assert "waits behind an earlier event of its stream" in said
+    assert "2 dead letters" in said
+    assert run("dead_letters", "subscriptions") == "No dead letters.\n"
+    assert (
+        run("dead_letters", "--retry")
+        == "subscriptions: 0 applied, 0 left\nplay_statuses: 0 applied, 2 left\n"
+    )

@@ -1,0 +1,128 @@
+"""Making histories, and looking at what became of them."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import connections
+from psycopg import Cursor
+
+from eventstore import store
+from eventstore.domain.messages import Event
+from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
+from eventstore.store import Origin
+from projections.connect import Connection
+from projections.projectors.shape import Fact, Projector, Tables
+
+ALICE, BOB, CHARLIE = (uuid4() for _ in range(3))
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+FEED = "aHR0cHM6Ly9leGFtcGxlLm9yZy9mZWVk"
+ITEM = "ZXBpc29kZS0xLA=="
+COUNTS = "users.counts"
+
+
+def minutes(n: int) -> datetime:
+    return NOON + timedelta(minutes=n)
+
+
+def subscribed(user: UUID, feed: str = FEED, at: int = 0, source_id: str | None = None) -> Event:
+    return UserSubscribed(
+        user_id=user, rss_source_feed=feed, rss_source_id=source_id, subscribed_at=minutes(at)
+    )
+
+
+def unsubscribed(user: UUID, feed: str = FEED, at: int = 0) -> Event:
+    return UserUnsubscribed(user_id=user, rss_source_feed=feed, unsubscribed_at=minutes(at))
+
+
+def played(
+    user: UUID, item: str = ITEM, position: int = 0, played: bool = False, at: int = 0, feed: str = FEED
+) -> Event:
+    return PlayRecorded(
+        user_id=user,
+        rss_source_feed=feed,
+        rss_source_item=item,
+        position=position,
+        played=played,
+        played_at=minutes(at),
+    )
+
+
+def moved(user: UUID, item: str = ITEM, position: int = 0, played: bool = False, at: int = 0) -> Event:
+    return PositionUpdated(
+        user_id=user,
+        rss_source_feed=FEED,
+        rss_source_item=item,
+        position=position,
+        played=played,
+        updated_at=minutes(at),
+    )
+
+
+def record(*events: Event) -> int:
+    """Append events in order, each to the stream of its user; returns the last position."""
+    position = 0
+    for user, run in groupby(events, key=lambda event: event.user_id):
+        stream = store.stream_of(user)
+        appended = store.append(stream, len(store.read_stream(stream)), list(run), Origin())
+        assert appended is not None
+        position = appended
+    return position
+
+
+def record_raw(user: UUID, type_: str, schema: int = 1, data: str = "{}") -> int:
+    """An event as no version of this program would write it."""
+    stream = store.stream_of(user)
+    with connections["events"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO events.events (stream, version, type, schema, data, metadata) VALUES (%s,"
+            " (SELECT coalesce(max(version), 0) + 1 FROM events.events WHERE stream = %s), %s, %s, %s, '{}')"
+            " RETURNING position",
+            [stream, stream, type_, schema, data],
+        )
+        (position,) = cursor.fetchone()
+    return int(position)
+
+
+def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """The read tables, in an order of their own."""
+    return {
+        table: connection.execute(f"SELECT * FROM users.{table} ORDER BY 1, 2").fetchall()
+        for table in ("subscriptions", "play_statuses")
+    }
+
+
+def counting(
+    before: Callable[[Sequence[Fact]], None] = lambda facts: None,
+    after: Callable[[Sequence[Fact]], None] = lambda facts: None,
+    name: str = "counter",
+) -> Projector:
+    """A projector that counts plays, with something to happen before and after it wrote its rows."""
+
+    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+        before(facts)
+        for recorded, _ in facts:
+            cursor.execute(
+                f"INSERT INTO {tables[COUNTS].as_string(None)} AS kept VALUES (%s, ARRAY[%s::bigint])"
+                " ON CONFLICT (stream) DO UPDATE SET positions = kept.positions || EXCLUDED.positions",
+                [recorded.stream, recorded.position],
+            )
+        after(facts)
+
+    return Projector(name, frozenset((PlayRecorded,)), (COUNTS,), apply)
+
+
+def counted(connection: Connection) -> list[int]:
+    """Every position that was counted, in the order in which its stream counted it."""
+    rows = connection.execute(f"SELECT positions FROM {COUNTS} ORDER BY stream").fetchall()
+    return [position for (positions,) in rows for position in positions]
+
+
+def saved(connection: Connection, name: str) -> int:
+    row = connection.execute(
+        "SELECT position FROM users.projector_positions WHERE projector = %s", [name]
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,57 @@
+"""A runner in a thread, as the process would run it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from django.db import connections
+
+from projections.connect import Connection
+from projections.runner import Runner
+
+
+@contextmanager
+def running(runner: Runner) -> Iterator[Runner]:
+    """Runs until the end of the block; what the thread raises is raised there."""
+    stop, ready = threading.Event(), threading.Event()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            runner.run(stop.is_set, ready.set)
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=work, name="runner")
+    thread.start()
+    try:
+        assert ready.wait(10) or failures
+        yield runner
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    if failures:
+        raise failures[0]
+
+
+def eventually(check: Callable[[], bool], seconds: float = 10.0) -> float:
+    """Wait until ``check`` holds; returns the seconds that it took."""
+    started = time.monotonic()
+    while not check():
+        assert time.monotonic() - started < seconds, "it did not happen"
+        time.sleep(0.002)
+    return time.monotonic() - started
+
+
+def end_sessions(connection: Connection, application: str) -> int:
+    """Terminate the server's side of every session of that name; returns how many there were."""
+    row = connection.execute(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE application_name = %s AND datname = current_database()",
+        [application],
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,184 @@
+"""What the views read."""
+
+import base64
+import threading
+import time
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from projections import queries
+from projections.connect import Connection
+from projections.queries import Behind, InvalidCursor, Page, PlayStatusRow
+from tests.projections.conftest import Project
+from tests.projections.histories import (
+    ALICE,
+    BOB,
+    FEED,
+    ITEM,
+    NOON,
+    minutes,
+    moved,
+    played,
+    record,
+    subscribed,
+    unsubscribed,
+)
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+
+def items(page: Page[PlayStatusRow]) -> list[str]:
+    return [row.rss_source_item for row in page.rows]
+
+
+def test_it_shows_what_alice_follows_and_nothing_of_bob(project: Project) -> None:
+    record(subscribed(ALICE, source_id="a"))
+    project()
+    assert queries.subscriptions(ALICE).rows == [queries.SubscriptionRow(FEED, "a", NOON, None)]
+    assert queries.subscriptions(BOB).rows == []
+
+
+def test_it_keeps_what_was_removed_for_those_who_ask(project: Project) -> None:
+    record(subscribed(ALICE), unsubscribed(ALICE, at=1))
+    project()
+    assert queries.subscriptions(ALICE).rows == []
+    (row,) = queries.subscriptions(ALICE, include_removed=True).rows
+    assert not row.active
+    assert (row.subscribed_at, row.unsubscribed_at) == (NOON, minutes(1))
+
+
+def test_on_equal_times_she_is_subscribed(project: Project) -> None:
+    record(subscribed(ALICE, at=1), unsubscribed(ALICE, at=1))
+    project()
+    (row,) = queries.subscriptions(ALICE).rows
+    assert row.active
+
+
+def test_a_page_tells_the_position_that_it_reflects_also_when_it_is_empty(project: Project) -> None:
+    assert queries.subscriptions(ALICE).position == 0
+    head = record(subscribed(ALICE))
+    project()
+    assert queries.subscriptions(ALICE).position == head
+    assert queries.subscriptions(BOB).position == head
+    assert queries.play_statuses(BOB).position == head
+
+
+def test_pages_of_subscriptions_show_each_once(project: Project) -> None:
+    record(*(subscribed(ALICE, feed=f"feed{n}") for n in range(7)))
+    project()
+    seen, after, pages = [], None, 0
+    while pages == 0 or after is not None:
+        page = queries.subscriptions(ALICE, after=after, limit=3)
+        seen += [row.rss_source_feed for row in page.rows]
+        after, pages = page.next, pages + 1
+    assert pages == 3
+    assert sorted(seen) == [f"feed{n}" for n in range(7)]
+
+
+def test_a_full_last_page_has_no_next(project: Project) -> None:
+    record(*(subscribed(ALICE, feed=f"feed{n}") for n in range(3)))
+    project()
+    assert queries.subscriptions(ALICE, limit=3).next is None
+
+
+def test_plays_come_the_oldest_change_first_or_the_newest(project: Project) -> None:
+    record(played(ALICE, "b", at=1), played(ALICE, "a", at=2), moved(ALICE, "c", at=0))
+    project()
+    assert items(queries.play_statuses(ALICE)) == ["c", "b", "a"]
+    assert items(queries.play_statuses(ALICE, newest_first=True)) == ["a", "b", "c"]
+
+
+def test_who_walks_through_the_pages_misses_nothing_that_changes_meanwhile(project: Project) -> None:
+    record(*(played(ALICE, f"item{n}", at=n) for n in range(6)))
+    project()
+    first = queries.play_statuses(ALICE, limit=2)
+    record(moved(ALICE, "item1", at=10), moved(ALICE, "item4", at=11), played(ALICE, "item6", at=12))
+    project()
+    seen, page = items(first), first
+    while page.next is not None:
+        page = queries.play_statuses(ALICE, after=page.next, limit=2)
+        seen += items(page)
+    assert set(seen) == {f"item{n}" for n in range(7)}
+
+
+def test_newest_first_pages_go_on_where_the_last_ended(project: Project) -> None:
+    record(*(played(ALICE, f"item{n}") for n in range(5)))
+    project()
+    first = queries.play_statuses(ALICE, limit=3, newest_first=True)
+    second = queries.play_statuses(ALICE, after=first.next, limit=3, newest_first=True)
+    assert sorted(items(first) + items(second)) == [f"item{n}" for n in range(5)]
+    assert second.next is None
+
+
+def test_plays_can_be_asked_for_by_feed_by_played_and_by_time(project: Project) -> None:
+    record(
+        played(ALICE, "a", feed="one", played=True, at=1),
+        played(ALICE, "b", feed="two", played=False, at=2),
+        played(ALICE, "c", feed="two", played=True, at=3),
+        played(BOB, "d", feed="two", played=True, at=3),
+    )
+    project()
+    assert items(queries.play_statuses(ALICE, feed="two")) == ["b", "c"]
+    assert items(queries.play_statuses(ALICE, played=True)) == ["a", "c"]
+    assert items(queries.play_statuses(ALICE, played=False)) == ["b"]
+    assert items(queries.play_statuses(ALICE, updated_since=minutes(2))) == ["b", "c"]
+    assert items(queries.play_statuses(ALICE, feed="two", played=True, updated_since=minutes(3))) == ["c"]
+
+
+def encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "!",
+        "a",
+        "é",
+        "\0",
+        encoded(""),
+        encoded("x" * 32),
+        encoded("2026-05-01 " + "0" * 32),
+        "A" * 10_000,
+    ],
+)
+def test_it_refuses_a_cursor_that_no_page_gave(project: Project, cursor: str) -> None:
+    with pytest.raises(InvalidCursor):
+        queries.subscriptions(ALICE, after=cursor)
+    with pytest.raises(InvalidCursor):
+        queries.play_statuses(ALICE, after=cursor)
+
+
+def test_a_cursor_at_the_end_of_all_times_is_an_empty_page(project: Project) -> None:
+    cursor = encoded(f"{datetime.max.replace(tzinfo=UTC).isoformat()} {uuid4().hex}")
+    assert queries.play_statuses(ALICE, after=cursor).rows == []
+
+
+def test_waiting_returns_at_once_what_is_reached_already(project: Project) -> None:
+    head = record(played(ALICE, ITEM))
+    project()
+    assert queries.wait_for("play_statuses", head) == head
+
+
+def test_waiting_ends_when_the_position_is_reached(connection: Connection, project: Project) -> None:
+    first = record(played(ALICE))
+    project()
+    second = record(played(ALICE, position=1))
+    thread = threading.Timer(0.05, project)
+    thread.start()
+    assert queries.position_of("play_statuses") == first
+    assert queries.wait_for("play_statuses", second) == second
+    thread.join()
+
+
+def test_waiting_gives_up_and_says_how_far_it_is(project: Project) -> None:
+    head = record(played(ALICE))
+    project()
+    started = time.monotonic()
+    with pytest.raises(Behind) as behind:
+        queries.wait_for("play_statuses", head + 1, seconds=0.1)
+    assert behind.value.reached == head
+    assert time.monotonic() - started < 0.5

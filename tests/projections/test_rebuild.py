@@ -1,0 +1,308 @@
+"""A rebuild gives the rows that live projecting gave, beside the live tables and without a gap."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.errors import LockNotAvailable
+
+from eventstore import store
+from eventstore.dispatcher import DomainError, dispatch
+from eventstore.domain.plays import RecordPlay, UpdatePosition
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from eventstore.domain.user import UserCommand
+from eventstore.store import Origin
+from projections import catchup, deadletters, locks, rebuild, shadows
+from projections.catchup import catch_up
+from projections.connect import Connection, connect
+from projections.projectors import PROJECTORS
+from projections.projectors.shape import Fact, Projector
+from projections.rebuild import AlreadyRunning
+from projections.runner import Runner
+from projections.worker import Worker
+from tests.conftest import STORES, empty, forget
+from tests.projections.conftest import Project
+from tests.projections.histories import (
+    ALICE,
+    BOB,
+    CHARLIE,
+    counted,
+    counting,
+    dump,
+    minutes,
+    played,
+    record,
+    saved,
+    subscribed,
+    unsubscribed,
+)
+from tests.projections.running import eventually, running
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+EVERY = list(PROJECTORS.values())
+
+users = st.sampled_from([ALICE, BOB, CHARLIE])
+feeds = st.sampled_from(["Zg==", "Zw=="])
+items = st.sampled_from(["MSw=", "Miw="])
+nows = st.integers(0, 500).map(minutes)
+ats = st.one_of(st.none(), st.integers(-20, 600).map(minutes))
+positions = st.integers(0, 5)
+commands: st.SearchStrategy[UserCommand] = st.one_of(
+    st.builds(
+        Subscribe, user_id=users, feed=feeds, now=nows, at=ats, source_id=st.sampled_from([None, "a", "b"])
+    ),
+    st.builds(Unsubscribe, user_id=users, feed=feeds, now=nows, at=ats),
+    st.builds(
+        RecordPlay,
+        user_id=users,
+        feed=feeds,
+        item=items,
+        position=positions,
+        played=st.booleans(),
+        now=nows,
+        at=ats,
+    ),
+    st.builds(UpdatePosition, user_id=users, item=items, position=positions, now=nows, at=ats, feed=feeds),
+)
+
+
+def catalogue(connection: Connection) -> list[tuple[Any, ...]]:
+    """Everything that the migrations made of the read tables: columns, indexes, constraints."""
+    return connection.execute(
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'users' UNION ALL"
+        " SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = 'users'::regnamespace UNION ALL"
+        " SELECT table_name, column_name, concat(data_type, is_nullable, collation_name, column_default,"
+        " is_identity) FROM information_schema.columns WHERE table_schema = 'users' ORDER BY 1, 2, 3"
+    ).fetchall()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@given(st.lists(st.tuples(commands, st.booleans()), max_size=15))
+def test_a_rebuild_equals_live(
+    connection: Connection, project: Project, history: list[tuple[UserCommand, bool]]
+) -> None:
+    for alias in STORES:
+        empty(alias)
+    forget()
+    for command, project_now in history:
+        with suppress(DomainError):
+            dispatch(command, Origin())
+        if project_now:
+            project()
+    head = project()
+    live = dump(connection)
+    rebuild.rebuild(EVERY)
+    assert dump(connection) == live
+    assert {saved(connection, name) for name in PROJECTORS} == {head}
+
+
+def test_wiped_tables_come_back(connection: Connection, project: Project) -> None:
+    record(subscribed(ALICE), played(ALICE), unsubscribed(ALICE, at=1))
+    project()
+    before = dump(connection)
+    connection.execute("TRUNCATE users.subscriptions, users.play_statuses")
+    rebuild.rebuild(EVERY)
+    assert dump(connection) == before
+
+
+def test_the_tables_are_what_the_migrations_made(connection: Connection, project: Project) -> None:
+    record(subscribed(ALICE), played(ALICE))
+    project()
+    before = catalogue(connection)
+    rebuild.rebuild(EVERY)
+    assert catalogue(connection) == before
+    call_command("makemigrations", "projections", check=True, dry_run=True, verbosity=0)
+    call_command("migrate", "projections", "zero", database="projections", verbosity=0)
+    call_command("migrate", "projections", database="projections", verbosity=0)
+    assert catalogue(connection) == before
+
+
+def test_it_tells_its_progress(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catchup, "AT_ONCE", 2)
+    record(*(played(ALICE, position=n) for n in range(5)))
+    told: list[tuple[int, int]] = []
+    rebuild.rebuild(EVERY, lambda position, head: told.append((position, head)))
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_events_that_come_during_it_are_in_it(connection: Connection, project: Project) -> None:
+    record(played(ALICE))
+
+    def meanwhile(position: int, head: int) -> None:
+        record(played(BOB), subscribed(BOB))
+        project()
+        record(played(CHARLIE))
+
+    rebuild.rebuild(EVERY, meanwhile)
+    users = {row[0] for row in dump(connection)["play_statuses"]}
+    assert users == {ALICE, BOB, CHARLIE}
+    assert len(dump(connection)["subscriptions"]) == 1
+
+
+def test_a_running_projector_goes_on_from_where_the_rebuild_is(
+    connection: Connection, counter: Projector
+) -> None:
+    runner = Runner([counter])
+    runner.run_until(record(*(played(ALICE, position=n) for n in range(5))))
+    ahead = record(played(ALICE, position=5))
+    rebuild.rebuild([counter])
+    assert runner.positions() == {"counter": ahead - 1}
+    assert saved(connection, "counter") == ahead
+    runner.run_until(record(played(ALICE, position=6)))
+    runner.close()
+    assert counted(connection) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_readers_and_writers_go_on_under_load(connection: Connection) -> None:
+    """F-19"""
+    record(*(played(ALICE, f"item{n}", at=n) for n in range(300)))
+    record(*(subscribed(ALICE, f"feed{n}") for n in range(50)))
+    stop = threading.Event()
+    seen = [350]
+    written = 0
+
+    def read() -> None:
+        with connect("projections") as reader:
+            while not stop.is_set():
+                row = reader.execute(
+                    "SELECT (SELECT count(*) FROM users.play_statuses)"
+                    " + (SELECT count(*) FROM users.subscriptions)"
+                ).fetchone()
+                seen.append(row[0] if row else 0)
+
+    def write() -> None:
+        nonlocal written
+        stream = store.stream_of(BOB)
+        while not stop.is_set():
+            store.append(stream, written, [played(BOB, f"item{written}")], Origin())
+            written += 1
+        connections.close_all()
+
+    with running(Runner()):
+        eventually(lambda: min(saved(connection, name) for name in PROJECTORS) >= 350)
+        threads = [threading.Thread(target=work) for work in (read, write)]
+        for thread in threads:
+            thread.start()
+        for _ in range(5):
+            rebuild.rebuild(EVERY)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        eventually(lambda: min(saved(connection, name) for name in PROJECTORS) == store.head())
+    assert seen == sorted(seen)
+    assert written > 0
+    live = dump(connection)
+    assert len(live["play_statuses"]) == 300 + written
+    rebuild.rebuild(EVERY)
+    assert dump(connection) == live
+
+
+KILLED_HALFWAY = """
+import os, signal, django
+django.setup()
+from projections import catchup
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+catchup.AT_ONCE = 10
+def halfway(position, head):
+    if position >= head / 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+rebuild(list(PROJECTORS.values()), halfway)
+"""
+
+
+def test_killed_halfway_it_changes_nothing_and_starts_anew(connection: Connection, project: Project) -> None:
+    """F-19"""
+    record(*(played(ALICE, f"item{n}") for n in range(40)))
+    project()
+    before, tables = dump(connection), catalogue(connection)
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "balados.settings"}
+    died = subprocess.run([sys.executable, "-c", KILLED_HALFWAY], env=environment, check=False)
+    assert died.returncode == -9
+    assert dump(connection) == before
+    assert catalogue(connection) != tables
+    # its session ends a moment later, and with it its lock
+    eventually(lambda: not locked(connection, "play_statuses__rebuild"))
+    rebuild.rebuild(EVERY)
+    assert dump(connection) == before
+    assert catalogue(connection) == tables
+    rows = connection.execute("SELECT projector FROM users.projector_positions ORDER BY 1").fetchall()
+    assert [name for (name,) in rows] == sorted(PROJECTORS)
+
+
+def locked(connection: Connection, name: str) -> bool:
+    if not locks.try_lock(connection, name):
+        return True
+    connection.execute("SELECT pg_advisory_unlock_all()")
+    return False
+
+
+def test_only_one_process_rebuilds_a_projector(connection: Connection, project: Project) -> None:
+    assert locks.try_lock(connection, "subscriptions__rebuild")
+    with pytest.raises(AlreadyRunning, match="subscriptions"):
+        rebuild.rebuild(EVERY)
+
+
+def test_it_gives_way_to_readers_who_stay(
+    connection: Connection, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "SWAP_ATTEMPTS", 2)
+    monkeypatch.setattr(rebuild, "PAUSE", 0)
+    monkeypatch.setattr(shadows, "LOCK_TIMEOUT", "10ms")
+    record(subscribed(ALICE))
+    project()
+    before, tables = dump(connection), catalogue(connection)
+    with connect("projections") as reader, reader.transaction():
+        reader.execute("SELECT * FROM users.subscriptions")
+        with pytest.raises(LockNotAvailable):
+            rebuild.rebuild(EVERY)
+    assert dump(connection) == before
+    assert catalogue(connection) == tables
+
+
+def test_it_refuses_to_swap_over_a_migration(connection: Connection, project: Project) -> None:
+    record(subscribed(ALICE))
+    project()
+
+    def migrate(position: int, head: int) -> None:
+        connection.execute("ALTER TABLE users.subscriptions ADD COLUMN added integer")
+
+    with pytest.raises(shadows.TableChanged, match=r"users\.subscriptions"):
+        rebuild.rebuild(EVERY, migrate)
+    connection.execute("ALTER TABLE users.subscriptions DROP COLUMN added")
+    assert len(dump(connection)["subscriptions"]) == 1
+
+
+def test_it_brings_its_own_dead_letters_and_takes_the_old_ones_along(
+    connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catchup, "PAUSES", ())
+
+    def failing_at(position: int) -> Projector:
+        def fail(facts: Sequence[Fact]) -> None:
+            if any(recorded.position == position for recorded, _ in facts):
+                raise ValueError("poison")
+
+        return counting(before=fail)
+
+    head = record(*(played(user, position=n) for n in range(2) for user in (ALICE, BOB)))
+    catch_up([Worker(failing_at(1), connection)], head)
+    rebuild.rebuild([failing_at(4)])
+    assert [(letter.projector, letter.position) for letter in deadletters.letters(connection)] == [
+        ("counter", 4)
+    ]
+    assert sorted(counted(connection)) == [1, 2, 3]
+    rebuild.rebuild([counter])
+    assert deadletters.letters(connection) == []
+    assert not Worker(counter, connection).parked
+    assert sorted(counted(connection)) == [1, 2, 3, 4]

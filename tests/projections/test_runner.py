@@ -1,0 +1,264 @@
+"""The process that runs the projectors, alone and among others."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import psycopg
+import pytest
+from django.db import connections
+
+from eventstore import store
+from projections import catchup, deadletters, runner
+from projections.batches import Batch
+from projections.connect import Connection, connect
+from projections.late import NEAR
+from projections.listener import Listener
+from projections.projectors import PROJECTORS
+from projections.projectors.shape import Fact, Projector
+from projections.runner import Runner
+from projections.worker import Worker
+from tests.projecting import bring_up_to_date
+from tests.projections.histories import ALICE, BOB, counted, counting, dump, played, record, saved, subscribed
+from tests.projections.running import end_sessions, eventually, running
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+
+@pytest.fixture
+def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks after its locks all the time, and sleeps soon."""
+    monkeypatch.setattr(runner, "TEND_EVERY", 0.0)
+    monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.0)
+    monkeypatch.setattr(runner, "AWAKE", 0.05)
+    monkeypatch.setattr(runner, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(catchup, "PAUSES", (0, 0, 0))
+
+
+@pytest.fixture
+def alone() -> Iterator[Runner]:
+    one = Runner()
+    yield one
+    one.close()
+
+
+def acknowledged() -> dict[str, int]:
+    with connections["events"].cursor() as cursor:
+        cursor.execute("SELECT projector, position FROM events.projection_versions")
+        return dict(cursor.fetchall())
+
+
+def reached(connection: Connection, name: str, position: int) -> bool:
+    return saved(connection, name) >= position
+
+
+def test_it_brings_every_projector_to_the_head(connection: Connection, alone: Runner) -> None:
+    head = record(subscribed(ALICE), played(ALICE), played(BOB))
+    alone.run_until(head)
+    assert alone.positions() == dict.fromkeys(PROJECTORS, head)
+    assert [len(rows) for rows in dump(connection).values()] == [1, 2]
+
+
+def test_it_says_so_when_a_position_is_not_reached(alone: Runner) -> None:
+    head = record(played(ALICE))
+    with pytest.raises(TimeoutError, match="not at 2"):
+        alone.run_until(head + 1, seconds=0.05)
+
+
+def test_it_acknowledges_what_is_applied(alone: Runner) -> None:
+    head = record(played(ALICE), subscribed(ALICE))
+    alone.run_until(head)
+    alone.close()
+    assert acknowledged() == dict.fromkeys(PROJECTORS, head)
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_it_acknowledges_nothing_beyond_an_event_that_waits(
+    connection: Connection, counter: Projector
+) -> None:
+    def fail(facts: Sequence[Fact]) -> None:
+        if any(event.user_id == BOB for _, event in facts):
+            raise ValueError("not Bob's")
+
+    record(played(ALICE), played(BOB))
+    head = record(played(ALICE, position=1))
+    with running(Runner([counting(before=fail)])):
+        eventually(lambda: reached(connection, "counter", head) and bool(acknowledged().get("counter")))
+    assert counted(connection) == [1, 3]
+    assert acknowledged() == {"counter": 1}
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_a_poison_event_holds_up_neither_its_projector_nor_the_others(
+    connection: Connection, counter: Projector
+) -> None:
+    def fail(facts: Sequence[Fact]) -> None:
+        if any(recorded.position == 2 for recorded, _ in facts):
+            raise ValueError("poison")
+
+    with running(Runner([counting(before=fail), *PROJECTORS.values()])):
+        head = record(*(played(user, position=n) for n in range(3) for user in (ALICE, BOB)))
+        eventually(lambda: reached(connection, "counter", head))
+        eventually(lambda: reached(connection, "play_statuses", head))
+    assert sorted(counted(connection)) == [1, 3, 5]
+    assert [letter.position for letter in deadletters.letters(connection)] == [2, 4, 6]
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_a_fresh_process_tries_the_dead_letters_again(connection: Connection, counter: Projector) -> None:
+    head = record(played(ALICE))
+    worker = Worker(counter, connection)
+    worker.park(Batch(store.read_all(0, 1), head), ValueError("before the fix"), attempts=4)
+    with running(Runner([counter])):
+        eventually(lambda: counted(connection) == [1])
+    assert deadletters.letters(connection) == []
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_a_late_projector_does_not_hold_back_the_others(connection: Connection, counter: Projector) -> None:
+    record(*(played(ALICE, position=n) for n in range(NEAR + 1)))
+    bring_up_to_date()
+    go_on = threading.Event()
+
+    def wait(facts: Sequence[Fact]) -> None:
+        assert go_on.wait(10)
+
+    with running(Runner([counting(before=wait), *PROJECTORS.values()])) as several:
+        head = record(played(BOB))
+        eventually(lambda: reached(connection, "play_statuses", head))
+        assert saved(connection, "counter") == 0
+        go_on.set()
+        eventually(lambda: reached(connection, "counter", head))
+        head = record(played(BOB, position=1))
+        eventually(lambda: several.positions().get("counter") == head)
+    assert sorted(counted(connection)) == list(range(1, head + 1))
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_a_projector_whose_tables_are_not_migrated_waits_and_parks_nothing(
+    connection: Connection, counter: Projector
+) -> None:
+    connection.execute("ALTER TABLE users.counts RENAME COLUMN positions TO elsewhere")
+    with running(Runner([counter, *PROJECTORS.values()])):
+        head = record(played(ALICE))
+        eventually(lambda: reached(connection, "play_statuses", head))
+        connection.execute("ALTER TABLE users.counts RENAME COLUMN elsewhere TO positions")
+        eventually(lambda: reached(connection, "counter", head))
+    assert counted(connection) == [1]
+    assert deadletters.letters(connection) == []
+
+
+def test_of_two_processes_one_applies_and_the_other_stands_by(
+    connection: Connection, counter: Projector
+) -> None:
+    """F-12"""
+    first, second = Runner([counter]), Runner([counter])
+    head = record(played(ALICE))
+    first.run_until(head)
+    second.step()
+    assert second.positions() == {}
+    record(played(ALICE, position=1))
+    assert not second.step()
+    assert first.step()
+    first.close()
+    second.close()
+    assert counted(connection) == [1, 2]
+
+
+def test_it_takes_over_within_five_seconds_when_the_holders_session_ends(
+    connection: Connection, counter: Projector
+) -> None:
+    """F-12"""
+    with running(Runner([counter])) as first:
+        record(played(ALICE))
+        eventually(lambda: reached(connection, "counter", 1))
+        with running(Runner([counter])) as second:
+            # as when its machine is gone: both the lock and the work end
+            assert end_sessions(connection, "balados-projector-locks") == 2
+            taken = eventually(lambda: bool(second.positions() or first.positions()))
+            assert taken < 5
+            head = record(played(ALICE, position=1))
+            assert eventually(lambda: reached(connection, "counter", head)) < 5
+    assert counted(connection) == [1, 2]
+
+
+def test_a_zombie_that_lost_its_lock_writes_nothing(connection: Connection, counter: Projector) -> None:
+    """F-12"""
+    zombie, heir = Runner([counter]), Runner([counter])
+    record(played(ALICE))
+    zombie.run_until(1)
+    end_sessions(connection, "balados-projector-locks")
+    record(played(ALICE, position=1))
+    heir.run_until(2)
+    # it does not know yet: its locks are looked after every two seconds
+    assert zombie.positions() == {"counter": 1}
+    with pytest.raises(psycopg.OperationalError):
+        zombie.step()
+    assert counted(connection) == [1, 2]
+    heir.close()
+    zombie.close()
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_a_cut_listen_connection_costs_no_event(connection: Connection) -> None:
+    """F-09"""
+    with running(Runner()), connect("events") as events:
+        record(played(ALICE))
+        eventually(lambda: reached(connection, "play_statuses", 1))
+        eventually(partial(listening, events))
+        end_sessions(events, "balados-listener")
+        # nobody hints here
+        head = record(played(ALICE, position=1))
+        assert eventually(lambda: reached(connection, "play_statuses", head)) < 2
+        eventually(partial(listening, events))
+
+
+def listening(events: Connection) -> bool:
+    row = events.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'balados-listener'"
+        " AND datname = current_database()"
+    ).fetchone()
+    return row == (1,)
+
+
+def test_a_hint_ends_the_sleep() -> None:
+    listener = Listener()
+    try:
+        assert not listener.hinted()
+        with connect("events") as writer:
+            timer = threading.Timer(0.05, partial(writer.execute, f"NOTIFY {store.NOTIFICATION_CHANNEL}"))
+            timer.start()
+            assert listener.wait(10)
+            timer.join()
+            writer.execute(f"NOTIFY {store.NOTIFICATION_CHANNEL}")
+        eventually(listener.hinted)
+        assert not listener.hinted()
+    finally:
+        listener.close()
+
+
+@pytest.mark.usefixtures("_brisk")
+@pytest.mark.parametrize("application", ["balados-projector", "balados-projector-locks"])
+def test_it_goes_on_after_its_sessions_were_ended(
+    connection: Connection, counter: Projector, application: str
+) -> None:
+    with running(Runner([counter])):
+        for n in range(5):
+            head = record(played(ALICE, position=n))
+            eventually(partial(reached, connection, "counter", head))
+            eventually(lambda: end_sessions(connection, application) > 0)
+        head = record(played(ALICE, position=9))
+        eventually(lambda: reached(connection, "counter", head))
+    assert counted(connection) == list(range(1, head + 1))
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_wiped_read_models_come_back_by_themselves(connection: Connection) -> None:
+    head = record(subscribed(ALICE), played(ALICE))
+    with running(Runner()):
+        eventually(lambda: reached(connection, "play_statuses", head))
+        before = dump(connection)
+        connection.execute("TRUNCATE users.subscriptions, users.play_statuses, users.projector_positions")
+        head = record(played(ALICE, at=-1))
+        eventually(lambda: min(saved(connection, name) for name in PROJECTORS) >= head)
+    assert dump(connection) == before

@@ -1,0 +1,112 @@
+"""Rows and position together: whatever is delivered how often, each event is applied exactly once."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from eventstore import store
+from projections.batches import Batch
+from projections.connect import Connection, connect
+from projections.projectors import PROJECTORS
+from projections.projectors.shape import Fact, Projector
+from projections.worker import Moved, Worker, advance
+from tests.projections.histories import (
+    ALICE,
+    BOB,
+    counted,
+    counting,
+    moved,
+    played,
+    record,
+    saved,
+    subscribed,
+)
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+
+def batch(after: int = 0, upto: int = store.LAST) -> Batch:
+    events = store.read_all(after, 1_000, upto)
+    return Batch(events, events[-1].position)
+
+
+def test_it_applies_an_event_once_however_often_it_is_delivered(
+    connection: Connection, counter: Projector
+) -> None:
+    """F-10"""
+    head = record(*(played(user, position=n) for n in range(20) for user in (ALICE, BOB)))
+    worker = Worker(counter, connection)
+    choose = random.Random(10)
+    while worker.position < head:
+        # from somewhere at or before what was applied: no reader leaves a gap
+        events = store.read_all(choose.randint(0, worker.position), choose.randint(1, 9))
+        twice = [event for event in events for _ in range(2)]
+        worker.apply(Batch(twice, events[-1].position))
+    assert sorted(counted(connection)) == list(range(1, head + 1))
+
+
+def test_it_saves_neither_rows_nor_position_when_it_fails_between_them(
+    connection: Connection, counter: Projector
+) -> None:
+    def fail(facts: Sequence[Fact]) -> None:
+        raise RuntimeError("after the rows")
+
+    record(played(ALICE))
+    with pytest.raises(RuntimeError):
+        Worker(counting(after=fail), connection).apply(batch())
+    assert counted(connection) == []
+    assert saved(connection, "counter") == 0
+
+
+def test_it_leaves_the_rows_alone_when_its_position_was_moved(
+    connection: Connection, counter: Projector
+) -> None:
+    record(played(ALICE))
+    zombie = Worker(counter, connection)
+    Worker(counter, connection).apply(batch())
+    record(played(ALICE, position=1))
+    with pytest.raises(Moved):
+        zombie.apply(batch())
+    assert counted(connection) == [1]
+
+
+def test_two_that_write_at_once_do_not_both_write(connection: Connection, counter: Projector) -> None:
+    record(played(ALICE))
+    with connect("projections", lock_timeout="5s") as other:
+        rival = Worker(counter, other)
+
+        def overtaken(facts: Sequence[Fact]) -> None:
+            other.execute("SET lock_timeout = '50ms'")
+            with pytest.raises(Exception, match="lock timeout"):
+                rival.apply(batch())
+
+        Worker(counting(after=overtaken), connection).apply(batch())
+        with pytest.raises(Moved):
+            rival.apply(batch())
+    assert counted(connection) == [1]
+
+
+def test_it_decodes_only_what_the_projector_handles(connection: Connection) -> None:
+    position = record(subscribed(ALICE))
+    event = store.read_all(0, 1)[0]._replace(data="not JSON")
+    worker = Worker(PROJECTORS["play_statuses"], connection)
+    assert not worker.concerned(Batch([event], position))
+    worker.apply(Batch([event], position))
+    assert worker.position == position
+
+
+def test_positions_of_those_whom_nothing_concerns_go_on_together(connection: Connection) -> None:
+    head = record(moved(ALICE))
+    workers = [Worker(projector, connection) for projector in PROJECTORS.values()]
+    assert advance(connection, workers, head) == []
+    assert {saved(connection, name) for name in PROJECTORS} == {head}
+
+
+def test_a_position_that_was_moved_does_not_go_on_with_the_others(connection: Connection) -> None:
+    head = record(moved(ALICE))
+    workers = [Worker(projector, connection) for projector in PROJECTORS.values()]
+    connection.execute("UPDATE users.projector_positions SET position = 7 WHERE projector = 'subscriptions'")
+    assert [worker.name for worker in advance(connection, workers, head)] == ["subscriptions"]
+    assert saved(connection, "subscriptions") == 7
+    assert saved(connection, "play_statuses") == head
