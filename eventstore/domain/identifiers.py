@@ -14,7 +14,7 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 _URL_SAFE = str.maketrans("-_", "+/")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_URL = re.compile(r"(https?)://([^/?#\\]*)([^#]*)", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"""(\[[0-9a-fA-F:.]+\]|[^\s\[\]:@<>"'`{}|^%,;()&=+$!*\\]+)(?::([0-9]{0,5}))?""")
 _ENCLOSURE = re.compile(r".*,(?=https?://)", re.IGNORECASE | re.DOTALL)
 

@@ -1,0 +1,105 @@
+"""What plays and positions lead to."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from eventstore.domain.plays import PlayRecorded, PositionUpdated, RecordPlay, UpdatePosition
+from eventstore.domain.times import MEMORY
+from eventstore.domain.user import decide
+from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, SCIENCE, folded, minutes, refusal, when
+
+YEAR = timedelta(days=365)
+
+
+def record(
+    position: int, at: datetime | None = None, now: datetime = NOON, *, played: bool = False
+) -> RecordPlay:
+    return RecordPlay(user_id=ALICE, feed=NEWS, item=MONDAY, position=position, played=played, at=at, now=now)
+
+
+def move(
+    position: int, at: datetime | None = None, now: datetime = NOON, feed: str | None = None
+) -> UpdatePosition:
+    return UpdatePosition(user_id=ALICE, item=MONDAY, position=position, at=at, now=now, feed=feed)
+
+
+def recorded(position: int, at: datetime, *, played: bool = False, **more: Any) -> PlayRecorded:
+    return PlayRecorded(
+        user_id=ALICE,
+        rss_source_feed=NEWS,
+        rss_source_item=MONDAY,
+        position=position,
+        played=played,
+        played_at=at,
+        **more,
+    )
+
+
+def moved(position: int, at: datetime, *, played: bool = False, feed: str = NEWS) -> PositionUpdated:
+    return PositionUpdated(
+        user_id=ALICE,
+        rss_source_feed=feed,
+        rss_source_item=MONDAY,
+        position=position,
+        played=played,
+        updated_at=at,
+    )
+
+
+def test_a_play_is_recorded_at_the_clients_time() -> None:
+    assert when(record(60, minutes(-5))) == [recorded(60, minutes(-5))]
+
+
+def test_the_same_play_again_is_not_recorded() -> None:
+    assert when(record(60, NOON), [recorded(60, NOON)]) == []
+
+
+def test_an_older_play_is_recorded_and_changes_nothing() -> None:
+    """Nothing is lost: the history has it, the newer status stands."""
+    newer, older = recorded(90, NOON), recorded(60, minutes(-60))
+    user = folded([newer])
+    before = user.plays[MONDAY]
+    assert folded([older], user).plays[MONDAY] == before
+    assert folded([older, newer]) == folded([newer, older])
+
+
+def test_a_play_without_a_time_comes_after_what_is_known() -> None:
+    command = record(10, now=NOON)
+    user = folded([recorded(60, minutes(4))])
+    assert folded(decide(user, command), user).plays[MONDAY].position == 10
+
+
+def test_a_position_keeps_played_and_the_feed() -> None:
+    given = [recorded(60, minutes(-5), played=True)]
+    assert when(move(90, NOON), given) == [moved(90, NOON, played=True)]
+
+
+def test_a_position_of_an_unknown_item_needs_its_feed() -> None:
+    assert refusal(move(90, NOON)) == "feed_required"
+    assert when(move(90, NOON, feed=SCIENCE)) == [moved(90, NOON, feed=SCIENCE)]
+
+
+def test_on_equal_times_the_further_position_stands() -> None:
+    assert folded([recorded(60, NOON), recorded(90, NOON)]).plays[MONDAY].position == 90
+    assert folded([recorded(90, NOON), recorded(60, NOON)]).plays[MONDAY].position == 90
+
+
+def test_an_action_of_a_wrong_clock_counts_once() -> None:
+    first = when(record(100, NOON + YEAR))
+    assert first == [recorded(100, NOON, claimed_at=NOON + YEAR)]
+    since = [*first, recorded(200, minutes(10))]
+    assert when(record(100, NOON + YEAR, now=minutes(20)), since) == []
+
+
+def test_a_new_action_of_a_wrong_clock_counts_when_it_arrives() -> None:
+    given = [recorded(100, NOON, claimed_at=NOON + YEAR)]
+    claim = NOON + YEAR + timedelta(minutes=30)
+    assert when(record(300, claim, now=minutes(30)), given) == [recorded(300, minutes(30), claimed_at=claim)]
+
+
+def test_claims_are_bounded() -> None:
+    claims = [NOON + YEAR + timedelta(minutes=n) for n in range(MEMORY + 5)]
+    given = [recorded(n, minutes(n), claimed_at=claim) for n, claim in enumerate(claims)]
+    assert len(folded(given).plays[MONDAY].claims) == MEMORY
+    for n, claim in enumerate(claims):
+        assert when(record(n, claim, now=minutes(60)), given) == []

@@ -1,0 +1,201 @@
+"""Syncs in any order, twice, late: every device ends with the same, and nothing newer is lost."""
+
+from datetime import timedelta
+from itertools import permutations
+from random import Random
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore.domain import plays, subscriptions
+from eventstore.domain.plays import PlayEntry, PlayStatus
+from eventstore.domain.subscriptions import Subscription, SubscriptionEntry
+from eventstore.domain.sync import SyncUserData
+from eventstore.domain.user import User, decide
+from tests.domain.scenarios import (
+    ALICE,
+    FEEDS,
+    MONDAY,
+    NEWS,
+    NOON,
+    PAST,
+    SCIENCE,
+    TIMES,
+    folded,
+    minutes,
+    payloads,
+    synced,
+)
+
+claims = st.lists(TIMES, max_size=3).map(lambda drawn: tuple(sorted(set(drawn))))
+one_subscription = st.builds(
+    Subscription, st.sampled_from([None, "a", "b"]), st.none() | PAST, st.none() | PAST, claims
+).map(lambda of: of if of.subscribed_at else msgspec.structs.replace(of, source_id=None))
+one_status = st.builds(PlayStatus, st.sampled_from(FEEDS), st.integers(0, 3), st.booleans(), PAST, claims)
+
+
+def state(user: User) -> object:
+    return msgspec.to_builtins(user)
+
+
+@given(one_subscription, one_subscription, one_subscription)
+def test_merging_subscriptions_is_commutative_associative_and_idempotent(
+    a: Subscription, b: Subscription, c: Subscription
+) -> None:
+    merge = subscriptions.merge
+    assert merge(a, b) == merge(b, a)
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+    assert merge(merge(a, b), b) == merge(a, b)
+
+
+@given(one_status, one_status, one_status)
+def test_merging_play_statuses_is_commutative_associative_and_idempotent(
+    a: PlayStatus, b: PlayStatus, c: PlayStatus
+) -> None:
+    merge = plays.merge
+    assert merge(a, b) == merge(b, a)
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+    assert merge(merge(a, b), b) == merge(a, b)
+
+
+@given(st.lists(payloads(), max_size=4), st.randoms(use_true_random=False))
+def test_any_order_and_any_repeats_end_with_the_same_state(sent: list[SyncUserData], random: Random) -> None:
+    in_order = User(ALICE)
+    for payload in sent:
+        synced(in_order, payload)
+    shuffled = [*sent, *sent]
+    random.shuffle(shuffled)
+    other = User(ALICE)
+    for payload in shuffled:
+        synced(other, payload)
+    assert state(other) == state(in_order)
+
+
+@given(st.lists(payloads(), max_size=3))
+def test_how_a_history_is_cut_into_payloads_does_not_matter(sent: list[SyncUserData]) -> None:
+    together, apart = User(ALICE), User(ALICE)
+    whole = SyncUserData(
+        user_id=ALICE,
+        now=NOON,
+        subscriptions=[entry for payload in sent for entry in payload.subscriptions],
+        play_statuses=[entry for payload in sent for entry in payload.play_statuses],
+    )
+    synced(together, whole)
+    for entry in whole.subscriptions:
+        synced(apart, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[entry]))
+    for play in whole.play_statuses:
+        synced(apart, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play]))
+    assert state(together) == state(apart)
+
+
+@given(payloads(TIMES), payloads(TIMES))
+def test_the_same_payload_twice_records_nothing(first: SyncUserData, second: SyncUserData) -> None:
+    """Also with clocks that are ahead, and with another device's sync in between."""
+    user = User(ALICE)
+    synced(user, first)
+    assert decide(user, first) == []
+    synced(user, second)
+    later = msgspec.structs.replace(first, now=minutes(1))
+    assert decide(user, later) == []
+
+
+@given(payloads(), payloads())
+def test_nothing_newer_is_lost(first: SyncUserData, second: SyncUserData) -> None:
+    user = User(ALICE)
+    for payload in (first, second):
+        synced(user, payload)
+    for entry in [*first.subscriptions, *second.subscriptions]:
+        stands = user.subscriptions[entry.rss_source_feed]
+        for sent, kept in (
+            (entry.subscribed_at, stands.subscribed_at),
+            (entry.unsubscribed_at, stands.unsubscribed_at),
+        ):
+            assert sent is None or (kept is not None and kept >= sent)
+    for play in [*first.play_statuses, *second.play_statuses]:
+        assert user.plays[play.rss_source_item].updated_at >= play.updated_at
+
+
+@given(payloads(TIMES))
+def test_what_differs_from_what_stands_is_listed(payload: SyncUserData) -> None:
+    user = User(ALICE)
+    synced(user, payload)
+    assert user.conflicts(payload) == [] or any(play.updated_at > NOON for play in payload.play_statuses), (
+        "a first device has nobody to lose to"
+    )
+
+
+@given(payloads(TIMES), payloads(TIMES), st.integers(0, 2))
+def test_folding_equals_folding_from_any_snapshot(
+    first: SyncUserData, second: SyncUserData, cut: int
+) -> None:
+    user = User(ALICE)
+    events = [*synced(user, first), *synced(user, second)]
+    snapshot = msgspec.json.encode(folded(events[:cut]))
+    resumed = folded(events[cut:], msgspec.json.decode(snapshot, type=User))
+    assert state(resumed) == state(user)
+
+
+def test_every_order_of_a_payload_leads_to_the_same() -> None:
+    entries = [PlayEntry(feed, MONDAY, position, False, NOON) for feed in FEEDS[:2] for position in (1, 2)]
+    states = set()
+    for order in permutations(entries):
+        user = User(ALICE)
+        synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=list(order)))
+        states.add(user.plays[MONDAY])
+    assert len(states) == 1
+
+
+def test_an_action_made_offline_reaches_a_device_that_synced_meanwhile() -> None:
+    user = User(ALICE)
+    synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, 0)]))
+    late = SubscriptionEntry(SCIENCE, None, NOON - timedelta(days=7), None)
+    events = synced(user, SyncUserData(user_id=ALICE, now=minutes(5), subscriptions=[late]))
+    lacking = user.document(events)
+    assert lacking.subscriptions == [late]
+    assert lacking.play_statuses == []
+
+
+def test_a_value_that_lost_is_listed_with_the_one_that_stands_and_the_rule() -> None:
+    user = User(ALICE)
+    synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(90, 0)]))
+    lost = SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, -5)])
+    assert synced(user, lost) == []
+    [conflict] = user.conflicts(lost)
+    assert (conflict.type, conflict.key, conflict.winner) == ("play_status", MONDAY, "server")
+    assert (conflict.client, conflict.server) == (play(10, -5), play(90, 0))
+    assert conflict.rule == "later_wins"
+
+
+def test_ties_name_their_rules() -> None:
+    user = User(ALICE)
+    subscribed = SubscriptionEntry(NEWS, None, NOON, None)
+    synced(
+        user,
+        SyncUserData(user_id=ALICE, now=NOON, subscriptions=[subscribed], play_statuses=[play(90, 0)]),
+    )
+    tied = SyncUserData(
+        user_id=ALICE,
+        now=NOON,
+        subscriptions=[SubscriptionEntry(NEWS, None, None, NOON)],
+        play_statuses=[play(10, 0)],
+    )
+    synced(user, tied)
+    assert [conflict.rule for conflict in user.conflicts(tied)] == [
+        "subscribed_wins_a_tie",
+        "further_position_wins_a_tie",
+    ]
+
+
+def test_a_devices_own_order_holds_where_its_clock_does_not() -> None:
+    year = NOON + timedelta(days=365)
+    left = SubscriptionEntry(NEWS, None, year, year + timedelta(hours=1))
+    stayed = SubscriptionEntry(SCIENCE, None, year + timedelta(hours=1), year)
+    user = User(ALICE)
+    synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[left, stayed]))
+    assert not user.subscriptions[NEWS].active
+    assert user.subscriptions[SCIENCE].active
+
+
+def play(position: int, minute: int) -> PlayEntry:
+    return PlayEntry(NEWS, MONDAY, position, False, minutes(minute))
