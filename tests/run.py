@@ -12,8 +12,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-# tests wait for servers and disks more than they compute: two at a time even on two cores
-PROCESSES = 2
 
 
 def main() -> int:
@@ -24,7 +22,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="balados-results-") as directory:
         one, three = Path(directory, "one.xml"), Path(directory, "three.xml")
         coverage = ("--cov", "--cov-report=")
-        code = pytest(*wanted, *coverage, f"-n{PROCESSES}", f"--junitxml={one}")
+        code = pytest(*wanted, *coverage, f"--junitxml={one}")
         print("\nagain, with the stores in three databases:", flush=True)
         options = ("-m", "topology", *coverage, "--cov-append", f"--junitxml={three}")
         code = pytest(*options, TEST_STORES="three") or code
