@@ -279,6 +279,14 @@ def test_jwt_8_it_refuses_what_is_not_one_json_object(kind: Kind, payload: bytes
     assert is_refused(read, forge(payload, payload))
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_jwt_8_it_refuses_what_only_python_calls_json(kind: Kind, value: str) -> None:
+    claims, read = kind
+    payload = json.dumps(claims(note=float(value)))
+    assert value in payload
+    assert is_refused(read, forge(HEADER, payload.encode()))
+
+
 @pytest.mark.parametrize("name", ["iss", "sub", "iat", "exp", "scopes", "app", "aud", "note"])
 def test_jwt_9_it_refuses_duplicate_claims(kind: Kind, name: str) -> None:
     claims, read = kind

@@ -50,6 +50,8 @@ BOTH_REFUSE = [
     "https://evil.example/" + "x" * 2048,
     "https://" + "x." * 127 + "example/",
     "https://faß.example/",
+    "https://bü..example/",
+    "https://" + "ü" * 70 + ".example/",
     "https://a\u200db.example/",
     "",
     None,

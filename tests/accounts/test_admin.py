@@ -1,0 +1,178 @@
+"""ADM-1 of the threat list: what the administration shows, to whom, and what it does not offer."""
+
+from datetime import UTC, datetime
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from accounts.models import AppGrant, PlayToken, User
+from tests.apps import App
+
+PASSWORD = "correct horse battery"
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+PAGES = ["/admin/", "/admin/accounts/user/", "/admin/accounts/appgrant/", "/admin/accounts/playtoken/"]
+
+
+@pytest.fixture
+def olivia(stores: None) -> User:
+    """The operator."""
+    return User.objects.create_superuser("Olivia", "olivia@example.org", PASSWORD)
+
+
+@pytest.fixture
+def browser(olivia: User) -> Client:
+    """The operator's, logged in."""
+    client = Client()
+    client.force_login(olivia, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def of(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def helper(*permissions: str) -> User:
+    """Staff with some permissions."""
+    user = User.objects.create_user("Henry", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return user
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_operator_sees_every_page(browser: Client, page: str) -> None:
+    assert browser.get(page).status_code == 200
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_adm_1_nobody_else_does(alice: User, page: str) -> None:
+    App().grant(alice, ["*"])
+    assert Client().get(page).status_code == 302
+    assert of(alice).get(page).status_code == 302
+    assert Client().get(page, headers=App().bearer(alice.pk)).status_code == 302
+
+
+@pytest.mark.parametrize("page", PAGES[1:])
+def test_adm_1_staff_without_permission_is_refused(stores: None, page: str) -> None:
+    assert of(helper()).get(page).status_code == 403
+
+
+def test_an_app_is_shown_without_its_key(browser: Client, alice: User) -> None:
+    grant = App("<b>Castaway</b>").grant(alice, ["user.plays"])
+    for page in ("/admin/accounts/appgrant/", f"/admin/accounts/appgrant/{grant.pk}/change/"):
+        text = browser.get(page).content.decode()
+        assert "&lt;b&gt;Castaway&lt;/b&gt;" in text
+        assert "user.plays" in text
+        assert grant.fingerprint[:16] in text
+        assert grant.fingerprint[:17] not in text
+        assert "<b>Castaway" not in text
+
+
+def test_a_play_token_is_shown_without_its_hash(browser: Client, alice: User) -> None:
+    token, secret = PlayToken.objects.issue(alice, "Kitchen radio", NOW)
+    for page in ("/admin/accounts/playtoken/", f"/admin/accounts/playtoken/{token.pk}/change/"):
+        text = browser.get(page).content.decode()
+        assert "Kitchen radio" in text
+        assert token.prefix in text
+        assert secret not in text
+        assert token.token_hash not in text
+
+
+def test_a_user_is_shown_without_the_password_hash(browser: Client, olivia: User) -> None:
+    text = browser.get(f"/admin/accounts/user/{olivia.pk}/change/").content.decode()
+    assert "Olivia" in text
+    assert olivia.password not in text
+
+
+def test_adm_1_tokens_are_for_looking_only(browser: Client, alice: User) -> None:
+    grant = App().grant(alice)
+    token, _ = PlayToken.objects.issue(alice, "Kitchen radio", NOW)
+    for kind, number in (("appgrant", grant.pk), ("playtoken", token.pk)):
+        for place in ("add/", f"{number}/change/", f"{number}/delete/"):
+            fields = {"name": "Other", "post": "yes"}
+            assert browser.post(f"/admin/accounts/{kind}/{place}", fields).status_code == 403
+        chosen = {"action": "delete_selected", "_selected_action": str(number), "post": "yes"}
+        browser.post(f"/admin/accounts/{kind}/", chosen)
+    assert AppGrant.objects.get().name == "Castaway"
+    assert PlayToken.objects.get().name == "Kitchen radio"
+
+
+def test_nobody_is_deleted_here(browser: Client, alice: User) -> None:
+    assert browser.post(f"/admin/accounts/user/{alice.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert User.objects.filter(pk=alice.pk).exists()
+
+
+def new_user(name: str) -> dict[str, str]:
+    return {"username": name, "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+
+
+def test_the_operator_adds_and_switches_off_a_listener(browser: Client) -> None:
+    assert browser.post("/admin/accounts/user/add/", new_user("Bob")).status_code == 302
+    bob = User.objects.get_by_natural_key("bob")
+    assert bob.check_password(PASSWORD)
+    assert browser.post(f"/admin/accounts/user/{bob.pk}/change/", {"username": "Bobby"}).status_code == 302
+    bob = User.objects.get_by_natural_key("bobby")
+    assert not bob.is_active
+
+
+@pytest.mark.parametrize("name", ["ALICE", "ａlice", "admin", "a/b", "x" * 41, "a\0b", ""], ids=ascii)
+def test_a_bad_or_taken_name_is_said_on_the_form(browser: Client, alice: User, name: str) -> None:
+    assert browser.post("/admin/accounts/user/add/", new_user(name)).status_code == 200
+    assert User.objects.count() == 2
+
+
+def test_a_helper_promotes_nobody(alice: User) -> None:
+    henry = helper("change_user", "view_user")
+    powers = {"is_staff": "on", "is_superuser": "on", "user_permissions": ["1"], "is_active": "on"}
+    for user in (alice, henry):
+        form = powers | {"username": user.username}
+        assert of(henry).post(f"/admin/accounts/user/{user.pk}/change/", form).status_code == 302
+    assert not User.objects.filter(is_superuser=True).exists()
+    alice.refresh_from_db()
+    assert not alice.is_staff
+
+
+def test_a_helper_does_not_touch_the_operator(olivia: User) -> None:
+    henry = of(helper("change_user", "view_user"))
+    page = f"/admin/accounts/user/{olivia.pk}"
+    assert henry.post(f"{page}/change/", {"username": "Olivia"}).status_code == 403
+    passwords = {"password1": "another long one", "password2": "another long one"}
+    assert henry.post(f"{page}/password/", passwords).status_code == 403
+    olivia.refresh_from_db()
+    assert olivia.is_active
+    assert olivia.check_password(PASSWORD)
+
+
+def log_in(client: Client, name: str, password: str, address: str = "192.0.2.1") -> int:
+    form = {"username": name, "password": password, "next": "/admin/"}
+    answer = client.post("/admin/login/", form, REMOTE_ADDR=address)
+    assert ("Retry-After" in answer.headers) == (answer.status_code == 429)
+    return answer.status_code
+
+
+def test_adm_1_the_log_in_of_the_administration_is_limited_too(olivia: User) -> None:
+    spellings = ["Olivia", "OLIVIA", "olivia", "ｏlivia", "Olivia", "oLIVIA"]
+    answers = [log_in(Client(), name, "wrong") for name in spellings]
+    assert answers == [200] * 5 + [429]
+    assert log_in(Client(), "Olivia", PASSWORD) == 429
+    # she gets in from elsewhere
+    assert log_in(Client(), "Olivia", PASSWORD, "198.51.100.7") == 302
+
+
+def test_authz_10_a_lock_out_ends_though_the_guessing_goes_on(olivia: User) -> None:
+    for _ in range(6):
+        log_in(Client(), "Olivia", "wrong")
+    first = AccessAttempt.objects.get().attempt_time
+    assert log_in(Client(), "Olivia", "wrong") == 429
+    assert AccessAttempt.objects.get().attempt_time == first
+    # a quarter of an hour later
+    AccessAttempt.objects.update(attempt_time=first.replace(year=first.year - 1))
+    assert log_in(Client(), "Olivia", PASSWORD) == 302
+
+
+def test_what_is_guessed_is_not_kept(olivia: User) -> None:
+    log_in(Client(), "Olivia", "my password for the bank")
+    assert "bank" not in str(AccessAttempt.objects.values().get())
