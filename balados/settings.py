@@ -153,7 +153,12 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # check --deploy: the redirect to https belongs to the proxy that ends TLS (W008); neighbours under our domain
 # (W005) and the browsers' preload list (W021) are for its owner to decide
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",
+    "security.W008",
+    "security.W021",
+    "auth.W004",  # user names are unique by their key, and looked up by it (accounts/models.py)
+]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
