@@ -1,0 +1,234 @@
+"""Appending and reading, as everything above relies on it."""
+
+import threading
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import msgspec
+import psycopg
+import pytest
+from django.db import connections
+
+from eventstore import codec, store
+from eventstore.dispatcher import CommandId, Origin
+from eventstore.store import SameCommand, Snapshot, StreamErased
+from tests.eventstore.writers import ALICE, NOON, SlowWriter, connect, plays, stored
+
+pytestmark = pytest.mark.topology
+
+
+@pytest.fixture
+def stream(stores: None) -> int:
+    return store.stream_of(ALICE)
+
+
+def command_id(key: UUID | None = None) -> CommandId:
+    return CommandId(key or uuid4(), b"a digest")
+
+
+def test_an_event_is_read_as_it_was_appended(stream: int) -> None:
+    origin = Origin(app_id="org.example", device_id="d", device_name="phone", occurred_at=NOON)
+    position = store.append(stream, 0, plays(7), origin)
+
+    [row] = store.read_stream(stream)
+
+    assert (row.position, row.stream, row.version, row.type, row.schema) == (
+        position,
+        stream,
+        1,
+        "PlayRecorded",
+        1,
+    )
+    assert [codec.decode(row.type, row.schema, row.data)] == plays(7)
+    assert msgspec.json.decode(row.metadata, type=Origin) == origin
+    assert row.recorded_at.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("expected", [0, 1, 3, 9])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_wrong_expected_version_records_nothing(stream: int, expected: int, count: int) -> None:
+    store.append(stream, 0, plays(1, 2), Origin())
+
+    assert store.append(stream, expected, plays(*range(10, 10 + count)), Origin()) is None
+
+    assert len(store.read_stream(stream)) == 2
+
+
+def test_an_expected_version_beyond_an_empty_stream_records_nothing(stream: int) -> None:
+    assert store.append(stream, 1, plays(1), Origin()) is None
+    assert store.append(stream, 1, plays(1), Origin(), command_id()) is None
+    assert store.head() == 0
+
+
+def test_positions_rise_with_versions(stream: int) -> None:
+    last = store.append(stream, 0, plays(*range(500)), Origin())
+
+    rows = store.read_stream(stream)
+
+    assert [row.version for row in rows] == list(range(1, 501))
+    assert [codec.decode(row.type, row.schema, row.data) for row in rows] == plays(*range(500))
+    positions = [row.position for row in rows]
+    assert positions == sorted(positions)
+    assert positions[-1] == last
+
+
+def test_a_batch_is_recorded_whole_or_not_at_all_beside_a_rival(stream: int) -> None:
+    """The rival's one event must not take the place of our first while the rest go in behind it."""
+    rival = SlowWriter(stream, 0, plays(1))
+    outcome: list[int | None] = []
+
+    def append() -> None:
+        try:
+            outcome.append(store.append(stream, 0, plays(10, 11, 12), Origin()))
+        finally:
+            connections.close_all()
+
+    ours = threading.Thread(target=append)
+    ours.start()
+    with connect("the test") as watcher:
+        while not watcher.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
+            ours.join(0.01)
+    rival.commit()
+    ours.join(10)
+
+    assert outcome == [None]
+    assert stored(stream) == [(1, 1)]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_command_is_remembered_with_its_events(stream: int, count: int) -> None:
+    command = command_id()
+    position = store.append(stream, 0, plays(*range(count)), Origin(), command, b"the answer")
+
+    remembered = store.remembered(stream, command.key)
+
+    assert remembered == (command.fingerprint, position, count, b"the answer")
+
+
+def test_a_remembered_command_records_nothing_again(stream: int) -> None:
+    command = command_id()
+    store.append(stream, 0, plays(1), Origin(), command)
+    with pytest.raises(SameCommand):
+        store.append(stream, 1, plays(2), Origin(), command)
+    assert len(store.read_stream(stream)) == 1
+
+
+def test_a_command_at_a_wrong_version_is_not_remembered(stream: int) -> None:
+    command = command_id()
+    assert store.append(stream, 5, plays(1), Origin(), command) is None
+    assert store.remembered(stream, command.key) is None
+
+
+def test_a_command_id_belongs_to_its_stream(stream: int) -> None:
+    command = command_id()
+    store.append(stream, 0, plays(1), Origin(), command, b"for Alice")
+    assert store.remembered(store.stream_of(uuid4()), command.key) is None
+
+
+def test_a_command_that_recorded_nothing_is_remembered_once(stream: int) -> None:
+    command = command_id()
+    store.remember(stream, command, 0, 0, b"nothing new")
+    with pytest.raises(SameCommand):
+        store.remember(stream, command, 0, 0, b"something else")
+    found = store.remembered(stream, command.key)
+    assert found is not None
+    assert found.answer == b"nothing new"
+
+
+def test_old_command_ids_are_purged(stream: int) -> None:
+    old, new = command_id(), command_id()
+    for command in (old, new):
+        store.remember(stream, command, 0, 0, b"")
+    with connect() as clock:
+        clock.execute("UPDATE events.commands SET at = at - interval '49 hours' WHERE id = %s", [old.key])
+        [(now,)] = clock.execute("SELECT now()").fetchall()
+
+    assert store.purge_commands(now - timedelta(hours=48)) == 1
+
+    assert store.remembered(stream, old.key) is None
+    assert store.remembered(stream, new.key) is not None
+
+
+def test_the_newest_snapshot_stands(stream: int) -> None:
+    store.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
+    store.write_snapshot(stream, 1, Snapshot(3, 30, b"three"))
+    assert store.read_snapshot(stream, 1) == Snapshot(5, 50, b"five")
+    assert store.read_snapshot(stream, 2) is None
+
+
+def test_a_snapshot_of_another_schema_is_replaced(stream: int) -> None:
+    store.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
+    store.write_snapshot(stream, 2, Snapshot(5, 50, b"another shape"))
+    assert store.read_snapshot(stream, 1) is None
+    assert store.read_snapshot(stream, 2) == Snapshot(5, 50, b"another shape")
+
+
+def test_a_stream_without_events_goes_on_from_its_snapshot(stream: int) -> None:
+    """Where retention has left no event, the version goes on."""
+    store.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
+    assert store.append(stream, 0, plays(1), Origin()) is None
+    assert store.append(stream, 5, plays(1), Origin()) is not None
+
+
+def test_positions_are_acknowledged(stores: None) -> None:
+    store.acknowledge({"subscriptions": 3, "plays": 4})
+    store.acknowledge({"subscriptions": 5})
+    with connect() as connection:
+        rows = connection.execute("SELECT projector, position FROM events.projection_versions").fetchall()
+    assert dict(rows) == {"subscriptions": 5, "plays": 4}
+
+
+def test_a_hint_that_fails_is_no_failure(stores: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(store, "_hinted", 0.0)
+    monkeypatch.setattr(store, "_connection", away)
+    store.notify()
+
+
+def test_a_hint_reaches_those_who_listen_at_most_four_times_a_second(
+    stores: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_hinted", 0.0)
+    with connect() as listener:
+        listener.execute(f"LISTEN {store.NOTIFICATION_CHANNEL}")
+        for _ in range(50):
+            store.notify()
+        heard = list(listener.notifies(timeout=0.2, stop_after=50))
+    assert len(heard) == 1
+
+
+def test_one_user_has_one_stream_whoever_opens_it(stores: None) -> None:
+    opened: set[int] = set()
+
+    def open_it() -> None:
+        try:
+            store.forget()
+            opened.add(store.stream_of(ALICE))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(opened) == 1
+
+
+def test_an_erased_stream_takes_no_writer(stream: int) -> None:
+    with connect() as connection:
+        connection.execute("UPDATE events.streams SET tombstone = now() WHERE id = %s", [stream])
+    store.forget()
+    with pytest.raises(StreamErased):
+        store.stream_of(ALICE)
+
+
+def test_a_broken_connection_is_replaced(stream: int) -> None:
+    pid = connections[store.ALIAS].connection.info.backend_pid
+    with connect("the operator") as operator:
+        operator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with pytest.raises(psycopg.OperationalError):
+        store.append(stream, 0, plays(1), Origin())
+    assert store.append(stream, 0, plays(1), Origin()) is not None

@@ -1,0 +1,86 @@
+"""Events to write, and writers who take their time: transactions that the test commits when it likes."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connections
+
+from eventstore import codec, store
+from eventstore.domain.plays import PlayRecorded
+
+ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+SLOW = "a slow writer"
+
+
+def play(number: int, user_id: UUID = ALICE) -> PlayRecorded:
+    """A play that its position tells apart."""
+    return PlayRecorded(
+        user_id=user_id,
+        rss_source_feed="Zg==",
+        rss_source_item=f"item-{number}",
+        position=number,
+        played=False,
+        played_at=NOON,
+    )
+
+
+def plays(*numbers: int) -> list[PlayRecorded]:
+    return [play(number) for number in numbers]
+
+
+def connect(name: str = SLOW) -> "psycopg.Connection[Any]":
+    """A connection of our own to the events store, in autocommit."""
+    settings = connections[store.ALIAS].settings_dict
+    return psycopg.connect(
+        dbname=settings["NAME"],
+        user=settings["USER"],
+        host=settings["HOST"],
+        application_name=name,
+        autocommit=True,
+    )
+
+
+class SlowWriter:
+    """An append whose transaction stays open: the position is drawn, and nothing is visible yet."""
+
+    def __init__(self, stream: int, expected: int, events: Sequence[PlayRecorded]) -> None:
+        self.connection = connect()
+        self.connection.execute("BEGIN")
+        lines = [{"t": "PlayRecorded", "s": 1, "d": json.loads(codec.encode(e))} for e in events]
+        parameters = {"stream": stream, "expected": expected, "metadata": "{}", "events": json.dumps(lines)}
+        row = self.connection.execute(store.SQL["append_many"], parameters).fetchone()
+        assert row is not None
+        self.position: int = row[0]
+
+    def commit(self) -> None:
+        self.connection.execute("COMMIT")
+        self.connection.close()
+
+    def roll_back(self) -> None:
+        self.connection.execute("ROLLBACK")
+        self.connection.close()
+
+    def die(self) -> None:
+        """Its backend is ended by the server, in the middle of the transaction."""
+        pid = self.connection.info.backend_pid
+        with connect("the operator") as operator:
+            operator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        with suppress(psycopg.Error):
+            self.connection.execute("SELECT 1")
+        self.connection.close()
+
+
+def stored(stream: int) -> list[tuple[int, int]]:
+    """Version and number of every play of a stream, in the order of positions."""
+    with connect("the test") as connection:
+        return connection.execute(
+            "SELECT version, (data ->> 'position')::integer FROM events.events"
+            " WHERE stream = %s ORDER BY position",
+            [stream],
+        ).fetchall()
