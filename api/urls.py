@@ -1,5 +1,15 @@
 """The API, below /api/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from api import documents
+from api.v1 import apps, me, plays, subscriptions, sync
+from api.views import Unknown
+
+v1 = [*me.paths, *subscriptions.paths, *plays.paths, *sync.paths, *apps.paths]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("v1/", include(v1)),
+    *documents.paths,
+    re_path("", Unknown.as_view()),
+]

@@ -1,0 +1,70 @@
+"""Who calls, and whether the scopes granted to the app suffice. By bearer alone: no session, so no CSRF."""
+
+from typing import Any, Final, cast
+
+from django.conf import settings
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from accounts import grants
+from accounts.grants import Caller
+from accounts.jwt import TokenError
+from accounts.scopes import allows
+from api import errors
+from api.clock import now
+
+# In place of a scope: any app that the user has let in.
+ANY_GRANT: Final = "any grant"
+
+
+class GrantAuthentication(BaseAuthentication):
+    """``Authorization: Bearer <request token>``, judged by the stored grant on every request."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Caller] | None:
+        """Raises ``AuthenticationFailed``; ``OperationalError`` when the store is away."""
+        header = request._request.META.get("HTTP_AUTHORIZATION")
+        if header is None:
+            return None
+        # two headers arrive as one, joined by a comma, which no token holds
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise AuthenticationFailed("Send an access token: Authorization: Bearer <token>.")
+        try:
+            caller = grants.authenticate(token, now(), settings.PUBLIC_URL)
+        except TokenError as error:
+            raise errors.unauthenticated(error) from None
+        return caller, caller
+
+    def authenticate_header(self, request: Request) -> str:
+        return errors.CHALLENGE
+
+
+class HasScope(BasePermission):
+    """Views say which scope each method needs: ``scopes = {"GET": "user.plays.read"}``, or ``public = True``.
+
+    A method that says nothing is closed (and tests/api/test_routes.py fails).
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if view.public:
+            return True
+        if request.auth is None:
+            raise NotAuthenticated
+        method = "GET" if request.method == "HEAD" else request.method
+        needed = view.scopes.get(method)
+        if needed is None:
+            # without a handler it will be 405
+            return not hasattr(view, (request.method or "").lower())
+        if needed is ANY_GRANT or allows(caller_of(request).scopes, needed):
+            return True
+        raise scope_missing(needed)
+
+
+def caller_of(request: Request) -> Caller:
+    return cast(Caller, request.auth)
+
+
+def scope_missing(scope: str) -> PermissionDenied:
+    return PermissionDenied(f"This needs the scope {scope}.", "scope_missing")

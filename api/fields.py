@@ -1,0 +1,134 @@
+"""The kinds of values that requests hold: how each is checked, normalised, read from a query and documented.
+
+A field is declared once, as an annotated type of a msgspec Struct; decoding (api/bodies.py), the list of
+faults (api/faults.py) and the OpenAPI document (api/schema.py) all go by that.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from eventstore.domain.identifiers import (
+    LONGEST_FEED_URL,
+    LONGEST_ITEM,
+    feed_of_url,
+    normalise_feed,
+    normalise_item,
+)
+
+LONGEST_SOURCE_ID = 512
+LONGEST_CURSOR = 512
+PAGE, LONGEST_PAGE = 100, 1_000
+LAST_POSITION = 2**31 - 1
+
+
+def _base64(decoded: int) -> int:
+    return decoded * 4 // 3 + 4
+
+
+def in_utc(at: datetime) -> datetime:
+    """The same moment in UTC. Raises ``ValueError`` for the hours that fall out of the years 1 to 9999."""
+    if at.tzinfo is UTC:
+        return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside of the years 1 to 9999 in UTC") from None
+
+
+def _page_size(text: str) -> object:
+    # [0-9], because \d and int() take the digits of every script
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else text
+
+
+def _flag(text: str) -> object:
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _spaces_as_plus(text: str) -> str:
+    """A "+" that was not percent-encoded arrives as a space; base64 has no spaces."""
+    return text.replace(" ", "+")
+
+
+def _offset_with_plus(text: str) -> str:
+    return re.sub(r" (?=\d\d:\d\d$)", "+", text)
+
+
+def meta(
+    description: str,
+    *,
+    normalise: Callable[[Any], object] | None = None,
+    parse: Callable[[str], object] | None = None,
+    example: object = None,
+    format: str | None = None,
+    **constraints: Any,
+) -> Meta:
+    """What is said of a kind of value. ``parse`` reads it from a query string; ``normalise`` raises
+    ``ValueError`` with the reason."""
+    shown = {"format": format} if format else None
+    examples = None if example is None else [example]
+    extra = {"normalise": normalise, "parse": parse}
+    return Meta(
+        description=description, examples=examples, extra_json_schema=shown, extra=extra, **constraints
+    )
+
+
+Feed = Annotated[
+    str,
+    meta(
+        "base64 of the feed's URL, in the standard or the URL-safe alphabet, with or without padding.",
+        normalise=normalise_feed,
+        parse=_spaces_as_plus,
+        format="rss-source-feed",
+        max_length=_base64(LONGEST_FEED_URL),
+        example="aHR0cHM6Ly9leGFtcGxlLm9yZy9mZWVkLnhtbA==",
+    ),
+]
+FeedUrl = Annotated[
+    str,
+    meta(
+        "An absolute http or https URL without credentials.",
+        normalise=feed_of_url,
+        format="feed-url",
+        max_length=LONGEST_FEED_URL,
+        example="https://example.org/feed.xml",
+    ),
+]
+Item = Annotated[
+    str,
+    meta(
+        "base64 of `guid,enclosure_url`, in any of the four spellings.",
+        normalise=normalise_item,
+        format="rss-source-item",
+        max_length=_base64(LONGEST_ITEM),
+        example="ZXBpc29kZS0xLGh0dHBzOi8vZXhhbXBsZS5vcmcvMS5tcDM=",
+    ),
+]
+SourceId = Annotated[
+    str, meta("The feed's own id in the app's directory, if it has one.", max_length=LONGEST_SOURCE_ID)
+]
+Position = Annotated[int, meta("Whole seconds from the start.", ge=0, le=LAST_POSITION, example=754)]
+Time = Annotated[
+    datetime,
+    meta(
+        "RFC 3339 with an offset.",
+        normalise=in_utc,
+        parse=_offset_with_plus,
+        tz=True,
+        example="2026-05-01T12:00:00Z",
+    ),
+]
+Flag = Annotated[bool, meta("true or false.", parse=_flag)]
+PageSize = Annotated[int, meta("How many entries at most.", parse=_page_size, ge=1, le=LONGEST_PAGE)]
+Cursor = Annotated[
+    str,
+    meta(
+        "`next_cursor` of the page before, as it came.",
+        min_length=1,
+        max_length=LONGEST_CURSOR,
+        format="cursor",
+    ),
+]

@@ -1,0 +1,104 @@
+"""The gate of /api/: what a bearer API needs of a middleware, in place of what the pages need.
+
+Sessions, CSRF, messages and the pages' content policy have no part in it, and are not run.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.base import BaseHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from api.errors import error_response
+from api.parameters import IDEMPOTENCY_KEY, POSITION
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+PREFIX: Final = "/api/"
+# The longest item has 5,464 characters, and a feed 2,736.
+LONGEST_ADDRESS = 16 * 1024
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+# A token is no cookie: a page elsewhere has it or has it not, so any page may call (no credentials).
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": f"{POSITION}, Retry-After, WWW-Authenticate",
+}
+PREFLIGHT = {
+    **CORS,
+    "Access-Control-Allow-Methods": METHODS,
+    "Access-Control-Allow-Headers": f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {POSITION}",
+    "Access-Control-Max-Age": "86400",
+    "Allow": METHODS,
+    "Content-Length": "0",
+}
+POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+class ApiGate:
+    """First in MIDDLEWARE: requests for /api/ go straight to their view, all others on to the rest."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._pages = get_response
+        handler: Any = BaseHandler()  # with no middleware of its own
+        handler._view_middleware = []
+        handler._template_response_middleware = []
+        handler._exception_middleware = []
+        self._views = cast(GetResponse, convert_exception_to_response(handler._get_response))
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith(PREFIX):
+            return self._pages(request)
+        if request.method == "OPTIONS":
+            return HttpResponse(status=204, headers=PREFLIGHT)
+        response = _refusal(request) or _in_shape(self._views(request))
+        for name, value in CORS.items():
+            response.headers.setdefault(name, value)
+        for name, value in _headers().items():
+            response.headers.setdefault(name, value)
+        if isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    """The answer to an address that no view should have to look at."""
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return error_response(400, "disallowed_host", "This instance has another name.")
+    query = request.META.get("QUERY_STRING", "")
+    if len(request.path_info) + len(query) > LONGEST_ADDRESS:
+        return error_response(414, "uri_too_long", f"An address has at most {LONGEST_ADDRESS:,} characters.")
+    if query.count("&") >= settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:
+        return error_response(400, "bad_request", "The query has too many parameters.")
+    return None
+
+
+def _in_shape(response: HttpResponseBase) -> HttpResponseBase:
+    """Errors that Django made of itself are pages; here they get the API's shape."""
+    if response.status_code < 400 or settings.DEBUG:
+        return response
+    if response.headers.get("Content-Type", "").startswith("application/json"):
+        return response
+    codes = {400: ("bad_request", "The request cannot be read."), 404: ("not_found", "Not found.")}
+    code, detail = codes.get(response.status_code, ("error", "Server Error (500)"))
+    return error_response(response.status_code, code, detail)
+
+
+@functools.cache
+def _headers() -> dict[str, str]:
+    """What every answer carries; an answer's own (the documentation page has a wider policy) wins."""
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": POLICY,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if settings.SECURE_HSTS_SECONDS:
+        headers["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
+    return headers

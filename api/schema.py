@@ -1,0 +1,199 @@
+"""The OpenAPI document, made from the code: drf-spectacular finds the routes, msgspec describes the structs.
+
+Views say with ``operation`` what they take and give; what holds everywhere (authentication, limits, the shape
+of errors, the headers) is added here once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+from drf_spectacular.openapi import AutoSchema
+from msgspec import Struct
+
+from api.auth import ANY_GRANT
+from api.parameters import IDEMPOTENCY_KEY, POSITION
+
+Document = dict[str, Any]
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+REFERENCE = "#/components/schemas/{name}"
+SECURITY = {"request_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+ERRORS = {
+    400: "Malformed or invalid; every fault with its place.",
+    401: "No token, or none that is valid.",
+    403: "The app was not granted the scope.",
+    404: "No such thing.",
+    409: "Other writes came first every time; send it again.",
+    413: "Too large; names the limit.",
+    415: "Not JSON in UTF-8.",
+    422: "The rules are against it, or the Idempotency-Key stands for another request.",
+    429: "Too many requests; Retry-After says when to come back.",
+    503: "A store is away or a read model behind; Retry-After says when to come back.",
+}
+EVERYWHERE = (400, 401, 403, 429, 503)
+POSITION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+
+
+class ErrorEntry(Struct):
+    code: str
+    detail: str
+    attr: str | None
+
+
+class ErrorAnswer(Struct):
+    """`attr` names the place of a fault, as in `play_statuses.17.position`."""
+
+    type: Literal["validation_error", "client_error", "server_error"]
+    errors: list[ErrorEntry]
+
+
+class Operation(NamedTuple):
+    summary: str
+    answers: Mapping[int, type[Struct]]
+    path: type[Struct] | None
+    query: type[Struct] | None
+    body: type[Struct] | None
+    errors: tuple[int, ...]
+    notes: Mapping[int, str]
+
+
+def operation(
+    summary: str,
+    *,
+    answers: Mapping[int, type[Struct]],
+    path: type[Struct] | None = None,
+    query: type[Struct] | None = None,
+    body: type[Struct] | None = None,
+    errors: tuple[int, ...] = (),
+    notes: Mapping[int, str] | None = None,
+) -> Callable[[Handler], Handler]:
+    """Describe a view's method; its docstring becomes the description. ``errors``: beside those of all."""
+
+    def describe(handler: Handler) -> Handler:
+        handler.operation = Operation(  # type: ignore[attr-defined]
+            summary, answers, path, query, body, errors, notes or {}
+        )
+        return handler
+
+    return describe
+
+
+class ApiSchema(AutoSchema):
+    """REST framework's DEFAULT_SCHEMA_CLASS: one operation per described method, nothing for others."""
+
+    def get_operation(
+        self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any
+    ) -> Document | None:
+        handler = getattr(self.view, method.lower())
+        described: Operation | None = getattr(handler, "operation", None)
+        if described is None:
+            return None
+        scopes: Mapping[str, str] = self.view.scopes  # type: ignore[attr-defined]  # api.views.View
+        scope = scopes[method]
+        needs = "Any app that the user has let in." if scope is ANY_GRANT else f"Scope: `{scope}`."
+        text = " ".join((handler.__doc__ or "").split())
+        document: Document = {
+            "operationId": described.summary.lower().replace(" ", "_"),
+            "summary": described.summary,
+            "description": f"{text}\n\n{needs}",
+            "tags": [path.split("/")[3]],
+            "security": [{scheme: [] for scheme in SECURITY}],
+            "parameters": [*_parameters(described), _header(reads=method == "GET")],
+            "responses": _responses(described, reads=method == "GET"),
+        }
+        if described.body is not None:
+            document["requestBody"] = {"required": True, "content": _json(described.body)}
+        return document
+
+
+def add_components(
+    result: Document, generator: Any, request: Any, public: bool
+) -> Document:  # the signature of drf-spectacular's POSTPROCESSING_HOOKS
+    """Describe every struct that the operations refer to."""
+    structs: dict[type[Struct], None] = {ErrorAnswer: None}
+    for _, _, method, view in generator._get_paths_and_endpoints():
+        described = getattr(getattr(view, method.lower()), "operation", None)
+        if described is not None:
+            structs |= dict.fromkeys([*described.answers.values(), *filter(None, [described.body])])
+    _, components = msgspec.json.schema_components(structs, ref_template=REFERENCE)
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(components)
+    result["components"]["securitySchemes"] = SECURITY
+    return result
+
+
+def properties_of(struct: type[Struct]) -> Document:
+    """The JSON schema of each field of a struct."""
+    _, components = msgspec.json.schema_components([struct], ref_template=REFERENCE)
+    properties: Document = components[struct.__name__]["properties"]
+    return properties
+
+
+def _parameters(described: Operation) -> Iterable[Document]:
+    for place, struct in (("path", described.path), ("query", described.query)):
+        if struct is None:
+            continue
+        for name, schema in properties_of(struct).items():
+            shown = _without_null(schema)
+            parameter: Document = {"name": name, "in": place, "schema": shown}
+            if "description" in shown:
+                parameter["description"] = shown.pop("description")
+            if place == "path":
+                parameter["required"] = True
+            yield parameter
+
+
+def _without_null(schema: Document) -> Document:
+    """What a parameter may be: it is left out rather than null."""
+    members = [member for member in schema.get("anyOf", []) if member != {"type": "null"}]
+    if not members:
+        return dict(schema)
+    (member,) = members
+    # an enum without a type is not told from other kinds of values
+    return {"type": "string", **member} if "enum" in member else dict(member)
+
+
+def _header(*, reads: bool) -> Document:
+    """What a request may say beside its parameters."""
+    if reads:
+        text = "The position of an earlier answer: this one will reflect it. Waits up to 2 seconds."
+        return {"name": POSITION, "in": "header", "schema": POSITION_SCHEMA, "description": text}
+    text = "Makes a repeat safe for 48 hours: it gets the first answer again."
+    schema = {"type": "string", "format": "uuid"}
+    return {"name": IDEMPOTENCY_KEY, "in": "header", "schema": schema, "description": text}
+
+
+def _responses(described: Operation, *, reads: bool) -> Document:
+    errors = {*EVERYWHERE, *described.errors}
+    if not reads:
+        errors |= {409, 422}
+    if described.body is not None:
+        errors |= {413, 415}
+    if described.path is not None:
+        errors.add(404)
+    responses: Document = {}
+    for status, struct in described.answers.items():
+        responses[str(status)] = {
+            "description": described.notes.get(status, "Done." if not reads else "As asked."),
+            "headers": {POSITION: {"schema": POSITION_SCHEMA, "description": _position_text(reads)}},
+            "content": _json(struct),
+        }
+    for status in sorted(errors):
+        responses[str(status)] = {"description": ERRORS[status], "content": _json(ErrorAnswer)}
+        if status in (429, 503):
+            seconds = {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds to wait."}
+            responses[str(status)]["headers"] = {"Retry-After": seconds}
+        if status == 401:
+            responses["401"]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return responses
+
+
+def _position_text(reads: bool) -> str:
+    if reads:
+        return "The position in the log of events that this answer reflects."
+    return "The position in the log of events; a read that sends it back reflects this write."
+
+
+def _json(struct: type[Struct]) -> Document:
+    return {"application/json": {"schema": {"$ref": REFERENCE.format(name=struct.__name__)}}}

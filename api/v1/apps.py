@@ -1,0 +1,100 @@
+"""The apps that a user has let in. Every app sees and revokes itself; with the scope `user`, all of them."""
+
+from datetime import datetime
+
+from django.http import HttpResponse
+from django.urls import path
+from msgspec import Struct
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+
+from accounts import grants
+from accounts.models import AppGrant
+from accounts.scopes import allows
+from api import answers
+from api.answers import Success
+from api.auth import ANY_GRANT, caller_of, scope_missing
+from api.schema import operation
+from api.views import View
+
+ALL = "user"
+
+
+class App(Struct):
+    """An app with what it was granted. `image` is null while few people use the app."""
+
+    app_id: str
+    name: str
+    url: str | None
+    image: str | None
+    fingerprint: str
+    scopes: list[str]
+    created_at: datetime
+    updated_at: datetime
+    current: bool
+
+
+class Apps(Struct):
+    apps: list[App]
+
+
+class Revoked(Struct):
+    status: Success
+
+
+class AppPath(Struct):
+    app_id: str
+
+
+class AppsView(View):
+    scopes = {"GET": ANY_GRANT}
+
+    @operation("List apps", answers={200: Apps})
+    def get(self, request: Request) -> HttpResponse:
+        """The apps that the user has let in; without the scope `user`, the calling app alone."""
+        caller = caller_of(request)
+        position = answers.account_position(request)
+        listed = grants.list_grants(caller.user_id)
+        if not allows(caller.scopes, ALL):
+            listed = [grant for grant in listed if grant.app_id == caller.app_id]
+        return answers.answer(Apps([_shown(grant, caller.app_id) for grant in listed]), position)
+
+
+class AppView(View):
+    scopes = {"DELETE": ANY_GRANT}
+
+    @operation("Revoke an app", path=AppPath, answers={200: Revoked})
+    def delete(self, request: Request, app_id: str) -> HttpResponse:
+        """Its tokens are refused from the next request on. Without the scope `user`, an app revokes itself
+        alone. A token with a `jti` is accepted here once."""
+        caller = caller_of(request)
+        if app_id != caller.app_id and not allows(caller.scopes, ALL):
+            raise scope_missing(ALL)
+        return answers.write_account(request, Revoked("success"), lambda: _revoke(request, app_id))
+
+
+def _revoke(request: Request, app_id: str) -> None:
+    caller = caller_of(request)
+    grants.spend(caller)
+    if not grants.revoke(caller.user_id, app_id):
+        raise NotFound("No such app.")
+
+
+def _shown(grant: AppGrant, calling: str) -> App:
+    return App(
+        app_id=grant.app_id,
+        name=grant.name,
+        url=grant.url or None,
+        image=grant.image if grant.shows_image and grant.image else None,
+        fingerprint=grant.fingerprint,
+        scopes=list(grant.scopes),
+        created_at=grant.created_at,
+        updated_at=grant.updated_at,
+        current=grant.app_id == calling,
+    )
+
+
+paths = [
+    path("apps", AppsView.as_view()),
+    path("apps/<path:app_id>", AppView.as_view()),
+]

@@ -1,0 +1,167 @@
+"""How far each episode was heard."""
+
+from datetime import datetime
+
+from django.http import HttpResponse
+from django.urls import path
+from msgspec import Struct
+from rest_framework.request import Request
+
+from api import answers, parameters
+from api.answers import Success
+from api.auth import caller_of
+from api.bodies import Body
+from api.clock import now
+from api.fields import PAGE, Cursor, Feed, Flag, Item, PageSize, Position, Time
+from api.schema import operation
+from api.views import View
+from eventstore.dispatcher import Outcome
+from eventstore.domain.identifiers import parts_of_item
+from eventstore.domain.plays import RecordPlay, UpdatePosition
+from projections import queries
+from projections.queries import PlayStatusRow
+
+
+class PlayStatus(Struct):
+    """How far an episode was heard. Titles are null while the feed has not been fetched."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    guid: str
+    enclosure_url: str
+    rss_feed_title: str | None
+    rss_item_title: str | None
+    position: int
+    played: bool
+    updated_at: datetime
+
+
+class PlayStatuses(Struct):
+    play_statuses: list[PlayStatus]
+    next_cursor: str | None
+
+
+class PlayWritten(Struct):
+    """The status as it stands, also where a later play had won already."""
+
+    status: Success
+    play_status: PlayStatus
+
+
+class PlaysQuery(Struct):
+    feed: Feed | None = None
+    played: Flag | None = None
+    updated_since: Time | None = None
+    limit: PageSize = PAGE
+    cursor: Cursor | None = None
+
+
+class PlayBody(Struct):
+    """`played_at` is for what was heard offline; without it the server's clock counts."""
+
+    rss_source_feed: Feed
+    rss_source_item: Item
+    position: Position
+    played: bool
+    played_at: Time | None = None
+
+
+class PositionBody(Struct):
+    """`rss_source_feed` is needed for an episode without an earlier play."""
+
+    position: Position
+    rss_source_feed: Feed | None = None
+    updated_at: Time | None = None
+
+
+class ItemPath(Struct):
+    item: Item
+
+
+PLAY = Body(PlayBody)
+POSITION = Body(PositionBody)
+
+
+class PlaysView(View):
+    scopes = {"GET": "user.plays.read", "POST": "user.plays.write"}
+
+    @operation("List play statuses", query=PlaysQuery, answers={200: PlayStatuses})
+    def get(self, request: Request) -> HttpResponse:
+        """What the user heard, the oldest change first, so that a walk through the pages misses none."""
+        asked = parameters.query(PlaysQuery, request._request.GET)
+        user_id = caller_of(request).user_id
+        page = answers.page(
+            request,
+            "play_statuses",
+            lambda: queries.play_statuses(
+                user_id, asked.feed, asked.played, asked.updated_since, asked.cursor, asked.limit
+            ),
+        )
+        return answers.answer(PlayStatuses([_shown(row) for row in page.rows], page.next), page.position)
+
+    @operation("Record a play", body=PlayBody, answers={200: PlayWritten})
+    def post(self, request: Request) -> HttpResponse:
+        """Every play is recorded; the latest decides the status."""
+        body = PLAY.read(request)
+        command = RecordPlay(
+            user_id=caller_of(request).user_id,
+            feed=body.rss_source_feed,
+            item=body.rss_source_item,
+            position=body.position,
+            played=body.played,
+            now=now(),
+            at=body.played_at,
+        )
+        item = body.rss_source_item
+        return answers.write(
+            request, command, lambda o: (200, _written(o, item)), body=body, at=body.played_at
+        )
+
+
+class PositionView(View):
+    scopes = {"PUT": "user.plays.write"}
+
+    @operation("Move the position", path=ItemPath, body=PositionBody, answers={200: PlayWritten})
+    def put(self, request: Request, item: str) -> HttpResponse:
+        """`played` stays as it was. The item in any of the four spellings; the URL-safe one needs no
+        percent-encoding. 422 `feed_required` where the episode has no earlier play and no feed is given."""
+        item = parameters.named(ItemPath, item=item).item
+        body = POSITION.read(request)
+        command = UpdatePosition(
+            user_id=caller_of(request).user_id,
+            item=item,
+            position=body.position,
+            now=now(),
+            at=body.updated_at,
+            feed=body.rss_source_feed,
+        )
+        return answers.write(
+            request, command, lambda outcome: (200, _written(outcome, item)), body=body, at=body.updated_at
+        )
+
+
+def _shown(row: PlayStatusRow) -> PlayStatus:
+    guid, enclosure_url = parts_of_item(row.rss_source_item)
+    return PlayStatus(
+        rss_source_feed=row.rss_source_feed,
+        rss_source_item=row.rss_source_item,
+        guid=guid,
+        enclosure_url=enclosure_url,
+        rss_feed_title=None,
+        rss_item_title=None,
+        position=row.position,
+        played=row.played,
+        updated_at=row.updated_at,
+    )
+
+
+def _written(outcome: Outcome, item: str) -> PlayWritten:
+    status = outcome.user.plays[item]
+    row = PlayStatusRow(status.feed, item, status.position, status.played, status.updated_at)
+    return PlayWritten("success", _shown(row))
+
+
+paths = [
+    path("plays", PlaysView.as_view()),
+    path("plays/<path:item>/position", PositionView.as_view()),
+]

@@ -1,0 +1,160 @@
+"""The feeds that a listener follows."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Literal
+
+from django.http import HttpResponse
+from django.urls import path
+from msgspec import Struct
+from rest_framework.request import Request
+
+from api import answers, parameters
+from api.answers import Success
+from api.auth import caller_of
+from api.bodies import Body
+from api.clock import now
+from api.faults import Fault
+from api.fields import PAGE, Cursor, Feed, FeedUrl, PageSize, SourceId, Time, meta
+from api.schema import operation
+from api.views import View
+from eventstore.dispatcher import Outcome
+from eventstore.domain import subscriptions
+from eventstore.domain.identifiers import url_of_feed
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from projections import queries
+from projections.queries import SubscriptionRow
+
+
+class Subscription(Struct):
+    """A feed that is, or was, followed. Title and cover are null while the feed has not been fetched."""
+
+    rss_source_feed: str
+    feed_url: str
+    rss_source_id: str | None
+    rss_feed_title: str | None
+    cover: str | None
+    subscribed_at: datetime | None
+    unsubscribed_at: datetime | None
+
+
+class Subscriptions(Struct):
+    subscriptions: list[Subscription]
+    next_cursor: str | None
+
+
+class SubscriptionWritten(Struct):
+    """The subscription as it stands, also where a later action had won already."""
+
+    status: Success
+    subscription: Subscription
+
+
+class SubscriptionsQuery(Struct):
+    include: Annotated[Literal["removed"], meta("Also what is not followed any more.")] | None = None
+    limit: PageSize = PAGE
+    cursor: Cursor | None = None
+
+
+class SubscriptionBody(Struct):
+    """A feed to follow, by its id or by its URL."""
+
+    rss_source_feed: Feed | None = None
+    feed_url: FeedUrl | None = None
+    rss_source_id: SourceId | None = None
+    subscribed_at: Time | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        if self.rss_source_feed is None and self.feed_url is None:
+            yield Fault("required", "Give rss_source_feed or feed_url.", "rss_source_feed")
+
+
+class UnsubscribeQuery(Struct):
+    unsubscribed_at: Time | None = None
+
+
+class FeedPath(Struct):
+    feed: Feed
+
+
+BODY = Body(SubscriptionBody)
+
+
+class SubscriptionsView(View):
+    scopes = {"GET": "user.subscriptions.read", "POST": "user.subscriptions.write"}
+
+    @operation("List subscriptions", query=SubscriptionsQuery, answers={200: Subscriptions})
+    def get(self, request: Request) -> HttpResponse:
+        """The feeds that the user follows, in a stable order."""
+        asked = parameters.query(SubscriptionsQuery, request._request.GET)
+        user_id, removed = caller_of(request).user_id, asked.include is not None
+        page = answers.page(
+            request,
+            "subscriptions",
+            lambda: queries.subscriptions(user_id, removed, asked.cursor, asked.limit),
+        )
+        return answers.answer(Subscriptions([_shown(row) for row in page.rows], page.next), page.position)
+
+    @operation(
+        "Follow a feed",
+        body=SubscriptionBody,
+        answers={201: SubscriptionWritten, 200: SubscriptionWritten},
+        notes={200: "It was followed already, and nothing changed."},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Repeating it changes nothing. Of `subscribed_at` and `unsubscribed_at`, the later decides."""
+        body = BODY.read(request)
+        feed = body.rss_source_feed or body.feed_url
+        assert feed is not None
+        command = Subscribe(
+            user_id=caller_of(request).user_id,
+            feed=feed,
+            now=now(),
+            at=body.subscribed_at,
+            source_id=body.rss_source_id,
+        )
+
+        def render(outcome: Outcome) -> tuple[int, Struct]:
+            return 201 if outcome.events else 200, _written(outcome, feed)
+
+        return answers.write(request, command, render, body=body, at=body.subscribed_at)
+
+
+class SubscriptionView(View):
+    scopes = {"DELETE": "user.subscriptions.write"}
+
+    @operation("Unfollow a feed", path=FeedPath, query=UnsubscribeQuery, answers={200: SubscriptionWritten})
+    def delete(self, request: Request, feed: str) -> HttpResponse:
+        """The feed in any of the four spellings; the URL-safe one needs no percent-encoding.
+
+        `unsubscribed_at` is for what was done offline. 422 `not_subscribed` where it was never followed.
+        """
+        feed = parameters.named(FeedPath, feed=feed).feed
+        at = parameters.query(UnsubscribeQuery, request._request.GET).unsubscribed_at
+        command = Unsubscribe(user_id=caller_of(request).user_id, feed=feed, now=now(), at=at)
+        answers.spend(request)
+        return answers.write(request, command, lambda done: (200, _written(done, feed)), at=at)
+
+
+def _shown(row: SubscriptionRow) -> Subscription:
+    return Subscription(
+        rss_source_feed=row.rss_source_feed,
+        feed_url=url_of_feed(row.rss_source_feed),
+        rss_source_id=row.rss_source_id,
+        rss_feed_title=None,
+        cover=None,
+        subscribed_at=row.subscribed_at,
+        unsubscribed_at=row.unsubscribed_at,
+    )
+
+
+def _written(outcome: Outcome, feed: str) -> SubscriptionWritten:
+    state: subscriptions.Subscription = outcome.user.subscriptions[feed]
+    row = SubscriptionRow(feed, state.source_id, state.subscribed_at, state.unsubscribed_at)
+    return SubscriptionWritten("success", _shown(row))
+
+
+paths = [
+    path("subscriptions", SubscriptionsView.as_view()),
+    path("subscriptions/<path:feed>", SubscriptionView.as_view()),
+]

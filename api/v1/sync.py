@@ -1,0 +1,193 @@
+"""Sync: a device sends what it knows and gets what it lacks, from the aggregate itself."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from django.http import HttpResponse
+from django.urls import path
+from msgspec import Struct
+from rest_framework.request import Request
+
+from api import answers
+from api.answers import Success
+from api.auth import caller_of
+from api.bodies import MIB, Body
+from api.clock import now
+from api.errors import Invalid
+from api.faults import Fault
+from api.fields import Cursor, Feed, Item, Position, SourceId, Time
+from api.schema import operation
+from api.views import View
+from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
+from eventstore.domain.messages import Event
+from eventstore.domain.plays import PlayEntry
+from eventstore.domain.subscriptions import SubscriptionEntry
+from eventstore.domain.sync import SyncConflict, SyncData, SyncUserData
+
+LARGEST = 16 * MIB
+MOST_ENTRIES = 50_000
+# A cursor further behind than this gets everything, which is then the smaller answer to make.
+MOST_EVENTS = 50_000
+
+
+class SentSubscription(SubscriptionEntry, frozen=True, gc=False):
+    """A feed as the device knows it. The later of the two times decides; on equal times it is subscribed."""
+
+    rss_source_feed: Feed
+    rss_source_id: SourceId | None = None
+    subscribed_at: Time | None = None
+    unsubscribed_at: Time | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        if self.subscribed_at is None and self.unsubscribed_at is None:
+            yield Fault("required", "Give subscribed_at, unsubscribed_at or both.", "subscribed_at")
+
+
+class SentPlayStatus(PlayEntry, frozen=True, gc=False):
+    """An episode as the device knows it. The later time decides; on equal times the further position."""
+
+    rss_source_feed: Feed
+    rss_source_item: Item
+    position: Position
+    played: bool
+    updated_at: Time
+
+
+class SyncBody(Struct):
+    """`cursor`: of the last answer; null or left out for everything. Send all that the device knows, or
+    what changed since: the same entry twice does no harm."""
+
+    cursor: Cursor | None = None
+    subscriptions: list[SentSubscription] = []
+    play_statuses: list[SentPlayStatus] = []
+
+
+class SubscriptionConflict(Struct, tag_field="type", tag="subscription"):
+    """A feed of the request of which the server's value stands, and the rule that decided."""
+
+    key: str
+    client: SubscriptionEntry
+    server: SubscriptionEntry
+    winner: Literal["server"]
+    rule: str
+
+
+class PlayConflict(Struct, tag_field="type", tag="play_status"):
+    """An episode of the request of which the server's value stands, and the rule that decided."""
+
+    key: str
+    client: PlayEntry
+    server: PlayEntry
+    winner: Literal["server"]
+    rule: str
+
+
+Conflict = SubscriptionConflict | PlayConflict
+
+
+class SyncAnswer(Struct):
+    """`data`: everything where `full`, else what has reached the server since the cursor, this device's own
+    included. `conflicts`: the entries of the request that lost."""
+
+    status: Success
+    cursor: str
+    full: bool
+    data: SyncData
+    conflicts: list[Conflict]
+
+
+BODY = Body(SyncBody, LARGEST, MOST_ENTRIES)
+
+
+class _Place(Struct, array_like=True):
+    """What a cursor holds: how far the user's stream had come, and whose it is."""
+
+    version: int
+    owner: str
+
+
+class SyncView(View):
+    scopes = {"POST": "user.sync"}
+
+    @operation("Sync", body=SyncBody, answers={200: SyncAnswer})
+    def post(self, request: Request) -> HttpResponse:
+        """One unit: all of it is recorded, or nothing. At most 50,000 entries and 16 MiB."""
+        body = BODY.read(request)
+        caller = caller_of(request)
+        since = None if body.cursor is None else _version_of(body.cursor, caller.user_id)
+        # the request's entries are the domain's, checked
+        command = SyncUserData(
+            user_id=caller.user_id,
+            now=now(),
+            subscriptions=list(body.subscriptions),
+            play_statuses=list(body.play_statuses),
+        )
+
+        def render(outcome: Outcome) -> tuple[int, Struct]:
+            news = None if since is None else _news(caller.user_id, since, outcome)
+            return 200, SyncAnswer(
+                status="success",
+                cursor=_cursor(outcome.version, caller.user_id),
+                full=news is None,
+                data=outcome.user.document(news),
+                conflicts=[_shown(lost) for lost in outcome.user.conflicts(command)],
+            )
+
+        return answers.write(request, command, render, body=body)
+
+
+def _shown(lost: SyncConflict) -> Conflict:
+    match lost.client, lost.server:
+        case SubscriptionEntry() as client, SubscriptionEntry() as server:
+            return SubscriptionConflict(lost.key, client, server, lost.winner, lost.rule)
+        case PlayEntry() as played, PlayEntry() as stands:
+            return PlayConflict(lost.key, played, stands, lost.winner, lost.rule)
+    raise TypeError(f"a conflict of {lost.type}")
+
+
+def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
+    """The events after version ``since`` up to the outcome's; None where the log cannot tell."""
+    # the request's own are in hand, recorded or about to be
+    stored = outcome.version - len(outcome.events) - since
+    if stored == 0:
+        return outcome.events
+    if not 0 < stored <= MOST_EVENTS:
+        return None
+    try:
+        found = events_since(user_id, since)
+    except StreamUnreadable:
+        # the state could be folded, so only its past is lost
+        return None
+    if found is None or len(found) < stored:
+        return None
+    # another process may have recorded more meanwhile, which the state does not hold
+    return found[:stored] + outcome.events
+
+
+def _cursor(version: int, user_id: UUID) -> str:
+    place = msgspec.json.encode(_Place(version, _owner(user_id)))
+    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def _version_of(cursor: str, user_id: UUID) -> int:
+    """Raises ``Invalid`` for what this server did not give to this user."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        place = msgspec.json.decode(raw, type=_Place)
+    except (ValueError, msgspec.DecodeError):
+        place = _Place(-1, "")
+    if place.version < 0 or place.owner != _owner(user_id):
+        raise Invalid([Fault("invalid", "Not a cursor that this user was given.", "cursor")])
+    return place.version
+
+
+def _owner(user_id: UUID) -> str:
+    # tells one user's cursor from another's; it opens nothing, so a short digest will do
+    return hashlib.sha256(user_id.bytes).hexdigest()[:12]
+
+
+paths = [path("sync", SyncView.as_view())]
