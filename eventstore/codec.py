@@ -41,45 +41,61 @@ EVENTS: dict[str, tuple[type[Event], int]] = {
 # (stored name, schema version) -> what makes it the next version
 UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 
-_NAMES: dict[type[Event], tuple[str, int]] = {cls: (name, schema) for name, (cls, schema) in EVENTS.items()}
-_DECODERS = {(name, schema): msgspec.json.Decoder(cls).decode for name, (cls, schema) in EVENTS.items()}
+_NAMES: dict[type[Event], str] = {cls: name for name, (cls, _) in EVENTS.items()}
+_DECODERS = {cls: msgspec.json.Decoder(cls).decode for cls in _NAMES}
+# values stay as they are written: numbers of JSON may be too great, or too exact, for Python's
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def decode(type_: str, schema: int, data: str | bytes) -> UserEvent:
-    """The event in a stored row. Raises ``UnknownEvent`` or ``UndecodableEvent``."""
-    decoder = _DECODERS.get((type_, schema))
+    """The event in a stored row. Raises ``UnknownEvent`` or ``UndecodableEvent``, without its values."""
+    known = EVENTS.get(type_)
+    if known is None:
+        raise UnknownEvent(f"unknown event type {type_}")
+    cls, current = known
     try:
-        if decoder is not None:
-            return cast(UserEvent, decoder(data))
-        return _upcast(type_, schema, msgspec.json.decode(data))
-    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
-        # the message of a decoding error names the place, never the value
+        if schema == current:
+            return cast(UserEvent, _DECODERS[cls](data))
+        return cast(UserEvent, msgspec.convert(_upcast(type_, schema, current, data), cls))
+    except (msgspec.DecodeError, RecursionError) as error:
+        # their messages name the place, never the value
         raise UndecodableEvent(f"{type_} v{schema}: {error}") from error
+    except CodecError:
+        raise
+    except Exception as error:
+        # an upcaster tripped, and its message may hold the value
+        raise UndecodableEvent(f"{type_} v{schema}: {type(error).__name__} in an upcaster") from None
 
 
 def name_of(event: Event) -> tuple[str, int]:
     """Stored name and current schema version of an event."""
-    return _NAMES[type(event)]
+    name = _NAMES[type(event)]
+    return name, EVENTS[name][1]
 
 
 def encode(event: Event, original: str | bytes | None = None) -> bytes:
-    """The stored data of an event; fields of ``original`` that its class does not know are kept."""
+    """The stored data of an event; fields of ``original`` that its class does not know are kept as they are.
+
+    Raises ``UndecodableEvent`` when ``original`` is not the data of an event.
+    """
     if original is None:
         return msgspec.json.encode(event)
     known = {field.encode_name for field in msgspec.structs.fields(event)}
-    unknown = {key: value for key, value in msgspec.json.decode(original).items() if key not in known}
+    try:
+        fields = _decode_fields(original)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UndecodableEvent(f"{_NAMES[type(event)]}: {error}") from error
+    unknown = {key: value for key, value in fields.items() if key not in known}
     return msgspec.json.encode({**unknown, **msgspec.to_builtins(event)})
 
 
-def _upcast(type_: str, schema: int, document: Document) -> UserEvent:
-    if type_ not in EVENTS:
-        raise UnknownEvent(f"unknown event type {type_}")
-    cls, current = EVENTS[type_]
+def _upcast(type_: str, schema: int, current: int, data: str | bytes) -> Document:
+    if schema > current:
+        raise UnknownEvent(f"{type_} v{schema} is newer than this program (v{current})")
+    document: Document = msgspec.json.decode(data)
     for version in range(schema, current):
         upcaster = UPCASTERS.get((type_, version))
         if upcaster is None:
             raise UnknownEvent(f"{type_} v{version} has no upcaster")
         document = upcaster(document)
-    if schema > current:
-        raise UnknownEvent(f"{type_} v{schema} is newer than this program (v{current})")
-    return cast(UserEvent, msgspec.convert(document, cls))
+    return document
