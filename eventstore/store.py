@@ -18,7 +18,9 @@ import psycopg
 from django.db import connections
 from django.db.utils import OperationalError
 from psycopg.errors import UniqueViolation
+from psycopg.rows import RowMaker
 from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.string import TextLoader
 
 from eventstore import codec
 from eventstore.domain.messages import Event
@@ -43,13 +45,16 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     occurred_at: datetime | None = None
 
 
-class Recorded(NamedTuple):
-    """A stored event. ``data`` and ``metadata`` are JSON text: ``codec.decode`` reads it."""
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """A stored event. ``data`` and ``metadata`` are JSON text: ``codec.decode`` reads it.
+
+    No tuple and no ``UUID``: the collector watches those, and it took half of the time of reading a log.
+    """
 
     position: int
     stream: int
     version: int
-    event_id: UUID
+    event_id: str
     type: str
     schema: int
     data: str
@@ -256,14 +261,10 @@ def _connection() -> Connection:
 
 
 def _run(
-    statement: str, parameters: Mapping[str, Any] | Sequence[Any] = (), *, plain_times: bool = False
+    statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()
 ) -> "psycopg.Cursor[tuple[Any, ...]]":
     with _giving_back_when_broken():
-        cursor = _connection().cursor()
-        if plain_times:
-            # psycopg's own loader, in C; Django's took 3 of the 5.5 µs that reading an event cost
-            cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
-        return cursor.execute(SQL[statement], parameters, prepare=True)
+        return _connection().execute(SQL[statement], parameters, prepare=True)
 
 
 @contextmanager
@@ -278,4 +279,13 @@ def _giving_back_when_broken() -> Iterator[None]:
 
 
 def _recorded(statement: str, parameters: Sequence[Any]) -> list[Recorded]:
-    return [Recorded._make(row) for row in _run(statement, parameters, plain_times=True).fetchall()]
+    with _giving_back_when_broken():
+        cursor = psycopg.Cursor(_connection(), row_factory=_as_recorded)
+        # psycopg's own loader, in C; Django's took 3 of the 5.5 µs that reading an event cost
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        cursor.adapters.register_loader("uuid", TextLoader)
+        return cursor.execute(SQL[statement], parameters, prepare=True).fetchall()
+
+
+def _as_recorded(cursor: Any) -> RowMaker[Recorded]:
+    return lambda row: Recorded(*row)

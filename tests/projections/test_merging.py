@@ -53,7 +53,7 @@ def deliveries(draw: st.DrawFn, events: st.SearchStrategy[Event]) -> tuple[list[
 def project(connection: Connection, name: str, batches: list[list[Event]]) -> None:
     projector = PROJECTORS[name]
     tables = {table: identifier(table) for table in projector.tables}
-    recorded = Recorded(1, 1, 1, ALICE, "", 1, "", "", NOON)
+    recorded = Recorded(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
     connection.execute(f"TRUNCATE users.{name}")
     for batch in batches:
         with connection.cursor() as cursor:

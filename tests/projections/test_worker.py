@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from eventstore import store
@@ -89,7 +90,7 @@ def test_two_that_write_at_once_do_not_both_write(connection: Connection, counte
 
 def test_it_decodes_only_what_the_projector_handles(connection: Connection) -> None:
     position = record(subscribed(ALICE))
-    event = store.read_all(0, 1)[0]._replace(data="not JSON")
+    event = msgspec.structs.replace(store.read_all(0, 1)[0], data="not JSON")
     worker = Worker(PROJECTORS["play_statuses"], connection)
     assert not worker.concerned(Batch([event], position))
     worker.apply(Batch([event], position))
