@@ -20,7 +20,7 @@ def templates() -> list[Path]:
 
 @pytest.mark.usefixtures("stores")
 def test_no_model_is_without_its_migration() -> None:
-    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+    call_command("makemigrations", check=True, dry_run=True, verbosity=1)
 
 
 @pytest.mark.parametrize("template", templates(), ids=lambda path: str(path.relative_to(ROOT)))

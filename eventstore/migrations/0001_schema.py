@@ -29,6 +29,6 @@ class Migration(migrations.Migration):
                 ("metadata", models.JSONField()),
                 ("recorded_at", models.DateTimeField()),
             ],
-            options={"db_table": '"events"."events"', "managed": False},
+            options={"db_table": '"events"."events"', "managed": False, "verbose_name": "event"},
         ),
     ]
