@@ -3,13 +3,22 @@
 import base64
 import binascii
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
+import django.db
+import psycopg
 from django.db import connections
+from psycopg import Cursor
+from psycopg.types.datetime import TimestamptzLoader
+
+from projections.connect import Connection
 
 PAGE = 100
+POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
 # The statement that reads a page reads the position in the same snapshot; where the page is empty, the
 # outer join still gives the position.
 PAGE_SQL = """
@@ -79,9 +88,7 @@ class PlayStatusRow(NamedTuple):
 
 def position_of(projector: str) -> int:
     """How far a projector has come; 0 where it never ran."""
-    with connections["projections"].cursor() as cursor:
-        cursor.execute('SELECT position FROM "users"."projector_positions" WHERE projector = %s', [projector])
-        row = cursor.fetchone()
+    row = _run(POSITION, [projector]).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -156,13 +163,29 @@ def play_statuses(
 
 def _fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
     """The position of the projector and the rows of the page, of one snapshot."""
-    with connections["projections"].cursor() as cursor:
-        cursor.execute(PAGE_SQL.format(page=page, order=order), [*values, projector])
-        found = cursor.fetchall()
+    found = _run(PAGE_SQL.format(page=page, order=order), [*values, projector]).fetchall()
     if not found:
         return 0, []
     # the key is never null in a row, so it tells the empty page
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
+
+
+def _run(statement: str, parameters: Sequence[Any]) -> Cursor[tuple[Any, ...]]:
+    """On the psycopg connection under Django's, whose cursors and loaders took half of the time.
+
+    Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
+    """
+    wrapper = connections["projections"]
+    try:
+        wrapper.ensure_connection()
+        cursor = cast(Connection, wrapper.connection).cursor()
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        return cursor.execute(statement, parameters, prepare=True)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        # a broken connection goes back to the pool, which replaces it
+        with suppress(django.db.Error, psycopg.Error):
+            wrapper.close()
+        raise
 
 
 def _encode(text: str) -> str:

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from django.db import connections
@@ -24,7 +26,16 @@ from tests.projections.running import eventually
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
-ENVIRONMENT = {**os.environ, "DJANGO_SETTINGS_MODULE": "balados.settings"}
+# a projector process whose session the server gives up after half a second without a heartbeat
+FREEZABLE = """
+import django
+django.setup()
+from projections import locks, runner
+from tests.projections.histories import counting
+locks.SESSION["idle_session_timeout"] = "500ms"
+runner.TEND_EVERY = 0.1
+runner.Runner([counting()]).run(lambda: False, lambda: print("ready", flush=True))
+"""
 # a projector process that kills itself at its third batch: before it writes rows, between the rows and the
 # commit, or right after the commit
 SUICIDE = """
@@ -45,21 +56,56 @@ runner.run(lambda: False, lambda: None)
 """
 
 
+Launch: TypeAlias = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Start a Python program; whatever still runs at the end of the test is killed."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "balados.settings", **variables}
+        process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def projector(launch: Launch, tmp_path: Path) -> Callable[[], "subprocess.Popen[bytes]"]:
+    """Start the projector process as the supervisor does, and wait until it is ready."""
+
+    def start() -> "subprocess.Popen[bytes]":
+        (tmp_path / "projector").unlink(missing_ok=True)
+        process = launch("manage.py", "run_projectors", BALADOS_READY=str(tmp_path))
+        eventually(lambda: (tmp_path / "projector").exists() or process.poll() is not None, seconds=30)
+        assert process.poll() is None
+        return process
+
+    return start
+
+
+def ready(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+
+
 @pytest.mark.parametrize(("where", "survives"), [("before", 2), ("between", 2), ("after", 3)])
 def test_killed_between_rows_and_position_it_applies_each_event_once(
-    connection: Connection, counter: Projector, where: str, survives: int
+    connection: Connection, counter: Projector, launch: Launch, where: str, survives: int
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SUICIDE, where], env=ENVIRONMENT, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    process = launch("-c", SUICIDE, where)
+    ready(process)
     for n in range(1, 4):
         record(played(ALICE, position=n))
         if n < 3:
             eventually(partial(reached, connection, n))
     assert process.wait(20) == -signal.SIGKILL
-    process.stdout.close()
     assert saved(connection, "counter") == survives
     assert counted(connection) == list(range(1, survives + 1))
     head = record(played(ALICE, position=4))
@@ -69,28 +115,40 @@ def test_killed_between_rows_and_position_it_applies_each_event_once(
     assert counted(connection) == [1, 2, 3, 4]
 
 
+def test_a_frozen_process_is_replaced_and_writes_nothing_when_it_wakes(
+    connection: Connection, counter: Projector, launch: Launch
+) -> None:
+    """F-12"""
+    process = launch("-c", FREEZABLE)
+    ready(process)
+    record(played(ALICE, position=1))
+    eventually(partial(reached, connection, 1))
+    process.send_signal(signal.SIGSTOP)
+    head = record(played(ALICE, position=2))
+    heir = Runner([counter])
+    heir.run_until(head)
+    process.send_signal(signal.SIGCONT)
+    head = record(*(played(ALICE, position=n) for n in range(3, 9)))
+    heir.run_until(head)
+    heir.close()
+    head = record(played(ALICE, position=9))
+    # it is the one that stands by, until the heir has gone
+    eventually(partial(reached, connection, head))
+    assert counted(connection) == list(range(1, head + 1))
+
+
 def reached(connection: Connection, position: int) -> bool:
     return saved(connection, "counter") == position
 
 
-def start(ready: Path) -> "subprocess.Popen[bytes]":
-    ready.mkdir(exist_ok=True)
-    (ready / "projector").unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "run_projectors"], env={**ENVIRONMENT, "BALADOS_READY": str(ready)}
-    )
-    eventually((ready / "projector").exists, seconds=30)
-    return process
-
-
 def test_killed_again_and_again_under_load_it_loses_and_doubles_nothing(
-    connection: Connection, tmp_path: Path
+    connection: Connection, projector: Callable[[], "subprocess.Popen[bytes]"]
 ) -> None:
     choose = random.Random(2)
     streams = {user: store.stream_of(user) for user in (ALICE, BOB)}
     versions = dict.fromkeys(streams, 0)
     for _ in range(3):
-        process = start(tmp_path)
+        process = projector()
         until = time.monotonic() + choose.uniform(0.1, 0.4)
         while time.monotonic() < until:
             user = choose.choice([ALICE, BOB])
@@ -104,7 +162,7 @@ def test_killed_again_and_again_under_load_it_loses_and_doubles_nothing(
             versions[user] += 1
         process.kill()
         process.wait(10)
-    process = start(tmp_path)
+    process = projector()
     head = store.head()
     eventually(lambda: min(saved(connection, name) for name in PROJECTORS) == head)
     process.send_signal(signal.SIGTERM)
@@ -115,9 +173,9 @@ def test_killed_again_and_again_under_load_it_loses_and_doubles_nothing(
 
 
 def test_sigterm_ends_it_with_everything_acknowledged_and_its_locks_free(
-    connection: Connection, tmp_path: Path
+    connection: Connection, projector: Callable[[], "subprocess.Popen[bytes]"]
 ) -> None:
-    process = start(tmp_path)
+    process = projector()
     head = record(played(ALICE))
     eventually(lambda: saved(connection, "play_statuses") == head)
     heir = Runner()
