@@ -1,4 +1,7 @@
-"""Who calls, and whether the scopes granted to the app suffice. By bearer alone: no session, so no CSRF."""
+"""Who calls, and whether the scopes granted to the app suffice. By bearer alone: no session, so no CSRF.
+
+REST framework imports this before its own views (settings.REST_FRAMEWORK): nothing here may need those.
+"""
 
 from typing import Any, Final, cast
 
@@ -12,9 +15,9 @@ from accounts import grants
 from accounts.grants import Caller
 from accounts.jwt import TokenError
 from accounts.scopes import allows
-from api import errors
 from api.clock import now
 
+CHALLENGE: Final = 'Bearer realm="balados"'
 # In place of a scope: any app that the user has let in.
 ANY_GRANT: Final = "any grant"
 
@@ -34,11 +37,11 @@ class GrantAuthentication(BaseAuthentication):
         try:
             caller = grants.authenticate(token, now(), settings.PUBLIC_URL)
         except TokenError as error:
-            raise errors.unauthenticated(error) from None
+            raise unauthenticated(error) from None
         return caller, caller
 
     def authenticate_header(self, request: Request) -> str:
-        return errors.CHALLENGE
+        return CHALLENGE
 
 
 class HasScope(BasePermission):
@@ -60,6 +63,10 @@ class HasScope(BasePermission):
         if needed is ANY_GRANT or allows(caller_of(request).scopes, needed):
             return True
         raise scope_missing(needed)
+
+
+def unauthenticated(error: TokenError) -> AuthenticationFailed:
+    return AuthenticationFailed(error.detail, error.code)
 
 
 def caller_of(request: Request) -> Caller:

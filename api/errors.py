@@ -15,6 +15,7 @@ from drf_standardized_errors.types import Error
 from rest_framework import exceptions
 
 from accounts.jwt import TokenError
+from api.auth import CHALLENGE, unauthenticated
 from api.faults import Fault
 from eventstore.dispatcher import CommandIdReused, Conflict, DomainError, StreamErased, StreamUnreadable
 from eventstore.streams import Busy
@@ -23,7 +24,6 @@ from projections.queries import Behind, InvalidCursor
 
 logger = logging.getLogger(__name__)
 
-CHALLENGE = 'Bearer realm="balados"'
 # Seconds after which to try again: a projector is milliseconds behind as a rule, a store restarts in seconds,
 # and an unreadable event waits for its operator.
 SOON, LATER, MUCH_LATER = 1, 5, 60
@@ -73,10 +73,6 @@ class Unavailable(exceptions.APIException):
     def __init__(self, wait: int, detail: str | None = None, code: str | None = None) -> None:
         super().__init__(detail, code)
         self.wait = wait
-
-
-def unauthenticated(error: TokenError) -> exceptions.AuthenticationFailed:
-    return exceptions.AuthenticationFailed(error.detail, error.code)
 
 
 def error_response(status: int, code: str, detail: str, attr: str | None = None) -> HttpResponse:
