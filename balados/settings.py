@@ -234,9 +234,11 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
-    # a line at the start of every process
     "loggers": {
+        # a line at the start of every process
         "axes.apps": {"level": "WARNING"},
+        # a warning for every 4xx, with its address: what a listener follows, or a token, belongs in no log
+        "django.request": {"level": "ERROR"},
         # two lines at INFO for every connection taken from a pool, so several per request
         "psycopg.pool": {"level": "WARNING"},
     },
