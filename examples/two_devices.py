@@ -81,6 +81,10 @@ class Browser:
     def submit(self, path: str, **fields: str) -> requests.Response:
         """Open a page and send its form; redirects are not followed."""
         page = self.session.get(urljoin(self.server, path), timeout=10)
+        if path == "/users/register" and page.url.endswith("/setup"):
+            raise SystemExit(
+                "This server has no administrator yet: open the link that it printed, then try again."
+            )
         field = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         if page.status_code != 200 or field is None:
             raise SystemExit(f"{path} answered {page.status_code} and no form: is the server set up?")
