@@ -16,7 +16,8 @@ class StoreRouter:
     db_for_write = db_for_read
 
     def allow_relation(self, one: Model, other: Model, **hints: Any) -> bool:
-        return self.db_for_read(type(one)) == self.db_for_read(type(other))
+        # not type(): request.user is a lazy object that only passes for its model
+        return self.db_for_read(one.__class__) == self.db_for_read(other.__class__)
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
         return STORES.get(app_label, "system") == db
