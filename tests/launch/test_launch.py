@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -140,6 +141,33 @@ def test_embedded_servers_that_are_killed_come_back_by_themselves(victim: Runnin
     eventually(lambda: victim.processes("redis-server") and victim.processes("/postgres -D"))
     eventually(embedded.postgres(victim.home).answers)
     eventually(embedded.redis_server(victim.home).answers)
+
+
+def test_the_web_goes_on_whenever_postgres_comes_back(victim: Running) -> None:
+    def ready() -> bool:
+        return requests.get(f"{victim.url}/health/ready", timeout=10).ok
+
+    eventually(ready)
+    for strike in ("kill -9", "immediate", "kill -9", "immediate"):
+        before = postmaster(victim.home)
+        if strike == "immediate":
+            embedded.stop_postgres(victim.home, "immediate")
+        else:
+            psutil.Process(int(before.split()[0])).kill()
+        eventually(partial(is_another, victim.home, before))
+        eventually(ready)
+    web = psutil.Process(victim.processes("balados.serve")[0].pid)
+    assert web.create_time() < psutil.Process(int(postmaster(victim.home).split()[0])).create_time()
+
+
+def postmaster(place: Path) -> str:
+    """What PostgreSQL says about itself while it runs."""
+    file = place / "postgres" / "postmaster.pid"
+    return file.read_text() if file.exists() else ""
+
+
+def is_another(place: Path, before: str) -> bool:
+    return postmaster(place) not in ("", before)
 
 
 def test_management_commands_beside_it_work_on_its_data(victim: Running) -> None:
