@@ -114,11 +114,9 @@ def apps(request: HttpRequest) -> HttpResponse:
     if not isinstance(user, User):
         return to_log_in(request.path)
     if request.method == "POST":
-        if grants.revoke(user.pk, request.POST.get("app_id", "")):
-            messages.success(request, "Done: the app is shut out from now on.")
-        return redirect("apps")
+        return _revoke(request, user, request.POST.get("app_id", ""))
     listed = [_shown(grant) for grant in grants.list_grants(user.pk)]
-    return render(request, "accounts/apps.html", {"apps": listed})
+    return render(request, "accounts/apps.html", {"apps": listed, "instance": settings.PUBLIC_URL})
 
 
 @require_safe
@@ -131,6 +129,13 @@ def app_creator(request: HttpRequest) -> HttpResponse:
         "other": {scope: words for scope, words in WORDS.items() if scope not in COMMON},
     }
     return render(request, "accounts/app_creator.html", context)
+
+
+def _revoke(request: HttpRequest, user: User, app_id: str) -> HttpResponse:
+    names = {grant.app_id: grant.name for grant in grants.list_grants(user.pk)}
+    if grants.revoke(user.pk, app_id):
+        messages.success(request, f"{names.get(app_id, app_id)} is shut out from now on.")
+    return redirect("apps")
 
 
 def _shown(grant: AppGrant) -> dict[str, Any]:
@@ -156,6 +161,8 @@ def _create(form: NewAccountForm) -> User | None:
 
 def _enter(request: HttpRequest, user: User, target: str) -> HttpResponse:
     """Log ``user`` in, under a new session key, and go to ``target``."""
+    if request.user.is_authenticated:  # Django changes the key only for who was a stranger
+        request.session.cycle_key()
     # named, because a user who has just been made was authenticated by no backend
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     response = HttpResponseRedirect(target)

@@ -75,6 +75,7 @@ async function copy(id) {
 
 function start() {
   const creator = element("creator");
+  element("creator-missing").hidden = true;
   if (!globalThis.crypto?.subtle) {
     element("creator-insecure").hidden = false;
     return;

@@ -19,7 +19,7 @@ from accounts.pages import private, to_log_in
 from projections import queries
 from projections.failures import is_outage
 from web import readiness
-from web.words import clock, episode_name, feed_name
+from web.words import clock, episode_name, feed_words
 
 PLAYS = 50
 SUBSCRIPTIONS = 100
@@ -35,7 +35,8 @@ class Play(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    feed: str
+    host: str
+    path: str
     subscribed_at: datetime | None
 
 
@@ -63,11 +64,12 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     except queries.InvalidCursor:
         raise BadRequest from None
     context = {
+        "instance": settings.PUBLIC_URL,
         "plays": [_play(row) for row in plays.rows],
         "older_plays": plays.next,
         "paged_plays": older is not None,
         "subscriptions": [
-            Subscription(feed_name(row.rss_source_feed), row.subscribed_at) for row in subscriptions.rows
+            Subscription(*feed_words(row.rss_source_feed), row.subscribed_at) for row in subscriptions.rows
         ],
         "more_subscriptions": subscriptions.next,
         "paged_subscriptions": more is not None,
@@ -100,7 +102,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _play(row: queries.PlayStatusRow) -> Play:
     return Play(
         name=episode_name(row.rss_source_item),
-        feed=feed_name(row.rss_source_feed),
+        feed="".join(feed_words(row.rss_source_feed)),
         position=clock(row.position),
         played=row.played,
         updated_at=row.updated_at,

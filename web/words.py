@@ -7,11 +7,11 @@ from eventstore.domain.identifiers import parts_of_item, url_of_feed
 LONGEST = 120
 
 
-def feed_name(feed: str) -> str:
-    """A feed by its address without the scheme, until its title is known."""
+def feed_words(feed: str) -> tuple[str, str]:
+    """A feed, until its title is known: the host of its address, and what follows there."""
     parts = urlsplit(url_of_feed(feed))
     query = f"?{parts.query}" if parts.query else ""
-    return shortened(f"{parts.netloc}{parts.path.rstrip('/')}{query}")
+    return shortened(parts.netloc), shortened(f"{parts.path}{query}")
 
 
 def episode_name(item: str) -> str:

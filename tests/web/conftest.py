@@ -1,0 +1,106 @@
+"""Chromium for the tests marked ``browser``; they are left out, and said so, where there is none."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pytest_django.fixtures import Settings
+
+from accounts import attempts
+from accounts.models import User
+from tests.web.serving import serving
+
+CHROMIUM = shutil.which(os.environ.get("CHROMIUM") or "chromium")
+QUIET = (
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if CHROMIUM is not None:
+        return
+    browsing = [item for item in items if item.get_closest_marker("browser")]
+    config.stash[LEFT_OUT] = len(browsing)
+    config.hook.pytest_deselected(items=browsing)
+    items[:] = [item for item in items if item not in browsing]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if number := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"left out: {number} tests in a browser; apt-get install chromium, or name one in CHROMIUM"
+        )
+
+
+@pytest.fixture(autouse=True)
+def _count_attempts_anew(stores: None) -> Iterator[None]:
+    attempts.forget()
+    yield
+    attempts.forget()
+
+
+@pytest.fixture
+def alice(stores: None) -> User:
+    return User.objects.create_user("Alice", "alice@example.org", "correct horse battery")
+
+
+@pytest.fixture
+def bob(stores: None) -> User:
+    return User.objects.create_user("Bob", "bob@example.org", "correct horse battery")
+
+
+@pytest.fixture
+def operator(stores: None) -> User:
+    """Without one the instance waits for its set-up."""
+    return User.objects.create_superuser("Olivia", "olivia@example.org", "correct horse battery")
+
+
+@pytest.fixture
+def server(stores: None, settings: Settings) -> Iterator[str]:
+    """The instance on a port of its own; gives its address."""
+    from balados.wsgi import application
+
+    with serving(application) as address:
+        settings.PUBLIC_URL = address
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
+    # Playwright keeps an event loop in this thread, in which Django would refuse to ask its databases
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
+    """A fresh browser: no cookies, no cache."""
+    context = chromium.new_context(base_url=server)
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+@pytest.fixture
+def plain_page(chromium: Browser, server: str) -> Iterator[Page]:
+    """A page in a browser without JavaScript."""
+    context = chromium.new_context(base_url=server, java_script_enabled=False)
+    context.set_default_timeout(10_000)
+    yield context.new_page()
+    context.close()

@@ -1,0 +1,289 @@
+"""Every page, in every state that it has: axe finds nothing, in light and dark; and a picture of each.
+
+The pictures go to tests/screenshots/, as a phone (390 px) and a desktop (1,280 px) show them: look at them.
+"""
+
+import base64
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.db import OperationalError
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.fixtures import Settings
+
+from accounts import grants, setup
+from accounts.models import User
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.identifiers import feed_of_url, normalise_item
+from eventstore.domain.plays import RecordPlay
+from eventstore.domain.subscriptions import Subscribe
+from tests.apps import App
+from tests.projecting import bring_up_to_date
+from tests.web.test_browser import PASSWORD, log_in
+
+pytestmark = pytest.mark.browser
+
+PICTURES = Path(__file__).parent.parent / "screenshots"
+WIDTHS = {"phone": 390, "desktop": 1280}
+LONG_NAME = "The Extraordinarily Long-Winded Podcast Companion of the Greater Metropolitan Area"
+# one orange pixel
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGN4UGAAAAO0AYFHimjeAAAAAElFTkSuQmCC"
+)
+
+
+@pytest.fixture
+def page(chromium: Browser, server: str) -> Iterator[Page]:
+    context = chromium.new_context(base_url=server)
+    context.set_default_timeout(10_000)
+    yield context.new_page()
+    context.close()
+
+
+def check(page: Page, name: str) -> None:
+    """axe in both colour schemes, pictures in both widths."""
+    PICTURES.mkdir(exist_ok=True)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for device, width in WIDTHS.items():
+            page.set_viewport_size({"width": width, "height": 844})
+            scrolled = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            assert not scrolled, f"{name} is wider than a {device}"
+            # boxes that scroll are painted a frame later than the rest
+            page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            page.screenshot(path=PICTURES / f"{name}-{device}-{scheme}.png", full_page=True)
+        found = Axe().run(page)
+        assert not found.violations_count, f"{name}, {scheme}:\n{found.generate_report()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("home", "/"),
+        ("log-in", "/users/log_in"),
+        ("register", "/users/register"),
+        ("no-app", "/authorize"),
+        ("bad-token", "/authorize?token=a.b.c"),
+        ("not-found", "/nothing"),
+        ("setup-closed", "/setup"),
+    ],
+)
+def test_a_page_for_everybody(page: Page, operator: User, name: str, path: str) -> None:
+    page.goto(path)
+    check(page, name)
+
+
+def test_before_the_set_up(page: Page) -> None:
+    page.goto("/")
+    check(page, "home-before-setup")
+    page.goto("/setup?token=0123456789abcdef")
+    check(page, "setup")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password", exact=True).fill("0123456789")
+    page.get_by_label("The password again").fill("0123456780")
+    page.get_by_role("button", name="Make the administrator").click()
+    expect(page.get_by_text("This user name is not available.")).to_be_visible()
+    check(page, "setup-errors")
+
+
+def test_registration_is_closed(page: Page, operator: User, settings: Settings) -> None:
+    settings.REGISTRATION_OPEN = False
+    page.goto("/users/register")
+    check(page, "registration-closed")
+
+
+def test_a_wrong_password_and_too_many_of_them(page: Page, alice: User, settings: Settings) -> None:
+    page.goto("/users/log_in")
+    log_in(page, "Alice", "wrong")
+    check(page, "log-in-error")
+    for _ in range(settings.AXES_FAILURE_LIMIT - 1):
+        log_in(page, "Alice", "wrong")
+    expect(page.get_by_role("heading", name="Too many tries")).to_be_visible()
+    check(page, "too-many")
+
+
+def enter(page: Page, path: str) -> None:
+    page.goto("/users/log_in")
+    log_in(page, "Alice")
+    page.goto(path)
+
+
+def ask(page: Page, app: App, *scopes: str, **description: str) -> None:
+    page.goto(f"/authorize?token={app.authorization(scopes, app=app.description(**description))}")
+
+
+def test_the_dashboard(page: Page, alice: User) -> None:
+    enter(page, "/dashboard")
+    check(page, "dashboard-empty")
+    listen(alice.pk)
+    page.reload()
+    check(page, "dashboard")
+
+
+def listen(user_id: UUID) -> None:
+    now = datetime(2026, 11, 20, 21, 15, tzinfo=UTC)
+    feeds = [
+        "https://feeds.example.org/slow-radio.xml",
+        "https://podcasts.example.com/a/very/long/path/that/does/not/end/before/the/line/does/feed.rss?id=1234567",
+        "https://xn--bcher-kva.example/balado",
+    ]
+    for number, url in enumerate(feeds):
+        dispatch(
+            Subscribe(user_id=user_id, feed=feed_of_url(url), now=now - timedelta(days=number)), Origin()
+        )
+    episodes = [
+        (
+            0,
+            "tag:example.org,2026:1",
+            "https://cdn.example.org/audio/slow-radio-017-the-lighthouse.mp3",
+            754,
+            False,
+        ),
+        (
+            0,
+            "tag:example.org,2026:2",
+            "https://cdn.example.org/audio/slow-radio-016-a-day-at-the-quay.mp3",
+            3723,
+            True,
+        ),
+        (1, "b6f2c0f1e5a94d0f8a5d4c3b2a190807" * 2, "https://cdn.example.com/stream", 12, False),
+        (
+            2,
+            "urn:bücher:folge:8",
+            "https://bücher.example/m/Folge%208%20%E2%80%93%20Zwei%20Inseln.m4a",
+            5400,
+            False,
+        ),
+    ]
+    for number, (feed, guid, enclosure, position, played) in enumerate(episodes):
+        heard = now - timedelta(hours=7 * number)
+        command = RecordPlay(
+            user_id=user_id,
+            feed=feed_of_url(feeds[feed]),
+            item=item(guid, enclosure),
+            position=position,
+            played=played,
+            now=heard,
+        )
+        dispatch(command, Origin())
+    bring_up_to_date()
+
+
+def item(guid: str, enclosure: str) -> str:
+    return normalise_item(base64.b64encode(f"{guid},{enclosure}".encode()).decode())
+
+
+def test_an_app_seen_for_the_first_time(page: Page, alice: User) -> None:
+    enter(page, "/")
+    ask(page, App(), "user.sync", "user.read", redirect_uri="com.example.castaway:/done")
+    check(page, "authorize-first-seen")
+    ask(page, App(LONG_NAME, "org.example." + "x" * 90), "*", url="https://bücher.example/" + "a" * 200)
+    check(page, "authorize-long")
+
+
+def test_an_app_that_asks_for_more(page: Page, alice: User) -> None:
+    App().grant(alice, ["user.subscriptions", "user.privacy.read"])
+    enter(page, "/")
+    ask(page, App(), "user.subscriptions", "user.plays", "user.playlists.read")
+    check(page, "authorize-more")
+
+
+def test_an_app_with_another_key(page: Page, alice: User, bob: User) -> None:
+    App().grant(alice, ["user.subscriptions"])
+    enter(page, "/")
+    ask(page, App(key="second"), "user.subscriptions")
+    check(page, "authorize-other-key")
+    page.get_by_role("button", name="Let it in").click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing has changed yet")
+    check(page, "authorize-other-key-unconfirmed")
+    grants.revoke(alice.pk, "org.example.castaway")
+    App().grant(bob, ["user.subscriptions"])
+    ask(page, App(key="second"), "user.subscriptions")
+    expect(page.get_by_text("This is not that app")).to_be_visible()
+    check(page, "authorize-other-app")
+
+
+def test_the_end_of_an_authorization(page: Page, alice: User) -> None:
+    enter(page, "/")
+    ask(page, App(), "user.sync")
+    page.get_by_role("button", name="No").click()
+    expect(page.get_by_role("heading", name="is not let in")).to_be_visible()
+    check(page, "authorize-denied")
+    ask(page, App(), "user.sync")
+    page.get_by_role("button", name="Let it in").click()
+    expect(page.get_by_label("Your user id")).to_be_visible()
+    check(page, "authorize-done")
+
+
+def test_the_apps(page: Page, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(page, "/apps")
+    check(page, "apps-none")
+    App().grant(alice, ["user.sync", "user.read"])
+    App(LONG_NAME, "net.example.companion", key="second").grant(alice, ["*"])
+    page.reload()
+    check(page, "apps")
+    page.locator("summary").first.click()
+    check(page, "apps-open")
+    page.get_by_role("button", name="Revoke Castaway").click()
+    expect(page.get_by_role("status")).to_be_visible()
+    check(page, "apps-revoked")
+
+
+def test_the_picture_of_an_app_in_wide_use(page: Page, alice: User, server: str) -> None:
+    app = App()
+    page.route(
+        "https://castaway.example/icon.png", lambda route: route.fulfill(body=PIXEL, content_type="image/png")
+    )
+    for number in range(grants.IMAGE_USERS):
+        app.grant(User.objects.create_user(f"listener{number}"), ["user.sync"])
+    enter(page, "/")
+    ask(page, app, "user.sync")
+    expect(page.locator("main img")).to_be_visible()
+    check(page, "authorize-picture")
+
+
+def test_the_app_creator(page: Page) -> None:
+    page.goto("/app-creator")
+    check(page, "app-creator")
+    page.get_by_label("Name", exact=True).fill("Castaway")
+    page.get_by_label("App id").fill("org.example.castaway")
+    page.get_by_role("button", name="Make the keys").click()
+    expect(page.get_by_role("heading", name="Ready")).to_be_visible()
+    check(page, "app-creator-done")
+
+
+def test_the_app_creator_without_a_script(page: Page) -> None:
+    page.route("**/app-creator.js", lambda route: route.abort())
+    page.goto("/app-creator")
+    check(page, "app-creator-without-script")
+
+
+def test_the_administration(page: Page, operator: User) -> None:
+    """Django's own: only that its styles pass the policy is ours."""
+    page.goto("/users/log_in?next=/admin/accounts/user/")
+    log_in(page, "Olivia")
+    PICTURES.mkdir(exist_ok=True)
+    page.set_viewport_size({"width": 1280, "height": 844})
+    page.screenshot(path=PICTURES / "admin-desktop-light.png")
+
+
+@pytest.mark.parametrize("name", ["fault", "store-away"])
+def test_a_fault_of_ours(page: Page, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def fail() -> bool:
+        raise ZeroDivisionError if name == "fault" else OperationalError
+
+    monkeypatch.setattr(setup, "pending", fail)
+    page.goto("/")
+    check(page, name)
+
+
+def test_an_expired_form(page: Page, operator: User) -> None:
+    page.goto("/users/log_in")
+    page.context.clear_cookies()
+    log_in(page, "Olivia", PASSWORD)
+    expect(page.get_by_role("heading", name="The form has expired")).to_be_visible()
+    check(page, "form-expired")

@@ -1,0 +1,490 @@
+"""The page on which apps are let in: AUTHZ-1 to AUTHZ-6 and JWT-50 to JWT-56 of the threat list."""
+
+from concurrent.futures import ThreadPoolExecutor
+from json import dumps
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from accounts import keys
+from accounts.approval import form_target
+from accounts.models import AppGrant, User
+from tests.apps import App
+from tests.web.people import Response, Visitor, text_of
+
+CASTAWAY = App()
+# the same id and name, another key
+IMPOSTOR = App(key="second")
+
+
+def ask(visitor: Visitor, token: str) -> Response:
+    return visitor.get("/authorize", {"token": token})
+
+
+def decide(visitor: Visitor, token: str, decision: str = "approve", **fields: str) -> Response:
+    return visitor.send("/authorize", {"token": token, "decision": decision, **fields})
+
+
+def main_of(response: Response) -> str:
+    return text_of(response).split("<main")[1].split("</main>")[0]
+
+
+def answer_of(response: Response) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(response["Location"]).query)
+
+
+# ---- asking and answering
+
+
+def test_the_page_says_who_asks_for_what(alice: User) -> None:
+    page = main_of(ask(Visitor(alice), CASTAWAY.authorization(["user.plays.read", "user.sync"])))
+    for text in (
+        "Castaway",
+        "org.example.castaway",
+        "castaway.example",
+        "unverified",
+        "First seen",
+        "See what you listen to and how far",
+        "Keep your podcasts, plays and playlists in step",
+        "user.sync user.plays.read",
+    ):
+        assert text in " ".join(page.split())
+    fingerprint = keys.fingerprint(keys.read_pem(CASTAWAY.public_key))
+    assert fingerprint in page.replace(" ", "")
+
+
+def test_an_approved_app_is_let_in(alice: User) -> None:
+    response = decide(Visitor(alice), CASTAWAY.authorization(["user.plays"]))
+    assert response.status_code == 200
+    assert str(alice.pk) in main_of(response)
+    grant = AppGrant.objects.get()
+    assert (grant.user, grant.app_id, grant.scopes) == (alice, CASTAWAY.iss, ["user.plays"])
+
+
+def test_a_denied_app_is_not(alice: User) -> None:
+    response = decide(Visitor(alice), CASTAWAY.authorization(), "deny")
+    assert response.status_code == 200
+    assert "is not let in" in main_of(response)
+    assert not AppGrant.objects.exists()
+
+
+@pytest.mark.parametrize("decision", ["", "yes", "APPROVE", "approve "])
+def test_an_answer_that_is_none_changes_nothing(alice: User, decision: str) -> None:
+    response = decide(Visitor(alice), CASTAWAY.authorization(), decision)
+    assert response.status_code == 400
+    assert not AppGrant.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://castaway.example/done",
+        "https://castaway.example/done?flow=7",
+        "http://127.0.0.1:8765/done",
+        "http://[::1]:8765/done",
+        "com.example.castaway:/done",
+        "com.example.castaway:///done",
+        "com.example.castaway://done",
+    ],
+)
+def test_the_app_learns_for_whom_it_is_let_in(alice: User, address: str) -> None:
+    token = CASTAWAY.authorization(
+        ["user.sync", "user.plays"], state="a b&c=ü", app=CASTAWAY.description(redirect_uri=address)
+    )
+    response = decide(Visitor(alice), token)
+    assert response.status_code == 302
+    assert response["Location"].startswith(address)
+    answer = answer_of(response)
+    answer.pop("flow", None)
+    assert answer == {
+        "user_id": [str(alice.pk)],
+        "app_id": [CASTAWAY.iss],
+        "scopes": ["user.sync user.plays"],
+        "state": ["a b&c=ü"],
+    }
+
+
+def test_the_app_learns_that_it_is_not_let_in(alice: User) -> None:
+    app = CASTAWAY.description(redirect_uri="com.example.castaway:/done")
+    response = decide(Visitor(alice), CASTAWAY.authorization(state="s1", app=app), "deny")
+    assert response["Location"] == "com.example.castaway:/done?error=access_denied&state=s1"
+    response = decide(Visitor(alice), CASTAWAY.authorization(app=app), "deny")
+    assert response["Location"] == "com.example.castaway:/done?error=access_denied"
+
+
+def test_a_stranger_logs_in_first_and_comes_back(alice: User) -> None:
+    token = CASTAWAY.authorization()
+    for response in (ask(Visitor(), token), decide(Visitor(), token)):
+        assert response.status_code == 302
+        assert response["Location"] == f"/users/log_in?next=%2Fauthorize%3Ftoken%3D{token}"
+    assert not AppGrant.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (CASTAWAY.authorization(["evil.*"]), "unknown scope"),
+        (CASTAWAY.authorization(exp=1), "expired"),
+        (CASTAWAY.authorization(aud="https://elsewhere.example"), "another instance"),
+        (CASTAWAY.request("00000000-0000-0000-0000-000000000001"), "names no app"),
+        (CASTAWAY.authorization(app=CASTAWAY.description(public_key="none")), "RSA public key"),
+        (
+            CASTAWAY.authorization(app=CASTAWAY.description(redirect_uri="http://evil.example/")),
+            "redirect_uri",
+        ),
+        (
+            CASTAWAY.authorization(app=CASTAWAY.description(redirect_uri="javascript:alert(1)")),
+            "redirect_uri",
+        ),
+        (
+            CASTAWAY.authorization(app=CASTAWAY.description(public_key=IMPOSTOR.public_key)),
+            "not signed by the key",
+        ),
+        ("a.b.c", "base64url"),
+        ("<script>alert(1)</script>", "not a JSON Web Token"),
+        ("x" * 300_000, "longer than"),
+        ("\0", "not a JSON Web Token"),
+    ],
+    ids=lambda text: text[:30] if len(text) < 40 else "",
+)
+def test_a_token_that_does_not_hold_is_refused_with_the_reason(alice: User, token: str, reason: str) -> None:
+    for visitor in (Visitor(), Visitor(alice)):
+        answers = [decide(visitor, token)]
+        if len(token) < 10_000:
+            answers.append(ask(visitor, token))
+        for response in answers:
+            assert response.status_code == 400
+            assert reason in main_of(response)
+            assert "<script>alert" not in text_of(response)
+    assert not AppGrant.objects.exists()
+
+
+def test_jwt_22_a_private_key_sent_by_mistake_is_shown_to_nobody(
+    alice: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    secret = CASTAWAY.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    token = CASTAWAY.authorization(app=CASTAWAY.description(public_key=secret))
+    response = ask(Visitor(alice), token)
+    assert response.status_code == 400
+    for line in secret.splitlines()[1:-1]:
+        assert line not in text_of(response)
+        assert line not in caplog.text
+
+
+# ---- AUTHZ
+
+
+def test_authz_1_5_the_page_cannot_be_framed_or_kept(alice: User) -> None:
+    token = CASTAWAY.authorization()
+    visitor = Visitor(alice)
+    for response in (
+        ask(visitor, token),
+        decide(visitor, token),
+        ask(visitor, "a.b.c"),
+        ask(Visitor(), token),
+    ):
+        assert response["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in response["Content-Security-Policy"]
+        assert response["Referrer-Policy"] == "no-referrer"
+        assert "no-store" in response["Cache-Control"]
+
+
+def forged(visitor: Visitor) -> dict[str, Response]:
+    """Approvals that do not come from the page shown to this visitor."""
+    form = {"token": CASTAWAY.authorization(), "decision": "approve"}
+    visitor.get("/apps")
+    own = visitor.cookies["csrftoken"].value
+    stranger = Visitor()
+    stranger.get("/users/log_in")
+    theirs = stranger.cookies["csrftoken"].value
+    json = dumps(form)
+    return {
+        "no CSRF token": visitor.post("/authorize", form),
+        "another's": visitor.post("/authorize", {**form, "csrfmiddlewaretoken": theirs}),
+        "from elsewhere": visitor.post(
+            "/authorize", {**form, "csrfmiddlewaretoken": own}, HTTP_ORIGIN="https://evil.example"
+        ),
+        "from nowhere": visitor.post("/authorize", {**form, "csrfmiddlewaretoken": own}, HTTP_ORIGIN="null"),
+        "text/plain": visitor.post("/authorize", json, content_type="text/plain"),
+        "JSON": visitor.post("/authorize", json, content_type="application/json"),
+    }
+
+
+def test_authz_2_nobody_approves_for_another(alice: User) -> None:
+    for name, response in forged(Visitor(alice)).items():
+        assert response.status_code == 403, name
+        assert "The form has expired" in text_of(response)
+        assert response["X-Frame-Options"] == "DENY"
+    assert not AppGrant.objects.exists()
+
+
+def test_authz_2_the_session_is_not_sent_along_from_other_sites(alice: User) -> None:
+    visitor = Visitor()
+    visitor.send("/users/log_in", {"username": "Alice", "password": "correct horse battery"})
+    assert visitor.cookies["sessionid"]["samesite"] == "Lax"
+    assert visitor.cookies["sessionid"]["httponly"]
+    assert visitor.cookies["csrftoken"]["samesite"] == "Lax"
+
+
+def test_authz_3_looking_changes_nothing(alice: User) -> None:
+    visitor = Visitor(alice)
+    address = {"token": CASTAWAY.authorization(), "decision": "approve"}
+    assert visitor.get("/authorize", address).status_code == 200
+    assert visitor.get("/authorize", address, headers={"Sec-Purpose": "prefetch"}).status_code == 200
+    assert visitor.head("/authorize", address).status_code == 200
+    assert visitor.put("/authorize", address).status_code in (403, 405)
+    assert not AppGrant.objects.exists()
+
+
+def test_authz_3_only_the_signed_token_says_what_is_granted(alice: User) -> None:
+    token = CASTAWAY.authorization(["user.plays.read"])
+    decide(Visitor(alice), token, scopes="*", app_id="org.example.evil", user_id="1", state="x")
+    grant = AppGrant.objects.get()
+    assert (grant.app_id, grant.scopes) == (CASTAWAY.iss, ["user.plays.read"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "' onmouseover='alert(1)",
+        "{{ user.password }}{% csrf_token %}",
+        "Castaway</h2><h1>Verified",
+        "&lt;b&gt;",
+    ],
+)
+def test_authz_4_a_name_is_text_and_nothing_else(alice: User, name: str) -> None:
+    app = App(name)
+    visitor = Visitor(alice)
+    token = app.authorization()
+    pages = [
+        ask(visitor, token),
+        decide(visitor, token, "deny"),
+        decide(visitor, token),
+        visitor.get("/apps"),
+    ]
+    for response in pages:
+        page = text_of(response)
+        assert response.status_code == 200
+        for markup in ("<script>", "<img src=x", "onmouseover='", "</h2><h1>V", "&lt;b&gt;"):
+            assert markup not in page
+        assert alice.password not in page
+    assert AppGrant.objects.get().name == name
+
+
+@pytest.mark.parametrize("name", ["\u202egnip", "a\u200bb", "a\nb", "x" * 101, "  ", "\0"], ids=ascii)
+def test_authz_4_a_name_that_deceives_is_refused(alice: User, name: str) -> None:
+    assert ask(Visitor(alice), App(name).authorization()).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "//evil.example",
+        "https://a@b.example/",
+        "file:///etc",
+        "\\\\x",
+    ],
+)
+def test_authz_4_only_web_addresses_are_linked(alice: User, url: str) -> None:
+    for field in ("url", "image"):
+        token = CASTAWAY.authorization(app=CASTAWAY.description(**{field: url}))
+        assert ask(Visitor(alice), token).status_code == 400
+
+
+def test_authz_4_a_link_shows_the_host_that_it_leads_to_and_gives_nothing_away(alice: User) -> None:
+    app = CASTAWAY.description(url="https://cаstaway.example/a?b=c")  # a Cyrillic letter
+    page = main_of(ask(Visitor(alice), CASTAWAY.authorization(app=app)))
+    link = page.split("<a href=")[1].split("</a>")[0]
+    assert link.endswith(">xn--cstaway-2fg.example")
+    assert 'rel="noopener noreferrer nofollow"' in link
+
+
+def test_authz_6_the_picture_of_an_app_is_shown_once_it_is_widely_used(alice: User) -> None:
+    token = CASTAWAY.authorization()
+    visitor = Visitor(alice)
+    assert "castaway.example/icon.png" not in main_of(ask(visitor, token))
+    decide(visitor, token)
+    assert "icon.png" not in main_of(visitor.get("/apps"))
+    listeners = [User.objects.create_user(f"listener{number}") for number in range(4)]
+    for listener in listeners[:3]:
+        CASTAWAY.grant(listener)
+    assert "icon.png" not in main_of(ask(visitor, token))
+    CASTAWAY.grant(listeners[3])
+    for page in (main_of(ask(visitor, token)), main_of(visitor.get("/apps"))):
+        assert 'src="https://castaway.example/icon.png"' in page
+        assert 'referrerpolicy="no-referrer"' in page
+    # an impostor does not get it for the other's users
+    assert "icon.png" not in main_of(ask(visitor, IMPOSTOR.authorization()))
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("https://castaway.example/done?x=1", "https://castaway.example"),
+        ("https://CASTAWAY.example:8443/", "https://castaway.example:8443"),
+        ("http://127.0.0.1:8765/done", "http://127.0.0.1:8765"),
+        ("http://localhost/", "http://localhost"),
+        ("http://[::1]:8765/done", "http:"),
+        ("com.example.castaway:/done", "com.example.castaway:"),
+    ],
+)
+def test_the_policy_names_where_the_form_may_lead_and_no_more(alice: User, address: str, source: str) -> None:
+    assert form_target(address) == source
+    token = CASTAWAY.authorization(app=CASTAWAY.description(redirect_uri=address))
+    policy = ask(Visitor(alice), token)["Content-Security-Policy"]
+    directives = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
+    assert directives["form-action"] == f"'self' {source}"
+    assert directives["default-src"] == "'none'"
+
+
+def test_an_address_cannot_write_into_the_policy(alice: User) -> None:
+    for address in (
+        "https://a.example;script-src/x",
+        "https://a.example, b",
+        "com.example.a;x:/",
+        "https://a b.example/",
+    ):
+        token = CASTAWAY.authorization(app=CASTAWAY.description(redirect_uri=address))
+        response = ask(Visitor(alice), token)
+        assert response.status_code == 400 or "script-src/x" not in response["Content-Security-Policy"]
+
+
+# ---- the same app again, and others of its name
+
+
+def test_jwt_50_the_same_id_with_another_key_is_said_to_be_another_app(alice: User, bob: User) -> None:
+    CASTAWAY.grant(alice)
+    page = main_of(ask(Visitor(bob), IMPOSTOR.authorization()))
+    assert "Another app with this id, but with another key, is in use on this server." in page
+    decide(Visitor(bob), IMPOSTOR.authorization())
+    assert len(set(AppGrant.objects.values_list("fingerprint", flat=True))) == 2
+
+
+def test_jwt_51_another_key_takes_an_explicit_word(alice: User) -> None:
+    grant = CASTAWAY.grant(alice)
+    token = IMPOSTOR.authorization()
+    visitor = Visitor(alice)
+    page = main_of(ask(visitor, token))
+    assert "An app with this id is already authorized with another key." in page
+    assert 'name="replace"' in page
+    assert "checked" not in page
+    for fields in ({}, {"replace": ""}, {"replace": "no"}):
+        response = decide(visitor, token, **fields)
+        assert response.status_code == 409
+        assert "Nothing has changed yet" in main_of(response)
+        assert AppGrant.objects.get().fingerprint == grant.fingerprint
+    assert decide(visitor, token, replace="yes").status_code == 200
+    assert AppGrant.objects.get().fingerprint != grant.fingerprint
+
+
+def test_jwt_51_a_key_that_came_in_between_is_not_replaced_silently(alice: User) -> None:
+    visitor = Visitor(alice)
+    token = IMPOSTOR.authorization()
+    assert "already authorized" not in main_of(ask(visitor, token))
+    CASTAWAY.grant(alice)
+    response = decide(visitor, token)
+    assert response.status_code == 409
+    assert "already authorized with another key" in main_of(response)
+
+
+def items_of(page: str) -> list[str]:
+    return [" ".join(item.split("</li>")[0].split()) for item in page.split("<li>")[1:]]
+
+
+def test_jwt_52_more_scopes_are_shown_in_bold(alice: User) -> None:
+    CASTAWAY.grant(alice, ["user.plays.read"])
+    token = CASTAWAY.authorization(["user.plays.read", "user.subscriptions.read"])
+    visitor = Visitor(alice)
+    assert items_of(main_of(ask(visitor, token))) == [
+        '<strong>See the podcasts you follow</strong> <span class="tag warn">new</span>',
+        "See what you listen to and how far",
+    ]
+    assert AppGrant.objects.get().scopes == ["user.plays.read"]
+    decide(visitor, token, "deny")
+    assert AppGrant.objects.get().scopes == ["user.plays.read"]
+    decide(visitor, token)
+    assert AppGrant.objects.get().scopes == ["user.subscriptions.read", "user.plays.read"]
+
+
+def test_jwt_52_what_a_broader_scope_gave_already_is_not_new(alice: User) -> None:
+    CASTAWAY.grant(alice, ["user.plays"])
+    page = main_of(ask(Visitor(alice), CASTAWAY.authorization(["user.plays.read"])))
+    assert items_of(page)[0] == "See what you listen to and how far"
+
+
+def test_jwt_53_fewer_scopes_are_shown_and_stored(alice: User) -> None:
+    CASTAWAY.grant(alice, ["user.plays", "user.privacy"])
+    token = CASTAWAY.authorization(["user.plays"])
+    visitor = Visitor(alice)
+    assert "<s>See what you keep private, and change what you keep private</s>" in main_of(
+        ask(visitor, token)
+    )
+    decide(visitor, token)
+    assert AppGrant.objects.get().scopes == ["user.plays"]
+
+
+def test_jwt_54_each_user_approves_for_himself_alone(alice: User, bob: User) -> None:
+    token = CASTAWAY.authorization()
+    ask(Visitor(alice), token)
+    decide(Visitor(bob), token)
+    assert AppGrant.objects.get().user == bob
+
+
+def test_jwt_54_a_token_made_for_one_user_is_not_for_another(alice: User, bob: User) -> None:
+    token = CASTAWAY.authorization(sub=str(alice.pk))
+    for response in (ask(Visitor(bob), token), decide(Visitor(bob), token)):
+        assert response.status_code == 403
+        assert "another user" in main_of(response)
+    assert not AppGrant.objects.exists()
+    assert decide(Visitor(alice), token).status_code == 200
+
+
+def test_jwt_55_an_approval_twenty_times_over_is_one(alice: User) -> None:
+    token = CASTAWAY.authorization()
+    visitors = [Visitor(alice) for _ in range(20)]
+
+    def hurry(visitor: Visitor) -> int:
+        try:
+            return decide(visitor, token).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(20) as pool:
+        assert set(pool.map(hurry, visitors)) == {200}
+    assert AppGrant.objects.count() == 1
+
+
+def test_jwt_55_after_revoking_the_page_asks_again(alice: User) -> None:
+    token = CASTAWAY.authorization()
+    visitor = Visitor(alice)
+    decide(visitor, token)
+    visitor.send("/apps", {"app_id": CASTAWAY.iss})
+    page = ask(visitor, token)
+    assert 'value="approve"' in main_of(page)
+    assert not AppGrant.objects.exists()
+
+
+def test_jwt_56_the_page_leads_with_what_cannot_be_made_up(alice: User) -> None:
+    famous = App("Famous Podcasts", "com.famous.podcasts", key="second")
+    page = main_of(ask(Visitor(alice), famous.authorization()))
+    assert page.index("First seen") < page.index("Famous Podcasts")
+    assert page.index("unverified") < page.index("<form")
+    assert page.index("Key fingerprint") < page.index("<form")
+    assert "<img" not in page
+
+
+def test_links_and_audience_come_from_the_settings(alice: User) -> None:
+    token = CASTAWAY.authorization(aud=settings.PUBLIC_URL)
+    assert ask(Visitor(alice), token).status_code == 200
+    elsewhere = CASTAWAY.authorization(aud="http://127.0.0.1:8000")
+    assert (
+        Visitor(alice, HTTP_HOST="127.0.0.1:8000").get("/authorize", {"token": elsewhere}).status_code == 400
+    )

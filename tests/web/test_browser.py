@@ -1,0 +1,208 @@
+"""The pages as people use them, in Chromium: with JavaScript and without."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from pytest_django.fixtures import Settings
+
+from accounts import approval
+from accounts.models import AppGrant, User
+from tests.apps import App
+from tests.web.serving import landing
+
+pytestmark = pytest.mark.browser
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(params=["with JavaScript", "without JavaScript"])
+def anyone(request: pytest.FixtureRequest) -> Page:
+    """A page in either kind of browser."""
+    name = "page" if request.param == "with JavaScript" else "plain_page"
+    found: Page = request.getfixturevalue(name)
+    return found
+
+
+def fill_account(page: Page, name: str) -> None:
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("The password again").fill(PASSWORD)
+
+
+def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def complaints(page: Page) -> list[str]:
+    """What the browser writes to its console from now on."""
+    texts: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        texts.append(message.text)
+
+    page.on("console", note)
+    return texts
+
+
+def test_the_owner_sets_up_the_server(anyone: Page, settings: Settings) -> None:
+    settings.SETUP_TOKEN = "the-owners-token"
+    anyone.goto("/")
+    expect(anyone.get_by_text("not set up yet")).to_be_visible()
+    anyone.goto("/setup?token=the-owners-token")
+    fill_account(anyone, "Olivia")
+    anyone.get_by_role("button", name="Make the administrator").click()
+    expect(anyone.get_by_role("heading", name="What you listen to")).to_be_visible()
+    anyone.get_by_role("link", name="Administration").click()
+    expect(anyone.get_by_role("heading", name="Site administration")).to_be_visible()
+
+
+def test_a_listener_registers_logs_out_and_in_again(anyone: Page, operator: User) -> None:
+    anyone.goto("/")
+    anyone.get_by_role("main").get_by_role("link", name="Register").click()
+    fill_account(anyone, "Alice")
+    anyone.get_by_role("button", name="Register").click()
+    expect(anyone.get_by_role("heading", name="What you listen to")).to_be_visible()
+    anyone.get_by_role("button", name="Log out").click()
+    anyone.get_by_role("navigation").get_by_role("link", name="Log in").click()
+    log_in(anyone, "ALICE", "not the password")
+    expect(anyone.get_by_role("alert")).to_contain_text("do not belong together")
+    log_in(anyone, "ALICE")
+    expect(anyone.get_by_text("Logged in as Alice")).to_be_visible()
+
+
+def test_an_app_is_let_in_and_taken_back(anyone: Page, alice: User) -> None:
+    with landing() as app_page:
+        app = App()
+        token = app.authorization(
+            ["user.sync"],
+            state="s1",
+            app=app.description(redirect_uri=f"{app_page.address}/done?flow=7"),
+        )
+        anyone.goto(f"/authorize?token={token}")
+        log_in(anyone, "Alice")
+        expect(anyone.get_by_text("Nobody on this server has let in this app yet.")).to_be_visible()
+        anyone.get_by_role("button", name="Let it in").click()
+        expect(anyone.get_by_text("Thank you")).to_be_visible()
+        answer = parse_qs(urlsplit(app_page.visits[0]).query)
+    assert answer == {
+        "flow": ["7"],
+        "user_id": [str(alice.pk)],
+        "app_id": ["org.example.castaway"],
+        "scopes": ["user.sync"],
+        "state": ["s1"],
+    }
+    anyone.goto("/apps")
+    anyone.get_by_role("button", name="Revoke Castaway").click()
+    expect(anyone.get_by_text("You have not let in any app yet.")).to_be_visible()
+    assert not AppGrant.objects.exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_policy_lets_the_browser_back_to_an_app_on_loopback(page: Page, alice: User, host: str) -> None:
+    with landing() as app_page:
+        app = App()
+        address = app_page.address.replace("127.0.0.1", host)
+        page.goto(
+            f"/authorize?token={app.authorization(app=app.description(redirect_uri=f'{address}/done'))}"
+        )
+        log_in(page, "Alice")
+        page.get_by_role("button", name="No").click()
+        expect(page.get_by_text("Thank you")).to_be_visible()
+        assert app_page.visits == ["/done?error=access_denied"]
+
+
+@pytest.mark.parametrize(
+    "address", ["com.example.app:/done", "http://[::1]:49151/done", "https://app.invalid/done"]
+)
+def test_the_policy_lets_the_browser_go_wherever_an_app_may_be(page: Page, alice: User, address: str) -> None:
+    said = complaints(page)
+    ask_to_return_to(page, address)
+    # nobody answers there, so going there fails; what counts is that the browser tried
+    with page.expect_event("requestfailed", lambda request: request.url.startswith(address)) as went:
+        page.get_by_role("button", name="Let it in").click()
+    assert went.value.url.startswith(f"{address}?user_id={alice.pk}")
+    assert not [text for text in said if "form-action" in text]
+
+
+def test_without_the_app_in_the_policy_the_browser_would_not_go(
+    page: Page, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two tests above can fail: browsers do hold form-action against redirects."""
+    monkeypatch.setattr(approval, "form_target", lambda redirect_uri: "https://elsewhere.example")
+    ask_to_return_to(page, "com.example.app:/done")
+    with page.expect_console_message(lambda message: "form-action" in message.text):
+        page.get_by_role("button", name="Let it in").click()
+
+
+def ask_to_return_to(page: Page, address: str) -> None:
+    """Open the page of an app that wants its answer there."""
+    app = App()
+    token = app.authorization(app=app.description(redirect_uri=address))
+    page.goto(f"/authorize?token={token}")
+    log_in(page, "Alice")
+
+
+def test_an_app_of_ones_own_is_made_and_let_in(page: Page, alice: User) -> None:
+    sent: list[Request] = []
+    page.on("request", lambda request: sent.append(request))
+    page.goto("/app-creator")
+    page.get_by_label("Name", exact=True).fill("Castaway")
+    page.get_by_label("App id").fill("org.example.castaway")
+    page.get_by_label("Website").fill("https://castaway.example")
+    page.get_by_role("button", name="Make the keys").click()
+    expect(page.get_by_role("heading", name="Ready")).to_be_visible()
+    private_key = page.get_by_label("Private key").input_value()
+    assert private_key.startswith("-----BEGIN PRIVATE KEY-----\nMII")
+    page.get_by_role("link", name="Open it here").click()
+    log_in(page, "Alice")
+    expect(page.get_by_text("castaway.example", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Let it in").click()
+    expect(page.get_by_label("Your user id")).to_have_value(str(alice.pk))
+    # the key pair is a real one
+    assert AppGrant.objects.get().scopes == ["user.sync"]
+    secret = private_key.split("\n")[5]
+    assert not [request.url for request in sent if secret in request.url + (request.post_data or "")]
+
+
+def test_the_creator_names_no_field_and_stores_nothing(page: Page) -> None:
+    page.goto("/app-creator")
+    assert page.locator("main [name]").count() == 0
+    page.get_by_label("Name", exact=True).fill("Castaway")
+    page.get_by_label("App id").fill("org.example.castaway")
+    page.get_by_role("button", name="Make the keys").click()
+    expect(page.get_by_role("heading", name="Ready")).to_be_visible()
+    assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+    page.reload()
+    assert page.get_by_label("Private key").count() == 0 or not page.locator("#private-key").input_value()
+
+
+def test_the_creator_explains_itself_without_javascript(plain_page: Page) -> None:
+    plain_page.goto("/app-creator")
+    expect(plain_page.get_by_text("This page makes keys in the browser and needs JavaScript")).to_be_visible()
+    expect(plain_page.get_by_text("openssl genpkey")).to_be_visible()
+    expect(plain_page.get_by_role("button", name="Make the keys")).to_be_hidden()
+
+
+def test_the_app_sees_no_token_in_the_referer(page: Page, alice: User) -> None:
+    with landing() as app_page:
+        app = App()
+        page.goto(f"/authorize?token={app.authorization(app=app.description(url=app_page.address))}")
+        log_in(page, "Alice")
+        with page.expect_request(f"{app_page.address}/**") as request:
+            page.get_by_role("link", name=app_page.address.removeprefix("http://")).click()
+        assert "referer" not in request.value.all_headers()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/users/log_in", "/users/register", "/app-creator", "/dashboard", "/apps", "/admin/", "/nothing"],
+)
+def test_no_page_breaks_the_policy(context: BrowserContext, operator: User, path: str) -> None:
+    page = context.new_page()
+    said = complaints(page)
+    page.goto("/users/log_in?next=/admin/")
+    log_in(page, "Olivia")
+    page.goto(path)
+    assert not [text for text in said if "Content Security Policy" in text]

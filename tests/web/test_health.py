@@ -1,0 +1,76 @@
+"""What a supervisor asks, and the pages while a store is away."""
+
+import pytest
+from django.db import OperationalError
+from django.db.migrations.recorder import MigrationRecorder
+from pytest_django.fixtures import Settings
+
+from accounts.models import User
+from projections import queries
+from tests.web.people import Visitor, text_of
+from web import readiness
+
+
+def away(*_: object, **__: object) -> dict[object, object]:
+    raise OperationalError("connection to /var/run/secret refused")
+
+
+def test_a_process_with_its_stores_is_ready() -> None:
+    response = Visitor().get("/health/ready")
+    assert (response.status_code, response.json()) == (200, {"status": "ready"})
+    assert Visitor().get("/health/live").status_code == 200
+
+
+def test_a_store_that_is_away_is_named_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MigrationRecorder, "applied_migrations", away)
+    response = Visitor().get("/health/ready")
+    assert response.status_code == 503
+    assert response["Retry-After"] == "5"
+    assert response.json() == {"status": "unavailable", "store": "system", "reason": "unreachable"}
+    assert Visitor().get("/health/live").status_code == 200
+
+
+@pytest.mark.parametrize("store", readiness.STORES)
+def test_a_store_without_its_newest_tables_is_not_ready(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete = MigrationRecorder.applied_migrations
+
+    def one_missing(recorder: MigrationRecorder) -> dict[object, object]:
+        found = dict[object, object](complete(recorder))
+        if recorder.connection.alias == store:
+            found.popitem()
+        return found
+
+    monkeypatch.setattr(MigrationRecorder, "applied_migrations", one_missing)
+    response = Visitor().get("/health/ready")
+    assert response.status_code == 503
+    assert response.json() == {"status": "unavailable", "store": store, "reason": "migrations are missing"}
+
+
+def test_redis_is_a_store_too(settings: Settings) -> None:
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    response = Visitor().get("/health/ready")
+    assert response.json() == {"status": "unavailable", "store": "redis", "reason": "unreachable"}
+
+
+def test_a_page_whose_store_is_away_says_when_to_come_back(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "subscriptions", away)
+    response = Visitor(alice).get("/dashboard")
+    assert response.status_code == 503
+    assert response["Retry-After"] == "5"
+    assert "Back in a moment" in text_of(response)
+    assert "secret" not in text_of(response)
+    assert response["X-Frame-Options"] == "DENY"
+
+
+def test_a_fault_of_ours_is_a_plain_500(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(queries, "subscriptions", fail)
+    response = Visitor(alice).get("/dashboard")
+    assert response.status_code == 500
+    assert "Something went wrong" in text_of(response)
+    assert "secret" not in text_of(response)
+    assert "Content-Security-Policy" in response

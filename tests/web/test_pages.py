@@ -1,0 +1,123 @@
+"""What holds for every page, and the few that need no account."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.urls import URLPattern, get_resolver
+from pytest_django.fixtures import Settings
+
+from accounts.models import User
+from accounts.scope_words import WORDS
+from accounts.scopes import SCOPES
+from tests.web.people import Visitor, text_of
+
+ROOT = Path(__file__).parent.parent.parent
+PRIVATE = {"/setup", "/users/register", "/users/log_in", "/authorize", "/apps", "/dashboard"}
+
+
+def own_pages() -> list[str]:
+    """Every page of ours, from the resolver itself; so a new one is held to the same."""
+    included = [entry for entry in get_resolver().url_patterns if str(entry.pattern) == ""]
+    patterns = [pattern for entry in included for pattern in entry.url_patterns]  # type: ignore[union-attr]
+    return [f"/{pattern.pattern}" for pattern in patterns if isinstance(pattern, URLPattern)]
+
+
+def templates() -> list[Path]:
+    return sorted((ROOT / "templates").rglob("*.html"))
+
+
+def test_the_pages_are_found() -> None:
+    assert {"/", "/setup", "/dashboard", "/app-creator", "/health/ready"} <= set(own_pages())
+
+
+@pytest.mark.parametrize("path", [*own_pages(), "/nothing", "/admin/login/", "/health/live"])
+def test_authz_1_no_page_can_be_framed(operator: User, alice: User, path: str) -> None:
+    for visitor in (Visitor(), Visitor(alice)):
+        for response in (visitor.get(path), visitor.post(path)):
+            assert response["X-Frame-Options"] == "DENY"
+            assert response["X-Content-Type-Options"] == "nosniff"
+            policy = response["Content-Security-Policy"]
+            assert "frame-ancestors 'none'" in policy
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", sorted(PRIVATE))
+def test_authz_5_pages_with_secrets_are_kept_by_nobody(operator: User, alice: User, path: str) -> None:
+    for visitor in (Visitor(), Visitor(alice)):
+        response = visitor.get(path)
+        if response.status_code == 404:  # /setup, afterwards
+            continue
+        assert response["Referrer-Policy"] == "no-referrer"
+        assert "no-store" in response["Cache-Control"]
+
+
+def test_authz_5_the_set_up_is_kept_by_nobody() -> None:
+    response = Visitor().get("/setup?token=secret")
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.parametrize("template", templates(), ids=lambda path: path.name)
+def test_the_policy_leaves_no_room_for_scripts_and_styles_in_a_page(template: Path) -> None:
+    text = template.read_text()
+    assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", text)
+
+
+def test_the_pages_have_one_small_sheet_and_one_small_script() -> None:
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "static").iterdir()}
+    assert sizes.keys() == {"balados.css", "balados.svg", "app-creator.js"}
+    assert sum(sizes.values()) < 20_000
+    assert finders.find("balados.css")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "localhost:8000@evil.example", "a b"]
+)
+def test_authz_11_another_host_name_is_refused(operator: User, host: str) -> None:
+    for path in ("/", "/users/log_in", "/app-creator", "/health/ready"):
+        assert Visitor(HTTP_HOST=host).get(path).status_code == 400
+
+
+def test_authz_11_links_come_from_the_settings_and_not_from_the_caller(settings: Settings) -> None:
+    settings.PUBLIC_URL = "https://balados.example"
+    page = text_of(Visitor(HTTP_HOST="127.0.0.1", HTTP_X_FORWARDED_HOST="evil.example").get("/app-creator"))
+    assert 'data-instance="https://balados.example"' in page
+    assert "evil.example" not in page
+    assert "127.0.0.1:8000" not in page
+
+
+def test_the_first_page_offers_what_can_be_done_next(alice: User) -> None:
+    assert "not set up yet" in text_of(Visitor().get("/"))
+    User.objects.filter(pk=alice.pk).update(is_superuser=True)
+    assert "/users/register" in text_of(Visitor().get("/"))
+    assert "To your dashboard" in text_of(Visitor(alice).get("/"))
+
+
+def test_every_scope_has_words() -> None:
+    assert set(WORDS) == set(SCOPES)
+    assert len(set(WORDS.values())) == len(SCOPES)
+
+
+def test_the_creator_offers_every_scope() -> None:
+    page = text_of(Visitor().get("/app-creator"))
+    assert set(re.findall(r'data-scope="([^"]+)"', page)) == set(SCOPES)
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/users", "/users/log_in/", "/%00", "/..%2f", "/<script>", "/ü"]
+)
+def test_what_is_not_there_is_said_in_the_same_look(operator: User, path: str) -> None:
+    response = Visitor().get(path)
+    assert response.status_code == 404
+    assert "There is nothing here" in text_of(response)
+    assert "<script>" not in text_of(response)
+
+
+@pytest.mark.parametrize("path", [path for path in own_pages() if path != "/users/log_out"])
+def test_other_methods_are_refused(operator: User, alice: User, path: str) -> None:
+    for visitor in (Visitor(), Visitor(alice)):
+        assert visitor.delete(path).status_code in (403, 405)
+        assert visitor.head(path).status_code == visitor.get(path).status_code
