@@ -28,7 +28,7 @@ SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
  WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname
 """
 # The swap waits at most so long for the readers at work, and lets those pass who queued behind it.
-LOCK_TIMEOUT = "500ms"
+LOCK_TIMEOUT = "200ms"
 
 
 class TableChanged(Exception):

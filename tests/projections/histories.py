@@ -126,3 +126,14 @@ def saved(connection: Connection, name: str) -> int:
         "SELECT position FROM users.projector_positions WHERE projector = %s", [name]
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+def catalogue(connection: Connection) -> list[tuple[Any, ...]]:
+    """Everything that the migrations made of the read tables: columns, indexes, constraints."""
+    return connection.execute(
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'users' UNION ALL"
+        " SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = 'users'::regnamespace UNION ALL"
+        " SELECT table_name, column_name, concat(data_type, is_nullable, collation_name, column_default,"
+        " is_identity) FROM information_schema.columns WHERE table_schema = 'users' ORDER BY 1, 2, 3"
+    ).fetchall()

@@ -16,12 +16,23 @@ from django.db import connections
 
 from eventstore import store
 from eventstore.store import Origin
-from projections import rebuild
+from projections import locks, rebuild
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.runner import Runner
-from tests.projections.histories import ALICE, BOB, counted, dump, played, record, saved, subscribed
+from tests.projections.conftest import Project
+from tests.projections.histories import (
+    ALICE,
+    BOB,
+    catalogue,
+    counted,
+    dump,
+    played,
+    record,
+    saved,
+    subscribed,
+)
 from tests.projections.running import eventually
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
@@ -55,6 +66,19 @@ print("ready", flush=True)
 runner.run(lambda: False, lambda: None)
 """
 
+# a rebuild that ends so at half of it
+KILLED_HALFWAY = """
+import os, signal, django
+django.setup()
+from projections import catchup
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+catchup.AT_ONCE = 10
+def halfway(position, head):
+    if position >= head / 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+rebuild(list(PROJECTORS.values()), halfway)
+"""
 
 Launch: TypeAlias = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -189,3 +213,29 @@ def test_sigterm_ends_it_with_everything_acknowledged_and_its_locks_free(
         assert dict(cursor.fetchall()) == dict.fromkeys(PROJECTORS, head)
     heir.run_until(head, seconds=5)
     heir.close()
+
+
+def test_killed_halfway_it_changes_nothing_and_starts_anew(
+    connection: Connection, project: Project, launch: Launch
+) -> None:
+    """F-19"""
+    record(*(played(ALICE, f"item{n}") for n in range(40)))
+    project()
+    before, tables = dump(connection), catalogue(connection)
+    assert launch("-c", KILLED_HALFWAY).wait(30) == -signal.SIGKILL
+    assert dump(connection) == before
+    assert catalogue(connection) != tables
+    # its session ends a moment later, and with it its lock
+    eventually(lambda: not locked(connection, "play_statuses__rebuild"))
+    rebuild.rebuild(list(PROJECTORS.values()))
+    assert dump(connection) == before
+    assert catalogue(connection) == tables
+    rows = connection.execute("SELECT projector FROM users.projector_positions ORDER BY 1").fetchall()
+    assert [name for (name,) in rows] == sorted(PROJECTORS)
+
+
+def locked(connection: Connection, name: str) -> bool:
+    if not locks.try_lock(connection, name):
+        return True
+    connection.execute("SELECT pg_advisory_unlock_all()")
+    return False

@@ -1,12 +1,8 @@
 """A rebuild gives the rows that live projecting gave, beside the live tables and without a gap."""
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -35,6 +31,7 @@ from tests.projections.histories import (
     ALICE,
     BOB,
     CHARLIE,
+    catalogue,
     counted,
     counting,
     dump,
@@ -73,17 +70,6 @@ commands: st.SearchStrategy[UserCommand] = st.one_of(
     ),
     st.builds(UpdatePosition, user_id=users, item=items, position=positions, now=nows, at=ats, feed=feeds),
 )
-
-
-def catalogue(connection: Connection) -> list[tuple[Any, ...]]:
-    """Everything that the migrations made of the read tables: columns, indexes, constraints."""
-    return connection.execute(
-        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'users' UNION ALL"
-        " SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
-        " WHERE connamespace = 'users'::regnamespace UNION ALL"
-        " SELECT table_name, column_name, concat(data_type, is_nullable, collation_name, column_default,"
-        " is_identity) FROM information_schema.columns WHERE table_schema = 'users' ORDER BY 1, 2, 3"
-    ).fetchall()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
@@ -205,46 +191,6 @@ def test_readers_and_writers_go_on_under_load(connection: Connection) -> None:
     assert len(live["play_statuses"]) == 300 + written
     rebuild.rebuild(EVERY)
     assert dump(connection) == live
-
-
-KILLED_HALFWAY = """
-import os, signal, django
-django.setup()
-from projections import catchup
-from projections.projectors import PROJECTORS
-from projections.rebuild import rebuild
-catchup.AT_ONCE = 10
-def halfway(position, head):
-    if position >= head / 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-rebuild(list(PROJECTORS.values()), halfway)
-"""
-
-
-def test_killed_halfway_it_changes_nothing_and_starts_anew(connection: Connection, project: Project) -> None:
-    """F-19"""
-    record(*(played(ALICE, f"item{n}") for n in range(40)))
-    project()
-    before, tables = dump(connection), catalogue(connection)
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "balados.settings"}
-    died = subprocess.run([sys.executable, "-c", KILLED_HALFWAY], env=environment, check=False)
-    assert died.returncode == -9
-    assert dump(connection) == before
-    assert catalogue(connection) != tables
-    # its session ends a moment later, and with it its lock
-    eventually(lambda: not locked(connection, "play_statuses__rebuild"))
-    rebuild.rebuild(EVERY)
-    assert dump(connection) == before
-    assert catalogue(connection) == tables
-    rows = connection.execute("SELECT projector FROM users.projector_positions ORDER BY 1").fetchall()
-    assert [name for (name,) in rows] == sorted(PROJECTORS)
-
-
-def locked(connection: Connection, name: str) -> bool:
-    if not locks.try_lock(connection, name):
-        return True
-    connection.execute("SELECT pg_advisory_unlock_all()")
-    return False
 
 
 def test_only_one_process_rebuilds_a_projector(connection: Connection, project: Project) -> None:
