@@ -186,7 +186,7 @@ def notify() -> None:
     if now - _hinted < SECONDS_BETWEEN_HINTS:
         return
     _hinted = now
-    with suppress(psycopg.Error):
+    with suppress(psycopg.Error, OperationalError), _giving_back_when_broken():
         _connection().execute(f"NOTIFY {NOTIFICATION_CHANNEL}")
 
 
