@@ -9,9 +9,10 @@ from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
 from eventstore.domain.user import User, UserCommand, decide
 from eventstore.store import CommandId, Origin, SameCommand, StreamErased
-from eventstore.streams import Folded, Streams, StreamUnreadable
+from eventstore.streams import Busy, Folded, Streams, StreamUnreadable
 
 __all__ = [
+    "Busy",
     "CommandId",
     "CommandIdReused",
     "Conflict",
@@ -63,8 +64,8 @@ def dispatch(
 
     ``answer`` renders what to give back; it runs while the stream is held, so it sees the state of its own
     command. Raises ``DomainError`` when the rules refuse, ``Conflict`` after ``ATTEMPTS`` lost races,
-    ``CommandIdReused``, ``StreamUnreadable``, ``StreamErased``, and ``OperationalError`` while the store is
-    away.
+    ``CommandIdReused``, ``StreamUnreadable``, ``StreamErased``, ``Busy``, and ``OperationalError`` while the
+    store is away.
     """
     with _streams.hold(command.user_id) as folded:
         if command_id is not None:
@@ -154,14 +155,15 @@ def _append(
             return None
         folded.recorded(events, position)
         return _rendered(Outcome(events, folded.version, position, folded.user), answer)
-    # the answer is stored in the statement that appends, so it is rendered on the state after it
+    # the answer is stored in the statement that appends, so it is rendered on the state after it; that state
+    # is false until the append has succeeded
+    folded.reset()
     folded.apply(events)
     outcome = _rendered(Outcome(events, expected + len(events), 0, folded.user), answer)
     position = store.append(folded.stream, expected, events, origin, command_id, outcome.answer)
     if position is None:
-        folded.reset()
         return None
-    folded.version, folded.position = outcome.version, position
+    folded.confirm(outcome.version, position)
     return outcome._replace(position=position)
 
 

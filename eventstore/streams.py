@@ -32,7 +32,7 @@ class Busy(Exception):
 
 
 class StreamUnreadable(Exception):
-    """The stream holds an event that this program cannot read: it must not decide on a part of the truth."""
+    """The stream holds an event that this program cannot read, or has lost some: no ground to decide on."""
 
 
 class Folded:
@@ -62,8 +62,12 @@ class Folded:
     def recorded(self, events: list[Event], position: int) -> None:
         """Take in what this process has just appended."""
         self.apply(events)
-        self.version += len(events)
-        self.position = position
+        self.confirm(self.version + len(events), position)
+
+    def confirm(self, version: int, position: int) -> None:
+        """The state is that of ``version``, recorded at ``position``."""
+        self.version, self.position = version, position
+        self.loaded = True
 
     def apply(self, events: list[Event]) -> None:
         for event in events:
@@ -78,6 +82,11 @@ class Folded:
         self.loaded = True
 
     def _fold(self, rows: list[Recorded]) -> None:
+        if rows and rows[0].version != self.version + 1:
+            # deleted by retention, and the snapshot that stands for them is of another program
+            known = self.version
+            self.reset()
+            raise StreamUnreadable(f"the events after version {known} are gone")
         try:
             for row in rows:
                 evolve(self.user, codec.decode(row.type, row.schema, row.data))

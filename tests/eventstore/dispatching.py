@@ -1,0 +1,135 @@
+"""Commands of the cast, other processes, and what is left in the log."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from unittest.mock import patch
+from uuid import UUID
+
+from django.db import connections
+
+from eventstore import codec, dispatcher, store
+from eventstore.dispatcher import CommandId, Outcome
+from eventstore.domain.identifiers import feed_of_url
+from eventstore.domain.plays import RecordPlay, UpdatePosition
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from eventstore.domain.user import User, UserCommand, evolve
+from eventstore.store import Origin, Recorded
+from eventstore.streams import Streams
+
+ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
+BOB = UUID("b0b00000-0000-4000-8000-000000000000")
+CHARLIE = UUID("c4a211e0-0000-4000-8000-000000000000")
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+NEWS, SCIENCE = (feed_of_url(f"https://example.org/{name}.xml") for name in ("news", "science"))
+ITEM = "bW9uZGF5LA=="
+
+Result = TypeVar("Result")
+
+
+def subscribe(user_id: UUID = ALICE, feed: str = NEWS, minute: int = 0) -> Subscribe:
+    return Subscribe(user_id=user_id, feed=feed, now=NOON + timedelta(minutes=minute))
+
+
+def unsubscribe(user_id: UUID = ALICE, feed: str = NEWS, minute: int = 0) -> Unsubscribe:
+    return Unsubscribe(user_id=user_id, feed=feed, now=NOON + timedelta(minutes=minute))
+
+
+def play(position: int = 0, user_id: UUID = ALICE, item: str = ITEM) -> RecordPlay:
+    return RecordPlay(user_id=user_id, feed=NEWS, item=item, position=position, played=False, now=NOON)
+
+
+def move(position: int = 0, user_id: UUID = ALICE, item: str = ITEM) -> UpdatePosition:
+    return UpdatePosition(user_id=user_id, item=item, position=position, now=NOON)
+
+
+def dispatch(command: UserCommand, command_id: CommandId | None = None, answer: Any = None) -> Outcome:
+    return dispatcher.dispatch(command, Origin(), command_id=command_id, answer=answer)
+
+
+def elsewhere(command: UserCommand, command_id: CommandId | None = None, answer: Any = None) -> Outcome:
+    """Dispatched by a process that has kept nothing yet, and of which this one hears nothing."""
+    with patch.object(dispatcher, "_streams", Streams()):
+        return dispatch(command, command_id, answer)
+
+
+def log(user_id: UUID = ALICE) -> list[Recorded]:
+    return store.read_stream(store.stream_of(user_id))
+
+
+def types(user_id: UUID = ALICE) -> list[str]:
+    return [row.type for row in log(user_id)]
+
+
+def replayed(user_id: UUID = ALICE) -> User:
+    """The state that the stored events lead to, one after the other, in the order of their versions."""
+    rows = log(user_id)
+    assert [row.version for row in rows] == list(range(1, len(rows) + 1))
+    assert [row.position for row in rows] == sorted(row.position for row in rows)
+    user = User(user_id)
+    for row in rows:
+        evolve(user, codec.decode(row.type, row.schema, row.data))
+    return user
+
+
+def execute(statement: str, *parameters: int | bytes) -> list[tuple[Any, ...]]:
+    with connections[store.ALIAS].cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def append_what_nobody_knows(user_id: UUID = ALICE) -> None:
+    execute(
+        "INSERT INTO events.events (stream, version, type, schema, data, metadata)"
+        " VALUES (%s, %s, 'UserSang', 1, '{}', '{}')",
+        store.stream_of(user_id),
+        len(log(user_id)) + 1,
+    )
+
+
+def let_retention_delete(upto: int, user_id: UUID = ALICE) -> None:
+    """Delete the events of a stream up to version ``upto``."""
+    execute("SET balados.retention = 'on'")
+    execute("DELETE FROM events.events WHERE stream = %s AND version <= %s", store.stream_of(user_id), upto)
+    execute("RESET balados.retention")
+
+
+def at_once(count: int, work: Callable[[int], Result]) -> list[Result]:
+    """``work(0)`` to ``work(count - 1)`` in a thread each, started together; their results in that order."""
+    start = threading.Barrier(count)
+    results: dict[int, Result] = {}
+    failures: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            start.wait(10)
+            results[number] = work(number)
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    if failures:
+        raise failures[0]
+    return [results[number] for number in range(count)]
+
+
+class Processes:
+    """In place of the dispatcher's streams: thread number n belongs to process n modulo ``count``."""
+
+    def __init__(self, count: int) -> None:
+        self.all = [Streams() for _ in range(count)]
+        self._mine = threading.local()
+
+    def join(self, number: int) -> None:
+        self._mine.streams = self.all[number % len(self.all)]
+
+    def hold(self, user_id: UUID) -> Any:
+        return self._mine.streams.hold(user_id)

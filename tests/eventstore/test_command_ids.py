@@ -1,0 +1,236 @@
+"""A command id: recorded once however often and from wherever it comes, always with its first answer."""
+
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from eventstore import dispatcher, store
+from eventstore.dispatcher import CommandId, CommandIdReused, Conflict, DomainError, Outcome
+from eventstore.domain.user import UserCommand
+from tests.eventstore.dispatching import (
+    BOB,
+    ITEM,
+    SCIENCE,
+    Processes,
+    append_what_nobody_knows,
+    at_once,
+    dispatch,
+    elsewhere,
+    execute,
+    log,
+    play,
+    replayed,
+    subscribe,
+    types,
+    unsubscribe,
+)
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+
+def an_id(fingerprint: bytes = b"play") -> CommandId:
+    return CommandId(uuid4(), fingerprint)
+
+
+def seen(outcome: Outcome) -> bytes:
+    """An answer that tells what its command's state was."""
+    status = outcome.user.plays.get(ITEM)
+    return f"version {outcome.version}, at {status and status.position}".encode()
+
+
+def never(outcome: Outcome) -> bytes:
+    raise AssertionError("rendered a second time")
+
+
+@pytest.mark.parametrize("again", [dispatch, elsewhere])
+def test_a_repeat_gets_the_first_answer_and_records_nothing(again: Any) -> None:
+    command_id = an_id()
+    first = dispatch(play(7), command_id, seen)
+    assert (first.answer, first.replayed) == (b"version 1, at 7", False)
+    dispatch(play(8))
+    dispatch(subscribe(BOB))
+
+    second = again(play(7), command_id, never)
+    assert second.replayed
+    assert second.events == []
+    assert (second.answer, second.version, second.position) == (first.answer, 1, log()[0].position)
+    assert len(log()) == 2
+
+
+def test_it_is_remembered_over_a_restart() -> None:
+    command_id = an_id()
+    dispatch(play(7), command_id, seen)
+    dispatcher.forget()
+    store.forget()
+    assert dispatch(play(7), command_id, never).answer == b"version 1, at 7"
+
+
+def test_a_command_without_an_answer_is_remembered_too() -> None:
+    command_id = an_id()
+    first = dispatch(play(), command_id)
+    second = dispatch(play(), command_id)
+    assert second.replayed
+    assert (second.answer, second.position) == (b"", first.position)
+
+
+def test_the_answer_of_a_lost_race_is_never_given() -> None:
+    dispatch(play(1))
+    elsewhere(play(2))
+    command_id = an_id()
+    outcome = dispatch(play(3), command_id, seen)
+    assert outcome.answer == b"version 3, at 3"
+    assert outcome.user == replayed()
+    assert elsewhere(play(3), command_id, never).answer == b"version 3, at 3"
+
+
+def test_an_id_stands_for_one_command_of_its_user() -> None:
+    command_id = an_id()
+    dispatch(play(7), command_id)
+    other = CommandId(command_id.key, b"subscribe")
+    for somewhere in (dispatch, elsewhere):
+        with pytest.raises(CommandIdReused):
+            somewhere(subscribe(), other)
+    assert types() == ["PlayRecorded"]
+    # Bob's keys are his own
+    assert not dispatch(subscribe(BOB), other).replayed
+    assert dispatch(subscribe()).user == replayed()
+
+
+def test_a_command_that_changed_nothing_is_remembered() -> None:
+    dispatch(subscribe())
+    command_id = an_id(b"subscribe")
+    first = dispatch(subscribe(minute=1), command_id, seen)
+    assert (first.events, first.answer) == ([], b"version 1, at None")
+    dispatch(unsubscribe(minute=2))
+    # done anew, it would subscribe again
+    second = dispatch(subscribe(minute=1), command_id, never)
+    assert (second.replayed, second.answer) == (True, first.answer)
+    assert (second.version, second.position) == (1, first.position)
+    assert types() == ["UserSubscribed", "UserUnsubscribed"]
+
+
+def test_a_refused_command_is_not_remembered() -> None:
+    command_id = an_id(b"unsubscribe")
+    with pytest.raises(DomainError):
+        dispatch(unsubscribe(feed=SCIENCE, minute=1), command_id)
+    dispatch(subscribe(feed=SCIENCE))
+    assert len(dispatch(unsubscribe(feed=SCIENCE, minute=1), command_id).events) == 1
+
+
+def test_an_answer_that_cannot_be_given_records_nothing_and_leaves_no_false_state_behind() -> None:
+    def refuse(outcome: Outcome) -> bytes:
+        raise DomainError("unspeakable", "No words for it.")
+
+    dispatch(play())
+    command_id = an_id(b"subscribe")
+    with pytest.raises(DomainError, match="unspeakable"):
+        dispatch(subscribe(), command_id, refuse)
+    assert types() == ["PlayRecorded"]
+    assert len(dispatch(subscribe(), command_id, seen).events) == 1
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_repeat_after_an_unknown_outcome_ends_with_one_event_and_one_answer(
+    recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*arguments: Any) -> int | None:
+        if recorded:
+            real(*arguments)
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    real = store.append
+    command_id = an_id()
+    with monkeypatch.context() as cut:
+        cut.setattr(store, "append", cut_off)
+        with pytest.raises(psycopg.OperationalError):
+            dispatch(play(7), command_id, seen)
+
+    again = dispatch(play(7), command_id, seen)
+    assert (again.answer, again.replayed) == (b"version 1, at 7", recorded)
+    assert again.position == log()[0].position
+    assert again.user == replayed()
+    assert len(log()) == 1
+
+
+@pytest.mark.parametrize("first", [play(7), subscribe()], ids=["that records", "that changes nothing"])
+@pytest.mark.parametrize("fingerprint", [b"the same", b"another"])
+def test_the_id_being_taken_between_the_look_and_the_append_is_noticed(
+    first: UserCommand, fingerprint: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_too_early(stream: int, key: Any) -> None:
+        monkeypatch.setattr(store, "remembered", real)
+        elsewhere(first, CommandId(command_id.key, fingerprint), seen)
+
+    dispatch(subscribe())
+    real = store.remembered
+    command_id = an_id(b"the same")
+    monkeypatch.setattr(store, "remembered", looked_too_early)
+    if fingerprint == b"another":
+        with pytest.raises(CommandIdReused):
+            dispatch(first, command_id, seen)
+    else:
+        outcome = dispatch(first, command_id, seen)
+        assert outcome.replayed
+        assert outcome.user == replayed()
+        assert outcome.answer == elsewhere(first, command_id, never).answer
+    assert len(log()) == (2 if first == play(7) else 1)
+
+
+def test_an_id_that_is_taken_and_purged_at_once_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    command_id = an_id()
+    dispatch(play(7), command_id)
+    monkeypatch.setattr(store, "remembered", lambda stream, key: None)
+    with pytest.raises(Conflict):
+        dispatch(play(7), command_id)
+    assert len(log()) == 1
+
+
+def test_nothing_is_remembered_of_a_command_on_an_unreadable_stream() -> None:
+    append_what_nobody_knows()
+    with pytest.raises(dispatcher.StreamUnreadable):
+        dispatch(play(), an_id(), seen)
+    assert execute("SELECT count(*) FROM events.commands") == [(0,)]
+
+
+@pytest.mark.parametrize("processes", [1, 20])
+@pytest.mark.parametrize("kind", ["records", "changes nothing"])
+def test_twenty_at_once_with_one_id_are_one_command(processes: int, kind: str) -> None:
+    dispatch(subscribe())
+    command = play(7) if kind == "records" else subscribe(minute=1)
+    command_id = an_id()
+    world = Processes(processes)
+
+    def work(number: int) -> Outcome:
+        world.join(number)
+        return dispatch(command, command_id, lambda outcome: seen(outcome) + b" by %d" % number)
+
+    with patch.object(dispatcher, "_streams", world):
+        outcomes = at_once(20, work)
+
+    assert [outcome.replayed for outcome in outcomes].count(False) == 1
+    assert len({outcome.answer for outcome in outcomes}) == 1
+    assert {(o.version, o.position) for o in outcomes} == {(log()[-1].version, log()[-1].position)}
+    assert types() == ["UserSubscribed", "PlayRecorded"][: 2 if kind == "records" else 1]
+
+
+def test_twenty_ids_at_once_are_twenty_commands() -> None:
+    world = Processes(4)
+
+    def work(number: int) -> Outcome:
+        world.join(number)
+        return dispatch(play(number), an_id(), seen)
+
+    with patch.object(dispatcher, "_streams", world):
+        outcomes = at_once(20, work)
+    assert sorted(outcome.version for outcome in outcomes) == list(range(1, 21))
+    for number, outcome in enumerate(outcomes):
+        assert outcome.answer == f"version {outcome.version}, at {number}".encode()
+    assert replayed().plays[ITEM].position == last_of(outcomes)
+
+
+def last_of(outcomes: list[Outcome]) -> int:
+    """The number of the command that was recorded last."""
+    return max(range(len(outcomes)), key=lambda number: outcomes[number].version)
