@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ def servers() -> Iterator[Path]:
     Nothing about PostgreSQL is set, so fsync, synchronous_commit and full_page_writes are on.
     """
     home = Path(tempfile.mkdtemp(prefix="balados-bench-"))
+    # so that it cleans up after a SIGTERM too
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     os.environ.update(
         BALADOS_HOME=str(home),
         SECRET_KEY="only-for-benchmarks-" + "x" * 40,
