@@ -28,7 +28,7 @@ from api.faults import (
 
 KIB, MIB = 1024, 1024 * 1024
 # One play or subscription is a few hundred bytes; the longest feed and item together are 8 KB.
-SMALL = 64 * KIB
+SMALL = 256 * KIB
 JSON = re.compile(r'application/json(?:\s*;\s*charset\s*=\s*"?utf-8"?)?\s*', re.IGNORECASE)
 # An escaped U+0000, which PostgreSQL cannot store, but not its letters after an escaped backslash.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")

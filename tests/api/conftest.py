@@ -1,0 +1,48 @@
+"""The cast with their apps. Alice and Bob have let in the same app; Charlie has let in none."""
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from accounts.models import User
+from tests.api.devices import Device
+from tests.apps import App
+
+
+@pytest.fixture(autouse=True)
+def _without_limit_of_failures(settings: Settings) -> None:
+    """All tests come from one address."""
+    settings.API_FAILURES_PER_MINUTE = 0
+
+
+@pytest.fixture
+def alice(stores: None) -> User:
+    return User.objects.create_user("alice", "alice@example.org")
+
+
+@pytest.fixture
+def bob(stores: None) -> User:
+    return User.objects.create_user("bob", "bob@example.org")
+
+
+@pytest.fixture
+def charlie(stores: None) -> User:
+    return User.objects.create_user("charlie", "charlie@example.org")
+
+
+@pytest.fixture
+def phone(alice: User) -> Device:
+    """Alice's, with every right."""
+    App().grant(alice)
+    return Device(alice.pk, device_id="phone-1", device_name="Alice's phone")
+
+
+@pytest.fixture
+def tablet(alice: User, phone: Device) -> Device:
+    """Alice's too: the same app on another device."""
+    return Device(alice.pk, device_id="tablet-1", device_name="Alice's tablet")
+
+
+@pytest.fixture
+def bobs(bob: User) -> Device:
+    App().grant(bob)
+    return Device(bob.pk)

@@ -1,0 +1,129 @@
+"""Apps on devices, as the API sees them, and what a test asks after each of them was refused."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from urllib.parse import quote
+from uuid import UUID
+
+from django.db import connections
+from django.http import HttpResponse
+from django.test import Client
+
+from tests.apps import App
+
+FEED_URL = "https://example.org/feed.xml"
+JSON = "application/json"
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def url_safe(name: str) -> str:
+    return name.replace("+", "-").replace("/", "_").rstrip("=")
+
+
+def feed(number: int = 1) -> str:
+    return b64(f"https://example.org/{number}.xml")
+
+
+def item(number: int = 1) -> str:
+    return b64(f"episode-{number},https://example.org/{number}.mp3")
+
+
+def play(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """The body of a recorded play."""
+    entry = {"rss_source_feed": feed(), "rss_source_item": item(number), "position": 60, "played": False}
+    return entry | changes
+
+
+def status(number: int = 1, at: str = "2026-05-01T12:00:00Z", **changes: Any) -> dict[str, Any]:
+    """A play status in a sync."""
+    return play(number, updated_at=at) | changes
+
+
+class Device:
+    """One user's app. ``claims`` go into its tokens."""
+
+    def __init__(self, user_id: UUID, app: App | None = None, **claims: Any) -> None:
+        self.user_id = user_id
+        self.app = app or App()
+        self.claims = claims
+        self.client = Client(raise_request_exception=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.app.bearer(self.user_id, **self.claims)
+
+    def get(self, path: str, **headers: str) -> HttpResponse:
+        return self.send("GET", path, **headers)
+
+    def post(self, path: str, body: object, **headers: str) -> HttpResponse:
+        return self.send("POST", path, json.dumps(body).encode(), **headers)
+
+    def put(self, path: str, body: object, **headers: str) -> HttpResponse:
+        return self.send("PUT", path, json.dumps(body).encode(), **headers)
+
+    def delete(self, path: str, **headers: str) -> HttpResponse:
+        return self.send("DELETE", path, **headers)
+
+    def send(
+        self, method: str, path: str, raw: bytes = b"", kind: str = JSON, **headers: str
+    ) -> HttpResponse:
+        """``headers`` with underscores for hyphens. ``path`` is below /api/v1/."""
+        named = {"Content-Type": kind} | {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = self.client.generic(
+            method, f"/api/v1/{path}", raw, content_type=kind, headers={**self.headers, **named}
+        )
+        return cast(HttpResponse, answer)
+
+    def sync(self, cursor: str | None = None, **lists: list[dict[str, Any]]) -> dict[str, Any]:
+        answer = self.post("sync", {"cursor": cursor, **lists})
+        assert answer.status_code == 200, answer.content
+        return document(answer)
+
+
+def document(answer: HttpResponse) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer.content)
+    return found
+
+
+def faults(answer: HttpResponse) -> dict[str | None, str]:
+    """The codes of an error answer by their place; it has the one shape of all errors."""
+    error = document(answer)
+    assert set(error) == {"type", "errors"}
+    kind = "server_error" if answer.status_code >= 500 else "client_error"
+    assert error["type"] in (kind, "validation_error")
+    for entry in error["errors"]:
+        assert set(entry) == {"code", "detail", "attr"}
+        assert entry["code"]
+        assert entry["detail"]
+    return {entry["attr"]: entry["code"] for entry in error["errors"]}
+
+
+def code_of(answer: HttpResponse) -> str:
+    (code,) = faults(answer).values()
+    return code
+
+
+def in_path(text: str) -> str:
+    """Percent-encoded, slashes too."""
+    return quote(text, safe="")
+
+
+def count_events() -> int:
+    with connections["events"].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM events.events")
+        return int(cursor.fetchone()[0])
+
+
+@contextmanager
+def unharmed(device: Device) -> Iterator[None]:
+    """Nothing was recorded within, and a good request still works after it."""
+    before = count_events()
+    yield
+    assert count_events() == before
+    assert device.get("me").status_code == 200

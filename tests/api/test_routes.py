@@ -1,0 +1,189 @@
+"""What holds for every route, found through the URL resolver: whoever adds one is asked about it here."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts.models import User
+from accounts.scopes import SCOPES, allows
+from api import documents
+from api.auth import ANY_GRANT
+from tests.api.devices import Device, code_of, count_events, document, feed, item, play, unharmed, url_safe
+from tests.apps import App
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# with every id in it, and a body that is good
+CALLS: dict[tuple[str, str], tuple[str, object]] = {
+    ("GET", "me"): ("me", None),
+    ("GET", "subscriptions"): ("subscriptions", None),
+    ("POST", "subscriptions"): ("subscriptions", {"rss_source_feed": feed()}),
+    ("DELETE", "subscriptions/<path:feed>"): (f"subscriptions/{feed()}", None),
+    ("GET", "plays"): ("plays", None),
+    ("POST", "plays"): ("plays", play()),
+    ("PUT", "plays/<path:item>/position"): (f"plays/{item()}/position", {"position": 7}),
+    ("POST", "sync"): ("sync", {}),
+    ("GET", "apps"): ("apps", None),
+    ("DELETE", "apps/<path:app_id>"): ("apps/org.example.castaway", None),
+}
+
+
+class Route(NamedTuple):
+    path: str
+    view: Any
+
+
+def routes(resolver: URLResolver | None = None, path: str = "") -> Iterator[Route]:
+    """Every route of the instance."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        here = path + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern, here)
+        elif isinstance(pattern, URLPattern):
+            yield Route(here, pattern.callback)
+
+
+def api_routes() -> list[Route]:
+    return [route for route in routes() if route.path.startswith("api/")]
+
+
+def scoped() -> list[tuple[str, str, str]]:
+    """Method, path below v1 and scope of every route that needs one."""
+    return [
+        (method, route.path.removeprefix("api/v1/"), scope)
+        for route in api_routes()
+        if not route.view.cls.public
+        for method, scope in route.view.cls.scopes.items()
+    ]
+
+
+@pytest.mark.parametrize("route", api_routes(), ids=lambda route: route.path)
+def test_JWT_43_every_route_declares_a_scope_for_each_method_or_is_public(route: Route) -> None:
+    view = route.view.cls
+    handled = {method for method in METHODS if hasattr(view, method.lower())}
+    if view.public:
+        assert route.view.cls.__module__ in ("api.documents", "api.views")
+    else:
+        assert set(view.scopes) == handled
+        assert set(view.scopes.values()) <= {*SCOPES, ANY_GRANT}
+
+
+def test_the_public_ones_are_known() -> None:
+    public = {route.path for route in api_routes() if route.view.cls.public}
+    assert public == {"api/schema/", "api/docs/", "api/"}
+
+
+def test_a_method_without_a_scope_is_closed(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    from api.v1.me import MeView
+
+    monkeypatch.setattr(MeView, "scopes", {})
+    answer = phone.get("me")
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), scoped())
+def test_every_scoped_route_is_called_by_these_tests(method: str, path: str, scope: str) -> None:
+    assert (method, path) in CALLS
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), scoped())
+def test_JWT_41_each_scope_opens_what_it_includes_and_nothing_else(
+    alice: User, method: str, path: str, scope: str
+) -> None:
+    for number, granted in enumerate(SCOPES):
+        app = App(iss=f"org.example.castaway.{number}")
+        app.grant(alice, [granted])
+        answer = call(Device(alice.pk, app), method, path, own=app.iss)
+        if scope is ANY_GRANT or allows([granted], scope):
+            assert answer.status_code in (200, 201, 422), (granted, answer.content)
+        else:
+            assert answer.status_code == 403, granted
+            assert code_of(answer) == "scope_missing"
+            assert f"scope {scope}." in document(answer)["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), scoped())
+def test_every_route_refuses_those_who_are_nobody(charlie: User, method: str, path: str, scope: str) -> None:
+    answer = call(Device(charlie.pk), method, path)
+    assert answer.status_code == 401
+    assert count_events() == 0
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), [case for case in scoped() if "<" in case[1]])
+def test_IDOR_1_the_ids_of_another_are_the_ids_of_nobody(
+    phone: Device, bobs: Device, method: str, path: str, scope: str
+) -> None:
+    """Bob has the feed, the episode and an app; Alice gets the same answer for them as for random ones."""
+    bobs.post("subscriptions", {"rss_source_feed": feed(5)})
+    bobs.post("plays", play(5))
+    App(iss="org.example.bobs").grant(User.objects.get(username="bob"))
+    of_bob = {"feed": feed(5), "item": item(5), "app_id": "org.example.bobs"}
+    of_nobody = {"feed": feed(6), "item": item(6), "app_id": "org.example.none"}
+    with unharmed(phone):
+        one, other = (_fill(phone, method, path, ids) for ids in (of_bob, of_nobody))
+    assert one.status_code == other.status_code
+    assert one.status_code in (404, 422)
+    assert one.content == other.content
+    assert bobs.get("me").status_code == 200
+    assert Device(bobs.user_id, App(iss="org.example.bobs")).get("me").status_code == 200
+
+
+def test_IDOR_1_lists_hold_nothing_of_another(phone: Device, bobs: Device) -> None:
+    bobs.post("plays", play(5))
+    mine = phone.sync()
+    assert mine["data"] == {"subscriptions": [], "play_statuses": []}
+
+
+@pytest.mark.parametrize(
+    "path", ["", "nope", "me/", "plays/", "plays//position", "../admin/", "%00", "me%00"]
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_no_address_is_404_in_the_shape_of_errors(phone: Device, method: str, path: str) -> None:
+    with unharmed(phone):
+        answer = phone.send(method, path)
+        assert answer.status_code == 404
+        assert code_of(answer) == "not_found"
+
+
+@pytest.mark.parametrize("path", ["me", "subscriptions", "plays", "sync", "apps", f"apps/{url_safe(feed())}"])
+def test_what_no_method_is_meant_for_is_405(phone: Device, path: str) -> None:
+    with unharmed(phone):
+        answer = phone.send("PATCH", path, b"{}")
+        assert answer.status_code == 405
+        assert code_of(answer) == "method_not_allowed"
+        assert "PATCH" not in answer.headers["Allow"]
+
+
+def test_HEAD_answers_as_GET_does(phone: Device) -> None:
+    answer = phone.send("HEAD", "plays")
+    assert answer.status_code == 200
+    assert answer.content == b""
+    assert answer.headers["Balados-Position"] == "0"
+
+
+def test_the_schema_describes_every_scoped_route() -> None:
+    import json
+
+    described = json.loads(documents.document())["paths"]
+    assert {(method.upper(), path) for path, methods in described.items() for method in methods} == {
+        (method, "/api/v1/" + path.replace("<path:", "{").replace(">", "}")) for method, path, _ in scoped()
+    }
+
+
+def call(device: Device, method: str, path: str, own: str = "") -> Any:
+    ids, body = CALLS[method, path]
+    return _send(device, method, ids.replace("org.example.castaway", own or device.app.iss), body)
+
+
+def _fill(device: Device, method: str, path: str, ids: dict[str, str]) -> Any:
+    _, body = CALLS[method, path]
+    for name, value in ids.items():
+        path = path.replace(f"<path:{name}>", value)
+    return _send(device, method, path, body)
+
+
+def _send(device: Device, method: str, path: str, body: object) -> Any:
+    if body is None:
+        return device.send(method, path)
+    return device.post(path, body) if method == "POST" else device.put(path, body)
