@@ -235,8 +235,8 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
-        # a line at the start of every process
-        "axes.apps": {"level": "WARNING"},
+        # a line at the start of every process and five for every log-in
+        "axes": {"level": "WARNING"},
         # a warning for every 4xx, with its address: what a listener follows, or a token, belongs in no log
         "django.request": {"level": "ERROR"},
         # two lines at INFO for every connection taken from a pool, so several per request

@@ -4,7 +4,6 @@ The pictures go to tests/screenshots/, as a phone (390 px) and a desktop (1,280 
 """
 
 import base64
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +11,7 @@ from uuid import UUID
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.db import OperationalError
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
 
 from accounts import grants, setup
@@ -23,7 +22,7 @@ from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from tests.apps import App
 from tests.projecting import bring_up_to_date
-from tests.web.test_browser import PASSWORD, log_in
+from tests.web.browsing import PASSWORD, log_in
 
 pytestmark = pytest.mark.browser
 
@@ -34,14 +33,6 @@ LONG_NAME = "The Extraordinarily Long-Winded Podcast Companion of the Greater Me
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGN4UGAAAAO0AYFHimjeAAAAAElFTkSuQmCC"
 )
-
-
-@pytest.fixture
-def page(chromium: Browser, server: str) -> Iterator[Page]:
-    context = chromium.new_context(base_url=server)
-    context.set_default_timeout(10_000)
-    yield context.new_page()
-    context.close()
 
 
 def check(page: Page, name: str) -> None:

@@ -3,16 +3,16 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import BrowserContext, Page, Request, expect
 from pytest_django.fixtures import Settings
 
 from accounts import approval
 from accounts.models import AppGrant, User
 from tests.apps import App
+from tests.web.browsing import complaints, fill_account, log_in
 from tests.web.serving import landing
 
 pytestmark = pytest.mark.browser
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(params=["with JavaScript", "without JavaScript"])
@@ -21,29 +21,6 @@ def anyone(request: pytest.FixtureRequest) -> Page:
     name = "page" if request.param == "with JavaScript" else "plain_page"
     found: Page = request.getfixturevalue(name)
     return found
-
-
-def fill_account(page: Page, name: str) -> None:
-    page.get_by_label("User name").fill(name)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("The password again").fill(PASSWORD)
-
-
-def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
-    page.get_by_label("User name").fill(name)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
-
-
-def complaints(page: Page) -> list[str]:
-    """What the browser writes to its console from now on."""
-    texts: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        texts.append(message.text)
-
-    page.on("console", note)
-    return texts
 
 
 def test_the_owner_sets_up_the_server(anyone: Page, settings: Settings) -> None:
