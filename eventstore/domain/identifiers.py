@@ -6,7 +6,10 @@ and fragments all lead to the same text (domain.md, "Identifiers").
 
 import binascii
 import re
+import unicodedata
+from contextlib import suppress
 from functools import lru_cache
+from ipaddress import IPv6Address
 
 LONGEST_FEED_URL = 2_048  # bytes
 LONGEST_ITEM = 4_096  # bytes, decoded
@@ -14,9 +17,10 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 _URL_SAFE = str.maketrans("-_", "+/")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_URL = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE | re.DOTALL)
-_HOST = re.compile(r"""(\[[0-9a-fA-F:.]+\]|[^\s\[\]:@<>"'`{}|^%,;()&=+$!*\\]+)(?::([0-9]{0,5}))?""")
-_ENCLOSURE = re.compile(r".*,(?=https?://)", re.IGNORECASE | re.DOTALL)
+# ASCII: else the long s of "httpſ" counts as an s
+_URL = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE | re.ASCII | re.DOTALL)
+_HOST = re.compile(r"""(\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@<>"'`{}|^%,;()&=+$!*\\]+)(?::([0-9]{0,5}))?""")
+_ENCLOSURE = re.compile(r".*,(?=https?://)", re.IGNORECASE | re.ASCII | re.DOTALL)
 
 
 class InvalidIdentifier(ValueError):
@@ -71,7 +75,7 @@ def normalise_url(url: str) -> str:
     if "@" in authority:
         raise InvalidIdentifier("a feed URL must not carry credentials")
     host = _HOST.fullmatch(authority)
-    if host is None or int(host[2] or 0) > 65_535:
+    if host is None or not _means_itself(host[1]) or int(host[2] or 0) > 65_535:
         raise InvalidIdentifier("the URL names no valid host")
     port = f":{int(host[2])}" if host[2] and str(int(host[2])) != DEFAULT_PORTS[scheme] else ""
     normalised = f"{scheme}://{host[1].lower()}{port}{rest}"
@@ -82,6 +86,23 @@ def normalise_url(url: str) -> str:
     if size > LONGEST_FEED_URL:
         raise InvalidIdentifier(f"a feed URL has at most {LONGEST_FEED_URL} bytes")
     return normalised
+
+
+def _means_itself(host: str) -> bool:
+    """Whether others read the same name: not ``[:::]``, and no ``℀`` that turns into ``a/c`` (NFKC)."""
+    if host.startswith("["):
+        return _is_ipv6(host[1:-1])
+    if host.isascii():
+        return True
+    read = unicodedata.normalize("NFKC", host)
+    return ":" not in read and _HOST.fullmatch(read) is not None
+
+
+def _is_ipv6(text: str) -> bool:
+    with suppress(ValueError):
+        IPv6Address(text)
+        return True
+    return False
 
 
 def _split(decoded: str) -> tuple[str, str]:

@@ -2,9 +2,10 @@
 
 import base64
 import contextlib
+from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventstore.domain.identifiers import (
@@ -59,6 +60,36 @@ def test_anything_else_is_refused_and_nothing_breaks(text: str) -> None:
             normalise(text)
 
 
+AWKWARD = "aZ0.-_:[]@%\\/?#,;~*! ſKİΣς℀１．：٤²\u00ad\u3000\u2028\ufeff\u200d\U0001f399"
+authorities = st.text(st.sampled_from(AWKWARD) | st.characters(exclude_categories=("Cs",)), max_size=8)
+attempts = st.builds(
+    "{}://{}{}".format,
+    st.sampled_from(["http", "https", "HTTPS", "httpſ", "httPs"]),
+    authorities,
+    st.sampled_from(["", "/", "/a b", "?x=@", "\\@b/", ":80/", ":٤/", ":/", "]:1"]),
+)
+
+
+@given(attempts)
+@example("http://a：80/")
+@example("http://ex℀mple.org/")
+@example("https://[:::]/")
+@example("http://[1.2.3.4]/")
+def test_everybody_reads_the_same_host_in_an_accepted_url(url: str) -> None:
+    """Whatever fetches the feed reads the URL with another parser than ours: it must find no other host."""
+    try:
+        accepted = normalise_url(url)
+    except InvalidIdentifier:
+        return
+    parts = urlsplit(accepted)
+    assert parts.scheme in ("http", "https")
+    assert parts.hostname
+    assert accepted.startswith((f"{parts.scheme}://{parts.hostname}", f"{parts.scheme}://[{parts.hostname}]"))
+    assert (parts.username, parts.password) == (None, None)
+    assert parts.port is None or 0 <= parts.port <= 65_535
+    assert normalise_url(accepted) == accepted
+
+
 @pytest.mark.parametrize(
     ("spelt", "meant"),
     [
@@ -66,7 +97,10 @@ def test_anything_else_is_refused_and_nothing_breaks(text: str) -> None:
         ("https://example.org:443", "https://example.org"),
         ("https://example.org:0443/", "https://example.org/"),
         ("https://example.org:8443/a", "https://example.org:8443/a"),
+        ("https://example.org:65535/", "https://example.org:65535/"),
+        ("http://example.org:/", "http://example.org/"),
         ("http://[2001:DB8::1]:80/a", "http://[2001:db8::1]/a"),
+        ("http://[::ffff:192.0.2.1]/", "http://[::ffff:192.0.2.1]/"),
         ("http://münchen.example/ä", "http://münchen.example/ä"),
         ("https://example.org/a%2Fb/../c?d=%zz", "https://example.org/a%2Fb/../c?d=%zz"),
     ],
@@ -90,12 +124,27 @@ def test_only_scheme_host_default_port_and_fragment_are_touched(spelt: str, mean
         "https://example.org\\@evil.example/",
         "https://exa mple.org/",
         "https://example.org:99999/",
+        "https://example.org:65536/",
+        "https://example.org:000443/",
+        "https://example.org:-1/",
         "https://example.org:1e3/",
         "https://example.org:٤٤٣/",
+        "https://example.org:４４３/",
+        "httpſ://example.org/",
+        "httpſ://example.org:80/",
+        "https://ex℀mple.org/",
+        "https://example.org／@evil.example/",
+        "https://example.org：443/",
         "https://example.org/\x00",
         "https://example.org/\r\nHost: evil",
         "https://example.org/\x85",
         "https://[::1/",
+        "https://::1/",
+        "https://[:::]/",
+        "https://[1.2.3.4]/",
+        "https://[fe80::1%25eth0]/",
+        "https://[::1]evil.example/",
+        "https://example.org%2f@evil.example/",
         "https://example.org/\ud800",
     ],
 )
@@ -141,7 +190,20 @@ def test_the_enclosure_starts_after_the_last_comma_before_a_url(text: str, guid:
     assert parts_of_item(normalise_item(encoded(text))) == (guid, enclosure)
 
 
-@pytest.mark.parametrize("text", [",", "guid", "a,b", "guid,ftp://example.org/1.mp3", "", "gu\x00id,"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",",
+        "guid",
+        "a,b",
+        "guid,ftp://example.org/1.mp3",
+        "guid,httpſ://example.org/1.mp3",
+        "",
+        "gu\x00id,",
+        "gu\x1bid,",
+        "gu\u2028id,",
+    ],
+)
 def test_it_refuses_what_is_no_item(text: str) -> None:
     with pytest.raises(InvalidIdentifier):
         normalise_item(encoded(text))
