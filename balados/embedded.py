@@ -134,6 +134,7 @@ def stop_postgres(home: Path, mode: str = "fast") -> None:
     subprocess.run(command, capture_output=True, check=False, **_as(_account()))  # noqa: S603
     if home in _started:
         _started.pop(home).wait()
+    remove_socket_directories(home)
 
 
 def redis_server(home: Path) -> Server:
@@ -187,6 +188,15 @@ def socket_directory(data: Path, account: str | None = None) -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner, os.getuid()} or found.st_mode & 0o077:
         raise RuntimeError(f"{directory} is not ours alone; remove it, or choose a shorter BALADOS_HOME")
     return directory
+
+
+def remove_socket_directories(home: Path) -> None:
+    """Remove the short directories made for ``home``, if any, whose servers have stopped."""
+    for data, account in ((home / "postgres", _account()), (home / "redis", None)):
+        directory = socket_directory(data, account)
+        if directory != data:
+            with contextlib.suppress(OSError):  # a server still has its socket there
+                directory.rmdir()
 
 
 def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:

@@ -91,6 +91,7 @@ def run(instance: Instance, inherited: int) -> None:
         finally:
             # the writers of events first, what they stand on last
             supervisor.stop([*names, "redis", "postgres"])
+            embedded.remove_socket_directories(instance.home)
     supervisor.say("stopped")
 
 
