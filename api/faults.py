@@ -51,12 +51,14 @@ def faults_of(struct: type[Struct], data: object, place: str = "") -> Iterator[F
             healthy = False
             yield fault
     if healthy:
-        for fault in across(msgspec.convert(data, struct)):
+        whole = msgspec.convert(data, struct)
+        normalise(whole)
+        for fault in across(whole):
             yield fault._replace(attr=f"{place}.{fault.attr}".lstrip("."))
 
 
 def across(request: Struct) -> Iterator[Fault]:
-    """The rules across fields that a request or an entry breaks: what its method ``faults`` names, if any."""
+    """The rules across fields that a normalised request breaks: what its method ``faults`` names, if any."""
     rules = getattr(request, "faults", None)
     if rules is not None:
         yield from rules()

@@ -57,7 +57,7 @@ class SubscriptionsQuery(Struct):
 
 
 class SubscriptionBody(Struct):
-    """A feed to follow, by its id or by its URL."""
+    """A feed to follow, by its name or by its URL; both become the name."""
 
     rss_source_feed: Feed | None = None
     feed_url: FeedUrl | None = None
@@ -67,6 +67,8 @@ class SubscriptionBody(Struct):
     def faults(self) -> Iterator[Fault]:
         if self.rss_source_feed is None and self.feed_url is None:
             yield Fault("required", "Give rss_source_feed or feed_url.", "rss_source_feed")
+        elif None not in (self.rss_source_feed, self.feed_url) and self.rss_source_feed != self.feed_url:
+            yield Fault("invalid", "Not the URL of rss_source_feed.", "feed_url")
 
 
 class UnsubscribeQuery(Struct):
