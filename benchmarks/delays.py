@@ -4,21 +4,16 @@ A third process looks at the projector's saved position as fast as it can; looki
 """
 
 import multiprocessing
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing.queues import Queue
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from benchmarks import environment, peer, sample
+from benchmarks import environment, instance, peer, sample
 from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
 from eventstore import dispatcher
@@ -28,7 +23,6 @@ RATE = 200
 LOOK = 0.0002
 OURS = "SELECT position FROM users.projector_positions WHERE projector = 'play_statuses'"
 THEIRS = f"SELECT coalesce(max(notification_id), 0) FROM {peer.SCHEMA}.playstatuses_tracking"
-ROOT = Path(__file__).parent.parent
 
 _fork = multiprocessing.get_context("fork")
 # appends one event and returns its position
@@ -62,21 +56,6 @@ def their_writer() -> Write:
         return int(app.save(who)[0].notification.id)
 
     return write
-
-
-@contextmanager
-def our_projector() -> Iterator[None]:
-    """``manage.py run_projectors``, ready."""
-    with tempfile.TemporaryDirectory() as ready:
-        environ = {**os.environ, "BALADOS_READY": ready}
-        command = (sys.executable, str(ROOT / "manage.py"), "run_projectors")
-        with subprocess.Popen(command, env=environ) as process:
-            while process.poll() is None and not (Path(ready) / "projector").exists():
-                time.sleep(0.02)
-            try:
-                yield
-            finally:
-                process.terminate()
 
 
 @contextmanager
@@ -141,7 +120,7 @@ def run(scale: Scale) -> Section:
     environment.empty()
     environment.settle()
     environment.let_go()
-    with our_projector():
+    with instance.projector():
         ours = delays(our_writer, OURS, scale.delay_seconds)
     section = Section(
         f"From append to projected, {RATE} appends/s (ms)", ["", "p50", "p99", "max"], [_row("ours", ours)]

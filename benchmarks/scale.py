@@ -21,6 +21,8 @@ class Scale:
     delay_seconds: float = 20.0
     syncs: tuple[int, ...] = (10_000, 50_000)
     sync_rounds: int = 5
+    request_seconds: float = 5.0
+    request_rounds: int = 5
 
 
 FULL = Scale()
@@ -35,4 +37,6 @@ TINY = Scale(
     delay_seconds=0.5,
     syncs=(100,),
     sync_rounds=1,
+    request_seconds=1.0,
+    request_rounds=1,
 )

@@ -1,0 +1,154 @@
+"""A running instance to send requests to: listeners with their tokens, the web process, the projector."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+APP = "org.example.player"
+ROOT = Path(__file__).parent.parent
+PATIENCE = 30.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Listener:
+    user_id: UUID
+    token: str
+
+
+@dataclass(frozen=True)
+class Web:
+    """A web server that answers, and all its processes."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def cpu_seconds(self) -> float:
+        """What its processes have used so far, user and system."""
+        return sum(_cpu(pid) for pid in self._pids())
+
+    def peak_mib(self) -> float:
+        """The largest resident size that any of its processes has had."""
+        return max(_peak_kib(pid) for pid in self._pids()) / 1024
+
+    def _pids(self) -> list[int]:
+        found = [self.process.pid]
+        for pid in found:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                found += [int(child) for child in (thread / "children").read_text().split()]
+        return found
+
+
+def listeners(count: int) -> list[Listener]:
+    """New users who have let in one app with every scope; their tokens last an hour."""
+    from accounts.keys import fingerprint
+    from accounts.models import AppGrant, User
+
+    key = generate_private_key(public_exponent=65_537, key_size=2048)
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    now = datetime.now(UTC)
+    made = []
+    for number in range(count):
+        user = User.objects.create_user(f"listener-{time.monotonic_ns()}-{number}", "")
+        AppGrant.objects.create(
+            user=user,
+            app_id=APP,
+            name="Player",
+            public_key=public,
+            fingerprint=fingerprint(public),
+            scopes=["*"],
+            created_at=now,
+            updated_at=now,
+        )
+        claims = {"iss": APP, "sub": str(user.pk), "iat": now, "exp": now + timedelta(minutes=59)}
+        device = {"device_id": "phone-000001", "device_name": "Alice's phone"}
+        made.append(Listener(user.pk, jwt.encode(claims | device, key, algorithm="RS256")))
+    return made
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def web(command: Sequence[str] | None = None, **environ: str) -> Iterator[Web]:
+    """The web process as in the Procfile, or another server; PORT is set and stands in ``command`` as {port}.
+
+    Its limit of requests is out of reach, and counted all the same.
+    """
+    port = free_port()
+    chosen = command or (sys.executable, "-m", "balados.serve")
+    settings = {"PORT": str(port), "API_REQUESTS_PER_MINUTE": "100000000", **environ}
+    with subprocess.Popen(
+        [part.replace("{port}", str(port)) for part in chosen], env={**os.environ, **settings}, cwd=ROOT
+    ) as process:
+        try:
+            server = Web(process, port)
+            _wait_for(server)
+            yield server
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def projector() -> Iterator[None]:
+    """``manage.py run_projectors``, ready."""
+    command = (sys.executable, str(ROOT / "manage.py"), "run_projectors")
+    with (
+        tempfile.TemporaryDirectory() as ready,
+        subprocess.Popen(command, env={**os.environ, "BALADOS_READY": ready}) as process,
+    ):
+        try:
+            while process.poll() is None and not (Path(ready) / "projector").exists():
+                time.sleep(0.02)
+            yield
+        finally:
+            process.terminate()
+
+
+def _wait_for(server: Web) -> None:
+    """Until it answers, with whatever status."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and server.process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{server.url}/api/v1/me", timeout=5).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"no web server on port {server.port}")
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _peak_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return 0
