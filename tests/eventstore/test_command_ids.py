@@ -179,6 +179,22 @@ def test_the_id_being_taken_between_the_look_and_the_append_is_noticed(
     assert len(log()) == (2 if first == play(7) else 1)
 
 
+def test_a_repeat_that_found_nothing_to_do_sees_the_state_of_the_one_that_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_late(*arguments: Any) -> None:
+        elsewhere(unsubscribe(minute=1))
+        elsewhere(subscribe(minute=2), command_id, seen)
+        real(*arguments)
+
+    dispatch(subscribe())
+    real = store.remember
+    command_id = an_id(b"subscribe")
+    monkeypatch.setattr(store, "remember", too_late)
+    outcome = dispatch(subscribe(minute=2), command_id, seen)
+    assert (outcome.replayed, outcome.version, outcome.user) == (True, 3, replayed())
+
+
 def test_an_id_that_is_taken_and_purged_at_once_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     command_id = an_id()
     dispatch(play(7), command_id)
