@@ -3,6 +3,7 @@ with three databases; one count over both. With arguments: one run of pytest wit
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ def main() -> int:
         one, three = Path(directory, "one.xml"), Path(directory, "three.xml")
         coverage = ("--cov", "--cov-report=")
         code = pytest(*coverage, f"--junitxml={one}")
+        if code not in (0, 1):  # interrupted, or no tests at all
+            return code
         print("\nagain, with the stores in three databases:", flush=True)
         options = ("-m", "topology", *coverage, "--cov-append", f"--junitxml={three}")
         code = pytest(*options, TEST_STORES="three") or code
@@ -32,7 +35,11 @@ def main() -> int:
 
 def pytest(*arguments: str, **environment: str) -> int:
     command = [sys.executable, "-m", "pytest", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False).returncode
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
+    # wait for it whatever comes, so that it stops its servers: Ctrl-C reaches it by itself, SIGTERM does not
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    return process.wait()
 
 
 def counted(report: Path) -> Counter[str]:
