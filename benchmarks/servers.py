@@ -22,8 +22,9 @@ def granian(interface: str, workers: int, threads: int) -> list[str]:
 
 
 def gunicorn(workers: int, threads: int) -> list[str]:
-    command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--worker-class", "gthread"]
-    return [*command, "--workers", str(workers), "--threads", str(threads), "--keep-alive", "75", WSGI]
+    command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--log-level", "error"]
+    command += ["--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads)]
+    return [*command, "--keep-alive", "75", WSGI]
 
 
 def uvicorn(workers: int) -> list[str]:

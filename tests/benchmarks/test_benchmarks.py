@@ -1,0 +1,90 @@
+"""The benchmarks run, every line of them, on sizes that say nothing about speed."""
+
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from benchmarks import sample
+from benchmarks.report import Goal, Section, number, quantile, ratio
+
+ROOT = Path(__file__).parents[2]
+TITLES = (
+    "One event per append",
+    "100 events per append",
+    "Reading",
+    "Rebuild of the read models",
+    "From append to projected",
+    "Skipped events",
+    "Sync of play statuses",
+    "Requests",
+)
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    """What a whole run prints; its PostgreSQL and Redis are its own."""
+    command = (sys.executable, "-m", "benchmarks", "--tiny")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_measures_every_topic(printed: str) -> None:
+    assert [title for title in TITLES if f"## {title}" not in printed] == []
+
+
+def test_it_keeps_the_default_durability(printed: str) -> None:
+    assert "fsync on, synchronous_commit on, full_page_writes on" in printed
+
+
+def test_it_finds_no_skipped_event(printed: str) -> None:
+    assert "| skipped events | 0.00 | ≤ 0 | met |" in printed
+
+
+def test_an_unknown_topic_is_refused() -> None:
+    done = subprocess.run((sys.executable, "-m", "benchmarks", "nothing"), cwd=ROOT, capture_output=True)
+    assert done.returncode == 2
+
+
+def test_the_event_has_the_size_that_the_goals_are_stated_for() -> None:
+    assert sample.size(sample.play(uuid4(), 12_345)) == sample.SIZE
+
+
+def test_a_goal_says_whether_it_is_met() -> None:
+    assert Goal("faster", 2.0, 1.5).verdict == "met"
+    assert Goal("faster", 1.0, 1.5).verdict == "**not met**"
+    assert Goal("sooner", 1.0, 1.5, at_most=True).verdict == "met"
+    assert Goal("sooner", None, 1.5, at_most=True).row()[1:] == ["–", "≤ 1.5", "not measured"]
+
+
+def test_ratios_are_of_rounds_and_then_the_median() -> None:
+    # the second round was disturbed, both sides of it
+    assert ratio([10.0, 1.0, 12.0], [5.0, 0.5, 6.0]) == 2.0
+    assert ratio([], []) is None
+
+
+def test_a_quantile_is_a_value_that_was_measured() -> None:
+    assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert quantile([3.0, 1.0, 2.0], 1.0) == 3.0
+
+
+def test_a_section_is_markdown() -> None:
+    section = Section(
+        "Reading", ["", "ours"], [["all", number(1_234_567)]], [Goal("much", 2.0, 1.0)], ["So."]
+    )
+    assert section.text().splitlines() == [
+        "## Reading",
+        "",
+        "|  | ours |",
+        "| --- | ---: |",
+        "| all | 1,234,567 |",
+        "",
+        "| goal | measured | wanted |  |",
+        "| --- | ---: | ---: | ---: |",
+        "| much | 2.00 | ≥ 1 | met |",
+        "",
+        "So.",
+    ]
