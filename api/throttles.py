@@ -45,7 +45,7 @@ class Counter:
         if time.monotonic() < self._away_until:
             return 0.0
         try:
-            return cast(int, self._count(keys=[key], args=[limit, WINDOW * 1000])) / 1000
+            return cast(int, self._count(keys=[key], args=[limit, int(WINDOW * 1000)])) / 1000
         except redis.RedisError as error:
             self._away_until = time.monotonic() + PAUSE
             logger.warning("No rate limits for %s s: %s", PAUSE, type(error).__name__)

@@ -1,0 +1,168 @@
+"""How much one caller may ask."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+from django.db import connections
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from accounts.models import User
+from api import throttles
+from api.throttles import Counter
+from tests.api.devices import Device, code_of, play
+from tests.apps import App
+
+
+@pytest.fixture(autouse=True)
+def _fresh(settings: Settings) -> Iterator[None]:
+    """Counted from nothing."""
+    settings.API_REQUESTS_PER_MINUTE = settings.API_FAILURES_PER_MINUTE = 0
+    url = settings.REDIS_URL
+    _forget(url)
+    yield
+    _forget(url)
+
+
+def _forget(url: str) -> None:
+    with redis.Redis.from_url(url) as client:
+        for key in client.scan_iter("balados:*"):
+            client.delete(key)
+
+
+def fail(address: str = "198.51.100.7", **headers: str) -> int:
+    """A request without a good token from that address."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Client(REMOTE_ADDR=address).get("/api/v1/me", headers=named).status_code
+
+
+def test_too_many_requests_are_429(phone: Device, settings: Settings) -> None:
+    settings.API_REQUESTS_PER_MINUTE = 3
+    assert [phone.get("me").status_code for _ in range(4)] == [200, 200, 200, 429]
+    answer = phone.post("plays", play())
+    assert (answer.status_code, code_of(answer)) == (429, "throttled")
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+
+
+def test_each_app_and_each_listener_has_its_own(phone: Device, bobs: Device, settings: Settings) -> None:
+    other = App(iss="org.example.other")
+    other.grant(User.objects.get(username="alice"))
+    settings.API_REQUESTS_PER_MINUTE = 1
+    devices = [phone, bobs, Device(phone.user_id, other)]
+    assert [device.get("me").status_code for device in devices] == [200, 200, 200]
+    assert [device.get("me").status_code for device in devices] == [429, 429, 429]
+
+
+def test_the_window_passes(phone: Device, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.API_REQUESTS_PER_MINUTE = 1
+    monkeypatch.setattr(throttles, "WINDOW", 0.05)
+    assert phone.get("me").status_code == 200
+    refused = phone.get("me")
+    if refused.status_code == 429:  # unless the window was over already
+        assert refused.headers["Retry-After"] == "1"
+    deadline = time.monotonic() + 10
+    while phone.get("me").status_code != 200:
+        assert time.monotonic() < deadline
+
+
+def test_failures_are_counted_by_address(phone: Device, settings: Settings) -> None:
+    settings.API_FAILURES_PER_MINUTE = 2
+    assert [fail() for _ in range(3)] == [401, 401, 429]
+    assert fail("198.51.100.8") == 401
+    # whoever has a good token is let in from there all the same
+    phone.client.defaults["REMOTE_ADDR"] = "198.51.100.7"
+    assert phone.get("me").status_code == 200
+
+
+def test_RATE_1_X_Forwarded_For_is_not_believed(settings: Settings) -> None:
+    settings.API_FAILURES_PER_MINUTE = 3
+    assert [fail(X_Forwarded_For=f"203.0.113.{number}") for number in range(4)] == [401, 401, 401, 429]
+
+
+def test_RATE_1_but_as_far_as_our_own_proxies_wrote_it(settings: Settings) -> None:
+    settings.API_FAILURES_PER_MINUTE, settings.TRUSTED_PROXIES = 2, 1
+    spoofed = [f"203.0.113.{number}, 192.0.2.1" for number in range(3)]
+    assert [fail(X_Forwarded_For=value) for value in spoofed] == [401, 401, 429]
+    assert fail(X_Forwarded_For="192.0.2.1, 192.0.2.2") == 401
+    many = ", ".join(f"203.0.113.{number % 250}" for number in range(1_000))
+    assert [fail(X_Forwarded_For=many) for _ in range(3)] == [401, 401, 429]
+
+
+def test_RATE_1_IPv6_is_counted_by_household(settings: Settings) -> None:
+    settings.API_FAILURES_PER_MINUTE = 2
+    assert [fail(f"2001:db8:1:2::{number:x}") for number in range(3)] == [401, 401, 429]
+    assert fail("2001:db8:1:3::1") == 401
+    assert [fail("::ffff:192.0.2.9"), fail("192.0.2.9"), fail("::ffff:192.0.2.9")] == [401, 401, 429]
+
+
+def test_RATE_1_a_caller_without_an_address_is_counted_too(settings: Settings) -> None:
+    settings.API_FAILURES_PER_MINUTE = 2
+    assert [fail(address) for address in ("", "unix:", "")] == [401, 401, 429]
+
+
+def test_RATE_2_200_at_once_pass_no_more_than_30(phone: Device, settings: Settings) -> None:
+    settings.API_REQUESTS_PER_MINUTE = 30
+    headers = phone.headers
+
+    def send(number: int) -> int:
+        try:
+            return phone.get("me", **headers).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(send, range(200)))
+    assert sorted(set(answers)) == [200, 429]
+    assert answers.count(200) == 30
+
+
+def test_RATE_3_without_Redis_everybody_is_let_in(
+    phone: Device, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.API_REQUESTS_PER_MINUTE = settings.API_FAILURES_PER_MINUTE = 1
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(throttles, "_counters", {})
+    assert [phone.get("me").status_code for _ in range(3)] == [200, 200, 200]
+    assert phone.post("plays", play()).status_code == 200
+    assert [fail() for _ in range(3)] == [401, 401, 401]
+
+
+def test_RATE_3_a_Redis_that_is_away_is_asked_again_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    clock = [100.0]
+    monkeypatch.setattr("api.throttles.time.monotonic", lambda: clock[0])
+    counter = Counter(settings.REDIS_URL)
+    working = counter._count
+
+    def broken(**arguments: object) -> int:
+        nonlocal asked
+        asked += 1
+        raise redis.ConnectionError
+
+    counter._count = broken  # type: ignore[assignment]
+    assert [counter.count("balados:test", 1) for _ in range(5)] == [0.0] * 5
+    assert asked == 1
+    counter._count = working
+    clock[0] += throttles.PAUSE + 1
+    assert counter.count("balados:test", 1) == 0.0
+    assert counter.count("balados:test", 1) > 0.0
+
+
+def test_0_is_no_limit(phone: Device, settings: Settings) -> None:
+    settings.API_REQUESTS_PER_MINUTE = 0
+    assert {phone.get("me").status_code for _ in range(20)} == {200}
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        assert not list(client.scan_iter("balados:requests:*"))
+
+
+def test_what_it_counts_is_forgotten(phone: Device, settings: Settings) -> None:
+    settings.API_REQUESTS_PER_MINUTE = 5
+    phone.get("me")
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        (key,) = client.scan_iter("balados:*")
+        assert 0 < client.pttl(key) <= 60_000
