@@ -35,14 +35,9 @@ def run(server: Web, method: str, path: str, who: Sequence[Listener], seconds: f
         tokens.write("\n".join(listener.token for listener in who))
         tokens.flush()
         before = server.cpu_seconds()
-        arguments = (
-            "--threads",
-            "1",
-            "--connections",
-            str(CONNECTIONS),
-            "--duration",
-            f"{max(1, round(seconds))}s",
-        )
+        # no time-out: a slow answer belongs into the percentiles
+        arguments = ["--threads", "1", "--connections", str(CONNECTIONS), "--timeout", "60s"]
+        arguments += ["--duration", f"{max(1, round(seconds))}s"]
         script = ("--script", str(SCRIPT), server.url + path, "--", method, tokens.name)
         done = subprocess.run(
             (PROGRAM, *arguments, *script, str(next(_first_item))), capture_output=True, text=True
