@@ -4,8 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connections
+from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
+# how long an example takes says how busy the machine is
+settings.register_profile("balados", deadline=None)
+settings.load_profile("balados")
 STORES = ("system", "projections", "events")
 
 

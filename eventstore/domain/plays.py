@@ -99,6 +99,7 @@ def same(one: PlayStatus, other: PlayStatus) -> bool:
 def decide(state: PlayStatuses, command: PlayCommand) -> list[Event]:
     """Every play is recorded, also one that is older than the status: only an exact repeat is not.
 
+    A position that the status outdoes is not recorded: nobody asks where the listener once was.
     Raises ``DomainError`` ``feed_required`` for the position of an unknown item without its feed.
     """
     known = state.get(command.item)
@@ -108,15 +109,21 @@ def decide(state: PlayStatuses, command: PlayCommand) -> list[Event]:
     match command:
         case RecordPlay():
             status = PlayStatus(command.feed, command.position, command.played, at)
-            return [] if _repeats(status, known) else [_played(command, status, claimed)]
+            event: PlayEvent = _played(command, status, claimed)
+            new = known is None or _key(status) != _key(known)
         case UpdatePosition():
             feed = command.feed or (known.feed if known else None)
             if feed is None:
                 raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
             status = PlayStatus(feed, command.position, known.played if known else False, at)
-            return [] if _repeats(status, known) else [_moved(command, status, claimed)]
+            event = _moved(command, status, claimed)
+            new = known is None or _key(status) > _key(known)
         case _:
             assert_never(command)
+    if known is not None and command.at is None and known.updated_at >= command.now and same(status, known):
+        return []  # the same action, decided again
+    # a replaced time is recorded also where it loses: so that it is known when it comes again
+    return [event] if new or claimed is not None else []
 
 
 def evolve(state: PlayStatuses, event: PlayEvent) -> None:
@@ -138,13 +145,13 @@ def reconcile(state: PlayStatuses, entries: list[PlayEntry], user_id: UUID, now:
     events: list[Event] = []
     for item, sent in together(entries).items():
         known = state.get(item)
-        claimed = None
-        if times.ahead(sent.updated_at, now):
-            if known is not None and times.seen(sent.updated_at, known.claims):
-                continue
-            claimed, sent = sent.updated_at, msgspec.structs.replace(sent, updated_at=now)
-        if known is not None and _key(sent) <= _key(known):
+        at, claimed = times.believed(sent.updated_at, known.claims if known else (), now)
+        if at is None:
             continue
+        if claimed is not None:
+            sent = msgspec.structs.replace(sent, updated_at=at)
+        elif known is not None and _key(sent) <= _key(known):
+            continue  # a replaced time is recorded even so: to be known when it comes again
         events.append(
             PlayRecorded(
                 user_id=user_id,
@@ -174,15 +181,7 @@ def _time_of(known: PlayStatus | None, command: PlayCommand) -> tuple[datetime |
     if command.at is None:
         # made on what the server knows, so it comes after that, even where a device's clock ran ahead
         return (max(command.now, known.updated_at + times.TICK) if known else command.now), None
-    if not times.ahead(command.at, command.now):
-        return command.at, None
-    if known is not None and times.seen(command.at, known.claims):
-        return None, None
-    return command.now, command.at
-
-
-def _repeats(status: PlayStatus, known: PlayStatus | None) -> bool:
-    return known is not None and _key(status) == _key(known)
+    return times.believed(command.at, known.claims if known else (), command.now)
 
 
 def _played(command: RecordPlay, status: PlayStatus, claimed: datetime | None) -> PlayRecorded:

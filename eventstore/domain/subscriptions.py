@@ -125,19 +125,21 @@ def reconcile(
     events: list[Event] = []
     for feed, sent in together(entries).items():
         known = state.get(feed, NONE)
-        subscribed_at, claimed_subscribed = _believed(sent.subscribed_at, known, now)
-        unsubscribed_at, claimed_unsubscribed = _believed(sent.unsubscribed_at, known, now)
-        if subscribed_at is not None and unsubscribed_at is not None:
+        joined, joined_claim = _believed(sent.subscribed_at, known, now)
+        left, left_claim = _believed(sent.unsubscribed_at, known, now)
+        if joined is not None and left is not None:
             # where the server's clock stands in for the device's, the device's own order still holds
-            if sent.active and subscribed_at < unsubscribed_at:
-                subscribed_at = unsubscribed_at
-            elif not sent.active and unsubscribed_at <= subscribed_at:
-                unsubscribed_at = subscribed_at + times.TICK
-        candidate = Subscription(sent.source_id, subscribed_at)
-        if subscribed_at is not None and _subscribed_key(candidate) > _subscribed_key(known):
-            events.append(_subscribed(user_id, feed, candidate, claimed_subscribed))
-        if unsubscribed_at is not None and _is_later(unsubscribed_at, known.unsubscribed_at):
-            events.append(_unsubscribed(user_id, feed, unsubscribed_at, claimed_unsubscribed))
+            if sent.active and joined < left:
+                joined = left
+            elif not sent.active and left <= joined:
+                left = joined + times.TICK
+        candidate = Subscription(sent.source_id, joined)
+        newer = _subscribed_key(candidate) > _subscribed_key(known)
+        # a replaced time is recorded also where it loses: so that it is known when it comes again
+        if joined is not None and (newer or joined_claim is not None):
+            events.append(_subscribed(user_id, feed, candidate, joined_claim))
+        if left is not None and (left_claim is not None or _is_later(left, known.unsubscribed_at)):
+            events.append(_unsubscribed(user_id, feed, left, left_claim))
     return events
 
 
@@ -145,26 +147,27 @@ def together(entries: list[SubscriptionEntry]) -> Subscriptions:
     """One subscription per feed of a payload: two entries of one feed merge, by the times they claim."""
     sent: Subscriptions = {}
     for entry in entries:
-        said = Subscription(entry.rss_source_id, entry.subscribed_at, entry.unsubscribed_at)
+        said = Subscription(entry.rss_source_id or None, entry.subscribed_at, entry.unsubscribed_at)
         twin = sent.get(entry.rss_source_feed)
         sent[entry.rss_source_feed] = said if twin is None else merge(twin, said)
     return sent
 
 
 def _subscribe(known: Subscription, command: Subscribe) -> list[Event]:
-    if command.at is None and known.active and command.source_id in (None, known.source_id):
+    source_id = command.source_id or None
+    if command.at is None and known.active and source_id in (None, known.source_id):
         return []
     at, claimed = _time_of(known, command)
-    if at is None or not _is_later(at, known.subscribed_at):
+    if at is None or (claimed is None and not _is_later(at, known.subscribed_at)):
         return []
-    return [_subscribed(command.user_id, command.feed, Subscription(command.source_id, at), claimed)]
+    return [_subscribed(command.user_id, command.feed, Subscription(source_id, at), claimed)]
 
 
 def _unsubscribe(known: Subscription, command: Unsubscribe) -> list[Event]:
     if command.at is None and not known.active:
         return []
     at, claimed = _time_of(known, command)
-    if at is None or not _is_later(at, known.unsubscribed_at):
+    if at is None or (claimed is None and not _is_later(at, known.unsubscribed_at)):
         return []
     return [_unsubscribed(command.user_id, command.feed, at, claimed)]
 
@@ -196,10 +199,7 @@ def _time_of(known: Subscription, command: SubscriptionCommand) -> tuple[datetim
 def _believed(
     at: datetime | None, known: Subscription, now: datetime
 ) -> tuple[datetime | None, datetime | None]:
-    """The time that counts (none where nothing new is said) and the claim that it replaces."""
-    if at is None or not times.ahead(at, now):
-        return at, None
-    return (None, None) if times.seen(at, known.claims) else (now, at)
+    return (None, None) if at is None else times.believed(at, known.claims, now)
 
 
 def _subscribed_key(of: Subscription) -> tuple[bool, datetime | None, str]:

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from eventstore.domain import plays, subscriptions
+from eventstore.domain import plays, subscriptions, times
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.plays import PlayEntry, PlayRecorded, PlayStatuses, PositionUpdated
 from eventstore.domain.subscriptions import (
@@ -63,34 +63,46 @@ def conflicts(states: tuple[Subscriptions, PlayStatuses], command: SyncUserData)
     followed, heard = states
     found: list[SyncConflict] = []
     for feed, said in subscriptions.together(command.subscriptions).items():
-        stands = followed[feed]
-        if said.active is stands.active:
+        at = said.changed_at
+        if at is None or said.active is followed[feed].active:
             continue
-        rule = "subscribed_wins_a_tie" if said.changed_at == stands.changed_at else "later_wins"
+        stands = followed[feed]
+        rule = _rule(at, stands.changed_at, stands.claims, command.now, tie="subscribed_wins_a_tie")
         client, server = _subscription(feed, said), _subscription(feed, stands)
         found.append(SyncConflict("subscription", feed, client, server, "server", rule))
-    for item, heard_there in plays.together(command.play_statuses).items():
+    for item, told in plays.together(command.play_statuses).items():
         status = heard[item]
-        if plays.same(heard_there, status):
+        if plays.same(told, status):
             continue
-        rule = "further_position_wins_a_tie" if heard_there.updated_at == status.updated_at else "later_wins"
+        tie = "further_position_wins_a_tie"
+        rule = _rule(told.updated_at, status.updated_at, status.claims, command.now, tie)
         found.append(
-            SyncConflict("play_status", item, _play(item, heard_there), _play(item, status), "server", rule)
+            SyncConflict("play_status", item, _play(item, told), _play(item, status), "server", rule)
         )
     return found
 
 
 def document(states: tuple[Subscriptions, PlayStatuses], since: Iterable[Event] | None = None) -> SyncData:
-    """Everything, or what the events ``since`` a device's cursor touched, as it stands now."""
+    """Everything, or what the events ``since`` a device's cursor touched, as it stands now.
+
+    Of events that are newer than the states, a key that the states lack is left for the next sync.
+    """
     followed, heard = states
     feeds: Iterable[str] = followed
     items: Iterable[str] = heard
     if since is not None:
         feeds, items = _touched(since)
     return SyncData(
-        subscriptions=[_subscription(feed, followed[feed]) for feed in feeds],
-        play_statuses=[_play(item, heard[item]) for item in items],
+        subscriptions=[_subscription(feed, followed[feed]) for feed in feeds if feed in followed],
+        play_statuses=[_play(item, heard[item]) for item in items if item in heard],
     )
+
+
+def _rule(at: datetime, stands: datetime | None, claims: times.Claims, now: datetime, tie: str) -> str:
+    """Why an entry of time ``at`` lost to what ``stands``."""
+    if at in claims or times.ahead(at, now):
+        return "clock_ahead"
+    return tie if at == stands else "later_wins"
 
 
 def _touched(events: Iterable[Event]) -> tuple[dict[str, None], dict[str, None]]:

@@ -17,18 +17,20 @@ def ahead(at: datetime, now: datetime) -> bool:
     return at > now + TOLERANCE
 
 
-def effective(at: datetime | None, now: datetime) -> datetime:
-    """The time that counts for an action: the client's own, the server's where none or a wrong one came."""
-    return now if at is None or ahead(at, now) else at
+def believed(at: datetime, claims: Claims, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """The time that counts for an action of time ``at``, and the claim that it replaces, if it does.
 
-
-def seen(claim: datetime, claims: Claims) -> bool:
-    """Whether this unbelievable time was already replaced once.
-
-    A device whose clock is a year ahead sends the same action again and again; each time it would be
-    replaced by a newer "now" and win over what the other devices did in between. So each is counted once.
+    No time where the action was counted before: a device whose clock is ahead sends it again and again, and
+    each time it would be replaced by a newer "now" and win over what the other devices did in between. That
+    holds also when its time is no longer ahead.
     """
-    return claim in claims or (len(claims) >= MEMORY and claim < claims[0])
+    if at in claims:
+        return None, None
+    if not ahead(at, now):
+        return at, None
+    if len(claims) >= MEMORY and at < claims[0]:
+        return None, None
+    return now, at
 
 
 def remember(claims: Claims, *more: datetime) -> Claims:

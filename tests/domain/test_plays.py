@@ -54,6 +54,23 @@ def test_the_same_play_again_is_not_recorded() -> None:
     assert when(record(60, NOON), [recorded(60, NOON)]) == []
 
 
+def test_the_same_action_without_a_time_counts_once() -> None:
+    assert when(record(60)) == [recorded(60, NOON)]
+    assert when(move(60), [recorded(10, minutes(-1))]) == [moved(60, NOON)]
+    assert when(record(60), [recorded(60, minutes(4))]) == []
+
+
+def test_hearing_the_same_again_later_is_recorded() -> None:
+    """Else what another device did in between, and sends late, would win over it."""
+    assert when(record(60, now=minutes(1)), [recorded(60, NOON)]) == [recorded(60, minutes(1))]
+
+
+def test_an_older_position_changes_nothing_and_is_not_recorded() -> None:
+    assert when(move(500, minutes(-1)), [recorded(60, NOON)]) == []
+    assert when(move(59, NOON), [recorded(60, NOON)]) == []
+    assert when(move(61, NOON), [recorded(60, NOON)]) == [moved(61, NOON)]
+
+
 def test_an_older_play_is_recorded_and_changes_nothing() -> None:
     """Nothing is lost: the history has it, the newer status stands."""
     newer, older = recorded(90, NOON), recorded(60, minutes(-60))
@@ -95,6 +112,33 @@ def test_a_new_action_of_a_wrong_clock_counts_when_it_arrives() -> None:
     given = [recorded(100, NOON, claimed_at=NOON + YEAR)]
     claim = NOON + YEAR + timedelta(minutes=30)
     assert when(record(300, claim, now=minutes(30)), given) == [recorded(300, minutes(30), claimed_at=claim)]
+
+
+def test_a_wrong_clock_that_comes_true_does_not_count_again() -> None:
+    """An hour ahead, and the same action again an hour later: its time is no longer ahead then."""
+    hour = minutes(60)
+    since = [*when(record(100, hour)), recorded(200, minutes(30))]
+    assert when(record(100, hour, now=hour), since) == []
+    assert when(move(100, hour, now=hour), since) == []
+
+
+def test_an_action_of_a_wrong_clock_that_lost_does_not_win_later() -> None:
+    """Replaced by now it is older than what a device four minutes ahead said; later it would be newer."""
+    given = [recorded(10, minutes(4))]
+    claim = NOON + YEAR
+    for command, again in (
+        (record(100, claim), record(100, claim, now=minutes(10))),
+        (move(100, claim), move(100, claim, now=minutes(10))),
+    ):
+        since = [*given, *when(command, given)]
+        assert folded(since).plays[MONDAY].position == 10
+        assert when(again, since) == []
+
+
+def test_an_action_of_a_wrong_clock_that_agrees_does_not_count_later() -> None:
+    given = [recorded(100, minutes(-1))]
+    since = [*given, *when(record(100, NOON + YEAR), given), recorded(50, minutes(1))]
+    assert when(record(100, NOON + YEAR, now=minutes(10)), since) == []
 
 
 def test_claims_are_bounded() -> None:

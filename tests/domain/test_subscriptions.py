@@ -50,6 +50,12 @@ def test_a_new_source_id_is_recorded() -> None:
     ]
 
 
+def test_an_empty_source_id_is_none() -> None:
+    assert when(subscribe(source_id="")) == [subscribed(NOON)]
+    assert when(subscribe(now=minutes(1), source_id=""), [subscribed(NOON)]) == []
+    assert when(subscribe(now=minutes(1), source_id=""), [subscribed(NOON, rss_source_id="x")]) == []
+
+
 def test_subscribing_after_leaving_is_recorded() -> None:
     given = [subscribed(minutes(-2)), unsubscribed(minutes(-1))]
     assert when(subscribe(), given) == [subscribed(NOON)]
@@ -94,3 +100,29 @@ def test_an_action_of_a_wrong_clock_counts_once() -> None:
     assert when(subscribe(year, now=minutes(20)), left) == []
     later = year + timedelta(minutes=25)
     assert when(subscribe(later, now=minutes(25)), left) == [subscribed(minutes(25), claimed_at=later)]
+
+
+def test_a_wrong_clock_that_comes_true_does_not_count_again() -> None:
+    """An hour ahead, and the same action again an hour later: its time is no longer ahead then."""
+    hour = minutes(60)
+    left = [*when(subscribe(hour)), unsubscribed(minutes(30))]
+    assert when(subscribe(hour, now=hour), left) == []
+    back = [
+        subscribed(minutes(-1)),
+        *when(unsubscribe(hour), [subscribed(minutes(-1))]),
+        subscribed(minutes(30)),
+    ]
+    assert when(unsubscribe(hour, now=hour), back) == []
+
+
+def test_an_action_of_a_wrong_clock_that_lost_does_not_win_later() -> None:
+    """Replaced by now it is older than what a device four minutes ahead said; later it would be newer."""
+    year = NOON + timedelta(days=365)
+    gone = [subscribed(minutes(3)), unsubscribed(minutes(4))]
+    since = [*gone, *when(subscribe(year), gone)]
+    assert not folded(since).subscriptions[NEWS].active
+    assert when(subscribe(year, now=minutes(10)), since) == []
+    here = [unsubscribed(minutes(3)), subscribed(minutes(4))]
+    since = [*here, *when(unsubscribe(year), here)]
+    assert folded(since).subscriptions[NEWS].active
+    assert when(unsubscribe(year, now=minutes(10)), since) == []

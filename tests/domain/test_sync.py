@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eventstore.domain import plays, subscriptions
 from eventstore.domain.plays import PlayEntry, PlayStatus
 from eventstore.domain.subscriptions import Subscription, SubscriptionEntry
-from eventstore.domain.sync import SyncUserData
+from eventstore.domain.sync import SyncData, SyncUserData
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import (
     ALICE,
@@ -116,13 +116,19 @@ def test_nothing_newer_is_lost(first: SyncUserData, second: SyncUserData) -> Non
         assert user.plays[play.rss_source_item].updated_at >= play.updated_at
 
 
-@given(payloads(TIMES))
-def test_what_differs_from_what_stands_is_listed(payload: SyncUserData) -> None:
+@given(payloads(TIMES), payloads(TIMES))
+def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: SyncUserData) -> None:
     user = User(ALICE)
-    synced(user, payload)
-    assert user.conflicts(payload) == [] or any(play.updated_at > NOON for play in payload.play_statuses), (
-        "a first device has nobody to lose to"
-    )
+    synced(user, first)
+    assert user.conflicts(first) == [], "a first device has nobody to lose to"
+    synced(user, second)
+    lost = {conflict.key: conflict for conflict in user.conflicts(second)}
+    for feed, said in subscriptions.together(second.subscriptions).items():
+        assert (feed in lost) is (user.subscriptions[feed].active is not said.active)
+    for item, heard in plays.together(second.play_statuses).items():
+        assert (item in lost) is not plays.same(user.plays[item], heard)
+    for conflict in lost.values():
+        assert conflict.client != conflict.server
 
 
 @given(payloads(TIMES), payloads(TIMES), st.integers(0, 2))
@@ -136,14 +142,65 @@ def test_folding_equals_folding_from_any_snapshot(
     assert state(resumed) == state(user)
 
 
-def test_every_order_of_a_payload_leads_to_the_same() -> None:
+@given(payloads(TIMES))
+def test_every_order_of_a_payload_leads_to_the_same(payload: SyncUserData) -> None:
+    states, conflicts = [], []
+    for seed in range(100):
+        shuffled = SyncUserData(
+            user_id=ALICE,
+            now=NOON,
+            subscriptions=Random(seed).sample(payload.subscriptions, len(payload.subscriptions)),
+            play_statuses=Random(seed).sample(payload.play_statuses, len(payload.play_statuses)),
+        )
+        user = User(ALICE)
+        synced(user, shuffled)
+        states.append(user)
+        conflicts.append({conflict.key: conflict for conflict in user.conflicts(shuffled)})
+    assert states == [states[0]] * 100
+    assert conflicts == [conflicts[0]] * 100
+
+
+def test_contradictory_entries_of_one_item_merge_in_every_order() -> None:
     entries = [PlayEntry(feed, MONDAY, position, False, NOON) for feed in FEEDS[:2] for position in (1, 2)]
     states = set()
     for order in permutations(entries):
         user = User(ALICE)
         synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=list(order)))
         states.add(user.plays[MONDAY])
-    assert len(states) == 1
+    assert states == {PlayStatus(max(FEEDS[:2]), 2, False, NOON)}
+
+
+def test_leaving_without_having_subscribed_is_kept() -> None:
+    """SYNC-9: the other device's older subscription may still come."""
+    user = User(ALICE)
+    left = SubscriptionEntry(NEWS, None, None, NOON)
+    assert len(synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[left]))) == 1
+    older = SubscriptionEntry(NEWS, None, minutes(-1), None)
+    synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[older]))
+    assert not user.subscriptions[NEWS].active
+    assert user.document().subscriptions == [SubscriptionEntry(NEWS, None, minutes(-1), NOON)]
+
+
+def test_heard_to_position_zero_is_a_status_like_any_other() -> None:
+    user = User(ALICE)
+    heard = PlayEntry(NEWS, MONDAY, 0, True, NOON)
+    synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[heard]))
+    assert user.document().play_statuses == [heard]
+    tied = PlayEntry(NEWS, MONDAY, 0, False, NOON)
+    assert synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[tied])) == []
+
+
+def test_an_empty_sync_records_nothing() -> None:
+    assert decide(User(ALICE), SyncUserData(user_id=ALICE, now=NOON)) == []
+
+
+def test_ten_thousand_entries_lead_to_an_event_each_and_none_the_second_time() -> None:
+    heard = [PlayEntry(NEWS, f"item {number}", number, False, NOON) for number in range(10_000)]
+    payload = SyncUserData(user_id=ALICE, now=NOON, play_statuses=heard)
+    user = User(ALICE)
+    assert len(synced(user, payload)) == 10_000
+    assert decide(user, payload) == []
+    assert user.document().play_statuses == heard
 
 
 def test_an_action_made_offline_reaches_a_device_that_synced_meanwhile() -> None:
@@ -195,6 +252,31 @@ def test_a_devices_own_order_holds_where_its_clock_does_not() -> None:
     synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[left, stayed]))
     assert not user.subscriptions[NEWS].active
     assert user.subscriptions[SCIENCE].active
+
+
+def test_an_entry_without_any_time_says_nothing() -> None:
+    silent = SyncUserData(user_id=ALICE, now=NOON, subscriptions=[SubscriptionEntry(NEWS, "a", None, None)])
+    user = User(ALICE)
+    assert synced(user, silent) == []
+    assert user.conflicts(silent) == []
+    synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[SubscriptionEntry(NEWS, None, NOON)]))
+    assert synced(user, silent) == []
+    assert user.conflicts(silent) == []
+
+
+def test_an_empty_source_id_is_none() -> None:
+    for source_ids in (("", None), (None, ""), ("", "")):
+        entries = [SubscriptionEntry(NEWS, source_id, NOON, None) for source_id in source_ids]
+        user = User(ALICE)
+        synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=entries))
+        assert user.subscriptions[NEWS].source_id is None
+
+
+def test_what_the_state_does_not_hold_yet_is_left_for_the_next_sync() -> None:
+    """Another process may have recorded it after this state was folded."""
+    user = User(ALICE)
+    events = synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, 0)]))
+    assert User(ALICE).document(events) == SyncData([], [])
 
 
 def play(position: int, minute: int) -> PlayEntry:
