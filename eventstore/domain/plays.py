@@ -97,9 +97,8 @@ def same(one: PlayStatus, other: PlayStatus) -> bool:
 
 
 def decide(state: PlayStatuses, command: PlayCommand) -> list[Event]:
-    """Every play is recorded, also one that is older than the status: only an exact repeat is not.
+    """Every play and position is recorded, also one older than the status: only an exact repeat is not.
 
-    A position that the status outdoes is not recorded: nobody asks where the listener once was.
     Raises ``DomainError`` ``feed_required`` for the position of an unknown item without its feed.
     """
     known = state.get(command.item)
@@ -110,16 +109,15 @@ def decide(state: PlayStatuses, command: PlayCommand) -> list[Event]:
         case RecordPlay():
             status = PlayStatus(command.feed, command.position, command.played, at)
             event: PlayEvent = _played(command, status, claimed)
-            new = known is None or _key(status) != _key(known)
         case UpdatePosition():
             feed = command.feed or (known.feed if known else None)
             if feed is None:
                 raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
             status = PlayStatus(feed, command.position, known.played if known else False, at)
             event = _moved(command, status, claimed)
-            new = known is None or _key(status) > _key(known)
         case _:
             assert_never(command)
+    new = known is None or _key(status) != _key(known)
     if known is not None and command.at is None and known.updated_at >= command.now and same(status, known):
         return []  # the same action, decided again
     # a replaced time is recorded also where it loses: so that it is known when it comes again

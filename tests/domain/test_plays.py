@@ -65,9 +65,13 @@ def test_hearing_the_same_again_later_is_recorded() -> None:
     assert when(record(60, now=minutes(1)), [recorded(60, NOON)]) == [recorded(60, minutes(1))]
 
 
-def test_an_older_position_changes_nothing_and_is_not_recorded() -> None:
-    assert when(move(500, minutes(-1)), [recorded(60, NOON)]) == []
-    assert when(move(59, NOON), [recorded(60, NOON)]) == []
+def test_an_older_position_is_recorded_and_changes_nothing() -> None:
+    """Nothing is lost, as with plays; of equal times the further one stands."""
+    for position, at in ((500, minutes(-1)), (59, NOON)):
+        user = folded([recorded(60, NOON)])
+        events = decide(user, move(position, at))
+        assert events == [moved(position, at)]
+        assert folded(events, user).plays[MONDAY].position == 60
     assert when(move(61, NOON), [recorded(60, NOON)]) == [moved(61, NOON)]
 
 
