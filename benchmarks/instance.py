@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 APP = "org.example.player"
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0
+GREETINGS = 16
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -128,18 +129,20 @@ def projector() -> Iterator[None]:
 
 
 def _wait_for(server: Web) -> None:
-    """Until it answers, with whatever status."""
+    """Until it answers so many connections, with whatever status: then every one of its workers is there."""
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and server.process.poll() is None:
+    answered = 0
+    while answered < GREETINGS:
+        if time.monotonic() > until or server.process.poll() is not None:
+            raise RuntimeError(f"no web server on port {server.port}")
         try:
-            urllib.request.urlopen(f"{server.url}/api/v1/me", timeout=5).close()
+            urllib.request.urlopen(f"{server.url}/api/v1/me", timeout=PATIENCE).close()
         except urllib.error.HTTPError:
-            return
+            answered += 1
         except OSError:
             time.sleep(0.05)
         else:
-            return
-    raise RuntimeError(f"no web server on port {server.port}")
+            answered += 1
 
 
 def _cpu(pid: int) -> float:

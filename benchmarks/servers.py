@@ -1,4 +1,4 @@
-"""Web servers with the same application, by name only: docs/decisions/0001-web-server.md rests on it."""
+"""Web servers with the same application, by name only: docs/decisions/0006-web-server.md rests on it."""
 
 import sys
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ from benchmarks.requests import LISTENERS, follow
 from benchmarks.scale import Scale
 from benchmarks.wrk import CONNECTIONS, Run
 
+ROUNDS = 3
 WSGI, ASGI = "balados.wsgi:application", "benchmarks.asgi:application"
 
 
@@ -57,7 +58,7 @@ def run(scale: Scale) -> Section:
     environment.let_go()
     runs: dict[str, list[tuple[Run, Run]]] = {}
     with instance.projector():
-        for _ in range(scale.request_rounds):
+        for _ in range(min(ROUNDS, scale.request_rounds)):
             for name, command in contenders().items():
                 with instance.web(command) as server:
                     wrk.run(server, "GET", "/api/v1/subscriptions", who, 1)
