@@ -124,9 +124,12 @@ def append(
     try:
         row = _run("append_many" if command_id is None else "append_once", parameters).fetchone()
     except UniqueViolation as error:
-        if error.diag.table_name == "commands":
-            raise SameCommand from error
-        return None
+        match error.diag.constraint_name:
+            case "events_stream_version":
+                return None
+            case "commands_pkey":
+                raise SameCommand from error
+        raise
     return row[0] if row else None
 
 

@@ -76,7 +76,7 @@ class Folded:
     def _load(self) -> None:
         self.stream = store.stream_of(self.user_id)
         snapshot = store.read_snapshot(self.stream, SNAPSHOT_SCHEMA)
-        self.user = _decode_state(snapshot.state) if snapshot else User(self.user_id)
+        self.user = _restored(snapshot) if snapshot else User(self.user_id)
         self.version = snapshot.version if snapshot else 0
         self.position = snapshot.position if snapshot else 0
         self.loaded = True
@@ -95,6 +95,13 @@ class Folded:
             raise StreamUnreadable(str(error)) from error
         if rows:
             self.version, self.position = rows[-1].version, rows[-1].position
+
+
+def _restored(snapshot: Snapshot) -> User:
+    try:
+        return _decode_state(snapshot.state)
+    except msgspec.DecodeError as error:
+        raise StreamUnreadable(f"the snapshot of version {snapshot.version}: {error}") from error
 
 
 class Streams:

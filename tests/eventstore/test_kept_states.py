@@ -10,7 +10,7 @@ import pytest
 
 from eventstore import dispatcher, store, streams
 from eventstore.dispatcher import CommandId
-from eventstore.streams import Streams
+from eventstore.streams import Streams, StreamUnreadable
 from tests.eventstore.dispatching import (
     ALICE,
     BOB,
@@ -154,6 +154,18 @@ def test_a_snapshot_of_another_schema_is_ignored_and_replaced(monkeypatch: pytes
     monkeypatch.setattr(streams, "SNAPSHOT_SCHEMA", streams.SNAPSHOT_SCHEMA + 1)
     assert dispatch(subscribe(minute=1)).user == replayed()
     assert snapshots() == [(10, log()[-1].position, streams.SNAPSHOT_SCHEMA)]
+
+
+@pytest.mark.usefixtures("every_five")
+def test_nothing_is_decided_on_a_snapshot_that_cannot_be_read() -> None:
+    listen_to(8)
+    dispatch(play(8))
+    execute("UPDATE events.snapshots SET state = %s", b'{"user_id": "secret"}')
+    dispatcher.forget()
+    with pytest.raises(StreamUnreadable, match="snapshot of version 9") as refused:
+        dispatch(play(9))
+    assert "secret" not in str(refused.value)
+    assert len(log()) == 10
 
 
 @pytest.mark.usefixtures("every_five")

@@ -1,13 +1,17 @@
 """Appending and reading, as everything above relies on it."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
 import pytest
 from django.db import connections
+from psycopg.errors import UniqueViolation
 
 from eventstore import codec, store
 from eventstore.dispatcher import CommandId, Origin
@@ -72,14 +76,42 @@ def test_positions_rise_with_versions(stream: int) -> None:
     assert positions[-1] == last
 
 
-def test_a_batch_is_recorded_whole_or_not_at_all_beside_a_rival(stream: int) -> None:
+@pytest.mark.parametrize("remembered", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_events_are_recorded_whole_or_not_at_all_beside_a_rival(
+    stream: int, count: int, remembered: bool
+) -> None:
     """The rival's one event must not take the place of our first while the rest go in behind it."""
     rival = SlowWriter(stream, 0, plays(1))
+    command = command_id() if remembered else None
+    with appending(stream, 0, plays(*range(10, 10 + count)), Origin(), command) as outcome:
+        rival.commit()
+
+    assert outcome == [None]
+    assert stored(stream) == [(1, 1)]
+    assert command is None or store.remembered(stream, command.key) is None
+
+
+@pytest.mark.parametrize("end", ["roll_back", "die"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_events_are_recorded_when_their_rival_gives_up(stream: int, count: int, end: str) -> None:
+    rival = SlowWriter(stream, 0, plays(1))
+    numbers = range(10, 10 + count)
+    with appending(stream, 0, plays(*numbers), Origin()) as outcome:
+        getattr(rival, end)()
+
+    assert outcome == [store.head()]
+    assert stored(stream) == list(zip(range(1, count + 1), numbers, strict=True))
+
+
+@contextmanager
+def appending(*arguments: Any) -> Iterator[list[int | None]]:
+    """An append in a thread of its own; the block runs when it waits for a rival's lock."""
     outcome: list[int | None] = []
 
     def append() -> None:
         try:
-            outcome.append(store.append(stream, 0, plays(10, 11, 12), Origin()))
+            outcome.append(store.append(*arguments))
         finally:
             connections.close_all()
 
@@ -88,11 +120,22 @@ def test_a_batch_is_recorded_whole_or_not_at_all_beside_a_rival(stream: int) -> 
     with connect("the test") as watcher:
         while not watcher.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
             ours.join(0.01)
-    rival.commit()
+            assert ours.is_alive(), "did not wait"
+    yield outcome
     ours.join(10)
 
-    assert outcome == [None]
-    assert stored(stream) == [(1, 1)]
+
+@pytest.mark.parametrize("remembered", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_position_that_is_taken_is_no_conflict_of_writers(
+    stream: int, count: int, remembered: bool
+) -> None:
+    """After a restore without its sequence: to be mended, not to be tried again until a gap fits."""
+    store.append(stream, 0, plays(1, 2, 3), Origin())
+    with connect("the operator") as operator:
+        operator.execute("SELECT setval(pg_get_serial_sequence('events.events', 'position'), 1, false)")
+    with pytest.raises(UniqueViolation, match="events_pkey"):
+        store.append(stream, 3, plays(*range(count)), Origin(), command_id() if remembered else None)
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -1,0 +1,141 @@
+"""The aggregate: deciding is pure, and folding equals folding from any snapshot, as snapshots are stored."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore.domain.errors import DomainError
+from eventstore.domain.messages import Event
+from eventstore.domain.plays import RecordPlay, UpdatePosition
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from eventstore.domain.user import User, UserCommand, decide
+from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON, folded, minutes, payloads
+
+# of a device whose clock is right, a little ahead, or not to be believed
+times = st.none() | st.sampled_from([-60, -1, 0, 4, 6, 90, 500_000]).map(minutes)
+nows = st.integers(0, 120).map(minutes)
+feeds, items, positions = st.sampled_from(FEEDS), st.sampled_from(ITEMS), st.integers(0, 3)
+users = st.just(ALICE)
+source_ids = st.none() | st.sampled_from(["", "a", "b"])
+commands: st.SearchStrategy[UserCommand] = st.one_of(
+    st.builds(Subscribe, user_id=users, feed=feeds, now=nows, at=times, source_id=source_ids),
+    st.builds(Unsubscribe, user_id=users, feed=feeds, now=nows, at=times),
+    st.builds(
+        RecordPlay,
+        user_id=users,
+        feed=feeds,
+        item=items,
+        position=positions,
+        played=st.booleans(),
+        now=nows,
+        at=times,
+    ),
+    st.builds(
+        UpdatePosition,
+        user_id=users,
+        item=items,
+        position=positions,
+        now=nows,
+        at=times,
+        feed=st.none() | feeds,
+    ),
+    payloads(),
+)
+histories = st.lists(commands, max_size=12)
+
+
+def stored(user: User) -> bytes:
+    return msgspec.json.encode(user)
+
+
+def restored(snapshot: bytes) -> User:
+    return msgspec.json.decode(snapshot, type=User)
+
+
+def decided(user: User, command: UserCommand) -> Sequence[Event] | str:
+    """The events of a command, or the code with which it is refused."""
+    try:
+        return decide(user, command)
+    except DomainError as refused:
+        return refused.code
+
+
+def played_out(history: Sequence[UserCommand]) -> list[Event]:
+    """The stream to which the commands lead; those that are refused leave nothing."""
+    user, stream = User(ALICE), list[Event]()
+    for command in history:
+        if not isinstance(events := decided(user, command), str):
+            folded(events, user)
+            stream += events
+    return stream
+
+
+@given(histories)
+def test_folding_equals_folding_from_any_snapshot(history: list[UserCommand]) -> None:
+    stream = played_out(history)
+    whole = folded(stream)
+    for cut in range(len(stream) + 1):
+        snapshot = stored(folded(stream[:cut]))
+        assert folded(stream[cut:], restored(snapshot)) == whole
+        assert stored(folded(stream[cut:], restored(snapshot))) == stored(whole)
+
+
+@given(histories, commands)
+def test_a_decision_from_a_snapshot_is_the_same(history: list[UserCommand], command: UserCommand) -> None:
+    user = folded(played_out(history))
+    assert decided(restored(stored(user)), command) == decided(user, command)
+
+
+@given(histories, commands)
+def test_deciding_changes_nothing_and_is_repeatable(history: list[UserCommand], command: UserCommand) -> None:
+    user = folded(played_out(history))
+    before = stored(user)
+    first = decided(user, command)
+    assert stored(user) == before
+    assert decided(user, command) == first
+
+
+@given(histories, commands)
+def test_events_lead_to_the_same_state_in_any_order(history: list[UserCommand], command: UserCommand) -> None:
+    """Each is a maximum over times; their order in the stream decides nothing."""
+    stream = played_out([*history, command])
+    backwards = folded(list(reversed(stream)))
+    assert backwards == folded(stream)
+    assert folded([*stream, *stream]) == folded(stream)
+
+
+@given(histories)
+def test_an_action_at_the_server_stands_whatever_devices_said_before(history: list[UserCommand]) -> None:
+    """A click has no time of its own: it comes after everything the server knows, however far ahead."""
+    user = folded(played_out(history))
+    click = Subscribe(user_id=ALICE, feed=FEEDS[0], now=NOON)
+    folded(decide(user, click), user)
+    assert user.subscriptions[FEEDS[0]].active
+    folded(decide(user, Unsubscribe(user_id=ALICE, feed=FEEDS[0], now=NOON)), user)
+    assert not user.subscriptions[FEEDS[0]].active
+    play = RecordPlay(user_id=ALICE, feed=FEEDS[0], item=ITEMS[0], position=7, played=True, now=NOON)
+    folded(decide(user, play), user)
+    assert (user.plays[ITEMS[0]].position, user.plays[ITEMS[0]].played) == (7, True)
+    folded(decide(user, UpdatePosition(user_id=ALICE, item=ITEMS[0], position=3, now=NOON)), user)
+    assert (user.plays[ITEMS[0]].position, user.plays[ITEMS[0]].played) == (3, True)
+
+
+def test_its_size_is_what_it_holds() -> None:
+    history: list[UserCommand] = [Subscribe(user_id=ALICE, feed=feed, now=NOON) for feed in FEEDS]
+    later = NOON + timedelta(hours=1)
+    history.append(Unsubscribe(user_id=ALICE, feed=FEEDS[0], now=later))
+    history += [
+        RecordPlay(user_id=ALICE, feed=FEEDS[0], item=item, position=1, played=False, now=NOON)
+        for item in ITEMS
+    ]
+    assert folded(played_out(history)).size == len(FEEDS) + len(ITEMS)
+
+
+@pytest.mark.parametrize("snapshot", [b"{}", b"[]", b'{"user_id": 1}', b""])
+def test_a_snapshot_of_another_shape_is_not_taken_for_a_state(snapshot: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        restored(snapshot)
