@@ -22,7 +22,6 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 PREFIX: Final = "/api/"
 # The longest item has 5,464 characters, and a feed 2,736.
 LONGEST_ADDRESS = 16 * 1024
-METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # A token is no cookie: a page elsewhere has it or has it not, so any page may call (no credentials).
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -30,10 +29,9 @@ CORS = {
 }
 PREFLIGHT = {
     **CORS,
-    "Access-Control-Allow-Methods": METHODS,
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {POSITION}",
     "Access-Control-Max-Age": "86400",
-    "Allow": METHODS,
 }
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 
@@ -52,7 +50,7 @@ class ApiGate:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(PREFIX):
             return self._pages(request)
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META:
             return _preflight()
         response = _refusal(request) or _in_shape(self._views(request))
         for name, value in CORS.items():

@@ -12,6 +12,7 @@ from drf_spectacular.openapi import AutoSchema
 from msgspec import Struct
 
 from api.auth import ANY_GRANT
+from api.faults import fields_of
 from api.parameters import IDEMPOTENCY_KEY, POSITION
 
 Document = dict[str, Any]
@@ -26,6 +27,7 @@ ERRORS = {
     404: "No such thing.",
     409: "Other writes came first every time; send it again.",
     413: "Too large; names the limit.",
+    414: "The address is too long.",
     415: "Not JSON in UTF-8.",
     422: "The rules are against it, or the Idempotency-Key stands for another request.",
     429: "Too many requests; Retry-After says when to come back.",
@@ -110,17 +112,26 @@ class ApiSchema(AutoSchema):
 def add_components(
     result: Document, generator: Any, request: Any, public: bool
 ) -> Document:  # the signature of drf-spectacular's POSTPROCESSING_HOOKS
-    """Describe every struct that the operations refer to."""
+    """Describe every struct that the operations refer to; ``rules`` are what msgspec cannot say of it."""
     structs: dict[type[Struct], None] = {ErrorAnswer: None}
     for _, _, method, view in generator._get_paths_and_endpoints():
-        described = getattr(getattr(view, method.lower()), "operation", None)
-        if described is not None:
-            structs |= dict.fromkeys([*described.answers.values(), *filter(None, [described.body])])
+        known: Operation | None = getattr(getattr(view, method.lower()), "operation", None)
+        if known is not None:
+            structs |= dict.fromkeys([*known.answers.values(), *filter(None, [known.body])])
     _, components = msgspec.json.schema_components(structs, ref_template=REFERENCE)
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(components)
+    for struct in structs:
+        for described in (struct, *(field.entries for field in fields_of(struct) if field.entries)):
+            schemas[described.__name__].update(getattr(described, "rules", {}))
     result["components"]["securitySchemes"] = SECURITY
     return result
+
+
+def some_of(*names: str) -> Document:
+    """The rule that one of these fields, at least, is given and not null."""
+    given = [{"required": [name], "properties": {name: {"type": "string"}}} for name in names]
+    return {"anyOf": given}
 
 
 def properties_of(struct: type[Struct]) -> Document:
@@ -171,7 +182,9 @@ def _responses(described: Operation, *, reads: bool) -> Document:
     if described.body is not None:
         errors |= {413, 415}
     if described.path is not None:
-        errors.add(404)
+        errors |= {404, 414}
+    if described.query is not None:
+        errors.add(414)
     responses: Document = {}
     for status, struct in described.answers.items():
         responses[str(status)] = {

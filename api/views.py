@@ -7,7 +7,7 @@ millisecond less (docs/performance.md).
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import (
@@ -37,17 +37,21 @@ class View(APIView):
 
     public: ClassVar[bool] = False
     scopes: ClassVar[Mapping[str, str]] = {}
-    # OPTIONS is answered for all of /api/ by the gate (api/middleware.py)
-    http_method_names = ["get", "post", "put", "patch", "delete", "head", "trace"]
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         authenticators = [] if self.public else _AUTHENTICATORS
         return Request(request, (), authenticators, _NEGOTIATOR, {})
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if request.method == "OPTIONS":
+            return
         self.perform_authentication(request)
         self.check_permissions(request)
         self.check_throttles(request)
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """Which methods there are; what browsers ask beforehand the gate answers (api/middleware.py)."""
+        return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         return _AUTHENTICATORS

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from django.http import HttpResponse
 from django.urls import path
@@ -16,7 +16,7 @@ from api.bodies import Body
 from api.clock import now
 from api.faults import Fault
 from api.fields import PAGE, Cursor, Feed, FeedUrl, PageSize, SourceId, Time, meta
-from api.schema import operation
+from api.schema import operation, some_of
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain import subscriptions
@@ -58,6 +58,8 @@ class SubscriptionsQuery(Struct):
 
 class SubscriptionBody(Struct):
     """A feed to follow, by its name or by its URL; both become the name."""
+
+    rules: ClassVar = some_of("rss_source_feed", "feed_url")
 
     rss_source_feed: Feed | None = None
     feed_url: FeedUrl | None = None

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,7 @@ from api.clock import now
 from api.errors import Invalid
 from api.faults import Fault
 from api.fields import Cursor, Feed, Item, Position, SourceId, Time
-from api.schema import operation
+from api.schema import operation, some_of
 from api.views import View
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
 from eventstore.domain.messages import Event
@@ -36,6 +36,8 @@ MOST_EVENTS = 50_000
 
 class SentSubscription(SubscriptionEntry, frozen=True, gc=False):
     """A feed as the device knows it. The later of the two times decides; on equal times it is subscribed."""
+
+    rules: ClassVar = some_of("subscribed_at", "unsubscribed_at")
 
     rss_source_feed: Feed
     rss_source_id: SourceId | None = None

@@ -59,24 +59,31 @@ class Device:
         return self.app.bearer(self.user_id, **self.claims)
 
     def get(self, path: str, **headers: str) -> HttpResponse:
-        return self.send("GET", path, **headers)
+        return self._send("GET", path, b"", JSON, headers)
 
     def post(self, path: str, body: object, **headers: str) -> HttpResponse:
-        return self.send("POST", path, json.dumps(body).encode(), **headers)
+        return self._send("POST", path, json.dumps(body).encode(), JSON, headers)
 
     def put(self, path: str, body: object, **headers: str) -> HttpResponse:
-        return self.send("PUT", path, json.dumps(body).encode(), **headers)
+        return self._send("PUT", path, json.dumps(body).encode(), JSON, headers)
 
     def delete(self, path: str, **headers: str) -> HttpResponse:
-        return self.send("DELETE", path, **headers)
+        return self._send("DELETE", path, b"", JSON, headers)
 
     def send(
         self, method: str, path: str, raw: bytes = b"", kind: str = JSON, **headers: str
     ) -> HttpResponse:
-        """``headers`` with underscores for hyphens. ``path`` is below /api/v1/."""
-        named = {"Content-Type": kind} | {name.replace("_", "-"): value for name, value in headers.items()}
+        """``path`` is below /api/v1/; ``headers`` have underscores for hyphens."""
+        return self._send(method, path, raw, kind, headers)
+
+    def _send(self, method: str, path: str, raw: bytes, kind: str, headers: dict[str, str]) -> HttpResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self.client.generic(
-            method, f"/api/v1/{path}", raw, content_type=kind, headers={**self.headers, **named}
+            method,
+            f"/api/v1/{path}",
+            raw,
+            content_type=kind,
+            headers={"Content-Type": kind, **self.headers, **named},
         )
         return cast(HttpResponse, answer)
 

@@ -10,7 +10,7 @@ from django.test import Client
 from accounts import grants
 from accounts.models import User
 from eventstore import store
-from tests.api.devices import Device, code_of, document, faults, play, unharmed
+from tests.api.devices import Device, code_of, document, faults, faults_in, play, unharmed
 from tests.apps import App
 
 
@@ -42,7 +42,7 @@ def test_it_asks_for_a_token() -> None:
     answer = Client().get("/api/v1/me")
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="balados"'
-    assert code_of(answer) == "not_authenticated"
+    assert faults_in(answer.content) == {None: "not_authenticated"}
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR"])

@@ -1,7 +1,6 @@
 """Reading one's own writes."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +13,7 @@ LISTS = pytest.mark.parametrize("path", ["plays", "subscriptions"])
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody projects here: waiting for it would take its 2 seconds."""
 
     def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
@@ -22,7 +21,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return queries.wait_for(projector, position, 0.01)
 
     monkeypatch.setattr("api.answers.wait_for", wait_for)
-    return
 
 
 @LISTS
