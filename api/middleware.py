@@ -20,8 +20,8 @@ from api.parameters import IDEMPOTENCY_KEY, POSITION
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 PREFIX: Final = "/api/"
-# The longest item has 5,464 characters, and a feed 2,736.
-LONGEST_ADDRESS = 16 * 1024
+# An address names one item (5,464 characters at most) or one feed (2,736).
+LONGEST_ADDRESS = 8 * 1024
 # A token is no cookie: a page elsewhere has it or has it not, so any page may call (no credentials).
 CORS = {
     "Access-Control-Allow-Origin": "*",

@@ -1,9 +1,11 @@
 """What holds for every route, found through the URL resolver: whoever adds one is asked about it here."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import User
@@ -155,6 +157,16 @@ def test_what_no_method_is_meant_for_is_405(phone: Device, path: str) -> None:
         assert "PATCH" not in answer.headers["Allow"]
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("plays", "GET, POST, HEAD, OPTIONS"), ("sync", "POST, OPTIONS"), ("apps/x", "DELETE, OPTIONS")],
+)
+def test_OPTIONS_names_the_methods_of_an_address(path: str, methods: str) -> None:
+    answer = Client().options(f"/api/v1/{path}")
+    assert answer.status_code == 204
+    assert answer.headers["Allow"] == methods
+
+
 def test_HEAD_answers_as_GET_does(phone: Device) -> None:
     answer = phone.send("HEAD", "plays")
     assert answer.status_code == 200
@@ -163,8 +175,6 @@ def test_HEAD_answers_as_GET_does(phone: Device) -> None:
 
 
 def test_the_schema_describes_every_scoped_route() -> None:
-    import json
-
     described = json.loads(documents.document())["paths"]
     assert {(method.upper(), path) for path, methods in described.items() for method in methods} == {
         (method, "/api/v1/" + path.replace("<path:", "{").replace(">", "}")) for method, path, _ in scoped()

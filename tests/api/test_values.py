@@ -262,8 +262,8 @@ def test_VAL_9_too_many_parameters_are_400(phone: Device) -> None:
 
 def test_VAL_9_a_long_address_is_414(phone: Device) -> None:
     with unharmed(phone):
-        assert code_of(phone.get("plays?cursor=" + "a" * 17_000)) == "uri_too_long"
-        assert phone.get("a" * 17_000).status_code == 414
+        assert code_of(phone.get("plays?cursor=" + "a" * 9_000)) == "uri_too_long"
+        assert phone.get("a" * 9_000).status_code == 414
 
 
 @pytest.mark.parametrize("name", hostile.four_spellings(hostile.AWKWARD_FEED))
