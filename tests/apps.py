@@ -69,9 +69,12 @@ class App:
         return self.sign(own | claims)
 
     def request(self, user_id: UUID | str, **claims: Any) -> str:
-        """A request token for that user; a claim given as None is left out."""
+        """A request token for that user; a claim given as None is left out.
+
+        It lives as long as is allowed: some are made while tests are collected, long before their test.
+        """
         now = int(datetime.now(UTC).timestamp())
-        return self.sign({"iss": self.iss, "sub": str(user_id), "iat": now, "exp": now + 600} | claims)
+        return self.sign({"iss": self.iss, "sub": str(user_id), "iat": now, "exp": now + 3600} | claims)
 
     def sign(self, claims: dict[str, Any], headers: dict[str, Any] | None = None) -> str:
         # built from JSON rather than by jwt.encode, which refuses claims that the tests need to be wrong
