@@ -254,10 +254,10 @@ def test_VAL_8_a_sync_has_16_MiB_at_most(phone: Device, size: int, expected: int
 
 def test_VAL_9_too_many_parameters_are_400(phone: Device) -> None:
     with unharmed(phone):
-        answer = phone.get("plays?" + "&".join(["a=1"] * 3_000))
+        answer = phone.get("plays?" + "&".join(["a=1"] * 1_500))
         assert (answer.status_code, code_of(answer)) == (400, "bad_request")
         assert phone.get("me?" + "&" * 3_000).status_code == 400
-        assert phone.get("plays?" + "&".join(f"a[b][c][{n}]=1" for n in range(900))).status_code == 200
+        assert phone.get("plays?" + "&".join(f"a[b][c][{n}]=1" for n in range(500))).status_code == 200
 
 
 def test_VAL_9_a_long_address_is_414(phone: Device) -> None:
