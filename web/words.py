@@ -17,8 +17,7 @@ def feed_words(feed: str) -> tuple[str, str]:
 def episode_name(item: str) -> str:
     """An episode by the file name of its enclosure, or by its GUID where that says more."""
     guid, enclosure = parts_of_item(item)
-    file_name = unquote(urlsplit(enclosure).path.rpartition("/")[2])
-    return shortened(file_name or guid or enclosure)
+    return shortened(_file_name(enclosure) or guid or enclosure)
 
 
 def clock(seconds: int) -> str:
@@ -30,3 +29,10 @@ def clock(seconds: int) -> str:
 
 def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _file_name(url: str) -> str:
+    try:
+        return unquote(urlsplit(url).path.rpartition("/")[2])
+    except ValueError:  # an enclosure is whatever the app sent: http://[ is one
+        return ""

@@ -117,5 +117,16 @@ def test_an_episode_goes_by_its_file_and_else_by_its_guid() -> None:
     assert len(episode_name(item("x" * 500))) == 120
 
 
+@pytest.mark.parametrize(
+    "enclosure", ["http://[", "http://[::1", "https://[x]/1.mp3", "https://a\u2100b/1.mp3"]
+)
+def test_an_enclosure_that_no_parser_takes_hides_nothing(alice: User, enclosure: str) -> None:
+    play(alice.pk, item("broken", enclosure))
+    play(alice.pk, item("2", "https://cdn.example/two.mp3"), hours_ago=1)
+    bring_up_to_date()
+    assert titles(text_of(Visitor(alice).get("/dashboard"))) == ["broken", "two.mp3"]
+    assert episode_name(item("", enclosure)) == enclosure
+
+
 def test_a_feed_goes_by_its_host_and_what_follows() -> None:
     assert feed_words(feed_of_url("https://Feeds.Example.org/a/b?id=1")) == ("feeds.example.org", "/a/b?id=1")
