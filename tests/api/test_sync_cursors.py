@@ -1,0 +1,113 @@
+"""A device's place in the history, as the sync gives it out."""
+
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from eventstore import dispatcher
+from tests.api.devices import Device, document, faults, feed, item, play, status, unharmed
+
+EARLY, LATE = "2026-05-01T12:00:00Z", "2026-05-02T12:00:00Z"
+
+
+FOLLOWED = {
+    "rss_source_feed": feed(),
+    "rss_source_id": None,
+    "subscribed_at": EARLY,
+    "unsubscribed_at": None,
+}
+
+
+def statuses(count: int) -> list[dict[str, Any]]:
+    return [status(number, position=number) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "%", "é", "null", "AAAA", "a" * 513, "WzFd", "W10", "bnVsbA", "e30", 7, [], True],
+)
+def test_what_is_no_cursor_is_400(phone: Device, cursor: object) -> None:
+    with unharmed(phone):
+        answer = phone.post("sync", {"cursor": cursor, "play_statuses": [status()]})
+        assert faults(answer) == {"cursor": "invalid"}
+
+
+def test_the_cursor_of_another_is_400(phone: Device, bobs: Device) -> None:
+    with unharmed(bobs):
+        answer = bobs.post("sync", {"cursor": phone.sync()["cursor"], "play_statuses": [status()]})
+        assert faults(answer) == {"cursor": "invalid"}
+
+
+def test_a_cursor_ahead_of_the_server_gets_everything(phone: Device) -> None:
+    """As after a restore from a backup."""
+    phone.sync(play_statuses=statuses(3))
+    cursor = phone.sync()["cursor"]
+    with connections["events"].cursor() as cursors:
+        cursors.execute("TRUNCATE events.events, events.snapshots")
+    dispatcher.forget()
+    answer = phone.sync(cursor, play_statuses=[status(1)])
+    assert answer["full"]
+    assert answer["data"]["play_statuses"] == [status(1)]
+
+
+@pytest.mark.parametrize("left", [None, []])
+def test_a_cursor_of_which_the_log_has_no_memory_gets_everything(
+    phone: Device, monkeypatch: pytest.MonkeyPatch, left: object
+) -> None:
+    cursor = phone.sync(play_statuses=statuses(3))["cursor"]
+    phone.post("plays", play(5))
+    monkeypatch.setattr("api.v1.sync.events_since", lambda *arguments: left)
+    answer = phone.sync(cursor)
+    assert answer["full"]
+    assert len(answer["data"]["play_statuses"]) == 4
+
+
+def test_a_cursor_whose_events_cannot_be_read_gets_everything(
+    phone: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(user_id: object, version: int) -> None:
+        raise dispatcher.StreamUnreadable("an event of tomorrow")
+
+    cursor = phone.sync()["cursor"]
+    phone.post("plays", play(5))
+    monkeypatch.setattr("api.v1.sync.events_since", unreadable)
+    assert phone.sync(cursor)["full"]
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency_Key": "0f8fad5b-d9cb-469f-a165-70867728950e"}])
+def test_a_sync_holds_its_own_and_what_another_process_wrote(phone: Device, key: dict[str, str]) -> None:
+    cursor = phone.sync(play_statuses=[status(1)])["cursor"]
+    phone.post("plays", play(2))
+    dispatcher.forget()
+    answer = document(phone.post("sync", {"cursor": cursor, "play_statuses": [status(3)]}, **key))
+    assert not answer["full"]
+    assert [entry["rss_source_item"] for entry in answer["data"]["play_statuses"]] == [item(2), item(3)]
+    assert phone.sync(answer["cursor"])["data"]["play_statuses"] == []
+
+
+def test_it_gives_what_arrived_since_the_cursor_whatever_clocks_say(phone: Device, tablet: Device) -> None:
+    phone.post("plays", play(1, played_at=LATE))
+    cursor = tablet.sync()["cursor"]
+    phone.sync(play_statuses=[status(2, "2020-01-01T00:00:00Z")], subscriptions=[FOLLOWED])
+    answer = tablet.sync(cursor)
+    assert not answer["full"]
+    assert answer["data"] == {
+        "subscriptions": [FOLLOWED],
+        "play_statuses": [status(2, "2020-01-01T00:00:00Z")],
+    }
+    again = tablet.sync(answer["cursor"])
+    assert again["data"] == {"subscriptions": [], "play_statuses": []}
+    assert again["cursor"] == answer["cursor"]
+
+
+def test_SYNC_11_nothing_between_two_syncs_is_missed(phone: Device, tablet: Device) -> None:
+    cursor, seen = tablet.sync()["cursor"], []
+    for number in range(60):
+        phone.post("plays", play(number, played_at=EARLY))
+        if number % 7 == 0:
+            answer = tablet.sync(cursor)
+            cursor = answer["cursor"]
+            seen += [entry["rss_source_item"] for entry in answer["data"]["play_statuses"]]
+    seen += [entry["rss_source_item"] for entry in tablet.sync(cursor)["data"]["play_statuses"]]
+    assert seen == [item(number) for number in range(60)]
