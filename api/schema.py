@@ -33,7 +33,7 @@ ERRORS = {
     429: "Too many requests; Retry-After says when to come back.",
     503: "A store is away or a read model behind; Retry-After says when to come back.",
 }
-EVERYWHERE = (400, 401, 403, 429, 503)
+EVERYWHERE = (400, 401, 403, 414, 429, 503)
 POSITION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 
 
@@ -182,9 +182,7 @@ def _responses(described: Operation, *, reads: bool) -> Document:
     if described.body is not None:
         errors |= {413, 415}
     if described.path is not None:
-        errors |= {404, 414}
-    if described.query is not None:
-        errors.add(414)
+        errors.add(404)
     responses: Document = {}
     for status, struct in described.answers.items():
         responses[str(status)] = {
