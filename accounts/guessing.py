@@ -7,6 +7,7 @@ browser in which that listener has logged in before.
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from axes.handlers.database import AxesDatabaseHandler
 from django.conf import settings
@@ -53,7 +54,7 @@ def remember_browser(request: HttpRequest, response: HttpResponse, user: User) -
     """Leave a signed mark that ``user`` has logged in here; it opens nothing."""
     response.set_signed_cookie(
         KNOWN_BROWSER,
-        user.username_key,
+        _as_ascii(user.username_key),
         max_age=KNOWN_FOR,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
@@ -81,4 +82,9 @@ def _failures(attempts: Any) -> int:
 
 
 def _is_known(request: HttpRequest, name: str) -> bool:
-    return request.get_signed_cookie(KNOWN_BROWSER, "", max_age=KNOWN_FOR) == name
+    return request.get_signed_cookie(KNOWN_BROWSER, "", max_age=KNOWN_FOR) == _as_ascii(name)
+
+
+def _as_ascii(name: str) -> str:
+    """One letter beyond ASCII in a cookie, and the web server passes on none of them."""
+    return quote(name, errors="replace")

@@ -205,6 +205,20 @@ def test_authz_10_the_mark_of_a_known_browser_cannot_be_made_up_or_used_for_othe
     assert log_in(forged, "Alice", REMOTE_ADDR="203.0.113.1") == 429
 
 
+@pytest.mark.parametrize("name", ["Юлия", "山田太郎", "Zoë"])
+def test_the_mark_of_a_known_browser_is_ascii_whatever_the_name(stores: None, name: str) -> None:
+    User.objects.create_user(name, "", PASSWORD)
+    at_home = Visitor()
+    assert log_in(at_home, name) == 302
+    # the web server takes a Cookie header with anything else for none: nobody stays logged in
+    assert at_home.cookies.output().isascii()
+    at_home.send("/users/log_out", {})
+    for number in range(LIMITS["name"]):
+        guess(name, address=f"198.51.100.{number}")
+    assert log_in(Visitor(), name, REMOTE_ADDR="203.0.113.1") == 429
+    assert log_in(at_home, name.upper(), REMOTE_ADDR="203.0.113.2") == 302
+
+
 def test_authz_10_an_account_of_ones_own_buys_no_more_guesses(alice: User, bob: User) -> None:
     for _ in range(5):
         guess()
