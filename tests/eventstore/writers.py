@@ -51,6 +51,8 @@ class SlowWriter:
 
     def __init__(self, stream: int, expected: int, events: Sequence[PlayRecorded]) -> None:
         self.connection = connect()
+        # a test that fails before it commits would keep the next one waiting for ever
+        self.connection.execute("SET idle_in_transaction_session_timeout = '30s'")
         self.connection.execute("BEGIN")
         lines = [{"t": "PlayRecorded", "s": 1, "d": json.loads(codec.encode(e))} for e in events]
         parameters = {"stream": stream, "expected": expected, "metadata": "{}", "events": json.dumps(lines)}

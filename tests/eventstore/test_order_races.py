@@ -1,0 +1,212 @@
+"""The narrow moments of following: what happens between a follower's looks, put there on purpose.
+
+Each scenario must fail for a follower that saves the step which it is about: else it would prove nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from eventstore import follower, store
+from eventstore.dispatcher import Origin
+from eventstore.follower import Follower, settled_head
+from eventstore.store import Recorded
+from tests.eventstore.test_order import assert_complete, drained
+from tests.eventstore.writers import SlowWriter, plays
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+Action = Callable[[], object]
+
+
+class WithoutASecondLook(Follower):
+    """Takes the first look's rows once nobody is left who could fill the gap."""
+
+    def read(self, limit: int = 1000) -> list[Recorded]:
+        rows = store.read_all(self.position, limit)
+        if not rows:
+            return []
+        run = self._contiguous(rows)
+        return self._deliver(run or ([] if self._gap_may_fill(rows[-1].position) else rows))
+
+
+class WithoutACeiling(Follower):
+    """Its second look goes as far as there is something."""
+
+    def _gap_may_fill(self, highest: int) -> bool:
+        waits = super()._gap_may_fill(highest)
+        self._ceiling = store.LAST
+        return waits
+
+
+class WithAMovingCeiling(Follower):
+    """Waits for those whom it saw first, and then believes what came later."""
+
+    def _gap_may_fill(self, highest: int) -> bool:
+        waits = super()._gap_may_fill(highest)
+        self._ceiling = highest
+        return waits
+
+
+class ThatListsHoldersFirst(Follower):
+    """Looks at the rows after it has listed who may still fill a gap."""
+
+    def read(self, limit: int = 1000) -> list[Recorded]:
+        listed = store.holders()
+        rows = store.read_all(self.position, limit)
+        return [] if listed else self._deliver(rows)
+
+
+class Moments:
+    """Actions that happen just before the store is asked something, once each."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._before: dict[str, list[Action]] = {"read_all": [], "holders": [], "head": []}
+        for name in self._before:
+            monkeypatch.setattr(store, name, self._asked(name, getattr(store, name)))
+
+    def before(self, name: str, *actions: Action) -> None:
+        """The first action before the first time, and so on."""
+        self._before[name] += actions
+
+    def _asked(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(*arguments: Any, **named: Any) -> Any:
+            if self._before[name]:
+                self._before[name].pop(0)()
+            return real(*arguments, **named)
+
+        return ask
+
+
+@pytest.fixture
+def moments(monkeypatch: pytest.MonkeyPatch) -> Moments:
+    return Moments(monkeypatch)
+
+
+def nothing() -> None:
+    """Nothing happens at this moment."""
+
+
+def draw() -> SlowWriter:
+    """Somebody draws the next position and does not commit yet."""
+    return SlowWriter(store.stream_of(uuid4()), 0, plays(1))
+
+
+def append() -> int | None:
+    return store.append(store.stream_of(uuid4()), 0, plays(2), Origin())
+
+
+def committed_between_the_looks(reader: Follower, moments: Moments) -> None:
+    """The gap is filled after the rows were read and before the holders are listed: nobody is left then."""
+    slow = draw()
+    append()
+    moments.before("holders", slow.commit)
+    assert_complete(drained(reader))
+
+
+def drawn_before_the_second_look(reader: Follower, moments: Moments) -> None:
+    """The gap never fills; a new one opens further up before the second look."""
+    draw().roll_back()
+    append()
+    later: list[SlowWriter] = []
+    moments.before("read_all", nothing, lambda: (later.append(draw()), append()))
+    delivered = reader.read()
+    later[0].commit()
+    assert_complete(delivered + drained(reader))
+
+
+def drawn_while_it_waits(reader: Follower, moments: Moments) -> None:
+    """A second gap opens above the first while the follower waits at that one."""
+    slow = draw()
+    append()
+    assert reader.read() == []
+    later = draw()
+    append()
+    slow.roll_back()
+    delivered = reader.read() + reader.read()
+    later.commit()
+    assert_complete(delivered + drained(reader))
+
+
+def drawn_after_the_holders_were_listed(reader: Follower, moments: Moments) -> None:
+    """Whoever lists before reading does not know those who drew in between."""
+    later: list[SlowWriter] = []
+    moments.before("read_all", lambda: (later.append(draw()), append()))
+    delivered = reader.read()
+    later[0].commit()
+    assert_complete(delivered + drained(reader))
+
+
+SCENARIOS: list[tuple[Callable[[Follower, Moments], None], type[Follower]]] = [
+    (committed_between_the_looks, WithoutASecondLook),
+    (drawn_before_the_second_look, WithoutACeiling),
+    (drawn_while_it_waits, WithAMovingCeiling),
+    (drawn_after_the_holders_were_listed, ThatListsHoldersFirst),
+]
+
+
+@pytest.mark.parametrize("scenario", [scenario for scenario, _ in SCENARIOS])
+def test_a_follower_loses_nothing_in_between(
+    scenario: Callable[[Follower, Moments], None], moments: Moments
+) -> None:
+    scenario(Follower(), moments)
+
+
+@pytest.mark.parametrize(("scenario", "sabotaged"), SCENARIOS)
+def test_the_scenario_turns_red_for_the_follower_that_it_is_about(
+    scenario: Callable[[Follower, Moments], None], sabotaged: type[Follower], moments: Moments
+) -> None:
+    with pytest.raises(AssertionError, match="skipped"):
+        scenario(sabotaged(), moments)
+
+
+def test_it_crosses_a_gap_while_others_write_without_a_pause(moments: Moments) -> None:
+    """There is always somebody who writes: it waits for those of then, not for those of now."""
+    draw().roll_back()
+    last = append()
+    others = [draw()]
+    for _ in range(20):
+        moments.before("read_all", lambda: (others.append(draw()), others.pop(0).roll_back()))
+    reader = Follower()
+    delivered = reader.read() or reader.read()
+    assert [row.position for row in delivered] == [last]
+    others.pop().commit()
+
+
+def a_hole_below(settle: Callable[[Action], int], moments: Moments, *asked: str) -> None:
+    """Below the settled head nothing appears any more, whoever draws before the store is ``asked``."""
+    later: list[SlowWriter] = []
+
+    def draw_and_append() -> None:
+        later.append(draw())
+        append()
+
+    for name in asked:
+        moments.before(name, draw_and_append)
+    head = settle(lambda: later.pop(0).commit())
+    there = len(store.read_all(0, 100, upto=head))
+    while later:
+        later.pop().commit()
+    assert len(store.read_all(0, 100, upto=head)) == there, "a hole below"
+
+
+@pytest.mark.parametrize("asked", [["head"], ["holders"], ["head", "holders"]])
+def test_a_head_is_settled_whoever_draws_between_the_looks(moments: Moments, asked: list[str]) -> None:
+    a_hole_below(lambda commit: settled_head(lambda seconds: commit()), moments, *asked)
+
+
+def test_that_turns_red_when_the_head_is_taken_last(moments: Moments) -> None:
+    def taken_last(commit: Action) -> int:
+        while store.holders():
+            commit()
+        return store.head()
+
+    with pytest.raises(AssertionError, match="a hole below"):
+        a_hole_below(taken_last, moments, "head")
+
+
+def test_the_module_asks_the_store_by_name() -> None:
+    """Else the moments above would pass it by."""
+    assert follower.store is store
