@@ -59,7 +59,7 @@ class HasScope(BasePermission):
         needed = view.scopes.get(method)
         if needed is None:
             # without a handler it will be 405
-            return not hasattr(view, (request.method or "").lower())
+            return request.method not in view.allowed_methods
         if needed is ANY_GRANT or allows(caller_of(request).scopes, needed):
             return True
         raise scope_missing(needed)

@@ -46,8 +46,10 @@ class View(APIView):
         if request.method == "OPTIONS":
             return
         self.perform_authentication(request)
+        if request.auth is not None:
+            # before the scopes: what is refused for them counts, too
+            self.check_throttles(request)
         self.check_permissions(request)
-        self.check_throttles(request)
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """Which methods there are; what browsers ask beforehand the gate answers (api/middleware.py)."""
