@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import follower, store
+from eventstore import store
 from eventstore.dispatcher import Origin
 from eventstore.follower import Follower, settled_head
 from eventstore.store import Recorded
@@ -18,7 +18,7 @@ from tests.eventstore.writers import SlowWriter, plays
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
-Action = Callable[[], object]
+Action = Callable[[], None]
 
 
 class WithoutASecondLook(Follower):
@@ -98,6 +98,12 @@ def append() -> int | None:
     return store.append(store.stream_of(uuid4()), 0, plays(2), Origin())
 
 
+def draw_and_append(slow: list[SlowWriter]) -> None:
+    """One position drawn, which joins ``slow``, and the next one committed."""
+    slow.append(draw())
+    append()
+
+
 def committed_between_the_looks(reader: Follower, moments: Moments) -> None:
     """The gap is filled after the rows were read and before the holders are listed: nobody is left then."""
     slow = draw()
@@ -111,7 +117,7 @@ def drawn_before_the_second_look(reader: Follower, moments: Moments) -> None:
     draw().roll_back()
     append()
     later: list[SlowWriter] = []
-    moments.before("read_all", nothing, lambda: (later.append(draw()), append()))
+    moments.before("read_all", nothing, lambda: draw_and_append(later))
     delivered = reader.read()
     later[0].commit()
     assert_complete(delivered + drained(reader))
@@ -133,7 +139,7 @@ def drawn_while_it_waits(reader: Follower, moments: Moments) -> None:
 def drawn_after_the_holders_were_listed(reader: Follower, moments: Moments) -> None:
     """Whoever lists before reading does not know those who drew in between."""
     later: list[SlowWriter] = []
-    moments.before("read_all", lambda: (later.append(draw()), append()))
+    moments.before("read_all", lambda: draw_and_append(later))
     delivered = reader.read()
     later[0].commit()
     assert_complete(delivered + drained(reader))
@@ -167,8 +173,12 @@ def test_it_crosses_a_gap_while_others_write_without_a_pause(moments: Moments) -
     draw().roll_back()
     last = append()
     others = [draw()]
-    for _ in range(20):
-        moments.before("read_all", lambda: (others.append(draw()), others.pop(0).roll_back()))
+
+    def the_next_one_comes_and_the_last_one_goes() -> None:
+        others.append(draw())
+        others.pop(0).roll_back()
+
+    moments.before("read_all", *[the_next_one_comes_and_the_last_one_goes] * 20)
     reader = Follower()
     delivered = reader.read() or reader.read()
     assert [row.position for row in delivered] == [last]
@@ -179,12 +189,8 @@ def a_hole_below(settle: Callable[[Action], int], moments: Moments, *asked: str)
     """Below the settled head nothing appears any more, whoever draws before the store is ``asked``."""
     later: list[SlowWriter] = []
 
-    def draw_and_append() -> None:
-        later.append(draw())
-        append()
-
     for name in asked:
-        moments.before(name, draw_and_append)
+        moments.before(name, lambda: draw_and_append(later))
     head = settle(lambda: later.pop(0).commit())
     there = len(store.read_all(0, 100, upto=head))
     while later:
@@ -205,8 +211,3 @@ def test_that_turns_red_when_the_head_is_taken_last(moments: Moments) -> None:
 
     with pytest.raises(AssertionError, match="a hole below"):
         a_hole_below(taken_last, moments, "head")
-
-
-def test_the_module_asks_the_store_by_name() -> None:
-    """Else the moments above would pass it by."""
-    assert follower.store is store
