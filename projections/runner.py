@@ -189,7 +189,8 @@ class Runner:
             if worker.connection.closed:
                 raise
             # its own trouble (an event, a missing column, a deadlock), and not that of the others
-            logger.warning("%s stumbled before %s: %s", worker.name, batch.upto, failure)
+            # by name: PostgreSQL tells the row that failed along, and the dead letter keeps it all
+            logger.warning("%s stumbled before %s: %s", worker.name, batch.upto, type(failure).__name__)
             self._fall_behind(worker.projector)
         else:
             self._applied(worker.name, worker.position)

@@ -19,7 +19,19 @@ from projections.projectors.shape import Fact, Projector
 from projections.runner import Runner
 from projections.worker import Worker
 from tests.projecting import bring_up_to_date
-from tests.projections.histories import ALICE, BOB, counted, counting, dump, played, record, saved, subscribed
+from tests.projections.histories import (
+    ALICE,
+    BOB,
+    FEED,
+    counted,
+    counting,
+    dump,
+    played,
+    record,
+    record_raw,
+    saved,
+    subscribed,
+)
 from tests.projections.running import end_sessions, eventually, running
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
@@ -262,3 +274,19 @@ def test_wiped_read_models_come_back_by_themselves(connection: Connection) -> No
         head = record(played(ALICE, at=-1))
         eventually(lambda: min(saved(connection, name) for name in PROJECTORS) >= head)
     assert dump(connection) == before
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_what_a_listener_follows_is_not_in_the_log(
+    connection: Connection, alone: Runner, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = f'"user_id": "{ALICE}", "rss_source_feed": "{FEED}", "rss_source_item": "x", "played": true'
+    bad = record_raw(
+        ALICE, "PlayRecorded", 1, f'{{{fields}, "position": -1, "played_at": "2026-01-01T00:00:00Z"}}'
+    )
+    with caplog.at_level("INFO"):
+        alone.run_until(bad)
+    (letter,) = deadletters.letters(connection)
+    assert letter.error.startswith("CheckViolation: ")
+    assert "stumbled" in caplog.text
+    assert FEED not in caplog.text
