@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from eventstore.domain.plays import PlayRecorded, PositionUpdated, RecordPlay, UpdatePosition
 from eventstore.domain.times import MEMORY
 from eventstore.domain.user import decide
@@ -139,8 +141,9 @@ def test_an_action_of_a_wrong_clock_that_lost_does_not_win_later() -> None:
         assert when(again, since) == []
 
 
-def test_an_action_of_a_wrong_clock_that_agrees_does_not_count_later() -> None:
-    given = [recorded(100, minutes(-1))]
+@pytest.mark.parametrize("before", [-1, 0])
+def test_an_action_of_a_wrong_clock_that_agrees_does_not_count_later(before: int) -> None:
+    given = [recorded(100, minutes(before))]
     since = [*given, *when(record(100, NOON + YEAR), given), recorded(50, minutes(1))]
     assert when(record(100, NOON + YEAR, now=minutes(10)), since) == []
 

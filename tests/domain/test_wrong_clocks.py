@@ -72,6 +72,21 @@ def test_a_device_a_year_ahead_does_not_win_for_ever() -> None:
         assert user.plays[MONDAY].position == turn
 
 
+def test_what_lost_when_it_came_does_not_win_when_it_comes_again() -> None:
+    """Replaced by now it is older than what a device four minutes ahead said; later it would be newer."""
+    user = after(heard(10, minutes(4), NOON), heard(100, NOON + YEAR, NOON))
+    assert user.plays[MONDAY].position == 10
+    assert synced(user, heard(100, NOON + YEAR, minutes(10))) == []
+
+    user = after(follows(NOON, minutes(3), minutes(4)), follows(NOON, NOON + YEAR))
+    assert not user.subscriptions[NEWS].active
+    assert synced(user, follows(minutes(10), NOON + YEAR)) == []
+
+    user = after(follows(NOON, minutes(4), minutes(3)), follows(NOON, left=NOON + YEAR))
+    assert user.subscriptions[NEWS].active
+    assert synced(user, follows(minutes(10), left=NOON + YEAR)) == []
+
+
 def test_leaving_is_not_undone_by_a_device_that_subscribed_on_a_wrong_clock() -> None:
     joined = NOON + YEAR
     user = after(follows(NOON, joined), follows(minutes(10), left=minutes(10)))
