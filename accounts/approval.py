@@ -34,7 +34,7 @@ def authorize(request: HttpRequest) -> HttpResponse:
         return _refuse(request, error, nothing_sent=not token)
     user = request.user
     if not isinstance(user, User):
-        return to_log_in(f"{reverse('authorize')}?{urlencode({'token': token})}")
+        return _log_in_first(token)
     if authorization.subject not in (None, str(user.pk)):
         return _refuse(request, grants.WrongUser(), status=403)
     if request.method != "POST":
@@ -77,10 +77,17 @@ def _approve(request: HttpRequest, user: User, authorization: Authorization, tok
         grant = grants.authorize(user, authorization, replace_key=replace_key)
     except grants.OtherKey:
         return _ask(request, user, authorization, token, status=409)
+    except User.DoesNotExist:
+        # switched off since the session was read
+        return _log_in_first(token)
     if authorization.redirect_uri is None:
         return render(request, "accounts/authorized.html", {"grant": grant})
     answer = {"user_id": str(user.pk), "app_id": grant.app_id, "scopes": " ".join(grant.scopes)}
     return _to_app(authorization.redirect_uri, answer, authorization.state)
+
+
+def _log_in_first(token: str) -> HttpResponse:
+    return to_log_in(f"{reverse('authorize')}?{urlencode({'token': token})}")
 
 
 def _deny(request: HttpRequest, authorization: Authorization) -> HttpResponse:

@@ -6,7 +6,8 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
-from accounts import keys
+from accounts import grants, keys
+from accounts.jwt import Authorization
 from accounts.models import AppGrant, User
 from tests.apps import App
 from tests.web.asking import CASTAWAY, IMPOSTOR, answer_of, ask, decide, main_of
@@ -36,6 +37,24 @@ def test_an_approved_app_is_let_in(alice: User) -> None:
     assert str(alice.pk) in main_of(response)
     grant = AppGrant.objects.get()
     assert (grant.user, grant.app_id, grant.scopes) == (alice, CASTAWAY.iss, ["user.plays"])
+
+
+def test_who_is_switched_off_while_approving_is_sent_to_log_in(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor, authorize = Visitor(alice), grants.authorize
+
+    def authorize_too_late(
+        user: User, authorization: Authorization, *, replace_key: bool = False
+    ) -> AppGrant:
+        User.objects.update(is_active=False)
+        return authorize(user, authorization, replace_key=replace_key)
+
+    monkeypatch.setattr(grants, "authorize", authorize_too_late)
+    response = decide(visitor, CASTAWAY.authorization())
+    assert response.status_code == 302
+    assert response["Location"].startswith("/users/log_in?next=")
+    assert not AppGrant.objects.exists()
 
 
 def test_a_denied_app_is_not(alice: User) -> None:
