@@ -14,7 +14,7 @@ from eventstore.dispatcher import Origin
 from eventstore.follower import Follower, settled_head
 from eventstore.store import Recorded
 from tests.eventstore.test_order import assert_complete, drained
-from tests.eventstore.writers import SlowWriter, plays
+from tests.eventstore.writers import SlowWriter, appending, connect, plays
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
@@ -183,6 +183,59 @@ def test_it_crosses_a_gap_while_others_write_without_a_pause(moments: Moments) -
     delivered = reader.read() or reader.read()
     assert [row.position for row in delivered] == [last]
     others.pop().commit()
+
+
+def a_gap_and_one_above() -> int | None:
+    """A position that never comes; returns the one after it."""
+    draw().roll_back()
+    return append()
+
+
+def test_it_does_not_wait_for_those_who_only_read() -> None:
+    """A backup may hold its snapshot for hours."""
+    last = a_gap_and_one_above()
+    with connect("a backup") as backup:
+        backup.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        backup.execute("SELECT count(*) FROM events.events")
+        assert [row.position for row in Follower().read()] == [last]
+
+
+def test_it_does_not_wait_for_those_who_have_not_drawn_yet() -> None:
+    """Their lock is not granted, so whatever they draw will be above."""
+    last = a_gap_and_one_above()
+    stream = store.stream_of(uuid4())
+    with connect("an operator") as operator:
+        operator.execute("BEGIN")
+        operator.execute("LOCK TABLE events.events IN SHARE MODE")
+        with appending(stream, 0, plays(3), Origin()) as outcome:
+            assert [row.position for row in Follower().read()] == [last]
+            operator.execute("COMMIT")
+    assert last is not None
+    assert outcome == [last + 1]
+
+
+def test_it_does_not_wait_for_those_who_write_elsewhere() -> None:
+    last = a_gap_and_one_above()
+    with connect("a neighbour") as neighbour:
+        neighbour.execute("CREATE TEMPORARY TABLE theirs (number integer)")
+        neighbour.execute("BEGIN")
+        neighbour.execute("INSERT INTO theirs VALUES (1)")
+        assert [row.position for row in Follower().read()] == [last]
+
+
+def test_a_head_settles_while_others_write_without_a_pause() -> None:
+    others = [draw()]
+    last = append()
+
+    def the_next_one_comes_and_the_last_one_goes(seconds: float) -> None:
+        others.append(draw())
+        others.pop(0).roll_back()
+        assert len(pauses) < 20, "never settles"
+        pauses.append(seconds)
+
+    pauses: list[float] = []
+    assert settled_head(the_next_one_comes_and_the_last_one_goes) == last
+    others.pop().roll_back()
 
 
 def a_hole_below(settle: Callable[[Action], int], moments: Moments, *asked: str) -> None:

@@ -1,10 +1,7 @@
 """Appending and reading, as everything above relies on it."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -16,7 +13,7 @@ from psycopg.errors import UniqueViolation
 from eventstore import codec, store
 from eventstore.dispatcher import CommandId, Origin
 from eventstore.store import SameCommand, Snapshot, StreamErased
-from tests.eventstore.writers import ALICE, NOON, SlowWriter, connect, plays, stored
+from tests.eventstore.writers import ALICE, NOON, SlowWriter, appending, connect, plays, stored
 
 pytestmark = pytest.mark.topology
 
@@ -102,27 +99,6 @@ def test_events_are_recorded_when_their_rival_gives_up(stream: int, count: int, 
 
     assert outcome == [store.head()]
     assert stored(stream) == list(zip(range(1, count + 1), numbers, strict=True))
-
-
-@contextmanager
-def appending(*arguments: Any) -> Iterator[list[int | None]]:
-    """An append in a thread of its own; the block runs when it waits for a rival's lock."""
-    outcome: list[int | None] = []
-
-    def append() -> None:
-        try:
-            outcome.append(store.append(*arguments))
-        finally:
-            connections.close_all()
-
-    ours = threading.Thread(target=append)
-    ours.start()
-    with connect("the test") as watcher:
-        while not watcher.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
-            ours.join(0.01)
-            assert ours.is_alive(), "did not wait"
-    yield outcome
-    ours.join(10)
 
 
 @pytest.mark.parametrize("remembered", [False, True])

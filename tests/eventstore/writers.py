@@ -1,8 +1,9 @@
 """Events to write, and writers who take their time: transactions that the test commits when it likes."""
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -76,6 +77,27 @@ class SlowWriter:
         with suppress(psycopg.Error):
             self.connection.execute("SELECT 1")
         self.connection.close()
+
+
+@contextmanager
+def appending(*arguments: Any) -> Iterator[list[int | None]]:
+    """An append in a thread of its own; the block runs when it waits for a rival's lock."""
+    outcome: list[int | None] = []
+
+    def append() -> None:
+        try:
+            outcome.append(store.append(*arguments))
+        finally:
+            connections.close_all()
+
+    ours = threading.Thread(target=append)
+    ours.start()
+    with connect("the test") as watcher:
+        while not watcher.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
+            ours.join(0.01)
+            assert ours.is_alive(), "did not wait"
+    yield outcome
+    ours.join(10)
 
 
 def stored(stream: int) -> list[tuple[int, int]]:
