@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing.queues import Queue
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from benchmarks import environment, instance, peer, sample
@@ -25,6 +25,8 @@ OURS = "SELECT position FROM users.projector_positions WHERE projector = 'play_s
 THEIRS = f"SELECT coalesce(max(notification_id), 0) FROM {peer.SCHEMA}.playstatuses_tracking"
 
 _fork = multiprocessing.get_context("fork")
+# when an append was called, when it returned, and the position that it got
+Written: TypeAlias = tuple[float, float, int]
 # appends one event and returns its position
 Write = Callable[[int], int]
 
@@ -77,10 +79,10 @@ def their_projector() -> Iterator[None]:
         process.join(10)
 
 
-def delays(writer: Callable[[], Write], position: str, seconds: float) -> list[float]:
-    """Milliseconds from the call of each append to the first look that finds its position passed."""
+def delays(writer: Callable[[], Write], position: str, seconds: float) -> tuple[list[float], list[float]]:
+    """Milliseconds that each append took, and those from its call to the first look that finds it passed."""
     environment.let_go()
-    written: Queue[list[tuple[float, int]]] = _fork.Queue()
+    written: Queue[list[Written]] = _fork.Queue()
     process = _fork.Process(target=_write, args=(writer, seconds, written))
     process.start()
     looks: list[tuple[float, int]] = []
@@ -89,12 +91,15 @@ def delays(writer: Callable[[], Write], position: str, seconds: float) -> list[f
             _look(connection, position, looks)
         writes = written.get(timeout=60)
         until = time.monotonic() + 10
-        while looks[-1][1] < writes[-1][1] and time.monotonic() < until:
+        while looks[-1][1] < writes[-1][2] and time.monotonic() < until:
             _look(connection, position, looks)
     process.join()
     reached = [found for _, found in looks]
     warm = writes[RATE // 2 :] or writes
-    return [1000 * (looks[bisect_left(reached, at)][0] - begun) for begun, at in warm]
+    return (
+        [1000 * (done - begun) for begun, done, _ in warm],
+        [1000 * (looks[bisect_left(reached, at)][0] - begun) for begun, _, at in warm],
+    )
 
 
 def _look(connection: Any, position: str, looks: list[tuple[float, int]]) -> None:
@@ -104,14 +109,15 @@ def _look(connection: Any, position: str, looks: list[tuple[float, int]]) -> Non
     time.sleep(LOOK)
 
 
-def _write(writer: Callable[[], Write], seconds: float, written: "Queue[list[tuple[float, int]]]") -> None:
+def _write(writer: Callable[[], Write], seconds: float, written: "Queue[list[Written]]") -> None:
     write = writer()
     done = []
     begin = time.monotonic()
     for turn in range(int(seconds * RATE)):
         time.sleep(max(0.0, begin + turn / RATE - time.monotonic()))
         begun = time.monotonic()
-        done.append((begun, write(turn)))
+        position = write(turn)
+        done.append((begun, time.monotonic(), position))
     written.put(done)
     environment.let_go()
 
@@ -121,17 +127,16 @@ def run(scale: Scale) -> Section:
     environment.settle()
     environment.let_go()
     with instance.projector():
-        ours = delays(our_writer, OURS, scale.delay_seconds)
-    section = Section(
-        f"From append to projected, {RATE} appends/s (ms)", ["", "p50", "p99", "max"], [_row("ours", ours)]
-    )
+        append, ours = delays(our_writer, OURS, scale.delay_seconds)
+    section = Section(f"From append to projected, {RATE} appends/s (ms)", ["", "p50", "p99", "max"])
+    section.rows += [_row("ours", ours), _row("of that the append", append)]
     p99 = quantile(ours, 0.99)
     section.goals.append(Goal("append to projected, p99", p99, 5.0, at_most=True, unit=" ms"))
     if peer.INSTALLED:
         peer.prepare()
         with their_projector():
-            theirs = delays(their_writer, THEIRS, scale.delay_seconds)
-        section.rows.append(_row("eventsourcing", theirs))
+            their_append, theirs = delays(their_writer, THEIRS, scale.delay_seconds)
+        section.rows += [_row("eventsourcing", theirs), _row("of that the append", their_append)]
         section.goals.append(Goal("p99 / eventsourcing", p99 / quantile(theirs, 0.99), 1 / 3, at_most=True))
     section.notes.append(
         "From the call of the append (ours: the whole dispatch) to a reader that finds the position passed."

@@ -14,7 +14,7 @@ class Scale:
     rounds: int = 11
     clients: tuple[int, ...] = (1, 8, 32)
     # what is read, folded and rebuilt
-    events: int = 100_000
+    events: int = 500_000
     peer_events: int = 5_000
     stream: int = 1_000
     # seconds of each measurement of delays, and of the search for skipped events

@@ -21,12 +21,15 @@ from projections.listener import Listener
 from projections.locks import Locks
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
-from projections.worker import Moved, Worker, advance
+from projections.worker import Moved, Worker, apply_together, flushed
 
 logger = logging.getLogger(__name__)
 
-# Seconds. Append to projected at 200/s: see docs/performance.md.
-POLL = 0.002
+# Seconds between two looks: a twentieth of the time since the last event, within these. So what comes often
+# is seen at once, and what comes seldom costs little. Append to projected at 200/s: docs/performance.md.
+SHORTEST_POLL = 0.0002
+LONGEST_POLL = 0.005
+POLL_SHARE = 1 / 20
 # Writers send one hint in 250 ms at most, so whoever was woken or had an event polls on for a while.
 AWAKE = 1.0
 # Free locks are looked for so often: with the server's own notice of a dead holder under 5 s to take over.
@@ -63,7 +66,7 @@ class Runner:
         or known to be held by another process.
         """
         backoff = 0.1
-        awake_until = 0.0
+        woken_at = float("-inf")
         is_ready = False
         while not stopped():
             try:
@@ -72,8 +75,8 @@ class Runner:
                     is_ready = True
                     ready()
                 backoff = 0.1
-                if moving or self._rest(awake_until):
-                    awake_until = time.monotonic() + AWAKE
+                if moving or self._rest(time.monotonic() - woken_at):
+                    woken_at = time.monotonic()
             except Exception as failure:
                 if not is_outage(failure):
                     raise
@@ -93,13 +96,7 @@ class Runner:
         batch = Batch(follower.read(), follower.position)
         if batch.upto == before:
             return False
-        others = []
-        for worker in list(self._live.values()):
-            if worker.concerned(batch):
-                self._apply(worker, batch)
-            else:
-                others.append(worker)
-        self._advance(others, batch.upto)
+        self._apply_all(batch)
         return True
 
     def run_until(self, position: int, seconds: float = 30.0) -> None:
@@ -109,7 +106,7 @@ class Runner:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not at {position}: {self.positions()}")
             if not self.step():
-                time.sleep(POLL)
+                time.sleep(SHORTEST_POLL)
 
     def positions(self) -> dict[str, int]:
         """How far the projectors of the live loop have come."""
@@ -129,10 +126,10 @@ class Runner:
         self._drop_everything()
         self._listener.close()
 
-    def _rest(self, awake_until: float) -> bool:
-        """Pause until it is worth to look again; true when a hint came."""
-        if time.monotonic() < awake_until:
-            time.sleep(POLL)
+    def _rest(self, quiet: float) -> bool:
+        """Pause until it is worth to look again, after ``quiet`` seconds of nothing; true for a hint."""
+        if quiet < AWAKE:
+            time.sleep(min(max(quiet * POLL_SHARE, SHORTEST_POLL), LONGEST_POLL))
             return False
         if self._listener.hinted():
             return True
@@ -180,6 +177,26 @@ class Runner:
             logger.warning("%s cannot go on, trying again: %s", name, late.failure)
             self._fall_behind(late.projector)
 
+    def _apply_all(self, batch: Batch) -> None:
+        """Together; where that fails, one by one, so that the trouble of one is not that of the others."""
+        connection = self._connection
+        if connection is None:
+            return
+        apart = [worker for worker in self._live.values() if worker.parked]
+        together = [worker for worker in self._live.values() if not worker.parked]
+        try:
+            apply_together(connection, together, batch)
+        except Exception as failure:
+            if connection.closed:
+                raise
+            logger.info("One by one before %s: %s", batch.upto, type(failure).__name__)
+            apart += together
+        else:
+            for worker in together:
+                self._applied(worker.name, worker.position)
+        for worker in apart:
+            self._apply(worker, batch)
+
     def _apply(self, worker: Worker, batch: Batch) -> None:
         try:
             worker.apply(batch)
@@ -194,16 +211,6 @@ class Runner:
             self._fall_behind(worker.projector)
         else:
             self._applied(worker.name, worker.position)
-
-    def _advance(self, workers: list[Worker], upto: int) -> None:
-        if self._connection is None:
-            return
-        lost = advance(self._connection, workers, upto)
-        for worker in workers:
-            if worker in lost:
-                self._lose(worker.name)
-            else:
-                self._applied(worker.name, worker.position)
 
     def _fall_behind(self, projector: Projector) -> None:
         self._live.pop(projector.name, None)
@@ -220,17 +227,26 @@ class Runner:
         self._tended_at = float("-inf")
 
     def _acknowledge(self) -> None:
-        positions = {}
-        for name, worker in self._live.items():
-            waiting = deadletters.oldest(worker.connection, name) if worker.parked else None
-            positions[name] = worker.position if waiting is None else waiting - 1
-        if positions != self._acknowledged:
-            store.acknowledge(positions)
-            self._acknowledged = positions
+        """Tell the event store what it may forget: only what is on the disk here."""
+        positions = {name: self._safe(worker) for name, worker in self._live.items()}
+        if self._connection is None or positions == self._acknowledged:
+            return
+        saved = flushed(self._connection, list(self._live.values()))
+        store.acknowledge({name: min(position, saved.get(name, 0)) for name, position in positions.items()})
+        self._acknowledged = positions
+
+    def _safe(self, worker: Worker) -> int:
+        """The position below which the projector needs no event any more."""
+        waiting = deadletters.oldest(worker.connection, worker.name) if worker.parked else None
+        return worker.position if waiting is None else waiting - 1
 
     def _worker(self, name: str) -> Worker:
         if self._connection is None:
-            self._connection = connect("projections", application_name="balados-projector")
+            # what a crash of PostgreSQL takes back, rows and positions alike, is applied again: no waiting
+            # for the disk, but before acknowledging
+            self._connection = connect(
+                "projections", application_name="balados-projector", synchronous_commit="off"
+            )
         return Worker(self._projectors[name], self._connection)
 
     def _position(self) -> int:

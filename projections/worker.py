@@ -17,13 +17,17 @@ CLAIM = """
 UPDATE "users"."projector_positions" SET position = %s, updated_at = clock_timestamp()
  WHERE projector = %s AND position = %s RETURNING parked
 """
-# Positions alone, of several projectors that a batch does not concern, in one round trip. Not flushed to
-# disk: a lost one is passed again, and nothing was written beside it.
-ADVANCE = """
+# The same for several at once: of their rows none is locked by anybody else while he waits for another.
+CLAIM_ALL = """
 UPDATE "users"."projector_positions" saved SET position = %s, updated_at = clock_timestamp()
-  FROM unnest(%s::text[], %s::bigint[]) AS known (projector, position),
-       set_config('synchronous_commit', 'off', true) AS for_this_statement
- WHERE saved.projector = known.projector AND saved.position = known.position RETURNING saved.projector
+  FROM unnest(%s::text[], %s::bigint[]) AS known (projector, position)
+ WHERE saved.projector = known.projector AND saved.position = known.position RETURNING saved.parked
+"""
+# A commit that waits for the disk, and so for all commits before it, in whatever way they were made.
+FLUSH = """
+UPDATE "users"."projector_positions" SET updated_at = clock_timestamp()
+  FROM set_config('synchronous_commit', 'on', true) AS for_this_statement
+ WHERE projector = ANY(%s) RETURNING projector, position
 """
 
 
@@ -45,10 +49,6 @@ class Worker:
         self.name = name or projector.name
         self.tables = tables or {table: identifier(table) for table in projector.tables}
         self.position, self.parked = load(connection, self.name)
-
-    def concerned(self, batch: Batch) -> bool:
-        """Whether the batch holds an event that this projector handles, or that nobody knows."""
-        return bool(batch.without(self.projector.ignores, self.position))
 
     def apply(self, batch: Batch) -> None:
         """Apply the batch and save its position, or neither.
@@ -102,14 +102,35 @@ def load(connection: Connection, name: str) -> tuple[int, bool]:
     return int(row[0]), bool(row[1])
 
 
-def advance(connection: Connection, workers: Sequence[Worker], upto: int) -> list[Worker]:
-    """Save ``upto`` as the position of workers with nothing to apply; returns those whose position moved."""
-    behind = [worker for worker in workers if worker.position < upto]
-    if not behind:
-        return []
+def apply_together(connection: Connection, workers: Sequence[Worker], batch: Batch) -> None:
+    """Apply the batch for all workers, which share ``connection`` and are not parked, or for none.
+
+    One transaction, sent in two packages however many there are: this is what the delay from an append to
+    its rows is made of. Raises ``Moved``, ``CodecError``, and whatever a projector or the database raises:
+    then ``Worker.apply``, one by one, finds the worker to blame.
+    """
+    behind = [worker for worker in workers if worker.position < batch.upto]
     known = [worker.name for worker in behind], [worker.position for worker in behind]
-    saved = {name for (name,) in connection.execute(ADVANCE, [upto, *known])}
+    try:
+        with connection.pipeline(), connection.cursor() as claims, connection.cursor() as cursor:
+            # by hand: a ``transaction()`` waits for each of its own statements
+            cursor.execute("BEGIN")
+            claims.execute(CLAIM_ALL, [batch.upto, *known])
+            for worker in behind:
+                events = batch.without(worker.projector.ignores, worker.position)
+                worker.project(cursor, batch.facts(events))
+            if claims.fetchall() != [(False,)] * len(behind):
+                raise Moved
+            cursor.execute("COMMIT")
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
     for worker in behind:
-        if worker.name in saved:
-            worker.position = upto
-    return [worker for worker in behind if worker.name not in saved]
+        worker.position = batch.upto
+
+
+def flushed(connection: Connection, workers: Sequence[Worker]) -> dict[str, int]:
+    """The saved positions of these workers, once they are on the disk, whatever its commits wait for."""
+    rows = connection.execute(FLUSH, [[worker.name for worker in workers]])
+    return {str(name): int(position) for name, position in rows}

@@ -11,13 +11,12 @@ from projections.batches import Batch
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector
-from projections.worker import Moved, Worker, advance
+from projections.worker import Moved, Worker, apply_together, flushed
 from tests.projections.histories import (
     ALICE,
     BOB,
     counted,
     counting,
-    moved,
     played,
     record,
     saved,
@@ -92,22 +91,55 @@ def test_it_decodes_only_what_the_projector_handles(connection: Connection) -> N
     position = record(subscribed(ALICE))
     event = msgspec.structs.replace(store.read_all(0, 1)[0], data="not JSON")
     worker = Worker(PROJECTORS["play_statuses"], connection)
-    assert not worker.concerned(Batch([event], position))
     worker.apply(Batch([event], position))
     assert worker.position == position
 
 
-def test_positions_of_those_whom_nothing_concerns_go_on_together(connection: Connection) -> None:
-    head = record(moved(ALICE))
+def test_all_workers_apply_a_batch_in_one_transaction(connection: Connection) -> None:
+    head = record(subscribed(ALICE), played(ALICE))
     workers = [Worker(projector, connection) for projector in PROJECTORS.values()]
-    assert advance(connection, workers, head) == []
+    apply_together(connection, workers, batch())
     assert {saved(connection, name) for name in PROJECTORS} == {head}
+    assert {worker.position for worker in workers} == {head}
+    assert rows(connection, "users.subscriptions") == rows(connection, "users.play_statuses") == 1
 
 
-def test_a_position_that_was_moved_does_not_go_on_with_the_others(connection: Connection) -> None:
-    head = record(moved(ALICE))
+def test_a_position_that_was_moved_stops_them_all(connection: Connection) -> None:
+    record(subscribed(ALICE), played(ALICE))
     workers = [Worker(projector, connection) for projector in PROJECTORS.values()]
     connection.execute("UPDATE users.projector_positions SET position = 7 WHERE projector = 'subscriptions'")
-    assert [worker.name for worker in advance(connection, workers, head)] == ["subscriptions"]
-    assert saved(connection, "subscriptions") == 7
-    assert saved(connection, "play_statuses") == head
+    with pytest.raises(Moved):
+        apply_together(connection, workers, batch())
+    assert rows(connection, "users.play_statuses") == saved(connection, "play_statuses") == 0
+    assert {worker.position for worker in workers} == {0}
+
+
+def test_a_projector_that_fails_undoes_what_the_others_did(
+    connection: Connection, counter: Projector
+) -> None:
+    def fails(facts: Sequence[Fact]) -> None:
+        raise ValueError("not today")
+
+    record(played(ALICE))
+    workers = [Worker(PROJECTORS["play_statuses"], connection), Worker(counting(after=fails), connection)]
+    with pytest.raises(ValueError, match="not today"):
+        apply_together(connection, workers, batch())
+    assert rows(connection, "users.play_statuses") == saved(connection, "play_statuses") == 0
+    apply_together(connection, workers[:1], batch())
+    assert rows(connection, "users.play_statuses") == 1
+
+
+def test_what_is_acknowledged_is_on_the_disk() -> None:
+    with connect("projections", synchronous_commit="off") as connection:
+        head = record(played(ALICE))
+        worker = Worker(PROJECTORS["play_statuses"], connection)
+        worker.apply(batch())
+        ((written,),) = connection.execute("SELECT pg_current_wal_insert_lsn()::text")
+        assert flushed(connection, [worker]) == {"play_statuses": head}
+        ((safe,),) = connection.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", [written])
+        assert safe
+
+
+def rows(connection: Connection, table: str) -> int:
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {table}")
+    return int(count)
