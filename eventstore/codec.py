@@ -9,8 +9,34 @@ from typing import Any, cast
 
 import msgspec
 
+from eventstore.domain.collections import (
+    CollectionCreated,
+    CollectionDeleted,
+    CollectionReordered,
+    CollectionUpdated,
+    CollectionVisibilityChanged,
+    FeedAddedToCollection,
+    FeedRemovedFromCollection,
+)
+from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.messages import Event
+from eventstore.domain.playlists import (
+    PlaylistCreated,
+    PlaylistDeleted,
+    PlaylistItemAdded,
+    PlaylistItemRemoved,
+    PlaylistReordered,
+    PlaylistUpdated,
+    PlaylistVisibilityChanged,
+)
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.domain.privacy import PrivacyChanged
+from eventstore.domain.retention import (
+    EventsRemoved,
+    PopularityRecalculated,
+    PublicHistoryTrimmed,
+    UserCheckpoint,
+)
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.domain.user import UserEvent
 
@@ -36,6 +62,28 @@ EVENTS: dict[str, tuple[type[Event], int]] = {
     "UserUnsubscribed": (UserUnsubscribed, 1),
     "PlayRecorded": (PlayRecorded, 1),
     "PositionUpdated": (PositionUpdated, 1),
+    "EpisodeSaved": (EpisodeSaved, 1),
+    "EpisodeUnsaved": (EpisodeUnsaved, 1),
+    "EpisodeShared": (EpisodeShared, 1),
+    "PlaylistCreated": (PlaylistCreated, 1),
+    "PlaylistUpdated": (PlaylistUpdated, 1),
+    "PlaylistVisibilityChanged": (PlaylistVisibilityChanged, 1),
+    "PlaylistReordered": (PlaylistReordered, 1),
+    "PlaylistDeleted": (PlaylistDeleted, 1),
+    "PlaylistItemAdded": (PlaylistItemAdded, 1),
+    "PlaylistItemRemoved": (PlaylistItemRemoved, 1),
+    "CollectionCreated": (CollectionCreated, 1),
+    "CollectionUpdated": (CollectionUpdated, 1),
+    "CollectionVisibilityChanged": (CollectionVisibilityChanged, 1),
+    "CollectionReordered": (CollectionReordered, 1),
+    "CollectionDeleted": (CollectionDeleted, 1),
+    "FeedAddedToCollection": (FeedAddedToCollection, 1),
+    "FeedRemovedFromCollection": (FeedRemovedFromCollection, 1),
+    "PrivacyChanged": (PrivacyChanged, 1),
+    "UserCheckpoint": (UserCheckpoint, 1),
+    "EventsRemoved": (EventsRemoved, 1),
+    "PopularityRecalculated": (PopularityRecalculated, 1),
+    "PublicHistoryTrimmed": (PublicHistoryTrimmed, 1),
 }
 
 # (stored name, schema version) -> what makes it the next version

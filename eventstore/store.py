@@ -23,7 +23,7 @@ from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
 
 from eventstore import codec
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import INSTANCE, Event
 from eventstore.prepared import Connection, Prepared
 
 ALIAS = "events"
@@ -164,6 +164,12 @@ def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[R
     return _recorded("read_stream", (stream, after, upto))
 
 
+def read_checkpoint(stream: int) -> Recorded | None:
+    """The newest checkpoint of a stream, where it has one."""
+    found = _recorded("read_checkpoint", (stream,))
+    return found[0] if found else None
+
+
 def head() -> int:
     """The highest visible position; 0 when there is none."""
     return cast(int, _run("head").fetchall()[0][0])
@@ -194,11 +200,11 @@ def notify() -> None:
 
 
 def stream_of(user_id: UUID) -> int:
-    """The stream of a user, opened when there is none. Raises ``StreamErased``."""
+    """The stream of a user, or of the instance, opened when there is none. Raises ``StreamErased``."""
     stream = _streams.get(user_id)
     if stream is not None:
         return stream
-    name = f"user-{user_id}"
+    name = "instance" if user_id == INSTANCE else f"user-{user_id}"
     row = _run("find_stream", (name,)).fetchone()
     if row is None:
         _run("open_stream", (name,))

@@ -15,7 +15,7 @@ from eventstore.domain.user import User, evolve
 from eventstore.store import Recorded, Snapshot
 
 # Changes whenever the shape of User does: older snapshots are then ignored.
-SNAPSHOT_SCHEMA = 1
+SNAPSHOT_SCHEMA = 2
 # A load that had to fold more events than this leaves a snapshot behind.
 SNAPSHOT_EVERY = 500
 # How many entries (subscriptions, play statuses) all kept states may hold: about 0.5 KB each.
@@ -53,6 +53,10 @@ class Folded:
         if not self.loaded:
             self._load()
         newer = store.read_stream(self.stream, after=self.version)
+        if newer and newer[0].version != self.version + 1:
+            # deleted meanwhile: a checkpoint or a newer snapshot stands for what is missing
+            self._load()
+            newer = store.read_stream(self.stream, after=self.version)
         self._fold(newer)
         if len(newer) > SNAPSHOT_EVERY:
             snapshot = Snapshot(self.version, self.position, msgspec.json.encode(self.user))
@@ -74,11 +78,16 @@ class Folded:
             evolve(self.user, event)  # type: ignore[arg-type]  # decided by this program: a UserEvent
 
     def _load(self) -> None:
+        """Start from the snapshot, else from the newest checkpoint, else from nothing."""
         self.stream = store.stream_of(self.user_id)
+        self.user, self.version, self.position = User(self.user_id), 0, 0
         snapshot = store.read_snapshot(self.stream, SNAPSHOT_SCHEMA)
-        self.user = _restored(snapshot) if snapshot else User(self.user_id)
-        self.version = snapshot.version if snapshot else 0
-        self.position = snapshot.position if snapshot else 0
+        if snapshot is not None:
+            self.user = _restored(snapshot)
+            self.version, self.position = snapshot.version, snapshot.position
+        elif (checkpoint := store.read_checkpoint(self.stream)) is not None:
+            self.version = checkpoint.version - 1
+            self._fold([checkpoint])
         self.loaded = True
 
     def _fold(self, rows: list[Recorded]) -> None:

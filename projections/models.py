@@ -1,10 +1,11 @@
 """Every read table. Projectors alone write them; a wiped one is rebuilt from the events.
 
 Feeds and items are up to 5,464 characters, a B-tree entry at most 2,704 bytes: so the primary keys hold a
-digest of them (projections/keys.py), which is smaller besides. Texts that merge rules compare have the
+digest of them (``identifiers.key_of``), which is smaller besides. Texts that merge rules compare have the
 collation "C" (order of bytes): the order of the domain, the same on every machine.
 """
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import MD5
 
@@ -44,6 +45,216 @@ class PlayStatus(models.Model):
         ]
 
 
+class SavedEpisode(models.Model):
+    """One row per listener and episode that was ever saved; the later of the two times decides."""
+
+    pk = models.CompositePrimaryKey("user_id", "item_key")
+    user_id = models.UUIDField()
+    item_key = models.UUIDField()
+    rss_source_item = models.TextField(db_collation="C")
+    rss_source_feed = models.TextField(db_collation="C")
+    saved_at = models.DateTimeField(null=True)
+    unsaved_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"users"."saved_episodes"'
+
+
+class Playlist(models.Model):
+    """A listener's playlist; it exists while ``updated_at`` is not before ``deleted_at``."""
+
+    pk = models.CompositePrimaryKey("user_id", "playlist_id")
+    user_id = models.UUIDField()
+    playlist_id = models.UUIDField()
+    name = models.TextField()
+    description = models.TextField(null=True)
+    is_public = models.BooleanField()
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True)
+    # items in the order that the listener gave them; those that were added since come after these
+    item_order = ArrayField(models.TextField())
+
+    class Meta:
+        db_table = '"users"."playlists"'
+
+
+class PlaylistItem(models.Model):
+    """An episode that was ever in a playlist; the later of the two times decides."""
+
+    pk = models.CompositePrimaryKey("user_id", "playlist_id", "item_key")
+    user_id = models.UUIDField()
+    playlist_id = models.UUIDField()
+    item_key = models.UUIDField()
+    rss_source_item = models.TextField(db_collation="C")
+    rss_source_feed = models.TextField(db_collation="C")
+    item_title = models.TextField(null=True)
+    feed_title = models.TextField(null=True)
+    added_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"users"."playlist_items"'
+
+
+class Collection(models.Model):
+    """A listener's collection; it exists while ``updated_at`` is not before ``deleted_at``."""
+
+    pk = models.CompositePrimaryKey("user_id", "collection_id")
+    user_id = models.UUIDField()
+    collection_id = models.UUIDField()
+    name = models.TextField()
+    description = models.TextField(null=True)
+    color = models.TextField(null=True)
+    is_public = models.BooleanField()
+    is_default = models.BooleanField()
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True)
+    # feeds in the order that the listener gave them; those that were added since come after these
+    feed_order = ArrayField(models.TextField())
+
+    class Meta:
+        db_table = '"users"."collections"'
+
+
+class CollectionFeed(models.Model):
+    """A feed that was ever in a collection; the later of the two times decides."""
+
+    pk = models.CompositePrimaryKey("user_id", "collection_id", "feed_key")
+    user_id = models.UUIDField()
+    collection_id = models.UUIDField()
+    feed_key = models.UUIDField()
+    rss_source_feed = models.TextField(db_collation="C")
+    added_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"users"."collection_feeds"'
+
+
+class Setting(models.Model):
+    """A privacy setting of the account, a feed or an item; no level where it was cleared.
+
+    ``scope_key`` is the digest of ``privacy.scope_of``, so each scope has one row.
+    """
+
+    pk = models.CompositePrimaryKey("user_id", "scope_key")
+    user_id = models.UUIDField()
+    scope_key = models.UUIDField()
+    rss_source_feed = models.TextField(db_collation="C", null=True)
+    rss_source_item = models.TextField(db_collation="C", null=True)
+    level = models.TextField(null=True)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class UserPrivacy(Setting):
+    """What a listener has set."""
+
+    class Meta:
+        db_table = '"users"."user_privacy"'
+
+
+class ActivityLevel(Setting):
+    """The same, as far as the projector of public events has come: it decides by these."""
+
+    class Meta:
+        db_table = '"users"."activity_levels"'
+
+
+class Activity(models.Model):
+    """What a listener did that others may get to see, private things included, and which public row shows it.
+
+    One row per listener, kind and key: a feed followed, an episode played or saved; each share of its own.
+    """
+
+    pk = models.CompositePrimaryKey("user_id", "kind", "key")
+    user_id = models.UUIDField()
+    kind = models.TextField()
+    key = models.UUIDField()
+    rss_source_feed = models.TextField(db_collation="C")
+    feed_key = models.UUIDField()
+    rss_source_item = models.TextField(db_collation="C", null=True)
+    item_key = models.UUIDField(null=True)
+    happened_at = models.DateTimeField(null=True)
+    # unsubscribed, unsaved: the later of the two decides
+    withdrawn_at = models.DateTimeField(null=True)
+    level = models.TextField()
+    # the row of public_events, where there is one
+    public_id = models.UUIDField(null=True)
+
+    class Meta:
+        db_table = '"users"."activity"'
+        indexes = [
+            models.Index(fields=["user_id", "feed_key"], name="activity_by_feed"),
+            models.Index(fields=["user_id", "item_key"], name="activity_by_item"),
+            models.Index(fields=["public_id"], name="activity_by_public_row"),
+        ]
+
+
+class PublicEvent(models.Model):
+    """What everybody may see. Of somebody anonymous: no user, a random id, a time rounded to the hour."""
+
+    id = models.UUIDField(primary_key=True)
+    kind = models.TextField()
+    rss_source_feed = models.TextField(db_collation="C")
+    feed_key = models.UUIDField()
+    rss_source_item = models.TextField(db_collation="C", null=True)
+    item_key = models.UUIDField(null=True)
+    happened_at = models.DateTimeField()
+    user_id = models.UUIDField(null=True)
+
+    class Meta:
+        db_table = '"public"."public_events"'
+        indexes = [
+            models.Index(fields=["happened_at", "id"], name="public_events_by_time"),
+            models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
+            models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
+        ]
+
+
+class Popularity(models.Model):
+    rss_source_feed = models.TextField(db_collation="C")
+    score = models.BigIntegerField()
+    score_previous = models.BigIntegerField()
+    plays = models.BigIntegerField()
+    likes = models.BigIntegerField()
+    shares = models.BigIntegerField()
+    subscribers = models.BigIntegerField()
+    calculated_at = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class PodcastPopularity(Popularity):
+    """The figures of a feed; no row where they are all zero."""
+
+    feed_key = models.UUIDField(primary_key=True)
+
+    class Meta:
+        db_table = '"public"."podcast_popularity"'
+        indexes = [models.Index(fields=["score", "feed_key"], name="podcasts_by_score")]
+
+
+class EpisodePopularity(Popularity):
+    """The figures of an item; no row where they are all zero."""
+
+    item_key = models.UUIDField(primary_key=True)
+    feed_key = models.UUIDField()
+    rss_source_item = models.TextField(db_collation="C")
+
+    class Meta:
+        db_table = '"public"."episode_popularity"'
+        indexes = [
+            models.Index(fields=["score", "item_key"], name="episodes_by_score"),
+            models.Index(fields=["feed_key", "score", "item_key"], name="episodes_of_feed_by_score"),
+        ]
+
+
 class ProjectorPosition(models.Model):
     """How far each projector has come; changes in one transaction with its rows (projections/worker.py)."""
 
@@ -52,6 +263,8 @@ class ProjectorPosition(models.Model):
     # whether this projector has dead letters: looked up only then
     parked = models.BooleanField(default=False)
     updated_at = models.DateTimeField(null=True)
+    # grows when rows were changed beside the log (an erased account): what was read before must be read anew
+    epoch = models.IntegerField(default=0, db_default=0)
 
     class Meta:
         db_table = '"users"."projector_positions"'

@@ -23,6 +23,7 @@ from api.fields import Cursor, Feed, Item, Position, SourceId, Time
 from api.schema import operation, some_of
 from api.views import View
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
+from eventstore.domain import sync
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
@@ -135,8 +136,8 @@ class SyncView(View):
                 status="success",
                 cursor=_cursor(outcome.version, caller.user_id),
                 full=news is None,
-                data=outcome.user.document(news),
-                conflicts=[_shown(lost) for lost in outcome.user.conflicts(command)],
+                data=sync.document(outcome.user, news),
+                conflicts=[_shown(lost) for lost in sync.conflicts(outcome.user, command)],
             )
 
         return answers.write(request, command, render, body=body)

@@ -19,3 +19,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """
 
     user_id: UUID
+
+
+# Whose stream holds what concerns nobody in particular (popularity, retention): no user's id, for those are
+# random.
+INSTANCE = UUID(int=0)

@@ -4,6 +4,7 @@ One status per item. Of two statuses the later wins, on equal times the further 
 key only makes the order total, so that merging never depends on who comes first.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TypeAlias, assert_never
 from uuid import UUID
@@ -132,7 +133,7 @@ def evolve(state: PlayStatuses, event: PlayEvent) -> None:
             at = event.updated_at
         case _:
             assert_never(event)
-    claims = () if event.claimed_at is None else (event.claimed_at,)
+    claims = times.claim(event.claimed_at)
     status = PlayStatus(event.rss_source_feed, event.position, event.played, at, claims)
     known = state.get(event.rss_source_item)
     state[event.rss_source_item] = status if known is None else merge(known, status)
@@ -174,11 +175,32 @@ def together(entries: list[PlayEntry]) -> PlayStatuses:
     return sent
 
 
+def lost(
+    state: PlayStatuses, entries: list[PlayEntry], now: datetime
+) -> Iterator[tuple[str, PlayEntry, PlayEntry, str]]:
+    """Key, client's value, server's value and rule of each entry that lost; ``state`` after the merge."""
+    for item, said in together(entries).items():
+        stands = state[item]
+        if same(said, stands):
+            continue
+        tie = "further_position_wins_a_tie"
+        rule = times.rule(said.updated_at, stands.updated_at, stands.claims, now, tie)
+        yield item, _entry(item, said), _entry(item, stands), rule
+
+
+def document(state: PlayStatuses, items: Iterable[str] | None = None) -> list[PlayEntry]:
+    """All entries, or those of ``items`` that the state knows, as a device would send them."""
+    return [_entry(item, state[item]) for item in (state if items is None else items) if item in state]
+
+
+def _entry(item: str, of: PlayStatus) -> PlayEntry:
+    return PlayEntry(of.feed, item, of.position, of.played, of.updated_at)
+
+
 def _time_of(known: PlayStatus | None, command: PlayCommand) -> tuple[datetime | None, datetime | None]:
     """The time that counts (none for a wrong-clock action seen before) and the claim that it replaces."""
     if command.at is None:
-        # made on what the server knows, so it comes after that, even where a device's clock ran ahead
-        return (max(command.now, known.updated_at + times.TICK) if known else command.now), None
+        return times.on_top_of(command.now, known.updated_at if known else None), None
     return times.believed(command.at, known.claims if known else (), command.now)
 
 

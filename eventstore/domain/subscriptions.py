@@ -4,6 +4,7 @@ A subscription is two times, and the later one decides; on equal times it is sub
 grow, so that devices which send theirs in any order, twice or late, end with the same.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TypeAlias, assert_never
 from uuid import UUID
@@ -86,7 +87,7 @@ def merge(one: Subscription, other: Subscription) -> Subscription:
     return Subscription(
         source_id=newest.source_id,
         subscribed_at=newest.subscribed_at,
-        unsubscribed_at=_later(one.unsubscribed_at, other.unsubscribed_at),
+        unsubscribed_at=times.later(one.unsubscribed_at, other.unsubscribed_at),
         claims=times.remember(one.claims, *other.claims) if one.claims or other.claims else (),
     )
 
@@ -107,7 +108,7 @@ def decide(state: Subscriptions, command: SubscriptionCommand) -> list[Event]:
 
 def evolve(state: Subscriptions, event: SubscriptionEvent) -> None:
     known = state.get(event.rss_source_feed, NONE)
-    claims = () if event.claimed_at is None else (event.claimed_at,)
+    claims = times.claim(event.claimed_at)
     match event:
         case UserSubscribed():
             change = Subscription(event.rss_source_id, event.subscribed_at, None, claims)
@@ -125,8 +126,8 @@ def reconcile(
     events: list[Event] = []
     for feed, sent in together(entries).items():
         known = state.get(feed, NONE)
-        joined, joined_claim = _believed(sent.subscribed_at, known, now)
-        left, left_claim = _believed(sent.unsubscribed_at, known, now)
+        joined, joined_claim = times.believed_or_none(sent.subscribed_at, known.claims, now)
+        left, left_claim = times.believed_or_none(sent.unsubscribed_at, known.claims, now)
         if joined is not None and left is not None:
             # where the server's clock stands in for the device's, the device's own order still holds
             if sent.active and joined < left:
@@ -138,7 +139,7 @@ def reconcile(
         # a replaced time is recorded also where it loses: so that it is known when it comes again
         if joined is not None and (newer or joined_claim is not None):
             events.append(_subscribed(user_id, feed, candidate, joined_claim))
-        if left is not None and (left_claim is not None or _is_later(left, known.unsubscribed_at)):
+        if left is not None and (left_claim is not None or times.is_later(left, known.unsubscribed_at)):
             events.append(_unsubscribed(user_id, feed, left, left_claim))
     return events
 
@@ -153,12 +154,42 @@ def together(entries: list[SubscriptionEntry]) -> Subscriptions:
     return sent
 
 
+def lost(
+    state: Subscriptions, entries: list[SubscriptionEntry], now: datetime
+) -> Iterator[tuple[str, SubscriptionEntry, SubscriptionEntry, str]]:
+    """Key, client's value, server's value and rule of each entry that lost; ``state`` after the merge."""
+    for feed, said in together(entries).items():
+        at, stands = said.changed_at, state[feed]
+        if at is None or said.active is stands.active:
+            continue
+        rule = times.rule(at, stands.changed_at, stands.claims, now, tie="subscribed_wins_a_tie")
+        yield feed, _entry(feed, said), _entry(feed, stands), rule
+
+
+def document(state: Subscriptions, feeds: Iterable[str] | None = None) -> list[SubscriptionEntry]:
+    """All entries, or those of ``feeds`` that the state knows, as a device would send them."""
+    return [_entry(feed, state[feed]) for feed in (state if feeds is None else feeds) if feed in state]
+
+
+def pruned(state: Subscriptions, before: datetime) -> Subscriptions:
+    """A copy without what was unsubscribed before that time."""
+    return {
+        feed: one
+        for feed, one in state.items()
+        if one.active or one.unsubscribed_at is None or one.unsubscribed_at >= before
+    }
+
+
+def _entry(feed: str, of: Subscription) -> SubscriptionEntry:
+    return SubscriptionEntry(feed, of.source_id, of.subscribed_at, of.unsubscribed_at)
+
+
 def _subscribe(known: Subscription, command: Subscribe) -> list[Event]:
     source_id = command.source_id or None
     if command.at is None and known.active and source_id in (None, known.source_id):
         return []
     at, claimed = _time_of(known, command)
-    if at is None or (claimed is None and not _is_later(at, known.subscribed_at)):
+    if at is None or (claimed is None and not times.is_later(at, known.subscribed_at)):
         return []
     return [_subscribed(command.user_id, command.feed, Subscription(source_id, at), claimed)]
 
@@ -167,7 +198,7 @@ def _unsubscribe(known: Subscription, command: Unsubscribe) -> list[Event]:
     if command.at is None and not known.active:
         return []
     at, claimed = _time_of(known, command)
-    if at is None or (claimed is None and not _is_later(at, known.unsubscribed_at)):
+    if at is None or (claimed is None and not times.is_later(at, known.unsubscribed_at)):
         return []
     return [_unsubscribed(command.user_id, command.feed, at, claimed)]
 
@@ -190,28 +221,10 @@ def _unsubscribed(user_id: UUID, feed: str, at: datetime, claimed: datetime | No
 def _time_of(known: Subscription, command: SubscriptionCommand) -> tuple[datetime | None, datetime | None]:
     """The time that counts (none for a wrong-clock action seen before) and the claim that it replaces."""
     if command.at is not None:
-        return _believed(command.at, known, command.now)
-    # made on what the server knows, so it comes after that, even where a device's clock ran ahead
-    latest = _later(known.subscribed_at, known.unsubscribed_at)
-    return (command.now if latest is None else max(command.now, latest + times.TICK)), None
-
-
-def _believed(
-    at: datetime | None, known: Subscription, now: datetime
-) -> tuple[datetime | None, datetime | None]:
-    return (None, None) if at is None else times.believed(at, known.claims, now)
+        return times.believed(command.at, known.claims, command.now)
+    return times.on_top_of(command.now, known.subscribed_at, known.unsubscribed_at), None
 
 
 def _subscribed_key(of: Subscription) -> tuple[bool, datetime | None, str]:
     # None sorts first without being compared with a time
     return (of.subscribed_at is not None, of.subscribed_at, of.source_id or "")
-
-
-def _is_later(at: datetime, than: datetime | None) -> bool:
-    return than is None or at > than
-
-
-def _later(one: datetime | None, other: datetime | None) -> datetime | None:
-    if one is None or other is None:
-        return one or other
-    return max(one, other)

@@ -1,24 +1,24 @@
 """Sync: what a device knows, merged into what the server knows, and what the device lacks.
 
 Each topic brings its own merge; here they come together. A new topic adds its entries to ``SyncUserData``
-and ``SyncData``, and a line to ``decide``, ``conflicts`` and ``document``.
+and ``SyncData``, and a line to ``decide``, ``conflicts``, ``document`` and ``_touched``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from eventstore.domain import plays, subscriptions, times
+from eventstore.domain import collections, episodes, playlists, plays, privacy, subscriptions
+from eventstore.domain.collections import CollectionEntry
+from eventstore.domain.episodes import EpisodeSaved, EpisodeUnsaved, SavedEpisodeEntry
 from eventstore.domain.messages import Command, Event
-from eventstore.domain.plays import PlayEntry, PlayRecorded, PlayStatuses, PositionUpdated
-from eventstore.domain.subscriptions import (
-    SubscriptionEntry,
-    Subscriptions,
-    UserSubscribed,
-    UserUnsubscribed,
-)
+from eventstore.domain.playlists import PlaylistEntry
+from eventstore.domain.plays import PlayEntry, PlayRecorded, PositionUpdated
+from eventstore.domain.privacy import PrivacyChanged, PrivacyEntry
+from eventstore.domain.state import User
+from eventstore.domain.subscriptions import SubscriptionEntry, UserSubscribed, UserUnsubscribed
 
 
 class SyncUserData(Command, frozen=True, kw_only=True):
@@ -27,6 +27,10 @@ class SyncUserData(Command, frozen=True, kw_only=True):
     now: datetime
     subscriptions: list[SubscriptionEntry] = []
     play_statuses: list[PlayEntry] = []
+    saved_episodes: list[SavedEpisodeEntry] = []
+    playlists: list[PlaylistEntry] = []
+    collections: list[CollectionEntry] = []
+    privacy_settings: list[PrivacyEntry] = []
 
 
 class SyncData(msgspec.Struct, frozen=True):
@@ -34,15 +38,24 @@ class SyncData(msgspec.Struct, frozen=True):
 
     subscriptions: list[SubscriptionEntry]
     play_statuses: list[PlayEntry]
+    saved_episodes: list[SavedEpisodeEntry]
+    playlists: list[PlaylistEntry]
+    collections: list[CollectionEntry]
+    privacy_settings: list[PrivacyEntry]
 
 
-Entry: TypeAlias = SubscriptionEntry | PlayEntry
+Entry: TypeAlias = (
+    SubscriptionEntry | PlayEntry | SavedEpisodeEntry | PlaylistEntry | CollectionEntry | PrivacyEntry
+)
+Kind: TypeAlias = Literal[
+    "subscription", "play_status", "saved_episode", "playlist", "collection", "privacy_setting"
+]
 
 
 class SyncConflict(msgspec.Struct, frozen=True):
     """An entry of which the server's value stands, with both values and the rule that decided."""
 
-    type: Literal["subscription", "play_status"]
+    type: Kind
     key: str
     client: Entry
     server: Entry
@@ -50,77 +63,95 @@ class SyncConflict(msgspec.Struct, frozen=True):
     rule: str
 
 
-def decide(states: tuple[Subscriptions, PlayStatuses], command: SyncUserData) -> list[Event]:
-    followed, heard = states
+Keys: TypeAlias = dict[str, None]
+
+
+class Touched(NamedTuple):
+    """The keys of each topic that events changed, in the order of their first change."""
+
+    subscriptions: Keys
+    plays: Keys
+    saved_episodes: Keys
+    playlists: Keys
+    collections: Keys
+    privacy: Keys
+
+
+def decide(user: User, command: SyncUserData) -> list[Event]:
+    who, now = command.user_id, command.now
+    events = [
+        *subscriptions.reconcile(user.subscriptions, command.subscriptions, who, now),
+        *plays.reconcile(user.plays, command.play_statuses, who, now),
+        *episodes.reconcile(user.saved_episodes, command.saved_episodes, who, now),
+        *playlists.reconcile(user.playlists, command.playlists, who, now),
+        *collections.reconcile(user.collections, command.collections, who, now),
+        *privacy.reconcile(user.privacy, command.privacy_settings, who, now),
+    ]
+    # a setting that hides counts before what it hides is shown
+    return sorted(events, key=lambda event: not isinstance(event, PrivacyChanged))
+
+
+def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
+    """The entries that lost, given the state after the merge: merging keeps the greater, so what differs."""
+    who, now = command.user_id, command.now
+
+    def told(kind: Kind, found: Iterator[tuple[str, Entry, Entry, str]]) -> Iterator[SyncConflict]:
+        return (SyncConflict(kind, key, ours, theirs, "server", rule) for key, ours, theirs, rule in found)
+
     return [
-        *subscriptions.reconcile(followed, command.subscriptions, command.user_id, command.now),
-        *plays.reconcile(heard, command.play_statuses, command.user_id, command.now),
+        *told("subscription", subscriptions.lost(user.subscriptions, command.subscriptions, now)),
+        *told("play_status", plays.lost(user.plays, command.play_statuses, now)),
+        *told("saved_episode", episodes.lost(user.saved_episodes, command.saved_episodes, now)),
+        *told("playlist", playlists.lost(user.playlists, command.playlists, who, now)),
+        *told("collection", collections.lost(user.collections, command.collections, who, now)),
+        *told("privacy_setting", privacy.lost(user.privacy, command.privacy_settings, now)),
     ]
 
 
-def conflicts(states: tuple[Subscriptions, PlayStatuses], command: SyncUserData) -> list[SyncConflict]:
-    """The entries that lost, given the states after the merge: merging keeps the greater, so what differs."""
-    followed, heard = states
-    found: list[SyncConflict] = []
-    for feed, said in subscriptions.together(command.subscriptions).items():
-        at = said.changed_at
-        if at is None or said.active is followed[feed].active:
-            continue
-        stands = followed[feed]
-        rule = _rule(at, stands.changed_at, stands.claims, command.now, tie="subscribed_wins_a_tie")
-        client, server = _subscription(feed, said), _subscription(feed, stands)
-        found.append(SyncConflict("subscription", feed, client, server, "server", rule))
-    for item, told in plays.together(command.play_statuses).items():
-        status = heard[item]
-        if plays.same(told, status):
-            continue
-        tie = "further_position_wins_a_tie"
-        rule = _rule(told.updated_at, status.updated_at, status.claims, command.now, tie)
-        found.append(
-            SyncConflict("play_status", item, _play(item, told), _play(item, status), "server", rule)
-        )
-    return found
-
-
-def document(states: tuple[Subscriptions, PlayStatuses], since: Iterable[Event] | None = None) -> SyncData:
+def document(user: User, since: Iterable[Event] | None = None) -> SyncData:
     """Everything, or what the events ``since`` a device's cursor touched, as it stands now.
 
-    Of events that are newer than the states, a key that the states lack is left for the next sync.
+    Of events that are newer than the state, a key that the state lacks is left for the next sync.
     """
-    followed, heard = states
-    feeds: Iterable[str] = followed
-    items: Iterable[str] = heard
-    if since is not None:
-        feeds, items = _touched(since)
+    if since is None:
+        return _everything(user)
+    keys = _touched(since)
     return SyncData(
-        subscriptions=[_subscription(feed, followed[feed]) for feed in feeds if feed in followed],
-        play_statuses=[_play(item, heard[item]) for item in items if item in heard],
+        subscriptions=subscriptions.document(user.subscriptions, keys.subscriptions),
+        play_statuses=plays.document(user.plays, keys.plays),
+        saved_episodes=episodes.document(user.saved_episodes, keys.saved_episodes),
+        playlists=playlists.document(user.playlists, keys.playlists),
+        collections=collections.document(user.collections, keys.collections),
+        privacy_settings=privacy.document(user.privacy, keys.privacy),
     )
 
 
-def _rule(at: datetime, stands: datetime | None, claims: times.Claims, now: datetime, tie: str) -> str:
-    """Why an entry of time ``at`` lost to what ``stands``."""
-    if at in claims or times.ahead(at, now):
-        return "clock_ahead"
-    return tie if at == stands else "later_wins"
+def _everything(user: User) -> SyncData:
+    return SyncData(
+        subscriptions=subscriptions.document(user.subscriptions),
+        play_statuses=plays.document(user.plays),
+        saved_episodes=episodes.document(user.saved_episodes),
+        playlists=playlists.document(user.playlists),
+        collections=collections.document(user.collections),
+        privacy_settings=privacy.document(user.privacy),
+    )
 
 
-def _touched(events: Iterable[Event]) -> tuple[dict[str, None], dict[str, None]]:
-    """The keys that events changed, in the order of their first change."""
-    feeds: dict[str, None] = {}
-    items: dict[str, None] = {}
+def _touched(events: Iterable[Event]) -> Touched:
+    keys = Touched({}, {}, {}, {}, {}, {})
     for event in events:
         match event:
             case UserSubscribed() | UserUnsubscribed():
-                feeds[event.rss_source_feed] = None
+                keys.subscriptions[event.rss_source_feed] = None
             case PlayRecorded() | PositionUpdated():
-                items[event.rss_source_item] = None
-    return feeds, items
-
-
-def _subscription(feed: str, of: subscriptions.Subscription) -> SubscriptionEntry:
-    return SubscriptionEntry(feed, of.source_id, of.subscribed_at, of.unsubscribed_at)
-
-
-def _play(item: str, of: plays.PlayStatus) -> PlayEntry:
-    return PlayEntry(of.feed, item, of.position, of.played, of.updated_at)
+                keys.plays[event.rss_source_item] = None
+            case EpisodeSaved() | EpisodeUnsaved():
+                keys.saved_episodes[event.rss_source_item] = None
+            case PrivacyChanged():
+                scope = privacy.scope_of(event.rss_source_feed, event.rss_source_item)
+                keys.privacy[scope] = None
+            case _ if playlist := getattr(event, "playlist_id", None):
+                keys.playlists[str(playlist)] = None
+            case _ if collection := getattr(event, "collection_id", None):
+                keys.collections[str(collection)] = None
+    return keys

@@ -33,6 +33,42 @@ def believed(at: datetime, claims: Claims, now: datetime) -> tuple[datetime | No
     return now, at
 
 
+def believed_or_none(
+    at: datetime | None, claims: Claims, now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """As ``believed``, for a time that may be missing."""
+    return (None, None) if at is None else believed(at, claims, now)
+
+
+def claim(at: datetime | None) -> Claims:
+    """What an event's ``claimed_at`` adds to the memory of its key."""
+    return () if at is None else (at,)
+
+
 def remember(claims: Claims, *more: datetime) -> Claims:
     """The newest ``MEMORY`` of both, in order: a union that does not depend on who comes first."""
     return tuple(sorted({*claims, *more})[-MEMORY:])
+
+
+def later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later of two times, either of which may be missing."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other)
+
+
+def is_later(at: datetime, than: datetime | None) -> bool:
+    return than is None or at > than
+
+
+def on_top_of(now: datetime, *known: datetime | None) -> datetime:
+    """The time of an action made on what the server knows: after that, even where a clock ran ahead."""
+    latest = max((at for at in known if at is not None), default=None)
+    return now if latest is None else max(now, latest + TICK)
+
+
+def rule(at: datetime, stands: datetime | None, claims: Claims, now: datetime, tie: str) -> str:
+    """Why an entry of time ``at`` lost to what ``stands``, as a sync says it."""
+    if at in claims or ahead(at, now):
+        return "clock_ahead"
+    return tie if at == stands else "later_wins"

@@ -9,9 +9,10 @@ import msgspec
 from psycopg import Cursor, sql
 
 from eventstore.domain import plays
+from eventstore.domain.identifiers import key_of
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
-from projections.keys import key_of
-from projections.projectors.shape import Fact, Projector, Tables, as_json
+from eventstore.domain.retention import UserCheckpoint
+from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
 
 TABLE = "users.play_statuses"
 # the rule of eventstore.domain.plays.merge, in SQL: no matter which row comes first
@@ -40,9 +41,15 @@ class Row(msgspec.Struct, gc=False):
 
 def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
     users: dict[UUID, plays.PlayStatuses] = {}
+    replaced: set[UUID] = set()
     for _, event in facts:
-        if isinstance(event, PlayRecorded | PositionUpdated):
-            plays.evolve(users.setdefault(event.user_id, {}), event)
+        match event:
+            case UserCheckpoint():
+                users[event.user_id] = dict(event.plays)
+                replaced.add(event.user_id)
+            case PlayRecorded() | PositionUpdated():
+                plays.evolve(users.setdefault(event.user_id, {}), event)
+    clear(cursor, tables[TABLE], replaced)
     rows = [
         Row(user_id, key_of(item), item, one.feed, one.position, one.played, one.updated_at)
         for user_id, items in users.items()
@@ -53,7 +60,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
 
 projector = Projector(
     name="play_statuses",
-    handles=frozenset((PlayRecorded, PositionUpdated)),
+    handles=frozenset((PlayRecorded, PositionUpdated, UserCheckpoint)),
     tables=(TABLE,),
     apply=apply,
 )

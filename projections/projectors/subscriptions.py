@@ -9,9 +9,10 @@ import msgspec
 from psycopg import Cursor, sql
 
 from eventstore.domain import subscriptions
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from projections.keys import key_of
-from projections.projectors.shape import Fact, Projector, Tables, as_json
+from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
 
 TABLE = "users.subscriptions"
 # the rule of eventstore.domain.subscriptions.merge, in SQL: no matter which row comes first
@@ -43,9 +44,15 @@ class Row(msgspec.Struct, gc=False):
 
 def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
     users: dict[UUID, subscriptions.Subscriptions] = {}
+    replaced: set[UUID] = set()
     for _, event in facts:
-        if isinstance(event, UserSubscribed | UserUnsubscribed):
-            subscriptions.evolve(users.setdefault(event.user_id, {}), event)
+        match event:
+            case UserCheckpoint():
+                users[event.user_id] = dict(event.subscriptions)
+                replaced.add(event.user_id)
+            case UserSubscribed() | UserUnsubscribed():
+                subscriptions.evolve(users.setdefault(event.user_id, {}), event)
+    clear(cursor, tables[TABLE], replaced)
     rows = [
         Row(user_id, key_of(feed), feed, one.source_id, one.subscribed_at, one.unsubscribed_at)
         for user_id, feeds in users.items()
@@ -56,7 +63,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
 
 projector = Projector(
     name="subscriptions",
-    handles=frozenset((UserSubscribed, UserUnsubscribed)),
+    handles=frozenset((UserSubscribed, UserUnsubscribed, UserCheckpoint)),
     tables=(TABLE,),
     apply=apply,
 )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain import plays, subscriptions
+from eventstore.domain import plays, subscriptions, sync
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
@@ -48,7 +48,7 @@ class Device:
         self.server.log += synced(self.server.user, payload)
         if answer_lost:
             return
-        news = self.server.user.document(self.server.log[self.cursor :])
+        news = sync.document(self.server.user, self.server.log[self.cursor :])
         self._keep([*news.subscriptions, *news.play_statuses])
         self.cursor = len(self.server.log)
         self.unsent.clear()
@@ -108,7 +108,7 @@ def test_after_a_last_sync_every_device_knows_what_the_server_does(count: int, h
     for device in [*devices, *devices]:
         device.sync()
 
-    everything = server.user.document()
+    everything = sync.document(server.user)
     stands = subscriptions.together(everything.subscriptions), plays.together(everything.play_statuses)
     assert [device.knows() for device in devices] == [stands] * count
     assert folded(server.log) == server.user

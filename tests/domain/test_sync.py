@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain import plays, subscriptions
+from eventstore.domain import plays, subscriptions, sync
 from eventstore.domain.plays import PlayEntry, PlayStatus
 from eventstore.domain.subscriptions import Subscription, SubscriptionEntry
 from eventstore.domain.sync import SyncData, SyncUserData
@@ -120,9 +120,9 @@ def test_nothing_newer_is_lost(first: SyncUserData, second: SyncUserData) -> Non
 def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: SyncUserData) -> None:
     user = User(ALICE)
     synced(user, first)
-    assert user.conflicts(first) == [], "a first device has nobody to lose to"
+    assert sync.conflicts(user, first) == [], "a first device has nobody to lose to"
     synced(user, second)
-    lost = {conflict.key: conflict for conflict in user.conflicts(second)}
+    lost = {conflict.key: conflict for conflict in sync.conflicts(user, second)}
     for feed, said in subscriptions.together(second.subscriptions).items():
         assert (feed in lost) is (user.subscriptions[feed].active is not said.active)
     for item, heard in plays.together(second.play_statuses).items():
@@ -155,7 +155,7 @@ def test_every_order_of_a_payload_leads_to_the_same(payload: SyncUserData) -> No
         user = User(ALICE)
         synced(user, shuffled)
         states.append(user)
-        conflicts.append({conflict.key: conflict for conflict in user.conflicts(shuffled)})
+        conflicts.append({conflict.key: conflict for conflict in sync.conflicts(user, shuffled)})
     assert states == [states[0]] * 100
     assert conflicts == [conflicts[0]] * 100
 
@@ -178,14 +178,14 @@ def test_leaving_without_having_subscribed_is_kept() -> None:
     older = SubscriptionEntry(NEWS, None, minutes(-1), None)
     synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[older]))
     assert not user.subscriptions[NEWS].active
-    assert user.document().subscriptions == [SubscriptionEntry(NEWS, None, minutes(-1), NOON)]
+    assert sync.document(user).subscriptions == [SubscriptionEntry(NEWS, None, minutes(-1), NOON)]
 
 
 def test_heard_to_position_zero_is_a_status_like_any_other() -> None:
     user = User(ALICE)
     heard = PlayEntry(NEWS, MONDAY, 0, True, NOON)
     synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[heard]))
-    assert user.document().play_statuses == [heard]
+    assert sync.document(user).play_statuses == [heard]
     tied = PlayEntry(NEWS, MONDAY, 0, False, NOON)
     assert synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[tied])) == []
 
@@ -200,7 +200,7 @@ def test_ten_thousand_entries_lead_to_an_event_each_and_none_the_second_time() -
     user = User(ALICE)
     assert len(synced(user, payload)) == 10_000
     assert decide(user, payload) == []
-    assert user.document().play_statuses == heard
+    assert sync.document(user).play_statuses == heard
 
 
 def test_an_action_made_offline_reaches_a_device_that_synced_meanwhile() -> None:
@@ -208,7 +208,7 @@ def test_an_action_made_offline_reaches_a_device_that_synced_meanwhile() -> None
     synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, 0)]))
     late = SubscriptionEntry(SCIENCE, None, NOON - timedelta(days=7), None)
     events = synced(user, SyncUserData(user_id=ALICE, now=minutes(5), subscriptions=[late]))
-    lacking = user.document(events)
+    lacking = sync.document(user, events)
     assert lacking.subscriptions == [late]
     assert lacking.play_statuses == []
 
@@ -218,7 +218,7 @@ def test_a_value_that_lost_is_listed_with_the_one_that_stands_and_the_rule() -> 
     synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(90, 0)]))
     lost = SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, -5)])
     assert synced(user, lost) == []
-    [conflict] = user.conflicts(lost)
+    [conflict] = sync.conflicts(user, lost)
     assert (conflict.type, conflict.key, conflict.winner) == ("play_status", MONDAY, "server")
     assert (conflict.client, conflict.server) == (play(10, -5), play(90, 0))
     assert conflict.rule == "later_wins"
@@ -238,7 +238,7 @@ def test_ties_name_their_rules() -> None:
         play_statuses=[play(10, 0)],
     )
     synced(user, tied)
-    assert [conflict.rule for conflict in user.conflicts(tied)] == [
+    assert [conflict.rule for conflict in sync.conflicts(user, tied)] == [
         "subscribed_wins_a_tie",
         "further_position_wins_a_tie",
     ]
@@ -258,10 +258,10 @@ def test_an_entry_without_any_time_says_nothing() -> None:
     silent = SyncUserData(user_id=ALICE, now=NOON, subscriptions=[SubscriptionEntry(NEWS, "a", None, None)])
     user = User(ALICE)
     assert synced(user, silent) == []
-    assert user.conflicts(silent) == []
+    assert sync.conflicts(user, silent) == []
     synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[SubscriptionEntry(NEWS, None, NOON)]))
     assert synced(user, silent) == []
-    assert user.conflicts(silent) == []
+    assert sync.conflicts(user, silent) == []
 
 
 def test_an_empty_source_id_is_none() -> None:
@@ -276,7 +276,7 @@ def test_what_the_state_does_not_hold_yet_is_left_for_the_next_sync() -> None:
     """Another process may have recorded it after this state was folded."""
     user = User(ALICE)
     events = synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, 0)]))
-    assert User(ALICE).document(events) == SyncData([], [])
+    assert sync.document(User(ALICE), events) == SyncData([], [], [], [], [], [])
 
 
 def play(position: int, minute: int) -> PlayEntry:

@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventstore.domain import sync
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
@@ -120,7 +121,7 @@ def test_a_conflict_says_that_the_clock_was_ahead() -> None:
             play_statuses=heard(100, minutes(60), now).play_statuses,
         )
         assert synced(user, again) == []
-        assert [conflict.rule for conflict in user.conflicts(again)] == ["clock_ahead", "clock_ahead"]
+        assert [conflict.rule for conflict in sync.conflicts(user, again)] == ["clock_ahead", "clock_ahead"]
 
 
 def test_the_memory_of_claims_is_a_bounded_union() -> None:
