@@ -5,7 +5,6 @@ over field by field. Unknown fields are ignored; of two fields of one name the l
 """
 
 import re
-from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 import msgspec
@@ -19,11 +18,11 @@ from api.faults import (
     Fault,
     across,
     capped,
+    count,
     fault_of,
     faults_of,
-    fields_of,
+    lists_of,
     normalise,
-    normalise_all,
 )
 
 KIB, MIB = 1024, 1024 * 1024
@@ -46,7 +45,6 @@ class Body(Generic[T]):
         self.struct = struct
         self.largest = largest
         self.most_entries = most_entries
-        self._lists = [(field.name, field.entries) for field in fields_of(struct) if field.entries]
         self._decode = msgspec.json.Decoder(struct).decode
 
     def read(self, request: Request) -> T:
@@ -58,8 +56,8 @@ class Body(Generic[T]):
         _check_text(raw)
         try:
             body = self._decode(raw)
-            self._count(sum(len(getattr(body, name)) for name, _ in self._lists))
-            self._normalise(body)
+            self._count(count(body))
+            normalise(body)
         except RecursionError:
             raise Malformed("The body is nested too deeply.") from None
         except msgspec.ValidationError as error:
@@ -68,24 +66,9 @@ class Body(Generic[T]):
             raise Malformed(f"{error}.") from None
         except ValueError as error:  # of a normaliser
             raise Invalid(self._faults(raw) or [Fault("invalid", f"{error}.", None)]) from None
-        if faults := capped(self._across(body)):
+        if faults := capped(across(body)):
             raise Invalid(faults)
         return body
-
-    def _normalise(self, body: T) -> None:
-        normalise(body)
-        for name, struct in self._lists:
-            assert struct is not None
-            normalise_all(struct, getattr(body, name))
-
-    def _across(self, body: T) -> Iterator[Fault]:
-        yield from across(body)
-        for name, struct in self._lists:
-            if not hasattr(struct, "faults"):
-                continue
-            for number, entry in enumerate(getattr(body, name)):
-                for fault in across(entry):
-                    yield fault._replace(attr=f"{name}.{number}.{fault.attr}")
 
     def _faults(self, raw: bytes) -> list[Fault]:
         """Every fault; none where the body cannot be taken apart (integers of 5,000 digits)."""
@@ -96,7 +79,7 @@ class Body(Generic[T]):
         except (msgspec.DecodeError, RecursionError):
             return []
         if isinstance(data, dict):
-            lists = (data.get(name) for name, _ in self._lists)
+            lists = (data.get(name) for name, _ in lists_of(self.struct))
             self._count(sum(len(entries) for entries in lists if isinstance(entries, list)))
         return capped(faults_of(self.struct, data))
 

@@ -5,7 +5,7 @@ failed: slow, and only for requests that are refused.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
@@ -58,10 +58,17 @@ def faults_of(struct: type[Struct], data: object, place: str = "") -> Iterator[F
 
 
 def across(request: Struct) -> Iterator[Fault]:
-    """The rules across fields that a normalised request breaks: what its method ``faults`` names, if any."""
+    """The rules across fields that a normalised request breaks, and each entry of its lists: what their
+    methods ``faults`` name, if any."""
     rules = getattr(request, "faults", None)
     if rules is not None:
         yield from rules()
+    for name, struct in lists_of(type(request)):
+        if not _has_rules(struct):
+            continue
+        for number, entry in enumerate(getattr(request, name)):
+            for fault in across(entry):
+                yield fault._replace(attr=f"{name}.{number}.{fault.attr}")
 
 
 def capped(faults: Iterator[Fault]) -> list[Fault]:
@@ -86,14 +93,11 @@ def fault_of(error: msgspec.ValidationError, place: str | None = None) -> Fault:
 
 
 def normalise(request: Struct) -> None:
-    """Bring every field into its one spelling, in place. Raises ``ValueError``."""
-    for name, normalised in _normalisers(type(request)):
-        value = getattr(request, name)
-        if value is not None:
-            msgspec.structs.force_setattr(request, name, normalised(value))
+    """Bring every field into its one spelling, in place, entries of lists included. Raises ``ValueError``."""
+    normalise_all(type(request), [request])
 
 
-def normalise_all(struct: type[Struct], entries: list[Struct]) -> None:
+def normalise_all(struct: type[Struct], entries: Sequence[Struct]) -> None:
     """``normalise`` for the thousands of a list: field by field, so that each entry costs no look-ups."""
     set_field = msgspec.structs.force_setattr
     for name, normalised in _normalisers(struct):
@@ -101,6 +105,33 @@ def normalise_all(struct: type[Struct], entries: list[Struct]) -> None:
             value = getattr(entry, name)
             if value is not None:
                 set_field(entry, name, normalised(value))
+    for name, inner in lists_of(struct):
+        normalise_all(inner, [one for entry in entries for one in getattr(entry, name)])
+
+
+def count(request: Struct) -> int:
+    """How many entries its lists hold, those of the entries included."""
+    lists = lists_of(type(request))
+    return sum(
+        len(entries) + _inside(struct, entries)
+        for name, struct in lists
+        for entries in [getattr(request, name)]
+    )
+
+
+@cache
+def lists_of(struct: type[Struct]) -> tuple[tuple[str, type[Struct]], ...]:
+    """The fields that are lists of structs."""
+    return tuple((field.name, field.entries) for field in fields_of(struct) if field.entries is not None)
+
+
+@cache
+def _has_rules(struct: type[Struct]) -> bool:
+    return hasattr(struct, "faults") or any(_has_rules(inner) for _, inner in lists_of(struct))
+
+
+def _inside(struct: type[Struct], entries: Sequence[Struct]) -> int:
+    return sum(map(count, entries)) if lists_of(struct) else 0
 
 
 @cache

@@ -7,7 +7,7 @@ faults (api/faults.py) and the OpenAPI document (api/schema.py) all go by that.
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -21,6 +21,7 @@ from eventstore.domain.identifiers import (
 
 LONGEST_SOURCE_ID = 512
 LONGEST_CURSOR = 512
+LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_TITLE = 200, 4_000, 1_000
 PAGE, LONGEST_PAGE = 100, 1_000
 LAST_POSITION = 2**31 - 1
 
@@ -37,6 +38,16 @@ def in_utc(at: datetime) -> datetime:
         return at.astimezone(UTC)
     except OverflowError:
         raise ValueError("outside of the years 1 to 9999 in UTC") from None
+
+
+def _trimmed(text: str) -> str:
+    """Raises ``ValueError`` for a name that nobody would see."""
+    name = text.strip()
+    if not name:
+        raise ValueError("empty")
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"longer than {LONGEST_NAME} characters")
+    return name
 
 
 def _page_size(text: str) -> object:
@@ -131,4 +142,30 @@ Cursor = Annotated[
         max_length=LONGEST_CURSOR,
         format="cursor",
     ),
+]
+Name = Annotated[
+    str,
+    meta(
+        f"1 to {LONGEST_NAME} characters, without the blanks around it.",
+        normalise=_trimmed,
+        min_length=1,
+        # before trimming
+        max_length=2 * LONGEST_NAME,
+        example="Morning walk",
+    ),
+]
+Description = Annotated[str, meta("What it is about.", max_length=LONGEST_DESCRIPTION)]
+Title = Annotated[str, meta("As the feed had it.", max_length=LONGEST_TITLE)]
+Color = Annotated[
+    str,
+    meta(
+        "Red, green and blue in hexadecimal.",
+        pattern="^#[0-9a-fA-F]{6}$",
+        normalise=str.lower,
+        example="#2f6f4e",
+    ),
+]
+Level = Annotated[
+    Literal["public", "anonymous", "private"],
+    meta("What others may see: everything, that somebody did it, or nothing."),
 ]

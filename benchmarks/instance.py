@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +55,8 @@ class Web:
         found = [self.process.pid]
         for pid in found:
             for thread in Path(f"/proc/{pid}/task").iterdir():
-                found += [int(child) for child in (thread / "children").read_text().split()]
+                with suppress(FileNotFoundError):  # it has just ended
+                    found += [int(child) for child in (thread / "children").read_text().split()]
         return found
 
 

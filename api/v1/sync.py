@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Literal
 from uuid import UUID
 
@@ -19,13 +19,17 @@ from api.bodies import MIB, Body
 from api.clock import now
 from api.errors import Invalid
 from api.faults import Fault
-from api.fields import Cursor, Feed, Item, Position, SourceId, Time
+from api.fields import Color, Cursor, Description, Feed, Item, Level, Name, Position, SourceId, Time, Title
 from api.schema import operation, some_of
 from api.views import View
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
 from eventstore.domain import sync
+from eventstore.domain.collections import CollectionEntry, CollectionFeedEntry
+from eventstore.domain.episodes import SavedEpisodeEntry
 from eventstore.domain.messages import Event
+from eventstore.domain.playlists import PlaylistEntry, PlaylistItemEntry
 from eventstore.domain.plays import PlayEntry
+from eventstore.domain.privacy import PrivacyEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncConflict, SyncData, SyncUserData
 
@@ -60,6 +64,91 @@ class SentPlayStatus(PlayEntry, frozen=True, gc=False):
     updated_at: Time
 
 
+class SentSavedEpisode(SavedEpisodeEntry, frozen=True, gc=False):
+    """An episode that the device saved or unsaved. The later time decides; on equal times it is saved."""
+
+    rules: ClassVar = some_of("saved_at", "unsaved_at")
+
+    rss_source_feed: Feed
+    rss_source_item: Item
+    saved_at: Time | None = None
+    unsaved_at: Time | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        if self.saved_at is None and self.unsaved_at is None:
+            yield Fault("required", "Give saved_at, unsaved_at or both.", "saved_at")
+
+
+class SentPlaylistItem(PlaylistItemEntry, frozen=True, gc=False):
+    """An episode of a playlist. The later of the two times decides; on equal times it is in."""
+
+    rules: ClassVar = some_of("added_at", "removed_at")
+
+    rss_source_feed: Feed
+    rss_source_item: Item
+    item_title: Title | None = None
+    feed_title: Title | None = None
+    position: Position | None = None
+    added_at: Time | None = None
+    removed_at: Time | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        if self.added_at is None and self.removed_at is None:
+            yield Fault("required", "Give added_at, removed_at or both.", "added_at")
+
+
+class SentPlaylist(PlaylistEntry, frozen=True):
+    """A playlist as the device knows it. Name, description, visibility and order go by `updated_at`, each
+    item by its own times; it is deleted where `deleted_at` is later than `updated_at`."""
+
+    id: UUID
+    name: Name
+    updated_at: Time
+    description: Description | None = None
+    is_public: bool = False
+    deleted_at: Time | None = None
+    items: list[SentPlaylistItem] = []  # type: ignore[assignment]  # each is a PlaylistItemEntry
+
+
+class SentCollectionFeed(CollectionFeedEntry, frozen=True, gc=False):
+    """A feed of a collection. The later of the two times decides; on equal times it is in."""
+
+    rules: ClassVar = some_of("added_at", "removed_at")
+
+    rss_source_feed: Feed
+    position: Position | None = None
+    added_at: Time | None = None
+    removed_at: Time | None = None
+
+    def faults(self) -> Iterator[Fault]:
+        if self.added_at is None and self.removed_at is None:
+            yield Fault("required", "Give added_at, removed_at or both.", "added_at")
+
+
+class SentCollection(CollectionEntry, frozen=True):
+    """A collection as the device knows it; merged as playlists are. `is_default` is the server's to say."""
+
+    id: UUID
+    name: Name
+    updated_at: Time
+    description: Description | None = None
+    color: Color | None = None
+    is_public: bool = False
+    is_default: bool = False
+    deleted_at: Time | None = None
+    feeds: list[SentCollectionFeed] = []  # type: ignore[assignment]  # each is a CollectionFeedEntry
+
+
+class SentPrivacySetting(PrivacyEntry, frozen=True, gc=False):
+    """A setting for an item, a feed, or with neither for the account; null takes it back. The later time
+    decides; on equal times what shows less."""
+
+    privacy: Level | None
+    updated_at: Time
+    rss_source_feed: Feed | None = None
+    rss_source_item: Item | None = None
+
+
 class SyncBody(Struct):
     """`cursor`: of the last answer; null or left out for everything. Send all that the device knows, or
     what changed since: the same entry twice does no harm."""
@@ -67,6 +156,10 @@ class SyncBody(Struct):
     cursor: Cursor | None = None
     subscriptions: list[SentSubscription] = []
     play_statuses: list[SentPlayStatus] = []
+    saved_episodes: list[SentSavedEpisode] = []
+    playlists: list[SentPlaylist] = []
+    collections: list[SentCollection] = []
+    privacy_settings: list[SentPrivacySetting] = []
 
 
 class SubscriptionConflict(Struct, tag_field="type", tag="subscription"):
@@ -89,7 +182,62 @@ class PlayConflict(Struct, tag_field="type", tag="play_status"):
     rule: str
 
 
-Conflict = SubscriptionConflict | PlayConflict
+class SavedEpisodeConflict(Struct, tag_field="type", tag="saved_episode"):
+    """As above, for a saved episode."""
+
+    key: str
+    client: SavedEpisodeEntry
+    server: SavedEpisodeEntry
+    winner: Literal["server"]
+    rule: str
+
+
+class PlaylistConflict(Struct, tag_field="type", tag="playlist"):
+    """As above, for a playlist; its items are not named one by one."""
+
+    key: str
+    client: PlaylistEntry
+    server: PlaylistEntry
+    winner: Literal["server"]
+    rule: str
+
+
+class CollectionConflict(Struct, tag_field="type", tag="collection"):
+    """As above, for a collection."""
+
+    key: str
+    client: CollectionEntry
+    server: CollectionEntry
+    winner: Literal["server"]
+    rule: str
+
+
+class PrivacyConflict(Struct, tag_field="type", tag="privacy_setting"):
+    """As above, for a privacy setting; the key is `user`, `feed:` or `item:` and the name."""
+
+    key: str
+    client: PrivacyEntry
+    server: PrivacyEntry
+    winner: Literal["server"]
+    rule: str
+
+
+Conflict = (
+    SubscriptionConflict
+    | PlayConflict
+    | SavedEpisodeConflict
+    | PlaylistConflict
+    | CollectionConflict
+    | PrivacyConflict
+)
+CONFLICTS: dict[sync.Kind, Callable[..., Conflict]] = {
+    "subscription": SubscriptionConflict,
+    "play_status": PlayConflict,
+    "saved_episode": SavedEpisodeConflict,
+    "playlist": PlaylistConflict,
+    "collection": CollectionConflict,
+    "privacy_setting": PrivacyConflict,
+}
 
 
 class SyncAnswer(Struct):
@@ -128,6 +276,10 @@ class SyncView(View):
             now=now(),
             subscriptions=list(body.subscriptions),
             play_statuses=list(body.play_statuses),
+            saved_episodes=list(body.saved_episodes),
+            playlists=list(body.playlists),
+            collections=list(body.collections),
+            privacy_settings=list(body.privacy_settings),
         )
 
         def render(outcome: Outcome) -> tuple[int, Struct]:
@@ -144,12 +296,7 @@ class SyncView(View):
 
 
 def _shown(lost: SyncConflict) -> Conflict:
-    match lost.client, lost.server:
-        case SubscriptionEntry() as client, SubscriptionEntry() as server:
-            return SubscriptionConflict(lost.key, client, server, lost.winner, lost.rule)
-        case PlayEntry() as played, PlayEntry() as stands:
-            return PlayConflict(lost.key, played, stands, lost.winner, lost.rule)
-    raise TypeError(f"a conflict of {lost.type}")
+    return CONFLICTS[lost.type](lost.key, lost.client, lost.server, lost.winner, lost.rule)
 
 
 def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
