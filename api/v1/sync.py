@@ -30,6 +30,7 @@ from eventstore.domain.messages import Event
 from eventstore.domain.playlists import PlaylistEntry, PlaylistItemEntry
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import PrivacyEntry
+from eventstore.domain.retention import EventsRemoved
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncConflict, SyncData, SyncUserData
 
@@ -315,7 +316,9 @@ def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
     if found is None or len(found) < stored:
         return None
     # another process may have recorded more meanwhile, which the state does not hold
-    return found[:stored] + outcome.events
+    news = found[:stored] + outcome.events
+    # what was removed is told by its absence only
+    return None if any(isinstance(event, EventsRemoved) for event in news) else news
 
 
 def _cursor(version: int, user_id: UUID) -> str:
