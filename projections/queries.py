@@ -88,7 +88,7 @@ class PlayStatusRow(NamedTuple):
 
 def position_of(projector: str) -> int:
     """How far a projector has come; 0 where it never ran."""
-    row = _run(POSITION, [projector]).fetchone()
+    row = run(POSITION, [projector]).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -114,11 +114,11 @@ def subscriptions(
     conditions, values = [] if include_removed else [ACTIVE], []
     if after is not None:
         conditions.append("AND feed_key > %s")
-        values.append(_feed_key(after))
+        values.append(key_in(after))
     page = SUBSCRIPTIONS.format(conditions=" ".join(conditions))
-    position, found = _fetch("subscriptions", page, "page.feed_key", [user_id, *values, limit + 1])
+    position, found = fetch("subscriptions", page, "page.feed_key", [user_id, *values, limit + 1])
     rows = [SubscriptionRow(*row[:-1]) for row in found[:limit]]
-    return Page(rows, _encode(found[limit - 1][-1].hex) if len(found) > limit else None, position)
+    return Page(rows, encode_cursor(found[limit - 1][-1].hex) if len(found) > limit else None, position)
 
 
 def play_statuses(
@@ -149,28 +149,28 @@ def play_statuses(
         values.append(updated_since)
     if after is not None:
         conditions.append(f"AND (updated_at, item_key) {'<' if newest_first else '>'} (%s, %s)")
-        values += _time_and_key(after)
+        values += time_and_key_in(after)
     direction = "DESC" if newest_first else "ASC"
     page = PLAY_STATUSES.format(conditions=" ".join(conditions), direction=direction)
     order = f"page.updated_at {direction}, page.item_key {direction}"
-    position, found = _fetch("play_statuses", page, order, [user_id, *values, limit + 1])
+    position, found = fetch("play_statuses", page, order, [user_id, *values, limit + 1])
     rows = [PlayStatusRow(*row[:-1]) for row in found[:limit]]
     if len(found) <= limit:
         return Page(rows, None, position)
     *_, updated_at, key = found[limit - 1]
-    return Page(rows, _encode(f"{updated_at.isoformat()} {key.hex}"), position)
+    return Page(rows, encode_cursor(f"{updated_at.isoformat()} {key.hex}"), position)
 
 
-def _fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
+def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
     """The position of the projector and the rows of the page, of one snapshot."""
-    found = _run(PAGE_SQL.format(page=page, order=order), [*values, projector]).fetchall()
+    found = run(PAGE_SQL.format(page=page, order=order), [*values, projector]).fetchall()
     if not found:
         return 0, []
     # the key is never null in a row, so it tells the empty page
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
 
 
-def _run(statement: str, parameters: Sequence[Any]) -> Cursor[tuple[Any, ...]]:
+def run(statement: str, parameters: Sequence[Any]) -> Cursor[tuple[Any, ...]]:
     """On the psycopg connection under Django's, whose cursors and loaders took half of the time.
 
     Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
@@ -188,27 +188,29 @@ def _run(statement: str, parameters: Sequence[Any]) -> Cursor[tuple[Any, ...]]:
         raise
 
 
-def _encode(text: str) -> str:
+def encode_cursor(text: str) -> str:
+    """A place in a list as a page gives it out."""
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str) -> str:
+def decode_cursor(cursor: str) -> str:
+    """Raises ``InvalidCursor``."""
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error) as error:
         raise InvalidCursor(cursor) from error
 
 
-def _feed_key(cursor: str) -> UUID:
+def key_in(cursor: str) -> UUID:
     try:
-        return UUID(hex=_decode(cursor))
+        return UUID(hex=decode_cursor(cursor))
     except ValueError as error:
         raise InvalidCursor(cursor) from error
 
 
-def _time_and_key(cursor: str) -> tuple[datetime, UUID]:
+def time_and_key_in(cursor: str) -> tuple[datetime, UUID]:
     try:
-        updated_at, key = _decode(cursor).split(" ")
+        updated_at, key = decode_cursor(cursor).split(" ")
         moment = datetime.fromisoformat(updated_at)
         if moment.tzinfo is None:
             raise InvalidCursor(cursor)

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore.domain import times
+from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
 
 
@@ -24,10 +25,12 @@ class SaveEpisode(Command, frozen=True, kw_only=True):
 
 
 class UnsaveEpisode(Command, frozen=True, kw_only=True):
-    feed: str
+    """``feed`` is needed only for an item of which nothing is known, and then only with ``at``."""
+
     item: str
     now: datetime
     at: datetime | None = None
+    feed: str | None = None
 
 
 class ShareEpisode(Command, frozen=True, kw_only=True):
@@ -104,6 +107,7 @@ def merge(one: SavedEpisode, other: SavedEpisode) -> SavedEpisode:
 
 
 def decide(state: SavedEpisodes, command: EpisodeCommand) -> list[Event]:
+    """Raises ``DomainError`` ``feed_required`` for the unsaving of an unknown item without its feed."""
     known = state.get(command.item)
     match command:
         case ShareEpisode():
@@ -112,19 +116,20 @@ def decide(state: SavedEpisodes, command: EpisodeCommand) -> list[Event]:
             if command.at is None and known is not None and known.saved:
                 return []
             at, claimed = _time_of(known, command)
-            if at is None or (claimed is None and known and not times.is_later(at, known.saved_at)):
-                return []
-            return [_saved(command.user_id, command.item, SavedEpisode(command.feed, at), claimed)]
+            change = SavedEpisode(command.feed, saved_at=at)
         case UnsaveEpisode():
             if command.at is None and (known is None or not known.saved):
                 return []
+            feed = command.feed or (known.feed if known else None)
+            if feed is None:
+                raise DomainError("feed_required", "Nothing is known of this episode: give rss_source_feed.")
             at, claimed = _time_of(known, command)
-            if at is None or (claimed is None and known and not times.is_later(at, known.unsaved_at)):
-                return []
-            change = SavedEpisode(command.feed, None, at)
-            return [_unsaved(command.user_id, command.item, change, claimed)]
+            change = SavedEpisode(feed, unsaved_at=at)
         case _:
             assert_never(command)
+    if at is None or not _adds(known, change, claimed):
+        return []
+    return [_event(command.user_id, command.item, change, claimed)]
 
 
 def evolve(state: SavedEpisodes, event: EpisodeEvent) -> None:
@@ -149,21 +154,21 @@ def reconcile(
     """The events of every difference between what a device knows and the state."""
     events: list[Event] = []
     for item, sent in together(entries).items():
-        known = state.get(item, SavedEpisode(sent.feed))
-        saved, saved_claim = times.believed_or_none(sent.saved_at, known.claims, now)
-        unsaved, unsaved_claim = times.believed_or_none(sent.unsaved_at, known.claims, now)
+        known = state.get(item)
+        claims = known.claims if known else ()
+        saved, saved_claim = times.believed_or_none(sent.saved_at, claims, now)
+        unsaved, unsaved_claim = times.believed_or_none(sent.unsaved_at, claims, now)
         if saved is not None and unsaved is not None:
             # where the server's clock stands in for the device's, the device's own order still holds
             if sent.saved and saved < unsaved:
                 saved = unsaved
             elif not sent.saved and unsaved <= saved:
                 unsaved = saved + times.TICK
-        # a replaced time is recorded also where it loses: so that it is known when it comes again
         liked, unliked = SavedEpisode(sent.feed, saved), SavedEpisode(sent.feed, None, unsaved)
-        if saved is not None and (saved_claim is not None or merge(known, liked) != known):
-            events.append(_saved(user_id, item, liked, saved_claim))
-        if unsaved is not None and (unsaved_claim is not None or merge(known, unliked) != known):
-            events.append(_unsaved(user_id, item, unliked, unsaved_claim))
+        if saved is not None and _adds(known, liked, saved_claim):
+            events.append(_event(user_id, item, liked, saved_claim))
+        if unsaved is not None and _adds(known, unliked, unsaved_claim):
+            events.append(_event(user_id, item, unliked, unsaved_claim))
     return events
 
 
@@ -196,45 +201,53 @@ def document(state: SavedEpisodes, items: Iterable[str] | None = None) -> list[S
 
 def pruned(state: SavedEpisodes, before: datetime) -> SavedEpisodes:
     """A copy without what was unsaved before that time."""
-    return {item: one for item, one in state.items() if one.saved or not _gone(one.changed_at, before)}
-
-
-def _gone(at: datetime | None, before: datetime) -> bool:
-    return at is not None and at < before
+    return {
+        item: one
+        for item, one in state.items()
+        if one.saved or one.unsaved_at is None or one.unsaved_at >= before
+    }
 
 
 def _entry(item: str, of: SavedEpisode) -> SavedEpisodeEntry:
     return SavedEpisodeEntry(of.feed, item, of.saved_at, of.unsaved_at)
 
 
-def _saved(user_id: UUID, item: str, to: SavedEpisode, claimed: datetime | None) -> EpisodeSaved:
-    assert to.saved_at is not None
-    return EpisodeSaved(
-        user_id=user_id,
-        rss_source_feed=to.feed,
-        rss_source_item=item,
-        saved_at=to.saved_at,
-        claimed_at=claimed,
-    )
+def _adds(known: SavedEpisode | None, change: SavedEpisode, claimed: datetime | None) -> bool:
+    """Whether a change is worth recording: it says something new, or its time was replaced. The latter also
+    where it loses, so that it is known when it comes again."""
+    return claimed is not None or known is None or merge(known, change) != known
 
 
-def _unsaved(user_id: UUID, item: str, to: SavedEpisode, claimed: datetime | None) -> EpisodeUnsaved:
-    assert to.unsaved_at is not None
+def _event(
+    user_id: UUID, item: str, change: SavedEpisode, claimed: datetime | None
+) -> EpisodeSaved | EpisodeUnsaved:
+    """The event of a change of one of the two times."""
+    if change.saved_at is not None:
+        return EpisodeSaved(
+            user_id=user_id,
+            rss_source_feed=change.feed,
+            rss_source_item=item,
+            saved_at=change.saved_at,
+            claimed_at=claimed,
+        )
+    assert change.unsaved_at is not None
     return EpisodeUnsaved(
         user_id=user_id,
-        rss_source_feed=to.feed,
+        rss_source_feed=change.feed,
         rss_source_item=item,
-        unsaved_at=to.unsaved_at,
+        unsaved_at=change.unsaved_at,
         claimed_at=claimed,
     )
 
 
 def _shared(command: ShareEpisode) -> EpisodeShared:
     # a share is no state: a time that cannot be believed is merely replaced
-    ahead = command.at is None or times.ahead(command.at, command.now)
-    at = command.now if ahead or command.at is None else command.at
+    believed = command.at is not None and not times.ahead(command.at, command.now)
     return EpisodeShared(
-        user_id=command.user_id, rss_source_feed=command.feed, rss_source_item=command.item, shared_at=at
+        user_id=command.user_id,
+        rss_source_feed=command.feed,
+        rss_source_item=command.item,
+        shared_at=command.at if believed and command.at else command.now,
     )
 
 

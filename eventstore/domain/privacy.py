@@ -123,19 +123,23 @@ def decide(state: PrivacySettings, command: PrivacyCommand) -> list[Event]:
             level = None
         case _:
             assert_never(command)
-    if command.at is None and (known.level if known else None) == level:
-        return []
-    if command.at is None:
-        at: datetime | None = times.on_top_of(command.now, known.changed_at if known else None)
-        claimed = None
-    else:
+    if command.at is not None:
         at, claimed = times.believed(command.at, known.claims if known else (), command.now)
-    if at is None:
+        if at is None:
+            return []
+        setting = PrivacySetting(level, at, command.feed, command.item)
+        if claimed is None and known is not None and _key(setting) <= _key(known):
+            return []
+        return [_changed(command.user_id, setting, claimed)]
+    if known is None:
+        setting = PrivacySetting(level, command.now, command.feed, command.item)
+        return [] if level is None else [_changed(command.user_id, setting, None)]
+    # who names the item alone does not take back which feed it is of
+    feed = command.feed or known.feed
+    if (level, feed) == (known.level, known.feed):
         return []
-    setting = PrivacySetting(level, at, command.feed, command.item)
-    if claimed is None and known is not None and _key(setting) <= _key(known):
-        return []
-    return [_changed(command.user_id, setting, claimed)]
+    at = times.on_top_of(command.now, known.changed_at)
+    return [_changed(command.user_id, PrivacySetting(level, at, feed, command.item), None)]
 
 
 def evolve(state: PrivacySettings, event: PrivacyEvent) -> None:
