@@ -1,0 +1,205 @@
+"""Feeds whose address is the key to them: never shown to anybody but their listener. Pure.
+
+Members' feeds (Patreon, Supporting Cast, Substack, ...) are open to whoever knows their URL. Nobody says
+which ones they are, so this judges by how an address looks, and doubt makes it a secret: a public feed that
+is taken for a private one is missing in a list; the other way round somebody's paid feed is given away.
+"""
+
+import re
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import unquote
+
+from eventstore.domain.identifiers import parts_of_item, url_of_feed
+
+# Services whose feeds (or all feeds below such a host) are for members.
+PRIVATE_HOSTS = (
+    "patreon.com",
+    "patreonusercontent.com",
+    "supportingcast.fm",
+    "supercast.com",
+    "supercast.tech",
+    "memberful.com",
+    "glow.fm",
+    "subscribers.transistor.fm",
+    "private.captivate.fm",
+    "memberfulcontent.com",
+    "hellosubs.com",
+    "podia.com",
+    "kajabi.com",
+    "gumroad.com",
+    "ko-fi.com",
+    "steadyhq.com",
+    "floatplane.com",
+    "nebula.app",
+    "wonderyplus.com",
+    "stitcherpremium.com",
+    "luminarypodcasts.com",
+)
+# What is public although it looks otherwise: ids of shows, by the shapes that these hosts give them.
+PUBLIC_SHAPES = re.compile(
+    r"""https?://(?:
+        feeds\.feedburner\.com/[\w%+-]+(?:/[\w%+-]+)*
+      | feeds\.megaphone\.fm/[A-Z]{2,5}\d{6,12}
+      | feeds\.acast\.com/public/shows/[\w-]+
+      | (?:www\.)?omnycontent\.com/d/playlist/[0-9a-f-]{36}/[0-9a-f-]{36}/[0-9a-f-]{36}/podcast\.rss
+      | (?:www\.)?youtube\.com/feeds/videos\.xml\?(?:channel_id|playlist_id|user)=[\w-]+
+    )/?""",
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+# What whole pieces of paths, and subdomains, are called where a circle is closed.
+_PLACES = """
+    auth authenticated exclusive exclusives feedtoken memberfeed memberfeeds member members patron patrons
+    personal premium private privatefeed privatefeeds privaterss secret secrets subscriber subscribers token
+    tokens usertoken
+"""
+# What parameters are called that hold a key, or say who asks.
+_PARAMETERS = """
+    access accesskey accesstoken account accountid apikey appkey authkey authorization authtoken bearer
+    clientid clientsecret code cred credential credentials email expires feedkey hash hmac jwt key keypairid
+    login mail memberid nonce otp pass passcode passkey passphrase passwd password pin pkey policy pw pwd
+    rsskey rsstoken secretkey session sessionid sid sig sign signature signed sso subscriberid subscription
+    subscriptionid ticket tokenhash uid user userid userkey username
+"""
+PLACES = frozenset(_PLACES.split())
+PARAMETERS = PLACES | frozenset(_PARAMETERS.split())
+# Hosts in nobody's public network.
+LOCAL = ("localhost", "local", "lan", "internal", "intranet", "home", "corp", "onion", "test", "arpa")
+
+# An address is quoted in an address now and then, and each time encoded once more.
+LAYERS = 4
+# A piece of this many letters and digits may hold a key (60 bits and more) where it is not made of words.
+SHORTEST_KEY = 11
+LONGEST_WORD, LONGEST_NUMBER = 32, 11
+_PIECES = re.compile(r"[/?&=;,:#|@()\[\]{}<>\"'\\^`\s]+")
+_NAMED = re.compile(r"[?&;/#,]([^?&;/#,=]+)=")
+_WORDS = re.compile(r"[-_.~+!*$]+")
+_SUFFIX = re.compile(r"\.(?:rss2?|xml|atom|json|mp3|m4a|php|aspx?|html?)$", re.IGNORECASE)
+_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+_CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}")
+_HOST = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+
+
+@lru_cache(maxsize=8_192)
+def is_secret_feed(feed: str) -> bool:
+    """Whether a normalised ``rss_source_feed`` looks like a key to what it names, or like no feed at all."""
+    try:
+        return is_secret_url(url_of_feed(feed))
+    except ValueError:
+        return True
+
+
+@lru_cache(maxsize=8_192)
+def is_secret_item(item: str) -> bool:
+    """Whether a normalised ``rss_source_item`` does: its GUID or its enclosure.
+
+    Files have ids in their paths, public ones too; so it goes by what their parameters and hosts say.
+    """
+    try:
+        return any("://" in part and _is_secret_file(part) for part in parts_of_item(item))
+    except ValueError:
+        return True
+
+
+def is_secret_url(url: str) -> bool:
+    """Whether a feed's address looks like a key to it: by its host, a parameter, or a piece of its path."""
+    if PUBLIC_SHAPES.fullmatch(url):
+        return False
+    layers = _layers(url)
+    return any(_is_closed_host(layer) or _tells(layer) or _holds_key(layer) for layer in layers)
+
+
+def _is_secret_file(url: str) -> bool:
+    layers = _layers(url)
+    if any(_is_closed_host(layer) for layer in layers):
+        return True
+    return any(_names_key(f"?{query}") for layer in layers for query in layer.split("?")[1:])
+
+
+def _layers(url: str) -> list[str]:
+    """The URL, and as it reads decoded, again and again."""
+    layers = [url]
+    for _ in range(LAYERS):
+        decoded = unquote(layers[-1])
+        if decoded == layers[-1]:
+            break
+        layers.append(decoded)
+    return layers
+
+
+def _is_closed_host(text: str) -> bool:
+    """Whether a URL in the text names a host for members only, or one of somebody's own network."""
+    return any(map(_is_closed, _HOST.findall(text)))
+
+
+def _is_closed(authority: str) -> bool:
+    if "@" in authority:
+        return True
+    host = authority.lower() if authority.startswith("[") else authority.lower().partition(":")[0]
+    host = host.strip("[]").rstrip(".")
+    try:
+        ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return True
+    if any(host == private or host.endswith(f".{private}") for private in PRIVATE_HOSTS):
+        return True
+    labels = host.split(".")
+    return len(labels) == 1 or labels[-1] in LOCAL or not PLACES.isdisjoint(labels[:-2])
+
+
+def _tells(text: str) -> bool:
+    """Whether a parameter or a whole piece of the path is called as keys are."""
+    return _names_key(text) or any(_plain(piece) in PLACES for piece in _pieces(text))
+
+
+def _names_key(text: str) -> bool:
+    for name in _NAMED.findall(text):
+        words = [word.lower() for word in _WORDS.split(name)]
+        if _plain(name) in PARAMETERS or not PARAMETERS.isdisjoint(words):
+            return True
+    return False
+
+
+def _holds_key(text: str) -> bool:
+    return any(_is_key(piece) for piece in _pieces(text))
+
+
+def _pieces(text: str) -> list[str]:
+    """What stands between the slashes, and between names and values."""
+    _, _, rest = text.partition("://")
+    return [_SUFFIX.sub("", piece) for piece in _PIECES.split(rest)]
+
+
+def _plain(text: str) -> str:
+    return _NOT_ALPHANUMERIC.sub("", text).lower()
+
+
+def _is_key(piece: str) -> bool:
+    """Whether a piece is anything but words and short numbers."""
+    if _UUID.search(piece) or piece.startswith("eyJ"):
+        return True
+    whole = _NOT_ALPHANUMERIC.sub("", piece)
+    if len(whole) < SHORTEST_KEY or not whole.isascii():
+        return False
+    words = [word for word in _WORDS.split(piece) if word]
+    if all(map(_is_word, words)):
+        # hyphens in a key cut it into short bits: words are longer than that
+        return len(words) > 2 and len(whole) / len(words) < 2.5
+    return True
+
+
+def _is_word(word: str) -> bool:
+    """A word as people write one (one case, or a capital first), a number, or both, one behind the other."""
+    found = re.fullmatch(r"(?:\d{0,4}([a-z]+|[A-Z]+|[A-Z][a-z]+)\d{0,4}|\d+)", word, re.ASCII)
+    if found is None:
+        return False
+    letters = found[1]
+    if letters is None:
+        return len(word) <= LONGEST_NUMBER
+    if len(word) > LONGEST_WORD:
+        return False
+    # years and numbers of episodes are common, keys with few digits are not
+    return len(letters) < SHORTEST_KEY or not _CONSONANTS.search(letters.lower())
