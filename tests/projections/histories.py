@@ -91,7 +91,7 @@ def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
     """The read tables, in an order of their own."""
     return {
         table: connection.execute(f"SELECT * FROM users.{table} ORDER BY 1, 2").fetchall()
-        for table in ("subscriptions", "play_statuses")
+        for table in ("subscriptions", "play_statuses", "saved_episodes", "user_privacy")
     }
 
 

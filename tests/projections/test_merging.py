@@ -8,9 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventstore.domain import plays, subscriptions
+from eventstore.domain import episodes, plays, privacy, subscriptions
+from eventstore.domain.episodes import EpisodeSaved, EpisodeUnsaved
+from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.domain.privacy import Level, PrivacyChanged
+from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.store import Recorded
 from projections.connect import Connection
@@ -38,6 +42,27 @@ listens = st.one_of(
 )
 
 
+def saved(user: UUID, item: str, feed: str, at: int) -> Event:
+    return EpisodeSaved(user_id=user, rss_source_feed=feed, rss_source_item=item, saved_at=minutes(at))
+
+
+def unsaved(user: UUID, item: str, feed: str, at: int) -> Event:
+    return EpisodeUnsaved(user_id=user, rss_source_feed=feed, rss_source_item=item, unsaved_at=minutes(at))
+
+
+def changed(user: UUID, level: Level | None, feed: str | None, item: str | None, at: int) -> Event:
+    return PrivacyChanged(
+        user_id=user, level=level, rss_source_feed=feed, rss_source_item=item, changed_at=minutes(at)
+    )
+
+
+likes = st.one_of(
+    st.builds(saved, users, items, feeds, times), st.builds(unsaved, users, items, feeds, times)
+)
+levels: st.SearchStrategy[Level | None] = st.sampled_from(["public", "anonymous", "private", None])
+changes = st.builds(changed, users, levels, st.none() | feeds, st.none() | items, times)
+
+
 @st.composite
 def deliveries(draw: st.DrawFn, events: st.SearchStrategy[Event]) -> tuple[list[Event], list[list[Event]]]:
     """A history, and the same in another order, some of it twice, cut into batches."""
@@ -54,7 +79,7 @@ def project(connection: Connection, name: str, batches: list[list[Event]]) -> No
     projector = PROJECTORS[name]
     tables = {table: identifier(table) for table in projector.tables}
     recorded = Recorded(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
-    connection.execute(f"TRUNCATE users.{name}")
+    connection.execute(f"TRUNCATE {', '.join(projector.tables)}")
     for batch in batches:
         with connection.cursor() as cursor:
             projector.apply([Fact(recorded, event) for event in batch], cursor, tables)
@@ -104,6 +129,85 @@ def test_play_statuses_end_as_the_domain_folds_them(
         " FROM users.play_statuses"
     )
     assert {(user, item): tuple(rest) for user, item, *rest in rows} == expected
+
+
+@together
+@given(deliveries(likes))
+def test_saved_episodes_end_as_the_domain_folds_them(
+    connection: Connection, delivered: tuple[list[Event], list[list[Event]]]
+) -> None:
+    history, batches = delivered
+    project(connection, "episodes", batches)
+    folded: dict[UUID, episodes.SavedEpisodes] = {}
+    for event in history:
+        assert isinstance(event, EpisodeSaved | EpisodeUnsaved)
+        episodes.evolve(folded.setdefault(event.user_id, {}), event)
+    expected = {
+        (user, item): (one.feed, one.saved_at, one.unsaved_at)
+        for user, items in folded.items()
+        for item, one in items.items()
+    }
+    rows = connection.execute(
+        "SELECT user_id, rss_source_item, rss_source_feed, saved_at, unsaved_at FROM users.saved_episodes"
+    )
+    assert {(user, item): tuple(rest) for user, item, *rest in rows} == expected
+
+
+@together
+@given(deliveries(changes))
+def test_PRIV_11_privacy_settings_end_as_the_domain_folds_them_one_row_for_each_scope(
+    connection: Connection, delivered: tuple[list[Event], list[list[Event]]]
+) -> None:
+    history, batches = delivered
+    project(connection, "user_privacy", batches)
+    folded: dict[UUID, privacy.PrivacySettings] = {}
+    for event in history:
+        assert isinstance(event, PrivacyChanged)
+        privacy.evolve(folded.setdefault(event.user_id, {}), event)
+    expected = {
+        (user, UUID(key_of(scope))): (one.feed, one.item, one.level, one.changed_at)
+        for user, settings in folded.items()
+        for scope, one in settings.items()
+    }
+    rows = connection.execute(
+        "SELECT user_id, scope_key, rss_source_feed, rss_source_item, level, changed_at"
+        " FROM users.user_privacy"
+    ).fetchall()
+    assert {(user, scope): tuple(rest) for user, scope, *rest in rows} == expected
+    assert len(rows) == len(expected)
+
+
+@together
+@given(st.lists(likes, max_size=6), st.lists(changes, max_size=6), st.booleans())
+def test_a_checkpoint_takes_the_place_of_what_was_before_it(
+    connection: Connection, liked: list[Event], set_: list[Event], at_once: bool
+) -> None:
+    """Whether it comes in a batch of its own or not; Bob's rows stay."""
+    stale = [saved(ALICE, "Myw=", "Zg==", 5), changed(ALICE, "public", "YQ==", None, 5)]
+    of_bob = [saved(BOB, "Myw=", "Zg==", 5), changed(BOB, "public", "YQ==", None, 5)]
+    mine = [event for event in (*liked, *set_) if event.user_id == ALICE]
+    kept: episodes.SavedEpisodes = {"MSw=": episodes.SavedEpisode("Zg==", minutes(1))}
+    settings: privacy.PrivacySettings = {"user": privacy.PrivacySetting("anonymous", minutes(1))}
+    checkpoint = UserCheckpoint(
+        user_id=ALICE, taken_at=NOON, saved_episodes=dict(kept), privacy=dict(settings)
+    )
+    before, after = [*stale, *of_bob], [checkpoint, *mine]
+    for event in mine:
+        match event:
+            case EpisodeSaved() | EpisodeUnsaved():
+                episodes.evolve(kept, event)
+            case PrivacyChanged():
+                privacy.evolve(settings, event)
+    batches = [[*before, *after]] if at_once else [before, *([event] for event in after)]
+    for name, table, expected in (
+        ("episodes", "saved_episodes", {key_of(item) for item in kept}),
+        ("user_privacy", "user_privacy", {key_of(scope) for scope in settings}),
+    ):
+        handled = [[event for event in batch if type(event) in PROJECTORS[name].handles] for batch in batches]
+        project(connection, name, [batch for batch in handled if batch])
+        rows = connection.execute(f"SELECT * FROM users.{table} WHERE user_id = %s", [ALICE]).fetchall()
+        assert {row[1].hex for row in rows} == expected
+        assert len(connection.execute(f"SELECT 1 FROM users.{table}").fetchall()) == len(expected) + 1
 
 
 def test_a_feed_and_an_item_of_the_greatest_length_find_room(connection: Connection) -> None:
