@@ -50,7 +50,12 @@ def write(
         return b"%d" % status + msgspec.json.encode(content)
 
     outcome = dispatch(command, origin, command_id=command_id(request._request, body), answer=rendered)
-    return _response(outcome.answer[3:], outcome.position, int(outcome.answer[:3]))
+    return stored(outcome.answer, outcome.position)
+
+
+def stored(rendered: bytes, position: int) -> HttpResponse:
+    """The answer in what is kept for repeats: three digits of status, then the body."""
+    return _response(rendered[3:], position, int(rendered[:3]))
 
 
 def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Page[Row]:
@@ -98,7 +103,7 @@ def write_account(request: Request, body: Struct, change: Callable[[], None]) ->
     if earlier is not None:
         if earlier.fingerprint != identity.fingerprint:
             raise CommandIdReused
-        return _response(earlier.answer[3:], earlier.position, int(earlier.answer[:3]))
+        return stored(earlier.answer, earlier.position)
     change()
     with suppress(SameCommand):  # its twin was quicker, and gives the same answer
         store.remember(stream, identity, head, 0, b"200" + content)

@@ -1,12 +1,18 @@
 """From a command to its events: load, decide, append, and decide again when another writer came first."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
+
+from django.conf import settings
 
 from eventstore import codec, store
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
+from eventstore.domain.retention import TakeCheckpoint
+from eventstore.domain.sync import SyncUserData
 from eventstore.domain.user import User, UserCommand, decide
 from eventstore.store import CommandId, Origin, SameCommand, StreamErased
 from eventstore.streams import Busy, Folded, Streams, StreamUnreadable
@@ -22,8 +28,10 @@ __all__ = [
     "StreamErased",
     "StreamUnreadable",
     "dispatch",
+    "earlier",
     "events_since",
     "forget",
+    "hold",
 ]
 
 # Each attempt loses only to a rival that succeeded, so somebody always gets on. A process whose state is
@@ -71,18 +79,21 @@ def dispatch(
     """
     with _streams.hold(command.user_id) as folded:
         if command_id is not None:
-            earlier = _earlier(folded, command_id)
-            if earlier is not None:
-                return earlier
+            first = earlier(folded, command_id)
+            if first is not None:
+                return first
         try:
             outcome = _decide_and_append(folded, command, origin, command_id, answer)
         except SameCommand:
             folded.reset()
             assert command_id is not None
-            earlier = _earlier(folded, command_id)
-            if earlier is None:
+            first = earlier(folded, command_id)
+            if first is None:
+                store.check_not_erased(folded.stream)
                 raise Conflict from None
-            return earlier
+            return first
+        if isinstance(command, SyncUserData) and outcome.events:
+            _checkpoint_when_grown(folded, command)
     if outcome.events:
         store.notify()
     return outcome
@@ -100,6 +111,23 @@ def events_since(user_id: UUID, version: int) -> list[Event] | None:
         return [codec.decode(row.type, row.schema, row.data) for row in rows]
     except codec.CodecError as error:
         raise StreamUnreadable(str(error)) from error
+
+
+def hold(user_id: UUID) -> AbstractContextManager[Folded]:
+    """The user's folded stream, for this thread alone, and not necessarily the newest. Raises ``Busy``."""
+    return _streams.hold(user_id)
+
+
+def earlier(folded: Folded, command_id: CommandId) -> Outcome | None:
+    """What this command led to the first time. Raises ``CommandIdReused``."""
+    if not folded.loaded:
+        folded.catch_up()
+    found = store.remembered(folded.stream, command_id.key)
+    if found is None:
+        return None
+    if found.fingerprint != command_id.fingerprint:
+        raise CommandIdReused
+    return Outcome([], found.version, found.position, folded.user, replayed=True, answer=found.answer)
 
 
 def forget() -> None:
@@ -129,9 +157,21 @@ def _decide_and_append(
         outcome = _append(folded, decided, origin, command_id, answer)
         if outcome is not None:
             return outcome
-        folded.catch_up()
+        if not folded.catch_up():
+            store.check_not_erased(folded.stream)
         current = True
     raise Conflict
+
+
+def _checkpoint_when_grown(folded: Folded, command: SyncUserData) -> None:
+    """After a sync: an import of a whole library is then read once, and not at every load."""
+    if folded.since_checkpoint() <= settings.CHECKPOINT_EVERY:
+        return
+    before = command.now - timedelta(days=settings.RETENTION_DAYS)
+    events = decide(folded.user, TakeCheckpoint(user_id=command.user_id, now=command.now, before=before))
+    position = store.append(folded.stream, folded.version, events, Origin())
+    if position is not None:  # else somebody else goes on writing, and the next sync takes it
+        folded.recorded(events, position)
 
 
 def _decide(user: User, command: UserCommand) -> list[Event] | DomainError:
@@ -171,15 +211,3 @@ def _append(
 
 def _rendered(outcome: Outcome, answer: Render | None) -> Outcome:
     return outcome if answer is None else outcome._replace(answer=answer(outcome))
-
-
-def _earlier(folded: Folded, command_id: CommandId) -> Outcome | None:
-    """What this command led to the first time. Raises ``CommandIdReused``."""
-    if not folded.loaded:
-        folded.catch_up()
-    found = store.remembered(folded.stream, command_id.key)
-    if found is None:
-        return None
-    if found.fingerprint != command_id.fingerprint:
-        raise CommandIdReused
-    return Outcome([], found.version, found.position, folded.user, replayed=True, answer=found.answer)

@@ -6,7 +6,8 @@ Every function raises ``psycopg.OperationalError`` (or Django's) when the store 
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +18,14 @@ import msgspec
 import psycopg
 from django.db import connections
 from django.db.utils import OperationalError
+from psycopg import sql
 from psycopg.errors import UniqueViolation
 from psycopg.rows import RowMaker
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
 
-from eventstore import codec
+from eventstore import codec, counters
+from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import INSTANCE, Event
 from eventstore.prepared import Connection, Prepared
 
@@ -109,6 +112,25 @@ def append(
     Returns the position of the last one once it is committed, or None when the stream is at another version.
     Raises ``SameCommand`` when the command id is taken.
     """
+    position = _append(stream, expected, events, origin, command_id, answer)
+    if position is None:
+        counters.count("append_conflicts")
+    elif len(events) == 1:
+        counters.count("events", codec.name_of(events[0])[0])
+    else:
+        types = Counter(codec.name_of(event)[0] for event in events)
+        counters.add(*((("events", type_), number) for type_, number in types.items()))
+    return position
+
+
+def _append(
+    stream: int,
+    expected: int,
+    events: Sequence[Event],
+    origin: Origin,
+    command_id: CommandId | None,
+    answer: bytes,
+) -> int | None:
     if command_id is None and len(events) == 1:
         return _append_one(stream, expected, events[0], origin)
     parameters: dict[str, Any] = {
@@ -133,8 +155,20 @@ def append(
     return row[0] if row else None
 
 
+def append_to_instance(events: Sequence[Event]) -> int:
+    """Record what concerns nobody in particular, in one append; returns the position of the last."""
+    stream = stream_of(INSTANCE)
+    while True:
+        version = _run("version_of", (stream,)).fetchall()[0][0]
+        position = append(stream, version, events, Origin())
+        if position is not None:  # else another process came first, and its events stand beside ours
+            return position
+
+
 def remember(stream: int, command_id: CommandId, position: int, version: int, answer: bytes) -> None:
-    """Remember a command that recorded nothing. Raises ``SameCommand`` when its id is taken."""
+    """Remember a command that recorded nothing. Raises ``SameCommand`` when its id is taken, or its stream
+    erased: ``check_not_erased`` tells.
+    """
     parameters = {"stream": stream, "id": command_id.key, "fingerprint": command_id.fingerprint}
     parameters |= {"position": position, "version": version, "answer": answer}
     if _run("remember", parameters).rowcount == 0:
@@ -175,6 +209,11 @@ def head() -> int:
     return cast(int, _run("head").fetchall()[0][0])
 
 
+def behind(positions: Sequence[int]) -> list[tuple[int, float]]:
+    """For each position: how many events come after it, and how many seconds the first of them has waited."""
+    return _run("behind", (list(positions),)).fetchall()
+
+
 def holders() -> frozenset[str]:
     """The virtual transactions that may still commit an event whose position is already drawn."""
     return frozenset(row[0] for row in _run("holders").fetchall())
@@ -204,14 +243,14 @@ def stream_of(user_id: UUID) -> int:
     stream = _streams.get(user_id)
     if stream is not None:
         return stream
-    name = "instance" if user_id == INSTANCE else f"user-{user_id}"
-    row = _run("find_stream", (name,)).fetchone()
+    name, buried = _name(user_id), _buried(user_id)
+    row = _run("find_stream", ([name, buried],)).fetchone()
     if row is None:
-        _run("open_stream", (name,))
-        row = _run("find_stream", (name,)).fetchone()
+        _run("open_stream", (name, buried))
+        row = _run("find_stream", ([name, buried],)).fetchone()
     assert row is not None
     if row[1] is not None:
-        raise StreamErased(name)
+        raise StreamErased(buried)
     if len(_streams) >= MOST_STREAMS:
         _streams.clear()
     _streams[user_id] = row[0]
@@ -227,6 +266,115 @@ def read_snapshot(stream: int, schema: int) -> Snapshot | None:
 def write_snapshot(stream: int, schema: int, snapshot: Snapshot) -> None:
     """Keep a folded state to load from; an older one never replaces a newer one."""
     _run("write_snapshot", {"stream": stream, "schema": schema, **snapshot._asdict()})
+
+
+def check_not_erased(stream: int) -> None:
+    """Raises ``StreamErased``: for streams that this process has known for long."""
+    row = _run("is_erased", (stream,)).fetchone()
+    if row is None or row[0]:
+        raise StreamErased(str(stream))
+
+
+def database_time() -> datetime:
+    """The clock that recorded the events: what retention goes by, whatever the machines' clocks say."""
+    return cast(datetime, _run("database_time").fetchall()[0][0])
+
+
+def oldest_event() -> datetime | None:
+    """When the first event of the log was recorded."""
+    row = _run("oldest").fetchone()
+    return row[0] if row else None
+
+
+def due(cutoff: datetime) -> list[UUID]:
+    """The users with events recorded before ``cutoff`` that no checkpoint of theirs covers."""
+    return [UUID(name.removeprefix("user-")) for (name,) in _run_before("due", cutoff)]
+
+
+def unchecked() -> list[UUID]:
+    """The users with events after their newest checkpoint."""
+    return [UUID(name.removeprefix("user-")) for (name,) in _run("unchecked")]
+
+
+def passed(projectors: Iterable[str]) -> int:
+    """The position that every one of these has passed for good, as acknowledged; 0 where one never ran."""
+    row = _run("passed", {"names": list(projectors)}).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def delete_covered(
+    cutoff: datetime, passed: int, types: Sequence[str], chunk: int
+) -> Iterator[tuple[int, int]]:
+    """Delete the events before ``cutoff`` that a checkpoint at or below the position ``passed`` covers.
+
+    A transaction for each ``chunk`` of old events, after which the position reached and the number deleted
+    are yielded. Other ``types`` than these, and the last event of a stream, stay.
+    """
+    row = _run_before("last_before", cutoff).fetchone()
+    values: dict[str, Any] = {"after": 0, "upto": min(passed, (row and row[0]) or 0), "passed": passed}
+    values |= {"cutoff": cutoff, "types": list(types), "chunk": chunk}
+    while True:
+        with _deleting():
+            reached, deleted = _run("delete_covered", values).fetchall()[0]
+        if reached is None:
+            return
+        values["after"] = reached
+        yield reached, deleted
+
+
+def delete_superseded(passed: int) -> int:
+    """Delete what newer events of the instance's stream, up to ``passed``, have made pointless."""
+    with _deleting():
+        return _run("delete_superseded", {"stream": stream_of(INSTANCE), "passed": passed}).rowcount
+
+
+def delete_outdated_snapshots() -> int:
+    return _run("delete_outdated_snapshots").rowcount
+
+
+def replace_history(
+    stream: int,
+    expected: int,
+    gone: Sequence[int],
+    events: Sequence[Event],
+    origin: Origin,
+    command_id: CommandId | None = None,
+    answer: bytes = b"",
+) -> int | None:
+    """``append``, and in the same transaction delete the versions ``gone``, the snapshot and the answers kept
+    for repeats. Raises and returns as ``append`` does, and then deletes nothing.
+    """
+    position = None
+    with _deleting():
+        _run("delete_commands", (stream,))
+        position = append(stream, expected, events, origin, command_id, answer)
+        if position is None:
+            raise psycopg.Rollback
+        _run("delete_versions", (stream, list(gone)))
+        _run("delete_snapshot", (stream,))
+    return position
+
+
+def bury(user_id: UUID) -> list[int]:
+    """Put a tombstone on a user's stream, which refuses every later append; returns the streams to empty.
+
+    All that is left to know him by is a digest of his random id: enough to refuse, too little to find.
+    """
+    with _connection().transaction():
+        _run("bury", {"name": _name(user_id), "buried": _buried(user_id)})
+    _streams.pop(user_id, None)
+    return [row[0] for row in _run("buried", (_buried(user_id),))]
+
+
+def empty(stream: int, chunk: int) -> Iterator[int]:
+    """Delete all of a buried stream; yields how many events went, a transaction for each ``chunk``."""
+    _run("delete_commands", (stream,))
+    while True:
+        with _deleting():
+            deleted = _run("delete_some", (stream, chunk)).rowcount
+        if not deleted:
+            return
+        yield deleted
 
 
 def forget() -> None:
@@ -263,6 +411,22 @@ def _append_one(stream: int, expected: int, event: Event, origin: Origin) -> int
     return row[0] if row else None
 
 
+def _name(user_id: UUID) -> str:
+    return "instance" if user_id == INSTANCE else f"user-{user_id}"
+
+
+def _buried(user_id: UUID) -> str:
+    return f"erased-{key_of(str(user_id))}"
+
+
+@contextmanager
+def _deleting() -> Iterator[None]:
+    """A transaction in which events may be deleted."""
+    with _giving_back_when_broken(), _connection().transaction():
+        _run("allow_deletion")
+        yield
+
+
 def _connection() -> Connection:
     wrapper = connections[ALIAS]
     wrapper.ensure_connection()
@@ -274,6 +438,13 @@ def _run(
 ) -> "psycopg.Cursor[tuple[Any, ...]]":
     with _giving_back_when_broken():
         return _connection().execute(SQL[statement], parameters, prepare=True)
+
+
+def _run_before(statement: str, cutoff: datetime) -> "psycopg.Cursor[tuple[Any, ...]]":
+    """The cutoff as part of the text: a plan for any time would read the whole log (databases.PLANS)."""
+    text = sql.SQL(SQL[statement]).format(cutoff=sql.Literal(cutoff))
+    with _giving_back_when_broken():
+        return _connection().execute(text)
 
 
 @contextmanager

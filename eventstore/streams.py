@@ -11,6 +11,7 @@ import msgspec
 from eventstore import codec, store
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
+from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.user import User, evolve
 from eventstore.store import Recorded, Snapshot
 
@@ -43,6 +44,8 @@ class Folded:
         self.user_id = user_id
         self.loaded = False
         self.size = 0
+        # the version of the newest checkpoint, where it is known
+        self.checkpoint: int | None = None
 
     def reset(self) -> None:
         """Fold anew next time: after an append of which nobody knows whether it was recorded."""
@@ -73,14 +76,24 @@ class Folded:
         self.version, self.position = version, position
         self.loaded = True
 
+    def since_checkpoint(self) -> int:
+        """How many events were recorded since the newest checkpoint of the stream."""
+        if self.checkpoint is None:
+            found = store.read_checkpoint(self.stream)
+            self.checkpoint = found.version if found else 0
+        return self.version - self.checkpoint
+
     def apply(self, events: list[Event]) -> None:
-        for event in events:
+        for number, event in enumerate(events, self.version + 1):
+            if isinstance(event, UserCheckpoint):
+                self.checkpoint = number
             evolve(self.user, event)  # type: ignore[arg-type]  # decided by this program: a UserEvent
 
     def _load(self) -> None:
         """Start from the snapshot, else from the newest checkpoint, else from nothing."""
         self.stream = store.stream_of(self.user_id)
         self.user, self.version, self.position = User(self.user_id), 0, 0
+        self.checkpoint = None
         snapshot = store.read_snapshot(self.stream, SNAPSHOT_SCHEMA)
         if snapshot is not None:
             self.user = _restored(snapshot)
@@ -98,7 +111,10 @@ class Folded:
             raise StreamUnreadable(f"the events after version {known} are gone")
         try:
             for row in rows:
-                evolve(self.user, codec.decode(row.type, row.schema, row.data))
+                event = codec.decode(row.type, row.schema, row.data)
+                if isinstance(event, UserCheckpoint):
+                    self.checkpoint = row.version
+                evolve(self.user, event)
         except codec.CodecError as error:
             self.reset()
             raise StreamUnreadable(str(error)) from error

@@ -3,6 +3,7 @@
 Every task may run twice or at the same time as itself: a worker that dies gives its task back.
 """
 
+import logging
 from datetime import timedelta
 
 from celery import shared_task
@@ -11,6 +12,9 @@ from django.utils import timezone
 
 from accounts.models import UsedToken
 from eventstore import store
+from jobs import retention
+
+logger = logging.getLogger(__name__)
 
 # how long an Idempotency-Key is remembered (docs/api.md says so to clients)
 COMMANDS_KEPT = timedelta(hours=48)
@@ -20,6 +24,15 @@ COMMANDS_KEPT = timedelta(hours=48)
 def purge_commands() -> int:
     """Forget idempotency keys past their time. Returns how many."""
     return store.purge_commands(timezone.now() - COMMANDS_KEPT)
+
+
+@shared_task
+def run_worker() -> None:
+    """Checkpoints, popularity, and what is too old. Leaves at once where the last run is still at it."""
+    try:
+        retention.run()
+    except retention.AlreadyRunning:
+        logger.info("The worker is still running: nothing done")
 
 
 @shared_task

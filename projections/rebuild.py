@@ -18,7 +18,7 @@ from projections.catchup import catch_up
 from projections.connect import Connection, connect
 from projections.locks import try_lock
 from projections.projectors.shape import Projector
-from projections.worker import Worker, load
+from projections.worker import Moved, Worker, load
 
 SWAP_ATTEMPTS = 60
 PAUSE = 0.5
@@ -59,7 +59,7 @@ def rebuild(
         try:
             workers = [_begin(connection, projector) for projector in projectors]
             head = settled_head()
-            catch_up(workers, head, reached=lambda position: progress(position, head))
+            _catch_up(workers, head, lambda position: progress(position, head))
             for worker in workers:
                 for table in worker.projector.tables:
                     shadows.finish(connection, table)
@@ -83,17 +83,35 @@ def _forget(connection: Connection, projector: Projector) -> None:
     _run(connection, FORGET, projector)
 
 
+def _catch_up(
+    workers: Sequence[Worker], upto: int, reached: Callable[[int], None] = lambda position: None
+) -> None:
+    """``catch_up``, also while accounts are erased."""
+    while True:
+        try:
+            catch_up(workers, upto, reached=reached)
+        except Moved:
+            erased = [worker.refresh() for worker in workers]
+            if not any(erased):
+                raise
+        else:
+            return
+
+
 def _swap_when_possible(worker: Worker) -> None:
     for attempt in range(SWAP_ATTEMPTS):
-        catch_up([worker], settled_head())
+        _catch_up([worker], settled_head())
         try:
             with worker.connection.transaction():
                 _swap(worker)
+        except Moved:
+            if not worker.refresh():
+                raise
         except LockNotAvailable:
             if attempt == SWAP_ATTEMPTS - 1:
                 raise
             # undone with the transaction
-            worker.position, worker.parked = load(worker.connection, worker.name)
+            worker.refresh()
             time.sleep(PAUSE)
         else:
             return

@@ -12,16 +12,17 @@ from projections.projectors.shape import Fact, Projector, Tables
 from projections.tables import identifier
 
 # The position comes first: of two that write at once the second waits here, finds the position moved, and
-# has touched no row.
+# has touched no row. Of another epoch are events that were read before an account was erased.
 CLAIM = """
 UPDATE "users"."projector_positions" SET position = %s, updated_at = clock_timestamp()
- WHERE projector = %s AND position = %s RETURNING parked
+ WHERE projector = %s AND position = %s AND epoch = %s RETURNING parked
 """
 # The same for several at once: of their rows none is locked by anybody else while he waits for another.
 CLAIM_ALL = """
 UPDATE "users"."projector_positions" saved SET position = %s, updated_at = clock_timestamp()
-  FROM unnest(%s::text[], %s::bigint[]) AS known (projector, position)
- WHERE saved.projector = known.projector AND saved.position = known.position RETURNING saved.parked
+  FROM unnest(%s::text[], %s::bigint[], %s::integer[]) AS known (projector, position, epoch)
+ WHERE saved.projector = known.projector AND saved.position = known.position AND saved.epoch = known.epoch
+RETURNING saved.parked
 """
 # A commit that waits for the disk, and so for all commits before it, in whatever way they were made.
 FLUSH = """
@@ -32,7 +33,7 @@ UPDATE "users"."projector_positions" SET updated_at = clock_timestamp()
 
 
 class Moved(Exception):
-    """Somebody else has saved a position of this projector in the meantime."""
+    """Somebody else has saved a position of this projector in the meantime, or erased an account."""
 
 
 class Worker:
@@ -48,7 +49,13 @@ class Worker:
         self.connection = connection
         self.name = name or projector.name
         self.tables = tables or {table: identifier(table) for table in projector.tables}
-        self.position, self.parked = load(connection, self.name)
+        self.position, self.parked, self.epoch = load(connection, self.name)
+
+    def refresh(self) -> bool:
+        """Start from what is saved; true where an account was erased meanwhile: what was read is too old."""
+        epoch = self.epoch
+        self.position, self.parked, self.epoch = load(self.connection, self.name)
+        return self.epoch != epoch
 
     def apply(self, batch: Batch) -> None:
         """Apply the batch and save its position, or neither.
@@ -80,26 +87,26 @@ class Worker:
             self.projector.apply(facts, cursor, self.tables)
 
     def _claim(self, cursor: Cursor[Any], upto: int) -> bool:
-        cursor.execute(CLAIM, [upto, self.name, self.position])
+        cursor.execute(CLAIM, [upto, self.name, self.position, self.epoch])
         row = cursor.fetchone()
         if row is None:
             raise Moved(self.name)
         return bool(row[0])
 
 
-def load(connection: Connection, name: str) -> tuple[int, bool]:
-    """The saved position of a projector, and whether it has dead letters; it starts at 0."""
+def load(connection: Connection, name: str) -> tuple[int, bool, int]:
+    """The saved position of a projector, whether it has dead letters, and its epoch; it starts at 0."""
     connection.execute(
         'INSERT INTO "users"."projector_positions" (projector, position, parked) VALUES (%s, 0, false)'
         " ON CONFLICT DO NOTHING",
         [name],
     )
     row = connection.execute(
-        'SELECT position, parked FROM "users"."projector_positions" WHERE projector = %s', [name]
+        'SELECT position, parked, epoch FROM "users"."projector_positions" WHERE projector = %s', [name]
     ).fetchone()
     if row is None:
         raise Moved(name)
-    return int(row[0]), bool(row[1])
+    return int(row[0]), bool(row[1]), int(row[2])
 
 
 def apply_together(connection: Connection, workers: Sequence[Worker], batch: Batch) -> None:
@@ -110,7 +117,8 @@ def apply_together(connection: Connection, workers: Sequence[Worker], batch: Bat
     then ``Worker.apply``, one by one, finds the worker to blame.
     """
     behind = [worker for worker in workers if worker.position < batch.upto]
-    known = [worker.name for worker in behind], [worker.position for worker in behind]
+    names, positions = [worker.name for worker in behind], [worker.position for worker in behind]
+    known = names, positions, [worker.epoch for worker in behind]
     try:
         with connection.pipeline(), connection.cursor() as claims, connection.cursor() as cursor:
             # by hand: a ``transaction()`` waits for each of its own statements

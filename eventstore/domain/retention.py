@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from eventstore.domain import collections, episodes, playlists, privacy, subscriptions
+from eventstore.domain import collections, episodes, playlists, plays, privacy, subscriptions
 from eventstore.domain.collections import Collections
 from eventstore.domain.episodes import SavedEpisodes
 from eventstore.domain.messages import INSTANCE, Command, Event
@@ -75,6 +75,39 @@ class PublicHistoryTrimmed(Event, frozen=True, kw_only=True, gc=False):
 
 RetentionEvent: TypeAlias = UserCheckpoint | EventsRemoved
 InstanceEvent: TypeAlias = PopularityRecalculated | PublicHistoryTrimmed
+
+# Retention deletes events of these types and of no others. A new type belongs into one of the two sets: where
+# it changes the state, ``checkpoint`` must carry what it changed (tests/domain/test_retention.py).
+CARRIED: frozenset[type[Event]] = frozenset(
+    (
+        subscriptions.UserSubscribed,
+        subscriptions.UserUnsubscribed,
+        plays.PlayRecorded,
+        plays.PositionUpdated,
+        episodes.EpisodeSaved,
+        episodes.EpisodeUnsaved,
+        playlists.PlaylistCreated,
+        playlists.PlaylistUpdated,
+        playlists.PlaylistVisibilityChanged,
+        playlists.PlaylistReordered,
+        playlists.PlaylistDeleted,
+        playlists.PlaylistItemAdded,
+        playlists.PlaylistItemRemoved,
+        collections.CollectionCreated,
+        collections.CollectionUpdated,
+        collections.CollectionVisibilityChanged,
+        collections.CollectionReordered,
+        collections.CollectionDeleted,
+        collections.FeedAddedToCollection,
+        collections.FeedRemovedFromCollection,
+        privacy.PrivacyChanged,
+        UserCheckpoint,
+    )
+)
+# No state: what the public saw of a share is as old as the share, and what was removed is gone.
+PASSING: frozenset[type[Event]] = frozenset((episodes.EpisodeShared, EventsRemoved))
+# Of nobody in particular: superseded by newer ones, not covered by checkpoints.
+OF_THE_INSTANCE: frozenset[type[Event]] = frozenset((PopularityRecalculated, PublicHistoryTrimmed))
 
 
 def checkpoint(user: User, command: TakeCheckpoint) -> UserCheckpoint:

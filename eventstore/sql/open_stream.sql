@@ -1,1 +1,3 @@
-INSERT INTO events.streams (name) VALUES (%s) ON CONFLICT (name) DO NOTHING
+INSERT INTO events.streams (name)
+SELECT %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s)
+ON CONFLICT (name) DO NOTHING

@@ -1,0 +1,32 @@
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import User
+from eventstore import store
+from jobs.retention import checkpoint
+
+
+class Command(BaseCommand):
+    help = "Take a checkpoint of every user with events since the last one: his whole state as one event."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--user", metavar="NAME", help="of this one alone")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = store.database_time()
+        before = now - timedelta(days=settings.RETENTION_DAYS)
+        users = store.unchecked()
+        if options["user"] is not None:
+            try:
+                wanted = User.objects.get_by_natural_key(options["user"]).pk
+            except User.DoesNotExist:
+                raise CommandError(f"No such user: {options['user']}.") from None
+            users = [user_id for user_id in users if user_id == wanted]
+        taken = sum(checkpoint(user_id, now, before) for user_id in users)
+        self.stdout.write(f"{taken} checkpoints taken.")
+        if taken < len(users):
+            raise CommandError(f"{len(users) - taken} users could not be read, or were busy: see the log.")

@@ -1,0 +1,21 @@
+"""Where a test, or somebody who wants to see, ends the process as kill -9 would.
+
+``BALADOS_FAILPOINT=deleting`` at the first time that point is reached, ``deleting:3`` at the third.
+"""
+
+import os
+import signal
+from collections import Counter
+
+_reached: Counter[str] = Counter()
+
+
+def reach(name: str) -> None:
+    """Nothing, unless the environment says to die here."""
+    wanted = os.environ.get("BALADOS_FAILPOINT")
+    if wanted is None:
+        return
+    _reached[name] += 1
+    point, _, times = wanted.partition(":")
+    if point == name and _reached[name] == int(times or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,82 @@
+"""Carrying out a removal: the one command that changes what was recorded."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from eventstore import codec, dispatcher, store
+from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, StreamUnreadable
+from eventstore.domain import removal
+from eventstore.domain.removal import RemoveEvents
+from eventstore.domain.user import UserEvent
+from eventstore.store import Origin, Recorded, SameCommand
+from eventstore.streams import Folded
+
+
+class Removed(NamedTuple):
+    """``events``: how many were deleted, each of which held something of what is gone. ``answer``: what was
+    rendered, of the first time where the command id was known.
+    """
+
+    events: int
+    position: int
+    answer: bytes
+
+
+Render = Callable[[int], bytes]
+
+
+def remove(
+    command: RemoveEvents,
+    origin: Origin,
+    *,
+    command_id: CommandId | None = None,
+    answer: Render = lambda events: b"",
+) -> Removed:
+    """Take a feed, an item or everything out of a user's history for good, in one transaction of the store.
+
+    ``answer`` renders what to give back from the number of events deleted. Raises as ``dispatcher.dispatch``.
+    """
+    with dispatcher.hold(command.user_id) as folded:
+        for _ in range(ATTEMPTS):
+            folded.catch_up()
+            if command_id is not None and (first := dispatcher.earlier(folded, command_id)) is not None:
+                return Removed(0, first.position, first.answer)
+            try:
+                removed = _remove(folded, command, origin, command_id, answer)
+            except SameCommand:
+                continue  # its twin was quicker
+            if removed is not None:
+                break
+            store.check_not_erased(folded.stream)
+        else:
+            raise Conflict
+    store.notify()
+    return removed
+
+
+def _remove(
+    folded: Folded, command: RemoveEvents, origin: Origin, command_id: CommandId | None, answer: Render
+) -> Removed | None:
+    """None when the stream has moved on."""
+    rows = store.read_stream(folded.stream, upto=folded.version)
+    gone, events = removal.remove([_decoded(row) for row in rows], command)
+    rendered = answer(len(gone))
+    if not events:
+        if command_id is not None:
+            store.remember(folded.stream, command_id, folded.position, folded.version, rendered)
+        return Removed(0, folded.position, rendered)
+    versions = [rows[number].version for number in gone]
+    position = store.replace_history(
+        folded.stream, folded.version, versions, events, origin, command_id, rendered
+    )
+    if position is None:
+        return None
+    folded.recorded(events, position)
+    return Removed(len(gone), position, rendered)
+
+
+def _decoded(row: Recorded) -> UserEvent:
+    try:
+        return codec.decode(row.type, row.schema, row.data)
+    except codec.CodecError as error:
+        raise StreamUnreadable(str(error)) from error

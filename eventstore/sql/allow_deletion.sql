@@ -1,0 +1,1 @@
+SET LOCAL balados.retention = 'on'

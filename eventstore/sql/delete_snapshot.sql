@@ -1,0 +1,1 @@
+DELETE FROM events.snapshots WHERE stream = %s AND version < 2147483647

@@ -1,0 +1,2 @@
+DELETE FROM events.events WHERE position IN (
+    SELECT position FROM events.events WHERE stream = %s ORDER BY version LIMIT %s)

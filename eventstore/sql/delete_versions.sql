@@ -1,0 +1,1 @@
+DELETE FROM events.events WHERE stream = %s AND version = ANY(%s::integer[])

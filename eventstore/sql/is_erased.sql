@@ -1,0 +1,1 @@
+SELECT tombstone IS NOT NULL FROM events.streams WHERE id = %s

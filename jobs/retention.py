@@ -1,0 +1,183 @@
+"""The worker: checkpoints, popularity, and what is too old. One run at a time, safe to kill and to repeat.
+
+Five steps, each of which finds its own work in the stores: what a killed run left is there for the next.
+Nothing is deleted but what a checkpoint covers that every projector has passed.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import redis
+from django.conf import settings
+
+from eventstore import codec, store
+from eventstore.dispatcher import Busy, Conflict, StreamErased, StreamUnreadable, dispatch
+from eventstore.domain.retention import CARRIED, PASSING, TakeCheckpoint
+from eventstore.failpoints import reach
+from eventstore.store import Origin
+from projections.connect import connect
+from projections.locks import try_lock
+from projections.waiting import wait_for_all
+
+logger = logging.getLogger(__name__)
+
+LOCK = "worker"
+# what the last run did, for the metrics
+LAST_RUN = "balados:worker:last"
+# old events per transaction: short ones, beside the appends
+CHUNK = 5_000
+SAY_EVERY = 5.0  # seconds
+
+
+class AlreadyRunning(Exception):
+    """Another process is at it."""
+
+
+class Run(msgspec.Struct):
+    """What a run did. ``passed``: whether every projector came along; if not, the next run deletes the rest.
+
+    ``seconds``: per step, in their order. ``oldest_event``: when the first event left was recorded.
+    """
+
+    started_at: datetime
+    cutoff: datetime
+    users_due: int = 0
+    users_checkpointed: int = 0
+    public_history_trimmed: bool = False
+    figures_changed: int = 0
+    events_deleted: int = 0
+    passed: bool = True
+    oldest_event: datetime | None = None
+    seconds: dict[str, float] = {}
+    finished_at: datetime | None = None
+
+
+Say = Callable[[str], None]
+Wait = Callable[[int], int]
+
+
+def run(
+    cutoff: datetime | None = None,
+    *,
+    say: Say = logger.info,
+    chunk: int = CHUNK,
+    wait: Wait = wait_for_all,
+) -> Run:
+    """Do what there is to do, with what was recorded before ``cutoff``: by default ``RETENTION_DAYS`` ago,
+    by the database's clock.
+
+    ``wait`` waits for the projectors to pass a position and returns how far they came. Raises
+    ``AlreadyRunning`` at once, and the errors of a store that is away.
+    """
+    with _alone():
+        now = store.database_time()
+        done = Run(now, cutoff or now - timedelta(days=settings.RETENTION_DAYS))
+        _work(done, say, chunk, wait)
+        done.oldest_event, done.finished_at = store.oldest_event(), store.database_time()
+        _publish(done)
+    return done
+
+
+def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
+    with _timed(done, "due"):
+        users = store.due(done.cutoff)
+        done.users_due = len(users)
+    reach("due")
+    with _timed(done, "checkpoint"):
+        for number, user_id in _told(users, say, "checkpoints"):
+            done.users_checkpointed += checkpoint(user_id, done.started_at, done.cutoff)
+            reach("checkpointing" if number < len(users) else "checkpointed")
+    with _timed(done, "project"):
+        head = store.head()
+        done.passed = wait(head) >= head
+    reach("projected")
+    with _timed(done, "popularity"):
+        reach("trimmed")
+        reach("recalculated")
+    with _timed(done, "delete"):
+        head = store.head()
+        passed = wait(head) if done.passed else wait(0)
+        done.passed = passed >= head
+        done.events_deleted = _delete(done.cutoff, passed, chunk, say)
+    logger.info(
+        "Worker: %s of %s users checkpointed, %s figures changed, %s events deleted in %.1f s%s",
+        done.users_checkpointed,
+        done.users_due,
+        done.figures_changed,
+        done.events_deleted,
+        sum(done.seconds.values()),
+        "" if done.passed else "; projectors are behind, the rest next time",
+    )
+
+
+def checkpoint(user_id: UUID, now: datetime, before: datetime) -> bool:
+    """Take a checkpoint of a user; False where his stream cannot be read now, is busy, or is gone."""
+    command = TakeCheckpoint(user_id=user_id, now=now, before=before)
+    try:
+        dispatch(command, Origin())
+    except (Busy, Conflict, StreamErased):
+        return False
+    except StreamUnreadable as error:
+        logger.warning("No checkpoint of stream %s: %s", store.stream_of(user_id), error)
+        return False
+    return True
+
+
+def last_run() -> Run | None:
+    """What the last run did, as it told Redis. Raises ``redis.RedisError``."""
+    with redis.Redis.from_url(settings.REDIS_URL) as connection:
+        text = connection.get(LAST_RUN)
+    return msgspec.json.decode(text, type=Run) if isinstance(text, bytes) else None
+
+
+def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
+    types = sorted(name for name, (cls, _) in codec.EVENTS.items() if cls in CARRIED | PASSING)
+    deleted, said = 0, time.monotonic()
+    for reached, gone in store.delete_covered(cutoff, passed, types, chunk):
+        deleted += gone
+        reach("deleting")
+        if time.monotonic() - said >= SAY_EVERY:
+            said = time.monotonic()
+            say(f"deleted {deleted:,} events, at position {reached:,}")
+    reach("deleted")
+    deleted += store.delete_superseded(passed)
+    store.delete_outdated_snapshots()
+    reach("finished")
+    return deleted
+
+
+def _publish(done: Run) -> None:
+    # the metrics can do without; the work is done
+    with suppress(redis.RedisError), redis.Redis.from_url(settings.REDIS_URL) as connection:
+        connection.set(LAST_RUN, msgspec.json.encode(done))
+
+
+def _told(users: list[UUID], say: Say, what: str) -> Iterator[tuple[int, UUID]]:
+    said = time.monotonic()
+    for number, user_id in enumerate(users, 1):
+        yield number, user_id
+        if time.monotonic() - said >= SAY_EVERY:
+            said = time.monotonic()
+            say(f"{what}: {number:,} of {len(users):,}")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    with connect(store.ALIAS, application_name="balados-worker") as connection:
+        if not try_lock(connection, LOCK):
+            raise AlreadyRunning
+        yield
+
+
+@contextmanager
+def _timed(done: Run, step: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        done.seconds[step] = round(time.monotonic() - started, 3)

@@ -1,0 +1,108 @@
+"""Erasing what is known of a user from the events store and the read models: for good, and resumable.
+
+The tombstone comes first, then the events, then the rows. A batch that a projector read before is of an older
+epoch, and so is read anew: nothing writes the rows again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from psycopg import Cursor, sql
+
+from eventstore import store
+from eventstore.domain.retention import PublicHistoryTrimmed
+from eventstore.failpoints import reach
+from eventstore.follower import settled_head
+from projections.connect import Connection, connect
+from projections.projectors import PROJECTORS
+from projections.shadows import shadow_of
+from projections.tables import identifier
+
+# events per transaction
+CHUNK = 5_000
+# waits for whoever writes rows now, and holds up whoever wants to; readers go on
+LOCK = 'LOCK TABLE "users"."projector_positions" IN EXCLUSIVE MODE'
+NEXT_EPOCH = 'UPDATE "users"."projector_positions" SET epoch = epoch + 1'
+LETTERS = 'DELETE FROM "users"."dead_letters" WHERE stream = ANY(%s)'
+ACTIVITY, PUBLIC_EVENTS = "users.activity", "public.public_events"
+OF_USERS = """
+SELECT count(*) FROM pg_attribute
+ WHERE attrelid = to_regclass(%s) AND attname = 'user_id' AND attnum > 0 AND NOT attisdropped
+"""
+ROWS = sql.SQL("DELETE FROM {table} WHERE user_id = %s")
+# what others see of him, also where it does not say that it is his
+PUBLIC = sql.SQL("""
+DELETE FROM {public} WHERE user_id = %(user)s
+    OR id IN (SELECT public_id FROM {activity} WHERE user_id = %(user)s AND public_id IS NOT NULL)
+""")
+
+
+def erase_history(user_id: UUID) -> dict[str, int]:
+    """Everything of a user in the two stores; returns how many events and rows went, by what they were.
+
+    May be repeated, and then finds nothing, or what a killed one left.
+    """
+    counts: Counter[str] = Counter()
+    streams = store.bury(user_id)
+    reach("buried")
+    # an append that began before the tombstone may still commit
+    settled_head()
+    for stream in streams:
+        for deleted in store.empty(stream, CHUNK):
+            counts["events"] += deleted
+            reach("emptying")
+    reach("emptied")
+    with connect("projections", application_name="balados-erasure") as connection:
+        counts += _erase_rows(connection, user_id, streams)
+    reach("unprojected")
+    # the head of the log stays above every position that was ever given out
+    before = store.database_time() - timedelta(days=settings.RETENTION_DAYS)
+    store.append_to_instance([PublicHistoryTrimmed(before=before)])
+    store.notify()
+    return dict(counts)
+
+
+def _erase_rows(connection: Connection, user_id: UUID, streams: list[int]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute(LOCK)
+        cursor.execute(NEXT_EPOCH)
+        for projector in PROJECTORS.values():
+            for named in (str, shadow_of):
+                if deleted := _erase_public(cursor, projector.tables, named, user_id):
+                    counts[PUBLIC_EVENTS] += deleted
+                for table in projector.tables:
+                    if deleted := _erase_table(cursor, named(table), user_id):
+                        counts[table] += deleted
+        cursor.execute(LETTERS, [streams])
+        counts["users.dead_letters"] += cursor.rowcount
+        reach("unprojecting")
+    return +counts
+
+
+def _erase_public(
+    cursor: Cursor[Any], tables: Sequence[str], named: Callable[[str], str], user_id: UUID
+) -> int:
+    """Before the rows that say which of them are whose."""
+    if PUBLIC_EVENTS not in tables or not _of_users(cursor, named(PUBLIC_EVENTS)):
+        return 0
+    public, activity = identifier(named(PUBLIC_EVENTS)), identifier(named(ACTIVITY))
+    cursor.execute(PUBLIC.format(public=public, activity=activity), {"user": user_id})
+    return cursor.rowcount
+
+
+def _erase_table(cursor: Cursor[Any], table: str, user_id: UUID) -> int:
+    if not _of_users(cursor, table):
+        return 0
+    cursor.execute(ROWS.format(table=identifier(table)), [user_id])
+    return cursor.rowcount
+
+
+def _of_users(cursor: Cursor[Any], table: str) -> bool:
+    """Whether there is such a table (a shadow need not be there), and its rows say whose they are."""
+    cursor.execute(OF_USERS, [table])
+    return cursor.fetchone() != (0,)
