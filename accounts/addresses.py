@@ -12,22 +12,24 @@ def client_address(request: HttpRequest) -> str | None:
     X-Forwarded-For is believed only as far as our own proxies wrote it (``TRUSTED_PROXIES``). None when
     there is no address, as on a unix socket.
     """
+    address = exact_address(request)
+    if address is None or isinstance(address, ipaddress.IPv4Address):
+        return None if address is None else str(address)
+    return str(ipaddress.ip_network((address.packed[:8] + bytes(8), 64)).network_address)
+
+
+def exact_address(request: HttpRequest) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The same, whole: for lists of addresses that are let in."""
     text = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXIES:
         forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
         # each proxy appends whom it heard; what stands further left was sent by the caller
         if len(forwarded) >= settings.TRUSTED_PROXIES:
             text = forwarded[-settings.TRUSTED_PROXIES].strip() or text
-    return _household(text)
-
-
-def _household(text: str) -> str | None:
     try:
         address = ipaddress.ip_address(text.strip("[]"))
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address.packed[:8] + bytes(8), 64)).network_address)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

@@ -5,9 +5,10 @@ import warnings
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready
+from celery.signals import beat_init, setup_logging, worker_ready
 
 from balados import readiness
+from eventstore import counters
 
 # `make run` works as root too; the advice is about tasks in pickle, and ours are JSON
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
@@ -17,8 +18,14 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+@setup_logging.connect
+def keep_our_logging(**_: Any) -> None:
+    """Celery would give its own loggers handlers that write whatever a task was given."""
+
+
 @worker_ready.connect
 def announce_worker(**_: Any) -> None:
+    counters.publish_in_background()
     readiness.announce("worker")
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import environ
 from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
+from balados import logs
 from balados.databases import store
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -34,6 +36,10 @@ ALLOWED_HOSTS = env.list(
 HTTPS = _public.scheme == "https"
 SETUP_TOKEN = env.str("SETUP_TOKEN", default="")
 REGISTRATION_OPEN = env.bool("REGISTRATION_OPEN", default=True)
+# What others see of a listener who has set nothing.
+DEFAULT_PRIVACY = env.str("DEFAULT_PRIVACY", default="private")
+if DEFAULT_PRIVACY not in ("public", "anonymous", "private"):
+    raise ImproperlyConfigured("DEFAULT_PRIVACY is public, anonymous or private.")
 # How many proxies in front of us may be believed about X-Forwarded-For.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
@@ -61,6 +67,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # around everything: the request's id, its line in the log, its count
+    "balados.requests.Observed",
     # /api/ needs none of the others, and leaves them out
     "api.middleware.ApiGate",
     "django.middleware.security.SecurityMiddleware",
@@ -109,6 +117,11 @@ DATABASES = {
 }
 DATABASE_ROUTERS = ["balados.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Retention (jobs/retention.py): events older than this go, once a checkpoint stands for them.
+RETENTION_DAYS = env.int("RETENTION_DAYS", default=45)
+# A sync after which a stream has more events than this since its last checkpoint takes one.
+CHECKPOINT_EVERY = env.int("CHECKPOINT_EVERY", default=2000)
 
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
 
@@ -223,23 +236,20 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(BALADOS_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "purge idempotency keys": {"task": "jobs.tasks.purge_commands", "schedule": crontab(minute="7")},
     "purge used tokens": {"task": "jobs.tasks.purge_used_tokens", "schedule": crontab(minute="17")},
+    "retention": {"task": "jobs.tasks.run_worker", "schedule": crontab(minute="*/5")},
+    "finish erasures": {"task": "jobs.tasks.finish_erasures", "schedule": crontab(minute="*/5")},
     "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
 }
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {
-        # a line at the start of every process and five for every log-in
-        "axes": {"level": "WARNING"},
-        # a warning for every 4xx, with its address: what a listener follows, or a token, belongs in no log
-        "django.request": {"level": "ERROR"},
-        # two lines at INFO for every connection taken from a pool, so several per request
-        "psycopg.pool": {"level": "WARNING"},
-    },
-}
+LOGGING = logs.configuration(
+    env.str("LOG_LEVEL", default="INFO"), env.str("LOG_FORMAT", default="") or "console"
+)
+
+# Who may read /metrics: these networks, and who sends the token (none: nobody by token)
+METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=["127.0.0.0/8", "::1/128"])
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+# /health/ready answers 503 when a projector is further behind than this
+READY_MAX_LAG_SECONDS = env.float("READY_MAX_LAG_SECONDS", default=60.0)
+READY_MAX_LAG_EVENTS = env.int("READY_MAX_LAG_EVENTS", default=50_000)

@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from balados import health
+from balados import health, metrics
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", health.live),
+    path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),
     path("", include("accounts.urls")),

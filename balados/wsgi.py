@@ -5,7 +5,9 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 from balados import readiness
+from eventstore import counters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 application = get_wsgi_application()
+counters.publish_in_background()
 readiness.announce("web")

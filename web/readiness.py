@@ -1,7 +1,10 @@
-"""Whether this process can do its work: the stores answer and have the tables that the code knows."""
+"""Whether this process can do its work: the stores answer, have the tables that the code knows, and are read.
+
+A word per check and no more: who asks need not be one of us.
+"""
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, Final
 
 import redis
 from django.conf import settings
@@ -9,34 +12,55 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from projections import lag
 from projections.failures import is_outage
 
-PATIENCE = {"socket_timeout": 2, "socket_connect_timeout": 2}
+PATIENCE: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
 STORES = ("system", "projections", "events")
+OK: Final = "ok"
+UNREACHABLE, UNMIGRATED, BEHIND, UNKNOWN = "unreachable", "migrations are missing", "behind", "unknown"
 
 
-class Fault(NamedTuple):
-    store: str
-    reason: str
+def checks() -> dict[str, str]:
+    """What each check found: ``ok``, or what is the matter. Waits up to 5 s for each store that is away."""
+    found = {alias: _store(alias) for alias in STORES}
+    found["redis"] = _redis()
+    readable = found["projections"] == found["events"] == OK
+    found["projectors"] = _projectors() if readable else UNKNOWN
+    return found
 
 
-def fault() -> Fault | None:
-    """The first store that cannot be worked with; None when all can. Waits up to 5 s for one that is away."""
-    for alias in STORES:
-        try:
-            applied = MigrationRecorder(connections[alias]).applied_migrations()
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            return Fault(alias, "unreachable")
-        if not _known_migrations() <= applied.keys():
-            return Fault(alias, "migrations are missing")
+def _store(alias: str) -> str:
+    try:
+        applied = MigrationRecorder(connections[alias]).applied_migrations()
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        return UNREACHABLE
+    return OK if _known_migrations() <= applied.keys() else UNMIGRATED
+
+
+def _redis() -> str:
     try:
         with redis.Redis.from_url(settings.REDIS_URL, **PATIENCE) as connection:
             connection.ping()
     except redis.RedisError:
-        return Fault("redis", "unreachable")
-    return None
+        return UNREACHABLE
+    return OK
+
+
+def _projectors() -> str:
+    try:
+        lags = lag.lags()
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        return UNKNOWN
+    late = any(
+        each.seconds > settings.READY_MAX_LAG_SECONDS or each.events > settings.READY_MAX_LAG_EVENTS
+        for each in lags
+    )
+    return BEHIND if late else OK
 
 
 @cache

@@ -6,18 +6,26 @@ from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from projections import queries
+from projections import lag, queries
+from tests.projecting import bring_up_to_date
+from tests.projections.histories import ALICE, record, subscribed
 from tests.web.people import Visitor, text_of
 from web import readiness
+
+HEALTHY = dict.fromkeys(("system", "projections", "events", "redis", "projectors"), "ok")
 
 
 def away(*_: object, **__: object) -> dict[object, object]:
     raise OperationalError("connection to /var/run/secret refused")
 
 
+def readiness_of(changes: dict[str, str]) -> dict[str, object]:
+    return {"status": "unavailable", "checks": HEALTHY | changes}
+
+
 def test_a_process_with_its_stores_is_ready() -> None:
     response = Visitor().get("/health/ready")
-    assert (response.status_code, response.json()) == (200, {"status": "ready"})
+    assert (response.status_code, response.json()) == (200, {"status": "ready", "checks": HEALTHY})
     assert Visitor().get("/health/live").status_code == 200
 
 
@@ -26,7 +34,8 @@ def test_a_store_that_is_away_is_named_and_no_more(monkeypatch: pytest.MonkeyPat
     response = Visitor().get("/health/ready")
     assert response.status_code == 503
     assert response["Retry-After"] == "5"
-    assert response.json() == {"status": "unavailable", "store": "system", "reason": "unreachable"}
+    stores = dict.fromkeys(readiness.STORES, "unreachable")
+    assert response.json() == readiness_of({**stores, "projectors": "unknown"})
     assert Visitor().get("/health/live").status_code == 200
 
 
@@ -43,13 +52,36 @@ def test_a_store_without_its_newest_tables_is_not_ready(store: str, monkeypatch:
     monkeypatch.setattr(MigrationRecorder, "applied_migrations", one_missing)
     response = Visitor().get("/health/ready")
     assert response.status_code == 503
-    assert response.json() == {"status": "unavailable", "store": store, "reason": "migrations are missing"}
+    projectors = "ok" if store == "system" else "unknown"
+    assert response.json() == readiness_of({store: "migrations are missing", "projectors": projectors})
 
 
 def test_redis_is_a_store_too(settings: Settings) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     response = Visitor().get("/health/ready")
-    assert response.json() == {"status": "unavailable", "store": "redis", "reason": "unreachable"}
+    assert response.status_code == 503
+    assert response.json() == readiness_of({"redis": "unreachable"})
+
+
+def test_projectors_that_are_behind_make_it_unready_until_they_have_caught_up(settings: Settings) -> None:
+    settings.READY_MAX_LAG_SECONDS = 0.0
+    record(subscribed(ALICE))
+    assert Visitor().get("/health/ready").json() == readiness_of({"projectors": "behind"})
+    bring_up_to_date()
+    assert Visitor().get("/health/ready").status_code == 200
+
+
+def test_many_events_are_a_lag_however_young(settings: Settings) -> None:
+    settings.READY_MAX_LAG_EVENTS = 1
+    record(subscribed(ALICE))
+    assert Visitor().get("/health/ready").status_code == 200
+    record(subscribed(ALICE, at=1))
+    assert Visitor().get("/health/ready").json() == readiness_of({"projectors": "behind"})
+
+
+def test_a_projector_that_dies_while_it_is_asked_about_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lag, "lags", away)
+    assert Visitor().get("/health/ready").json() == readiness_of({"projectors": "unknown"})
 
 
 def test_a_page_whose_store_is_away_says_when_to_come_back(

@@ -1,0 +1,85 @@
+"""Every request: its id, its line in the log, its count. First of the middleware, around everything."""
+
+import logging
+import os
+import re
+from bisect import bisect_left
+from collections.abc import Callable
+from time import perf_counter
+from typing import Final
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from balados import logs
+from eventstore import counters
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+HEADER: Final = "X-Request-ID"
+# UUIDs and what proxies make; nothing that a token could pass for
+WELL_FORMED = re.compile(r"[0-9a-fA-F][0-9a-fA-F-]{6,34}[0-9a-fA-F]")
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+# upper ends of the classes of durations, in seconds
+CLASSES = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# asked every few seconds by machines
+QUIET = frozenset(("/health/live", "/health/ready", "/metrics"))
+UNKNOWN, STATIC = "unknown", "static"
+
+logger = logging.getLogger("balados.requests")
+
+
+class Observed:
+    """Gives the request its id, and says afterwards what became of it.
+
+    An address is named by its route alone: what it carries (a feed, a token) is nobody's business.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._answer = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        began = perf_counter()
+        request.request_id = request_id = _id(request.META.get("HTTP_X_REQUEST_ID"))  # type: ignore[attr-defined]
+        current = logs.request.set(request)
+        try:
+            response = self._answer(request)
+            response.headers[HEADER] = request_id
+            self._note(request, response.status_code, perf_counter() - began)
+        finally:
+            logs.request.reset(current)
+        return response
+
+    def _note(self, request: HttpRequest, status: int, seconds: float) -> None:
+        method = request.method if request.method in METHODS else "OTHER"
+        route = route_of(request)
+        text, place = str(status), str(bisect_left(CLASSES, seconds))
+        counters.add(
+            (("requests", method, route, text), 1),
+            (("seconds", method, route, place), 1),
+            (("seconds_sum", method, route), seconds),
+        )
+        level = _level(status, route)
+        if logger.isEnabledFor(level):
+            fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+            logger.log(level, "request", extra={"fields": fields})
+
+
+def route_of(request: HttpRequest) -> str:
+    """The pattern that the address matched, without what stands in it."""
+    match = request.resolver_match
+    if match is not None:
+        return f"/{match.route}"
+    return STATIC if request.path_info.startswith("/static/") else UNKNOWN
+
+
+def _id(sent: str | None) -> str:
+    if sent is not None and WELL_FORMED.fullmatch(sent):
+        return sent
+    return os.urandom(8).hex()
+
+
+def _level(status: int, route: str) -> int:
+    if status >= 500:
+        return logging.WARNING if status == 503 else logging.ERROR
+    return logging.DEBUG if route in QUIET else logging.INFO

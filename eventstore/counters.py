@@ -1,0 +1,111 @@
+"""What happens in this process, counted; the sums of all processes are in one hash in Redis.
+
+Counting is an addition in memory. A thread sends what was added, every other second; while Redis is away it
+waits here. Nothing but figures is kept, and nothing depends on them.
+"""
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from typing import Final, TypeAlias, cast
+
+import msgspec
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+# The name of a counter and the values of its labels.
+Key: TypeAlias = tuple[str, ...]
+
+HASH: Final = "balados:counters"
+SECONDS_BETWEEN = 2.0
+TIMEOUT = 0.5
+# more can only be a mistake: a label that is made of what callers send
+MOST_KEYS = 20_000
+logger = logging.getLogger(__name__)
+
+
+def add(*steps: tuple[Key, float]) -> None:
+    """Add to counters."""
+    with _lock:
+        for key, amount in steps:
+            if key in _counts or len(_counts) < MOST_KEYS:
+                _counts[key] = _counts.get(key, 0) + amount
+
+
+def count(*key: str) -> None:
+    """Add one."""
+    add((key, 1))
+
+
+def publish() -> bool:
+    """Send what was added since the last time; False when Redis is away and it stays here."""
+    global _counts
+    with _lock:
+        taken, _counts = _counts, {}
+    if not taken:
+        return True
+    try:
+        with _client() as client:
+            pipe = client.pipeline(transaction=True)
+            for key, amount in taken.items():
+                pipe.hincrbyfloat(HASH, msgspec.json.encode(key).decode(), amount)
+            pipe.execute()
+    except (redis.RedisError, OSError):
+        add(*taken.items())
+        return False
+    return True
+
+
+def totals() -> dict[Key, float]:
+    """The sums of all processes. Raises ``redis.RedisError``."""
+    with _client() as client:
+        stored = cast(dict[bytes, bytes], client.hgetall(HASH))
+    return {msgspec.json.decode(key, type=Key): float(value) for key, value in stored.items()}
+
+
+def publish_in_background() -> None:
+    """Start the thread that sends; for programs that run on and on. Again in the same process: nothing."""
+    global _thread
+    if _thread is None:
+        _thread = threading.Thread(target=_publish_for_ever, name="counters", daemon=True)
+        _thread.start()
+
+
+def forget() -> None:
+    """Drop what this process has added (tests)."""
+    with _lock:
+        _counts.clear()
+
+
+def pending() -> dict[Key, float]:
+    """What this process has added and not sent."""
+    with _lock:
+        return dict(_counts)
+
+
+_lock = threading.Lock()
+_counts: dict[Key, float] = {}
+_thread: threading.Thread | None = None
+
+
+def _publish_for_ever() -> None:
+    while True:
+        time.sleep(SECONDS_BETWEEN)
+        # whatever happens: a process that counts no more would look idle
+        try:
+            publish()
+        except Exception as failure:
+            with suppress(Exception):
+                logger.warning("Counters are not sent: %s", type(failure).__name__)
+
+
+def _client() -> "redis.Redis":
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
