@@ -98,3 +98,10 @@ class LogInForm(AuthenticationForm):
         widget=forms.TextInput(attrs={"autocomplete": "username", **EXACTLY}),
     )
     password = _password("Password", "current-password")
+
+
+class EraseForm(forms.Form):
+    """Whoever sits at an open page is not yet its owner: the password says so."""
+
+    password = _password("Your password", "current-password")
+    sure = forms.BooleanField(label="Erase everything. I know that nobody can bring it back.")

@@ -10,9 +10,11 @@ from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
+from accounts import erasure
 from accounts.models import UsedToken
 from eventstore import store
 from jobs import retention
+from projections.erasure import erase_history
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,15 @@ def run_worker() -> None:
         retention.run()
     except retention.AlreadyRunning:
         logger.info("The worker is still running: nothing done")
+
+
+@shared_task
+def finish_erasures() -> int:
+    """Erase what is left of accounts whose erasure was interrupted. Returns how many there were."""
+    users = erasure.begun()
+    for user_id in users:
+        erasure.complete(user_id, erase_history)
+    return len(users)
 
 
 @shared_task

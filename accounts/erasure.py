@@ -1,0 +1,89 @@
+"""Erasing an account. What is begun is finished, by the scheduler where the page or command was killed.
+
+First the account is closed: from then on no log-in, session or app gets in. Then what is known of the user
+goes, store by store; his row here goes last, because it is what says that there is work left.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+import redis
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import SESSION_KEY
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
+from django.db import transaction
+
+from accounts.models import AppGrant, PlayToken, UsedToken, User
+from eventstore.failpoints import reach
+
+# what erases the events and what was made of them, and says how much that was (projections.erasure)
+EraseHistory = Callable[[UUID], Mapping[str, int]]
+
+
+def begin(user_id: UUID, now: datetime) -> None:
+    """Close the account for good: ``complete`` may follow at any time."""
+    User.objects.filter(pk=user_id).update(is_active=False, erasing_since=now)
+
+
+def begun() -> list[UUID]:
+    """The accounts that are closed and not gone yet."""
+    return list(
+        User.objects.exclude(erasing_since=None).order_by("erasing_since").values_list("pk", flat=True)
+    )
+
+
+def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
+    """Erase what is left of a closed account; returns how many of what went. May be repeated.
+
+    Raises the errors of a store that is away, ``redis.RedisError`` too: then the rest goes later.
+    """
+    counts = Counter(erase_history(user_id))
+    reach("history_erased")
+    counts["redis_keys"] += _erase_keys(user_id)
+    with transaction.atomic(using="system"):
+        counts += _erase_account(user_id)
+        reach("account_erasing")
+    return dict(+counts)
+
+
+def _erase_account(user_id: UUID) -> Counter[str]:
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        return Counter()
+    names = {user.username, user.username_key}
+    him = ContentType.objects.get_for_model(User)
+    found = {
+        "sessions": Session.objects.filter(pk__in=_sessions(user_id)),
+        "app_grants": AppGrant.objects.filter(user=user),
+        "play_tokens": PlayToken.objects.filter(user=user),
+        "used_tokens": UsedToken.objects.filter(user=user),
+        "log_in_attempts": AccessAttempt.objects.filter(username__in=names),
+        "log_in_failures": AccessFailureLog.objects.filter(username__in=names),
+        "log_ins": AccessLog.objects.filter(username__in=names),
+        "administration_log": LogEntry.objects.filter(user=user)
+        | LogEntry.objects.filter(content_type=him, object_id=str(user_id)),
+    }
+    counts = Counter({what: rows.delete()[0] for what, rows in found.items()})
+    user.delete()
+    counts["accounts"] += 1
+    return counts
+
+
+def _sessions(user_id: UUID) -> list[str]:
+    """Whose a session is, is inside: so all are looked through."""
+    return [
+        session.session_key
+        for session in Session.objects.iterator()
+        if session.get_decoded().get(SESSION_KEY) == str(user_id)
+    ]
+
+
+def _erase_keys(user_id: UUID) -> int:
+    with redis.Redis.from_url(settings.REDIS_URL) as connection:
+        keys = list(connection.scan_iter(f"balados:*{user_id}*", count=1_000))
+        return sum(1 for key in keys if connection.delete(key))

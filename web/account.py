@@ -1,0 +1,64 @@
+"""The settings of an account: for now, erasing it."""
+
+import logging
+from datetime import timedelta
+
+import redis
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
+
+from accounts import attempts, erasure
+from accounts.forms import EraseForm
+from accounts.guessing import KNOWN_BROWSER, too_many
+from accounts.models import User
+from accounts.pages import private, read_or_post, to_log_in
+from projections.erasure import erase_history
+from projections.failures import is_outage
+
+logger = logging.getLogger(__name__)
+
+# enough for a forgotten password, too few to guess one
+ERASURES = 10
+ERASURES_WITHIN = timedelta(hours=1)
+
+
+@sensitive_post_parameters()
+@private
+@read_or_post
+def account(request: HttpRequest) -> HttpResponse:
+    """The user's own account; a POST with the password erases it."""
+    user = request.user
+    if not isinstance(user, User):
+        return to_log_in(request.path)
+    if request.method != "POST":
+        return render(request, "web/account.html", {"form": EraseForm()})
+    wait = attempts.count("erase", str(user.pk), ERASURES, ERASURES_WITHIN)
+    if wait:
+        return too_many(request, wait)
+    form = EraseForm(request.POST)
+    if form.is_valid() and not user.check_password(form.cleaned_data["password"]):
+        form.add_error("password", "This is not your password.")
+    if not form.is_valid():
+        return render(request, "web/account.html", {"form": form}, status=400)
+    return _erase(request, user)
+
+
+def _erase(request: HttpRequest, user: User) -> HttpResponse:
+    user_id = user.pk
+    erasure.begin(user_id, timezone.now())
+    logout(request)
+    try:
+        counts = erasure.complete(user_id, erase_history)
+    except Exception as failure:
+        if not is_outage(failure) and not isinstance(failure, redis.RedisError):
+            raise
+        logger.warning("An erasure was interrupted, and goes on later: %s", type(failure).__name__)
+        page = render(request, "web/erasing.html")
+    else:
+        receipt = [(what.rpartition(".")[2].replace("_", " "), count) for what, count in counts.items()]
+        page = render(request, "web/erased.html", {"receipt": receipt})
+    page.delete_cookie(KNOWN_BROWSER)
+    return page
