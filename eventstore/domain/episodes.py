@@ -187,9 +187,10 @@ def lost(
 ) -> Iterator[tuple[str, SavedEpisodeEntry, SavedEpisodeEntry, str]]:
     """Key, client's value, server's value and rule of each entry that lost; ``state`` after the merge."""
     for item, said in together(entries).items():
-        at, stands = said.changed_at, state[item]
-        if at is None or said.saved is stands.saved:
+        at = said.changed_at
+        if at is None or said.saved is state[item].saved:
             continue
+        stands = state[item]
         rule = times.rule(at, stands.changed_at, stands.claims, now, tie="saved_wins_a_tie")
         yield item, _entry(item, said), _entry(item, stands), rule
 

@@ -159,9 +159,10 @@ def lost(
 ) -> Iterator[tuple[str, SubscriptionEntry, SubscriptionEntry, str]]:
     """Key, client's value, server's value and rule of each entry that lost; ``state`` after the merge."""
     for feed, said in together(entries).items():
-        at, stands = said.changed_at, state[feed]
-        if at is None or said.active is stands.active:
+        at = said.changed_at
+        if at is None or said.active is state[feed].active:
             continue
+        stands = state[feed]
         rule = times.rule(at, stands.changed_at, stands.claims, now, tie="subscribed_wins_a_tie")
         yield feed, _entry(feed, said), _entry(feed, stands), rule
 

@@ -1,10 +1,23 @@
 """What subscribing and leaving lead to."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from eventstore.domain import collections
+from eventstore.domain.messages import Event
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe, UserSubscribed, UserUnsubscribed
-from tests.domain.scenarios import ALICE, NEWS, NOON, folded, minutes, refusal, when
+from tests.domain import scenarios
+from tests.domain.scenarios import ALICE, NEWS, NOON, folded, minutes, refusal
+
+# there already: what the first subscription of all also creates
+DEFAULT = collections.default({}, ALICE, minutes(-999))
+assert DEFAULT is not None
+
+
+def when(command: Subscribe | Unsubscribe, given: Sequence[Event] = ()) -> list[Event]:
+    assert DEFAULT is not None
+    return scenarios.when(command, [DEFAULT, *given])
 
 
 def subscribe(at: datetime | None = None, now: datetime = NOON, **more: Any) -> Subscribe:
@@ -21,6 +34,12 @@ def subscribed(at: datetime, **more: Any) -> UserSubscribed:
 
 def unsubscribed(at: datetime, **more: Any) -> UserUnsubscribed:
     return UserUnsubscribed(user_id=ALICE, rss_source_feed=NEWS, unsubscribed_at=at, **more)
+
+
+def test_the_first_subscription_also_creates_the_default_collection() -> None:
+    default = collections.default({}, ALICE, NOON)
+    assert default is not None
+    assert scenarios.when(subscribe()) == [subscribed(NOON), default]
 
 
 def test_subscribing_is_recorded_at_the_servers_time() -> None:

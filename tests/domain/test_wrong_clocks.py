@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.domain import sync
+from eventstore.domain.collections import CollectionCreated
 from eventstore.domain.plays import PlayEntry
-from eventstore.domain.subscriptions import SubscriptionEntry
+from eventstore.domain.subscriptions import SubscriptionEntry, UserSubscribed
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.times import MEMORY, TICK, TOLERANCE, ahead, believed, remember
 from eventstore.domain.user import User, decide
@@ -140,4 +141,5 @@ def test_an_entry_of_another_key_is_not_taken_for_seen() -> None:
     events = synced(user, SyncUserData(user_id=ALICE, now=minutes(1), play_statuses=[other]))
     assert len(events) == 1
     entry = SubscriptionEntry(SCIENCE, None, NOON + YEAR, None)
-    assert len(synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[entry]))) == 1
+    events = synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[entry]))
+    assert [type(event) for event in events] == [UserSubscribed, CollectionCreated]
