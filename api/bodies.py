@@ -51,6 +51,12 @@ class Body(Generic[T]):
         """Raises ``Invalid``, ``Malformed``, ``TooLarge``, ``UnsupportedMediaType``."""
         return self.decode(_bytes(request._request, self.largest))
 
+    def read_if_any(self, request: Request) -> T:
+        """As ``read``; without a body the struct of nothing but defaults."""
+        meta = request._request.META
+        empty = meta.get("CONTENT_LENGTH") in (None, "", "0") and "HTTP_TRANSFER_ENCODING" not in meta
+        return self.struct() if empty else self.read(request)
+
     def decode(self, raw: bytes) -> T:
         """The body in ``raw``; raises as ``read`` does."""
         _check_text(raw)

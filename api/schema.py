@@ -58,6 +58,7 @@ class Operation(NamedTuple):
     body: type[Struct] | None
     errors: tuple[int, ...]
     notes: Mapping[int, str]
+    bodiless: bool
 
 
 def operation(
@@ -69,12 +70,14 @@ def operation(
     body: type[Struct] | None = None,
     errors: tuple[int, ...] = (),
     notes: Mapping[int, str] | None = None,
+    bodiless: bool = False,
 ) -> Callable[[Handler], Handler]:
-    """Describe a view's method; its docstring becomes the description. ``errors``: beside those of all."""
+    """Describe a view's method; its docstring becomes the description. ``errors``: beside those of all;
+    ``bodiless``: the body may be left out."""
 
     def describe(handler: Handler) -> Handler:
         handler.operation = Operation(  # type: ignore[attr-defined]
-            summary, answers, path, query, body, errors, notes or {}
+            summary, answers, path, query, body, errors, notes or {}, bodiless
         )
         return handler
 
@@ -105,7 +108,7 @@ class ApiSchema(AutoSchema):
             "responses": _responses(described, reads=method == "GET"),
         }
         if described.body is not None:
-            document["requestBody"] = {"required": True, "content": _json(described.body)}
+            document["requestBody"] = {"required": not described.bodiless, "content": _json(described.body)}
         return document
 
 

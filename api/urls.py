@@ -3,10 +3,19 @@
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from api import documents
-from api.v1 import apps, me, plays, removals, subscriptions, sync
+from api.v1 import apps, episodes, me, plays, privacy, removals, subscriptions, sync
 from api.views import Unknown
 
-v1 = [*me.paths, *subscriptions.paths, *plays.paths, *sync.paths, *apps.paths, *removals.paths]
+v1 = [
+    *me.paths,
+    *subscriptions.paths,
+    *plays.paths,
+    *episodes.paths,
+    *privacy.paths,
+    *sync.paths,
+    *apps.paths,
+    *removals.paths,
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include(v1)),

@@ -3,10 +3,10 @@
 import base64
 import binascii
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
 from uuid import UUID
 
 import django.db
@@ -15,6 +15,9 @@ from django.db import connections
 from psycopg import Cursor
 from psycopg.types.datetime import TimestamptzLoader
 
+from eventstore.domain import privacy
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.privacy import Level
 from projections.connect import Connection
 
 PAGE = 100
@@ -40,6 +43,28 @@ SELECT rss_source_feed, rss_source_item, position, played, updated_at, item_key
   FROM "users"."play_statuses"
  WHERE user_id = %s {conditions}
  ORDER BY updated_at {direction}, item_key {direction} LIMIT %s
+"""
+SAVED_EPISODES = """
+SELECT rss_source_feed, rss_source_item, saved_at, item_key
+  FROM "users"."saved_episodes"
+ WHERE user_id = %s AND saved_at IS NOT NULL AND (unsaved_at IS NULL OR saved_at >= unsaved_at) {conditions}
+ ORDER BY saved_at, item_key LIMIT %s
+"""
+PRIVACY_SETTINGS = """
+SELECT level, changed_at, rss_source_feed, rss_source_item, scope_key
+  FROM "users"."user_privacy"
+ WHERE user_id = %s AND level IS NOT NULL {conditions}
+ ORDER BY scope_key LIMIT %s
+"""
+# where a listener's own actions tell of which feed an item is
+FEED_OF_ITEM = """
+SELECT rss_source_feed FROM "users"."play_statuses" WHERE user_id = %(user)s AND item_key = %(item)s
+UNION ALL
+SELECT rss_source_feed FROM "users"."saved_episodes" WHERE user_id = %(user)s AND item_key = %(item)s
+UNION ALL
+SELECT rss_source_feed FROM "users"."user_privacy"
+ WHERE user_id = %(user)s AND scope_key = %(scope)s AND rss_source_feed IS NOT NULL
+ LIMIT 1
 """
 
 Row = TypeVar("Row")
@@ -84,6 +109,19 @@ class PlayStatusRow(NamedTuple):
     position: int
     played: bool
     updated_at: datetime
+
+
+class SavedEpisodeRow(NamedTuple):
+    rss_source_feed: str
+    rss_source_item: str
+    saved_at: datetime
+
+
+class PrivacyRow(NamedTuple):
+    level: Level
+    changed_at: datetime
+    rss_source_feed: str | None
+    rss_source_item: str | None
 
 
 def position_of(projector: str) -> int:
@@ -161,6 +199,60 @@ def play_statuses(
     return Page(rows, encode_cursor(f"{updated_at.isoformat()} {key.hex}"), position)
 
 
+def saved_episodes(
+    user_id: UUID, feed: str | None = None, after: str | None = None, limit: int = PAGE
+) -> Page[SavedEpisodeRow]:
+    """What a listener has saved, the oldest first, so that a walk through the pages misses none.
+
+    Raises ``InvalidCursor``.
+    """
+    conditions: list[str] = []
+    values: list[Any] = []
+    if feed is not None:
+        conditions.append("AND rss_source_feed = %s")
+        values.append(feed)
+    if after is not None:
+        conditions.append("AND (saved_at, item_key) > (%s, %s)")
+        values += time_and_key_in(after)
+    page = SAVED_EPISODES.format(conditions=" ".join(conditions))
+    order = "page.saved_at, page.item_key"
+    position, found = fetch("episodes", page, order, [user_id, *values, limit + 1])
+    rows = [SavedEpisodeRow(*row[:-1]) for row in found[:limit]]
+    if len(found) <= limit:
+        return Page(rows, None, position)
+    return Page(rows, encode_cursor(f"{rows[-1].saved_at.isoformat()} {found[limit - 1][-1].hex}"), position)
+
+
+def privacy_settings(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[PrivacyRow]:
+    """Every setting of a listener that was not taken back, in a stable order. Raises ``InvalidCursor``."""
+    conditions, values = ("", []) if after is None else ("AND scope_key > %s", [key_in(after)])
+    page = PRIVACY_SETTINGS.format(conditions=conditions)
+    position, found = fetch("user_privacy", page, "page.scope_key", [user_id, *values, limit + 1])
+    following = encode_cursor(found[limit - 1][-1].hex) if len(found) > limit else None
+    return Page([_privacy_row(*row[:-1]) for row in found[:limit]], following, position)
+
+
+def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[PrivacyRow]:
+    """The settings that bear on an item, a feed, or with neither on the account; at most three.
+
+    Of an item without its feed, the feed counts that the listener's own actions tell.
+    """
+    if feed is None and item is not None:
+        keys = {"item": key_of(item), "scope": key_of(privacy.scope_of(None, item))}
+        told = run(FEED_OF_ITEM, {"user": user_id, **keys}).fetchone()
+        feed = told[0] if told else None
+    keys_of_scopes = [key_of(scope) for _, scope in privacy.scopes_of(feed, item)]
+    page = PRIVACY_SETTINGS.format(conditions="AND scope_key = ANY(%s::uuid[])")
+    position, found = fetch("user_privacy", page, "page.scope_key", [user_id, keys_of_scopes, 3])
+    return Page([_privacy_row(*row[:-1]) for row in found], None, position)
+
+
+def _privacy_row(level: str, changed_at: datetime, feed: str | None, item: str | None) -> PrivacyRow:
+    # a level that this program does not know may hide anything
+    known: Level = cast(Level, level) if level in get_args(Level) else "private"
+    return PrivacyRow(known, changed_at, feed, item)
+
+
 def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
     """The position of the projector and the rows of the page, of one snapshot."""
     found = run(PAGE_SQL.format(page=page, order=order), [*values, projector]).fetchall()
@@ -170,7 +262,7 @@ def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
 
 
-def run(statement: str, parameters: Sequence[Any]) -> Cursor[tuple[Any, ...]]:
+def run(statement: str, parameters: Sequence[Any] | Mapping[str, Any]) -> Cursor[tuple[Any, ...]]:
     """On the psycopg connection under Django's, whose cursors and loaders took half of the time.
 
     Raises ``psycopg.OperationalError`` (or Django's) when the store is away.

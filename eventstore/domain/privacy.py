@@ -90,17 +90,21 @@ def scope_of(feed: str | None, item: str | None) -> str:
     return ACCOUNT if feed is None else f"feed:{feed}"
 
 
-def in_force(
-    settings: Mapping[str, PrivacySetting], feed: str | None, item: str | None, default: Level
-) -> InForce:
-    """The most specific level: item, then feed, then account, then the instance's default."""
+def scopes_of(feed: str | None, item: str | None) -> list[tuple[Source, str]]:
+    """The scopes that bear on an item, a feed, or with neither on the account; the most specific first."""
     scopes: list[tuple[Source, str]] = []
     if item is not None:
         scopes.append(("item", scope_of(None, item)))
     if feed is not None:
         scopes.append(("feed", scope_of(feed, None)))
-    scopes.append(("user", ACCOUNT))
-    for source, scope in scopes:
+    return [*scopes, ("user", ACCOUNT)]
+
+
+def in_force(
+    settings: Mapping[str, PrivacySetting], feed: str | None, item: str | None, default: Level
+) -> InForce:
+    """The most specific level: item, then feed, then account, then the instance's default."""
+    for source, scope in scopes_of(feed, item):
         setting = settings.get(scope)
         if setting is not None and setting.level is not None:
             return InForce(setting.level, source)
