@@ -209,6 +209,11 @@ def head() -> int:
     return cast(int, _run("head").fetchall()[0][0])
 
 
+def privacy_fence() -> int:
+    """The position of the newest event that may take something out of public sight; 0 when there is none."""
+    return cast(int, _run("privacy_fence").fetchall()[0][0])
+
+
 def behind(positions: Sequence[int]) -> list[tuple[int, float]]:
     """For each position: how many events come after it, and how many seconds the first of them has waited."""
     return _run("behind", (list(positions),)).fetchall()

@@ -69,7 +69,6 @@ class Playlist(models.Model):
     name = models.TextField()
     description = models.TextField(null=True)
     is_public = models.BooleanField()
-    created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True)
     # items in the order that the listener gave them; those that were added since come after these
@@ -108,7 +107,6 @@ class Collection(models.Model):
     color = models.TextField(null=True)
     is_public = models.BooleanField()
     is_default = models.BooleanField()
-    created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True)
     # feeds in the order that the listener gave them; those that were added since come after these
@@ -133,7 +131,7 @@ class CollectionFeed(models.Model):
         db_table = '"users"."collection_feeds"'
 
 
-class Setting(models.Model):
+class UserPrivacy(models.Model):
     """A privacy setting of the account, a feed or an item; no level where it was cleared.
 
     ``scope_key`` is the digest of ``privacy.scope_of``, so each scope has one row.
@@ -148,18 +146,21 @@ class Setting(models.Model):
     changed_at = models.DateTimeField()
 
     class Meta:
-        abstract = True
-
-
-class UserPrivacy(Setting):
-    """What a listener has set."""
-
-    class Meta:
         db_table = '"users"."user_privacy"'
 
 
-class ActivityLevel(Setting):
-    """The same, as far as the projector of public events has come: it decides by these."""
+class ActivityLevel(models.Model):
+    """The same, as far as the projector of public events has come: it decides by these, and by keys.
+
+    An item's setting has no feed key, the account's has neither: zeros in their place.
+    """
+
+    pk = models.CompositePrimaryKey("user_id", "feed_key", "item_key")
+    user_id = models.UUIDField()
+    feed_key = models.UUIDField()
+    item_key = models.UUIDField()
+    level = models.TextField(null=True)
+    changed_at = models.DateTimeField()
 
     class Meta:
         db_table = '"users"."activity_levels"'
@@ -168,20 +169,23 @@ class ActivityLevel(Setting):
 class Activity(models.Model):
     """What a listener did that others may get to see, private things included, and which public row shows it.
 
-    One row per listener, kind and key: a feed followed, an episode played or saved; each share of its own.
+    ``key``: a feed followed, an episode played or saved, each share of its own. An episode that came in
+    several feeds has a row for each; the one of the latest time is shown.
     """
 
-    pk = models.CompositePrimaryKey("user_id", "kind", "key")
+    pk = models.CompositePrimaryKey("user_id", "kind", "key", "feed_key")
     user_id = models.UUIDField()
     kind = models.TextField()
     key = models.UUIDField()
-    rss_source_feed = models.TextField(db_collation="C")
     feed_key = models.UUIDField()
+    rss_source_feed = models.TextField(db_collation="C")
     rss_source_item = models.TextField(db_collation="C", null=True)
     item_key = models.UUIDField(null=True)
     happened_at = models.DateTimeField(null=True)
     # unsubscribed, unsaved: the later of the two decides
     withdrawn_at = models.DateTimeField(null=True)
+    # the address of the feed or the item is a key to it: shown to nobody, whatever the level
+    secret = models.BooleanField()
     level = models.TextField()
     # the row of public_events, where there is one
     public_id = models.UUIDField(null=True)
@@ -192,6 +196,13 @@ class Activity(models.Model):
             models.Index(fields=["user_id", "feed_key"], name="activity_by_feed"),
             models.Index(fields=["user_id", "item_key"], name="activity_by_item"),
             models.Index(fields=["public_id"], name="activity_by_public_row"),
+            # what is too old goes
+            models.Index(fields=["happened_at"], name="activity_by_time"),
+            models.Index(
+                fields=["withdrawn_at"],
+                name="activity_by_withdrawal",
+                condition=models.Q(withdrawn_at__isnull=False),
+            ),
         ]
 
 
@@ -291,3 +302,26 @@ class DeadLetter(models.Model):
     class Meta:
         db_table = '"users"."dead_letters"'
         indexes = [models.Index(fields=["projector", "stream", "position"], name="dead_letters_by_stream")]
+
+
+class ListedLetter(models.Model):
+    """The dead letters as the administration lists them: a view, where one column tells them apart."""
+
+    id = models.TextField(primary_key=True)
+    projector = models.TextField()
+    position = models.BigIntegerField()
+    stream = models.BigIntegerField()
+    version = models.IntegerField()
+    type = models.TextField()
+    error = models.TextField()
+    attempts = models.IntegerField()
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = '"users"."dead_letters_listed"'
+        verbose_name = "dead letter"
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.position} of {self.projector}"

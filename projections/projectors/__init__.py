@@ -1,6 +1,13 @@
 """Every projector by its name. A new topic is one module here and one line."""
 
-from projections.projectors import episodes, play_statuses, subscriptions, user_privacy
+from projections.projectors import (
+    episodes,
+    play_statuses,
+    popularity,
+    public_events,
+    subscriptions,
+    user_privacy,
+)
 from projections.projectors.shape import Projector
 
 PROJECTORS: dict[str, Projector] = {
@@ -10,5 +17,7 @@ PROJECTORS: dict[str, Projector] = {
         play_statuses.projector,
         episodes.projector,
         user_privacy.projector,
+        public_events.projector,
+        popularity.projector,
     )
 }

@@ -22,6 +22,19 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FEED = "aHR0cHM6Ly9leGFtcGxlLm9yZy9mZWVk"
 ITEM = "ZXBpc29kZS0xLA=="
 COUNTS = "users.counts"
+PUBLIC_TABLES = {
+    "activity": """
+SELECT a.user_id, a.kind, a.key, a.feed_key, a.rss_source_feed, a.rss_source_item, a.item_key, a.happened_at,
+       a.withdrawn_at, a.secret, a.level, p.kind, p.feed_key, p.item_key, p.happened_at, p.user_id,
+       (a.public_id IS NULL) = (p.id IS NULL)
+  FROM users.activity a LEFT JOIN public.public_events p ON p.id = a.public_id ORDER BY 1, 2, 3, 4""",
+    "activity_levels": "SELECT * FROM users.activity_levels ORDER BY 1, 2, 3",
+    "public_events": """
+SELECT kind, rss_source_feed, feed_key, rss_source_item, item_key, happened_at, user_id
+  FROM public.public_events ORDER BY 1, 2, 3, 4, 5, 6, 7""",
+    "podcast_popularity": "SELECT * FROM public.podcast_popularity ORDER BY feed_key",
+    "episode_popularity": "SELECT * FROM public.episode_popularity ORDER BY item_key",
+}
 
 
 def minutes(n: int) -> datetime:
@@ -88,8 +101,9 @@ def record_raw(user: UUID, type_: str, schema: int = 1, data: str = "{}") -> int
 
 
 def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """The read tables, in an order of their own."""
-    return {
+    """The read tables, in an order of their own; without the ids of public rows, which are drawn anew."""
+    public = {table: connection.execute(statement).fetchall() for table, statement in PUBLIC_TABLES.items()}
+    return public | {
         table: connection.execute(f"SELECT * FROM users.{table} ORDER BY 1, 2").fetchall()
         for table in ("subscriptions", "play_statuses", "saved_episodes", "user_privacy")
     }
@@ -131,9 +145,11 @@ def saved(connection: Connection, name: str) -> int:
 def catalogue(connection: Connection) -> list[tuple[Any, ...]]:
     """Everything that the migrations made of the read tables: columns, indexes, constraints."""
     return connection.execute(
-        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'users' UNION ALL"
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname IN ('users', 'public')"
+        " UNION ALL"
         " SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
-        " WHERE connamespace = 'users'::regnamespace UNION ALL"
+        " WHERE connamespace IN ('users'::regnamespace, 'public'::regnamespace) UNION ALL"
         " SELECT table_name, column_name, concat(data_type, is_nullable, collation_name, column_default,"
-        " is_identity) FROM information_schema.columns WHERE table_schema = 'users' ORDER BY 1, 2, 3"
+        " is_identity) FROM information_schema.columns WHERE table_schema IN ('users', 'public')"
+        " ORDER BY 1, 2, 3"
     ).fetchall()

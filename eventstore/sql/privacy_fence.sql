@@ -1,0 +1,4 @@
+-- The newest event that may take something out of public sight: whoever shows anything to the public must have
+-- come that far. The types are those of the index events_privacy_fence.
+SELECT coalesce(max(position), 0) FROM events.events
+WHERE type IN ('PrivacyChanged', 'EventsRemoved', 'UserCheckpoint')

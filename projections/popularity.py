@@ -1,0 +1,107 @@
+"""Popularity: figures of feeds and episodes, counted from what the public may see.
+
+A subscription counts 10 points, a play 5, a saved episode 3, a share 2. What is anonymous counts only where
+several listeners stand behind a figure: of one alone, everybody who knows him would know what he did.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+from eventstore import store
+from eventstore.domain.retention import PopularityRecalculated
+from projections.queries import run, wait_for
+
+FEWEST_ANONYMOUS = 3
+# events per append
+AT_ONCE = 1_000
+PATIENCE = 60.0
+
+# Contributions come from public_events alone; users.activity only says how many are behind them. A group
+# without enough listeners is none.
+FIGURES = """
+SELECT key, min(feed) AS feed, min(item) AS item,
+       (10 * coalesce(sum(times) FILTER (WHERE kind = 'subscribe'), 0)
+         + 5 * coalesce(sum(times) FILTER (WHERE kind = 'play'), 0)
+         + 3 * coalesce(sum(times) FILTER (WHERE kind = 'save'), 0)
+         + 2 * coalesce(sum(times) FILTER (WHERE kind = 'share'), 0))::bigint AS score,
+       coalesce(sum(times) FILTER (WHERE kind = 'play'), 0)::bigint AS plays,
+       coalesce(sum(times) FILTER (WHERE kind = 'save'), 0)::bigint AS likes,
+       coalesce(sum(times) FILTER (WHERE kind = 'share'), 0)::bigint AS shares,
+       coalesce(sum(times) FILTER (WHERE kind = 'subscribe'), 0)::bigint AS subscribers
+  FROM (SELECT p.{key} AS key, p.kind, min(p.rss_source_feed) AS feed, min(p.rss_source_item) AS item,
+               count(*) AS times
+          FROM "public"."public_events" p
+          LEFT JOIN "users"."activity" a ON p.user_id IS NULL AND a.public_id = p.id
+         WHERE {condition}
+         GROUP BY p.{key}, p.kind, p.user_id IS NULL
+        HAVING NOT (p.user_id IS NULL) OR count(DISTINCT a.user_id) >= {fewest}) AS counted
+ GROUP BY key
+"""
+CHANGES = """
+SELECT coalesce(now.feed, known.rss_source_feed), {item}, coalesce(now.score, 0), coalesce(known.score, 0),
+       coalesce(now.plays, 0), coalesce(now.likes, 0), coalesce(now.shares, 0), coalesce(now.subscribers, 0)
+  FROM ({figures}) AS now FULL JOIN {table} known ON known.{key} = now.key
+ WHERE (now.feed, now.score, now.plays, now.likes, now.shares, now.subscribers) IS DISTINCT FROM
+       (known.rss_source_feed, known.score, known.plays, known.likes, known.shares, known.subscribers)
+ ORDER BY coalesce(now.key, known.{key})
+"""
+
+
+def figures(key: Literal["feed_key", "item_key"], condition: str) -> str:
+    """SQL for the figures by feed or by item of the rows of public_events (``p``) with ``condition``."""
+    return FIGURES.format(key=key, condition=condition, fewest=FEWEST_ANONYMOUS)
+
+
+OF_PODCASTS = CHANGES.format(
+    figures=figures("feed_key", "true"),
+    key="feed_key",
+    item="NULL",
+    table='"public"."podcast_popularity"',
+)
+OF_EPISODES = CHANGES.format(
+    figures=figures("item_key", "p.item_key IS NOT NULL"),
+    key="item_key",
+    item="coalesce(now.item, known.rss_source_item)",
+    table='"public"."episode_popularity"',
+)
+
+
+def recalculate(now: datetime) -> int:
+    """Count anew, and record the figures that changed; returns how many. Twice at once is once too often,
+    but does no harm.
+
+    Waits until the read models have come to the head of the log. Raises ``Behind`` where they do not, and
+    the errors of a store that is away.
+    """
+    head = store.head()
+    for projector in ("public_events", "popularity"):
+        wait_for(projector, head, PATIENCE)
+    changed = [*_changes(OF_PODCASTS, now), *_changes(OF_EPISODES, now)]
+    for start in range(0, len(changed), AT_ONCE):
+        store.append_to_instance(changed[start : start + AT_ONCE])
+    if changed:
+        store.notify()
+    return len(changed)
+
+
+def _changes(statement: str, now: datetime) -> Iterator[PopularityRecalculated]:
+    for row in run(statement, []):
+        yield _event(now, *row)
+
+
+def _event(
+    now: datetime, feed: str, item: str | None, score: int, score_previous: int, *counts: Any
+) -> PopularityRecalculated:
+    plays, likes, shares, subscribers = counts
+    return PopularityRecalculated(
+        rss_source_feed=feed,
+        rss_source_item=item,
+        score=score,
+        score_previous=score_previous,
+        plays=plays,
+        likes=likes,
+        shares=shares,
+        subscribers=subscribers,
+        calculated_at=now,
+    )
