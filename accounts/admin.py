@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
-from django.db.models import Model
 from django.http import HttpRequest
 
 from accounts.models import AppGrant, PlayToken, User
+from eventstore.admin import LookingOnly
 
 # what makes an administrator: only a superuser hands it out, or a helper could promote himself
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -52,19 +52,6 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # what a user did is in the event store too: deleting the row would leave it behind
-
-
-class LookingOnly:
-    """Permissions of an admin page on which nothing can be done."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(AppGrant)

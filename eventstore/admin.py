@@ -1,8 +1,9 @@
 """Events in the Django admin: to look at, never to change."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
 
 from eventstore.models import StoredEvent
@@ -13,18 +14,22 @@ else:
     EventAdmin = admin.ModelAdmin
 
 
-@admin.register(StoredEvent)
-class StoredEventAdmin(EventAdmin):
-    list_display = ("position", "stream", "version", "type", "recorded_at")
-    list_filter = ("type",)
-    ordering = ("-position",)
-    show_full_result_count = False
+class LookingOnly:
+    """Permissions of an admin page on which nothing can be done."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+@admin.register(StoredEvent)
+class StoredEventAdmin(LookingOnly, EventAdmin):
+    list_display = ("position", "stream", "version", "type", "recorded_at")
+    list_filter = ("type",)
+    ordering = ("-position",)
+    show_full_result_count = False

@@ -1,6 +1,6 @@
 """Events that a projector could not apply, and the later ones of their streams, which wait behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Cursor
@@ -77,14 +77,15 @@ def oldest(connection: Connection, projector: str) -> int | None:
     return row[0] if row else None
 
 
-def retry(worker: "Worker") -> Retried:
-    """Apply what waits, each stream in its order, up to its first event that fails again.
+def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
+    """Apply what waits, each stream (or each of the ``chosen``) in its order, up to its first event that
+    fails again.
 
     May run beside the live projector: whoever holds the row of the position writes. Letters whose event is
     gone from the store (the listener had it removed) are dropped.
     """
     with worker.connection.cursor() as cursor:
-        stuck = sorted(streams(cursor, worker.name))
+        stuck = sorted(streams(cursor, worker.name) if chosen is None else chosen)
     applied = 0
     for stream in stuck:
         going = True

@@ -12,7 +12,14 @@ from tests.apps import App
 
 PASSWORD = "correct horse battery"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-PAGES = ["/admin/", "/admin/accounts/user/", "/admin/accounts/appgrant/", "/admin/accounts/playtoken/"]
+PAGES = [
+    "/admin/",
+    "/admin/accounts/user/",
+    "/admin/accounts/appgrant/",
+    "/admin/accounts/playtoken/",
+    "/admin/eventstore/storedevent/",
+    "/admin/projections/listedletter/",
+]
 
 
 @pytest.fixture

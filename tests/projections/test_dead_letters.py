@@ -1,17 +1,18 @@
 """F-11: an event that cannot be applied stops its own stream, for one projector, and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from django.db import connections
 from psycopg.errors import ProgramLimitExceeded
 
 from eventstore import store
-from projections import catchup, deadletters
+from projections import catchup, deadletters, runner
 from projections.catchup import catch_up
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector
+from projections.runner import Runner
 from projections.worker import Worker
 from tests.projections.histories import (
     ALICE,
@@ -168,3 +169,66 @@ def test_the_oldest_letter_is_what_retention_may_not_pass(connection: Connection
     assert deadletters.oldest(connection, "counter") == 5
     assert deadletters.oldest(connection, "subscriptions") is None
     assert store.head() == saved(connection, "counter")
+
+
+@pytest.fixture
+def _briskly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The live loop takes projectors back at once."""
+    monkeypatch.setattr(runner, "TEND_EVERY", 0.0)
+
+
+def a_batch_with(connection: Connection, poison: Callable[[], int], *projectors: Projector) -> int:
+    """One batch of the live loop over three streams, with Bob's poison in its middle; its head."""
+    live = Runner(projectors)
+    try:
+        live.run_until(store.head())
+        three_streams()
+        position = poison()
+        head = three_streams()
+        live.run_until(head)
+        # a second time: the live loop is whole again, and what comes later of Bob's waits
+        assert live.positions().keys() == {projector.name for projector in projectors}
+        live.run_until(three_streams(1))
+    finally:
+        live.close()
+    return position
+
+
+@pytest.mark.usefixtures("_briskly")
+def test_a_poison_event_in_the_middle_of_a_batch_holds_back_its_own_stream_and_projector_only(
+    connection: Connection, counter: Projector
+) -> None:
+    broken = failing_at(17)
+    poison = a_batch_with(
+        connection, lambda: record(played(CHARLIE), played(BOB, position=99)), *PROJECTORS.values(), broken
+    )
+    assert poison == 17
+    bobs = [event.position for event in store.read_stream(store.stream_of(BOB))]
+    late = [position for position in bobs if position >= poison]
+    assert len(late) == 1 + 5 + 1
+    assert waiting(connection) == [
+        (poison, f"ValueError: cannot apply {poison}"),
+        *((position, "") for position in late[1:]),
+    ]
+    assert {letter.projector for letter in deadletters.letters(connection)} == {"counter"}
+    everything = {event.position for event in store.read_all(0, 1_000)}
+    assert sorted(counted(connection)) == sorted(everything - set(late))
+    heads = [saved(connection, name) for name in (*PROJECTORS, "counter")]
+    assert set(heads) == {store.head()}
+
+
+@pytest.mark.usefixtures("_briskly")
+def test_an_event_that_nobody_can_read_holds_back_its_stream_for_all_and_no_other_stream(
+    connection: Connection, counter: Projector
+) -> None:
+    projectors = (*PROJECTORS.values(), counter)
+    poison = a_batch_with(connection, lambda: record_raw(BOB, "PodcastTranscribed"), *projectors)
+    letters = deadletters.letters(connection)
+    assert {letter.stream for letter in letters} == {store.stream_of(BOB)}
+    failed = {letter.projector: letter.position for letter in letters if letter.error}
+    assert failed == dict.fromkeys((projector.name for projector in projectors), poison)
+    bobs = {event.position for event in store.read_stream(store.stream_of(BOB)) if event.position >= poison}
+    everything = {event.position for event in store.read_all(0, 1_000)}
+    assert sorted(counted(connection)) == sorted(everything - bobs)
+    heard = dict(connection.execute("SELECT user_id, position FROM users.play_statuses").fetchall())
+    assert heard.keys() == {ALICE, BOB, CHARLIE}

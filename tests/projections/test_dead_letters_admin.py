@@ -1,0 +1,128 @@
+"""Dead letters in the administration: who sees them, who tries them again, and what else is not offered."""
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from accounts.models import User
+from eventstore import store
+from projections import catchup, deadletters
+from projections.catchup import catch_up
+from projections.connect import Connection
+from projections.projectors import PROJECTORS
+from projections.projectors.shape import Projector
+from projections.worker import Worker
+from tests.projections.histories import ALICE, BOB, played, record
+from tests.web.people import text_of
+
+PAGE = "/admin/projections/listedletter/"
+NAME = "play_statuses"
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+
+@pytest.fixture(autouse=True)
+def _two_streams_wait(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two plays of Alice's and two of Bob's, none of which could be applied."""
+    monkeypatch.setattr(catchup, "PAUSES", (0,))
+    head = record(*(played(user, position=n) for user in (ALICE, BOB) for n in (1, 2)))
+
+    def fail(*_: object) -> None:
+        raise ValueError("<b>no</b>")
+
+    real = PROJECTORS[NAME]
+    broken = Projector(NAME, real.handles, real.tables, fail)
+    catch_up([Worker(broken, connection)], head)
+
+
+@pytest.fixture
+def olivia() -> Client:
+    """The operator at her browser."""
+    user = User.objects.create_superuser("Olivia", "olivia@example.org", "correct horse battery")
+    return browser_of(user)
+
+
+def browser_of(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def helper(*permissions: str) -> Client:
+    user = User.objects.create_user("Henry", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return browser_of(user)
+
+
+def retry(client: Client, *positions: int) -> str:
+    chosen = [f"{NAME} {position}" for position in positions]
+    return text_of(client.post(PAGE, {"action": "retry", "_selected_action": chosen}, follow=True))
+
+
+def waiting(connection: Connection) -> list[int]:
+    return [letter.position for letter in deadletters.letters(connection)]
+
+
+def test_each_is_listed_with_what_is_the_matter(olivia: Client) -> None:
+    text = text_of(olivia.get(PAGE))
+    assert text.count("ValueError: &lt;b&gt;no&lt;/b&gt;") == 2
+    assert text.count("waits behind an earlier event of its stream") == 2
+    assert "ValueError" in text_of(olivia.get(f"{PAGE}{quote(NAME)} 1/change/"))
+
+
+def test_a_letter_is_tried_again_with_its_stream_and_no_other(olivia: Client, connection: Connection) -> None:
+    # the second of Alice's, which waits behind the first
+    assert f"2 applied by {NAME}, 2 left." in retry(olivia, 2)
+    assert waiting(connection) == [3, 4]
+    rows = connection.execute("SELECT user_id, position FROM users.play_statuses").fetchall()
+    assert rows == [(ALICE, 2)]
+
+
+def test_all_of_them_are_tried_again(olivia: Client, connection: Connection) -> None:
+    assert f"4 applied by {NAME}, 0 left." in retry(olivia, 1, 2, 3, 4)
+    assert waiting(connection) == []
+    assert "0 dead letters" in text_of(olivia.get(PAGE))
+
+
+def test_what_fails_again_stays_and_is_said(
+    olivia: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("still")
+
+    real = PROJECTORS[NAME]
+    monkeypatch.setitem(PROJECTORS, NAME, Projector(NAME, real.handles, real.tables, fail))
+    assert f"0 applied by {NAME}, 4 left." in retry(olivia, 1)
+    assert waiting(connection) == [1, 2, 3, 4]
+    assert "KeyError" in text_of(olivia.get(PAGE))
+
+
+def test_letters_of_a_projector_that_is_gone_are_left_alone(
+    olivia: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(PROJECTORS, NAME)
+    assert f"There is no projector {NAME} any more." in retry(olivia, 1)
+    assert waiting(connection) == [1, 2, 3, 4]
+
+
+def test_nothing_else_can_be_done(olivia: Client, connection: Connection) -> None:
+    letter = f"{PAGE}{quote(NAME)} 1"
+    for place in (f"{PAGE}add/", f"{letter}/change/", f"{letter}/delete/"):
+        assert olivia.post(place, {"error": "", "post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": f"{NAME} 1", "post": "yes"}
+    olivia.post(PAGE, chosen)
+    assert waiting(connection) == [1, 2, 3, 4]
+    assert store.head() == 4
+
+
+def test_a_helper_who_may_look_does_not_try_again(connection: Connection) -> None:
+    henry = helper("view_listedletter")
+    assert henry.get(PAGE).status_code == 200
+    retry(henry, 1)
+    assert waiting(connection) == [1, 2, 3, 4]
+
+
+def test_a_helper_who_may_change_them_tries_again(connection: Connection) -> None:
+    retry(helper("view_listedletter", "change_listedletter"), 1, 3)
+    assert waiting(connection) == []
