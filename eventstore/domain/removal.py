@@ -12,10 +12,10 @@ from uuid import UUID
 import msgspec
 
 from eventstore.domain import retention
-from eventstore.domain.collections import CollectionReordered, Collections, CollectionUpdated
+from eventstore.domain.collections import Collections
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Command, Event
-from eventstore.domain.playlists import PlaylistReordered, Playlists, PlaylistUpdated
+from eventstore.domain.playlists import Playlists
 from eventstore.domain.retention import EventsRemoved, TakeCheckpoint, UserCheckpoint
 from eventstore.domain.user import User, UserEvent, evolve
 
@@ -85,14 +85,17 @@ def without(event: UserEvent, scope: Scope) -> UserEvent | None:
             return _stripped(event, scope)
         case EventsRemoved():
             return event
-        case PlaylistUpdated() | PlaylistReordered() if not _everything(scope):
-            order = _ordered(event.order, lambda item: scope.covers(None, item))
-        case CollectionUpdated() | CollectionReordered() if not _everything(scope):
-            order = _ordered(event.order, lambda feed: scope.covers(feed, None))
+        case _ if not _everything(scope) and (order := getattr(event, "order", None)):
+            of_items = hasattr(event, "playlist_id")
+            left = tuple(
+                name
+                for name in order
+                if not (scope.covers(None, name) if of_items else scope.covers(name, None))
+            )
+            return event if left == order else msgspec.structs.replace(event, order=left)
         case _:
             feed, item = getattr(event, "rss_source_feed", None), getattr(event, "rss_source_item", None)
             return None if scope.covers(feed, item) else event
-    return event if order == event.order else msgspec.structs.replace(event, order=order)
 
 
 def _stripped(of: UserCheckpoint, scope: Scope) -> UserCheckpoint:
@@ -115,7 +118,7 @@ def _playlists(of: Playlists, scope: Scope) -> Playlists:
         id_: msgspec.structs.replace(
             one,
             items=_kept(one.items, lambda item, entry: scope.covers(entry.feed, item)),
-            order=_ordered(one.order, lambda item: scope.covers(None, item)) or (),
+            order=tuple(item for item in one.order if not scope.covers(None, item)),
         )
         for id_, one in of.items()
     }
@@ -126,7 +129,7 @@ def _collections(of: Collections, scope: Scope) -> Collections:
         id_: msgspec.structs.replace(
             one,
             feeds=_kept(one.feeds, lambda feed, _: scope.covers(feed, None)),
-            order=_ordered(one.order, lambda feed: scope.covers(feed, None)) or (),
+            order=tuple(feed for feed in one.order if not scope.covers(feed, None)),
         )
         for id_, one in of.items()
     }
@@ -134,10 +137,6 @@ def _collections(of: Collections, scope: Scope) -> Collections:
 
 def _kept(of: Mapping[str, Value], covered: Callable[[str, Value], bool]) -> dict[str, Value]:
     return {key: value for key, value in of.items() if not covered(key, value)}
-
-
-def _ordered(order: tuple[str, ...] | None, covered: Callable[[str], bool]) -> tuple[str, ...] | None:
-    return None if order is None else tuple(name for name in order if not covered(name))
 
 
 def _everything(scope: Scope) -> bool:

@@ -1,0 +1,140 @@
+"""Removal: as if it had never been."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore import codec
+from eventstore.domain import privacy, subscriptions
+from eventstore.domain.messages import Event
+from eventstore.domain.removal import RemoveEvents, Scope, remove, without
+from eventstore.domain.retention import LONG_AGO, EventsRemoved, TakeCheckpoint, UserCheckpoint
+from eventstore.domain.user import User, decide
+from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, TUESDAY, folded, minutes
+from tests.domain.test_retention import (
+    COLLECTION,
+    IN_COLLECTION,
+    IN_PLAYLIST,
+    PLAYED,
+    PLAYLIST,
+    SAMPLES,
+    SAVED,
+    SUBSCRIBED,
+)
+
+LIBRARY = [SUBSCRIBED, PLAYED, SAVED, PLAYLIST, *IN_PLAYLIST, COLLECTION, *IN_COLLECTION]
+
+
+def command(feed: str | None = None, item: str | None = None) -> RemoveEvents:
+    return RemoveEvents(user_id=ALICE, feed=feed, item=item, now=NOON)
+
+
+def removed(history: list[Event], feed: str | None = None, item: str | None = None) -> User:
+    """The state after the removal, folded from what is left and recorded."""
+    remains = remove(history, command(feed, item))  # type: ignore[arg-type]  # all of a user
+    left = [event for number, event in enumerate(history) if number not in remains.gone]
+    return folded([*left, *remains.events])
+
+
+def histories() -> st.SearchStrategy[list[Event]]:
+    """Anything that may happen to a feed and its items, in any order."""
+    events = [sample.event for sample in SAMPLES] + LIBRARY
+    return st.lists(st.sampled_from(events), max_size=12)
+
+
+def known_items(history: Iterable[Event]) -> set[str]:
+    """The items that a history says to be of the feed."""
+    of_it = [event for event in history if getattr(event, "rss_source_feed", None) == NEWS]
+    return {event.rss_source_item for event in of_it if getattr(event, "rss_source_item", None)}  # type: ignore[attr-defined]
+
+
+def renamed(event: Event) -> Event:
+    """The same about another feed and its items."""
+    text = codec.encode(event).decode()
+    for old, new in ((NEWS, SCIENCE), (MONDAY, "d2VkbmVzZGF5LA=="), (TUESDAY, "dGh1cnNkYXks")):
+        text = text.replace(old, new)
+    name, schema = codec.name_of(event)
+    return codec.decode(name, schema, text)
+
+
+@given(histories(), st.data())
+def test_what_is_left_is_as_if_the_feed_had_never_been(of_it: list[Event], data: st.DataObject) -> None:
+    others = [renamed(event) for event in LIBRARY]
+    history = data.draw(st.permutations([*of_it, *others]))
+    scope = Scope(NEWS, None, frozenset(known_items(history)))
+    never = [event for event in (without(event, scope) for event in history) if event is not None]  # type: ignore[arg-type]
+    assert removed(list(history), NEWS) == folded(never)
+
+
+@given(histories())
+def test_nothing_that_is_left_or_recorded_names_the_feed(history: list[Event]) -> None:
+    remains = remove(history, command(NEWS))  # type: ignore[arg-type]
+    left = [event for number, event in enumerate(history) if number not in remains.gone]
+    text = b"".join(codec.encode(event) for event in [*left, *remains.events]).decode()
+    assert NEWS not in text
+    assert [item for item in known_items(history) if item in text] == []
+
+
+def test_a_checkpoint_is_cleaned_like_the_events_that_it_stands_for() -> None:
+    (taken,) = decide(folded(LIBRARY), TakeCheckpoint(user_id=ALICE, now=NOON, before=LONG_AGO))
+    assert isinstance(taken, UserCheckpoint)
+    assert removed([taken], NEWS) == removed(LIBRARY, NEWS)
+    assert NEWS not in msgspec.json.encode(removed([taken], NEWS)).decode()
+    assert removed([taken], item=MONDAY) == removed(LIBRARY, item=MONDAY)
+
+
+def test_an_item_goes_and_the_others_of_its_feed_stay() -> None:
+    state = removed(LIBRARY, item=MONDAY)
+    assert state.plays == {}
+    assert state.saved_episodes == {}
+    assert NEWS in state.subscriptions
+    (playlist,) = state.playlists.values()
+    assert set(playlist.items) == {TUESDAY}
+
+
+def test_an_item_of_a_feed_leaves_the_same_item_of_another_feed() -> None:
+    other = msgspec.structs.replace(PLAYED, rss_source_feed=SCIENCE, played_at=minutes(0))
+    state = removed([PLAYED, other], NEWS, MONDAY)
+    assert state.plays[MONDAY].feed == SCIENCE
+
+
+def test_settings_of_the_feed_and_of_its_items_go_and_the_accounts_own_stays() -> None:
+    settings = [
+        privacy.PrivacyChanged(
+            user_id=ALICE, level="public", rss_source_feed=feed, rss_source_item=item, changed_at=NOON
+        )
+        for feed, item in ((None, None), (NEWS, None), (SCIENCE, None), (None, MONDAY), (None, TUESDAY))
+    ]
+    state = removed([PLAYED, *settings], NEWS)
+    assert set(state.privacy) == {"user", f"feed:{SCIENCE}", f"item:{TUESDAY}"}
+
+
+def test_with_neither_feed_nor_item_everything_goes() -> None:
+    assert removed(LIBRARY) == User(ALICE)
+
+
+def test_what_was_never_there_leaves_the_history_as_it_is() -> None:
+    assert remove([SUBSCRIBED], command(SCIENCE)).events == []
+    unsubscribed = subscriptions.UserUnsubscribed(
+        user_id=ALICE, rss_source_feed=NEWS, unsubscribed_at=minutes(2)
+    )
+    assert remove([SUBSCRIBED, unsubscribed], command(item=MONDAY)) == ([], [])
+
+
+def test_the_deletion_event_tells_what_went_by_digests_alone() -> None:
+    remains = remove(LIBRARY, command(NEWS, MONDAY))  # type: ignore[arg-type]
+    deletion, checkpoint = remains.events
+    assert isinstance(deletion, EventsRemoved)
+    assert isinstance(checkpoint, UserCheckpoint)
+    assert isinstance(deletion.feed_key, UUID)
+    assert isinstance(deletion.item_key, UUID)
+    assert FEEDS[0] not in codec.encode(deletion).decode()
+
+
+def test_removing_twice_finds_nothing_the_second_time() -> None:
+    remains = remove(LIBRARY, command(NEWS))  # type: ignore[arg-type]
+    left = [event for number, event in enumerate(LIBRARY) if number not in remains.gone]
+    assert remove([*left, *remains.events], command(NEWS)) == ([], [])  # type: ignore[list-item]
