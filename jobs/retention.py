@@ -17,9 +17,11 @@ from django.conf import settings
 
 from eventstore import codec, store
 from eventstore.dispatcher import Busy, Conflict, StreamErased, StreamUnreadable, dispatch
-from eventstore.domain.retention import CARRIED, PASSING, TakeCheckpoint
+from eventstore.domain.retention import CARRIED, PASSING, PublicHistoryTrimmed, TakeCheckpoint
 from eventstore.failpoints import reach
 from eventstore.store import Origin
+from projections import popularity
+from projections.ageing import has_older
 from projections.connect import connect
 from projections.locks import try_lock
 from projections.waiting import wait_for_all
@@ -97,8 +99,14 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
         done.passed = wait(head) >= head
     reach("projected")
     with _timed(done, "popularity"):
+        done.public_history_trimmed = _trim(done.cutoff)
         reach("trimmed")
-        reach("recalculated")
+        if done.passed:
+            head = store.head()
+            done.passed = wait(head) >= head
+        if done.passed:
+            done.figures_changed = popularity.recalculate(done.started_at)
+    reach("recalculated")
     with _timed(done, "delete"):
         head = store.head()
         passed = wait(head) if done.passed else wait(0)
@@ -133,6 +141,15 @@ def last_run() -> Run | None:
     with redis.Redis.from_url(settings.REDIS_URL) as connection:
         text = connection.get(LAST_RUN)
     return msgspec.json.decode(text, type=Run) if isinstance(text, bytes) else None
+
+
+def _trim(cutoff: datetime) -> bool:
+    """Let the projectors forget what is too old to be shown, where there is any."""
+    if not has_older(cutoff):
+        return False
+    store.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
+    store.notify()
+    return True
 
 
 def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:

@@ -1,0 +1,272 @@
+"""The worker: what is old goes once a checkpoint stands for it, and nothing else changes."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from django.db import connections
+from pytest_django.fixtures import Settings
+
+from eventstore import codec, dispatcher, store
+from eventstore.domain.episodes import SaveEpisode, ShareEpisode
+from eventstore.domain.messages import INSTANCE
+from eventstore.domain.plays import PlayEntry, RecordPlay
+from eventstore.domain.privacy import ChangePrivacy
+from eventstore.domain.retention import CARRIED, PopularityRecalculated, PublicHistoryTrimmed
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from eventstore.domain.sync import SyncUserData
+from eventstore.domain.user import UserCommand
+from eventstore.store import Origin
+from eventstore.streams import Streams
+from jobs import retention, tasks
+from jobs.retention import AlreadyRunning
+from projections.connect import connect
+from projections.locks import try_lock
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+from tests.domain.scenarios import MONDAY, NEWS, SCIENCE, TUESDAY
+from tests.jobs.working import do, events, log, read_models, settle, state_of, work
+
+pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
+
+ALICE, BOB = uuid4(), uuid4()
+# after every cutoff: a checkpoint leaves out what was unsubscribed before
+NOON = datetime(2100, 6, 1, 12, tzinfo=UTC)
+
+
+def life(user_id: UUID) -> list[UserCommand]:
+    """A little of everything."""
+    return [
+        ChangePrivacy(user_id=user_id, level="public", now=NOON),
+        Subscribe(user_id=user_id, feed=NEWS, now=NOON),
+        Subscribe(user_id=user_id, feed=SCIENCE, now=NOON),
+        play(user_id, 1),
+        play(user_id, 2),
+        SaveEpisode(user_id=user_id, feed=NEWS, item=MONDAY, now=NOON),
+        ShareEpisode(user_id=user_id, feed=NEWS, item=MONDAY, now=NOON),
+        Unsubscribe(user_id=user_id, feed=SCIENCE, now=NOON),
+    ]
+
+
+def play(user_id: UUID, position: int, item: str = MONDAY) -> RecordPlay:
+    return RecordPlay(user_id=user_id, feed=NEWS, item=item, position=position, played=False, now=NOON)
+
+
+def not_now(position: int) -> int:
+    """In place of projectors that are behind: how far they were."""
+    return store.passed(PROJECTORS)
+
+
+def test_old_events_go_and_a_checkpoint_stands_for_them() -> None:
+    do(*life(ALICE))
+    before = state_of(ALICE)
+    done = work()
+    assert log(ALICE) == ["UserCheckpoint"]
+    assert state_of(ALICE) == before
+    assert (done.users_due, done.users_checkpointed, done.passed) == (1, 1, True)
+    assert done.events_deleted >= len(life(ALICE))
+
+
+def test_what_was_given_up_before_the_cutoff_is_given_up_for_good() -> None:
+    long_ago = datetime(2020, 6, 1, 12, tzinfo=UTC)
+    do(*(msgspec.structs.replace(command, now=long_ago) for command in life(ALICE)))
+    assert set(state_of(ALICE).subscriptions) == {NEWS, SCIENCE}
+    work()
+    assert set(state_of(ALICE).subscriptions) == {NEWS}
+
+
+def test_what_is_newer_than_the_cutoff_stays() -> None:
+    do(*life(ALICE))
+    cutoff = store.database_time()
+    do(play(ALICE, 5), play(ALICE, 6, TUESDAY))
+    before = state_of(ALICE)
+    work(cutoff)
+    assert log(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
+    assert state_of(ALICE) == before
+
+
+def test_users_without_old_events_are_left_alone() -> None:
+    cutoff = store.database_time()
+    do(*life(BOB))
+    before = log(BOB)
+    done = work(cutoff)
+    assert log(BOB) == before
+    assert (done.users_due, done.events_deleted) == (0, 0)
+
+
+def test_the_cutoff_is_by_the_databases_clock(settings: Settings) -> None:
+    do(*life(ALICE))
+    settings.RETENTION_DAYS = 1
+    done = retention.run(wait=settle)
+    assert timedelta(hours=23) < store.database_time() - done.cutoff < timedelta(hours=25)
+    assert done.users_due == 0
+    assert len(log(ALICE)) > 1
+
+
+def test_a_second_run_finds_nothing_to_do() -> None:
+    do(*life(ALICE), *life(BOB))
+    work()
+    cutoff, left, rows = store.database_time(), events(), read_models()
+    again = work(cutoff)
+    assert (again.users_due, again.events_deleted, again.figures_changed) == (0, 0, 0)
+    assert events() == left
+    assert read_models() == rows
+
+
+def test_the_read_models_are_the_same_after_a_run_and_after_a_rebuild_from_what_is_left() -> None:
+    do(*life(ALICE), *life(BOB))
+    settle()
+    before = read_models()
+    # before the oldest time that anything happened: nothing is too old to be shown
+    work()
+    after = read_models()
+    mine = ("subscriptions", "play_statuses", "saved_episodes", "user_privacy", "playlists", "collections")
+    assert {table: after[table] for table in mine if table in after} == {
+        table: before[table] for table in mine if table in before
+    }
+    rebuild(list(PROJECTORS.values()))
+    assert read_models() == after
+
+
+def test_nothing_goes_that_a_projector_has_not_applied() -> None:
+    do(*life(ALICE))
+    settle()
+    before = events()
+    done = work(wait=not_now)
+    assert not done.passed
+    assert done.events_deleted == 0
+    assert events() >= before
+    settle()
+    done = work(wait=not_now)
+    # all have passed the checkpoint, which is no longer new
+    assert done.events_deleted > 0
+
+
+def test_nothing_goes_while_one_projector_has_never_run() -> None:
+    do(*life(ALICE))
+    settle()
+    with connections["events"].cursor() as cursor:
+        cursor.execute("DELETE FROM events.projection_versions WHERE projector = 'play_statuses'")
+    assert work(wait=not_now).events_deleted == 0
+
+
+def test_events_of_types_that_no_checkpoint_carries_are_never_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    do(*life(ALICE))
+    monkeypatch.setattr(retention, "CARRIED", CARRIED - {codec.EVENTS["PlayRecorded"][0]})
+    work()
+    assert log(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
+
+
+def test_a_stream_that_cannot_be_read_keeps_everything_and_holds_up_nobody() -> None:
+    do(*life(ALICE), *life(BOB))
+    before = log(ALICE)
+    with connections["events"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO events.events (stream, version, type, schema, data, metadata)"
+            " VALUES (%s, %s, 'UserSang', 1, '{}', '{}')",
+            [store.stream_of(ALICE), len(before) + 1],
+        )
+    dispatcher.forget()
+    done = work(wait=not_now)
+    assert (done.users_due, done.users_checkpointed) == (2, 1)
+    assert log(ALICE) == [*before, "UserSang"]
+
+
+def test_a_snapshot_from_before_the_checkpoint_is_not_loaded_and_goes() -> None:
+    do(*life(ALICE))
+    with dispatcher.hold(ALICE) as folded:
+        old = store.Snapshot(folded.version - 1, folded.position - 1, b"of the past")
+    store.write_snapshot(store.stream_of(ALICE), 2, old)
+    do(play(ALICE, 9, TUESDAY))
+    before = len(log(ALICE))
+    assert before
+    with dispatcher.hold(ALICE) as folded:
+        expected = folded.user.plays[TUESDAY].position
+    work()
+    # somebody slow writes it again
+    store.write_snapshot(store.stream_of(ALICE), 2, old)
+    assert state_of(ALICE).plays[TUESDAY].position == expected
+    work()
+    assert store.read_snapshot(store.stream_of(ALICE), 2) is None
+
+
+def test_a_process_that_was_behind_goes_on_from_the_checkpoint() -> None:
+    do(*life(ALICE))
+    with dispatcher.hold(ALICE) as folded:
+        kept = folded
+    other = Streams()
+    with other.hold(ALICE) as slow:
+        slow.catch_up()
+    do(play(ALICE, 3), play(ALICE, 4))
+    work()
+    with other.hold(ALICE) as slow:
+        slow.catch_up()
+        assert slow.user == state_of(ALICE)
+        assert slow.version == kept.version
+
+
+def test_of_two_at_a_time_one_works_and_the_other_says_so_and_leaves() -> None:
+    with connect("events") as first:
+        assert try_lock(first, retention.LOCK)
+        with pytest.raises(AlreadyRunning):
+            work()
+        tasks.run_worker()  # says so, and leaves
+    work()
+
+
+def test_the_instances_stream_keeps_what_a_rebuild_needs() -> None:
+    def figures(score: int, feed: str = NEWS) -> PopularityRecalculated:
+        return PopularityRecalculated(rss_source_feed=feed, score=score, plays=score, calculated_at=NOON)
+
+    def trimmed(days: int) -> PublicHistoryTrimmed:
+        return PublicHistoryTrimmed(before=datetime.fromisoformat("2020-01-01T00:00:00Z") + timedelta(days))
+
+    store.append_to_instance([figures(5), figures(3, SCIENCE), trimmed(1), trimmed(3), figures(7)])
+    store.append_to_instance([figures(0, SCIENCE), trimmed(2), trimmed(2)])
+    passed = settle()
+    assert store.delete_superseded(passed) == 5
+    left = store.read_stream(store.stream_of(INSTANCE))
+    decoded = [codec.decode(row.type, row.schema, row.data) for row in left]
+    assert decoded == [trimmed(3), figures(7), trimmed(2)]
+    assert store.delete_superseded(passed) == 0
+
+
+def test_a_run_tells_what_it_did() -> None:
+    do(*life(ALICE))
+    said: list[str] = []
+    done = work(say=said.append)
+    told = retention.last_run()
+    assert told == done
+    assert list(done.seconds) == ["due", "checkpoint", "project", "popularity", "delete"]
+    assert done.finished_at is not None
+    assert done.oldest_event == store.oldest_event()
+
+
+def test_a_sync_that_lets_a_stream_grow_by_much_takes_a_checkpoint(settings: Settings) -> None:
+    settings.CHECKPOINT_EVERY = 3
+
+    def sync(*positions: int) -> SyncUserData:
+        entries = [PlayEntry(NEWS, f"item-{number}", number, False, NOON) for number in positions]
+        return SyncUserData(user_id=ALICE, now=NOON, play_statuses=entries)
+
+    do(sync(1, 2), sync(3))
+    assert "UserCheckpoint" not in log(ALICE)
+    do(sync(4))
+    assert log(ALICE) == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
+    do(sync(4), sync(5, 6))
+    dispatcher.forget()
+    do(sync(7), sync(8))
+    assert log(ALICE)[5:] == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
+    assert set(state_of(ALICE).plays) == {f"item-{number}" for number in range(1, 9)}
+
+
+def test_commands_are_decided_on_the_checkpoint_as_on_the_events() -> None:
+    do(*life(ALICE))
+    work()
+    dispatcher.forget()
+    assert dispatcher.dispatch(Subscribe(user_id=ALICE, feed=NEWS, now=NOON), Origin()).events == []
+    outcome = dispatcher.dispatch(play(ALICE, 50, TUESDAY), Origin())
+    assert [type(event).__name__ for event in outcome.events] == ["PlayRecorded"]

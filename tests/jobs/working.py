@@ -1,0 +1,60 @@
+"""Histories with an old part, and the worker over them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import connections
+
+from eventstore import dispatcher, store
+from eventstore.dispatcher import dispatch
+from eventstore.domain.user import User, UserCommand
+from eventstore.store import Origin
+from jobs import retention
+from projections.connect import connect
+from projections.projectors import PROJECTORS
+from tests.projecting import bring_up_to_date
+from tests.projections.histories import dump
+
+SILENT = [lambda text: None][0]
+
+
+def settle(position: int = 0) -> int:
+    """Stands in for the projectors' process: brings all to the head, and acknowledges."""
+    head = bring_up_to_date()
+    store.acknowledge(dict.fromkeys(PROJECTORS, head))
+    return head
+
+
+def work(cutoff: datetime | None = None, **options: Any) -> retention.Run:
+    """One run over what was recorded before ``cutoff``: everything up to now, where none is given."""
+    return retention.run(cutoff or store.database_time(), **{"wait": settle, "say": SILENT, **options})
+
+
+def do(*commands: UserCommand) -> None:
+    for command in commands:
+        dispatch(command, Origin())
+
+
+def state_of(user_id: UUID) -> User:
+    """As a process folds it that has kept nothing."""
+    dispatcher.forget()
+    with dispatcher.hold(user_id) as folded:
+        folded.catch_up()
+        return msgspec.json.decode(msgspec.json.encode(folded.user), type=User)
+
+
+def log(user_id: UUID) -> list[str]:
+    return [row.type for row in store.read_stream(store.stream_of(user_id))]
+
+
+def read_models() -> dict[str, list[tuple[Any, ...]]]:
+    with connect("projections") as connection:
+        return dump(connection)
+
+
+def events() -> int:
+    with connections["events"].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM events.events")
+        return int(cursor.fetchone()[0])
