@@ -27,6 +27,7 @@ from psycopg.types.string import TextLoader
 from eventstore import codec, counters
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import INSTANCE, Event
+from eventstore.failpoints import reach
 from eventstore.prepared import Connection, Prepared
 
 ALIAS = "events"
@@ -162,6 +163,7 @@ def append_to_instance(events: Sequence[Event]) -> int:
         version = _run("version_of", (stream,)).fetchall()[0][0]
         position = append(stream, version, events, Origin())
         if position is not None:  # else another process came first, and its events stand beside ours
+            reach("told")
             return position
 
 
@@ -196,6 +198,11 @@ def read_all(after: int, limit: int, upto: int = LAST) -> list[Recorded]:
 def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[Recorded]:
     """The events of one stream, in order, after version ``after``."""
     return _recorded("read_stream", (stream, after, upto))
+
+
+def read_history(stream: int, before: int = LAST_VERSION, limit: int = 100) -> list[Recorded]:
+    """The newest events of a stream below version ``before``, the newest first."""
+    return _recorded("read_history", (stream, before, limit))
 
 
 def read_checkpoint(stream: int) -> Recorded | None:

@@ -1,0 +1,235 @@
+"""F-20 to F-25: the worker is killed, wherever it stands, and run again: all is as if it had run once."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connections
+
+from balados.stores import SCHEMAS
+from eventstore import store
+from eventstore.dispatcher import dispatch
+from eventstore.domain.episodes import SaveEpisode, ShareEpisode
+from eventstore.domain.plays import RecordPlay
+from eventstore.domain.privacy import ChangePrivacy
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from eventstore.domain.user import User
+from eventstore.store import Origin
+from jobs import retention
+from projections import runner
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+from projections.runner import Runner
+from projections.waiting import wait_for_all
+from tests.conftest import empty, forget
+from tests.domain.scenarios import FEEDS
+from tests.jobs.working import do, events, log, read_models, state_of
+from tests.projections.running import running
+
+pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CAST = [UUID(int=number, version=4) for number in range(1, 7)]
+LATER = datetime(2100, 6, 1, 12, tzinfo=UTC)
+POINTS = (
+    "due",
+    "checkpointing",
+    "checkpointing:3",
+    "checkpointed",
+    "projected",
+    "told",
+    "trimmed",
+    "told:2",
+    "recalculated",
+    "deleting",
+    "deleting:3",
+    "deleted",
+    "finished",
+)
+
+
+def item(number: int) -> str:
+    return f"item-{number}"
+
+
+def half_a_life(user_id: UUID, number: int) -> None:
+    """What differs from half to half, and from user to user."""
+    level = ("public", "anonymous", "private")[user_id.int % 3]
+    do(
+        ChangePrivacy(user_id=user_id, level=level, now=LATER),  # type: ignore[arg-type]
+        *(Subscribe(user_id=user_id, feed=feed, now=LATER) for feed in FEEDS[: number + 1]),
+        *(play(user_id, episode, number) for episode in range(user_id.int % 4 + number)),
+        SaveEpisode(user_id=user_id, feed=FEEDS[0], item=item(number), now=LATER),
+        ShareEpisode(user_id=user_id, feed=FEEDS[0], item=item(0), now=LATER),
+        Unsubscribe(user_id=user_id, feed=FEEDS[number], now=LATER),
+    )
+
+
+def play(user_id: UUID, episode: int, position: int) -> RecordPlay:
+    return RecordPlay(
+        user_id=user_id, feed=FEEDS[0], item=item(episode), position=position, played=False, now=LATER
+    )
+
+
+@pytest.fixture
+def projecting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The projectors at work beside it."""
+    monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
+    with running(Runner()):
+        yield
+
+
+def begin() -> datetime:
+    """Two halves of six lives, figures in between; returns the cutoff: the first half is old."""
+    for user_id in CAST:
+        half_a_life(user_id, 0)
+    wait_for_all(store.head())
+    retention.run(datetime(2020, 1, 1, tzinfo=UTC))
+    cutoff = store.database_time()
+    for user_id in CAST:
+        half_a_life(user_id, 1)
+    wait_for_all(store.head())
+    return cutoff
+
+
+def states() -> list[User]:
+    return [state_of(user_id) for user_id in CAST]
+
+
+def shown() -> dict[str, list[tuple[Any, ...]]]:
+    """The public tables and what is behind them, but for times and random ids."""
+    asked = {
+        "public": 'SELECT kind, feed_key, item_key, user_id FROM "public"."public_events"',
+        "activity": "SELECT user_id, kind, rss_source_feed, rss_source_item, level, happened_at IS NULL,"
+        ' withdrawn_at IS NULL, public_id IS NULL FROM "users"."activity"',
+        "podcasts": "SELECT rss_source_feed, score, score_previous, plays, likes, shares, subscribers"
+        ' FROM "public"."podcast_popularity"',
+        "episodes": "SELECT rss_source_item, score, score_previous, plays, likes, shares, subscribers"
+        ' FROM "public"."episode_popularity"',
+    }
+    found = {}
+    for name, statement in asked.items():
+        with connections["projections"].cursor() as cursor:
+            cursor.execute(statement)
+            found[name] = sorted(cursor.fetchall(), key=repr)
+    return found
+
+
+def outcome() -> tuple[Any, ...]:
+    """Everything that a run decides: what is left, what it folds to, and what is shown."""
+    wait_for_all(store.head())
+    logs = [log(user_id) for user_id in CAST]
+    return states(), logs, shown()
+
+
+def die_at(point: str, cutoff: datetime) -> None:
+    """The worker, as an operator runs it, killed at that point."""
+    command = [sys.executable, "manage.py", "run_worker_once", "--before", cutoff.isoformat(), "--chunk", "7"]
+    environment = {**os.environ, "BALADOS_FAILPOINT": point}
+    killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert killed.returncode == -9, killed.stderr + killed.stdout
+
+
+_once: list[tuple[Any, ...]] = []
+
+
+def run_once() -> tuple[Any, ...]:
+    """What one run that nobody disturbs leads to; afterwards the stores are empty again."""
+    if not _once:
+        cutoff = begin()
+        done = retention.run(cutoff, say=print, chunk=7)
+        assert done.events_deleted > 30
+        assert done.public_history_trimmed
+        assert done.figures_changed
+        _once.append(outcome())
+    return _once[0]
+
+
+@pytest.fixture
+def reference(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
+    monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
+    with running(Runner()):
+        found = run_once()
+    for alias in SCHEMAS:
+        empty(alias)
+    forget()
+    return found
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_there_and_run_again_it_is_as_if_it_had_run_once(
+    point: str, reference: tuple[Any, ...], projecting: None
+) -> None:
+    cutoff = begin()
+    before = states()
+    die_at(point, cutoff)
+    assert states() == before, "what is left of a killed run folds to the same"
+    done = retention.run(cutoff, say=print, chunk=7)
+    assert done.passed
+    assert states() == before
+    assert outcome() == reference
+    again, left = retention.run(cutoff, say=print), events()
+    assert (again.users_due, again.figures_changed, again.events_deleted) == (0, 0, 0)
+    assert events() == left
+
+
+def test_a_rebuild_from_what_is_left_equals_the_read_models(projecting: None) -> None:
+    cutoff = begin()
+    retention.run(cutoff, say=print)
+    wait_for_all(store.head())
+    rows, public = read_models(), shown()
+    rebuild(list(PROJECTORS.values()))
+    assert read_models() == rows
+    assert shown() == public
+
+
+def test_two_processes_at_once_one_works_and_the_other_says_so_and_leaves() -> None:
+    do(play(CAST[0], 1, 1))
+    with retention._alone():
+        other = subprocess.run(
+            [sys.executable, "manage.py", "run_worker_once"], cwd=ROOT, capture_output=True, text=True
+        )
+    assert other.returncode == 1
+    assert "Another worker is running" in other.stderr
+
+
+def test_listeners_who_go_on_meanwhile_lose_nothing(projecting: None) -> None:
+    """F-25."""
+    stop = threading.Event()
+    recorded: dict[UUID, dict[str, int]] = {user_id: {} for user_id in CAST}
+
+    def listen(user_id: UUID) -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                number += 1
+                episode, position = number % 20, number
+                dispatch(play(user_id, episode, position), Origin())
+                recorded[user_id][item(episode)] = position
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=listen, args=[user_id]) for user_id in CAST[:3]]
+    for thread in threads:
+        thread.start()
+    try:
+        deleted = sum(retention.run(store.database_time(), say=print).events_deleted for _ in range(5))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert deleted > 0
+    for user_id in CAST[:3]:
+        found = {name: one.position for name, one in state_of(user_id).plays.items()}
+        assert found == recorded[user_id]
+    wait_for_all(store.head())
+    rows = read_models()
+    rebuild(list(PROJECTORS.values()))
+    assert read_models() == rows
