@@ -1,6 +1,7 @@
 # make run    starts an instance          make test   runs every test
 # make demo   plays two devices beside it make check  lints, types, imports, migrations
-# make bench  measures                    make clean  forgets the installation, not the data
+# make bench  measures                    make soak   lives a week of 200 listeners, in ten minutes
+# make clean  forgets the installation, not the data
 #
 # Python 3.11 or newer: PYTHON=/path/to/python chooses one.
 
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --editable
 
-.PHONY: run test check demo bench install install-dev clean
+.PHONY: run test check demo bench soak install install-dev clean
 
 run: .venv/runs
 	@exec $(BIN)/python -m balados.launch
@@ -30,6 +31,9 @@ demo: .venv/demo
 
 bench: .venv/bench
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: .venv/tests
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 install: .venv/runs
 install-dev: .venv/tests

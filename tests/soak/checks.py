@@ -1,0 +1,298 @@
+"""What must be true at the end of a soak: each check yields the faults that it finds."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from tests.e2e.instances import Instance, eventually
+from tests.soak import people, world
+from tests.soak.listeners import Listener
+from tests.soak.memory import Json, Shown, scope, shown
+
+SCHEMAS = ("system", "events", "users", "public")
+# drawn anew by every rebuild
+RANDOM = ["id", "public_id"]
+# how far a projector has come says nothing about rows
+OPERATION = ("projector_positions", "dead_letters", "django_migrations")
+SHOWN_FAULTS = 3
+REBUILDS = 3
+RETENTION = timedelta(days=45)
+
+Connection = psycopg.Connection[Any]
+Rows = Counter[str]
+
+
+def settle(instance: Instance) -> None:
+    """Wait until every projector has come to the end of the log."""
+    with instance.store() as store:
+        eventually(lambda: _behind(store) == 0, 60)
+
+
+def _behind(store: Connection) -> int:
+    row = store.execute(
+        "SELECT (SELECT coalesce(max(position), 0) FROM events.events) - coalesce(min(position), 0)"
+        " FROM users.projector_positions"
+    ).fetchone()
+    return max(0, int(row[0])) if row else 0
+
+
+def nothing_set_aside(instance: Instance) -> Iterator[str]:
+    with instance.store() as store:
+        for projector, position, error in store.execute(
+            "SELECT projector, position, error FROM users.dead_letters LIMIT %s", [SHOWN_FAULTS]
+        ):
+            yield f"{projector} could not apply the event at {position}: {error[:300]}"
+
+
+def views_agree(listener: Listener) -> Iterator[str]:
+    """Every device's screen, a new device's, and the read models: three ways to the same view."""
+    newcomer = type(listener.devices[0])(listener.devices[0].wire, listener.devices[0].clock)
+    newcomer.sync()
+    stands = newcomer.view()
+    for device in listener.devices:
+        yield from _differences(f"the {device.wire.device_name}", device.view(), stands)
+    newcomer.position = max((device.position for device in listener.devices), key=int, default="")
+    yield from _differences(f"the pages of {listener.account.username}", read(newcomer.read), stands)
+
+
+def read(get: Callable[[str], Json]) -> list[Shown]:
+    """What the read models show, in the words of a sync."""
+    found: dict[str, list[Json]] = {
+        "subscriptions": _pages(get, "/api/v1/subscriptions?limit=100", "subscriptions"),
+        "play_statuses": _pages(get, "/api/v1/plays?limit=100", "play_statuses"),
+        "saved_episodes": _pages(get, "/api/v1/episodes/saved?limit=100", "saved_episodes"),
+        "privacy_settings": _pages(get, "/api/v1/privacy?limit=100", "settings"),
+    }
+    for topic, inside in (("playlists", "items"), ("collections", "feeds")):
+        listed = _pages(get, f"/api/v1/{topic}?limit=100", topic)
+        found[topic] = [_list(get, f"/api/v1/{topic}/{entry['id']}", inside) for entry in listed]
+    # a default collection holds what is followed: a sync leaves that to the subscriptions
+    for entry in found["collections"]:
+        if entry["is_default"]:
+            entry["feeds"] = []
+    views = [one for topic, entries in found.items() for one in shown(topic, entries)]
+    return sorted(views, key=lambda one: one[:2])
+
+
+def _pages(get: Callable[[str], Json], path: str, name: str) -> list[Json]:
+    entries: list[Json] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = get(path + cursor)
+        entries += page.get(name, [])
+        following = page.get("next_cursor")
+        cursor = f"&cursor={following}" if following else None
+    return entries
+
+
+def _list(get: Callable[[str], Json], path: str, inside: str) -> Json:
+    found = get(path)
+    # one list stands alone in its answer, or under its name
+    entry: Json = next((value for value in found.values() if isinstance(value, dict)), found)
+    return {**entry, inside: entry.get(inside, [])}
+
+
+def _differences(whose: str, view: list[Shown], stands: list[Shown]) -> Iterator[str]:
+    here, there = ({one[:2]: one.what for one in of} for of in (view, stands))
+    wrong = [key for key in {**here, **there} if here.get(key) != there.get(key)]
+    for topic, key in wrong[:SHOWN_FAULTS]:
+        mine, theirs = here.get((topic, key)), there.get((topic, key))
+        yield f"{whose} shows {mine} for {topic} {key}, the server {theirs}"
+
+
+def rebuild_equals_live(instance: Instance) -> Iterator[str]:
+    """The read tables before and after a rebuild from what retention has left of the events."""
+    for _ in range(REBUILDS):
+        settle(instance)
+        head, live = read_tables(instance)
+        instance.manage("rebuild_projections")
+        settle(instance)
+        now, rebuilt = read_tables(instance)
+        if now == head:  # else the worker has recorded something between the two
+            break
+    else:
+        yield "the log never came to rest"
+    for table in live:
+        gone, new = live[table] - rebuilt[table], rebuilt[table] - live[table]
+        if gone or new:
+            yield f"{table}: {gone.total()} rows are live alone, {new.total()} only rebuilt"
+            yield from (f"  live    {row[:400]}" for row in list(gone)[:SHOWN_FAULTS])
+            yield from (f"  rebuilt {row[:400]}" for row in list(new)[:SHOWN_FAULTS])
+
+
+def read_tables(instance: Instance) -> tuple[int, Mapping[str, Rows]]:
+    """The head of the log, and every read table as text, without what is random."""
+    with instance.store() as store, store.transaction():
+        store.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        head = store.execute("SELECT coalesce(max(position), 0) FROM events.events").fetchone()
+        tables = {name: _rows(store, *name.split(".")) for name in _tables(store, ("users", "public"))}
+        # which public row is whose: by what the row says
+        tables["users.activity, and what is shown of it"] = Counter(
+            text
+            for (text,) in store.execute(
+                "SELECT concat(to_jsonb(own) - %s::text[], to_jsonb(shown) - %s::text[])"
+                " FROM users.activity own LEFT JOIN public.public_events shown ON shown.id = own.public_id",
+                [RANDOM, RANDOM],
+            )
+        )
+    return int(head[0]) if head else 0, tables
+
+
+def _tables(store: Connection, schemas: Iterable[str]) -> list[str]:
+    found = store.execute(
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY(%s) ORDER BY 1, 2",
+        [list(schemas)],
+    )
+    return [f"{schema}.{table}" for schema, table in found if table not in OPERATION]
+
+
+def _rows(store: Connection, schema: str, table: str) -> Rows:
+    query = sql.SQL("SELECT (to_jsonb(of) - %s::text[])::text FROM {} of").format(
+        sql.Identifier(schema, table)
+    )
+    return Counter(text for (text,) in store.execute(query, [RANDOM]))
+
+
+def nothing_private_is_public(instance: Instance, listeners: list[Listener]) -> Iterator[str]:
+    """The public tables against what every listener's own settings allow."""
+    levels = {one.account.user_id: Levels(one) for one in listeners if not one.erased}
+    words = people.never_public(listeners)
+    with instance.store() as store:
+        for name in _tables(store, ("public",)):
+            text = "\n".join(_rows(store, *name.split(".")))
+            yield from (f"{name} holds {word}" for word in words if word in text)
+        rows = store.execute(
+            "SELECT kind, rss_source_feed, rss_source_item, happened_at, user_id::text"
+            " FROM public.public_events"
+        ).fetchall()
+        yield from _unallowed(rows, levels)
+        yield from _missing(rows, levels, _oldest_shown(store))
+        yield from _too_few(store, rows)
+
+
+class Levels:
+    """What a listener's settings say, by the view of a device."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        memory = listener.devices[0].memory
+        settings = memory.of("privacy_settings")
+        self._by_scope = {key: entry["privacy"] for key, entry in settings.items() if entry["privacy"]}
+        self.subscriptions = memory.of("subscriptions")
+
+    def of(self, feed: str, item: str | None) -> str:
+        """The most specific decides; the default is private."""
+        scopes = (scope(None, item) if item else "", scope(feed, None), scope(None, None))
+        return next((self._by_scope[one] for one in scopes if one in self._by_scope), "private")
+
+
+def _unallowed(rows: list[Any], levels: Mapping[str, Levels]) -> Iterator[str]:
+    anonymous: Counter[tuple[str, str, str | None]] = Counter()
+    for kind, feed, item, happened_at, user_id in rows:
+        if user_id is None:
+            anonymous[kind, feed, item] += 1
+            if (happened_at.minute, happened_at.second, happened_at.microsecond) != (0, 0, 0):
+                yield f"an anonymous {kind} tells its time: {happened_at}"
+        elif user_id not in levels:
+            yield f"a {kind} of somebody who is not there: {user_id}"
+        elif (level := levels[user_id].of(feed, item)) != "public":
+            yield f"a {kind} of {levels[user_id].listener.account.username} is public, and should be {level}"
+    for (kind, feed, item), count in anonymous.items():
+        allowed = sum(one.of(feed, item) == "anonymous" for one in levels.values())
+        if kind != "share" and count > allowed:  # of shares each counts
+            yield f"{count} anonymous rows of {kind} {feed} {item}, of {allowed} listeners"
+
+
+def _missing(rows: list[Any], levels: Mapping[str, Levels], oldest: datetime) -> Iterator[str]:
+    """What should be public, and is not: who follows a feed openly is seen to."""
+    there = {(feed, user_id) for kind, feed, _, _, user_id in rows if kind == "subscribe"}
+    for user_id, one in levels.items():
+        for feed, entry in one.subscriptions.items():
+            if feed == one.listener.paid.feed or one.of(feed, None) != "public":
+                continue
+            if not any(shown("subscriptions", [entry])):  # followed no more
+                continue
+            recent = datetime.fromisoformat(entry["subscribed_at"]) > oldest
+            if recent and (feed, user_id) not in there:
+                yield f"{one.listener.account.username} follows {feed} openly, and is not shown"
+
+
+def _oldest_shown(store: Connection) -> datetime:
+    """What happened after this has not been trimmed."""
+    row = store.execute(
+        "SELECT coalesce(max((data ->> 'before')::timestamptz), '-infinity') FROM events.events"
+        " WHERE type = 'PublicHistoryTrimmed'"
+    ).fetchone()
+    assert row is not None
+    found: datetime = row[0]
+    return found
+
+
+def _too_few(store: Connection, rows: list[Any]) -> Iterator[str]:
+    """Figures of which too few anonymous listeners are the whole."""
+    named = Counter(feed for _, feed, _, _, user_id in rows if user_id is not None)
+    anonymous = Counter(feed for _, feed, _, _, user_id in rows if user_id is None)
+    for feed, score in store.execute("SELECT rss_source_feed, score FROM public.podcast_popularity"):
+        # fewer rows than three are of fewer than three listeners
+        if not named[feed] and 0 < anonymous[feed] < 3:
+            yield f"{feed} has a score of {score}, from {anonymous[feed]} anonymous rows"
+
+
+def removed_is_gone(instance: Instance, listeners: list[Listener]) -> Iterator[str]:
+    """Nothing of it in any table, nor in what the programs printed."""
+    words = [word for one in listeners for show in one.regretted for word in world.words(show)]
+    erased = [one for one in listeners if one.erased]
+    words += [word for one in erased for word in (*people.words(one), *world.words(one.own))]
+    if not words:
+        return
+    with instance.store() as store:
+        for name in _tables(store, SCHEMAS):
+            text = "\n".join(_texts(store, name))
+            yield from (f"{name} still holds {word}" for word in words if word in text)
+
+
+def _texts(store: Connection, name: str) -> Iterator[str]:
+    """Every row as text, bytes included."""
+    schema, table = name.split(".")
+    columns = store.execute(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = %s AND table_name = %s AND data_type = 'bytea'",
+        [schema, table],
+    ).fetchall()
+    of = sql.Identifier(schema, table)
+    for (text,) in store.execute(sql.SQL("SELECT to_jsonb(of)::text FROM {} of").format(of)):
+        yield text
+    for (column,) in columns:
+        query = sql.SQL("SELECT encode({}, 'escape') FROM {}").format(sql.Identifier(column), of)
+        for (text,) in store.execute(query):
+            yield text or ""
+
+
+def logs_are_clean(instance: Instance, listeners: list[Listener]) -> Iterator[str]:
+    """No failure, no token, and nothing that tells what anybody hears."""
+    output = instance.output
+    for sign in ("Traceback", " error ", " ERROR ", "eyJ"):
+        lines = [line for line in instance.lines if sign in line]
+        yield from (f"the log has {sign.strip()}: {line[:300]}" for line in lines[:SHOWN_FAULTS])
+    for listener in listeners:
+        told = [*world.words(listener.own), *world.words(listener.paid)]
+        told += [word for show in listener.regretted for word in world.words(show)]
+        yield from (f"the log has {word}" for word in told if word in output)
+
+
+def old_events_are_gone(instance: Instance, now: datetime) -> Iterator[str]:
+    """What is older than the retention, and is neither a checkpoint's nor the last of its stream."""
+    with instance.store() as store:
+        row = store.execute(
+            "SELECT count(*) FROM events.events old JOIN events.streams ON streams.id = old.stream"
+            " WHERE recorded_at < %s AND streams.name LIKE 'user-%%' AND EXISTS"
+            " (SELECT 1 FROM events.events later WHERE later.stream = old.stream"
+            " AND later.version > old.version)",
+            [now - RETENTION],
+        ).fetchone()
+    if row and row[0]:
+        yield f"{row[0]} events are older than {RETENTION.days} days, and still there"

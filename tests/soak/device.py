@@ -1,0 +1,90 @@
+"""A device of a listener: its memory, what it did offline, its clock, and its place in the server's log.
+
+It knows the server by its public API alone. What it does online it asks the server to do, and hears of it
+with the next sync; what it does offline it does to its own memory, and tells with the next sync.
+"""
+
+from collections.abc import Container
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from tests.soak.clock import Clock
+from tests.soak.memory import TOPICS, Json, Memory, Shown
+from tests.soak.wire import Answer, Wire
+
+
+class Device:
+    """``error`` is how much its clock is off."""
+
+    def __init__(self, wire: Wire, clock: Clock, error: timedelta = timedelta()) -> None:
+        self.wire = wire
+        self.clock = clock
+        self.error = error
+        self.memory = Memory()
+        self.cursor: str | None = None
+        self.position = ""
+        self._unsent: Json = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """The app is installed anew: nothing is left."""
+        self.memory, self.cursor = Memory(), None
+        self._unsent = {topic: [] for topic in TOPICS}
+
+    def now(self) -> datetime:
+        """By its own clock."""
+        return self.clock.now() + self.error
+
+    def act(self, topic: str, entry: Json) -> None:
+        """Something done here, whether the server can be reached or not."""
+        self.memory.remember(topic, entry)
+        self._unsent[topic].append(entry)
+
+    def ask(self, method: str, path: str, body: Json | None = None, *, allow: Container[int] = ()) -> Answer:
+        """A write by its own request; ``allow`` are the refusals that may come of it."""
+        answer = self.wire.send(method, path, body, allow=allow, key=str(uuid4()))
+        self._seen(answer)
+        return answer
+
+    def read(self, path: str) -> Json:
+        """A read that shows what this device has written."""
+        return self.wire.send("GET", path, position=self.position).body
+
+    def sync(self, *, everything: bool = False, answer_lost: bool = False) -> None:
+        """Tell what was done, hear what the others did. A lost answer leaves the device as it was."""
+        told = self._unsent
+        if everything:  # the memory has the last action of each key alone
+            told = {topic: [*told[topic], *entries] for topic, entries in self.memory.everything().items()}
+        answer = self.wire.send("POST", "/api/v1/sync", {"cursor": self.cursor, **told}, key=str(uuid4()))
+        if answer_lost or answer.status != 200:
+            return
+        self._seen(answer)
+        self._learn(answer.body)
+        self._unsent = {topic: [] for topic in TOPICS}
+
+    def view(self) -> list[Shown]:
+        return self.memory.view()
+
+    def _learn(self, told: Json) -> None:
+        if told["full"]:
+            self.memory = Memory()
+        for conflict in told["conflicts"]:
+            # beside what is new: the server may have known better for long
+            self.memory.remember(KINDS[conflict["type"]], conflict["server"])
+        for topic, entries in told["data"].items():
+            self.memory.remember(topic, *entries)
+        self.cursor = told["cursor"]
+
+    def _seen(self, answer: Answer) -> None:
+        self.position = answer.position or self.position
+
+
+# what conflicts call the topics
+KINDS = {
+    "subscription": "subscriptions",
+    "play_status": "play_statuses",
+    "saved_episode": "saved_episodes",
+    "playlist": "playlists",
+    "collection": "collections",
+    "privacy_setting": "privacy_settings",
+}

@@ -1,0 +1,71 @@
+"""Somebody without an account, who looks at all that the public may see, for what it may not see."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from urllib.parse import quote
+
+from tests.soak.wire import Ledger, send
+from tests.soak.world import Show, url_safe
+
+PAUSE = 0.25
+
+
+class Onlooker:
+    """Asks in a thread of its own, from ``start`` to ``stop``; what it finds goes to the ledger."""
+
+    def __init__(self, server: str, ledger: Ledger, shows: Sequence[Show], forbidden: Sequence[str]) -> None:
+        self.server, self.ledger = server, ledger
+        self.forbidden = list(forbidden)
+        self._paths = cycle(paths(shows))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="onlooker", daemon=True)
+        self.looks = 0
+
+    def start(self) -> "Onlooker":
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def look_at(self, path: str) -> str:
+        """The page at ``path``, all that follow it included."""
+        text = ""
+        cursor: str | None = ""
+        while cursor is not None:
+            answer = send(self.ledger, "GET", self.server, path + cursor, None, {})
+            text += answer.text
+            if answer.position:
+                self.ledger.fault(f"{path} says how far the private log has come")
+            following = answer.body.get("next_cursor")
+            cursor = f"{'&' if '?' in path else '?'}cursor={quote(following)}" if following else None
+        for word in self.forbidden:
+            if word in text:
+                self.ledger.fault(f"{path} shows {word}")
+        self.looks += 1
+        return text
+
+    def _look(self) -> None:
+        while not self._stop.wait(PAUSE):
+            self.look_at(next(self._paths))
+
+
+def paths(shows: Sequence[Show]) -> list[str]:
+    """Every public address, and what can be asked of it."""
+    return list(_paths(shows))
+
+
+def _paths(shows: Sequence[Show]) -> Iterator[str]:
+    public = "/api/v1/public"
+    for show in shows:
+        yield f"{public}/timeline?limit=100"
+        yield f"{public}/trending/podcasts?limit=100"
+        yield f"{public}/trending/episodes?limit=100"
+        yield f"{public}/trending/episodes?feed={url_safe(show.feed)}"
+        yield f"{public}/timeline?feed={url_safe(show.feed)}"
+        yield f"{public}/podcast/{url_safe(show.feed)}/popularity"
+        yield f"{public}/episode/{url_safe(show.episodes[0].item)}/popularity"
+        yield "/health/ready"
+        yield "/metrics"

@@ -1,0 +1,75 @@
+"""Registering listeners on the pages, and letting their app in, as browsers do it."""
+
+import secrets
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from uuid import UUID
+
+from examples.two_devices import Browser
+from tests.soak import world
+from tests.soak.clock import Clock
+from tests.soak.listeners import Account, Listener
+from tests.soak.wire import Ledger, Player, Wire
+
+DEVICES = ("phone", "tablet", "desk")
+AT_ONCE = 4
+
+
+def register(server: str, ledger: Ledger, clock: Clock, count: int, seed: int) -> list[Listener]:
+    """New listeners, each with two or three devices whose app the listener has let in."""
+    app, shared = Player("org.example.soak", "Soak"), world.shared()
+
+    def one(number: int) -> Listener:
+        account = _account(server, app, number)
+        rng = Random(f"{seed}-devices-{number}")
+        names = DEVICES[: rng.choice((2, 2, 3))]
+        wires = [
+            Wire(server, ledger, clock, app, account.user_id, f"{name}-{_id(rng)}", f"{name} {number:03}")
+            for name in names
+        ]
+        return Listener(account, wires, seed, shared)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def erase(listener: Listener) -> None:
+    """Erase the account on its page. The devices know nothing of it yet."""
+    account, wire = listener.account, listener.devices[0].wire
+    browser = Browser(wire.server)
+    browser.log_in(account.username, account.password)
+    answer = browser.submit("/settings/account", password=account.password, sure="on")
+    listener.erased = True
+    if answer.status_code != 200 or "<form" in answer.text:
+        wire.ledger.fault(f"erasing {account.username} was answered {answer.status_code}")
+
+
+def words(listener: Listener) -> list[str]:
+    """What names a listener, wherever it is written."""
+    devices = [device.wire.device_id for device in listener.devices]
+    return [listener.account.user_id, listener.account.username, *devices]
+
+
+def secrets_of(listener: Listener) -> list[str]:
+    """What the public must never see."""
+    shown = words(listener) if listener.never_named else []
+    if listener.habit.level is None:
+        shown += world.words(listener.own)
+    return [*shown, *world.words(listener.paid)]
+
+
+def never_public(listeners: Iterable[Listener]) -> list[str]:
+    return [word for listener in listeners for word in secrets_of(listener)]
+
+
+def _account(server: str, app: Player, number: int) -> Account:
+    browser = Browser(server)
+    browser.session.trust_env = False
+    username, password = f"listener-{number:03}", secrets.token_urlsafe(16)
+    browser.sign_up(username, password)
+    return Account(number, browser.authorize(app), username, password)
+
+
+def _id(rng: Random) -> UUID:
+    return UUID(int=rng.getrandbits(128), version=4)

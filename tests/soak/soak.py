@@ -1,0 +1,231 @@
+"""A week of the life of many listeners against the servers of ``make run``, with sixty days passing in it."""
+
+import contextlib
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+
+from tests.e2e.instances import Instance, eventually, running
+from tests.soak import checks, people, world
+from tests.soak.clock import Clock, MovingClock
+from tests.soak.listeners import Listener
+from tests.soak.onlooker import Onlooker
+from tests.soak.wire import Ledger
+
+DAY = timedelta(days=1)
+AT_ONCE = 6
+# of the time that is left: the checks at the end, and what a slow machine needs beyond its share
+FOR_CHECKS = 0.3
+WORST_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``days``: when a day of life is lived, counted from the start; between two of them nobody does more
+    than look in, and the worker runs every ``stride`` days at least. ``restarts``: in which of the days
+    programs are killed. No clock is moved where all days are the first."""
+
+    listeners: int
+    days: tuple[int, ...]
+    seconds: float
+    stride: int = 5
+    erasures: int = 0
+    removals: int = 0
+    restarts: tuple[int, ...] = ()
+
+
+WEEK = Plan(listeners=200, days=(0, 1, 2, 3, 20, 40, 60), seconds=600, erasures=4, removals=8, restarts=(2,))
+# of the ordinary tests
+AFTERNOON = Plan(listeners=6, days=(0, 1, 50), seconds=20, stride=50, erasures=1, removals=1)
+# where time cannot pass
+MORNING = Plan(listeners=6, days=(0, 0, 0), seconds=20, erasures=1, removals=1)
+
+
+@dataclass
+class Soak:
+    plan: Plan
+    seed: int
+    clock: Clock
+    instance: Instance
+    say: Callable[[str], None]
+    ledger: Ledger = field(default_factory=Ledger)
+    listeners: list[Listener] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._deadline = time.monotonic() + self.plan.seconds
+        self._today = 0
+
+    def run(self) -> list[str]:
+        """Play it through; returns every fault that was found."""
+        self.listeners = people.register(
+            self.instance.url, self.ledger, self.clock, self.plan.listeners, self.seed
+        )
+        self.say(
+            f"{len(self.listeners)} listeners, {sum(len(one.devices) for one in self.listeners)} devices"
+        )
+        for number, day in enumerate(self.plan.days):
+            self._let_pass(day)
+            with self._watched():
+                self._live(number, day)
+            self._work()
+        with self._watched():
+            self._come_home()
+        self._work()
+        return self.ledger.faults + self._check()
+
+    def _let_pass(self, until: int) -> None:
+        """Days in which some devices look in, and the worker comes by."""
+        while self._today < until:
+            stride = min(self.plan.stride, until - self._today)
+            self.clock.forward(stride * DAY)
+            self._today += stride
+            if self._today < until:
+                few = [one for one in self._there() if one.rng.random() < 0.2]
+                self._each(few, lambda one: one.look_in(self._today), "looks in")
+                self._work()
+
+    def _live(self, number: int, day: int) -> None:
+        if number == len(self.plan.days) - 1:
+            self._leave()
+        with self._restarts() if day in self.plan.restarts else contextlib.nullcontext():
+            self._each(self._there(), lambda one: one.live(day), f"day {day}")
+
+    def _leave(self) -> None:
+        """Some have parts of their history removed, some everything."""
+        silent = [one for one in self._there() if one.never_named]
+        self._each(silent[: self.plan.removals], Listener.regret, "removals")
+        leaving = self._there()[-self.plan.erasures :] if self.plan.erasures else []
+        for one in leaving:
+            people.erase(one)
+        for one in leaving:
+            self._knock(one)
+
+    def _knock(self, listener: Listener) -> None:
+        """A device that does not know yet that its account is no more."""
+        for device in listener.devices:
+            answer = device.wire.send("POST", "/api/v1/sync", device.memory.everything(), allow=(401,))
+            if answer.status != 401:
+                self.ledger.fault(f"{listener.account.username} is erased, and was answered {answer.status}")
+
+    def _come_home(self) -> None:
+        self._each(self._there(), Listener.come_home, "come home", even_if_late=True)
+
+    def _there(self) -> list[Listener]:
+        return [one for one in self.listeners if not one.erased]
+
+    def _each(
+        self,
+        listeners: Iterable[Listener],
+        do: Callable[[Listener], None],
+        what: str,
+        *,
+        even_if_late: bool = False,
+    ) -> None:
+        """All of them, some at once. Who would come after the time is up stays in bed."""
+        began, before = time.monotonic(), self.ledger.statuses.total()
+        until = self._deadline - FOR_CHECKS * self.plan.seconds
+
+        def one(listener: Listener) -> bool:
+            if time.monotonic() > until and not even_if_late:
+                return False
+            try:
+                do(listener)
+            except Exception as error:
+                where = traceback.format_exception(error)[-2].strip()
+                self.ledger.fault(f"{what}: {listener.account.username}: {error!r} {where}")
+            return True
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            done = list(pool.map(one, listeners))
+        requests = self.ledger.statuses.total() - before
+        late = f", {done.count(False)} had no time" if False in done else ""
+        self.say(
+            f"{self.clock.now():%Y-%m-%d}  {what}: {done.count(True)} listeners,"
+            f" {requests:,} requests in {time.monotonic() - began:.1f} s{late}"
+        )
+
+    def _work(self) -> None:
+        """The worker comes by; the scheduler's own may be at it just now."""
+        printed: list[str] = []
+
+        def worked() -> bool:
+            try:
+                printed[:] = self.instance.manage("run_worker_once").splitlines()
+            except AssertionError as refused:
+                if "Another worker" not in str(refused):
+                    raise
+            return bool(printed)
+
+        eventually(worked, 60)
+        self.say(f"{self.clock.now():%Y-%m-%d}  worker: {printed[0]}")
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        forbidden = people.never_public(self.listeners)
+        onlooker = Onlooker(self.instance.url, self.ledger, world.shared(), forbidden).start()
+        try:
+            yield
+        finally:
+            onlooker.stop()
+
+    @contextmanager
+    def _restarts(self) -> Iterator[None]:
+        """Kill every program while listeners go on, and wait until all is well."""
+        with self.ledger.restart():
+            for part in ("run_projectors", "balados.serve", "celery"):
+                for process in self.instance.processes(part):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.send_signal(signal.SIGKILL)
+            yield
+            onlooker = Onlooker(self.instance.url, self.ledger, [], [])
+            eventually(lambda: "ok" in onlooker.look_at("/health/ready"), 60)
+
+    def _check(self) -> list[str]:
+        checks.settle(self.instance)
+        there = self._there()
+        found: dict[str, list[str]] = {
+            "every client's view equals the server's": [
+                fault for one in there for fault in checks.views_agree(one)
+            ],
+            "nothing private in a public table": list(
+                checks.nothing_private_is_public(self.instance, self.listeners)
+            ),
+            "rebuild equals live": list(checks.rebuild_equals_live(self.instance)),
+            "what was removed is gone": list(checks.removed_is_gone(self.instance, self.listeners)),
+            "old events are gone": list(checks.old_events_are_gone(self.instance, self.clock.now())),
+            "no dead letters": list(checks.nothing_set_aside(self.instance)),
+            "clean logs": list(checks.logs_are_clean(self.instance, self.listeners)),
+        }
+        for promise, faults in found.items():
+            self.say(f"{'FAULT' if faults else 'ok   '}  {promise}" + (f": {len(faults)}" if faults else ""))
+        return [fault for faults in found.values() for fault in faults]
+
+
+def soak(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> list[str]:
+    """Start an instance, play the plan against it, stop it; returns the faults, with none if all is well."""
+    with tempfile.TemporaryDirectory(prefix="balados-soak-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)  # PostgreSQL's own user reads the clock
+        clock = MovingClock(directory) if moving else Clock()
+        with running(directory / "home", **clock.environment) as instance:
+            instance.set_up()
+            played = Soak(plan, seed, clock, instance, say)
+            faults = played.run()
+    say(_summary(played.ledger))
+    return faults
+
+
+def _summary(ledger: Ledger) -> str:
+    seconds = sorted(ledger.seconds)
+    statuses = ", ".join(f"{count:,} × {status}" for status, count in sorted(ledger.statuses.items()))
+    share = seconds[int(0.99 * len(seconds))] * 1000 if seconds else 0
+    return f"{len(seconds):,} requests ({statuses}), {ledger.repeats} repeated, p99 {share:.0f} ms"

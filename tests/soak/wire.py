@@ -1,0 +1,172 @@
+"""Requests as a patient client sends them, each of them counted; what should not have come is kept."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jwt
+import requests
+
+from examples.two_devices import App
+from tests.soak.clock import Clock
+from tests.soak.memory import Json
+
+PATIENCE = 60.0
+PAUSE = 0.2
+# of a token's hour, so that none expires on its way
+TOKEN_SECONDS = 240
+MOST_FAULTS = 50
+
+
+class Answer(NamedTuple):
+    status: int
+    body: Json
+    position: str
+    text: str = ""
+
+
+class Ledger:
+    """How every request of a soak was answered, and every fault that anybody found."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.statuses: Counter[int] = Counter()
+        self.seconds: list[float] = []
+        self.repeats = 0
+        self.faults: list[str] = []
+        self._restarting = threading.Event()
+
+    def count(self, status: int, seconds: float) -> None:
+        with self._lock:
+            self.statuses[status] += 1
+            self.seconds.append(seconds)
+
+    def fault(self, text: str) -> None:
+        with self._lock:
+            self.faults.append(text)
+
+    def repeat(self) -> None:
+        with self._lock:
+            self.repeats += 1
+
+    @property
+    def restarting(self) -> bool:
+        return self._restarting.is_set()
+
+    @contextmanager
+    def restart(self) -> Iterator[None]:
+        """A time in which the soak itself takes programs away: requests may fail, and are sent again."""
+        self._restarting.set()
+        try:
+            yield
+        finally:
+            self._restarting.clear()
+
+
+class Player(App):
+    """A podcast app that is let in with every scope, and tells the time by the soak's clock."""
+
+    def authorization_token(self, state: str) -> str:
+        claims = jwt.decode(super().authorization_token(state), options={"verify_signature": False})
+        return jwt.encode({**claims, "scopes": ["*"]}, self.key, algorithm="RS256")
+
+    def token(self, now: int, user_id: str, device_id: str, device_name: str) -> str:
+        claims: Json = {"iss": self.app_id, "sub": user_id, "iat": now, "exp": now + TOKEN_SECONDS + 60}
+        claims |= {"device_id": device_id, "device_name": device_name}
+        return jwt.encode(claims, self.key, algorithm="RS256")
+
+
+class Wire:
+    """One device's way to the server. The address is the server's; the token says who and on which device."""
+
+    def __init__(
+        self, server: str, ledger: Ledger, clock: Clock, app: Player, user_id: str, device_id: str, name: str
+    ) -> None:
+        self.server, self.ledger, self.clock = server, ledger, clock
+        self.app, self.user_id = app, user_id
+        self.device_id, self.device_name = device_id, name
+        self._token, self._until = "", 0.0
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        allow: Container[int] = (),
+        key: str | None = None,
+        position: str = "",
+    ) -> Answer:
+        """The answer, whose status is 2xx or one of ``allow``, or a fault that the ledger keeps."""
+        headers = {"Authorization": f"Bearer {self._authorization()}"}
+        if key:
+            headers["Idempotency-Key"] = key
+        if position:
+            headers["Balados-Position"] = position
+        return send(self.ledger, method, self.server, path, body, headers, allow)
+
+    def _authorization(self) -> str:
+        now = self.clock.now().timestamp()
+        if now >= self._until:
+            self._token = self.app.token(int(now), self.user_id, self.device_id, self.device_name)
+            self._until = now + TOKEN_SECONDS
+        return self._token
+
+
+_sessions = threading.local()
+
+
+def session() -> requests.Session:
+    """Of this thread; proxies of the environment are none of ours."""
+    found: requests.Session | None = getattr(_sessions, "kept", None)
+    if found is None:
+        found = _sessions.kept = requests.Session()
+        found.trust_env = False
+    return found
+
+
+def send(
+    ledger: Ledger,
+    method: str,
+    server: str,
+    path: str,
+    body: Any,
+    headers: dict[str, str],
+    allow: Container[int] = (),
+) -> Answer:
+    """Send, and again while the server asks to wait, or may be away. Every other failure is a fault."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        away = ledger.restarting
+        began = time.monotonic()
+        try:
+            got = session().request(method, server + path, json=body, headers=headers, timeout=PATIENCE)
+        except requests.RequestException as error:
+            excused, what = away or ledger.restarting, type(error).__name__
+            wait = PAUSE
+        else:
+            ledger.count(got.status_code, time.monotonic() - began)
+            if got.status_code < 400 or got.status_code in allow:
+                return _answer(got)
+            wait = float(got.headers.get("Retry-After") or PAUSE)
+            polite = got.status_code == 503 and "Retry-After" in got.headers
+            excused = got.status_code == 429 or (polite and (away or ledger.restarting))
+            what = f"{got.status_code} {got.text[:500]}"
+            if not excused:
+                ledger.fault(f"{method} {path[:200]}: {what}")
+                return _answer(got)
+        if not excused or time.monotonic() > deadline:
+            ledger.fault(f"{method} {path[:200]}: {what}")
+            return Answer(0, {}, "")
+        ledger.repeat()
+        time.sleep(min(wait, 5.0))
+
+
+def _answer(got: requests.Response) -> Answer:
+    is_json = got.headers.get("Content-Type", "").startswith("application/json")
+    return Answer(
+        got.status_code, got.json() if is_json else {}, got.headers.get("Balados-Position", ""), got.text
+    )
