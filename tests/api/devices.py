@@ -125,9 +125,12 @@ def in_path(text: str) -> str:
     return quote(text, safe="")
 
 
-def count_events() -> int:
+def count_events(*types: str) -> int:
+    """How many events there are, of these types or of any."""
     with connections["events"].cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM events.events")
+        cursor.execute(
+            "SELECT count(*) FROM events.events WHERE type = ANY(%s) OR %s", [list(types), not types]
+        )
         return int(cursor.fetchone()[0])
 
 

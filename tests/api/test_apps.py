@@ -3,7 +3,7 @@
 import pytest
 
 from accounts.models import User
-from tests.api.devices import Device, code_of, document, faults, in_path, unharmed
+from tests.api.devices import Device, code_of, document, faults, in_path, play, unharmed
 from tests.apps import App
 
 pytestmark = pytest.mark.topology
@@ -104,7 +104,7 @@ def test_a_token_with_a_jti_revokes_once(phone: Device, reader: Device) -> None:
 
 
 def test_its_answers_carry_a_position(phone: Device) -> None:
-    phone.post("subscriptions", {"feed_url": "https://example.org/a"})
+    phone.post("plays", play())
     assert phone.get("me").headers["Balados-Position"] == "1"
     assert phone.get("apps", Balados_Position="1").headers["Balados-Position"] == "1"
     assert code_of(phone.get("me", Balados_Position="2")) == "unknown_position"

@@ -92,12 +92,10 @@ def test_it_gives_what_arrived_since_the_cursor_whatever_clocks_say(phone: Devic
     phone.sync(play_statuses=[status(2, "2020-01-01T00:00:00Z")], subscriptions=[FOLLOWED])
     answer = tablet.sync(cursor)
     assert not answer["full"]
-    assert answer["data"] == {
-        "subscriptions": [FOLLOWED],
-        "play_statuses": [status(2, "2020-01-01T00:00:00Z")],
-    }
+    assert answer["data"]["subscriptions"] == [FOLLOWED]
+    assert answer["data"]["play_statuses"] == [status(2, "2020-01-01T00:00:00Z")]
     again = tablet.sync(answer["cursor"])
-    assert again["data"] == {"subscriptions": [], "play_statuses": []}
+    assert set(map(bool, again["data"].values())) == {False}
     assert again["cursor"] == answer["cursor"]
 
 
