@@ -94,10 +94,12 @@ class ApiSchema(AutoSchema):
         described: Operation | None = getattr(handler, "operation", None)
         if described is None:
             return None
-        scopes: Mapping[str, str] = self.view.scopes  # type: ignore[attr-defined]  # api.views.View
+        text = " ".join((handler.__doc__ or "").split())
+        if self.view.public:  # type: ignore[attr-defined]  # api.views.View
+            return _public(described, text)
+        scopes: Mapping[str, str] = self.view.scopes  # type: ignore[attr-defined]
         scope = scopes[method]
         needs = "Any app that the user has let in." if scope is ANY_GRANT else f"Scope: `{scope}`."
-        text = " ".join((handler.__doc__ or "").split())
         document: Document = {
             "operationId": described.summary.lower().replace(" ", "_"),
             "summary": described.summary,
@@ -110,6 +112,25 @@ class ApiSchema(AutoSchema):
         if described.body is not None:
             document["requestBody"] = {"required": not described.bodiless, "content": _json(described.body)}
         return document
+
+
+def _public(described: Operation, text: str) -> Document:
+    """An operation for everybody, and for caches: without a token, and without a position."""
+    responses = _responses(described, reads=True)
+    for error in ("401", "403"):
+        del responses[error]
+    kept = "Send it back as If-None-Match: 304 says that nothing has changed."
+    for status in described.answers:
+        responses[str(status)]["headers"] = {"ETag": {"schema": {"type": "string"}, "description": kept}}
+    return {
+        "operationId": described.summary.lower().replace(" ", "_"),
+        "summary": described.summary,
+        "description": f"{text}\n\nNo token is needed. Answers may be kept for a minute.",
+        "tags": ["public"],
+        "security": [],
+        "parameters": [*_parameters(described)],
+        "responses": responses,
+    }
 
 
 def add_components(

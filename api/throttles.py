@@ -1,6 +1,7 @@
 """Rate limits, counted in Redis by one atomic script (REST framework's own count can be overrun in parallel).
 
-Each request is counted once: what a grant does by the grant, what fails to authenticate by its address.
+Each request is counted once: what a grant does by the grant, what fails to authenticate and what reads the
+public lists by its address.
 Without Redis everything is let in: a listener's device must not stop because a counter is away.
 """
 
@@ -92,6 +93,16 @@ class FailureLimit(Limit):
 
     def limit(self) -> int:
         return cast(int, settings.API_FAILURES_PER_MINUTE)
+
+
+class AddressLimit(Limit):
+    """What one address reads of what is public."""
+
+    def key(self, request: Request) -> str:
+        return f"balados:public:{client_address(request._request)}"
+
+    def limit(self) -> int:
+        return cast(int, settings.PUBLIC_REQUESTS_PER_MINUTE)
 
 
 def counter() -> Counter:

@@ -25,7 +25,7 @@ from rest_framework.views import APIView
 
 from api import errors
 from api.auth import GrantAuthentication, HasScope
-from api.throttles import FailureLimit, GrantLimit
+from api.throttles import AddressLimit, FailureLimit, GrantLimit
 
 _AUTHENTICATORS: list[BaseAuthentication] = [GrantAuthentication()]
 _PERMISSIONS: list[BasePermission] = [HasScope()]
@@ -85,6 +85,19 @@ class View(APIView):
         """The failure to authenticate, or that there were too many from this address."""
         limit = FailureLimit()
         return failure if limit.allow_request(self.request, self) else Throttled(limit.wait())
+
+
+class PublicView(View):
+    """Open to everybody, and counted by address: nobody is asked who he is."""
+
+    public = True
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if request.method != "OPTIONS":
+            self.check_throttles(request)
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [AddressLimit()]
 
 
 class Unknown(View):

@@ -191,6 +191,8 @@ CONTENT_SECURITY_POLICY = {
 # Per app and user; and what fails to authenticate, per address. 0: no limit.
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=1200)
 API_FAILURES_PER_MINUTE = env.int("API_FAILURES_PER_MINUTE", default=120)
+# What one address reads below /api/v1/public/.
+PUBLIC_REQUESTS_PER_MINUTE = env.int("PUBLIC_REQUESTS_PER_MINUTE", default=120)
 
 # 16 MiB: the largest sync (api.md)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024

@@ -1,0 +1,177 @@
+"""What the public reads. No answer comes from before the newest change of somebody's privacy.
+
+What is shown is counted from the rows that are public now; the tables of popularity only tell which feeds and
+episodes are looked at, and what their score was before. So a change of privacy is in every figure at once.
+"""
+
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from eventstore import codec, store
+from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.plays import PlayRecorded
+from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
+from projections.popularity import figures
+from projections.queries import Behind, encode_cursor, run, time_and_key_in, wait_for
+
+PROJECTOR = "public_events"
+PEOPLE = 10
+Kind = Literal["subscribe", "play", "save", "share"]
+
+# A dead letter of any other type may be a change of privacy that was not made: then nothing is shown.
+HARMLESS = sorted(
+    name
+    for name, (cls, _) in codec.EVENTS.items()
+    if cls in (UserSubscribed, UserUnsubscribed, PlayRecorded, EpisodeSaved, EpisodeUnsaved, EpisodeShared)
+)
+# The rows and how far they are, of one snapshot; -1 where nobody knows what may be shown.
+READ = """
+SELECT CASE WHEN reached.parked AND EXISTS (
+                SELECT FROM "users"."dead_letters" letter
+                 WHERE letter.projector = reached.projector AND letter.type <> ALL(%s))
+            THEN -1 ELSE reached.position END, found.*
+  FROM "users"."projector_positions" reached
+  LEFT JOIN LATERAL ({rows}) AS found ON true
+ WHERE reached.projector = %s
+ ORDER BY {order}
+"""
+FIGURES = """
+SELECT now.feed, now.item, now.score, top.score_previous, now.plays, now.likes, now.shares, now.subscribers,
+       people.ids, top.key
+  FROM ({top}) AS top
+  JOIN LATERAL ({figures}) AS now ON true
+ CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(user_id ORDER BY at DESC, user_id), '{{}}') AS ids
+      FROM (SELECT user_id, max(happened_at) AS at FROM "public"."public_events" p
+             WHERE p.{key} = top.key AND user_id IS NOT NULL AND kind IN ('play', 'save')
+             GROUP BY user_id ORDER BY at DESC, user_id LIMIT {people}) AS latest) AS people
+"""
+TRENDING = """
+SELECT {key} AS key, score_previous FROM {table} {condition} ORDER BY score DESC, {key} LIMIT %s
+"""
+ONE = """
+SELECT asked.key, coalesce(known.score_previous, 0) AS score_previous
+  FROM (SELECT %s::uuid AS key) AS asked LEFT JOIN {table} known ON known.{key} = asked.key
+"""
+TIMELINE = """
+SELECT kind, rss_source_feed, rss_source_item, happened_at, user_id, id
+  FROM "public"."public_events"
+ WHERE true {conditions}
+ ORDER BY happened_at DESC, id DESC LIMIT %s
+"""
+BY_SCORE = "found.score DESC, found.key"
+PODCASTS = {"key": "feed_key", "table": '"public"."podcast_popularity"'}
+EPISODES = {"key": "item_key", "table": '"public"."episode_popularity"'}
+
+
+class Popular(NamedTuple):
+    """The figures of a feed, or of an item; ``people``: who of the public played or liked it, newest first.
+
+    No feed for an item of which nothing is public.
+    """
+
+    rss_source_feed: str | None
+    rss_source_item: str | None
+    score: int
+    score_previous: int
+    plays: int
+    likes: int
+    shares: int
+    subscribers: int
+    people: list[UUID]
+
+    @property
+    def figures(self) -> tuple[int, int, int, int, int, int]:
+        return (self.score, self.score_previous, self.plays, self.likes, self.shares, self.subscribers)
+
+
+class PublicRow(NamedTuple):
+    """``user_id`` is None, and the time the hour, where somebody wants to be anonymous."""
+
+    kind: Kind
+    rss_source_feed: str
+    rss_source_item: str | None
+    happened_at: datetime
+    user_id: UUID | None
+    id: UUID
+
+
+def trending_podcasts(limit: int, feed: str | None = None) -> list[Popular]:
+    """Feeds, the highest score first. Like all here raises ``Behind``, and errors of a store that is away."""
+    return _trending(PODCASTS, limit, feed)
+
+
+def trending_episodes(limit: int, feed: str | None = None) -> list[Popular]:
+    """Episodes, of one feed or of all, the highest score first."""
+    return _trending(EPISODES, limit, feed)
+
+
+def podcast(feed: str) -> Popular:
+    """The figures of a feed; zeros where nothing of it is public."""
+    return _one(PODCASTS, feed) or Popular(feed, None, 0, 0, 0, 0, 0, 0, [])
+
+
+def episode(item: str) -> Popular:
+    """The figures of an item; zeros where nothing of it is public."""
+    return _one(EPISODES, item) or Popular(None, item, 0, 0, 0, 0, 0, 0, [])
+
+
+def timeline(
+    limit: int, kind: Kind | None = None, feed: str | None = None, after: str | None = None
+) -> tuple[list[PublicRow], str | None]:
+    """What is public, the newest first, and the cursor of the next page. Raises ``InvalidCursor``."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    if kind is not None:
+        conditions.append("AND kind = %s")
+        values.append(kind)
+    if feed is not None:
+        conditions.append("AND feed_key = %s")
+        values.append(key_of(feed))
+    if after is not None:
+        conditions.append("AND (happened_at, id) < (%s, %s)")
+        values += time_and_key_in(after)
+    statement = TIMELINE.format(conditions=" ".join(conditions))
+    found = _fenced(statement, "found.happened_at DESC, found.id DESC", [*values, limit + 1])
+    rows = [PublicRow(*row) for row in found[:limit]]
+    if len(found) <= limit:
+        return rows, None
+    return rows, encode_cursor(f"{rows[-1].happened_at.isoformat()} {rows[-1].id.hex}")
+
+
+def _trending(of: dict[str, str], limit: int, feed: str | None) -> list[Popular]:
+    condition, values = ("", [limit]) if feed is None else ("WHERE feed_key = %s", [key_of(feed), limit])
+    found = _fenced(_figures(TRENDING.format(condition=condition, **of), of), BY_SCORE, values)
+    return [Popular(*row[:-1]) for row in found]
+
+
+def _one(of: dict[str, str], name: str) -> Popular | None:
+    found = _fenced(_figures(ONE.format(**of), of), BY_SCORE, [key_of(name)])
+    return Popular(*found[0][:-1]) if found else None
+
+
+def _figures(top: str, of: dict[str, str]) -> str:
+    key: Any = of["key"]
+    return FIGURES.format(top=top, key=key, figures=figures(key, f"p.{key} = top.key"), people=PEOPLE)
+
+
+def _fenced(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``."""
+    fence = store.privacy_fence()
+    position, found = _read(rows, order, values)
+    if 0 <= position < fence:
+        wait_for(PROJECTOR, fence)
+        position, found = _read(rows, order, values)
+    if position < fence:
+        raise Behind(PROJECTOR, fence, max(position, 0))
+    return found
+
+
+def _read(rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
+    found = run(READ.format(rows=rows, order=order), [HARMLESS, *values, PROJECTOR]).fetchall()
+    if not found:
+        return 0, []
+    # the last column is a key, which is never null in a row
+    return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
