@@ -1,5 +1,6 @@
 """Who may come in: people, the apps they let in, and the tokens of their players. Store: system."""
 
+import base64
 import contextlib
 import hashlib
 import secrets
@@ -14,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.usernames import LONGEST, username_key, validate_username
 
@@ -142,12 +144,23 @@ class AppGrant(models.Model):
         return self.name
 
 
+TOKEN_BYTES = 24
+
+
 class PlayTokenManager(models.Manager["PlayToken"]):
     def issue(
-        self, user: User, name: str, now: datetime, expires_at: datetime | None = None
+        self,
+        user: User,
+        name: str,
+        now: datetime,
+        expires_at: datetime | None = None,
+        text: str | None = None,
     ) -> tuple["PlayToken", str]:
-        """Make a token; its text is returned here once and stored nowhere."""
-        text = secrets.token_urlsafe(24)
+        """Make a token; its text is returned here once and stored nowhere.
+
+        ``text``: of ``PlayToken.text_of``. Raises ``IntegrityError`` where that is issued already.
+        """
+        text = text or secrets.token_urlsafe(TOKEN_BYTES)
         token = self.create(
             user=user,
             name=name,
@@ -186,6 +199,13 @@ class PlayToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @staticmethod
+    def text_of(user_id: uuid.UUID, request: uuid.UUID) -> str:
+        """The text of the token that a request asks for by its Idempotency-Key: worked out again when it is
+        repeated, so that nothing has to keep it. Only who has the SECRET_KEY can."""
+        digest = salted_hmac("accounts.PlayToken", f"{user_id} {request}", algorithm="sha256").digest()
+        return base64.urlsafe_b64encode(digest[:TOKEN_BYTES]).decode()
 
     @staticmethod
     def digest(text: str) -> str:

@@ -16,7 +16,7 @@ WORDS = {
     "*.write": "Change everything that is here of you, also what later versions add",
     "user": "See, change and keep in step everything in your account",
     "user.read": "See your whole history, and take out all your data as one file",
-    "user.write": "Remove parts of your history for good, and make tokens for your players",
+    "user.write": "Bring in exported data, remove parts of your history for good, make tokens for players",
     "user.sync": "Keep your podcasts, plays and playlists in step with the app, both ways",
     "user.*": "See, change and keep in step every part of your account",
     "user.*.read": "See every part of your account",

@@ -8,6 +8,7 @@ import re
 from typing import Generic, TypeVar
 
 import msgspec
+from django.conf import settings
 from django.http import HttpRequest
 from msgspec import Struct
 from rest_framework.exceptions import UnsupportedMediaType
@@ -21,6 +22,7 @@ from api.faults import (
     count,
     fault_of,
     faults_of,
+    fields_of,
     lists_of,
     normalise,
 )
@@ -78,16 +80,25 @@ class Body(Generic[T]):
 
     def _faults(self, raw: bytes) -> list[Fault]:
         """Every fault; none where the body cannot be taken apart (integers of 5,000 digits)."""
-        if raw.count(b",") > MOST_VALUES:
-            raise TooLarge(f"The body holds more than {MOST_VALUES:,} values.", "too_many_entries")
         try:
-            data = msgspec.json.decode(raw)
+            data = self._known_fields(raw)
         except (msgspec.DecodeError, RecursionError):
             return []
         if isinstance(data, dict):
             lists = (data.get(name) for name, _ in lists_of(self.struct))
             self._count(sum(len(entries) for entries in lists if isinstance(entries, list)))
         return capped(faults_of(self.struct, data))
+
+    def _known_fields(self, raw: bytes) -> object:
+        """The body without what it may hold beside the struct's fields, which nobody looks at."""
+        try:
+            members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        except msgspec.ValidationError:
+            return msgspec.json.decode(raw)  # no object: refused for that
+        known = {field.name: members[field.name] for field in fields_of(self.struct) if field.name in members}
+        if sum(bytes(value).count(b",") for value in known.values()) > MOST_VALUES:
+            raise TooLarge(f"The body holds more than {MOST_VALUES:,} values.", "too_many_entries")
+        return {name: msgspec.json.decode(value) for name, value in known.items()}
 
     def _count(self, entries: int) -> None:
         if self.most_entries is not None and entries > self.most_entries:
@@ -118,8 +129,10 @@ def _bytes(request: HttpRequest, largest: int) -> bytes:
         return bytes(raw)
     if length and not re.fullmatch("[0-9]{1,20}", length):
         raise Malformed("Content-Length is not a number.")
-    _check_size(int(length or 0), largest)
-    return request.body
+    size = int(length or 0)
+    _check_size(size, largest)
+    # Django's own limit is that of ordinary requests
+    return request.body if size <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE else request.read()
 
 
 def _check_size(size: int, largest: int) -> None:

@@ -56,6 +56,11 @@ SELECT level, changed_at, rss_source_feed, rss_source_item, scope_key
  WHERE user_id = %s AND level IS NOT NULL {conditions}
  ORDER BY scope_key LIMIT %s
 """
+ACTIVITY = """
+SELECT kind, rss_source_feed, rss_source_item, happened_at, withdrawn_at, level, public_id IS NOT NULL, key
+  FROM "users"."activity"
+ WHERE user_id = %s
+"""
 # where a listener's own actions tell of which feed an item is
 FEED_OF_ITEM = """
 SELECT rss_source_feed FROM "users"."play_statuses" WHERE user_id = %(user)s AND item_key = %(item)s
@@ -122,6 +127,16 @@ class PrivacyRow(NamedTuple):
     changed_at: datetime
     rss_source_feed: str | None
     rss_source_item: str | None
+
+
+class ActivityRow(NamedTuple):
+    kind: str
+    rss_source_feed: str
+    rss_source_item: str | None
+    happened_at: datetime | None
+    withdrawn_at: datetime | None
+    level: str
+    shown: bool
 
 
 def position_of(projector: str) -> int:
@@ -245,6 +260,14 @@ def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[Privac
     page = PRIVACY_SETTINGS.format(conditions="AND scope_key = ANY(%s::uuid[])")
     position, found = fetch("user_privacy", page, "page.scope_key", [user_id, keys_of_scopes, 3])
     return Page([_privacy_row(*row[:-1]) for row in found], None, position)
+
+
+def activity(user_id: UUID) -> Page[ActivityRow]:
+    """All that a listener did which others might get to see, with its level, and whether they do see it."""
+    position, found = fetch(
+        "public_events", ACTIVITY, "page.happened_at, page.kind, page.key, page.rss_source_feed", [user_id]
+    )
+    return Page([ActivityRow(*row[:-1]) for row in found], None, position)
 
 
 def _privacy_row(level: str, changed_at: datetime, feed: str | None, item: str | None) -> PrivacyRow:

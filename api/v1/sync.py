@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
@@ -150,17 +151,35 @@ class SentPrivacySetting(PrivacyEntry, frozen=True, gc=False):
     rss_source_item: Item | None = None
 
 
-class SyncBody(Struct):
-    """`cursor`: of the last answer; null or left out for everything. Send all that the device knows, or
-    what changed since: the same entry twice does no harm."""
+class SentData(Struct):
+    """What somebody knows of every topic."""
 
-    cursor: Cursor | None = None
     subscriptions: list[SentSubscription] = []
     play_statuses: list[SentPlayStatus] = []
     saved_episodes: list[SentSavedEpisode] = []
     playlists: list[SentPlaylist] = []
     collections: list[SentCollection] = []
     privacy_settings: list[SentPrivacySetting] = []
+
+    def command(self, user_id: UUID, now: datetime) -> SyncUserData:
+        """The entries are the domain's own, checked."""
+        return SyncUserData(
+            user_id=user_id,
+            now=now,
+            subscriptions=list(self.subscriptions),
+            play_statuses=list(self.play_statuses),
+            saved_episodes=list(self.saved_episodes),
+            playlists=list(self.playlists),
+            collections=list(self.collections),
+            privacy_settings=list(self.privacy_settings),
+        )
+
+
+class SyncBody(SentData):
+    """`cursor`: of the last answer; null or left out for everything. Send all that the device knows, or
+    what changed since: the same entry twice does no harm."""
+
+    cursor: Cursor | None = None
 
 
 class SubscriptionConflict(Struct, tag_field="type", tag="subscription"):
@@ -271,17 +290,7 @@ class SyncView(View):
         body = BODY.read(request)
         caller = caller_of(request)
         since = None if body.cursor is None else _version_of(body.cursor, caller.user_id)
-        # the request's entries are the domain's, checked
-        command = SyncUserData(
-            user_id=caller.user_id,
-            now=now(),
-            subscriptions=list(body.subscriptions),
-            play_statuses=list(body.play_statuses),
-            saved_episodes=list(body.saved_episodes),
-            playlists=list(body.playlists),
-            collections=list(body.collections),
-            privacy_settings=list(body.privacy_settings),
-        )
+        command = body.command(caller.user_id, now())
 
         def render(outcome: Outcome) -> tuple[int, Struct]:
             news = None if since is None else _news(caller.user_id, since, outcome)
@@ -290,13 +299,13 @@ class SyncView(View):
                 cursor=_cursor(outcome.version, caller.user_id),
                 full=news is None,
                 data=sync.document(outcome.user, news),
-                conflicts=[_shown(lost) for lost in sync.conflicts(outcome.user, command)],
+                conflicts=[shown(lost) for lost in sync.conflicts(outcome.user, command)],
             )
 
         return answers.write(request, command, render, body=body)
 
 
-def _shown(lost: SyncConflict) -> Conflict:
+def shown(lost: SyncConflict) -> Conflict:
     return CONFLICTS[lost.type](lost.key, lost.client, lost.server, lost.winner, lost.rule)
 
 

@@ -1,0 +1,148 @@
+"""The history of a listener, from the log of events itself."""
+
+import re
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from django.http import HttpResponse
+from django.urls import path
+from msgspec import Struct
+from rest_framework.request import Request
+
+from accounts import grants
+from api import answers, parameters
+from api.auth import caller_of
+from api.fields import PAGE, Cursor, PageSize, meta
+from api.schema import operation
+from api.views import View
+from eventstore import codec, dispatcher, store
+from eventstore.domain import history
+from eventstore.domain.history import Standing
+from eventstore.domain.messages import Event
+from eventstore.domain.retention import UserCheckpoint
+from eventstore.store import LAST_VERSION, Origin, Recorded
+from eventstore.streams import StreamUnreadable
+from projections.queries import InvalidCursor, decode_cursor, encode_cursor
+
+Data = Annotated[
+    dict[str, Any],
+    meta("What it said. Of a checkpoint, how many entries of each kind it holds."),
+]
+Stands = Annotated[bool | None, meta("Whether that still holds; null where it cannot be told.")]
+Rule = Annotated[
+    str | None, meta("Why it holds or does not, in the words of a sync's conflicts.", example="later_wins")
+]
+
+
+class HistoryEvent(Struct):
+    """`happened_at`: the time that counts, the device's own where it could be believed; `claimed_at`: the
+    device's, where it could not. `app_name` is null where the app has been revoked since."""
+
+    version: int
+    type: str
+    happened_at: datetime | None
+    claimed_at: datetime | None
+    recorded_at: datetime
+    app_id: str | None
+    app_name: str | None
+    device_id: str | None
+    device_name: str | None
+    data: Data
+    stands: Stands
+    rule: Rule
+
+
+class History(Struct):
+    events: list[HistoryEvent]
+    next_cursor: str | None
+
+
+class HistoryQuery(Struct):
+    limit: PageSize = PAGE
+    cursor: Cursor | None = None
+
+
+class Read(Struct):
+    """A stored event with what the program makes of it; of one that it cannot read, nothing."""
+
+    row: Recorded
+    event: Event | None
+    standing: Standing | None = None
+
+
+class EventsView(View):
+    scopes = {"GET": "user.read"}
+
+    @operation("Show the history", query=HistoryQuery, answers={200: History})
+    def get(self, request: Request) -> HttpResponse:
+        """What the user did, the newest arrival first: what, when it happened, when it arrived, from which
+        app and device, and whether it still holds. Single events are kept for 45 days, unless the operator
+        says otherwise; a checkpoint stands for those before."""
+        asked = parameters.query(HistoryQuery, request._request.GET)
+        before = LAST_VERSION if asked.cursor is None else _version_in(asked.cursor)
+        caller = caller_of(request)
+        position = answers.account_position(request)
+        rows = store.read_history(store.stream_of(caller.user_id), before, asked.limit + 1)
+        found = [Read(row, _decoded(row)) for row in rows[: asked.limit]]
+        with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:
+            folded.catch_up()
+            for one in found:
+                one.standing = None if one.event is None else history.standing(folded.user, one.event)
+        names = {grant.app_id: grant.name for grant in grants.list_grants(caller.user_id)}
+        following = encode_cursor(str(rows[asked.limit - 1].version)) if len(rows) > asked.limit else None
+        return answers.answer(History([_shown(one, names) for one in found], following), position)
+
+
+def origin_of(row: Recorded) -> Origin:
+    """Where an event came from; of nowhere, if that cannot be read."""
+    try:
+        return msgspec.json.decode(row.metadata, type=Origin)
+    except msgspec.DecodeError:
+        return Origin()
+
+
+def _decoded(row: Recorded) -> Event | None:
+    try:
+        return codec.decode(row.type, row.schema, row.data)
+    except codec.CodecError:
+        return None
+
+
+def _shown(one: Read, names: dict[str, str]) -> HistoryEvent:
+    origin = origin_of(one.row)
+    return HistoryEvent(
+        version=one.row.version,
+        type=one.row.type,
+        happened_at=None if one.event is None else history.happened_at(one.event),
+        claimed_at=getattr(one.event, "claimed_at", None),
+        recorded_at=one.row.recorded_at,
+        app_id=origin.app_id,
+        app_name=None if origin.app_id is None else names.get(origin.app_id),
+        device_id=origin.device_id,
+        device_name=origin.device_name,
+        data=_data(one),
+        stands=None if one.standing is None else one.standing.stands,
+        rule=None if one.standing is None else one.standing.rule,
+    )
+
+
+def _data(one: Read) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.json.decode(one.row.data)
+    kept = {name: value for name, value in data.items() if name != "user_id"}
+    if isinstance(one.event, UserCheckpoint):
+        # the whole state, which the export has
+        return {name: len(value) if isinstance(value, dict) else value for name, value in kept.items()}
+    return kept
+
+
+def _version_in(cursor: str) -> int:
+    """Raises ``InvalidCursor``."""
+    text = decode_cursor(cursor)
+    if not re.fullmatch("[1-9][0-9]{0,9}", text) or int(text) > LAST_VERSION:
+        raise InvalidCursor(cursor)
+    return int(text)
+
+
+paths = [path("events", EventsView.as_view())]

@@ -1,0 +1,298 @@
+"""Everything of a listener as one JSON document, and back again."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.http import HttpResponse
+from django.urls import path
+from msgspec import Struct
+from rest_framework.request import Request
+
+from accounts import grants
+from accounts.models import PlayToken, User
+from api import answers
+from api.answers import Success
+from api.auth import caller_of
+from api.bodies import MIB, Body
+from api.clock import now
+from api.fields import meta
+from api.schema import operation
+from api.v1.events import origin_of
+from api.v1.sync import Conflict, SentData, shown
+from api.views import View
+from eventstore import dispatcher, store
+from eventstore.dispatcher import Outcome, dispatch
+from eventstore.domain import sync
+from eventstore.domain.collections import CollectionEntry, default_id
+from eventstore.domain.episodes import SavedEpisodeEntry
+from eventstore.domain.playlists import PlaylistEntry
+from eventstore.domain.plays import PlayEntry
+from eventstore.domain.privacy import PrivacyEntry
+from eventstore.domain.subscriptions import SubscriptionEntry
+from eventstore.domain.sync import SyncUserData
+from eventstore.store import Origin, Recorded
+from projections import queries
+
+# An export of 100,000 events has some 50 MB. What counts is what it holds beside them.
+LARGEST = 64 * MIB
+MOST_ENTRIES = 250_000
+# One append each, so that none holds up what others write.
+PART = 10_000
+# A new account gets its default collection with its first subscription, and a setting that hides should
+# count before what it hides is there: so these come first, in this order.
+ORDER = (
+    "privacy_settings",
+    "collections",
+    "playlists",
+    "subscriptions",
+    "saved_episodes",
+    "play_statuses",
+)
+
+Format = Annotated[Literal["balados-export"], meta("What kind of document this is.")]
+Version = Annotated[Literal[1], meta("The version of its shape.")]
+Kind = Annotated[str, meta("subscribe, play, save or share.")]
+
+
+class ExportedEvent(Struct):
+    """As it is recorded; `occurred_at` is the client's own time as it was sent."""
+
+    version: int
+    event_id: str
+    type: str
+    schema: int
+    recorded_at: datetime
+    app_id: str | None
+    device_id: str | None
+    device_name: str | None
+    occurred_at: datetime | None
+    data: msgspec.Raw
+
+
+class ExportedActivity(Struct):
+    """What others might get to see. `level`: what is in force for it; `shown`: whether they do see it, with
+    the user's name where it is public, without where it is anonymous."""
+
+    kind: Kind
+    rss_source_feed: str
+    rss_source_item: str | None
+    happened_at: datetime | None
+    withdrawn_at: datetime | None
+    level: str
+    shown: bool
+
+
+class ExportedApp(Struct):
+    app_id: str
+    name: str
+    url: str | None
+    fingerprint: str
+    scopes: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ExportedToken(Struct):
+    """A play token, without its text: that is stored nowhere."""
+
+    name: str
+    prefix: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class Export(Struct):
+    """Everything of the user. The six lists are the state, in the shapes of a sync."""
+
+    format: Format
+    version: Version
+    instance: str
+    exported_at: datetime
+    user_id: UUID
+    username: str
+    email: str
+    date_joined: datetime
+    subscriptions: list[SubscriptionEntry]
+    play_statuses: list[PlayEntry]
+    saved_episodes: list[SavedEpisodeEntry]
+    playlists: list[PlaylistEntry]
+    collections: list[CollectionEntry]
+    privacy_settings: list[PrivacyEntry]
+    activity: list[ExportedActivity]
+    apps: list[ExportedApp]
+    play_tokens: list[ExportedToken]
+    events: list[ExportedEvent]
+
+
+class ImportBody(SentData, kw_only=True):
+    """An export, of this instance or another. The six lists are merged as a sync merges them, the rest is
+    left alone and may be left out. `user_id`: of the account that was exported."""
+
+    format: Format
+    version: Version
+    user_id: UUID | None = None
+
+
+class Imported(Struct):
+    """`recorded`: how many events came of it; none where everything was known. `conflicts`: the entries that
+    lost to something later."""
+
+    status: Success
+    recorded: int
+    conflicts: list[Conflict]
+
+
+BODY = Body(ImportBody, LARGEST, MOST_ENTRIES)
+
+
+class ExportView(View):
+    scopes = {"GET": "user.read"}
+
+    @operation("Export everything", answers={200: Export})
+    def get(self, request: Request) -> HttpResponse:
+        """All that is kept of the user as one JSON document, the history of events included. It may be large:
+        some 50 MB for 100,000 events."""
+        caller = caller_of(request)
+        activity = answers.page(request, "public_events", lambda: queries.activity(caller.user_id))
+        user = User.objects.get(pk=caller.user_id)
+        with dispatcher.hold(caller.user_id) as folded:
+            folded.catch_up()
+            data, version, position = sync.document(folded.user), folded.version, folded.position
+            stream = folded.stream
+        export = Export(
+            format="balados-export",
+            version=1,
+            instance=settings.PUBLIC_URL,
+            exported_at=now(),
+            user_id=caller.user_id,
+            username=user.username,
+            email=user.email,
+            date_joined=user.date_joined,
+            **{name: getattr(data, name) for name in data.__struct_fields__},
+            activity=[ExportedActivity(*row) for row in activity.rows],
+            apps=_apps(caller.user_id),
+            play_tokens=_tokens(caller.user_id),
+            events=[_event(row) for row in store.read_stream(stream, upto=version)],
+        )
+        answer = answers.answer(export, max(position, activity.position))
+        answer["Content-Disposition"] = 'attachment; filename="balados-export.json"'
+        return answer
+
+
+class ImportView(View):
+    scopes = {"POST": "user.write"}
+
+    @operation("Import an export", body=ImportBody, answers={200: Imported})
+    def post(self, request: Request) -> HttpResponse:
+        """Merges what an export holds into the account, as a sync would: a new account ends with the same
+        state, and the same document twice records nothing the second time. At most 250,000 entries and
+        64 MiB. It is recorded in parts of 10,000 entries: what an interruption left out, a repeat brings."""
+        body = BODY.read(request)
+        caller = caller_of(request)
+        origin = Origin(caller.app_id, caller.device_id, caller.device_name)
+        *first, last = _parts(_own(body, caller.user_id).command(caller.user_id, now()))
+        merged = [_merge(part, origin) for part in first]
+
+        def render(outcome: Outcome) -> tuple[int, Struct]:
+            told = [*merged, _outcome(last, outcome)]
+            recorded = sum(number for number, _ in told)
+            return 200, Imported("success", recorded, [lost for _, conflicts in told for lost in conflicts])
+
+        return answers.write(request, last, render, body=body)
+
+
+def _merge(part: SyncUserData, origin: Origin) -> tuple[int, list[Conflict]]:
+    """How many events a part led to, and what of it lost."""
+    told: list[tuple[int, list[Conflict]]] = []
+
+    def look(outcome: Outcome) -> bytes:
+        # while the stream is held: later its state may be that of another command
+        told[:] = [_outcome(part, outcome)]
+        return b""
+
+    dispatch(part, origin, answer=look)
+    return told[0]
+
+
+def _outcome(part: SyncUserData, outcome: Outcome) -> tuple[int, list[Conflict]]:
+    return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, part)]
+
+
+def _own(body: ImportBody, user_id: UUID) -> ImportBody:
+    """With the default collection of the account that was exported as the caller's own."""
+    theirs = None if body.user_id is None else default_id(body.user_id)
+    mine = default_id(user_id)
+    collections = [
+        msgspec.structs.replace(one, id=mine) if one.is_default or one.id == theirs else one
+        for one in body.collections
+    ]
+    return msgspec.structs.replace(body, collections=collections)
+
+
+def _parts(command: SyncUserData) -> list[SyncUserData]:
+    """The command in commands of at most ``PART`` entries; at least one."""
+    return [msgspec.structs.replace(_nothing(command), **part) for part in _slices(command)] or [command]
+
+
+def _slices(command: SyncUserData) -> Iterator[dict[str, list[Any]]]:
+    part: dict[str, list[Any]] = {}
+    room = PART
+    for name in ORDER:
+        for entry in getattr(command, name):
+            size = 1 + len(getattr(entry, "items", getattr(entry, "feeds", ())))
+            if part and size > room:
+                yield part
+                part, room = {}, PART
+            part.setdefault(name, []).append(entry)
+            room -= size
+    if part:
+        yield part
+
+
+def _nothing(command: SyncUserData) -> SyncUserData:
+    return SyncUserData(user_id=command.user_id, now=command.now)
+
+
+def _event(row: Recorded) -> ExportedEvent:
+    origin = origin_of(row)
+    return ExportedEvent(
+        version=row.version,
+        event_id=row.event_id,
+        type=row.type,
+        schema=row.schema,
+        recorded_at=row.recorded_at,
+        app_id=origin.app_id,
+        device_id=origin.device_id,
+        device_name=origin.device_name,
+        occurred_at=origin.occurred_at,
+        data=msgspec.Raw(row.data.encode()),
+    )
+
+
+def _apps(user_id: UUID) -> list[ExportedApp]:
+    return [
+        ExportedApp(
+            app_id=grant.app_id,
+            name=grant.name,
+            url=grant.url or None,
+            fingerprint=grant.fingerprint,
+            scopes=list(grant.scopes),
+            created_at=grant.created_at,
+            updated_at=grant.updated_at,
+        )
+        for grant in grants.list_grants(user_id)
+    ]
+
+
+def _tokens(user_id: UUID) -> list[ExportedToken]:
+    return [
+        ExportedToken(token.name, token.prefix, token.created_at, token.expires_at)
+        for token in PlayToken.objects.filter(user_id=user_id).order_by("id")
+    ]
+
+
+paths = [path("export", ExportView.as_view()), path("import", ImportView.as_view())]
