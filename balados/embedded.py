@@ -45,6 +45,8 @@ POSTGRES_ACCOUNT = "balados-postgres"
 LONGEST_SOCKET_DIRECTORY = 89
 # libpq takes a comma for a list of hosts, PostgreSQL trims blanks and quotes
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
+# An error's details are rows, a statement's values may stand in it: what people follow belongs in no log.
+DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 PR_SET_PDEATHSIG = 1
 _started: dict[Path, "subprocess.Popen[bytes]"] = {}
 
@@ -97,6 +99,7 @@ def postgres(home: Path, **parameters: str) -> Server:
         "listen_addresses": "",
         "unix_socket_directories": str(socket_directory(data, account)),
         "unix_socket_permissions": "0700",
+        **DISCREET,
     }
     arguments = [part for name, value in parameters.items() for part in ("-c", f"{name}={value}")]
     return Server(

@@ -7,8 +7,8 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import accumulate
-from typing import Any, Final, cast
 
 import msgspec
 import redis
@@ -25,13 +25,11 @@ from accounts.addresses import exact_address
 from balados.requests import CLASSES
 from eventstore import counters, store
 from eventstore.counters import Key
+from jobs.retention import Run, last_run
 from projections import lag
 from projections.failures import is_outage
 
-# The worker's last run, as it tells it itself: an object of figures, and of objects of figures (jobs).
-WORKER: Final = "balados:worker:last"
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
-PATIENCE: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1}
 logger = logging.getLogger(__name__)
 
 
@@ -116,9 +114,7 @@ def redis_figures() -> list[Metric]:
     """What processes count, and what the worker left. Raises ``redis.RedisError``."""
     counters.publish()
     totals = counters.totals()
-    with redis.Redis.from_url(settings.REDIS_URL, **PATIENCE) as client:
-        told = cast(bytes | None, client.get(WORKER))
-    return [*_counted(totals), *_durations(totals), *_worker(told)]
+    return [*_counted(totals), *_durations(totals), *_worker(_last_run())]
 
 
 def _counted(totals: dict[Key, float]) -> Iterator[Metric]:
@@ -152,28 +148,31 @@ def _durations(totals: dict[Key, float]) -> Iterator[Metric]:
     yield family
 
 
-def _worker(told: bytes | None) -> Iterator[Metric]:
-    """The last run of the worker, whatever figures it names; nothing before its first."""
-    if told is None:
+def _worker(last: Run | None) -> Iterator[Metric]:
+    """Every figure of the worker's last run, under its own name; nothing before its first."""
+    if last is None:
         return
-    try:
-        last = msgspec.json.decode(told, type=dict[str, Any])
-    except msgspec.DecodeError:
-        logger.warning("What the worker left cannot be read")
-        return
-    family = GaugeMetricFamily("balados_worker", "Figures of the worker's last run.", labels=["figure"])
-    steps = GaugeMetricFamily(
-        "balados_worker_step", "Figures of the steps of the worker's last run.", labels=["figure", "step"]
+    figures = GaugeMetricFamily("balados_worker", "Figures of the worker's last run.", labels=["figure"])
+    times = GaugeMetricFamily(
+        "balados_worker_timestamp_seconds", "Times that the worker's last run told.", labels=["figure"]
     )
-    for name, found in last.items():
-        if isinstance(found, int | float):
-            family.add_metric([name], found)
-        elif isinstance(found, dict):
-            for step, figure in found.items():
-                if isinstance(figure, int | float):
-                    steps.add_metric([name, step], figure)
-    yield family
-    yield steps
+    for name, found in msgspec.structs.asdict(last).items():
+        if isinstance(found, datetime):
+            times.add_metric([name], found.timestamp())
+        elif isinstance(found, int | float):
+            figures.add_metric([name], found)
+    steps = GaugeMetricFamily("balados_worker_step_seconds", "How long its steps took.", labels=["step"])
+    for step, seconds in last.seconds.items():
+        steps.add_metric([step], seconds)
+    yield from (figures, times, steps)
+
+
+def _last_run() -> Run | None:
+    try:
+        return last_run()
+    except msgspec.MsgspecError:
+        logger.warning("What the worker left in Redis cannot be read")
+        return None
 
 
 def _unless_away(figures: Callable[[], list[Metric]]) -> list[Metric] | None:

@@ -7,10 +7,21 @@ from django.db import connections
 from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
+from tests import leaks
+
 # how long an example takes says how busy the machine is
 settings.register_profile("balados", deadline=None)
 settings.load_profile("balados")
 STORES = ("system", "projections", "events")
+
+
+def pytest_sessionstart() -> None:
+    leaks.begin()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last of all, what all others have logged is searched for what they kept secret."""
+    items.sort(key=lambda item: item.path.name == "test_leaks.py")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from honcho.environ import parse_procfile
 
+from balados import embedded
+
 ROOT = Path(__file__).resolve().parent.parent
 PROCFILE: dict[str, str] = parse_procfile((ROOT / "Procfile").read_text()).processes
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -63,6 +65,12 @@ def test_the_servers_are_recent_and_keep_their_data() -> None:
         assert volume in COMPOSE["volumes"]
         assert "healthcheck" in SERVICES[name]
         assert "ports" not in SERVICES[name]
+
+
+def test_the_database_writes_no_rows_into_its_log_wherever_it_runs() -> None:
+    words = SERVICES["postgres"]["command"].split()
+    assert words[0] == "postgres"
+    assert dict(word.split("=") for word in words if "=" in word) == embedded.DISCREET
 
 
 def test_no_secret_is_written_into_the_files() -> None:

@@ -104,7 +104,8 @@ def test_an_outage_is_one_line_in_the_log(
     fails(monkeypatch, "api.answers.dispatch", OUTAGES[0])
     with caplog.at_level(logging.INFO):
         phone.post("plays", play())
-    (record,) = caplog.records
+    record, request = caplog.records
+    assert request.name == "balados.requests"
     assert record.levelno == logging.WARNING
     assert record.exc_info is None
     assert "OperationalError" in record.getMessage()

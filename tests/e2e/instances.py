@@ -18,12 +18,13 @@ import psycopg
 
 from balados import embedded
 from examples.two_devices import Browser
+from tests import leaks
 
 ROOT = Path(__file__).resolve().parents[2]
 # settings of the test run itself, which an instance must not inherit
 STORES = ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL", "REDIS_URL")
 OURS = (*STORES, "BALADOS_HOME", "PUBLIC_URL", "SECRET_KEY")
-PASSWORD = "correct horse battery staple"
+PASSWORD = leaks.remember("correct horse battery staple")
 
 
 class Instance:
@@ -94,6 +95,7 @@ class Instance:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(60)
         self._reader.join(10)
+        leaks.keep(str(self.home), self.output)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

@@ -230,5 +230,5 @@ def test_an_event_that_nobody_can_read_holds_back_its_stream_for_all_and_no_othe
     bobs = {event.position for event in store.read_stream(store.stream_of(BOB)) if event.position >= poison}
     everything = {event.position for event in store.read_all(0, 1_000)}
     assert sorted(counted(connection)) == sorted(everything - bobs)
-    heard = dict(connection.execute("SELECT user_id, position FROM users.play_statuses").fetchall())
-    assert heard.keys() == {ALICE, BOB, CHARLIE}
+    heard = {row[0] for row in connection.execute("SELECT user_id FROM users.play_statuses")}
+    assert heard == {ALICE, BOB, CHARLIE}

@@ -1,9 +1,10 @@
 """OPS-2: what Prometheus is told, and that nobody else is."""
 
-import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from django.db import OperationalError, connections
@@ -11,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from balados import metrics
 from eventstore import counters, store
 from eventstore.store import Origin
+from jobs import retention
 from projections import deadletters, lag
 from projections.connect import connect
 from projections.projectors import PROJECTORS
@@ -30,9 +31,9 @@ TOKEN = "for-prometheus-alone"
 def _counters_from_zero(stores: None, settings: Settings) -> Iterator[None]:
     counters.forget()
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.delete(counters.HASH, metrics.WORKER)
+        client.delete(counters.HASH, retention.LAST_RUN)
         yield
-        client.delete(counters.HASH, metrics.WORKER)
+        client.delete(counters.HASH, retention.LAST_RUN)
     counters.forget()
 
 
@@ -206,11 +207,15 @@ def test_a_store_that_is_away_takes_its_own_figures_only(monkeypatch: pytest.Mon
 
 
 def test_the_workers_last_run_is_told(settings: Settings) -> None:
-    last = {"users": 3, "finished_at": 1.5e9, "seconds": {"checkpoints": 0.5, "deletion": 2}, "word": "done"}
+    assert "balados_worker" not in {key[0] for key in figures()}
+    started = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    last = retention.Run(started, started, users_checkpointed=3, seconds={"delete": 0.5}, passed=True)
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.set(metrics.WORKER, json.dumps(last))
+        client.set(retention.LAST_RUN, msgspec.json.encode(last))
         found = figures()
-        assert found[("balados_worker", "users")] == 3
-        assert found[("balados_worker_step", "seconds", "deletion")] == 2
-        client.set(metrics.WORKER, "{")
+        assert found[("balados_worker", "users_checkpointed")] == 3
+        assert found[("balados_worker", "passed")] == 1
+        assert found[("balados_worker_step_seconds", "delete")] == 0.5
+        assert found[("balados_worker_timestamp_seconds", "started_at")] == started.timestamp()
+        client.set(retention.LAST_RUN, "{")
         assert "balados_worker" not in {key[0] for key in figures()}

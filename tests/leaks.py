@@ -1,0 +1,143 @@
+"""LEAK-1: the secrets that a run of the tests uses, and the logs in which none of them may be read.
+
+Whatever makes a token, takes a password, an address or the name of a feed is wrapped for the run, so that no
+test has to say what its secrets are. What the run logs is kept beside its servers' logs, in BALADOS_HOME.
+"""
+
+import binascii
+import functools
+import logging
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+OURS = ("accounts", "api", "balados", "eventstore", "jobs", "projections", "web")
+# parts of a token that stand between dots, slashes and equal signs; shorter ones say nothing
+PIECE = re.compile(r"[A-Za-z0-9_-]{12,}")
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>)\]}]+")
+# the one line that is meant to carry a token: the way to the first administrator, on his own terminal
+MEANT = re.compile(r"become its administrator at \S+")
+
+_pieces: set[str] = set()
+_addresses: set[str] = set()
+_texts: set[str] = set()
+_outputs: list[tuple[str, str]] = []
+
+
+def remember(secret: str) -> str:
+    """A token, a password, an e-mail address, a private URL; gives it back."""
+    if "://" in secret:
+        if len(secret) >= 16:
+            _addresses.add(secret)
+        return secret
+    if not _remember_pieces(secret) and len(secret) >= 8:
+        _texts.add(secret)
+    return secret
+
+
+def keep(name: str, output: str) -> None:
+    """What a process has written, to be searched at the end."""
+    _outputs.append((name, output))
+
+
+def found_in(text: str) -> set[str]:
+    """The secrets that can be read in ``text``."""
+    text = MEANT.sub("", text)
+    pieces = _pieces.intersection(PIECE.findall(text))
+    addresses = {found for found in set(ADDRESS.findall(text)) if found.startswith(tuple(_addresses))}
+    return pieces | addresses | {secret for secret in _texts if secret in text}
+
+
+def logs() -> Iterator[tuple[str, str]]:
+    """Every log of this run: the tests' own, their servers', and those of instances."""
+    for file in sorted(Path(os.environ["BALADOS_HOME"]).rglob("*.log")):
+        yield str(file), file.read_text(errors="replace")
+    yield from _outputs
+
+
+def count() -> int:
+    return len(_pieces) + len(_addresses) + len(_texts)
+
+
+def begin() -> None:
+    """Wrap what makes secrets, and keep what is logged. After Django's set-up, before any test."""
+    import jwt
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.sessions.backends.base import SessionBase
+    from django.middleware import csrf
+
+    from accounts.models import UserManager
+    from eventstore import store
+    from examples import two_devices
+
+    _remember_results(secrets, "token_urlsafe")
+    _remember_results(jwt.PyJWS, "encode")
+    _remember_results(SessionBase, "_get_new_session_key")
+    _remember_results(csrf, "_get_new_csrf_string")
+    _remember_results(two_devices, "feed")
+    _remember_results(two_devices, "item")
+    _wrap(AbstractBaseUser, "set_password", lambda user, raw=None, *_: [raw])
+    _wrap(AbstractBaseUser, "check_password", lambda user, raw=None, *_: [raw])
+    _wrap(UserManager, "create_user", lambda manager, username, email="", *_, **__: [email])
+    _wrap(store, "append", lambda stream, expected, events, *_, **__: _remember_names(events))
+    _keep_logs(Path(os.environ["BALADOS_HOME"]))
+
+
+def _remember_pieces(secret: str) -> bool:
+    found = {piece for piece in PIECE.findall(secret) if any(map(str.isdigit, piece))}
+    _pieces.update(found)
+    return bool(found)
+
+
+def _remember_names(events: Sequence[Any]) -> Iterator[str]:
+    """The feeds and items of events: their base64, and the addresses in it."""
+    for event in events:
+        for field in ("rss_source_feed", "rss_source_item"):
+            name = getattr(event, field, None)
+            if isinstance(name, str):
+                _remember_pieces(name)
+                with suppress(ValueError):
+                    yield from ADDRESS.findall(binascii.a2b_base64(name).decode())
+
+
+def _remember_results(owner: Any, name: str) -> None:
+    made = getattr(owner, name)
+
+    @functools.wraps(made)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        result = made(*args, **kwargs)
+        remember(result if isinstance(result, str) else result.decode())
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _wrap(owner: Any, name: str, secrets_of: Callable[..., Iterable[str | None]]) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        for secret in secrets_of(*args, **kwargs):
+            if isinstance(secret, str):
+                remember(secret)
+        return original(*args, **kwargs)
+
+    setattr(owner, name, wrapped)
+
+
+def _keep_logs(home: Path) -> None:
+    from balados.logs import FORMATS, formatter
+
+    for form in FORMATS:
+        lines = logging.FileHandler(home / f"tests-{form}.log", delay=True)
+        lines.setFormatter(formatter(form))
+        logging.getLogger().addHandler(lines)
+    # what our own code says, before anything is taken out of it
+    raw = logging.FileHandler(home / "tests-raw.log", delay=True)
+    raw.setFormatter(logging.Formatter("%(name)s %(message)s"))
+    raw.addFilter(lambda record: record.name.startswith(OURS))
+    logging.getLogger().addHandler(raw)

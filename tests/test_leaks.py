@@ -1,0 +1,119 @@
+"""LEAK-1: what people keep to themselves is in no log. Runs last, over all that this run has logged."""
+
+import logging
+import secrets
+
+import django.db
+import pytest
+
+from accounts.models import PlayToken, User
+from api import answers
+from eventstore.domain.identifiers import feed_of_url
+from tests import leaks
+from tests.api.devices import Device
+from tests.apps import App
+from tests.projections.histories import NOON
+from tests.web.people import PASSWORD, Visitor, account
+
+PRIVATE = "https://feeds.example.org/private/Zk93mQ7xLw2pT4vB?auth=8fJq2LmX"
+MAIL = "alice.in.wonderland@example.org"
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create_user("alice", MAIL, PASSWORD)
+
+
+@pytest.fixture
+def phone(alice: User) -> Device:
+    App().grant(alice)
+    return Device(alice.pk)
+
+
+def logged() -> int:
+    """How many characters the logs have."""
+    return sum(len(text) for _, text in leaks.logs())
+
+
+def nothing_leaked() -> None:
+    found = {name: secrets for name, text in leaks.logs() if (secrets := leaks.found_in(text))}
+    assert found == {}
+
+
+def test_the_search_finds_what_is_there() -> None:
+    token, private = secrets.token_urlsafe(24), leaks.remember(PRIVATE)
+    leaks.remember("a password of words")
+    for secret in (token, private, "a password of words"):
+        assert leaks.found_in(f'{{"event":"GET /play/{secret}/x?t={secret}"}}')
+    assert leaks.found_in("nothing of the kind at https://example.org/") == set()
+
+
+def test_a_listeners_day_leaves_none_of_it(alice: User, phone: Device) -> None:
+    before = logged()
+    feed = leaks.remember(feed_of_url(leaks.remember(PRIVATE)))
+    phone.post("subscriptions", {"rss_source_feed": feed})
+    phone.get("subscriptions")
+    phone.get(f"subscriptions/{feed}")
+    phone.get(f"feeds/{feed}?token={feed}")
+    visitor = Visitor()
+    token = App().authorization(["user.plays"])
+    visitor.get(f"/authorize?token={token}")
+    visitor.get(f"/setup?token={secrets.token_urlsafe(24)}")
+    visitor.send("/users/register", account("bob", email=leaks.remember("bob.the.builder@example.org")))
+    visitor.send("/users/log_in", {"username": "alice", "password": PASSWORD})
+    visitor.send(
+        "/users/log_in", {"username": "alice", "password": leaks.remember("my password for the bank")}
+    )
+    _, play_token = PlayToken.objects.issue(alice, "Kitchen radio", NOON)
+    visitor.get(f"/play/{play_token}/{feed}/x")
+    visitor.get(f"/rss/{play_token}/subscriptions")
+    Visitor().get("/", HTTP_HOST=f"{play_token}.example")
+    Visitor().get("/", HTTP_X_REQUEST_ID=play_token)
+    assert logged() > before + 1_000
+    nothing_leaked()
+
+
+@pytest.mark.parametrize("failure", [ZeroDivisionError, django.db.OperationalError, django.db.IntegrityError])
+def test_what_goes_wrong_tells_none_of_it(
+    phone: Device, failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = leaks.remember(feed_of_url(leaks.remember(PRIVATE)))
+    token = secrets.token_urlsafe(24)
+    words = (
+        f"Failing row\nDETAIL:  Failing row contains (1, {feed}, {PRIVATE}, {MAIL})."
+        f" token={token} Authorization: Bearer {token} password='{PASSWORD}' /play/{token}/{feed}"
+        f" {{'Cookie': 'sessionid={token}'}} postgresql://alice:{token}@localhost/balados"
+    )
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure(words)
+
+    monkeypatch.setattr(answers, "dispatch", fail)
+    before = logged()
+    assert phone.post("subscriptions", {"rss_source_feed": feed}).status_code in (500, 503)
+    assert logged() > before
+    nothing_leaked()
+
+
+def test_a_library_that_says_too_much_is_silenced(phone: Device, caplog: pytest.LogCaptureFixture) -> None:
+    token, request = secrets.token_urlsafe(24), App().request(phone.user_id)
+    with caplog.at_level(logging.DEBUG):
+        chatty = logging.getLogger("urllib3.connectionpool")
+        chatty.debug("GET %s?access_token=%s", leaks.remember(PRIVATE), token)
+        chatty.warning({"Authorization": f"Bearer {request}", "password": PASSWORD})
+        chatty.error("for %r", {"csrfmiddlewaretoken": token, "email": MAIL, "cookie": token})
+    assert len(caplog.records) == 3
+    nothing_leaked()
+
+
+def test_leak_1_no_log_of_this_run_has_a_secret_of_its_tests() -> None:
+    logs = dict(leaks.logs())
+    lines = [
+        line for name, text in logs.items() if name.endswith("tests-json.log") for line in text.splitlines()
+    ]
+    assert any('"event":"request"' in line for line in lines)
+    assert any(name.endswith("postgres.log") and text for name, text in logs.items())
+    assert leaks.count() > 10
+    nothing_leaked()
