@@ -17,6 +17,7 @@ from django.conf import settings
 
 from eventstore import codec, store
 from eventstore.dispatcher import Busy, Conflict, StreamErased, StreamUnreadable, dispatch
+from eventstore.domain.messages import INSTANCE
 from eventstore.domain.retention import CARRIED, PASSING, PublicHistoryTrimmed, TakeCheckpoint
 from eventstore.failpoints import reach
 from eventstore.store import Origin
@@ -106,6 +107,7 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
             done.passed = wait(head) >= head
         if done.passed:
             done.figures_changed = popularity.recalculate(done.started_at)
+            _close(done.cutoff)
     reach("recalculated")
     with _timed(done, "delete"):
         head = store.head()
@@ -150,6 +152,13 @@ def _trim(cutoff: datetime) -> bool:
     store.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
     store.notify()
     return True
+
+
+def _close(cutoff: datetime) -> None:
+    """The last event of the stream stays for as long as it is the last: let it name no feed."""
+    last = store.read_history(store.stream_of(INSTANCE), limit=1)
+    if last and last[0].type == "PopularityRecalculated":
+        store.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
 
 
 def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
