@@ -15,6 +15,9 @@ class Scale:
     clients: tuple[int, ...] = (1, 8, 32)
     # what is read, folded and rebuilt
     events: int = 500_000
+    users: int = 1_000
+    # of the one listener whose state is loaded
+    longest: int = 100_000
     peer_events: int = 5_000
     stream: int = 1_000
     # seconds of each measurement of delays, and of the search for skipped events
@@ -32,6 +35,8 @@ TINY = Scale(
     rounds=1,
     clients=(1, 2),
     events=2_000,
+    users=10,
+    longest=2_000,
     peer_events=50,
     stream=100,
     delay_seconds=0.5,

@@ -16,6 +16,7 @@ TITLES = (
     "100 events per append",
     "Reading",
     "Rebuild of the read models",
+    "Retention",
     "From append to projected",
     "Skipped events",
     "Sync of play statuses",
