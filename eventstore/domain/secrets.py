@@ -106,6 +106,8 @@ def is_secret_url(url: str) -> bool:
     """Whether a feed's address looks like a key to it: by its host, a parameter, or a piece of its path."""
     if PUBLIC_SHAPES.fullmatch(url):
         return False
+    if not _HOST.match(url):
+        return True
     layers = _layers(url)
     return any(_is_closed_host(layer) or _tells(layer) or _holds_key(layer) for layer in layers)
 
