@@ -7,6 +7,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.http import HttpRequest
 
+from accounts import pseudonyms
 from accounts.models import AppGrant, PlayToken, User
 from eventstore.admin import LookingOnly
 
@@ -34,13 +35,17 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("username", "email")
     ordering = ("username_key",)
-    readonly_fields = ("id", "date_joined", "last_login")
+    readonly_fields = ("id", "name_in_logs", "date_joined", "last_login")
     fieldsets = (
         (None, {"fields": ("username", "email", "password", "is_active")}),
         ("Powers", {"fields": POWERS}),
-        ("Facts", {"fields": ("id", "date_joined", "last_login")}),
+        ("Facts", {"fields": ("id", "name_in_logs", "date_joined", "last_login")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "email", "usable_password", "password1", "password2")}),)
+
+    @admin.display(description="name in the logs")
+    def name_in_logs(self, user: User) -> str:
+        return pseudonyms.in_logs(user.pk)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *POWERS)

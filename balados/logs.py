@@ -4,20 +4,18 @@ Everything goes through the standard library's logging, libraries included, and 
 the line of it. Fields of our own are given as ``logger.info("…", extra={"fields": {…}})``.
 """
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
-from uuid import UUID
 
 import msgspec
 import structlog
-from django.conf import settings
 from django.http import HttpRequest
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from accounts import pseudonyms
 from balados import redaction
 
 Format = Literal["json", "console"]
@@ -48,6 +46,8 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             "celery": {"level": "WARNING"},
             # a warning for every 4xx, with its address: what a listener follows belongs in no log
             "django.request": {"level": "ERROR"},
+            # an error with its traceback for whoever sends another host's name: its line says 400
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
             # two lines at INFO for every connection taken from a pool, so several per request
             "psycopg.pool": {"level": "WARNING"},
         },
@@ -65,15 +65,6 @@ def formatter(form: Format = "console") -> logging.Formatter:
         keep_exc_info=False,
         keep_stack_info=False,
     )
-
-
-def user_in_logs(user_id: UUID) -> str:
-    """How a user is called in the logs: always the same, and of no use to who has not the secret key.
-
-    So that lines of an account that was erased lead to nobody.
-    """
-    key = hashlib.sha256(settings.SECRET_KEY.encode()).digest()
-    return hashlib.blake2b(user_id.bytes, key=key, digest_size=8).hexdigest()
 
 
 def describe(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
@@ -101,12 +92,12 @@ def of_request(current: HttpRequest) -> dict[str, str]:
     found: dict[str, str] = {"request": current.request_id}  # type: ignore[attr-defined]
     caller = getattr(current, "auth", None)
     if caller is not None:
-        found["user"] = user_in_logs(caller.user_id)
+        found["user"] = pseudonyms.in_logs(caller.user_id)
         found["app"] = caller.app_id
         return found
     user = getattr(current, "_cached_user", None)
     if user is not None and user.is_authenticated:
-        found["user"] = user_in_logs(user.pk)
+        found["user"] = pseudonyms.in_logs(user.pk)
     return found
 
 

@@ -7,6 +7,7 @@ from axes.models import AccessAttempt
 from django.contrib.auth.models import Permission
 from django.test import Client
 
+from accounts import pseudonyms
 from accounts.models import AppGrant, PlayToken, User
 from tests.apps import App
 
@@ -92,6 +93,11 @@ def test_a_user_is_shown_without_the_password_hash(browser: Client, olivia: User
     text = browser.get(f"/admin/accounts/user/{olivia.pk}/change/").content.decode()
     assert "Olivia" in text
     assert olivia.password not in text
+
+
+def test_an_operator_who_reads_the_logs_learns_who_a_user_is(browser: Client, alice: User) -> None:
+    name = pseudonyms.in_logs(alice.pk)
+    assert name in browser.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
 
 
 def test_adm_1_tokens_are_for_looking_only(browser: Client, alice: User) -> None:
