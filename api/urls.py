@@ -3,7 +3,20 @@
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from api import documents
-from api.v1 import apps, episodes, me, plays, privacy, removals, subscriptions, sync
+from api.v1 import (
+    apps,
+    episodes,
+    events,
+    export,
+    me,
+    plays,
+    privacy,
+    public,
+    removals,
+    subscriptions,
+    sync,
+    tokens,
+)
 from api.views import Unknown
 
 v1 = [
@@ -12,9 +25,13 @@ v1 = [
     *plays.paths,
     *episodes.paths,
     *privacy.paths,
+    *events.paths,
+    *export.paths,
     *sync.paths,
     *apps.paths,
+    *tokens.paths,
     *removals.paths,
+    *public.paths,
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
