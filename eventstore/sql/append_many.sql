@@ -7,7 +7,7 @@ WITH appended AS (
     SELECT %(stream)s, %(expected)s + e.ordinality::integer, e.value ->> 't', (e.value ->> 's')::smallint,
            e.value -> 'd', %(metadata)s::jsonb
     FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS e
-    WHERE %(expected)s::integer = coalesce(
+    WHERE %(expected)s::integer = greatest(
         (SELECT max(version) FROM events.events WHERE stream = %(stream)s),
         (SELECT version FROM events.snapshots WHERE stream = %(stream)s),
         0)

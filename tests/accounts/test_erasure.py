@@ -1,0 +1,312 @@
+"""DEL-1 to DEL-3: an account and everything of it, gone for good."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import redis
+from django.conf import settings
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections
+from django.utils import timezone
+
+from accounts import erasure
+from accounts.models import AppGrant, PlayToken, User
+from eventstore import dispatcher, store
+from eventstore.dispatcher import CommandId, StreamErased, dispatch
+from eventstore.domain.plays import RecordPlay
+from eventstore.domain.subscriptions import Subscribe
+from eventstore.store import Origin
+from jobs import retention, tasks
+from projections import catchup, runner
+from projections.batches import Batch
+from projections.connect import connect
+from projections.erasure import erase_history
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+from projections.runner import Runner
+from projections.waiting import wait_for_all
+from projections.worker import Moved, Worker
+from tests.api.devices import Device, feed, item, play
+from tests.api.test_removals import live
+from tests.apps import App
+from tests.jobs.working import read_models, settle
+from tests.projections.running import running
+from tests.searching import found
+from tests.web.people import PASSWORD, Visitor
+
+pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAME = "Aliceandra"
+MAIL = "aliceandra@example.org"
+
+
+@pytest.fixture
+def alice(stores: None) -> User:
+    return User.objects.create_user(NAME, MAIL, PASSWORD)
+
+
+@pytest.fixture
+def phone(alice: User) -> Device:
+    App().grant(alice)
+    return Device(alice.pk, device_id="phone-of-aliceandra", device_name="Aliceandra's phone")
+
+
+@pytest.fixture
+def bobs(stores: None) -> Device:
+    bob = User.objects.create_user("bob", "bob@example.org")
+    App().grant(bob)
+    return Device(bob.pk)
+
+
+def erase(user: User) -> dict[str, int]:
+    erasure.begin(user.pk, timezone.now())
+    return erasure.complete(user.pk, erase_history)
+
+
+def traces(user: User) -> list[str]:
+    """Where his id, in either spelling, his name, his mail or his device is found."""
+    return found(str(user.pk), user.pk.hex, NAME, MAIL, "phone-of-aliceandra")
+
+
+def leave_traces(user: User, phone: Device) -> None:
+    """Something in everything that keeps anything of a user."""
+    live(phone, feed(7), (item(71), item(72)))
+    PlayToken.objects.issue(user, "kitchen of Aliceandra", timezone.now())
+    browser = Visitor()
+    assert browser.send("/users/log_in", {"username": NAME, "password": PASSWORD}).status_code == 302
+    assert Visitor().send("/users/log_in", {"username": NAME, "password": "wrong"}).status_code == 400
+    LogEntry.objects.create(
+        user=user,
+        content_type=ContentType.objects.get_for_model(User),
+        object_id=str(user.pk),
+        object_repr=NAME,
+        action_flag=CHANGE,
+        change_message="",
+    )
+    with dispatcher.hold(user.pk) as folded:
+        folded.catch_up()
+        kept = store.Snapshot(folded.version, folded.position, str(user.pk).encode())
+    store.write_snapshot(store.stream_of(user.pk), 2, kept)
+    settle()
+    retention.run(wait=settle)
+
+
+def test_del_1_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_him_back(
+    alice: User, phone: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave_traces(alice, phone)
+    assert len(traces(alice)) > 8, "or the search finds nothing at all"
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG):
+        receipt = erase(alice)
+    assert traces(alice) == []
+    for word in (str(alice.pk), alice.pk.hex, NAME, MAIL, feed(7)):
+        assert word not in caplog.text
+    settle()
+    retention.run(wait=settle)
+    assert found(feed(7), item(71)) == [], "figures of what he alone listened to"
+    before = read_models()
+    rebuild(list(PROJECTORS.values()))
+    assert read_models() == before
+    assert traces(alice) == []
+    assert receipt["events"] > 10
+    assert receipt["accounts"] == receipt["app_grants"] == receipt["play_tokens"] == receipt["sessions"] == 1
+    assert receipt["log_in_attempts"] == receipt["administration_log"] == 1
+    assert receipt["users.play_statuses"] >= 2
+
+
+def test_nothing_of_anybody_else_goes(alice: User, phone: Device, bobs: Device) -> None:
+    for device in (phone, bobs):
+        live(device, feed(7), (item(71), item(72)))
+    settle()
+    retention.run(wait=settle)  # what is too old to be shown goes anyway
+    bob = str(bobs.user_id)
+    before = store.read_stream(store.stream_of(bobs.user_id))
+    rows = {table: [row for row in rows if bobs.user_id in row] for table, rows in read_models().items()}
+    places = found(bob)
+    erase(alice)
+    settle()
+    assert store.read_stream(store.stream_of(bobs.user_id)) == before
+    after = read_models()
+    assert {table: [row for row in rows if bobs.user_id in row] for table, rows in after.items()} == rows
+    assert found(bob) == places
+
+
+def test_erasing_twice_finds_nothing_the_second_time(alice: User, phone: Device) -> None:
+    leave_traces(alice, phone)
+    erase(alice)
+    assert erasure.complete(alice.pk, erase_history) == {}
+
+
+def test_an_account_that_never_did_anything_goes_too(alice: User) -> None:
+    assert erase(alice) == {"accounts": 1}
+    assert traces(alice) == []
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["buried", "emptying", "emptied", "unprojecting", "unprojected", "history_erased", "account_erasing"],
+)
+def test_del_2_killed_half_way_it_is_finished_by_the_scheduler(
+    point: str, alice: User, phone: Device
+) -> None:
+    leave_traces(alice, phone)
+    command = [sys.executable, "manage.py", "erase_user", NAME, "--yes"]
+    environment = {**os.environ, "BALADOS_FAILPOINT": point}
+    killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert killed.returncode == -9, killed.stderr
+    assert phone.get("me").status_code == 401, "closed from the first moment"
+    assert tasks.finish_erasures() == 1
+    assert traces(alice) == []
+    settle()
+    retention.run(wait=settle)
+    rebuild(list(PROJECTORS.values()))
+    assert traces(alice) == []
+    assert tasks.finish_erasures() == 0
+
+
+def test_del_2_while_projectors_run_and_the_user_writes_nothing_is_left(
+    alice: User, phone: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
+    refused: list[Exception] = []
+    begun = threading.Event()
+
+    def listen() -> None:
+        number = 0
+        try:
+            while not refused:
+                number += 1
+                command = RecordPlay(
+                    user_id=alice.pk,
+                    feed=feed(),
+                    item=item(number % 50),
+                    position=number,
+                    played=False,
+                    now=timezone.now(),
+                )
+                try:
+                    dispatch(command, Origin())
+                except StreamErased as error:
+                    refused.append(error)
+                if number == 50:
+                    begun.set()
+        finally:
+            connections.close_all()
+
+    with running(Runner()):
+        writers = [threading.Thread(target=listen) for _ in range(2)]
+        for writer in writers:
+            writer.start()
+        assert begun.wait(30)
+        receipt = erase(alice)
+        for writer in writers:
+            writer.join(30)
+        assert not any(writer.is_alive() for writer in writers)
+        assert receipt["events"] >= 50
+        wait_for_all(store.head())
+        assert traces(alice) == []
+
+
+def test_a_late_writer_is_refused_whether_he_knew_the_stream_or_not(alice: User, phone: Device) -> None:
+    def command(number: int) -> Subscribe:
+        return Subscribe(user_id=alice.pk, feed=feed(number), now=timezone.now())
+
+    key = CommandId(key=UUID(int=1), fingerprint=b"x")
+    dispatch(command(1), Origin())
+    erase(alice)
+    with pytest.raises(StreamErased):  # his state is kept here
+        dispatch(command(2), Origin())
+    with pytest.raises(StreamErased):
+        dispatch(command(1), Origin(), command_id=key)
+    dispatcher.forget()
+    store.forget()
+    with pytest.raises(StreamErased):
+        dispatch(command(3), Origin())
+    assert traces(alice) == []
+    assert found(feed(1), feed(2), feed(3)) == []
+
+
+def test_what_was_kept_of_the_stream_cannot_be_written_back(alice: User, phone: Device) -> None:
+    phone.post("plays", play())
+    stream = store.stream_of(alice.pk)
+    erase(alice)
+    store.write_snapshot(stream, 2, store.Snapshot(5, 5, str(alice.pk).encode()))
+    with pytest.raises(store.SameCommand):
+        store.remember(stream, CommandId(UUID(int=1), b"x"), 0, 0, str(alice.pk).encode())
+    assert traces(alice) == []
+
+
+def test_a_batch_that_was_read_before_is_not_applied(alice: User, phone: Device) -> None:
+    phone.post("plays", play())
+    batch = Batch(store.read_all(0, 100), store.head())
+    with connect("projections") as connection:
+        workers = [Worker(projector, connection) for projector in PROJECTORS.values()]
+        erase(alice)
+        for worker in workers:
+            with pytest.raises(Moved):
+                worker.apply(batch)
+    assert traces(alice) == []
+
+
+def test_a_rebuild_under_way_goes_on_without_him(
+    alice: User, phone: Device, bobs: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for device in (phone, bobs):
+        for number in range(5):
+            device.post("plays", play(number))
+    settle()
+    monkeypatch.setattr(catchup, "AT_ONCE", 2)
+    receipts: list[dict[str, int]] = []
+
+    def progress(position: int, head: int) -> None:
+        if not receipts:
+            receipts.append(erase(alice))
+
+    rebuild(list(PROJECTORS.values()), progress)
+    assert receipts[0]["events"] >= 5
+    assert traces(alice) == []
+    settle()
+    assert traces(alice) == []
+    assert len(read_models()["play_statuses"]) == 5
+
+
+def test_del_3_whoever_takes_the_name_sees_nothing_old(alice: User, phone: Device) -> None:
+    leave_traces(alice, phone)
+    erase(alice)
+    again = User.objects.create_user(NAME, MAIL, PASSWORD)
+    assert again.pk != alice.pk
+    App().grant(again)
+    new = Device(again.pk)
+    settle()
+    assert b'"play_statuses":[]' in new.get("plays").content
+    assert phone.get("me").status_code == 401
+    assert new.get("me").status_code == 200
+    assert PlayToken.objects.count() == 0
+    assert AppGrant.objects.count() == 1
+
+
+def test_positions_that_were_given_out_stay_below_the_head(alice: User, phone: Device, bobs: Device) -> None:
+    """Else a client would be told that this server has never come so far."""
+    bobs.post("plays", play())
+    given = phone.post("plays", play())["Balados-Position"]
+    settle()
+    erase(alice)
+    settle()
+    assert bobs.get("plays", Balados_Position=given).status_code == 200
+
+
+def test_keys_in_redis_go(alice: User, phone: Device) -> None:
+    phone.get("me")
+    with redis.Redis.from_url(settings.REDIS_URL) as connection:
+        assert list(connection.scan_iter(f"*{alice.pk}*"))
+        assert erase(alice)["redis_keys"] >= 1
+        assert not list(connection.scan_iter(f"*{alice.pk}*"))
