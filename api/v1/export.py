@@ -40,8 +40,8 @@ from projections import queries
 # An export of 100,000 events has some 50 MB. What counts is what it holds beside them.
 LARGEST = 64 * MIB
 MOST_ENTRIES = 250_000
-# One append each, so that none holds up what others write.
-PART = 10_000
+# One append each: as many as a sync has at most.
+PART = 50_000
 # A new account gets its default collection with its first subscription, and a setting that hides should
 # count before what it hides is there: so these come first, in this order.
 ORDER = (
@@ -190,11 +190,11 @@ class ImportView(View):
     def post(self, request: Request) -> HttpResponse:
         """Merges what an export holds into the account, as a sync would: a new account ends with the same
         state, and the same document twice records nothing the second time. At most 250,000 entries and
-        64 MiB. It is recorded in parts of 10,000 entries: what an interruption left out, a repeat brings."""
+        64 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
         body = BODY.read(request)
         caller = caller_of(request)
         origin = Origin(caller.app_id, caller.device_id, caller.device_name)
-        *first, last = _parts(_own(body, caller.user_id).command(caller.user_id, now()))
+        *first, last = parts(own(body, caller.user_id).command(caller.user_id, now()), PART)
         merged = [_merge(part, origin) for part in first]
 
         def render(outcome: Outcome) -> tuple[int, Struct]:
@@ -222,7 +222,7 @@ def _outcome(part: SyncUserData, outcome: Outcome) -> tuple[int, list[Conflict]]
     return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, part)]
 
 
-def _own(body: ImportBody, user_id: UUID) -> ImportBody:
+def own(body: ImportBody, user_id: UUID) -> ImportBody:
     """With the default collection of the account that was exported as the caller's own."""
     theirs = None if body.user_id is None else default_id(body.user_id)
     mine = default_id(user_id)
@@ -233,28 +233,25 @@ def _own(body: ImportBody, user_id: UUID) -> ImportBody:
     return msgspec.structs.replace(body, collections=collections)
 
 
-def _parts(command: SyncUserData) -> list[SyncUserData]:
-    """The command in commands of at most ``PART`` entries; at least one."""
-    return [msgspec.structs.replace(_nothing(command), **part) for part in _slices(command)] or [command]
+def parts(command: SyncUserData, most: int) -> list[SyncUserData]:
+    """The command in commands of at most ``most`` entries (more where one list has more); at least one."""
+    nothing = SyncUserData(user_id=command.user_id, now=command.now)
+    return [msgspec.structs.replace(nothing, **part) for part in _cut(command, most)] or [nothing]
 
 
-def _slices(command: SyncUserData) -> Iterator[dict[str, list[Any]]]:
+def _cut(command: SyncUserData, most: int) -> Iterator[dict[str, list[Any]]]:
     part: dict[str, list[Any]] = {}
-    room = PART
+    room = most
     for name in ORDER:
         for entry in getattr(command, name):
             size = 1 + len(getattr(entry, "items", getattr(entry, "feeds", ())))
             if part and size > room:
                 yield part
-                part, room = {}, PART
+                part, room = {}, most
             part.setdefault(name, []).append(entry)
             room -= size
     if part:
         yield part
-
-
-def _nothing(command: SyncUserData) -> SyncUserData:
-    return SyncUserData(user_id=command.user_id, now=command.now)
 
 
 def _event(row: Recorded) -> ExportedEvent:

@@ -4,12 +4,19 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from accounts.models import PlayToken, User
+from accounts.models import PlayToken
+from accounts.models import User as Account
 from api.clock import now
 from api.v1 import export
+from eventstore.domain import sync
 from eventstore.domain.collections import default_id
+from eventstore.domain.sync import Entry
+from eventstore.domain.user import User
 from tests.api.devices import (
     Device,
     code_of,
@@ -23,8 +30,11 @@ from tests.api.devices import (
     unharmed,
 )
 from tests.apps import App
+from tests.domain.scenarios import ALICE, NOON, synced
+from tests.domain.test_every_topic import actions, payload
 from tests.projecting import bring_up_to_date
 
+BOB = UUID("b0b00000-0000-4000-8000-000000000000")
 MAY, JUNE = "2026-05-01T12:00:00Z", "2026-06-01T12:00:00Z"
 MIX, GYM = str(uuid4()), str(uuid4())
 LISTS = (
@@ -114,7 +124,7 @@ def live_a_little(device: Device) -> None:
     device.post(f"episodes/{item(3)}/share", {"rss_source_feed": feed()})
 
 
-def test_PRIV_12_it_is_complete_for_self(phone: Device, alice: User) -> None:
+def test_PRIV_12_it_is_complete_for_self(phone: Device, alice: Account) -> None:
     live_a_little(phone)
     PlayToken.objects.issue(alice, "Kitchen radio", now())
     found = exported(phone)
@@ -143,7 +153,7 @@ def test_PRIV_12_what_others_see_anonymously_is_marked(phone: Device) -> None:
     assert seen == {item(1): ("anonymous", True), item(2): ("private", False)}
 
 
-def test_PRIV_12_it_holds_nothing_of_others_and_no_secret(phone: Device, bobs: Device, bob: User) -> None:
+def test_PRIV_12_it_holds_nothing_of_others_and_no_secret(phone: Device, bobs: Device, bob: Account) -> None:
     live_a_little(bobs)
     _, text = PlayToken.objects.issue(bob, "Bob's radio", now())
     App("Bob's app", "org.example.bobs").grant(bob)
@@ -212,6 +222,23 @@ def test_a_large_document_is_recorded_in_parts_to_the_same_state(
     answer = imported(bobs, exported(phone))
     assert answer["recorded"] > 0
     assert state(bobs) == state(phone)
+
+
+@given(st.lists(actions, max_size=8), st.integers(1, 4))
+def test_any_state_is_imported_to_the_same_however_it_is_cut(sent: list[Entry], most: int) -> None:
+    """The default collection too: it comes before the first subscription, which would make another."""
+    alice, bob = User(ALICE), User(BOB)
+    synced(alice, payload(sent))
+    told = sync.document(alice)
+    lists = {name: getattr(told, name) for name in LISTS}
+    body = export.ImportBody(format="balados-export", version=1, user_id=ALICE, **lists)
+    for part in export.parts(export.own(body, BOB).command(BOB, NOON), most):
+        synced(bob, part)
+    ours = msgspec.json.encode(told).replace(str(default_id(ALICE)).encode(), b"default")
+    theirs = msgspec.json.encode(sync.document(bob)).replace(str(default_id(BOB)).encode(), b"default")
+    for name in LISTS:
+        one, other = (sorted(json.loads(whole)[name], key=json.dumps) for whole in (ours, theirs))
+        assert one == other, name
 
 
 def test_a_repeat_under_the_same_key_gets_the_first_answer(
