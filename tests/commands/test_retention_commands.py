@@ -1,0 +1,93 @@
+"""checkpoint, run_worker_once and erase_user, as an operator runs them."""
+
+import io
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import User
+from eventstore import store
+from eventstore.domain.plays import RecordPlay
+from eventstore.domain.subscriptions import Subscribe
+from projections import runner
+from projections.runner import Runner
+from tests.domain.scenarios import MONDAY, NEWS, NOON, SCIENCE
+from tests.jobs.working import do, log, settle
+from tests.projections.running import running
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+
+@pytest.fixture
+def alice(stores: None) -> User:
+    user = User.objects.create_user("Alice", "alice@example.org", "correct horse battery")
+    play = RecordPlay(user_id=user.pk, feed=NEWS, item=MONDAY, position=1, played=False, now=NOON)
+    do(play)
+    return user
+
+
+@pytest.fixture
+def bob(stores: None) -> User:
+    user = User.objects.create_user("bob")
+    do(Subscribe(user_id=user.pk, feed=SCIENCE, now=NOON))
+    return user
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_checkpoints_of_everybody_with_something_new(alice: User, bob: User) -> None:
+    assert run("checkpoint") == "2 checkpoints taken.\n"
+    for user in (alice, bob):
+        assert log(user.pk)[-1] == "UserCheckpoint"
+    assert run("checkpoint") == "0 checkpoints taken.\n"
+
+
+def test_a_checkpoint_of_one_user(alice: User, bob: User) -> None:
+    assert run("checkpoint", "--user", "ALICE") == "1 checkpoints taken.\n"
+    assert "UserCheckpoint" not in log(bob.pk)
+    with pytest.raises(CommandError, match="No such user: nobody"):
+        run("checkpoint", "--user", "nobody")
+
+
+def test_a_run_of_the_worker_says_what_it_did(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
+    with running(Runner()):
+        said = run("run_worker_once", "--before", store.database_time().isoformat())
+    assert "1 of 1 users checkpointed" in said
+    assert "1 events deleted" in said
+    assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == [
+        "due",
+        "checkpoint",
+        "project",
+        "popularity",
+        "delete",
+    ]
+
+
+def test_a_time_without_an_offset_is_refused(alice: User) -> None:
+    with pytest.raises(CommandError, match="--before"):
+        run("run_worker_once", "--before", "2026-05-01T12:00:00")
+
+
+def test_a_user_is_erased_with_a_receipt(alice: User, bob: User) -> None:
+    settle()
+    said = run("erase_user", "alice", "--yes").splitlines()
+    assert {"events: 1", "users.play_statuses: 1", "accounts: 1"} <= set(said)
+    assert list(User.objects.all()) == [bob]
+    with pytest.raises(CommandError, match="No such user"):
+        run("erase_user", "alice", "--yes")
+
+
+def test_it_asks_for_the_name_again(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    for typed in ("", "yes\n", "alice \n"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        with pytest.raises(CommandError, match="nothing done"):
+            run("erase_user", "alice")
+    assert User.objects.get().is_active
+    monkeypatch.setattr("sys.stdin", io.StringIO("Alice\n"))
+    assert "accounts: 1" in run("erase_user", "alice")

@@ -1,0 +1,89 @@
+"""/settings/account: the page on which a listener erases himself."""
+
+from unittest.mock import patch
+
+import psycopg
+import pytest
+import redis
+
+from accounts import erasure
+from accounts.models import User
+from jobs import tasks
+from tests.web.people import PASSWORD, Visitor, text_of
+
+PAGE = "/settings/account"
+
+
+def fields(**changes: str) -> dict[str, str]:
+    return {"password": PASSWORD, "sure": "on", **changes}
+
+
+def test_strangers_are_sent_to_log_in() -> None:
+    for answer in (Visitor().get(PAGE), Visitor().send(PAGE, fields())):
+        assert (answer.status_code, answer["Location"]) == (302, "/users/log_in?next=%2Fsettings%2Faccount")
+
+
+def test_the_pages_lead_there(alice: User) -> None:
+    assert f'href="{PAGE}"' in text_of(Visitor(alice).get("/dashboard"))
+    page = Visitor(alice).get(PAGE)
+    assert str(alice.pk) in text_of(page)
+    assert "no-store" in page["Cache-Control"]
+
+
+def test_with_the_password_everything_goes_and_the_receipt_counts_it(alice: User) -> None:
+    browser = Visitor()
+    browser.send("/users/log_in", {"username": "alice", "password": PASSWORD})
+    answer = browser.send(PAGE, fields())
+    assert answer.status_code == 200
+    page = text_of(answer)
+    assert "<h1>Erased</h1>" in page
+    assert "<dt>accounts</dt><dd>1</dd>" in page
+    assert "alice" not in page.lower()
+    assert not User.objects.filter(pk=alice.pk).exists()
+    assert browser.get(PAGE).status_code == 302
+    assert browser.cookies["balados_known"].value == ""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"password": "not it at all"}, {"password": ""}, {"sure": ""}],
+    ids=["wrong", "empty", "not sure"],
+)
+def test_without_it_nothing_does(alice: User, changes: dict[str, str]) -> None:
+    browser = Visitor(alice)
+    answer = browser.send(PAGE, fields(**changes))
+    assert answer.status_code == 400
+    assert "not it at all" not in text_of(answer)
+    assert User.objects.get(pk=alice.pk).is_active
+    assert browser.get("/dashboard").status_code == 200
+
+
+def test_passwords_cannot_be_guessed_there(alice: User) -> None:
+    browser = Visitor(alice)
+    for _ in range(10):
+        assert browser.send(PAGE, fields(password="not it at all")).status_code == 400
+    answer = browser.send(PAGE, fields())
+    assert answer.status_code == 429
+    assert int(answer["Retry-After"]) > 0
+    assert User.objects.filter(pk=alice.pk, is_active=True).exists()
+
+
+def test_another_site_cannot_send_it(alice: User) -> None:
+    assert Visitor(alice).post(PAGE, fields()).status_code == 403
+    assert User.objects.filter(pk=alice.pk).exists()
+
+
+@pytest.mark.parametrize("failure", [psycopg.OperationalError("away"), redis.ConnectionError("away")])
+def test_where_a_store_is_away_the_account_is_closed_and_the_rest_goes_later(
+    alice: User, failure: Exception
+) -> None:
+    browser = Visitor(alice)
+    with patch.object(erasure, "complete", side_effect=failure):
+        answer = browser.send(PAGE, fields())
+    assert answer.status_code == 200
+    assert "Being erased" in text_of(answer)
+    login = {"username": "alice", "password": PASSWORD}
+    assert Visitor().send("/users/log_in", login).status_code == 400
+    assert browser.get("/dashboard").status_code == 302
+    assert tasks.finish_erasures() == 1
+    assert not User.objects.filter(pk=alice.pk).exists()
