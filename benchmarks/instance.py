@@ -97,17 +97,25 @@ def free_port() -> int:
 def web(command: Sequence[str] | None = None, **environ: str) -> Iterator[Web]:
     """The web process as in the Procfile, or another server; PORT is set and stands in ``command`` as {port}.
 
-    Its limit of requests is out of reach, and counted all the same.
+    Its limit of requests is out of reach, and counted all the same. Its log is written, to a file that nobody
+    keeps.
     """
     port = free_port()
     chosen = command or (sys.executable, "-m", "balados.serve")
     settings = {"PORT": str(port), "API_REQUESTS_PER_MINUTE": "100000000", **environ}
-    with subprocess.Popen(
-        [part.replace("{port}", str(port)) for part in chosen], env={**os.environ, **settings}, cwd=ROOT
-    ) as process:
+    own = [part.replace("{port}", str(port)) for part in chosen]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(own, env={**os.environ, **settings}, cwd=ROOT, stderr=log) as process,
+    ):
         try:
             server = Web(process, port)
-            _wait_for(server)
+            try:
+                _wait_for(server)
+            except RuntimeError as error:
+                log.seek(0)
+                error.add_note(log.read().decode(errors="replace"))
+                raise
             yield server
         finally:
             process.terminate()
