@@ -197,9 +197,8 @@ def reorder(doing: Doing, of: ListKind, which: Json) -> None:
     order = members(which[of.inside], of.name)
     doing.rng.shuffle(order)
     if doing.online:
-        # refused where another device has put something in or taken something out
         path = doing.path(of.topic, which["id"], "order")
-        doing.device.ask("PUT", path, {of.inside: order}, allow=(400, *GONE))
+        doing.device.ask("PUT", path, {of.inside: [{of.name: name} for name in order]}, allow=GONE)
     else:
         places = {name: place for place, name in enumerate(order)}
         entries = [{**one, "position": places.get(one[of.name])} for one in which[of.inside]]

@@ -67,9 +67,10 @@ def read(get: Callable[[str], Json]) -> list[Shown]:
         "saved_episodes": _pages(get, "/api/v1/episodes/saved?limit=100", "saved_episodes"),
         "privacy_settings": _pages(get, "/api/v1/privacy?limit=100", "settings"),
     }
-    for topic, inside in (("playlists", "items"), ("collections", "feeds")):
+    for topic, one, inside in (("playlists", "playlist", "items"), ("collections", "collection", "feeds")):
         listed = _pages(get, f"/api/v1/{topic}?limit=100", topic)
-        found[topic] = [_list(get, f"/api/v1/{topic}/{entry['id']}", inside) for entry in listed]
+        paths = [f"/api/v1/{topic}/{entry['id']}?limit=100" for entry in listed]
+        found[topic] = [{**get(path)[one], inside: _pages(get, path, inside)} for path in paths]
     # a default collection holds what is followed: a sync leaves that to the subscriptions
     for entry in found["collections"]:
         if entry["is_default"]:
@@ -87,13 +88,6 @@ def _pages(get: Callable[[str], Json], path: str, name: str) -> list[Json]:
         following = page.get("next_cursor")
         cursor = f"&cursor={following}" if following else None
     return entries
-
-
-def _list(get: Callable[[str], Json], path: str, inside: str) -> Json:
-    found = get(path)
-    # one list stands alone in its answer, or under its name
-    entry: Json = next((value for value in found.values() if isinstance(value, dict)), found)
-    return {**entry, inside: entry.get(inside, [])}
 
 
 def _differences(whose: str, view: list[Shown], stands: list[Shown]) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """Listeners and their days: what they do, how they guard it, and when their devices are out of reach."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from random import Random
 from typing import NamedTuple
@@ -8,7 +7,7 @@ from typing import NamedTuple
 from tests.soak import actions, world
 from tests.soak.actions import Doing
 from tests.soak.device import Device
-from tests.soak.wire import Ledger, Wire, send
+from tests.soak.wire import Account, Ledger, Wire, send
 from tests.soak.world import Show
 
 LEVELS = ("public", "anonymous", "private")
@@ -51,13 +50,6 @@ HABITS = (
     Habit("choosy", "public", exceptions=0.5),
     Habit("fickle", "public", changes=0.6),
 )
-
-
-class Account(NamedTuple):
-    number: int
-    user_id: str
-    username: str
-    password: str
 
 
 class Listener:
@@ -142,13 +134,10 @@ class Listener:
 
     def _check_hidden(self) -> None:
         """What has just been hidden is hidden from the very next request on."""
-        for page in self._timeline():
-            if self.account.user_id in page:
-                self.ledger.fault(f"{self.account.username} is hidden, and in the timeline")
-
-    def _timeline(self) -> Iterator[str]:
         wire = self.devices[0].wire
-        yield send(wire.ledger, "GET", wire.server, "/api/v1/public/timeline?limit=100", None, {}).text
+        timeline = send(wire.ledger, "GET", wire.server, "/api/v1/public/timeline?limit=100", None, wire.home)
+        if f'"{self.account.username}"' in timeline.text:
+            wire.ledger.fault(f"{self.account.username} is hidden, and in the timeline")
 
     def _sync(self, device: Device) -> None:
         whole = self.rng.random() < SENDS_EVERYTHING and not self.regretted

@@ -9,8 +9,8 @@ from uuid import UUID
 from examples.two_devices import Browser
 from tests.soak import world
 from tests.soak.clock import Clock
-from tests.soak.listeners import Account, Listener
-from tests.soak.wire import Ledger, Player, Wire
+from tests.soak.listeners import Listener
+from tests.soak.wire import Account, Ledger, Player, Wire, from_home
 
 DEVICES = ("phone", "tablet", "desk")
 AT_ONCE = 4
@@ -25,7 +25,7 @@ def register(server: str, ledger: Ledger, clock: Clock, count: int, seed: int) -
         rng = Random(f"{seed}-devices-{number}")
         names = DEVICES[: rng.choice((2, 2, 3))]
         wires = [
-            Wire(server, ledger, clock, app, account.user_id, f"{name}-{_id(rng)}", f"{name} {number:03}")
+            Wire(server, ledger, clock, app, account, f"{name}-{_id(rng)}", f"{name} {number:03}")
             for name in names
         ]
         return Listener(account, wires, seed, shared)
@@ -38,6 +38,7 @@ def erase(listener: Listener) -> None:
     """Erase the account on its page. The devices know nothing of it yet."""
     account, wire = listener.account, listener.devices[0].wire
     browser = Browser(wire.server)
+    browser.session.headers.update(from_home(account.number))
     browser.log_in(account.username, account.password)
     answer = browser.submit("/settings/account", password=account.password, sure="on")
     listener.erased = True
@@ -65,7 +66,7 @@ def never_public(listeners: Iterable[Listener]) -> list[str]:
 
 def _account(server: str, app: Player, number: int) -> Account:
     browser = Browser(server)
-    browser.session.trust_env = False
+    browser.session.headers.update(from_home(number))
     username, password = f"listener-{number:03}", secrets.token_urlsafe(16)
     browser.sign_up(username, password)
     return Account(number, browser.authorize(app), username, password)

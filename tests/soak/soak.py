@@ -45,9 +45,9 @@ class Plan:
 
 WEEK = Plan(listeners=200, days=(0, 1, 2, 3, 20, 40, 60), seconds=600, erasures=4, removals=8, restarts=(2,))
 # of the ordinary tests
-AFTERNOON = Plan(listeners=6, days=(0, 1, 50), seconds=20, stride=50, erasures=1, removals=1)
+AFTERNOON = Plan(listeners=6, days=(0, 50), seconds=60, stride=50, erasures=1, removals=1)
 # where time cannot pass
-MORNING = Plan(listeners=6, days=(0, 0, 0), seconds=20, erasures=1, removals=1)
+MORNING = Plan(listeners=6, days=(0, 0), seconds=60, erasures=1, removals=1)
 
 
 @dataclass
@@ -211,17 +211,24 @@ class Soak:
 
 
 def soak(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> list[str]:
-    """Start an instance, play the plan against it, stop it; returns the faults, with none if all is well."""
+    """Play the plan against an instance of its own; returns the faults, with none if all is well."""
+    with begun(plan, seed, say, moving=moving) as played:
+        faults = played.run()
+    say(_summary(played.ledger))
+    return faults
+
+
+@contextmanager
+def begun(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> Iterator[Soak]:
+    """A soak on an instance that is stopped at the end; ``moving``: its clock can be."""
     with tempfile.TemporaryDirectory(prefix="balados-soak-") as name:
         directory = Path(name)
         directory.chmod(0o711)  # PostgreSQL's own user reads the clock
         clock = MovingClock(directory) if moving else Clock()
-        with running(directory / "home", **clock.environment) as instance:
+        # as behind a proxy, so that every listener has an address
+        with running(directory / "home", TRUSTED_PROXIES="1", **clock.environment) as instance:
             instance.set_up()
-            played = Soak(plan, seed, clock, instance, say)
-            faults = played.run()
-    say(_summary(played.ledger))
-    return faults
+            yield Soak(plan, seed, clock, instance, say)
 
 
 def _summary(ledger: Ledger) -> str:

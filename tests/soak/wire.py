@@ -21,6 +21,11 @@ TOKEN_SECONDS = 240
 MOST_FAULTS = 50
 
 
+def from_home(number: int) -> dict[str, str]:
+    """What the proxy in front of an instance adds: everybody has an address of their own."""
+    return {"X-Forwarded-For": f"198.18.{number // 250}.{number % 250 + 1}"}
+
+
 class Answer(NamedTuple):
     status: int
     body: Json
@@ -79,15 +84,30 @@ class Player(App):
         return jwt.encode(claims, self.key, algorithm="RS256")
 
 
+class Account(NamedTuple):
+    number: int
+    user_id: str
+    username: str
+    password: str
+
+
 class Wire:
-    """One device's way to the server. The address is the server's; the token says who and on which device."""
+    """One device's way to the server."""
 
     def __init__(
-        self, server: str, ledger: Ledger, clock: Clock, app: Player, user_id: str, device_id: str, name: str
+        self,
+        server: str,
+        ledger: Ledger,
+        clock: Clock,
+        app: Player,
+        account: Account,
+        device_id: str,
+        name: str,
     ) -> None:
         self.server, self.ledger, self.clock = server, ledger, clock
-        self.app, self.user_id = app, user_id
+        self.app, self.account = app, account
         self.device_id, self.device_name = device_id, name
+        self.home = from_home(account.number)
         self._token, self._until = "", 0.0
 
     def send(
@@ -101,7 +121,7 @@ class Wire:
         position: str = "",
     ) -> Answer:
         """The answer, whose status is 2xx or one of ``allow``, or a fault that the ledger keeps."""
-        headers = {"Authorization": f"Bearer {self._authorization()}"}
+        headers = {**self.home, "Authorization": f"Bearer {self._authorization()}"}
         if key:
             headers["Idempotency-Key"] = key
         if position:
@@ -111,7 +131,7 @@ class Wire:
     def _authorization(self) -> str:
         now = self.clock.now().timestamp()
         if now >= self._until:
-            self._token = self.app.token(int(now), self.user_id, self.device_id, self.device_name)
+            self._token = self.app.token(int(now), self.account.user_id, self.device_id, self.device_name)
             self._until = now + TOKEN_SECONDS
         return self._token
 
