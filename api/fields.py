@@ -5,12 +5,14 @@ faults (api/faults.py) and the OpenAPI document (api/schema.py) all go by that.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from msgspec import Meta
 
+from api.faults import Fault
 from eventstore.domain.identifiers import (
     LONGEST_FEED_URL,
     LONGEST_ITEM,
@@ -66,6 +68,15 @@ def _spaces_as_plus(text: str) -> str:
 
 def _offset_with_plus(text: str) -> str:
     return re.sub(r" (?=\d\d:\d\d$)", "+", text)
+
+
+def named_twice(names: Sequence[str], place: str) -> Iterator[Fault]:
+    """The places, from a pattern like ``items.{}.name``, of names that stand further up already."""
+    seen: set[str] = set()
+    for number, name in enumerate(names):
+        if name in seen:
+            yield Fault("invalid", "Named twice.", place.format(number))
+        seen.add(name)
 
 
 def meta(
@@ -154,6 +165,7 @@ Name = Annotated[
         example="Morning walk",
     ),
 ]
+ListId = Annotated[UUID, meta("A UUID, as the app or the server chose it.")]
 Description = Annotated[str, meta("What it is about.", max_length=LONGEST_DESCRIPTION)]
 Title = Annotated[str, meta("As the feed had it.", max_length=LONGEST_TITLE)]
 Color = Annotated[
@@ -161,6 +173,18 @@ Color = Annotated[
     meta(
         "Red, green and blue in hexadecimal.",
         pattern="^#[0-9a-fA-F]{6}$",
+        # "$" lets a line end after it
+        max_length=7,
+        normalise=str.lower,
+        example="#2f6f4e",
+    ),
+]
+NewColor = Annotated[
+    str,
+    meta(
+        "Red, green and blue in hexadecimal, or nothing to take it away.",
+        pattern="^(#[0-9a-fA-F]{6})?$",
+        max_length=7,
         normalise=str.lower,
         example="#2f6f4e",
     ),

@@ -5,10 +5,12 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from api import documents
 from api.v1 import (
     apps,
+    collections,
     episodes,
     events,
     export,
     me,
+    playlists,
     plays,
     privacy,
     public,
@@ -24,6 +26,8 @@ v1 = [
     *subscriptions.paths,
     *plays.paths,
     *episodes.paths,
+    *playlists.paths,
+    *collections.paths,
     *privacy.paths,
     *events.paths,
     *export.paths,

@@ -1,8 +1,10 @@
 """Every projector by its name. A new topic is one module here and one line."""
 
 from projections.projectors import (
+    collections,
     episodes,
     play_statuses,
+    playlists,
     popularity,
     public_events,
     subscriptions,
@@ -16,6 +18,8 @@ PROJECTORS: dict[str, Projector] = {
         subscriptions.projector,
         play_statuses.projector,
         episodes.projector,
+        playlists.projector,
+        collections.projector,
         user_privacy.projector,
         public_events.projector,
         popularity.projector,

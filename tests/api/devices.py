@@ -67,6 +67,9 @@ class Device:
     def put(self, path: str, body: object, **headers: str) -> HttpResponse:
         return self._send("PUT", path, json.dumps(body).encode(), JSON, headers)
 
+    def patch(self, path: str, body: object, **headers: str) -> HttpResponse:
+        return self._send("PATCH", path, json.dumps(body).encode(), JSON, headers)
+
     def delete(self, path: str, **headers: str) -> HttpResponse:
         return self._send("DELETE", path, b"", JSON, headers)
 

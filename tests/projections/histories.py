@@ -104,8 +104,17 @@ def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
     """The read tables, in an order of their own; without the ids of public rows, which are drawn anew."""
     public = {table: connection.execute(statement).fetchall() for table, statement in PUBLIC_TABLES.items()}
     return public | {
-        table: connection.execute(f"SELECT * FROM users.{table} ORDER BY 1, 2").fetchall()
-        for table in ("subscriptions", "play_statuses", "saved_episodes", "user_privacy")
+        table: connection.execute(f"SELECT * FROM users.{table} ORDER BY 1, 2, 3").fetchall()
+        for table in (
+            "subscriptions",
+            "play_statuses",
+            "saved_episodes",
+            "user_privacy",
+            "playlists",
+            "playlist_items",
+            "collections",
+            "collection_feeds",
+        )
     }
 
 

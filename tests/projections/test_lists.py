@@ -1,0 +1,307 @@
+"""Playlists and collections in the read tables: as the domain folds them, whatever the batches."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventstore.domain.collections import (
+    CollectionCreated,
+    CollectionDeleted,
+    CollectionReordered,
+    CollectionUpdated,
+    CollectionVisibilityChanged,
+    FeedAddedToCollection,
+    FeedRemovedFromCollection,
+    default_id,
+)
+from eventstore.domain.messages import Event
+from eventstore.domain.playlists import (
+    PlaylistCreated,
+    PlaylistDeleted,
+    PlaylistItemAdded,
+    PlaylistItemRemoved,
+    PlaylistReordered,
+    PlaylistUpdated,
+    PlaylistVisibilityChanged,
+)
+from eventstore.domain.retention import LONG_AGO, TakeCheckpoint, checkpoint
+from eventstore.domain.user import User, evolve
+from eventstore.store import Recorded
+from projections import lists
+from projections.connect import Connection
+from projections.projectors import PROJECTORS
+from projections.projectors.shape import Fact
+from projections.queries import InvalidCursor
+from projections.tables import identifier
+from tests.projections.conftest import Project
+from tests.projections.histories import (
+    ALICE,
+    BOB,
+    FEED,
+    ITEM,
+    NOON,
+    minutes,
+    record,
+    subscribed,
+    unsubscribed,
+)
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+
+LISTS = [UUID(int=1), UUID(int=2)]
+WALK, RUN = LISTS
+times = st.integers(0, 5).map(minutes)
+names = st.sampled_from(["a", "B", "é"])
+texts = st.none() | names
+of = {"user_id": st.sampled_from([ALICE, BOB])}
+a_playlist = of | {"playlist_id": st.sampled_from(LISTS)}
+a_collection = of | {"collection_id": st.sampled_from(LISTS)}
+register = {"name": names, "description": texts, "is_public": st.booleans(), "updated_at": times}
+feeds, items = st.sampled_from(["Zg==", "Zw==", "w6k="]), st.sampled_from(["MSw=", "Miw=", "Myw="])
+an_item = {"rss_source_item": items, "rss_source_feed": feeds}
+
+
+def orders(members: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(members, max_size=3, unique=True).map(tuple)
+
+
+playlist_events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(PlaylistCreated, **a_playlist, **register),
+    st.builds(PlaylistUpdated, **a_playlist, **register, order=st.none() | orders(items)),
+    st.builds(PlaylistVisibilityChanged, **a_playlist, **register),
+    st.builds(PlaylistReordered, **a_playlist, order=orders(items), updated_at=times),
+    st.builds(PlaylistDeleted, **a_playlist, deleted_at=times),
+    st.builds(PlaylistItemAdded, **a_playlist, **an_item, item_title=texts, feed_title=texts, added_at=times),
+    st.builds(PlaylistItemRemoved, **a_playlist, **an_item, removed_at=times),
+)
+color = {"color": st.none() | st.just("#2f6f4e")}
+collection_events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(CollectionCreated, **a_collection, **register, **color),
+    st.builds(CollectionUpdated, **a_collection, **register, **color, order=st.none() | orders(feeds)),
+    st.builds(CollectionVisibilityChanged, **a_collection, **register, **color),
+    st.builds(CollectionReordered, **a_collection, order=orders(feeds), updated_at=times),
+    st.builds(CollectionDeleted, **a_collection, deleted_at=times),
+    st.builds(FeedAddedToCollection, **a_collection, rss_source_feed=feeds, added_at=times),
+    st.builds(FeedRemovedFromCollection, **a_collection, rss_source_feed=feeds, removed_at=times),
+    st.builds(subscribed, of["user_id"], feeds, st.integers(0, 5)),
+    st.builds(unsubscribed, of["user_id"], feeds, st.integers(0, 5)),
+)
+CHECKPOINT = "checkpoint"
+
+
+@st.composite
+def deliveries(
+    draw: st.DrawFn, events: st.SearchStrategy[Event], first: Callable[..., Event]
+) -> list[list[Event]]:
+    """Batches of a history in which every list is made first, with checkpoints in between."""
+    made = [first(user, list_id) for user in (ALICE, BOB) for list_id in LISTS]
+    drawn = draw(st.lists(events | st.just(CHECKPOINT), max_size=15))
+    users, history = {ALICE: User(ALICE), BOB: User(BOB)}, list[Event]()
+    for step in [*made, *drawn]:
+        if isinstance(step, str):
+            take = TakeCheckpoint(user_id=ALICE, now=NOON, before=draw(st.just(LONG_AGO) | times))
+            step = checkpoint(users[ALICE], take)
+        evolve(users[step.user_id], step)  # type: ignore[arg-type]  # they are all a user's
+        history.append(step)
+    cuts = sorted(draw(st.lists(st.integers(0, len(history)), max_size=3)))
+    return [history[start:end] for start, end in pairwise([0, *cuts, len(history)]) if start < end]
+
+
+def apply(connection: Connection, name: str, batches: Sequence[Sequence[Event]]) -> None:
+    projector = PROJECTORS[name]
+    tables = {table: identifier(table) for table in projector.tables}
+    recorded = Recorded(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
+    for table in projector.tables:
+        connection.execute(f"TRUNCATE {table}")
+    for batch in batches:
+        facts = [Fact(recorded, event) for event in batch if type(event) in projector.handles]
+        with connection.transaction(), connection.cursor() as cursor:
+            projector.apply(facts, cursor, tables)
+
+
+def folded(batches: Sequence[Sequence[Event]]) -> list[User]:
+    users = [User(ALICE), User(BOB)]
+    for event in (event for batch in batches for event in batch):
+        evolve(users[event.user_id == BOB], event)  # type: ignore[arg-type]  # they are all a user's
+    return users
+
+
+def playlist(user: UUID, list_id: UUID, name: str = "Walk", at: int = 0) -> PlaylistCreated:
+    return PlaylistCreated(user_id=user, playlist_id=list_id, name=name, updated_at=minutes(at))
+
+
+def collection(user: UUID, list_id: UUID, name: str = "Gym", at: int = 0) -> CollectionCreated:
+    return CollectionCreated(user_id=user, collection_id=list_id, name=name, updated_at=minutes(at))
+
+
+@many
+@given(deliveries(playlist_events, playlist))
+def test_playlists_end_as_the_domain_folds_them(connection: Connection, batches: list[list[Event]]) -> None:
+    apply(connection, "playlists", batches)
+    users = folded(batches)
+    rows = connection.execute(
+        "SELECT user_id, playlist_id, name, description, is_public, updated_at, deleted_at, item_order"
+        " FROM users.playlists"
+    ).fetchall()
+    assert {(user, str(list_id)): fields for user, list_id, *fields in rows} == {
+        (user.user_id, key): [
+            one.name, one.description, one.is_public, one.updated_at, one.deleted_at, list(one.order)
+        ]
+        for user in users
+        for key, one in user.playlists.items()
+    }  # fmt: skip
+    rows = connection.execute(
+        "SELECT user_id, playlist_id, rss_source_item, rss_source_feed, item_title, feed_title, added_at,"
+        " removed_at FROM users.playlist_items"
+    ).fetchall()
+    assert {(user, str(list_id), item): fields for user, list_id, item, *fields in rows} == {
+        (user.user_id, key, item): [
+            kept.feed, kept.item_title, kept.feed_title, kept.added_at, kept.removed_at
+        ]
+        for user in users
+        for key, one in user.playlists.items()
+        for item, kept in one.items.items()
+    }  # fmt: skip
+
+
+@many
+@given(deliveries(collection_events, collection))
+def test_collections_end_as_the_domain_folds_them_and_the_default_one_as_the_subscriptions(
+    connection: Connection, batches: list[list[Event]]
+) -> None:
+    apply(connection, "collections", batches)
+    users = folded(batches)
+    rows = connection.execute(
+        "SELECT user_id, collection_id, name, description, color, is_public, is_default, updated_at,"
+        " deleted_at, feed_order FROM users.collections"
+    ).fetchall()
+    assert {(user, str(list_id)): fields for user, list_id, *fields in rows} == {
+        (user.user_id, key): [
+            one.name, one.description, one.color, one.is_public, one.is_default, one.updated_at,
+            one.deleted_at, list(one.order),
+        ]
+        for user in users
+        for key, one in user.collections.items()
+    }  # fmt: skip
+    rows = connection.execute(
+        "SELECT user_id, collection_id, rss_source_feed, added_at, removed_at FROM users.collection_feeds"
+    ).fetchall()
+    members = {
+        (user.user_id, key, feed): [kept.added_at, kept.removed_at]
+        for user in users
+        for key, one in user.collections.items()
+        for feed, kept in one.feeds.items()
+    }
+    followed = {
+        (user.user_id, str(default_id(user.user_id)), feed): [one.subscribed_at, one.unsubscribed_at]
+        for user in users
+        for feed, one in user.subscriptions.items()
+    }
+    found = {(user, str(list_id), feed): fields for user, list_id, feed, *fields in rows}
+    assert found == members | followed
+
+
+def added(item: str = ITEM, at: int = 1, user: UUID = ALICE, list_id: UUID = WALK) -> PlaylistItemAdded:
+    return PlaylistItemAdded(
+        user_id=user, playlist_id=list_id, rss_source_feed=FEED, rss_source_item=item, added_at=minutes(at)
+    )
+
+
+def reordered(*items: str, at: int = 9) -> PlaylistReordered:
+    return PlaylistReordered(user_id=ALICE, playlist_id=WALK, order=items, updated_at=minutes(at))
+
+
+def items_of(page: Any) -> list[str]:
+    return [row.rss_source_item for row in page.rows]
+
+
+def test_it_shows_what_alice_has_and_nothing_of_bob(project: Project) -> None:
+    head = record(playlist(ALICE, WALK), added(), playlist(BOB, RUN, "Run"), collection(BOB, RUN, "Bob's"))
+    project()
+    assert lists.playlists(ALICE).rows == [lists.PlaylistRow(WALK, "Walk", None, False, NOON, 1)]
+    assert lists.playlist(BOB, WALK).rows == []
+    assert lists.playlist_items(BOB, WALK).rows == []
+    assert lists.collections(ALICE).rows == []
+    assert lists.playlist(BOB, WALK).position == lists.playlist_items(BOB, WALK).position == head
+    assert lists.playlists(uuid4()).position == lists.collections(uuid4()).position == head
+
+
+def test_what_is_deleted_or_removed_is_not_shown(project: Project) -> None:
+    gone = PlaylistItemRemoved(
+        user_id=ALICE, playlist_id=WALK, rss_source_feed=FEED, rss_source_item="a", removed_at=minutes(5)
+    )
+    record(playlist(ALICE, WALK), added("a"), added("b"), gone)
+    project()
+    assert items_of(lists.playlist_items(ALICE, WALK)) == ["b"]
+    assert lists.playlists(ALICE).rows[0].items == 1
+    record(PlaylistDeleted(user_id=ALICE, playlist_id=WALK, deleted_at=minutes(6)))
+    project()
+    assert lists.playlists(ALICE).rows == lists.playlist(ALICE, WALK).rows == []
+    assert lists.playlist_items(ALICE, WALK).rows == []
+
+
+def test_items_come_in_their_order_and_the_newcomers_after_them(project: Project) -> None:
+    record(
+        playlist(ALICE, WALK), added("a", 1), added("b", 2), added("d", 4), added("c", 3), reordered("b", "a")
+    )
+    project()
+    assert items_of(lists.playlist_items(ALICE, WALK)) == ["b", "a", "c", "d"]
+
+
+def test_pages_of_items_show_each_once(project: Project) -> None:
+    record(playlist(ALICE, WALK), *(added(f"item{n}", n % 3) for n in range(8)), reordered("item7", "item2"))
+    project()
+    whole = items_of(lists.playlist_items(ALICE, WALK))
+    assert whole[:2] == ["item7", "item2"]
+    seen: list[str] = []
+    after = None
+    while after is not None or not seen:
+        page = lists.playlist_items(ALICE, WALK, after, limit=3)
+        seen, after = [*seen, *items_of(page)], page.next
+    assert seen == whole
+
+
+@pytest.mark.parametrize("cursor", ["", "!", "MSAyMDI2IHg", "LTEgMjAyNi0wNS0wMVQxMjowMDowMCswMDowMCAwMA"])
+def test_it_refuses_a_cursor_that_no_page_gave(project: Project, cursor: str) -> None:
+    for read in (
+        lambda: lists.playlists(ALICE, cursor),
+        lambda: lists.playlist_items(ALICE, WALK, cursor),
+        lambda: lists.collection_feeds(ALICE, WALK, cursor),
+    ):
+        with pytest.raises(InvalidCursor):
+            read()
+
+
+def test_the_default_collection_shows_what_is_subscribed_to(project: Project) -> None:
+    default = default_id(ALICE)
+    record(
+        subscribed(ALICE, "one", at=1),
+        msgspec.structs.replace(collection(ALICE, default, "All Subscriptions"), is_default=True),
+        subscribed(ALICE, "two", at=2),
+        subscribed(ALICE, "three", at=3),
+        unsubscribed(ALICE, "two", at=4),
+        CollectionReordered(
+            user_id=ALICE, collection_id=default, order=("three", "gone"), updated_at=minutes(5)
+        ),
+    )
+    project()
+    assert [row.rss_source_feed for row in lists.collection_feeds(ALICE, default).rows] == ["three", "one"]
+    [row] = lists.collections(ALICE).rows
+    assert (row.is_default, row.feeds) == (True, 2)
+
+
+def test_an_order_of_fifty_thousand_is_read_in_its_order(connection: Connection, project: Project) -> None:
+    """Each item's place is found once, not by walking through the order for every item."""
+    many_items = [f"item{n}" for n in range(50_000)]
+    everything = [playlist(ALICE, WALK), *(added(item) for item in many_items), reordered(*many_items[::-1])]
+    project()
+    apply(connection, "playlists", [everything])
+    page = lists.playlist_items(ALICE, WALK, limit=1_000)
+    assert items_of(page) == many_items[:-1_001:-1]
