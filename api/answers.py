@@ -29,6 +29,11 @@ def answer(body: Struct, position: int, status: int = 200) -> HttpResponse:
     return _response(msgspec.json.encode(body), position, status)
 
 
+def document(content: bytes, position: int) -> HttpResponse:
+    """An answer whose body is JSON already."""
+    return _response(content, position, 200)
+
+
 def write(
     request: Request,
     command: UserCommand,

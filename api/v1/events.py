@@ -85,7 +85,7 @@ class EventsView(View):
         caller = caller_of(request)
         position = answers.account_position(request)
         rows = store.read_history(store.stream_of(caller.user_id), before, asked.limit + 1)
-        found = [Read(row, _decoded(row)) for row in rows[: asked.limit]]
+        found = [Read(row, decoded(row)) for row in rows[: asked.limit]]
         with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:
             folded.catch_up()
             for one in found:
@@ -103,7 +103,13 @@ def origin_of(row: Recorded) -> Origin:
         return Origin()
 
 
-def _decoded(row: Recorded) -> Event | None:
+def counted(event: UserCheckpoint) -> dict[str, Any]:
+    """What a checkpoint holds, in numbers: the state itself, of up to 100 MB, is what an export tells."""
+    topics = {name: getattr(event, name) for name in event.__struct_fields__ if name != "user_id"}
+    return {name: len(value) if isinstance(value, dict) else value for name, value in topics.items()}
+
+
+def decoded(row: Recorded) -> Event | None:
     try:
         return codec.decode(row.type, row.schema, row.data)
     except codec.CodecError:
@@ -129,12 +135,10 @@ def _shown(one: Read, names: dict[str, str]) -> HistoryEvent:
 
 
 def _data(one: Read) -> dict[str, Any]:
-    data: dict[str, Any] = msgspec.json.decode(one.row.data)
-    kept = {name: value for name, value in data.items() if name != "user_id"}
     if isinstance(one.event, UserCheckpoint):
-        # the whole state, which the export has
-        return {name: len(value) if isinstance(value, dict) else value for name, value in kept.items()}
-    return kept
+        return counted(one.event)
+    data: dict[str, Any] = msgspec.json.decode(one.row.data)
+    return {name: value for name, value in data.items() if name != "user_id"}
 
 
 def _version_in(cursor: str) -> int:

@@ -14,14 +14,14 @@ from rest_framework.request import Request
 
 from accounts import grants
 from accounts.models import PlayToken, User
-from api import answers
+from api import answers, parameters
 from api.answers import Success
 from api.auth import caller_of
 from api.bodies import MIB, Body
 from api.clock import now
-from api.fields import meta
+from api.fields import Flag, meta
 from api.schema import operation
-from api.v1.events import origin_of
+from api.v1.events import counted, decoded, origin_of
 from api.v1.sync import Conflict, SentData, shown
 from api.views import View
 from eventstore import dispatcher, store
@@ -32,14 +32,18 @@ from eventstore.domain.episodes import SavedEpisodeEntry
 from eventstore.domain.playlists import PlaylistEntry
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import PrivacyEntry
+from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.store import Origin, Recorded
 from projections import queries
 
-# An export of 100,000 events has some 50 MB. What counts is what it holds beside them.
-LARGEST = 64 * MIB
+# An export of 100,000 plays has 72 MB and what others may see of them; without the events it has 20.
+LARGEST = 128 * MIB
 MOST_ENTRIES = 250_000
+# Events that are read and encoded at once: a long history is not in memory three times.
+CHUNK = 5_000
+CHECKPOINT = "UserCheckpoint"
 # One append each: as many as a sync has at most.
 PART = 50_000
 # A new account gets its default collection with its first subscription, and a setting that hides should
@@ -59,7 +63,8 @@ Kind = Annotated[str, meta("subscribe, play, save or share.")]
 
 
 class ExportedEvent(Struct):
-    """As it is recorded; `occurred_at` is the client's own time as it was sent."""
+    """As it is recorded, but a checkpoint in numbers: the lists of the export have what it holds.
+    `occurred_at` is the client's own time as it was sent."""
 
     version: int
     event_id: str
@@ -128,9 +133,13 @@ class Export(Struct):
     events: list[ExportedEvent]
 
 
+class ExportQuery(Struct):
+    events: Annotated[Flag, meta("false leaves the history out.")] = True
+
+
 class ImportBody(SentData, kw_only=True):
-    """An export, of this instance or another. The six lists are merged as a sync merges them, the rest is
-    left alone and may be left out. `user_id`: of the account that was exported."""
+    """An export, of this instance or another. The six lists are merged as a sync merges them, the rest, the
+    events too, is left alone and may be left out. `user_id`: of the account that was exported."""
 
     format: Format
     version: Version
@@ -152,10 +161,11 @@ BODY = Body(ImportBody, LARGEST, MOST_ENTRIES)
 class ExportView(View):
     scopes = {"GET": "user.read"}
 
-    @operation("Export everything", answers={200: Export})
+    @operation("Export everything", query=ExportQuery, answers={200: Export})
     def get(self, request: Request) -> HttpResponse:
         """All that is kept of the user as one JSON document, the history of events included. It may be large:
-        some 50 MB for 100,000 events."""
+        some 100 MB for 100,000 plays, half of it with `events=false`, which an import does not miss."""
+        asked = parameters.query(ExportQuery, request._request.GET)
         caller = caller_of(request)
         activity = answers.page(request, "public_events", lambda: queries.activity(caller.user_id))
         user = User.objects.get(pk=caller.user_id)
@@ -176,9 +186,12 @@ class ExportView(View):
             activity=[ExportedActivity(*row) for row in activity.rows],
             apps=_apps(caller.user_id),
             play_tokens=_tokens(caller.user_id),
-            events=[_event(row) for row in store.read_stream(stream, upto=version)],
+            events=[],
         )
-        answer = answers.answer(export, max(position, activity.position))
+        content = msgspec.json.encode(export)
+        if asked.events:
+            content = _with_events(content, stream, version)
+        answer = answers.document(content, max(position, activity.position))
         answer["Content-Disposition"] = 'attachment; filename="balados-export.json"'
         return answer
 
@@ -190,7 +203,7 @@ class ImportView(View):
     def post(self, request: Request) -> HttpResponse:
         """Merges what an export holds into the account, as a sync would: a new account ends with the same
         state, and the same document twice records nothing the second time. At most 250,000 entries and
-        64 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
+        128 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
         body = BODY.read(request)
         caller = caller_of(request)
         origin = Origin(caller.app_id, caller.device_id, caller.device_name)
@@ -254,8 +267,22 @@ def _cut(command: SyncUserData, most: int) -> Iterator[dict[str, list[Any]]]:
         yield part
 
 
+def _with_events(export: bytes, stream: int, version: int) -> bytes:
+    """An export, whose last field is no events, with those of the stream up to ``version``."""
+    content = bytearray(export.removesuffix(b"]}"))
+    for after in range(0, version, CHUNK):
+        rows = store.read_stream(stream, after, min(after + CHUNK, version))
+        if rows:
+            content += b"" if content.endswith(b"[") else b","
+            content += msgspec.json.encode([_event(row) for row in rows])[1:-1]
+    return bytes(content + b"]}")
+
+
 def _event(row: Recorded) -> ExportedEvent:
     origin = origin_of(row)
+    data = row.data.encode()
+    if row.type == CHECKPOINT and isinstance(event := decoded(row), UserCheckpoint):
+        data = msgspec.json.encode(counted(event))
     return ExportedEvent(
         version=row.version,
         event_id=row.event_id,
@@ -266,7 +293,7 @@ def _event(row: Recorded) -> ExportedEvent:
         device_id=origin.device_id,
         device_name=origin.device_name,
         occurred_at=origin.occurred_at,
-        data=msgspec.Raw(row.data.encode()),
+        data=msgspec.Raw(data),
     )
 
 

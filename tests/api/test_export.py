@@ -13,10 +13,13 @@ from accounts.models import PlayToken
 from accounts.models import User as Account
 from api.clock import now
 from api.v1 import export
+from eventstore.dispatcher import dispatch
 from eventstore.domain import sync
 from eventstore.domain.collections import default_id
+from eventstore.domain.retention import TakeCheckpoint
 from eventstore.domain.sync import Entry
 from eventstore.domain.user import User
+from eventstore.store import Origin
 from tests.api.devices import (
     Device,
     code_of,
@@ -163,6 +166,35 @@ def test_PRIV_12_it_holds_nothing_of_others_and_no_secret(phone: Device, bobs: D
     theirs = json.dumps(exported(bobs))
     assert text not in theirs
     assert PlayToken.digest(text) not in theirs
+
+
+def test_a_long_history_is_whole_and_in_order(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "CHUNK", 2)
+    for number in range(1, 6):
+        phone.post("plays", play(number))
+    assert [event["version"] for event in exported(phone)["events"]] == [1, 2, 3, 4, 5]
+
+
+def test_the_history_can_be_left_out(phone: Device) -> None:
+    live_a_little(phone)
+    whole = exported(phone)
+    without = document(phone.get("export?events=false"))
+    assert without["events"] == []
+    assert {name: without[name] for name in LISTS} == {name: whole[name] for name in LISTS}
+    with unharmed(phone):
+        assert faults(phone.get("export?events=maybe")) == {"events": "invalid"}
+
+
+def test_a_checkpoint_is_told_in_numbers(phone: Device) -> None:
+    """It repeats what the lists have: three of them made an export of 80 MB one of 160."""
+    live_a_little(phone)
+    command = TakeCheckpoint(user_id=phone.user_id, now=now(), before=now())
+    dispatch(command, Origin())
+    last = exported(phone)["events"][-1]
+    assert last["type"] == "UserCheckpoint"
+    assert (last["data"]["plays"], last["data"]["playlists"]) == (3, 1)
+    newest = document(phone.get("events?limit=1"))["events"][0]
+    assert newest["data"] == last["data"]
 
 
 def test_an_export_is_offered_as_a_file(phone: Device) -> None:
@@ -324,13 +356,13 @@ def test_too_many_entries_are_refused_with_the_limit(phone: Device, monkeypatch:
         assert "At most 2 entries" in document(answer)["errors"][0]["detail"]
 
 
-def test_more_than_an_ordinary_request_may_have_is_taken_and_more_than_64_MiB_not(phone: Device) -> None:
+def test_more_than_an_ordinary_request_may_have_is_taken_and_more_than_128_MiB_not(phone: Device) -> None:
     padding = "x" * (17 * 2**20)
     assert imported(phone, empty(events=padding, play_statuses=[status()]))["recorded"] == 1
     with unharmed(phone):
-        answer = phone.send("POST", "import", b" " * (64 * 2**20 + 1))
+        answer = phone.send("POST", "import", b" " * (128 * 2**20 + 1))
         assert answer.status_code == 413
-        assert "64 MiB" in document(answer)["errors"][0]["detail"]
+        assert "128 MiB" in document(answer)["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{", b"7", b'{"x": "\\ud800"}', b"[" * 100_000])
