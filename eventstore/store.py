@@ -319,18 +319,17 @@ def delete_covered(
 ) -> Iterator[tuple[int, int]]:
     """Delete the events before ``cutoff`` that a checkpoint at or below the position ``passed`` covers.
 
-    A transaction for each ``chunk`` of old events, after which the position reached and the number deleted
-    are yielded. Other ``types`` than these, and the last event of a stream, stay.
+    A transaction for each ``chunk`` of events, after which the position reached and the number deleted are
+    yielded. Events of other ``types`` than these, and the last of each stream, stay.
     """
     row = _run_before("last_before", cutoff).fetchone()
-    values: dict[str, Any] = {"after": 0, "upto": min(passed, (row and row[0]) or 0), "passed": passed}
-    values |= {"cutoff": cutoff, "types": list(types), "chunk": chunk}
-    while True:
+    last, reached = min(passed, (row and row[0]) or 0), 0
+    while reached < last:
+        end = _run("end_of_chunk", (reached, chunk)).fetchall()[0][0] or last
+        values = {"after": reached, "upto": min(end, last), "passed": passed, "cutoff": cutoff}
         with _deleting():
-            reached, deleted = _run("delete_covered", values).fetchall()[0]
-        if reached is None:
-            return
-        values["after"] = reached
+            deleted = _run("delete_covered", {**values, "types": list(types)}).rowcount
+        reached = min(end, last)
         yield reached, deleted
 
 

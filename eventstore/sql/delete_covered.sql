@@ -1,17 +1,14 @@
--- One chunk of what a checkpoint covers that every projector has passed. The walk also meets what stays.
+-- What a checkpoint covers that every projector has passed, in a range of positions. The array keeps the
+-- planner from reading the whole log for each range.
 WITH old AS MATERIALIZED (
     SELECT position, stream, version FROM events.events
     WHERE position > %(after)s AND position <= %(upto)s AND recorded_at < %(cutoff)s
-      AND type = ANY(%(types)s::text[])
-    ORDER BY position LIMIT %(chunk)s),
-covered AS (
-    SELECT s.stream, c.version
-    FROM (SELECT DISTINCT stream FROM old) s
-    CROSS JOIN LATERAL (
-        SELECT max(version) AS version FROM events.events
-        WHERE stream = s.stream AND type = 'UserCheckpoint' AND position <= %(passed)s) c),
-gone AS (
-    DELETE FROM events.events e USING old, covered
-    WHERE e.position = old.position AND covered.stream = old.stream AND old.version < covered.version
-    RETURNING 1)
-SELECT (SELECT max(position) FROM old), (SELECT count(*) FROM gone)
+      AND type = ANY(%(types)s::text[])),
+covered AS MATERIALIZED (
+    SELECT s.stream, (
+        SELECT version FROM events.events
+        WHERE stream = s.stream AND type = 'UserCheckpoint' AND position <= %(passed)s
+        ORDER BY version DESC LIMIT 1) AS version
+    FROM (SELECT DISTINCT stream FROM old) s)
+DELETE FROM events.events WHERE position = ANY(ARRAY(
+    SELECT position FROM old JOIN covered USING (stream) WHERE old.version < covered.version))
