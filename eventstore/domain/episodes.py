@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.domain import times
+from eventstore.domain import lists, times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
 
@@ -156,19 +156,15 @@ def reconcile(
     for item, sent in together(entries).items():
         known = state.get(item)
         claims = known.claims if known else ()
-        saved, saved_claim = times.believed_or_none(sent.saved_at, claims, now)
-        unsaved, unsaved_claim = times.believed_or_none(sent.unsaved_at, claims, now)
-        if saved is not None and unsaved is not None:
-            # where the server's clock stands in for the device's, the device's own order still holds
-            if sent.saved and saved < unsaved:
-                saved = unsaved
-            elif not sent.saved and unsaved <= saved:
-                unsaved = saved + times.TICK
-        liked, unliked = SavedEpisode(sent.feed, saved), SavedEpisode(sent.feed, None, unsaved)
-        if saved is not None and _adds(known, liked, saved_claim):
-            events.append(_event(user_id, item, liked, saved_claim))
-        if unsaved is not None and _adds(known, unliked, unsaved_claim):
-            events.append(_event(user_id, item, unliked, unsaved_claim))
+        said = lists.believed(sent.saved_at, sent.unsaved_at, claims, now)
+        if said.came is not None:
+            liked = SavedEpisode(sent.feed, saved_at=said.came)
+            if _adds(known, liked, said.came_claim):
+                events.append(_event(user_id, item, liked, said.came_claim))
+        if said.went is not None:
+            unliked = SavedEpisode(sent.feed, unsaved_at=said.went)
+            if _adds(known, unliked, said.went_claim):
+                events.append(_event(user_id, item, unliked, said.went_claim))
     return events
 
 
