@@ -4,17 +4,21 @@ import base64
 import threading
 import time
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from eventstore.domain.episodes import EpisodeSaved, EpisodeUnsaved
+from eventstore.domain.messages import Event
+from eventstore.domain.privacy import Level, PrivacyChanged
 from projections import queries
 from projections.connect import Connection
-from projections.queries import Behind, InvalidCursor, Page, PlayStatusRow
+from projections.queries import Behind, InvalidCursor, Page, PlayStatusRow, PrivacyRow
 from tests.projections.conftest import Project
 from tests.projections.histories import (
     ALICE,
     BOB,
+    CHARLIE,
     FEED,
     ITEM,
     NOON,
@@ -150,11 +154,113 @@ def test_it_refuses_a_cursor_that_no_page_gave(project: Project, cursor: str) ->
         queries.subscriptions(ALICE, after=cursor)
     with pytest.raises(InvalidCursor):
         queries.play_statuses(ALICE, after=cursor)
+    with pytest.raises(InvalidCursor):
+        queries.saved_episodes(ALICE, after=cursor)
+    with pytest.raises(InvalidCursor):
+        queries.privacy_settings(ALICE, after=cursor)
 
 
 def test_a_cursor_at_the_end_of_all_times_is_an_empty_page(project: Project) -> None:
     cursor = encoded(f"{datetime.max.replace(tzinfo=UTC).isoformat()} {uuid4().hex}")
     assert queries.play_statuses(ALICE, after=cursor).rows == []
+
+
+def saved(user: UUID, item: str, at: int = 0, feed: str = FEED) -> Event:
+    return EpisodeSaved(user_id=user, rss_source_feed=feed, rss_source_item=item, saved_at=minutes(at))
+
+
+def unsaved(user: UUID, item: str, at: int = 0) -> Event:
+    return EpisodeUnsaved(user_id=user, rss_source_feed=FEED, rss_source_item=item, unsaved_at=minutes(at))
+
+
+def changed(
+    user: UUID, level: Level | None, feed: str | None = None, item: str | None = None, at: int = 0
+) -> Event:
+    return PrivacyChanged(
+        user_id=user, level=level, rss_source_feed=feed, rss_source_item=item, changed_at=minutes(at)
+    )
+
+
+def test_saved_episodes_come_the_oldest_first_page_by_page_without_what_was_unsaved(project: Project) -> None:
+    record(
+        saved(ALICE, "c", at=3),
+        saved(ALICE, "a", at=1),
+        saved(ALICE, "b", at=1),
+        saved(ALICE, "gone", at=1),
+        unsaved(ALICE, "gone", at=2),
+        saved(ALICE, "tied", at=4),
+        unsaved(ALICE, "tied", at=4),
+        saved(BOB, "bobs"),
+    )
+    head = project()
+    seen, after = [], None
+    for _ in range(4):
+        page = queries.saved_episodes(ALICE, after=after, limit=1)
+        assert page.position == head
+        seen += [row.rss_source_item for row in page.rows]
+        after = page.next
+    assert after is None
+    assert sorted(seen[:2]) == ["a", "b"]
+    assert seen[2:] == ["c", "tied"]
+    assert queries.saved_episodes(CHARLIE) == Page([], None, head)
+
+
+def test_saved_episodes_can_be_asked_for_by_feed(project: Project) -> None:
+    record(saved(ALICE, "a", feed="one"), saved(ALICE, "b", feed="two"))
+    project()
+    assert [row.rss_source_item for row in queries.saved_episodes(ALICE, feed="two").rows] == ["b"]
+
+
+def test_settings_are_shown_but_not_those_that_were_taken_back(project: Project) -> None:
+    record(changed(ALICE, "public"), changed(ALICE, "private", FEED), changed(ALICE, None, FEED, at=1))
+    project()
+    assert queries.privacy_settings(ALICE).rows == [PrivacyRow("public", NOON, None, None)]
+    assert queries.privacy_settings(BOB).rows == []
+
+
+def test_only_the_settings_that_bear_on_something_are_read_for_it(project: Project) -> None:
+    record(
+        changed(ALICE, "public"),
+        changed(ALICE, "anonymous", FEED),
+        changed(ALICE, "private", "other"),
+        changed(ALICE, "private", None, ITEM),
+        changed(BOB, "private", FEED),
+    )
+    project()
+
+    def levels(feed: str | None = None, item: str | None = None) -> set[str]:
+        return {row.level for row in queries.privacy_of(ALICE, feed, item).rows}
+
+    assert levels() == {"public"}
+    assert levels(FEED) == {"public", "anonymous"}
+    assert levels(FEED, ITEM) == {"public", "anonymous", "private"}
+    assert levels(item=ITEM) == {"public", "private"}, "nothing tells of which feed it is"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        played(ALICE),
+        saved(ALICE, ITEM),
+        changed(ALICE, "public", FEED, ITEM),
+    ],
+    ids=["played", "saved", "set"],
+)
+def test_the_feed_of_an_item_is_known_by_what_its_listener_did(project: Project, told: Event) -> None:
+    record(changed(ALICE, "private", FEED), told)
+    project()
+    feeds = [
+        row.rss_source_feed for row in queries.privacy_of(ALICE, None, ITEM).rows if not row.rss_source_item
+    ]
+    assert feeds == [FEED]
+    assert queries.privacy_of(BOB, None, ITEM).rows == []
+
+
+def test_what_a_listener_did_is_told_with_its_level_and_whether_others_see_it(project: Project) -> None:
+    record(changed(ALICE, "anonymous"), played(ALICE), subscribed(BOB))
+    project()
+    ((kind, feed, item, _, withdrawn_at, level, shown),) = queries.activity(ALICE).rows
+    assert (kind, feed, item, withdrawn_at, level, shown) == ("play", FEED, ITEM, None, "anonymous", True)
 
 
 def test_waiting_returns_at_once_what_is_reached_already(project: Project) -> None:
