@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 from axes.models import AccessAttempt
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts import pseudonyms
 from accounts.models import AppGrant, PlayToken, User
+from tests.accounts.staff import helper, of
 from tests.apps import App
 
 PASSWORD = "correct horse battery"
@@ -32,22 +32,7 @@ def olivia(stores: None) -> User:
 @pytest.fixture
 def browser(olivia: User) -> Client:
     """The operator's, logged in."""
-    client = Client()
-    client.force_login(olivia, backend="django.contrib.auth.backends.ModelBackend")
-    return client
-
-
-def of(user: User) -> Client:
-    client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-    return client
-
-
-def helper(*permissions: str) -> User:
-    """Staff with some permissions."""
-    user = User.objects.create_user("Henry", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    return user
+    return of(olivia)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,7 +2,6 @@
 
 import pytest
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.models import User
@@ -13,6 +12,7 @@ from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.worker import Worker
+from tests.accounts.staff import helper, of
 from tests.projections.histories import ALICE, BOB, played, record
 from tests.web.people import text_of
 
@@ -39,20 +39,7 @@ def _two_streams_wait(connection: Connection, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def olivia() -> Client:
     """The operator at her browser."""
-    user = User.objects.create_superuser("Olivia", "olivia@example.org", "correct horse battery")
-    return browser_of(user)
-
-
-def browser_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-    return client
-
-
-def helper(*permissions: str) -> Client:
-    user = User.objects.create_user("Henry", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    return browser_of(user)
+    return of(User.objects.create_superuser("Olivia", "olivia@example.org", "correct horse battery"))
 
 
 def retry(client: Client, *positions: int) -> str:
@@ -117,12 +104,12 @@ def test_nothing_else_can_be_done(olivia: Client, connection: Connection) -> Non
 
 
 def test_a_helper_who_may_look_does_not_try_again(connection: Connection) -> None:
-    henry = helper("view_listedletter")
+    henry = of(helper("view_listedletter"))
     assert henry.get(PAGE).status_code == 200
     retry(henry, 1)
     assert waiting(connection) == [1, 2, 3, 4]
 
 
 def test_a_helper_who_may_change_them_tries_again(connection: Connection) -> None:
-    retry(helper("view_listedletter", "change_listedletter"), 1, 3)
+    retry(of(helper("view_listedletter", "change_listedletter")), 1, 3)
     assert waiting(connection) == []
