@@ -17,6 +17,9 @@ from tests.api.devices import Device, code_of, count_events, document, feed, ite
 from tests.apps import App
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+LIST, BOBS_LIST = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+ONE_PLAYLIST, ONE_COLLECTION = "playlists/<path:playlist_id>", "collections/<path:collection_id>"
+AN_ITEM, A_FEED = {"rss_source_feed": feed(), "rss_source_item": item()}, {"rss_source_feed": feed()}
 # with every id in it, and a body that is good
 CALLS: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "me"): ("me", None),
@@ -30,6 +33,22 @@ CALLS: dict[tuple[str, str], tuple[str, object]] = {
     ("POST", "episodes/<path:item>/save"): (f"episodes/{item()}/save", {"rss_source_feed": feed()}),
     ("DELETE", "episodes/<path:item>/save"): (f"episodes/{item()}/save", None),
     ("POST", "episodes/<path:item>/share"): (f"episodes/{item()}/share", {"rss_source_feed": feed()}),
+    ("GET", "playlists"): ("playlists", None),
+    ("POST", "playlists"): ("playlists", {"name": "Walk"}),
+    ("GET", ONE_PLAYLIST): (f"playlists/{LIST}", None),
+    ("PATCH", ONE_PLAYLIST): (f"playlists/{LIST}", {"name": "Run"}),
+    ("DELETE", ONE_PLAYLIST): (f"playlists/{LIST}", None),
+    ("POST", f"{ONE_PLAYLIST}/items"): (f"playlists/{LIST}/items", AN_ITEM),
+    ("DELETE", f"{ONE_PLAYLIST}/items/<path:item>"): (f"playlists/{LIST}/items/{item()}", None),
+    ("PUT", f"{ONE_PLAYLIST}/order"): (f"playlists/{LIST}/order", {"items": [AN_ITEM]}),
+    ("GET", "collections"): ("collections", None),
+    ("POST", "collections"): ("collections", {"name": "Gym", "color": "#2f6f4e"}),
+    ("GET", ONE_COLLECTION): (f"collections/{LIST}", None),
+    ("PATCH", ONE_COLLECTION): (f"collections/{LIST}", {"name": "Mix"}),
+    ("DELETE", ONE_COLLECTION): (f"collections/{LIST}", None),
+    ("POST", f"{ONE_COLLECTION}/feeds"): (f"collections/{LIST}/feeds", A_FEED),
+    ("DELETE", f"{ONE_COLLECTION}/feeds/<path:feed>"): (f"collections/{LIST}/feeds/{feed()}", None),
+    ("PUT", f"{ONE_COLLECTION}/order"): (f"collections/{LIST}/order", {"feeds": [A_FEED]}),
     ("GET", "privacy"): ("privacy", None),
     ("PUT", "privacy"): ("privacy", {"privacy": "anonymous"}),
     ("DELETE", "privacy"): ("privacy", None),
@@ -144,14 +163,19 @@ OF_SOMEBODY = [case for case in scoped() if "<" in case[1] and not case[1].start
 def test_IDOR_1_the_ids_of_another_are_the_ids_of_nobody(
     phone: Device, bobs: Device, method: str, path: str, scope: str
 ) -> None:
-    """Bob has the feed, the episode, an app and a player; Alice gets the same answer as for random ones."""
+    """Bob has the feed, the episode, lists of both, an app and a player; Alice gets the same answer as for
+    random ones."""
     bobs.post("subscriptions", {"rss_source_feed": feed(5)})
     bobs.post("plays", play(5))
+    for lists in ("playlists", "collections"):
+        assert bobs.post(lists, {"id": BOBS_LIST, "name": "Bob's"}).status_code == 201
     bob = User.objects.get(username="bob")
     App(iss="org.example.bobs").grant(bob)
     radio, _ = PlayToken.objects.issue(bob, "Bob's radio", now())
     of_bob = {"feed": feed(5), "item": item(5), "app_id": "org.example.bobs", "token_id": str(radio.pk)}
+    of_bob |= {"playlist_id": BOBS_LIST, "collection_id": BOBS_LIST}
     of_nobody = {"feed": feed(6), "item": item(6), "app_id": "org.example.none", "token_id": "999999"}
+    of_nobody |= {"playlist_id": LIST, "collection_id": LIST}
     with unharmed(phone):
         one, other = (_fill(phone, method, path, ids) for ids in (of_bob, of_nobody))
     assert one.status_code == other.status_code
@@ -227,4 +251,5 @@ def _fill(device: Device, method: str, path: str, ids: dict[str, str]) -> Any:
 def _send(device: Device, method: str, path: str, body: object) -> Any:
     if body is None:
         return device.send(method, path)
-    return device.post(path, body) if method == "POST" else device.put(path, body)
+    by = {"POST": device.post, "PUT": device.put, "PATCH": device.patch}
+    return by[method](path, body)
