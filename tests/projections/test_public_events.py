@@ -7,12 +7,13 @@ from uuid import UUID
 import pytest
 from pytest_django.fixtures import Settings
 
-from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.identifiers import feed_of_url, key_of
 from eventstore.domain.messages import Event
-from eventstore.domain.privacy import Level, PrivacyChanged
+from eventstore.domain.privacy import Level
 from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
 from projections.connect import Connection
+from tests.privacy import acts
+from tests.privacy.acts import saved, shared, unsaved
 from tests.projections.conftest import Project
 from tests.projections.histories import (
     ALICE,
@@ -37,21 +38,7 @@ SECRET_FEED = feed_of_url("https://www.patreon.com/rss/somebody?auth=1")
 def level(
     to: Level | None, user: UUID = ALICE, feed: str | None = None, item: str | None = None, at: int = 0
 ) -> Event:
-    return PrivacyChanged(
-        user_id=user, level=to, rss_source_feed=feed, rss_source_item=item, changed_at=minutes(at)
-    )
-
-
-def saved(user: UUID, item: str = ITEM, feed: str = FEED, at: int = 0) -> Event:
-    return EpisodeSaved(user_id=user, rss_source_feed=feed, rss_source_item=item, saved_at=minutes(at))
-
-
-def unsaved(user: UUID, item: str = ITEM, feed: str = FEED, at: int = 0) -> Event:
-    return EpisodeUnsaved(user_id=user, rss_source_feed=feed, rss_source_item=item, unsaved_at=minutes(at))
-
-
-def shared(user: UUID, item: str = ITEM, feed: str = FEED, at: int = 0) -> Event:
-    return EpisodeShared(user_id=user, rss_source_feed=feed, rss_source_item=item, shared_at=minutes(at))
+    return acts.level(to, user, feed, item, at)
 
 
 def shown(connection: Connection) -> list[tuple[Any, ...]]:

@@ -1,0 +1,13 @@
+import pytest
+from pytest_django.fixtures import Settings
+
+from tests.api.conftest import alice, bob, bobs, phone, tablet
+from tests.projections.conftest import connection, project
+
+__all__ = ["alice", "bob", "bobs", "connection", "phone", "project", "tablet"]
+
+
+@pytest.fixture(autouse=True)
+def _without_limits_of_addresses(settings: Settings) -> None:
+    """All tests come from one address."""
+    settings.API_FAILURES_PER_MINUTE = settings.PUBLIC_REQUESTS_PER_MINUTE = 0

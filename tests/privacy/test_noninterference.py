@@ -1,0 +1,146 @@
+"""Nothing that is public hangs on what is private, nor on who it was that is anonymous.
+
+The same life is led twice, with and without a private listener, or with another one in an anonymous role:
+what the public is told must be the same, byte for byte, and so must the public tables; random ids aside.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from eventstore.domain.messages import Event
+from projections.connect import Connection
+from tests.conftest import STORES, empty, forget
+from tests.privacy.acts import (
+    FEEDS,
+    ITEMS,
+    KINDS,
+    Act,
+    account,
+    everything_seen,
+    everything_stored,
+    level,
+    perform,
+)
+from tests.projections.histories import minutes
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+ALICE, BOB, XAVER, YVONNE, ZOE, PAUL = (UUID(int=number) for number in range(1, 7))
+NAMES = ("alice", "bob", "xaver", "yvonne", "zoe", "paul")
+
+hours = st.integers(0, 300)
+acts = st.builds(
+    Act, st.sampled_from(KINDS), st.sampled_from(FEEDS), st.sampled_from(ITEMS), st.integers(0, 300)
+)
+# who of the others does what: Alice and Bob are public, Yvonne and Zoe anonymous
+doings = st.lists(st.tuples(st.sampled_from([ALICE, BOB, YVONNE, ZOE]), acts), max_size=12)
+hidden = st.lists(acts, min_size=1, max_size=8)
+rarely = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=5,
+    # a run takes a second: shrinking would take many minutes
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+
+
+def settled() -> list[Event]:
+    return [
+        level("public", ALICE),
+        level("private", ALICE, item=ITEMS[1]),
+        level("public", BOB),
+        level("anonymous", XAVER),
+        level("anonymous", YVONNE),
+        level("anonymous", ZOE),
+        level("anonymous", PAUL, feed=FEEDS[1]),
+        level("private", PAUL, feed=FEEDS[1], at=1),
+    ]
+
+
+def interleaved(
+    others: Sequence[tuple[UUID, Act]], mine: Iterable[Event], places: Sequence[int]
+) -> list[Event]:
+    """The life of all: what I do comes in between, at these places."""
+    life = [act.by(user) for user, act in others]
+    for event, place in zip(mine, places, strict=False):
+        life.insert(place % (len(life) + 1), event)
+    return life
+
+
+def lead(connection: Connection, life: Iterable[Event]) -> tuple[Any, Any]:
+    """A whole run on empty stores: what is said, and what is stored."""
+    for alias in STORES:
+        empty(alias)
+    forget()
+    for number, name in enumerate(NAMES, 1):
+        account(name, number)
+    perform([*settled(), *life], minutes(1_000), pause=100)
+    return everything_seen(), everything_stored(connection)
+
+
+@rarely
+@given(doings, hidden, st.lists(st.integers(0, 20), min_size=8, max_size=8))
+def test_PRIV_1_what_is_private_changes_nothing(
+    connection: Connection, others: list[tuple[UUID, Act]], mine: list[Act], places: list[int]
+) -> None:
+    with_paul = lead(connection, interleaved(others, [act.by(PAUL) for act in mine], places))
+    without = lead(connection, interleaved(others, [], places))
+    assert with_paul == without
+
+
+@rarely
+@given(doings, hidden, st.lists(st.integers(0, 20), min_size=8, max_size=8))
+def test_PRIV_1_nor_do_the_private_doings_of_somebody_public(
+    connection: Connection, others: list[tuple[UUID, Act]], mine: list[Act], places: list[int]
+) -> None:
+    """Alice hides one episode, and everything of the second feed."""
+    hides = [level("private", ALICE, feed=FEEDS[1])]
+    others = [(user, act) for user, act in others if user != ALICE]
+    private = [
+        act._replace(item=ITEMS[1])
+        if act.kind not in ("subscribe", "unsubscribe")
+        else act._replace(feed=FEEDS[1])
+        for act in mine
+    ]
+    did = lead(connection, hides + interleaved(others, [act.by(ALICE) for act in private], places))
+    did_not = lead(connection, hides + interleaved(others, [], places))
+    assert did == did_not
+
+
+@rarely
+@given(doings, hidden, st.lists(st.integers(0, 20), min_size=8, max_size=8))
+def test_PRIV_1_nor_does_what_is_private_again(
+    connection: Connection, others: list[tuple[UUID, Act]], mine: list[Act], places: list[int]
+) -> None:
+    """Paul showed himself for a while, without the worker coming by."""
+    showed = [level("public", PAUL, at=10), level("private", PAUL, at=20)]
+    with_paul = lead(connection, [*interleaved(others, [act.by(PAUL) for act in mine], places), *showed])
+    without = lead(connection, interleaved(others, [], places))
+    assert with_paul == without
+
+
+@rarely
+@given(doings, hidden, st.lists(st.integers(0, 20), min_size=8, max_size=8))
+def test_PRIV_2_nobody_can_tell_one_anonymous_listener_from_another(
+    connection: Connection, others: list[tuple[UUID, Act]], mine: list[Act], places: list[int]
+) -> None:
+    others = [(user, act) for user, act in others if user != YVONNE]
+    xaver = lead(connection, interleaved(others, [act.by(XAVER) for act in mine], places))
+    yvonne = lead(connection, interleaved(others, [act.by(YVONNE) for act in mine], places))
+    assert xaver == yvonne
+
+
+def test_the_comparison_sees_what_is_public(connection: Connection) -> None:
+    """Else it would prove nothing."""
+    act = Act("play", FEEDS[0], ITEMS[0], 7)
+    nothing, alice, bob, zoe = (
+        lead(connection, life) for life in ([], [act.by(ALICE)], [act.by(BOB)], [act.by(ZOE)])
+    )
+    runs = [nothing, alice, bob, zoe]
+    for number, one in enumerate(runs):
+        assert all(one[part] != other[part] for other in runs[:number] for part in (0, 1))

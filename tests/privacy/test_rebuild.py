@@ -1,0 +1,89 @@
+"""A rebuild shows the public what it saw before, whatever was hidden, removed, kept short or counted."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.messages import Event
+from eventstore.domain.privacy import Level, PrivacySetting, scope_of
+from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
+from projections import popularity, rebuild
+from projections.connect import Connection
+from projections.projectors import PROJECTORS
+from tests.conftest import STORES, empty, forget
+from tests.privacy.acts import FEEDS, ITEMS, KINDS, Act, level
+from tests.projections.conftest import Project
+from tests.projections.histories import dump, minutes, record
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+users = st.sampled_from([UUID(int=number) for number in range(1, 5)])
+feeds, items = st.sampled_from(FEEDS), st.sampled_from(ITEMS)
+times = st.integers(0, 300)
+levels: st.SearchStrategy[Level] = st.sampled_from(["public", "anonymous", "private"])
+
+
+def checkpoint(user: UUID, feed: str, of_account: Level, of_feed: Level | None, at: int) -> Event:
+    said = [PrivacySetting(of_account, minutes(at)), PrivacySetting(of_feed, minutes(at), feed)]
+    kept = {scope_of(one.feed, one.item): one for one in said if one.level is not None}
+    return UserCheckpoint(user_id=user, taken_at=minutes(at), privacy=kept)
+
+
+def removed(user: UUID, feed: str | None, item: str | None) -> Event:
+    return EventsRemoved(
+        user_id=user,
+        feed_key=None if feed is None else UUID(key_of(feed)),
+        item_key=None if item is None else UUID(key_of(item)),
+        removed_at=minutes(0),
+    )
+
+
+acts = st.builds(Act, st.sampled_from(KINDS), feeds, items, times)
+events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(Act.by, acts, users),
+    st.builds(Act.by, acts, users),
+    st.builds(Act.by, acts, users),
+    st.builds(
+        level,
+        st.none() | levels,
+        users,
+        st.none() | feeds,
+        st.none() | items,
+        times,
+    ),
+    st.builds(checkpoint, users, feeds, levels, st.none() | levels, times),
+    st.builds(removed, users, st.none() | feeds, st.none() | items),
+    st.builds(lambda at: PublicHistoryTrimmed(before=minutes(at)), times),
+)
+RECOUNT = "recount"
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=25,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(st.lists(st.tuples(events, st.sampled_from(["", "", "project", RECOUNT])), min_size=5, max_size=40))
+def test_a_rebuild_equals_live(
+    connection: Connection, project: Project, history: list[tuple[Event, str]]
+) -> None:
+    for alias in STORES:
+        empty(alias)
+    forget()
+    for number, (event, after) in enumerate(history):
+        record(event)
+        if after:
+            project()
+        if after == RECOUNT:
+            popularity.recalculate(minutes(number))
+    project()
+    popularity.recalculate(minutes(1_000))
+    project()
+    live = dump(connection)
+    assert popularity.recalculate(minutes(2_000)) == 0
+    rebuild.rebuild([PROJECTORS["public_events"], PROJECTORS["popularity"]])
+    assert dump(connection) == live
