@@ -21,11 +21,13 @@ from eventstore.domain.messages import INSTANCE
 from eventstore.domain.retention import CARRIED, PASSING, PublicHistoryTrimmed, TakeCheckpoint
 from eventstore.failpoints import reach
 from eventstore.store import Origin
-from projections import popularity
+from projections import deadletters, popularity
 from projections.ageing import has_older
 from projections.connect import connect
 from projections.locks import try_lock
+from projections.projectors import PROJECTORS
 from projections.waiting import wait_for_all
+from projections.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class Run(msgspec.Struct):
 
 
 Say = Callable[[str], None]
-Wait = Callable[[int], int]
+Wait = Callable[[int], bool]
 
 
 def run(
@@ -74,8 +76,8 @@ def run(
     """Do what there is to do, with what was recorded before ``cutoff``: by default ``RETENTION_DAYS`` ago,
     by the database's clock.
 
-    ``wait`` waits for the projectors to pass a position and returns how far they came. Raises
-    ``AlreadyRunning`` at once, and the errors of a store that is away.
+    ``wait`` waits for the projectors to pass a position, and says whether they did. Raises ``AlreadyRunning``
+    at once, and the errors of a store that is away.
     """
     with _alone():
         now = store.database_time()
@@ -96,24 +98,19 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
             done.users_checkpointed += checkpoint(user_id, done.started_at, done.cutoff)
             reach("checkpointing" if number < len(users) else "checkpointed")
     with _timed(done, "project"):
-        head = store.head()
-        done.passed = wait(head) >= head
+        done.passed = wait(store.head())
     reach("projected")
     with _timed(done, "popularity"):
         done.public_history_trimmed = _trim(done.cutoff)
         reach("trimmed")
-        if done.passed:
-            head = store.head()
-            done.passed = wait(head) >= head
+        done.passed = done.passed and wait(store.head())
         if done.passed:
             done.figures_changed = popularity.recalculate(done.started_at)
             _close(done.cutoff)
     reach("recalculated")
     with _timed(done, "delete"):
-        head = store.head()
-        passed = wait(head) if done.passed else wait(0)
-        done.passed = passed >= head
-        done.events_deleted = _delete(done.cutoff, passed, chunk, say)
+        done.passed = done.passed and wait(store.head())
+        done.events_deleted = _delete(done.cutoff, store.passed(PROJECTORS), chunk, say)
     logger.info(
         "Worker: %s of %s users checkpointed, %s figures changed, %s events deleted in %.1f s%s",
         done.users_checkpointed,
@@ -173,8 +170,17 @@ def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
     reach("deleted")
     deleted += store.delete_superseded(passed)
     store.delete_outdated_snapshots()
+    _drop_letters()
     reach("finished")
     return deleted
+
+
+def _drop_letters() -> None:
+    """Dead letters of events that are gone."""
+    with connect("projections", application_name="balados-worker") as connection:
+        for name, streams in deadletters.of_gone_events(connection).items():
+            if name in PROJECTORS:
+                deadletters.retry(Worker(PROJECTORS[name], connection), streams)
 
 
 def _publish(done: Run) -> None:

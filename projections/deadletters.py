@@ -77,6 +77,24 @@ def oldest(connection: Connection, projector: str) -> int | None:
     return row[0] if row else None
 
 
+def of_gone_events(connection: Connection) -> dict[str, set[int]]:
+    """Projectors and the streams with letters whose event was removed, or is covered by a checkpoint: their
+    text may still tell what it was. ``retry`` drops them, and lets go on what waits behind them.
+    """
+    found: dict[int, dict[int, set[str]]] = {}
+    for stream, version, projector in connection.execute(
+        'SELECT stream, version, projector FROM "users"."dead_letters"'
+    ):
+        found.setdefault(stream, {}).setdefault(version, set()).add(projector)
+    gone: dict[str, set[int]] = {}
+    for stream, versions in found.items():
+        kept = store.read_stream(stream, after=min(versions) - 1, upto=max(versions))
+        for version in versions.keys() - {event.version for event in kept}:
+            for projector in versions[version]:
+                gone.setdefault(projector, set()).add(stream)
+    return gone
+
+
 def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
     """Apply what waits, each stream (or each of the ``chosen``) in its order, up to its first event that
     fails again.

@@ -36,7 +36,7 @@ from projections.worker import Moved, Worker
 from tests.api.devices import Device, feed, item, play
 from tests.api.test_removals import live
 from tests.apps import App
-from tests.jobs.working import read_models, settle
+from tests.jobs.working import read_models, settle, settled
 from tests.projections.running import running
 from tests.searching import found
 from tests.web.people import PASSWORD, Visitor
@@ -96,7 +96,7 @@ def leave_traces(user: User, phone: Device) -> None:
         kept = store.Snapshot(folded.version, folded.position, str(user.pk).encode())
     store.write_snapshot(store.stream_of(user.pk), 2, kept)
     settle()
-    retention.run(wait=settle)
+    retention.run(wait=settled)
 
 
 def test_del_1_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_him_back(
@@ -111,7 +111,7 @@ def test_del_1_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_h
     for word in (str(alice.pk), alice.pk.hex, NAME, MAIL, feed(7)):
         assert word not in caplog.text
     settle()
-    retention.run(wait=settle)
+    retention.run(wait=settled)
     assert found(feed(7), item(71)) == [], "figures of what he alone listened to"
     before = read_models()
     rebuild(list(PROJECTORS.values()))
@@ -127,7 +127,7 @@ def test_nothing_of_anybody_else_goes(alice: User, phone: Device, bobs: Device) 
     for device in (phone, bobs):
         live(device, feed(7), (item(71), item(72)))
     settle()
-    retention.run(wait=settle)  # what is too old to be shown goes anyway
+    retention.run(wait=settled)  # what is too old to be shown goes anyway
     bob = str(bobs.user_id)
     before = store.read_stream(store.stream_of(bobs.user_id))
     rows = {table: [row for row in rows if bobs.user_id in row] for table, rows in read_models().items()}
@@ -167,7 +167,7 @@ def test_del_2_killed_half_way_it_is_finished_by_the_scheduler(
     assert tasks.finish_erasures() == 1
     assert traces(alice) == []
     settle()
-    retention.run(wait=settle)
+    retention.run(wait=settled)
     rebuild(list(PROJECTORS.values()))
     assert traces(alice) == []
     assert tasks.finish_erasures() == 0

@@ -1,18 +1,26 @@
 """POST /removals: out of everything, for good."""
 
+import dataclasses
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from psycopg import Cursor
 
 from accounts.models import User
 from eventstore import dispatcher, store
 from eventstore.domain.messages import INSTANCE
 from jobs import retention
+from projections import catchup, deadletters
+from projections.catchup import catch_up
+from projections.connect import connect
 from projections.projectors import PROJECTORS
+from projections.projectors.shape import Apply, Fact, Tables
 from projections.rebuild import rebuild
+from projections.worker import Worker
 from tests.api.devices import Device, code_of, count_events, document, faults, feed, item, play
-from tests.jobs.working import read_models, settle, work
+from tests.jobs.working import read_models, settle, settled, work
 from tests.projecting import bring_up_to_date
 from tests.searching import found
 
@@ -68,7 +76,7 @@ def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(ph
     items = (item(1), item(2))
     live(phone, feed(1), items)
     settle()
-    retention.run(wait=settle)
+    retention.run(wait=settled)
     # a checkpoint and a snapshot hold it, too
     work()
     live(phone, feed(1), items)
@@ -80,12 +88,40 @@ def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(ph
     assert found(feed(1)), "or the search finds nothing at all"
     assert remove(phone, feed=feed(1))["removed_events"] > 0
     settle()
-    retention.run(wait=settle)
+    retention.run(wait=settled)
     assert found(feed(1), *items) == []
     before = read_models()
     rebuild(list(PROJECTORS.values()))
     assert read_models() == before
     assert found(feed(1), *items) == []
+
+
+def test_dead_letters_of_what_is_gone_go_too(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their error may name it: PostgreSQL tells the row that failed along."""
+    phone.post("plays", play(1))
+    name = "play_statuses"
+    with connect("projections") as connection, monkeypatch.context() as patched:
+        patched.setattr(catchup, "PAUSES", ())
+        failing = dataclasses.replace(PROJECTORS[name], apply=fail_with(feed(1)))
+        catch_up([Worker(failing, connection)], store.head())
+        assert [letter.projector for letter in deadletters.letters(connection)] == [name]
+        phone.post("plays", play(2, rss_source_feed=feed(2)))
+        settle()
+        assert len(deadletters.letters(connection)) == 2, "the next one waits"
+        remove(phone, feed=feed(1))
+        settle()
+        retention.run(wait=settled)
+        assert deadletters.letters(connection) == []
+    assert found(feed(1)) == []
+    listed = document(phone.get("plays"))["play_statuses"]
+    assert [entry["rss_source_item"] for entry in listed] == [item(2)]
+
+
+def fail_with(text: str) -> Apply:
+    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+        raise ValueError(f"no room for {text}")
+
+    return apply
 
 
 def test_what_is_left_stays_as_it_was(phone: Device) -> None:

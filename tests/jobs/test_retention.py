@@ -21,16 +21,20 @@ from eventstore.store import Origin
 from eventstore.streams import Streams
 from jobs import retention, tasks
 from jobs.retention import AlreadyRunning
+from projections import runner
 from projections.connect import connect
 from projections.locks import try_lock
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
+from projections.runner import Runner
+from projections.waiting import wait_for_all
 from tests.domain.scenarios import MONDAY, NEWS, SCIENCE, TUESDAY
-from tests.jobs.working import do, events, log, read_models, settle, state_of, work
+from tests.jobs.working import do, events, log, read_models, settle, settled, state_of, work
+from tests.projections.running import running
 
 pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
 
-ALICE, BOB = uuid4(), uuid4()
+ALICE, BOB, CHARLIE = uuid4(), uuid4(), uuid4()
 # after every cutoff: a checkpoint leaves out what was unsubscribed before
 NOON = datetime(2100, 6, 1, 12, tzinfo=UTC)
 
@@ -53,9 +57,9 @@ def play(user_id: UUID, position: int, item: str = MONDAY) -> RecordPlay:
     return RecordPlay(user_id=user_id, feed=NEWS, item=item, position=position, played=False, now=NOON)
 
 
-def not_now(position: int) -> int:
-    """In place of projectors that are behind: how far they were."""
-    return store.passed(PROJECTORS)
+def not_now(position: int) -> bool:
+    """In place of projectors that stand still."""
+    return store.passed(PROJECTORS) >= position
 
 
 def test_old_events_go_and_a_checkpoint_stands_for_them() -> None:
@@ -98,7 +102,7 @@ def test_users_without_old_events_are_left_alone() -> None:
 def test_the_cutoff_is_by_the_databases_clock(settings: Settings) -> None:
     do(*life(ALICE))
     settings.RETENTION_DAYS = 1
-    done = retention.run(wait=settle)
+    done = retention.run(wait=settled)
     assert timedelta(hours=23) < store.database_time() - done.cutoff < timedelta(hours=25)
     assert done.users_due == 0
     assert len(log(ALICE)) > 1
@@ -270,3 +274,26 @@ def test_commands_are_decided_on_the_checkpoint_as_on_the_events() -> None:
     assert dispatcher.dispatch(Subscribe(user_id=ALICE, feed=NEWS, now=NOON), Origin()).events == []
     outcome = dispatcher.dispatch(play(ALICE, 50, TUESDAY), Origin())
     assert [type(event).__name__ for event in outcome.events] == ["PlayRecorded"]
+
+
+def test_a_dead_letter_holds_back_deletions_but_neither_checkpoints_nor_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    do(*life(ALICE), *life(BOB))
+    monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
+    with connections["events"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO events.events (stream, version, type, schema, data, metadata)"
+            " VALUES (%s, %s, 'UserSang', 1, '{}', '{}')",
+            [store.stream_of(ALICE), len(log(ALICE)) + 1],
+        )
+    do(*life(CHARLIE))
+    before = log(BOB)
+    with running(Runner()):
+        done = retention.run(datetime(2020, 1, 1, tzinfo=UTC), wait=wait_for_all)
+        assert done.passed
+        assert done.figures_changed > 0
+        again = retention.run(store.database_time(), wait=wait_for_all)
+    assert again.passed
+    assert again.users_checkpointed == 2
+    assert log(BOB) == [*before, "UserCheckpoint"]

@@ -20,16 +20,21 @@ from tests.projections.histories import dump
 SILENT = [lambda text: None][0]
 
 
-def settle(position: int = 0) -> int:
-    """Stands in for the projectors' process: brings all to the head, and acknowledges."""
+def settle() -> int:
+    """Stands in for the projectors' process: brings all to the head, and acknowledges. Returns the head."""
     head = bring_up_to_date()
     store.acknowledge(dict.fromkeys(PROJECTORS, head))
     return head
 
 
+def settled(position: int) -> bool:
+    """Instead of waiting for the projectors' process."""
+    return settle() >= position
+
+
 def work(cutoff: datetime | None = None, **options: Any) -> retention.Run:
     """One run over what was recorded before ``cutoff``: everything up to now, where none is given."""
-    return retention.run(cutoff or store.database_time(), **{"wait": settle, "say": SILENT, **options})
+    return retention.run(cutoff or store.database_time(), **{"wait": settled, "say": SILENT, **options})
 
 
 def do(*commands: UserCommand) -> None:
