@@ -1,5 +1,6 @@
 """Listeners and their days: what they do, how they guard it, and when their devices are out of reach."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
 from typing import NamedTuple
@@ -103,9 +104,11 @@ class Listener:
                 self._sync(device)
 
     def come_home(self) -> None:
-        """Every device comes online: first they tell, then they hear."""
+        """Every device comes online: first they tell, all at once, then they hear."""
         self._back.clear()
-        for device in [*self.devices, *self.devices]:
+        with ThreadPoolExecutor(len(self.devices)) as pool:
+            list(pool.map(Device.sync, self.devices))
+        for device in self.devices:
             device.sync()
 
     def regret(self) -> None:
