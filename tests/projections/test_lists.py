@@ -1,6 +1,7 @@
 """Playlists and collections in the read tables: as the domain folds them, whatever the batches."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,18 +11,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eventstore import store
+from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.collections import (
+    AddFeedToCollection,
     CollectionCreated,
     CollectionDeleted,
     CollectionReordered,
     CollectionUpdated,
     CollectionVisibilityChanged,
+    CreateCollection,
+    DeleteCollection,
     FeedAddedToCollection,
     FeedRemovedFromCollection,
+    ReorderCollection,
     default_id,
 )
 from eventstore.domain.messages import Event
 from eventstore.domain.playlists import (
+    AddToPlaylist,
+    CreatePlaylist,
+    DeletePlaylist,
     PlaylistCreated,
     PlaylistDeleted,
     PlaylistItemAdded,
@@ -29,16 +39,23 @@ from eventstore.domain.playlists import (
     PlaylistReordered,
     PlaylistUpdated,
     PlaylistVisibilityChanged,
+    RemoveFromPlaylist,
+    ReorderPlaylist,
+    UpdatePlaylist,
 )
 from eventstore.domain.retention import LONG_AGO, TakeCheckpoint, checkpoint
-from eventstore.domain.user import User, evolve
-from eventstore.store import Recorded
-from projections import lists
-from projections.connect import Connection
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from eventstore.domain.user import User, UserCommand, evolve
+from eventstore.store import Origin, Recorded
+from projections import lists, rebuild
+from projections.batches import Batch
+from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact
 from projections.queries import InvalidCursor
 from projections.tables import identifier
+from projections.worker import Worker, apply_together
+from tests.conftest import STORES, empty, forget
 from tests.projections.conftest import Project
 from tests.projections.histories import (
     ALICE,
@@ -46,6 +63,7 @@ from tests.projections.histories import (
     FEED,
     ITEM,
     NOON,
+    dump,
     minutes,
     record,
     subscribed,
@@ -206,6 +224,53 @@ def test_collections_end_as_the_domain_folds_them_and_the_default_one_as_the_sub
     }
     found = {(user, str(list_id), feed): fields for user, list_id, feed, *fields in rows}
     assert found == members | followed
+
+
+users = st.sampled_from([ALICE, BOB])
+lists_of = {"user_id": users, "now": times}
+at = {"at": st.none() | times}
+commands: st.SearchStrategy[UserCommand] = st.one_of(
+    st.builds(CreatePlaylist, **lists_of, playlist_id=st.just(WALK), name=names),
+    st.builds(
+        UpdatePlaylist,
+        **lists_of,
+        playlist_id=st.just(WALK),
+        name=st.none() | names,
+        is_public=st.none() | st.booleans(),
+    ),
+    st.builds(DeletePlaylist, **lists_of, playlist_id=st.just(WALK)),
+    st.builds(AddToPlaylist, **lists_of, **at, playlist_id=st.just(WALK), feed=feeds, item=items),
+    st.builds(RemoveFromPlaylist, **lists_of, **at, playlist_id=st.just(WALK), item=items),
+    st.builds(ReorderPlaylist, **lists_of, playlist_id=st.just(WALK), items=orders(items)),
+    st.builds(CreateCollection, **lists_of, collection_id=st.just(RUN), name=names),
+    st.builds(DeleteCollection, **lists_of, collection_id=st.just(RUN)),
+    st.builds(AddFeedToCollection, **lists_of, **at, collection_id=st.just(RUN), feed=feeds),
+    st.builds(ReorderCollection, **lists_of, collection_id=st.just(RUN), feeds=orders(feeds)),
+    st.builds(Subscribe, **lists_of, **at, feed=feeds),
+    st.builds(Unsubscribe, **lists_of, **at, feed=feeds),
+    st.builds(TakeCheckpoint, **lists_of, before=times),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@given(st.lists(st.tuples(commands, st.booleans()), max_size=20))
+def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[UserCommand, bool]]) -> None:
+    """Live as the runner does it: both projectors in one transaction, in one go."""
+    for alias in STORES:
+        empty(alias)
+    forget()
+    both = [PROJECTORS["playlists"], PROJECTORS["collections"]]
+    with connect("projections") as own:
+        workers = [Worker(projector, own) for projector in both]
+        for command, project_now in [*history, (None, True)]:
+            if command is not None:
+                with suppress(DomainError):
+                    dispatch(command, Origin())
+            if project_now and (events := store.read_all(workers[0].position, 1_000)):
+                apply_together(own, workers, Batch(events, events[-1].position))
+    live = dump(connection)
+    rebuild.rebuild(both)
+    assert dump(connection) == live
 
 
 def added(item: str = ITEM, at: int = 1, user: UUID = ALICE, list_id: UUID = WALK) -> PlaylistItemAdded:
