@@ -1,6 +1,7 @@
 """What a user is called where his id would outlive his account."""
 
 import hashlib
+from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
@@ -11,5 +12,11 @@ def in_logs(user_id: UUID) -> str:
 
     So the lines of an account that was erased lead to nobody.
     """
-    key = hashlib.sha256(settings.SECRET_KEY.encode()).digest()
+    return _digest(user_id, settings.SECRET_KEY)
+
+
+# every request asks
+@lru_cache(maxsize=4_096)
+def _digest(user_id: UUID, secret: str) -> str:
+    key = hashlib.sha256(secret.encode()).digest()
     return hashlib.blake2b(user_id.bytes, key=key, digest_size=8).hexdigest()

@@ -162,6 +162,17 @@ def test_for_the_eye_it_is_a_line_of_words_and_a_traceback_below() -> None:
     assert traceback[-1] == f"ZeroDivisionError: of {GONE}"
 
 
+@pytest.mark.parametrize("words", ["%s %s", "%d", "\ud800 %s"])
+def test_a_line_that_cannot_be_written_says_so_and_not_what_it_was_given(
+    lines: Lines, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger("jobs").warning(words, PASSWORD)
+    (line,) = lines.all()
+    assert line["logger"] == "jobs"
+    assert line["event"] == "a line that cannot be written"
+    assert PASSWORD not in capfd.readouterr().err
+
+
 def test_a_format_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="LOG_FORMAT is 'xml'; it is one of: console, json"):
         logs.configuration("INFO", "xml")
