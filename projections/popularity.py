@@ -32,7 +32,7 @@ SELECT key, min(feed) AS feed, min(item) AS item,
   FROM (SELECT p.{key} AS key, p.kind, min(p.rss_source_feed) AS feed, min(p.rss_source_item) AS item,
                count(*) AS times
           FROM "public"."public_events" p
-          LEFT JOIN "users"."activity" a ON p.user_id IS NULL AND a.public_id = p.id
+          LEFT JOIN "users"."activity" a ON a.public_id = CASE WHEN p.user_id IS NULL THEN p.id END
          WHERE {condition}
          GROUP BY p.{key}, p.kind, p.user_id IS NULL
         HAVING NOT (p.user_id IS NULL) OR count(DISTINCT a.user_id) >= {fewest}) AS counted
