@@ -21,7 +21,7 @@ from tests.projecting import bring_up_to_date
 from tests.projections.conftest import Project
 from tests.projections.histories import dump, minutes, played, record, subscribed
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 LEVELS: tuple[Level, ...] = get_args(Level)
 FEED, ITEM = feed(1), item(1)
 ALICE, BOB, CHARLIE = (UUID(int=number) for number in range(1, 4))

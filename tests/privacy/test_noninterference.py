@@ -28,7 +28,7 @@ from tests.privacy.acts import (
 )
 from tests.projections.histories import minutes
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 ALICE, BOB, XAVER, YVONNE, ZOE, PAUL = (UUID(int=number) for number in range(1, 7))
 NAMES = ("alice", "bob", "xaver", "yvonne", "zoe", "paul")
