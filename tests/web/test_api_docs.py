@@ -18,7 +18,9 @@ def test_it_shows_every_operation_and_breaks_no_policy(page: Page) -> None:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto("/api/docs/")
-    expect(page.locator(".opblock")).to_have_count(10)
+    operations = page.request.get("/api/schema/").text().count("operationId")
+    assert operations > 10
+    expect(page.locator(".opblock")).to_have_count(operations)
     page.get_by_text("Record a play", exact=True).click()
     expect(page.get_by_text("Every play is recorded; the latest decides the status.")).to_be_visible()
     assert complaints == []
