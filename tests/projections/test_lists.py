@@ -312,6 +312,35 @@ def test_what_is_deleted_or_removed_is_not_shown(project: Project) -> None:
     assert lists.playlist_items(ALICE, WALK).rows == []
 
 
+def test_a_checkpoint_takes_away_what_it_does_not_hold(connection: Connection, project: Project) -> None:
+    gone = PlaylistItemRemoved(
+        user_id=ALICE, playlist_id=WALK, rss_source_feed=FEED, rss_source_item="a", removed_at=minutes(5)
+    )
+    history = [playlist(ALICE, WALK), playlist(ALICE, RUN), added("a"), added("b"), gone]
+    history.append(PlaylistDeleted(user_id=ALICE, playlist_id=RUN, deleted_at=minutes(5)))
+    record(*history, playlist(BOB, RUN))
+    project()
+    take = TakeCheckpoint(user_id=ALICE, now=NOON, before=minutes(6))
+    record(checkpoint(folded([history])[0], take))
+    project()
+    left = dump(connection)
+    assert [(row[0], row[1]) for row in left["playlists"]] == sorted([(ALICE, WALK), (BOB, RUN)])
+    assert [row[3] for row in left["playlist_items"]] == ["b"]
+
+
+def test_an_older_addition_that_comes_later_does_not_bring_its_titles(project: Project) -> None:
+    newer, older = (
+        msgspec.structs.replace(added(at=at), item_title=title, feed_title=title)
+        for at, title in ((2, "new"), (1, "old"))
+    )
+    record(playlist(ALICE, WALK), newer)
+    project()
+    record(older)
+    project()
+    [row] = lists.playlist_items(ALICE, WALK).rows
+    assert (row.item_title, row.feed_title, row.added_at) == ("new", "new", minutes(2))
+
+
 def test_items_come_in_their_order_and_the_newcomers_after_them(project: Project) -> None:
     record(
         playlist(ALICE, WALK), added("a", 1), added("b", 2), added("d", 4), added("c", 3), reordered("b", "a")
