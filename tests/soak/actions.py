@@ -121,6 +121,15 @@ def share(doing: Doing) -> None:
         doing.device.ask("POST", doing.path("episodes", url_safe(item), "share"), {"rss_source_feed": feed})
 
 
+def remove(doing: Doing) -> None:
+    """Seldom: a feed out of the history for good. Devices that did not hear of it may tell of it again."""
+    followed = doing.known("subscriptions")
+    if followed and doing.online and doing.rng.random() < 0.1:
+        doing.device.ask(
+            "POST", doing.path("removals"), {"feed": doing.rng.choice(followed)["rss_source_feed"]}
+        )
+
+
 class ListKind(NamedTuple):
     """What playlists of episodes and collections of feeds have in common, and what not."""
 
@@ -263,6 +272,7 @@ WEIGHTS: Mapping[Action, int] = {
     save: 4,
     unsave: 2,
     share: 1,
+    remove: 1,
     arrange_playlists: 5,
     arrange_collections: 4,
 }

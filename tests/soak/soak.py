@@ -31,8 +31,11 @@ WORST_SHOWN = 40
 @dataclass(frozen=True)
 class Plan:
     """``days``: when a day of life is lived, counted from the start; between two of them nobody does more
-    than look in, and the worker runs every ``stride`` days at least. ``restarts``: in which of the days
-    programs are killed. No clock is moved where all days are the first."""
+    than look in, and the worker runs every ``stride`` days at least. No clock is moved where all days are
+    the first.
+
+    ``removals``: how many have a part of their history removed on the first day, and how many others on the
+    last. ``restarts``: in which of the days programs are killed."""
 
     listeners: int
     days: tuple[int, ...]
@@ -43,7 +46,7 @@ class Plan:
     restarts: tuple[int, ...] = ()
 
 
-WEEK = Plan(listeners=200, days=(0, 1, 2, 3, 20, 40, 60), seconds=600, erasures=4, removals=8, restarts=(2,))
+WEEK = Plan(listeners=200, days=(0, 1, 2, 3, 20, 40, 60), seconds=600, erasures=4, removals=4, restarts=(2,))
 # of the ordinary tests
 AFTERNOON = Plan(listeners=6, days=(0, 50), seconds=60, stride=50, erasures=1, removals=1)
 # where time cannot pass
@@ -94,15 +97,17 @@ class Soak:
                 self._work()
 
     def _live(self, number: int, day: int) -> None:
-        if number == len(self.plan.days) - 1:
+        first, last = number == 0, number == len(self.plan.days) - 1
+        if last:
             self._leave()
         with self._restarts() if day in self.plan.restarts else contextlib.nullcontext():
             self._each(self._there(), lambda one: one.live(day), f"day {day}")
+        if first or last:
+            silent = [one for one in self._there() if one.never_named and not one.regretted]
+            self._each(silent[: self.plan.removals], Listener.regret, "removals")
 
     def _leave(self) -> None:
-        """Some have parts of their history removed, some everything."""
-        silent = [one for one in self._there() if one.never_named]
-        self._each(silent[: self.plan.removals], Listener.regret, "removals")
+        """Some have their accounts erased."""
         leaving = self._there()[-self.plan.erasures :] if self.plan.erasures else []
         for one in leaving:
             people.erase(one)
