@@ -31,7 +31,7 @@ from eventstore.domain.messages import Event
 from eventstore.domain.playlists import PlaylistEntry, PlaylistItemEntry
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import PrivacyEntry
-from eventstore.domain.retention import EventsRemoved
+from eventstore.domain.retention import EventsRemoved, UserCheckpoint
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncConflict, SyncData, SyncUserData
 
@@ -326,8 +326,8 @@ def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
         return None
     # another process may have recorded more meanwhile, which the state does not hold
     news = found[:stored] + outcome.events
-    # what was removed is told by its absence only
-    return None if any(isinstance(event, EventsRemoved) for event in news) else news
+    # what was removed, or left out of a checkpoint, is told by its absence only
+    return None if any(isinstance(event, EventsRemoved | UserCheckpoint) for event in news) else news
 
 
 def _cursor(version: int, user_id: UUID) -> str:

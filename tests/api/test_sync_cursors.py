@@ -1,11 +1,14 @@
 """A device's place in the history, as the sync gives it out."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
 
 from eventstore import dispatcher
+from eventstore.domain.retention import TakeCheckpoint
+from eventstore.store import Origin
 from tests.api.devices import Device, document, faults, feed, item, play, status, unharmed
 
 EARLY, LATE = "2026-05-01T12:00:00Z", "2026-05-02T12:00:00Z"
@@ -97,6 +100,21 @@ def test_it_gives_what_arrived_since_the_cursor_whatever_clocks_say(phone: Devic
     again = tablet.sync(answer["cursor"])
     assert set(map(bool, again["data"].values())) == {False}
     assert again["cursor"] == answer["cursor"]
+
+
+def test_what_a_checkpoint_has_left_out_is_told_by_giving_everything(phone: Device, tablet: Device) -> None:
+    """A clock that is years behind unsaves an episode: that is too old to be kept from the first day on."""
+    saved = {"rss_source_feed": feed(), "rss_source_item": item(), "saved_at": "2020-01-01T00:00:00Z"}
+    phone.sync(saved_episodes=[saved])
+    cursor = tablet.sync()["cursor"]
+    phone.sync(saved_episodes=[{**saved, "saved_at": None, "unsaved_at": "2020-01-02T00:00:00Z"}])
+    now = datetime.now(UTC)
+    take = TakeCheckpoint(user_id=phone.user_id, now=now, before=now - timedelta(days=45))
+    dispatcher.dispatch(take, Origin())
+    answer = tablet.sync(cursor)
+    assert answer["full"]
+    assert answer["data"]["saved_episodes"] == []
+    assert not tablet.sync(answer["cursor"])["full"]
 
 
 def test_SYNC_11_nothing_between_two_syncs_is_missed(phone: Device, tablet: Device) -> None:
