@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from eventstore.domain import times
+from eventstore.domain.identifiers import key_of
 
 # The time of a list of which nothing was said yet: whatever is said comes after it.
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -108,12 +109,13 @@ def order_of(placed: Iterable[tuple[str, int | None]]) -> tuple[str, ...]:
 
 
 def arranged(order: Iterable[str], members: Mapping[str, Member]) -> list[str]:
-    """Who is in, in order; those who were added since the order was given come last, as they came."""
+    """Who is in, in order; those who were added since the order was given come last, as they came. Of one
+    time, as a wrong clock leads to, by their digests, which is the order that the read tables have."""
     here = {name: of.added_at for name, of in members.items() if of.added_at is not None and is_in(of)}
     first = [name for name in order if name in here]
     placed = set(first)
-    since = sorted((at, name) for name, at in here.items() if name not in placed)
-    return [*first, *(name for _, name in since)]
+    since = sorted((at, key_of(name), name) for name, at in here.items() if name not in placed)
+    return [*first, *(name for _, _, name in since)]
 
 
 def news(said: Believed, stands: Register, is_newer: Callable[[datetime], bool]) -> Believed:

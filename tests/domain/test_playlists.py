@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from eventstore.domain import lists, playlists, retention, sync
 from eventstore.domain.errors import DomainError
+from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.playlists import (
     AddToPlaylist,
@@ -112,6 +113,13 @@ def the_playlist(events: Sequence[Event]) -> Playlist:
 def items_in_order(events: Sequence[Event]) -> list[str]:
     walk = the_playlist(events)
     return lists.arranged(walk.order, walk.items)
+
+
+def test_items_added_at_one_time_stand_by_their_digests_as_in_the_read_tables() -> None:
+    """As they do when a device with a clock that is ahead sends several: all are taken for added now."""
+    together = [f"episode {number}" for number in range(9)]
+    events = [created(), *(added(name, AT_1) for name in together), added(MONDAY, NOON)]
+    assert items_in_order(events) == [MONDAY, *sorted(together, key=key_of)]
 
 
 def test_a_playlist_is_created_private_and_empty() -> None:
