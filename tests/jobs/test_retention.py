@@ -133,6 +133,17 @@ def test_the_read_models_are_the_same_after_a_run_and_after_a_rebuild_from_what_
     assert read_models() == after
 
 
+def test_it_rests_after_every_checkpoint_and_every_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user_id in (ALICE, BOB):
+        do(*life(user_id))
+    rests: list[float] = []
+    monkeypatch.setattr("jobs.retention.time.sleep", rests.append)
+    done = work(chunk=5)
+    chunks = -(-done.events_deleted // 5)
+    assert len(rests) >= done.users_checkpointed + chunks
+    assert min(rests) > 0
+
+
 def test_nothing_goes_that_a_projector_has_not_applied() -> None:
     do(*life(ALICE))
     settle()
