@@ -37,7 +37,7 @@ LOCK = "worker"
 # what the last run did, for the metrics
 LAST_RUN = "balados:worker:last"
 # Old events per transaction. Whoever plays meanwhile has the same disk and cores: with 5,000, and without the
-# rests between, the p99 of a play was 88 ms on two cores, with both 61 ms, 11 and 13 when idle (`make bench`).
+# rests between, the p99 of a play was 88 ms on two cores, with both 61 ms, idle 12 ms (make bench).
 CHUNK = 500
 SAY_EVERY = 5.0  # seconds
 
