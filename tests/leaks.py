@@ -22,6 +22,11 @@ ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>)\]}]+")
 # the one line that is meant to carry a token: the way to the first administrator, on his own terminal
 MEANT = re.compile(r"become its administrator at \S+")
 
+
+class Kept(logging.FileHandler):
+    """A log of the tests themselves."""
+
+
 _pieces: set[str] = set()
 _addresses: set[str] = set()
 _texts: set[str] = set()
@@ -84,7 +89,28 @@ def begin() -> None:
     _wrap(AbstractBaseUser, "check_password", lambda user, raw=None, *_: [raw])
     _wrap(UserManager, "create_user", lambda manager, username, email="", *_, **__: [email])
     _wrap(store, "append", lambda stream, expected, events, *_, **__: _remember_names(events))
-    _keep_logs(Path(os.environ["BALADOS_HOME"]))
+    keep_logs()
+
+
+def keep_logs() -> None:
+    """Write what is logged from here on, unless that is done.
+
+    Whoever sets Django up again (a WSGI application that a test imports) takes the handlers away.
+    """
+    from balados.logs import FORMATS, formatter
+
+    home, root = Path(os.environ["BALADOS_HOME"]), logging.getLogger()
+    if any(isinstance(handler, Kept) for handler in root.handlers):
+        return
+    for form in FORMATS:
+        lines = Kept(home / f"tests-{form}.log", delay=True)
+        lines.setFormatter(formatter(form))
+        root.addHandler(lines)
+    # what our own code says, before anything is taken out of it
+    raw = Kept(home / "tests-raw.log", delay=True)
+    raw.setFormatter(logging.Formatter("%(name)s %(message)s"))
+    raw.addFilter(lambda record: record.name.startswith(OURS))
+    root.addHandler(raw)
 
 
 def _remember_pieces(secret: str) -> bool:
@@ -127,17 +153,3 @@ def _wrap(owner: Any, name: str, secrets_of: Callable[..., Iterable[str | None]]
         return original(*args, **kwargs)
 
     setattr(owner, name, wrapped)
-
-
-def _keep_logs(home: Path) -> None:
-    from balados.logs import FORMATS, formatter
-
-    for form in FORMATS:
-        lines = logging.FileHandler(home / f"tests-{form}.log", delay=True)
-        lines.setFormatter(formatter(form))
-        logging.getLogger().addHandler(lines)
-    # what our own code says, before anything is taken out of it
-    raw = logging.FileHandler(home / "tests-raw.log", delay=True)
-    raw.setFormatter(logging.Formatter("%(name)s %(message)s"))
-    raw.addFilter(lambda record: record.name.startswith(OURS))
-    logging.getLogger().addHandler(raw)
