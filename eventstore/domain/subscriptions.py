@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.domain import times
+from eventstore.domain import lists, times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
 
@@ -126,14 +126,9 @@ def reconcile(
     events: list[Event] = []
     for feed, sent in together(entries).items():
         known = state.get(feed, NONE)
-        joined, joined_claim = times.believed_or_none(sent.subscribed_at, known.claims, now)
-        left, left_claim = times.believed_or_none(sent.unsubscribed_at, known.claims, now)
-        if joined is not None and left is not None:
-            # where the server's clock stands in for the device's, the device's own order still holds
-            if sent.active and joined < left:
-                joined = left
-            elif not sent.active and left <= joined:
-                left = joined + times.TICK
+        joined, joined_claim, left, left_claim = lists.believed(
+            sent.subscribed_at, sent.unsubscribed_at, known.claims, now
+        )
         candidate = Subscription(sent.source_id, joined)
         newer = _subscribed_key(candidate) > _subscribed_key(known)
         # a replaced time is recorded also where it loses: so that it is known when it comes again
