@@ -117,6 +117,8 @@ def apply_together(connection: Connection, workers: Sequence[Worker], batch: Bat
     then ``Worker.apply``, one by one, finds the worker to blame.
     """
     behind = [worker for worker in workers if worker.position < batch.upto]
+    if not behind:
+        return
     names, positions = [worker.name for worker in behind], [worker.position for worker in behind]
     known = names, positions, [worker.epoch for worker in behind]
     try:

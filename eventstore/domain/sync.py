@@ -67,14 +67,17 @@ Keys: TypeAlias = dict[str, None]
 
 
 class Touched(NamedTuple):
-    """The keys of each topic that events changed, in the order of their first change."""
+    """The keys of each topic that events changed, in the order of their first change; None for all."""
 
-    subscriptions: Keys
-    plays: Keys
-    saved_episodes: Keys
-    playlists: Keys
-    collections: Keys
-    privacy: Keys
+    subscriptions: Keys | None = None
+    plays: Keys | None = None
+    saved_episodes: Keys | None = None
+    playlists: Keys | None = None
+    collections: Keys | None = None
+    privacy: Keys | None = None
+
+
+EVERYTHING = Touched()
 
 
 def decide(user: User, command: SyncUserData) -> list[Event]:
@@ -113,9 +116,7 @@ def document(user: User, since: Iterable[Event] | None = None) -> SyncData:
 
     Of events that are newer than the state, a key that the state lacks is left for the next sync.
     """
-    if since is None:
-        return _everything(user)
-    keys = _touched(since)
+    keys = EVERYTHING if since is None else _touched(since)
     return SyncData(
         subscriptions=subscriptions.document(user.subscriptions, keys.subscriptions),
         play_statuses=plays.document(user.plays, keys.plays),
@@ -126,32 +127,21 @@ def document(user: User, since: Iterable[Event] | None = None) -> SyncData:
     )
 
 
-def _everything(user: User) -> SyncData:
-    return SyncData(
-        subscriptions=subscriptions.document(user.subscriptions),
-        play_statuses=plays.document(user.plays),
-        saved_episodes=episodes.document(user.saved_episodes),
-        playlists=playlists.document(user.playlists),
-        collections=collections.document(user.collections),
-        privacy_settings=privacy.document(user.privacy),
-    )
-
-
 def _touched(events: Iterable[Event]) -> Touched:
-    keys = Touched({}, {}, {}, {}, {}, {})
+    keys: dict[str, Keys] = {topic: {} for topic in Touched._fields}
     for event in events:
         match event:
             case UserSubscribed() | UserUnsubscribed():
-                keys.subscriptions[event.rss_source_feed] = None
+                keys["subscriptions"][event.rss_source_feed] = None
             case PlayRecorded() | PositionUpdated():
-                keys.plays[event.rss_source_item] = None
+                keys["plays"][event.rss_source_item] = None
             case EpisodeSaved() | EpisodeUnsaved():
-                keys.saved_episodes[event.rss_source_item] = None
+                keys["saved_episodes"][event.rss_source_item] = None
             case PrivacyChanged():
                 scope = privacy.scope_of(event.rss_source_feed, event.rss_source_item)
-                keys.privacy[scope] = None
+                keys["privacy"][scope] = None
             case _ if playlist := getattr(event, "playlist_id", None):
-                keys.playlists[str(playlist)] = None
+                keys["playlists"][str(playlist)] = None
             case _ if collection := getattr(event, "collection_id", None):
-                keys.collections[str(collection)] = None
-    return keys
+                keys["collections"][str(collection)] = None
+    return Touched(**keys)
