@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "api",
     "web",
     "jobs",
+    "operations",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -121,7 +121,7 @@ def _set_up() -> None:
     import django
 
     django.setup()
-    from balados import stores
+    from operations import stores
 
     stores.create()
     stores.migrate(verbosity=0)

@@ -31,7 +31,7 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 
     Django's own test databases do not fit: three aliases of one database count as one for it.
     """
-    from balados import stores
+    from operations import stores
 
     with django_db_blocker.unblock():
         stores.create()
@@ -65,7 +65,7 @@ def forget() -> None:
 
 def empty(alias: str) -> None:
     """TRUNCATE every table of one store that has rows, identities restarted."""
-    from balados.stores import SCHEMAS
+    from operations.stores import SCHEMAS
 
     with connections[alias].cursor() as cursor:
         cursor.execute(

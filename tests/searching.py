@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import connections
 from psycopg import sql
 
-from balados.stores import SCHEMAS
+from operations.stores import SCHEMAS
 
 
 def found(*texts: str) -> list[str]:

@@ -12,10 +12,10 @@ from django.db.migrations.loader import MigrationLoader
 from psycopg import sql
 from psycopg.errors import IntegrityConstraintViolation, UniqueViolation
 
-from balados import stores as topology
 from balados.databases import SEARCH_PATHS
 from eventstore import store
 from eventstore.store import Origin
+from operations import stores as topology
 from tests.eventstore.writers import ALICE, connect, plays
 
 pytestmark = pytest.mark.topology

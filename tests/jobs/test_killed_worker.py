@@ -13,7 +13,6 @@ from uuid import UUID
 import pytest
 from django.db import connections
 
-from balados.stores import SCHEMAS
 from eventstore import store
 from eventstore.dispatcher import dispatch
 from eventstore.domain.episodes import SaveEpisode, ShareEpisode
@@ -23,6 +22,7 @@ from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User
 from eventstore.store import Origin
 from jobs import retention
+from operations.stores import SCHEMAS
 from projections import runner
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild

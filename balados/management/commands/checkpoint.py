@@ -3,14 +3,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts.models import User
 from eventstore import store
 from jobs.retention import checkpoint
+from operations.command import OperatorCommand
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Take a checkpoint of every user with events since the last one: his whole state as one event."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,13 +1,13 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from balados import stores
+from operations import stores
+from operations.command import OperatorCommand
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Make an instance's three stores ready: db_create, a look at their durability, db_migrate."
-    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         stores.create()

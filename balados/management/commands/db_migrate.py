@@ -1,11 +1,10 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from operations import stores
+from operations.command import OperatorCommand
 
-from balados import stores
 
-
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Bring the three stores to their newest migrations; a second migrator waits for the first."
 
     def handle(self, *args: Any, **options: Any) -> None:

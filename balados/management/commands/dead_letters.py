@@ -1,15 +1,14 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from operations.command import OperatorCommand
 from projections import deadletters
 from projections.connect import connect
 from projections.projectors import PROJECTORS
 from projections.worker import Worker
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "List the events that projectors could not apply, or try them again (after a fix)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -2,15 +2,16 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from accounts import erasure
 from accounts.models import User
+from operations.command import OperatorCommand
 from projections.erasure import erase_history
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Erase a user and everything that is known of him, for good. Repeat it where it was interrupted."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -2,16 +2,17 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from psycopg.errors import LockNotAvailable
 
 from balados.management.commands.run_projectors import patient_collector
+from operations.command import OperatorCommand
 from projections.projectors import PROJECTORS
 from projections.rebuild import AlreadyRunning, rebuild
 from projections.shadows import TableChanged
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Build read models anew from the events, beside the live ones, and swap them in at the end."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -2,12 +2,13 @@ from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from jobs import retention
+from operations.command import OperatorCommand
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = (
         "Run the worker once: checkpoints, popularity, and deleting what is too old. It runs every 5 minutes."
     )

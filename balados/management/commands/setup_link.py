@@ -1,14 +1,13 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
 from accounts import setup
+from operations.command import OperatorCommand
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Print the one-time link that makes the first administrator; nothing once there is one."
-    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         if token := setup.one_time_token():

@@ -27,7 +27,7 @@ def create() -> list[str]:
     """
     created = []
     for alias, schemas in SCHEMAS.items():
-        params = _parameters(alias)
+        params = parameters(alias)
         name = str(params["dbname"])
         with contextlib.suppress(psycopg.errors.DuplicateDatabase):
             if not _exists(params):
@@ -50,14 +50,15 @@ def migrate(verbosity: int = 1) -> None:
 def refuse_unsafe() -> None:
     """Raise ``UnsafeStore`` when a store that nothing can rebuild is on a server that would lose writes."""
     for alias in LASTING:
-        with psycopg.connect(**_parameters(alias), autocommit=True) as connection:
+        with psycopg.connect(**parameters(alias), autocommit=True) as connection:
             for setting in DURABILITY:
                 row = connection.execute("SELECT current_setting(%s)", [setting]).fetchone()
                 if row == ("off",):
                     raise UnsafeStore(f"{setting} is off on the server of the {alias} store; switch it on")
 
 
-def _parameters(alias: str) -> dict[str, Any]:
+def parameters(alias: str) -> dict[str, Any]:
+    """What ``psycopg.connect`` needs for a plain connection to a store, outside Django's pool."""
     settings = connections[alias].settings_dict
     wanted = {
         "dbname": settings["NAME"],
@@ -67,7 +68,10 @@ def _parameters(alias: str) -> dict[str, Any]:
         "port": settings["PORT"],
         "connect_timeout": 5,
     }
-    return {key: value for key, value in wanted.items() if value}
+    options = {
+        key: value for key, value in settings["OPTIONS"].items() if key.startswith("ssl") or key == "passfile"
+    }
+    return {**options, **{key: value for key, value in wanted.items() if value}}
 
 
 def _exists(params: dict[str, Any]) -> bool:
@@ -79,6 +83,6 @@ def _exists(params: dict[str, Any]) -> bool:
 
 @contextlib.contextmanager
 def _migration_lock() -> Iterator[None]:
-    with psycopg.connect(**_parameters("system"), autocommit=True) as connection:
+    with psycopg.connect(**parameters("system"), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
         yield

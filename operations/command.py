@@ -1,0 +1,96 @@
+"""What the operator's commands have in common: one line and an exit code, never a traceback, for what an
+operator can cause.
+"""
+
+import errno
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import Any, Final
+
+import django.db
+import psycopg
+import redis
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from psycopg import errors
+
+from operations.confirmation import NotConfirmed
+from operations.tools import NoTool
+
+# a shell's 128 + SIGINT
+INTERRUPTED: Final = 130
+
+# What PostgreSQL says, and what to do about it; its own first line stands before. The first that fits counts.
+ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
+    (
+        errors.InsufficientPrivilege,
+        "The role in the URL may not do this: grant the right, or name another.",
+    ),
+    (errors.InvalidCatalogName, "manage.py db_create makes the databases that are missing."),
+    (errors.UndefinedTable, "The store is not initialised: run manage.py db_init."),
+    (errors.InvalidSchemaName, "The store is not initialised: run manage.py db_init."),
+    (errors.DiskFull, "The server's disk is full: make room and run the command again."),
+    (
+        errors.TooManyConnections,
+        "The server has no connection left: try again, or raise max_connections.",
+    ),
+    (errors.LockNotAvailable, "Other sessions hold what is needed: nothing was changed, try again later."),
+    (errors.ReadOnlySqlTransaction, "That server is read-only (a replica?): name the primary."),
+    (errors.QueryCanceled, "It took longer than it may: try again when there is less to do."),
+    (psycopg.OperationalError, "Is the server running, and is the URL right (docs/settings.md)?"),
+)
+
+
+class OperatorCommand(BaseCommand):
+    """A command for the operator: ``help`` says in a sentence or two what it does, ``details`` the rest.
+
+    What ``explain`` knows ends it with one line on stderr and exit code 1; Ctrl-C with 130. The checks of
+    pages and API are left out: a store must be mendable while something else is broken.
+    """
+
+    requires_system_checks = []
+    details: str = ""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        kwargs |= {"epilog": self.details.strip(), "formatter_class": RawDescriptionHelpFormatter}
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Nothing beside Django's own."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except CommandError:
+            raise
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
+        except Exception as failure:
+            if (said := explain(failure)) is None:
+                raise
+            raise CommandError(said) from failure
+
+
+def explain(failure: Exception) -> str | None:
+    """What went wrong and what to do, in a line or two; None for what is our own fault.
+
+    Of a server's message only the first line: the others may hold a row.
+    """
+    match failure:
+        case django.db.Error() if isinstance(failure.__cause__, psycopg.Error):
+            return explain(failure.__cause__)
+        case psycopg.Error():
+            # server: before a connection, a socket cannot say more than that
+            told = (failure.diag.message_primary or str(failure)).strip().splitlines()[:1]
+            for kind, advice in ADVICE:
+                if isinstance(failure, kind):
+                    return "\n".join([*told, advice])
+            return None
+        case redis.RedisError():
+            return f"Redis: {failure}\nIs it running, and is REDIS_URL right?"
+        case ImproperlyConfigured() | NotConfirmed() | NoTool():
+            return str(failure)
+        case OSError(errno=errno.ENOSPC):
+            return f"The disk is full: {failure.filename or failure.strerror}"
+        case OSError(errno=number) if number is not None and not isinstance(failure, ConnectionError):
+            return f"{failure.strerror}: {failure.filename}" if failure.filename else str(failure.strerror)
+    return None

@@ -1,0 +1,64 @@
+from collections.abc import Iterator
+from os import environ
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from balados import embedded
+from tests.operations.operating import Operator, drop, urls_on
+
+TOPOLOGIES = ("one", "three")
+
+
+@pytest.fixture(params=TOPOLOGIES)
+def topology(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def nothing_yet(topology: str, tmp_path: Path) -> Iterator[Operator]:
+    """An operator whose databases (one, or three) do not exist yet."""
+    urls = urls_on(environ["DATABASE_URL"], _name(), three=topology == "three")
+    yield Operator(urls, tmp_path)
+    drop(urls)
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
+    """Stores that were made ready once, to be copied."""
+    made = {each: urls_on(environ["DATABASE_URL"], _name(), three=each == "three") for each in TOPOLOGIES}
+    for urls in made.values():
+        operator = Operator(urls, tmp_path_factory.mktemp("template"))
+        operator.run("db_create")
+        operator.run("db_init", "-v", "0")
+    yield made
+    for urls in made.values():
+        drop(urls)
+
+
+@pytest.fixture
+def operator(nothing_yet: Operator, topology: str, templates: dict[str, dict[str, str]]) -> Operator:
+    """An operator whose stores are ready and empty."""
+    copies = {nothing_yet.urls[alias]: url for alias, url in templates[topology].items()}
+    for url, template in copies.items():
+        target, source = (psycopg.conninfo.conninfo_to_dict(each) for each in (url, template))
+        with psycopg.connect(**{**target, "dbname": "postgres"}, autocommit=True) as connection:  # type: ignore[arg-type]
+            names = (sql.Identifier(str(each["dbname"])) for each in (target, source))
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+    return nothing_yet
+
+
+@pytest.fixture
+def other_server(tmp_path: Path) -> Iterator[str]:
+    """The URL of the database ``balados`` (which is not there) on a PostgreSQL of its own."""
+    home = tmp_path / "other"
+    home.mkdir()
+    yield embedded.start_postgres(home)
+    embedded.stop_postgres(home, "immediate")
+
+
+def _name() -> str:
+    return f"balados_{uuid4().hex[:8]}"

@@ -1,0 +1,98 @@
+"""What an operator can cause ends in a line that says what to do; what is our fault keeps its traceback."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management.base import CommandError
+from psycopg import errors
+
+from operations.command import INTERRUPTED, OperatorCommand, explain
+from operations.confirmation import NotConfirmed, confirm
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Failing(OperatorCommand):
+    failure: BaseException
+
+    def handle(self, *args: object, **options: object) -> None:
+        raise self.failure
+
+
+def ended(failure: BaseException) -> CommandError:
+    command = Failing()
+    command.failure = failure
+    with pytest.raises(CommandError) as raised:
+        command.execute(no_color=True, force_color=False, verbosity=1, skip_checks=True)
+    return raised.value
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_every_kind_of_trouble_comes_with_what_to_do() -> None:
+    assert "db_create" in str(ended(errors.InvalidCatalogName('database "x" does not exist')))
+    assert "db_init" in str(ended(errors.UndefinedTable("no such table")))
+    assert "grant" in str(ended(errors.InsufficientPrivilege("permission denied")))
+    assert "disk is full" in str(ended(errors.DiskFull("could not extend file")))
+    assert "disk is full" in str(ended(OSError(errno.ENOSPC, "No space left on device", "/backups/x")))
+
+
+def test_only_the_first_line_of_a_server_is_said_since_the_others_may_hold_a_row() -> None:
+    assert "alice" not in str(ended(errors.DiskFull("disk full\nDETAIL: alice")))
+
+
+def test_ctrl_c_is_no_traceback_and_has_the_exit_code_of_a_shell() -> None:
+    assert ended(KeyboardInterrupt()).returncode == INTERRUPTED
+
+
+def test_what_is_our_own_fault_is_not_hidden() -> None:
+    assert explain(ZeroDivisionError()) is None
+    command = Failing()
+    command.failure = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        command.execute(no_color=True, force_color=False, verbosity=1, skip_checks=True)
+
+
+def test_a_server_that_is_away_is_a_line_and_exit_code_1() -> None:
+    done = manage("db_create", DATABASE_URL="postgresql://someone:geheim@127.0.0.1:1/balados")
+    assert done.returncode == 1
+    assert "Is the server running" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "geheim" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:geheim@h/x", "postgresql://u:geheim@h:port/x", "geheim", "postgresql://u@h"]
+)
+def test_a_url_that_is_none_is_a_line_without_the_url(url: str) -> None:
+    done = manage("db_create", DATABASE_URL=url)
+    assert done.returncode == 1
+    assert "is not of the form postgresql://" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "geheim" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("typed", ["", "DELETE ", " DELETE", "delete", "DELETE ALL EVENTS", "yes\nDELETE\n"])
+def test_anything_but_the_exact_phrase_is_refused(typed: str) -> None:
+    with pytest.raises(NotConfirmed, match="Nothing was touched"):
+        confirm("DELETE", io.StringIO(), io.StringIO(typed))
+
+
+def test_the_exact_phrase_is_enough() -> None:
+    asked = io.StringIO()
+    confirm("DELETE", asked, io.StringIO("DELETE\n"))
+    assert "Type 'DELETE' to confirm: " in asked.getvalue()
