@@ -19,7 +19,7 @@ from api.auth import CHALLENGE, unauthenticated
 from api.faults import Fault
 from eventstore.dispatcher import CommandIdReused, Conflict, DomainError, StreamErased, StreamUnreadable
 from eventstore.streams import Busy
-from projections.failures import is_outage
+from projections.failures import in_maintenance, is_outage
 from projections.queries import Behind, InvalidCursor
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 # Seconds after which to try again: a projector is milliseconds behind as a rule, a store restarts in seconds,
 # and an unreadable event waits for its operator.
 SOON, LATER, MUCH_LATER = 1, 5, 60
+# a store is copied at some 100,000 events a second
+IN_MAINTENANCE = 15
+MAINTENANCE_DETAIL = (
+    "This instance is in maintenance and records nothing for now; reading goes on. Try again later."
+)
 
 
 class Invalid(exceptions.ValidationError):
@@ -113,6 +118,8 @@ def known(error: Exception) -> Exception:
             return Malformed("This instance has another name.", "disallowed_host")
         case SuspiciousOperation() | UnreadablePostError():
             return Malformed("The request cannot be read.", "bad_request")
+    if in_maintenance(error):
+        return Unavailable(IN_MAINTENANCE, MAINTENANCE_DETAIL, "maintenance")
     return Unavailable(LATER) if is_outage(error) else error
 
 

@@ -4,7 +4,10 @@ Every task may run twice or at the same time as itself: a worker that dies gives
 """
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from celery import shared_task
 from django.core.management import call_command
@@ -15,20 +18,42 @@ from accounts.models import UsedToken
 from eventstore import store
 from jobs import retention
 from projections.erasure import erase_history
+from projections.failures import in_maintenance
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # how long an Idempotency-Key is remembered (docs/api.md says so to clients)
 COMMANDS_KEPT = timedelta(hours=48)
 
 
+def stepping_aside(work: Callable[P, R]) -> Callable[P, R | None]:
+    """While a store takes no writes: a line in the log, and the next time does what is left."""
+
+    @wraps(work)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return work(*args, **kwargs)
+        except Exception as failure:
+            if not in_maintenance(failure):
+                raise
+            logger.warning("%s: a store is in maintenance, the rest next time", work.__name__)
+            return None
+
+    return wrapped
+
+
 @shared_task
+@stepping_aside
 def purge_commands() -> int:
     """Forget idempotency keys past their time. Returns how many."""
     return store.purge_commands(timezone.now() - COMMANDS_KEPT)
 
 
 @shared_task
+@stepping_aside
 def run_worker() -> None:
     """Checkpoints, popularity, and what is too old. Leaves at once where the last run is still at it."""
     try:
@@ -38,6 +63,7 @@ def run_worker() -> None:
 
 
 @shared_task
+@stepping_aside
 def finish_erasures() -> int:
     """Erase what is left of accounts whose erasure was interrupted. Returns how many there were."""
     users = erasure.begun()
@@ -47,12 +73,14 @@ def finish_erasures() -> int:
 
 
 @shared_task
+@stepping_aside
 def purge_used_tokens() -> int:
     """Forget the ids of tokens that have expired: their expiry refuses them now. Returns how many."""
     return UsedToken.objects.filter(expires_at__lt=timezone.now()).delete()[0]
 
 
 @shared_task
+@stepping_aside
 def clear_sessions() -> None:
     """Delete the browser sessions that have expired."""
     call_command("clearsessions")

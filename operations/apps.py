@@ -1,7 +1,21 @@
-from django.apps import AppConfig
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db.models.signals import pre_migrate
 
 
 class OperationsConfig(AppConfig):
     """What an operator does with the stores; the commands themselves are in balados/management/commands."""
 
     name = "operations"
+
+    def ready(self) -> None:
+        # one app stands for all: the signal is sent for each
+        pre_migrate.connect(_refuse_behind_a_fence, sender=apps.get_app_config("eventstore"))
+
+
+def _refuse_behind_a_fence(using: str, **_: Any) -> None:
+    """A migration changes tables by statements that the fence around a store does not see."""
+    from operations import fence
+
+    fence.refuse(using)

@@ -14,7 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 from psycopg import errors
 
 from operations.confirmation import NotConfirmed
+from operations.fence import Blocked, InMaintenance
 from operations.tools import NoTool
+from projections.failures import in_maintenance
 
 # a shell's 128 + SIGINT
 INTERRUPTED: Final = 130
@@ -78,6 +80,8 @@ def explain(failure: Exception) -> str | None:
     match failure:
         case django.db.Error() if isinstance(failure.__cause__, psycopg.Error):
             return explain(failure.__cause__)
+        case psycopg.Error() if in_maintenance(failure):
+            return f"{failure.diag.message_primary}\nmanage.py maintenance status tells how to go on."
         case psycopg.Error():
             # server: before a connection, a socket cannot say more than that
             told = (failure.diag.message_primary or str(failure)).strip().splitlines()[:1]
@@ -87,7 +91,7 @@ def explain(failure: Exception) -> str | None:
             return None
         case redis.RedisError():
             return f"Redis: {failure}\nIs it running, and is REDIS_URL right?"
-        case ImproperlyConfigured() | NotConfirmed() | NoTool():
+        case ImproperlyConfigured() | NotConfirmed() | NoTool() | InMaintenance() | Blocked():
             return str(failure)
         case OSError(errno=errno.ENOSPC):
             return f"The disk is full: {failure.filename or failure.strerror}"

@@ -56,14 +56,19 @@ def erase_history(user_id: UUID) -> dict[str, int]:
             counts["events"] += deleted
             reach("emptying")
     reach("emptied")
-    with connect("projections", application_name="balados-erasure") as connection:
-        counts += _erase_rows(connection, user_id, streams)
+    counts += erase_rows(user_id, streams)
     reach("unprojected")
     # the head of the log stays above every position that was ever given out
     before = store.database_time() - timedelta(days=settings.RETENTION_DAYS)
     store.append_to_instance([PublicHistoryTrimmed(before=before)])
     store.notify()
     return dict(counts)
+
+
+def erase_rows(user_id: UUID, streams: list[int]) -> Counter[str]:
+    """The rows of a user, and the dead letters of his streams, go; returns how many of what."""
+    with connect("projections", application_name="balados-erasure") as connection:
+        return _erase_rows(connection, user_id, streams)
 
 
 def _erase_rows(connection: Connection, user_id: UUID, streams: list[int]) -> Counter[str]:

@@ -15,7 +15,7 @@ from eventstore.follower import Follower
 from projections import deadletters
 from projections.batches import Batch
 from projections.connect import Connection, connect, discard
-from projections.failures import is_outage
+from projections.failures import in_maintenance, is_outage
 from projections.late import NEAR, Late
 from projections.listener import Listener
 from projections.locks import Locks
@@ -80,7 +80,8 @@ class Runner:
             except Exception as failure:
                 if not is_outage(failure):
                     raise
-                logger.warning("A store is away, trying again in %.1f s: %s", backoff, failure)
+                said = str(failure).strip().partition("\n")[0] if in_maintenance(failure) else failure
+                logger.warning("A store is away, trying again in %.1f s: %s", backoff, said)
                 self._drop_everything()
                 time.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF)
@@ -187,7 +188,7 @@ class Runner:
         try:
             apply_together(connection, together, batch)
         except Exception as failure:
-            if connection.closed:
+            if connection.closed or in_maintenance(failure):
                 raise
             logger.info("One by one before %s: %s", batch.upto, type(failure).__name__)
             apart += together
@@ -203,7 +204,7 @@ class Runner:
         except Moved:
             self._lose(worker.name)
         except Exception as failure:
-            if worker.connection.closed:
+            if worker.connection.closed or in_maintenance(failure):
                 raise
             # its own trouble (an event, a missing column, a deadlock), and not that of the others
             # by name: PostgreSQL tells the row that failed along, and the dead letter keeps it all
@@ -232,7 +233,15 @@ class Runner:
         if self._connection is None or positions == self._acknowledged:
             return
         saved = flushed(self._connection, list(self._live.values()))
-        store.acknowledge({name: min(position, saved.get(name, 0)) for name, position in positions.items()})
+        try:
+            store.acknowledge(
+                {name: min(position, saved.get(name, 0)) for name, position in positions.items()}
+            )
+        except Exception as failure:
+            # the events store takes no writes for now; what it has can be read and applied
+            if not in_maintenance(failure):
+                raise
+            return
         self._acknowledged = positions
 
     def _safe(self, worker: Worker) -> int:

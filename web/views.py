@@ -17,13 +17,14 @@ from accounts import setup
 from accounts.models import User
 from accounts.pages import private, to_log_in
 from projections import queries
-from projections.failures import is_outage
+from projections.failures import in_maintenance, is_outage
 from web import readiness
 from web.words import clock, episode_name, feed_words
 
 PLAYS = 50
 SUBSCRIPTIONS = 100
 RETRY_AFTER = 5  # seconds; a store restarts in about that time
+IN_MAINTENANCE = 15  # seconds; one is copied in some minutes at most
 
 
 class Play(NamedTuple):
@@ -92,6 +93,10 @@ def ready(request: HttpRequest) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """503 when a store is away, else 500: the page of last resort, which asks nothing of any store."""
     error = sys.exc_info()[1]
+    if error is not None and in_maintenance(error):
+        page = HttpResponse(render_to_string("maintenance.html"), status=503)
+        page["Retry-After"] = str(IN_MAINTENANCE)
+        return page
     if isinstance(error, Exception) and (is_outage(error) or isinstance(error, redis.RedisError)):
         page = HttpResponse(render_to_string("503.html"), status=503)
         page["Retry-After"] = str(RETRY_AFTER)

@@ -1,0 +1,79 @@
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from django.core.management.base import CommandError
+
+from operations import fence
+from operations.command import OperatorCommand
+from operations.confirmation import confirm
+from operations.fence import Note
+from operations.stores import SCHEMAS, parameters
+
+
+class Command(OperatorCommand):
+    help = "Close a store to writes, open it again, or tell which are closed. Reads go on meanwhile."
+    details = """
+While a store is closed, requests that write to it get 503 "maintenance" with Retry-After, projectors and
+workers wait, and every other command is refused by it. The fence is in the database: it holds for every
+process, until somebody opens it.
+
+  manage.py maintenance status
+  manage.py maintenance on --store events
+  manage.py maintenance off --store events
+
+"off" asks for REOPEN where a store was closed because it moved: what is written to the old place then is
+in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("what", choices=("on", "off", "status"))
+        parser.add_argument("--store", choices=SCHEMAS, help="one store; all of them when not given")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        aliases = [options["store"]] if options["store"] else list(SCHEMAS)
+        if options["what"] == "on":
+            # what people do before what follows from it
+            aliases.sort(key=["system", "events", "projections"].index)
+        for alias in aliases:
+            with psycopg.connect(**parameters(alias), autocommit=True) as connection:
+                {"on": self._on, "off": self._off, "status": self._status}[options["what"]](connection, alias)
+
+    def _on(self, connection: fence.Connection, alias: str) -> None:
+        known = fence.read(connection, alias)
+        if known is not None and known.fenced and known.state != "maintenance":
+            raise CommandError(fence.words(alias, known))
+        if known is not None and known.state == "arrived":
+            raise CommandError(f"The {alias} store was moved to here: store_split --drop-source first.")
+        fence.up(connection, alias, Note("maintenance", datetime.now(UTC)))
+        self.stdout.write(f"{alias}: closed to writes")
+
+    def _off(self, connection: fence.Connection, alias: str) -> None:
+        known = fence.read(connection, alias)
+        if known is None or not known.fenced:
+            self.stdout.write(f"{alias}: open")
+            return
+        if known.state != "maintenance":
+            self.stdout.write(f"{fence.words(alias, known)} store_split --abort is the way back.")
+            self.stdout.write("Whoever writes here while the other place is in use writes for nobody.")
+            stream: Any = self.stdout
+            confirm("REOPEN", stream._out)
+        fence.down(connection, alias)
+        self.stdout.write(f"{alias}: open")
+
+    def _status(self, connection: fence.Connection, alias: str) -> None:
+        known = fence.read(connection, alias)
+        if known is None or not known.fenced:
+            self.stdout.write(f"{alias}: open")
+            return
+        self.stdout.write(
+            f"{alias}: closed since {known.since:%Y-%m-%d %H:%M:%S} UTC. {fence.words(alias, known)}"
+        )
+        ways = {
+            "maintenance": f"manage.py maintenance off --store {alias} opens it.",
+            "moving": f"store_split --store {alias} --to … again goes on; with --abort it goes back.",
+            "moved": f"Let {alias} point at the new place, or go back: store_split --abort.",
+            "filling": "This is the new place of a move that is not done: see the old one.",
+        }
+        self.stdout.write(f"  {ways[known.state]}")

@@ -1,0 +1,138 @@
+import os
+import sys
+from argparse import ArgumentParser
+from getpass import getpass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from django.core.management.base import CommandError
+
+from balados import databases
+from operations import split
+from operations.command import OperatorCommand
+from operations.confirmation import confirm
+from operations.copying import Differs
+from operations.progress import progress
+from operations.split import Moved, Refused, Settings, Unfinished
+from operations.standin import standing_in
+from operations.stores import SCHEMAS, UnsafeStore, parameters
+
+VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events": "EVENT_STORE_URL"}
+
+
+class Command(OperatorCommand):
+    help = "Move one store into a database of its own, on the same server or another. The old one stays."
+    details = """
+What happens: the database and its tables are made at the new place; then nobody writes to the old place any
+more (requests that write get 503 "maintenance", reads go on); rows are copied, counted and compared; then it
+says which setting to change. Restart every process with that setting: what still has the old one is refused
+writes, and goes on reading what was there.
+
+  manage.py store_split --store events --to postgresql://user@db2/balados_events
+  manage.py store_split --store events --to -            the URL from standard input: others see command lines
+  manage.py store_split --store projections --to ... --rebuild    make the read models anew there instead
+  manage.py store_split --store events --to ... --abort           go back: open the old place, drop the new
+  manage.py store_split --store events --drop-source              after the switch: delete the old place
+
+The first two ask nothing. --abort asks for DELETE, --drop-source for DELETE and the old database's name.
+Interrupted or killed: run the same again, it goes on or starts over.
+Exit codes: 0 done; 1 refused or failed, and the old place as it was unless it says otherwise; 2 a wrong
+option.
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--store", required=True, choices=SCHEMAS)
+        parser.add_argument("--to", metavar="URL", help="the new place; - reads it from standard input")
+        parser.add_argument("--rebuild", action="store_true", help="of projections: rebuild, do not copy")
+        parser.add_argument("--abort", action="store_true", help="go back to the old place")
+        parser.add_argument(
+            "--drop-source", action="store_true", help="delete the old place, after the switch"
+        )
+        parser.add_argument(
+            "--from",
+            dest="old",
+            metavar="URL",
+            help="with --drop-source: the old place, where no other store lives there; - reads it",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        alias = options["store"]
+        if options["rebuild"] and alias != "projections":
+            raise CommandError("Only projections can be rebuilt.", returncode=2)
+        if options["abort"] and options["drop_source"]:
+            raise CommandError("Either --abort or --drop-source.", returncode=2)
+        if options["drop_source"] != (options["to"] is None):
+            raise CommandError("--to names the new place; --drop-source takes --from.", returncode=2)
+        try:
+            self._do(alias, options)
+        except (Refused, Unfinished, Differs, UnsafeStore) as reason:
+            raise CommandError(str(reason)) from reason
+
+    def _do(self, alias: str, options: dict[str, Any]) -> None:
+        if options["drop_source"]:
+            split.drop_source(alias, self._old(alias, options["old"]), say=self._say, confirm=self._confirm)
+            self.stdout.write("Deleted.")
+            return
+        url = _read(options["to"])
+        target = databases.store(alias, url, pool={})
+        if options["abort"]:
+            split.abort(alias, target, say=self._say, confirm=self._confirm)
+            self.stdout.write("Back at the old place.")
+            return
+        rebuilding = options["rebuild"]
+        stream: Any = self.stdout
+        with progress(stream, alias, "events" if rebuilding else "rows") as reached:
+            moved = split.move(alias, target, say=self._say, reached=reached, rebuilding=rebuilding)
+        self._tell(alias, url, target, moved)
+
+    def _tell(self, alias: str, url: str, target: Settings, moved: Moved) -> None:
+        for table, (rows, checksum) in moved.tables.items():
+            self.stdout.write(f"  {table}: {rows:,} rows, the same in both (checksum {checksum})")
+        self.stdout.write(
+            f"The {alias} store is complete in {moved.target}; nobody could write for {moved.seconds:.1f} s."
+        )
+        self.stdout.write(f"It is still closed to writes in {moved.source}. Now set, for every process:")
+        self.stdout.write(f"  {VARIABLES[alias]}={shown(url)}")
+        if alias == "system":
+            for other in ("projections", "events"):
+                if not os.environ.get(VARIABLES[other]):
+                    self.stdout.write(
+                        f"  {VARIABLES[other]}=the DATABASE_URL of today (it stood in for this one)"
+                    )
+        self.stdout.write(
+            "and restart web, projector, worker and beat: what keeps the old setting is refused writes.\n"
+            f"Then: manage.py store_split --store {alias} --drop-source"
+        )
+
+    def _old(self, alias: str, old: str | None) -> dict[str, Any]:
+        if old is not None:
+            settings = databases.store(alias, _read(old), pool={})
+            with standing_in(alias, settings):
+                return parameters(alias)
+        found = split.old_place(alias)
+        if found is None:
+            raise CommandError("Where was it? Name the old place with --from URL (or --from -).")
+        return found
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+
+    def _confirm(self, phrase: str) -> None:
+        stream: Any = self.stdout
+        confirm(phrase, stream._out)
+
+
+def _read(url: str) -> str:
+    if url != "-":
+        return url
+    return getpass("URL: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+
+
+def shown(url: str) -> str:
+    """The URL with stars for its password."""
+    parts = urlsplit(url)
+    user, colon, password = parts.netloc.rpartition("@")[0].partition(":")
+    host = parts.netloc.rpartition("@")[2]
+    if not (colon and password):
+        return url
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))

@@ -1,0 +1,196 @@
+"""Copying the tables of one store to another place, and proving that they are the same there.
+
+Rows stream from server to server through this process (COPY, binary), table by table, in one transaction on
+either side: what is read is one moment, and what is written is all there or not at all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from psycopg import sql
+
+from eventstore.failpoints import reach
+from operations.fence import Connection, tables_of
+from operations.stores import SCHEMAS
+from projections.shadows import shadow_of
+
+Reached = Callable[[int, int], None]
+
+COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+"""
+SEQUENCES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY(%s) AND c.relkind = 'S' ORDER BY 1, 2
+"""
+# Of the texts of the rows, in whatever order they lie: a sum, so that a row more or less, or twice, shows.
+# The hash is the one of hash partitions, and so the same in every version.
+CHECKSUM = sql.SQL("""
+SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text COLLATE "C", 0)), 0)::text FROM {table}
+""")
+# the texts must not depend on how the servers are set up
+SESSION = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex"}
+SESSION |= {"extra_float_digits": "1", "lc_monetary": "C", "search_path": "pg_catalog"}
+# and a long copy must not be ended by what is meant for requests
+SESSION |= {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+
+
+class Table(NamedTuple):
+    schema: str
+    name: str
+    columns: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def names(self) -> sql.Composed:
+        return sql.SQL(", ").join(sql.Identifier(name) for name, _ in sorted(self.columns))
+
+
+class Sum(NamedTuple):
+    """``rows`` and a checksum over all of them, computed by the server."""
+
+    rows: int
+    checksum: str
+
+
+class Differs(Exception):
+    """The two places are not alike; the text says in what."""
+
+
+def copy_store(source: Connection, target: Connection, alias: str, reached: Reached) -> dict[str, Sum]:
+    """Make the tables of ``target`` hold exactly what those of ``source`` hold, and count on from there.
+
+    Both connections are inside a transaction, that of the source in REPEATABLE READ; nobody writes to either.
+    ``reached`` is called with the rows copied and an estimate of all. Returns what each table holds. Raises
+    ``Differs`` where the tables are not the same, or what arrived is not what was sent.
+    """
+    for connection in (source, target):
+        for name, value in SESSION.items():
+            connection.execute("SELECT set_config(%s, %s, true)", [name, value])
+    tables = _tables(source, target, alias)
+    names = sql.SQL(", ").join(table.identifier for table in tables)
+    target.execute(sql.SQL("TRUNCATE {}").format(names))
+    expected = sum(_estimate(source, table) for table in tables)
+    copied = 0
+    for table in tables:
+        for rows in _copy(source, target, table):
+            reached(copied + rows, max(expected, copied + rows))
+        copied += rows
+        reach("copying")
+    reached(copied, copied)
+    _set_sequences(source, target, alias)
+    sums = compare(source, target, tables)
+    for table in tables:
+        target.execute(sql.SQL("ANALYZE {}").format(table.identifier))
+    return sums
+
+
+def compare(source: Connection, target: Connection, tables: Sequence[Table]) -> dict[str, Sum]:
+    """Count and sum up every table in both places. Raises ``Differs``."""
+    sums = {}
+    with ThreadPoolExecutor(2) as both:
+        for table in tables:
+            here, there = both.map(lambda side, table=table: checksum(side, table), (source, target))
+            if here != there:
+                also = "" if here.rows != there.rows else ", and not the same"
+                raise Differs(
+                    f"{table}: {here.rows:,} rows at the source, {there.rows:,} at the target{also}."
+                )
+            sums[str(table)] = here
+    return sums
+
+
+def same(source: Connection, target: Connection, alias: str) -> dict[str, Sum]:
+    """``compare`` for a whole store, its counters included. Raises ``Differs``."""
+    for connection in (source, target):
+        for name, value in SESSION.items():
+            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+    for name in sequences(source, alias):
+        here, there = (value(side, name)[0] for side in (source, target))
+        if here != there:
+            raise Differs(f"{'.'.join(name)}: at {here:,} at the source, at {there:,} at the target.")
+    return compare(source, target, _tables(source, target, alias))
+
+
+def checksum(connection: Connection, table: Table) -> Sum:
+    row = connection.execute(CHECKSUM.format(columns=table.names, table=table.identifier)).fetchone()
+    assert row is not None
+    return Sum(*row)
+
+
+def _tables(source: Connection, target: Connection, alias: str) -> list[Table]:
+    """The tables to copy: the same on both sides, but for what a killed rebuild left."""
+    here, there = _described(source, alias), _described(target, alias)
+    shadows = {f"{table}" for table in here if table in {shadow_of(other) for other in here}}
+    for table in here.keys() - shadows:
+        if table not in there:
+            raise Differs(f"{table} is not made by migrations: move it away, or drop it, first.")
+        if sorted(here[table].columns) != sorted(there[table].columns):
+            raise Differs(f"{table} has other columns here than its migrations make.")
+    return [here[table] for table in sorted(here.keys() & there.keys())]
+
+
+def _described(connection: Connection, alias: str) -> dict[str, Table]:
+    found = {}
+    for schema, name in tables_of(connection, alias):
+        quoted = sql.Identifier(schema, name).as_string(connection)
+        columns = tuple((str(column), str(kind)) for column, kind in connection.execute(COLUMNS, [quoted]))
+        found[f"{schema}.{name}"] = Table(schema, name, columns)
+    return found
+
+
+def _copy(source: Connection, target: Connection, table: Table) -> Iterator[int]:
+    """Copy one table; yields how many rows have gone, now and then, and at the end."""
+    out = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)").format(table.names, table.identifier)
+    into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table.identifier, table.names)
+    rows = 0
+    with source.cursor() as reader, target.cursor() as writer:
+        with reader.copy(out) as rows_out, writer.copy(into) as rows_in:
+            # a chunk is a row, but for the last, which is the trailer
+            for rows, chunk in enumerate(rows_out):
+                rows_in.write(chunk)
+                if rows % 20_000 == 0:
+                    yield rows
+        yield writer.rowcount
+
+
+def _set_sequences(source: Connection, target: Connection, alias: str) -> None:
+    """Let every counter go on exactly where it is: a position is never given twice."""
+    known = set(sequences(target, alias))
+    for name in sequences(source, alias):
+        if name not in known:
+            raise Differs(f"{'.'.join(name)} is not made by migrations: drop it first.")
+        quoted = sql.Identifier(*name).as_string(target)
+        target.execute("SELECT setval(%s::regclass, %s, %s)", [quoted, *value(source, name)])
+
+
+def sequences(connection: Connection, alias: str) -> list[tuple[str, str]]:
+    """Schema and name of every sequence of a store, those of identities included."""
+    return [
+        (str(schema), str(name)) for schema, name in connection.execute(SEQUENCES, [list(SCHEMAS[alias])])
+    ]
+
+
+def value(connection: Connection, name: tuple[str, str]) -> tuple[int, bool]:
+    """The last number that a sequence gave, and whether it gave that one already."""
+    row = connection.execute(
+        sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(*name))
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), bool(row[1])
+
+
+def _estimate(connection: Connection, table: Table) -> int:
+    quoted = table.identifier.as_string(connection)
+    row = connection.execute(
+        "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass", [quoted]
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,516 @@
+"""Moving one store into a database of its own while the others, and its readers, go on.
+
+The new place is made by the migrations and fenced; then the old one is fenced, and everything is copied and
+compared in one transaction, with which the new place opens. The old one never opens again unless told to: a
+process that still has the old URL is refused, and records nothing that nobody would ever see.
+
+Killed anywhere, the same command again goes on or starts over; ``abort`` goes back.
+docs/decisions/0011-fence.md
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
+
+import psycopg
+from django.core.management import call_command
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+from psycopg import IsolationLevel, sql
+
+from eventstore.domain.identifiers import key_of
+from eventstore.failpoints import reach
+from eventstore.follower import settled_head
+from operations import copying, fence, inventory, stores
+from operations.copying import Differs, Sum
+from operations.fence import Connection, Note
+from operations.inventory import Place, place_of
+from operations.standin import standing_in
+from operations.stores import LASTING, MIGRATION_LOCK, SCHEMAS, parameters
+from projections.catchup import catch_up
+from projections.connect import connect
+from projections.erasure import erase_rows
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+from projections.worker import Worker
+
+LOCK: Final = 0x62616C6D  # "balm": one mover at a time in a database
+IN_USE = """
+SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1 LIMIT 3
+"""
+SESSIONS = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name ~ %s
+"""
+# what the processes that use a store call themselves there (balados/databases.py, projections/connect.py)
+NAMES: Final = {
+    "system": "^balados-system$",
+    "events": "^balados-(events|listener)$",
+    "projections": "^balados-(projections|projector|projector-locks|late-.*|rebuild)$",
+}
+ERASED = "SELECT id, name FROM events.streams WHERE tombstone IS NOT NULL"
+# "erased-" and the digest; a second stream of the same user has a number behind that
+LENGTH_OF_ERASED: Final = 7 + 32
+USERS = "SELECT DISTINCT user_id FROM {} WHERE user_id IS NOT NULL"
+
+Settings = Mapping[str, Any]
+Say = Callable[[str], None]
+Reached = Callable[[int, int], None]
+Confirm = Callable[[str], None]
+
+
+class Refused(Exception):
+    """This cannot be done; the text says why. Nothing was changed."""
+
+
+class Unfinished(Exception):
+    """The old place stays closed: it is not known whether the new is complete. The text tells how to go on."""
+
+
+class Moved(NamedTuple):
+    """``tables``: what was copied, by table; empty after a rebuild, or where an earlier try had copied.
+
+    ``seconds``: for how long nobody could write.
+    """
+
+    source: Place
+    target: Place
+    tables: dict[str, Sum]
+    seconds: float
+
+
+def move(
+    alias: str,
+    target: Settings,
+    *,
+    say: Say = lambda text: None,
+    reached: Reached = lambda done, total: None,
+    rebuilding: bool = False,
+) -> Moved:
+    """Move the store ``alias`` to ``target`` (``balados.databases.store``), which must hold nothing.
+
+    With ``rebuilding`` (projections alone) the read models are made there from the events, and not copied.
+    Raises ``Refused``, ``fence.Blocked``, ``Differs``, ``stores.UnsafeStore``, ``psycopg.Error``: then the
+    source is as it was, and open. ``Unfinished`` where that cannot be known.
+    """
+    with _alone(alias):
+        _refuse_pending(alias)
+        source, known = place_of(parameters(alias)), _note(parameters(alias), alias)
+        there, found = _look(alias, target)
+        if there.same_database(source):
+            raise Refused(f"The {alias} store is there already: {there}.")
+        if known is not None and known.state in ("moving", "moved"):
+            if _is_end_of(known, found):
+                _settle(alias, known)
+                return Moved(source, there, {}, 0.0)
+            if known.state == "moved" or not _leads_to(known, there):
+                raise Refused(
+                    f"The {alias} store is on its way to {known.other}: repeat that, or go back (--abort)."
+                )
+        elif known is not None and known.state == "maintenance":
+            raise Refused(f"The {alias} store is in maintenance: manage.py maintenance off --store {alias}")
+        with _prepared(alias, target, source, say) as there:
+            note = _note_of("moving", there)
+            reach("prepared")
+            work = _rebuild if rebuilding else _copy
+            tables, seconds = work(alias, target, note, source, say, reached)
+        reach("arrived")
+        _settle(alias, note)
+        return Moved(source, there, tables, seconds)
+
+
+def abort(alias: str, target: Settings, *, say: Say, confirm: Confirm) -> None:
+    """Go back: open the old place again and drop what was made at ``target``.
+
+    Raises ``Refused`` where the new place has been written to since: that would be lost.
+    """
+    with _alone(alias):
+        source, known = place_of(parameters(alias)), _note(parameters(alias), alias)
+        there, found = _look(alias, target)
+        if there.same_database(source):
+            raise Refused(
+                f"The setting points at {there} already: to go back, let it point at the old place."
+            )
+        ours = found is not None and _comes_from(found, source)
+        begun = known is not None and known.state in ("moving", "moved")
+        if not ours and not begun:
+            raise Refused(f"Nobody has begun to move the {alias} store from {source} to {there}.")
+        if known is not None and begun and not _leads_to(known, there):
+            raise Refused(f"The {alias} store was moved to {known.other}, and not to {there}.")
+        say(f"The {alias} store in {source} takes writes again.")
+        if ours:
+            say(f"What was made of it in {there} is deleted.")
+        confirm("DELETE")
+        with _connected(parameters(alias)) as old:
+            if ours and found is not None:
+                _abandon(alias, target, old, found)
+            else:
+                fence.down(old, alias)
+        if alias == "projections":
+            _erase_erased()
+
+
+def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confirm) -> None:
+    """Drop the store at the place that it was moved from, ``old`` (what ``psycopg.connect`` takes).
+
+    The settings point at the new place by now. Raises ``Refused`` while anything speaks against it.
+    """
+    with _alone(alias):
+        here, found = place_of(parameters(alias)), _note(parameters(alias), alias)
+        there, known = place_of(old), _note(old, alias)
+        if there.same_database(here):
+            raise Refused(f"{here} is the place in use: let the setting point at the new one first.")
+        if found is None or found.state != "arrived" or known is None or known.move != found.move:
+            raise Refused(f"What is in {there} was not moved to {here}: nothing is dropped.")
+        with _connected(old) as source, _connected(parameters(alias)) as target:
+            if known.state != "moved":
+                fence.say(source, alias, known_as(known, "moved"))
+            _refuse_behind(source, target, alias)
+            _refuse_sessions(source, alias, there)
+            say(f"This goes for good, from {there}:")
+            for table in inventory.tables(source, alias):
+                say(f"  {table.name}: {table.rows:,} rows, {table.size / 2**20:,.1f} MiB")
+            say(f"The {alias} store in {here} stays.")
+            confirm("DELETE")
+            confirm(there.database)
+            _refuse_sessions(source, alias, there)
+            fence.patiently(source, alias, partial(_drop, source, alias), fence.PATIENCE)
+            reach("dropped")
+            fence.write(target, alias, None)
+
+
+def old_place(alias: str) -> dict[str, Any] | None:
+    """Where a moved store came from, if another store still lives in that database."""
+    found = _note(parameters(alias), alias)
+    if found is None or found.state != "arrived":
+        return None
+    for other in SCHEMAS:
+        if other != alias:
+            place = place_of(parameters(other))
+            if (place.system, place.database) == (found.system, found.database):
+                return parameters(other)
+    return None
+
+
+def known_as(note: Note, state: fence.State) -> Note:
+    return Note(state, note.since, note.move, note.other, note.system, note.database)
+
+
+# Each step ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def _prepared(alias: str, target: Settings, source: Place, say: Say) -> Iterator[Place]:
+    """The new place, made by the migrations, empty and fenced; one mover at a time works there."""
+    applied = _applied(alias)
+    with standing_in(alias, target):
+        params = parameters(alias)
+        if _create_database(params):
+            say(f"created: {params['dbname']}")
+        with _connected(params) as connection:
+            _lock(connection, LOCK, "Another process moves a store to there.")
+            there = place_of(params)
+            _refuse_in_use(connection, alias, there, source)
+            if alias in LASTING:
+                stores.refuse_unsafe()
+            _drop(connection, alias)
+            for schema in SCHEMAS[alias]:
+                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            filling = _note_of("filling", source)
+            fence.write(connection, alias, filling)
+            say(f"Making the tables in {there}.")
+            call_command("migrate", database=alias, interactive=False, verbosity=0)
+            if _applied(alias) != applied:
+                raise Refused(
+                    "The new place would have other migrations than the old one: manage.py db_migrate."
+                )
+            fence.up(connection, alias, filling)
+    with _connected(params) as connection:
+        _lock(connection, LOCK, "Another process moves a store to there.")
+        yield there
+
+
+def _copy(
+    alias: str, target: Settings, note: Note, source: Place, say: Say, reached: Reached
+) -> tuple[dict[str, Sum], float]:
+    with standing_in(alias, target):
+        params = {**parameters(alias), "options": f"-c {fence.PASSES}=on"}
+    tables: dict[str, Sum] = {}
+
+    def fill(arriving: Callable[[], None]) -> None:
+        with _connected(parameters(alias)) as reader, _connected(params) as writer:
+            reader.isolation_level, reader.read_only = IsolationLevel.REPEATABLE_READ, True
+            with reader.transaction():
+                writer.execute("BEGIN")
+                tables.update(copying.copy_store(reader, writer, alias, reached))
+                fence.remove(writer, alias)
+                fence.write(writer, alias, _arrived(note, source))
+                reach("copied")
+                arriving()
+                writer.execute("COMMIT")
+
+    return tables, _closed(alias, target, note, say, fill)
+
+
+def _rebuild(
+    alias: str, target: Settings, note: Note, source: Place, say: Say, reached: Reached
+) -> tuple[dict[str, Sum], float]:
+    """Most of it while the old read models are kept and read; the rest, which is short, behind the fence."""
+    say("Making the read models there from the events.")
+    with standing_in(alias, target):
+        rebuild(list(PROJECTORS.values()), reached)
+
+    def fill(arriving: Callable[[], None]) -> None:
+        with standing_in(alias, target):
+            # as far as the old ones are, at least: what those have acknowledged may be deleted
+            with connect(alias, application_name="balados-rebuild") as connection:
+                catch_up([Worker(each, connection) for each in PROJECTORS.values()], settled_head())
+            _erase_erased()
+            with _connected(parameters(alias)) as connection:
+                arriving()
+                fence.down(connection, alias, _arrived(note, source))
+
+    return {}, _closed(alias, target, note, say, fill)
+
+
+def _closed(
+    alias: str, target: Settings, note: Note, say: Say, fill: Callable[[Callable[[], None]], None]
+) -> float:
+    """Fence the old place and ``fill`` the new; open the old again where that fails. Returns the seconds.
+
+    ``fill`` is given what to call before the statement that opens the new place.
+    """
+    arriving = False
+
+    def arrive() -> None:
+        nonlocal arriving
+        arriving = True
+
+    with _connected(parameters(alias)) as connection:
+        fence.up(connection, alias, note)
+    began = time.monotonic()
+    reach("fenced")
+    say(f"Maintenance: nobody writes to the {alias} store from now on; it is read as before.")
+    try:
+        fill(arrive)
+    except BaseException as failure:
+        # whether a commit of which no answer came was done, the new place alone can tell
+        done = _has_arrived(alias, target, note) if arriving else False
+        if done is not True:
+            _reopen(alias, note, known=done is False, failure=failure)
+            raise
+    return time.monotonic() - began
+
+
+def _reopen(alias: str, note: Note, *, known: bool, failure: BaseException) -> None:
+    if known:
+        with suppress(psycopg.Error), _connected(parameters(alias)) as connection:
+            fence.down(connection, alias)
+            return
+    raise Unfinished(
+        f"The {alias} store stays closed to writes: it cannot be told whether everything is in {note.other}."
+        " Run the same command again once both servers answer, or go back with --abort."
+    ) from failure
+
+
+def _settle(alias: str, note: Note) -> None:
+    with _connected(parameters(alias)) as connection:
+        fence.say(connection, alias, known_as(note, "moved"))
+
+
+def _abandon(alias: str, target: Settings, old: Connection, found: Note) -> None:
+    """Open the old place and empty the new one, unless it holds what the old one does not."""
+    with standing_in(alias, target):
+        params = parameters(alias)
+    with _connected(params) as new:
+        _lock(new, LOCK, "Another process moves a store to there.")
+        if found.state == "arrived":
+            fence.up(new, alias, known_as(found, "moved"))
+            try:
+                if alias != "projections":  # they are in the events
+                    copying.same(old, new, alias)
+            except Differs as difference:
+                fence.down(new, alias, found)
+                raise Refused(
+                    f"The new place has been written to, which would be lost. {difference}"
+                    " Move the store back with store_split, from there to a third place."
+                ) from None
+        fence.down(old, alias)
+        reach("reopened")
+        fence.patiently(new, alias, partial(_drop, new, alias), fence.PATIENCE)
+
+
+def _erase_erased() -> None:
+    """Erase the rows of accounts that were erased while these read models were not the ones in use."""
+    with psycopg.connect(**parameters("events"), autocommit=True) as connection:
+        streams: dict[str, list[int]] = {}
+        for stream, name in connection.execute(ERASED):
+            streams.setdefault(str(name)[:LENGTH_OF_ERASED], []).append(int(stream))
+    for user_id in _users():
+        if gone := streams.get(f"erased-{key_of(str(user_id))}"):
+            erase_rows(user_id, gone)
+
+
+def _users() -> set[UUID]:
+    users: set[UUID] = set()
+    with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
+        for table in fence.tables_of(connection, "projections"):
+            if connection.execute(
+                "SELECT FROM information_schema.columns"
+                " WHERE (table_schema, table_name, column_name) = (%s, %s, 'user_id')",
+                table,
+            ).rowcount:
+                found = connection.execute(sql.SQL(USERS).format(sql.Identifier(*table)))
+                users |= {user_id for (user_id,) in found}
+    return users
+
+
+def _drop(connection: Connection, alias: str) -> None:
+    """Drop a store's tables and schemas; ``public`` stays, which is not ours alone."""
+    for schema, table in fence.tables_of(connection, alias):
+        connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(schema, table)))
+    for schema in SCHEMAS[alias]:
+        if schema != "public":
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+
+
+# What stands in the way --------------------------------------------------------------------
+
+
+@contextmanager
+def _alone(alias: str) -> Iterator[None]:
+    """No migration and no other mover meanwhile."""
+    with _connected(parameters("system")) as system, _connected(parameters(alias)) as connection:
+        _lock(system, MIGRATION_LOCK, "A migration is running: try again when it is done.")
+        _lock(connection, LOCK, "Another process moves a store of this database.")
+        yield
+
+
+def _lock(connection: Connection, number: int, otherwise: str) -> None:
+    if connection.execute("SELECT pg_try_advisory_lock(%s)", [number]).fetchone() != (True,):
+        raise Refused(otherwise)
+
+
+def _refuse_pending(alias: str) -> None:
+    executor = MigrationExecutor(connections[alias])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise Refused(f"The {alias} store lacks migrations: run manage.py db_migrate first.")
+    if _applied(alias) - executor.loader.disk_migrations.keys():
+        raise Refused(f"The {alias} store has migrations that this version does not know: update it first.")
+
+
+def _applied(alias: str) -> set[tuple[str, str]]:
+    return set(MigrationRecorder(connections[alias]).applied_migrations())
+
+
+def _refuse_in_use(connection: Connection, alias: str, there: Place, source: Place) -> None:
+    row = connection.execute("SELECT pg_is_in_recovery(), current_setting('server_encoding')").fetchone()
+    if row is not None and row[0]:
+        raise Refused(f"{there} is a replica: name a primary.")
+    if row is not None and row[1] != "UTF8":
+        raise Refused(f"{there} has the encoding {row[1]}: make it with UTF8.")
+    found = fence.read(connection, alias)
+    if found is not None and found.state == "filling" and _comes_from(found, source):
+        return
+    if used := [name for (name,) in connection.execute(IN_USE)]:
+        raise Refused(
+            f"{there} is in use: it holds {', '.join(used)}. A store moves to a database of its own."
+        )
+
+
+def _refuse_sessions(source: Connection, alias: str, there: Place) -> None:
+    row = source.execute(SESSIONS, [NAMES[alias]]).fetchone()
+    if row and row[0]:
+        raise Refused(
+            f"{row[0]} sessions still use the {alias} store in {there}: restart every process (web,"
+            " projector, worker, beat) with the new setting first."
+        )
+
+
+def _refuse_behind(source: Connection, target: Connection, alias: str) -> None:
+    for name in copying.sequences(source, alias):
+        here, there = copying.value(source, name), copying.value(target, name)
+        if there < here:
+            raise Refused(
+                f"{'.'.join(name)} is at {there[0]:,} in the new place, and at {here[0]:,} in the old."
+            )
+
+
+def _look(alias: str, target: Settings) -> tuple[Place, Note | None]:
+    """Where ``target`` is (its database need not exist yet), and the note there."""
+    with standing_in(alias, target):
+        params = parameters(alias)
+    if not _exists(params):
+        server = place_of({**params, "dbname": "postgres"})
+        return server._replace(database=str(params["dbname"])), None
+    return place_of(params), _note(params, alias)
+
+
+def _exists(params: Mapping[str, Any]) -> bool:
+    try:
+        psycopg.connect(**params).close()
+    except psycopg.OperationalError:
+        # only the server itself can say that a database is missing; where it is away, this says so
+        with _connected({**params, "dbname": "postgres"}) as server:
+            if server.execute("SELECT FROM pg_database WHERE datname = %s", [params["dbname"]]).rowcount:
+                raise
+        return False
+    return True
+
+
+def _create_database(params: Mapping[str, Any]) -> bool:
+    if _exists(params):
+        return False
+    with _connected({**params, "dbname": "postgres"}) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(params["dbname"]))))
+    return True
+
+
+@contextmanager
+def _connected(params: Mapping[str, Any]) -> Iterator[Connection]:
+    with psycopg.connect(**{"application_name": "balados-split", **params}, autocommit=True) as connection:
+        yield connection
+
+
+# Notes -------------------------------------------------------------------------------------
+
+
+def _note(params: Mapping[str, Any], alias: str) -> Note | None:
+    with _connected(params) as connection:
+        return fence.read(connection, alias)
+
+
+def _note_of(state: fence.State, other: Place) -> Note:
+    return Note(state, datetime.now(UTC), str(uuid4()), str(other), other.system, other.database)
+
+
+def _arrived(note: Note, source: Place) -> Note:
+    return Note("arrived", datetime.now(UTC), note.move, str(source), source.system, source.database)
+
+
+def _has_arrived(alias: str, target: Settings, note: Note) -> bool | None:
+    """Whether the new place is complete; None where it does not answer."""
+    with suppress(psycopg.Error):
+        return _is_end_of(note, _look(alias, target)[1])
+    return None
+
+
+def _is_end_of(note: Note, found: Note | None) -> bool:
+    return found is not None and found.state == "arrived" and found.move == note.move
+
+
+def _leads_to(note: Note, there: Place) -> bool:
+    return (note.system, note.database) == (there.system, there.database)
+
+
+def _comes_from(found: Note, source: Place) -> bool:
+    return found.state in ("filling", "arrived") and _leads_to(found, source)
