@@ -82,7 +82,7 @@ def copy_store(source: Connection, target: Connection, alias: str, reached: Reac
     copied = 0
     for table in tables:
         for rows in _copy(source, target, table):
-            reached(copied + rows, max(expected, copied + rows))
+            reached(copied + rows, max(expected, copied + rows + 1))
         copied += rows
         reach("copying")
     reached(copied, copied)
@@ -113,10 +113,10 @@ def same(source: Connection, target: Connection, alias: str) -> dict[str, Sum]:
     for connection in (source, target):
         for name, value in SESSION.items():
             connection.execute("SELECT set_config(%s, %s, false)", [name, value])
-    for name in sequences(source, alias):
-        here, there = (value(side, name)[0] for side in (source, target))
+    for each in sequences(source, alias):
+        here, there = (value(side, each)[0] for side in (source, target))
         if here != there:
-            raise Differs(f"{'.'.join(name)}: at {here:,} at the source, at {there:,} at the target.")
+            raise Differs(f"{'.'.join(each)}: at {here:,} at the source, at {there:,} at the target.")
     return compare(source, target, _tables(source, target, alias))
 
 
@@ -189,8 +189,11 @@ def value(connection: Connection, name: tuple[str, str]) -> tuple[int, bool]:
 
 
 def _estimate(connection: Connection, table: Table) -> int:
+    """What the statistics say; where there are none yet, a count."""
     quoted = table.identifier.as_string(connection)
     row = connection.execute(
-        "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass", [quoted]
+        "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [quoted]
     ).fetchone()
+    if row is None or row[0] <= 0:
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
     return int(row[0]) if row else 0

@@ -73,7 +73,7 @@ class Refused(Exception):
 
 
 class Unfinished(Exception):
-    """The old place stays closed: it is not known whether the new is complete. The text tells how to go on."""
+    """The old place stays closed: it is not known whether the new is complete. The text says what to do."""
 
 
 class Moved(NamedTuple):
