@@ -19,6 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from accounts import pseudonyms
 from balados import redaction
+from projections.failures import in_maintenance
 
 Format = Literal["json", "console"]
 FORMATS: Final[Sequence[Format]] = ("console", "json")
@@ -31,6 +32,14 @@ PATHS = ("django.request", "django.security", "django.server")
 request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
+class Unexpected(logging.Filter):
+    """Lets through what is worth a traceback: not the operator's own doing, whose 503 has its line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        failure = record.exc_info[1] if record.exc_info else None
+        return failure is None or not in_maintenance(failure)
+
+
 def configuration(level: str, form: str) -> dict[str, Any]:
     """The LOGGING of Django's settings. Raises ``ValueError`` for another format than ``FORMATS``."""
     if form not in FORMATS:
@@ -41,6 +50,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "balados.logs.formatter", "form": form}},
+        "filters": {"maintenance": {"()": "balados.logs.Unexpected"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -49,7 +59,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             # lines for every task
             "celery": {"level": "WARNING"},
             # a warning for every 4xx, with its address: what a listener follows belongs in no log
-            "django.request": {"level": "ERROR"},
+            "django.request": {"level": "ERROR", "filters": ["maintenance"]},
             # an error with its traceback for whoever sends another host's name: its line says 400
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             # two lines at INFO for every connection taken from a pool, so several per request

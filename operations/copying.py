@@ -73,8 +73,7 @@ def copy_store(source: Connection, target: Connection, alias: str, reached: Reac
     ``Differs`` where the tables are not the same, or what arrived is not what was sent.
     """
     for connection in (source, target):
-        for name, value in SESSION.items():
-            connection.execute("SELECT set_config(%s, %s, true)", [name, value])
+        _settle(connection, for_transaction=True)
     tables = _tables(source, target, alias)
     names = sql.SQL(", ").join(table.identifier for table in tables)
     target.execute(sql.SQL("TRUNCATE {}").format(names))
@@ -111,8 +110,7 @@ def compare(source: Connection, target: Connection, tables: Sequence[Table]) -> 
 def same(source: Connection, target: Connection, alias: str) -> dict[str, Sum]:
     """``compare`` for a whole store, its counters included. Raises ``Differs``."""
     for connection in (source, target):
-        for name, value in SESSION.items():
-            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        _settle(connection, for_transaction=False)
     for each in sequences(source, alias):
         here, there = (value(side, each)[0] for side in (source, target))
         if here != there:
@@ -124,6 +122,11 @@ def checksum(connection: Connection, table: Table) -> Sum:
     row = connection.execute(CHECKSUM.format(columns=table.names, table=table.identifier)).fetchone()
     assert row is not None
     return Sum(*row)
+
+
+def _settle(connection: Connection, *, for_transaction: bool) -> None:
+    for name, setting in SESSION.items():
+        connection.execute("SELECT set_config(%s, %s, %s)", [name, setting, for_transaction])
 
 
 def _tables(source: Connection, target: Connection, alias: str) -> list[Table]:

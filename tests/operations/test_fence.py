@@ -1,0 +1,274 @@
+"""While a store is closed to writes nobody writes there, everybody reads, and nobody loses anything."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import django.db
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connections
+from django.utils import timezone
+from psycopg import sql
+
+from accounts import erasure
+from accounts.models import User
+from eventstore import store
+from jobs import retention, tasks
+from operations import fence
+from operations.fence import Blocked, InMaintenance, Note
+from operations.stores import SCHEMAS, parameters
+from projections import deadletters
+from projections.connect import connect
+from projections.failures import MAINTENANCE, in_maintenance, is_outage
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+from projections.runner import Runner
+from tests.api.devices import Device, code_of, play
+from tests.apps import App
+from tests.eventstore.writers import ALICE, SlowWriter, plays
+from tests.jobs.working import settle
+from tests.operations.moving import write, written
+from tests.projecting import bring_up_to_date
+from tests.projections.running import eventually, running
+from tests.web.people import PASSWORD, Visitor
+
+pytestmark = [pytest.mark.topology]
+
+
+@pytest.fixture(autouse=True)
+def _open_afterwards(stores: None) -> Iterator[None]:
+    yield
+    for alias in SCHEMAS:
+        put_down(alias)
+
+
+def put_up(alias: str, **options: Any) -> None:
+    with psycopg.connect(**parameters(alias), autocommit=True) as connection:
+        fence.up(connection, alias, Note("maintenance", datetime.now(UTC)), **options)
+
+
+def put_down(alias: str) -> None:
+    with psycopg.connect(**parameters(alias), autocommit=True) as connection:
+        fence.down(connection, alias)
+
+
+WRITES = ("INSERT INTO {} DEFAULT VALUES", "DELETE FROM {} WHERE false", "TRUNCATE {} CASCADE")
+
+
+@pytest.mark.parametrize("closed", SCHEMAS)
+def test_every_table_of_a_closed_store_refuses_every_write_and_those_of_the_others_none(closed: str) -> None:
+    put_up(closed)
+    for alias in SCHEMAS:
+        with psycopg.connect(**parameters(alias)) as connection:
+            tables = fence.tables_of(connection, alias)
+            answers = {answer(connection, write, table) for table in tables for write in WRITES}
+            assert tables
+            assert (answers == {MAINTENANCE}) is (alias == closed), answers
+            assert (MAINTENANCE in answers) is (alias == closed), answers
+            for table in tables:
+                connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*table)))
+
+
+def answer(connection: psycopg.Connection[Any], write: str, table: tuple[str, str]) -> str | None:
+    """The SQLSTATE with which a write is refused, if it is."""
+    try:
+        connection.execute(sql.SQL(write).format(sql.Identifier(*table)))
+    except psycopg.Error as failure:
+        return failure.sqlstate
+    else:
+        return None
+    finally:
+        connection.rollback()
+
+
+def test_a_refused_append_takes_no_position_and_later_ones_go_on_as_if_it_had_not_been() -> None:
+    write(1)
+    head = store.head()
+    put_up("events")
+    for _ in range(3):
+        with pytest.raises(psycopg.OperationalError) as refused:
+            write(2)
+        assert in_maintenance(refused.value)
+        assert is_outage(refused.value)
+    put_down("events")
+    write(2)
+    assert written() == [1, 2]
+    assert store.head() == head + 1
+
+
+def test_it_waits_for_the_transactions_at_work_and_no_later_one_begins() -> None:
+    writer = SlowWriter(store.stream_of(ALICE), 0, plays(1))
+    with pytest.raises(Blocked, match=r"a slow writer \(pid"):
+        put_up("events", patience=0.0)
+    # nothing was changed: others write on
+    write(2)
+    writer.commit()
+    put_up("events")
+    assert sorted(written()) == [1, 2]
+
+
+def test_it_opens_at_once_although_somebody_reads_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fence, "PATIENCE_TO_TIDY", 0.0)
+    put_up("events")
+    with psycopg.connect(**parameters("events")) as reader:
+        reader.execute("SELECT count(*) FROM events.events")
+        put_down("events")
+        write(1)
+        put_up("events")
+        with pytest.raises(psycopg.OperationalError):
+            write(2)
+    assert written() == [1]
+
+
+@pytest.mark.parametrize("closed", SCHEMAS)
+def test_a_migration_is_refused_whose_statements_the_fence_does_not_see(closed: str) -> None:
+    put_up(closed)
+    with pytest.raises(InMaintenance, match="in maintenance"):
+        call_command("migrate", database=closed, verbosity=0)
+
+
+def log_in(visitor: Visitor, password: str = PASSWORD) -> Any:
+    return visitor.send("/users/log_in", {"username": "alice", "password": password})
+
+
+def phone_of_alice() -> Device:
+    alice = User.objects.create_user("alice", "alice@example.org", PASSWORD)
+    App().grant(alice)
+    return Device(alice.pk)
+
+
+def test_the_api_says_so_to_whoever_writes_and_answers_whoever_reads() -> None:
+    phone = phone_of_alice()
+    phone.post("plays", play())
+    bring_up_to_date()
+    put_up("events")
+    for answer in (
+        phone.post("plays", play(2)),
+        phone.post("sync", {"play_statuses": [play(3, updated_at="2026-05-01T12:00:00Z")]}),
+        phone.post("plays", play(2), Idempotency_Key="0b9b0e5c-6f0e-4b62-9c6f-3b1f5a2f7d11"),
+    ):
+        assert (answer.status_code, code_of(answer)) == (503, "maintenance")
+        assert int(answer.headers["Retry-After"]) > 0
+    for route in ("plays", "subscriptions", "me", "events", "export"):
+        assert phone.get(route).status_code == 200
+    put_down("events")
+    assert phone.post("plays", play(2)).status_code == 200
+    assert len(written()) == 2
+
+
+def test_pages_say_so_without_a_traceback_and_nobody_is_logged_out(caplog: pytest.LogCaptureFixture) -> None:
+    phone_of_alice()
+    inside, outside = Visitor(), Visitor()
+    assert log_in(inside).status_code == 302
+    put_up("system")
+    for answer in (log_in(outside), log_in(outside, "wrong")):
+        assert answer.status_code == 503
+        assert "Maintenance" in answer.content.decode()
+        assert int(answer.headers["Retry-After"]) > 0
+    assert inside.get("/dashboard").status_code == 200
+    put_down("system")
+    assert inside.get("/dashboard").status_code == 200
+    assert log_in(outside).status_code == 302
+
+
+def test_a_fence_is_no_traceback_in_the_log_and_anything_else_is() -> None:
+    from balados.logs import Unexpected
+
+    def record(failure: Exception) -> logging.LogRecord:
+        return logging.LogRecord(
+            "django.request", logging.ERROR, "", 0, "", (), (type(failure), failure, None)
+        )
+
+    put_up("events")
+    with pytest.raises(psycopg.OperationalError) as refused:
+        write(1)
+    assert not Unexpected().filter(record(refused.value))
+    assert Unexpected().filter(record(django.db.OperationalError("away")))
+
+
+def test_tasks_step_aside_and_the_worker_says_so() -> None:
+    write(1)
+    settle()
+    for alias in SCHEMAS:
+        put_up(alias)
+    for task in (tasks.run_worker, tasks.purge_commands, tasks.purge_used_tokens, tasks.clear_sessions):
+        task()
+    with pytest.raises(psycopg.OperationalError) as refused:
+        retention.run(datetime(2100, 1, 1, tzinfo=UTC), wait=lambda position: True)
+    assert in_maintenance(refused.value)
+    with pytest.raises(CommandError, match=r"in maintenance.*\nmanage.py maintenance status"):
+        call_command("run_worker_once", before="2100-01-01T00:00:00+00:00")
+
+
+@pytest.mark.parametrize("closed", ["events", "projections", "system"])
+def test_an_erasure_that_meets_it_is_finished_afterwards(closed: str) -> None:
+    phone = phone_of_alice()
+    phone.post("plays", play())
+    bring_up_to_date()
+    erasure.begin(phone.user_id, timezone.now())
+    put_up(closed)
+    tasks.finish_erasures()
+    assert erasure.begun() == [phone.user_id]
+    put_down(closed)
+    assert tasks.finish_erasures() == 1
+    assert not User.objects.exists()
+    with connections["projections"].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM users.play_statuses")
+        assert cursor.fetchone() == (0,)
+
+
+def test_projectors_apply_what_is_there_while_the_events_are_closed() -> None:
+    write(1)
+    with running(Runner()) as runner:
+        put_up("events")
+        eventually(lambda: len(runner.positions()) == len(PROJECTORS))
+        head = store.head()
+        eventually(lambda: set(runner.positions().values()) == {head})
+        put_down("events")
+        write(2)
+        eventually(lambda: set(runner.positions().values()) == {store.head()})
+        eventually(lambda: store.passed(PROJECTORS) == store.head())
+
+
+def test_projectors_wait_while_the_read_models_are_closed_and_set_nothing_aside() -> None:
+    with running(Runner()) as runner:
+        eventually(lambda: len(runner.positions()) == len(PROJECTORS))
+        put_up("projections")
+        write(1)
+        eventually(lambda: not runner.positions())  # it has dropped everything, and tries again
+        put_down("projections")
+        eventually(lambda: list(runner.positions().values()) == [store.head()] * len(PROJECTORS))
+    with connect("projections") as connection:
+        assert deadletters.letters(connection) == []
+
+
+def test_a_rebuild_is_refused_and_leaves_the_fence_where_it_is() -> None:
+    write(1)
+    bring_up_to_date()
+    put_up("projections")
+    with pytest.raises(psycopg.OperationalError) as refused:
+        rebuild([PROJECTORS["play_statuses"]])
+    assert in_maintenance(refused.value)
+    with pytest.raises(psycopg.OperationalError):
+        bring_up_to_date()
+
+
+def test_maintenance_is_switched_on_and_off_and_told() -> None:
+    from io import StringIO
+
+    def say(*arguments: str) -> str:
+        out = StringIO()
+        call_command("maintenance", *arguments, stdout=out)
+        return out.getvalue()
+
+    assert say("status") == "system: open\nprojections: open\nevents: open\n"
+    assert say("on", "--store", "events") == "events: closed to writes\n"
+    assert "in maintenance" in say("status", "--store", "events")
+    assert say("on").count("closed to writes") == 3
+    assert say("off") == "system: open\nprojections: open\nevents: open\n"
+    assert say("off", "--store", "events") == "events: open\n"
+    write(1)
