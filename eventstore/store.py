@@ -269,6 +269,14 @@ def stream_of(user_id: UUID) -> int:
     return cast(int, row[0])
 
 
+def known_stream(user_id: UUID) -> int | None:
+    """The stream of a user, where he has one: opens none, so it may be asked while nothing is written."""
+    if (stream := _streams.get(user_id)) is not None:
+        return stream
+    row = _run("find_stream", ([_name(user_id)],)).fetchone()
+    return row[0] if row else None
+
+
 def read_snapshot(stream: int, schema: int) -> Snapshot | None:
     """The newest folded state, unless it was written by another state schema."""
     row = _run("read_snapshot", (stream, schema)).fetchone()

@@ -84,12 +84,14 @@ class EventsView(View):
         before = LAST_VERSION if asked.cursor is None else _version_in(asked.cursor)
         caller = caller_of(request)
         position = answers.account_position(request)
-        rows = store.read_history(store.stream_of(caller.user_id), before, asked.limit + 1)
+        stream = store.known_stream(caller.user_id)
+        rows = [] if stream is None else store.read_history(stream, before, asked.limit + 1)
         found = [Read(row, decoded(row)) for row in rows[: asked.limit]]
-        with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:
-            folded.catch_up()
-            for one in found:
-                one.standing = None if one.event is None else history.standing(folded.user, one.event)
+        if found:
+            with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:
+                folded.catch_up()
+                for one in found:
+                    one.standing = None if one.event is None else history.standing(folded.user, one.event)
         names = {grant.app_id: grant.name for grant in grants.list_grants(caller.user_id)}
         following = encode_cursor(str(rows[asked.limit - 1].version)) if len(rows) > asked.limit else None
         return answers.answer(History([_shown(one, names) for one in found], following), position)

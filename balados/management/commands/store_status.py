@@ -1,0 +1,38 @@
+from argparse import ArgumentParser
+from typing import Any
+
+import msgspec
+from django.core.management.base import CommandError
+
+from balados.requests import CLASSES
+from operations import status, statustext
+from operations.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = "Tell how the three stores are doing, and whether one has grown enough to live on its own."
+    details = """
+Asks every store for size, tables, slow queries and connections, the log for its events, the projectors for
+their lag, and times the product's own reads, alone and beside a replay of the log. It changes nothing and
+takes a second or two however large a store is: rows beyond 100,000 are the server's estimate ("about").
+
+  manage.py store_status
+  manage.py store_status --json | jq '.advice[] | select(.split).store'
+
+--json prints one object; its names are described in docs/operations.md.
+Exit codes: 0 every store answers, 1 one is away (the others are shown), 2 a wrong option.
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="one object, for programs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        report = status.report(CLASSES)
+        if options["json"]:
+            self.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        else:
+            for line in statustext.lines(report):
+                self.stdout.write(line)
+        if not report.healthy:
+            away = [alias for alias, store in report.stores.items() if not store.up]
+            raise CommandError(f"Away: {', '.join(away)}.")
