@@ -31,7 +31,7 @@ ERRORS = {
     415: "Not JSON in UTF-8.",
     422: "The rules are against it, or the Idempotency-Key stands for another request.",
     429: "Too many requests; Retry-After says when to come back.",
-    503: "A store is away or a read model behind; Retry-After says when to come back.",
+    503: "A store is away or in maintenance, or a read model behind; Retry-After says when to come back.",
 }
 EVERYWHERE = (400, 401, 403, 414, 429, 503)
 POSITION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
