@@ -6,12 +6,15 @@ A word per check and no more: who asks need not be one of us.
 from functools import cache
 from typing import Any, Final
 
+import psycopg
 import redis
 from django.conf import settings
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from operations import fence
+from operations.stores import parameters
 from projections import lag
 from projections.failures import is_outage
 
@@ -60,7 +63,17 @@ def _projectors() -> str:
         each.seconds > settings.READY_MAX_LAG_SECONDS or each.events > settings.READY_MAX_LAG_EVENTS
         for each in lags
     )
-    return BEHIND if late else OK
+    return BEHIND if late and not _closed() else OK
+
+
+def _closed() -> bool:
+    """Whether the read models take no writes for now: they are late on purpose, and can be read.
+
+    Of a store that has moved away they are late for good.
+    """
+    with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
+        note = fence.read(connection, "projections")
+    return note is not None and note.state in ("maintenance", "moving")
 
 
 @cache

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 from django.utils import timezone
 from psycopg import sql
+from pytest_django.fixtures import Settings
 
 from accounts import erasure
 from accounts.models import User
@@ -35,6 +36,7 @@ from tests.operations.moving import write, written
 from tests.projecting import bring_up_to_date
 from tests.projections.running import eventually, running
 from tests.web.people import PASSWORD, Visitor
+from web import readiness
 
 pytestmark = [pytest.mark.topology]
 
@@ -170,6 +172,7 @@ def test_pages_say_so_without_a_traceback_and_nobody_is_logged_out(caplog: pytes
         assert "Maintenance" in answer.content.decode()
         assert int(answer.headers["Retry-After"]) > 0
     assert inside.get("/dashboard").status_code == 200
+    assert inside.send("/users/log_out", {}).status_code == 503
     put_down("system")
     assert inside.get("/dashboard").status_code == 200
     assert log_in(outside).status_code == 302
@@ -244,6 +247,17 @@ def test_projectors_wait_while_the_read_models_are_closed_and_set_nothing_aside(
         eventually(lambda: list(runner.positions().values()) == [store.head()] * len(PROJECTORS))
     with connect("projections") as connection:
         assert deadletters.letters(connection) == []
+
+
+def test_an_instance_whose_read_models_are_late_on_purpose_is_ready(settings: Settings) -> None:
+    settings.READY_MAX_LAG_EVENTS = 0
+    write(1)
+    assert readiness.checks()["projectors"] == readiness.BEHIND
+    put_up("projections")
+    assert readiness.checks()["projectors"] == readiness.OK
+    with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
+        fence.say(connection, "projections", Note("moved", datetime.now(UTC)))
+    assert readiness.checks()["projectors"] == readiness.BEHIND
 
 
 def test_a_rebuild_is_refused_and_leaves_the_fence_where_it_is() -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from eventstore import dispatcher, store
 from operations import copying, fence, split
 from operations.confirmation import NotConfirmed
 from operations.copying import Differs
-from operations.split import Refused, Settings
+from operations.split import Refused, Settings, Unfinished
 from operations.standin import standing_in
 from operations.stores import SCHEMAS, parameters
 from projections.erasure import erase_history
@@ -350,6 +351,48 @@ def test_whatever_ends_the_copy_the_old_place_opens_again(
         split.move("events", elsewhere("events"))
     assert (is_open("events"), note("events")) == (True, None)
     write(2)
+
+
+def test_a_commit_without_an_answer_is_looked_after_at_the_new_place(
+    elsewhere: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(1)
+    monkeypatch.setattr(split, "reach", lambda point: None)
+    there, connected = elsewhere("events"), split._connected
+
+    @contextmanager
+    def breaking(params: Any) -> Iterator[Any]:
+        with connected(params) as connection:
+            yield connection
+        if fence.PASSES in params.get("options", ""):
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(split, "_connected", breaking)
+    split.move("events", there)
+    assert (is_open("events"), note("events")) == (False, "moved")
+
+
+def test_where_the_new_place_cannot_be_asked_the_old_one_stays_closed_and_the_repeat_finds_out(
+    elsewhere: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(1)
+    there, closed = elsewhere("events"), split._closed
+
+    def breaking(alias: str, target: Settings, note: Any, say: Any, fill: Callable[[Any], None]) -> float:
+        def filled(arriving: Any) -> None:
+            fill(arriving)
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        return closed(alias, target, note, say, filled)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(split, "_closed", breaking)
+        patch.setattr(split, "_has_arrived", lambda *arguments: None)
+        with pytest.raises(Unfinished, match="stays closed to writes"):
+            split.move("events", there)
+    assert not is_open("events")
+    assert split.move("events", there).tables == {}
+    assert note("events") == "moved"
 
 
 # Killed, and back ---------------------------------------------------------------------------------------

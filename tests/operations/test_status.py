@@ -50,8 +50,8 @@ def record(days_ago: float, number: int = 1) -> None:
         cursor.execute(
             "INSERT INTO events.events (stream, version, type, schema, data, metadata, recorded_at)"
             " SELECT 99, (SELECT count(*) FROM events.events WHERE stream = 99) + n, 'PlayRecorded', 1, '{}',"
-            " '{}', clock_timestamp() - %s FROM generate_series(1, %s) n",
-            [timedelta(days=days_ago), number],
+            " '{}', clock_timestamp() - %s * interval '1 day' FROM generate_series(1, %s) n",
+            [days_ago, number],
         )
 
 
