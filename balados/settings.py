@@ -124,6 +124,9 @@ RETENTION_DAYS = env.int("RETENTION_DAYS", default=45)
 # A sync after which a stream has more events than this since its last checkpoint takes one.
 CHECKPOINT_EVERY = env.int("CHECKPOINT_EVERY", default=2000)
 
+# Digests of erased accounts, for restores (accounts/ledger.py).
+ERASURE_LEDGER = env.str("ERASURE_LEDGER", default="") or str(BALADOS_HOME / "erasures")
+
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
 
 # Accounts

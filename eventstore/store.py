@@ -5,6 +5,7 @@ connection under Django's is used directly, which is half of what an append cost
 Every function raises ``psycopg.OperationalError`` (or Django's) when the store is away.
 """
 
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,9 @@ ALIAS = "events"
 NOTIFICATION_CHANNEL = "balados_events"
 # A projector stays awake for a second after each hint (projections.runner), so four a second are enough.
 SECONDS_BETWEEN_HINTS = 0.25
+# What a restore leaves out: more than a server can have recorded since the backup (at 1,000 a second in 11
+# days), so that no position and no stream's number means two things.
+DISTANCE = 1_000_000_000
 LAST = 2**63 - 1
 LAST_VERSION = 2**31 - 1
 
@@ -388,14 +392,61 @@ def empty(stream: int, chunk: int) -> Iterator[int]:
         yield deleted
 
 
+def users() -> list[UUID]:
+    """Whose streams there are, erased ones left out."""
+    return [UUID(name.removeprefix("user-")) for (name,) in _run("users")]
+
+
+def tombstones() -> set[str]:
+    """What is left of erased users: ``digest_of`` their ids."""
+    return {digest for (digest,) in _run("tombstones")}
+
+
+def unemptied() -> list[int]:
+    """The buried streams that still have events."""
+    return [stream for (stream,) in _run("unemptied")]
+
+
+def digest_of(user_id: UUID) -> str:
+    """What stands for an erased user, in 32 hexadecimal digits: of a random id, so nothing leads back."""
+    return key_of(str(user_id))
+
+
+def epoch() -> str:
+    """Which life of the log this is: empty for the first, another after each restore.
+
+    Versions mean the same only within one. Asked once per process, which no restore outlasts.
+    """
+    global _epoch
+    if _epoch is None:
+        row = _run("epoch").fetchone()
+        _epoch = row[0] if row else ""
+    return _epoch
+
+
+def begin_epoch(known: int) -> int:
+    """After a restore: number on far beyond ``known``, the highest position that anybody is known to
+    remember, and beyond the log; forget what projectors have acknowledged. Returns the next position.
+    """
+    values = {"known": known, "distance": DISTANCE, "epoch": secrets.token_hex(4)}
+    with _connection().transaction():
+        _run("forget_acknowledgements")
+        following = _run("begin_epoch", values).fetchall()[0][0]
+    forget()
+    return cast(int, following)
+
+
 def forget() -> None:
-    """Drop what this process remembers of streams (after a reset)."""
+    """Drop what this process remembers of the store (after a reset)."""
+    global _epoch
     _streams.clear()
+    _epoch = None
 
 
 # 100 bytes each
 MOST_STREAMS = 100_000
 _streams: dict[UUID, int] = {}
+_epoch: str | None = None
 _hinted = 0.0
 
 
@@ -427,7 +478,7 @@ def _name(user_id: UUID) -> str:
 
 
 def _buried(user_id: UUID) -> str:
-    return f"erased-{key_of(str(user_id))}"
+    return f"erased-{digest_of(user_id)}"
 
 
 @contextmanager

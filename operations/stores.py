@@ -16,8 +16,13 @@ LASTING = ("events", "system")
 MIGRATION_LOCK = 0x62616C61  # "bala": one migrator at a time
 
 
+# the comment on a store's schema while operations/restores.py is at it
+RESTORING = "balados: being restored"
+COMMENT = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
+
+
 class UnsafeStore(Exception):
-    """A store's server may lose what it acknowledged; the text says which setting does it."""
+    """A store's server may lose what it acknowledged, or the store is half restored; the text says which."""
 
 
 def create() -> list[str]:
@@ -55,6 +60,15 @@ def refuse_unsafe() -> None:
                 row = connection.execute("SELECT current_setting(%s)", [setting]).fetchone()
                 if row == ("off",):
                     raise UnsafeStore(f"{setting} is off on the server of the {alias} store; switch it on")
+            if being_restored(connection, alias):
+                raise UnsafeStore(
+                    f"A restore of the {alias} store has not ended: run that store_restore again, to its end"
+                )
+
+
+def being_restored(connection: psycopg.Connection[Any], alias: str) -> bool:
+    """Whether a restore of this store has begun and not ended."""
+    return connection.execute(COMMENT, [SCHEMAS[alias][0]]).fetchone() == (RESTORING,)
 
 
 def parameters(alias: str) -> dict[str, Any]:
