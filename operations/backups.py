@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from eventstore.failpoints import reach
-from operations import dumps, erasures, stores
+from operations import clusters, dumps, erasures, stores
 from operations.inventory import place
 from operations.sums import TableSum, reading, table_sums
 
@@ -90,7 +89,9 @@ class Backup(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         told = self.manifest
         if told.kind == "cluster":
-            return f"{self.path.name}: the whole server of the {told.store} store, {told.size / 1e6:,.1f} MB"
+            return (
+                f"{self.path.name}: the whole server of the {told.store} store, up to {told.wal} of its WAL"
+            )
         head = f", up to position {told.head:,}" if told.store == "events" else ""
         return (
             f"{self.path.name}: {len(told.tables)} tables with {told.rows:,} rows{head},"
@@ -170,13 +171,13 @@ def verify(backup: Backup) -> None:
             raise Damaged(f"{file} is missing.")
         if (size := file.stat().st_size) != told.size:
             raise Damaged(f"{file} has {size:,} bytes, and should have {told.size:,}.")
-        if _sha256(file) != told.sha256:
+        if clusters.sha256(file) != told.sha256:
             raise Damaged(f"{file} is damaged: its SHA-256 is another than the manifest's.")
     if backup.manifest.kind == "cluster":
         try:
-            dumps.verify_cluster(backup.manifest.major, backup.path / CLUSTER)
-        except dumps.ProgramFailed as failure:
-            raise Damaged(f"{backup.path / CLUSTER}: {failure}") from failure
+            clusters.verify(backup.path / CLUSTER)
+        except clusters.ClusterDamaged as damage:
+            raise Damaged(str(damage)) from damage
 
 
 def keep_ledger(to: Path) -> int:
@@ -225,12 +226,13 @@ def _dumped(alias: Store, partial: Path, now: datetime) -> Manifest:
 
 def _copied(alias: Store, partial: Path, now: datetime) -> Manifest:
     where = place(alias)
-    dumps.copy_cluster(stores.parameters(alias), where.major, partial / CLUSTER)
+    cluster = partial / CLUSTER
+    dumps.copy_cluster(stores.parameters(alias), where.major, cluster)
     reach("dumped")
-    dumps.verify_cluster(where.major, partial / CLUSTER)
-    sent = partial / CLUSTER / "backup_manifest"
-    (wal,) = msgspec.json.decode(sent.read_bytes())["WAL-Ranges"]
+    sent = clusters.sent(cluster)
     _write(partial / ERASURES, erasures.text(erasures.known()))
+    # the server's manifest names all files but those of the WAL, which were streamed beside
+    wal = sorted(file for file in (cluster / "pg_wal").rglob("*") if file.is_file())
     return Manifest(
         format=FORMAT,
         store=alias,
@@ -241,12 +243,11 @@ def _copied(alias: Store, partial: Path, now: datetime) -> Manifest:
         major=where.major,
         system=where.system,
         database=where.database,
-        wal=wal["End-LSN"],
+        wal=sent["WAL-Ranges"][-1]["End-LSN"],
         head=0,
         migrations=[],
         tables={},
-        # which names all the others, with their sums
-        files=_files(partial, [sent, partial / ERASURES]),
+        files=_files(partial, [cluster / clusters.SENT, *wal, partial / ERASURES]),
     )
 
 
@@ -293,13 +294,8 @@ def _files(directory: Path, files: Iterable[Path]) -> dict[str, File]:
     for file in files:
         file.chmod(0o600)
         _sync(file)
-        found[str(file.relative_to(directory))] = File(file.stat().st_size, _sha256(file))
+        found[str(file.relative_to(directory))] = File(file.stat().st_size, clusters.sha256(file))
     return found
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -75,12 +75,6 @@ def copy_cluster(source: Mapping[str, Any], version: int, directory: Path) -> No
     )
 
 
-def verify_cluster(version: int, directory: Path) -> None:
-    """Hold such a copy against the sums that the server sent along. Raises ``ProgramFailed``."""
-    command = [tool("pg_verifybackup", version), "--quiet", str(directory)]
-    _ended("pg_verifybackup", command, {})
-
-
 def _run(
     name: str, version: int, server: Mapping[str, Any], *arguments: str, into: Path | None = None
 ) -> None:

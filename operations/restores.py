@@ -87,15 +87,14 @@ def restore(
         backups.verify(backup)
         _refuse_cluster(backup)
         _refuse_newer(backup)
-    known = erasures.known((*ledgers, *(file for backup in chosen for file in _beside(backup.path))))
     aliases = [backup.manifest.store for backup in chosen]
     _ready()
     with _alone(aliases):
         for backup in chosen:
             _refuse_older_server(backup)
             _refuse_full(backup.manifest.store)
-        # what the stores know goes with their schemas
-        known |= erasures.known()
+        known = erasures.known((*ledgers, *(file for backup in chosen for file in _beside(backup.path))))
+        # what the stores know of it goes with their schemas
         _keep_in_file(known)
         for backup in chosen:
             _fill(backup, say)
@@ -114,13 +113,12 @@ def adopt(
 
     Raises as ``restore`` does.
     """
-    known = erasures.known(ledgers)
     _ready()
     with _alone(aliases):
         for alias in aliases:
             _mark(alias)
         stores.migrate(verbosity=0)
-        follow_up(aliases, known | erasures.known(), say, build or _build)
+        follow_up(aliases, erasures.known(ledgers), say, build or _build)
 
 
 def follow_up(aliases: Sequence[Store], known: set[str], say: Say, build: Build) -> None:
