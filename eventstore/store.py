@@ -436,6 +436,11 @@ def begin_epoch(known: int) -> int:
     return cast(int, following)
 
 
+def leaps() -> list[tuple[int, int]]:
+    """For each restore two positions: after the first and up to the second there never are any."""
+    return _run("leaps").fetchall()
+
+
 def forget() -> None:
     """Drop what this process remembers of the store (after a reset)."""
     global _epoch

@@ -229,6 +229,7 @@ def _copied(alias: Store, partial: Path, now: datetime) -> Manifest:
     cluster = partial / CLUSTER
     dumps.copy_cluster(stores.parameters(alias), where.major, cluster)
     reach("dumped")
+    clusters.make_startable(cluster)
     sent = clusters.sent(cluster)
     _write(partial / ERASURES, erasures.text(erasures.known()))
     # the server's manifest names all files but those of the WAL, which were streamed beside

@@ -12,6 +12,9 @@ from typing import Any
 import msgspec
 
 SENT = "backup_manifest"
+# Of a server whose socket is in its data directory, as that of the embedded one is: a server does not start
+# where it finds this.
+LOCKS = ".s.PGSQL.*.lock"
 
 
 class ClusterDamaged(Exception):
@@ -33,11 +36,19 @@ def sent(directory: Path) -> dict[str, Any]:
     return manifest
 
 
+def make_startable(directory: Path) -> None:
+    """Take out what the running server left there for itself."""
+    for lock in directory.glob(LOCKS):
+        lock.unlink()
+
+
 def verify(directory: Path) -> None:
     """Every file that the manifest names is there, and is what was sent. Raises as ``sent`` does."""
     for told in sent(directory)["Files"]:
         name = told["Path"] if "Path" in told else os.fsdecode(bytes.fromhex(told["Encoded-Path"]))
         file = directory / name
+        if Path(name).match(LOCKS):
+            continue
         if not file.is_file():
             raise ClusterDamaged(f"{file} is missing.")
         if file.stat().st_size != told["Size"] or sha256(file) != told["Checksum"]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from psycopg.errors import LockNotAvailable
 
+from eventstore import store
 from eventstore.follower import settled_head
 from projections import shadows
 from projections.catchup import catch_up
@@ -47,9 +48,10 @@ def rebuild(
     """Fill fresh tables from all events, then swap them in, projector by projector.
 
     Readers see the old rows until they see all of the new. ``progress`` is called with the position reached
-    and the one to reach. Raises ``AlreadyRunning``, ``LockNotAvailable`` when readers hold a table for half
-    a minute, ``TableChanged`` when a migration ran meanwhile, and the errors of a store that is away; then
-    nothing has changed. What a killed rebuild leaves, the next one removes.
+    and the one to reach, less those that restores have left out. Raises ``AlreadyRunning``,
+    ``LockNotAvailable`` when readers hold a table for half a minute, ``TableChanged`` when a migration ran
+    meanwhile, and the errors of a store that is away; then nothing has changed. What a killed rebuild leaves,
+    the next one removes.
     """
     # nothing counts before the swap, which flushes all: no waiting for the disk until then
     with connect("projections", synchronous_commit="off", application_name="balados-rebuild") as connection:
@@ -59,7 +61,8 @@ def rebuild(
         try:
             workers = [_begin(connection, projector) for projector in projectors]
             head = settled_head()
-            _catch_up(workers, head, lambda position: progress(position, head))
+            leaps = store.leaps()
+            _catch_up(workers, head, lambda position: progress(_less(leaps, position), _less(leaps, head)))
             for worker in workers:
                 for table in worker.projector.tables:
                     shadows.finish(connection, table)
@@ -69,6 +72,10 @@ def rebuild(
             if not connection.closed:
                 for projector in projectors:
                     _forget(connection, projector)
+
+
+def _less(leaps: Sequence[tuple[int, int]], position: int) -> int:
+    return position - sum(min(position, last) - first for first, last in leaps if position > first)
 
 
 def _begin(connection: Connection, projector: Projector) -> Worker:

@@ -30,7 +30,7 @@ PASSWORD = leaks.remember("correct horse battery staple")
 class Instance:
     """A running instance; its output is kept and searched."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
         self.home = home
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
@@ -38,7 +38,7 @@ class Instance:
         self.environment = {**kept, "BALADOS_HOME": str(home), "PORT": str(self.port), **environment}
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "balados.launch"],
+            [sys.executable, "-m", "balados.launch", *arguments],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,

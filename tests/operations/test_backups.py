@@ -175,7 +175,9 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     assert not phone.sync(answer["cursor"])["full"]
     settle()
     live = read_models()
-    rebuild(list(PROJECTORS.values()))
+    told: list[tuple[int, int]] = []
+    rebuild(list(PROJECTORS.values()), lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(log(phone.user_id)) + 1, len(log(phone.user_id)) + 1), "not in leaps"
     assert read_models() == live
 
 
