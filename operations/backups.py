@@ -16,7 +16,7 @@ from psycopg import sql
 
 from eventstore.failpoints import reach
 from operations import clusters, dumps, erasures, stores
-from operations.inventory import place
+from operations.inventory import Place, place
 from operations.sums import TableSum, reading, table_sums
 
 FORMAT = 1
@@ -206,16 +206,11 @@ def _dumped(alias: Store, partial: Path, now: datetime) -> Manifest:
         tables = table_sums(connection, alias, left_out)
         migrations = _applied(connection, alias)
     _write(partial / ERASURES, erasures.text(erasures.known()))
-    return Manifest(
-        format=FORMAT,
+    return _manifest(
+        where,
         store=alias,
         kind="dump",
         taken_at=now,
-        program=_program(),
-        server=where.version,
-        major=where.major,
-        system=where.system,
-        database=where.database,
         wal=wal,
         head=head,
         migrations=migrations,
@@ -234,21 +229,28 @@ def _copied(alias: Store, partial: Path, now: datetime) -> Manifest:
     _write(partial / ERASURES, erasures.text(erasures.known()))
     # the server's manifest names all files but those of the WAL, which were streamed beside
     wal = sorted(file for file in (cluster / "pg_wal").rglob("*") if file.is_file())
-    return Manifest(
-        format=FORMAT,
+    return _manifest(
+        where,
         store=alias,
         kind="cluster",
         taken_at=now,
-        program=_program(),
-        server=where.version,
-        major=where.major,
-        system=where.system,
-        database=where.database,
         wal=sent["WAL-Ranges"][-1]["End-LSN"],
         head=0,
         migrations=[],
         tables={},
         files=_files(partial, [cluster / clusters.SENT, *wal, partial / ERASURES]),
+    )
+
+
+def _manifest(where: Place, **told: Any) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        program=_program(),
+        server=where.version,
+        major=where.major,
+        system=where.system,
+        database=where.database,
+        **told,
     )
 
 

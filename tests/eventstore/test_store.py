@@ -253,7 +253,7 @@ def test_a_broken_connection_is_replaced(stream: int) -> None:
     assert store.append(stream, 0, plays(1), Origin()) is not None
 
 
-def test_what_a_restore_has_left_out_counts_as_no_event_that_anybody_lacks() -> None:
+def test_what_a_restore_has_left_out_counts_as_no_event_that_anybody_lacks(stores: None) -> None:
     def play_on(stream: int, count: int) -> None:
         version = len(store.read_stream(stream))
         assert store.append(stream, version, plays(*range(count)), Origin())
@@ -270,7 +270,7 @@ def test_what_a_restore_has_left_out_counts_as_no_event_that_anybody_lacks() -> 
     assert store.leaps() == [(6_000, following - 1)]
 
 
-def test_a_restore_gives_no_number_out_again_that_anybody_may_remember() -> None:
+def test_a_restore_gives_no_number_out_again_that_anybody_may_remember(stores: None) -> None:
     stream = store.stream_of(ALICE)
     store.append(stream, 0, plays(1), Origin())
     store.acknowledge({"subscriptions": 1})
