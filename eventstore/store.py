@@ -327,7 +327,7 @@ def delete_covered(
     while reached < last:
         end = _run("end_of_chunk", (reached, chunk)).fetchall()[0][0] or last
         values = {"after": reached, "upto": min(end, last), "passed": passed, "cutoff": cutoff}
-        with _deleting():
+        with _deleting(lasting=False):
             deleted = _run("delete_covered", {**values, "types": list(types)}).rowcount
         reached = min(end, last)
         yield reached, deleted
@@ -335,7 +335,7 @@ def delete_covered(
 
 def delete_superseded(passed: int) -> int:
     """Delete what newer events of the instance's stream, up to ``passed``, have made pointless."""
-    with _deleting():
+    with _deleting(lasting=False):
         return _run("delete_superseded", {"stream": stream_of(INSTANCE), "passed": passed}).rowcount
 
 
@@ -431,10 +431,16 @@ def _buried(user_id: UUID) -> str:
 
 
 @contextmanager
-def _deleting() -> Iterator[None]:
-    """A transaction in which events may be deleted."""
+def _deleting(*, lasting: bool = True) -> Iterator[None]:
+    """A transaction in which events may be deleted; one that need not be ``lasting`` does not wait for the disk.
+
+    What retention deletes may come back in a crash, and goes again. A hundred commits a second that wait for
+    the disk were what plays waited for.
+    """
     with _giving_back_when_broken(), _connection().transaction():
         _run("allow_deletion")
+        if not lasting:
+            _connection().execute("SET LOCAL synchronous_commit = off")
         yield
 
 
