@@ -47,8 +47,8 @@ LONGEST_SOCKET_DIRECTORY = 89
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 # An error's details are rows, a statement's values may stand in it: what people follow belongs in no log.
 DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
-# Whoever waits for a commit waits for all of the log before it, and 40 ms for each new file of it. The worker's
-# deletions of 500,000 events write 130 MB where they wrote 410, and older files are used again for them.
+# Whoever waits for a commit waits for all of the log before it, and 40 ms for each new file of it. Deleting
+# 500,000 events writes 130 MB of log where it wrote 410, and files that are there are used again.
 WRITE_AHEAD = {"wal_compression": "pglz", "min_wal_size": "256MB"}
 SETTINGS = {**DISCREET, **WRITE_AHEAD}
 PR_SET_PDEATHSIG = 1

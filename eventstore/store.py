@@ -432,10 +432,10 @@ def _buried(user_id: UUID) -> str:
 
 @contextmanager
 def _deleting(*, lasting: bool = True) -> Iterator[None]:
-    """A transaction in which events may be deleted; one that need not be ``lasting`` does not wait for the disk.
+    """A transaction in which events may be deleted; it waits for the disk only if it must be ``lasting``.
 
-    What retention deletes may come back in a crash, and goes again. A hundred commits a second that wait for
-    the disk were what plays waited for.
+    What retention deletes may come back in a crash, and goes again: of its hundred commits a second none has
+    to keep the disk from those who play.
     """
     with _giving_back_when_broken(), _connection().transaction():
         _run("allow_deletion")
