@@ -19,7 +19,7 @@ import psycopg
 from django.db import connections
 from django.db.utils import OperationalError
 from psycopg import sql
-from psycopg.errors import UniqueViolation
+from psycopg.errors import InvalidColumnReference, UniqueViolation
 from psycopg.rows import RowMaker
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
@@ -36,6 +36,8 @@ NOTIFICATION_CHANNEL = "balados_events"
 SECONDS_BETWEEN_HINTS = 0.25
 LAST = 2**63 - 1
 LAST_VERSION = 2**31 - 1
+# the unique key, or that of a partition (docs/sql/partition_events.sql)
+VERSION_TAKEN = "events_stream_version"
 
 SQL = {file.stem: file.read_text() for file in (Path(__file__).parent / "sql").glob("*.sql")}
 
@@ -132,8 +134,11 @@ def _append(
     command_id: CommandId | None,
     answer: bytes,
 ) -> int | None:
-    if command_id is None and len(events) == 1:
-        return _append_one(stream, expected, events[0], origin)
+    global _partitioned
+    if command_id is None and len(events) == 1 and not _partitioned and _connection().autocommit:
+        with suppress(InvalidColumnReference):
+            return _append_one(stream, expected, events[0], origin)
+        _partitioned = True  # the log was cut into partitions while we ran: its versions have no one index
     parameters: dict[str, Any] = {
         "stream": stream,
         "expected": expected,
@@ -147,11 +152,11 @@ def _append(
     try:
         row = _run("append_many" if command_id is None else "append_once", parameters).fetchone()
     except UniqueViolation as error:
-        match error.diag.constraint_name:
-            case "events_stream_version":
-                return None
-            case "commands_pkey":
-                raise SameCommand from error
+        taken = error.diag.constraint_name or ""
+        if taken.startswith(VERSION_TAKEN):
+            return None
+        if taken == "commands_pkey":
+            raise SameCommand from error
         raise
     return row[0] if row else None
 
@@ -397,6 +402,7 @@ def forget() -> None:
 MOST_STREAMS = 100_000
 _streams: dict[UUID, int] = {}
 _hinted = 0.0
+_partitioned = False
 
 
 _APPEND = Prepared("append", SQL["append"])
@@ -413,13 +419,8 @@ def _append_one(stream: int, expected: int, event: Event, origin: Origin) -> int
         "metadata": msgspec.json.encode(origin),
     }
     with _giving_back_when_broken():
-        connection = _connection()
-        if connection.autocommit:
-            position = _APPEND.first_value(connection, values)
-            return None if position is None else int(position)
-    # inside somebody's transaction, which psycopg has to begin
-    row = _run("append", {key: value.decode() for key, value in values.items()}).fetchone()
-    return row[0] if row else None
+        position = _APPEND.first_value(_connection(), values)
+    return None if position is None else int(position)
 
 
 def _name(user_id: UUID) -> str:
