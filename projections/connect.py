@@ -12,7 +12,12 @@ SESSION = {"timezone": "UTC", "idle_in_transaction_session_timeout": "10s"}
 SOCKET = {"keepalives_idle": 5, "keepalives_interval": 1, "keepalives_count": 5, "tcp_user_timeout": 10_000}
 
 
-def connect(alias: str, application_name: str = "", **settings: str) -> Connection:
+def connect(
+    alias: str,
+    application_name: str = "",
+    kind: type[Connection] = psycopg.Connection,
+    **settings: str,
+) -> Connection:
     """A fresh connection to a store, in autocommit, with ``settings`` of the server set for its session.
 
     Raises ``psycopg.OperationalError`` when the store is away.
@@ -24,7 +29,7 @@ def connect(alias: str, application_name: str = "", **settings: str) -> Connecti
     params["options"] = " ".join([params.get("options", ""), *extra]).strip()
     if application_name:
         params["application_name"] = application_name
-    return psycopg.connect(**{**params, **SOCKET}, autocommit=True)
+    return kind.connect(**{**SOCKET, **params}, autocommit=True)
 
 
 def discard(connection: Connection | None) -> None:
