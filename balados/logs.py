@@ -19,6 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from accounts import pseudonyms
 from balados import redaction
+from projections.patience import Impatient
 
 Format = Literal["json", "console"]
 FORMATS: Final[Sequence[Format]] = ("console", "json")
@@ -63,8 +64,8 @@ class OfStores(logging.Filter):
     """A replica that is away has its one line (projections/replicas.py): its pool's attempts get none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        pool = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        return not str(pool).startswith("projections_replica_")
+        about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        return not (isinstance(about, Impatient) or str(about).startswith("projections_replica_"))
 
 
 class RequestLine(logging.LogRecord):

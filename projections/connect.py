@@ -1,5 +1,6 @@
 """Connections that a projector keeps for itself, outside Django's pool."""
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import psycopg
@@ -12,16 +13,16 @@ SESSION = {"timezone": "UTC", "idle_in_transaction_session_timeout": "10s"}
 SOCKET = {"keepalives_idle": 5, "keepalives_interval": 1, "keepalives_count": 5, "tcp_user_timeout": 10_000}
 
 
-def connect(
-    alias: str,
-    application_name: str = "",
-    kind: type[Connection] = psycopg.Connection,
-    **settings: str,
-) -> Connection:
+def connect(alias: str, application_name: str = "", **settings: str) -> Connection:
     """A fresh connection to a store, in autocommit, with ``settings`` of the server set for its session.
 
     Raises ``psycopg.OperationalError`` when the store is away.
     """
+    return psycopg.connect(**parameters(alias, application_name, settings))
+
+
+def parameters(alias: str, application_name: str, settings: Mapping[str, str] = {}) -> dict[str, Any]:
+    """What psycopg needs for such a connection."""
     wanted = connections[alias].get_connection_params()
     # Django's cursors and adapters are for its own wrapper
     params = {key: value for key, value in wanted.items() if key not in ("cursor_factory", "context")}
@@ -29,7 +30,7 @@ def connect(
     params["options"] = " ".join([params.get("options", ""), *extra]).strip()
     if application_name:
         params["application_name"] = application_name
-    return kind.connect(**{**SOCKET, **params}, autocommit=True)
+    return {**SOCKET, **params, "autocommit": True}
 
 
 def discard(connection: Connection | None) -> None:

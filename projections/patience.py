@@ -1,7 +1,7 @@
 """A connection that gives up: for servers in whose place another one can answer."""
 
-import time
 from collections.abc import Generator
+from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
@@ -15,20 +15,23 @@ Row = TypeVar("Row")
 
 
 class Impatient(psycopg.Connection[Row]):
-    """Raises ``psycopg.OperationalError`` after 5 seconds without the whole answer; then it is of no use."""
+    """Raises ``psycopg.OperationalError`` after 5 seconds without a word; then it is of no more use."""
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
-        return super().wait(_limited(gen, time.monotonic() + SECONDS), *args, **kwargs)
+        return super().wait(_limited(gen), *args, **kwargs)
 
 
-def _limited(generator: Generator[Any, Any, Result], deadline: float) -> Generator[Any, Any, Result]:
-    """The same generator, which psycopg wakes ten times a second whether anything came or not."""
+def _limited(generator: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
+    """The same generator, which psycopg wakes ten times a second where nothing comes."""
+    heard = monotonic()
     try:
         wanted = next(generator)
         while True:
             ready = yield wanted
-            if time.monotonic() > deadline:
-                raise psycopg.OperationalError(f"no answer within {SECONDS:g} s")
+            if ready:
+                heard = monotonic()
+            elif monotonic() - heard > SECONDS:
+                raise psycopg.OperationalError(f"not a word for {SECONDS:g} s")
             wanted = generator.send(ready)
     except StopIteration as end:
         result: Result = end.value

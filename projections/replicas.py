@@ -10,19 +10,19 @@ decides anything reads the primary in any case.
 import logging
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count, pairwise
+from time import monotonic
 from typing import Any, Final, NamedTuple
 
 import django.db
 import psycopg
 from django.conf import settings
 
-from projections.connect import Connection, connect, discard
+from projections.connect import Connection, discard, parameters
 from projections.patience import Impatient
 
 logger = logging.getLogger(__name__)
@@ -115,12 +115,12 @@ class Watch:
 
     def states(self) -> list[State]:
         """What the last look found, if it was lately, or that of now. Waits for it 5 seconds at most."""
-        if time.monotonic() - self._looked_at > 2 * LOOK_EVERY and self._looking.acquire(timeout=5.0):
+        if monotonic() - self._looked_at > 2 * LOOK_EVERY and self._looking.acquire(timeout=5.0):
             try:
                 self._look()
             finally:
                 self._looking.release()
-        now = time.monotonic()
+        now = monotonic()
         return [
             state._replace(word=UNKNOWN) if state.word == OK and self.good[alias] <= now else state
             for alias, state in self._states.items()
@@ -132,7 +132,7 @@ class Watch:
 
     def bar(self, alias: str, failure: Exception) -> None:
         """Read it no more for some seconds."""
-        self._barred[alias] = time.monotonic() + LEFT_OUT
+        self._barred[alias] = monotonic() + LEFT_OUT
         self._note(alias, UNREACHABLE, self._states[alias], failure)
 
     def _run(self) -> None:
@@ -147,11 +147,11 @@ class Watch:
         self._look_at_primary()
         for alias in self.aliases:
             self._look_at(alias)
-        self._looked_at = time.monotonic()
+        self._looked_at = monotonic()
 
     def _look_at_primary(self) -> None:
         """Where it is away, what was known of it lately goes on for as long as a replica may lag."""
-        at = time.monotonic()
+        at = monotonic()
         try:
             wal, self._position, *identity = self._ask("projections", PRIMARY)
         except psycopg.Error:
@@ -160,7 +160,8 @@ class Watch:
         if tuple(identity) != self._identity or (samples and wal < samples[-1].wal):
             # another server has taken its place
             samples.clear()
-        elif samples and wal == samples[-1].wal:
+        elif len(samples) > 1 and samples[-2].wal == wal:
+            # when it came so far, and when it still was no further, is all that there is to know
             samples.pop()
         self._identity = tuple(identity)
         samples.append(Sample(at, wal))
@@ -176,7 +177,7 @@ class Watch:
             self._note(alias, UNKNOWN, state._replace(seconds=None, events=None))
             return
         as_of = self._as_of(wal, age)
-        lag = time.monotonic() - as_of
+        lag = monotonic() - as_of
         seconds = lag if lag != float("inf") else None
         state = state._replace(seconds=seconds, events=max(0, self._position - position))
         word = self._word(alias, lag, tuple(identity), in_recovery)
@@ -190,10 +191,10 @@ class Watch:
         limit = settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS
         if self._states[alias].word == BEHIND:
             limit = min(limit, CAUGHT_UP)
-        if lag > limit:
+        if lag >= limit:
             return BEHIND
         # a read failed a moment ago, whatever this look says
-        return UNREACHABLE if time.monotonic() < self._barred[alias] else OK
+        return UNREACHABLE if monotonic() < self._barred[alias] else OK
 
     def _as_of(self, wal: int, age: float | None) -> float:
         """Up to when everything that the primary did is in a replica that has come to ``wal``.
@@ -209,7 +210,7 @@ class Watch:
                 share = (wal - earlier.wal) / (later.wal - earlier.wal)
                 return earlier.at + share * (later.at - earlier.at)
         # behind all that this process has seen
-        return float("-inf") if age is None else min(samples[0].at, time.monotonic() - age)
+        return float("-inf") if age is None else min(samples[0].at, monotonic() - age)
 
     def _note(
         self,
@@ -227,13 +228,14 @@ class Watch:
         if word == OK:
             logger.info("Replica %s of the projections is read", state.number)
         elif word != UNKNOWN:
-            logger.warning("Replica %s of the projections is left out: %s", state.number, failure or word)
+            reason = str(failure).partition("\n")[0] if failure else word
+            logger.warning("Replica %s of the projections is left out: %s", state.number, reason)
 
     def _ask(self, alias: str, statement: str) -> tuple[Any, ...]:
         connection = self._connections.get(alias)
         try:
             if connection is None or connection.closed:
-                connection = connect(alias, application_name="balados-replicas", kind=Impatient)
+                connection = Impatient.connect(**parameters(alias, "balados-replicas"))
                 self._connections[alias] = connection
             rows: list[tuple[Any, ...]] = connection.execute(statement).fetchall()
             return rows[0]
@@ -246,7 +248,7 @@ def choose() -> str | None:
     """The alias of a replica for one read; None where it has to be the primary. Asks nobody."""
     if not settings.PROJECTIONS_REPLICAS or _on_primary.get():
         return None
-    now = time.monotonic()
+    now = monotonic()
     good = [alias for alias, until in _watching().good.items() if until > now]
     return good[next(_turns) % len(good)] if good else None
 

@@ -86,10 +86,10 @@ def ready(request: HttpRequest) -> HttpResponse:
     Replicas are told of, and not waited for: the primary answers in their place.
     """
     checks, replicas = readiness.checks(), readiness.replica_words()
-    body = {"checks": checks, "replicas": replicas} if replicas else {"checks": checks}
-    if all(found == readiness.OK for found in checks.values()):
-        return JsonResponse({"status": "ready", **body})
-    body = {"status": "unavailable", **body}
+    found = {"checks": checks, "replicas": replicas} if replicas else {"checks": checks}
+    if all(word == readiness.OK for word in checks.values()):
+        return JsonResponse({"status": "ready", **found})
+    body = {"status": "unavailable", **found}
     return JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_AFTER)})
 
 

@@ -1,7 +1,8 @@
 """A projections store on a server of its own, and real streaming replicas of it."""
 
+import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -61,24 +62,24 @@ class Replica(Server):
 
     def copy(self) -> None:
         """A base backup that follows the primary once it is started."""
-        # makes the directory passable, as it does for the data of a new server
-        account = embedded._account()
+        data, account = self.home / "postgres", embedded._account()
+        data.mkdir(mode=0o700)
         if account:
-            embedded._let_in(account, self.home / "postgres")
-            (self.home / "postgres").mkdir(mode=0o700)
-            embedded.shutil.chown(self.home / "postgres", account)
+            embedded._let_in(account, data)
+            shutil.chown(data, account)
         source = embedded.socket_directory(self.primary.home / "postgres", account)
-        command = [str(embedded.POSTGRES_BIN / "pg_basebackup"), "-D", str(self.home / "postgres")]
-        command += ["-h", str(source), "-U", "postgres", "--write-recovery-conf", "--checkpoint=fast"]
+        command = [str(embedded.POSTGRES_BIN / "pg_basebackup"), "-D", str(data), "-h", str(source)]
+        command += ["-U", "postgres", "--write-recovery-conf", "--checkpoint=fast"]
         copied = subprocess.run(command, capture_output=True, text=True, **embedded._as(account))
         assert copied.returncode == 0, copied.stderr
+        # the primary's socket lies in its data directory
+        (data / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     def catch_up(self) -> None:
         """Wait until it has applied all that the primary has done."""
-        # written, not only inserted: nobody else may ever write it out
-        self.primary.run("SELECT pg_log_standby_snapshot()")
-        target = self.primary.one("SELECT pg_current_wal_insert_lsn()::text")
-        self.primary.run("SELECT txid_current()")
+        # a commit that waits for the disk, and so for all that was done before it
+        self.primary.run("SELECT pg_logical_emit_message(true, 'tests', '')")
+        target = self.primary.one("SELECT pg_current_wal_flush_lsn()::text")
         eventually(lambda: bool(self.one("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", target)))
 
     @contextmanager
@@ -105,7 +106,9 @@ def make_primary(home: Path) -> Server:
 
 def make_replica(home: Path, primary: Server) -> Replica:
     """A running streaming replica of ``primary``."""
-    replica = Replica(home, primary, fsync="off", hot_standby_feedback="on")
+    # whoever is in the way of what it applies is cancelled at once
+    settings = {"max_standby_streaming_delay": "0", "wal_retrieve_retry_interval": "100ms"}
+    replica = Replica(home, primary, fsync="off", **settings)
     replica.copy()
     replica.start()
     return replica
@@ -143,7 +146,7 @@ def reading_from(*found: Server) -> Iterator[None]:
         settings.PROJECTIONS_REPLICAS = usual
         for alias in configured:
             leave(alias)
-            delattr(connections._connections, alias)
+            del connections[alias]
             del connections.databases[alias]
 
 
@@ -158,5 +161,6 @@ def words() -> list[str]:
     return [each.word for each in replicas.state()]
 
 
-def becomes(*expected: str) -> Callable[[], bool]:
-    return lambda: words() == list(expected)
+def becomes(*expected: str) -> None:
+    """Wait until looks find this."""
+    eventually(lambda: words() == list(expected))
