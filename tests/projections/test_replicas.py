@@ -243,11 +243,10 @@ def test_a_replica_too_far_behind_is_left_out_until_it_has_caught_up(
 
 
 def test_a_replica_of_a_quiet_primary_is_not_behind(replica: Replica, settings: Settings) -> None:
-    with replica.held():
-        words()
-        eventually(lambda: replica.one("SELECT clock_timestamp() - pg_last_xact_replay_timestamp() > '1s'"))
-        settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS = 0.5
-        assert words() == ["ok"]
+    settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS = 0.5
+    eventually(lambda: replica.one("SELECT clock_timestamp() - pg_last_xact_replay_timestamp() > '1s'"))
+    # the primary's housekeeping may be on its way at this very moment
+    becomes("ok")
 
 
 def test_a_stopped_replica_costs_no_error_and_hardly_any_time_and_is_read_again_once_it_is_back(
