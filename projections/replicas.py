@@ -100,10 +100,8 @@ class Watch:
 
     def start(self) -> None:
         """Look once a second from now on."""
-        with self._looking:
-            if not self.started:
-                self.started = True
-                self._thread.start()
+        self.started = True
+        self._thread.start()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -144,8 +142,9 @@ class Watch:
             self._stopped.wait(LOOK_EVERY)
 
     def _look(self) -> None:
-        self._look_at_primary()
         for alias in self.aliases:
+            # each time: another replica may have taken seconds to say nothing
+            self._look_at_primary()
             self._look_at(alias)
         self._looked_at = monotonic()
 
@@ -311,7 +310,9 @@ def _watching() -> Watch:
     watch = _watch
     if watch is None or not watch.started:
         watch = _known()
-        watch.start()
+        with _making:
+            if not watch.started:
+                watch.start()
     return watch
 
 
