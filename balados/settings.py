@@ -10,7 +10,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from balados import logs
-from balados.databases import store
+from balados.databases import replicas, store
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -116,6 +116,12 @@ DATABASES = {
     "projections": store("projections", env.str("PROJECTIONS_URL", default="") or DATABASE_URL, pool=_pool),
     "events": store("events", env.str("EVENT_STORE_URL", default="") or DATABASE_URL, pool=_pool),
 }
+# Streaming replicas of the projections. Reads may go to them (projections/replicas.py) while what they lack
+# is younger than so many seconds.
+_replicas = replicas(env.list("PROJECTIONS_REPLICA_URLS", default=[]), pool=_pool)
+DATABASES |= _replicas
+PROJECTIONS_REPLICAS = list(_replicas)
+PROJECTIONS_REPLICA_MAX_LAG_SECONDS = env.float("PROJECTIONS_REPLICA_MAX_LAG_SECONDS", default=10.0)
 DATABASE_ROUTERS = ["balados.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -226,6 +226,11 @@ def privacy_fence() -> int:
     return cast(int, _run("privacy_fence").fetchall()[0][0])
 
 
+def replica_fence() -> int:
+    """The same for a copy of the read models, where it also comes late what is erased beside the log."""
+    return cast(int, _run("replica_fence").fetchall()[0][0])
+
+
 def behind(positions: Sequence[int]) -> list[tuple[int, float]]:
     """For each position: how many events come after it, and how many seconds the first of them has waited."""
     return _run("behind", (list(positions),)).fetchall()
