@@ -48,8 +48,8 @@ class CannotGenerate(Exception):
 def generate(alias: str, name: str, app: str | None = None) -> dict[Path, str]:
     """The files of a new migration of a store, and what goes into them; nothing is written.
 
-    Changed models decide, of ``app`` or of all the store's. Where none changed it is an empty one for ``app``,
-    which fails until it is filled in. Raises ``CannotGenerate``.
+    Changed models decide, of ``app`` or of all the store's. Where none changed it is an empty one for
+    ``app``, which fails until it is filled in. Raises ``CannotGenerate``.
     """
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise CannotGenerate(f"{name!r} is no name: small letters, digits and _, a letter first, at most 60.")
@@ -98,9 +98,9 @@ class _NoQuestions(MigrationQuestioner):
             " version before this one goes on writing: give it a db_default, or null=True."
         )
 
-    ask_not_null_addition = ask_not_null_alteration = _refuse  # type: ignore[assignment]
-    ask_auto_now_add_addition = _refuse  # type: ignore[assignment]
-    ask_unique_callable_default_addition = _refuse  # type: ignore[assignment]
+    ask_not_null_addition = ask_not_null_alteration = _refuse
+    ask_auto_now_add_addition = _refuse
+    ask_unique_callable_default_addition = _refuse
 
 
 def _changed(loader: MigrationLoader, labels: list[str], name: str) -> list[Migration]:

@@ -62,8 +62,9 @@ def up(say: Say, path: Path = CATEGORIES) -> Changes:
         ]
         Category.objects.bulk_create(missing)
         Category.objects.bulk_update(changed, ["name", "parent"])
-        gone = [slug for slug, category in there.items() if category.seeded and slug not in goal]
-        return Changes(len(missing), len(changed), _withdraw(gone, say))
+        gone = [category for slug, category in there.items() if category.seeded and slug not in goal]
+        gone.sort(key=lambda category: category.parent_id is None)  # what is below goes first
+        return Changes(len(missing), len(changed), _withdraw([category.slug for category in gone], say))
 
 
 def down(say: Say) -> int:
