@@ -57,7 +57,7 @@ def back_to_nothing(alias: str) -> None:
 def reader(alias: str, table: str) -> Iterator[psycopg.Connection[Any]]:
     """Somebody who looks at a table, and stays in his transaction."""
     with psycopg.connect(**parameters(alias), application_name="a long reader") as connection:
-        connection.execute(f"SELECT FROM {table}")  # type: ignore[arg-type]
+        connection.execute(f"SELECT FROM {table}")
         yield connection
         connection.rollback()
 
