@@ -129,7 +129,7 @@ REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
 
 # Seconds that a migration waits for a table: whoever wants the table meanwhile waits behind it. Less than a
 # request waits for a connection (DATABASE_POOL_TIMEOUT), so that none fails for it.
-MIGRATION_LOCK_TIMEOUT = env.float("MIGRATION_LOCK_TIMEOUT", default=2.0)
+MIGRATION_LOCK_TIMEOUT = env.float("MIGRATION_LOCK_TIMEOUT", default=1.0)
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

@@ -8,6 +8,8 @@ from typing import Any, Final, cast
 import psycopg
 from django.db import connections
 
+from projections.connect import connect
+
 LOCK: Final = 0x62616C61  # "bala"; the second key is the store's
 KEYS: Final = {"system": 1, "projections": 2, "events": 3}
 SECONDS_BETWEEN_TRIES = 0.2
@@ -23,7 +25,9 @@ Say = Callable[[str], object]
 
 
 def plain(alias: str) -> "psycopg.Connection[Any]":
-    """The connection on which Django's queries to a store go."""
+    """The connection on which Django's queries to a store go. Raises ``psycopg.OperationalError``."""
+    # by itself first: Django's pool tries for 5 s, and does not say why it got none
+    connect(alias).close()
     connections[alias].ensure_connection()
     return cast("psycopg.Connection[Any]", connections[alias].connection)
 

@@ -16,7 +16,11 @@ from django.conf import settings
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import connections, router, transaction
 from django.db.migrations import Migration
-from django.db.migrations.exceptions import AmbiguityError, InconsistentMigrationHistory
+from django.db.migrations.exceptions import (
+    AmbiguityError,
+    InconsistentMigrationHistory,
+    MigrationSchemaMissing,
+)
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
@@ -94,6 +98,7 @@ def target(app: str, prefix: str) -> Target:
 
 def steps(alias: str, to: Target | None = None) -> list[Step]:
     """What leads a store to its newest migrations, or to ``to``. Writes nothing. Raises ``NotMigrated``."""
+    plain(alias)
     return _steps(_Executor(alias), to)
 
 
@@ -121,6 +126,11 @@ def migrate(
                 _run(executor, to)
                 done += executor.done
                 break
+            except MigrationSchemaMissing as missing:
+                raise NotMigrated(
+                    f"{alias}: its schema is not there, or this role may create nothing in it.\n"
+                    "manage.py db_create makes it; or name the role that did (docs/settings.md)."
+                ) from missing
             except _InUse as refused:
                 done += executor.done
                 if attempt == patience.attempts:
