@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "web",
     "jobs",
     "operations",
+    "feeds",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -131,6 +132,10 @@ RETENTION_DAYS = env.int("RETENTION_DAYS", default=45)
 CHECKPOINT_EVERY = env.int("CHECKPOINT_EVERY", default=2000)
 
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
+
+# Seconds that a migration waits for a table: whoever wants the table meanwhile waits behind it. Less than a
+# request waits for a connection (DATABASE_POOL_TIMEOUT), so that none fails for it.
+MIGRATION_LOCK_TIMEOUT = env.float("MIGRATION_LOCK_TIMEOUT", default=1.0)
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

@@ -387,6 +387,11 @@ def bury(user_id: UUID) -> list[int]:
     return [row[0] for row in _run("buried", (_buried(user_id),))]
 
 
+def is_buried(user_id: UUID) -> bool:
+    """Whether a user's stream was ever given a tombstone: no stream of his can be opened again."""
+    return _run("buried", (_buried(user_id),)).fetchone() is not None
+
+
 def empty(stream: int, chunk: int) -> Iterator[int]:
     """Delete all of a buried stream; yields how many events went, a transaction for each ``chunk``."""
     _run("delete_commands", (stream,))
