@@ -21,12 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 # What belongs together, the longest first; whatever is not named here is a part of its own ("the rest").
 TOGETHER: tuple[tuple[str, ...], ...] = (
-    ("projections", "privacy"),
     ("api",),
     ("e2e", "launch", "jobs"),
-    ("web", "accounts"),
     ("operations", "commands"),
+    ("web", "accounts"),
+    ("projections", "privacy"),
 )
+# those with the most tests that run again
+AGAIN = ("projections", "privacy", "operations", "commands")
 AT_ONCE = max(2, os.cpu_count() or 1)
 LEAKS = "test_leaks.py"
 # pytest's own: all passed, some failed, interrupted … , and what a part of no tests at all ends with
@@ -65,13 +67,13 @@ def parts(results: Path) -> list[Part]:
     """Everything there is, cut into parts that leave their results in the directory ``results``."""
     named = {name for group in TOGETHER for name in group}
     found = sorted(path.name for path in TESTS.iterdir() if path.is_dir() or path.name.startswith("test_"))
-    rest = tuple(name for name in found if name not in named and name not in (LEAKS, "__pycache__"))
-    cut = [Part(" ".join(group), paths(group)) for group in (*TOGETHER, rest)]
+    found.remove(LEAKS)
+    rest = tuple(name for name in found if name not in named)
+    cut = [*(Part(" ".join(group), paths(group)) for group in TOGETHER), Part("the rest", paths(rest))]
+    others = tuple(name for name in found if name not in AGAIN)
     again = [
-        Part(
-            f"{' '.join(group)}, three databases", ["-m", "topology", *paths(group)], {"TEST_STORES": "three"}
-        )
-        for group in (tuple(sorted({*TOGETHER[0]})), tuple(name for name in found if name not in TOGETHER[0]))
+        Part(f"{name}, three databases", ["-m", "topology", *paths(group)], {"TEST_STORES": "three"})
+        for name, group in ((" ".join(AGAIN), AGAIN), ("all others", others))
     ]
     for number, part in enumerate([*cut, *again]):
         part.arguments += [f"--junitxml={results / part.name}.xml"]
