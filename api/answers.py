@@ -19,6 +19,7 @@ from eventstore import store
 from eventstore.dispatcher import CommandIdReused, Outcome, dispatch
 from eventstore.domain.user import UserCommand
 from eventstore.store import Origin, SameCommand
+from projections import replicas
 from projections.queries import Page, wait_for
 
 Success = Literal["success"]
@@ -73,8 +74,10 @@ def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Pag
     if found.position >= wanted:
         return found
     check_known(wanted, store.head())
-    wait_for(projector, wanted)
-    return read()
+    # a replica may have answered that is behind
+    with replicas.primary():
+        wait_for(projector, wanted)
+        return read()
 
 
 def spend(request: Request) -> None:

@@ -39,6 +39,7 @@ NOBODYS: Final = {
     "auth_permission",
     "django_session",
     "setup",
+    "categories",
     "erased_accounts",
     # names alone: of the instance's own stream, say
     "streams",
@@ -56,7 +57,7 @@ REACHED = 'SELECT coalesce(max(position), 0), count(*) FROM "users"."projector_p
 PATIENCE = "5s"
 SECONDS_TO_LEAVE = 3.0
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 Build = Callable[[], None]
 
 
@@ -88,7 +89,7 @@ def restore(
         _refuse_cluster(backup)
         _refuse_newer(backup)
     aliases = [backup.manifest.store for backup in chosen]
-    _ready()
+    _ready(say)
     with _alone(aliases):
         for backup in chosen:
             _refuse_older_server(backup)
@@ -99,7 +100,7 @@ def restore(
         for backup in chosen:
             _fill(backup, say)
         _forget()
-        stores.migrate(verbosity=0)
+        stores.migrate(0, say)
         follow_up(aliases, known, say, build or _build)
 
 
@@ -113,11 +114,11 @@ def adopt(
 
     Raises as ``restore`` does.
     """
-    _ready()
+    _ready(say)
     with _alone(aliases):
         for alias in aliases:
             _mark(alias)
-        stores.migrate(verbosity=0)
+        stores.migrate(0, say)
         follow_up(aliases, erasures.known(ledgers), say, build or _build)
 
 
@@ -170,11 +171,11 @@ def _fill(backup: Backup, say: Say) -> None:
     say(f"{alias}: {len(found)} tables hold what the manifest says, row by row")
 
 
-def _ready() -> None:
+def _ready(say: Say) -> None:
     """Everything that will be needed answers, before anything is touched. Raises what does not."""
     with redis.Redis.from_url(settings.REDIS_URL) as connection:
         connection.ping()
-    stores.create()
+    stores.create(say=say)
 
 
 @contextlib.contextmanager

@@ -370,7 +370,7 @@ def test_a_backup_of_an_older_program_is_migrated_and_one_of_a_newer_refused(
 ) -> None:
     phone = listener()
     phone.post("plays", play())
-    call_command("migrate", "eventstore", "0003", database="events", verbosity=0)
+    call_command("migrate", "eventstore", "0004", database="events", verbosity=0)
     back_up(shelf, store="events")
     lose("events")
     manifest = next(shelf.glob("events-*/manifest.json"))

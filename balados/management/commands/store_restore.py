@@ -5,7 +5,7 @@ from typing import Any, Final
 from django.core.management.base import CommandError
 
 from balados.management.commands.run_projectors import patient_collector
-from operations import backups, dumps, restores
+from operations import backups, dumps, migrations, restores, stores
 from operations.command import OperatorCommand
 from operations.progress import progress
 from projections.projectors import PROJECTORS
@@ -16,6 +16,14 @@ ALIASES: Final[dict[str, list[backups.Store]]] = {
     "system": ["system"],
     "all": ["events", "system"],
 }
+FAILURES: Final = (
+    backups.Damaged,
+    dumps.ProgramFailed,
+    migrations.NotMigrated,
+    restores.Refused,
+    restores.Unlike,
+    stores.CannotCreate,
+)
 
 
 class Command(OperatorCommand):
@@ -77,7 +85,7 @@ Exit codes: 0 done, or whole; 1 refused, failed or damaged; 2 a wrong option.
                 return
             restores.restore(chosen, self.stdout.write, self._rebuild, options["erasures"])
             self.stdout.write("Restored: start the server.")
-        except (backups.Damaged, dumps.ProgramFailed, restores.Refused, restores.Unlike) as error:
+        except FAILURES as error:
             raise CommandError(str(error)) from error
         except AlreadyRunning as error:
             raise CommandError(f"{error} is being rebuilt by another process: run this again.") from error

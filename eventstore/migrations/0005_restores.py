@@ -12,7 +12,7 @@ CREATE TABLE events.restores (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("eventstore", "0003_privacy_fence")]
+    dependencies = [("eventstore", "0004_replica_fence")]
 
     operations = [
         # what sync cursors are compared with: after a restore, versions are given out a second time
