@@ -232,7 +232,7 @@ def test_a_migration_comes_through_once_the_reader_has_gone(fresh: None, setting
             said.append(line)
             somebody.rollback()
 
-        assert migrations.migrate("system", hear, patience=IMPATIENT) == 1
+        assert migrations.migrate("system", hear, patience=IMPATIENT) >= 1
     assert "lets them pass" in said[0]
     assert "lock_timeout" not in str(said)
     row = plain("system").execute("SHOW lock_timeout").fetchone()
