@@ -21,12 +21,13 @@ from eventstore.domain.privacy import Level
 from projections.connect import Connection
 
 PAGE = 100
-POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
+POSITION = 'SELECT coalesce(min(position), 0) FROM "users"."projector_positions" WHERE projector = %s'
 # The statement that reads a page reads the position in the same snapshot; where the page is empty, the
-# outer join still gives the position.
+# outer join still gives the position. Of a projector in shards it is that of the last.
 PAGE_SQL = """
 SELECT reached.position, page.*
-  FROM "users"."projector_positions" reached
+  FROM (SELECT projector, min(position) AS position
+          FROM "users"."projector_positions" GROUP BY projector) AS reached
   LEFT JOIN LATERAL ({page}) page ON true
  WHERE reached.projector = %s
  ORDER BY {order}

@@ -44,6 +44,7 @@ django.setup()
 from projections import locks, runner
 from tests.projections.histories import counting
 locks.SESSION["idle_session_timeout"] = "500ms"
+locks.BEAT = 0.1
 runner.TEND_EVERY = 0.1
 runner.Runner([counting()]).run(lambda: False, lambda: print("ready", flush=True))
 """
