@@ -103,7 +103,8 @@ def lay_out(
             connection.execute(CREATE, {"name": name, "of": of})
     while (now := layouts(connection).get(name, of)) != of and not stopped():
         with suppress(Moved):  # somebody else changes it: look again
-            _draw_level(connection, projector, now, stopped)
+            if not _drawn_level(connection, projector, now, stopped):
+                continue
             with connection.transaction():
                 _divide(connection, projector, of)
             return
@@ -124,14 +125,16 @@ def _divide(connection: Connection, projector: Projector, of: int) -> None:
     logger.warning("%s was divided into %s, now into %s, from %s on", projector.name, len(rows), of, position)
 
 
-def _draw_level(connection: Connection, projector: Projector, of: int, stopped: Callable[[], bool]) -> None:
-    """Wait until no shard is far behind the first; those that nobody works on are brought forward here."""
+def _drawn_level(connection: Connection, projector: Projector, of: int, stopped: Callable[[], bool]) -> bool:
+    """Wait until no shard is far behind the first; those that nobody works on are brought forward here.
+    False when stopped before.
+    """
     while not stopped():
         workers = [Worker(projector, connection, shard=shard) for shard in shards(of)]
         first = max(worker.position for worker in workers)
         late = [worker for worker in workers if first - worker.position > APART]
         if not late:
-            return
+            return True
         for worker in late:
             if not try_lock(connection, worker.label):
                 continue
@@ -141,6 +144,7 @@ def _draw_level(connection: Connection, projector: Projector, of: int, stopped: 
             finally:
                 unlock(connection, worker.label)
         time.sleep(PAUSE)
+    return False
 
 
 def settled(connection: Connection, names: Sequence[str]) -> dict[str, int]:
