@@ -1,5 +1,5 @@
-"""F-12: whoever dies, freezes or hangs loses its locks, and another goes on where it was; whoever is merely busy
-keeps them.
+"""F-12: whoever dies, freezes or hangs loses its locks, and another goes on where it was; whoever is merely
+busy keeps them.
 """
 
 import signal
@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 
 from eventstore import store
-from projections import locks
-from projections.connect import Connection
+from projections import locks, runner
+from projections.connect import Connection, connect
 from projections.locks import Locks
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector
@@ -29,10 +29,9 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 FREEZING = """
 import os, signal, django
 django.setup()
-from projections import connect, locks, runner
+from projections import locks, runner
 from tests.projections.histories import counting
-locks.SESSION["idle_session_timeout"] = connect.OF_A_PROJECTOR["idle_in_transaction_session_timeout"] = "500ms"
-runner.LONGEST_TRANSACTION = "500ms"
+locks.SESSION["idle_session_timeout"] = runner.LONGEST_TRANSACTION = "500ms"
 locks.BEAT = 0.1
 live, batches = runner.Runner([]), 0
 def freeze(facts):
@@ -106,6 +105,20 @@ def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(
 def frozen(process: "subprocess.Popen[bytes]") -> bool:
     with open(f"/proc/{process.pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0] == "T"
+
+
+def test_one_that_waits_for_long_begins_again(
+    connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LONGEST_TRANSACTION", "100ms")
+    with running(Runner([counter])) as patient:
+        eventually(lambda: bool(patient.positions()))
+        with connect("projections") as other, other.transaction():
+            other.execute("SELECT 1 FROM users.projector_positions FOR UPDATE")
+            head = record(played(ALICE))
+            eventually(lambda: not patient.positions())
+        eventually(lambda: position_of("counter") == head)
+    assert counted(connection) == [head]
 
 
 @pytest.fixture
