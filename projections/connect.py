@@ -6,8 +6,8 @@ import psycopg
 from django.db import connections
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
-# A process that froze inside a transaction holds what it locked: the server ends it. So it does when the
-# machine is lost, whose locks (the worker's, a rebuild's) would else stay for the two hours of TCP's defaults.
+# A process that froze inside a transaction holds what it locked: the server ends it. So it does with that of
+# a lost machine, whose locks (the worker's, a rebuild's) would else stay for the two hours of TCP's defaults.
 SESSION = {
     "timezone": "UTC",
     "idle_in_transaction_session_timeout": "10s",

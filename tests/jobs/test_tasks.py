@@ -39,7 +39,7 @@ def test_f_03_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> N
         try:
             together.wait(10)
             for entry in settings.CELERY_BEAT_SCHEDULE.values():
-                app.tasks[entry["task"]]()
+                app.tasks[str(entry["task"])]()
         except BaseException as failure:
             failures.append(failure)
         finally:
