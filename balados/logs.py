@@ -19,6 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from accounts import pseudonyms
 from balados import redaction
+from projections.patience import Impatient
 
 Format = Literal["json", "console"]
 FORMATS: Final[Sequence[Format]] = ("console", "json")
@@ -53,9 +54,18 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             # an error with its traceback for whoever sends another host's name: its line says 400
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             # two lines at INFO for every connection taken from a pool, so several per request
-            "psycopg.pool": {"level": "WARNING"},
+            "psycopg.pool": {"level": "WARNING", "filters": ["stores"]},
         },
+        "filters": {"stores": {"()": "balados.logs.OfStores"}},
     }
+
+
+class OfStores(logging.Filter):
+    """A replica that is away has its one line (projections/replicas.py): its pool's attempts get none."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        return not (isinstance(about, Impatient) or str(about).startswith("projections_replica_"))
 
 
 class RequestLine(logging.LogRecord):

@@ -19,7 +19,7 @@ import psycopg
 from django.db import connections
 from django.db.utils import OperationalError
 from psycopg import sql
-from psycopg.errors import UniqueViolation
+from psycopg.errors import InvalidColumnReference, UniqueViolation
 from psycopg.rows import RowMaker
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
@@ -36,6 +36,8 @@ NOTIFICATION_CHANNEL = "balados_events"
 SECONDS_BETWEEN_HINTS = 0.25
 LAST = 2**63 - 1
 LAST_VERSION = 2**31 - 1
+# the unique key, or that of a partition (docs/sql/partition_events.sql)
+VERSION_TAKEN = "events_stream_version"
 
 SQL = {file.stem: file.read_text() for file in (Path(__file__).parent / "sql").glob("*.sql")}
 
@@ -132,8 +134,11 @@ def _append(
     command_id: CommandId | None,
     answer: bytes,
 ) -> int | None:
-    if command_id is None and len(events) == 1:
-        return _append_one(stream, expected, events[0], origin)
+    global _partitioned
+    if command_id is None and len(events) == 1 and not _partitioned and _connection().autocommit:
+        with suppress(InvalidColumnReference):
+            return _append_one(stream, expected, events[0], origin)
+        _partitioned = True  # the log was cut into partitions while we ran: its versions have no one index
     parameters: dict[str, Any] = {
         "stream": stream,
         "expected": expected,
@@ -147,11 +152,11 @@ def _append(
     try:
         row = _run("append_many" if command_id is None else "append_once", parameters).fetchone()
     except UniqueViolation as error:
-        match error.diag.constraint_name:
-            case "events_stream_version":
-                return None
-            case "commands_pkey":
-                raise SameCommand from error
+        taken = error.diag.constraint_name or ""
+        if taken.startswith(VERSION_TAKEN):
+            return None
+        if taken == "commands_pkey":
+            raise SameCommand from error
         raise
     return row[0] if row else None
 
@@ -219,6 +224,11 @@ def head() -> int:
 def privacy_fence() -> int:
     """The position of the newest event that may take something out of public sight; 0 when there is none."""
     return cast(int, _run("privacy_fence").fetchall()[0][0])
+
+
+def replica_fence() -> int:
+    """The same for a copy of the read models, where it also comes late what is erased beside the log."""
+    return cast(int, _run("replica_fence").fetchall()[0][0])
 
 
 def behind(positions: Sequence[int]) -> list[tuple[int, float]]:
@@ -327,7 +337,7 @@ def delete_covered(
     while reached < last:
         end = _run("end_of_chunk", (reached, chunk)).fetchall()[0][0] or last
         values = {"after": reached, "upto": min(end, last), "passed": passed, "cutoff": cutoff}
-        with _deleting():
+        with _deleting(lasting=False):
             deleted = _run("delete_covered", {**values, "types": list(types)}).rowcount
         reached = min(end, last)
         yield reached, deleted
@@ -335,7 +345,7 @@ def delete_covered(
 
 def delete_superseded(passed: int) -> int:
     """Delete what newer events of the instance's stream, up to ``passed``, have made pointless."""
-    with _deleting():
+    with _deleting(lasting=False):
         return _run("delete_superseded", {"stream": stream_of(INSTANCE), "passed": passed}).rowcount
 
 
@@ -377,6 +387,11 @@ def bury(user_id: UUID) -> list[int]:
     return [row[0] for row in _run("buried", (_buried(user_id),))]
 
 
+def is_buried(user_id: UUID) -> bool:
+    """Whether a user's stream was ever given a tombstone: no stream of his can be opened again."""
+    return _run("buried", (_buried(user_id),)).fetchone() is not None
+
+
 def empty(stream: int, chunk: int) -> Iterator[int]:
     """Delete all of a buried stream; yields how many events went, a transaction for each ``chunk``."""
     _run("delete_commands", (stream,))
@@ -397,6 +412,7 @@ def forget() -> None:
 MOST_STREAMS = 100_000
 _streams: dict[UUID, int] = {}
 _hinted = 0.0
+_partitioned = False
 
 
 _APPEND = Prepared("append", SQL["append"])
@@ -413,13 +429,8 @@ def _append_one(stream: int, expected: int, event: Event, origin: Origin) -> int
         "metadata": msgspec.json.encode(origin),
     }
     with _giving_back_when_broken():
-        connection = _connection()
-        if connection.autocommit:
-            position = _APPEND.first_value(connection, values)
-            return None if position is None else int(position)
-    # inside somebody's transaction, which psycopg has to begin
-    row = _run("append", {key: value.decode() for key, value in values.items()}).fetchone()
-    return row[0] if row else None
+        position = _APPEND.first_value(_connection(), values)
+    return None if position is None else int(position)
 
 
 def _name(user_id: UUID) -> str:
@@ -431,10 +442,16 @@ def _buried(user_id: UUID) -> str:
 
 
 @contextmanager
-def _deleting() -> Iterator[None]:
-    """A transaction in which events may be deleted."""
+def _deleting(*, lasting: bool = True) -> Iterator[None]:
+    """A transaction in which events may be deleted; it waits for the disk only if it must be ``lasting``.
+
+    What retention deletes may come back in a crash, and goes again: of its hundred commits a second none has
+    to keep the disk from those who play.
+    """
     with _giving_back_when_broken(), _connection().transaction():
         _run("allow_deletion")
+        if not lasting:
+            _connection().execute("SET LOCAL synchronous_commit = off")
         yield
 
 

@@ -1,5 +1,6 @@
 """Connections that a projector keeps for itself, outside Django's pool."""
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import psycopg
@@ -33,6 +34,11 @@ def connect(alias: str, application_name: str = "", **settings: str) -> Connecti
 
     Raises ``psycopg.OperationalError`` when the store is away.
     """
+    return psycopg.connect(**parameters(alias, application_name, settings))
+
+
+def parameters(alias: str, application_name: str, settings: Mapping[str, str] = {}) -> dict[str, Any]:
+    """What psycopg needs for such a connection."""
     wanted = connections[alias].get_connection_params()
     # Django's cursors and adapters are for its own wrapper
     params = {key: value for key, value in wanted.items() if key not in ("cursor_factory", "context")}
@@ -40,7 +46,7 @@ def connect(alias: str, application_name: str = "", **settings: str) -> Connecti
     params["options"] = " ".join([params.get("options", ""), *extra]).strip()
     if application_name:
         params["application_name"] = application_name
-    return psycopg.connect(**{**params, **SOCKET}, autocommit=True)
+    return {**SOCKET, **params, "autocommit": True}
 
 
 def discard(connection: Connection | None) -> None:

@@ -18,6 +18,7 @@ from psycopg.types.datetime import TimestamptzLoader
 from eventstore.domain import privacy
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.privacy import Level
+from projections import replicas
 from projections.connect import Connection
 
 PAGE = 100
@@ -284,19 +285,34 @@ def _privacy_row(level: str, changed_at: datetime, feed: str | None, item: str |
 
 def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
     """The position of the projector and the rows of the page, of one snapshot."""
-    found = run(PAGE_SQL.format(page=page, order=order), [*values, projector]).fetchall()
+    statement = PAGE_SQL.format(page=page, order=order)
+    found = read(statement, [*values, projector], replicas.choose()).fetchall()
     if not found:
         return 0, []
     # the key is never null in a row, so it tells the empty page
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
 
 
-def run(statement: str, parameters: Sequence[Any] | Mapping[str, Any]) -> Cursor[tuple[Any, ...]]:
+def read(
+    statement: str, parameters: Sequence[Any] | Mapping[str, Any], replica: str | None
+) -> Cursor[tuple[Any, ...]]:
+    """``run`` on a replica, where one is named; what fails there is asked of the primary."""
+    if replica is not None:
+        try:
+            return run(statement, parameters, replica)
+        except (psycopg.Error, django.db.Error) as failure:
+            replicas.failed(replica, failure)
+    return run(statement, parameters)
+
+
+def run(
+    statement: str, parameters: Sequence[Any] | Mapping[str, Any], alias: str = "projections"
+) -> Cursor[tuple[Any, ...]]:
     """On the psycopg connection under Django's, whose cursors and loaders took half of the time.
 
     Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
     """
-    wrapper = connections["projections"]
+    wrapper = connections[alias]
     try:
         wrapper.ensure_connection()
         cursor = cast(Connection, wrapper.connection).cursor()

@@ -25,6 +25,7 @@ from projections.late import NEAR, Late
 from projections.listener import Listener
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
+from projections.shards import Shard
 from projections.worker import Moved, Worker, apply_together, flushed
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ TEND_EVERY = 1.0
 LONGEST_TRANSACTION = "3s"
 ACKNOWLEDGE_EVERY = 1.0
 LONGEST_BACKOFF = 2.0
+MOVED = """
+SELECT projector, shard, shards, position FROM "users"."projector_positions" WHERE projector = ANY(%s)
+"""
 
 
 class Runner:
@@ -154,6 +158,7 @@ class Runner:
         due = now - self._tended_at >= TEND_EVERY
         if due:
             self._tended_at = now
+            self._look_for_moves()
             busy = {unit.label for late in self._late for unit in late.units}
             gone, came = self._holdings.settle(busy, self._stopped)
             for label in gone:
@@ -244,6 +249,17 @@ class Runner:
     def _begin_late(self, units: list[Unit]) -> None:
         self._late.append(late := Late(units, self._position))
         late.start()
+
+    def _look_for_moves(self) -> None:
+        """Whether a rebuild, a reset or another division has moved a position: where no event comes, no batch
+        would notice.
+        """
+        if self._connection is None or not self._live:
+            return
+        rows = self._connection.execute(MOVED, [list({worker.name for worker in self._live.values()})])
+        saved = {Shard(number, of).label(name): position for name, number, of, position in rows}
+        for label in [label for label, worker in self._live.items() if saved.get(label) != worker.position]:
+            self._lose(label)
 
     def _lose(self, label: str) -> None:
         """Somebody else saved a position: a rebuild was swapped in, the projector was shared out anew, or

@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from projections import lag
+from projections import lag, replicas
 from projections.failures import is_outage
 
 PATIENCE: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
@@ -28,6 +28,11 @@ def checks() -> dict[str, str]:
     readable = found["projections"] == found["events"] == OK
     found["projectors"] = _projectors() if readable else UNKNOWN
     return found
+
+
+def replica_words() -> dict[str, str]:
+    """Of each replica of the projections, by number, what is the matter: it can serve without them."""
+    return {str(each.number): each.word for each in replicas.state()}
 
 
 def _store(alias: str) -> str:

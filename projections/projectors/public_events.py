@@ -28,25 +28,32 @@ from eventstore.domain.privacy import PrivacyChanged, PrivacySetting
 from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
+from projections.projectors.rows import Rows
+from projections.projectors.shape import Fact, Projector, Tables, as_json
 from projections.shards import WHOLE, Shard
 
 ACTIVITY = "users.activity"
-LEVELS = "users.activity_levels"
 PUBLIC = "public.public_events"
 # in place of the feed of an item's setting, and of both in the account's
 NO_KEY = UUID(int=0)
 
-# the rule of eventstore.domain.privacy.merge, in SQL; of which feed an item is does not matter here
-KEEP_LEVELS = sql.SQL("""
-INSERT INTO {levels} AS kept (user_id, feed_key, item_key, level, changed_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, feed_key uuid, item_key uuid, level text,
-       changed_at timestamptz)
-ON CONFLICT (user_id, feed_key, item_key) DO UPDATE SET
+LEVELS = Rows(
+    "users.activity_levels",
+    {
+        "user_id": "uuid",
+        "feed_key": "uuid",
+        "item_key": "uuid",
+        "level": "text",
+        "changed_at": "timestamptz",
+    },
+    keys=3,
+    # the rule of eventstore.domain.privacy.merge, in SQL; of which feed an item is does not matter here
+    merge="""
     level = EXCLUDED.level, changed_at = EXCLUDED.changed_at
 WHERE (EXCLUDED.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], EXCLUDED.level))
     > (kept.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], kept.level))
-""")
+""",
+)
 KEEP = sql.SQL("""
 INSERT INTO {activity} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
        secret, happened_at, withdrawn_at, level)
@@ -200,7 +207,7 @@ class Level(msgspec.Struct, gc=False):
 
 
 def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Shard = WHOLE) -> None:
-    names = {"activity": tables[ACTIVITY], "levels": tables[LEVELS], "public": tables[PUBLIC]}
+    names = {"activity": tables[ACTIVITY], "levels": tables[LEVELS.table], "public": tables[PUBLIC]}
     keep_rows, own = (KEEP, EVERYBODYS) if shard == WHOLE else (KEEP_IN_SHARD, OF_SHARD)
     rows: dict[Act, Row] = {}
     touched: set[Scope] = set()
@@ -221,7 +228,6 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
                 # settings alone: what was done since is still in the log, and what is older is shown no more
                 levels[event.user_id] = dict(event.privacy)
                 replaced.add(event.user_id)
-                reached.add(Scope(event.user_id))
             case PrivacyChanged():
                 privacy.evolve(levels.setdefault(event.user_id, {}), event)
                 reached.add(_reach(event))
@@ -250,9 +256,9 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
                 else:
                     row.happened_at = at if row.happened_at is None else max(row.happened_at, at)
     keep()
-    clear(cursor, tables[LEVELS], replaced)
-    if levels:
-        cursor.execute(KEEP_LEVELS.format(**names), [as_json(list(_levels(levels)))])
+    rows_of_levels = list(_levels(levels))
+    reached |= {Scope(user_id) for user_id in LEVELS.changed(cursor, tables, rows_of_levels, replaced)}
+    LEVELS.put(cursor, tables, rows_of_levels, replaced)
     if touched or reached:
         show = SHOW_IN_REACH if reached else SHOW_TOUCHED
         cursor.execute(show.format(**names), _parameters(touched, reached))
@@ -349,7 +355,7 @@ projector = Projector(
             PublicHistoryTrimmed,
         )
     ),
-    tables=(ACTIVITY, LEVELS, PUBLIC),
+    tables=(ACTIVITY, LEVELS.table, PUBLIC),
     apply=apply,
     everywhere=frozenset((PublicHistoryTrimmed,)),
     apply_shard=apply,

@@ -1,10 +1,9 @@
 """What a projector is made of."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
-from uuid import UUID
 
 import msgspec
 from psycopg import Cursor, sql
@@ -13,8 +12,6 @@ from eventstore import codec
 from eventstore.domain.messages import Event
 from eventstore.store import Recorded
 from projections.shards import Shard
-
-CLEAR = sql.SQL("DELETE FROM {table} WHERE user_id = ANY(%s)")
 
 
 class Fact(NamedTuple):
@@ -68,9 +65,3 @@ class Projector:
 def as_json(rows: Sequence[msgspec.Struct]) -> str:
     """The one parameter of ``jsonb_to_recordset``: three times the rows per second of arrays or VALUES."""
     return msgspec.json.encode(rows).decode()
-
-
-def clear(cursor: Cursor[Any], table: sql.Identifier, users: Collection[UUID]) -> None:
-    """Delete the rows of users whose checkpoint is about to be written: it is the truth for them."""
-    if users:
-        cursor.execute(CLEAR.format(table=table), [list(users)])

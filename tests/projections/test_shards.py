@@ -413,6 +413,14 @@ def test_a_changed_number_is_taken_up_by_those_that_run_already(
 
 
 @pytest.mark.usefixtures("_brisk")
+def test_one_that_is_idle_takes_up_a_new_division_too(connection: Connection, counter: Projector) -> None:
+    with running(Runner([counter], of=1)) as idle:
+        eventually(lambda: idle.positions() == {"counter": 0})
+        lay_out(connection, counter, 2)
+        eventually(lambda: idle.positions() == {"counter 1/2": 0, "counter 2/2": 0})
+
+
+@pytest.mark.usefixtures("_brisk")
 def test_wiped_read_models_come_back_in_shards(connection: Connection) -> None:
     with running(Runner(of=2)):
         head = record(subscribed(ALICE), played(BOB))
