@@ -17,7 +17,7 @@ from projections import shadows
 from projections.catchup import catch_up
 from projections.connect import Connection, connect
 from projections.layouts import hold, layouts
-from projections.locks import try_lock
+from projections.locks import try_lock, unlock
 from projections.projectors.shape import Projector
 from projections.worker import Moved, Worker, load
 
@@ -73,6 +73,8 @@ def rebuild(
             if not connection.closed:
                 for projector in projectors:
                     _forget(connection, projector)
+                    # the server ends the session a moment later, and the next rebuild may come before that
+                    unlock(connection, _name(projector))
 
 
 def _begin(connection: Connection, projector: Projector) -> Worker:
