@@ -76,8 +76,10 @@ def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Pag
     check_known(wanted, store.head())
     # a replica may have answered that is behind
     with replicas.primary():
-        wait_for(projector, wanted)
-        return read()
+        # only as long as his own shard needs: a page tells of the last one of all
+        reached = wait_for(projector, wanted, stream=store.stream_of(caller_of(request).user_id))
+        found = read()
+    return found._replace(position=max(found.position, reached))
 
 
 def spend(request: Request) -> None:
