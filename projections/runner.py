@@ -39,10 +39,12 @@ POLL_SHARE = 1 / 20
 AWAKE = 1.0
 # Free locks are looked for so often: with the server's own notice of a dead holder under 5 s to take over.
 TEND_EVERY = 1.0
-# No transaction of the live loop lasts so long, unless it waits (for a rebuild's swap, an erasure), and then
-# it may begin again. A process that froze amid one holds its rows, and is not "idle in transaction": the
-# statements go out in one piece, and the server waits for the rest of it. PostgreSQL 17 can end that.
-LONGEST_TRANSACTION = "3s"
+# Seconds. A process that froze amid a transaction of the live loop holds its rows, and is not "idle in
+# transaction": the statements go out in one piece, and the server waits for the rest of it. PostgreSQL 17 can
+# end that. A batch that takes longer by itself (a checkpoint of 50,000 plays on a slow disk, a wait for an
+# erasure) is given four times as long when it begins again, and so on, or it would begin again for ever.
+LONGEST_TRANSACTION = 3.0
+LONGER = 4
 ACKNOWLEDGE_EVERY = 1.0
 LONGEST_BACKOFF = 2.0
 MOVED = """
@@ -76,6 +78,7 @@ class Runner:
         self._late: list[Late] = []
         self._acknowledged: dict[str, int] = {}
         self._tended_at = self._acknowledged_at = float("-inf")
+        self._longest = LONGEST_TRANSACTION
 
     def run(self, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
         """Work until ``stopped``, whatever the stores do. ``ready`` is called once, when every lock is held
@@ -86,6 +89,7 @@ class Runner:
         woken_at = float("-inf")
         is_ready = False
         while not stopped():
+            began = time.monotonic()
             try:
                 moving = self.step()
                 if not is_ready:
@@ -98,6 +102,8 @@ class Runner:
                 if not is_outage(failure):
                     raise
                 logger.warning("A store is away, trying again in %.1f s: %s", backoff, failure)
+                if time.monotonic() - began >= self._longest:
+                    self._longest *= LONGER
                 self._drop_everything()
                 time.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF)
@@ -301,7 +307,7 @@ class Runner:
                 "projections", "balados-projector", **OF_A_PROJECTOR, synchronous_commit="off"
             )
             if self._connection.info.server_version >= 170_000:
-                self._connection.execute(f"SET transaction_timeout = '{LONGEST_TRANSACTION}'")
+                self._connection.execute(f"SET transaction_timeout = {1000 * self._longest:.0f}")
         with suppress(Moved):
             return Worker(unit.projector, self._connection, shard=unit.shard)
         self._lose(unit.label)

@@ -2,20 +2,23 @@
 busy keeps them.
 """
 
+import dataclasses
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
+from psycopg import Cursor
 
 from eventstore import store
 from projections import locks, runner
 from projections.connect import Connection, connect
 from projections.locks import Locks
 from projections.projectors import PROJECTORS
-from projections.projectors.shape import Fact, Projector
+from projections.projectors.shape import Fact, Projector, Tables
 from projections.queries import position_of
 from projections.runner import Runner
 from tests.projections.conftest import Launch
@@ -31,7 +34,8 @@ import os, signal, django
 django.setup()
 from projections import locks, runner
 from tests.projections.histories import counting
-locks.SESSION["idle_session_timeout"] = runner.LONGEST_TRANSACTION = "500ms"
+locks.SESSION["idle_session_timeout"] = "500ms"
+runner.LONGEST_TRANSACTION = 0.5
 locks.BEAT = 0.1
 live, batches = runner.Runner([]), 0
 def freeze(facts):
@@ -110,7 +114,7 @@ def frozen(process: "subprocess.Popen[bytes]") -> bool:
 def test_one_that_waits_for_long_begins_again(
     connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "LONGEST_TRANSACTION", "100ms")
+    monkeypatch.setattr(runner, "LONGEST_TRANSACTION", 0.1)
     with running(Runner([counter])) as patient:
         eventually(lambda: bool(patient.positions()))
         with connect("projections") as other, other.transaction():
@@ -118,6 +122,24 @@ def test_one_that_waits_for_long_begins_again(
             head = record(played(ALICE))
             eventually(lambda: not patient.positions())
         eventually(lambda: position_of("counter") == head)
+    assert counted(connection) == [head]
+
+
+def test_a_batch_that_takes_longer_than_any_should_is_applied_in_the_end(
+    connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow disk, a checkpoint of many rows: to begin again for ever would be to stand still."""
+    monkeypatch.setattr(runner, "LONGEST_TRANSACTION", 0.1)
+
+    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+        counter.apply(facts, cursor, tables)
+        cursor.execute("SELECT pg_sleep(0.3)")
+
+    slow = dataclasses.replace(counter, apply=apply)
+    with running(Runner([slow])) as patient:
+        eventually(lambda: bool(patient.positions()))
+        head = record(played(ALICE))
+        eventually(lambda: position_of("counter") == head, seconds=20)
     assert counted(connection) == [head]
 
 
