@@ -1,4 +1,5 @@
 # make run    starts an instance          make test   runs every test
+# make servers starts its PostgreSQL and Redis alone, for a restore
 # make demo   plays two devices beside it make check  lints, types, imports, migrations
 # make bench  measures                    make soak   lives a week of 200 listeners, in ten minutes
 # make clean  forgets the installation, not the data
@@ -11,10 +12,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --editable
 
-.PHONY: run test check demo bench soak install install-dev clean
+.PHONY: run servers test check demo bench soak install install-dev clean
 
 run: .venv/runs
 	@exec $(BIN)/python -m balados.launch
+
+servers: .venv/runs
+	@exec $(BIN)/python -m balados.launch servers
 
 test: .venv/tests
 	@$(BIN)/python -m tests.run $(ARGS)

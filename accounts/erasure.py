@@ -1,7 +1,8 @@
 """Erasing an account. What is begun is finished, by the scheduler where the page or command was killed.
 
-First the account is closed: from then on no log-in, session or app gets in. Then what is known of the user
-goes, store by store; his row here goes last, because it is what says that there is work left.
+First the account is closed: from then on no log-in, session or app gets in. Then it is entered in the
+ledger, which restores go by, and what is known of the user goes, store by store; his row here goes last,
+because it is what says that there is work left.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import transaction
 
+from accounts import ledger
 from accounts.models import AppGrant, PlayToken, UsedToken, User
 from eventstore.failpoints import reach
 
@@ -42,6 +44,8 @@ def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
 
     Raises the errors of a store that is away, ``redis.RedisError`` too: then the rest goes later.
     """
+    ledger.keep(user_id)
+    reach("ledgered")
     counts = Counter(erase_history(user_id))
     reach("history_erased")
     counts["redis_keys"] += _erase_keys(user_id)

@@ -245,8 +245,25 @@ class UsedToken(models.Model):
         ]
 
 
+class ErasedAccount(models.Model):
+    """That there was an account, for restores of backups that still have it: a digest of its random id
+    (``store.digest_of``), and nothing else. See accounts/ledger.py."""
+
+    digest = models.CharField(primary_key=True, max_length=32)
+    erased_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = '"system"."erased_accounts"'
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(digest__regex="^[0-9a-f]{32}$"), name="erased_accounts_digest_only"
+            ),
+        ]
+
+
 __all__ = [
     "AppGrant",
+    "ErasedAccount",
     "PlayToken",
     "SetupState",
     "UsedToken",

@@ -1,9 +1,12 @@
 """Where the three stores live, read from the environment."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from projections.patience import Impatient
 
 # The schema that unqualified names fall into, per store: Django's own and third-party tables (sessions,
 # django_migrations). Our own tables are named with their schema and do not depend on it.
@@ -11,6 +14,18 @@ SEARCH_PATHS = {"system": "system", "projections": "users", "events": "events"}
 # A log that was just filled has no statistics yet: plans made for the parameters at hand then sorted all of
 # it for each page (110 ms where the generic plan walks the index in 10).
 PLANS = {"events": " -c plan_cache_mode=force_generic_plan"}
+# A rebuild locks the tables that it swaps: a replica until it has got all of that transaction, whenever that
+# is. Whoever meets the lock there reads the primary instead.
+ON_REPLICA = " -c default_transaction_read_only=on -c lock_timeout=100ms"
+# A replica that is away must not keep anybody waiting: the primary has the same rows.
+NO_WAITING = {"timeout": 0.5, "reconnect_timeout": 1.0, "connection_class": Impatient}
+QUICKLY = {
+    "connect_timeout": 2,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 3_000,
+}
 
 
 def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +57,19 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def replicas(urls: Iterable[str], *, pool: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same for streaming replicas of the projections, by alias; blank ``urls`` are left out."""
+    found = {}
+    for number, url in enumerate(filter(None, map(str.strip, urls)), 1):
+        alias = f"projections_replica_{number}"
+        configured = store("projections", url, pool={**pool, **NO_WAITING, "name": alias})
+        options = configured["OPTIONS"]
+        options |= {**QUICKLY, "application_name": f"balados-replica-{number}"}
+        options["options"] += ON_REPLICA
+        found[alias] = configured
+    return found
+
+
 def _parsed(alias: str, url: str) -> dict[str, Any]:
     try:
         parsed = environ.Env.db_url_config(url, engine="balados.postgresql")
@@ -50,6 +78,6 @@ def _parsed(alias: str, url: str) -> dict[str, Any]:
     if not url.startswith(("postgresql://", "postgres://")) or not parsed.get("NAME"):
         raise ImproperlyConfigured(
             f"The URL of the {alias} store is not of the form postgresql://user:password@host:port/name"
-            " (DATABASE_URL, PROJECTIONS_URL and EVENT_STORE_URL: docs/settings.md)."
+            " (DATABASE_URL, PROJECTIONS_URL, PROJECTIONS_REPLICA_URLS, EVENT_STORE_URL: docs/settings.md)."
         )
     return dict(parsed)

@@ -47,6 +47,10 @@ LONGEST_SOCKET_DIRECTORY = 89
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 # An error's details are rows, a statement's values may stand in it: what people follow belongs in no log.
 DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
+# Whoever waits for a commit waits for all of the log before it, and 40 ms for each new file of it. Deleting
+# 500,000 events writes 130 MB of log where it wrote 410, and files that are there are used again.
+WRITE_AHEAD = {"wal_compression": "pglz", "min_wal_size": "256MB"}
+SETTINGS = {**DISCREET, **WRITE_AHEAD}
 PR_SET_PDEATHSIG = 1
 _started: dict[Path, "subprocess.Popen[bytes]"] = {}
 
@@ -99,7 +103,7 @@ def postgres(home: Path, **parameters: str) -> Server:
         "listen_addresses": "",
         "unix_socket_directories": str(socket_directory(data, account)),
         "unix_socket_permissions": "0700",
-        **DISCREET,
+        **SETTINGS,
     }
     arguments = [part for name, value in parameters.items() for part in ("-c", f"{name}={value}")]
     return Server(

@@ -3,6 +3,8 @@
 Starts PostgreSQL and Redis where no URL names them, prepares the stores, starts the programs of the Procfile
 and keeps them all running; SIGTERM, SIGINT and SIGHUP stop them in order. Data and secrets live in
 $BALADOS_HOME. Everything it reads from the environment is in docs/settings.md.
+
+``make servers`` starts the servers and nothing else: for what an operator does while nobody uses the stores.
 """
 
 import contextlib
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -56,26 +58,31 @@ class Instance:
         return self.home / "ready"
 
 
-def main() -> int:
-    """Run until told to stop. Returns the exit code: 0 after an orderly stop, 1 when it could not start."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Run until told to stop, with ``servers`` as argument without programs. Returns the exit code: 0 after
+    an orderly stop, 1 when it could not start.
+    """
     try:
         instance = Instance.of(os.environ)
         home.make(instance.home)
         with home.locked(instance.home) as inherited:
             refuse_taken_port(instance)
-            run(instance, inherited)
+            run(instance, inherited, programs="servers" not in arguments)
     except (Refused, StartFailed) as reason:
         print(f"balados: {reason}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(instance: Instance, inherited: int) -> None:
+def run(instance: Instance, inherited: int, *, programs: bool = True) -> None:
     """Start everything, keep it running, stop it in order. Raises ``StartFailed``."""
-    names = parse_procfile((ROOT / "Procfile").read_text()).processes
+    names = parse_procfile((ROOT / "Procfile").read_text()).processes if programs else {}
     with Supervisor(sys.stdout) as supervisor:
         try:
             environment = start_servers(supervisor, instance)
+            if not programs:
+                supervisor.say("the servers are up, and nothing else: Ctrl-C stops them")
+                supervisor.run()
             prepare = Program("prepare", spawner("python manage.py db_init -v 0", environment, inherited))
             supervisor.run_once(prepare, SECONDS_TO_START)
             for name, command in names.items():
@@ -192,4 +199,4 @@ def ready_line(instance: Instance, heard: list[bytes]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -20,6 +20,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from accounts import pseudonyms
 from balados import redaction
 from projections.failures import in_maintenance
+from projections.patience import Impatient
 
 Format = Literal["json", "console"]
 FORMATS: Final[Sequence[Format]] = ("console", "json")
@@ -50,7 +51,6 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "balados.logs.formatter", "form": form}},
-        "filters": {"maintenance": {"()": "balados.logs.Unexpected"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -59,13 +59,25 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             # lines for every task
             "celery": {"level": "WARNING"},
             # a warning for every 4xx, with its address: what a listener follows belongs in no log
-            "django.request": {"level": "ERROR", "filters": ["maintenance"]},
+            "django.request": {"level": "ERROR", "filters": ["unexpected"]},
             # an error with its traceback for whoever sends another host's name: its line says 400
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             # two lines at INFO for every connection taken from a pool, so several per request
-            "psycopg.pool": {"level": "WARNING"},
+            "psycopg.pool": {"level": "WARNING", "filters": ["stores"]},
+        },
+        "filters": {
+            "stores": {"()": "balados.logs.OfStores"},
+            "unexpected": {"()": "balados.logs.Unexpected"},
         },
     }
+
+
+class OfStores(logging.Filter):
+    """A replica that is away has its one line (projections/replicas.py): its pool's attempts get none."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        return not (isinstance(about, Impatient) or str(about).startswith("projections_replica_"))
 
 
 class RequestLine(logging.LogRecord):

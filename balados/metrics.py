@@ -26,7 +26,7 @@ from balados.requests import CLASSES
 from eventstore import counters, store
 from eventstore.counters import Key
 from jobs.retention import Run, last_run
-from projections import lag
+from projections import lag, replicas
 from projections.failures import is_outage
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
@@ -72,6 +72,7 @@ class Figures(Collector):
             yield from found or ()
         yield up
         yield from _unless_away(lag_figures) or ()
+        yield from replica_figures()
 
     def describe(self) -> Iterator[Metric]:
         """Nothing ahead of time: registering must not ask the stores."""
@@ -96,6 +97,28 @@ def lag_figures() -> list[Metric]:
         events.add_metric([each.projector], each.events)
         seconds.add_metric([each.projector], each.seconds)
     return [events, seconds]
+
+
+def replica_figures() -> list[Metric]:
+    """Of the replicas of the projections, by number; nothing where there is none."""
+    up = GaugeMetricFamily("balados_replica_up", "Whether the replica answers.", labels=["replica"])
+    seconds = GaugeMetricFamily(
+        "balados_replica_lag_seconds", "How old it is beside the primary.", labels=["replica"]
+    )
+    events = GaugeMetricFamily(
+        "balados_replica_lag_events", "How many events it is behind the primary.", labels=["replica"]
+    )
+    used = GaugeMetricFamily("balados_replica_used", "Whether reads go to it.", labels=["replica"])
+    found = replicas.state()
+    for each in found:
+        number = [str(each.number)]
+        up.add_metric(number, each.word not in (replicas.UNREACHABLE, replicas.UNKNOWN))
+        used.add_metric(number, each.word == replicas.OK)
+        if each.seconds is not None:
+            seconds.add_metric(number, each.seconds)
+        if each.events is not None:
+            events.add_metric(number, each.events)
+    return [up, used, seconds, events] if found else []
 
 
 def letter_figures() -> list[Metric]:

@@ -1,4 +1,9 @@
-"""Which app lives in which store. No query crosses stores; an unrouted one fails on the empty default."""
+"""Which app lives in which store. No query crosses stores; an unrouted one fails on the empty default.
+
+Reads of the read models choose a replica by themselves (projections/replicas.py): they can tell from the
+rows' position whether it will do. A query of a model cannot, so it is routed to the store; and a replica,
+which is no app's store, is never migrated.
+"""
 
 from typing import Any
 

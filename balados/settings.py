@@ -10,7 +10,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from balados import logs
-from balados.databases import store
+from balados.databases import replicas, store
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "web",
     "jobs",
     "operations",
+    "feeds",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -116,15 +117,33 @@ DATABASES = {
     "projections": store("projections", env.str("PROJECTIONS_URL", default="") or DATABASE_URL, pool=_pool),
     "events": store("events", env.str("EVENT_STORE_URL", default="") or DATABASE_URL, pool=_pool),
 }
+# Streaming replicas of the projections. Reads may go to them (projections/replicas.py) while what they lack
+# is younger than so many seconds.
+_replicas = replicas(env.list("PROJECTIONS_REPLICA_URLS", default=[]), pool=_pool)
+DATABASES |= _replicas
+PROJECTIONS_REPLICAS = list(_replicas)
+PROJECTIONS_REPLICA_MAX_LAG_SECONDS = env.float("PROJECTIONS_REPLICA_MAX_LAG_SECONDS", default=10.0)
 DATABASE_ROUTERS = ["balados.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Into how many shards each projector is divided (projections/shards.py).
+PROJECTOR_SHARDS = env.int("PROJECTOR_SHARDS", default=1)
+if not 1 <= PROJECTOR_SHARDS <= 64:
+    raise ImproperlyConfigured("PROJECTOR_SHARDS is a number from 1 to 64.")
 
 # Retention (jobs/retention.py): events older than this go, once a checkpoint stands for them.
 RETENTION_DAYS = env.int("RETENTION_DAYS", default=45)
 # A sync after which a stream has more events than this since its last checkpoint takes one.
 CHECKPOINT_EVERY = env.int("CHECKPOINT_EVERY", default=2000)
 
+# Digests of erased accounts, for restores (accounts/ledger.py).
+ERASURE_LEDGER = env.str("ERASURE_LEDGER", default="") or str(BALADOS_HOME / "erasures")
+
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
+
+# Seconds that a migration waits for a table: whoever wants the table meanwhile waits behind it. Less than a
+# request waits for a connection (DATABASE_POOL_TIMEOUT), so that none fails for it.
+MIGRATION_LOCK_TIMEOUT = env.float("MIGRATION_LOCK_TIMEOUT", default=1.0)
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

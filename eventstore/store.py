@@ -5,6 +5,7 @@ connection under Django's is used directly, which is half of what an append cost
 Every function raises ``psycopg.OperationalError`` (or Django's) when the store is away.
 """
 
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ import psycopg
 from django.db import connections
 from django.db.utils import OperationalError
 from psycopg import sql
-from psycopg.errors import UniqueViolation
+from psycopg.errors import InvalidColumnReference, UniqueViolation
 from psycopg.rows import RowMaker
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
@@ -34,8 +35,13 @@ ALIAS = "events"
 NOTIFICATION_CHANNEL = "balados_events"
 # A projector stays awake for a second after each hint (projections.runner), so four a second are enough.
 SECONDS_BETWEEN_HINTS = 0.25
+# What a restore leaves out: more than a server can have recorded since the backup (at 1,000 a second in 11
+# days), so that no position and no stream's number means two things.
+DISTANCE = 1_000_000_000
 LAST = 2**63 - 1
 LAST_VERSION = 2**31 - 1
+# the unique key, or that of a partition (docs/sql/partition_events.sql)
+VERSION_TAKEN = "events_stream_version"
 
 SQL = {file.stem: file.read_text() for file in (Path(__file__).parent / "sql").glob("*.sql")}
 
@@ -132,8 +138,11 @@ def _append(
     command_id: CommandId | None,
     answer: bytes,
 ) -> int | None:
-    if command_id is None and len(events) == 1:
-        return _append_one(stream, expected, events[0], origin)
+    global _partitioned
+    if command_id is None and len(events) == 1 and not _partitioned and _connection().autocommit:
+        with suppress(InvalidColumnReference):
+            return _append_one(stream, expected, events[0], origin)
+        _partitioned = True  # the log was cut into partitions while we ran: its versions have no one index
     parameters: dict[str, Any] = {
         "stream": stream,
         "expected": expected,
@@ -147,11 +156,11 @@ def _append(
     try:
         row = _run("append_many" if command_id is None else "append_once", parameters).fetchone()
     except UniqueViolation as error:
-        match error.diag.constraint_name:
-            case "events_stream_version":
-                return None
-            case "commands_pkey":
-                raise SameCommand from error
+        taken = error.diag.constraint_name or ""
+        if taken.startswith(VERSION_TAKEN):
+            return None
+        if taken == "commands_pkey":
+            raise SameCommand from error
         raise
     return row[0] if row else None
 
@@ -219,6 +228,11 @@ def head() -> int:
 def privacy_fence() -> int:
     """The position of the newest event that may take something out of public sight; 0 when there is none."""
     return cast(int, _run("privacy_fence").fetchall()[0][0])
+
+
+def replica_fence() -> int:
+    """The same for a copy of the read models, where it also comes late what is erased beside the log."""
+    return cast(int, _run("replica_fence").fetchall()[0][0])
 
 
 def behind(positions: Sequence[int]) -> list[tuple[int, float]]:
@@ -335,7 +349,7 @@ def delete_covered(
     while reached < last:
         end = _run("end_of_chunk", (reached, chunk)).fetchall()[0][0] or last
         values = {"after": reached, "upto": min(end, last), "passed": passed, "cutoff": cutoff}
-        with _deleting():
+        with _deleting(lasting=False):
             deleted = _run("delete_covered", {**values, "types": list(types)}).rowcount
         reached = min(end, last)
         yield reached, deleted
@@ -343,7 +357,7 @@ def delete_covered(
 
 def delete_superseded(passed: int) -> int:
     """Delete what newer events of the instance's stream, up to ``passed``, have made pointless."""
-    with _deleting():
+    with _deleting(lasting=False):
         return _run("delete_superseded", {"stream": stream_of(INSTANCE), "passed": passed}).rowcount
 
 
@@ -385,6 +399,11 @@ def bury(user_id: UUID) -> list[int]:
     return [row[0] for row in _run("buried", (_buried(user_id),))]
 
 
+def is_buried(user_id: UUID) -> bool:
+    """Whether a user's stream was ever given a tombstone: no stream of his can be opened again."""
+    return _run("buried", (_buried(user_id),)).fetchone() is not None
+
+
 def empty(stream: int, chunk: int) -> Iterator[int]:
     """Delete all of a buried stream; yields how many events went, a transaction for each ``chunk``."""
     _run("delete_commands", (stream,))
@@ -396,15 +415,68 @@ def empty(stream: int, chunk: int) -> Iterator[int]:
         yield deleted
 
 
+def users() -> list[UUID]:
+    """Whose streams there are, erased ones left out."""
+    return [UUID(name.removeprefix("user-")) for (name,) in _run("users")]
+
+
+def tombstones() -> set[str]:
+    """What is left of erased users: ``digest_of`` their ids."""
+    return {digest for (digest,) in _run("tombstones")}
+
+
+def unemptied() -> list[int]:
+    """The buried streams that still have events."""
+    return [stream for (stream,) in _run("unemptied")]
+
+
+def digest_of(user_id: UUID) -> str:
+    """What stands for an erased user, in 32 hexadecimal digits: of a random id, so nothing leads back."""
+    return key_of(str(user_id))
+
+
+def epoch() -> str:
+    """Which life of the log this is: empty for the first, another after each restore.
+
+    Versions mean the same only within one. Asked once per process, which no restore outlasts.
+    """
+    global _epoch
+    if _epoch is None:
+        row = _run("epoch").fetchone()
+        _epoch = row[0] if row else ""
+    return _epoch
+
+
+def begin_epoch(known: int) -> int:
+    """After a restore: number on far beyond ``known``, the highest position that anybody is known to
+    remember, and beyond the log; forget what projectors have acknowledged. Returns the next position.
+    """
+    values = {"known": known, "distance": DISTANCE, "epoch": secrets.token_hex(4)}
+    with _connection().transaction():
+        _run("forget_acknowledgements")
+        following = _run("begin_epoch", values).fetchall()[0][0]
+    forget()
+    return cast(int, following)
+
+
+def leaps() -> list[tuple[int, int]]:
+    """For each restore two positions: after the first and up to the second there never are any."""
+    return _run("leaps").fetchall()
+
+
 def forget() -> None:
-    """Drop what this process remembers of streams (after a reset)."""
+    """Drop what this process remembers of the store (after a reset)."""
+    global _epoch
     _streams.clear()
+    _epoch = None
 
 
 # 100 bytes each
 MOST_STREAMS = 100_000
 _streams: dict[UUID, int] = {}
+_epoch: str | None = None
 _hinted = 0.0
+_partitioned = False
 
 
 _APPEND = Prepared("append", SQL["append"])
@@ -421,13 +493,8 @@ def _append_one(stream: int, expected: int, event: Event, origin: Origin) -> int
         "metadata": msgspec.json.encode(origin),
     }
     with _giving_back_when_broken():
-        connection = _connection()
-        if connection.autocommit:
-            position = _APPEND.first_value(connection, values)
-            return None if position is None else int(position)
-    # inside somebody's transaction, which psycopg has to begin
-    row = _run("append", {key: value.decode() for key, value in values.items()}).fetchone()
-    return row[0] if row else None
+        position = _APPEND.first_value(_connection(), values)
+    return None if position is None else int(position)
 
 
 def _name(user_id: UUID) -> str:
@@ -435,14 +502,20 @@ def _name(user_id: UUID) -> str:
 
 
 def _buried(user_id: UUID) -> str:
-    return f"erased-{key_of(str(user_id))}"
+    return f"erased-{digest_of(user_id)}"
 
 
 @contextmanager
-def _deleting() -> Iterator[None]:
-    """A transaction in which events may be deleted."""
+def _deleting(*, lasting: bool = True) -> Iterator[None]:
+    """A transaction in which events may be deleted; it waits for the disk only if it must be ``lasting``.
+
+    What retention deletes may come back in a crash, and goes again: of its hundred commits a second none has
+    to keep the disk from those who play.
+    """
     with _giving_back_when_broken(), _connection().transaction():
         _run("allow_deletion")
+        if not lasting:
+            _connection().execute("SET LOCAL synchronous_commit = off")
         yield
 
 

@@ -13,7 +13,7 @@ from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
-from accounts import erasure
+from accounts import erasure, ledger
 from accounts.models import UsedToken
 from eventstore import store
 from jobs import retention
@@ -66,6 +66,7 @@ def run_worker() -> None:
 @stepping_aside
 def finish_erasures() -> int:
     """Erase what is left of accounts whose erasure was interrupted. Returns how many there were."""
+    ledger.top_up()
     users = erasure.begun()
     for user_id in users:
         erasure.complete(user_id, erase_history)

@@ -21,6 +21,10 @@ from projections.failures import in_maintenance
 # a shell's 128 + SIGINT
 INTERRUPTED: Final = 130
 
+AWAY: Final = (
+    "Is the server running, and is the URL right (docs/settings.md)?"
+    " manage.py db_create makes databases that are missing."
+)
 # What PostgreSQL says, and what to do about it; its own first line stands before. The first that fits counts.
 ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (
@@ -38,7 +42,7 @@ ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.LockNotAvailable, "Other sessions hold what is needed: nothing was changed, try again later."),
     (errors.ReadOnlySqlTransaction, "That server is read-only (a replica?): name the primary."),
     (errors.QueryCanceled, "It took longer than it may: try again when there is less to do."),
-    (psycopg.OperationalError, "Is the server running, and is the URL right (docs/settings.md)?"),
+    (psycopg.OperationalError, AWAY),
 )
 
 

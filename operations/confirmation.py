@@ -1,25 +1,29 @@
 """Asking before something goes for good: the exact phrase, typed or piped, or nothing happens."""
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
+
+from django.core.management.base import OutputWrapper
 
 
 class NotConfirmed(Exception):
     """Something else than the phrase, or nothing, was given: nothing was touched."""
 
 
-def confirm(phrase: str, out: TextIO, answers: TextIO | None = None) -> None:
+def confirm(phrase: str, out: TextIO | OutputWrapper, answers: TextIO | None = None) -> None:
     """Ask on ``out`` for ``phrase`` and read a line of ``answers`` (standard input). Raises ``NotConfirmed``.
 
     Upper and lower case, blanks, all of it must be the same. There is no option that answers in advance: a
     script that means it pipes the phrase in.
     """
     source = sys.stdin if answers is None else answers
-    out.write(f"Type '{phrase}' to confirm: ")
-    out.flush()
+    # a command's stdout wraps the stream, and would end the line
+    stream: Any = getattr(out, "_out", out)
+    stream.write(f"Type '{phrase}' to confirm: ")
+    stream.flush()
     line = source.readline()
     if not source.isatty():
-        out.write("\n")
+        stream.write("\n")
     if line.removesuffix("\n").removesuffix("\r") != phrase:
         what = (
             f"'{phrase}' was not what was typed"

@@ -6,6 +6,7 @@ either side: what is read is one moment, and what is written is all there or not
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from psycopg import sql
@@ -13,6 +14,7 @@ from psycopg import sql
 from eventstore.failpoints import reach
 from operations.fence import Connection, tables_of
 from operations.stores import SCHEMAS
+from operations.sums import TableSum, table_sum
 from projections.shadows import shadow_of
 
 Reached = Callable[[int, int], None]
@@ -25,16 +27,6 @@ SEQUENCES = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY(%s) AND c.relkind = 'S' ORDER BY 1, 2
 """
-# Of the texts of the rows, in whatever order they lie: a sum, so that a row more or less, or twice, shows.
-# The hash is the one of hash partitions, and so the same in every version.
-CHECKSUM = sql.SQL("""
-SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text COLLATE "C", 0)), 0)::text FROM {table}
-""")
-# the texts must not depend on how the servers are set up
-SESSION = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex"}
-SESSION |= {"extra_float_digits": "1", "lc_monetary": "C", "search_path": "pg_catalog"}
-# and a long copy must not be ended by what is meant for requests
-SESSION |= {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 
 
 class Table(NamedTuple):
@@ -54,26 +46,18 @@ class Table(NamedTuple):
         return sql.SQL(", ").join(sql.Identifier(name) for name, _ in sorted(self.columns))
 
 
-class Sum(NamedTuple):
-    """``rows`` and a checksum over all of them, computed by the server."""
-
-    rows: int
-    checksum: str
-
-
 class Differs(Exception):
     """The two places are not alike; the text says in what."""
 
 
-def copy_store(source: Connection, target: Connection, alias: str, reached: Reached) -> dict[str, Sum]:
+def copy_store(source: Connection, target: Connection, alias: str, reached: Reached) -> dict[str, TableSum]:
     """Make the tables of ``target`` hold exactly what those of ``source`` hold, and count on from there.
 
-    Both connections are inside a transaction, that of the source in REPEATABLE READ; nobody writes to either.
+    Both connections have the options ``sums.TEXT`` and are inside a transaction, that of the source in
+    REPEATABLE READ; nobody writes to either.
     ``reached`` is called with the rows copied and an estimate of all. Returns what each table holds. Raises
     ``Differs`` where the tables are not the same, or what arrived is not what was sent.
     """
-    for connection in (source, target):
-        _settle(connection, for_transaction=True)
     tables = _tables(source, target, alias)
     names = sql.SQL(", ").join(table.identifier for table in tables)
     target.execute(sql.SQL("TRUNCATE {}").format(names))
@@ -92,12 +76,12 @@ def copy_store(source: Connection, target: Connection, alias: str, reached: Reac
     return sums
 
 
-def compare(source: Connection, target: Connection, tables: Sequence[Table]) -> dict[str, Sum]:
+def compare(source: Connection, target: Connection, tables: Sequence[Table]) -> dict[str, TableSum]:
     """Count and sum up every table in both places. Raises ``Differs``."""
     sums = {}
     with ThreadPoolExecutor(2) as both:
         for table in tables:
-            here, there = both.map(lambda side, table=table: checksum(side, table), (source, target))
+            here, there = both.map(partial(_sum, table), (source, target))
             if here != there:
                 also = "" if here.rows != there.rows else ", and not the same"
                 raise Differs(
@@ -107,10 +91,8 @@ def compare(source: Connection, target: Connection, tables: Sequence[Table]) -> 
     return sums
 
 
-def same(source: Connection, target: Connection, alias: str) -> dict[str, Sum]:
+def same(source: Connection, target: Connection, alias: str) -> dict[str, TableSum]:
     """``compare`` for a whole store, its counters included. Raises ``Differs``."""
-    for connection in (source, target):
-        _settle(connection, for_transaction=False)
     for each in sequences(source, alias):
         here, there = (value(side, each)[0] for side in (source, target))
         if here != there:
@@ -118,15 +100,8 @@ def same(source: Connection, target: Connection, alias: str) -> dict[str, Sum]:
     return compare(source, target, _tables(source, target, alias))
 
 
-def checksum(connection: Connection, table: Table) -> Sum:
-    row = connection.execute(CHECKSUM.format(columns=table.names, table=table.identifier)).fetchone()
-    assert row is not None
-    return Sum(*row)
-
-
-def _settle(connection: Connection, *, for_transaction: bool) -> None:
-    for name, setting in SESSION.items():
-        connection.execute("SELECT set_config(%s, %s, %s)", [name, setting, for_transaction])
+def _sum(table: Table, connection: Connection) -> TableSum:
+    return table_sum(connection, table.schema, table.name)
 
 
 def _tables(source: Connection, target: Connection, alias: str) -> list[Table]:

@@ -140,7 +140,8 @@ def up(connection: Connection, alias: str, note: Note, *, patience: float = PATI
 def down(connection: Connection, alias: str, note: Note | None = None) -> None:
     """Let writes in again, at once and whoever reads; leaves ``note``. Nothing where no fence is."""
     if connection.execute("SELECT to_regproc(%s)", [f"{SCHEMAS[alias][0]}.{NAME}"]).fetchone() == (None,):
-        write(connection, alias, note)
+        if note is not None or read(connection, alias) is not None:
+            write(connection, alias, note)
         return
     with connection.transaction():
         _make_function(connection, alias, OPEN)

@@ -17,21 +17,21 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import psycopg
-from django.core.management import call_command
 from django.db import connections
-from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from psycopg import IsolationLevel, sql
 
 from eventstore.domain.identifiers import key_of
 from eventstore.failpoints import reach
 from eventstore.follower import settled_head
-from operations import copying, fence, inventory, stores
-from operations.copying import Differs, Sum
+from operations import copying, fence, inventory, migrations, stores
+from operations.alone import alone
+from operations.copying import Differs
 from operations.fence import Connection, Note
 from operations.inventory import Place, place_of
 from operations.standin import standing_in
-from operations.stores import LASTING, MIGRATION_LOCK, SCHEMAS, parameters
+from operations.stores import LASTING, SCHEMAS, parameters
+from operations.sums import TEXT, TableSum
 from projections.catchup import catch_up
 from projections.connect import connect
 from projections.erasure import erase_rows
@@ -84,7 +84,7 @@ class Moved(NamedTuple):
 
     source: Place
     target: Place
-    tables: dict[str, Sum]
+    tables: dict[str, TableSum]
     seconds: float
 
 
@@ -102,7 +102,7 @@ def move(
     Raises ``Refused``, ``fence.Blocked``, ``Differs``, ``stores.UnsafeStore``, ``psycopg.Error``: then the
     source is as it was, and open. ``Unfinished`` where that cannot be known.
     """
-    with _alone(alias):
+    with _alone(alias, say):
         _refuse_pending(alias)
         source, known = place_of(parameters(alias)), _note(parameters(alias), alias)
         there, found = _look(alias, target)
@@ -133,7 +133,7 @@ def abort(alias: str, target: Settings, *, say: Say, confirm: Confirm) -> None:
 
     Raises ``Refused`` where the new place has been written to since: that would be lost.
     """
-    with _alone(alias):
+    with _alone(alias, say):
         source, known = place_of(parameters(alias)), _note(parameters(alias), alias)
         there, found = _look(alias, target)
         if there.same_database(source):
@@ -164,7 +164,7 @@ def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confir
 
     The settings point at the new place by now. Raises ``Refused`` while anything speaks against it.
     """
-    with _alone(alias):
+    with _alone(alias, say):
         here, found = place_of(parameters(alias)), _note(parameters(alias), alias)
         there, known = place_of(old), _note(old, alias)
         if there.same_database(here):
@@ -214,21 +214,22 @@ def _prepared(alias: str, target: Settings, source: Place, say: Say) -> Iterator
     applied = _applied(alias)
     with standing_in(alias, target):
         params = parameters(alias)
-        if _create_database(params):
-            say(f"created: {params['dbname']}")
+        if _exists(params):
+            with _connected(params) as connection:
+                _refuse_in_use(connection, alias, place_of(params), source)
+                _lock(connection, LOCK, "Another process moves a store to there.")
+                _drop(connection, alias)
+        for name in stores.create([alias], say):
+            say(f"created: {name}")
         with _connected(params) as connection:
             _lock(connection, LOCK, "Another process moves a store to there.")
             there = place_of(params)
             _refuse_in_use(connection, alias, there, source)
-            if alias in LASTING:
-                stores.refuse_unsafe()
-            _drop(connection, alias)
-            for schema in SCHEMAS[alias]:
-                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            stores.refuse_unsafe({alias} & set(LASTING))
             filling = _note_of("filling", source)
             fence.write(connection, alias, filling)
             say(f"Making the tables in {there}.")
-            call_command("migrate", database=alias, interactive=False, verbosity=0)
+            migrations.migrate(alias, say, verbosity=0)
             if _applied(alias) != applied:
                 raise Refused(
                     "The new place would have other migrations than the old one: manage.py db_migrate."
@@ -241,19 +242,21 @@ def _prepared(alias: str, target: Settings, source: Place, say: Say) -> Iterator
 
 def _copy(
     alias: str, target: Settings, note: Note, source: Place, say: Say, reached: Reached
-) -> tuple[dict[str, Sum], float]:
+) -> tuple[dict[str, TableSum], float]:
     with standing_in(alias, target):
-        params = {**parameters(alias), "options": f"-c {fence.PASSES}=on"}
-    tables: dict[str, Sum] = {}
+        params = {**parameters(alias), "options": f"{TEXT} -c {fence.PASSES}=on"}
+    tables: dict[str, TableSum] = {}
+    arrived = _arrived(note, source)
 
     def fill(arriving: Callable[[], None]) -> None:
-        with _connected(parameters(alias)) as reader, _connected(params) as writer:
+        reading = {**parameters(alias), "options": TEXT}
+        with _connected(reading) as reader, _connected(params) as writer:
             reader.isolation_level, reader.read_only = IsolationLevel.REPEATABLE_READ, True
             with reader.transaction():
                 writer.execute("BEGIN")
                 tables.update(copying.copy_store(reader, writer, alias, reached))
                 fence.remove(writer, alias)
-                fence.write(writer, alias, _arrived(note, source))
+                fence.write(writer, alias, arrived)
                 reach("copied")
                 arriving()
                 writer.execute("COMMIT")
@@ -263,7 +266,7 @@ def _copy(
 
 def _rebuild(
     alias: str, target: Settings, note: Note, source: Place, say: Say, reached: Reached
-) -> tuple[dict[str, Sum], float]:
+) -> tuple[dict[str, TableSum], float]:
     """Most of it while the old read models are kept and read; the rest, which is short, behind the fence."""
     say("Making the read models there from the events.")
     with standing_in(alias, target):
@@ -337,7 +340,7 @@ def _abandon(alias: str, target: Settings, old: Connection, found: Note) -> None
             fence.up(new, alias, known_as(found, "moved"))
             try:
                 if alias != "projections":  # they are in the events
-                    copying.same(old, new, alias)
+                    _compare(alias, target)
             except Differs as difference:
                 fence.down(new, alias, found)
                 raise Refused(
@@ -347,6 +350,13 @@ def _abandon(alias: str, target: Settings, old: Connection, found: Note) -> None
         fence.down(old, alias)
         reach("reopened")
         fence.patiently(new, alias, partial(_drop, new, alias), fence.PATIENCE)
+
+
+def _compare(alias: str, target: Settings) -> None:
+    with standing_in(alias, target):
+        there = {**parameters(alias), "options": TEXT}
+    with _connected({**parameters(alias), "options": TEXT}) as old, _connected(there) as new:
+        copying.same(old, new, alias)
 
 
 def _erase_erased() -> None:
@@ -387,11 +397,9 @@ def _drop(connection: Connection, alias: str) -> None:
 
 
 @contextmanager
-def _alone(alias: str) -> Iterator[None]:
-    """No migration and no other mover meanwhile."""
-    with _connected(parameters("system")) as system, _connected(parameters(alias)) as connection:
-        _lock(system, MIGRATION_LOCK, "A migration is running: try again when it is done.")
-        _lock(connection, LOCK, "Another process moves a store of this database.")
+def _alone(alias: str, say: Say) -> Iterator[None]:
+    """No migration of the store meanwhile, and no other mover."""
+    with _connected(parameters(alias)) as connection, alone(connection, alias, say):
         yield
 
 
@@ -401,11 +409,13 @@ def _lock(connection: Connection, number: int, otherwise: str) -> None:
 
 
 def _refuse_pending(alias: str) -> None:
-    executor = MigrationExecutor(connections[alias])
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    if any(step.here for step in migrations.steps(alias)):
         raise Refused(f"The {alias} store lacks migrations: run manage.py db_migrate first.")
-    if _applied(alias) - executor.loader.disk_migrations.keys():
+    if migrations.unknown(alias):
         raise Refused(f"The {alias} store has migrations that this version does not know: update it first.")
+    with _connected(parameters(alias)) as connection:
+        if stores.being_restored(connection, alias):
+            raise Refused(f"A restore of the {alias} store has not ended: run that store_restore again.")
 
 
 def _applied(alias: str) -> set[tuple[str, str]]:
@@ -464,14 +474,6 @@ def _exists(params: Mapping[str, Any]) -> bool:
             if server.execute("SELECT FROM pg_database WHERE datname = %s", [params["dbname"]]).rowcount:
                 raise
         return False
-    return True
-
-
-def _create_database(params: Mapping[str, Any]) -> bool:
-    if _exists(params):
-        return False
-    with _connected({**params, "dbname": "postgres"}) as server:
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(params["dbname"]))))
     return True
 
 

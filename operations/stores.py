@@ -1,60 +1,81 @@
-"""Creating and migrating the three stores, whether they share one database or not."""
+"""Creating the three stores, whether they share one database or not."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
-from django.core.management import call_command
 from django.db import connections
 from psycopg import sql
+
+from operations.alone import Say, alone
+from operations.migrations import migrate as migrate_store
 
 SCHEMAS = {"system": ("system",), "projections": ("users", "public"), "events": ("events",)}
 # What an acknowledged write rests on: "off" loses it in a crash. Projections can be rebuilt, these cannot.
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 LASTING = ("events", "system")
-MIGRATION_LOCK = 0x62616C61  # "bala": one migrator at a time
+LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones, and two stores could become one
+
+
+# the comment on a store's schema while operations/restores.py is at it
+RESTORING = "balados: being restored"
+COMMENT = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
 
 
 class UnsafeStore(Exception):
-    """A store's server may lose what it acknowledged; the text says which setting does it."""
+    """A store's server may lose what it acknowledged, or the store is half restored; the text says which."""
 
 
-def create() -> list[str]:
-    """Create the databases that do not exist and every store's schemas. Returns the databases created.
+class CannotCreate(Exception):
+    """A database is not there and cannot be made; the text says why, and what to do."""
 
-    Repeatable. Raises ``psycopg.Error`` when a server is away or the role may not create databases.
+
+def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print) -> list[str]:
+    """Create the databases that do not exist and the schemas of the stores. Returns the databases created.
+
+    Repeatable, also by two at once. Raises ``CannotCreate``, and ``psycopg.Error`` when a server is away,
+    refuses the password, or the role may not create schemas.
     """
     created = []
-    for alias, schemas in SCHEMAS.items():
+    for alias in aliases:
         params = parameters(alias)
-        name = str(params["dbname"])
-        with contextlib.suppress(psycopg.errors.DuplicateDatabase):
-            if not _exists(params):
-                with psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True) as maintenance:
-                    maintenance.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-                created.append(name)
+        if _create_database(alias, params):
+            created.append(str(params["dbname"]))
         with psycopg.connect(**params, autocommit=True) as connection:
-            for schema in schemas:
-                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            wanted = [schema for schema in SCHEMAS[alias] if not _has_schema(connection, schema)]
+            if not wanted:
+                continue  # without a right to create any
+            with alone(connection, alias, say):
+                for schema in wanted:
+                    connection.execute(
+                        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
+                    )
     return created
 
 
-def migrate(verbosity: int = 1) -> None:
-    """Bring every store to its newest migration; a second migrator waits for the first."""
-    with _migration_lock():
-        for alias in SCHEMAS:
-            call_command("migrate", database=alias, interactive=False, verbosity=verbosity)
+def migrate(verbosity: int = 1, say: Say = print) -> int:
+    """Bring every store to its newest migration. Returns how many were applied; raises as its namesake."""
+    return sum(migrate_store(alias, say, verbosity=verbosity) for alias in SCHEMAS)
 
 
-def refuse_unsafe() -> None:
+def refuse_unsafe(aliases: Iterable[str] = LASTING) -> None:
     """Raise ``UnsafeStore`` when a store that nothing can rebuild is on a server that would lose writes."""
-    for alias in LASTING:
+    for alias in aliases:
         with psycopg.connect(**parameters(alias), autocommit=True) as connection:
             for setting in DURABILITY:
                 row = connection.execute("SELECT current_setting(%s)", [setting]).fetchone()
                 if row == ("off",):
                     raise UnsafeStore(f"{setting} is off on the server of the {alias} store; switch it on")
+            if being_restored(connection, alias):
+                raise UnsafeStore(
+                    f"A restore of the {alias} store has not ended: run that store_restore again, to its end"
+                )
+
+
+def being_restored(connection: psycopg.Connection[Any], alias: str) -> bool:
+    """Whether a restore of this store has begun and not ended."""
+    return connection.execute(COMMENT, [SCHEMAS[alias][0]]).fetchone() == (RESTORING,)
 
 
 def parameters(alias: str) -> dict[str, Any]:
@@ -74,15 +95,46 @@ def parameters(alias: str) -> dict[str, Any]:
     return {**options, **{key: value for key, value in wanted.items() if value}}
 
 
-def _exists(params: dict[str, Any]) -> bool:
-    with contextlib.suppress(psycopg.OperationalError):
+def _create_database(alias: str, params: dict[str, Any]) -> bool:
+    """Whether the database had to be made."""
+    name = str(params["dbname"])
+    if len(name.encode()) > LONGEST_NAME:
+        raise CannotCreate(f"{alias}: PostgreSQL's names have at most {LONGEST_NAME} bytes, not {name}.")
+    if name in ("template0", "template1"):
+        raise CannotCreate(f"{alias}: {name} is what PostgreSQL copies new databases from: name another.")
+    try:
         psycopg.connect(**params).close()
-        return True
+    except psycopg.OperationalError as refused:
+        # libpq says why in a text of the server's language alone: so the server is asked what it has
+        with _maintenance(params, refused) as connection:
+            if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+                raise
+            return _create_missing(connection, alias, name)
     return False
 
 
-@contextlib.contextmanager
-def _migration_lock() -> Iterator[None]:
-    with psycopg.connect(**parameters("system"), autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
-        yield
+def _maintenance(params: dict[str, Any], refused: psycopg.OperationalError) -> psycopg.Connection[Any]:
+    """A connection to the server's own database. Raises ``refused`` where that is no way in either."""
+    with contextlib.suppress(psycopg.OperationalError):
+        return psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True)
+    raise refused
+
+
+def _create_missing(connection: psycopg.Connection[Any], alias: str, name: str) -> bool:
+    statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    try:
+        connection.execute(statement)
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+        return False  # somebody else at the same moment
+    except psycopg.errors.InsufficientPrivilege:
+        role = connection.info.user
+        by_hand = sql.SQL("{} OWNER {}").format(statement, sql.Identifier(role)).as_string(connection)
+        raise CannotCreate(
+            f"{alias}: there is no database {name}, and the role {role} may not create it.\n"
+            f"As an administrator of the server: {by_hand}"
+        ) from None
+    return True
+
+
+def _has_schema(connection: psycopg.Connection[Any], schema: str) -> bool:
+    return connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema]).fetchone() is not None

@@ -9,11 +9,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from eventstore.admin import LookingOnly
-from projections import deadletters
 from projections.connect import connect
+from projections.layouts import retry_letters
 from projections.models import ListedLetter
 from projections.projectors import PROJECTORS
-from projections.worker import Worker
 
 if TYPE_CHECKING:
     LetterAdmin = admin.ModelAdmin[ListedLetter]
@@ -49,7 +48,7 @@ class ListedLetterAdmin(LookingOnly, LetterAdmin):
                 if name not in PROJECTORS:
                     self.message_user(request, f"There is no projector {name} any more.", messages.WARNING)
                     continue
-                applied, left = deadletters.retry(Worker(PROJECTORS[name], connection), streams[name])
+                applied, left = retry_letters(PROJECTORS[name], connection, streams[name])
                 fields = {"projector": name, "applied": applied, "left": left}
                 logger.info("dead letters tried again", extra={"fields": fields})
                 level = messages.WARNING if left else messages.SUCCESS

@@ -1,6 +1,6 @@
 """A run of events on its way through the projectors."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from eventstore import codec
@@ -33,9 +33,9 @@ class Batch:
                     wanted.append(recorded)
         return wanted
 
-    def decode(self, besides: Container[str]) -> None:
-        """Decode ahead of ``facts``, which is where an event that cannot be decoded fails."""
-        for recorded in self.events:
+    def decode(self, events: Iterable[Recorded], besides: Container[str]) -> None:
+        """Decode some ahead of ``facts``, which is where an event that cannot be decoded fails."""
+        for recorded in events:
             if recorded.type not in besides:
                 with suppress(CodecError):
                     self._event(recorded)

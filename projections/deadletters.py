@@ -10,6 +10,7 @@ from eventstore.store import Recorded
 from projections.batches import Batch
 from projections.connect import Connection
 from projections.failures import is_outage
+from projections.shards import WHOLE, Shard
 
 if TYPE_CHECKING:
     from projections.worker import Worker
@@ -40,17 +41,29 @@ class Retried(NamedTuple):
     left: int
 
 
-def streams(cursor: Cursor[Any], projector: str) -> frozenset[int]:
-    """The streams whose events wait."""
+def streams(cursor: Cursor[Any], projector: str, shard: Shard = WHOLE) -> frozenset[int]:
+    """The streams (of a shard) whose events wait."""
     cursor.execute('SELECT DISTINCT stream FROM "users"."dead_letters" WHERE projector = %s', [projector])
-    return frozenset(stream for (stream,) in cursor.fetchall())
+    return frozenset(stream for (stream,) in cursor.fetchall() if shard.has(stream))
 
 
-def park(cursor: Cursor[Any], projector: str, event: Recorded, error: Exception, attempts: int) -> None:
-    """Set an event aside; ``UPDATE`` of the position comes before, so that nobody else writes letters."""
+def park(
+    cursor: Cursor[Any],
+    projector: str,
+    event: Recorded,
+    error: Exception,
+    attempts: int,
+    shard: Shard = WHOLE,
+) -> None:
+    """Set an event aside; ``UPDATE`` of the position comes before, so that nobody else writes letters of
+    this stream.
+    """
     text = f"{type(error).__name__}: {error}"[:LONGEST_ERROR].replace("\0", "")
     cursor.execute(INSERT, _values(projector, event, text or "?", attempts))
-    cursor.execute('UPDATE "users"."projector_positions" SET parked = true WHERE projector = %s', [projector])
+    cursor.execute(
+        'UPDATE "users"."projector_positions" SET parked = true WHERE projector = %s AND shard = %s',
+        [projector, shard.number],
+    )
 
 
 def queue(cursor: Cursor[Any], projector: str, events: Sequence[Recorded]) -> None:
@@ -97,13 +110,14 @@ def of_gone_events(connection: Connection) -> dict[str, set[int]]:
 
 def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
     """Apply what waits, each stream (or each of the ``chosen``) in its order, up to its first event that
-    fails again.
+    fails again. Of a shard, those of its streams.
 
     May run beside the live projector: whoever holds the row of the position writes. Letters whose event is
-    gone from the store (the listener had it removed) are dropped.
+    gone from the store (the listener had it removed) are dropped. Raises ``Moved`` where the projector was
+    shared out anew.
     """
     with worker.connection.cursor() as cursor:
-        stuck = sorted(streams(cursor, worker.name) if chosen is None else chosen)
+        stuck = sorted(streams(cursor, worker.name, worker.shard) if chosen is None else chosen)
     applied = 0
     for stream in stuck:
         going = True
@@ -111,7 +125,10 @@ def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
             done, going = _retry_some(worker, stream)
             applied += done
     with worker.connection.cursor() as cursor:
-        cursor.execute('SELECT count(*) FROM "users"."dead_letters" WHERE projector = %s', [worker.name])
+        cursor.execute(
+            'SELECT count(*) FROM "users"."dead_letters" WHERE projector = %s AND mod(stream, %s) = %s',
+            [worker.name, worker.shard.of, worker.shard.number],
+        )
         (left,) = cursor.fetchone() or (0,)
     return Retried(applied, left)
 
@@ -119,9 +136,7 @@ def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
 def _retry_some(worker: "Worker", stream: int) -> tuple[int, bool]:
     """How many of the stream's next letters could be applied, or dropped; and whether to go on with it."""
     with worker.connection.transaction(), worker.connection.cursor() as cursor:
-        cursor.execute(
-            'SELECT 1 FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE', [worker.name]
-        )
+        worker.hold(cursor)
         cursor.execute(
             'SELECT position, version FROM "users"."dead_letters" WHERE projector = %s AND stream = %s'
             " ORDER BY position LIMIT %s",
@@ -141,9 +156,9 @@ def _retry_some(worker: "Worker", stream: int) -> tuple[int, bool]:
         )
         cursor.execute(
             'UPDATE "users"."projector_positions" SET parked ='
-            ' EXISTS (SELECT FROM "users"."dead_letters" WHERE projector = %s)'
-            " WHERE projector = %s RETURNING parked",
-            [worker.name, worker.name],
+            ' EXISTS (SELECT FROM "users"."dead_letters" WHERE projector = %s AND mod(stream, %s) = %s)'
+            " WHERE projector = %s AND shard = %s RETURNING parked",
+            [worker.name, worker.shard.of, worker.shard.number, worker.name, worker.shard.number],
         )
         (worker.parked,) = cursor.fetchone() or (False,)
     return len(done), failed is None

@@ -12,6 +12,9 @@ MAINTENANCE: Final = "57BA1"
 # The tables are not there yet, or not as this code knows them: migrations are pending. No event is at fault.
 UNPREPARED = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
 AWAY = (
+    # the server ended the session of one that froze, or waited for long: internal errors by their class only
+    errors.TransactionTimeout,
+    errors.IdleInTransactionSessionTimeout,
     psycopg.OperationalError,
     psycopg.InterfaceError,
     django.db.OperationalError,

@@ -189,6 +189,8 @@ class Activity(models.Model):
     level = models.TextField()
     # the row of public_events, where there is one
     public_id = models.UUIDField(null=True)
+    # whose shard it is; none where no shard has touched it (projections/projectors/public_events.py)
+    stream = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = '"users"."activity"'
@@ -267,9 +269,16 @@ class EpisodePopularity(Popularity):
 
 
 class ProjectorPosition(models.Model):
-    """How far each projector has come; changes in one transaction with its rows (projections/worker.py)."""
+    """How far each projector has come; changes in one transaction with its rows (projections/worker.py).
 
-    projector = models.TextField(primary_key=True)
+    One row, or one for each of its ``shards`` (projections/shards.py). All rows of a projector are of one
+    layout, which changes for all of them at once (projections/layouts.py).
+    """
+
+    pk = models.CompositePrimaryKey("projector", "shard")
+    projector = models.TextField()
+    shard = models.SmallIntegerField(default=0, db_default=0)
+    shards = models.SmallIntegerField(default=1, db_default=1)
     position = models.BigIntegerField(default=0)
     # whether this projector has dead letters: looked up only then
     parked = models.BooleanField(default=False)
@@ -279,6 +288,11 @@ class ProjectorPosition(models.Model):
 
     class Meta:
         db_table = '"users"."projector_positions"'
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(shard__gte=0, shard__lt=models.F("shards")), name="shard_of_its_layout"
+            )
+        ]
 
 
 class DeadLetter(models.Model):

@@ -13,8 +13,9 @@ from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsav
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
+from projections import replicas
 from projections.popularity import figures
-from projections.queries import Behind, encode_cursor, run, time_and_key_in, wait_for
+from projections.queries import Behind, encode_cursor, read, time_and_key_in, wait_for
 
 PROJECTOR = "public_events"
 PEOPLE = 10
@@ -32,7 +33,8 @@ SELECT CASE WHEN reached.parked AND EXISTS (
                 SELECT FROM "users"."dead_letters" letter
                  WHERE letter.projector = reached.projector AND letter.type <> ALL(%s))
             THEN -1 ELSE reached.position END, found.*
-  FROM "users"."projector_positions" reached
+  FROM (SELECT projector, min(position) AS position, bool_or(parked) AS parked
+          FROM "users"."projector_positions" GROUP BY projector) AS reached
   LEFT JOIN LATERAL ({rows}) AS found ON true
  WHERE reached.projector = %s
  ORDER BY {order}
@@ -159,6 +161,12 @@ def _figures(top: str, of: dict[str, str]) -> str:
 
 def _fenced(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
     """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``."""
+    replica = replicas.choose()
+    if replica is not None:
+        fence = store.replica_fence()
+        position, found = _read(rows, order, values, replica)
+        if position >= fence:
+            return found
     fence = store.privacy_fence()
     position, found = _read(rows, order, values)
     if 0 <= position < fence:
@@ -169,8 +177,11 @@ def _fenced(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
     return found
 
 
-def _read(rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
-    found = run(READ.format(rows=rows, order=order), [HARMLESS, *values, PROJECTOR]).fetchall()
+def _read(
+    rows: str, order: str, values: list[Any], replica: str | None = None
+) -> tuple[int, list[tuple[Any, ...]]]:
+    statement = READ.format(rows=rows, order=order)
+    found = read(statement, [HARMLESS, *values, PROJECTOR], replica).fetchall()
     if not found:
         return 0, []
     # the last column is a key, which is never null in a row

@@ -18,15 +18,20 @@ from psycopg.types.datetime import TimestamptzLoader
 from eventstore.domain import privacy
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.privacy import Level
+from projections import replicas
 from projections.connect import Connection
 
 PAGE = 100
-POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
+POSITION = """
+SELECT coalesce(min(position), 0) FROM "users"."projector_positions"
+ WHERE projector = %s AND (%s::bigint IS NULL OR mod(%s::bigint, shards) = shard)
+"""
 # The statement that reads a page reads the position in the same snapshot; where the page is empty, the
-# outer join still gives the position.
+# outer join still gives the position. Of a projector in shards it is that of the last.
 PAGE_SQL = """
 SELECT reached.position, page.*
-  FROM "users"."projector_positions" reached
+  FROM (SELECT projector, min(position) AS position
+          FROM "users"."projector_positions" GROUP BY projector) AS reached
   LEFT JOIN LATERAL ({page}) page ON true
  WHERE reached.projector = %s
  ORDER BY {order}
@@ -139,17 +144,19 @@ class ActivityRow(NamedTuple):
     shown: bool
 
 
-def position_of(projector: str) -> int:
-    """How far a projector has come; 0 where it never ran."""
-    row = run(POSITION, [projector]).fetchone()
+def position_of(projector: str, stream: int | None = None) -> int:
+    """How far a projector has come, or the shard of it that has this stream; 0 where it never ran."""
+    row = run(POSITION, [projector, stream, stream]).fetchone()
     return int(row[0]) if row else 0
 
 
-def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
-    """Wait until a projector has reached ``position``; returns how far it is. Raises ``Behind``."""
+def wait_for(projector: str, position: int, seconds: float = 2.0, stream: int | None = None) -> int:
+    """Wait until a projector (or the shard with the ``stream``) has reached ``position``; returns how far it
+    is. Raises ``Behind``.
+    """
     deadline = time.monotonic() + seconds
     pause = 0.002
-    while (reached := position_of(projector)) < position:
+    while (reached := position_of(projector, stream)) < position:
         if time.monotonic() + pause > deadline:
             raise Behind(projector, position, reached)
         time.sleep(pause)
@@ -278,19 +285,34 @@ def _privacy_row(level: str, changed_at: datetime, feed: str | None, item: str |
 
 def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
     """The position of the projector and the rows of the page, of one snapshot."""
-    found = run(PAGE_SQL.format(page=page, order=order), [*values, projector]).fetchall()
+    statement = PAGE_SQL.format(page=page, order=order)
+    found = read(statement, [*values, projector], replicas.choose()).fetchall()
     if not found:
         return 0, []
     # the key is never null in a row, so it tells the empty page
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
 
 
-def run(statement: str, parameters: Sequence[Any] | Mapping[str, Any]) -> Cursor[tuple[Any, ...]]:
+def read(
+    statement: str, parameters: Sequence[Any] | Mapping[str, Any], replica: str | None
+) -> Cursor[tuple[Any, ...]]:
+    """``run`` on a replica, where one is named; what fails there is asked of the primary."""
+    if replica is not None:
+        try:
+            return run(statement, parameters, replica)
+        except (psycopg.Error, django.db.Error) as failure:
+            replicas.failed(replica, failure)
+    return run(statement, parameters)
+
+
+def run(
+    statement: str, parameters: Sequence[Any] | Mapping[str, Any], alias: str = "projections"
+) -> Cursor[tuple[Any, ...]]:
     """On the psycopg connection under Django's, whose cursors and loaders took half of the time.
 
     Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
     """
-    wrapper = connections["projections"]
+    wrapper = connections[alias]
     try:
         wrapper.ensure_connection()
         cursor = cast(Connection, wrapper.connection).cursor()

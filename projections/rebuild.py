@@ -2,9 +2,9 @@
 
 A rebuild is a projector that is very late, writes to fresh tables and has a name of its own. When it has
 come as far as the live one, one transaction swaps tables, dead letters and position. Both meet at the row of
-the live position, which each transaction of a projector locks first: so they need no other arrangement, and
-the process that runs the projectors goes on without knowing. It merely finds its position moved, where the
-rebuild was ahead, and starts from there.
+the live position (or those of its shards: a rebuild is one process for all of them), which each transaction
+of a projector locks first: so they need no other arrangement, and the process that runs the projectors goes
+on without knowing. It merely finds its position moved, where the rebuild was ahead, and starts from there.
 """
 
 import time
@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 
 from psycopg.errors import LockNotAvailable
 
+from eventstore import store
 from eventstore.follower import settled_head
 from projections import shadows
 from projections.catchup import catch_up
 from projections.connect import Connection, connect
-from projections.locks import try_lock
+from projections.layouts import hold, layouts
+from projections.locks import try_lock, unlock
 from projections.projectors.shape import Projector
 from projections.worker import Moved, Worker, load
 
@@ -27,7 +29,10 @@ TAKE_OVER = """
 DELETE FROM "users"."dead_letters" WHERE projector = %(live)s;
 UPDATE "users"."dead_letters" SET projector = %(live)s WHERE projector = %(shadow)s;
 UPDATE "users"."projector_positions" live
-   SET position = shadow.position, parked = shadow.parked, updated_at = clock_timestamp()
+   SET position = shadow.position, updated_at = clock_timestamp(),
+       parked = shadow.parked AND EXISTS (
+           SELECT FROM "users"."dead_letters" letter
+            WHERE letter.projector = live.projector AND mod(letter.stream, live.shards) = live.shard)
   FROM "users"."projector_positions" shadow WHERE live.projector = %(live)s AND shadow.projector = %(shadow)s;
 DELETE FROM "users"."projector_positions" WHERE projector = %(shadow)s
 """
@@ -47,9 +52,10 @@ def rebuild(
     """Fill fresh tables from all events, then swap them in, projector by projector.
 
     Readers see the old rows until they see all of the new. ``progress`` is called with the position reached
-    and the one to reach. Raises ``AlreadyRunning``, ``LockNotAvailable`` when readers hold a table for half
-    a minute, ``TableChanged`` when a migration ran meanwhile, and the errors of a store that is away; then
-    nothing has changed. What a killed rebuild leaves, the next one removes.
+    and the one to reach, less those that restores have left out. Raises ``AlreadyRunning``,
+    ``LockNotAvailable`` when readers hold a table for half a minute, ``TableChanged`` when a migration ran
+    meanwhile, and the errors of a store that is away; then nothing has changed. What a killed rebuild leaves,
+    the next one removes.
     """
     # nothing counts before the swap, which flushes all: no waiting for the disk until then
     with connect("projections", synchronous_commit="off", application_name="balados-rebuild") as connection:
@@ -59,7 +65,8 @@ def rebuild(
         try:
             workers = [_begin(connection, projector) for projector in projectors]
             head = settled_head()
-            _catch_up(workers, head, lambda position: progress(position, head))
+            leaps = store.leaps()
+            _catch_up(workers, head, lambda position: progress(_less(leaps, position), _less(leaps, head)))
             for worker in workers:
                 for table in worker.projector.tables:
                     shadows.finish(connection, table)
@@ -69,6 +76,12 @@ def rebuild(
             if not connection.closed:
                 for projector in projectors:
                     _forget(connection, projector)
+                    # the server ends the session a moment later, and the next rebuild may come before that
+                    unlock(connection, _name(projector))
+
+
+def _less(leaps: Sequence[tuple[int, int]], position: int) -> int:
+    return position - sum(min(position, last) - first for first, last in leaps if position > first)
 
 
 def _begin(connection: Connection, projector: Projector) -> Worker:
@@ -120,13 +133,12 @@ def _swap_when_possible(worker: Worker) -> None:
 def _swap(worker: Worker) -> None:
     connection, projector = worker.connection, worker.projector
     connection.execute("SET LOCAL synchronous_commit = on")
-    load(connection, projector.name)
-    row = connection.execute(
-        'SELECT position FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE',
-        [projector.name],
-    ).fetchone()
-    # what the live one has passed, this one may pass; it waits now, and gets no further
-    catch_up([worker], int(row[0]) if row else 0)
+    if projector.name not in layouts(connection):
+        load(connection, projector.name)
+    rows = hold(connection, projector.name)
+    # what the live one has passed, this one may pass; it waits now, and gets no further. Of several shards,
+    # what the first has passed: the others go on from there.
+    catch_up([worker], max(row.position for row in rows))
     shadows.swap(connection, projector.tables)
     _run(connection, TAKE_OVER, projector)
 

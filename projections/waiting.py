@@ -10,7 +10,9 @@ from projections.queries import run
 # projectors acknowledge once a second what is on their disk
 PATIENCE = 30.0
 PAUSE = 0.05
-POSITIONS = 'SELECT projector, position, parked FROM "users"."projector_positions"'
+POSITIONS = """
+SELECT projector, min(position), bool_or(parked) FROM "users"."projector_positions" GROUP BY projector
+"""
 
 
 def wait_for_all(

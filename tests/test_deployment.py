@@ -67,10 +67,11 @@ def test_the_servers_are_recent_and_keep_their_data() -> None:
         assert "ports" not in SERVICES[name]
 
 
-def test_the_database_writes_no_rows_into_its_log_wherever_it_runs() -> None:
+def test_the_database_is_set_alike_wherever_it_runs_and_writes_no_rows_into_its_log() -> None:
     words = SERVICES["postgres"]["command"].split()
     assert words[0] == "postgres"
-    assert dict(word.split("=") for word in words if "=" in word) == embedded.DISCREET
+    assert dict(word.split("=") for word in words if "=" in word) == embedded.SETTINGS
+    assert embedded.DISCREET.items() <= embedded.SETTINGS.items()
 
 
 def test_no_secret_is_written_into_the_files() -> None:

@@ -13,15 +13,16 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from operations import fence
+from operations import fence, stores
 from operations.stores import parameters
-from projections import lag
+from projections import lag, replicas
 from projections.failures import is_outage
 
 PATIENCE: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
 STORES = ("system", "projections", "events")
 OK: Final = "ok"
 UNREACHABLE, UNMIGRATED, BEHIND, UNKNOWN = "unreachable", "migrations are missing", "behind", "unknown"
+RESTORED: Final = "being restored"
 
 
 def checks() -> dict[str, str]:
@@ -33,13 +34,23 @@ def checks() -> dict[str, str]:
     return found
 
 
+def replica_words() -> dict[str, str]:
+    """Of each replica of the projections, by number, what is the matter: it can serve without them."""
+    return {str(each.number): each.word for each in replicas.state()}
+
+
 def _store(alias: str) -> str:
     try:
         applied = MigrationRecorder(connections[alias]).applied_migrations()
+        with connections[alias].cursor() as cursor:
+            cursor.execute(stores.COMMENT, [stores.SCHEMAS[alias][0]])
+            restoring = cursor.fetchone() == (stores.RESTORING,)
     except Exception as error:
         if not is_outage(error):
             raise
         return UNREACHABLE
+    if restoring:
+        return RESTORED
     return OK if _known_migrations() <= applied.keys() else UNMIGRATED
 
 

@@ -82,11 +82,15 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when every check is in order, else 503; in both cases what each of them found."""
-    checks = readiness.checks()
-    if all(found == readiness.OK for found in checks.values()):
-        return JsonResponse({"status": "ready", "checks": checks})
-    body = {"status": "unavailable", "checks": checks}
+    """200 when every check is in order, else 503; in both cases what each of them found.
+
+    Replicas are told of, and not waited for: the primary answers in their place.
+    """
+    checks, replicas = readiness.checks(), readiness.replica_words()
+    found = {"checks": checks, "replicas": replicas} if replicas else {"checks": checks}
+    if all(word == readiness.OK for word in checks.values()):
+        return JsonResponse({"status": "ready", **found})
+    body = {"status": "unavailable", **found}
     return JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_AFTER)})
 
 

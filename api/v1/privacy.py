@@ -22,7 +22,7 @@ from eventstore.dispatcher import Outcome
 from eventstore.domain import privacy
 from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy, PrivacySetting, Source
 from projections import queries
-from projections.queries import PrivacyRow
+from projections.queries import Page, PrivacyRow
 
 
 class Setting(Struct):
@@ -95,14 +95,17 @@ class PrivacyView(View):
         decides: item, feed, account, the instance's default."""
         asked = parameters.query(PrivacyQuery, request._request.GET)
         user_id = caller_of(request).user_id
-        bearing = answers.page(
-            request, "user_privacy", lambda: queries.privacy_of(user_id, asked.feed, asked.item)
-        )
-        listed = bearing
-        if asked.feed is None and asked.item is None:
-            listed = queries.privacy_settings(user_id, asked.cursor, asked.limit)
+
+        def read() -> Page[tuple[Page[PrivacyRow], Page[PrivacyRow]]]:
+            bearing = listed = queries.privacy_of(user_id, asked.feed, asked.item)
+            if asked.feed is None and asked.item is None:
+                listed = queries.privacy_settings(user_id, asked.cursor, asked.limit)
+            return Page([(bearing, listed)], None, min(bearing.position, listed.position))
+
+        page = answers.page(request, "user_privacy", read)
+        [(bearing, listed)] = page.rows
         found = Settings([_row(row) for row in listed.rows], _of_rows(bearing.rows, asked.item), listed.next)
-        return answers.answer(found, bearing.position)
+        return answers.answer(found, page.position)
 
     @operation("Set a privacy level", body=PrivacyBody, answers={200: PrivacyWritten})
     def put(self, request: Request) -> HttpResponse:

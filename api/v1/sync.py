@@ -23,6 +23,7 @@ from api.faults import Fault
 from api.fields import Color, Cursor, Description, Feed, Item, Level, Name, Position, SourceId, Time, Title
 from api.schema import operation, some_of
 from api.views import View
+from eventstore import store
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
 from eventstore.domain import sync
 from eventstore.domain.collections import CollectionEntry, CollectionFeedEntry
@@ -275,10 +276,11 @@ BODY = Body(SyncBody, LARGEST, MOST_ENTRIES)
 
 
 class _Place(Struct, array_like=True):
-    """What a cursor holds: how far the user's stream had come, and whose it is."""
+    """What a cursor holds: how far the user's stream had come, whose it is, and the log's epoch."""
 
     version: int
     owner: str
+    epoch: str = ""
 
 
 class SyncView(View):
@@ -331,12 +333,13 @@ def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
 
 
 def _cursor(version: int, user_id: UUID) -> str:
-    place = msgspec.json.encode(_Place(version, _owner(user_id)))
+    place = msgspec.json.encode(_Place(version, _owner(user_id), store.epoch()))
     return base64.urlsafe_b64encode(place).decode().rstrip("=")
 
 
-def _version_of(cursor: str, user_id: UUID) -> int:
-    """Raises ``Invalid`` for what this server did not give to this user."""
+def _version_of(cursor: str, user_id: UUID) -> int | None:
+    """None for one of before a restore: its version may stand for other events now. Raises ``Invalid`` for
+    what this server did not give to this user."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = msgspec.json.decode(raw, type=_Place)
@@ -344,7 +347,7 @@ def _version_of(cursor: str, user_id: UUID) -> int:
         place = _Place(-1, "")
     if place.version < 0 or place.owner != _owner(user_id):
         raise Invalid([Fault("invalid", "Not a cursor that this user was given.", "cursor")])
-    return place.version
+    return place.version if place.epoch == store.epoch() else None
 
 
 def _owner(user_id: UUID) -> str:

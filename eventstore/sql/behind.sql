@@ -1,6 +1,10 @@
 -- How many events come after each position, and how long the first of them has waited. Beyond 10,000 the
--- distance stands for the number: positions are nearly without gaps, and counting them would take long.
-SELECT CASE WHEN near.events <= 10000 THEN near.events ELSE greatest(near.events, head.position - known.position) END,
+-- distance stands for the number, but for what restores have left out: positions are nearly without gaps
+-- otherwise, and counting them would take long.
+SELECT CASE WHEN near.events <= 10000 THEN near.events
+            ELSE greatest(near.events, head.position - known.position - (
+                SELECT coalesce(sum(next - 1 - restores.head), 0) FROM events.restores
+                WHERE restores.head >= known.position AND next <= head.position)::bigint) END,
        coalesce(extract(epoch FROM clock_timestamp() - first.recorded_at), 0)::double precision
   FROM unnest(%s::bigint[]) WITH ORDINALITY AS known (position, number)
  CROSS JOIN (SELECT coalesce(max(position), 0) AS position FROM events.events) AS head

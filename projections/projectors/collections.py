@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Cursor, sql
+from psycopg import Cursor
 
 from eventstore.domain import collections, subscriptions
 from eventstore.domain.collections import (
@@ -29,7 +29,8 @@ from eventstore.domain.identifiers import key_of
 from eventstore.domain.retention import LONG_AGO, UserCheckpoint
 from eventstore.domain.subscriptions import Subscriptions, UserSubscribed, UserUnsubscribed
 from projections.projectors.registers import Named, Registers
-from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
+from projections.projectors.rows import Rows
+from projections.projectors.shape import Fact, Projector, Tables
 
 COLLECTIONS = Registers(
     "users.collections",
@@ -46,7 +47,6 @@ COLLECTIONS = Registers(
         "feed_order": "text[]",
     },
 )
-FEEDS = "users.collection_feeds"
 REGISTER = (
     CollectionCreated,
     CollectionUpdated,
@@ -54,15 +54,23 @@ REGISTER = (
     CollectionReordered,
     CollectionDeleted,
 )
-# the rule of eventstore.domain.collections.merge_feeds, in SQL: no matter which row comes first
-UPSERT = sql.SQL("""
-INSERT INTO {table} AS kept (user_id, collection_id, feed_key, rss_source_feed, added_at, removed_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, collection_id uuid, feed_key uuid,
-       rss_source_feed text, added_at timestamptz, removed_at timestamptz)
-ON CONFLICT (user_id, collection_id, feed_key) DO UPDATE SET
+FEEDS = Rows(
+    "users.collection_feeds",
+    {
+        "user_id": "uuid",
+        "collection_id": "uuid",
+        "feed_key": "uuid",
+        "rss_source_feed": "text",
+        "added_at": "timestamptz",
+        "removed_at": "timestamptz",
+    },
+    keys=3,
+    # the rule of eventstore.domain.collections.merge_feeds, in SQL: no matter which row comes first
+    merge="""
     added_at = greatest(kept.added_at, EXCLUDED.added_at),
     removed_at = greatest(kept.removed_at, EXCLUDED.removed_at)
-""")
+""",
+)
 
 
 class Row(msgspec.Struct, gc=False):
@@ -113,18 +121,15 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
             ):
                 collections.evolve(users.setdefault(event.user_id, {}), event)
                 written.add((event.user_id, event.collection_id))
-    clear(cursor, tables[COLLECTIONS.table], replaced)
-    clear(cursor, tables[FEEDS], replaced)
-    COLLECTIONS.write(cursor, tables[COLLECTIONS.table], [_row(*named, users) for named in written])
-    if feeds := [*_feeds(users), *_defaults(followed)]:
-        cursor.execute(UPSERT.format(table=tables[FEEDS]), [as_json(feeds)])
+    COLLECTIONS.put(cursor, tables, [_row(*named, users) for named in written], replaced)
+    FEEDS.put(cursor, tables, [*_feeds(users), *_defaults(followed)], replaced)
 
 
 def _known(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> dict[UUID, Collections]:
     """What the rows hold of the collections that the events change; without their feeds."""
     named = {(event.user_id, event.collection_id) for _, event in facts if isinstance(event, REGISTER)}
     users: dict[UUID, Collections] = {}
-    for user_id, key, *fields, order in COLLECTIONS.known(cursor, tables[COLLECTIONS.table], named):
+    for user_id, key, *fields, order in COLLECTIONS.known(cursor, tables, named):
         name, description, color, is_public, is_default, updated_at, deleted_at = fields
         of = Collection(name, updated_at, description, color, is_public, is_default, deleted_at, tuple(order))
         users.setdefault(user_id, {})[str(key)] = of
@@ -173,6 +178,6 @@ projector = Projector(
             UserCheckpoint,
         )
     ),
-    tables=(COLLECTIONS.table, FEEDS),
+    tables=(COLLECTIONS.table, FEEDS.table),
     apply=apply,
 )

@@ -6,28 +6,36 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Cursor, sql
+from psycopg import Cursor
 
 from eventstore.domain import episodes
 from eventstore.domain.episodes import EpisodeSaved, EpisodeUnsaved
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.retention import UserCheckpoint
-from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
+from projections.projectors.rows import Rows
+from projections.projectors.shape import Fact, Projector, Tables
 
-TABLE = "users.saved_episodes"
-# the rule of eventstore.domain.episodes.merge, in SQL: no matter which row comes first
-UPSERT = sql.SQL("""
-INSERT INTO {table} AS kept (user_id, item_key, rss_source_item, rss_source_feed, saved_at, unsaved_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, item_key uuid, rss_source_item text,
-       rss_source_feed text, saved_at timestamptz, unsaved_at timestamptz)
-ON CONFLICT (user_id, item_key) DO UPDATE SET
+SAVED = Rows(
+    "users.saved_episodes",
+    {
+        "user_id": "uuid",
+        "item_key": "uuid",
+        "rss_source_item": "text",
+        "rss_source_feed": "text",
+        "saved_at": "timestamptz",
+        "unsaved_at": "timestamptz",
+    },
+    keys=2,
+    # the rule of eventstore.domain.episodes.merge, in SQL: no matter which row comes first
+    merge="""
     rss_source_feed = CASE
         WHEN (greatest(EXCLUDED.saved_at, EXCLUDED.unsaved_at), EXCLUDED.rss_source_feed)
            > (greatest(kept.saved_at, kept.unsaved_at), kept.rss_source_feed) THEN EXCLUDED.rss_source_feed
         ELSE kept.rss_source_feed END,
     saved_at = greatest(kept.saved_at, EXCLUDED.saved_at),
     unsaved_at = greatest(kept.unsaved_at, EXCLUDED.unsaved_at)
-""")
+""",
+)
 
 
 class Row(msgspec.Struct, gc=False):
@@ -49,18 +57,17 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 replaced.add(event.user_id)
             case EpisodeSaved() | EpisodeUnsaved():
                 episodes.evolve(users.setdefault(event.user_id, {}), event)
-    clear(cursor, tables[TABLE], replaced)
     rows = [
         Row(user_id, key_of(item), item, one.feed, one.saved_at, one.unsaved_at)
         for user_id, items in users.items()
         for item, one in items.items()
     ]
-    cursor.execute(UPSERT.format(table=tables[TABLE]), [as_json(rows)])
+    SAVED.put(cursor, tables, rows, replaced)
 
 
 projector = Projector(
     name="episodes",
     handles=frozenset((EpisodeSaved, EpisodeUnsaved, UserCheckpoint)),
-    tables=(TABLE,),
+    tables=(SAVED.table,),
     apply=apply,
 )

@@ -6,27 +6,35 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Cursor, sql
+from psycopg import Cursor
 
 from eventstore.domain import plays
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.retention import UserCheckpoint
-from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
+from projections.projectors.rows import Rows
+from projections.projectors.shape import Fact, Projector, Tables
 
-TABLE = "users.play_statuses"
-# the rule of eventstore.domain.plays.merge, in SQL: no matter which row comes first
-UPSERT = sql.SQL("""
-INSERT INTO {table} AS kept
-       (user_id, item_key, rss_source_item, rss_source_feed, position, played, updated_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, item_key uuid, rss_source_item text,
-       rss_source_feed text, position integer, played boolean, updated_at timestamptz)
-ON CONFLICT (user_id, item_key) DO UPDATE SET
+STATUSES = Rows(
+    "users.play_statuses",
+    {
+        "user_id": "uuid",
+        "item_key": "uuid",
+        "rss_source_item": "text",
+        "rss_source_feed": "text",
+        "position": "integer",
+        "played": "boolean",
+        "updated_at": "timestamptz",
+    },
+    keys=2,
+    # the rule of eventstore.domain.plays.merge, in SQL: no matter which row comes first
+    merge="""
     rss_source_feed = EXCLUDED.rss_source_feed, position = EXCLUDED.position, played = EXCLUDED.played,
     updated_at = EXCLUDED.updated_at
 WHERE (EXCLUDED.updated_at, EXCLUDED.position, EXCLUDED.played, EXCLUDED.rss_source_feed)
     > (kept.updated_at, kept.position, kept.played, kept.rss_source_feed)
-""")
+""",
+)
 
 
 class Row(msgspec.Struct, gc=False):
@@ -49,18 +57,17 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 replaced.add(event.user_id)
             case PlayRecorded() | PositionUpdated():
                 plays.evolve(users.setdefault(event.user_id, {}), event)
-    clear(cursor, tables[TABLE], replaced)
     rows = [
         Row(user_id, key_of(item), item, one.feed, one.position, one.played, one.updated_at)
         for user_id, items in users.items()
         for item, one in items.items()
     ]
-    cursor.execute(UPSERT.format(table=tables[TABLE]), [as_json(rows)])
+    STATUSES.put(cursor, tables, rows, replaced)
 
 
 projector = Projector(
     name="play_statuses",
     handles=frozenset((PlayRecorded, PositionUpdated, UserCheckpoint)),
-    tables=(TABLE,),
+    tables=(STATUSES.table,),
     apply=apply,
 )

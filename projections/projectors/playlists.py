@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Cursor, sql
+from psycopg import Cursor
 
 from eventstore.domain import playlists
 from eventstore.domain.identifiers import key_of
@@ -23,7 +23,8 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.retention import LONG_AGO, UserCheckpoint
 from projections.projectors.registers import Named, Registers
-from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
+from projections.projectors.rows import Rows
+from projections.projectors.shape import Fact, Projector, Tables
 
 PLAYLISTS = Registers(
     "users.playlists",
@@ -38,16 +39,23 @@ PLAYLISTS = Registers(
         "item_order": "text[]",
     },
 )
-ITEMS = "users.playlist_items"
 REGISTER = (PlaylistCreated, PlaylistUpdated, PlaylistVisibilityChanged, PlaylistReordered, PlaylistDeleted)
-# the rule of eventstore.domain.playlists.merge_items, in SQL: no matter which row comes first
-UPSERT = sql.SQL("""
-INSERT INTO {table} AS kept (user_id, playlist_id, item_key, rss_source_item, rss_source_feed, item_title,
-       feed_title, added_at, removed_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, playlist_id uuid, item_key uuid,
-       rss_source_item text, rss_source_feed text, item_title text, feed_title text, added_at timestamptz,
-       removed_at timestamptz)
-ON CONFLICT (user_id, playlist_id, item_key) DO UPDATE SET
+ITEMS = Rows(
+    "users.playlist_items",
+    {
+        "user_id": "uuid",
+        "playlist_id": "uuid",
+        "item_key": "uuid",
+        "rss_source_item": "text",
+        "rss_source_feed": "text",
+        "item_title": "text",
+        "feed_title": "text",
+        "added_at": "timestamptz",
+        "removed_at": "timestamptz",
+    },
+    keys=3,
+    # the rule of eventstore.domain.playlists.merge_items, in SQL: no matter which row comes first
+    merge="""
     rss_source_feed = CASE
         WHEN (greatest(EXCLUDED.added_at, EXCLUDED.removed_at), EXCLUDED.rss_source_feed)
            > (greatest(kept.added_at, kept.removed_at), kept.rss_source_feed) THEN EXCLUDED.rss_source_feed
@@ -62,7 +70,8 @@ ON CONFLICT (user_id, playlist_id, item_key) DO UPDATE SET
             coalesce(kept.feed_title, '') COLLATE "C")) AS later) AS titles),
     added_at = greatest(kept.added_at, EXCLUDED.added_at),
     removed_at = greatest(kept.removed_at, EXCLUDED.removed_at)
-""")
+""",
+)
 
 
 class Row(msgspec.Struct, gc=False):
@@ -110,11 +119,8 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
             ):
                 playlists.evolve(users.setdefault(event.user_id, {}), event)
                 written.add((event.user_id, event.playlist_id))
-    clear(cursor, tables[PLAYLISTS.table], replaced)
-    clear(cursor, tables[ITEMS], replaced)
-    PLAYLISTS.write(cursor, tables[PLAYLISTS.table], [_row(*named, users) for named in written])
-    if items := _items(users):
-        cursor.execute(UPSERT.format(table=tables[ITEMS]), [as_json(items)])
+    PLAYLISTS.put(cursor, tables, [_row(*named, users) for named in written], replaced)
+    ITEMS.put(cursor, tables, _items(users), replaced)
 
 
 def _known(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> dict[UUID, Playlists]:
@@ -122,7 +128,7 @@ def _known(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> dict[U
     named = {(event.user_id, event.playlist_id) for _, event in facts if isinstance(event, REGISTER)}
     users: dict[UUID, Playlists] = {}
     for user_id, key, name, description, is_public, updated_at, deleted_at, order in PLAYLISTS.known(
-        cursor, tables[PLAYLISTS.table], named
+        cursor, tables, named
     ):
         of = Playlist(name, updated_at, description, is_public, deleted_at, tuple(order))
         users.setdefault(user_id, {})[str(key)] = of
@@ -158,6 +164,6 @@ def _items(users: dict[UUID, Playlists]) -> list[ItemRow]:
 projector = Projector(
     name="playlists",
     handles=frozenset((*REGISTER, PlaylistItemAdded, PlaylistItemRemoved, UserCheckpoint)),
-    tables=(PLAYLISTS.table, ITEMS),
+    tables=(PLAYLISTS.table, ITEMS.table),
     apply=apply,
 )

@@ -2,6 +2,13 @@
 
 ``users.activity`` knows everything, ``public.public_events`` has what the level in force lets out. What is
 anonymous there leads to nobody: no listener, the hour alone, and an id that is drawn anew with every change.
+
+Shared out, each shard trims the history of its own listeners when it comes to the trim, as all of them would
+be trimmed there by one projector: what a listener sends later of long ago is shown until the next trim, and a
+shard that is behind must not take it from one that is ahead. So a row says whose it is (``stream``) once a
+shard has touched it. A row that says nothing was not touched since all shards began at one position, hence is
+what the one projector would have had before it at the trim, whichever shard comes there first and however
+often: that one takes it, and what its own shard still merges into it from before the trim, it trims again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,24 +28,32 @@ from eventstore.domain.privacy import PrivacyChanged, PrivacySetting
 from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
+from projections.projectors.rows import Rows
+from projections.projectors.shape import Fact, Projector, Tables, as_json
+from projections.shards import WHOLE, Shard
 
 ACTIVITY = "users.activity"
-LEVELS = "users.activity_levels"
 PUBLIC = "public.public_events"
 # in place of the feed of an item's setting, and of both in the account's
 NO_KEY = UUID(int=0)
 
-# the rule of eventstore.domain.privacy.merge, in SQL; of which feed an item is does not matter here
-KEEP_LEVELS = sql.SQL("""
-INSERT INTO {levels} AS kept (user_id, feed_key, item_key, level, changed_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, feed_key uuid, item_key uuid, level text,
-       changed_at timestamptz)
-ON CONFLICT (user_id, feed_key, item_key) DO UPDATE SET
+LEVELS = Rows(
+    "users.activity_levels",
+    {
+        "user_id": "uuid",
+        "feed_key": "uuid",
+        "item_key": "uuid",
+        "level": "text",
+        "changed_at": "timestamptz",
+    },
+    keys=3,
+    # the rule of eventstore.domain.privacy.merge, in SQL; of which feed an item is does not matter here
+    merge="""
     level = EXCLUDED.level, changed_at = EXCLUDED.changed_at
 WHERE (EXCLUDED.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], EXCLUDED.level))
     > (kept.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], kept.level))
-""")
+""",
+)
 KEEP = sql.SQL("""
 INSERT INTO {activity} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
        secret, happened_at, withdrawn_at, level)
@@ -48,6 +63,18 @@ SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uui
 ON CONFLICT (user_id, kind, key, feed_key) DO UPDATE SET
     happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
     withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at)
+""")
+# the same, and whose it is
+KEEP_IN_SHARD = sql.SQL("""
+INSERT INTO {activity} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
+       secret, happened_at, withdrawn_at, stream, level)
+SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, kind text, key uuid,
+       feed_key uuid, rss_source_feed text, rss_source_item text, item_key uuid, secret boolean,
+       happened_at timestamptz, withdrawn_at timestamptz, stream bigint)
+ON CONFLICT (user_id, kind, key, feed_key) DO UPDATE SET
+    happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
+    withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at),
+    stream = EXCLUDED.stream
 """)
 
 TOUCHED = """
@@ -116,20 +143,22 @@ DELETE FROM {public} p USING gone WHERE p.id = gone.public_id
 """)
 # what is shown stands on its happened_at; without that there is nothing to show
 HIDE_OLD = sql.SQL("""
-DELETE FROM {public} p USING {activity} a WHERE a.happened_at < %(before)s AND p.id = a.public_id
+DELETE FROM {public} p USING {activity} a WHERE a.happened_at < %(before)s AND p.id = a.public_id {own}
 """)
 FORGET_OLD = sql.SQL("""
-DELETE FROM {activity}
+DELETE FROM {activity} a
  WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s)
-   AND coalesce(happened_at < %(before)s, true) AND coalesce(withdrawn_at < %(before)s, true)
+   AND coalesce(happened_at < %(before)s, true) AND coalesce(withdrawn_at < %(before)s, true) {own}
 """)
 FORGET_OLD_TIMES = sql.SQL("""
-UPDATE {activity} SET
+UPDATE {activity} a SET
     public_id = CASE WHEN happened_at < %(before)s THEN NULL ELSE public_id END,
     happened_at = CASE WHEN happened_at < %(before)s THEN NULL ELSE happened_at END,
     withdrawn_at = CASE WHEN withdrawn_at < %(before)s THEN NULL ELSE withdrawn_at END
- WHERE happened_at < %(before)s OR withdrawn_at < %(before)s
+ WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s) {own}
 """)
+EVERYBODYS = sql.SQL("")
+OF_SHARD = sql.SQL("AND (a.stream IS NULL OR mod(a.stream, %(of)s) = %(number)s)")
 
 
 class Act(NamedTuple):
@@ -155,6 +184,10 @@ class Row(msgspec.Struct, gc=False):
     withdrawn_at: datetime | None = None
 
 
+class RowInShard(Row, gc=False):
+    stream: int | None = None
+
+
 class Scope(msgspec.Struct, frozen=True, gc=False):
     """What a setting reaches, or a row to look at again."""
 
@@ -173,8 +206,9 @@ class Level(msgspec.Struct, gc=False):
     changed_at: datetime
 
 
-def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
-    names = {"activity": tables[ACTIVITY], "levels": tables[LEVELS], "public": tables[PUBLIC]}
+def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Shard = WHOLE) -> None:
+    names = {"activity": tables[ACTIVITY], "levels": tables[LEVELS.table], "public": tables[PUBLIC]}
+    keep_rows, own = (KEEP, EVERYBODYS) if shard == WHOLE else (KEEP_IN_SHARD, OF_SHARD)
     rows: dict[Act, Row] = {}
     touched: set[Scope] = set()
     reached: set[Scope] = set()
@@ -183,7 +217,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
 
     def keep() -> None:
         if rows:
-            cursor.execute(KEEP.format(**names), [as_json(list(rows.values()))])
+            cursor.execute(keep_rows.format(**names), [as_json(list(rows.values()))])
             touched.update(Scope(act.user_id, kind=act.kind, key=act.key) for act in rows)
             rows.clear()
 
@@ -194,7 +228,6 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 # settings alone: what was done since is still in the log, and what is older is shown no more
                 levels[event.user_id] = dict(event.privacy)
                 replaced.add(event.user_id)
-                reached.add(Scope(event.user_id))
             case PrivacyChanged():
                 privacy.evolve(levels.setdefault(event.user_id, {}), event)
                 reached.add(_reach(event))
@@ -206,13 +239,16 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
             case PublicHistoryTrimmed():
                 if recorded.position not in superseded:
                     keep()
+                    bounds = {"before": event.before}
+                    if shard != WHOLE:
+                        bounds |= shard._asdict()
                     for statement in (HIDE_OLD, FORGET_OLD, FORGET_OLD_TIMES):
-                        cursor.execute(statement.format(**names), {"before": event.before})
+                        cursor.execute(statement.format(own=own, **names), bounds)
             case _:
                 act, at, withdrawn = _told(event, recorded.event_id)
                 row = rows.get(act)
                 if row is None:
-                    row = rows[act] = _row(act)
+                    row = rows[act] = _row(act, None if shard == WHOLE else recorded.stream)
                 # a clock that is ahead must not put anything in front of all others
                 at = min(at, recorded.recorded_at)
                 if withdrawn:
@@ -220,9 +256,9 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 else:
                     row.happened_at = at if row.happened_at is None else max(row.happened_at, at)
     keep()
-    clear(cursor, tables[LEVELS], replaced)
-    if levels:
-        cursor.execute(KEEP_LEVELS.format(**names), [as_json(list(_levels(levels)))])
+    rows_of_levels = list(_levels(levels))
+    reached |= {Scope(user_id) for user_id in LEVELS.changed(cursor, tables, rows_of_levels, replaced)}
+    LEVELS.put(cursor, tables, rows_of_levels, replaced)
     if touched or reached:
         show = SHOW_IN_REACH if reached else SHOW_TOUCHED
         cursor.execute(show.format(**names), _parameters(touched, reached))
@@ -253,10 +289,11 @@ def _of_item(event: PlayRecorded | EpisodeSaved | EpisodeUnsaved | EpisodeShared
     return Act(event.user_id, kind, key_of(item), event.rss_source_feed, item)
 
 
-def _row(act: Act) -> Row:
+def _row(act: Act, stream: int | None) -> Row:
     secret = is_secret_feed(act.feed) or (act.item is not None and is_secret_item(act.item))
     item_key = None if act.item is None else key_of(act.item)
-    return Row(act.user_id, act.kind, act.key, key_of(act.feed), act.feed, act.item, item_key, secret)
+    fields = (act.user_id, act.kind, act.key, key_of(act.feed), act.feed, act.item, item_key, secret)
+    return Row(*fields) if stream is None else RowInShard(*fields, stream=stream)
 
 
 def _reach(event: PrivacyChanged) -> Scope:
@@ -318,6 +355,8 @@ projector = Projector(
             PublicHistoryTrimmed,
         )
     ),
-    tables=(ACTIVITY, LEVELS, PUBLIC),
+    tables=(ACTIVITY, LEVELS.table, PUBLIC),
     apply=apply,
+    everywhere=frozenset((PublicHistoryTrimmed,)),
+    apply_shard=apply,
 )

@@ -4,14 +4,15 @@ An event may carry only a part of them, so SQL cannot merge it without the rest.
 one round trip for a batch in which one does.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 from psycopg import Cursor, sql
 
-from projections.projectors.shape import as_json
+from projections.projectors.rows import Rows, listed
+from projections.projectors.shape import Tables
 
 # whose, and the id of the list
 Named: TypeAlias = tuple[UUID, UUID]
@@ -20,48 +21,25 @@ KNOWN = sql.SQL("""
 SELECT {columns} FROM {table} JOIN jsonb_to_recordset(%s::jsonb) AS asked (user_id uuid, {id} uuid)
  USING (user_id, {id})
 """)
-WRITE = sql.SQL("""
-INSERT INTO {table} ({columns}) SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came ({definitions})
-ON CONFLICT (user_id, {id}) DO UPDATE SET ({changed}) = ROW ({news})
-""")
 
 
-class Registers:
+class Registers(Rows):
     """The table of one kind of list. ``columns``, with their types, begin with user_id and the list's id."""
 
     def __init__(self, table: str, columns: dict[str, str]) -> None:
-        self.table = table
-        self.columns = columns
-        _, self.id, *self.others = columns
+        _, self.id, *others = columns
+        # a row that comes was made of the one that is there, and stands in its place
+        merge = ", ".join(f"{name} = EXCLUDED.{name}" for name in others)
+        super().__init__(table, columns, keys=2, merge=merge)
 
     def known(
-        self, cursor: Cursor[Any], table: sql.Identifier, named: Collection[Named]
+        self, cursor: Cursor[Any], tables: Tables, named: Collection[Named]
     ) -> Iterator[tuple[Any, ...]]:
         """The rows of these lists, as far as there are any."""
         if not named:
             return
         asked = [{"user_id": user_id, self.id: list_id} for user_id, list_id in named]
-        statement = KNOWN.format(columns=_names(self.columns), table=table, id=sql.Identifier(self.id))
+        statement = KNOWN.format(
+            columns=listed(self.columns), table=tables[self.table], id=sql.Identifier(self.id)
+        )
         yield from cursor.execute(statement, [msgspec.json.encode(asked).decode()]).fetchall()
-
-    def write(self, cursor: Cursor[Any], table: sql.Identifier, rows: Sequence[msgspec.Struct]) -> None:
-        """Put these rows in the place of those that there are."""
-        if not rows:
-            return
-        definitions = (
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
-            for name, kind in self.columns.items()
-        )
-        statement = WRITE.format(
-            table=table,
-            columns=_names(self.columns),
-            definitions=sql.SQL(", ").join(definitions),
-            id=sql.Identifier(self.id),
-            changed=_names(self.others),
-            news=sql.SQL(", ").join(sql.Identifier("excluded", name) for name in self.others),
-        )
-        cursor.execute(statement, [as_json(rows)])
-
-
-def _names(columns: Collection[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))

@@ -1,10 +1,9 @@
 """What a projector is made of."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
-from uuid import UUID
 
 import msgspec
 from psycopg import Cursor, sql
@@ -12,8 +11,7 @@ from psycopg import Cursor, sql
 from eventstore import codec
 from eventstore.domain.messages import Event
 from eventstore.store import Recorded
-
-CLEAR = sql.SQL("DELETE FROM {table} WHERE user_id = ANY(%s)")
+from projections.shards import Shard
 
 
 class Fact(NamedTuple):
@@ -26,6 +24,7 @@ class Fact(NamedTuple):
 # "schema.table", as the projector names it -> the table to write: a rebuild hands in its fresh ones
 Tables: TypeAlias = Mapping[str, sql.Identifier]
 Apply: TypeAlias = Callable[[Sequence[Fact], Cursor[Any], Tables], None]
+ApplyShard: TypeAlias = Callable[[Sequence[Fact], Cursor[Any], Tables, Shard], None]
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,18 @@ class Projector:
     ``apply`` gets the facts of a batch in order, only those of the types that it ``handles``, inside the
     transaction that saves the position too. It writes to ``tables`` and nowhere else, reads no clock, and
     does not commit. What it raises is looked at event by event, and the event that fails is parked.
+
+    Shared out, it gets the events of a shard's streams alone. An event that bears on the rows of others than
+    its own stream is among ``everywhere``: every shard gets it, in its place among the shard's own, and
+    ``apply_shard`` (in place of ``apply``) is told which shard it is, and leaves the others' rows alone.
     """
 
     name: str
     handles: frozenset[type[Event]]
     tables: tuple[str, ...]
     apply: Apply
+    everywhere: frozenset[type[Event]] = frozenset()
+    apply_shard: ApplyShard | None = None
 
     @cached_property
     def ignores(self) -> frozenset[str]:
@@ -51,13 +56,12 @@ class Projector:
         """
         return frozenset(name for name, (event, _) in codec.EVENTS.items() if event not in self.handles)
 
+    @cached_property
+    def heard_everywhere(self) -> frozenset[str]:
+        """Stored names of the events of ``everywhere``."""
+        return frozenset(name for name, (event, _) in codec.EVENTS.items() if event in self.everywhere)
+
 
 def as_json(rows: Sequence[msgspec.Struct]) -> str:
     """The one parameter of ``jsonb_to_recordset``: three times the rows per second of arrays or VALUES."""
     return msgspec.json.encode(rows).decode()
-
-
-def clear(cursor: Cursor[Any], table: sql.Identifier, users: Collection[UUID]) -> None:
-    """Delete the rows of users whose checkpoint is about to be written: it is the truth for them."""
-    if users:
-        cursor.execute(CLEAR.format(table=table), [list(users)])

@@ -6,22 +6,28 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Cursor, sql
+from psycopg import Cursor
 
 from eventstore.domain import subscriptions
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
+from projections.projectors.rows import Rows
+from projections.projectors.shape import Fact, Projector, Tables
 
-TABLE = "users.subscriptions"
-# the rule of eventstore.domain.subscriptions.merge, in SQL: no matter which row comes first
-UPSERT = sql.SQL("""
-INSERT INTO {table} AS kept
-       (user_id, feed_key, rss_source_feed, rss_source_id, subscribed_at, unsubscribed_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, feed_key uuid, rss_source_feed text,
-       rss_source_id text, subscribed_at timestamptz, unsubscribed_at timestamptz)
-ON CONFLICT (user_id, feed_key) DO UPDATE SET
+SUBSCRIPTIONS = Rows(
+    "users.subscriptions",
+    {
+        "user_id": "uuid",
+        "feed_key": "uuid",
+        "rss_source_feed": "text",
+        "rss_source_id": "text",
+        "subscribed_at": "timestamptz",
+        "unsubscribed_at": "timestamptz",
+    },
+    keys=2,
+    # the rule of eventstore.domain.subscriptions.merge, in SQL: no matter which row comes first
+    merge="""
     rss_source_id = CASE
         WHEN EXCLUDED.subscribed_at IS NULL THEN kept.rss_source_id
         WHEN kept.subscribed_at IS NULL
@@ -30,7 +36,8 @@ ON CONFLICT (user_id, feed_key) DO UPDATE SET
         ELSE kept.rss_source_id END,
     subscribed_at = greatest(kept.subscribed_at, EXCLUDED.subscribed_at),
     unsubscribed_at = greatest(kept.unsubscribed_at, EXCLUDED.unsubscribed_at)
-""")
+""",
+)
 
 
 class Row(msgspec.Struct, gc=False):
@@ -52,18 +59,17 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 replaced.add(event.user_id)
             case UserSubscribed() | UserUnsubscribed():
                 subscriptions.evolve(users.setdefault(event.user_id, {}), event)
-    clear(cursor, tables[TABLE], replaced)
     rows = [
         Row(user_id, key_of(feed), feed, one.source_id, one.subscribed_at, one.unsubscribed_at)
         for user_id, feeds in users.items()
         for feed, one in feeds.items()
     ]
-    cursor.execute(UPSERT.format(table=tables[TABLE]), [as_json(rows)])
+    SUBSCRIPTIONS.put(cursor, tables, rows, replaced)
 
 
 projector = Projector(
     name="subscriptions",
     handles=frozenset((UserSubscribed, UserUnsubscribed, UserCheckpoint)),
-    tables=(TABLE,),
+    tables=(SUBSCRIPTIONS.table,),
     apply=apply,
 )

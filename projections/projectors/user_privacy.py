@@ -6,28 +6,36 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Cursor, sql
+from psycopg import Cursor
 
 from eventstore.domain import privacy
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.privacy import PrivacyChanged
 from eventstore.domain.retention import UserCheckpoint
-from projections.projectors.shape import Fact, Projector, Tables, as_json, clear
+from projections.projectors.rows import Rows
+from projections.projectors.shape import Fact, Projector, Tables
 
-TABLE = "users.user_privacy"
-# the rule of eventstore.domain.privacy.merge, in SQL: no matter which row comes first
-UPSERT = sql.SQL("""
-INSERT INTO {table} AS kept (user_id, scope_key, rss_source_feed, rss_source_item, level, changed_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, scope_key uuid, rss_source_feed text,
-       rss_source_item text, level text, changed_at timestamptz)
-ON CONFLICT (user_id, scope_key) DO UPDATE SET
+SETTINGS = Rows(
+    "users.user_privacy",
+    {
+        "user_id": "uuid",
+        "scope_key": "uuid",
+        "rss_source_feed": "text",
+        "rss_source_item": "text",
+        "level": "text",
+        "changed_at": "timestamptz",
+    },
+    keys=2,
+    # the rule of eventstore.domain.privacy.merge, in SQL: no matter which row comes first
+    merge="""
     rss_source_feed = EXCLUDED.rss_source_feed, rss_source_item = EXCLUDED.rss_source_item,
     level = EXCLUDED.level, changed_at = EXCLUDED.changed_at
 WHERE (EXCLUDED.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], EXCLUDED.level),
        coalesce(EXCLUDED.rss_source_feed, ''))
     > (kept.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], kept.level),
        coalesce(kept.rss_source_feed, ''))
-""")
+""",
+)
 
 
 class Row(msgspec.Struct, gc=False):
@@ -49,18 +57,17 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 replaced.add(event.user_id)
             case PrivacyChanged():
                 privacy.evolve(users.setdefault(event.user_id, {}), event)
-    clear(cursor, tables[TABLE], replaced)
     rows = [
         Row(user_id, key_of(scope), one.feed, one.item, one.level, one.changed_at)
         for user_id, settings in users.items()
         for scope, one in settings.items()
     ]
-    cursor.execute(UPSERT.format(table=tables[TABLE]), [as_json(rows)])
+    SETTINGS.put(cursor, tables, rows, replaced)
 
 
 projector = Projector(
     name="user_privacy",
     handles=frozenset((PrivacyChanged, UserCheckpoint)),
-    tables=(TABLE,),
+    tables=(SETTINGS.table,),
     apply=apply,
 )

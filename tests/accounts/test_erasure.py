@@ -153,7 +153,16 @@ def test_an_account_that_never_did_anything_goes_too(alice: User) -> None:
 
 @pytest.mark.parametrize(
     "point",
-    ["buried", "emptying", "emptied", "unprojecting", "unprojected", "history_erased", "account_erasing"],
+    [
+        "ledgered",
+        "buried",
+        "emptying",
+        "emptied",
+        "unprojecting",
+        "unprojected",
+        "history_erased",
+        "account_erasing",
+    ],
 )
 def test_del_2_killed_half_way_it_is_finished_by_the_scheduler(
     point: str, alice: User, phone: Device

@@ -1,12 +1,14 @@
 """A device's place in the history, as the sync gives it out."""
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
 
-from eventstore import dispatcher
+from eventstore import dispatcher, store
 from eventstore.domain.retention import TakeCheckpoint
 from eventstore.store import Origin
 from tests.api.devices import Device, document, faults, feed, item, play, status, unharmed
@@ -115,6 +117,32 @@ def test_what_a_checkpoint_has_left_out_is_told_by_giving_everything(phone: Devi
     assert answer["full"]
     assert answer["data"]["saved_episodes"] == []
     assert not tablet.sync(answer["cursor"])["full"]
+
+
+def test_a_cursor_of_before_a_restore_gets_everything_although_its_version_is_there_again(
+    phone: Device, tablet: Device
+) -> None:
+    phone.sync(play_statuses=statuses(3))
+    cursor = phone.sync()["cursor"]
+    store.begin_epoch(store.head())
+    for number in (7, 8, 9):
+        tablet.post("plays", play(number))
+    answer = phone.sync(cursor)
+    assert answer["full"]
+    assert len(answer["data"]["play_statuses"]) == 6
+    assert not phone.sync(answer["cursor"])["full"]
+    store.begin_epoch(store.head())
+    assert phone.sync(answer["cursor"])["full"]
+
+
+def test_cursors_from_before_logs_had_epochs_are_good_until_a_restore(phone: Device) -> None:
+    cursor = phone.sync(play_statuses=statuses(2))["cursor"]
+    version, owner, epoch = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+    assert epoch == ""
+    older = base64.urlsafe_b64encode(json.dumps([version, owner]).encode()).decode().rstrip("=")
+    assert not phone.sync(older)["full"]
+    store.begin_epoch(store.head())
+    assert phone.sync(older)["full"]
 
 
 def test_SYNC_11_nothing_between_two_syncs_is_missed(phone: Device, tablet: Device) -> None:

@@ -1,6 +1,8 @@
 """Whole instances as ``make run`` starts them, on a data directory and a port of their own."""
 
+import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -30,7 +32,7 @@ PASSWORD = leaks.remember("correct horse battery staple")
 class Instance:
     """A running instance; its output is kept and searched."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
         self.home = home
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
@@ -38,7 +40,7 @@ class Instance:
         self.environment = {**kept, "BALADOS_HOME": str(home), "PORT": str(self.port), **environment}
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "balados.launch"],
+            [sys.executable, "-m", "balados.launch", *arguments],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -119,10 +121,13 @@ def eventually(true: Callable[[], object], seconds: float = 30.0) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, below those that the kernel gives out by itself: parts of the tests run
+    at once, and what it gives to one it may give to the next before the first has taken it."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def command_line(process: psutil.Process) -> str:

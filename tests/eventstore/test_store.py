@@ -251,3 +251,33 @@ def test_a_broken_connection_is_replaced(stream: int) -> None:
     with pytest.raises(psycopg.OperationalError):
         store.append(stream, 0, plays(1), Origin())
     assert store.append(stream, 0, plays(1), Origin()) is not None
+
+
+def test_what_a_restore_has_left_out_counts_as_no_event_that_anybody_lacks(stores: None) -> None:
+    def play_on(stream: int, count: int) -> None:
+        version = len(store.read_stream(stream))
+        assert store.append(stream, version, plays(*range(count)), Origin())
+
+    stream = store.stream_of(ALICE)
+    play_on(stream, 6_000)
+    following = store.begin_epoch(0)
+    assert following > 1_000_000_000
+    stream = store.stream_of(ALICE)
+    play_on(stream, 6_000)
+    assert store.head() == following + 5_999
+    lacking = [count for count, _ in store.behind([0, 6_000, following - 1, store.head()])]
+    assert lacking == [12_000, 6_000, 6_000, 0]
+    assert store.leaps() == [(6_000, following - 1)]
+
+
+def test_a_restore_gives_no_number_out_again_that_anybody_may_remember(stores: None) -> None:
+    stream = store.stream_of(ALICE)
+    store.append(stream, 0, plays(1), Origin())
+    store.acknowledge({"subscriptions": 1})
+    before = store.epoch()
+    first = store.begin_epoch(known=5_000_000_000)
+    second = store.begin_epoch(known=0)
+    assert (first, second) == (6_000_000_001, 7_000_000_001)
+    assert len({before, store.epoch()}) == 2
+    assert store.passed(["subscriptions"]) == 0
+    assert store.stream_of(uuid4()) > stream + 1_000_000_000

@@ -24,6 +24,8 @@ from eventstore.store import Origin
 from jobs import retention
 from operations.stores import SCHEMAS
 from projections import runner
+from projections.connect import connect
+from projections.locks import try_lock
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.runner import Runner
@@ -31,7 +33,7 @@ from projections.waiting import wait_for_all
 from tests.conftest import empty, forget
 from tests.domain.scenarios import FEEDS
 from tests.jobs.working import do, events, log, read_models, state_of
-from tests.projections.running import running
+from tests.projections.running import eventually, running
 
 pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
 
@@ -135,6 +137,13 @@ def die_at(point: str, cutoff: datetime) -> None:
     environment = {**os.environ, "BALADOS_FAILPOINT": point}
     killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert killed.returncode == -9, killed.stderr + killed.stdout
+    # its session ends a moment later, and with it its lock
+    eventually(unlocked)
+
+
+def unlocked() -> bool:
+    with connect(store.ALIAS) as connection:
+        return try_lock(connection, retention.LOCK)
 
 
 _once: list[tuple[Any, ...]] = []

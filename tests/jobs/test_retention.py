@@ -80,6 +80,41 @@ def test_what_was_given_up_before_the_cutoff_is_given_up_for_good() -> None:
     assert set(state_of(ALICE).subscriptions) == {NEWS}
 
 
+def test_what_is_too_old_to_be_shown_goes_so_much_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
+    long_ago = datetime(2020, 6, 1, 12, tzinfo=UTC)
+    do(*(ShareEpisode(user_id=ALICE, feed=NEWS, item=MONDAY, now=long_ago + timedelta(n)) for n in range(5)))
+    settle()
+    left: list[int] = []
+
+    def counted(position: int) -> bool:
+        passed = settled(position)
+        left.append(len(read_models()["activity"]))
+        return passed
+
+    work(wait=counted)
+    assert sorted(set(left), reverse=True) == [5, 3, 1, 0]
+
+
+def test_what_happened_at_one_moment_goes_at_once_however_much_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 1)
+    now = store.database_time()
+    do(*(Subscribe(user_id=user, feed=NEWS, now=now) for user in (ALICE, BOB)))
+    settle()
+    work()
+    assert read_models()["activity"] == []
+
+
+def test_where_projectors_stand_still_the_next_run_goes_on_trimming(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
+    do(*life(ALICE))
+    settle()
+    assert not work(wait=not_now).passed
+    assert read_models()["activity"]
+    work()
+    assert read_models()["activity"] == []
+
+
 def test_what_is_newer_than_the_cutoff_stays() -> None:
     do(*life(ALICE))
     cutoff = store.database_time()

@@ -1,3 +1,4 @@
+import threading
 from datetime import timedelta
 from uuid import uuid4
 
@@ -5,14 +6,63 @@ import pytest
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.db import connections
 from django.utils import timezone
 
+from accounts.erasure import begin, begun
 from accounts.models import UsedToken, User
 from balados.celery import app
 from eventstore import store
+from eventstore.domain.subscriptions import Subscribe
 from jobs import tasks
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+from projections.runner import Runner
+from tests.api.devices import feed
+from tests.jobs.working import do, read_models, settle, state_of
+from tests.projections.running import running
+from tests.searching import found
 
 pytestmark = pytest.mark.usefixtures("stores")
+
+
+def test_f_03_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> None:
+    alice, bob = (User.objects.create_user(name) for name in ("alice", "bob"))
+    for user in (alice, bob):
+        do(*(subscription(user, number) for number in range(30)))
+    settle()
+    begin(alice.pk, timezone.now())
+    failures: list[BaseException] = []
+    together = threading.Barrier(4)
+
+    def work() -> None:
+        try:
+            together.wait(10)
+            for entry in settings.CELERY_BEAT_SCHEDULE.values():
+                app.tasks[str(entry["task"])]()
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            connections.close_all()
+
+    with running(Runner()):
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert failures == []
+    assert begun() == []
+    assert found(str(alice.pk)) == []
+    assert len(state_of(bob.pk).subscriptions) == 30
+    settle()
+    rows = read_models()
+    rebuild(list(PROJECTORS.values()))
+    assert read_models() == rows
+
+
+def subscription(user: User, number: int) -> Subscribe:
+    return Subscribe(user_id=user.pk, feed=feed(number), now=timezone.now())
 
 
 def test_every_scheduled_task_exists() -> None:

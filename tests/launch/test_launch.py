@@ -180,6 +180,17 @@ def test_management_commands_beside_it_work_on_its_data(victim: Running) -> None
     assert link in victim.output
 
 
+def test_the_servers_alone_are_there_for_a_restore(tmp_path: Path) -> None:
+    instance = Running(tmp_path, "servers")
+    try:
+        eventually(lambda: "the servers are up, and nothing else" in instance.output, 60)
+        assert not [part for part in ("balados.serve", "manage.py", "celery") if instance.processes(part)]
+        assert "created: balados" in instance.manage("db_create")
+    finally:
+        instance.stop()
+    assert instance.process.returncode == 0
+
+
 def test_servers_that_are_named_are_used_and_not_started(tmp_path: Path) -> None:
     urls = {}
     maintenance = os.environ["DATABASE_URL"].replace("/test_balados", "/postgres", 1)

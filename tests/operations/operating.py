@@ -34,7 +34,7 @@ class Operator:
     def run(self, *arguments: str, typed: str = "", code: int = 0, **environment: str) -> str:
         """What a command says, stderr included; ``typed`` is piped in. Fails unless it ends with ``code``."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            self.command(*arguments),
             cwd=ROOT,
             env={**self.environment, **environment},
             input=typed,
@@ -52,7 +52,7 @@ class Operator:
         """The same at a terminal: each of ``answers`` is typed once the command asks (``… to confirm: ``)."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
+            self.command(*arguments),
             cwd=ROOT,
             env={**self.environment, **environment},
             stdin=theirs,
@@ -82,6 +82,9 @@ class Operator:
             os.close(ours)
         assert "Traceback" not in said
         return said.replace("\r\n", "\n")
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "manage.py", *arguments]
 
     def connect(self, alias: str) -> psycopg.Connection[Any]:
         """A connection of one's own to a store, in autocommit."""

@@ -1,7 +1,52 @@
 """Creating the stores, as an operator does on his first day, and again on any other."""
 
-from operations.stores import SCHEMAS
+import threading
+from collections.abc import Iterator
+from os import environ
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connections
+from psycopg import sql
+
+from operations import stores
+from operations.stores import SCHEMAS, CannotCreate
 from tests.operations.operating import Operator
+from tests.operations.pointing import elsewhere
+
+
+@pytest.fixture
+def nowhere(topology: str, django_db_setup: None, django_db_blocker: Any) -> Iterator[list[str]]:
+    """This process's stores lead to databases that do not exist; their names."""
+    with django_db_blocker.unblock(), elsewhere(three=topology == "three") as names:
+        yield names
+
+
+@pytest.fixture
+def plain_role(nowhere: list[str], server: "psycopg.Connection[Any]") -> Iterator[str]:
+    """The stores are reached as a role that may log in, and nothing else."""
+    role = f"plain_{nowhere[0]}"
+    server.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+    usual = {alias: connections[alias].settings_dict["USER"] for alias in SCHEMAS}
+    for alias in SCHEMAS:
+        connections[alias].settings_dict["USER"] = role
+    yield role
+    for alias, user in usual.items():
+        connections[alias].settings_dict["USER"] = user
+    for name in nowhere:
+        server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    server.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+@pytest.fixture
+def server() -> Iterator["psycopg.Connection[Any]"]:
+    """The administrator of the server at a psql prompt."""
+    params = psycopg.conninfo.conninfo_to_dict(environ["DATABASE_URL"])
+    with psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True) as connection:  # type: ignore[arg-type]
+        yield connection
 
 
 def test_db_create_makes_every_database_and_schema_and_may_be_repeated(nothing_yet: Operator) -> None:
@@ -16,3 +61,91 @@ def test_db_init_makes_everything_ready_for_the_server(operator: Operator) -> No
     assert operator.count("events", "events.events") == 0
     assert operator.count("system", "system.users") == 0
     assert operator.count("projections", "users.subscriptions") == 0
+    assert operator.count("system", "system.categories") == 110
+
+
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+def test_system_db_create_makes_the_system_store_alone(nowhere: list[str]) -> None:
+    call_command("system_db_create")
+    assert stores.create() == sorted(
+        set(nowhere) - {connections["system"].settings_dict["NAME"]}, reverse=True
+    )
+
+
+def test_event_store_init_makes_the_events_store_alone_ready(nowhere: list[str]) -> None:
+    stores.create()
+    call_command("event_store_init", verbosity=0)
+    call_command("event_store_init", check=True)
+    for command in ("system_migrate", "projections_migrate"):
+        with pytest.raises(CommandError, match="pending"):
+            call_command(command, check=True)
+        call_command(command, verbosity=0)
+    call_command("db_migrate", check=True)
+
+
+def test_many_may_create_at_once(nowhere: list[str]) -> None:
+    created: list[str] = []
+    failed: list[Exception] = []
+
+    def create() -> None:
+        try:
+            created.extend(stores.create())
+        except Exception as failure:
+            failed.append(failure)
+
+    threads = [threading.Thread(target=create) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (sorted(created), failed) == (nowhere, [])
+
+
+@pytest.mark.parametrize("topology", ["one"], indirect=True)
+def test_a_role_that_may_not_create_is_told_what_an_administrator_does(
+    nowhere: list[str], plain_role: str, server: "psycopg.Connection[Any]"
+) -> None:
+    (name,) = nowhere
+    with pytest.raises(CommandError, match=r"the role plain_.* may not create it") as refused:
+        call_command("db_create")
+    by_hand = str(refused.value).rpartition("server: ")[2]
+    assert by_hand == f'CREATE DATABASE "{name}" OWNER "{plain_role}"'
+    server.execute(by_hand)
+    assert stores.create() == []
+
+
+@pytest.mark.parametrize("topology", ["one"], indirect=True)
+def test_in_somebody_elses_database_it_takes_no_right_to_create_what_is_there(
+    nowhere: list[str], plain_role: str, server: "psycopg.Connection[Any]"
+) -> None:
+    (name,) = nowhere
+    server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with pytest.raises(CommandError, match=r"(?s)permission denied for database .*grant the right"):
+        call_command("db_create")
+    grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}")
+    server.execute(grant.format(sql.Identifier(name), sql.Identifier(plain_role)))
+    assert stores.create() == []
+    revoke = sql.SQL("REVOKE CREATE ON DATABASE {} FROM {}")
+    server.execute(revoke.format(sql.Identifier(name), sql.Identifier(plain_role)))
+    assert stores.create() == []
+
+
+@pytest.mark.parametrize("topology", ["one"], indirect=True)
+def test_a_database_that_lets_nobody_in_is_not_taken_for_a_missing_one(
+    nowhere: list[str], server: "psycopg.Connection[Any]"
+) -> None:
+    name = sql.Identifier(nowhere[0])
+    server.execute(sql.SQL("CREATE DATABASE {} ALLOW_CONNECTIONS false").format(name))
+    with pytest.raises(CommandError, match="not currently accepting connections"):
+        call_command("db_create")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("x" * 64, "at most 63 bytes"), ("template1", "copies new databases from")]
+)
+def test_a_name_that_no_store_can_have_is_refused(
+    name: str, said: str, django_db_setup: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections["events"].settings_dict, "NAME", name)
+    with pytest.raises(CannotCreate, match=said):
+        stores.create(["events"])

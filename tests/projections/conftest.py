@@ -1,6 +1,10 @@
 """Histories to project, and a projector that counts: what is applied twice or not at all shows in it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -9,8 +13,10 @@ from projections.connect import Connection, connect
 from projections.projectors.shape import Projector
 from tests.projecting import bring_up_to_date
 from tests.projections.histories import COUNTS, counting
+from tests.projections.running import eventually
 
 Project: TypeAlias = Callable[[], int]
+Launch: TypeAlias = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -32,3 +38,34 @@ def counter(connection: Connection) -> Iterator[Projector]:
     connection.execute(f"CREATE TABLE {COUNTS} (stream bigint PRIMARY KEY, positions bigint[] NOT NULL)")
     yield counting()
     connection.execute(f"DROP TABLE {COUNTS}")
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Start a Python program; whatever still runs at the end of the test is killed."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "balados.settings", **variables}
+        process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def projector(launch: Launch, tmp_path: Path) -> Callable[..., "subprocess.Popen[bytes]"]:
+    """Start the projector process as the supervisor does, and wait until it is ready."""
+
+    def start(**variables: str) -> "subprocess.Popen[bytes]":
+        (tmp_path / "projector").unlink(missing_ok=True)
+        process = launch("manage.py", "run_projectors", BALADOS_READY=str(tmp_path), **variables)
+        eventually(lambda: (tmp_path / "projector").exists() or process.poll() is not None, seconds=30)
+        assert process.poll() is None
+        return process
+
+    return start

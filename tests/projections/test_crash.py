@@ -1,15 +1,11 @@
 """F-02: the process is killed, wherever it stands; each event is applied exactly once all the same."""
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 from django.db import connections
@@ -21,7 +17,7 @@ from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.runner import Runner
-from tests.projections.conftest import Project
+from tests.projections.conftest import Launch, Project
 from tests.projections.histories import (
     ALICE,
     BOB,
@@ -44,6 +40,7 @@ django.setup()
 from projections import locks, runner
 from tests.projections.histories import counting
 locks.SESSION["idle_session_timeout"] = "500ms"
+locks.BEAT = 0.1
 runner.TEND_EVERY = 0.1
 runner.Runner([counting()]).run(lambda: False, lambda: print("ready", flush=True))
 """
@@ -79,39 +76,6 @@ def halfway(position, head):
         os.kill(os.getpid(), signal.SIGKILL)
 rebuild(list(PROJECTORS.values()), halfway)
 """
-
-Launch: TypeAlias = Callable[..., "subprocess.Popen[bytes]"]
-
-
-@pytest.fixture
-def launch() -> Iterator[Launch]:
-    """Start a Python program; whatever still runs at the end of the test is killed."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start(*arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
-        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "balados.settings", **variables}
-        process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE)
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def projector(launch: Launch, tmp_path: Path) -> Callable[[], "subprocess.Popen[bytes]"]:
-    """Start the projector process as the supervisor does, and wait until it is ready."""
-
-    def start() -> "subprocess.Popen[bytes]":
-        (tmp_path / "projector").unlink(missing_ok=True)
-        process = launch("manage.py", "run_projectors", BALADOS_READY=str(tmp_path))
-        eventually(lambda: (tmp_path / "projector").exists() or process.poll() is not None, seconds=30)
-        assert process.poll() is None
-        return process
-
-    return start
 
 
 def ready(process: "subprocess.Popen[bytes]") -> None:

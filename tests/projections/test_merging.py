@@ -75,11 +75,12 @@ def deliveries(draw: st.DrawFn, events: st.SearchStrategy[Event]) -> tuple[list[
     return history, [batch for batch in batches if batch]
 
 
-def project(connection: Connection, name: str, batches: list[list[Event]]) -> None:
+def project(connection: Connection, name: str, batches: list[list[Event]], *, empty: bool = True) -> None:
     projector = PROJECTORS[name]
     tables = {table: identifier(table) for table in projector.tables}
     recorded = Recorded(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
-    connection.execute(f"TRUNCATE {', '.join(projector.tables)}")
+    if empty:
+        connection.execute(f"TRUNCATE {', '.join(projector.tables)}")
     for batch in batches:
         with connection.cursor() as cursor:
             projector.apply([Fact(recorded, event) for event in batch], cursor, tables)
@@ -208,6 +209,23 @@ def test_a_checkpoint_takes_the_place_of_what_was_before_it(
         rows = connection.execute(f"SELECT * FROM users.{table} WHERE user_id = %s", [ALICE]).fetchall()
         assert {row[1].hex for row in rows} == expected
         assert len(connection.execute(f"SELECT 1 FROM users.{table}").fetchall()) == len(expected) + 1
+
+
+def test_a_checkpoint_writes_nothing_that_is_there_already(connection: Connection) -> None:
+    """Nor the same again: nearly all of the worker's checkpoints change nothing, and plays wait for them."""
+    likes = [saved(ALICE, item, "Zg==", 1) for item in ("MSw=", "Miw=", "Myw=")]
+    kept = {item: episodes.SavedEpisode("Zg==", minutes(1)) for item in ("MSw=", "Miw=")}
+    kept["NCw="] = episodes.SavedEpisode("Zg==", minutes(2))
+    checkpoint = UserCheckpoint(user_id=ALICE, taken_at=NOON, saved_episodes=kept)
+    written = "SELECT rss_source_item, xmin::text FROM users.saved_episodes"
+    project(connection, "episodes", [likes])
+    before: dict[str, str] = dict(connection.execute(written).fetchall())
+    project(connection, "episodes", [[checkpoint]], empty=False)
+    after: dict[str, str] = dict(connection.execute(written).fetchall())
+    assert after.keys() == kept.keys()
+    assert {item: after[item] for item in ("MSw=", "Miw=")} == {
+        item: before[item] for item in ("MSw=", "Miw=")
+    }
 
 
 def test_a_feed_and_an_item_of_the_greatest_length_find_room(connection: Connection) -> None:

@@ -203,7 +203,7 @@ def test_a_zombie_that_lost_its_lock_writes_nothing(connection: Connection, coun
     end_sessions(connection, "balados-projector-locks")
     record(played(ALICE, position=1))
     heir.run_until(2)
-    # it does not know yet: its locks are looked after every two seconds
+    # it does not know yet: its locks are looked after once a second
     assert zombie.positions() == {"counter": 1}
     with pytest.raises(psycopg.OperationalError):
         zombie.step()

@@ -1,11 +1,7 @@
-from typing import Any
-
-from operations import stores
-from operations.command import OperatorCommand
+from operations.migrating import MigrateCommand
+from operations.stores import SCHEMAS
 
 
-class Command(OperatorCommand):
-    help = "Bring the three stores to their newest migrations; a second migrator waits for the first."
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        stores.migrate(verbosity=options["verbosity"])
+class Command(MigrateCommand):
+    help = "Bring the three stores to their newest migrations, while the server runs."
+    stores = tuple(SCHEMAS)

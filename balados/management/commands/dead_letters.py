@@ -4,8 +4,8 @@ from typing import Any
 from operations.command import OperatorCommand
 from projections import deadletters
 from projections.connect import connect
+from projections.layouts import retry_letters
 from projections.projectors import PROJECTORS
-from projections.worker import Worker
 
 
 class Command(OperatorCommand):
@@ -21,7 +21,7 @@ class Command(OperatorCommand):
             if options["retry"]:
                 for projector in PROJECTORS.values():
                     if name in (None, projector.name):
-                        applied, left = deadletters.retry(Worker(projector, connection))
+                        applied, left = retry_letters(projector, connection)
                         self.stdout.write(f"{projector.name}: {applied} applied, {left} left")
                 return
             letters = deadletters.letters(connection, name)

@@ -12,10 +12,11 @@ from operations import split
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
 from operations.copying import Differs
+from operations.migrations import NotMigrated
 from operations.progress import progress
 from operations.split import Moved, Refused, Settings, Unfinished
 from operations.standin import standing_in
-from operations.stores import SCHEMAS, UnsafeStore, parameters
+from operations.stores import SCHEMAS, CannotCreate, UnsafeStore, parameters
 
 VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events": "EVENT_STORE_URL"}
 
@@ -65,7 +66,7 @@ option.
             raise CommandError("--to names the new place; --drop-source takes --from.", returncode=2)
         try:
             self._do(alias, options)
-        except (Refused, Unfinished, Differs, UnsafeStore) as reason:
+        except (Refused, Unfinished, Differs, UnsafeStore, CannotCreate, NotMigrated) as reason:
             raise CommandError(str(reason)) from reason
 
     def _do(self, alias: str, options: dict[str, Any]) -> None:
@@ -86,8 +87,8 @@ option.
         self._tell(alias, url, target, moved)
 
     def _tell(self, alias: str, url: str, target: Settings, moved: Moved) -> None:
-        for table, (rows, checksum) in moved.tables.items():
-            self.stdout.write(f"  {table}: {rows:,} rows, the same in both (checksum {checksum})")
+        for table, held in moved.tables.items():
+            self.stdout.write(f"  {table}: {held.rows:,} rows, the same in both (checksum {held.sum})")
         self.stdout.write(
             f"The {alias} store is complete in {moved.target}; nobody could write for {moved.seconds:.1f} s."
         )

@@ -1,0 +1,77 @@
+"""The ledger of erased accounts: what a restore of an older backup needs, to erase them again.
+
+It names nobody: digests of random ids. It is kept in the system store and, since both stores may be lost at
+once, in a file beside them on every machine that erases (``ERASURE_LEDGER``); backups take it along. The
+tombstones in the events store say the same. What one of these lacks, ``top_up`` brings.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import ErasedAccount
+from eventstore import store
+
+logger = logging.getLogger(__name__)
+
+HEADING = "# Erased accounts, for restores (docs/operations.md, Backups). It names nobody; keep it.\n"
+# what a crash has cut short is no digest
+LINE = re.compile(r"^([0-9a-f]{32})(?:\s|$)", re.MULTILINE)
+
+
+def keep(user_id: UUID) -> None:
+    """Enter an account, before anything of it goes."""
+    record({store.digest_of(user_id)})
+
+
+def record(digests: Iterable[str]) -> None:
+    """Enter what is missing, in the store and in the file.
+
+    A file that cannot be written stops no erasure: the store has it, and ``top_up`` tries again.
+    """
+    wanted = set(digests)
+    missing = [ErasedAccount(digest) for digest in sorted(wanted - recorded())]
+    ErasedAccount.objects.bulk_create(missing, ignore_conflicts=True)
+    file = Path(settings.ERASURE_LEDGER)
+    try:
+        append(file, wanted - (read(file) if file.exists() else set()))
+    except OSError as failure:
+        logger.error("The ledger of erased accounts %s cannot be written: %s", file, failure.strerror)
+
+
+def top_up() -> None:
+    """Let store and file know of every tombstone, and of each other."""
+    record(recorded() | store.tombstones())
+
+
+def recorded() -> set[str]:
+    """What the store knows."""
+    return set(ErasedAccount.objects.values_list("digest", flat=True))
+
+
+def read(file: Path) -> set[str]:
+    """The digests in a ledger's file. Raises ``OSError``."""
+    return set(LINE.findall(file.read_text(errors="replace")))
+
+
+def append(file: Path, digests: Iterable[str]) -> None:
+    """Add to a ledger's file, which is made if need be, and wait for the disk. Raises ``OSError``."""
+    lines = "".join(f"{digest} {timezone.now():%Y-%m-%dT%H:%M:%SZ}\n" for digest in sorted(digests))
+    if not lines:
+        return
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        text = HEADING if not size else "\n" * torn
+        os.write(descriptor, (text + lines).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,6 @@
+from balados.management.commands import db_create
+
+
+class Command(db_create.Command):
+    help = "Create the database and the schema of the system store alone, where they do not exist yet."
+    aliases = ("system",)

@@ -1,0 +1,18 @@
+-- Adds the next partition of events.events and lets positions go on in it. To be run well before the newest
+-- position comes to the bound of the last partition: beyond it nothing can be recorded. Of psql:
+--
+--     psql --set number=1 --set from=100000000 --set to=200000000 --file docs/sql/next_partition.sql "$EVENT_STORE_URL"
+--
+-- "from" is the bound of the last partition. The positions up to it are left out (a gap, which every reader
+-- of the log passes as it passes one of a rolled-back append): so no two writers can record the same version
+-- of a stream, one in either partition.
+\set ON_ERROR_STOP on
+\set table events_p :number
+\set versions events_stream_version_p :number
+BEGIN;
+SET LOCAL lock_timeout = '3s';
+LOCK TABLE events.events IN ACCESS EXCLUSIVE MODE;
+CREATE TABLE events.:"table" PARTITION OF events.events FOR VALUES FROM (:from) TO (:to);
+ALTER TABLE events.:"table" ADD CONSTRAINT :"versions" UNIQUE (stream, version);
+SELECT setval(pg_get_serial_sequence('events.events', 'position'), :from, false);
+COMMIT;

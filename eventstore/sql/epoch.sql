@@ -1,0 +1,1 @@
+SELECT epoch FROM events.restores ORDER BY next DESC LIMIT 1

@@ -1,0 +1,1 @@
+DELETE FROM events.projection_versions

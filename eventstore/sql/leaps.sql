@@ -1,0 +1,1 @@
+SELECT head, next - 1 FROM events.restores ORDER BY next

@@ -1,0 +1,1 @@
+SELECT name FROM events.streams WHERE tombstone IS NULL AND starts_with(name, 'user-') ORDER BY id

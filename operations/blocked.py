@@ -1,0 +1,30 @@
+"""Django's commands that would touch one store, or none, without the care that the stores need."""
+
+import sys
+from typing import NoReturn
+
+from django.core.management.base import BaseCommand
+
+WHY = (
+    "{name} is blocked on the command line: it knows neither the three stores nor their lock.\n"
+    "Use manage.py {instead}"
+)
+
+
+class Blocked(BaseCommand):
+    """Stands before Django's command of the same name; refused on the command line alone.
+
+    ``call_command`` goes on working: the test runners need it. ``instead``: what to run, and what for.
+    """
+
+    instead: str
+
+    def run_from_argv(self, argv: list[str]) -> NoReturn:
+        self.stderr.write(self._why(argv[1]), self.style.ERROR)
+        sys.exit(1)
+
+    def print_help(self, prog_name: str, subcommand: str) -> None:
+        self.stdout.write(self._why(subcommand))
+
+    def _why(self, name: str) -> str:
+        return WHY.format(name=name, instead=self.instead)

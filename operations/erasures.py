@@ -1,0 +1,57 @@
+"""Accounts that were erased stay erased, whatever a restore brings back."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts import erasure, ledger
+from accounts.models import User
+from eventstore import store
+from eventstore.failpoints import reach
+from projections.erasure import CHUNK, erase_history
+from projections.failures import is_outage
+
+
+def known(files: Iterable[Path] = ()) -> set[str]:
+    """Digests of every account that is known to be erased: in either store, as far as it is there, in this
+    machine's ledger, in ``files``. Raises ``OSError`` for a file that cannot be read.
+    """
+    own = Path(settings.ERASURE_LEDGER)
+    read = [ledger.read(file) for file in (*files, *([own] if own.exists() else []))]
+    return set().union(_told(ledger.recorded), _told(store.tombstones), *read)
+
+
+def text(digests: Iterable[str]) -> bytes:
+    """As a ledger's file."""
+    return (ledger.HEADING + "".join(f"{digest}\n" for digest in sorted(digests))).encode()
+
+
+def reapply(digests: Iterable[str]) -> int:
+    """Erase again those of these accounts that are there, or have a history; returns how many were.
+
+    May be repeated, and then finds nothing, or what a killed one left.
+    """
+    wanted = set(digests)
+    ledger.record(wanted)
+    present = {store.digest_of(pk): pk for pk in (*User.objects.values_list("pk", flat=True), *store.users())}
+    again = wanted & present.keys()
+    for digest in sorted(again):
+        erasure.begin(present[digest], timezone.now())
+        erasure.complete(present[digest], erase_history)
+        reach("reapplied")
+    # the backup fell into the middle of an erasure
+    for stream in store.unemptied():
+        for _ in store.empty(stream, CHUNK):
+            reach("emptying")
+    return len(again)
+
+
+def _told(ask: Callable[[], set[str]]) -> set[str]:
+    try:
+        return ask()
+    except Exception as failure:
+        if not is_outage(failure):
+            raise
+        return set()

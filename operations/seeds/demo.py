@@ -1,0 +1,121 @@
+"""Demonstration data: a few listeners with some weeks of history, made as their apps would have made it.
+
+The accounts are known by their ids. A listener's id is random; these are computed from their names, so no
+account that anybody else made can have one. An erased id is never used again (its stream has a tombstone):
+each name has a row of ids, of which the first that was not erased counts.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import count
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+import msgspec
+from django.db import transaction
+
+from accounts import erasure
+from accounts.models import User
+from accounts.usernames import username_key
+from eventstore import dispatcher, store
+from eventstore.dispatcher import CommandId
+from eventstore.domain.privacy import ACCOUNT
+from operations.alone import Say, alone, plain
+from operations.seeds import history
+from operations.seeds.history import LISTENERS, SPAN
+from projections.erasure import erase_history
+
+IDS = UUID("6d5d0b5e-2f0b-5b5a-9a1c-6f1f5b0c2d11")
+PASSWORD_BYTES = 12
+
+
+class NameTaken(Exception):
+    """Somebody else has an account of this name."""
+
+
+class Made(NamedTuple):
+    """``password`` is None where the account was there already. ``events``: how many were recorded now."""
+
+    username: str
+    password: str | None
+    events: int
+
+
+def up(now: datetime, say: Say) -> Iterator[Made]:
+    """Make what is missing of the demonstration, listener by listener. Repeating it records nothing new.
+
+    Raises ``NameTaken`` before anything is made, and the errors of a store that is away.
+    """
+    with alone(plain("system"), "system", say):
+        used = {name: list(_ids(name)) for name in LISTENERS}
+        for name, ids in used.items():
+            _refuse_taken(name, ids)
+        for name, ids in used.items():
+            user, password = _account(name, ids[-1], now)
+            yield Made(name, password, _record(name, user))
+
+
+def down(users: list[User], now: datetime, say: Say) -> None:
+    """Erase demonstration accounts (of ``accounts``) as any account is erased: repeat it if interrupted."""
+    for user in users:
+        erasure.begin(user.pk, now)
+        gone = erasure.complete(user.pk, erase_history)
+        say(f"{user.username}: erased, with {gone.get('events', 0)} events")
+
+
+def accounts() -> list[User]:
+    """The demonstration's accounts that are there, also where their erasure was interrupted."""
+    ids = [user_id for name in LISTENERS for user_id in _ids(name)]
+    return list(User.objects.filter(pk__in=ids).order_by("username"))
+
+
+def others() -> int:
+    """How many people have accounts who are neither of the demonstration nor administrators."""
+    return User.objects.exclude(pk__in=[user.pk for user in accounts()]).filter(is_staff=False).count()
+
+
+def _refuse_taken(name: str, ids: list[UUID]) -> None:
+    has_name = User.objects.filter(username_key=username_key(name)).exclude(pk=ids[-1]).first()
+    if has_name is None:
+        return
+    if has_name.pk in ids:
+        raise NameTaken(f"The account {name} is half erased: finish that first, with seed_down --demo.")
+    raise NameTaken(f"There is an account {name} that is not of the demonstration: nothing was made.")
+
+
+def _ids(name: str) -> Iterator[UUID]:
+    """Every id that was used for ``name``; the last is not erased."""
+    for number in count():
+        user_id = uuid5(IDS, f"{name} {number}")
+        yield user_id
+        if not store.is_buried(user_id):
+            return
+
+
+def _account(name: str, user_id: UUID, now: datetime) -> tuple[User, str | None]:
+    known = User.objects.filter(pk=user_id).first()
+    if known is not None:
+        return known, None
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    with transaction.atomic(using="system"):
+        # his history is told from that day on, whenever it is recorded: so it is the same the next time
+        user = User.objects.create_user(name, password=password, id=user_id, date_joined=now - SPAN)
+    return user, password
+
+
+def _record(name: str, user: User) -> int:
+    """How many events it took. The last command of a history sets the account's privacy: then it is whole."""
+    with dispatcher.hold(user.pk) as folded:
+        folded.catch_up()
+        if ACCOUNT in folded.user.privacy:
+            return 0
+    recorded = 0
+    for number, command in enumerate(history.of(name, user.pk, user.date_joined)):
+        # of one that was interrupted, nothing twice: as when an app repeats what it got no answer to
+        fingerprint = hashlib.sha256(msgspec.json.encode(command)).digest()
+        command_id = CommandId(uuid5(user.pk, f"demo {number}"), fingerprint)
+        outcome = dispatcher.dispatch(command, history.ORIGIN, command_id=command_id)
+        recorded += 0 if outcome.replayed else len(outcome.events)
+    return recorded

@@ -1,0 +1,61 @@
+"""This process as a Balados on an operator's stores: for what would take a second each as a command."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+
+from balados import databases
+from tests.conftest import STORES, forget
+from tests.operations.operating import Operator
+
+
+class Life:
+    """``at(urls)``: within, Django's stores are these, and the ledger of erased accounts is in ``home``."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = home
+        self._patch = monkeypatch
+
+    @contextmanager
+    def at(self, urls: Mapping[str, str], home: Path | None = None) -> Iterator[None]:
+        before = {alias: connections.settings[alias] for alias in STORES}
+        try:
+            self._patch.setattr(settings, "ERASURE_LEDGER", str((home or self.home) / "erasures"))
+            _move({alias: {**before[alias], **_place(alias, url)} for alias, url in urls.items()})
+            yield
+        finally:
+            _move(before)
+
+
+@pytest.fixture
+def life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Life]:
+    with django_db_blocker.unblock():
+        yield Life(tmp_path / "home", monkeypatch)
+
+
+@pytest.fixture
+def here(life: Life, operator: Operator) -> Iterator[Operator]:
+    """The operator's own, while the test runs."""
+    with life.at(operator.urls):
+        yield operator
+
+
+def _place(alias: str, url: str) -> dict[str, object]:
+    found = databases.store(alias, url, pool={})
+    return {key: found.get(key, "") for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
+
+
+def _move(places: Mapping[str, dict[str, object]]) -> None:
+    for alias, place in places.items():
+        connections[alias].close()
+        connections[alias].close_pool()  # type: ignore[attr-defined]
+        del connections[alias]
+        connections.settings[alias] = place
+    forget()

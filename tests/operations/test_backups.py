@@ -1,0 +1,577 @@
+"""F-26, F-27, DEL-4: what is in a backup, what is taken for one, and what a restore makes of it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connections
+from django.utils import timezone
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from accounts import erasure, ledger
+from accounts.models import ErasedAccount, User
+from balados import embedded
+from eventstore import store
+from eventstore.dispatcher import dispatch
+from eventstore.domain.plays import PlayEntry
+from eventstore.domain.sync import SyncUserData
+from eventstore.store import Origin
+from operations import backups, restores, stores
+from projections.erasure import erase_history
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+from tests.api.devices import Device, document, feed, item, play, status
+from tests.apps import App
+from tests.conftest import STORES, forget
+from tests.jobs.working import log, read_models, settle
+from tests.operations.living import Life, here, life
+from tests.operations.operating import ROOT, Operator, drop, urls_on
+from tests.projections.running import end_sessions
+from tests.searching import found
+from web import readiness
+
+__all__ = ["here", "life"]  # fixtures
+
+ONE = pytest.mark.parametrize("topology", ["one"], indirect=True)
+KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Where backups are kept."""
+    return tmp_path / "backups"
+
+
+@pytest.fixture
+def empty_place(operator: Operator, topology: str) -> Iterator[dict[str, str]]:
+    """URLs of databases that are not there yet, on the same server."""
+    urls = urls_on(os.environ["DATABASE_URL"], f"balados_{uuid4().hex[:8]}", three=topology == "three")
+    yield urls
+    drop(urls)
+
+
+@pytest.fixture(autouse=True)
+def _without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "API_FAILURES_PER_MINUTE", 0)
+
+
+def listener(name: str = "alice") -> Device:
+    user = User.objects.create_user(name)
+    App().grant(user)
+    return Device(user.pk, device_id=f"phone of {name}")
+
+
+def back_up(shelf: Path, *options: str, store: str = "all") -> str:
+    return called("store_backup", "--store", store, "--to", str(shelf), *options)
+
+
+def bring_back(shelf: Path, *options: str, store: str = "all") -> str:
+    return called("store_restore", "--store", store, "--from", str(shelf), *options)
+
+
+def called(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def refused(*arguments: str, code: int = 1) -> str:
+    with pytest.raises(CommandError) as raised:
+        called(*arguments)
+    assert raised.value.returncode == code
+    return str(raised.value)
+
+
+def lose(*aliases: str) -> None:
+    """As a disk would: nothing is left of these stores."""
+    for alias in aliases:
+        connections[alias].close()
+        connections[alias].close_pool()  # type: ignore[attr-defined]
+        with psycopg.connect(**stores.parameters(alias), autocommit=True) as connection:
+            for schema in stores.SCHEMAS[alias]:
+                connection.execute(f"DROP SCHEMA {schema} CASCADE")
+    forget()
+
+
+def erase(user_id: UUID) -> None:
+    erasure.begin(user_id, timezone.now())
+    erasure.complete(user_id, erase_history)
+
+
+def rows(alias: str, statement: str) -> list[tuple[Any, ...]]:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+def test_what_is_restored_elsewhere_is_what_was_backed_up(
+    here: Operator, life: Life, shelf: Path, empty_place: dict[str, str]
+) -> None:
+    phone = listener()
+    now = datetime.now(UTC).isoformat()
+    phone.sync(play_statuses=[status(number, now) for number in range(20)])
+    settle()
+    models, events = read_models(), store.read_stream(store.stream_of(phone.user_id))
+    said = back_up(shelf)
+    assert "projections: nothing to back up" in said
+    with life.at(empty_place, home=shelf / "another machine"):
+        said = bring_back(shelf)
+        assert said.count("tables hold what the manifest says, row by row") == 2
+        assert store.read_stream(store.stream_of(phone.user_id)) == events
+        settle()
+        assert read_models() == models
+        assert phone.get("me").status_code == 200
+        assert set(readiness.checks().values()) == {"ok"}
+
+
+def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
+    here: Operator, shelf: Path
+) -> None:
+    phone = listener()
+    tablet = Device(phone.user_id, device_id="tablet")
+    before = document(phone.post("plays", play(1), Idempotency_Key=KEY))
+    old = phone.sync()["cursor"]
+    back_up(shelf)
+    for number in (2, 3):  # lost
+        given = phone.post("plays", play(number))["Balados-Position"]
+    lost = phone.sync()["cursor"]
+    settle()
+    rows("projections", "UPDATE users.projector_positions SET parked = true RETURNING 1")
+    lose("events")
+    bring_back(shelf, store="events")
+
+    assert [row["rss_source_item"] for row in document(phone.get("plays"))["play_statuses"]] == [item(1)]
+    assert rows("events", "SELECT * FROM events.projection_versions") == []
+    assert rows("projections", "SELECT parked FROM users.projector_positions WHERE parked") == []
+    assert phone.get("plays", Balados_Position=given).status_code == 200, "of a write that is lost"
+    again = phone.post("plays", play(1), Idempotency_Key=KEY)
+    assert document(again) == before
+    assert log(phone.user_id).count("PlayRecorded") == 1
+    for number in (4, 5, 6):  # the versions of what was lost are given out again
+        written = tablet.post("plays", play(number))
+        assert int(written["Balados-Position"]) > int(given) + 1_000_000
+    for cursor in (old, lost):
+        answer = phone.sync(cursor)
+        assert answer["full"]
+        assert [row["rss_source_item"] for row in answer["data"]["play_statuses"]] == [
+            item(number) for number in (1, 4, 5, 6)
+        ]
+    assert not phone.sync(answer["cursor"])["full"]
+    settle()
+    live = read_models()
+    told: list[tuple[int, int]] = []
+    rebuild(list(PROJECTORS.values()), lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(log(phone.user_id)) + 1, len(log(phone.user_id)) + 1), "not in leaps"
+    assert read_models() == live
+
+
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+def test_F_26_a_backup_under_load_restored_on_an_empty_host(
+    here: Operator, life: Life, shelf: Path, other_server: str
+) -> None:
+    users = [uuid4() for _ in range(4)]
+    acknowledged: list[tuple[UUID, int]] = []
+    stop, enough = threading.Event(), threading.Event()
+
+    def write(user_id: UUID) -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                entries = [entry(number * 5 + each) for each in range(5)]
+                now = datetime.now(UTC)
+                dispatch(SyncUserData(user_id=user_id, now=now, play_statuses=entries), Origin())
+                acknowledged.append((user_id, number))
+                number += 1
+                if number == 20:
+                    enough.set()
+        finally:
+            connections.close_all()
+
+    doomed = listener("charlie")
+    doomed.post("plays", play())
+    writers = [threading.Thread(target=write, args=[user]) for user in users]
+    for writer in writers:
+        writer.start()
+    assert enough.wait(30)
+    before = list(acknowledged)
+    back_up(shelf)
+    stop.set()
+    for writer in writers:
+        writer.join(30)
+    assert len(acknowledged) > len(before), "or there was no load"
+    erase(doomed.user_id)
+    assert int(rows("events", "SELECT pg_current_xact_id()::text")[0][0]) > 1_000
+
+    home = shelf / "new host"
+    with life.at(urls_on(other_server, "balados", three=True), home):
+        bring_back(shelf, "--erasures", str(life.home / "erasures"))
+        for user_id in users:
+            kept = store.read_stream(store.stream_of(user_id))
+            assert [row.version for row in kept] == list(range(1, len(kept) + 1))
+            numbers = {json.loads(row.data)["position"] for row in kept if row.type == "PlayRecorded"}
+            promised = {number for user, number in before if user == user_id}
+            assert {number // 5 for number in numbers} >= promised
+            assert len(numbers) % 5 == 0, "whole commands or none"
+        dispatch(SyncUserData(user_id=users[0], now=datetime.now(UTC), play_statuses=[entry(9)]), Origin())
+        settle()
+        live = read_models()
+        assert len(live["play_statuses"]) >= 5 * len(before)
+        rebuild(list(PROJECTORS.values()))
+        assert read_models() == live
+        assert found(str(doomed.user_id), "charlie") == []
+
+
+def entry(number: int) -> PlayEntry:
+    return PlayEntry(
+        rss_source_feed=feed(),
+        rss_source_item=item(number),
+        position=number,
+        played=False,
+        updated_at=datetime(2026, 5, 1, tzinfo=UTC),
+    )
+
+
+@ONE
+@pytest.mark.parametrize("lost", ["events", "system", "both", "everything but another backup"])
+def test_DEL_4_who_was_erased_after_the_backup_stays_erased(
+    here: Operator, shelf: Path, life: Life, lost: str
+) -> None:
+    alice, bob = listener("aliceandra"), listener("bob")
+    for device in (alice, bob):
+        device.sync(play_statuses=[status(1), status(2)])
+    back_up(shelf)
+    erase(alice.user_id)
+    settle()
+    if lost == "everything but another backup":
+        back_up(shelf, store="erasures")
+        shutil.rmtree(life.home)
+    aliases = [lost] if lost in STORES else ["events", "system"]
+    lose(*aliases)
+    said = bring_back(shelf, store=aliases[0] if len(aliases) == 1 else "all")
+    assert "1 of 1 accounts known to be erased were in it, and are erased again" in said
+    settle()
+    assert found(str(alice.user_id), alice.user_id.hex, "aliceandra") == []
+    assert alice.get("me").status_code == 401
+    assert len(bob.sync()["data"]["play_statuses"]) == 2
+    assert ledger.recorded() == ledger.read(life.home / "erasures") == {store.digest_of(alice.user_id)}
+
+
+@ONE
+def test_an_erasure_that_the_backup_has_half_of_is_finished(here: Operator, shelf: Path) -> None:
+    alice = listener()
+    alice.post("plays", play())
+    store.bury(alice.user_id)  # and killed
+    back_up(shelf, store="events")
+    erase(alice.user_id)
+    lose("events")
+    bring_back(shelf, store="events")
+    assert store.unemptied() == []
+    assert found(feed()) == []
+
+
+@ONE
+def test_listeners_who_registered_after_the_backup_of_the_accounts_are_told_of(
+    here: Operator, shelf: Path
+) -> None:
+    back_up(shelf)
+    listener().post("plays", play())
+    lose("system")
+    assert "1 listeners have events and no account" in bring_back(shelf, store="system")
+
+
+@ONE
+def test_no_session_of_a_browser_is_in_a_backup(here: Operator, shelf: Path) -> None:
+    call_command("clearsessions")
+    connections["system"].ensure_connection()
+    rows("system", "INSERT INTO django_session VALUES ('stolen', 'x', now() + '1 day') RETURNING 1")
+    back_up(shelf)
+    lose("system")
+    bring_back(shelf, store="system")
+    assert rows("system", "SELECT * FROM django_session") == []
+
+
+@ONE
+@pytest.mark.parametrize("point", ["loaded", "reapplied"])
+def test_a_restore_that_was_killed_serves_nobody_and_is_begun_anew(
+    here: Operator, shelf: Path, point: str
+) -> None:
+    alice, bob = listener("aliceandra"), listener("bob")
+    for device in (alice, bob):
+        device.sync(play_statuses=[status(1)])
+    back_up(shelf)
+    erase(alice.user_id)
+    lose("events", "system")
+    killed = subprocess.run(
+        [sys.executable, "manage.py", "store_restore", "--store", "all", "--from", str(shelf)],
+        cwd=ROOT,
+        env={
+            **here.environment,
+            "BALADOS_FAILPOINT": point,
+            "ERASURE_LEDGER": settings.ERASURE_LEDGER,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert "has not ended" in refused("db_init")
+    if point == "reapplied":
+        assert readiness.checks()["events"] == "being restored"
+    bring_back(shelf)
+    settle()
+    assert set(readiness.checks().values()) == {"ok"}
+    assert found(str(alice.user_id), "aliceandra") == []
+    assert len(bob.sync()["data"]["play_statuses"]) == 1
+
+
+@ONE
+def test_a_store_with_rows_is_refused_and_stays_as_it_is(here: Operator, shelf: Path) -> None:
+    phone = listener()
+    back_up(shelf)
+    phone.post("plays", play())
+    before = log(phone.user_id)
+    for name in ("events", "system", "all"):
+        said = refused("store_restore", "--store", name, "--from", str(shelf))
+        assert "is not empty" in said
+        assert "db_reset --" in said
+        assert "Nothing was touched" in said
+    assert log(phone.user_id) == before
+
+
+@ONE
+def test_no_store_is_restored_under_a_running_server(here: Operator, shelf: Path) -> None:
+    back_up(shelf)
+    lose("events")
+    url = {**stores.parameters("events"), "application_name": "balados-projector"}
+    with psycopg.connect(**url), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restores, "SECONDS_TO_LEAVE", 0.1)
+        assert "stop the web" in refused("store_restore", "--store", "events", "--from", str(shelf))
+    bring_back(shelf, store="events")
+
+
+@ONE
+def test_a_backup_of_an_older_program_is_migrated_and_one_of_a_newer_refused(
+    here: Operator, shelf: Path
+) -> None:
+    phone = listener()
+    phone.post("plays", play())
+    call_command("migrate", "eventstore", "0004", database="events", verbosity=0)
+    back_up(shelf, store="events")
+    lose("events")
+    manifest = next(shelf.glob("events-*/manifest.json"))
+    older = manifest.read_text()
+    newer = json.loads(older)
+    newer["migrations"].append(["eventstore", "9999_of_tomorrow"])
+    manifest.write_text(json.dumps(newer))
+    assert "eventstore.9999_of_tomorrow" in refused(
+        "store_restore", "--store", "events", "--from", str(shelf)
+    )
+    manifest.write_text(older)
+    bring_back(shelf, store="events")
+    assert store.epoch()
+    assert log(phone.user_id) == ["PlayRecorded"]
+
+
+@ONE
+def test_rows_that_are_not_the_manifests_are_not_put_to_use(here: Operator, shelf: Path) -> None:
+    listener().post("plays", play())
+    back_up(shelf, store="events")
+    manifest = next(shelf.glob("events-*/manifest.json"))
+    told = json.loads(manifest.read_text())
+    told["tables"]["events.events"]["rows"] += 1
+    manifest.write_text(json.dumps(told))
+    lose("events")
+    said = refused("store_restore", "--store", "events", "--from", str(shelf))
+    assert said.startswith("events.events: not what the backup's manifest says")
+    assert "has not ended" in refused("db_init")
+
+
+@ONE
+def test_whatever_byte_is_damaged_the_check_finds_it_and_nothing_is_touched(
+    here: Operator, shelf: Path
+) -> None:
+    listener()
+    back_up(shelf, store="system")
+    (made,) = shelf.glob("system-*")
+    files = sorted(made.rglob("*"))
+
+    @given(st.data())
+    @hypothesis_settings(max_examples=40, suppress_health_check=list(HealthCheck))
+    def damage(data: st.DataObject) -> None:
+        file = data.draw(st.sampled_from([each for each in files if each.name != backups.MANIFEST]))
+        whole = file.read_bytes()
+        place = data.draw(st.integers(0, len(whole) - 1))
+        harm = data.draw(st.sampled_from(["flip", "cut", "remove", "longer"]))
+        try:
+            match harm:
+                case "flip":
+                    file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+                case "cut":
+                    file.write_bytes(whole[:place])
+                case "longer":
+                    file.write_bytes(whole + b"x")
+                case "remove":
+                    file.unlink()
+            with pytest.raises(backups.Damaged):
+                backups.verify(backups.read(made))
+        finally:
+            file.write_bytes(whole)
+
+    damage()
+    assert "It is whole" in called("store_backup", "--verify", str(made))
+    (made / backups.DUMP).write_bytes(b"")
+    lose("system")
+    assert "has 0 bytes" in refused("store_restore", "--store", "system", "--from", str(shelf))
+    assert rows("events", "SELECT to_regnamespace('system')") == [(None,)]
+
+
+@ONE
+@pytest.mark.parametrize("trouble", ["disk full", "server away", "killed"])
+def test_what_failed_never_looks_like_a_backup(
+    here: Operator, shelf: Path, trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = dict(here.environment)
+    if trouble == "killed":
+        environment["BALADOS_FAILPOINT"] = "complete"
+        command = [sys.executable, "manage.py", "store_backup", "--store", "events", "--to", str(shelf)]
+        killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+        assert killed.returncode == -signal.SIGKILL
+        assert list(shelf.glob(f"*{backups.PARTIAL}"))
+    elif trouble == "disk full":
+        tools = tmp_path / "bin"
+        tools.mkdir()
+        (tools / "pg_dump").write_text(
+            '#!/bin/sh\ncase "$1" in --version) echo "pg_dump (PostgreSQL) 99.1"; exit;; esac\n'
+            "echo 'pg_dump: error: could not write to file: No space left on device' >&2; exit 1\n"
+        )
+        (tools / "pg_dump").chmod(0o755)
+        monkeypatch.setenv("POSTGRES_BIN", str(tools))
+        assert "The disk is full" in refused("store_backup", "--store", "events", "--to", str(shelf))
+        assert list(shelf.glob("events*")) == []
+        monkeypatch.delenv("POSTGRES_BIN")
+    else:
+
+        def cut(point: str) -> None:
+            if point == "dumped":
+                with psycopg.connect(here.urls["system"], autocommit=True) as connection:
+                    end_sessions(connection, "store_backup")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(backups, "reach", cut)
+            said = refused("store_backup", "--store", "events", "--to", str(shelf))
+            assert "Is the server running" in said
+        assert list(shelf.glob("events*")) == []
+    for alias in ("events", "system"):
+        assert "no complete backup" in refused("store_restore", "--store", alias, "--from", str(shelf))
+    back_up(shelf, store="events")
+    assert len(list(shelf.iterdir())) == 2, "the backup and the lock"
+
+
+@ONE
+def test_only_the_newest_are_kept_and_only_of_this_store(here: Operator, shelf: Path) -> None:
+    for _ in range(3):
+        back_up(shelf, "--keep", "2", store="events")
+    back_up(shelf, "--keep", "1", store="system")
+    stranger = shelf / "events-of-somebody"
+    stranger.mkdir()
+    back_up(shelf, "--keep", "1", store="events")
+    assert len(list(shelf.glob("events-2*"))) == len(list(shelf.glob("system-2*"))) == 1
+    assert stranger.exists()
+    assert {path.stat().st_mode & 0o777 for path in shelf.rglob("*") if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in shelf.glob("*-2*")} == {0o700}
+
+
+@ONE
+def test_a_copy_of_the_whole_server_starts_and_is_taken_over(here: Operator, shelf: Path, life: Life) -> None:
+    phone = listener()
+    cursor = phone.sync(play_statuses=[status(1)])["cursor"]
+    back_up(shelf, "--base", store="events")
+    (made,) = shelf.glob("events-cluster-*")
+    assert "It is whole" in called("store_backup", "--verify", str(made))
+    assert "no store can be filled from it" in refused(
+        "store_restore", "--store", "events", "--from", str(shelf)
+    )
+    erase(phone.user_id)
+    home = shelf / "new host"
+    home.mkdir(mode=0o755)
+    shelf.chmod(0o755)
+    shutil.copytree(made / backups.CLUSTER, home / "postgres", copy_function=shutil.copy2)
+    account = embedded._account()
+    if account:
+        subprocess.run(["chown", "-R", account, home / "postgres"], check=True)
+    name = psycopg.conninfo.conninfo_to_dict(here.urls["system"])["dbname"]
+    url = embedded.start_postgres(home, str(name))
+    try:
+        with life.at(dict.fromkeys(STORES, url)):
+            said = called("store_restore", "--store", "all", "--in-place")
+            assert "1 of 1 accounts known to be erased were in it" in said
+            assert User.objects.count() == 0
+            bob = listener("bob")
+            assert not bob.sync(bob.sync()["cursor"])["full"]
+            assert bob.post("sync", {"cursor": cursor}).status_code == 400
+    finally:
+        embedded.stop_postgres(home, "immediate")
+
+
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+def test_an_operator_sees_what_is_done_and_how_it_ends(
+    operator: Operator, shelf: Path, life: Life, empty_place: dict[str, str]
+) -> None:
+    with life.at(operator.urls):
+        listener().post("plays", play())
+    said = operator.run("store_backup", "--store", "all", "--to", str(shelf))
+    assert "up to position 1" in said
+    operator.run("store_backup", "--store", "all", code=2)
+    there = Operator(empty_place, shelf / "there")
+    said = there.run("store_restore", "--store", "all", "--from", str(shelf))
+    assert said.endswith("Restored: start the server.\n")
+    assert "is not empty" in there.run("store_restore", "--store", "all", "--from", str(shelf), code=1)
+    there.run("db_init", "-v", "0")
+
+
+def test_the_ledger_is_in_the_store_and_in_the_file_and_each_is_topped_up(
+    stores: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "deep" / "erasures"
+    monkeypatch.setattr(settings, "ERASURE_LEDGER", str(file))
+    first, second, third = uuid4(), uuid4(), uuid4()
+    ledger.keep(first)
+    with file.open("a") as opened:
+        opened.write("0123456789abcdef")  # cut short by a crash
+    ledger.keep(second)
+    ledger.keep(second)
+    store.bury(third)  # by a program without a ledger
+    ledger.top_up()
+    everybody = {store.digest_of(user) for user in (first, second, third)}
+    assert ledger.read(file) == ledger.recorded() == everybody
+    assert file.read_text().count(store.digest_of(second)) == 1
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.unlink()
+    ledger.top_up()
+    assert ledger.read(file) == everybody
+
+
+def test_an_erasure_goes_on_where_the_ledgers_file_cannot_be_written(
+    stores: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(settings, "ERASURE_LEDGER", str(tmp_path))  # a directory
+    alice = User.objects.create_user("alice")
+    erase(alice.pk)
+    assert User.objects.count() == 0
+    assert list(ErasedAccount.objects.values_list("digest", flat=True)) == [store.digest_of(alice.pk)]
+    assert "cannot be written" in caplog.text

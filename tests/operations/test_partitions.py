@@ -1,0 +1,126 @@
+"""The scripts of docs/sql: a log in partitions records, refuses and reads as one table does."""
+
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.errors import UniqueViolation
+
+from balados import embedded
+from eventstore import store
+from tests.operations.operating import Operator
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "sql"
+# what a program does that ran before the change as well as after it
+PROGRAM = """
+import json, sys
+from uuid import UUID
+from eventstore import store
+from tests.eventstore.writers import play, plays
+stream = store.stream_of(UUID(int=1))
+def append(expected, *numbers):
+    return store.append(stream, expected, plays(*numbers), store.Origin())
+for line in sys.stdin:
+    print(json.dumps(append(*json.loads(line))), flush=True)
+"""
+
+
+class Program:
+    """A process that appends to one stream, and says at which position."""
+
+    def __init__(self, operator: Operator) -> None:
+        self.process = subprocess.Popen(
+            [*operator.command("shell", "--verbosity=0", "-c", PROGRAM)],
+            cwd=SCRIPTS.parents[1],
+            env=operator.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def append(self, expected: int, *numbers: int) -> int | None:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps([expected, *numbers]) + "\n")
+        self.process.stdin.flush()
+        answer: int | None = json.loads(self.process.stdout.readline())
+        return answer
+
+    def end(self) -> None:
+        self.process.communicate()
+        assert self.process.returncode == 0
+
+
+def psql(operator: Operator, script: str, **variables: int) -> None:
+    command = [str(embedded.POSTGRES_BIN / "psql"), "--no-psqlrc", "--quiet", operator.urls["events"]]
+    settings = [f"--set={name}={value}" for name, value in variables.items()]
+    done = subprocess.run(
+        [*command, *settings, f"--file={SCRIPTS / script}"], env=os.environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def log(connection: psycopg.Connection[Any]) -> list[tuple[int, int, int]]:
+    rows = connection.execute(store.SQL["read_all"], (0, store.LAST, 1_000)).fetchall()
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(operator: Operator) -> None:
+    program = Program(operator)
+    assert [program.append(0, 7), program.append(1, 8, 9)] == [1, 3]
+    with operator.connect("events") as connection:
+        before = log(connection)
+        psql(operator, "partition_events.sql", bound=100)
+        assert log(connection) == before
+        assert program.append(3, 10) == 4
+        assert program.append(3, 11) is None
+        assert program.append(3, 11, 12) is None
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
+            connection.execute("DELETE FROM events.events")
+        psql(operator, "next_partition.sql", number=1, **{"from": 100, "to": 200})
+        assert program.append(4, 12) == 100
+        assert program.append(4, 13) is None
+        assert program.append(5, 13, 14) == 102
+        assert [(position, version) for position, _, version in log(connection)[3:]] == [
+            (4, 4),
+            (100, 5),
+            (101, 6),
+            (102, 7),
+        ]
+    program.end()
+
+
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Operator) -> None:
+    psql(operator, "partition_events.sql", bound=100)
+    event = {"stream": 1, "expected": 0, "metadata": "{}", "events": '[{"t": "A", "s": 1, "d": {}}]'}
+    with (
+        operator.connect("events") as slow,
+        operator.connect("events") as rival,
+        operator.connect("events") as eye,
+    ):
+        slow.execute("BEGIN")
+        slow.execute(store.SQL["append_many"], event)
+        refused: list[str | None] = []
+
+        def append() -> None:
+            with pytest.raises(UniqueViolation) as raised:
+                rival.execute(store.SQL["append_many"], event)
+            refused.append(raised.value.diag.constraint_name)
+
+        waiting = threading.Thread(target=append)
+        waiting.start()
+        while not eye.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
+            assert waiting.is_alive()
+        # the reader of the log sees who may still fill the gap
+        assert len(eye.execute(store.SQL["holders"]).fetchall()) == 2
+        slow.execute("COMMIT")
+        waiting.join(10)
+        assert str(refused[0]).startswith(store.VERSION_TAKEN)
+        assert [version for _, _, version in log(eye)] == [1]

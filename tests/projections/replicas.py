@@ -1,0 +1,166 @@
+"""A projections store on a server of its own, and real streaming replicas of it."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from psycopg import sql
+
+from balados import databases, embedded
+from projections import replicas
+from tests.projections.running import eventually
+
+NAME = "balados_replicated"
+POOL = {"min_size": 1, "max_size": 4, "timeout": 5.0}
+# what this run's own store is reached by
+PLACE = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
+
+
+class Server:
+    """A PostgreSQL; ``run`` is for its operator."""
+
+    def __init__(self, home: Path, **parameters: str) -> None:
+        self.home = home
+        self.parameters = parameters
+        self.url = embedded.postgres_url(home, NAME)
+
+    def start(self) -> None:
+        embedded.start_postgres(self.home, NAME, **self.parameters)
+
+    def stop(self, mode: str = "immediate") -> None:
+        embedded.stop_postgres(self.home, mode)
+
+    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(sql.SQL(cast(Any, statement)), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def one(self, statement: str, *values: Any) -> Any:
+        [(value,)] = self.run(statement, *values)
+        return value
+
+    def sessions(self) -> int:
+        """How many of ours read here."""
+        return int(
+            self.one("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'balados-replica-_'")
+        )
+
+
+class Replica(Server):
+    """Lags by one's own will: ``held`` keeps it where it is."""
+
+    def __init__(self, home: Path, primary: Server, **parameters: str) -> None:
+        super().__init__(home, **parameters)
+        self.primary = primary
+
+    def copy(self) -> None:
+        """A base backup that follows the primary once it is started."""
+        data, account = self.home / "postgres", embedded._account()
+        data.mkdir(mode=0o700)
+        if account:
+            embedded._let_in(account, data)
+            shutil.chown(data, account)
+        source = embedded.socket_directory(self.primary.home / "postgres", account)
+        command = [str(embedded.POSTGRES_BIN / "pg_basebackup"), "-D", str(data), "-h", str(source)]
+        command += ["-U", "postgres", "--write-recovery-conf", "--checkpoint=fast"]
+        copied = subprocess.run(command, capture_output=True, text=True, **embedded._as(account))
+        assert copied.returncode == 0, copied.stderr
+        # the primary's socket lies in its data directory
+        (data / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+
+    def catch_up(self) -> None:
+        """Wait until it has applied all that the primary has done."""
+        # a commit that waits for the disk, and so for all that was done before it
+        self.primary.run("SELECT pg_logical_emit_message(true, 'tests', '')")
+        target = self.primary.one("SELECT pg_current_wal_flush_lsn()::text")
+        eventually(lambda: bool(self.one("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", target)))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing more is applied until the end of the block."""
+        self.catch_up()
+        self.run("SELECT pg_wal_replay_pause()")
+        eventually(lambda: self.one("SELECT pg_get_wal_replay_pause_state()") == "paused")
+        try:
+            yield
+        finally:
+            self.run("SELECT pg_wal_replay_resume()")
+
+
+def make_primary(home: Path) -> Server:
+    """A server with the database of a projections store, without tables."""
+    server = Server(home, fsync="off", autovacuum="off", wal_writer_delay="10ms")
+    server.start()
+    with psycopg.connect(embedded.postgres_url(home, "postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+    server.run("CREATE SCHEMA users")
+    return server
+
+
+def make_replica(home: Path, primary: Server) -> Replica:
+    """A running streaming replica of ``primary``."""
+    # whoever is in the way of what it applies is cancelled at once
+    settings = {"max_standby_streaming_delay": "0", "wal_retrieve_retry_interval": "100ms"}
+    replica = Replica(home, primary, fsync="off", **settings)
+    replica.copy()
+    replica.start()
+    return replica
+
+
+@contextmanager
+def projections_on(primary: Server) -> Iterator[None]:
+    """The projections store of this process is on ``primary``, migrated, until the end of the block."""
+    store = connections.databases["projections"]
+    usual = {key: store[key] for key in PLACE}
+    leave("projections")
+    there = databases.store("projections", primary.url, pool=POOL)
+    store.update({key: there[key] for key in PLACE})
+    try:
+        call_command("migrate", database="projections", interactive=False, verbosity=0)
+        yield
+    finally:
+        leave("projections")
+        store.update(usual)
+
+
+@contextmanager
+def reading_from(*found: Server) -> Iterator[None]:
+    """Reads go to these replicas until the end of the block."""
+    configured = databases.replicas([each.url for each in found], pool=POOL)
+    for alias, each in configured.items():
+        connections.databases[alias] = {**connections.databases["projections"], **each}
+    usual, settings.PROJECTIONS_REPLICAS = settings.PROJECTIONS_REPLICAS, list(configured)
+    replicas.forget()
+    replicas.look()
+    try:
+        yield
+    finally:
+        replicas.forget()
+        settings.PROJECTIONS_REPLICAS = usual
+        for alias in configured:
+            leave(alias)
+            del connections[alias]
+            del connections.databases[alias]
+
+
+def leave(alias: str) -> None:
+    connections[alias].close()
+    cast(Any, connections[alias]).close_pool()
+
+
+def words() -> list[str]:
+    """What a fresh look finds of each replica."""
+    replicas.look()
+    return [each.word for each in replicas.state()]
+
+
+def becomes(*expected: str) -> None:
+    """Wait until looks find this."""
+    eventually(lambda: words() == list(expected))

@@ -1,0 +1,484 @@
+"""Reads from real streaming replicas: what may be old there, and what never is."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoDbBlocker
+from pytest_django.fixtures import Settings
+
+from accounts import erasure
+from balados import databases
+from balados.routers import StoreRouter
+from projections import patience, queries, replicas
+from projections.erasure import erase_history
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
+from projections.replicas import Watch
+from tests.api.conftest import _without_limits_of_addresses, alice, bob, bobs, phone
+from tests.api.devices import Device, document, feed, item, play
+from tests.privacy.acts import everything_seen, seen
+from tests.projecting import bring_up_to_date
+from tests.projections.replicas import (
+    POOL,
+    Replica,
+    Server,
+    becomes,
+    leave,
+    make_primary,
+    make_replica,
+    projections_on,
+    reading_from,
+    words,
+)
+from tests.projections.running import eventually
+from tests.web.people import Visitor
+
+__all__ = ["_without_limits_of_addresses", "alice", "bob", "bobs", "phone"]
+
+LIST = "c1f4ff29-4ab5-4a6f-8a5c-1f9b2f8fd8ac"
+
+
+@pytest.fixture(scope="module")
+def primary(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Server]:
+    server = make_primary(tmp_path_factory.mktemp("primary"))
+    with django_db_blocker.unblock(), projections_on(server):
+        yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def followers(primary: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Replica]]:
+    found = [make_replica(tmp_path_factory.mktemp(f"replica-{number}"), primary) for number in (1, 2)]
+    yield found
+    for each in found:
+        each.stop()
+
+
+@pytest.fixture
+def replica(followers: list[Replica], stores: None) -> Iterator[Replica]:
+    """The only one that is read."""
+    followers[0].catch_up()
+    with reading_from(followers[0]):
+        becomes("ok")
+        yield followers[0]
+
+
+@pytest.fixture
+def both(followers: list[Replica], stores: None) -> Iterator[list[Replica]]:
+    for each in followers:
+        each.catch_up()
+    with reading_from(*followers):
+        becomes("ok", "ok")
+        yield followers
+
+
+def plays(device: Device, **headers: str) -> int:
+    page = device.get("plays", **headers)
+    assert page.status_code == 200, page.content
+    return len(document(page)["play_statuses"])
+
+
+def from_replica(sleep: float = 0.0) -> bool:
+    """A read through the product's own path; whether a replica answered it."""
+    statement = "SELECT pg_is_in_recovery(), pg_sleep(CASE WHEN pg_is_in_recovery() THEN %s ELSE 0 END)"
+    row = queries.read(statement, [sleep], replicas.choose()).fetchone()
+    assert row
+    return bool(row[0])
+
+
+# what a client sees
+
+
+def test_without_a_position_a_read_may_be_a_little_old_and_says_so(phone: Device, replica: Replica) -> None:
+    first = phone.post("plays", play(1))
+    bring_up_to_date()
+    with replica.held():
+        phone.post("plays", play(2))
+        bring_up_to_date()
+        page = phone.get("plays")
+        assert len(document(page)["play_statuses"]) == 1
+        assert page.headers["Balados-Position"] == first.headers["Balados-Position"]
+        assert replica.sessions() > 0
+    replica.catch_up()
+    assert plays(phone) == 2
+
+
+def test_every_client_reads_its_own_writes_however_far_behind_the_replica_is(
+    phone: Device, replica: Replica
+) -> None:
+    paths = {
+        "subscriptions": "subscriptions",
+        "plays": "play_statuses",
+        "episodes/saved": "saved_episodes",
+        "playlists": "playlists",
+        f"playlists/{LIST}": "items",
+        "privacy": "settings",
+    }
+    with replica.held():
+        phone.post("subscriptions", {"rss_source_feed": feed()})
+        phone.post("plays", play())
+        phone.post(f"episodes/{item()}/save", {"rss_source_feed": feed()})
+        phone.post("playlists", {"id": LIST, "name": "Mine"})
+        entry = {"rss_source_feed": feed(), "rss_source_item": item()}
+        phone.post(f"playlists/{LIST}/items", entry)
+        written = phone.put("privacy", {"privacy": "anonymous"})
+        bring_up_to_date()
+        for path, name in paths.items():
+            old = phone.get(path)
+            assert old.status_code == 404 or document(old)[name] == []
+            new = phone.get(path, Balados_Position=written.headers["Balados-Position"])
+            assert len(document(new)[name]) == 1
+            assert new.headers["Balados-Position"] == written.headers["Balados-Position"]
+
+
+def test_a_replica_that_has_come_so_far_answers_who_sends_a_position(phone: Device, replica: Replica) -> None:
+    written = phone.post("plays", play(1))
+    bring_up_to_date()
+    with replica.held():
+        phone.post("plays", play(2))
+        bring_up_to_date()
+        assert plays(phone, Balados_Position=written.headers["Balados-Position"]) == 1
+
+
+def test_a_page_for_people_is_read_from_the_replica(phone: Device, replica: Replica, alice: Any) -> None:
+    with replica.held():
+        phone.post("subscriptions", {"rss_source_feed": feed()})
+        bring_up_to_date()
+        assert b"example.org" not in Visitor(alice).get("/dashboard").content
+    replica.catch_up()
+    assert b"example.org" in Visitor(alice).get("/dashboard").content
+
+
+def test_reads_are_shared_out(both: list[Replica]) -> None:
+    assert {replicas.choose() for _ in range(4)} == {"projections_replica_1", "projections_replica_2"}
+
+
+# what nobody sees
+
+
+def private(device: Device) -> None:
+    assert device.put("privacy", {"privacy": "private"}).status_code == 200
+
+
+def removed(device: Device) -> None:
+    assert device.post("removals", {"feed": feed()}).status_code == 200
+
+
+def erased(device: Device) -> None:
+    erasure.begin(device.user_id, timezone.now())
+    erasure.complete(device.user_id, erase_history)
+
+
+@pytest.mark.parametrize("hide", [private, removed, erased])
+def test_PRIV_6_what_is_hidden_is_hidden_at_once_whatever_a_replica_still_has(
+    phone: Device, bobs: Device, replica: Replica, hide: Callable[[Device], None]
+) -> None:
+    for device in (phone, bobs):
+        device.put("privacy", {"privacy": "public"})
+        device.post("plays", play())
+    bring_up_to_date()
+    with replica.held():
+        bobs.post("plays", play(2))
+        bring_up_to_date()
+        # it is the replica that the public reads
+        assert [one["username"] for one in seen("timeline")["events"]] == ["bob", "alice"]
+        hide(phone)
+        bring_up_to_date()
+        shown = everything_seen()
+        assert b"alice" not in b"".join(content for _, content in shown.values())
+        assert seen(f"episode/{item()}/popularity")["plays"] == 1
+        with replicas.primary():
+            assert shown == everything_seen()
+    replica.catch_up()
+    # all that was hidden is gone there, too, and it is read again
+    assert replica.one("SELECT count(*) FROM public.public_events WHERE user_id = %s", phone.user_id) == 0
+    with replica.held():
+        bobs.post("plays", play(3))
+        bring_up_to_date()
+        assert shown == everything_seen()
+
+
+def test_what_was_erased_is_not_read_from_a_replica_before_projectors_run_again(
+    phone: Device, replica: Replica
+) -> None:
+    phone.put("privacy", {"privacy": "public"})
+    phone.post("plays", play())
+    bring_up_to_date()
+    with replica.held():
+        assert len(seen("timeline")["events"]) == 1
+        erased(phone)
+        assert seen("timeline")["events"] == []
+
+
+# what becomes of a replica
+
+
+def test_a_replica_too_far_behind_is_left_out_until_it_has_caught_up(
+    phone: Device, replica: Replica, settings: Settings
+) -> None:
+    settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS = 0.5
+    with replica.held():
+        phone.post("plays", play())
+        bring_up_to_date()
+        assert plays(phone) == 0
+        becomes("behind")
+        assert plays(phone) == 1
+        [state] = replicas.state()
+        assert state.seconds is not None
+        assert state.seconds > 0.5
+        assert state.events == 1
+    becomes("ok")
+    assert from_replica()
+
+
+def test_a_replica_of_a_quiet_primary_is_not_behind(replica: Replica, settings: Settings) -> None:
+    settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS = 0.5
+    eventually(lambda: replica.one("SELECT clock_timestamp() - pg_last_xact_replay_timestamp() > '1s'"))
+    # the primary's housekeeping may be on its way at this very moment
+    becomes("ok")
+
+
+def test_a_stopped_replica_costs_no_error_and_hardly_any_time_and_is_read_again_once_it_is_back(
+    phone: Device, replica: Replica, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(replicas, "LEFT_OUT", 0.1)
+    phone.post("plays", play())
+    bring_up_to_date()
+    assert plays(phone) == 1
+    replica.stop()
+    began = time.monotonic()
+    assert [plays(phone) for _ in range(10)] == [1] * 10
+    # the first of them waits for the pool, half a second
+    assert time.monotonic() - began < 3.0
+    assert replicas.choose() is None
+    assert words() == ["unreachable"]
+    ready = Visitor().get("/health/ready")
+    assert (ready.status_code, ready.json()["replicas"]) == (200, {"1": "unreachable"})
+    figures = Client().get("/metrics").content.decode()
+    assert 'balados_replica_up{replica="1"} 0.0' in figures
+    assert sum("left out" in line for line in caplog.messages) == 1
+    replica.start()
+    becomes("ok")
+    assert from_replica()
+    assert 'balados_replica_used{replica="1"} 1.0' in Client().get("/metrics").content.decode()
+
+
+def test_where_one_of_two_is_away_the_other_is_read(both: list[Replica]) -> None:
+    both[1].stop()
+    assert [from_replica() for _ in range(4)].count(False) <= 1
+    assert words() == ["ok", "unreachable"]
+    assert all(from_replica() for _ in range(4))
+    both[1].start()
+    becomes("ok", "ok")
+
+
+def test_without_the_primary_replicas_are_read_for_as_long_as_they_may_be_old(
+    replica: Replica, primary: Server, settings: Settings
+) -> None:
+    primary.stop()
+    try:
+        assert words() == ["ok"]
+        assert from_replica()
+        settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS = 0.2
+        eventually(lambda: replicas.choose() is None)
+        assert words() == ["behind"]
+    finally:
+        primary.start()
+        leave("projections")
+    becomes("ok")
+
+
+def test_a_query_in_the_way_of_replication_is_repeated_on_the_primary(
+    replica: Replica, primary: Server
+) -> None:
+    answers: list[bool] = []
+    statement = (
+        "SELECT pg_is_in_recovery(), pg_sleep(CASE WHEN pg_is_in_recovery() THEN 30 ELSE 0 END)"
+        ' FROM (SELECT count(*) FROM "users"."play_statuses") counted'
+    )
+
+    def read() -> None:
+        answers.extend(row[0] for row in queries.read(statement, [], "projections_replica_1"))
+        connections.close_all()
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    eventually(lambda: replica.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1)
+    with psycopg.connect(primary.url) as swap:
+        swap.execute("LOCK TABLE users.play_statuses IN ACCESS EXCLUSIVE MODE")
+    primary.run("SELECT pg_logical_emit_message(true, 'tests', '')")
+    reading.join(20)
+    assert answers == [False]
+    # it is nobody's fault
+    assert replicas.choose() == "projections_replica_1"
+
+
+def test_a_lock_whose_end_has_not_come_yet_keeps_nobody_waiting(
+    phone: Device, replica: Replica, primary: Server
+) -> None:
+    with psycopg.connect(primary.url) as swap:
+        swap.execute("LOCK TABLE users.play_statuses IN ACCESS EXCLUSIVE MODE")
+        with replica.held():
+            swap.rollback()
+            began = time.monotonic()
+            assert plays(phone) == 0
+            assert time.monotonic() - began < 5.0
+            assert replicas.choose() is None
+
+
+def test_tables_are_swapped_under_readers_of_a_replica(
+    phone: Device, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "LEFT_OUT", 0.0)
+    phone.put("privacy", {"privacy": "public"})
+    for number in range(5):
+        phone.post("plays", play(number))
+    bring_up_to_date()
+    replica.catch_up()
+    stop = threading.Event()
+    found: list[Any] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            found.append((phone.get("plays").status_code, plays(phone)))
+            found.append((Client().get("/api/v1/public/timeline").status_code, 5))
+        connections.close_all()
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for _ in range(3):
+        rebuild([PROJECTORS["play_statuses"], PROJECTORS["public_events"]])
+        replica.catch_up()
+        replicas.look()
+    stop.set()
+    for reader in readers:
+        reader.join(20)
+    assert set(found) == {(200, 5)}
+    assert len(found) > 50
+    assert from_replica()
+
+
+def test_a_server_that_says_nothing_is_given_up(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert from_replica()
+    monkeypatch.setattr(patience, "SECONDS", 0.2)
+    began = time.monotonic()
+    assert not from_replica(sleep=30)
+    assert time.monotonic() - began < 10.0
+    assert replicas.choose() is None
+
+
+# which servers are no replicas
+
+
+def test_only_a_replica_of_this_very_database_is_read(
+    stores: None, primary: Server, followers: list[Replica]
+) -> None:
+    elsewhere = Server(primary.home)
+    elsewhere.url = os.environ["PROJECTIONS_URL"]
+    nowhere = Server(primary.home.parent / "nowhere")
+    with reading_from(primary, elsewhere, nowhere, followers[0]):
+        assert words() == ["not a replica", "of another database", "unreachable", "ok"]
+        assert {replicas.choose() for _ in range(4)} == {"projections_replica_4"}
+
+
+def test_nobody_writes_or_migrates_there(replica: Replica) -> None:
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        queries.run('DELETE FROM "users"."play_statuses"', [], "projections_replica_1")
+    assert not StoreRouter().allow_migrate("projections_replica_1", "projections")
+
+
+def test_a_url_that_is_none_is_refused_without_being_shown() -> None:
+    with pytest.raises(ImproperlyConfigured, match="PROJECTIONS_REPLICA_URLS") as refusal:
+        databases.replicas(["postgresql://a@/b", "mysql://a:hidden@c/d"], pool=POOL)
+    assert "hidden" not in str(refusal.value)
+
+
+def test_without_replicas_nothing_is_asked_or_started(stores: None) -> None:
+    assert replicas.choose() is None
+    assert replicas.state() == []
+    assert "replicas" not in [thread.name for thread in threading.enumerate()]
+    assert "replica" not in Client().get("/metrics").content.decode()
+
+
+# looking
+
+
+def test_whoever_reads_looks_from_then_on(replica: Replica) -> None:
+    replicas.forget()
+    assert replicas.choose() is None
+    eventually(lambda: replicas.choose() == "projections_replica_1")
+    replica.stop()
+    eventually(lambda: replicas.choose() is None)
+    replica.start()
+    eventually(lambda: replicas.choose() == "projections_replica_1")
+
+
+class Told(Watch):
+    """Hears what it is told, at a time of one's own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(["replica"])
+        self.now = 1000.0
+        monkeypatch.setattr("projections.replicas.monotonic", lambda: self.now)
+
+    def hear(self, primary: int | None, replica: int, age: float | None = None) -> tuple[str, float | None]:
+        self.answers: dict[str, tuple[Any, ...]] = {"replica": (replica, replica, "id", 1, age, True)}
+        if primary is not None:
+            self.answers["projections"] = (primary, primary, "id", 1)
+        self.look()
+        [state] = self.states()
+        return state.word, state.seconds
+
+    def _ask(self, alias: str, statement: str) -> tuple[Any, ...]:
+        if alias not in self.answers:
+            raise psycopg.OperationalError
+        return self.answers[alias]
+
+
+def test_the_lag_is_told_by_the_log(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS = 10.0
+    watch = Told(monkeypatch)
+    # behind all that was seen so far: by the clocks, and where those say nothing, endlessly
+    assert watch.hear(100, 90, age=3600.0) == ("behind", 3600.0)
+    assert watch.hear(100, 90) == ("behind", None)
+    assert watch.hear(100, 100, age=3600.0) == ("ok", 0.0)
+    watch.now += 4
+    assert watch.hear(100, 100, age=3604.0) == ("ok", 0.0)
+    watch.now += 4
+    assert watch.hear(200, 150) == ("ok", 2.0)
+    watch.now += 7.5
+    assert watch.hear(200, 150) == ("ok", 9.5)
+    watch.now += 0.5
+    assert watch.hear(300, 150) == ("behind", 10.0)
+    # it has to come near before it is read again
+    assert watch.hear(300, 180)[0] == "behind"
+    assert watch.hear(300, 200) == ("ok", 0.5)
+    # without the primary nobody knows what is missing
+    watch.now += 9.0
+    assert watch.hear(None, 300) == ("ok", 9.0)
+    watch.now += 1
+    assert watch.states()[0].word == "unknown"
+    assert watch.hear(None, 300) == ("behind", 10.0)
+    # another primary, which had come less far
+    assert watch.hear(250, 250) == ("ok", 0.0)
+
+
+# last: it is one no more
+
+
+def test_a_replica_that_became_a_primary_is_left_out(both: list[Replica]) -> None:
+    both[1].run("SELECT pg_promote()")
+    becomes("ok", "not a replica")
+    assert all(from_replica() for _ in range(4))

@@ -1,0 +1,177 @@
+"""F-12: whoever dies, freezes or hangs loses its locks, and another goes on where it was; whoever is merely
+busy keeps them.
+"""
+
+import dataclasses
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from psycopg import Cursor
+
+from eventstore import store
+from projections import locks, runner
+from projections.connect import Connection, connect
+from projections.locks import Locks
+from projections.projectors import PROJECTORS
+from projections.projectors.shape import Fact, Projector, Tables
+from projections.queries import position_of
+from projections.runner import Runner
+from tests.projections.conftest import Launch
+from tests.projections.histories import ALICE, BOB, CHARLIE, counted, counting, played, record
+from tests.projections.running import eventually, running
+
+pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+
+# a projector process that freezes amid its second transaction: its statements are on their way to the server,
+# which waits for the rest of them
+FREEZING = """
+import os, signal, django
+django.setup()
+from projections import locks, runner
+from tests.projections.histories import counting
+locks.SESSION["idle_session_timeout"] = "500ms"
+runner.LONGEST_TRANSACTION = 0.5
+locks.BEAT = 0.1
+live, batches = runner.Runner([]), 0
+def freeze(facts):
+    global batches
+    batches += 1
+    if batches == 2:
+        # as when the buffer is full: the server has the claim of the position, and holds its row
+        live._connection.pgconn.send_flush_request()
+        live._connection.pgconn.flush()
+        os.kill(os.getpid(), signal.SIGSTOP)
+live = runner.Runner([counting(after=freeze)])
+live.run(lambda: False, lambda: print("ready", flush=True))
+"""
+HOLDERS = """
+SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+ WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND application_name = 'balados-projector-locks'
+   AND datname = current_database() GROUP BY pid ORDER BY 1
+"""
+
+
+def holdings(connection: Connection) -> list[int]:
+    """How many locks each process holds."""
+    return [count for (count,) in connection.execute(HOLDERS).fetchall()]
+
+
+def everything_at(position: int) -> bool:
+    return min(position_of(name) for name in PROJECTORS) >= position
+
+
+def test_two_processes_share_the_work_and_one_that_is_killed_is_replaced_within_five_seconds(
+    connection: Connection, projector: Callable[..., "subprocess.Popen[bytes]"]
+) -> None:
+    """F-02, F-12"""
+    users = (ALICE, BOB, CHARLIE)
+    doomed, heir = (projector(PROJECTOR_SHARDS="2") for _ in range(2))
+    eventually(lambda: holdings(connection) == [len(PROJECTORS)] * 2)
+    head = record(*(played(user) for user in users))
+    eventually(partial(everything_at, head))
+    doomed.kill()
+    head = record(*(played(user, position=1) for user in users))
+    # 0.1 to 1 s: the kernel closes its connections, and the heir looks once a second
+    assert eventually(partial(everything_at, head)) < 5
+    assert holdings(connection) == [2 * len(PROJECTORS)]
+    heir.send_signal(signal.SIGTERM)
+    assert heir.wait(10) == 0
+    assert store.passed(PROJECTORS) == head
+
+
+def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(
+    connection: Connection, counter: Projector, launch: Launch
+) -> None:
+    process = launch("-c", FREEZING)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    head = record(played(ALICE))
+    eventually(lambda: position_of("counter") == head)
+    record(played(ALICE, position=1))
+    eventually(lambda: frozen(process))
+    heir = Runner([counter])
+    head = record(played(ALICE, position=2))
+    heir.run_until(head)
+    process.send_signal(signal.SIGCONT)
+    head = record(played(ALICE, position=3))
+    heir.run_until(head)
+    heir.close()
+    head = record(played(ALICE, position=4))
+    eventually(lambda: position_of("counter") == head)
+    assert counted(connection) == list(range(1, head + 1))
+
+
+def frozen(process: "subprocess.Popen[bytes]") -> bool:
+    with open(f"/proc/{process.pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"
+
+
+def test_one_that_waits_for_long_begins_again(
+    connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LONGEST_TRANSACTION", 0.1)
+    with running(Runner([counter])) as patient:
+        eventually(lambda: bool(patient.positions()))
+        with connect("projections") as other, other.transaction():
+            other.execute("SELECT 1 FROM users.projector_positions FOR UPDATE")
+            head = record(played(ALICE))
+            eventually(lambda: not patient.positions())
+        eventually(lambda: position_of("counter") == head)
+    assert counted(connection) == [head]
+
+
+def test_a_batch_that_takes_longer_than_any_should_is_applied_in_the_end(
+    connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow disk, a checkpoint of many rows: to begin again for ever would be to stand still."""
+    monkeypatch.setattr(runner, "LONGEST_TRANSACTION", 0.1)
+
+    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+        counter.apply(facts, cursor, tables)
+        cursor.execute("SELECT pg_sleep(0.3)")
+
+    slow = dataclasses.replace(counter, apply=apply)
+    with running(Runner([slow])) as patient:
+        eventually(lambda: bool(patient.positions()))
+        head = record(played(ALICE))
+        eventually(lambda: position_of("counter") == head, seconds=20)
+    assert counted(connection) == [head]
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server ends a session after half a second without a heartbeat."""
+    monkeypatch.setitem(locks.SESSION, "idle_session_timeout", "500ms")
+    monkeypatch.setattr(locks, "BEAT", 0.05)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_one_that_is_busy_for_long_keeps_its_locks(connection: Connection, counter: Projector) -> None:
+    def take_long(facts: Sequence[Fact]) -> None:
+        if len(facts) == 1:
+            time.sleep(1.0)
+
+    with running(Runner([counting(before=take_long)])) as busy, running(Runner([counter])) as other:
+        eventually(lambda: bool(busy.positions()))
+        head = record(played(ALICE))
+        eventually(lambda: position_of("counter") == head)
+        assert busy.positions() == {"counter": head}
+        assert other.positions() == {}
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_one_whose_work_does_not_move_any_more_loses_its_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "HUNG", 0.2)
+    hanging, other = Locks(), Locks()
+    try:
+        assert hanging.take(["counter"]) == {"counter"}
+        # it looks after its locks no more
+        eventually(lambda: other.take(["counter"]) == {"counter"})
+    finally:
+        other.close()
+        hanging.close()
