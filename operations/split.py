@@ -55,7 +55,7 @@ SELECT count(*) FROM pg_stat_activity
 NAMES: Final = {
     "system": "^balados-system$",
     "events": "^balados-(events|listener)$",
-    "projections": "^balados-(projections|projector|projector-locks|late-.*|rebuild)$",
+    "projections": "^balados-(projections|projector|projector-locks|late-.*|rebuild|layout|replicas)$",
 }
 ERASED = "SELECT id, name FROM events.streams WHERE tombstone IS NOT NULL"
 # "erased-" and the digest; a second stream of the same user has a number behind that

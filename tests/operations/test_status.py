@@ -109,6 +109,20 @@ def test_holes_in_the_log_are_not_counted() -> None:
     assert log().last_days == [2, 0, 4, 1, 0, 0, 0]
 
 
+def test_positions_that_a_restore_left_out_are_no_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "COUNTED", 10)
+    record(0.2, 20)
+    with connections["events"].cursor() as cursor:
+        cursor.execute("SELECT max(position) FROM events.events")
+        (head,) = cursor.fetchone()
+        cursor.execute(
+            "INSERT INTO events.restores (epoch, head, next) VALUES ('x', %s, %s)", [head, head + 1_000_001]
+        )
+        cursor.execute("SELECT setval('events.events_position_seq', %s)", [head + 1_000_000])
+    record(0.1, 20)
+    assert log().last_days[0] == 40
+
+
 def test_beyond_a_number_rows_are_not_counted_but_estimated_and_it_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
