@@ -146,9 +146,9 @@ def abort(alias: str, target: Settings, *, say: Say, confirm: Confirm) -> None:
             raise Refused(f"Nobody has begun to move the {alias} store from {source} to {there}.")
         if known is not None and begun and not _leads_to(known, there):
             raise Refused(f"The {alias} store was moved to {known.other}, and not to {there}.")
-        say(f"The {alias} store in {source} takes writes again.")
+        say(f"This opens the {alias} store in {source} again.")
         if ours:
-            say(f"What was made of it in {there} is deleted.")
+            say(f"It deletes what was made of it in {there}.")
         confirm("DELETE")
         with _connected(parameters(alias)) as old:
             if ours and found is not None:

@@ -1,6 +1,7 @@
 import os
 import sys
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from getpass import getpass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -13,7 +14,7 @@ from operations.command import OperatorCommand
 from operations.confirmation import confirm
 from operations.copying import Differs
 from operations.migrations import NotMigrated
-from operations.progress import progress
+from operations.progress import Reached, progress
 from operations.split import Moved, Refused, Settings, Unfinished
 from operations.standin import standing_in
 from operations.stores import SCHEMAS, CannotCreate, UnsafeStore, parameters
@@ -81,10 +82,28 @@ option.
             self.stdout.write("Back at the old place.")
             return
         rebuilding = options["rebuild"]
-        stream: Any = self.stdout
-        with progress(stream, alias, "events" if rebuilding else "rows") as reached:
-            moved = split.move(alias, target, say=self._say, reached=reached, rebuilding=rebuilding)
+        with ExitStack() as bar:
+            reached = self._bar(bar, alias, "events" if rebuilding else "rows")
+
+            def say(text: str) -> None:
+                bar.close()  # or the line would stand behind it
+                self._say(text)
+
+            moved = split.move(alias, target, say=say, reached=reached, rebuilding=rebuilding)
         self._tell(alias, url, target, moved)
+
+    def _bar(self, stack: ExitStack, what: str, unit: str) -> Reached:
+        """A bar that appears with the first figure, until ``stack`` is closed."""
+        shown: list[Reached] = []
+        stream: Any = self.stdout
+
+        def reached(done: int, total: int) -> None:
+            if not shown:
+                shown.append(stack.enter_context(progress(stream, what, unit)))
+                stack.callback(shown.clear)
+            shown[0](done, total)
+
+        return reached
 
     def _tell(self, alias: str, url: str, target: Settings, moved: Moved) -> None:
         for table, held in moved.tables.items():
