@@ -1,0 +1,1 @@
+SELECT count(*) FROM events.streams WHERE tombstone IS NULL AND starts_with(name, 'user-')
