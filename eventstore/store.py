@@ -502,7 +502,8 @@ def begin_anew(recreate: Callable[[], None], known: int, *, keep: bool) -> None:
             name, schema = codec.name_of(UserCheckpoint(user_id=INSTANCE, taken_at=database_time()))
             if keep:
                 _run("begin_streams", {"type": name, "schema": schema, "at": database_time()})
-        _streams.clear()
+        if not (keep and whole):
+            forget()
         if keep:
             # all that the public saw is too old; and the head is above every position that was given out
             append_to_instance([PublicHistoryTrimmed(before=database_time())])

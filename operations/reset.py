@@ -109,7 +109,7 @@ def names_to_type(what: What, held: list[Holding]) -> dict[str, str]:
     for each in held:
         if what == "all" or each.alias == what:
             asked.setdefault(each.database, []).append(each.alias)
-    return {name: f"the name of the database of {' and '.join(aliases)}" for name, aliases in asked.items()}
+    return {name: f"the name of the database of {', '.join(aliases)}" for name, aliases in asked.items()}
 
 
 @contextmanager
