@@ -18,11 +18,9 @@ from accounts.models import User
 from eventstore import dispatcher, store
 from eventstore.dispatcher import StreamErased, dispatch
 from eventstore.domain.plays import RecordPlay
-from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.store import Origin
-from operations import mending, reset
-from operations.confirmation import NotConfirmed
+from operations import mending, recreation, reset
 from projections import deadletters, queries
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
@@ -260,7 +258,9 @@ def test_dead_letters_begin_from_nothing_where_the_event_can_be_applied(
 
 
 @topology
-def test_the_system_store_goes_alone(allowed: None, answered: Callable[..., str], connection: Connection) -> None:
+def test_the_system_store_goes_alone(
+    allowed: None, answered: Callable[..., str], connection: Connection
+) -> None:
     alice = User.objects.create_user("alice")
     App().grant(alice)
     device = Device(alice.pk)
@@ -369,6 +369,32 @@ def test_a_store_of_which_tables_are_lost_is_made_from_nothing_above_the_known_p
     assert act(ALICE) > head
 
 
+@pytest.mark.parametrize("what", ["system", "events"])
+def test_what_fails_half_way_has_touched_nothing_of_its_store_and_a_repeat_does_it(
+    what: reset.What,
+    allowed: None,
+    answered: Callable[..., str],
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    User.objects.create_user("alice")
+    act(ALICE)
+    settle()
+    before = log_dump(), dump(connection), User.objects.count()
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recreation, "call_command", fail)
+        with pytest.raises(CommandError, match="Interrupted"):
+            answered(what, reset.PHRASES[what])
+    assert (log_dump(), dump(connection), User.objects.count()) == before
+    answered(what, reset.PHRASES[what])
+    assert (log_dump() == before[0]) == (what == "system")
+    assert User.objects.count() == (1 if what == "events" else 0)
+
+
 def test_tombstones_outlive_the_log(allowed: None, answered: Callable[..., str]) -> None:
     act(ALICE)
     stream = store.stream_of(ALICE)
@@ -401,8 +427,8 @@ def test_after_all_it_is_like_new_and_late_writers_are_refused(
     assert User.objects.count() == 0
     assert device.post("plays", play()).status_code == 401
     # a request that was let in before, in this very process
+    store._streams[alice.pk] = stream
     with pytest.raises(StreamErased):
-        store._streams[alice.pk] = stream
         act(alice.pk)
     assert act(BOB) > head
     assert store.stream_of(BOB) > stream
@@ -418,11 +444,11 @@ def test_an_operator_at_a_terminal_resets_everything(operator: Operator) -> None
         str(conninfo_to_dict(operator.urls[alias])["dbname"]) for alias in ("system", "events", "projections")
     )
     names = list(dict.fromkeys((system, events, projections)))
-    allowed = {"ALLOW_DESTRUCTIVE_RESET": "1"}
-    assert "Nothing was touched" in operator.run("db_reset", "--all", code=1, **allowed)
-    said = operator.type("db_reset", "--all", answers=["DELETE ALL DATA", "postgres"], code=1, **allowed)
+    operator.environment["ALLOW_DESTRUCTIVE_RESET"] = "1"
+    assert "Nothing was touched" in operator.run("db_reset", "--all", code=1)
+    said = operator.type("db_reset", "--all", answers=["DELETE ALL DATA", "postgres"], code=1)
     assert "was not what was typed" in said
-    said = operator.type("db_reset", "--all", answers=["DELETE ALL DATA", *names], **allowed)
+    said = operator.type("db_reset", "--all", answers=["DELETE ALL DATA", *names])
     assert "/setup?token=" in said
     assert operator.count("events", "events.events") == operator.count("system", "system.users") == 0
     assert "required" in operator.run("db_reset", code=2)
