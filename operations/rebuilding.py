@@ -6,7 +6,7 @@ from typing import TextIO
 from eventstore import store
 from operations import mending
 from operations.progress import progress
-from projections import deadletters
+from projections import deadletters, lag
 from projections.connect import connect
 from projections.garbage import patient_collector
 from projections.projectors import PROJECTORS
@@ -58,6 +58,17 @@ def reset(projectors: Sequence[Projector], out: TextIO) -> dict[str, str]:
         mending.mend([each for each in projectors if not wrong.keys().isdisjoint(each.tables)])
     rebuild_beside(projectors, out)
     return wrong
+
+
+def letters_left(projectors: Sequence[Projector]) -> list[str]:
+    """What could not be applied, for the operator: these rows are missing until it can be."""
+    names = {projector.name for projector in projectors}
+    return [
+        f"{each.projector}: {each.failed} events could not be applied, {each.behind} wait behind them;"
+        " see manage.py dead_letters"
+        for each in lag.waiting()
+        if each.projector in names and each.failed + each.behind
+    ]
 
 
 def _acknowledge(projectors: Sequence[Projector]) -> None:

@@ -183,7 +183,7 @@ def _projections(out: TextIO) -> list[str]:
         told.append("The store's tables were missing or altered: all were made anew.")
     wrong = rebuilding.reset(projectors, out)
     told += [f"{table} was made anew ({found})." for table, found in wrong.items()]
-    return [*told, "The read models were rebuilt from the events."]
+    return [*told, "The read models were rebuilt from the events.", *rebuilding.letters_left(projectors)]
 
 
 def _unusable() -> bool:

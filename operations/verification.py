@@ -14,7 +14,7 @@ from operations import mending
 from operations.progress import progress
 from projections.comparison import AlreadyRunning, Compared, NotCompared, Scratch
 from projections.connect import connect
-from projections.patience import patient_collector
+from projections.garbage import patient_collector
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 

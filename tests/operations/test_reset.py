@@ -83,7 +83,7 @@ def act(user_id: Any, number: int = 1) -> int:
 
 @pytest.mark.usefixtures("stores")
 @pytest.mark.parametrize("what", WHATS)
-def test_without_the_exact_words_nothing_is_touched(
+def test_ops_1_without_the_exact_words_nothing_is_touched(
     what: reset.What, settings: Settings, answered: Callable[..., str], connection: Connection
 ) -> None:
     User.objects.create_user("alice")
@@ -104,12 +104,14 @@ def test_without_the_exact_words_nothing_is_touched(
 
 
 @topology
-def test_a_second_reset_at_the_same_time_is_refused(allowed: None, answered: Callable[..., str]) -> None:
+def test_ops_1_a_second_reset_at_the_same_time_is_refused(
+    allowed: None, answered: Callable[..., str]
+) -> None:
     with reset.alone(), pytest.raises(CommandError, match="another reset is running"):
         answered("all", "DELETE ALL DATA")
 
 
-def test_a_line_of_who_and_when_and_how_many_is_left_and_no_content(
+def test_ops_1_a_line_of_who_and_when_and_how_many_is_left_and_no_content(
     allowed: None, answered: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:
     record(subscribed(ALICE, feed(7)))
@@ -130,7 +132,7 @@ def test_a_line_of_who_and_when_and_how_many_is_left_and_no_content(
 
 
 @topology
-def test_projections_are_rebuilt_and_the_events_are_as_they_were(
+def test_ops_1_projections_are_rebuilt_and_the_events_are_as_they_were(
     allowed: None, answered: Callable[..., str], connection: Connection
 ) -> None:
     record(subscribed(ALICE), played(ALICE), played(BOB))
@@ -439,7 +441,7 @@ def test_after_all_it_is_like_new_and_late_writers_are_refused(
 # -- by hand, at a terminal
 
 
-def test_an_operator_at_a_terminal_resets_everything(operator: Operator) -> None:
+def test_ops_1_an_operator_at_a_terminal_resets_everything(operator: Operator) -> None:
     system, events, projections = (
         str(conninfo_to_dict(operator.urls[alias])["dbname"]) for alias in ("system", "events", "projections")
     )

@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 from typing import Any, TextIO, cast
 
 from operations.command import OperatorCommand
-from operations.rebuilding import chosen, rebuild_beside
+from operations.rebuilding import chosen, letters_left, rebuild_beside
 from projections.projectors import PROJECTORS
 
 
@@ -27,3 +27,5 @@ Exit codes: 0 done, 1 failed (nothing changed), 2 a wrong option.
         projectors = chosen(options["name"])
         rebuild_beside(projectors, cast(TextIO, self.stdout))
         self.stdout.write(f"Rebuilt: {', '.join(each.name for each in projectors)}.")
+        for told in letters_left(projectors):
+            self.stdout.write(told)

@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 from typing import Any, TextIO, cast
 
 from operations.command import OperatorCommand
-from operations.rebuilding import chosen, reset
+from operations.rebuilding import chosen, letters_left, reset
 from projections.projectors import PROJECTORS
 
 
@@ -31,3 +31,5 @@ Exit codes: 0 done, 1 failed (repeat it), 2 a wrong option.
         for table, found in reset(projectors, cast(TextIO, self.stdout)).items():
             self.stdout.write(f"{table} was made anew: {found}.")
         self.stdout.write(f"Reset: {', '.join(each.name for each in projectors)}.")
+        for told in letters_left(projectors):
+            self.stdout.write(told)

@@ -52,6 +52,7 @@ Exit codes: 0 everything agrees, 1 something was found, or it failed, 2 a wrong 
             found = {"clean": not report.findings, **msgspec.to_builtins(report)}
             self.stdout.write(msgspec.json.encode(found).decode())
             return
-        self.stdout.write("\n".join(told(report)))
+        for line in told(report):
+            self.stdout.write(line)
         if not report.findings:
             self.stdout.write(f"Everything agrees, up to position {report.head:,}.")
