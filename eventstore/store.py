@@ -492,7 +492,7 @@ def begin_anew(recreate: Callable[[], None], known: int, *, keep: bool) -> None:
         if whole:
             connection.execute("LOCK TABLE events.events, events.streams, events.snapshots")
             _run("end_log")
-        position, stream = _last("events.events_position_seq"), _last("events.streams_id_seq")
+        position, stream = _last("events.events", "position"), _last("events.streams", "id")
         recreate()
         _run("go_on_counting", {"position": max(position, known), "stream": stream})
         if whole:
@@ -577,12 +577,15 @@ def _exists(relation: str) -> bool:
     return bool(row and row[0])
 
 
-def _last(sequence: str) -> int:
-    """The last number that a sequence has given out; 0 for none, also where it is lost."""
-    if not _exists(sequence):
+def _last(table: str, column: str) -> int:
+    """The last number that an identity column has given out; 0 for none, also where it is lost."""
+    if not _exists(table):
+        return 0
+    of = _connection().execute("SELECT pg_get_serial_sequence(%s, %s)", [table, column]).fetchone()
+    if of is None or of[0] is None:
         return 0
     statement = sql.SQL("SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {}")
-    row = _connection().execute(statement.format(sql.Identifier(*sequence.split(".")))).fetchone()
+    row = _connection().execute(statement.format(sql.SQL(of[0]))).fetchone()
     return int(row[0]) if row else 0
 
 

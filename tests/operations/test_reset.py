@@ -21,7 +21,7 @@ from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.store import Origin
 from operations import mending, recreation, reset
-from projections import deadletters, queries
+from projections import deadletters, queries, runner
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
 from projections.runner import Runner
@@ -103,7 +103,6 @@ def test_ops_1_without_the_exact_words_nothing_is_touched(
     assert (log_dump(), dump(connection), User.objects.count()) == before
 
 
-@topology
 def test_ops_1_a_second_reset_at_the_same_time_is_refused(
     allowed: None, answered: Callable[..., str]
 ) -> None:
@@ -146,7 +145,6 @@ def test_ops_1_projections_are_rebuilt_and_the_events_are_as_they_were(
     assert store.passed(PROJECTORS) == head
 
 
-@topology
 def test_readers_never_see_fewer_rows_while_projections_are_reset(
     allowed: None, connection: Connection
 ) -> None:
@@ -210,10 +208,10 @@ def test_what_the_migrations_make_is_in_order(connection: Connection) -> None:
     assert not mending.unusable(connection)
 
 
-@topology
 def test_a_running_projector_fills_what_was_made_anew_and_its_acknowledgement_is_true(
-    connection: Connection,
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runner, "TEND_EVERY", 0.05)
     record(*(subscribed(ALICE, feed(number)) for number in range(20)))
     with running(Runner()):
         eventually(lambda: store.passed(PROJECTORS) == 20)
@@ -306,7 +304,6 @@ def test_positions_and_streams_go_on_so_that_processes_that_run_on_are_right(
     assert len(dump(connection)["play_statuses"]) == 1
 
 
-@topology
 def test_a_cursor_of_before_leads_to_a_full_answer_and_a_position_of_before_is_known(
     allowed: None, answered: Callable[..., str]
 ) -> None:
@@ -328,7 +325,6 @@ def test_a_cursor_of_before_leads_to_a_full_answer_and_a_position_of_before_is_k
     assert read.status_code == 200
 
 
-@topology
 def test_running_projectors_go_on_after_the_events_are_reset(
     allowed: None, answered: Callable[..., str], connection: Connection
 ) -> None:
@@ -356,7 +352,6 @@ def test_running_projectors_alone_clear_what_is_stale(connection: Connection) ->
     assert not any(dump(connection).values())
 
 
-@topology
 def test_a_store_of_which_tables_are_lost_is_made_from_nothing_above_the_known_positions(
     allowed: None, answered: Callable[..., str]
 ) -> None:

@@ -135,7 +135,6 @@ def said(*arguments: str) -> str:
     return out.getvalue()
 
 
-@pytest.mark.topology
 def test_a_busy_instance_is_clean_beside_a_rebuild_retention_and_an_erasure(
     history: User, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +171,6 @@ def test_a_busy_instance_is_clean_beside_a_rebuild_retention_and_an_erasure(
 # -- read models
 
 
-@pytest.mark.topology
 def test_rows_that_are_not_the_same_are_named_in_every_table(history: User, connection: Connection) -> None:
     for table, change in CHANGED.items():
         connection.execute(f"UPDATE {table} SET {change}")
@@ -196,7 +194,6 @@ def test_rows_that_are_missing_are_named_in_every_table(history: User, connectio
     assert {row.kind for row in report.differences} == {"missing"}
 
 
-@pytest.mark.topology
 def test_rows_that_nobody_made_are_named_in_every_table(history: User, connection: Connection) -> None:
     for table in TABLES:
         key = KEYS.get(table, "user_id")
@@ -252,7 +249,6 @@ def test_a_table_that_was_altered_is_told_and_not_compared(history: User, connec
 # -- the log
 
 
-@pytest.mark.topology
 def test_f_31_a_payload_that_is_broken_is_found_at_its_position(history: User) -> None:
     good = record(played(BOB, at=1))
     settle()
@@ -285,7 +281,6 @@ def test_metadata_that_is_broken_and_an_event_of_somebody_else_are_found(history
     assert faults[other] == "PlayRecorded of another listener than its stream"
 
 
-@pytest.mark.topology
 def test_versions_that_are_missing_or_out_of_order_are_found(history: User) -> None:
     first, second, third = (record(played(BOB, at=n)) for n in range(3))
     record(*(subscribed(ALICE, feed(number)) for number in range(3)))
