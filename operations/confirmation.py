@@ -15,8 +15,9 @@ def confirm(
 ) -> None:
     """Ask on ``out`` for ``phrase`` and read a line of ``answers`` (standard input). Raises ``NotConfirmed``.
 
-    ``asked`` says what is to be typed where the phrase is not to be shown. Upper and lower case, blanks, all of it must be the same. There is no option that answers in advance: a
-    script that means it pipes the phrase in.
+    ``asked`` says what is to be typed where the phrase is not to be shown. Upper and lower case, blanks,
+    all of it must be the same. There is no option that answers in advance: a script that means it pipes the
+    phrase in.
     """
     source = sys.stdin if answers is None else answers
     # a command's stdout wraps the stream, and would end the line
@@ -29,8 +30,6 @@ def confirm(
         stream.write("\n")
     if line.removesuffix("\n").removesuffix("\r") != phrase:
         what = (
-            f"{wanted} was not what was typed"
-            if line
-            else "nobody confirmed (no terminal, nothing piped in)"
+            f"{wanted} was not what was typed" if line else "nobody confirmed (no terminal, nothing piped in)"
         )
         raise NotConfirmed(f"Nothing was touched: {what}.")

@@ -13,6 +13,7 @@ from django.db.models import NOT_PROVIDED, CompositePrimaryKey, Field, Model
 from psycopg import sql
 
 from eventstore import store
+from operations.alone import Say, alone, plain
 from projections.connect import Connection
 from projections.models import DeadLetter, ProjectorPosition
 from projections.projectors.shape import Projector
@@ -99,7 +100,7 @@ def unusable(connection: Connection) -> bool:
     return not there or any(damage(connection, table) for table in shared)
 
 
-def mend(projectors: Sequence[Projector]) -> None:
+def mend(projectors: Sequence[Projector], say: Say) -> None:
     """Make all tables of these projectors anew, empty, in one transaction; each starts at the first event.
 
     Their acknowledgements go first: retention must not count on rows that are gone. Raises
@@ -109,7 +110,7 @@ def mend(projectors: Sequence[Projector]) -> None:
     store.acknowledge(dict.fromkeys(names, 0))
     models = read_models()
     tables = [table for projector in projectors for table in projector.tables]
-    with transaction.atomic(using=ALIAS):
+    with alone(plain(ALIAS), ALIAS, say), transaction.atomic(using=ALIAS):
         with connections[ALIAS].cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
             # the row of the position comes first, as in every transaction of a projector

@@ -55,7 +55,8 @@ def reset(projectors: Sequence[Projector], out: TextIO) -> dict[str, str]:
             )
         wrong = mending.broken(connection, projectors)
     if wrong:
-        mending.mend([each for each in projectors if not wrong.keys().isdisjoint(each.tables)])
+        damaged = [each for each in projectors if not wrong.keys().isdisjoint(each.tables)]
+        mending.mend(damaged, lambda line: out.write(f"{line}\n"))
     rebuild_beside(projectors, out)
     return wrong
 

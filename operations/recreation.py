@@ -3,11 +3,12 @@
 from typing import Any
 
 from django.apps import apps
-from django.core.management import call_command
 from django.db import connections
 from psycopg import Cursor, sql
 
 from operations import mending
+from operations.alone import Say
+from operations.migrations import migrate
 from operations.stores import SCHEMAS
 from projections.shadows import USES, shadow_of
 
@@ -42,10 +43,11 @@ def ours(cursor: Cursor[Any] | Any, alias: str) -> dict[str, str]:
     }
 
 
-def recreate(alias: str) -> None:
+def recreate(alias: str, say: Say) -> None:
     """Drop all that is ours in a store and migrate it from nothing, inside the caller's transaction.
 
-    Raises ``psycopg.errors.DependentObjectsStillExist`` where somebody else's view stands on a table of ours.
+    Raises ``psycopg.errors.DependentObjectsStillExist`` where somebody else's view stands on a table of ours,
+    and ``migrations.NotMigrated``.
     """
     with connections[alias].cursor() as cursor:
         for kind in ("v", "m", "f", "rp"):
@@ -56,7 +58,7 @@ def recreate(alias: str) -> None:
         cursor.execute(FUNCTIONS, [[schema for schema in SCHEMAS[alias] if schema != SHARED]])
         for (function,) in cursor.fetchall():
             cursor.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(function)))
-    call_command("migrate", database=alias, interactive=False, verbosity=0)
+    migrate(alias, say, verbosity=0)
 
 
 def _made_in_shared() -> set[str]:

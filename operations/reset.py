@@ -20,9 +20,11 @@ from django.db import connections, transaction
 
 from eventstore import store
 from operations import inventory, mending, rebuilding, stores
+from operations.alone import Say, alone, plain
 from operations.inventory import Table
 from operations.recreation import ours, recreate
-from operations.stores import MIGRATION_LOCK, parameters
+from operations.seeds import reference
+from operations.stores import parameters
 from projections.projectors import PROJECTORS
 
 What = Literal["projections", "system", "events", "all"]
@@ -113,14 +115,13 @@ def names_to_type(what: What, held: list[Holding]) -> dict[str, str]:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Hold the lock of resets and the one of migrations. Raises ``NotReset`` beside another reset."""
-    stores.create()
+def the_only_one() -> Iterator[None]:
+    """Keep every other reset out. Raises ``NotReset`` where there is one, ``stores.CannotCreate``."""
+    stores.create(say=_nobody)
     with psycopg.connect(**parameters("system"), autocommit=True) as connection:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
         if row != (True,):
             raise NotReset("Nothing was touched: another reset is running.")
-        connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
         yield
 
 
@@ -154,32 +155,36 @@ def run(what: What, out: TextIO) -> list[str]:
     """Do it. Returns what to tell the operator, line by line.
 
     Raises ``psycopg.errors.LockNotAvailable``, ``DependentObjectsStillExist``, the errors of a store that is
-    away, and ``rebuilding.NotRebuilt``; whatever was not done then is done by a repeat.
+    away, ``migrations.NotMigrated``, and ``rebuilding.NotRebuilt``; what was not done then, a repeat does.
     """
+
+    def say(line: str) -> None:
+        out.write(f"{line}\n")
+
     match what:
         case "projections":
-            told = _projections(out)
+            told = _projections(out, say)
         case "system":
-            told = _system()
+            told = _system(say)
         case "events":
-            _events(keep=True)
+            _events(say, keep=True)
             told = [
                 "The log is empty: of each listener a checkpoint is left that says so.",
-                *_projections(out),
+                *_projections(out, say),
             ]
         case "all":
-            told = _system()
-            _events(keep=False)
-            _projections_anew()
+            told = _system(say)
+            _events(say, keep=False)
+            _projections_anew(say)
             told += ["The log is empty.", "The read models are empty."]
     return [*told, *_keys(KEYS[what])]
 
 
-def _projections(out: TextIO) -> list[str]:
+def _projections(out: TextIO, say: Say) -> list[str]:
     projectors = list(PROJECTORS.values())
     told = []
     if _unusable():
-        _projections_anew()
+        _projections_anew(say)
         told.append("The store's tables were missing or altered: all were made anew.")
     wrong = rebuilding.reset(projectors, out)
     told += [f"{table} was made anew ({found})." for table, found in wrong.items()]
@@ -191,22 +196,24 @@ def _unusable() -> bool:
         return mending.unusable(connection)
 
 
-def _projections_anew() -> None:
+def _projections_anew(say: Say) -> None:
     # retention must not count on rows that are gone
     store.acknowledge(dict.fromkeys(PROJECTORS, 0))
-    with _at_once("projections"):
-        recreate("projections")
+    with _at_once("projections", say):
+        recreate("projections", say)
     store.acknowledge(dict.fromkeys(PROJECTORS, 0))
 
 
-def _system() -> list[str]:
-    with _at_once("system"):
-        recreate("system")
+def _system(say: Say) -> list[str]:
+    with _at_once("system", say):
+        recreate("system", say)
+        reference.up(say)
     return ["The system store is empty: nobody has an account, and every app and session gets 401."]
 
 
-def _events(*, keep: bool) -> None:
-    store.begin_anew(lambda: recreate("events"), _known_positions(), keep=keep)
+def _events(say: Say, *, keep: bool) -> None:
+    with alone(plain("events"), "events", say):
+        store.begin_anew(lambda: recreate("events", say), _known_positions(), keep=keep)
 
 
 def _known_positions() -> int:
@@ -219,8 +226,8 @@ def _known_positions() -> int:
 
 
 @contextmanager
-def _at_once(alias: str) -> Iterator[None]:
-    with transaction.atomic(using=alias):
+def _at_once(alias: str, say: Say) -> Iterator[None]:
+    with alone(plain(alias), alias, say), transaction.atomic(using=alias):
         with connections[alias].cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
         yield
@@ -269,6 +276,10 @@ def _operator() -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _nobody(line: str) -> None:
+    """Says nothing."""
 
 
 def _write(entry: Mapping[str, Any]) -> None:

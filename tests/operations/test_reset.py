@@ -20,6 +20,7 @@ from eventstore.dispatcher import StreamErased, dispatch
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.store import Origin
+from feeds.models import Category
 from operations import mending, recreation, reset
 from projections import deadletters, queries, runner
 from projections.connect import Connection, connect
@@ -106,7 +107,7 @@ def test_ops_1_without_the_exact_words_nothing_is_touched(
 def test_ops_1_a_second_reset_at_the_same_time_is_refused(
     allowed: None, answered: Callable[..., str]
 ) -> None:
-    with reset.alone(), pytest.raises(CommandError, match="another reset is running"):
+    with reset.the_only_one(), pytest.raises(CommandError, match="another reset is running"):
         answered("all", "DELETE ALL DATA")
 
 
@@ -162,7 +163,7 @@ def test_readers_never_see_fewer_rows_while_projections_are_reset(
         reader = threading.Thread(target=read)
         reader.start()
         for _ in range(3):
-            with reset.alone():
+            with reset.the_only_one():
                 reset.run("projections", io.StringIO())
             record(subscribed(BOB))
         stop.set()
@@ -215,7 +216,7 @@ def test_a_running_projector_fills_what_was_made_anew_and_its_acknowledgement_is
     record(*(subscribed(ALICE, feed(number)) for number in range(20)))
     with running(Runner()):
         eventually(lambda: store.passed(PROJECTORS) == 20)
-        mending.mend([PROJECTORS["subscriptions"]])
+        mending.mend([PROJECTORS["subscriptions"]], print)
         # killed here: the projector starts from the first event by itself
         eventually(lambda: len(dump(connection)["subscriptions"]) == 20)
         record(subscribed(BOB))
@@ -273,6 +274,7 @@ def test_the_system_store_goes_alone(
     assert "/setup?token=" in said
     assert (log_dump(), dump(connection)) == before
     assert User.objects.count() == 0
+    assert Category.objects.exists()
     assert device.get("plays").status_code == 401
 
 
@@ -347,7 +349,7 @@ def test_running_projectors_alone_clear_what_is_stale(connection: Connection) ->
     device.post("plays", play())
     settle()
     assert len(dump(connection)["public_events"]) == 1
-    reset._events(keep=True)
+    reset._events(print, keep=True)
     settle()
     assert not any(dump(connection).values())
 
@@ -383,7 +385,7 @@ def test_what_fails_half_way_has_touched_nothing_of_its_store_and_a_repeat_does_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(recreation, "call_command", fail)
+        patched.setattr(recreation, "migrate", fail)
         with pytest.raises(CommandError, match="Interrupted"):
             answered(what, reset.PHRASES[what])
     assert (log_dump(), dump(connection), User.objects.count()) == before

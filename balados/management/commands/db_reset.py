@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 from django.conf import settings
+from django.core.management.base import CommandError
 from django.db import Error
 
 from accounts import setup
@@ -10,8 +11,9 @@ from eventstore import store
 from operations import reset
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
+from operations.migrations import NotMigrated
 from operations.reset import CONSEQUENCES, PHRASES, Holding, What
-from operations.stores import SCHEMAS
+from operations.stores import SCHEMAS, CannotCreate
 
 
 class Command(OperatorCommand):
@@ -23,8 +25,8 @@ DELETE ALL EVENTS for --events, DELETE ALL DATA for --all. There is no option th
 the environment and the names of the databases are typed as well.
 
 It touches only Balados' own tables, never others in the same database. One reset runs at a time, and
-no migration beside it. A killed one is repeated. What was reset, when, by whom and how many rows
-there were is written to BALADOS_HOME/resets.log and to the log.
+no migration of the same store beside it. A killed one is repeated. What was reset, when, by whom and how
+many rows there were is written to BALADOS_HOME/resets.log and to the log.
 
 Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
 
@@ -51,8 +53,11 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         confirm(PHRASES[what], out)
         for name, asked in reset.names_to_type(what, held).items():
             confirm(name, out, asked=asked)
-        with reset.alone(), reset.audited(what, held):
-            done = reset.run(what, out)
+        try:
+            with reset.the_only_one(), reset.audited(what, held):
+                done = reset.run(what, out)
+        except (CannotCreate, NotMigrated) as refused:
+            raise CommandError(str(refused)) from refused
         self.stdout.write("\n".join(done))
         if what in ("system", "all") and (token := setup.one_time_token()):
             self.stdout.write(f"The first administrator: {settings.PUBLIC_URL}/setup?token={token}")
