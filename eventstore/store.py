@@ -492,8 +492,12 @@ def begin_anew(recreate: Callable[[], None], known: int, *, keep: bool) -> None:
         if whole:
             connection.execute("LOCK TABLE events.events, events.streams, events.snapshots")
             _run("end_log")
+        if restored := _exists("events.restores"):
+            _run("end_restores")
         position, stream = _last("events.events", "position"), _last("events.streams", "id")
         recreate()
+        if restored:
+            _run("keep_restores")
         _run("go_on_counting", {"position": max(position, known), "stream": stream})
         if whole:
             if keep:
@@ -518,11 +522,6 @@ def stream_faults(stream: int | None = None) -> list[StreamFault]:
 def names_of(streams: Iterable[int]) -> dict[int, str]:
     """The names of those streams that there are."""
     return dict(_run("owners", (list(streams),)).fetchall())
-
-
-def listeners() -> int:
-    """How many listeners have a stream."""
-    return cast(int, _run("listeners").fetchall()[0][0])
 
 
 def acknowledged() -> dict[str, int]:
@@ -581,11 +580,8 @@ def _last(table: str, column: str) -> int:
     """The last number that an identity column has given out; 0 for none, also where it is lost."""
     if not _exists(table):
         return 0
-    of = _connection().execute("SELECT pg_get_serial_sequence(%s, %s)", [table, column]).fetchone()
-    if of is None or of[0] is None:
-        return 0
-    statement = sql.SQL("SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {}")
-    row = _connection().execute(statement.format(sql.SQL(of[0]))).fetchone()
+    statement = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass), 0)"
+    row = _connection().execute(statement, [table, column]).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db import connections, transaction
-from django.db.models import NOT_PROVIDED, CompositePrimaryKey, Field, Model
+from django.db.models import NOT_PROVIDED, CheckConstraint, CompositePrimaryKey, Field, Model
 from psycopg import sql
 
 from eventstore import store
@@ -82,6 +82,7 @@ def damage(connection: Connection, table: str) -> str:
     if more := sorted(name for name, _, unique, _ in indexes if unique and name not in named | key.keys()):
         return f"unique index {', '.join(more)}"
     checks = sum(1 for field in _fields(model) if field.db_check(connections[ALIAS]))
+    checks += sum(1 for one in model._meta.constraints if isinstance(one, CheckConstraint))
     if connection.execute(RULES, {"table": table}).fetchone() != (checks, 0, 0):
         return "constraints or triggers"
     return ""

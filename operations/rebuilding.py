@@ -6,7 +6,7 @@ from typing import TextIO
 from eventstore import store
 from operations import mending
 from operations.progress import progress
-from projections import deadletters, lag
+from projections import lag, layouts
 from projections.connect import connect
 from projections.garbage import patient_collector
 from projections.projectors import PROJECTORS
@@ -74,12 +74,5 @@ def letters_left(projectors: Sequence[Projector]) -> list[str]:
 
 def _acknowledge(projectors: Sequence[Projector]) -> None:
     """What is on the disk now, a swap waits for it: else retention would wait for the next event."""
-    saved = {}
     with connect(mending.ALIAS, application_name="balados-rebuild") as connection:
-        for projector in projectors:
-            row = connection.execute(
-                'SELECT position FROM "users"."projector_positions" WHERE projector = %s', [projector.name]
-            ).fetchone()
-            waiting = deadletters.oldest(connection, projector.name)
-            saved[projector.name] = int(row[0]) if row and waiting is None else (waiting or 1) - 1
-    store.acknowledge(saved)
+        store.acknowledge(layouts.settled(connection, [projector.name for projector in projectors]))

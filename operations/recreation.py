@@ -9,7 +9,7 @@ from psycopg import Cursor, sql
 from operations import mending
 from operations.alone import Say
 from operations.migrations import migrate
-from operations.stores import SCHEMAS
+from operations.stores import COMMENT, RESTORING, SCHEMAS
 from projections.shadows import USES, shadow_of
 
 # In this schema everybody's tables are: of it only those that we made are ours.
@@ -58,6 +58,10 @@ def recreate(alias: str, say: Say) -> None:
         cursor.execute(FUNCTIONS, [[schema for schema in SCHEMAS[alias] if schema != SHARED]])
         for (function,) in cursor.fetchall():
             cursor.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(function)))
+        # a restore that was given up
+        cursor.execute(COMMENT, [SCHEMAS[alias][0]])
+        if cursor.fetchone() == (RESTORING,):
+            cursor.execute(sql.SQL("COMMENT ON SCHEMA {} IS NULL").format(sql.Identifier(SCHEMAS[alias][0])))
     migrate(alias, say, verbosity=0)
 
 

@@ -18,6 +18,7 @@ import redis
 from django.conf import settings
 from django.db import connections, transaction
 
+from accounts.models import ErasedAccount
 from eventstore import store
 from operations import inventory, mending, rebuilding, stores
 from operations.alone import Say, alone, plain
@@ -206,9 +207,18 @@ def _projections_anew(say: Say) -> None:
 
 def _system(say: Say) -> list[str]:
     with _at_once("system", say):
+        erased = _erased()
         recreate("system", say)
+        ErasedAccount.objects.bulk_create(erased)
         reference.up(say)
     return ["The system store is empty: nobody has an account, and every app and session gets 401."]
+
+
+def _erased() -> list[ErasedAccount]:
+    """The ledger of erased accounts, which names nobody: restores of older backups go by it."""
+    with connections["system"].cursor() as cursor:
+        there = "system.erased_accounts" in ours(cursor, "system")
+    return list(ErasedAccount.objects.all()) if there else []
 
 
 def _events(say: Say, *, keep: bool) -> None:

@@ -12,6 +12,7 @@ from eventstore import verification as log
 from eventstore.verification import LogFault
 from operations import mending
 from operations.progress import progress
+from projections import layouts
 from projections.comparison import AlreadyRunning, Compared, NotCompared, Scratch
 from projections.connect import connect
 from projections.garbage import patient_collector
@@ -22,11 +23,6 @@ LETTERS = """
 SELECT projector, count(*) FILTER (WHERE error <> ''), count(*) FILTER (WHERE error = '')
   FROM "users"."dead_letters"
  WHERE projector = ANY(%s) AND (%s::bigint IS NULL OR stream = %s) GROUP BY projector ORDER BY projector
-"""
-SAFE = """
-SELECT saved.projector, least(saved.position, min(letter.position) - 1)
-  FROM "users"."projector_positions" saved LEFT JOIN "users"."dead_letters" letter USING (projector)
- WHERE saved.projector = ANY(%s) GROUP BY saved.projector, saved.position
 """
 
 
@@ -106,7 +102,7 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
         names = list(PROJECTORS)
         # what was said comes before what is: it only grows
         said = store.acknowledged() if user_id is None else {}
-        safe: dict[str, int] = dict(connection.execute(SAFE, [names]).fetchall())
+        safe = layouts.settled(connection, names)
         report.acknowledgements = [
             Acknowledgement(name, position, safe.get(name, 0))
             for name, position in said.items()

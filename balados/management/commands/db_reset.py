@@ -84,7 +84,7 @@ def _told(what: What, held: list[Holding]) -> Iterator[str]:
 
 def _left_alone() -> Iterator[str]:
     try:
-        left = store.listeners()
+        left = len(store.users())
     except Error:
         return
     yield (
