@@ -21,6 +21,8 @@ BALADOS_HOME = Path(env.str("BALADOS_HOME", default=str(BASE_DIR / ".balados")))
 if (BALADOS_HOME / "environment").is_file():
     env.read_env(BALADOS_HOME / "environment")
 DEBUG = env.bool("DEBUG", default=False)
+# Whether db_reset may delete what nothing rebuilds where DEBUG is off; set it for the one command.
+ALLOW_DESTRUCTIVE_RESET = env.bool("ALLOW_DESTRUCTIVE_RESET", default=False)
 # No default: Django refuses to sign anything without it.
 SECRET_KEY = env.str("SECRET_KEY", default="")
 LISTEN_HOST = env.str("LISTEN_HOST", default="127.0.0.1")

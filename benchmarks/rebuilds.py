@@ -3,11 +3,11 @@
 import time
 from typing import Any
 
-from balados.management.commands.run_projectors import patient_collector
 from benchmarks import environment, history, peer
 from benchmarks.reads import fill
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
+from projections.garbage import patient_collector
 from projections.projectors import PROJECTORS, play_statuses
 from projections.projectors.shape import Projector
 from projections.rebuild import rebuild

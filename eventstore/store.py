@@ -8,7 +8,7 @@ Every function raises ``psycopg.OperationalError`` (or Django's) when the store 
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from django.db import connections
+from django.db import connections, transaction
 from django.db.utils import OperationalError
 from psycopg import sql
 from psycopg.errors import InvalidColumnReference, UniqueViolation
@@ -28,6 +28,7 @@ from psycopg.types.string import TextLoader
 from eventstore import codec, counters
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import INSTANCE, Event
+from eventstore.domain.retention import PublicHistoryTrimmed, UserCheckpoint
 from eventstore.failpoints import reach
 from eventstore.prepared import Connection, Prepared
 
@@ -42,6 +43,9 @@ LAST = 2**63 - 1
 LAST_VERSION = 2**31 - 1
 # the unique key, or that of a partition (docs/sql/partition_events.sql)
 VERSION_TAKEN = "events_stream_version"
+
+# Readers that are still at it when all is dropped.
+LOCK_PATIENCE = "10s"
 
 SQL = {file.stem: file.read_text() for file in (Path(__file__).parent / "sql").glob("*.sql")}
 
@@ -90,6 +94,23 @@ class Snapshot(NamedTuple):
     version: int
     position: int
     state: bytes
+
+
+class StreamFault(NamedTuple):
+    """What is wrong with the order of a stream at a version: ``gap``, ``order`` or ``unknown``."""
+
+    stream: int
+    version: int
+    position: int
+    kind: str
+
+
+class KeptState(NamedTuple):
+    """A snapshot that a process would load. ``name``: of its stream."""
+
+    stream: int
+    snapshot: Snapshot
+    name: str
 
 
 class StreamErased(Exception):
@@ -464,6 +485,67 @@ def leaps() -> list[tuple[int, int]]:
     return _run("leaps").fetchall()
 
 
+def begin_anew(recreate: Callable[[], None], known: int, *, keep: bool) -> None:
+    """Let ``recreate`` drop and make all tables of the store, in one transaction.
+
+    Processes and devices that knew the old log are not deceived: positions, above ``known`` too, and the
+    numbers of streams go on. With ``keep`` the same listeners have the same streams, each of which begins
+    with a checkpoint of nothing; else every stream that was refuses what comes late.
+    Raises ``psycopg.errors.LockNotAvailable``.
+    """
+    with transaction.atomic(using=ALIAS):
+        connection = _connection()
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
+        whole = all(_exists(f"events.{name}") for name in ("streams", "events", "snapshots"))
+        if whole:
+            connection.execute("LOCK TABLE events.events, events.streams, events.snapshots")
+            _run("end_log")
+        if restored := _exists("events.restores"):
+            _run("end_restores")
+        position, stream = _last("events.events", "position"), _last("events.streams", "id")
+        recreate()
+        if restored:
+            _run("keep_restores")
+        _run("go_on_counting", {"position": max(position, known), "stream": stream})
+        if whole:
+            if keep:
+                _run("keep_streams")
+            _run("close_streams", {"kept": keep})
+            name, schema = codec.name_of(UserCheckpoint(user_id=INSTANCE, taken_at=database_time()))
+            if keep:
+                _run("begin_streams", {"type": name, "schema": schema, "at": database_time()})
+        if not (keep and whole):
+            forget()
+        if keep:
+            # all that the public saw is too old; and the head is above every position that was given out
+            append_to_instance([PublicHistoryTrimmed(before=database_time())])
+    notify()
+
+
+def stream_faults(stream: int | None = None) -> list[StreamFault]:
+    """Where versions are missing or out of order, of one stream or of all."""
+    return [StreamFault(*row) for row in _run("stream_faults", {"stream": stream})]
+
+
+def names_of(streams: Iterable[int]) -> dict[int, str]:
+    """The names of those streams that there are."""
+    return dict(_run("owners", (list(streams),)).fetchall())
+
+
+def acknowledged() -> dict[str, int]:
+    """How far projectors have said that they came."""
+    return dict(_run("acknowledged").fetchall())
+
+
+def kept_states(schema: int, stream: int | None = None) -> Iterator[KeptState]:
+    """The snapshots of one stream or of all, in the order of the streams."""
+    after = 0
+    while page := _run("snapshots_after", {"after": after, "schema": schema, "stream": stream}).fetchall():
+        for number, version, position, state, name in page:
+            yield KeptState(number, Snapshot(version, position, bytes(state)), name)
+        after = page[-1][0]
+
+
 def forget() -> None:
     """Drop what this process remembers of the store (after a reset)."""
     global _epoch
@@ -495,6 +577,20 @@ def _append_one(stream: int, expected: int, event: Event, origin: Origin) -> int
     with _giving_back_when_broken():
         position = _APPEND.first_value(_connection(), values)
     return None if position is None else int(position)
+
+
+def _exists(relation: str) -> bool:
+    row = _connection().execute("SELECT to_regclass(%s) IS NOT NULL", [relation]).fetchone()
+    return bool(row and row[0])
+
+
+def _last(table: str, column: str) -> int:
+    """The last number that an identity column has given out; 0 for none, also where it is lost."""
+    if not _exists(table):
+        return 0
+    statement = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass), 0)"
+    row = _connection().execute(statement, [table, column]).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _name(user_id: UUID) -> str:

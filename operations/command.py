@@ -15,6 +15,8 @@ from psycopg import errors
 
 from operations.confirmation import NotConfirmed
 from operations.fence import Blocked, InMaintenance
+from operations.rebuilding import NotRebuilt
+from operations.reset import NotReset
 from operations.tools import NoTool
 from projections.failures import in_maintenance
 
@@ -34,6 +36,7 @@ ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.InvalidCatalogName, "manage.py db_create makes the databases that are missing."),
     (errors.UndefinedTable, "The store is not initialised: run manage.py db_init."),
     (errors.InvalidSchemaName, "The store is not initialised: run manage.py db_init."),
+    (errors.DependentObjectsStillExist, "Drop what is not Balados' own and depends on its tables first."),
     (errors.DiskFull, "The server's disk is full: make room and run the command again."),
     (
         errors.TooManyConnections,
@@ -95,7 +98,15 @@ def explain(failure: Exception) -> str | None:
             return None
         case redis.RedisError():
             return f"Redis: {failure}\nIs it running, and is REDIS_URL right?"
-        case ImproperlyConfigured() | NotConfirmed() | NoTool() | InMaintenance() | Blocked():
+        case (
+            ImproperlyConfigured()
+            | NotConfirmed()
+            | NoTool()
+            | NotReset()
+            | NotRebuilt()
+            | InMaintenance()
+            | Blocked()
+        ):
             return str(failure)
         case OSError(errno=errno.ENOSPC):
             return f"The disk is full: {failure.filename or failure.strerror}"

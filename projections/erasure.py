@@ -7,6 +7,7 @@ epoch, and so is read anew: nothing writes the rows again.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from eventstore.failpoints import reach
 from eventstore.follower import settled_head
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
-from projections.shadows import shadow_of
+from projections.shadows import USES, shadow_of
 from projections.tables import identifier
 
 # events per transaction
@@ -28,6 +29,8 @@ CHUNK = 5_000
 LOCK = 'LOCK TABLE "users"."projector_positions" IN EXCLUSIVE MODE'
 NEXT_EPOCH = 'UPDATE "users"."projector_positions" SET epoch = epoch + 1'
 LETTERS = 'DELETE FROM "users"."dead_letters" WHERE stream = ANY(%s)'
+# the live tables, and those that a rebuild or a verification fills
+NAMED: tuple[Callable[[str], str], ...] = (str, *(partial(shadow_of, use=use) for use in USES))
 ACTIVITY, PUBLIC_EVENTS = "users.activity", "public.public_events"
 OF_USERS = """
 SELECT count(*) FROM pg_attribute
@@ -77,7 +80,7 @@ def _erase_rows(connection: Connection, user_id: UUID, streams: list[int]) -> Co
         cursor.execute(LOCK)
         cursor.execute(NEXT_EPOCH)
         for projector in PROJECTORS.values():
-            for named in (str, shadow_of):
+            for named in NAMED:
                 if deleted := _erase_public(cursor, projector.tables, named, user_id):
                     counts[PUBLIC_EVENTS] += deleted
                 for table in projector.tables:

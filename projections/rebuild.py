@@ -20,6 +20,7 @@ from projections.connect import Connection, connect
 from projections.layouts import hold, layouts
 from projections.locks import try_lock, unlock
 from projections.projectors.shape import Projector
+from projections.shadows import Use
 from projections.worker import Moved, Worker, load
 
 SWAP_ATTEMPTS = 60
@@ -60,13 +61,15 @@ def rebuild(
     # nothing counts before the swap, which flushes all: no waiting for the disk until then
     with connect("projections", synchronous_commit="off", application_name="balados-rebuild") as connection:
         for projector in projectors:
-            if not try_lock(connection, _name(projector)):
+            if not try_lock(connection, name_beside(projector)):
                 raise AlreadyRunning(projector.name)
         try:
-            workers = [_begin(connection, projector) for projector in projectors]
+            workers = [begin(connection, projector) for projector in projectors]
             head = settled_head()
             leaps = store.leaps()
-            _catch_up(workers, head, lambda position: progress(_less(leaps, position), _less(leaps, head)))
+            catch_up_beside_erasures(
+                workers, head, lambda position: progress(_less(leaps, position), _less(leaps, head))
+            )
             for worker in workers:
                 for table in worker.projector.tables:
                     shadows.finish(connection, table)
@@ -75,28 +78,35 @@ def rebuild(
         finally:
             if not connection.closed:
                 for projector in projectors:
-                    _forget(connection, projector)
+                    forget(connection, projector)
                     # the server ends the session a moment later, and the next rebuild may come before that
-                    unlock(connection, _name(projector))
+                    unlock(connection, name_beside(projector))
 
 
 def _less(leaps: Sequence[tuple[int, int]], position: int) -> int:
     return position - sum(min(position, last) - first for first, last in leaps if position > first)
 
 
-def _begin(connection: Connection, projector: Projector) -> Worker:
-    _forget(connection, projector)
+def name_beside(projector: Projector, use: Use = "rebuild") -> str:
+    """What a projector is called that fills shadows: its lock, its position, its dead letters."""
+    return f"{projector.name}__{use}"
+
+
+def begin(connection: Connection, projector: Projector, use: Use = "rebuild") -> Worker:
+    """A worker that fills empty shadows from the first event on; what a killed one left goes before."""
+    forget(connection, projector, use)
     for table in projector.tables:
-        shadows.create(connection, table)
-    return Worker(projector, connection, _name(projector), shadows.shadows(projector.tables))
+        shadows.create(connection, table, use)
+    return Worker(projector, connection, name_beside(projector, use), shadows.shadows(projector.tables, use))
 
 
-def _forget(connection: Connection, projector: Projector) -> None:
-    shadows.drop(connection, projector.tables)
-    _run(connection, FORGET, projector)
+def forget(connection: Connection, projector: Projector, use: Use = "rebuild") -> None:
+    """Remove the shadows of a projector, their position and dead letters."""
+    shadows.drop(connection, projector.tables, use)
+    _run(connection, FORGET, projector, use)
 
 
-def _catch_up(
+def catch_up_beside_erasures(
     workers: Sequence[Worker], upto: int, reached: Callable[[int], None] = lambda position: None
 ) -> None:
     """``catch_up``, also while accounts are erased."""
@@ -113,7 +123,7 @@ def _catch_up(
 
 def _swap_when_possible(worker: Worker) -> None:
     for attempt in range(SWAP_ATTEMPTS):
-        _catch_up([worker], settled_head())
+        catch_up_beside_erasures([worker], settled_head())
         try:
             with worker.connection.transaction():
                 _swap(worker)
@@ -143,11 +153,7 @@ def _swap(worker: Worker) -> None:
     _run(connection, TAKE_OVER, projector)
 
 
-def _run(connection: Connection, statements: str, projector: Projector) -> None:
-    names = {"live": projector.name, "shadow": _name(projector)}
+def _run(connection: Connection, statements: str, projector: Projector, use: Use = "rebuild") -> None:
+    names = {"live": projector.name, "shadow": name_beside(projector, use)}
     for statement in statements.split(";"):
         connection.execute(statement, names)
-
-
-def _name(projector: Projector) -> str:
-    return f"{projector.name}__rebuild"

@@ -1,10 +1,10 @@
-"""Fresh tables beside the live ones, filled by a rebuild and swapped in.
+"""Fresh tables beside the live ones: filled by a rebuild and swapped in, or filled to compare (``verify``).
 
 A shadow ends as exactly what the migrations made, names of indexes and constraints included.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from psycopg import sql
 
@@ -27,6 +27,9 @@ COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
  WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname
 """
+# What a shadow is for: each has names of its own, so that a verification runs beside a rebuild.
+Use: TypeAlias = Literal["rebuild", "verify"]
+USES: Final[tuple[Use, ...]] = ("rebuild", "verify")
 # The swap waits at most so long for the readers at work, and lets those pass who queued behind it.
 LOCK_TIMEOUT = "200ms"
 
@@ -43,31 +46,31 @@ class Index(NamedTuple):
     definition: str
 
 
-def shadow_of(table: str) -> str:
-    return f"{table}__rebuild"
+def shadow_of(table: str, use: Use = "rebuild") -> str:
+    return f"{table}__{use}"
 
 
-def shadows(tables: Iterable[str]) -> Tables:
+def shadows(tables: Iterable[str], use: Use = "rebuild") -> Tables:
     """Live names -> the shadow tables, as a worker takes them."""
-    return {table: identifier(shadow_of(table)) for table in tables}
+    return {table: identifier(shadow_of(table, use)) for table in tables}
 
 
-def drop(connection: Connection, tables: Iterable[str]) -> None:
+def drop(connection: Connection, tables: Iterable[str], use: Use = "rebuild") -> None:
     """Drop what a killed rebuild left."""
     for table in tables:
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(identifier(shadow_of(table))))
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(identifier(shadow_of(table, use))))
 
 
-def create(connection: Connection, table: str) -> None:
+def create(connection: Connection, table: str, use: Use = "rebuild") -> None:
     """An empty shadow with the constraints of the live table; its plain indexes come with ``finish``."""
     connection.execute(
         sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES)").format(
-            identifier(shadow_of(table)), identifier(table)
+            identifier(shadow_of(table, use)), identifier(table)
         )
     )
     for index in _indexes(connection, table):
         if index.of_constraint or index.unique:
-            _build(connection, table, index)
+            _build(connection, table, index, use)
 
 
 def finish(connection: Connection, table: str) -> None:
@@ -98,8 +101,8 @@ def swap(connection: Connection, tables: Sequence[str]) -> None:
             _rename(connection, table, index)
 
 
-def _build(connection: Connection, table: str, index: Index) -> None:
-    shadow, name = identifier(shadow_of(table)), sql.Identifier(_shadow_index(index.name))
+def _build(connection: Connection, table: str, index: Index, use: Use = "rebuild") -> None:
+    shadow, name = identifier(shadow_of(table, use)), sql.Identifier(_shadow_index(index.name, use))
     if index.constraint is not None:
         statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} ").format(shadow, name)
         connection.execute(statement + _text(index.constraint))
@@ -118,9 +121,9 @@ def _rename(connection: Connection, table: str, index: str) -> None:
     )
 
 
-def _shadow_index(index: str) -> str:
+def _shadow_index(index: str, use: Use = "rebuild") -> str:
     # PostgreSQL cuts names at 63 bytes
-    return f"r__{index}"[:63]
+    return f"{use[0]}__{index}"[:63]
 
 
 def _indexes(connection: Connection, table: str) -> list[Index]:

@@ -130,10 +130,14 @@ class Worker:
         return self.shard.has(event.stream) or event.type in self.projector.heard_everywhere
 
     def project(self, cursor: Cursor[Any], facts: Sequence[Fact]) -> None:
+        self.project_as(self.shard, cursor, facts)
+
+    def project_as(self, shard: Shard, cursor: Cursor[Any], facts: Sequence[Fact]) -> None:
+        """The rows that this shard would make of the facts."""
         if not facts:
             return
-        if self.shard.of > 1 and self.projector.apply_shard is not None:
-            self.projector.apply_shard(facts, cursor, self.tables, self.shard)
+        if shard.of > 1 and self.projector.apply_shard is not None:
+            self.projector.apply_shard(facts, cursor, self.tables, shard)
         else:
             self.projector.apply(facts, cursor, self.tables)
 

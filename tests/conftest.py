@@ -22,7 +22,6 @@ def pytest_sessionstart() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Last of all, what all others have logged is searched for what they kept secret."""
     items.sort(key=lambda item: item.path.name == "test_leaks.py")
-    leaks.keep_logs()  # collecting may have set Django up again
 
 
 @pytest.fixture(scope="session")

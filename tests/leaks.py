@@ -7,6 +7,7 @@ test has to say what its secrets are. What the run logs is kept beside its serve
 import binascii
 import functools
 import logging
+import logging.config
 import os
 import re
 import secrets
@@ -89,14 +90,19 @@ def begin() -> None:
     _wrap(AbstractBaseUser, "check_password", lambda user, raw=None, *_: [raw])
     _wrap(UserManager, "create_user", lambda manager, username, email="", *_, **__: [email])
     _wrap(store, "append", lambda stream, expected, events, *_, **__: _remember_names(events))
+    # whoever sets Django up again (a WSGI application, a command line) takes the handlers away
+    configure = logging.config.dictConfig
+
+    def configured(config: Any) -> None:
+        configure(config)
+        keep_logs()
+
+    logging.config.dictConfig = configured
     keep_logs()
 
 
 def keep_logs() -> None:
-    """Write what is logged from here on, unless that is done.
-
-    Whoever sets Django up again (a WSGI application that a test imports) takes the handlers away.
-    """
+    """Write what is logged from here on, unless that is done."""
     from balados.logs import FORMATS, formatter
 
     home, root = Path(os.environ["BALADOS_HOME"]), logging.getLogger()

@@ -50,6 +50,11 @@ def exists(of: Register) -> bool:
     return of.deleted_at is None or of.updated_at >= of.deleted_at
 
 
+def heard_of(of: Register) -> bool:
+    """Whether anything was said of the list itself, and not of its members alone."""
+    return of.updated_at != NEVER or of.deleted_at is not None
+
+
 def settled_at(of: Register) -> datetime:
     """The time that decided whether it exists."""
     return of.updated_at if of.deleted_at is None else max(of.updated_at, of.deleted_at)

@@ -26,6 +26,7 @@ from eventstore.domain.collections import (
     default_id,
 )
 from eventstore.domain.identifiers import key_of
+from eventstore.domain.lists import heard_of
 from eventstore.domain.retention import LONG_AGO, UserCheckpoint
 from eventstore.domain.subscriptions import Subscriptions, UserSubscribed, UserUnsubscribed
 from projections.projectors.registers import Named, Registers
@@ -107,7 +108,9 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 followed[event.user_id] = dict(event.subscriptions)
                 replaced.add(event.user_id)
                 written = {named for named in written if named[0] != event.user_id}
-                written |= {(event.user_id, UUID(key)) for key in event.collections}
+                written |= {
+                    (event.user_id, UUID(key)) for key, of in event.collections.items() if heard_of(of)
+                }
             case UserSubscribed() | UserUnsubscribed():
                 subscriptions.evolve(followed.setdefault(event.user_id, {}), event)
             case FeedAddedToCollection() | FeedRemovedFromCollection():

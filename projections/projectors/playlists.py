@@ -10,6 +10,7 @@ from psycopg import Cursor
 
 from eventstore.domain import playlists
 from eventstore.domain.identifiers import key_of
+from eventstore.domain.lists import heard_of
 from eventstore.domain.playlists import (
     Playlist,
     PlaylistCreated,
@@ -107,7 +108,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 users[event.user_id] = playlists.pruned(event.playlists, LONG_AGO)
                 replaced.add(event.user_id)
                 written = {named for named in written if named[0] != event.user_id}
-                written |= {(event.user_id, UUID(key)) for key in event.playlists}
+                written |= {(event.user_id, UUID(key)) for key, of in event.playlists.items() if heard_of(of)}
             case PlaylistItemAdded() | PlaylistItemRemoved():
                 playlists.evolve(users.setdefault(event.user_id, {}), event)
             case (

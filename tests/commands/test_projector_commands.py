@@ -26,7 +26,7 @@ def test_rebuild_says_how_far_and_how_fast() -> None:
     record(subscribed(ALICE), played(ALICE))
     bring_up_to_date()
     said = run("rebuild_projections")
-    assert "2 of 2, " in said
+    assert "2 of 2 events, " in said
     assert " events/s" in said
     assert f"Rebuilt: {', '.join(PROJECTORS)}." in said
 

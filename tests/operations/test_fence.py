@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 import django.db
@@ -19,7 +20,7 @@ from accounts import erasure
 from accounts.models import User
 from eventstore import store
 from jobs import retention, tasks
-from operations import fence
+from operations import fence, reset
 from operations.fence import Blocked, InMaintenance, Note
 from operations.stores import SCHEMAS, parameters
 from projections import deadletters
@@ -135,6 +136,15 @@ def test_a_migration_is_refused_whose_statements_the_fence_does_not_see(closed: 
 
 def log_in(visitor: Visitor, password: str = PASSWORD) -> Any:
     return visitor.send("/users/log_in", {"username": "alice", "password": password})
+
+
+@pytest.mark.parametrize("what", ["projections", "system", "events"])
+def test_a_reset_is_refused_before_it_touches_anything(what: reset.What) -> None:
+    write(1)
+    put_up(what)
+    with pytest.raises(InMaintenance):
+        reset.run(what, StringIO())
+    assert written() == [1]
 
 
 def phone_of_alice() -> Device:
@@ -272,8 +282,6 @@ def test_a_rebuild_is_refused_and_leaves_the_fence_where_it_is() -> None:
 
 
 def test_maintenance_is_switched_on_and_off_and_told() -> None:
-    from io import StringIO
-
     def say(*arguments: str) -> str:
         out = StringIO()
         call_command("maintenance", *arguments, stdout=out)

@@ -57,8 +57,7 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         if known.state != "maintenance":
             self.stdout.write(f"{fence.words(alias, known)} store_split --abort is the way back.")
             self.stdout.write("Whoever writes here while the other place is in use writes for nobody.")
-            stream: Any = self.stdout
-            confirm("REOPEN", stream._out)
+            confirm("REOPEN", self.stdout)
         fence.down(connection, alias)
         self.stdout.write(f"{alias}: open")
 

@@ -1,50 +1,31 @@
-import time
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, TextIO, cast
 
-from django.core.management.base import CommandError
-from psycopg.errors import LockNotAvailable
-
-from balados.management.commands.run_projectors import patient_collector
 from operations.command import OperatorCommand
+from operations.rebuilding import chosen, letters_left, rebuild_beside
 from projections.projectors import PROJECTORS
-from projections.rebuild import AlreadyRunning, rebuild
-from projections.shadows import TableChanged
 
 
 class Command(OperatorCommand):
     help = "Build read models anew from the events, beside the live ones, and swap them in at the end."
+    details = f"""
+Projectors: {", ".join(PROJECTORS)}.
+
+Safe while the server runs: readers see the old rows until they see all of the new. A killed one changes
+nothing. The live tables must be whole: where one is missing or was altered by hand, reset_projections
+makes it anew first. It asks nothing.
+
+Exit codes: 0 done, 1 failed (nothing changed), 2 a wrong option.
+
+    manage.py rebuild_projections public_events popularity
+"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "name", nargs="*", help=f"of {', '.join(PROJECTORS)}; all of them when none is given"
-        )
+        parser.add_argument("name", nargs="*", help="a projector; all of them when none is given")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names = options["name"] or list(PROJECTORS)
-        if unknown := [name for name in names if name not in PROJECTORS]:
-            raise CommandError(f"No such projector: {', '.join(unknown)}. There are {', '.join(PROJECTORS)}.")
-        try:
-            with patient_collector():
-                rebuild([PROJECTORS[name] for name in names], self._progress())
-        except AlreadyRunning as error:
-            raise CommandError(f"{error} is being rebuilt by another process.") from error
-        except LockNotAvailable as error:
-            raise CommandError(
-                "Other sessions hold the tables for long: nothing changed, try again."
-            ) from error
-        except TableChanged as error:
-            raise CommandError(f"{error} was migrated meanwhile: nothing changed, try again.") from error
-        self.stdout.write(f"Rebuilt: {', '.join(names)}.")
-
-    def _progress(self) -> Any:
-        started = said = time.monotonic()
-
-        def progress(position: int, head: int) -> None:
-            nonlocal said
-            now = time.monotonic()
-            if now - said >= 1 or position == head:
-                said = now
-                self.stdout.write(f"{position} of {head}, {position / (now - started):,.0f} events/s")
-
-        return progress
+        projectors = chosen(options["name"])
+        rebuild_beside(projectors, cast(TextIO, self.stdout))
+        self.stdout.write(f"Rebuilt: {', '.join(each.name for each in projectors)}.")
+        for told in letters_left(projectors):
+            self.stdout.write(told)

@@ -1,14 +1,12 @@
-import gc
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from balados import readiness
+from projections.garbage import patient_collector
 from projections.runner import Runner
 
 
@@ -31,16 +29,3 @@ class Command(BaseCommand):
         sys.setswitchinterval(0.0005)
         with patient_collector():
             Runner().run(stopped=lambda: stopped, ready=lambda: readiness.announce("projector"))
-
-
-@contextmanager
-def patient_collector() -> Iterator[None]:
-    """Pages of events hold no cycles, but many objects: looking for cycles took a fifth of the time."""
-    usual = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()

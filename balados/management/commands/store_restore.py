@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from django.core.management.base import CommandError
 
-from balados.management.commands.run_projectors import patient_collector
 from operations import backups, dumps, migrations, restores, stores
 from operations.command import OperatorCommand
 from operations.progress import progress
+from projections.garbage import patient_collector
 from projections.projectors import PROJECTORS
 from projections.rebuild import AlreadyRunning, rebuild
 

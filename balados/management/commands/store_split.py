@@ -138,8 +138,7 @@ option.
         self.stdout.write(text)
 
     def _confirm(self, phrase: str) -> None:
-        stream: Any = self.stdout
-        confirm(phrase, stream._out)
+        confirm(phrase, self.stdout)
 
 
 def _read(url: str) -> str:

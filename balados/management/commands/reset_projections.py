@@ -1,0 +1,35 @@
+from argparse import ArgumentParser
+from typing import Any, TextIO, cast
+
+from operations.command import OperatorCommand
+from operations.rebuilding import chosen, letters_left, reset
+from projections.projectors import PROJECTORS
+
+
+class Command(OperatorCommand):
+    help = "rebuild_projections for damaged tables too: what is missing or was altered is made anew first."
+    details = f"""
+Projectors: {", ".join(PROJECTORS)}.
+
+The tables of a projector are compared with what they should be. Where they are whole this is
+rebuild_projections: readers see the old rows until they see all of the new. Where one is missing, or has
+other columns, keys, checks or triggers, all tables of its projector are dropped and made anew, its position
+and dead letters start from nothing, and its readers find less until the rebuild is through.
+It asks nothing: events rebuild everything. db_reset --projections is the same for the whole store, also
+where the database itself is gone.
+
+Exit codes: 0 done, 1 failed (repeat it), 2 a wrong option.
+
+    manage.py reset_projections subscriptions
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", nargs="*", help="a projector; all of them when none is given")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        projectors = chosen(options["name"])
+        for table, found in reset(projectors, cast(TextIO, self.stdout)).items():
+            self.stdout.write(f"{table} was made anew: {found}.")
+        self.stdout.write(f"Reset: {', '.join(each.name for each in projectors)}.")
+        for told in letters_left(projectors):
+            self.stdout.write(told)

@@ -1,0 +1,1 @@
+SELECT projector, position FROM events.projection_versions

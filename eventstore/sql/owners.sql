@@ -1,0 +1,1 @@
+SELECT id, name FROM events.streams WHERE id = ANY(%s)

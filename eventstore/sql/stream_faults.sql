@@ -1,0 +1,19 @@
+-- What is wrong with the order of each stream, in one snapshot of the store: a version missing from its newest
+-- checkpoint on (from 1 where it has none; below a checkpoint retention deletes), positions that do not rise
+-- with the versions, events of a stream that nobody opened. The instance's own stream has gaps by right, and
+-- a buried one is being emptied. One page of the index after the other: no lock but that of any reader.
+WITH judged AS (
+    SELECT e.stream, e.version, e.position, s.name,
+           lag(e.version) OVER one AS before, lag(e.position) OVER one AS earlier,
+           coalesce((SELECT max(c.version) FROM events.events c
+                      WHERE c.stream = e.stream AND c.type = 'UserCheckpoint'), 0) AS base
+      FROM events.events e LEFT JOIN events.streams s ON s.id = e.stream
+     WHERE s.tombstone IS NULL AND (%(stream)s::bigint IS NULL OR e.stream = %(stream)s)
+    WINDOW one AS (PARTITION BY e.stream ORDER BY e.version))
+SELECT stream, version, position,
+       CASE WHEN name IS NULL THEN 'unknown' WHEN position < earlier THEN 'order' ELSE 'gap' END
+  FROM judged
+ WHERE position < earlier
+    OR name IS NULL AND before IS NULL
+    OR starts_with(name, 'user-') AND version > greatest(base, 1) AND version > coalesce(before, 0) + 1
+ ORDER BY position

@@ -1,0 +1,127 @@
+"""The log looked at as it lies there: what cannot be read, what is not in order, what does not fold.
+
+Nothing is changed and nothing locked. What is told names positions, streams and versions, never a value.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from eventstore import codec, store
+from eventstore.domain.messages import INSTANCE, Event
+from eventstore.domain.retention import UserCheckpoint
+from eventstore.domain.user import User, UserEvent, evolve
+from eventstore.follower import settled_head
+from eventstore.store import KeptState, Origin, Recorded
+from eventstore.streams import SNAPSHOT_SCHEMA
+
+# events to a page
+AT_ONCE = 5_000
+ORDER = {
+    "gap": "versions before it are missing",
+    "order": "its position is below that of an earlier version",
+    "unknown": "nobody has opened this stream",
+}
+_decode_origin = msgspec.json.Decoder(Origin).decode
+_decode_state = msgspec.json.Decoder(User).decode
+
+
+class LogFault(NamedTuple):
+    """``position`` is 0 for a snapshot. ``what``: in words, without any value."""
+
+    kind: str
+    stream: int
+    version: int
+    position: int
+    what: str
+
+
+def order(stream: int | None = None) -> list[LogFault]:
+    """Streams with missing versions, or positions that do not rise with them; of one stream, or of all."""
+    return [
+        LogFault(fault.kind, fault.stream, fault.version, fault.position, ORDER[fault.kind])
+        for fault in store.stream_faults(stream)
+    ]
+
+
+def undecodable(reached: Callable[[int, int], None], stream: int | None = None) -> Iterator[LogFault]:
+    """Events that cannot be read, or that are another listener's than their stream.
+
+    ``reached`` is called with the position come to and the one to come to.
+    """
+    if stream is not None:
+        yield from _judged(store.read_stream(stream))
+        return
+    after, head = 0, settled_head()
+    while rows := store.read_all(after, AT_ONCE, head):
+        yield from _judged(rows)
+        after = rows[-1].position
+        reached(after, head)
+
+
+def unfaithful_snapshots(stream: int | None = None) -> Iterator[LogFault]:
+    """Kept states that are not what the events up to them fold to."""
+    for kept in store.kept_states(SNAPSHOT_SCHEMA, stream):
+        what = _unfaithful(kept)
+        # one that was replaced meanwhile is judged by nobody: its events may be gone with it
+        if what and store.read_snapshot(kept.stream, SNAPSHOT_SCHEMA) == kept.snapshot:
+            yield LogFault("snapshot", kept.stream, kept.snapshot.version, 0, what)
+
+
+def _judged(rows: Sequence[Recorded]) -> Iterator[LogFault]:
+    owners: dict[int, UUID | None] = {
+        number: _owner(name) for number, name in store.names_of({row.stream for row in rows}).items()
+    }
+    for row in rows:
+        if what := _unreadable(row, owners.get(row.stream)):
+            yield LogFault("event", row.stream, row.version, row.position, what)
+
+
+def _unreadable(row: Recorded, owner: UUID | None) -> str:
+    try:
+        event: Event = codec.decode(row.type, row.schema, row.data)
+    except codec.CodecError as error:
+        return f"{type(error).__name__}: {error}"
+    try:
+        _decode_origin(row.metadata)
+    except msgspec.DecodeError as error:
+        return f"its metadata cannot be read: {error}"
+    if owner is not None and event.user_id != owner:
+        return f"{row.type} of another listener than its stream"
+    return ""
+
+
+def _owner(name: str) -> UUID | None:
+    if name == "instance":
+        return INSTANCE
+    return UUID(name.removeprefix("user-")) if name.startswith("user-") else None
+
+
+def _unfaithful(kept: KeptState) -> str:
+    """What is wrong with a kept state; empty where nothing is, or where nobody can tell."""
+    owner = _owner(kept.name)
+    if owner is None:
+        return ""
+    try:
+        state = _decode_state(kept.snapshot.state)
+    except msgspec.DecodeError as error:
+        return f"cannot be read: {error}"
+    rows = store.read_stream(kept.stream, upto=kept.snapshot.version)
+    try:
+        events: list[UserEvent] = [codec.decode(row.type, row.schema, row.data) for row in rows]
+    except codec.CodecError:
+        return ""  # told of the event itself
+    if not rows or rows[-1].version != kept.snapshot.version:
+        return "the event that it ends with is not there"
+    checkpoints = [number for number, event in enumerate(events) if isinstance(event, UserCheckpoint)]
+    if rows[0].version != 1 and not checkpoints:
+        return ""  # what it stands for is gone by right
+    folded = User(owner)
+    for event in events[checkpoints[-1] if checkpoints else 0 :]:
+        evolve(folded, event)
+    if folded == state:
+        return ""
+    topics = [field for field in User.__struct_fields__ if getattr(folded, field) != getattr(state, field)]
+    return f"not what its events fold to: {', '.join(topics)}"

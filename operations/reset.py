@@ -1,0 +1,304 @@
+"""Resetting a store: what goes and what stays, said before; then done, deceiving nobody who runs on.
+
+Every part is one transaction of its store, and finds its own work: a reset that was killed is repeated.
+"""
+
+import getpass
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, TextIO, get_args
+
+import psycopg
+import redis
+from django.conf import settings
+from django.db import connections, transaction
+
+from accounts.models import ErasedAccount
+from eventstore import store
+from operations import fence, inventory, mending, rebuilding, stores
+from operations.alone import Say, alone, plain
+from operations.inventory import Table
+from operations.recreation import ours, recreate
+from operations.seeds import reference
+from operations.stores import parameters
+from projections.projectors import PROJECTORS
+
+What = Literal["projections", "system", "events", "all"]
+WHATS = get_args(What)
+PHRASES: Mapping[What, str] = {
+    "projections": "DELETE",
+    "system": "DELETE",
+    "events": "DELETE ALL EVENTS",
+    "all": "DELETE ALL DATA",
+}
+STORES: Mapping[What, tuple[str, ...]] = {
+    "projections": ("projections",),
+    "system": ("system",),
+    "events": ("events", "projections"),
+    "all": ("system", "events", "projections"),
+}
+# Redis: what was counted of accounts, of the log, of anything
+KEYS: Mapping[What, tuple[str, ...]] = {
+    "projections": (),
+    "system": ("balados:requests:*", "balados:attempts:*", "balados:failures:*"),
+    "events": ("balados:worker:*",),
+    "all": ("balados:*",),
+}
+LOCK = 0x62616C72  # "balr": one reset at a time
+# a line for every reset begun and done
+AUDIT = "resets.log"
+LOCK_PATIENCE = "10s"
+POSITIONS = 'SELECT coalesce(max(position), 0) FROM "users"."projector_positions"'
+logger = logging.getLogger(__name__)
+
+
+class NotReset(Exception):
+    """Nothing was touched; the text says why."""
+
+
+# what the operator is told of what a reset does, beside the tables
+CONSEQUENCES: Mapping[What, str] = {
+    "projections": "Safe, also while the server runs: read models are rebuilt from the events, and readers"
+    " see the old rows until all new ones are there.",
+    "system": "Every account, app grant, play token and session goes, and nothing brings them back.",
+    "events": "What every listener did goes, and nothing brings it back. The read models are stale after it,"
+    " and are cleared too. Accounts and apps stay; devices that sync get a full answer, which is empty.",
+    "all": "Everything goes, and nothing brings it back.",
+}
+
+
+class Holding(NamedTuple):
+    """What a store holds: the tables that go, and those of others in the same schemas, which stay.
+
+    ``tables`` is None where the database does not exist.
+    """
+
+    alias: str
+    place: str
+    database: str
+    tables: list[Table] | None
+    others: list[Table]
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables or ())
+
+
+def check_allowed(what: What) -> None:
+    """Raises ``NotReset`` where what nothing rebuilds would go, and the instance is not for development."""
+    if what == "projections" or settings.DEBUG or settings.ALLOW_DESTRUCTIVE_RESET:
+        return
+    raise NotReset(
+        "Nothing was touched: this deletes what nothing can rebuild, and DEBUG is off."
+        f" Where you mean it: ALLOW_DESTRUCTIVE_RESET=1 manage.py db_reset --{what}"
+    )
+
+
+def holdings(what: What) -> list[Holding]:
+    """What the stores hold that a reset empties. Raises ``psycopg.Error``."""
+    return [_holding(alias) for alias in STORES[what]]
+
+
+def names_to_type(what: What, held: list[Holding]) -> dict[str, str]:
+    """The names of the databases that lose what nothing rebuilds -> what they are called in a question."""
+    if what == "projections" or settings.DEBUG:
+        return {}
+    asked: dict[str, list[str]] = {}
+    for each in held:
+        if what == "all" or each.alias == what:
+            asked.setdefault(each.database, []).append(each.alias)
+    return {name: f"the name of the database of {', '.join(aliases)}" for name, aliases in asked.items()}
+
+
+@contextmanager
+def the_only_one() -> Iterator[None]:
+    """Keep every other reset out. Raises ``NotReset`` where there is one, ``stores.CannotCreate``."""
+    stores.create(say=_nobody)
+    with psycopg.connect(**parameters("system"), autocommit=True) as connection:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
+        if row != (True,):
+            raise NotReset("Nothing was touched: another reset is running.")
+        yield
+
+
+@contextmanager
+def audited(what: What, held: list[Holding]) -> Iterator[None]:
+    """A line before and one after, in $BALADOS_HOME/resets.log and in the log. Raises ``OSError`` before
+    anything is touched where it cannot be written.
+    """
+    rows = {table.name: table.rows for each in held for table in each.tables or ()}
+    entry = {
+        "reset": what,
+        "databases": {each.alias: f"{each.database} on {each.place}" for each in held},
+        "by": _operator(),
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+    }
+    _write({"at": _now(), "state": "begun", **entry, "rows": rows})
+    logger.warning(
+        "reset begun", extra={"fields": {"reset": what, "by": entry["by"], "rows": sum(rows.values())}}
+    )
+    try:
+        yield
+    except BaseException as failure:
+        _write({"at": _now(), "state": f"failed: {type(failure).__name__}", **entry})
+        raise
+    _write({"at": _now(), "state": "done", **entry})
+    logger.warning("reset done", extra={"fields": {"reset": what, "by": entry["by"]}})
+
+
+def run(what: What, out: TextIO) -> list[str]:
+    """Do it. Returns what to tell the operator, line by line.
+
+    Raises ``psycopg.errors.LockNotAvailable``, ``DependentObjectsStillExist``, the errors of a store that is
+    away, ``migrations.NotMigrated``, and ``rebuilding.NotRebuilt``; what was not done then, a repeat does.
+    ``fence.InMaintenance``, before anything, where a store is closed to writes.
+    """
+
+    def say(line: str) -> None:
+        out.write(f"{line}\n")
+
+    for alias in STORES[what]:
+        fence.refuse(alias)
+    match what:
+        case "projections":
+            told = _projections(out, say)
+        case "system":
+            told = _system(say)
+        case "events":
+            _events(say, keep=True)
+            told = [
+                "The log is empty: of each listener a checkpoint is left that says so.",
+                *_projections(out, say),
+            ]
+        case "all":
+            told = _system(say)
+            _events(say, keep=False)
+            _projections_anew(say)
+            told += ["The log is empty.", "The read models are empty."]
+    return [*told, *_keys(KEYS[what])]
+
+
+def _projections(out: TextIO, say: Say) -> list[str]:
+    projectors = list(PROJECTORS.values())
+    told = []
+    if _unusable():
+        _projections_anew(say)
+        told.append("The store's tables were missing or altered: all were made anew.")
+    wrong = rebuilding.reset(projectors, out)
+    told += [f"{table} was made anew ({found})." for table, found in wrong.items()]
+    return [*told, "The read models were rebuilt from the events.", *rebuilding.letters_left(projectors)]
+
+
+def _unusable() -> bool:
+    with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
+        return mending.unusable(connection)
+
+
+def _projections_anew(say: Say) -> None:
+    # retention must not count on rows that are gone
+    store.acknowledge(dict.fromkeys(PROJECTORS, 0))
+    with _at_once("projections", say):
+        recreate("projections", say)
+    store.acknowledge(dict.fromkeys(PROJECTORS, 0))
+
+
+def _system(say: Say) -> list[str]:
+    with _at_once("system", say):
+        erased = _erased()
+        recreate("system", say)
+        ErasedAccount.objects.bulk_create(erased)
+        reference.up(say)
+    return ["The system store is empty: nobody has an account, and every app and session gets 401."]
+
+
+def _erased() -> list[ErasedAccount]:
+    """The ledger of erased accounts, which names nobody: restores of older backups go by it."""
+    with connections["system"].cursor() as cursor:
+        there = "system.erased_accounts" in ours(cursor, "system")
+    return list(ErasedAccount.objects.all()) if there else []
+
+
+def _events(say: Say, *, keep: bool) -> None:
+    with alone(plain("events"), "events", say):
+        store.begin_anew(lambda: recreate("events", say), _known_positions(), keep=keep)
+
+
+def _known_positions() -> int:
+    """The greatest position that the read models know: where the log is lost, the only trace of numbers."""
+    lost = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+    row = None
+    with suppress(*lost), psycopg.connect(**parameters("projections"), autocommit=True) as connection:
+        row = connection.execute(POSITIONS).fetchone()
+    return int(row[0]) if row else 0
+
+
+@contextmanager
+def _at_once(alias: str, say: Say) -> Iterator[None]:
+    with alone(plain(alias), alias, say), transaction.atomic(using=alias):
+        with connections[alias].cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
+        yield
+
+
+def _keys(patterns: tuple[str, ...]) -> list[str]:
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL) as connection:
+            for pattern in patterns:
+                for key in connection.scan_iter(pattern, count=1_000):
+                    connection.delete(key)
+    except redis.RedisError:
+        return ["Redis is away: what it counts of requests and log-ins stays there until it expires."]
+    return []
+
+
+def _holding(alias: str) -> Holding:
+    wanted = parameters(alias)
+    try:
+        place = inventory.place(alias)
+        with psycopg.connect(**wanted, autocommit=True) as connection, connection.cursor() as cursor:
+            going = ours(cursor, alias)
+            found = inventory.tables(connection, alias)
+    except psycopg.OperationalError as failure:
+        if not _is_missing(wanted):
+            raise failure
+        return Holding(alias, str(wanted.get("host", "")), str(wanted["dbname"]), None, [])
+    tables = [table for table in found if table.name in going]
+    others = [table for table in found if table.name not in going]
+    return Holding(alias, place.server, place.database, tables, others)
+
+
+def _is_missing(wanted: Mapping[str, Any]) -> bool:
+    """Whether the server is there and the database is not; before a connection there is no SQLSTATE."""
+    with psycopg.connect(**{**wanted, "dbname": "postgres"}, autocommit=True) as maintenance:
+        row = maintenance.execute("SELECT FROM pg_database WHERE datname = %s", [wanted["dbname"]]).fetchone()
+    return row is None
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as in containers
+        return str(os.getuid())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _nobody(line: str) -> None:
+    """Says nothing."""
+
+
+def _write(entry: Mapping[str, Any]) -> None:
+    settings.BALADOS_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(settings.BALADOS_HOME / AUDIT, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with open(descriptor, "a") as file:
+        file.write(json.dumps(entry) + "\n")
+        file.flush()
+        os.fsync(descriptor)

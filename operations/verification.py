@@ -1,0 +1,178 @@
+"""Whether the stores are what they should be: the log in order, the read models what the log makes of it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TextIO
+from uuid import UUID
+
+import msgspec
+
+from eventstore import store
+from eventstore import verification as log
+from eventstore.verification import LogFault
+from operations import mending
+from operations.progress import progress
+from projections import layouts
+from projections.comparison import AlreadyRunning, Compared, NotCompared, Scratch
+from projections.connect import connect
+from projections.garbage import patient_collector
+from projections.projectors import PROJECTORS
+from projections.projectors.shape import Projector
+
+LETTERS = """
+SELECT projector, count(*) FILTER (WHERE error <> ''), count(*) FILTER (WHERE error = '')
+  FROM "users"."dead_letters"
+ WHERE projector = ANY(%s) AND (%s::bigint IS NULL OR stream = %s) GROUP BY projector ORDER BY projector
+"""
+
+
+class Beside(Exception):
+    """Another verification is at it."""
+
+
+class Letters(msgspec.Struct):
+    """Dead letters: events that a projector could not apply, and those that wait behind them."""
+
+    projector: str
+    failed: int
+    behind: int
+
+
+class Acknowledgement(msgspec.Struct):
+    """A projector has told the events store more than is on its disk: retention may delete what it lacks."""
+
+    projector: str
+    acknowledged: int
+    applied: int
+
+
+class Report(msgspec.Struct):
+    """What was found. ``positions``: where each projector was when its read models were compared.
+
+    ``rows``: per table, how many rows differ; ``differences`` names the first of them.
+    """
+
+    head: int = 0
+    positions: dict[str, int] = {}
+    rows: dict[str, int] = {}
+    differences: list["Row"] = []
+    log: list["Fault"] = []
+    dead_letters: list[Letters] = []
+    acknowledgements: list[Acknowledgement] = []
+    damaged: dict[str, str] = {}
+    not_compared: list[str] = []
+
+    @property
+    def findings(self) -> int:
+        lists = len(self.log) + len(self.dead_letters) + len(self.acknowledgements) + len(self.not_compared)
+        return sum(self.rows.values()) + lists + len(self.damaged)
+
+
+class Row(msgspec.Struct):
+    """A row that differs (``projections.comparison.Difference``)."""
+
+    table: str
+    key: str
+    kind: str
+    columns: list[str]
+
+
+class Fault(msgspec.Struct):
+    """Something in the log (``eventstore.verification.LogFault``)."""
+
+    kind: str
+    stream: int
+    version: int
+    position: int
+    what: str
+
+
+def verify(out: TextIO, user_id: UUID | None = None) -> Report:
+    """Look at everything, or at what concerns one listener; ``out`` is told how far it is.
+
+    Changes nothing live. Raises ``Beside``, ``StreamErased``, and the errors of a store that is away.
+    """
+    stream = None if user_id is None else store.stream_of(user_id)
+    report = Report(head=store.head())
+    _log(report, out, stream)
+    with connect(mending.ALIAS, application_name="balados-verify") as connection:
+        if mending.unusable(connection):
+            report.damaged["projector_positions, dead_letters or django_migrations"] = "missing or altered"
+            return report
+        names = list(PROJECTORS)
+        # what was said comes before what is: it only grows
+        said = store.acknowledged() if user_id is None else {}
+        safe = layouts.settled(connection, names)
+        report.acknowledgements = [
+            Acknowledgement(name, position, safe.get(name, 0))
+            for name, position in said.items()
+            if name in PROJECTORS and position > safe.get(name, 0)
+        ]
+        letters = connection.execute(LETTERS, [names, stream, stream])
+        report.dead_letters = [Letters(*row) for row in letters]
+        report.damaged = mending.broken(connection, PROJECTORS.values())
+    _read_models(report, out, user_id)
+    return report
+
+
+def told(report: Report) -> Iterator[str]:
+    """A report in words."""
+    for fault in report.log:
+        at = f"position {fault.position}, " if fault.position else "snapshot of "
+        yield f"{at}stream {fault.stream}, version {fault.version}: {fault.what}"
+    for table, what in report.damaged.items():
+        yield f"{table}: {what}; manage.py reset_projections makes it anew"
+    for table, count in report.rows.items():
+        yield f"{table}: {count:,} rows are not what the events make of them"
+        for row in report.differences:
+            if row.table == table:
+                columns = f" in {', '.join(row.columns)}" if row.columns else ""
+                yield f"  row {row.key} {row.kind}{columns}"
+    for letters in report.dead_letters:
+        yield f"{letters.projector}: {letters.failed} dead letters, {letters.behind} events wait behind them"
+    for one in report.acknowledgements:
+        yield (
+            f"{one.projector}: position {one.acknowledged} is acknowledged, but {one.applied} is applied:"
+            " retention may delete what it lacks"
+        )
+    yield from (f"not compared: {text}" for text in report.not_compared)
+
+
+def _log(report: Report, out: TextIO, stream: int | None) -> None:
+    found: list[LogFault] = log.order(stream)
+    with patient_collector(), progress(out, "Reading events", "events") as reached:
+        found += log.undecodable(reached, stream)
+    found += log.unfaithful_snapshots(stream)
+    report.log = [Fault(*fault) for fault in found]
+
+
+def _read_models(report: Report, out: TextIO, user_id: UUID | None) -> None:
+    wanted = [each for each in PROJECTORS.values() if _compares(each, user_id) and _whole(each, report)]
+    try:
+        with closing(Scratch(wanted, user_id)) as scratch:
+            with patient_collector(), progress(out, "Folding events", "events") as reached:
+                scratch.fill(reached)
+            for projector in wanted:
+                try:
+                    _add(report, scratch.compare(projector))
+                except NotCompared as reason:
+                    report.not_compared.append(str(reason))
+    except AlreadyRunning as error:
+        raise Beside("Another verification is running.") from error
+
+
+def _compares(projector: Projector, user_id: UUID | None) -> bool:
+    # figures are nobody's
+    return user_id is None or projector.name != "popularity"
+
+
+def _whole(projector: Projector, report: Report) -> bool:
+    return report.damaged.keys().isdisjoint(projector.tables)
+
+
+def _add(report: Report, compared: Compared) -> None:
+    report.positions[compared.projector] = compared.position
+    report.rows |= compared.counts
+    report.differences += [
+        Row(one.table, one.key, one.kind, list(one.columns)) for one in compared.differences
+    ]

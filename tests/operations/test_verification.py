@@ -1,0 +1,371 @@
+"""verify finds every kind of damage (F-31), names no value, and has nothing to say about a busy instance."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from accounts import erasure
+from accounts.models import User
+from eventstore import store
+from eventstore.domain.subscriptions import Subscribe
+from eventstore.streams import SNAPSHOT_SCHEMA, Folded
+from jobs import retention
+from operations import verification
+from operations.verification import Report, verify
+from projections import comparison, deadletters, rebuild
+from projections.comparison import Scratch
+from projections.connect import Connection, connect
+from projections.erasure import erase_history
+from projections.projectors import PROJECTORS
+from projections.runner import Runner
+from projections.shadows import shadow_of
+from tests.api.devices import Device, feed, item, url_safe
+from tests.api.test_removals import live
+from tests.apps import App
+from tests.domain.scenarios import NOON
+from tests.jobs.working import do, settle, settled
+from tests.operations.operating import Operator
+from tests.projections.histories import ALICE, BOB, moved, played, record, record_raw, subscribed
+from tests.projections.running import running
+
+TABLES = [table for projector in PROJECTORS.values() for table in projector.tables]
+# the column that somebody changed
+CHANGED = {
+    "users.subscriptions": "subscribed_at = '2001-01-01Z'",
+    "users.play_statuses": "position = position + 1",
+    "users.saved_episodes": "saved_at = '2001-01-01Z'",
+    "users.playlists": "name = 'geheim'",
+    "users.playlist_items": "item_title = 'geheim'",
+    "users.collections": "color = '#ff0000'",
+    "users.collection_feeds": "added_at = '2001-01-01Z'",
+    "users.user_privacy": "level = 'private'",
+    "users.activity": "secret = NOT secret",
+    "users.activity_levels": "level = 'private'",
+    "public.public_events": "happened_at = '2001-01-01Z'",
+    "public.podcast_popularity": "score_previous = score_previous + 1",
+    "public.episode_popularity": "likes = likes + 1",
+}
+KEYS = {
+    "public.public_events": "id",
+    "public.podcast_popularity": "feed_key",
+    "public.episode_popularity": "item_key",
+}
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PAUSE_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(comparison, "PATIENCE", 0.2)
+
+
+@pytest.fixture
+def connection(stores: None) -> Iterator[Connection]:
+    with connect("projections") as connection:
+        yield connection
+
+
+@pytest.fixture
+def alice(stores: None) -> User:
+    return User.objects.create_user("alice")
+
+
+@pytest.fixture
+def history(alice: User) -> User:
+    """Something in every table, figures that changed included."""
+    App().grant(alice)
+    device = Device(alice.pk)
+    live(device, feed(7), (item(71), item(72)))
+    settle()
+    retention.run(wait=settled)
+    shared = device.post(f"episodes/{url_safe(item(71))}/share", {"rss_source_feed": feed(7)})
+    assert shared.status_code == 200
+    record(subscribed(BOB))
+    settle()
+    retention.run(wait=settled)
+    settle()
+    return alice
+
+
+def verified(**options: Any) -> Report:
+    return verify(io.StringIO(), **options)
+
+
+def damage_log(statement: str, *values: Any) -> None:
+    """As nothing of ours would: with the triggers off."""
+    with connections["events"].cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("ALTER TABLE events.events DISABLE TRIGGER ALL")
+        cursor.execute(statement, values)
+        cursor.execute("ALTER TABLE events.events ENABLE TRIGGER ALL")
+        cursor.execute("COMMIT")
+
+
+def scratch_tables(connection: Connection) -> list[str]:
+    found = connection.execute("SELECT relname FROM pg_class WHERE relname LIKE '%\\_\\_verify'").fetchall()
+    return [name for (name,) in found]
+
+
+# -- healthy
+
+
+@pytest.mark.topology
+def test_what_is_as_it_should_be_is_left_alone(history: User, connection: Connection) -> None:
+    filled = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES]
+    assert (0,) not in filled, "or it proves nothing"
+    report = verified()
+    assert list(verification.told(report)) == []
+    assert report.positions == dict.fromkeys(PROJECTORS, store.head())
+    assert scratch_tables(connection) == []
+    assert deadletters.letters(connection) == []
+    assert "Everything agrees, up to position" in said()
+    assert "Everything agrees" in said("--user", "ALICE")
+    with pytest.raises(CommandError, match="No such user: nobody"):
+        said("--user", "nobody")
+
+
+def said(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("verify", *arguments, stdout=out, stderr=io.StringIO())
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_busy_instance_is_clean_beside_a_rebuild_and_an_erasure(
+    shards: int, history: User, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "PATIENCE", 20)
+    stop = threading.Event()
+    reports: list[Report] = []
+    charlie = User.objects.create_user("charlie")
+    do(Subscribe(user_id=charlie.pk, feed=feed(), now=NOON))
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            record(played(BOB, item(number % 50), position=number, at=number), moved(ALICE, position=number))
+        connections.close_all()
+
+    with running(Runner(of=shards)):
+        writer = threading.Thread(target=write)
+        writer.start()
+        reports.append(verified())
+        rebuilding = threading.Thread(target=lambda: rebuild.rebuild(list(PROJECTORS.values())))
+        rebuilding.start()
+        reports.append(verified())
+        rebuilding.join()
+        erasure.begin(charlie.pk, NOON)
+        erasure.complete(charlie.pk, erase_history)
+        reports.append(verified())
+        stop.set()
+        writer.join()
+    assert [list(verification.told(report)) for report in reports] == [[], [], []]
+    assert scratch_tables(connection) == []
+
+
+# -- read models
+
+
+def test_rows_that_are_not_the_same_are_named_in_every_table(history: User, connection: Connection) -> None:
+    for table, change in CHANGED.items():
+        connection.execute(f"UPDATE {table} SET {change}")
+    report = verified()
+    assert set(report.rows) == set(TABLES)
+    for row in report.differences:
+        assert row.kind == "differs"
+        assert row.columns == [CHANGED[row.table].split(" ")[0]]
+    assert verified(user_id=history.pk).rows.keys() == {
+        table for table in TABLES if "popularity" not in table
+    }
+
+
+@pytest.mark.topology
+def test_rows_that_are_missing_are_named_in_every_table(history: User, connection: Connection) -> None:
+    for table in TABLES:
+        if table != "users.activity":  # which is what public rows are found by
+            connection.execute(f"DELETE FROM {table}")
+    report = verified()
+    assert set(report.rows) == {*TABLES} - {"users.activity"}
+    assert {row.kind for row in report.differences} == {"missing"}
+
+
+def test_rows_that_nobody_made_are_named_in_every_table(history: User, connection: Connection) -> None:
+    for table in TABLES:
+        key = KEYS.get(table, "user_id")
+        connection.execute(
+            f"INSERT INTO {table} SELECT made.* FROM (SELECT * FROM {table} LIMIT 1) one,"
+            f" jsonb_populate_record(NULL::{table},"
+            f" to_jsonb(one) || jsonb_build_object('{key}', gen_random_uuid())) made"
+        )
+    report = verified()
+    assert set(report.rows) == set(TABLES)
+    assert {row.kind for row in report.differences} == {"extra"}
+    # the copy of a public row, which still says whose it is
+    assert verified(user_id=history.pk).rows == {"public.public_events": 1}
+
+
+def test_an_activity_that_vanished_leaves_its_public_row_to_nobody(
+    history: User, connection: Connection
+) -> None:
+    connection.execute("DELETE FROM users.activity")
+    kinds = {(row.table, row.kind) for row in verified().differences}
+    assert kinds == {
+        ("users.activity", "missing"),
+        ("public.public_events", "missing"),
+        ("public.public_events", "extra"),
+    }
+
+
+def test_no_value_is_told_and_the_same_row_has_the_same_name_every_time(
+    history: User, connection: Connection
+) -> None:
+    connection.execute("UPDATE users.playlists SET name = 'geheim'")
+    connection.execute("DELETE FROM users.subscriptions")
+    tell = [list(verification.told(verified())) for _ in range(2)]
+    assert tell[0] == tell[1]
+    text = "\n".join(tell[0])
+    assert "differs in name" in text
+    for word in ("geheim", "Walks", feed(7), str(history.pk), history.pk.hex):
+        assert word not in text
+    with pytest.raises(CommandError, match="findings"):
+        said()
+
+
+def test_a_table_that_was_altered_is_told_and_not_compared(history: User, connection: Connection) -> None:
+    connection.execute("ALTER TABLE users.subscriptions ADD extra integer")
+    try:
+        report = verified()
+    finally:
+        connection.execute("ALTER TABLE users.subscriptions DROP extra")
+    assert report.damaged == {"users.subscriptions": "columns extra"}
+    assert report.rows == {}
+
+
+# -- the log
+
+
+def test_f_31_a_payload_that_is_broken_is_found_at_its_position(history: User) -> None:
+    good = record(played(BOB, at=1))
+    settle()
+    damage_log("""UPDATE events.events SET data = '{"position": "geheim"}' WHERE position = %s""", good)
+    unknown = record_raw(BOB, "FromTheFuture")
+    newer = record_raw(BOB, "PlayRecorded", schema=9)
+    report = verified()
+    faults = {fault.position: fault.what for fault in report.log}
+    assert set(faults) == {good, unknown, newer}
+    assert faults[good].startswith("UndecodableEvent: PlayRecorded v1")
+    assert faults[unknown] == "UnknownEvent: unknown event type FromTheFuture"
+    assert "newer than this program" in faults[newer]
+    assert "geheim" not in "\n".join(verification.told(report))
+    assert not verified(user_id=history.pk).log
+
+
+def test_metadata_that_is_broken_and_an_event_of_somebody_else_are_found(history: User) -> None:
+    metadata, other = record(played(BOB, at=1)), record(played(BOB, at=2))
+    settle()
+    damage_log("""UPDATE events.events SET metadata = '{"app_id": 1}' WHERE position = %s""", metadata)
+    damage_log(
+        "UPDATE events.events SET data = jsonb_set(data, '{user_id}', to_jsonb(%s::text))"
+        " WHERE position = %s",
+        str(ALICE),
+        other,
+    )
+    faults = {fault.position: fault.what for fault in verified().log}
+    assert set(faults) == {metadata, other}
+    assert "metadata" in faults[metadata]
+    assert faults[other] == "PlayRecorded of another listener than its stream"
+
+
+def test_versions_that_are_missing_or_out_of_order_are_found(history: User) -> None:
+    first, second, third = (record(played(BOB, at=n)) for n in range(3))
+    record(*(subscribed(ALICE, feed(number)) for number in range(3)))
+    settle()
+    damage_log("DELETE FROM events.events WHERE position = %s", second)
+    bob, alice = store.stream_of(BOB), store.stream_of(ALICE)
+    damage_log("UPDATE events.events SET version = version + 100 WHERE stream = %s AND version = 1", alice)
+    damage_log("UPDATE events.events SET version = 1 WHERE stream = %s AND version = 3", alice)
+    damage_log("UPDATE events.events SET stream = 4711, version = 1 WHERE position = %s", first)
+    faults = {(fault.kind, fault.stream) for fault in verified().log}
+    assert {("gap", bob), ("order", alice), ("unknown", 4711)} <= faults
+    assert third
+
+
+def test_what_retention_and_removals_take_out_is_no_gap(history: User) -> None:
+    Device(history.pk).post("removals", {"rss_source_feed": feed(7)})
+    settle()
+    retention.run(store.database_time(), wait=settled)
+    settle()
+    assert list(verification.told(verified())) == []
+
+
+def test_a_kept_state_that_is_not_what_its_events_fold_to_is_found(history: User) -> None:
+    folded = Folded(BOB)
+    record(played(BOB, at=1))
+    settle()
+    folded.catch_up()
+    good = json.dumps({"user_id": str(BOB)}).encode()
+    store.write_snapshot(
+        folded.stream, SNAPSHOT_SCHEMA, store.Snapshot(folded.version, folded.position, good)
+    )
+    (fault,) = verified().log
+    assert (fault.kind, fault.stream, fault.version) == ("snapshot", folded.stream, folded.version)
+    assert fault.what == "not what its events fold to: subscriptions, plays"
+
+
+def test_dead_letters_and_acknowledgements_that_lie_are_told(history: User, connection: Connection) -> None:
+    head = store.head()
+    store.acknowledge({"playlists": head + 5})
+    connection.execute(deadletters.INSERT, ["episodes", head, 1, 1, "EpisodeSaved", "once", 1])
+    report = verified()
+    assert [(one.projector, one.failed, one.behind) for one in report.dead_letters] == [("episodes", 1, 0)]
+    assert [(one.projector, one.acknowledged, one.applied) for one in report.acknowledgements] == [
+        ("episodes", head, head - 1),
+        ("playlists", head + 5, head),
+    ]
+
+
+# -- by itself and beside others
+
+
+def test_what_a_killed_one_left_goes_with_the_next(history: User, connection: Connection) -> None:
+    connection.execute(f"CREATE TABLE {shadow_of('users.subscriptions', 'verify')} (left_over integer)")
+    assert not verified().findings
+    assert scratch_tables(connection) == []
+
+
+def test_two_at_once_are_refused(history: User) -> None:
+    scratch = Scratch([PROJECTORS["subscriptions"]])
+    try:
+        with pytest.raises(CommandError, match="Another verification is running"):
+            said()
+    finally:
+        scratch.close()
+
+
+def test_an_erasure_leaves_nothing_in_the_scratch_tables(history: User, connection: Connection) -> None:
+    scratch = Scratch(list(PROJECTORS.values()))
+    try:
+        scratch.fill(lambda position, head: None)
+        erasure.begin(history.pk, NOON)
+        erasure.complete(history.pk, erase_history)
+        for projector in PROJECTORS.values():
+            for table in projector.tables:
+                found = connection.execute(
+                    f"SELECT count(*) FROM {shadow_of(table, 'verify')} t WHERE t::text LIKE %s",
+                    [f"%{history.pk}%"],
+                ).fetchone()
+                assert found == (0,), table
+        settle()
+        assert not any(scratch.compare(each).counts for each in PROJECTORS.values())
+    finally:
+        scratch.close()
+
+
+def test_an_operator_at_a_shell_gets_an_object(operator: Operator) -> None:
+    assert json.loads(operator.run("verify", "--json").splitlines()[-1])["clean"] is True
