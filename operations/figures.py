@@ -18,13 +18,17 @@ COUNTED = 100_000
 QUERIES = 5
 LONGEST_QUERY = 200
 TABLES = """
-SELECT n.nspname, c.relname, pg_total_relation_size(c.oid),
-       greatest(c.reltuples, s.n_live_tup, 0)::bigint
+SELECT n.nspname, c.relname, sum(pg_total_relation_size(leaf.relid))::bigint,
+       sum(greatest(l.reltuples, s.n_live_tup, 0))::bigint
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+ -- of a table in partitions, what they hold; of any other, the table itself
+ CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf
+                      UNION SELECT c.oid WHERE c.relkind = 'r') AS leaf
+  JOIN pg_class l ON l.oid = leaf.relid
+  LEFT JOIN pg_stat_all_tables s ON s.relid = leaf.relid
  WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 1, 2
+ GROUP BY 1, 2 ORDER BY 1, 2
 """
 SERVER = """
 SELECT pg_database_size(current_database()), current_setting('max_connections')::integer,

@@ -1,6 +1,7 @@
 """A store moves to a database of its own while people write: nothing is lost, nothing doubled, and what goes
 wrong leaves the old place as it was."""
 
+import json
 import os
 import subprocess
 import sys
@@ -39,10 +40,11 @@ from projections.rebuild import rebuild
 from tests.jobs.working import read_models, settle
 from tests.operations.moving import CAST, gaps, listening, write, written
 from tests.operations.operating import VARIABLES, Operator, drop, urls_on
+from tests.operations.test_partitions import psql
 from tests.projections.running import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-topology = pytest.mark.topology
+in_three = pytest.mark.topology
 
 
 def silent(text: str) -> None:
@@ -92,7 +94,7 @@ def is_open(alias: str) -> bool:
     return True
 
 
-@topology
+@in_three
 def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(
     elsewhere: Callable[[str], Settings],
 ) -> None:
@@ -125,7 +127,7 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(
         dispatcher.forget()
 
 
-@topology
+@in_three
 @pytest.mark.parametrize("rebuilding", [False, True], ids=["copied", "rebuilt"])
 def test_read_models_move_and_are_those_of_the_events(
     elsewhere: Callable[[str], Settings], rebuilding: bool
@@ -186,7 +188,7 @@ def test_an_erasure_that_the_move_interrupted_is_finished_at_the_new_place(
         assert erasure.complete(alice.pk, erase_history)["users.play_statuses"] == 1
 
 
-@topology
+@in_three
 def test_accounts_move_and_their_numbers_go_on(elsewhere: Callable[[str], Settings]) -> None:
     alice = User.objects.create_user("alice", password="correct horse")
     alice.user_permissions.add(1, 2, 3)
@@ -203,7 +205,7 @@ def test_accounts_move_and_their_numbers_go_on(elsewhere: Callable[[str], Settin
 
 
 def test_it_moves_to_another_server_at_a_terminal_and_the_old_place_is_dropped(
-    operator: Operator, other_server: str
+    operator: Operator, other_server: str, topology: str
 ) -> None:
     with operator.connect("events") as old:
         old.execute("INSERT INTO events.streams (name) VALUES ('user-1'), ('user-2')")
@@ -211,6 +213,15 @@ def test_it_moves_to_another_server_at_a_terminal_and_the_old_place_is_dropped(
             "INSERT INTO events.events (stream, version, type, schema, data, metadata)"
             " SELECT 1, n, 'PlayRecorded', 1, '{}', '{}' FROM generate_series(1, 5000) n"
         )
+    if topology == "three":  # and a log in partitions, which arrives as one table
+        psql(operator, "partition_events.sql", bound=10_000)
+        status = json.loads(operator.run("store_status", "--json"))
+        (table,) = (
+            each
+            for each in status["stores"]["events"]["figures"]["tables"]
+            if each["name"].startswith("events.events")
+        )
+        assert (table["rows"], table["size_bytes"] > 100_000) == (5000, True)
     said = operator.run("store_split", "--store", "events", "--to", "-", typed=f"{other_server}\n")
     assert "events.events: 5,000 rows, the same in both" in said
     assert f"EVENT_STORE_URL={other_server}" in said
@@ -263,7 +274,7 @@ def refused(alias: str, target: Settings, why: str) -> None:
     assert (is_open(alias), note(alias)) == (True, None)
 
 
-@topology
+@in_three
 @pytest.mark.parametrize("alias", SCHEMAS)
 def test_the_same_database_is_refused_however_it_is_spelled(alias: str) -> None:
     url = os.environ[VARIABLES[alias]].replace("?host", "?application_name=x&host")
