@@ -250,7 +250,8 @@ def evolve(state: Collections, event: CollectionEvent) -> None:
         state[str(event.collection_id)] = known
     match event:
         case CollectionCreated():
-            _write(known, event, None)
+            # without an order: what it had before it was deleted, or an equal time gave it, is another's
+            _write(known, event, ())
             known.claims = times.remember(known.claims, *times.claim(event.claimed_at))
         case CollectionUpdated():
             _write(known, event, event.order)

@@ -239,7 +239,8 @@ def evolve(state: Playlists, event: PlaylistEvent) -> None:
     known = state.setdefault(str(event.playlist_id), _unheard())
     match event:
         case PlaylistCreated():
-            _write(known, event, None)
+            # without an order: what it had before it was deleted, or an equal time gave it, is another's
+            _write(known, event, ())
             known.claims = times.remember(known.claims, *times.claim(event.claimed_at))
         case PlaylistUpdated():
             _write(known, event, event.order)
