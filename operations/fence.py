@@ -21,7 +21,7 @@ from operations.stores import SCHEMAS, parameters
 from projections.failures import MAINTENANCE
 
 Connection = psycopg.Connection[Any]
-State = Literal["maintenance", "moving", "moved", "filling", "arrived"]
+State = Literal["maintenance", "moving", "moved", "filling", "arrived", "abandoned"]
 
 NAME: Final = "balados_fence"
 PREFIX: Final = "balados: "
@@ -38,6 +38,7 @@ WORDS: dict[State, str] = {
     "moving": "The {alias} store is being moved to {other}: it takes no writes.",
     "moved": "The {alias} store was moved to {other}: here it takes no writes any more.",
     "filling": "The {alias} store is being filled here: it takes no writes yet.",
+    "abandoned": "The {alias} store moved back to {other}: what is here is dropped, and takes no writes.",
 }
 # a name that is written in no other place lets the one who fills a store through
 PASSES: Final = "balados.passes_fence"
@@ -171,7 +172,7 @@ def refuse(alias: str) -> None:
     """Raise ``InMaintenance`` where the store is behind a fence: for what the triggers do not see (DDL)."""
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
         found = read(connection, alias)
-    if found is not None and found.state in ("maintenance", "moving", "moved"):
+    if found is not None and found.state in ("maintenance", "moving", "moved", "abandoned"):
         raise InMaintenance(f"{words(alias, found)}\nmanage.py maintenance status tells how to go on.")
 
 

@@ -140,8 +140,8 @@ def abort(alias: str, target: Settings, *, say: Say, confirm: Confirm) -> None:
             raise Refused(
                 f"The setting points at {there} already: to go back, let it point at the old place."
             )
-        ours = found is not None and _comes_from(found, source)
         begun = known is not None and known.state in ("moving", "moved")
+        ours = found is not None and (_comes_from(found, source) or _is_left(known, found))
         if not ours and not begun:
             raise Refused(f"Nobody has begun to move the {alias} store from {source} to {there}.")
         if known is not None and begun and not _leads_to(known, there):
@@ -153,10 +153,10 @@ def abort(alias: str, target: Settings, *, say: Say, confirm: Confirm) -> None:
         with _connected(parameters(alias)) as old:
             if ours and found is not None:
                 _abandon(alias, target, old, found)
-            else:
-                fence.down(old, alias)
-        if alias == "projections":
-            _erase_erased()
+                return
+            if alias != "projections":
+                _refuse_written(alias, target)
+            _open_again(old, alias)
 
 
 def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confirm) -> None:
@@ -336,20 +336,59 @@ def _abandon(alias: str, target: Settings, old: Connection, found: Note) -> None
         params = parameters(alias)
     with _connected(params) as new:
         _lock(new, LOCK, "Another process moves a store to there.")
-        if found.state == "arrived":
-            fence.up(new, alias, known_as(found, "moved"))
-            try:
-                if alias != "projections":  # they are in the events
-                    _compare(alias, target)
-            except Differs as difference:
-                fence.down(new, alias, found)
-                raise Refused(
-                    f"The new place has been written to, which would be lost. {difference}"
-                    " Move the store back with store_split, from there to a third place."
-                ) from None
-        fence.down(old, alias)
+        if found.state in ("arrived", "moved"):
+            _leave(alias, target, new, found)
+        reach("compared")
+        _open_again(old, alias)
         reach("reopened")
         fence.patiently(new, alias, partial(_drop, new, alias), fence.PATIENCE)
+
+
+def _leave(alias: str, target: Settings, new: Connection, found: Note) -> None:
+    """Close the new place for good; it stays in use where it holds what the old one does not.
+
+    "moved" until that is known, "abandoned" from then on: whoever repeats a killed abort can tell.
+    """
+    try:
+        fence.up(new, alias, known_as(found, "moved"))
+        reach("leaving")
+        if alias != "projections":  # they are in the events
+            _compare(alias, target)
+        fence.say(new, alias, known_as(found, "abandoned"))
+    except BaseException as failure:
+        with suppress(psycopg.Error):  # away: a repeat compares again
+            fence.down(new, alias, known_as(found, "arrived"))
+        if isinstance(failure, Differs):
+            raise Refused(_would_be_lost(failure)) from None
+        raise
+
+
+def _open_again(old: Connection, alias: str) -> None:
+    fence.down(old, alias)
+    if alias == "projections":
+        _erase_erased()
+
+
+def _refuse_written(alias: str, target: Settings) -> None:
+    """Where the new place has lost its note (opened by hand, restored), its rows alone can tell."""
+    with standing_in(alias, target):
+        params = parameters(alias)
+    if not _exists(params):
+        return
+    with _connected(params) as new:
+        if not fence.tables_of(new, alias):
+            return
+    try:
+        _compare(alias, target)
+    except Differs as difference:
+        raise Refused(_would_be_lost(difference)) from None
+
+
+def _would_be_lost(difference: Differs) -> str:
+    return (
+        f"The new place has been written to, which would be lost. {difference}"
+        " Move the store back with store_split, from there to a third place."
+    )
 
 
 def _compare(alias: str, target: Settings) -> None:
@@ -515,4 +554,10 @@ def _leads_to(note: Note, there: Place) -> bool:
 
 
 def _comes_from(found: Note, source: Place) -> bool:
-    return found.state in ("filling", "arrived") and _leads_to(found, source)
+    return found.state in ("filling", "arrived", "abandoned") and _leads_to(found, source)
+
+
+def _is_left(known: Note | None, found: Note) -> bool:
+    """Whether an abort was killed while it compared: only then the new place says "moved", too."""
+    begun = known is not None and known.state in ("moving", "moved")
+    return begun and known is not None and found.state == "moved" and known.move == found.move

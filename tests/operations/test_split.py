@@ -411,11 +411,12 @@ def test_where_the_new_place_cannot_be_asked_the_old_one_stays_closed_and_the_re
 # Killed, and back ---------------------------------------------------------------------------------------
 
 
-def die_at(point: str, url: str) -> None:
+def die_at(point: str, url: str, *arguments: str) -> None:
     process = subprocess.run(
-        [sys.executable, "manage.py", "store_split", "--store", "events", "--to", url],
+        [sys.executable, "manage.py", "store_split", "--store", "events", "--to", url, *arguments],
         cwd=ROOT,
         env={**os.environ, "BALADOS_FAILPOINT": point},
+        input=b"DELETE\n",
         capture_output=True,
         timeout=60,
     )
@@ -486,6 +487,119 @@ def test_there_is_no_way_back_over_what_was_written_at_the_new_place(
         assert written() == [1, 2, 3]
         store.forget()
         dispatcher.forget()
+
+
+def record_there(there: Settings, number: int) -> list[int]:
+    """A play at the new place; the numbers in the log there."""
+    with standing_in("events", there):
+        store.forget()
+        dispatcher.forget()
+        write(number)
+        found = written()
+    store.forget()
+    dispatcher.forget()
+    return found
+
+
+def note_there(alias: str, there: Settings) -> str | None:
+    with standing_in(alias, there):
+        return note(alias)
+
+
+@pytest.mark.parametrize("point", ["leaving", "compared", "reopened"])
+def test_an_abort_that_was_killed_goes_on_when_it_is_repeated(
+    point: str, url: str, elsewhere: Callable[[str], Settings]
+) -> None:
+    write(1)
+    there = elsewhere("events")
+    split.move("events", there)
+    die_at(point, url, "--abort")
+    assert is_open("events") is (point == "reopened")
+    with standing_in("events", there):
+        assert not is_open("events")
+    if point == "reopened":
+        write(2)
+    split.abort("events", there, say=silent, confirm=silent)
+    assert (is_open("events"), note("events")) == (True, None)
+    write(3)
+    # and the new place is as empty as one that was never used
+    split.move("events", there)
+
+
+def test_an_abort_that_was_killed_does_not_forget_to_look_for_what_was_written_at_the_new_place(
+    url: str, elsewhere: Callable[[str], Settings]
+) -> None:
+    write(1)
+    there = elsewhere("events")
+    split.move("events", there)
+    assert record_there(there, 2) == [1, 2]
+    die_at("leaving", url, "--abort")
+    with pytest.raises(Refused, match="has been written to, which would be lost"):
+        split.abort("events", there, say=silent, confirm=silent)
+    assert not is_open("events")
+    assert record_there(there, 3) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), psycopg.OperationalError("away")])
+def test_whatever_ends_an_abort_before_the_old_place_opens_the_new_one_is_in_use_again(
+    elsewhere: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise failure
+
+    write(1)
+    there = elsewhere("events")
+    split.move("events", there)
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "same", fail)
+        with pytest.raises(type(failure)):
+            split.abort("events", there, say=silent, confirm=silent)
+    assert (is_open("events"), note("events")) == (False, "moved")
+    assert note_there("events", there) == "arrived"
+    assert record_there(there, 2) == [1, 2]
+
+
+def test_there_is_no_way_back_over_a_new_place_that_lost_its_note(
+    elsewhere: Callable[[str], Settings],
+) -> None:
+    write(1)
+    there = elsewhere("events")
+    split.move("events", there)
+    assert record_there(there, 2) == [1, 2]
+    with standing_in("events", there), psycopg.connect(**parameters("events"), autocommit=True) as new:
+        fence.write(new, "events", None)
+    with pytest.raises(Refused, match="which would be lost"):
+        split.abort("events", there, say=silent, confirm=silent)
+    assert not is_open("events")
+
+
+def test_accounts_that_were_erased_at_the_new_place_are_erased_before_the_abort_drops_it(
+    elsewhere: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = User.objects.create_user("alice")
+    write(1, alice.pk)
+    write(2)
+    settle()
+    there = elsewhere("projections")
+    split.move("projections", there)
+    with standing_in("projections", there):
+        erase_history(alice.pk)
+
+    def blocked(*arguments: object) -> None:
+        raise fence.Blocked("somebody reads")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(split, "_drop", blocked)
+        with pytest.raises(fence.Blocked):
+            split.abort("projections", there, say=silent, confirm=silent)
+    assert is_open("projections")
+    with connections["projections"].cursor() as cursor:
+        cursor.execute("SELECT DISTINCT user_id FROM users.play_statuses")
+        assert cursor.fetchall() == [(CAST[0],)]
+    with standing_in("projections", there):
+        assert not is_open("projections")
+    split.abort("projections", there, say=silent, confirm=silent)
+    split.move("projections", there)
 
 
 def test_another_place_is_refused_while_a_move_is_not_done(

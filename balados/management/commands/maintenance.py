@@ -73,6 +73,7 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
             "maintenance": f"manage.py maintenance off --store {alias} opens it.",
             "moving": f"store_split --store {alias} --to … again goes on; with --abort it goes back.",
             "moved": f"Let {alias} point at the new place, or go back: store_split --abort.",
+            "abandoned": f"Repeat store_split --store {alias} --abort, from the old place, to drop this one.",
             "filling": "This is the new place of a move that is not done: see the old one.",
         }
         self.stdout.write(f"  {ways[known.state]}")
