@@ -13,9 +13,10 @@ from psycopg import sql
 
 from eventstore.failpoints import reach
 from operations.fence import Connection, tables_of
+from operations.recreation import SHARED, ours
 from operations.stores import SCHEMAS
 from operations.sums import TableSum, table_sum
-from projections.shadows import shadow_of
+from projections.shadows import USES, shadow_of
 
 Reached = Callable[[int, int], None]
 
@@ -24,7 +25,11 @@ SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
  WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
 """
 SEQUENCES = """
-SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT n.nspname, c.relname, m.nspname || '.' || o.relname
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+       AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+  LEFT JOIN pg_class o ON o.oid = d.refobjid LEFT JOIN pg_namespace m ON m.oid = o.relnamespace
  WHERE n.nspname = ANY(%s) AND c.relkind = 'S' ORDER BY 1, 2
 """
 
@@ -58,7 +63,7 @@ def copy_store(source: Connection, target: Connection, alias: str, reached: Reac
     ``reached`` is called with the rows copied and an estimate of all. Returns what each table holds. Raises
     ``Differs`` where the tables are not the same, or what arrived is not what was sent.
     """
-    tables = _tables(source, target, alias)
+    tables = tables_to_copy(source, target, alias)
     names = sql.SQL(", ").join(table.identifier for table in tables)
     target.execute(sql.SQL("TRUNCATE {}").format(names))
     expected = sum(_estimate(source, table) for table in tables)
@@ -97,31 +102,36 @@ def same(source: Connection, target: Connection, alias: str) -> dict[str, TableS
         here, there = (value(side, each)[0] for side in (source, target))
         if here != there:
             raise Differs(f"{'.'.join(each)}: at {here:,} at the source, at {there:,} at the target.")
-    return compare(source, target, _tables(source, target, alias))
+    return compare(source, target, tables_to_copy(source, target, alias))
 
 
 def _sum(table: Table, connection: Connection) -> TableSum:
     return table_sum(connection, table.schema, table.name)
 
 
-def _tables(source: Connection, target: Connection, alias: str) -> list[Table]:
-    """The tables to copy: the same on both sides, but for what a killed rebuild left."""
+def tables_to_copy(source: Connection, target: Connection, alias: str) -> list[Table]:
+    """The tables of the source, but for what a rebuild or a verification made beside them.
+
+    Raises ``Differs`` where the target has not the same.
+    """
     here, there = _described(source, alias), _described(target, alias)
-    shadows = {f"{table}" for table in here if table in {shadow_of(other) for other in here}}
-    for table in here.keys() - shadows:
-        if table not in there:
-            raise Differs(f"{table} is not made by migrations: move it away, or drop it, first.")
-        if sorted(here[table].columns) != sorted(there[table].columns):
-            raise Differs(f"{table} has other columns here than its migrations make.")
-    return [here[table] for table in sorted(here.keys() & there.keys())]
+    for name, table in here.items():
+        if name not in there:
+            raise Differs(f"{name} is not made by migrations: move it away, or drop it, first.")
+        if sorted(table.columns) != sorted(there[name].columns):
+            raise Differs(f"{name} has other columns here than its migrations make.")
+    return list(here.values())
 
 
 def _described(connection: Connection, alias: str) -> dict[str, Table]:
+    tables = {f"{schema}.{name}": (schema, name) for schema, name in tables_of(connection, alias)}
+    beside = {shadow_of(table, use) for table in tables for use in USES}
     found = {}
-    for schema, name in tables_of(connection, alias):
+    for table in sorted(tables.keys() - beside):
+        schema, name = tables[table]
         quoted = sql.Identifier(schema, name).as_string(connection)
         columns = tuple((str(column), str(kind)) for column, kind in connection.execute(COLUMNS, [quoted]))
-        found[f"{schema}.{name}"] = Table(schema, name, columns)
+        found[table] = Table(schema, name, columns)
     return found
 
 
@@ -152,9 +162,10 @@ def _set_sequences(source: Connection, target: Connection, alias: str) -> None:
 
 def sequences(connection: Connection, alias: str) -> list[tuple[str, str]]:
     """Schema and name of every sequence of a store, those of identities included."""
-    return [
-        (str(schema), str(name)) for schema, name in connection.execute(SEQUENCES, [list(SCHEMAS[alias])])
-    ]
+    with connection.cursor() as cursor:
+        tables = ours(cursor, alias)
+        found = cursor.execute(SEQUENCES, [list(SCHEMAS[alias])]).fetchall()
+    return [(schema, name) for schema, name, owner in found if schema != SHARED or owner in tables]
 
 
 def value(connection: Connection, name: tuple[str, str]) -> tuple[int, bool]:

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
+from operations.recreation import ours
 from operations.stores import SCHEMAS, parameters
 from projections.failures import MAINTENANCE
 
@@ -58,11 +59,10 @@ TRIGGER = sql.SQL("""
 CREATE OR REPLACE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION {function}()
 """)
-TABLES = """
-SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 1, 2
+# what is written to them goes through the tables that they are parts of
+PARTITIONS = """
+SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY(%s) AND c.relispartition
 """
 FENCED = """
 SELECT n.nspname, c.relname FROM pg_trigger t
@@ -182,8 +182,11 @@ def words(alias: str, note: Note) -> str:
 
 
 def tables_of(connection: Connection, alias: str) -> list[tuple[str, str]]:
-    """Schema and name of every table of a store."""
-    return [(str(schema), str(name)) for schema, name in connection.execute(TABLES, [list(SCHEMAS[alias])])]
+    """Schema and name of every table of a store, in order; a table in partitions is one."""
+    with connection.cursor() as cursor:
+        found = [name for name, kind in ours(cursor, alias).items() if kind in "rp"]
+        parts = {name for (name,) in cursor.execute(PARTITIONS, [list(SCHEMAS[alias])])}
+    return [(schema, table) for schema, _, table in (n.partition(".") for n in found if n not in parts)]
 
 
 def _put_up(connection: Connection, alias: str, note: Note) -> None:

@@ -33,7 +33,7 @@ KINDS = {"v": sql.SQL("VIEW"), "m": sql.SQL("MATERIALIZED VIEW"), "f": sql.SQL("
 
 
 def ours(cursor: Cursor[Any] | Any, alias: str) -> dict[str, str]:
-    """The relations of a store that a reset drops, "schema.name" -> kind as in ``pg_class``."""
+    """The relations of a store, "schema.name" -> kind as in ``pg_class``; nothing of others in ``public``."""
     cursor.execute(RELATIONS, [list(SCHEMAS[alias])])
     made = _made_in_shared()
     return {
@@ -43,21 +43,28 @@ def ours(cursor: Cursor[Any] | Any, alias: str) -> dict[str, str]:
     }
 
 
-def recreate(alias: str, say: Say) -> None:
-    """Drop all that is ours in a store and migrate it from nothing, inside the caller's transaction.
+def drop(cursor: Cursor[Any], alias: str) -> None:
+    """Drop all that is ours in a store, inside the caller's transaction; its schemas stay.
 
-    Raises ``psycopg.errors.DependentObjectsStillExist`` where somebody else's view stands on a table of ours,
-    and ``migrations.NotMigrated``.
+    Raises ``psycopg.errors.DependentObjectsStillExist`` where somebody else's view stands on a table of ours.
+    """
+    for kind in ("v", "m", "f", "rp"):
+        names = [name for name, of in ours(cursor, alias).items() if of in kind]
+        if names:
+            listed = sql.SQL(", ").join(sql.Identifier(*name.split(".", 1)) for name in names)
+            cursor.execute(sql.SQL("DROP {} {}").format(KINDS.get(kind, sql.SQL("TABLE")), listed))
+    cursor.execute(FUNCTIONS, [[schema for schema in SCHEMAS[alias] if schema != SHARED]])
+    for (function,) in cursor.fetchall():
+        cursor.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(function)))
+
+
+def recreate(alias: str, say: Say) -> None:
+    """``drop`` what is ours in a store and migrate it from nothing, inside the caller's transaction.
+
+    Raises what ``drop`` raises, and ``migrations.NotMigrated``.
     """
     with connections[alias].cursor() as cursor:
-        for kind in ("v", "m", "f", "rp"):
-            names = [name for name, of in ours(cursor, alias).items() if of in kind]
-            if names:
-                listed = sql.SQL(", ").join(sql.Identifier(*name.split(".", 1)) for name in names)
-                cursor.execute(sql.SQL("DROP {} {}").format(KINDS.get(kind, sql.SQL("TABLE")), listed))
-        cursor.execute(FUNCTIONS, [[schema for schema in SCHEMAS[alias] if schema != SHARED]])
-        for (function,) in cursor.fetchall():
-            cursor.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(function)))
+        drop(cursor, alias)
         # a restore that was given up
         cursor.execute(COMMENT, [SCHEMAS[alias][0]])
         if cursor.fetchone() == (RESTORING,):

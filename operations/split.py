@@ -24,7 +24,7 @@ from psycopg import IsolationLevel, sql
 from eventstore.domain.identifiers import key_of
 from eventstore.failpoints import reach
 from eventstore.follower import settled_head
-from operations import copying, fence, inventory, migrations, stores
+from operations import copying, fence, inventory, migrations, recreation, stores
 from operations.alone import alone
 from operations.copying import Differs
 from operations.fence import Connection, Note
@@ -177,8 +177,10 @@ def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confir
             _refuse_behind(source, target, alias)
             _refuse_sessions(source, alias, there)
             say(f"This goes for good, from {there}:")
+            going = recreation.ours(source.cursor(), alias)
             for table in inventory.tables(source, alias):
-                say(f"  {table.name}: {table.rows:,} rows, {table.size / 2**20:,.1f} MiB")
+                if table.name in going:
+                    say(f"  {table.name}: {table.rows:,} rows, {table.size / 2**20:,.1f} MiB")
             say(f"The {alias} store in {here} stays.")
             confirm("DELETE")
             confirm(there.database)
@@ -248,8 +250,11 @@ def _copy(
     tables: dict[str, TableSum] = {}
     arrived = _arrived(note, source)
 
+    reading = {**parameters(alias), "options": TEXT}
+    with _connected(reading) as reader, _connected(params) as writer:
+        copying.tables_to_copy(reader, writer, alias)
+
     def fill(arriving: Callable[[], None]) -> None:
-        reading = {**parameters(alias), "options": TEXT}
         with _connected(reading) as reader, _connected(params) as writer:
             reader.isolation_level, reader.read_only = IsolationLevel.REPEATABLE_READ, True
             with reader.transaction():
@@ -424,12 +429,12 @@ def _users() -> set[UUID]:
 
 
 def _drop(connection: Connection, alias: str) -> None:
-    """Drop a store's tables and schemas; ``public`` stays, which is not ours alone."""
-    for schema, table in fence.tables_of(connection, alias):
-        connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(schema, table)))
-    for schema in SCHEMAS[alias]:
-        if schema != "public":
-            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+    """Drop what is ours of a store, and its schemas; ``public`` stays, which is not ours alone."""
+    with connection.cursor() as cursor:
+        recreation.drop(cursor, alias)
+        for schema in SCHEMAS[alias]:
+            if schema != recreation.SHARED:
+                cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
 
 # What stands in the way --------------------------------------------------------------------

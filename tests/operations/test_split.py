@@ -33,10 +33,12 @@ from operations.copying import Differs
 from operations.split import Refused, Settings, Unfinished
 from operations.standin import standing_in
 from operations.stores import SCHEMAS, parameters
+from projections import shadows
 from projections.erasure import erase_history
 from projections.failures import in_maintenance
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
+from projections.shadows import USES, Use
 from tests.jobs.working import read_models, settle
 from tests.operations.moving import CAST, gaps, listening, write, written
 from tests.operations.operating import VARIABLES, Operator, drop, urls_on
@@ -265,6 +267,61 @@ def test_a_password_is_not_shown() -> None:
     assert shown("postgresql://u@h/x") == "postgresql://u@h/x"
 
 
+# What is dropped, and what is not --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second() -> Iterator[Callable[[str], Settings]]:
+    """A second database that does not exist yet."""
+    found = urls_on(os.environ["DATABASE_URL"], f"balados_{uuid4().hex[:8]}", three=False)
+    yield lambda alias: store_settings(alias, found["system"], pool={})
+    drop(found)
+
+
+def place(alias: str, there: Settings) -> dict[str, Any]:
+    with standing_in(alias, there):
+        return {key: value for key, value in parameters(alias).items() if key != "options"}
+
+
+def test_tables_of_others_are_neither_moved_nor_dropped_nor_closed(
+    elsewhere: Callable[[str], Settings], second: Callable[[str], Settings]
+) -> None:
+    here, there = elsewhere("projections"), second("projections")
+    split.move("projections", here)
+    old = place("projections", here)
+    with psycopg.connect(**old, autocommit=True) as owner:
+        owner.execute("CREATE TABLE public.notes (id serial, text text)")
+        owner.execute("CREATE VIEW public.popular AS SELECT * FROM public.podcast_popularity")
+        with standing_in("projections", here):
+            assert "public.notes" not in split.move("projections", there).tables
+        owner.execute("INSERT INTO public.notes (text) VALUES ('ours is closed, this is not')")
+        said: list[str] = []
+        with standing_in("projections", there):
+            with pytest.raises(psycopg.errors.DependentObjectsStillExist):
+                split.drop_source("projections", old, say=said.append, confirm=silent)
+            owner.execute("DROP VIEW public.popular")
+            split.drop_source("projections", old, say=said.append, confirm=silent)
+            assert note("projections") is None
+        assert not any("notes" in line for line in said)
+        assert owner.execute("SELECT text FROM public.notes").rowcount == 1
+        left = owner.execute("SELECT to_regclass('public.podcast_popularity'), to_regnamespace('users')")
+        assert left.fetchone() == (None, None)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_what_a_killed_rebuild_or_verification_left_is_not_moved(
+    elsewhere: Callable[[str], Settings], use: Use
+) -> None:
+    with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
+        shadows.create(connection, "users.subscriptions", use)
+        try:
+            moved = split.move("projections", elsewhere("projections"))
+        finally:
+            shadows.drop(connection, ["users.subscriptions"], use)
+    assert "users.subscriptions" in moved.tables
+    assert not any("__" in table for table in moved.tables)
+
+
 # What is refused ----------------------------------------------------------------------------------------
 
 
@@ -318,16 +375,18 @@ def test_without_the_right_to_create_a_database_nothing_happens(url: str) -> Non
     assert (is_open("events"), note("events")) == (True, None)
 
 
-def test_a_table_that_no_migration_makes_is_named_and_the_store_opens_again(
+def test_a_table_that_no_migration_makes_is_named_before_the_store_is_closed(
     elsewhere: Callable[[str], Settings],
 ) -> None:
+    said: list[str] = []
     with connections["events"].cursor() as cursor:
         cursor.execute("CREATE TABLE events.notes (text text)")
         try:
             with pytest.raises(Differs, match=r"events\.notes is not made by migrations"):
-                split.move("events", elsewhere("events"))
+                split.move("events", elsewhere("events"), say=said.append)
         finally:
             cursor.execute("DROP TABLE events.notes")
+    assert not any("Maintenance" in line for line in said)
     assert (is_open("events"), note("events")) == (True, None)
 
 
