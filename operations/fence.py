@@ -64,6 +64,10 @@ PARTITIONS = """
 SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY(%s) AND c.relispartition
 """
+REFUSING = """
+SELECT FROM pg_proc p JOIN pg_trigger t ON t.tgfoid = p.oid
+ WHERE p.oid = to_regproc(%s) AND p.prosrc <> %s AND NOT t.tgisinternal LIMIT 1
+"""
 FENCED = """
 SELECT n.nspname, c.relname FROM pg_trigger t
   JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -174,6 +178,12 @@ def refuse(alias: str) -> None:
         found = read(connection, alias)
     if found is not None and found.state in ("maintenance", "moving", "moved", "abandoned"):
         raise InMaintenance(f"{words(alias, found)}\nmanage.py maintenance status tells how to go on.")
+
+
+def refuses(connection: Connection, alias: str) -> bool:
+    """Whether there are triggers that refuse writes, whatever the note says or does not say."""
+    function = f"{SCHEMAS[alias][0]}.{NAME}"
+    return connection.execute(REFUSING, [function, OPEN]).rowcount > 0
 
 
 def words(alias: str, note: Note) -> str:

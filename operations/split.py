@@ -203,6 +203,26 @@ def old_place(alias: str) -> dict[str, Any] | None:
     return None
 
 
+@contextmanager
+def nobody_moves(connection: Connection, alias: str) -> Iterator[None]:
+    """Keep movers and migrations of the store at this place waiting in the block.
+
+    Raises ``Refused`` where one is at work.
+    """
+    at_work = f"A store_split or a migration of the {alias} store is at work: wait for it, or end it, first."
+
+    def refuse(text: str) -> None:
+        raise Refused(at_work)
+
+    _lock(connection, LOCK, at_work)
+    try:
+        with alone(connection, alias, refuse):
+            yield
+    finally:
+        with suppress(psycopg.OperationalError):  # gone with its session
+            connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
 def known_as(note: Note, state: fence.State) -> Note:
     return Note(state, note.since, note.move, note.other, note.system, note.database)
 
@@ -251,8 +271,8 @@ def _copy(
     arrived = _arrived(note, source)
 
     reading = {**parameters(alias), "options": TEXT}
-    with _connected(reading) as reader, _connected(params) as writer:
-        copying.tables_to_copy(reader, writer, alias)
+    with _connected(reading) as here, _connected({**params, "options": TEXT}) as there:
+        copying.tables_to_copy(here, there, alias)
 
     def fill(arriving: Callable[[], None]) -> None:
         with _connected(reading) as reader, _connected(params) as writer:
@@ -298,9 +318,17 @@ def _closed(
     ``fill`` is given what to call before the statement that opens the new place.
     """
     arriving = False
+    old = parameters(alias)
 
     def arrive() -> None:
         nonlocal arriving
+        with _connected(old) as source:
+            known = fence.read(source, alias)
+            if known is None or known.move != note.move or not fence.refuses(source, alias):
+                raise Refused(
+                    f"The {alias} store was opened while it moved: what was written since is not in the copy."
+                    " It has not moved: run the same command again."
+                )
         arriving = True
 
     with _connected(parameters(alias)) as connection:
@@ -322,7 +350,9 @@ def _closed(
 def _reopen(alias: str, note: Note, *, known: bool, failure: BaseException) -> None:
     if known:
         with suppress(psycopg.Error), _connected(parameters(alias)) as connection:
-            fence.down(connection, alias)
+            found = fence.read(connection, alias)
+            if found is None or found.move == note.move:  # or somebody closed it for another reason
+                fence.down(connection, alias)
             return
     raise Unfinished(
         f"The {alias} store stays closed to writes: it cannot be told whether everything is in {note.other}."
@@ -332,7 +362,8 @@ def _reopen(alias: str, note: Note, *, known: bool, failure: BaseException) -> N
 
 def _settle(alias: str, note: Note) -> None:
     with _connected(parameters(alias)) as connection:
-        fence.say(connection, alias, known_as(note, "moved"))
+        # the triggers as well: some may be gone
+        fence.up(connection, alias, known_as(note, "moved"))
 
 
 def _abandon(alias: str, target: Settings, old: Connection, found: Note) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -441,6 +441,60 @@ def test_a_commit_without_an_answer_is_looked_after_at_the_new_place(
 
     monkeypatch.setattr(split, "_connected", breaking)
     split.move("events", there)
+    assert (is_open("events"), note("events")) == (False, "moved")
+
+
+@pytest.mark.parametrize("rebuilding", [False, True], ids=["copied", "rebuilt"])
+def test_a_store_that_somebody_opened_meanwhile_has_not_moved(
+    elsewhere: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch, rebuilding: bool
+) -> None:
+    def open_it(*arguments: object) -> None:
+        with psycopg.connect(**old, autocommit=True) as connection:
+            fence.down(connection, "projections")
+
+    old = parameters("projections")
+    monkeypatch.setattr(*((split, "_erase_erased") if rebuilding else (copying, "_set_sequences")), open_it)
+    there = elsewhere("projections")
+    with pytest.raises(Refused, match="was opened while it moved"):
+        split.move("projections", there, rebuilding=rebuilding)
+    assert (is_open("projections"), note("projections")) == (True, None)
+    assert note_there("projections", there) == "filling"
+
+
+def test_a_store_that_is_being_moved_is_not_opened_by_hand(
+    elsewhere: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = copying.compare
+    told: list[str] = []
+
+    def look(*arguments: Any) -> Any:
+        for target in (None, there):
+            with ExitStack() as stack:
+                if target is not None:
+                    stack.enter_context(standing_in("events", target))
+                with pytest.raises(CommandError) as failure:
+                    call_command("maintenance", "off", "--store", "events", stdout=StringIO())
+                told.append(str(failure.value))
+        return compare(*arguments)
+
+    monkeypatch.setattr(copying, "compare", look)
+    there = elsewhere("events")
+    write(1)
+    split.move("events", there)
+    assert ["is at work" in text for text in told] == [True, True], told
+    assert (is_open("events"), note("events")) == (False, "moved")
+
+
+def test_a_move_that_has_ended_leaves_the_fence_whole(
+    elsewhere: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_the_triggers(point: str) -> None:
+        if point == "arrived":
+            with psycopg.connect(**parameters("events"), autocommit=True) as connection:
+                fence.remove(connection, "events")
+
+    monkeypatch.setattr(split, "reach", lose_the_triggers)
+    split.move("events", elsewhere("events"))
     assert (is_open("events"), note("events")) == (False, "moved")
 
 

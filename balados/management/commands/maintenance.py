@@ -9,6 +9,7 @@ from operations import fence
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
 from operations.fence import Note
+from operations.split import Refused, nobody_moves
 from operations.stores import SCHEMAS, parameters
 
 
@@ -36,9 +37,14 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         if options["what"] == "on":
             # what people do before what follows from it
             aliases.sort(key=["system", "events", "projections"].index)
-        for alias in aliases:
-            with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-                {"on": self._on, "off": self._off, "status": self._status}[options["what"]](connection, alias)
+        try:
+            for alias in aliases:
+                with psycopg.connect(**parameters(alias), autocommit=True) as connection:
+                    {"on": self._on, "off": self._off, "status": self._status}[options["what"]](
+                        connection, alias
+                    )
+        except Refused as reason:
+            raise CommandError(str(reason)) from reason
 
     def _on(self, connection: fence.Connection, alias: str) -> None:
         known = fence.read(connection, alias)
@@ -51,18 +57,27 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
 
     def _off(self, connection: fence.Connection, alias: str) -> None:
         known = fence.read(connection, alias)
-        if known is None or not known.fenced:
-            self.stdout.write(f"{alias}: open")
-            return
-        if known.state != "maintenance":
-            self.stdout.write(f"{fence.words(alias, known)} store_split --abort is the way back.")
+        if known is not None and known.fenced and known.state != "maintenance":
+            with nobody_moves(connection, alias):  # before it asks, so as not to ask in vain
+                self.stdout.write(f"{fence.words(alias, known)} store_split --abort is the way back.")
             self.stdout.write("Whoever writes here while the other place is in use writes for nobody.")
             confirm("REOPEN", self.stdout)
-        fence.down(connection, alias)
+            with nobody_moves(connection, alias):
+                if fence.read(connection, alias) != known:
+                    raise CommandError(
+                        f"{alias}: it has moved on meanwhile, and nothing was done. Look again."
+                    )
+                fence.down(connection, alias)
+        elif (known is not None and known.fenced) or fence.refuses(connection, alias):
+            fence.down(connection, alias, known if known is not None and not known.fenced else None)
         self.stdout.write(f"{alias}: open")
 
     def _status(self, connection: fence.Connection, alias: str) -> None:
         known = fence.read(connection, alias)
+        if (known is None or not known.fenced) and fence.refuses(connection, alias):
+            self.stdout.write(f"{alias}: closed, and nothing says why: it may come from a backup or a copy.")
+            self.stdout.write(f"  manage.py maintenance off --store {alias} opens it.")
+            return
         if known is None or not known.fenced:
             self.stdout.write(f"{alias}: open")
             return
