@@ -143,14 +143,18 @@ def up(connection: Connection, alias: str, note: Note, *, patience: float = PATI
 
 
 def down(connection: Connection, alias: str, note: Note | None = None) -> None:
-    """Let writes in again, at once and whoever reads; leaves ``note``. Nothing where no fence is."""
-    if connection.execute("SELECT to_regproc(%s)", [f"{SCHEMAS[alias][0]}.{NAME}"]).fetchone() == (None,):
+    """Let writes in again, at once and whoever reads; leaves ``note``. Nothing where no fence is.
+
+    What else the comment says stays: that a restore has not ended, say.
+    """
+    there = connection.execute("SELECT to_regproc(%s)", [f"{SCHEMAS[alias][0]}.{NAME}"]).fetchone() != (None,)
+    with connection.transaction():
+        if there:
+            _make_function(connection, alias, OPEN)
         if note is not None or read(connection, alias) is not None:
             write(connection, alias, note)
+    if not there:
         return
-    with connection.transaction():
-        _make_function(connection, alias, OPEN)
-        write(connection, alias, note)
     # where long readers are in the way: what is left does nothing, and the next fence takes it over
     with suppress(Blocked):
         patiently(connection, alias, lambda: remove(connection, alias), PATIENCE_TO_TIDY)

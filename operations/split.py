@@ -166,9 +166,23 @@ def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confir
     """
     with _alone(alias, say):
         here, found = place_of(parameters(alias)), _note(parameters(alias), alias)
-        there, known = place_of(old), _note(old, alias)
+        try:
+            there, known = _look_at(old, alias)
+        except psycopg.OperationalError as failure:
+            if found is None or found.state != "arrived":
+                raise
+            say(str(failure).strip().splitlines()[0])
+            say(f"Where {found.other} is gone for good, this forgets that the {alias} store came from there.")
+            say("Where it is only away, what is there stays, closed, until somebody drops it by hand.")
+            confirm("GONE")
+            _forget_source(alias)
+            return
         if there.same_database(here):
             raise Refused(f"{here} is the place in use: let the setting point at the new one first.")
+        if found is not None and _is_gone(found, there, known, old, alias):
+            say(f"Nothing of the {alias} store is in {there} any more.")
+            _forget_source(alias)
+            return
         if found is None or found.state != "arrived" or known is None or known.move != found.move:
             raise Refused(f"What is in {there} was not moved to {here}: nothing is dropped.")
         with _connected(old) as source, _connected(parameters(alias)) as target:
@@ -186,8 +200,23 @@ def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confir
             confirm(there.database)
             _refuse_sessions(source, alias, there)
             fence.patiently(source, alias, partial(_drop, source, alias), fence.PATIENCE)
-            reach("dropped")
-            fence.write(target, alias, None)
+        reach("dropped")
+        _forget_source(alias)
+
+
+def _is_gone(found: Note, there: Place, known: Note | None, old: Mapping[str, Any], alias: str) -> bool:
+    """Whether the place that the store came from holds nothing of it any more."""
+    if found.state != "arrived" or not _leads_to(found, there) or known is not None:
+        return False
+    if not _exists(old):
+        return True
+    with _connected(old) as source:
+        return not fence.tables_of(source, alias)
+
+
+def _forget_source(alias: str) -> None:
+    with _connected(parameters(alias)) as target:
+        fence.write(target, alias, None)
 
 
 def old_place(alias: str) -> dict[str, Any] | None:
@@ -534,6 +563,10 @@ def _look(alias: str, target: Settings) -> tuple[Place, Note | None]:
     """Where ``target`` is (its database need not exist yet), and the note there."""
     with standing_in(alias, target):
         params = parameters(alias)
+    return _look_at(params, alias)
+
+
+def _look_at(params: Mapping[str, Any], alias: str) -> tuple[Place, Note | None]:
     if not _exists(params):
         server = place_of({**params, "dbname": "postgres"})
         return server._replace(database=str(params["dbname"])), None

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
@@ -22,7 +23,7 @@ from eventstore import store
 from jobs import retention, tasks
 from operations import fence, reset
 from operations.fence import Blocked, InMaintenance, Note
-from operations.stores import SCHEMAS, parameters
+from operations.stores import RESTORING, SCHEMAS, being_restored, parameters
 from projections import deadletters
 from projections.connect import connect
 from projections.failures import MAINTENANCE, in_maintenance, is_outage
@@ -281,12 +282,82 @@ def test_a_rebuild_is_refused_and_leaves_the_fence_where_it_is() -> None:
         bring_up_to_date()
 
 
-def test_maintenance_is_switched_on_and_off_and_told() -> None:
-    def say(*arguments: str) -> str:
-        out = StringIO()
-        call_command("maintenance", *arguments, stdout=out)
-        return out.getvalue()
+def say(*arguments: str) -> str:
+    out = StringIO()
+    call_command("maintenance", *arguments, stdout=out)
+    return out.getvalue()
 
+
+def is_closed(alias: str) -> bool:
+    with psycopg.connect(**parameters(alias), autocommit=True) as connection:
+        return fence.refuses(connection, alias)
+
+
+@contextmanager
+def noted(alias: str, comment: str) -> Iterator[psycopg.Connection[Any]]:
+    """The comment on the first schema of a store, which all that goes on there shares."""
+    with psycopg.connect(**parameters(alias), autocommit=True) as connection:
+        said = sql.SQL("COMMENT ON SCHEMA {} IS {}")
+        schema = sql.Identifier(SCHEMAS[alias][0])
+        connection.execute(said.format(schema, sql.Literal(comment)))
+        try:
+            yield connection
+        finally:
+            connection.execute(said.format(schema, sql.NULL))
+
+
+def test_a_store_whose_restore_has_not_ended_is_not_closed_and_still_says_so() -> None:
+    with noted("events", RESTORING) as connection:
+        with pytest.raises(CommandError, match="restore of the events store has not ended"):
+            say("on")
+        assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
+        # and a fence that came along with what is restored is taken down without a word of it
+        tables = [sql.Identifier(*table) for table in fence.tables_of(connection, "events")]
+        fence._make_function(connection, "events", "BEGIN RAISE EXCEPTION 'closed'; END")
+        connection.execute(
+            fence.TRIGGER.format(
+                name=sql.Identifier(fence.NAME), table=tables[0], function=fence._function("events")
+            )
+        )
+        assert "nothing says why" in say("status", "--store", "events")
+        assert say("off", "--store", "events") == "events: open\n"
+        assert not is_closed("events")
+        assert being_restored(connection, "events")
+
+
+def test_all_stores_are_closed_or_none() -> None:
+    arrived = Note("arrived", datetime.now(UTC))
+    with noted("events", "") as connection:
+        fence.write(connection, "events", arrived)
+        with pytest.raises(CommandError, match="was moved to here"):
+            say("on")
+    assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
+
+
+def test_stores_that_were_closed_before_one_that_cannot_be_are_open_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_up("system")
+    put_up_fence = fence.up
+
+    def up(connection: fence.Connection, alias: str, note: Note) -> None:
+        if alias == "projections":
+            raise Blocked("somebody writes")
+        put_up_fence(connection, alias, note)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fence, "up", up)
+        with pytest.raises(CommandError, match="somebody writes"):
+            say("on")
+    # as it was: one had been closed before
+    assert {alias: is_closed(alias) for alias in SCHEMAS} == {
+        "system": True,
+        "events": False,
+        "projections": False,
+    }
+
+
+def test_maintenance_is_switched_on_and_off_and_told() -> None:
     assert say("status") == "system: open\nprojections: open\nevents: open\n"
     assert say("on", "--store", "events") == "events: closed to writes\n"
     assert "in maintenance" in say("status", "--store", "events")

@@ -30,6 +30,7 @@ from eventstore import dispatcher, store
 from operations import copying, fence, split
 from operations.confirmation import NotConfirmed
 from operations.copying import Differs
+from operations.fence import Note
 from operations.split import Refused, Settings, Unfinished
 from operations.standin import standing_in
 from operations.stores import SCHEMAS, parameters
@@ -45,6 +46,7 @@ from tests.operations.operating import VARIABLES, Operator, drop, urls_on
 from tests.operations.test_partitions import psql
 from tests.projections.running import eventually
 
+SYSTEM_AND = "SELECT system_identifier, %s::text FROM pg_control_system()"
 ROOT = Path(__file__).resolve().parents[2]
 in_three = pytest.mark.topology
 
@@ -306,6 +308,61 @@ def test_tables_of_others_are_neither_moved_nor_dropped_nor_closed(
         assert owner.execute("SELECT text FROM public.notes").rowcount == 1
         left = owner.execute("SELECT to_regclass('public.podcast_popularity'), to_regnamespace('users')")
         assert left.fetchone() == (None, None)
+
+
+def moved_on(here: Settings, there: Settings) -> dict[str, Any]:
+    """Events moved to ``here`` and on to ``there``; where the former is."""
+    split.move("events", here)
+    with standing_in("events", here):
+        split.move("events", there)
+    return place("events", here)
+
+
+def test_a_drop_that_was_killed_at_its_end_is_finished_by_the_repeat(
+    elsewhere: Callable[[str], Settings], second: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = second("events")
+    old = moved_on(elsewhere("events"), there)
+
+    def die(point: str) -> None:
+        if point == "dropped":
+            raise KeyboardInterrupt
+
+    with standing_in("events", there):
+        with monkeypatch.context() as patch:
+            patch.setattr(split, "reach", die)
+            with pytest.raises(KeyboardInterrupt):
+                split.drop_source("events", old, say=silent, confirm=silent)
+        assert note("events") == "arrived"
+        with pytest.raises(Refused, match="nothing is dropped"):  # another empty place tells nothing
+            split.drop_source(
+                "events", parameters("events") | {"dbname": "postgres"}, say=silent, confirm=silent
+            )
+        split.drop_source("events", old, say=silent, confirm=not_confirmed)
+        assert (is_open("events"), note("events")) == (True, None)
+
+
+def test_an_old_place_that_was_dropped_by_hand_is_forgotten(
+    url: str, elsewhere: Callable[[str], Settings], second: Callable[[str], Settings]
+) -> None:
+    there = second("events")
+    old = moved_on(elsewhere("events"), there)
+    asked: list[str] = []
+    with standing_in("events", there):
+        split.drop_source("events", old | {"port": "1"}, say=silent, confirm=asked.append)
+        assert (asked, note("events")) == (["GONE"], None)
+        with psycopg.connect(**parameters("events"), autocommit=True) as connection:
+            moved = Note(
+                "arrived",
+                timezone.now(),
+                "x",
+                "",
+                *connection.execute(SYSTEM_AND, [old["dbname"]]).fetchone(),
+            )
+            fence.write(connection, "events", moved)
+        drop({"events": url})
+        split.drop_source("events", old, say=silent, confirm=not_confirmed)
+        assert note("events") is None
 
 
 @pytest.mark.parametrize("use", USES)

@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,9 @@ from operations.command import OperatorCommand
 from operations.confirmation import confirm
 from operations.fence import Note
 from operations.split import Refused, nobody_moves
-from operations.stores import SCHEMAS, parameters
+from operations.stores import SCHEMAS, being_restored, parameters
+
+ORDER = ("system", "events", "projections")
 
 
 class Command(OperatorCommand):
@@ -34,26 +37,44 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
 
     def handle(self, *args: Any, **options: Any) -> None:
         aliases = [options["store"]] if options["store"] else list(SCHEMAS)
-        if options["what"] == "on":
-            # what people do before what follows from it
-            aliases.sort(key=["system", "events", "projections"].index)
         try:
-            for alias in aliases:
-                with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-                    {"on": self._on, "off": self._off, "status": self._status}[options["what"]](
-                        connection, alias
-                    )
+            with ExitStack() as held:
+                stores = [(held.enter_context(self._connected(alias)), alias) for alias in aliases]
+                if options["what"] == "on":
+                    self._on(stores)
+                    return
+                for store in stores:
+                    {"off": self._off, "status": self._status}[options["what"]](*store)
         except Refused as reason:
             raise CommandError(str(reason)) from reason
 
-    def _on(self, connection: fence.Connection, alias: str) -> None:
+    def _connected(self, alias: str) -> fence.Connection:
+        return psycopg.connect(**parameters(alias), autocommit=True)
+
+    def _on(self, stores: list[tuple[fence.Connection, str]]) -> None:
+        """All of them, or none: those that were closed are open again where a later one cannot be."""
+        known = {alias: self._closable(connection, alias) for connection, alias in stores}
+        with ExitStack() as undo:
+            # what people do before what follows from it
+            for connection, alias in sorted(stores, key=lambda store: ORDER.index(store[1])):
+                if known[alias] is None:
+                    undo.callback(fence.down, connection, alias)
+                fence.up(connection, alias, Note("maintenance", datetime.now(UTC)))
+            undo.pop_all()
+        for _, alias in stores:
+            self.stdout.write(f"{alias}: closed to writes")
+
+    def _closable(self, connection: fence.Connection, alias: str) -> Note | None:
         known = fence.read(connection, alias)
+        if being_restored(connection, alias):
+            raise CommandError(
+                f"A restore of the {alias} store has not ended: run that store_restore again, to its end."
+            )
         if known is not None and known.fenced and known.state != "maintenance":
             raise CommandError(fence.words(alias, known))
         if known is not None and known.state == "arrived":
             raise CommandError(f"The {alias} store was moved to here: store_split --drop-source first.")
-        fence.up(connection, alias, Note("maintenance", datetime.now(UTC)))
-        self.stdout.write(f"{alias}: closed to writes")
+        return known
 
     def _off(self, connection: fence.Connection, alias: str) -> None:
         known = fence.read(connection, alias)

@@ -36,7 +36,8 @@ writes, and goes on reading what was there.
   manage.py store_split --store events --to ... --abort           go back: open the old place, drop the new
   manage.py store_split --store events --drop-source              after the switch: delete the old place
 
-The first two ask nothing. --abort asks for DELETE, --drop-source for DELETE and the old database's name.
+The first two ask nothing. --abort asks for DELETE, --drop-source for DELETE and the old database's name, or
+for GONE where the old place does not answer: then it is forgotten, and nothing deleted.
 Interrupted or killed: run the same again, it goes on or starts over.
 Exit codes: 0 done; 1 refused or failed, and the old place as it was unless it says otherwise; 2 a wrong
 option.
