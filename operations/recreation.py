@@ -43,7 +43,7 @@ def ours(cursor: Cursor[Any] | Any, alias: str) -> dict[str, str]:
     }
 
 
-def drop(cursor: Cursor[Any], alias: str) -> None:
+def drop(cursor: Cursor[Any] | Any, alias: str) -> None:
     """Drop all that is ours in a store, inside the caller's transaction; its schemas stay.
 
     Raises ``psycopg.errors.DependentObjectsStillExist`` where somebody else's view stands on a table of ours.
