@@ -188,13 +188,15 @@ def _append(
 
 def append_to_instance(events: Sequence[Event]) -> int:
     """Record what concerns nobody in particular, in one append; returns the position of the last."""
-    stream = stream_of(INSTANCE)
     while True:
+        stream = stream_of(INSTANCE)
         version = _run("version_of", (stream,)).fetchall()[0][0]
         position = append(stream, version, events, Origin())
-        if position is not None:  # else another process came first, and its events stand beside ours
+        if position is not None:
             reach("told")
             return position
+        # another process came first, and its events stand beside ours; or a reset has closed the stream
+        _streams.pop(INSTANCE, None)
 
 
 def remember(stream: int, command_id: CommandId, position: int, version: int, answer: bytes) -> None:
@@ -483,6 +485,15 @@ def begin_epoch(known: int) -> int:
 def leaps() -> list[tuple[int, int]]:
     """For each restore two positions: after the first and up to the second there never are any."""
     return _run("leaps").fetchall()
+
+
+def of_somebody(connection: Connection) -> dict[str, int]:
+    """How many rows of these tables ("schema.table") say something of somebody, unlike what a reset leaves.
+
+    ``connection``: to a store that has them. Raises ``psycopg.Error``.
+    """
+    events, snapshots = connection.execute(SQL["of_somebody"]).fetchall()[0]
+    return {"events.events": events, "events.snapshots": snapshots}
 
 
 def begin_anew(recreate: Callable[[], None], known: int, *, keep: bool) -> None:

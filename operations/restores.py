@@ -46,6 +46,7 @@ NOBODYS: Final = {
     "projection_versions",
     "restores",
 }
+LEFT_BY_A_RESET: Final = {"events.events", "events.snapshots"}
 ANALYZE = "ANALYZE {table}"
 # programs of ours have names of this form (balados/databases.py, projections/connect.py)
 SERVED = """
@@ -261,12 +262,15 @@ def _full(connection: psycopg.Connection[Any], alias: Store) -> list[str]:
     """The tables that have rows of somebody; of a restore that was killed none counts."""
     if stores.being_restored(connection, alias):
         return []
-    found = inventory.tables(connection, alias)
-    return [
-        f"{table.name}: {table.rows:,}"
-        for table in found
+    found = {
+        table.name: table.rows
+        for table in inventory.tables(connection, alias)
         if table.rows and table.name.partition(".")[2] not in NOBODYS
-    ]
+    }
+    # a log that was just reset is not without rows
+    if found and found.keys() <= LEFT_BY_A_RESET:
+        found = store.of_somebody(connection)
+    return [f"{name}: {rows:,}" for name, rows in found.items() if rows]
 
 
 def _empty(alias: Store) -> None:

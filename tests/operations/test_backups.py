@@ -32,7 +32,7 @@ from eventstore.dispatcher import dispatch
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.store import Origin
-from operations import backups, restores, stores
+from operations import backups, reset, restores, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
@@ -351,6 +351,25 @@ def test_a_store_with_rows_is_refused_and_stays_as_it_is(here: Operator, shelf: 
         assert "db_reset --" in said
         assert "Nothing was touched" in said
     assert log(phone.user_id) == before
+
+
+@ONE
+@pytest.mark.parametrize("what", ["events", "all"])
+def test_a_store_that_was_reset_is_filled_and_one_in_use_since_then_is_not(
+    here: Operator, shelf: Path, what: reset.What
+) -> None:
+    alice, bob = listener(), listener("bob")
+    for phone in (alice, bob):
+        phone.sync(play_statuses=[status(1)])
+    back_up(shelf)
+    reset.run(what, StringIO())
+    if what == "events":
+        bob.post("plays", play(2))
+        assert "events.events: 1)" in refused("store_restore", "--store", "events", "--from", str(shelf))
+        reset.run(what, StringIO())
+    bring_back(shelf, store=what)
+    assert log(alice.user_id) == log(bob.user_id) == ["PlayRecorded"]
+    assert len(bob.sync()["data"]["play_statuses"]) == 1
 
 
 @ONE
