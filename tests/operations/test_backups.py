@@ -279,6 +279,21 @@ def test_DEL_4_who_was_erased_after_the_backup_stays_erased(
 
 
 @ONE
+def test_the_ledger_of_a_neighbour_is_read_wherever_the_operator_stands(
+    here: Operator, shelf: Path, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = listener("aliceandra")
+    alice.post("plays", play())
+    back_up(shelf)
+    erase(alice.user_id)
+    back_up(shelf, store="erasures")
+    lose("events", "system")
+    shutil.rmtree(life.home)
+    monkeypatch.chdir(next(shelf.glob("system-*")))
+    assert "1 of 1 accounts known to be erased" in bring_back(Path("."), store="system")
+
+
+@ONE
 def test_an_erasure_that_the_backup_has_half_of_is_finished(here: Operator, shelf: Path) -> None:
     alice = listener()
     alice.post("plays", play())
