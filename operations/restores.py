@@ -332,6 +332,7 @@ def _comment(connection: psycopg.Connection[Any], alias: Store, comment: str | N
 
 def _beside(path: Path) -> list[Path]:
     """The ledgers in a backup, in its neighbours, which may be younger, and beside them."""
+    path = path.resolve()
     return [*path.parent.glob(f"*/{backups.ERASURES}"), *path.parent.glob(backups.ERASURES)]
 
 
