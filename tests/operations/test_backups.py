@@ -436,6 +436,12 @@ def test_a_copy_of_a_store_that_a_move_was_filling_is_not_taken_over(here: Opera
         assert fence.read(connection, "events")
 
 
+def test_in_place_there_is_nothing_to_check_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restores, "adopt", lambda *arguments: pytest.fail("it began"))
+    said = refused("store_restore", "--store", "all", "--in-place", "--check", code=2)
+    assert "--check" in said
+
+
 @ONE
 def test_no_store_is_restored_under_a_running_server(here: Operator, shelf: Path) -> None:
     back_up(shelf)
