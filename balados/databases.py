@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import environ
+import redis
 from django.core.exceptions import ImproperlyConfigured
-from redis.connection import parse_url
 
 from projections.patience import Impatient
 
@@ -74,7 +74,7 @@ def replicas(urls: Iterable[str], *, pool: dict[str, Any]) -> dict[str, dict[str
 def redis_url(url: str) -> str:
     """``url``, as it is. Raises ``ImproperlyConfigured``, without the URL: it may have a password in it."""
     try:
-        parse_url(url)
+        redis.Redis.from_url(url).close()  # it connects to nothing yet
     except ValueError:
         raise ImproperlyConfigured(
             "REDIS_URL is not of the form redis://:password@host:port/number, rediss:// or unix:///path"

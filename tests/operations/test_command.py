@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from psycopg import errors
-
-from balados.management.commands import run_projectors
 from operations.command import INTERRUPTED, OperatorCommand, explain
 from operations.confirmation import NotConfirmed, confirm
+from projections.runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,9 +63,9 @@ def test_a_projector_without_the_right_says_so_in_a_line(monkeypatch: pytest.Mon
     def run(*arguments: object, **options: object) -> None:
         raise errors.InsufficientPrivilege("permission denied")
 
-    monkeypatch.setattr(run_projectors.Runner, "run", run)
-    monkeypatch.setattr(run_projectors.sys, "setswitchinterval", lambda seconds: None)
-    monkeypatch.setattr(run_projectors.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(Runner, "run", run)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     with pytest.raises(CommandError, match="grant the right"):
         call_command("run_projectors")
 

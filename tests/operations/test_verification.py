@@ -28,6 +28,7 @@ from projections.shadows import shadow_of
 from tests.api.devices import Device, feed, item, url_safe
 from tests.api.test_removals import live
 from tests.apps import App
+from tests.conftest import forget
 from tests.domain.scenarios import NOON
 from tests.jobs.working import do, settle, settled
 from tests.operations.operating import Operator
@@ -294,6 +295,21 @@ def test_versions_that_are_missing_or_out_of_order_are_found(history: User) -> N
     faults = {(fault.kind, fault.stream) for fault in verified().log}
     assert {("gap", bob), ("order", alice), ("unknown", 4711)} <= faults
     assert third
+
+
+def test_of_somebody_who_never_did_anything_nothing_is_found_and_nothing_written(
+    connection: Connection, alice: User
+) -> None:
+    record(subscribed(BOB))
+    settle()
+    record_raw(BOB, "UserSubscribed")  # that all of the log is looked at would be seen
+    with connections["events"].cursor() as cursor:
+        cursor.execute("SELECT count(*), max(id) FROM events.streams")
+        before = cursor.fetchone()
+        forget()
+        assert verified(user_id=alice.pk).findings == 0
+        cursor.execute("SELECT count(*), max(id) FROM events.streams")
+        assert cursor.fetchone() == before
 
 
 def test_what_retention_and_removals_take_out_is_no_gap(history: User) -> None:

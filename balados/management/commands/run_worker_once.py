@@ -20,7 +20,9 @@ class Command(OperatorCommand):
             metavar="TIME",
             help="what was recorded before is old (RFC 3339 with an offset); else RETENTION_DAYS decides",
         )
-        parser.add_argument("--chunk", type=_positive, default=retention.CHUNK, help="old events per transaction")
+        parser.add_argument(
+            "--chunk", type=_positive, default=retention.CHUNK, help="old events per transaction"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
