@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from psycopg import errors
+
 from operations.command import INTERRUPTED, OperatorCommand, explain
 from operations.confirmation import NotConfirmed, confirm
 from projections.runner import Runner
