@@ -46,6 +46,8 @@ TEND_EVERY = 1.0
 # erasure) is given four times as long when it begins again, and so on, or it would begin again for ever.
 LONGEST_TRANSACTION = 3.0
 LONGER = 4
+# Seconds until it is as before: batches that take long come in a row.
+PATIENT = 60.0
 ACKNOWLEDGE_EVERY = 1.0
 LONGEST_BACKOFF = 2.0
 MOVED = """
@@ -79,7 +81,7 @@ class Runner:
         self._late: list[Late] = []
         self._acknowledged: dict[str, int] = {}
         self._tended_at = self._acknowledged_at = float("-inf")
-        self._longest = LONGEST_TRANSACTION
+        self._longest, self._patient_until = LONGEST_TRANSACTION, 0.0
 
     def run(self, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
         """Work until ``stopped``, whatever the stores do. ``ready`` is called once, when every lock is held
@@ -96,7 +98,7 @@ class Runner:
                     is_ready = True
                     ready()
                 backoff = 0.1
-                if moving and self._longest != LONGEST_TRANSACTION:
+                if self._longest != LONGEST_TRANSACTION and time.monotonic() > self._patient_until:
                     self._allow(LONGEST_TRANSACTION)
                 if moving or self._rest(time.monotonic() - woken_at):
                     woken_at = time.monotonic()
@@ -108,6 +110,7 @@ class Runner:
                 self._drop_everything()
                 if isinstance(failure, TransactionTimeout):
                     self._allow(LONGER * self._longest)
+                    self._patient_until = time.monotonic() + PATIENT
                 time.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF)
         self.close()
