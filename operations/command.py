@@ -3,6 +3,7 @@ operator can cause.
 """
 
 import errno
+import logging
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any, Final
 
@@ -68,6 +69,8 @@ class OperatorCommand(BaseCommand):
         """Nothing beside Django's own."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        # what it tells of each attempt to connect is said once, at the end
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         try:
             return super().execute(*args, **options)
         except CommandError:

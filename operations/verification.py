@@ -139,6 +139,18 @@ def told(report: Report) -> Iterator[str]:
     yield from (f"not compared: {text}" for text in report.not_compared)
 
 
+def agreement(report: Report) -> str:
+    """That nothing was found, and how far that goes: read models are compared where they are."""
+    behind = {name: position for name, position in report.positions.items() if position < report.head}
+    if not behind:
+        return f"Everything agrees, up to position {report.head:,}."
+    lowest = min(behind.values())
+    return (
+        f"The log is sound up to position {report.head:,}, and the read models agree with it as far as they"
+        f" have come: {', '.join(behind)} behind, {lowest:,} the least. Do projectors run?"
+    )
+
+
 def _stream(user_id: UUID) -> int:
     """Of somebody who never did anything one that nobody has: a look at him opens none."""
     stream = store.known_stream(user_id)

@@ -75,6 +75,11 @@ def psql(operator: Operator, script: str, **variables: int) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def indexes_of_the_log(connection: psycopg.Connection[Any]) -> set[str]:
+    found = connection.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'events'").fetchall()
+    return {name for (name,) in found}
+
+
 def log(connection: psycopg.Connection[Any]) -> list[tuple[int, int, int]]:
     rows = connection.execute(store.SQL["read_all"], (0, store.LAST, 1_000)).fetchall()
     return [(row[0], row[1], row[2]) for row in rows]
@@ -85,9 +90,11 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
     program = Program(operator)
     assert [program.append(0, 7), program.append(1, 8, 9)] == [1, 3]
     with operator.connect("events") as connection:
-        before = log(connection)
+        before, indexes = log(connection), indexes_of_the_log(connection)
         psql(operator, "partition_events.sql", bound=100)
         assert log(connection) == before
+        # but for the one key that no partitioned table can have
+        assert indexes - indexes_of_the_log(connection) == {"events_stream_version"}
         assert program.append(3, 10) == 4
         assert program.append(3, 11) is None
         assert program.append(3, 11, 12) is None

@@ -126,6 +126,16 @@ def test_what_is_as_it_should_be_is_left_alone(history: User, connection: Connec
     assert deadletters.letters(connection) == []
     assert "Everything agrees, up to position" in said()
     assert "Everything agrees" in said("--user", "ALICE")
+
+
+@pytest.mark.usefixtures("stores")
+def test_read_models_that_are_behind_agree_as_far_as_they_have_come() -> None:
+    record(subscribed(ALICE))
+    settle()
+    head = record(played(ALICE))
+    told = verification.agreement(verify(io.StringIO()))
+    assert f"sound up to position {head}, and the read models agree with it as far as they have come" in told
+    assert "play_statuses" in told
     with pytest.raises(CommandError, match="No such user: nobody"):
         said("--user", "nobody")
 
