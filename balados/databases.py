@@ -1,9 +1,10 @@
-"""Where the three stores live, read from the environment."""
+"""Where the three stores live, and Redis, read from the environment."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import environ
+import redis
 from django.core.exceptions import ImproperlyConfigured
 
 from projections.patience import Impatient
@@ -68,6 +69,18 @@ def replicas(urls: Iterable[str], *, pool: dict[str, Any]) -> dict[str, dict[str
         options["options"] += ON_REPLICA
         found[alias] = configured
     return found
+
+
+def redis_url(url: str) -> str:
+    """``url``, as it is. Raises ``ImproperlyConfigured``, without the URL: it may have a password in it."""
+    try:
+        redis.Redis.from_url(url).close()  # it connects to nothing yet
+    except ValueError:
+        raise ImproperlyConfigured(
+            "REDIS_URL is not of the form redis://:password@host:port/number, rediss:// or unix:///path"
+            " (docs/settings.md)."
+        ) from None
+    return url
 
 
 def _parsed(alias: str, url: str) -> dict[str, Any]:

@@ -66,8 +66,10 @@ def main(arguments: Sequence[str] = ()) -> int:
         instance = Instance.of(os.environ)
         home.make(instance.home)
         with home.locked(instance.home) as inherited:
-            refuse_taken_port(instance)
-            run(instance, inherited, programs="servers" not in arguments)
+            programs = "servers" not in arguments
+            if programs:  # the servers have sockets of their own
+                refuse_taken_port(instance)
+            run(instance, inherited, programs=programs)
     except (Refused, StartFailed) as reason:
         print(f"balados: {reason}", file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from balados import logs
-from balados.databases import replicas, store
+from balados.databases import redis_url, replicas, store
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -141,7 +141,7 @@ CHECKPOINT_EVERY = env.int("CHECKPOINT_EVERY", default=2000)
 # Digests of erased accounts, for restores (accounts/ledger.py).
 ERASURE_LEDGER = env.str("ERASURE_LEDGER", default="") or str(BALADOS_HOME / "erasures")
 
-REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
+REDIS_URL = redis_url(env.str("REDIS_URL", default="") or "redis://localhost:6379/0")
 
 # Seconds that a migration waits for a table: whoever wants the table meanwhile waits behind it. Less than a
 # request waits for a connection (DATABASE_POOL_TIMEOUT), so that none fails for it.

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -39,6 +40,8 @@ SECONDS_BETWEEN_HINTS = 0.25
 # What a restore leaves out: more than a server can have recorded since the backup (at 1,000 a second in 11
 # days), so that no position and no stream's number means two things.
 DISTANCE = 1_000_000_000
+# In a log in partitions, how many positions have a place after a restore: as many as docs/sql gives each.
+ROOM = 100_000_000
 LAST = 2**63 - 1
 LAST_VERSION = 2**31 - 1
 # the unique key, or that of a partition (docs/sql/partition_events.sql)
@@ -188,13 +191,15 @@ def _append(
 
 def append_to_instance(events: Sequence[Event]) -> int:
     """Record what concerns nobody in particular, in one append; returns the position of the last."""
-    stream = stream_of(INSTANCE)
     while True:
+        stream = stream_of(INSTANCE)
         version = _run("version_of", (stream,)).fetchall()[0][0]
         position = append(stream, version, events, Origin())
-        if position is not None:  # else another process came first, and its events stand beside ours
+        if position is not None:
             reach("told")
             return position
+        # another process came first, and its events stand beside ours; or a reset has closed the stream
+        _streams.pop(INSTANCE, None)
 
 
 def remember(stream: int, command_id: CommandId, position: int, version: int, answer: bytes) -> None:
@@ -471,18 +476,30 @@ def epoch() -> str:
 def begin_epoch(known: int) -> int:
     """After a restore: number on far beyond ``known``, the highest position that anybody is known to
     remember, and beyond the log; forget what projectors have acknowledged. Returns the next position.
+
+    A log in partitions gets one that reaches far enough. Nobody else writes meanwhile.
     """
     values = {"known": known, "distance": DISTANCE, "epoch": secrets.token_hex(4)}
     with _connection().transaction():
         _run("forget_acknowledgements")
-        following = _run("begin_epoch", values).fetchall()[0][0]
+        following = cast(int, _run("begin_epoch", values).fetchall()[0][0])
+        _make_room(following + ROOM)
     forget()
-    return cast(int, following)
+    return following
 
 
 def leaps() -> list[tuple[int, int]]:
     """For each restore two positions: after the first and up to the second there never are any."""
     return _run("leaps").fetchall()
+
+
+def of_somebody(connection: Connection) -> dict[str, int]:
+    """How many rows of these tables ("schema.table") say something of somebody, unlike what a reset leaves.
+
+    ``connection``: to a store that has them. Raises ``psycopg.Error``.
+    """
+    events, snapshots = connection.execute(SQL["of_somebody"]).fetchall()[0]
+    return {"events.events": events, "events.snapshots": snapshots}
 
 
 def begin_anew(recreate: Callable[[], None], known: int, *, keep: bool) -> None:
@@ -591,6 +608,26 @@ def _last(table: str, column: str) -> int:
     statement = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass), 0)"
     row = _connection().execute(statement, [table, column]).fetchone()
     return int(row[0]) if row else 0
+
+
+def _make_room(upto: int) -> None:
+    """Let every position below ``upto`` have a partition, where the log is in partitions."""
+    (bound,) = _run("bound").fetchall()[0]
+    if bound is None or bound >= upto:
+        return
+    number = next(
+        number
+        for number in count(1)
+        if not _exists(f"events.events_p{number}") and not _exists(f"events.{VERSION_TAKEN}_p{number}")
+    )
+    _connection().execute(
+        sql.SQL(SQL["add_partition"]).format(
+            table=sql.Identifier("events", f"events_p{number}"),
+            versions=sql.Identifier(f"{VERSION_TAKEN}_p{number}"),
+            bound=sql.Literal(bound),
+            to=sql.Literal(upto),
+        )
+    )
 
 
 def _name(user_id: UUID) -> str:

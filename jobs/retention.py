@@ -154,13 +154,21 @@ def _trim(cutoff: datetime, wait: Wait) -> bool:
 
 
 def _trims(cutoff: datetime, wait: Wait) -> Iterator[datetime]:
+    """What is to be trimmed before: up to the cutoff in any case, which events are deleted by as well."""
+    last = None
     while has_older(cutoff):
         before = cut(cutoff, TRIMMED_AT_ONCE)
+        if before == last:
+            before = cutoff  # nobody has trimmed: it waits behind a dead letter
+        yield before
         position = store.append_to_instance([PublicHistoryTrimmed(before=before)])
         store.notify()
-        yield before
-        if before == cutoff or not wait(position):
-            return  # where they are behind, the next run goes on
+        if before == cutoff:
+            return
+        if not wait(position):
+            store.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
+            return
+        last = before
 
 
 def _close(cutoff: datetime) -> None:

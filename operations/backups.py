@@ -152,6 +152,8 @@ def find(path: Path, alias: Store) -> Backup:
 
     Raises ``Damaged`` where there is none, or it is another store's.
     """
+    # "." has no name that could be told, and no neighbours
+    path = path.resolve()
     if (path / MANIFEST).exists() or path.name == MANIFEST or not path.is_dir():
         found = read(path)
         if found.manifest.store != alias:

@@ -3,6 +3,7 @@ operator can cause.
 """
 
 import errno
+import logging
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     ),
     (errors.InvalidCatalogName, "manage.py db_create makes the databases that are missing."),
     (errors.UndefinedTable, "The store is not initialised: run manage.py db_init."),
+    (errors.UndefinedColumn, "The store's tables are of another version: run manage.py db_migrate."),
     (errors.InvalidSchemaName, "The store is not initialised: run manage.py db_init."),
     (errors.DependentObjectsStillExist, "Drop what is not Balados' own and depends on its tables first."),
     (errors.DiskFull, "The server's disk is full: make room and run the command again."),
@@ -67,6 +69,8 @@ class OperatorCommand(BaseCommand):
         """Nothing beside Django's own."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        # what it tells of each attempt to connect is said once, at the end
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         try:
             return super().execute(*args, **options)
         except CommandError:
@@ -90,6 +94,9 @@ def explain(failure: Exception) -> str | None:
         case psycopg.Error() if in_maintenance(failure):
             return f"{failure.diag.message_primary}\nmanage.py maintenance status tells how to go on."
         case psycopg.Error():
+            # a constraint that is violated has a name: this is a row that no partition takes
+            if isinstance(failure, errors.CheckViolation) and failure.diag.constraint_name is None:
+                return "The log's last partition is full: docs/sql/next_partition.sql adds one."
             # server: before a connection, a socket cannot say more than that
             told = (failure.diag.message_primary or str(failure)).strip().splitlines()[:1]
             for kind, advice in ADVICE:

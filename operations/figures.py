@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -106,12 +107,13 @@ class Log(msgspec.Struct):
 
 
 def figures(connection: Connection, alias: str) -> Figures:
-    """Raises ``psycopg.Error``."""
+    """``connection`` is in autocommit. Raises ``psycopg.Error``."""
     schemas = list(SCHEMAS[alias])
-    tables = [
-        Table(f"{schema}.{name}", *_rows(connection, schema, name, estimate), size)
-        for schema, name, size, estimate in connection.execute(TABLES, [schemas]).fetchall()
-    ]
+    tables = []
+    for schema, name, size, estimate in connection.execute(TABLES, [schemas]).fetchall():
+        # scratch tables of a rebuild or a verification go when it ends
+        with suppress(errors.UndefinedTable):
+            tables.append(Table(f"{schema}.{name}", *_rows(connection, schema, name, estimate), size))
     size, most, used, longest, _ = _one(connection, SERVER, [])
     hit, read = _one(connection, CACHE, [schemas])
     return Figures(

@@ -24,7 +24,7 @@ from accounts.models import User
 from eventstore import dispatcher, store
 from eventstore.domain.retention import PublicHistoryTrimmed
 from eventstore.failpoints import reach
-from operations import backups, dumps, erasures, inventory, stores
+from operations import backups, dumps, erasures, fence, inventory, stores
 from operations.backups import Backup, Damaged, Store
 from operations.sums import reading, table_sums
 from projections.connect import connect
@@ -46,6 +46,7 @@ NOBODYS: Final = {
     "projection_versions",
     "restores",
 }
+LEFT_BY_A_RESET: Final = {"events.events", "events.snapshots"}
 ANALYZE = "ANALYZE {table}"
 # programs of ours have names of this form (balados/databases.py, projections/connect.py)
 SERVED = """
@@ -81,7 +82,7 @@ def restore(
     accounts, beside those in and next to the backups, this machine's own and what the stores know. Raises
     ``Damaged`` and ``Refused`` before anything is touched; ``Unlike``, ``dumps.ProgramFailed`` and the errors
     of a store that is away after that: then the store stays marked as being restored, and a repeat begins
-    anew.
+    anew. ``fence.InMaintenance`` where another store is closed.
     """
     for backup in chosen:
         say(f"Checking {backup.path}")
@@ -89,7 +90,7 @@ def restore(
         _refuse_cluster(backup)
         _refuse_newer(backup)
     aliases = [backup.manifest.store for backup in chosen]
-    _ready(say)
+    _ready(aliases, say)
     with _alone(aliases):
         for backup in chosen:
             _refuse_older_server(backup)
@@ -114,8 +115,10 @@ def adopt(
 
     Raises as ``restore`` does.
     """
-    _ready(say)
+    _ready(aliases, say)
     with _alone(aliases):
+        for alias in aliases:
+            _refuse_filling(alias)
         for alias in aliases:
             _mark(alias)
         stores.migrate(0, say)
@@ -166,16 +169,21 @@ def _fill(backup: Backup, say: Say) -> None:
     if differing := [table for table in tables if found.get(table) != told.tables.get(table)]:
         raise Unlike(f"{', '.join(differing)}: not what the backup's manifest says. Do not use this store.")
     with psycopg.connect(**target, autocommit=True) as connection:
+        _open(connection, alias)
         for table in found:
             connection.execute(sql.SQL(ANALYZE).format(table=sql.Identifier(*table.split("."))))
     say(f"{alias}: {len(found)} tables hold what the manifest says, row by row")
 
 
-def _ready(say: Say) -> None:
-    """Everything that will be needed answers, before anything is touched. Raises what does not."""
+def _ready(aliases: Sequence[Store], say: Say) -> None:
+    """Everything that will be needed answers, before anything is touched. Raises what does not, and
+    ``fence.InMaintenance``: what follows a restore writes to the other stores too.
+    """
     with redis.Redis.from_url(settings.REDIS_URL) as connection:
         connection.ping()
     stores.create(say=say)
+    for other in stores.SCHEMAS.keys() - set(aliases):
+        fence.refuse(other)
 
 
 @contextlib.contextmanager
@@ -243,6 +251,16 @@ def _refuse_older_server(backup: Backup) -> None:
         )
 
 
+def _refuse_filling(alias: Store) -> None:
+    with psycopg.connect(**stores.parameters(alias), autocommit=True) as connection:
+        note = fence.read(connection, alias)
+    if note is not None and note.state == "filling":
+        raise Refused(
+            f"The {alias} store in {inventory.place(alias)} was being filled by store_split when it was"
+            " copied: it does not hold everything. Take a copy of the old place. Nothing was touched."
+        )
+
+
 def _refuse_full(alias: Store) -> None:
     with psycopg.connect(**stores.parameters(alias), autocommit=True) as connection:
         if full := _full(connection, alias):
@@ -261,12 +279,15 @@ def _full(connection: psycopg.Connection[Any], alias: Store) -> list[str]:
     """The tables that have rows of somebody; of a restore that was killed none counts."""
     if stores.being_restored(connection, alias):
         return []
-    found = inventory.tables(connection, alias)
-    return [
-        f"{table.name}: {table.rows:,}"
-        for table in found
+    found = {
+        table.name: table.rows
+        for table in inventory.tables(connection, alias)
         if table.rows and table.name.partition(".")[2] not in NOBODYS
-    ]
+    }
+    # a log that was just reset is not without rows
+    if found and found.keys() <= LEFT_BY_A_RESET:
+        found = store.of_somebody(connection)
+    return [f"{name}: {rows:,}" for name, rows in found.items() if rows]
 
 
 def _empty(alias: Store) -> None:
@@ -285,8 +306,17 @@ def _empty(alias: Store) -> None:
 
 
 def _mark(alias: Store) -> None:
-    with psycopg.connect(**stores.parameters(alias), autocommit=True) as connection:
+    with psycopg.connect(**stores.parameters(alias), autocommit=True) as connection, connection.transaction():
+        _open(connection, alias)
         _comment(connection, alias, stores.RESTORING)
+
+
+def _open(connection: psycopg.Connection[Any], alias: Store) -> None:
+    """A store that was closed when it was copied brings the fence along, and in a dump nothing that tells."""
+    function = f"{stores.SCHEMAS[alias][0]}.{fence.NAME}"
+    if connection.execute("SELECT to_regproc(%s)", [function]).fetchone() != (None,):
+        with connection.transaction():
+            fence.remove(connection, alias)
 
 
 def _unmark(alias: Store) -> None:
@@ -302,6 +332,7 @@ def _comment(connection: psycopg.Connection[Any], alias: Store, comment: str | N
 
 def _beside(path: Path) -> list[Path]:
     """The ledgers in a backup, in its neighbours, which may be younger, and beside them."""
+    path = path.resolve()
     return [*path.parent.glob(f"*/{backups.ERASURES}"), *path.parent.glob(backups.ERASURES)]
 
 

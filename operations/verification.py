@@ -9,6 +9,7 @@ import msgspec
 
 from eventstore import store
 from eventstore import verification as log
+from eventstore.store import StreamErased
 from eventstore.verification import LogFault
 from operations import mending
 from operations.progress import progress
@@ -92,7 +93,7 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
 
     Changes nothing live. Raises ``Beside``, ``StreamErased``, and the errors of a store that is away.
     """
-    stream = None if user_id is None else store.stream_of(user_id)
+    stream = None if user_id is None else _stream(user_id)
     report = Report(head=store.head())
     _log(report, out, stream)
     with connect(mending.ALIAS, application_name="balados-verify") as connection:
@@ -136,6 +137,26 @@ def told(report: Report) -> Iterator[str]:
             " retention may delete what it lacks"
         )
     yield from (f"not compared: {text}" for text in report.not_compared)
+
+
+def agreement(report: Report) -> str:
+    """That nothing was found, and how far that goes: read models are compared where they are."""
+    behind = {name: position for name, position in report.positions.items() if position < report.head}
+    if not behind:
+        return f"Everything agrees, up to position {report.head:,}."
+    lowest = min(behind.values())
+    return (
+        f"The log is sound up to position {report.head:,}, and the read models agree with it as far as they"
+        f" have come: {', '.join(behind)} behind, {lowest:,} the least. Do projectors run?"
+    )
+
+
+def _stream(user_id: UUID) -> int:
+    """Of somebody who never did anything one that nobody has: a look at him opens none."""
+    stream = store.known_stream(user_id)
+    if stream is None and store.is_buried(user_id):
+        raise StreamErased(str(user_id))
+    return stream or 0
 
 
 def _log(report: Report, out: TextIO, stream: int | None) -> None:

@@ -112,7 +112,6 @@ class Scratch:
     def __init__(self, projectors: Sequence[Projector], user_id: UUID | None = None) -> None:
         self._user = user_id
         self._projectors = projectors
-        self._streams = [] if user_id is None else [store.stream_of(each) for each in (user_id, INSTANCE)]
         self.connection = connect("projections", "balados-verify", synchronous_commit="off")
         self._workers: dict[str, Worker] = {}
         try:
@@ -342,7 +341,9 @@ class Scratch:
         return events if len(events) < AT_ONCE else None
 
     def _of_user(self, after: int, upto: int) -> list[Recorded]:
-        rows = [row for stream in self._streams for row in store.read_stream(stream)]
+        # looked up each time: he may begin meanwhile, and a look at him opens no stream
+        streams = [store.known_stream(each) for each in (self._user, INSTANCE) if each is not None]
+        rows = [row for stream in streams if stream is not None for row in store.read_stream(stream)]
         return sorted((row for row in rows if after < row.position <= upto), key=lambda row: row.position)
 
 

@@ -10,7 +10,7 @@ on without knowing. It merely finds its position moved, where the rebuild was ah
 import time
 from collections.abc import Callable, Sequence
 
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from eventstore import store
 from eventstore.follower import settled_head
@@ -130,7 +130,7 @@ def _swap_when_possible(worker: Worker) -> None:
         except Moved:
             if not worker.refresh():
                 raise
-        except LockNotAvailable:
+        except (LockNotAvailable, DeadlockDetected):  # readers at work, or shards that lock in another order
             if attempt == SWAP_ATTEMPTS - 1:
                 raise
             # undone with the transaction

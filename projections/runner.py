@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import groupby
 
 from django.conf import settings
+from psycopg.errors import TransactionTimeout
 
 from eventstore import store
 from eventstore.follower import Follower
@@ -45,6 +46,8 @@ TEND_EVERY = 1.0
 # erasure) is given four times as long when it begins again, and so on, or it would begin again for ever.
 LONGEST_TRANSACTION = 3.0
 LONGER = 4
+# Seconds until it is as before: batches that take long come in a row.
+PATIENT = 60.0
 ACKNOWLEDGE_EVERY = 1.0
 LONGEST_BACKOFF = 2.0
 MOVED = """
@@ -78,7 +81,7 @@ class Runner:
         self._late: list[Late] = []
         self._acknowledged: dict[str, int] = {}
         self._tended_at = self._acknowledged_at = float("-inf")
-        self._longest = LONGEST_TRANSACTION
+        self._longest, self._patient_until = LONGEST_TRANSACTION, 0.0
 
     def run(self, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
         """Work until ``stopped``, whatever the stores do. ``ready`` is called once, when every lock is held
@@ -89,13 +92,14 @@ class Runner:
         woken_at = float("-inf")
         is_ready = False
         while not stopped():
-            began = time.monotonic()
             try:
                 moving = self.step()
                 if not is_ready:
                     is_ready = True
                     ready()
                 backoff = 0.1
+                if self._longest != LONGEST_TRANSACTION and time.monotonic() > self._patient_until:
+                    self._allow(LONGEST_TRANSACTION)
                 if moving or self._rest(time.monotonic() - woken_at):
                     woken_at = time.monotonic()
             except Exception as failure:
@@ -103,9 +107,10 @@ class Runner:
                     raise
                 said = str(failure).strip().partition("\n")[0] if in_maintenance(failure) else failure
                 logger.warning("A store is away, trying again in %.1f s: %s", backoff, said)
-                if time.monotonic() - began >= self._longest:
-                    self._longest *= LONGER
                 self._drop_everything()
+                if isinstance(failure, TransactionTimeout):
+                    self._allow(LONGER * self._longest)
+                    self._patient_until = time.monotonic() + PATIENT
                 time.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF)
         self.close()
@@ -287,8 +292,9 @@ class Runner:
         told = layouts.settled(self._connection, divided) if divided else {}
         saved = flushed(self._connection, list(self._live.values()))
         for label, position in positions.items():
-            if self._live[label].shard.of == 1:
-                told[label] = min(position, saved.get(label, 0))
+            # where it has just been divided by another process, that one tells
+            if self._live[label].shard.of == 1 and label in saved:
+                told[label] = min(position, saved[label])
         try:
             store.acknowledge(told)
         except Exception as failure:
@@ -313,12 +319,17 @@ class Runner:
             self._connection = connect(
                 "projections", "balados-projector", **OF_A_PROJECTOR, synchronous_commit="off"
             )
-            if self._connection.info.server_version >= 170_000:
-                self._connection.execute(f"SET transaction_timeout = {1000 * self._longest:.0f}")
+            self._allow(self._longest)
         with suppress(Moved):
             return Worker(unit.projector, self._connection, shard=unit.shard)
         self._lose(unit.label)
         return None
+
+    def _allow(self, seconds: float) -> None:
+        """How long a transaction may last."""
+        self._longest = seconds
+        if self._connection is not None and self._connection.info.server_version >= 170_000:
+            self._connection.execute(f"SET transaction_timeout = {1000 * seconds:.0f}")
 
     def _position(self) -> int:
         """How far the live loop has come: below it no event can appear any more."""

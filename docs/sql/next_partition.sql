@@ -3,9 +3,9 @@
 --
 --     psql --set number=1 --set from=100000000 --set to=200000000 --file docs/sql/next_partition.sql "$EVENT_STORE_URL"
 --
--- "from" is the bound of the last partition. The positions up to it are left out (a gap, which every reader
--- of the log passes as it passes one of a rolled-back append): so no two writers can record the same version
--- of a stream, one in either partition.
+-- "from" is the bound of the last partition (\d+ events.events shows it). The positions up to it are left out (a
+-- gap, which every reader of the log passes as it passes one of a rolled-back append): so no two writers can
+-- record the same version of a stream, one in either partition.
 \set ON_ERROR_STOP on
 \set table events_p :number
 \set versions events_stream_version_p :number
@@ -14,5 +14,7 @@ SET LOCAL lock_timeout = '3s';
 LOCK TABLE events.events IN ACCESS EXCLUSIVE MODE;
 CREATE TABLE events.:"table" PARTITION OF events.events FOR VALUES FROM (:from) TO (:to);
 ALTER TABLE events.:"table" ADD CONSTRAINT :"versions" UNIQUE (stream, version);
-SELECT setval(pg_get_serial_sequence('events.events', 'position'), :from, false);
+-- and never back: after a restore positions may be beyond it
+SELECT last_value + is_called::integer AS next_position FROM events.events_position_seq \gset
+SELECT setval('events.events_position_seq', greatest(:from, :next_position), false);
 COMMIT;

@@ -28,6 +28,7 @@ from eventstore.domain.privacy import PrivacyChanged, PrivacySetting
 from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
+from projections.locks import SPACE
 from projections.projectors.rows import Rows
 from projections.projectors.shape import Fact, Projector, Tables, as_json
 from projections.shards import WHOLE, Shard
@@ -158,6 +159,11 @@ UPDATE {activity} a SET
  WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s) {own}
 """)
 EVERYBODYS = sql.SQL("")
+# Of a divided projector, a trim may take rows that no shard owns yet while another shard shows them. One
+# after the other, either order is right; at once, a public row would be left that belongs to nobody.
+TRIMS = {"space": SPACE, "trims": 0x7472696D}
+TRIMMING = "SELECT pg_advisory_xact_lock(%(space)s, %(trims)s)"
+SHOWING = "SELECT pg_advisory_xact_lock_shared(%(space)s, %(trims)s)"
 OF_SHARD = sql.SQL("AND (a.stream IS NULL OR mod(a.stream, %(of)s) = %(number)s)")
 
 
@@ -221,6 +227,9 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
             touched.update(Scope(act.user_id, kind=act.kind, key=act.key) for act in rows)
             rows.clear()
 
+    if shard != WHOLE:
+        trims = any(isinstance(event, PublicHistoryTrimmed) for _, event in facts)
+        cursor.execute(TRIMMING if trims else SHOWING, TRIMS)
     superseded = set(_superseded(facts))
     for recorded, event in facts:
         match event:

@@ -115,6 +115,17 @@ def test_where_projectors_stand_still_the_next_run_goes_on_trimming(monkeypatch:
     assert read_models()["activity"] == []
 
 
+def test_trimming_ends_where_nobody_trims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The projector has set a trim aside: its position goes on, and nothing is taken away."""
+    monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
+    do(*life(ALICE))
+    settle()
+    cutoff = store.database_time()
+    steps = list(retention._trims(cutoff, lambda position: True))
+    assert len(steps) == 2
+    assert steps[-1] == cutoff
+
+
 def test_what_is_newer_than_the_cutoff_stays() -> None:
     do(*life(ALICE))
     cutoff = store.database_time()

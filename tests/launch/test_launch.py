@@ -180,14 +180,16 @@ def test_management_commands_beside_it_work_on_its_data(victim: Running) -> None
     assert link in victim.output
 
 
-def test_the_servers_alone_are_there_for_a_restore(tmp_path: Path) -> None:
-    instance = Running(tmp_path, "servers")
+def test_the_servers_alone_are_there_for_a_restore_also_beside_another_instance(tmp_path: Path) -> None:
+    other = socket.create_server(("127.0.0.1", 0))
+    instance = Running(tmp_path, "servers", PORT=str(other.getsockname()[1]))
     try:
         eventually(lambda: "the servers are up, and nothing else" in instance.output, 60)
         assert not [part for part in ("balados.serve", "manage.py", "celery") if instance.processes(part)]
         assert "created: balados" in instance.manage("db_create")
     finally:
         instance.stop()
+        other.close()
     assert instance.process.returncode == 0
 
 

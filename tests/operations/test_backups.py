@@ -32,7 +32,7 @@ from eventstore.dispatcher import dispatch
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.store import Origin
-from operations import backups, restores, stores
+from operations import backups, fence, reset, restores, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
@@ -118,6 +118,12 @@ def rows(alias: str, statement: str) -> list[tuple[Any, ...]]:
     with connections[alias].cursor() as cursor:
         cursor.execute(statement)
         return list(cursor.fetchall())
+
+
+def fences(alias: str) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(fence.FENCED, [list(stores.SCHEMAS[alias]), fence.NAME])
+        return len(cursor.fetchall())
 
 
 def test_what_is_restored_elsewhere_is_what_was_backed_up(
@@ -273,6 +279,21 @@ def test_DEL_4_who_was_erased_after_the_backup_stays_erased(
 
 
 @ONE
+def test_the_ledger_of_a_neighbour_is_read_wherever_the_operator_stands(
+    here: Operator, shelf: Path, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = listener("aliceandra")
+    alice.post("plays", play())
+    back_up(shelf)
+    erase(alice.user_id)
+    back_up(shelf, store="erasures")
+    lose("events", "system")
+    shutil.rmtree(life.home)
+    monkeypatch.chdir(next(shelf.glob("system-*")))
+    assert "1 of 1 accounts known to be erased" in bring_back(Path("."), store="system")
+
+
+@ONE
 def test_an_erasure_that_the_backup_has_half_of_is_finished(here: Operator, shelf: Path) -> None:
     alice = listener()
     alice.post("plays", play())
@@ -351,6 +372,74 @@ def test_a_store_with_rows_is_refused_and_stays_as_it_is(here: Operator, shelf: 
         assert "db_reset --" in said
         assert "Nothing was touched" in said
     assert log(phone.user_id) == before
+
+
+@ONE
+@pytest.mark.parametrize("what", ["events", "all"])
+def test_a_store_that_was_reset_is_filled_and_one_in_use_since_then_is_not(
+    here: Operator, shelf: Path, what: reset.What
+) -> None:
+    alice, bob = listener(), listener("bob")
+    for phone in (alice, bob):
+        phone.sync(play_statuses=[status(1)])
+    back_up(shelf)
+    reset.run(what, StringIO())
+    if what == "events":
+        bob.post("plays", play(2))
+        assert "events.events: 1)" in refused("store_restore", "--store", "events", "--from", str(shelf))
+        reset.run(what, StringIO())
+    bring_back(shelf, store=what)
+    assert log(alice.user_id) == log(bob.user_id) == ["PlayRecorded"]
+    assert len(bob.sync()["data"]["play_statuses"]) == 1
+
+
+@ONE
+@pytest.mark.parametrize("by", ["a dump", "a copy"])
+def test_what_was_closed_when_it_was_copied_is_open_when_it_is_restored(
+    here: Operator, shelf: Path, by: str
+) -> None:
+    phone = listener()
+    phone.post("plays", play(1))
+    for alias in ("system", "events"):
+        called("maintenance", "on", "--store", alias)
+    if by == "a dump":
+        back_up(shelf)
+        lose("events", "system")
+        bring_back(shelf)
+    else:
+        called("store_restore", "--store", "all", "--in-place")
+    assert phone.post("plays", play(2)).status_code == 200
+    assert User.objects.update(date_joined=timezone.now()) == 1
+    for alias in ("system", "events"):
+        assert fences(alias) == 0
+    assert set(readiness.checks().values()) == {"ok"}
+
+
+@ONE
+def test_a_restore_is_refused_while_a_store_that_it_writes_to_besides_is_closed(
+    here: Operator, shelf: Path
+) -> None:
+    back_up(shelf)
+    lose("events")
+    called("maintenance", "on", "--store", "system")
+    assert "in maintenance" in refused("store_restore", "--store", "events", "--from", str(shelf))
+    assert rows("events", "SELECT to_regclass('events.events')") == [(None,)]
+    called("maintenance", "off", "--store", "system")
+    bring_back(shelf, store="events")
+
+
+@ONE
+def test_a_copy_of_a_store_that_a_move_was_filling_is_not_taken_over(here: Operator) -> None:
+    with here.connect("events") as connection:
+        fence.up(connection, "events", fence.Note("filling", timezone.now()))
+        assert "was being filled" in refused("store_restore", "--store", "events", "--in-place")
+        assert fence.read(connection, "events")
+
+
+def test_in_place_there_is_nothing_to_check_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restores, "adopt", lambda *arguments: pytest.fail("it began"))
+    said = refused("store_restore", "--store", "all", "--in-place", "--check", code=2)
+    assert "--check" in said
 
 
 @ONE

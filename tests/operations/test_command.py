@@ -3,16 +3,19 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.core.management.base import CommandError
 from psycopg import errors
 
 from operations.command import INTERRUPTED, OperatorCommand, explain
 from operations.confirmation import NotConfirmed, confirm
+from projections.runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +52,38 @@ def test_every_kind_of_trouble_comes_with_what_to_do() -> None:
     assert "grant" in str(ended(errors.InsufficientPrivilege("permission denied")))
     assert "disk is full" in str(ended(errors.DiskFull("could not extend file")))
     assert "disk is full" in str(ended(OSError(errno.ENOSPC, "No space left on device", "/backups/x")))
+
+
+def test_new_code_on_older_tables_and_a_log_that_is_full_are_no_tracebacks() -> None:
+    assert "db_migrate" in str(ended(errors.UndefinedColumn('column "x" does not exist')))
+    # as where no partition takes a row: a constraint that is violated has a name
+    assert "next_partition.sql" in str(ended(errors.CheckViolation('no partition of relation "events"')))
+
+
+def test_a_projector_without_the_right_says_so_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*arguments: object, **options: object) -> None:
+        raise errors.InsufficientPrivilege("permission denied")
+
+    monkeypatch.setattr(Runner, "run", run)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    with pytest.raises(CommandError, match="grant the right"):
+        call_command("run_projectors")
+
+
+@pytest.mark.parametrize("chunk", ["0", "-1", "many"])
+def test_a_chunk_of_nothing_is_a_wrong_option(chunk: str) -> None:
+    with pytest.raises(CommandError, match="--chunk: "):
+        call_command("run_worker_once", f"--chunk={chunk}")
+
+
+@pytest.mark.parametrize("url", ["geheim:6379/0", "http://:geheim@h/0", "redis://:geheim@h:port/0"])
+def test_a_redis_url_that_is_none_is_a_line_without_the_url_before_anything_is_done(url: str) -> None:
+    done = manage("db_create", REDIS_URL=url)
+    assert done.returncode == 1
+    assert "REDIS_URL is not of the form redis://" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "geheim" not in done.stdout + done.stderr
 
 
 def test_only_the_first_line_of_a_server_is_said_since_the_others_may_hold_a_row() -> None:

@@ -4,16 +4,26 @@ import json
 import os
 import subprocess
 import threading
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from django.core.management import call_command
+from django.db import connections
 from psycopg.errors import UniqueViolation
 
+from accounts.models import User
 from balados import embedded
 from eventstore import store
+from tests.api.devices import Device, play
+from tests.apps import App
+from tests.eventstore.writers import plays
+from tests.operations.living import here, life
 from tests.operations.operating import Operator
+
+__all__ = ["here", "life"]  # fixtures
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "sql"
 # what a program does that ran before the change as well as after it
@@ -65,6 +75,11 @@ def psql(operator: Operator, script: str, **variables: int) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def indexes_of_the_log(connection: psycopg.Connection[Any]) -> set[str]:
+    found = connection.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'events'").fetchall()
+    return {name for (name,) in found}
+
+
 def log(connection: psycopg.Connection[Any]) -> list[tuple[int, int, int]]:
     rows = connection.execute(store.SQL["read_all"], (0, store.LAST, 1_000)).fetchall()
     return [(row[0], row[1], row[2]) for row in rows]
@@ -75,9 +90,11 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
     program = Program(operator)
     assert [program.append(0, 7), program.append(1, 8, 9)] == [1, 3]
     with operator.connect("events") as connection:
-        before = log(connection)
+        before, indexes = log(connection), indexes_of_the_log(connection)
         psql(operator, "partition_events.sql", bound=100)
         assert log(connection) == before
+        # but for the one key that no partitioned table can have
+        assert indexes - indexes_of_the_log(connection) == {"events_stream_version"}
         assert program.append(3, 10) == 4
         assert program.append(3, 11) is None
         assert program.append(3, 11, 12) is None
@@ -124,3 +141,44 @@ def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Opera
         waiting.join(10)
         assert str(refused[0]).startswith(store.VERSION_TAKEN)
         assert [version for _, _, version in log(eye)] == [1]
+
+
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+def test_the_next_partition_leads_no_position_back_below_a_leap(operator: Operator) -> None:
+    psql(operator, "partition_events.sql", bound=100)
+    with operator.connect("events") as connection:
+        connection.execute("SELECT setval('events.events_position_seq', 150)")
+        psql(operator, "next_partition.sql", number=1, **{"from": 100, "to": 200})
+        assert connection.execute("SELECT nextval('events.events_position_seq')").fetchone() == (151,)
+
+
+@pytest.mark.parametrize("topology", ["one"], indirect=True)
+@pytest.mark.parametrize("by", ["a dump", "a copy"])
+def test_a_log_in_partitions_is_restored_and_goes_on_beyond_the_leap(
+    here: Operator, tmp_path: Path, by: str
+) -> None:
+    phone = Device(User.objects.create_user("alice").pk)
+    App().grant(User.objects.get())
+    assert phone.post("plays", play(1)).status_code == 200
+    psql(here, "partition_events.sql", bound=100)
+    psql(here, "next_partition.sql", number=1, **{"from": 100, "to": 200})
+    assert phone.post("plays", play(2))["Balados-Position"] == "100"
+    if by == "a dump":
+        call_command("store_backup", "--store", "events", "--to", str(tmp_path), stdout=StringIO())
+        with connections["events"].cursor() as cursor:
+            cursor.execute("DROP SCHEMA events CASCADE")
+    given = ["--in-place"] if by == "a copy" else ["--from", str(tmp_path)]
+    call_command("store_restore", "--store", "events", *given, stdout=StringIO())
+    call_command("store_restore", "--store", "events", "--in-place", stdout=StringIO())  # as after a kill
+    position = int(phone.post("plays", play(3))["Balados-Position"])
+    assert position > store.DISTANCE
+    # of one stream, in versions that nobody else has
+    stream = store.stream_of(phone.user_id)
+    assert [row.version for row in store.read_stream(stream)] == [1, 2, 3]
+    assert store.append(stream, 2, plays(4, 5), store.Origin()) is None
+    with here.connect("events") as connection:
+        ((bound,),) = connection.execute(store.SQL["bound"]).fetchall()
+        assert bound > position + 10_000_000
+        following = position + 1_000_000
+        psql(here, "next_partition.sql", number=9, **{"from": bound, "to": bound + following})
+    assert int(phone.post("plays", play(4))["Balados-Position"]) == bound

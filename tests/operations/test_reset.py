@@ -17,7 +17,9 @@ from pytest_django.fixtures import Settings
 from accounts.models import ErasedAccount, User
 from eventstore import dispatcher, store
 from eventstore.dispatcher import StreamErased, dispatch
+from eventstore.domain.messages import INSTANCE
 from eventstore.domain.plays import RecordPlay
+from eventstore.domain.retention import PublicHistoryTrimmed
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.store import Origin
 from feeds.models import Category
@@ -437,6 +439,25 @@ def test_after_all_it_is_like_new_and_late_writers_are_refused(
     assert store.stream_of(BOB) > stream
     settle()
     assert len(read_models()["play_statuses"]) == 1
+
+
+def test_after_all_a_process_that_knew_the_instances_stream_finds_the_new_one(
+    allowed: None, answered: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trimmed = [PublicHistoryTrimmed(before=timezone.now())]
+    head = store.append_to_instance(trimmed)
+    old = store.stream_of(INSTANCE)
+    answered("all", "DELETE ALL DATA")
+    store._streams[INSTANCE] = old
+    append, tries = store.append, iter(range(3))
+
+    def counted(*arguments: Any) -> int | None:
+        assert next(tries, None) is not None, "it would try for ever"
+        return append(*arguments)
+
+    monkeypatch.setattr(store, "append", counted)
+    assert store.append_to_instance(trimmed) > head
+    assert store.stream_of(INSTANCE) > old
 
 
 # -- by hand, at a terminal

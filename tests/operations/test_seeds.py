@@ -13,11 +13,12 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts import erasure
+from accounts import erasure, ledger
 from accounts.models import User
 from eventstore import dispatcher, store
 from eventstore.domain.messages import INSTANCE
 from feeds.models import Category
+from operations import erasures
 from operations.seeds import demo, history, reference
 from operations.seeds.history import LISTENERS
 from operations.seeds.reference import Changes
@@ -198,6 +199,16 @@ def test_taken_down_nothing_of_it_is_left_and_it_can_come_again(bob: User) -> No
     again = made()
     assert [each.events for each in again] == [each.events for each in first]
     assert before.isdisjoint({user.pk for user in demo.accounts()})
+
+
+def test_an_id_that_only_the_ledger_knows_to_be_erased_is_not_used_again() -> None:
+    """The tombstones go with the log; a restore would erase again whom the ledger names."""
+    gone = next(demo._ids("demo-ana"))
+    ledger.keep(gone)
+    list(demo.up(NOW, print))
+    assert gone not in {user.pk for user in demo.accounts()}
+    assert len(demo.accounts()) == 4
+    assert erasures.reapply(erasures.known()) == 0
 
 
 def test_an_interrupted_erasure_is_finished_before_the_demonstration_comes_again() -> None:

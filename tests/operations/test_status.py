@@ -99,6 +99,23 @@ def test_events_are_counted_by_the_day_they_were_recorded() -> None:
     assert datetime.now(UTC) - found.oldest_at > timedelta(days=8)
 
 
+def test_a_table_that_goes_while_it_is_looked_at_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild or a verification ends, and its scratch tables with it."""
+    count = figures._rows
+    with psycopg.connect(**parameters("projections"), autocommit=True) as rebuilding:
+        rebuilding.execute("CREATE TABLE users.activity__rebuild ()")
+
+        def late(connection: fence.Connection, schema: str, *table: Any) -> tuple[int, bool]:
+            if schema == "users":
+                rebuilding.execute("DROP TABLE IF EXISTS users.activity__rebuild")
+            return count(connection, schema, *table)
+
+        monkeypatch.setattr(figures, "_rows", late)
+        names = [table["name"] for table in told()["stores"]["projections"]["figures"]["tables"]]
+    assert "users.activity" in names
+    assert "users.activity__rebuild" not in names
+
+
 def test_holes_in_the_log_are_not_counted() -> None:
     for days_ago in (3.5, 2.5, 2.4, 0.5):
         record(days_ago, 3)

@@ -28,6 +28,7 @@ from projections.shadows import shadow_of
 from tests.api.devices import Device, feed, item, url_safe
 from tests.api.test_removals import live
 from tests.apps import App
+from tests.conftest import forget
 from tests.domain.scenarios import NOON
 from tests.jobs.working import do, settle, settled
 from tests.operations.operating import Operator
@@ -125,6 +126,16 @@ def test_what_is_as_it_should_be_is_left_alone(history: User, connection: Connec
     assert deadletters.letters(connection) == []
     assert "Everything agrees, up to position" in said()
     assert "Everything agrees" in said("--user", "ALICE")
+
+
+@pytest.mark.usefixtures("stores")
+def test_read_models_that_are_behind_agree_as_far_as_they_have_come() -> None:
+    record(subscribed(ALICE))
+    settle()
+    head = record(played(ALICE))
+    told = verification.agreement(verify(io.StringIO()))
+    assert f"sound up to position {head}, and the read models agree with it as far as they have come" in told
+    assert "play_statuses" in told
     with pytest.raises(CommandError, match="No such user: nobody"):
         said("--user", "nobody")
 
@@ -294,6 +305,21 @@ def test_versions_that_are_missing_or_out_of_order_are_found(history: User) -> N
     faults = {(fault.kind, fault.stream) for fault in verified().log}
     assert {("gap", bob), ("order", alice), ("unknown", 4711)} <= faults
     assert third
+
+
+def test_of_somebody_who_never_did_anything_nothing_is_found_and_nothing_written(
+    connection: Connection, alice: User
+) -> None:
+    record(subscribed(BOB))
+    settle()
+    record_raw(BOB, "UserSubscribed")  # that all of the log is looked at would be seen
+    with connections["events"].cursor() as cursor:
+        cursor.execute("SELECT count(*), max(id) FROM events.streams")
+        before = cursor.fetchone()
+        forget()
+        assert verified(user_id=alice.pk).findings == 0
+        cursor.execute("SELECT count(*), max(id) FROM events.streams")
+        assert cursor.fetchone() == before
 
 
 def test_what_retention_and_removals_take_out_is_no_gap(history: User) -> None:

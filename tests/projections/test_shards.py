@@ -14,22 +14,23 @@ from hypothesis import strategies as st
 from eventstore import store
 from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.messages import INSTANCE
-from eventstore.domain.privacy import ChangePrivacy
+from eventstore.domain.privacy import ChangePrivacy, PrivacyChanged
 from eventstore.domain.retention import PopularityRecalculated, PublicHistoryTrimmed
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.domain.user import UserCommand
-from eventstore.store import Origin
+from eventstore.store import Origin, Recorded
 from projections import catchup, deadletters, lag, layouts, locks, rebuild, runner
 from projections.batches import Batch
 from projections.catchup import catch_up
 from projections.connect import Connection, connect
 from projections.erasure import erase_history
 from projections.layouts import lay_out
-from projections.projectors import PROJECTORS
-from projections.projectors.shape import Projector
+from projections.projectors import PROJECTORS, public_events
+from projections.projectors.shape import Fact, Projector
 from projections.queries import play_statuses, position_of
 from projections.runner import Runner
 from projections.shards import Shard, shards, share
+from projections.tables import identifier
 from projections.waiting import wait_for_all
 from projections.worker import Moved, Worker
 from tests.conftest import STORES, empty, forget
@@ -492,3 +493,29 @@ def test_a_division_and_a_rebuild_at_once_do_each_other_no_harm(
         catch_up([worker], head)
     assert len(layouts.workers(counter, connection)) == 4
     assert sorted(counted(connection)) == list(range(1, head + 1))
+
+
+def test_a_trim_and_a_change_of_privacy_at_once_leave_no_public_row_that_is_nobodys(
+    connection: Connection, project: Project
+) -> None:
+    """Of a row that no shard owns yet, since it was made before the projector was divided."""
+    record(subscribed(ALICE))
+    project()
+    tables = {table: identifier(table) for table in public_events.projector.tables}
+    recorded = Recorded(9, 9, 1, str(ALICE), "", 1, "", "", minutes(9))
+    trim = Fact(recorded, PublicHistoryTrimmed(before=minutes(5)))
+    shown = Fact(recorded, PrivacyChanged(user_id=ALICE, level="public", changed_at=minutes(1)))
+
+    def show() -> None:
+        with connect("projections") as other, other.transaction(), other.cursor() as cursor:
+            public_events.apply([shown], cursor, tables, Shard(1, 2))
+
+    with connect("projections") as trimming, connect("projections") as eye:
+        with trimming.transaction(), trimming.cursor() as cursor:
+            public_events.apply([trim], cursor, tables, Shard(0, 2))
+            showing = threading.Thread(target=show)
+            showing.start()
+            while not eye.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
+                assert showing.is_alive()
+        showing.join(10)
+    assert connection.execute("SELECT * FROM public.public_events").fetchall() == []

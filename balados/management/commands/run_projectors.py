@@ -3,17 +3,14 @@ import sys
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from balados import readiness
+from operations.command import OperatorCommand
 from projections.garbage import patient_collector
 from projections.runner import Runner
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Keep the read models up to date, until SIGTERM or Ctrl-C. Several machines may run it."
-    # they are about the pages and the API, and cost half a second
-    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopped = False

@@ -1,4 +1,4 @@
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,9 @@ class Command(OperatorCommand):
             metavar="TIME",
             help="what was recorded before is old (RFC 3339 with an offset); else RETENTION_DAYS decides",
         )
-        parser.add_argument("--chunk", type=int, default=retention.CHUNK, help="old events per transaction")
+        parser.add_argument(
+            "--chunk", type=_positive, default=retention.CHUNK, help="old events per transaction"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -43,3 +45,9 @@ def _time(text: str) -> datetime:
     if time.tzinfo is None:
         raise ValueError("without an offset")
     return time
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)

@@ -71,6 +71,8 @@ Exit codes: 0 done, or whole; 1 refused, failed or damaged; 2 a wrong option.
             return
         if (options["source"] is None) is not options["in_place"]:
             raise CommandError("Give either --from, a backup, or --in-place.", returncode=2)
+        if options["in_place"] and options["check"]:
+            raise CommandError("--check is for a backup: with --in-place there is none.", returncode=2)
         aliases = ALIASES[options["store"]]
         try:
             if options["in_place"]:

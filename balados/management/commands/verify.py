@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from accounts.models import User
 from eventstore.store import StreamErased
 from operations.command import OperatorCommand
-from operations.verification import Beside, Report, told, verify
+from operations.verification import Beside, Report, agreement, told, verify
 
 
 class Command(OperatorCommand):
@@ -55,4 +55,4 @@ Exit codes: 0 everything agrees, 1 something was found, or it failed, 2 a wrong 
         for line in told(report):
             self.stdout.write(line)
         if not report.findings:
-            self.stdout.write(f"Everything agrees, up to position {report.head:,}.")
+            self.stdout.write(agreement(report))
