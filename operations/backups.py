@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from eventstore.failpoints import reach
-from operations import clusters, dumps, erasures, stores
+from operations import clusters, dumps, erasures, fence, stores
 from operations.inventory import Place, place
 from operations.sums import TableSum, reading, table_sums
 
@@ -82,6 +82,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size for file in self.files.values())
 
 
+class Elsewhere(Exception):
+    """The store was moved away from here, or is not whole here yet; the text says where it is."""
+
+
 class Backup(msgspec.Struct, frozen=True):
     path: Path
     manifest: Manifest
@@ -102,9 +106,11 @@ class Backup(msgspec.Struct, frozen=True):
 def take(alias: Store, to: Path, *, cluster: bool = False, keep: int | None = None) -> Backup:
     """Back up a store, or its whole server, into a directory of its own below ``to``.
 
-    Afterwards at most ``keep`` of this store and kind are left. Raises ``Busy``, ``dumps.ProgramFailed``,
-    ``NoTool``, ``OSError``, ``psycopg.Error``: then nothing is left that could be taken for a backup.
+    Afterwards at most ``keep`` of this store and kind are left. Raises ``Elsewhere``, ``Busy``,
+    ``dumps.ProgramFailed``, ``NoTool``, ``OSError``, ``psycopg.Error``: then nothing is left that could be
+    taken for a backup.
     """
+    _refuse_what_is_elsewhere(alias)
     to.mkdir(mode=0o700, parents=True, exist_ok=True)
     prefix = f"{alias}-cluster" if cluster else alias
     with _alone(to / f".{prefix}.lock"):
@@ -129,6 +135,14 @@ def take(alias: Store, to: Path, *, cluster: bool = False, keep: int | None = No
             for old in _of_kind(to, alias, manifest.kind)[keep:]:
                 _remove(old.path)
     return Backup(done, manifest)
+
+
+def _refuse_what_is_elsewhere(alias: Store) -> None:
+    """A nightly job that kept the old setting would back up the old place for ever, and push out the good."""
+    with psycopg.connect(**stores.parameters(alias), autocommit=True) as connection:
+        note = fence.read(connection, alias)
+    if note is not None and note.state in ("moved", "filling", "abandoned"):
+        raise Elsewhere(f"No backup of the {alias} store from here. {fence.words(alias, note)}")
 
 
 def read(path: Path) -> Backup:

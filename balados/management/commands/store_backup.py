@@ -64,7 +64,7 @@ Every night at 3:17, two weeks of them, in a crontab:
                     "projections: nothing to back up. They are rebuilt from the events: by themselves after"
                     " a restore of those, at any other time by rebuild_projections."
                 )
-        except (backups.Busy, backups.Damaged, dumps.ProgramFailed) as error:
+        except (backups.Busy, backups.Damaged, backups.Elsewhere, dumps.ProgramFailed) as error:
             raise CommandError(str(error)) from error
 
     def _verify(self, path: Path) -> None:
