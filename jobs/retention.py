@@ -36,8 +36,9 @@ Step = TypeVar("Step")
 LOCK = "worker"
 # what the last run did, for the metrics
 LAST_RUN = "balados:worker:last"
-# Old events per transaction. Whoever plays meanwhile has the same disk and cores: with 5,000, and without the
-# rests between, the p99 of a play was 88 ms on two cores, with both 61 ms, idle 12 ms (make bench).
+# Old events per transaction, and how much longer the worker rests than it works: whoever plays meanwhile has the
+# same disk and cores (docs/performance.md has the figures).
+REST = 2.0
 CHUNK = 500
 # Rows that the public may see no more, per transaction of the projector: a backlog of 300,000 at once was two
 # seconds in which every fifth play took 80 ms.
@@ -219,11 +220,11 @@ def _told(users: list[UUID], say: Say, what: str) -> Iterator[tuple[int, UUID]]:
 
 
 def _unhurried(steps: Iterable[Step]) -> Iterator[Step]:
-    """Each step, and after it a rest as long as it took."""
+    """Each step, and after it a rest so many times as long as it took."""
     began = time.monotonic()
     for step in steps:
         yield step
-        time.sleep(time.monotonic() - began)
+        time.sleep(REST * (time.monotonic() - began))
         began = time.monotonic()
 
 
