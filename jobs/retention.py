@@ -36,8 +36,8 @@ Step = TypeVar("Step")
 LOCK = "worker"
 # what the last run did, for the metrics
 LAST_RUN = "balados:worker:last"
-# Old events per transaction, and how much longer the worker rests than it works: whoever plays meanwhile has the
-# same disk and cores (docs/performance.md has the figures).
+# Old events per transaction, and how much longer the worker rests than it works: whoever plays meanwhile has
+# the same disk and cores (docs/performance.md has the figures).
 REST = 2.0
 CHUNK = 500
 # Rows that the public may see no more, per transaction of the projector: a backlog of 300,000 at once was two
