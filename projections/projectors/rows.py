@@ -9,6 +9,8 @@ from psycopg import Cursor, sql
 
 from projections.projectors.shape import Tables, as_json
 
+# stands for itself until a batch names the table
+TABLE = sql.SQL("{{table}}").format()
 CAME = sql.SQL("jsonb_to_recordset(%(rows)s::jsonb) AS came ({definitions})")
 # What comes and what those users have, side by side. A full join is made by hash or by merge, whatever the
 # statistics say of a table that was just filled: 50,000 rows against 50,000 must not become a nested loop.
@@ -39,8 +41,17 @@ class Rows:
     def __init__(self, table: str, columns: Mapping[str, str], *, keys: int, merge: str) -> None:
         self.table = table
         self.columns = columns
-        self._keys, self._others = list(columns)[:keys], list(columns)[keys:]
-        self._merge = sql.SQL(merge)
+        names = list(columns)
+        source, beside = _came(columns), _beside(columns, names[:keys])
+        differs = _differs(names[keys:])
+        put = {"columns": listed(names), "keys": listed(names[:keys]), "merge": sql.SQL(merge)}
+        news = NEWS.format(beside=beside, differs=differs)
+        # put together once: each batch of the live loop runs some, and 50 microseconds a time are felt there
+        self._merge = _of_a_table(MERGE.format(table=TABLE, source=source, **put))
+        self._merge_news = _of_a_table(MERGE.format(table=TABLE, source=news, **put))
+        self._clear = _of_a_table(CLEAR.format(table=TABLE, beside=beside, differs=differs))
+        # a row that is on one side alone differs, too: no key is null
+        self._changed = _of_a_table(CHANGED.format(beside=beside, differs=_differs(names)))
 
     def put(
         self,
@@ -54,11 +65,13 @@ class Rows:
         What such a user has already is left alone: nearly all of a checkpoint, taken for 500 rows or for
         50,000, is what the table holds, and writing it again was most of what the worker cost others.
         """
+        table = tables[self.table]
         parameters = {"rows": as_json(rows), "replaced": list(replaced)}
         if replaced:
-            cursor.execute(self._clear(tables[self.table]), parameters)
+            cursor.execute(self._clear.format(table=table), parameters)
         if rows:
-            cursor.execute(self._put(tables[self.table], beside=bool(replaced)), parameters)
+            merge = self._merge_news if replaced else self._merge
+            cursor.execute(merge.format(table=table), parameters)
 
     def changed(
         self, cursor: Cursor[Any], tables: Tables, rows: Sequence[msgspec.Struct], replaced: Collection[UUID]
@@ -66,39 +79,33 @@ class Rows:
         """Those of ``replaced`` for whom ``put`` would change something; asks only where there are any."""
         if not replaced:
             return []
-        beside = self._beside(tables[self.table])
-        # a row that is on one side alone differs, too: no key is null
-        found = cursor.execute(
-            CHANGED.format(beside=beside, differs=self._differs(self.columns)),
-            {"rows": as_json(rows), "replaced": list(replaced)},
-        )
+        parameters = {"rows": as_json(rows), "replaced": list(replaced)}
+        found = cursor.execute(self._changed.format(table=tables[self.table]), parameters)
         return [user_id for (user_id,) in found]
 
-    def _put(self, table: sql.Identifier, *, beside: bool) -> sql.Composed:
-        source = NEWS.format(beside=self._beside(table), differs=self._differs()) if beside else self._came()
-        names = {"columns": listed(self.columns), "keys": listed(self._keys), "merge": self._merge}
-        return MERGE.format(table=table, source=source, **names)
 
-    def _clear(self, table: sql.Identifier) -> sql.Composed:
-        return CLEAR.format(table=table, beside=self._beside(table), differs=self._differs())
+def _of_a_table(statement: sql.Composed) -> sql.SQL:
+    """What is left to say is the table: a rebuild has another."""
+    return sql.SQL(statement.as_string(None))
 
-    def _beside(self, table: sql.Identifier) -> sql.Composed:
-        same = sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(sql.Identifier("came", key), sql.Identifier("there", key))
-            for key in self._keys
-        )
-        return BESIDE.format(came=self._came(), table=table, same=same)
 
-    def _came(self) -> sql.Composed:
-        definitions = (
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
-            for name, kind in self.columns.items()
-        )
-        return CAME.format(definitions=sql.SQL(", ").join(definitions))
+def _came(columns: Mapping[str, str]) -> sql.Composed:
+    definitions = (
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in columns.items()
+    )
+    return CAME.format(definitions=sql.SQL(", ").join(definitions))
 
-    def _differs(self, columns: Collection[str] = ()) -> sql.Composed:
-        came, there = (listed(columns or self._others, of) for of in ("came", "there"))
-        return sql.SQL("({}) IS DISTINCT FROM ({})").format(came, there)
+
+def _beside(columns: Mapping[str, str], keys: Collection[str]) -> sql.Composed:
+    same = sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(sql.Identifier("came", key), sql.Identifier("there", key)) for key in keys
+    )
+    return BESIDE.format(came=_came(columns), table=TABLE, same=same)
+
+
+def _differs(columns: Collection[str]) -> sql.Composed:
+    came, there = (listed(columns, of) for of in ("came", "there"))
+    return sql.SQL("({}) IS DISTINCT FROM ({})").format(came, there)
 
 
 def listed(columns: Collection[str], of: str = "") -> sql.Composed:
