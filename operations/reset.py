@@ -265,19 +265,12 @@ def _holding(alias: str) -> Holding:
             going = ours(cursor, alias)
             found = inventory.tables(connection, alias)
     except psycopg.OperationalError as failure:
-        if not _is_missing(wanted):
+        if not stores.is_missing(wanted):
             raise failure
         return Holding(alias, str(wanted.get("host", "")), str(wanted["dbname"]), None, [])
     tables = [table for table in found if table.name in going]
     others = [table for table in found if table.name not in going]
     return Holding(alias, place.server, place.database, tables, others)
-
-
-def _is_missing(wanted: Mapping[str, Any]) -> bool:
-    """Whether the server is there and the database is not; before a connection there is no SQLSTATE."""
-    with psycopg.connect(**{**wanted, "dbname": "postgres"}, autocommit=True) as maintenance:
-        row = maintenance.execute("SELECT FROM pg_database WHERE datname = %s", [wanted["dbname"]]).fetchone()
-    return row is None
 
 
 def _operator() -> str:

@@ -577,10 +577,8 @@ def _exists(params: Mapping[str, Any]) -> bool:
     try:
         psycopg.connect(**params).close()
     except psycopg.OperationalError:
-        # only the server itself can say that a database is missing; where it is away, this says so
-        with _connected({**params, "dbname": "postgres"}) as server:
-            if server.execute("SELECT FROM pg_database WHERE datname = %s", [params["dbname"]]).rowcount:
-                raise
+        if not stores.is_missing(params):
+            raise
         return False
     return True
 

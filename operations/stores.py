@@ -1,7 +1,7 @@
 """Creating the three stores, whether they share one database or not."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psycopg
@@ -20,6 +20,7 @@ LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones, and two stores could be
 
 # the comment on a store's schema while operations/restores.py is at it
 RESTORING = "balados: being restored"
+KNOWN = "SELECT FROM pg_database WHERE datname = %s"
 COMMENT = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
 
 
@@ -95,6 +96,14 @@ def parameters(alias: str) -> dict[str, Any]:
     return {**options, **{key: value for key, value in wanted.items() if value}}
 
 
+def is_missing(params: Mapping[str, Any]) -> bool:
+    """Whether the server is there and the database is not: libpq says why it cannot connect in a text of the
+    server's language alone, so the server is asked. Raises ``psycopg.OperationalError`` where it is away.
+    """
+    with psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True) as connection:
+        return connection.execute(KNOWN, [params["dbname"]]).fetchone() is None
+
+
 def _create_database(alias: str, params: dict[str, Any]) -> bool:
     """Whether the database had to be made."""
     name = str(params["dbname"])
@@ -107,7 +116,7 @@ def _create_database(alias: str, params: dict[str, Any]) -> bool:
     except psycopg.OperationalError as refused:
         # libpq says why in a text of the server's language alone: so the server is asked what it has
         with _maintenance(params, refused) as connection:
-            if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone():
+            if connection.execute(KNOWN, [name]).fetchone() is not None:
                 raise
             return _create_missing(connection, alias, name)
     return False
