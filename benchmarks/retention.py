@@ -44,6 +44,7 @@ def run(scale: Scale) -> Section:
     environment.let_go()
     with instance.projector(), instance.web() as server:
         _caught_up()
+        environment.settle()  # as it is hours after what was recorded long ago
         with playing(server, who, []):
             time.sleep(min(2.0, scale.delay_seconds))  # connections, statements
         idle: list[float] = []
