@@ -20,6 +20,7 @@ from eventstore import codec, store
 from eventstore.dispatcher import Busy, Conflict, StreamErased, StreamUnreadable, dispatch
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.retention import CARRIED, PASSING, PublicHistoryTrimmed, TakeCheckpoint
+from eventstore.domain.times import FURTHEST_AHEAD
 from eventstore.failpoints import reach
 from eventstore.store import Origin
 from projections import deadletters, popularity
@@ -108,7 +109,8 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
         done.passed = wait(store.head())
     reach("projected")
     with _timed(done, "popularity"):
-        done.public_history_trimmed = _trim(done.cutoff, wait)
+        # what is deleted below tells of nothing later than this
+        done.public_history_trimmed = _trim(done.cutoff + FURTHEST_AHEAD, wait)
         reach("trimmed")
         done.passed = done.passed and wait(store.head())
         if done.passed:

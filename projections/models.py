@@ -189,6 +189,8 @@ class Activity(models.Model):
     level = models.TextField()
     # the row of public_events, where there is one
     public_id = models.UUIDField(null=True)
+    # of what happened, where the device's clock was ahead: what it is shown with
+    arrived_at = models.DateTimeField(null=True)
     # whose shard it is; none where no shard has touched it (projections/projectors/public_events.py)
     stream = models.BigIntegerField(null=True)
 

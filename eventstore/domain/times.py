@@ -4,6 +4,9 @@ from datetime import datetime, timedelta
 
 # A device may be this far ahead of the server; past it its time is replaced by the server's (domain.md).
 TOLERANCE = timedelta(minutes=5)
+# No event is of a time this far past the one at which it was recorded: the device's clock is ahead by what is
+# tolerated, and that of the server that believed it by as much of the event store's at most.
+FURTHEST_AHEAD = 2 * TOLERANCE
 # The smallest step of stored times.
 TICK = timedelta(microseconds=1)
 # How many replaced times are remembered per key. Past it, anything older than the oldest is taken as seen.

@@ -28,6 +28,7 @@ from eventstore.domain.privacy import PrivacyChanged, PrivacySetting
 from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
+from eventstore.domain.times import FURTHEST_AHEAD, later
 from projections.locks import SPACE
 from projections.projectors.rows import Rows
 from projections.projectors.shape import Fact, Projector, Tables, as_json
@@ -55,28 +56,24 @@ WHERE (EXCLUDED.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'p
     > (kept.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], kept.level))
 """,
 )
-KEEP = sql.SQL("""
-INSERT INTO {activity} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
-       secret, happened_at, withdrawn_at, level)
+# ``stream``: in a shard, whose it is. Of two acts of one time the one that came later counts: its event stays
+# the longer.
+KEEP = """
+INSERT INTO {{activity}} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
+       secret, happened_at, withdrawn_at, arrived_at{stream}, level)
 SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, kind text, key uuid,
        feed_key uuid, rss_source_feed text, rss_source_item text, item_key uuid, secret boolean,
-       happened_at timestamptz, withdrawn_at timestamptz)
-ON CONFLICT (user_id, kind, key, feed_key) DO UPDATE SET
-    happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
-    withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at)
-""")
-# the same, and whose it is
-KEEP_IN_SHARD = sql.SQL("""
-INSERT INTO {activity} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
-       secret, happened_at, withdrawn_at, stream, level)
-SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, kind text, key uuid,
-       feed_key uuid, rss_source_feed text, rss_source_item text, item_key uuid, secret boolean,
-       happened_at timestamptz, withdrawn_at timestamptz, stream bigint)
+       happened_at timestamptz, withdrawn_at timestamptz, arrived_at timestamptz{of_stream})
 ON CONFLICT (user_id, kind, key, feed_key) DO UPDATE SET
     happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
     withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at),
-    stream = EXCLUDED.stream
-""")
+    arrived_at = CASE WHEN EXCLUDED.happened_at IS NULL OR EXCLUDED.happened_at < kept.happened_at
+                      THEN kept.arrived_at ELSE EXCLUDED.arrived_at END{keep_stream}
+"""
+KEEP_WHOLE = sql.SQL(KEEP.format(stream="", of_stream="", keep_stream=""))
+KEEP_IN_SHARD = sql.SQL(
+    KEEP.format(stream=", stream", of_stream=", stream bigint", keep_stream=",\n    stream = EXCLUDED.stream")
+)
 
 TOUCHED = """
 SELECT user_id, kind, key
@@ -111,8 +108,8 @@ states AS (
 wanted AS (
     SELECT *, stands AND in_force IN ('public', 'anonymous') AS shown,
            CASE in_force WHEN 'public' THEN user_id END AS shown_user,
-           CASE in_force WHEN 'public' THEN happened_at
-                         ELSE date_trunc('hour', happened_at, 'UTC') END AS shown_at
+           CASE in_force WHEN 'public' THEN least(happened_at, arrived_at)
+                         ELSE date_trunc('hour', least(happened_at, arrived_at), 'UTC') END AS shown_at
       FROM states
 ),
 due AS MATERIALIZED (
@@ -155,6 +152,7 @@ FORGET_OLD_TIMES = sql.SQL("""
 UPDATE {activity} a SET
     public_id = CASE WHEN happened_at < %(before)s THEN NULL ELSE public_id END,
     happened_at = CASE WHEN happened_at < %(before)s THEN NULL ELSE happened_at END,
+    arrived_at = CASE WHEN happened_at < %(before)s THEN NULL ELSE arrived_at END,
     withdrawn_at = CASE WHEN withdrawn_at < %(before)s THEN NULL ELSE withdrawn_at END
  WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s) {own}
 """)
@@ -188,6 +186,11 @@ class Row(msgspec.Struct, gc=False):
     secret: bool
     happened_at: datetime | None = None
     withdrawn_at: datetime | None = None
+    arrived_at: datetime | None = None
+
+    def happen(self, at: datetime, arrived_at: datetime) -> None:
+        if self.happened_at is None or at >= self.happened_at:
+            self.happened_at, self.arrived_at = at, arrived_at if at > arrived_at else None
 
 
 class RowInShard(Row, gc=False):
@@ -214,7 +217,7 @@ class Level(msgspec.Struct, gc=False):
 
 def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Shard = WHOLE) -> None:
     names = {"activity": tables[ACTIVITY], "levels": tables[LEVELS.table], "public": tables[PUBLIC]}
-    keep_rows, own = (KEEP, EVERYBODYS) if shard == WHOLE else (KEEP_IN_SHARD, OF_SHARD)
+    keep_rows, own = (KEEP_WHOLE, EVERYBODYS) if shard == WHOLE else (KEEP_IN_SHARD, OF_SHARD)
     rows: dict[Act, Row] = {}
     touched: set[Scope] = set()
     reached: set[Scope] = set()
@@ -258,12 +261,12 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
                 row = rows.get(act)
                 if row is None:
                     row = rows[act] = _row(act, None if shard == WHOLE else recorded.stream)
-                # a clock that is ahead must not put anything in front of all others
-                at = min(at, recorded.recorded_at)
+                # no further than the worker trims beyond what it deletes
+                at = min(at, recorded.recorded_at + FURTHEST_AHEAD)
                 if withdrawn:
-                    row.withdrawn_at = at if row.withdrawn_at is None else max(row.withdrawn_at, at)
+                    row.withdrawn_at = later(row.withdrawn_at, at)
                 else:
-                    row.happened_at = at if row.happened_at is None else max(row.happened_at, at)
+                    row.happen(at, recorded.recorded_at)
     keep()
     rows_of_levels = list(_levels(levels))
     reached |= {Scope(user_id) for user_id in LEVELS.changed(cursor, tables, rows_of_levels, replaced)}

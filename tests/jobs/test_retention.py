@@ -16,6 +16,7 @@ from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.retention import CARRIED, PopularityRecalculated, PublicHistoryTrimmed
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.sync import SyncUserData
+from eventstore.domain.times import FURTHEST_AHEAD
 from eventstore.domain.user import UserCommand
 from eventstore.store import Origin
 from eventstore.streams import Streams
@@ -120,7 +121,7 @@ def test_trimming_ends_where_nobody_trims(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
     do(*life(ALICE))
     settle()
-    cutoff = store.database_time()
+    cutoff = store.database_time() + FURTHEST_AHEAD
     steps = list(retention._trims(cutoff, lambda position: True))
     assert len(steps) == 2
     assert steps[-1] == cutoff

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from django.db import connections
 from psycopg import Cursor
 
-from eventstore import store
+from eventstore import codec, store
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
@@ -26,7 +26,7 @@ PUBLIC_TABLES = {
     "activity": """
 SELECT a.user_id, a.kind, a.key, a.feed_key, a.rss_source_feed, a.rss_source_item, a.item_key, a.happened_at,
        a.withdrawn_at, a.secret, a.level, p.kind, p.feed_key, p.item_key, p.happened_at, p.user_id,
-       (a.public_id IS NULL) = (p.id IS NULL)
+       (a.public_id IS NULL) = (p.id IS NULL), a.arrived_at
   FROM users.activity a LEFT JOIN public.public_events p ON p.id = a.public_id ORDER BY 1, 2, 3, 4""",
     "activity_levels": "SELECT * FROM users.activity_levels ORDER BY 1, 2, 3",
     "public_events": """
@@ -84,6 +84,19 @@ def record(*events: Event) -> int:
         assert appended is not None
         position = appended
     return position
+
+
+def record_at(event: Event, recorded_at: datetime) -> None:
+    """An event as it would have been appended then."""
+    stream = store.stream_of(event.user_id)
+    data = codec.encode(event).decode()
+    with connections["events"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO events.events (stream, version, type, schema, data, metadata, recorded_at)"
+            " SELECT %s, coalesce(max(version), 0) + 1, %s, %s, %s, '{}', %s"
+            " FROM events.events WHERE stream = %s",
+            [stream, *codec.name_of(event), data, recorded_at, stream],
+        )
 
 
 def record_raw(user: UUID, type_: str, schema: int = 1, data: str = "{}") -> int:

@@ -144,6 +144,23 @@ def test_a_clock_that_is_ahead_puts_nothing_in_front(connection: Connection, pro
     assert at <= datetime.now(UTC)
 
 
+@pytest.mark.parametrize("one_batch", [True, False])
+def test_of_two_acts_of_a_clock_that_is_ahead_the_later_decides_whichever_arrives_first(
+    connection: Connection, project: Project, one_batch: bool
+) -> None:
+    """Both are ahead of the server, by less than is believed; that is no reason to change their order."""
+    ahead = int((datetime.now(UTC) - NOON) / timedelta(minutes=1))
+    record(level("public"), subscribed(ALICE, at=ahead + 4))
+    record(unsubscribed(BOB, at=ahead + 4), level("public", BOB))
+    if not one_batch:
+        project()
+    record(unsubscribed(ALICE, at=ahead + 3), subscribed(BOB, at=ahead + 3))
+    project()
+    ((kind, at, user),) = shown(connection)
+    assert (kind, user) == ("subscribe", ALICE)
+    assert at <= datetime.now(UTC)
+
+
 def test_a_change_of_level_reaches_the_past_both_ways(connection: Connection, project: Project) -> None:
     record(subscribed(ALICE, at=1), played(ALICE, at=2), played(BOB, at=2))
     project()
