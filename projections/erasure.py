@@ -31,7 +31,7 @@ NEXT_EPOCH = 'UPDATE "users"."projector_positions" SET epoch = epoch + 1'
 LETTERS = 'DELETE FROM "users"."dead_letters" WHERE stream = ANY(%s)'
 # the live tables, and those that a rebuild or a verification fills
 NAMED: tuple[Callable[[str], str], ...] = (str, *(partial(shadow_of, use=use) for use in USES))
-ACTIVITY, PUBLIC_EVENTS = "users.activity", "public.public_events"
+ACTIVITY, PUBLIC_EVENTS, DUE = "users.activity", "public.public_events", "users.popularity_due"
 OF_USERS = """
 SELECT count(*) FROM pg_attribute
  WHERE attrelid = to_regclass(%s) AND attname = 'user_id' AND attnum > 0 AND NOT attisdropped
@@ -39,8 +39,13 @@ SELECT count(*) FROM pg_attribute
 ROWS = sql.SQL("DELETE FROM {table} WHERE user_id = %s")
 # what others see of him, also where it does not say that it is his
 PUBLIC = sql.SQL("""
-DELETE FROM {public} WHERE user_id = %(user)s
-    OR id IN (SELECT public_id FROM {activity} WHERE user_id = %(user)s AND public_id IS NOT NULL)
+WITH gone AS (
+    DELETE FROM {public} WHERE user_id = %(user)s
+        OR id IN (SELECT public_id FROM {activity} WHERE user_id = %(user)s AND public_id IS NOT NULL)
+    RETURNING feed_key, item_key
+),
+counted AS (INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM gone)
+SELECT count(*) FROM gone
 """)
 
 
@@ -98,9 +103,9 @@ def _erase_public(
     """Before the rows that say which of them are whose."""
     if PUBLIC_EVENTS not in tables or not _of_users(cursor, named(PUBLIC_EVENTS)):
         return 0
-    public, activity = identifier(named(PUBLIC_EVENTS)), identifier(named(ACTIVITY))
-    cursor.execute(PUBLIC.format(public=public, activity=activity), {"user": user_id})
-    return cursor.rowcount
+    names = {"public": PUBLIC_EVENTS, "activity": ACTIVITY, "due": DUE}
+    statement = PUBLIC.format(**{name: identifier(named(table)) for name, table in names.items()})
+    return sum(count for (count,) in cursor.execute(statement, {"user": user_id}))
 
 
 def _erase_table(cursor: Cursor[Any], table: str, user_id: UUID) -> int:

@@ -6,6 +6,7 @@ collation "C" (order of bytes): the order of the domain, the same on every machi
 """
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models.functions import MD5
 
@@ -229,6 +230,18 @@ class PublicEvent(models.Model):
             models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
             models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
         ]
+
+
+class PopularityDue(models.Model):
+    """Of a feed, and an item of it, public rows came or went. The worker counts their figures, and takes this
+    row away."""
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID())
+    feed_key = models.UUIDField()
+    item_key = models.UUIDField(null=True)
+
+    class Meta:
+        db_table = '"users"."popularity_due"'
 
 
 class Popularity(models.Model):

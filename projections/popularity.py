@@ -7,6 +7,9 @@ several listeners stand behind a figure: of one alone, everybody who knows him w
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
+
+from django.db import transaction
 
 from eventstore import store
 from eventstore.domain.retention import PopularityRecalculated
@@ -38,13 +41,22 @@ SELECT key, min(feed) AS feed, min(item) AS item,
         HAVING NOT (p.user_id IS NULL) OR count(DISTINCT a.user_id) >= {fewest}) AS counted
  GROUP BY key
 """
+# What the projector says has changed, or whoever erased it; each is counted once, however often it did.
+TAKE = """
+WITH taken AS (DELETE FROM "users"."popularity_due" RETURNING feed_key, item_key)
+SELECT coalesce(array_agg(DISTINCT feed_key), '{}'),
+       coalesce(array_agg(DISTINCT item_key) FILTER (WHERE item_key IS NOT NULL), '{}')
+  FROM taken
+"""
 CHANGES = """
 SELECT coalesce(now.feed, known.rss_source_feed), {item}, coalesce(now.score, 0), coalesce(known.score, 0),
        coalesce(now.plays, 0), coalesce(now.likes, 0), coalesce(now.shares, 0), coalesce(now.subscribers, 0)
-  FROM ({figures}) AS now FULL JOIN {table} known ON known.{key} = now.key
+  FROM unnest(%(keys)s::uuid[]) AS due (key)
+  LEFT JOIN ({figures}) AS now ON now.key = due.key
+  LEFT JOIN {table} known ON known.{key} = due.key
  WHERE (now.feed, now.score, now.plays, now.likes, now.shares, now.subscribers) IS DISTINCT FROM
        (known.rss_source_feed, known.score, known.plays, known.likes, known.shares, known.subscribers)
- ORDER BY coalesce(now.key, known.{key})
+ ORDER BY due.key
 """
 
 
@@ -54,13 +66,13 @@ def figures(key: Literal["feed_key", "item_key"], condition: str) -> str:
 
 
 OF_PODCASTS = CHANGES.format(
-    figures=figures("feed_key", "true"),
+    figures=figures("feed_key", "p.feed_key = ANY(%(keys)s)"),
     key="feed_key",
     item="NULL",
     table='"public"."podcast_popularity"',
 )
 OF_EPISODES = CHANGES.format(
-    figures=figures("item_key", "p.item_key IS NOT NULL"),
+    figures=figures("item_key", "p.item_key = ANY(%(keys)s)"),
     key="item_key",
     item="coalesce(now.item, known.rss_source_item)",
     table='"public"."episode_popularity"',
@@ -68,8 +80,8 @@ OF_EPISODES = CHANGES.format(
 
 
 def recalculate(now: datetime) -> int:
-    """Count anew, and record the figures that changed; returns how many. Twice at once is once too often,
-    but does no harm.
+    """Count anew what changed since the last time, and record the figures that are others now; returns how
+    many. Whoever is killed in the middle leaves the rest to the next.
 
     Waits until the read models have come to the head of the log. Raises ``Behind`` where they do not, and
     the errors of a store that is away.
@@ -77,16 +89,18 @@ def recalculate(now: datetime) -> int:
     head = store.head()
     for projector in ("public_events", "popularity"):
         wait_for(projector, head, PATIENCE)
-    changed = [*_changes(OF_PODCASTS, now), *_changes(OF_EPISODES, now)]
-    for start in range(0, len(changed), AT_ONCE):
-        store.append_to_instance(changed[start : start + AT_ONCE])
+    with transaction.atomic(using="projections"):
+        ((feeds, items),) = run(TAKE, []).fetchall()
+        changed = [*_changes(OF_PODCASTS, feeds, now), *_changes(OF_EPISODES, items, now)]
+        for start in range(0, len(changed), AT_ONCE):
+            store.append_to_instance(changed[start : start + AT_ONCE])
     if changed:
         store.notify()
     return len(changed)
 
 
-def _changes(statement: str, now: datetime) -> Iterator[PopularityRecalculated]:
-    for row in run(statement, []):
+def _changes(statement: str, keys: list[UUID], now: datetime) -> Iterator[PopularityRecalculated]:
+    for row in run(statement, {"keys": keys}):
         yield _event(now, *row)
 
 

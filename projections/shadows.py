@@ -55,9 +55,9 @@ def shadows(tables: Iterable[str], use: Use = "rebuild") -> Tables:
     return {table: identifier(shadow_of(table, use)) for table in tables}
 
 
-def drop(connection: Connection, tables: Iterable[str], use: Use = "rebuild") -> None:
-    """Drop what a killed rebuild left."""
-    for table in tables:
+def drop(connection: Connection, tables: Sequence[str], use: Use = "rebuild") -> None:
+    """Drop what a killed rebuild left, the last first: who finds one finds those that were made before it."""
+    for table in reversed(tables):
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(identifier(shadow_of(table, use))))
 
 

@@ -36,6 +36,8 @@ from projections.shards import WHOLE, Shard
 
 ACTIVITY = "users.activity"
 PUBLIC = "public.public_events"
+# of what public rows came or went since its figures were counted (projections/popularity.py)
+DUE = "users.popularity_due"
 # in place of the feed of an item's setting, and of both in the account's
 NO_KEY = UUID(int=0)
 
@@ -119,6 +121,10 @@ due AS MATERIALIZED (
         OR shown AND (p.happened_at, p.user_id) IS DISTINCT FROM (shown_at, shown_user)
 ),
 gone AS (DELETE FROM {{public}} p USING due WHERE p.id = due.public_id),
+counted AS (
+    INSERT INTO {{due}} (feed_key, item_key)
+    SELECT DISTINCT feed_key, item_key FROM due WHERE shown OR public_id IS NOT NULL
+),
 come AS (
     INSERT INTO {{public}}
            (id, kind, rss_source_feed, feed_key, rss_source_item, item_key, happened_at, user_id)
@@ -136,12 +142,19 @@ WITH gone AS (
     DELETE FROM {activity} WHERE user_id = %(user)s
        AND (%(feed)s::uuid IS NULL OR feed_key = %(feed)s) AND (%(item)s::uuid IS NULL OR item_key = %(item)s)
     RETURNING public_id
+),
+hidden AS (
+    DELETE FROM {public} p USING gone WHERE p.id = gone.public_id RETURNING p.feed_key, p.item_key
 )
-DELETE FROM {public} p USING gone WHERE p.id = gone.public_id
+INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
 """)
 # what is shown stands on its happened_at; without that there is nothing to show
 HIDE_OLD = sql.SQL("""
-DELETE FROM {public} p USING {activity} a WHERE a.happened_at < %(before)s AND p.id = a.public_id {own}
+WITH hidden AS (
+    DELETE FROM {public} p USING {activity} a WHERE a.happened_at < %(before)s AND p.id = a.public_id {own}
+    RETURNING p.feed_key, p.item_key
+)
+INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
 """)
 FORGET_OLD = sql.SQL("""
 DELETE FROM {activity} a
@@ -217,6 +230,7 @@ class Level(msgspec.Struct, gc=False):
 
 def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Shard = WHOLE) -> None:
     names = {"activity": tables[ACTIVITY], "levels": tables[LEVELS.table], "public": tables[PUBLIC]}
+    names["due"] = tables[DUE]
     keep_rows, own = (KEEP_WHOLE, EVERYBODYS) if shard == WHOLE else (KEEP_IN_SHARD, OF_SHARD)
     rows: dict[Act, Row] = {}
     touched: set[Scope] = set()
@@ -367,7 +381,9 @@ projector = Projector(
             PublicHistoryTrimmed,
         )
     ),
-    tables=(ACTIVITY, LEVELS.table, PUBLIC),
+    # the last is what an erasure looks for, and then needs the others
+    tables=(ACTIVITY, LEVELS.table, DUE, PUBLIC),
+    queues=frozenset((DUE,)),
     apply=apply,
     everywhere=frozenset((PublicHistoryTrimmed,)),
     apply_shard=apply,

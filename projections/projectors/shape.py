@@ -38,6 +38,8 @@ class Projector:
     Shared out, it gets the events of a shard's streams alone. An event that bears on the rows of others than
     its own stream is among ``everywhere``: every shard gets it, in its place among the shard's own, and
     ``apply_shard`` (in place of ``apply``) is told which shard it is, and leaves the others' rows alone.
+
+    ``queues``: those of the tables that somebody else works off. What is in them depends on when he did.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Projector:
     apply: Apply
     everywhere: frozenset[type[Event]] = frozenset()
     apply_shard: ApplyShard | None = None
+    queues: frozenset[str] = frozenset()
 
     @cached_property
     def ignores(self) -> frozenset[str]:

@@ -11,7 +11,8 @@ from pytest_django.fixtures import Settings
 from accounts.models import User
 from api.clock import now
 from eventstore import store
-from projections import popularity, public, queries
+from projections import popularity, public, queries, rebuild
+from projections.projectors import PROJECTORS
 from tests.api import hostile
 from tests.api.devices import Device, b64, code_of, document, faults, feed, item, play
 from tests.apps import App
@@ -123,6 +124,26 @@ def test_the_score_before_stands_beside_the_new_one(phone: Device, bobs: Device)
     (one,) = shown("trending/podcasts")["podcasts"]
     assert (one["score"], one["score_previous"]) == (10, 5)
     assert popularity.recalculate(now()) == 0
+
+
+def test_counted_is_what_changed_since_the_last_time(phone: Device) -> None:
+    def scores() -> dict[str, int]:
+        rows = queries.run("SELECT rss_source_feed, score FROM public.podcast_popularity", [])
+        return {str(feed): int(score) for feed, score in rows}
+
+    in_public(phone)
+    for number in (1, 2):
+        phone.post("plays", play(number, rss_source_feed=feed(number)))
+    work()
+    queries.run("UPDATE public.podcast_popularity SET score = 999", [])
+    phone.post("plays", play(3, rss_source_feed=feed(2)))
+    bring_up_to_date()
+    assert popularity.recalculate(now()) == 2, "the feed and the item"
+    bring_up_to_date()
+    assert scores() == {feed(1): 999, feed(2): 10}
+    rebuild.rebuild([PROJECTORS["public_events"]])
+    work()
+    assert scores() == {feed(1): 5, feed(2): 10}, "after a rebuild everything is counted"
 
 
 def test_what_is_taken_back_takes_its_points_back(phone: Device) -> None:
