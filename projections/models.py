@@ -166,6 +166,21 @@ class ActivityLevel(models.Model):
         db_table = '"users"."activity_levels"'
 
 
+class BlockedFeed(models.Model):
+    """A feed of which nothing is public, whatever the levels, and who has marked it: any one is enough.
+
+    Digests, as in the event (``retention.FeedMarked``).
+    """
+
+    pk = models.CompositePrimaryKey("feed_key", "marked_by")
+    feed_key = models.UUIDField()
+    marked_by = models.TextField()
+    marked_at = models.DateTimeField()
+
+    class Meta:
+        db_table = '"users"."blocked_feeds"'
+
+
 class Activity(models.Model):
     """What a listener did that others may get to see, private things included, and which public row shows it.
 
@@ -195,7 +210,8 @@ class Activity(models.Model):
     class Meta:
         db_table = '"users"."activity"'
         indexes = [
-            models.Index(fields=["user_id", "feed_key"], name="activity_by_feed"),
+            # a listener's and, where it is blocked, everybody's
+            models.Index(fields=["feed_key", "user_id"], name="activity_of_feed"),
             models.Index(fields=["user_id", "item_key"], name="activity_by_item"),
             models.Index(fields=["public_id"], name="activity_by_public_row"),
             # what is too old goes

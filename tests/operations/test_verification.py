@@ -48,6 +48,7 @@ CHANGED = {
     "users.user_privacy": "level = 'private'",
     "users.activity": "secret = NOT secret",
     "users.activity_levels": "level = 'private'",
+    "users.blocked_feeds": "marked_at = '2001-01-01Z'",
     "public.public_events": "happened_at = '2001-01-01Z'",
     "public.podcast_popularity": "score_previous = score_previous + 1",
     "public.episode_popularity": "likes = likes + 1",
