@@ -12,7 +12,7 @@ from django.db import connections
 
 from accounts import erasure
 from accounts.models import User
-from eventstore import store
+from eventstore import marks, store
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.streams import SNAPSHOT_SCHEMA, Folded
 from jobs import retention
@@ -54,6 +54,7 @@ CHANGED = {
     "public.episode_popularity": "likes = likes + 1",
 }
 KEYS = {
+    "users.blocked_feeds": "feed_key",
     "public.public_events": "id",
     "public.podcast_popularity": "feed_key",
     "public.episode_popularity": "item_key",
@@ -88,6 +89,7 @@ def history(alice: User) -> User:
     shared = device.post(f"episodes/{url_safe(item(71))}/share", {"rss_source_feed": feed(7)})
     assert shared.status_code == 200
     record(subscribed(BOB))
+    marks.mark(feed(8), "operator", NOON, blocked=True)
     settle()
     retention.run(wait=settled)
     settle()
@@ -219,7 +221,7 @@ def test_rows_that_nobody_made_are_named_in_every_table(history: User, connectio
     assert set(report.rows) == set(TABLES)
     assert {row.kind for row in report.differences} == {"extra"}
     # the copy of a public row, which still says whose it is
-    assert verified(user_id=history.pk).rows == {"public.public_events": 1}
+    assert verified(user_id=history.pk).rows == {"public.public_events": 1, "users.blocked_feeds": 1}
 
 
 def test_an_activity_that_vanished_leaves_its_public_row_to_nobody(

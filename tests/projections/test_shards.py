@@ -17,7 +17,12 @@ from eventstore import store
 from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.privacy import ChangePrivacy, PrivacyChanged
-from eventstore.domain.retention import FeedMarked, PopularityRecalculated, PublicHistoryTrimmed
+from eventstore.domain.retention import (
+    FeedMarked,
+    InstanceEvent,
+    PopularityRecalculated,
+    PublicHistoryTrimmed,
+)
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.domain.user import UserCommand
 from eventstore.store import Origin, Recorded
@@ -534,24 +539,25 @@ def test_a_division_and_a_rebuild_at_once_do_each_other_no_harm(
     assert sorted(counted(connection)) == list(range(1, head + 1))
 
 
-def test_a_trim_and_a_change_of_privacy_at_once_leave_no_public_row_that_is_nobodys(
-    connection: Connection, project: Project
+@pytest.mark.parametrize("hides", [PublicHistoryTrimmed(before=minutes(5)), marked()], ids=["trim", "mark"])
+def test_what_hides_rows_of_others_and_a_change_of_privacy_at_once_leave_no_public_row(
+    connection: Connection, project: Project, hides: InstanceEvent
 ) -> None:
     """Of a row that no shard owns yet, since it was made before the projector was divided."""
     record(subscribed(ALICE))
     project()
     tables = {table: identifier(table) for table in public_events.projector.tables}
     recorded = Recorded(9, 9, 1, str(ALICE), "", 1, "", "", minutes(9))
-    trim = Fact(recorded, PublicHistoryTrimmed(before=minutes(5)))
+    hidden = Fact(recorded, hides)
     shown = Fact(recorded, PrivacyChanged(user_id=ALICE, level="public", changed_at=minutes(1)))
 
     def show() -> None:
         with connect("projections") as other, other.transaction(), other.cursor() as cursor:
             public_events.apply([shown], cursor, tables, Shard(1, 2))
 
-    with connect("projections") as trimming, connect("projections") as eye:
-        with trimming.transaction(), trimming.cursor() as cursor:
-            public_events.apply([trim], cursor, tables, Shard(0, 2))
+    with connect("projections") as hiding, connect("projections") as eye:
+        with hiding.transaction(), hiding.cursor() as cursor:
+            public_events.apply([hidden], cursor, tables, Shard(0, 2))
             showing = threading.Thread(target=show)
             showing.start()
             while not eye.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
