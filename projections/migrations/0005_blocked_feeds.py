@@ -8,20 +8,9 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="BlockedFeed",
             fields=[
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "feed_key",
-                        "marked_by",
-                        blank=True,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("feed_key", models.UUIDField()),
-                ("marked_by", models.TextField()),
-                ("marked_at", models.DateTimeField()),
+                ("feed_key", models.UUIDField(primary_key=True, serialize=False)),
+                ("publisher_since", models.DateTimeField(null=True)),
+                ("operator_since", models.DateTimeField(null=True)),
             ],
             options={
                 "db_table": '"users"."blocked_feeds"',

@@ -17,7 +17,7 @@ is of the instance's stream, hence of one shard, which derives anew the rows of 
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from uuid import UUID
 
 import msgspec
@@ -107,8 +107,7 @@ UNION SELECT user_id, kind, key FROM {activity} WHERE feed_key = ANY(%(marked)s:
 SHOW = """
 WITH reach AS ({reach}),
 states AS (
-    SELECT a.*, CASE WHEN a.secret OR EXISTS (SELECT FROM {{blocked}} WHERE feed_key = a.feed_key)
-                     THEN 'private' ELSE
+    SELECT a.*, CASE WHEN a.secret OR blocked.feed_key IS NOT NULL THEN 'private' ELSE
                 coalesce(of_item.level, of_feed.level, of_account.level, %(default)s) END AS in_force,
            a.happened_at IS NOT NULL AND row_number() OVER latest = 1
            AND a.happened_at >= coalesce(max(a.withdrawn_at) OVER one, a.happened_at) AS stands
@@ -120,6 +119,7 @@ states AS (
            AND of_feed.feed_key = a.feed_key AND of_feed.item_key = %(no_key)s
       LEFT JOIN {{levels}} of_account ON of_account.user_id = a.user_id
            AND of_account.feed_key = %(no_key)s AND of_account.item_key = %(no_key)s
+      LEFT JOIN {{blocked}} blocked ON blocked.feed_key = a.feed_key
     WINDOW one AS (PARTITION BY a.user_id, a.kind, a.key),
            latest AS (one ORDER BY a.happened_at DESC NULLS LAST, a.rss_source_feed DESC)
 ),
@@ -150,14 +150,13 @@ SHOW_TOUCHED = sql.SQL(SHOW.format(reach=TOUCHED))
 SHOW_IN_REACH = sql.SQL(SHOW.format(reach=TOUCHED + REACHED))
 SHOW_MARKED = sql.SQL(SHOW.format(reach=TOUCHED + REACHED + MARKED))
 
-LIFT = sql.SQL("""
-DELETE FROM {blocked} kept USING jsonb_to_recordset(%s::jsonb) AS came (feed_key uuid, marked_by text)
- WHERE kept.feed_key = came.feed_key AND kept.marked_by = came.marked_by
+MARK = sql.SQL("""
+INSERT INTO {blocked} AS kept (feed_key, {marker})
+SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (feed_key uuid, since timestamptz)
+ON CONFLICT (feed_key) DO UPDATE SET {marker} = EXCLUDED.{marker}
 """)
-BLOCK = sql.SQL("""
-INSERT INTO {blocked} AS kept (feed_key, marked_by, marked_at)
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (feed_key uuid, marked_by text, marked_at timestamptz)
-ON CONFLICT (feed_key, marked_by) DO UPDATE SET marked_at = EXCLUDED.marked_at
+UNMARK = sql.SQL("""
+DELETE FROM {blocked} WHERE feed_key = ANY(%s::uuid[]) AND publisher_since IS NULL AND operator_since IS NULL
 """)
 
 REMOVE = sql.SQL("""
@@ -240,11 +239,10 @@ class Level(msgspec.Struct, gc=False):
 
 
 class Mark(msgspec.Struct, gc=False):
-    """What a feed is marked with, as the table has it."""
+    """Since when a marker has blocked a feed, if it does."""
 
     feed_key: UUID
-    marked_by: Marker
-    marked_at: datetime
+    since: datetime | None
 
 
 def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Shard = WHOLE) -> None:
@@ -260,7 +258,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
     reached: set[Scope] = set()
     levels: dict[UUID, privacy.PrivacySettings] = {}
     replaced: set[UUID] = set()
-    marks: dict[tuple[UUID, Marker], FeedMarked] = {}
+    marks: dict[tuple[Marker, UUID], FeedMarked] = {}
 
     def keep() -> None:
         if rows:
@@ -295,7 +293,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
                     for statement in (HIDE_OLD, FORGET_OLD, FORGET_OLD_TIMES):
                         cursor.execute(statement.format(own=own, **names), bounds)
             case FeedMarked():
-                marks[event.feed_key, event.marked_by] = event
+                marks[event.marked_by, event.feed_key] = event
             case _:
                 act, at, withdrawn = _told(event, recorded.event_id)
                 row = rows.get(act)
@@ -311,14 +309,16 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
     rows_of_levels = list(_levels(levels))
     reached |= {Scope(user_id) for user_id in LEVELS.changed(cursor, tables, rows_of_levels, replaced)}
     LEVELS.put(cursor, tables, rows_of_levels, replaced)
+    marked = [feed_key for _, feed_key in marks]
     if marks:
-        lifted = [_mark(event) for event in marks.values() if not event.blocked]
-        blocked = [_mark(event) for event in marks.values() if event.blocked]
-        cursor.execute(LIFT.format(**names), [as_json(lifted)])
-        cursor.execute(BLOCK.format(**names), [as_json(blocked)])
+        for marker in get_args(Marker):
+            told = [_mark(event) for (by, _), event in marks.items() if by == marker]
+            column = sql.Identifier(f"{marker}_since")
+            cursor.execute(MARK.format(marker=column, **names), [as_json(told)])
+        cursor.execute(UNMARK.format(**names), [marked])
     if touched or reached or marks:
         show = SHOW_MARKED if marks else SHOW_IN_REACH if reached else SHOW_TOUCHED
-        cursor.execute(show.format(**names), _parameters(touched, reached, [key for key, _ in marks]))
+        cursor.execute(show.format(**names), _parameters(touched, reached, marked))
 
 
 def _told(event: object, event_id: str) -> tuple[Act, datetime, bool]:
@@ -387,7 +387,7 @@ def _keys(of: PrivacySetting) -> tuple[str, str]:
 
 
 def _mark(event: FeedMarked) -> Mark:
-    return Mark(event.feed_key, event.marked_by, event.marked_at)
+    return Mark(event.feed_key, event.marked_at if event.blocked else None)
 
 
 def _parameters(touched: set[Scope], reached: set[Scope], marked: list[UUID]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ SELECT a.user_id, a.kind, a.key, a.feed_key, a.rss_source_feed, a.rss_source_ite
        (a.public_id IS NULL) = (p.id IS NULL)
   FROM users.activity a LEFT JOIN public.public_events p ON p.id = a.public_id ORDER BY 1, 2, 3, 4""",
     "activity_levels": "SELECT * FROM users.activity_levels ORDER BY 1, 2, 3",
-    "blocked_feeds": "SELECT * FROM users.blocked_feeds ORDER BY 1, 2",
+    "blocked_feeds": "SELECT * FROM users.blocked_feeds ORDER BY 1",
     "public_events": """
 SELECT kind, rss_source_feed, feed_key, rss_source_item, item_key, happened_at, user_id
   FROM public.public_events ORDER BY 1, 2, 3, 4, 5, 6, 7""",

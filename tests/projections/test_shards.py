@@ -344,8 +344,7 @@ def test_a_mark_that_was_set_aside_hides_the_rows_of_every_shard_once_it_is_retr
     lay_out(connection, projector, of)
     record(*(event for user in (ALICE, BOB, CHARLIE) for event in (seen_by_all(user), subscribed(user))))
     with monkeypatch.context() as patched:
-        patched.setattr(public_events, "BLOCK", sql.SQL("SELECT 1 / 0 FROM {blocked}, (VALUES (%s)) AS none"))
-        patched.setattr(public_events, "LIFT", sql.SQL("SELECT 1 / 0 WHERE %s <> ''"))
+        patched.setattr(public_events, "MARK", sql.SQL("SELECT 1 / 0 WHERE %s <> ''"))
         bad = store.append_to_instance([marked()])
         for worker in layouts.workers(projector, connection):
             catch_up([worker], store.head())
