@@ -172,7 +172,8 @@ def test_a_mark_is_recorded_once_and_lifted_by_who_made_it() -> None:
     assert {(mark.feed_key, mark.blocked) for mark in store.feed_marks()} == {
         (UUID(key_of(name)), True) for name in (NEWS, OTHER)
     }
-    assert marks.mark(NEWS, "publisher", AT, blocked=False) == store.head() == store.privacy_fence()
+    lifted = marks.mark(NEWS, "publisher", AT, blocked=False)
+    assert lifted == store.head() == store.privacy_fence() == store.replica_fence()
     assert [mark.blocked for mark in store.feed_marks(UUID(key_of(NEWS)))] == [False]
 
 
