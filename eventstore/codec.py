@@ -33,6 +33,7 @@ from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.privacy import PrivacyChanged
 from eventstore.domain.retention import (
     EventsRemoved,
+    FeedMarked,
     PopularityRecalculated,
     PublicHistoryTrimmed,
     UserCheckpoint,
@@ -84,6 +85,7 @@ EVENTS: dict[str, tuple[type[Event], int]] = {
     "EventsRemoved": (EventsRemoved, 1),
     "PopularityRecalculated": (PopularityRecalculated, 1),
     "PublicHistoryTrimmed": (PublicHistoryTrimmed, 1),
+    "FeedMarked": (FeedMarked, 1),
 }
 
 # (stored name, schema version) -> what makes it the next version

@@ -29,7 +29,7 @@ from psycopg.types.string import TextLoader
 from eventstore import codec, counters
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import INSTANCE, Event
-from eventstore.domain.retention import PublicHistoryTrimmed, UserCheckpoint
+from eventstore.domain.retention import FeedMarked, Marker, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.failpoints import reach
 from eventstore.prepared import Connection, Prepared
 
@@ -191,9 +191,36 @@ def _append(
 
 def append_to_instance(events: Sequence[Event]) -> int:
     """Record what concerns nobody in particular, in one append; returns the position of the last."""
+    position = _decide_for_instance(lambda: events)
+    assert position is not None
+    return position
+
+
+def mark_feed(feed_key: UUID, marked_by: Marker, now: datetime, *, blocked: bool) -> int | None:
+    """Record a mark of a feed; None where it is so already. Of two at once one decides on the other's."""
+
+    def decide() -> Sequence[Event]:
+        known = any(mark.blocked for mark in feed_marks(feed_key) if mark.marked_by == marked_by)
+        if known == blocked:
+            return []
+        return [FeedMarked(feed_key=feed_key, marked_by=marked_by, blocked=blocked, marked_at=now)]
+
+    return _decide_for_instance(decide)
+
+
+def feed_marks(feed_key: UUID | None = None) -> list[FeedMarked]:
+    """The newest mark by each marker, of every feed or of one; retention deletes those that lift."""
+    values = {"feed_key": None if feed_key is None else str(feed_key)}
+    return [cast(FeedMarked, codec.decode(*row)) for row in _run("feed_marks", values)]
+
+
+def _decide_for_instance(decide: Callable[[], Sequence[Event]]) -> int | None:
     while True:
         stream = stream_of(INSTANCE)
         version = _run("version_of", (stream,)).fetchall()[0][0]
+        events = decide()
+        if not events:
+            return None
         position = append(stream, version, events, Origin())
         if position is not None:
             reach("told")

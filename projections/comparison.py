@@ -280,7 +280,8 @@ class Scratch:
         listed = sql.SQL(", ").join(
             sql.Identifier(name) for name in (*key, *columns) if (table, name) != (ACTIVITY, "public_id")
         )
-        condition = self._condition("user_id" if self._user is not None else "")
+        # marks of feeds are nobody's: a listener's rows stand on all of them
+        condition = self._condition("user_id") if "user_id" in key else sql.SQL("")
         return rows.format(columns=listed, table=identifier(named), condition=condition)
 
     def _orphans(self, table: str) -> tuple[int, list[Difference]]:

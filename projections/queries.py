@@ -66,6 +66,9 @@ SELECT kind, rss_source_feed, rss_source_item, happened_at, withdrawn_at, level,
   FROM "users"."activity"
  WHERE user_id = %s
 """
+FEEDS_NAMED = """
+SELECT feed_key, min(rss_source_feed) FROM "users"."activity" WHERE feed_key = ANY(%s) GROUP BY feed_key
+"""
 # where a listener's own actions tell of which feed an item is
 FEED_OF_ITEM = """
 SELECT rss_source_feed FROM "users"."play_statuses" WHERE user_id = %(user)s AND item_key = %(item)s
@@ -275,6 +278,11 @@ def activity(user_id: UUID) -> Page[ActivityRow]:
         "public_events", ACTIVITY, "page.happened_at, page.kind, page.key, page.rss_source_feed", [user_id]
     )
     return Page([ActivityRow(*row[:-1]) for row in found], None, position)
+
+
+def feeds_named(feed_keys: Sequence[UUID]) -> dict[UUID, str]:
+    """The ``rss_source_feed`` of those digests that listeners' activity tells."""
+    return dict(run(FEEDS_NAMED, [list(feed_keys)]).fetchall())
 
 
 def _privacy_row(level: str, changed_at: datetime, feed: str | None, item: str | None) -> PrivacyRow:

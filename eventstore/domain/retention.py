@@ -5,7 +5,7 @@ deletion event: what it names is gone from the log, and a checkpoint of what rem
 """
 
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from eventstore.domain import collections, episodes, playlists, plays, privacy, subscriptions
@@ -19,6 +19,8 @@ from eventstore.domain.state import User
 from eventstore.domain.subscriptions import Subscriptions
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# Who keeps a feed from the public: what the feed says of itself, or whoever runs the instance.
+Marker: TypeAlias = Literal["publisher", "operator"]
 
 
 class TakeCheckpoint(Command, frozen=True, kw_only=True):
@@ -73,8 +75,22 @@ class PublicHistoryTrimmed(Event, frozen=True, kw_only=True, gc=False):
     before: datetime
 
 
+class FeedMarked(Event, frozen=True, kw_only=True, gc=False):
+    """From here on nothing of a feed is public; or, not ``blocked``, what listeners' levels let out again.
+
+    Each marker has a mark of its own, and one is enough. A digest (``identifiers.key_of``): it is members'
+    feeds above all that publishers mark, and the address of an erased listener's is not to stay in here.
+    """
+
+    user_id: UUID = INSTANCE
+    feed_key: UUID
+    marked_by: Marker
+    blocked: bool
+    marked_at: datetime
+
+
 RetentionEvent: TypeAlias = UserCheckpoint | EventsRemoved
-InstanceEvent: TypeAlias = PopularityRecalculated | PublicHistoryTrimmed
+InstanceEvent: TypeAlias = PopularityRecalculated | PublicHistoryTrimmed | FeedMarked
 
 # Retention deletes events of these types and of no others. A new type belongs into one of the two sets: where
 # it changes the state, ``checkpoint`` must carry what it changed (tests/domain/test_retention.py).
@@ -107,7 +123,9 @@ CARRIED: frozenset[type[Event]] = frozenset(
 # No state: what the public saw of a share is as old as the share, and what was removed is gone.
 PASSING: frozenset[type[Event]] = frozenset((episodes.EpisodeShared, EventsRemoved))
 # Of nobody in particular: superseded by newer ones, not covered by checkpoints.
-OF_THE_INSTANCE: frozenset[type[Event]] = frozenset((PopularityRecalculated, PublicHistoryTrimmed))
+OF_THE_INSTANCE: frozenset[type[Event]] = frozenset(
+    (PopularityRecalculated, PublicHistoryTrimmed, FeedMarked)
+)
 
 
 def checkpoint(user: User, command: TakeCheckpoint) -> UserCheckpoint:

@@ -66,6 +66,7 @@ from eventstore.domain.privacy import (
 )
 from eventstore.domain.retention import (
     EventsRemoved,
+    FeedMarked,
     InstanceEvent,
     PopularityRecalculated,
     PublicHistoryTrimmed,
@@ -182,7 +183,7 @@ def evolve(user: User, event: UserEvent) -> None:
             privacy.evolve(user.privacy, event)
         case UserCheckpoint():
             retention.restore(user, event)
-        case EventsRemoved() | PopularityRecalculated() | PublicHistoryTrimmed():
+        case EventsRemoved() | PopularityRecalculated() | PublicHistoryTrimmed() | FeedMarked():
             pass  # a checkpoint follows the first; the others are nobody's
         case _:
             assert_never(event)

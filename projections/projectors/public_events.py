@@ -9,11 +9,15 @@ shard that is behind must not take it from one that is ahead. So a row says whos
 shard has touched it. A row that says nothing was not touched since all shards began at one position, hence is
 what the one projector would have had before it at the trim, whichever shard comes there first and however
 often: that one takes it, and what its own shard still merges into it from before the trim, it trims again.
+
+What is shown is a function of the activity, the levels and the marks of feeds as they are in the tables, and
+whoever changes one of them derives anew what hangs on it: it does not matter which shard comes first. A mark
+is of the instance's stream, hence of one shard, which derives anew the rows of all listeners.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from uuid import UUID
 
 import msgspec
@@ -25,7 +29,13 @@ from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsav
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.privacy import PrivacyChanged, PrivacySetting
-from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
+from eventstore.domain.retention import (
+    EventsRemoved,
+    FeedMarked,
+    Marker,
+    PublicHistoryTrimmed,
+    UserCheckpoint,
+)
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.domain.times import FURTHEST_AHEAD, later
@@ -35,6 +45,7 @@ from projections.projectors.shape import Fact, Projector, Tables, as_json
 from projections.shards import WHOLE, Shard
 
 ACTIVITY = "users.activity"
+BLOCKED = "users.blocked_feeds"
 PUBLIC = "public.public_events"
 # of what public rows came or went since its figures were counted (projections/popularity.py)
 DUE = "users.popularity_due"
@@ -88,11 +99,14 @@ UNION SELECT user_id, kind, key FROM {activity} JOIN
 UNION SELECT user_id, kind, key FROM {activity} JOIN
       jsonb_to_recordset(%(items)s::jsonb) AS scope (user_id uuid, item_key uuid) USING (user_id, item_key)
 """
+MARKED = """
+UNION SELECT user_id, kind, key FROM {activity} WHERE feed_key = ANY(%(marked)s::uuid[])
+"""
 # From what was done and what was set to what is shown; leaves alone what is right already.
 SHOW = """
 WITH reach AS ({reach}),
 states AS (
-    SELECT a.*, CASE WHEN a.secret THEN 'private' ELSE
+    SELECT a.*, CASE WHEN a.secret OR blocked.feed_key IS NOT NULL THEN 'private' ELSE
                 coalesce(of_item.level, of_feed.level, of_account.level, %(default)s) END AS in_force,
            a.happened_at IS NOT NULL AND row_number() OVER latest = 1
            AND a.happened_at >= coalesce(max(a.withdrawn_at) OVER one, a.happened_at) AS stands
@@ -104,6 +118,7 @@ states AS (
            AND of_feed.feed_key = a.feed_key AND of_feed.item_key = %(no_key)s
       LEFT JOIN {{levels}} of_account ON of_account.user_id = a.user_id
            AND of_account.feed_key = %(no_key)s AND of_account.item_key = %(no_key)s
+      LEFT JOIN {{blocked}} blocked ON blocked.feed_key = a.feed_key
     WINDOW one AS (PARTITION BY a.user_id, a.kind, a.key),
            latest AS (one ORDER BY a.happened_at DESC NULLS LAST, a.rss_source_feed DESC)
 ),
@@ -136,6 +151,16 @@ UPDATE {{activity}} a SET level = due.in_force, public_id = due.new_id FROM due
 """
 SHOW_TOUCHED = sql.SQL(SHOW.format(reach=TOUCHED))
 SHOW_IN_REACH = sql.SQL(SHOW.format(reach=TOUCHED + REACHED))
+SHOW_MARKED = sql.SQL(SHOW.format(reach=TOUCHED + REACHED + MARKED))
+
+MARK = sql.SQL("""
+INSERT INTO {blocked} AS kept (feed_key, {marker})
+SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (feed_key uuid, since timestamptz)
+ON CONFLICT (feed_key) DO UPDATE SET {marker} = EXCLUDED.{marker}
+""")
+UNMARK = sql.SQL("""
+DELETE FROM {blocked} WHERE feed_key = ANY(%s::uuid[]) AND publisher_since IS NULL AND operator_since IS NULL
+""")
 
 REMOVE = sql.SQL("""
 WITH gone AS (
@@ -170,11 +195,12 @@ UPDATE {activity} a SET
  WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s) {own}
 """)
 EVERYBODYS = sql.SQL("")
-# Of a divided projector, a trim may take rows that no shard owns yet while another shard shows them. One
-# after the other, either order is right; at once, a public row would be left that belongs to nobody.
-TRIMS = {"space": SPACE, "trims": 0x7472696D}
-TRIMMING = "SELECT pg_advisory_xact_lock(%(space)s, %(trims)s)"
-SHOWING = "SELECT pg_advisory_xact_lock_shared(%(space)s, %(trims)s)"
+# Of a divided projector, a trim may take rows that no shard owns yet, and a mark rows of other shards, while
+# another shard shows them. One after the other, either order is right; at once, a public row would be left
+# that belongs to nobody.
+LOCK = {"space": SPACE, "trims": 0x7472696D}
+ALONE = "SELECT pg_advisory_xact_lock(%(space)s, %(trims)s)"
+TOGETHER = "SELECT pg_advisory_xact_lock_shared(%(space)s, %(trims)s)"
 OF_SHARD = sql.SQL("AND (a.stream IS NULL OR mod(a.stream, %(of)s) = %(number)s)")
 
 
@@ -228,15 +254,28 @@ class Level(msgspec.Struct, gc=False):
     changed_at: datetime
 
 
+class Mark(msgspec.Struct, gc=False):
+    """Since when a marker has blocked a feed, if it does."""
+
+    feed_key: UUID
+    since: datetime | None
+
+
 def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Shard = WHOLE) -> None:
-    names = {"activity": tables[ACTIVITY], "levels": tables[LEVELS.table], "public": tables[PUBLIC]}
-    names["due"] = tables[DUE]
+    names = {
+        "activity": tables[ACTIVITY],
+        "levels": tables[LEVELS.table],
+        "blocked": tables[BLOCKED],
+        "due": tables[DUE],
+        "public": tables[PUBLIC],
+    }
     keep_rows, own = (KEEP_WHOLE, EVERYBODYS) if shard == WHOLE else (KEEP_IN_SHARD, OF_SHARD)
     rows: dict[Act, Row] = {}
     touched: set[Scope] = set()
     reached: set[Scope] = set()
     levels: dict[UUID, privacy.PrivacySettings] = {}
     replaced: set[UUID] = set()
+    marks: dict[tuple[Marker, UUID], FeedMarked] = {}
 
     def keep() -> None:
         if rows:
@@ -245,8 +284,8 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
             rows.clear()
 
     if shard != WHOLE:
-        trims = any(isinstance(event, PublicHistoryTrimmed) for _, event in facts)
-        cursor.execute(TRIMMING if trims else SHOWING, TRIMS)
+        of_others = any(isinstance(event, PublicHistoryTrimmed | FeedMarked) for _, event in facts)
+        cursor.execute(ALONE if of_others else TOGETHER, LOCK)
     superseded = set(_superseded(facts))
     for recorded, event in facts:
         match event:
@@ -270,6 +309,8 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
                         bounds |= shard._asdict()
                     for statement in (HIDE_OLD, FORGET_OLD, FORGET_OLD_TIMES):
                         cursor.execute(statement.format(own=own, **names), bounds)
+            case FeedMarked():
+                marks[event.marked_by, event.feed_key] = event
             case _:
                 act, at, withdrawn = _told(event, recorded.event_id)
                 row = rows.get(act)
@@ -285,9 +326,16 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
     rows_of_levels = list(_levels(levels))
     reached |= {Scope(user_id) for user_id in LEVELS.changed(cursor, tables, rows_of_levels, replaced)}
     LEVELS.put(cursor, tables, rows_of_levels, replaced)
-    if touched or reached:
-        show = SHOW_IN_REACH if reached else SHOW_TOUCHED
-        cursor.execute(show.format(**names), _parameters(touched, reached))
+    marked = [feed_key for _, feed_key in marks]
+    if marks:
+        for marker in get_args(Marker):
+            told = [_mark(event) for (by, _), event in marks.items() if by == marker]
+            column = sql.Identifier(f"{marker}_since")
+            cursor.execute(MARK.format(marker=column, **names), [as_json(told)])
+        cursor.execute(UNMARK.format(**names), [marked])
+    if touched or reached or marks:
+        show = SHOW_MARKED if marks else SHOW_IN_REACH if reached else SHOW_TOUCHED
+        cursor.execute(show.format(**names), _parameters(touched, reached, marked))
 
 
 def _told(event: object, event_id: str) -> tuple[Act, datetime, bool]:
@@ -355,14 +403,19 @@ def _keys(of: PrivacySetting) -> tuple[str, str]:
     return NO_KEY.hex if of.feed is None else key_of(of.feed), NO_KEY.hex
 
 
-def _parameters(touched: set[Scope], reached: set[Scope]) -> dict[str, Any]:
+def _mark(event: FeedMarked) -> Mark:
+    return Mark(event.feed_key, event.marked_at if event.blocked else None)
+
+
+def _parameters(touched: set[Scope], reached: set[Scope], marked: list[UUID]) -> dict[str, Any]:
     parameters = {"touched": as_json(list(touched)), "default": settings.DEFAULT_PRIVACY, "no_key": NO_KEY}
-    if not reached:
+    if not reached and not marked:
         return parameters
     items = [scope for scope in reached if scope.item_key is not None]
     feeds = [scope for scope in reached if scope.feed_key is not None]
     users = [scope.user_id for scope in reached if scope.item_key is None and scope.feed_key is None]
-    return parameters | {"users": users, "feeds": as_json(feeds), "items": as_json(items)}
+    of_users = {"users": users, "feeds": as_json(feeds), "items": as_json(items)}
+    return parameters | of_users | {"marked": marked}
 
 
 projector = Projector(
@@ -379,10 +432,11 @@ projector = Projector(
             UserCheckpoint,
             EventsRemoved,
             PublicHistoryTrimmed,
+            FeedMarked,
         )
     ),
     # the last is what an erasure looks for, and then needs the others
-    tables=(ACTIVITY, LEVELS.table, DUE, PUBLIC),
+    tables=(ACTIVITY, LEVELS.table, BLOCKED, DUE, PUBLIC),
     queues=frozenset((DUE,)),
     apply=apply,
     everywhere=frozenset((PublicHistoryTrimmed,)),

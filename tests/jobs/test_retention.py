@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from pytest_django.fixtures import Settings
 
-from eventstore import codec, dispatcher, store
+from eventstore import codec, dispatcher, marks, store
 from eventstore.domain.episodes import SaveEpisode, ShareEpisode
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.plays import PlayEntry, RecordPlay
@@ -22,7 +22,7 @@ from eventstore.store import Origin
 from eventstore.streams import Streams
 from jobs import retention, tasks
 from jobs.retention import AlreadyRunning
-from projections import runner
+from projections import public, runner
 from projections.connect import connect
 from projections.locks import try_lock
 from projections.projectors import PROJECTORS
@@ -31,6 +31,7 @@ from projections.runner import Runner
 from projections.waiting import wait_for_all
 from tests.domain.scenarios import MONDAY, NEWS, SCIENCE, TUESDAY
 from tests.jobs.working import do, events, log, read_models, settle, settled, state_of, work
+from tests.projections.histories import marked
 from tests.projections.running import running
 
 pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
@@ -294,6 +295,37 @@ def test_the_instances_stream_keeps_what_a_rebuild_needs() -> None:
     decoded = [codec.decode(row.type, row.schema, row.data) for row in left]
     assert decoded == [trimmed(3), figures(7), trimmed(2)]
     assert store.delete_superseded(passed) == 0
+
+
+def test_of_the_marks_of_feeds_those_stay_that_block() -> None:
+    of_publisher, again = marked(NEWS, by="publisher"), marked(SCIENCE, at=2)
+    store.append_to_instance([marked(NEWS), of_publisher, marked(SCIENCE), marked(SCIENCE, False, at=1)])
+    store.append_to_instance([marked(NEWS, False), again, marked()])
+    last = store.append_to_instance([marked(blocked=False)])
+    settle()
+    assert store.delete_superseded(last - 1) == 4
+    assert store.delete_superseded(last) == 1
+    left = store.read_stream(store.stream_of(INSTANCE))
+    decoded = [codec.decode(row.type, row.schema, row.data) for row in left]
+    assert decoded == [of_publisher, again, marked(blocked=False)], "the last one, for as long as it is that"
+    blocked = [mark for mark in store.feed_marks() if mark.blocked]
+    assert sorted(blocked, key=lambda mark: mark.marked_at) == [of_publisher, again]
+
+
+def test_a_block_outlives_the_worker_and_a_rebuild() -> None:
+    do(*life(ALICE))
+    marks.mark(NEWS, "publisher", NOON, blocked=True)
+    work()
+    work()
+    do(play(ALICE, 3))
+    settle()
+    assert public.timeline(10) == ([], None)
+    before = read_models()
+    rebuild(list(PROJECTORS.values()))
+    assert read_models() == before
+    marks.mark(NEWS, "publisher", NOON, blocked=False)
+    settle()
+    assert public.timeline(10)[0]
 
 
 def test_a_run_tells_what_it_did() -> None:

@@ -129,14 +129,17 @@ def test_a_newer_version_was_here_is_said_and_keeps_nobody_from_serving(
     assert readiness._store("system") == readiness.OK
 
 
-def test_our_migrations_are_whole_transactions() -> None:
+def test_our_migrations_are_whole_transactions_but_for_indexes_of_tables_in_use() -> None:
     ours = [
         migration
         for (app, _), migration in MigrationLoader(None).disk_migrations.items()
         if (ROOT / app / "migrations").is_dir()
     ]
     assert ours
-    assert [str(migration) for migration in ours if not migration.atomic] == []
+    assert sorted(str(migration) for migration in ours if not migration.atomic) == [
+        "eventstore.0006_feed_marks",
+        "projections.0008_activity_by_feed",
+    ]
 
 
 @one

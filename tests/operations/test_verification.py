@@ -12,7 +12,7 @@ from django.db import connections
 
 from accounts import erasure
 from accounts.models import User
-from eventstore import store
+from eventstore import marks, store
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.streams import SNAPSHOT_SCHEMA, Folded
 from jobs import retention
@@ -50,11 +50,13 @@ CHANGED = {
     "users.user_privacy": "level = 'private'",
     "users.activity": "secret = NOT secret",
     "users.activity_levels": "level = 'private'",
+    "users.blocked_feeds": "operator_since = '2001-01-01Z'",
     "public.public_events": "happened_at = '2001-01-01Z'",
     "public.podcast_popularity": "score_previous = score_previous + 1",
     "public.episode_popularity": "likes = likes + 1",
 }
 KEYS = {
+    "users.blocked_feeds": "feed_key",
     "public.public_events": "id",
     "public.podcast_popularity": "feed_key",
     "public.episode_popularity": "item_key",
@@ -89,6 +91,7 @@ def history(alice: User) -> User:
     shared = device.post(f"episodes/{url_safe(item(71))}/share", {"rss_source_feed": feed(7)})
     assert shared.status_code == 200
     record(subscribed(BOB))
+    marks.mark(feed(8), "operator", NOON, blocked=True)
     settle()
     retention.run(wait=settled)
     settle()
@@ -220,7 +223,7 @@ def test_rows_that_nobody_made_are_named_in_every_table(history: User, connectio
     assert set(report.rows) == set(TABLES)
     assert {row.kind for row in report.differences} == {"extra"}
     # the copy of a public row, which still says whose it is
-    assert verified(user_id=history.pk).rows == {"public.public_events": 1}
+    assert verified(user_id=history.pk).rows == {"public.public_events": 1, "users.blocked_feeds": 1}
 
 
 def test_an_activity_that_vanished_leaves_its_public_row_to_nobody(

@@ -6,17 +6,18 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from eventstore import store
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level, PrivacySetting, scope_of
-from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
+from eventstore.domain.retention import EventsRemoved, Marker, PublicHistoryTrimmed, UserCheckpoint
 from projections import popularity, rebuild
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from tests.conftest import STORES, empty, forget
 from tests.privacy.acts import FEEDS, ITEMS, KINDS, Act, level
 from tests.projections.conftest import Project
-from tests.projections.histories import dump, minutes, record
+from tests.projections.histories import dump, marked, minutes, record
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
@@ -24,6 +25,7 @@ users = st.sampled_from([UUID(int=number) for number in range(1, 5)])
 feeds, items = st.sampled_from(FEEDS), st.sampled_from(ITEMS)
 times = st.integers(0, 300)
 levels: st.SearchStrategy[Level] = st.sampled_from(["public", "anonymous", "private"])
+markers: st.SearchStrategy[Marker] = st.sampled_from(["publisher", "operator"])
 
 
 def checkpoint(user: UUID, feed: str, of_account: Level, of_feed: Level | None, at: int) -> Event:
@@ -57,8 +59,10 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(checkpoint, users, feeds, levels, st.none() | levels, times),
     st.builds(removed, users, st.none() | feeds, st.none() | items),
     st.builds(lambda at: PublicHistoryTrimmed(before=minutes(at)), times),
+    st.builds(marked, feeds, st.booleans(), markers, times),
 )
-RECOUNT = "recount"
+RECOUNT, RETAIN = "recount", "retain"
+afterwards = st.sampled_from(["", "", "project", RECOUNT, RETAIN])
 EVERYTHING_IS_DUE = """
 INSERT INTO users.popularity_due (feed_key, item_key)
 SELECT feed_key, item_key FROM users.activity UNION SELECT feed_key, NULL FROM public.podcast_popularity
@@ -72,7 +76,7 @@ SELECT feed_key, item_key FROM users.activity UNION SELECT feed_key, NULL FROM p
     max_examples=25,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
-@given(st.lists(st.tuples(events, st.sampled_from(["", "", "project", RECOUNT])), min_size=5, max_size=40))
+@given(st.lists(st.tuples(events, afterwards), min_size=5, max_size=40))
 def test_a_rebuild_equals_live(
     connection: Connection, project: Project, history: list[tuple[Event, str]]
 ) -> None:
@@ -85,6 +89,8 @@ def test_a_rebuild_equals_live(
             project()
         if after == RECOUNT:
             popularity.recalculate(minutes(number))
+        if after == RETAIN:
+            store.delete_superseded(store.head())
     project()
     popularity.recalculate(minutes(1_000))
     project()

@@ -10,8 +10,10 @@ from django.db import connections
 from psycopg import Cursor
 
 from eventstore import codec, store
+from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.domain.retention import FeedMarked, Marker
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.store import Origin
 from projections.connect import Connection
@@ -29,6 +31,7 @@ SELECT a.user_id, a.kind, a.key, a.feed_key, a.rss_source_feed, a.rss_source_ite
        (a.public_id IS NULL) = (p.id IS NULL), a.arrived_at
   FROM users.activity a LEFT JOIN public.public_events p ON p.id = a.public_id ORDER BY 1, 2, 3, 4""",
     "activity_levels": "SELECT * FROM users.activity_levels ORDER BY 1, 2, 3",
+    "blocked_feeds": "SELECT * FROM users.blocked_feeds ORDER BY 1",
     "public_events": """
 SELECT kind, rss_source_feed, feed_key, rss_source_item, item_key, happened_at, user_id
   FROM public.public_events ORDER BY 1, 2, 3, 4, 5, 6, 7""",
@@ -75,12 +78,17 @@ def moved(user: UUID, item: str = ITEM, position: int = 0, played: bool = False,
     )
 
 
+def marked(feed: str = FEED, blocked: bool = True, by: Marker = "operator", at: int = 0) -> FeedMarked:
+    return FeedMarked(feed_key=UUID(key_of(feed)), marked_by=by, blocked=blocked, marked_at=minutes(at))
+
+
 def record(*events: Event) -> int:
     """Append events in order, each to the stream of its user; returns the last position."""
     position = 0
     for user, run in groupby(events, key=lambda event: event.user_id):
         stream = store.stream_of(user)
-        appended = store.append(stream, len(store.read_stream(stream)), list(run), Origin())
+        newest = store.read_history(stream, limit=1)
+        appended = store.append(stream, newest[0].version if newest else 0, list(run), Origin())
         assert appended is not None
         position = appended
     return position

@@ -5,17 +5,24 @@ are divided anew.
 import threading
 from contextlib import suppress
 from typing import TypeAlias
+from uuid import UUID
 
 import pytest
 from django.db import connections
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from eventstore import store
 from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.privacy import ChangePrivacy, PrivacyChanged
-from eventstore.domain.retention import PopularityRecalculated, PublicHistoryTrimmed
+from eventstore.domain.retention import (
+    FeedMarked,
+    InstanceEvent,
+    PopularityRecalculated,
+    PublicHistoryTrimmed,
+)
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.domain.user import UserCommand
 from eventstore.store import Origin, Recorded
@@ -27,7 +34,8 @@ from projections.erasure import erase_history
 from projections.layouts import lay_out
 from projections.projectors import PROJECTORS, public_events
 from projections.projectors.shape import Fact, Projector
-from projections.queries import play_statuses, position_of
+from projections.public import timeline
+from projections.queries import Behind, play_statuses, position_of
 from projections.runner import Runner
 from projections.shards import Shard, shards, share
 from projections.tables import identifier
@@ -44,6 +52,7 @@ from tests.projections.histories import (
     counted,
     counting,
     dump,
+    marked,
     minutes,
     played,
     record,
@@ -70,6 +79,7 @@ figures = st.builds(
     calculated_at=nows,
 )
 trims = st.builds(PublicHistoryTrimmed, before=nows)
+marks = st.builds(marked, feeds, st.booleans())
 # which projector, which of its shards, how many positions further
 Advance: TypeAlias = tuple[int, int, int]
 moves = st.lists(
@@ -79,10 +89,10 @@ moves = st.lists(
     ),
     max_size=4,
 )
-histories = st.lists(st.tuples(st.one_of(commands, commands, trims, figures), moves), max_size=20)
+histories = st.lists(st.tuples(st.one_of(commands, commands, trims, marks, figures), moves), max_size=20)
 
 
-Happening: TypeAlias = UserCommand | PublicHistoryTrimmed | PopularityRecalculated
+Happening: TypeAlias = UserCommand | PublicHistoryTrimmed | FeedMarked | PopularityRecalculated
 History: TypeAlias = list[tuple[Happening, list[int | Advance]]]
 
 
@@ -124,7 +134,7 @@ def move(shared: Shared, step: int | Advance) -> None:
 
 
 def happen(what: Happening) -> None:
-    if isinstance(what, PublicHistoryTrimmed | PopularityRecalculated):
+    if isinstance(what, PublicHistoryTrimmed | FeedMarked | PopularityRecalculated):
         store.append_to_instance([what])
     else:
         with suppress(DomainError):
@@ -140,6 +150,7 @@ def follow(at: int) -> Subscribe:
 
 
 TRIM = PublicHistoryTrimmed(before=minutes(300))
+BLOCK, LIFT = marked("Zg=="), marked("Zg==", blocked=False)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
@@ -150,6 +161,12 @@ TRIM = PublicHistoryTrimmed(before=minutes(300))
 # the same with rows of before there were shards
 @example(1, [(public(), []), (follow(50), [(6, 0, 9), 2]), (TRIM, []), (follow(100), [(6, 0, 1), (6, 1, 9)])])
 @example(1, [(public(), []), (follow(50), [(6, 0, 9), 2]), (TRIM, []), (follow(100), [(6, 1, 1), (6, 0, 9)])])
+# a feed is blocked, or no longer, while the listener's shard or that of the marks is behind
+@example(2, [(public(), []), (follow(50), []), (BLOCK, [(6, 0, 9)]), (follow(60), [(6, 1, 9)])])
+@example(2, [(public(), []), (follow(50), []), (BLOCK, [(6, 1, 9)]), (follow(60), [(6, 0, 9)])])
+@example(2, [(public(), []), (follow(50), [(6, 1, 9)]), (BLOCK, [(6, 0, 9)]), (LIFT, [(6, 1, 9)])])
+# the same with rows of before there were shards
+@example(1, [(public(), []), (follow(50), [(6, 0, 9), 2]), (BLOCK, [(6, 0, 9)]), (follow(60), [(6, 1, 9)])])
 def test_however_the_shards_come_forward_the_rows_are_those_of_one_projector(
     connection: Connection, counter: Projector, of: int, history: History
 ) -> None:
@@ -316,6 +333,32 @@ def test_a_trim_that_nobody_can_read_is_set_aside_once_and_the_next_one_trims_fo
     home = store.stream_of(INSTANCE) % 3
     (left,) = dump(connection)["activity"]
     assert store.stream_of(left[0]) % 3 == home, "the others were trimmed, this one waits"
+
+
+@pytest.mark.parametrize("of", [2, 3])
+def test_a_mark_that_was_set_aside_hides_the_rows_of_every_shard_once_it_is_retried(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, of: int
+) -> None:
+    monkeypatch.setattr(catchup, "PAUSES", ())
+    projector = PROJECTORS["public_events"]
+    lay_out(connection, projector, of)
+    record(*(event for user in (ALICE, BOB, CHARLIE) for event in (seen_by_all(user), subscribed(user))))
+    with monkeypatch.context() as patched:
+        patched.setattr(public_events, "MARK", sql.SQL("SELECT 1 / 0 WHERE %s <> ''"))
+        bad = store.append_to_instance([marked()])
+        for worker in layouts.workers(projector, connection):
+            catch_up([worker], store.head())
+    assert [letter.position for letter in deadletters.letters(connection)] == [bad]
+    assert len(dump(connection)["public_events"]) == 3
+    with pytest.raises(Behind):
+        timeline(10)
+    assert layouts.retry_letters(projector, connection) == (1, 0)
+    assert dump(connection)["public_events"] == []
+    assert timeline(10) == ([], None)
+
+
+def seen_by_all(user: UUID) -> PrivacyChanged:
+    return PrivacyChanged(user_id=user, level="public", changed_at=minutes(0))
 
 
 def test_readers_see_the_position_of_the_last_shard(connection: Connection) -> None:
@@ -495,24 +538,25 @@ def test_a_division_and_a_rebuild_at_once_do_each_other_no_harm(
     assert sorted(counted(connection)) == list(range(1, head + 1))
 
 
-def test_a_trim_and_a_change_of_privacy_at_once_leave_no_public_row_that_is_nobodys(
-    connection: Connection, project: Project
+@pytest.mark.parametrize("hides", [PublicHistoryTrimmed(before=minutes(5)), marked()], ids=["trim", "mark"])
+def test_what_hides_rows_of_others_and_a_change_of_privacy_at_once_leave_no_public_row(
+    connection: Connection, project: Project, hides: InstanceEvent
 ) -> None:
     """Of a row that no shard owns yet, since it was made before the projector was divided."""
     record(subscribed(ALICE))
     project()
     tables = {table: identifier(table) for table in public_events.projector.tables}
     recorded = Recorded(9, 9, 1, str(ALICE), "", 1, "", "", minutes(9))
-    trim = Fact(recorded, PublicHistoryTrimmed(before=minutes(5)))
+    hidden = Fact(recorded, hides)
     shown = Fact(recorded, PrivacyChanged(user_id=ALICE, level="public", changed_at=minutes(1)))
 
     def show() -> None:
         with connect("projections") as other, other.transaction(), other.cursor() as cursor:
             public_events.apply([shown], cursor, tables, Shard(1, 2))
 
-    with connect("projections") as trimming, connect("projections") as eye:
-        with trimming.transaction(), trimming.cursor() as cursor:
-            public_events.apply([trim], cursor, tables, Shard(0, 2))
+    with connect("projections") as hiding, connect("projections") as eye:
+        with hiding.transaction(), hiding.cursor() as cursor:
+            public_events.apply([hidden], cursor, tables, Shard(0, 2))
             showing = threading.Thread(target=show)
             showing.start()
             while not eye.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
