@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import redis
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 PREFIX = "balados:attempts:"
 
@@ -13,7 +14,8 @@ def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelt
 
     Raises ``redis.RedisError`` when Redis is away: what is limited is refused then.
     """
-    key = f"{PREFIX}{what}:{who}"
+    # a digest: Redis keeps what it is told in a file, also of who is erased
+    key = f"{PREFIX}{what}:{salted_hmac(PREFIX, str(who)).hexdigest()}"
     with redis.Redis.from_url(settings.REDIS_URL) as connection:
         # one transaction: parallel attempts are each counted, and no count is left without an end
         steps = connection.pipeline(transaction=True)

@@ -32,7 +32,9 @@ SIGNATURE_SIZES = range(keys.SMALLEST_BITS // 8, keys.LARGEST_BITS // 8 + 1)
 LAST_SECOND = 253_402_300_799
 NOBODY = UUID(int=0)
 # letters need a joiner here and there (Persian, emoji); the other invisible characters only deceive
-JOINERS = {ord("\u200c"): None, ord("\u200d"): None}
+JOINERS: dict[int, str | None] = {ord("\u200c"): None, ord("\u200d"): None}
+# Telephones put such a space into the names that they give themselves, before a name or a colon.
+SPACES: dict[int, str | None] = {ord("\u00a0"): " ", ord("\u202f"): " "}
 
 
 class TokenError(Exception):
@@ -254,7 +256,11 @@ def _optional_text(claims: dict[str, Any], name: str, longest: int) -> str | Non
     text = claims.get(name)
     if text is None:
         return None
-    if not isinstance(text, str) or not 0 < len(text) <= longest or not text.translate(JOINERS).isprintable():
+    if (
+        not isinstance(text, str)
+        or not 0 < len(text) <= longest
+        or not text.translate(JOINERS | SPACES).isprintable()
+    ):
         _refuse("invalid_token", f"The token's {name} must be a text of 1 to {longest} printable characters.")
     return text
 

@@ -26,6 +26,7 @@ from rest_framework.views import APIView
 from api import errors
 from api.auth import GrantAuthentication, HasScope
 from api.throttles import AddressLimit, FailureLimit, GrantLimit
+from projections.queries import Behind
 
 _AUTHENTICATORS: list[BaseAuthentication] = [GrantAuthentication()]
 _PERMISSIONS: list[BasePermission] = [HasScope()]
@@ -98,6 +99,12 @@ class PublicView(View):
 
     def get_throttles(self) -> list[BaseThrottle]:
         return [AddressLimit()]
+
+    def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
+        """How far the log is grows with what is private: that is no part of an answer."""
+        if isinstance(exc, Behind):
+            exc = errors.Unavailable(errors.SOON, "The read model is behind. Try again.", "behind")
+        return super().handle_exception(exc)
 
 
 class Unknown(View):

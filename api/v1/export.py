@@ -191,7 +191,7 @@ class ExportView(View):
         content = msgspec.json.encode(export)
         if asked.events:
             content = _with_events(content, stream, version)
-        answer = answers.document(content, max(position, activity.position))
+        answer = answers.document(content, min(position, activity.position))
         answer["Content-Disposition"] = 'attachment; filename="balados-export.json"'
         return answer
 

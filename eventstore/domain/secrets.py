@@ -63,6 +63,10 @@ _PARAMETERS = """
 """
 PLACES = frozenset(_PLACES.split())
 PARAMETERS = PLACES | frozenset(_PARAMETERS.split())
+# What is part of such a name, however it goes on: apitoken, x_secret_2.
+_KEYS = re.compile("token|secret|passw|credential|signature|(?:auth|key)$")
+# Who asks, and what only he knows.
+_WHO, _PROOF = frozenset(("u", "user", "username", "login")), frozenset(("p", "pw"))
 # Hosts in nobody's public network.
 LOCAL = ("localhost", "local", "lan", "internal", "intranet", "home", "corp", "onion", "test", "arpa")
 
@@ -70,6 +74,8 @@ LOCAL = ("localhost", "local", "lan", "internal", "intranet", "home", "corp", "o
 LAYERS = 4
 # A piece of this many letters and digits may hold a key (60 bits and more) where it is not made of words.
 SHORTEST_KEY = 11
+# Or a shorter one that goes to and fro between letters and digits: ids of shows do so less often.
+SHORTEST_MIX, MOST_CHANGES = 9, 4
 LONGEST_WORD, LONGEST_NUMBER = 32, 11
 _PIECES = re.compile(r"[/?&=;,:#|@()\[\]{}<>\"'\\^`\s]+")
 _NAMED = re.compile(r"[?&;/#,]([^?&;/#,=]+)=")
@@ -77,6 +83,8 @@ _WORDS = re.compile(r"[-_.~+!*$]+")
 _SUFFIX = re.compile(r"\.(?:rss2?|xml|atom|json|mp3|m4a|php|aspx?|html?)$", re.IGNORECASE)
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+_CHANGES = re.compile(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}")
 _HOST = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 
@@ -94,7 +102,8 @@ def is_secret_feed(feed: str) -> bool:
 def is_secret_item(item: str) -> bool:
     """Whether a normalised ``rss_source_item`` does: its GUID or its enclosure.
 
-    Files have ids in their paths, public ones too; so it goes by what their parameters and hosts say.
+    Files have ids in their paths, public ones too; so it goes by what their parameters, hosts and folders
+    are called.
     """
     try:
         return any("://" in part and _is_secret_file(part) for part in parts_of_item(item))
@@ -115,6 +124,8 @@ def is_secret_url(url: str) -> bool:
 def _is_secret_file(url: str) -> bool:
     layers = _layers(url)
     if any(_is_closed_host(layer) for layer in layers):
+        return True
+    if any(_is_closed_place(layer.partition("?")[0]) for layer in layers):
         return True
     return any(_names_key(f"?{query}") for layer in layers for query in layer.split("?")[1:])
 
@@ -154,15 +165,27 @@ def _is_closed(authority: str) -> bool:
 
 def _tells(text: str) -> bool:
     """Whether a parameter or a whole piece of the path is called as keys are."""
-    return _names_key(text) or any(_plain(piece) in PLACES for piece in _pieces(text))
+    return _names_key(text) or _is_closed_place(text) or _names_somebody(text)
+
+
+def _is_closed_place(text: str) -> bool:
+    return any(_plain(piece) in PLACES for piece in _pieces(text))
+
+
+def _names_somebody(text: str) -> bool:
+    """Whether an e-mail address stands behind the host."""
+    _, _, rest = text.partition("://")
+    return _ADDRESS.search(rest.partition("/")[2]) is not None
 
 
 def _names_key(text: str) -> bool:
-    for name in _NAMED.findall(text):
+    names = _NAMED.findall(text)
+    for name in names:
         words = [word.lower() for word in _WORDS.split(name)]
-        if _plain(name) in PARAMETERS or not PARAMETERS.isdisjoint(words):
+        if _plain(name) in PARAMETERS or not PARAMETERS.isdisjoint(words) or _KEYS.search(_plain(name)):
             return True
-    return False
+    known = {_plain(name) for name in names}
+    return not (_WHO.isdisjoint(known) or _PROOF.isdisjoint(known))
 
 
 def _holds_key(text: str) -> bool:
@@ -184,6 +207,8 @@ def _is_key(piece: str) -> bool:
     if _UUID.search(piece) or piece.startswith("eyJ"):
         return True
     whole = _NOT_ALPHANUMERIC.sub("", piece)
+    if len(whole) >= SHORTEST_MIX and len(_CHANGES.findall(whole)) > MOST_CHANGES:
+        return True
     if len(whole) < SHORTEST_KEY or not whole.isascii():
         return False
     words = [word for word in _WORDS.split(piece) if word]

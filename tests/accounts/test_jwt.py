@@ -37,10 +37,12 @@ def test_it_reads_an_authorization_made_by_another_library() -> None:
 
 
 def test_it_reads_a_request_made_by_another_library() -> None:
-    read = read_as_request(APP.sign(request_claims(jti="1", device_id="phone", device_name="Alice’s phone")))
+    read = read_as_request(
+        APP.sign(request_claims(jti="1", device_id="phone", device_name="Téléphone\u00a0d’Alice"))
+    )
     assert read is not None
     assert (read.app_id, str(read.user_id), read.jti) == (APP.iss, ALICE, "1")
-    assert (read.device_id, read.device_name) == ("phone", "Alice’s phone")
+    assert (read.device_id, read.device_name) == ("phone", "Téléphone\u00a0d’Alice")
 
 
 @pytest.mark.parametrize(

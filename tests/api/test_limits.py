@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import redis
@@ -10,6 +11,7 @@ from django.db import connections
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from accounts import attempts
 from accounts.models import User
 from api import throttles
 from api.throttles import Counter
@@ -158,6 +160,17 @@ def test_0_is_no_limit(phone: Device, settings: Settings) -> None:
     assert {phone.get("me").status_code for _ in range(20)} == {200}
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         assert not list(client.scan_iter("balados:requests:*"))
+
+
+def test_what_it_counts_names_nobody(phone: Device, settings: Settings) -> None:
+    """Redis writes its keys to a file, which an erasure does not reach."""
+    settings.API_REQUESTS_PER_MINUTE = 5
+    phone.get("me")
+    attempts.count("erase", str(phone.user_id), 5, timedelta(minutes=1))
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        keys = [key.decode() for key in client.scan_iter("balados:*")]
+    assert len(keys) == 2
+    assert not any(str(phone.user_id) in key for key in keys)
 
 
 def test_what_it_counts_is_forgotten(phone: Device, settings: Settings) -> None:

@@ -331,6 +331,9 @@ def test_PRIV_6_a_change_of_privacy_that_is_not_projected_yet_holds_the_answer_b
         for path in PATHS:
             answer = ask(path)
             assert (answer.status_code, code_of(answer)) == (503, "behind")
+            assert not any(
+                character.isdigit() for character in json.loads(answer.content)["errors"][0]["detail"]
+            )
             assert int(answer.headers["Retry-After"]) > 0
             assert b"alice" not in answer.content
     assert waited == [store.privacy_fence()] * len(PATHS)

@@ -72,6 +72,8 @@ def test_a_run_of_the_worker_says_what_it_did(alice: User, monkeypatch: pytest.M
 def test_a_time_without_an_offset_is_refused(alice: User) -> None:
     with pytest.raises(CommandError, match="--before"):
         run("run_worker_once", "--before", "2026-05-01T12:00:00")
+    with pytest.raises(CommandError, match="everything would be old"):
+        run("run_worker_once", "--before", "2999-01-01T00:00:00Z")
 
 
 def test_a_user_is_erased_with_a_receipt(alice: User, bob: User) -> None:

@@ -58,6 +58,12 @@ HOSTS = [
     "https://example.org/{name}/{key}/rss.xml",
     "https://example.org/rss.php?f={key}",
     "https://{key}.feeds.example.org/rss",
+    "https://example.org/feed?apitoken={short}",
+    "https://example.org/feed?x-secret-2={short}",
+    "https://example.org/feed?u=alice&p={short}",
+    "https://example.org/feed/alice@example.org",
+    "https://example.org/feed?t=9f8a7b6c5d",
+    "https://example.org/feed/9f8a7b6c5d",
 ]
 PUBLIC = [
     "https://example.org/feed.xml",

@@ -1,6 +1,8 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from operations.command import OperatorCommand
 from projections import deadletters
 from projections.connect import connect
@@ -19,10 +21,14 @@ class Command(OperatorCommand):
         name = options["name"]
         with connect("projections") as connection:
             if options["retry"]:
+                waiting = 0
                 for projector in PROJECTORS.values():
                     if name in (None, projector.name):
                         applied, left = retry_letters(projector, connection)
                         self.stdout.write(f"{projector.name}: {applied} applied, {left} left")
+                        waiting += left
+                if waiting:
+                    raise CommandError(f"{waiting} dead letters are left.")
                 return
             letters = deadletters.letters(connection, name)
         for letter in letters:

@@ -3,6 +3,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils import timezone
 
 from jobs import retention
 from operations.command import OperatorCommand
@@ -41,9 +42,14 @@ class Command(OperatorCommand):
 
 
 def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a time of RFC 3339") from None
     if time.tzinfo is None:
-        raise ValueError("without an offset")
+        raise ArgumentTypeError(f"{text!r} is without an offset, such as Z")
+    if time > timezone.now():
+        raise ArgumentTypeError(f"{text} is not past: everything would be old")
     return time
 
 
