@@ -38,7 +38,7 @@ class RemovalBody(Struct):
 
 
 class Removed(Struct):
-    """`removed_events`: how many recorded actions held something of it, and are gone."""
+    """`removed_events`: how many events held something of it (of checkpoints, each), and are gone."""
 
     status: Success
     removed_events: int

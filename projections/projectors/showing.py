@@ -1,0 +1,142 @@
+"""What the projector of public rows says to PostgreSQL: what is kept, from that what is shown, what goes.
+
+In braces stand its tables (public_events.py), which a rebuild replaces by fresh ones.
+"""
+
+from psycopg import sql
+
+from projections.locks import SPACE
+
+# ``stream``: in a shard, whose it is. Of two acts of one time the one that came later counts: its event stays
+# the longer.
+KEEP = """
+INSERT INTO {{activity}} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
+       secret, happened_at, withdrawn_at, arrived_at{stream}, level)
+SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, kind text, key uuid,
+       feed_key uuid, rss_source_feed text, rss_source_item text, item_key uuid, secret boolean,
+       happened_at timestamptz, withdrawn_at timestamptz, arrived_at timestamptz{of_stream})
+ON CONFLICT (user_id, kind, key, feed_key) DO UPDATE SET
+    happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
+    withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at),
+    arrived_at = CASE WHEN EXCLUDED.happened_at IS NULL OR EXCLUDED.happened_at < kept.happened_at
+                      THEN kept.arrived_at ELSE EXCLUDED.arrived_at END{keep_stream}
+"""
+KEEP_WHOLE = sql.SQL(KEEP.format(stream="", of_stream="", keep_stream=""))
+KEEP_IN_SHARD = sql.SQL(
+    KEEP.format(stream=", stream", of_stream=", stream bigint", keep_stream=",\n    stream = EXCLUDED.stream")
+)
+
+TOUCHED = """
+SELECT user_id, kind, key
+  FROM jsonb_to_recordset(%(touched)s::jsonb) AS touched (user_id uuid, kind text, key uuid)
+"""
+REACHED = """
+UNION SELECT user_id, kind, key FROM {activity} WHERE user_id = ANY(%(users)s)
+UNION SELECT user_id, kind, key FROM {activity} JOIN
+      jsonb_to_recordset(%(feeds)s::jsonb) AS scope (user_id uuid, feed_key uuid) USING (user_id, feed_key)
+UNION SELECT user_id, kind, key FROM {activity} JOIN
+      jsonb_to_recordset(%(items)s::jsonb) AS scope (user_id uuid, item_key uuid) USING (user_id, item_key)
+"""
+MARKED = """
+UNION SELECT user_id, kind, key FROM {activity} WHERE feed_key = ANY(%(marked)s::uuid[])
+"""
+# From what was done and what was set to what is shown; leaves alone what is right already.
+SHOW = """
+WITH reach AS ({reach}),
+states AS (
+    SELECT a.*, CASE WHEN a.secret OR blocked.feed_key IS NOT NULL THEN 'private' ELSE
+                coalesce(of_item.level, of_feed.level, of_account.level, %(default)s) END AS in_force,
+           a.happened_at IS NOT NULL AND row_number() OVER latest = 1
+           AND a.happened_at >= coalesce(max(a.withdrawn_at) OVER one, a.happened_at) AS stands
+      FROM reach
+      JOIN {{activity}} a USING (user_id, kind, key)
+      LEFT JOIN {{levels}} of_item ON of_item.user_id = a.user_id
+           AND of_item.feed_key = %(no_key)s AND of_item.item_key = a.item_key
+      LEFT JOIN {{levels}} of_feed ON of_feed.user_id = a.user_id
+           AND of_feed.feed_key = a.feed_key AND of_feed.item_key = %(no_key)s
+      LEFT JOIN {{levels}} of_account ON of_account.user_id = a.user_id
+           AND of_account.feed_key = %(no_key)s AND of_account.item_key = %(no_key)s
+      LEFT JOIN {{blocked}} blocked ON blocked.feed_key = a.feed_key
+    WINDOW one AS (PARTITION BY a.user_id, a.kind, a.key),
+           latest AS (one ORDER BY a.happened_at DESC NULLS LAST, a.rss_source_feed DESC)
+),
+wanted AS (
+    SELECT *, stands AND in_force IN ('public', 'anonymous') AS shown,
+           CASE in_force WHEN 'public' THEN user_id END AS shown_user,
+           CASE in_force WHEN 'public' THEN least(happened_at, arrived_at)
+                         ELSE date_trunc('hour', least(happened_at, arrived_at), 'UTC') END AS shown_at
+      FROM states
+),
+due AS MATERIALIZED (
+    SELECT wanted.*, CASE WHEN shown THEN gen_random_uuid() END AS new_id
+      FROM wanted LEFT JOIN {{public}} p ON p.id = wanted.public_id
+     WHERE wanted.level <> in_force OR shown <> (p.id IS NOT NULL)
+        OR shown AND (p.happened_at, p.user_id) IS DISTINCT FROM (shown_at, shown_user)
+),
+gone AS (DELETE FROM {{public}} p USING due WHERE p.id = due.public_id),
+counted AS (
+    INSERT INTO {{due}} (feed_key, item_key)
+    SELECT DISTINCT feed_key, item_key FROM due WHERE shown OR public_id IS NOT NULL
+),
+come AS (
+    INSERT INTO {{public}}
+           (id, kind, rss_source_feed, feed_key, rss_source_item, item_key, happened_at, user_id)
+    SELECT new_id, kind, rss_source_feed, feed_key, rss_source_item, item_key, shown_at, shown_user
+      FROM due WHERE shown
+)
+UPDATE {{activity}} a SET level = due.in_force, public_id = due.new_id FROM due
+ WHERE a.user_id = due.user_id AND a.kind = due.kind AND a.key = due.key AND a.feed_key = due.feed_key
+"""
+SHOW_TOUCHED = sql.SQL(SHOW.format(reach=TOUCHED))
+SHOW_IN_REACH = sql.SQL(SHOW.format(reach=TOUCHED + REACHED))
+SHOW_MARKED = sql.SQL(SHOW.format(reach=TOUCHED + REACHED + MARKED))
+
+MARK = sql.SQL("""
+INSERT INTO {blocked} AS kept (feed_key, {marker})
+SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (feed_key uuid, since timestamptz)
+ON CONFLICT (feed_key) DO UPDATE SET {marker} = EXCLUDED.{marker}
+""")
+UNMARK = sql.SQL("""
+DELETE FROM {blocked} WHERE feed_key = ANY(%s::uuid[]) AND publisher_since IS NULL AND operator_since IS NULL
+""")
+
+REMOVE = sql.SQL("""
+WITH gone AS (
+    DELETE FROM {activity} WHERE user_id = %(user)s
+       AND (%(feed)s::uuid IS NULL OR feed_key = %(feed)s) AND (%(item)s::uuid IS NULL OR item_key = %(item)s)
+    RETURNING public_id
+),
+hidden AS (
+    DELETE FROM {public} p USING gone WHERE p.id = gone.public_id RETURNING p.feed_key, p.item_key
+)
+INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
+""")
+# what is shown stands on its happened_at; without that there is nothing to show
+HIDE_OLD = sql.SQL("""
+WITH hidden AS (
+    DELETE FROM {public} p USING {activity} a WHERE a.happened_at < %(before)s AND p.id = a.public_id {own}
+    RETURNING p.feed_key, p.item_key
+)
+INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
+""")
+FORGET_OLD = sql.SQL("""
+DELETE FROM {activity} a
+ WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s)
+   AND coalesce(happened_at < %(before)s, true) AND coalesce(withdrawn_at < %(before)s, true) {own}
+""")
+FORGET_OLD_TIMES = sql.SQL("""
+UPDATE {activity} a SET
+    public_id = CASE WHEN happened_at < %(before)s THEN NULL ELSE public_id END,
+    happened_at = CASE WHEN happened_at < %(before)s THEN NULL ELSE happened_at END,
+    arrived_at = CASE WHEN happened_at < %(before)s THEN NULL ELSE arrived_at END,
+    withdrawn_at = CASE WHEN withdrawn_at < %(before)s THEN NULL ELSE withdrawn_at END
+ WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s) {own}
+""")
+EVERYBODYS = sql.SQL("")
+# Of a divided projector, a trim may take rows that no shard owns yet, and a mark rows of other shards, while
+# another shard shows them. One after the other, either order is right; at once, a public row would be left
+# that belongs to nobody.
+LOCK = {"space": SPACE, "trims": 0x7472696D}
+ALONE = "SELECT pg_advisory_xact_lock(%(space)s, %(trims)s)"
+TOGETHER = "SELECT pg_advisory_xact_lock_shared(%(space)s, %(trims)s)"
+OF_SHARD = sql.SQL("AND (a.stream IS NULL OR mod(a.stream, %(of)s) = %(number)s)")
