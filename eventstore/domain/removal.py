@@ -51,7 +51,7 @@ class Scope(NamedTuple):
             return False
         if self.feed is None or feed is not None:
             return self.feed in (None, feed)
-        return self.item is not None or item in self.items
+        return item in self.items
 
 
 def remove(history: Sequence[UserEvent], command: RemoveEvents) -> Remains:

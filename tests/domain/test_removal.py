@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from eventstore import codec
 from eventstore.domain import privacy, subscriptions
 from eventstore.domain.messages import Event
+from eventstore.domain.playlists import PlaylistReordered
 from eventstore.domain.removal import RemoveEvents, Scope, remove, without
 from eventstore.domain.retention import LONG_AGO, EventsRemoved, TakeCheckpoint, UserCheckpoint
 from eventstore.domain.user import User, decide
@@ -99,6 +100,14 @@ def test_an_item_of_a_feed_leaves_the_same_item_of_another_feed() -> None:
     other = msgspec.structs.replace(PLAYED, rss_source_feed=SCIENCE, played_at=minutes(0))
     state = removed([PLAYED, other], NEWS, MONDAY)
     assert state.plays[MONDAY].feed == SCIENCE
+
+
+def test_an_item_that_is_not_of_the_feed_stays_where_no_feed_is_told() -> None:
+    (order,) = (sample.event for sample in SAMPLES if isinstance(sample.event, PlaylistReordered))
+    history = [PLAYLIST, *IN_PLAYLIST, order]
+    assert folded(history).playlists[str(order.playlist_id)].order == (TUESDAY, MONDAY)
+    assert remove(history, command(SCIENCE, MONDAY)).gone == []  # type: ignore[arg-type]  # all of a user
+    assert removed(history, NEWS, MONDAY).playlists[str(order.playlist_id)].order == (TUESDAY,)
 
 
 def test_settings_of_the_feed_and_of_its_items_go_and_the_accounts_own_stays() -> None:
