@@ -34,7 +34,7 @@ def account(request: HttpRequest) -> HttpResponse:
     if not isinstance(user, User):
         return to_log_in(request.path)
     if request.method != "POST":
-        return render(request, "web/account.html", {"form": EraseForm()})
+        return _page(request, user, EraseForm())
     wait = attempts.count("erase", str(user.pk), ERASURES, ERASURES_WITHIN)
     if wait:
         return too_many(request, wait)
@@ -42,8 +42,14 @@ def account(request: HttpRequest) -> HttpResponse:
     if form.is_valid() and not user.check_password(form.cleaned_data["password"]):
         form.add_error("password", "This is not your password.")
     if not form.is_valid():
-        return render(request, "web/account.html", {"form": form}, status=400)
+        return _page(request, user, form, status=400)
     return _erase(request, user)
+
+
+def _page(request: HttpRequest, user: User, form: EraseForm, status: int = 200) -> HttpResponse:
+    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
+    shown = {"form": form, "last_administrator": user.is_superuser and not others.exists()}
+    return render(request, "web/account.html", shown, status=status)
 
 
 def _erase(request: HttpRequest, user: User) -> HttpResponse:

@@ -58,6 +58,17 @@ def test_without_it_nothing_does(alice: User, changes: dict[str, str]) -> None:
     assert browser.get("/dashboard").status_code == 200
 
 
+def test_the_last_administrator_is_told_what_goes_with_him(alice: User, bob: User) -> None:
+    def told() -> bool:
+        return "the only administrator" in text_of(Visitor(alice).get(PAGE))
+
+    assert not told()
+    User.objects.filter(pk=alice.pk).update(is_superuser=True)
+    assert told()
+    User.objects.filter(pk=bob.pk).update(is_superuser=True)
+    assert not told()
+
+
 def test_passwords_cannot_be_guessed_there(alice: User) -> None:
     browser = Visitor(alice)
     for _ in range(10):
