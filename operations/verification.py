@@ -12,7 +12,7 @@ from eventstore import verification as log
 from eventstore.store import StreamErased
 from eventstore.verification import LogFault
 from operations import mending
-from operations.progress import progress
+from operations.progress import progress, without
 from projections import layouts
 from projections.comparison import AlreadyRunning, Compared, NotCompared, Scratch
 from projections.connect import connect
@@ -162,7 +162,7 @@ def _stream(user_id: UUID) -> int:
 def _log(report: Report, out: TextIO, stream: int | None) -> None:
     found: list[LogFault] = log.order(stream)
     with patient_collector(), progress(out, "Reading events", "events") as reached:
-        found += log.undecodable(reached, stream)
+        found += log.undecodable(without(store.leaps(), reached), stream)
     found += log.unfaithful_snapshots(stream)
     report.log = [Fault(*fault) for fault in found]
 
@@ -172,7 +172,7 @@ def _read_models(report: Report, out: TextIO, user_id: UUID | None) -> None:
     try:
         with closing(Scratch(wanted, user_id)) as scratch:
             with patient_collector(), progress(out, "Folding events", "events") as reached:
-                scratch.fill(reached)
+                scratch.fill(without(store.leaps(), reached))
             for projector in wanted:
                 try:
                     _add(report, scratch.compare(projector))

@@ -8,6 +8,7 @@ from django.test import Client
 
 from accounts import pseudonyms
 from accounts.models import AppGrant, PlayToken, User
+from feeds.models import Category
 from tests.accounts.staff import helper, of
 from tests.apps import App
 
@@ -19,6 +20,7 @@ PAGES = [
     "/admin/accounts/appgrant/",
     "/admin/accounts/playtoken/",
     "/admin/eventstore/storedevent/",
+    "/admin/feeds/category/",
     "/admin/projections/listedletter/",
 ]
 
@@ -101,6 +103,44 @@ def test_adm_1_tokens_are_for_looking_only(browser: Client, alice: User) -> None
 def test_nobody_is_deleted_here(browser: Client, alice: User) -> None:
     assert browser.post(f"/admin/accounts/user/{alice.pk}/delete/", {"post": "yes"}).status_code == 403
     assert User.objects.filter(pk=alice.pk).exists()
+
+
+CATEGORIES = "/admin/feeds/category/"
+
+
+@pytest.fixture
+def arts(stores: None) -> Category:
+    """One that came with the program."""
+    return Category.objects.create(slug="fine-arts", name="Fine arts", seeded=True)
+
+
+def test_the_operator_adds_changes_and_deletes_a_category(browser: Client, arts: Category) -> None:
+    form = {"slug": "pottery", "name": "Potery", "parent": arts.pk}
+    assert browser.post(f"{CATEGORIES}add/", form).status_code == 302
+    change = f"{CATEGORIES}pottery/change/"
+    # whatever refers to it does so by the slug
+    assert browser.post(change, {"slug": "ceramics", "name": "Pottery", "parent": arts.pk}).status_code == 302
+    assert Category.objects.filter(name="Pottery", parent=arts, seeded=False).get().pk == "pottery"
+    assert "Fine arts" in browser.get(CATEGORIES).content.decode()
+    assert browser.post(f"{CATEGORIES}pottery/delete/", {"post": "yes"}).status_code == 302
+    assert not Category.objects.filter(pk="pottery").exists()
+
+
+def test_there_are_two_levels_of_categories(browser: Client, arts: Category) -> None:
+    Category.objects.create(slug="pottery", name="Pottery", parent=arts)
+    form = {"slug": "vases", "name": "Vases", "parent": "pottery"}
+    assert "Select a valid choice" in browser.post(f"{CATEGORIES}add/", form).content.decode()
+    form = {"name": "Pottery", "parent": "pottery"}
+    assert browser.post(f"{CATEGORIES}pottery/change/", form).status_code == 200
+    assert Category.objects.get(pk="pottery").parent == arts
+
+
+def test_a_category_that_came_with_the_program_stays_as_it_is(browser: Client, arts: Category) -> None:
+    assert browser.get(f"{CATEGORIES}fine-arts/change/").status_code == 200
+    assert browser.post(f"{CATEGORIES}fine-arts/change/", {"name": "Arts"}).status_code == 403
+    assert browser.post(f"{CATEGORIES}fine-arts/delete/", {"post": "yes"}).status_code == 403
+    browser.post(CATEGORIES, {"action": "delete_selected", "_selected_action": "fine-arts", "post": "yes"})
+    assert Category.objects.get(pk="fine-arts").name == "Fine arts"
 
 
 def new_user(name: str) -> dict[str, str]:

@@ -67,12 +67,16 @@ class Program:
 
 
 def psql(operator: Operator, script: str, **variables: int) -> None:
+    done = run_script(operator, script, **variables)
+    assert done.returncode == 0, done.stderr
+
+
+def run_script(operator: Operator, script: str, **variables: int) -> subprocess.CompletedProcess[str]:
     command = [str(embedded.POSTGRES_BIN / "psql"), "--no-psqlrc", "--quiet", operator.urls["events"]]
     settings = [f"--set={name}={value}" for name, value in variables.items()]
-    done = subprocess.run(
+    return subprocess.run(
         [*command, *settings, f"--file={SCRIPTS / script}"], env=os.environ, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
 
 
 def indexes_of_the_log(connection: psycopg.Connection[Any]) -> set[str]:
@@ -150,6 +154,21 @@ def test_the_next_partition_leads_no_position_back_below_a_leap(operator: Operat
         connection.execute("SELECT setval('events.events_position_seq', 150)")
         psql(operator, "next_partition.sql", number=1, **{"from": 100, "to": 200})
         assert connection.execute("SELECT nextval('events.events_position_seq')").fetchone() == (151,)
+
+
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+@pytest.mark.parametrize("to", [150, 200, 201])
+def test_a_partition_in_which_the_next_event_would_not_be_is_refused(operator: Operator, to: int) -> None:
+    psql(operator, "partition_events.sql", bound=100)
+    with operator.connect("events") as connection:
+        connection.execute("SELECT setval('events.events_position_seq', 200)")
+        done = run_script(operator, "next_partition.sql", number=1, **{"from": 100, "to": to})
+        assert done.returncode != 0
+        assert f"to is {to}, and the next event gets position 201" in done.stderr
+        assert "Nothing was changed" in done.stderr
+        assert connection.execute("SELECT to_regclass('events.events_p1')").fetchone() == (None,)
+        psql(operator, "next_partition.sql", number=1, **{"from": 100, "to": 202})
+        assert connection.execute("SELECT nextval('events.events_position_seq')").fetchone() == (201,)
 
 
 @pytest.mark.parametrize("topology", ["one"], indirect=True)

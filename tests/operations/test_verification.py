@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -143,6 +144,19 @@ def test_read_models_that_are_behind_agree_as_far_as_they_have_come() -> None:
     assert "play_statuses" in told
     with pytest.raises(CommandError, match="No such user: nobody"):
         said("--user", "nobody")
+
+
+def test_what_a_restore_has_left_out_is_not_told_as_read(history: User) -> None:
+    store.begin_epoch(0)
+    store.forget()
+    record(subscribed(ALICE))
+    settle()
+    assert store.head() > store.DISTANCE
+    told = re.findall(r"^(\w+) events: ([\d,]+) of ([\d,]+) events", said(), re.MULTILINE)
+    assert [what for what, *_ in told] == ["Reading", "Folding"]
+    for _, done, total in told:
+        assert done == total
+        assert int(total.replace(",", "")) < 1_000
 
 
 def said(*arguments: str) -> str:
