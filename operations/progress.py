@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
+from projections.rebuild import less
+
 SECONDS_BETWEEN_LINES = 1.0
 
 
@@ -41,11 +43,7 @@ def without(leaps: Sequence[tuple[int, int]], reached: Reached) -> Reached:
 
     A restore leaves out a thousand million of them, which takes no time and would be shown as a rate.
     """
-
-    def less(position: int) -> int:
-        return position - sum(min(position, last) - first for first, last in leaps if position > first)
-
-    return lambda done, total: reached(less(done), less(total))
+    return lambda done, total: reached(less(leaps, done), less(leaps, total))
 
 
 def _lines(stream: TextIO, what: str, unit: str) -> Reached:

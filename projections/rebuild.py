@@ -68,7 +68,7 @@ def rebuild(
             head = settled_head()
             leaps = store.leaps()
             catch_up_beside_erasures(
-                workers, head, lambda position: progress(_less(leaps, position), _less(leaps, head))
+                workers, head, lambda position: progress(less(leaps, position), less(leaps, head))
             )
             for worker in workers:
                 for table in worker.projector.tables:
@@ -83,7 +83,8 @@ def rebuild(
                     unlock(connection, name_beside(projector))
 
 
-def _less(leaps: Sequence[tuple[int, int]], position: int) -> int:
+def less(leaps: Sequence[tuple[int, int]], position: int) -> int:
+    """A position without those below it that can be no event's (``leaps``: of ``store.leaps``)."""
     return position - sum(min(position, last) - first for first, last in leaps if position > first)
 
 
