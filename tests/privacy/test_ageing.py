@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 PROPERTY = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
-    max_examples=25,
+    max_examples=15,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 ALICE = UUID(int=1)
