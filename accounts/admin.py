@@ -45,7 +45,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="name in the logs")
     def name_in_logs(self, user: User) -> str:
-        return pseudonyms.in_logs(user.pk)
+        return pseudonyms.of(user.pk)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *POWERS)

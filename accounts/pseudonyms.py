@@ -7,10 +7,11 @@ from uuid import UUID
 from django.conf import settings
 
 
-def in_logs(user_id: UUID) -> str:
-    """How a user is called in the logs: always the same, and of no use to who has not the secret key.
+def of(user_id: UUID) -> str:
+    """How a user is called in the logs, and in Redis, which writes its keys to a file.
 
-    So the lines of an account that was erased lead to nobody.
+    Always the same, and of no use to who has not the secret key. So what is left there of
+    an account that was erased leads to nobody.
     """
     return _digest(user_id, settings.SECRET_KEY)
 

@@ -13,13 +13,13 @@ from typing import cast
 
 import redis
 from django.conf import settings
-from django.utils.crypto import salted_hmac
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from accounts import pseudonyms
 from accounts.addresses import client_address
 from api.auth import caller_of
 
@@ -80,9 +80,7 @@ class GrantLimit(Limit):
 
     def key(self, request: Request) -> str:
         caller = caller_of(request)
-        # a digest: Redis keeps what it is told in a file, also of who is erased
-        who = salted_hmac("balados.requests", f"{caller.user_id} {caller.app_id}").hexdigest()
-        return f"balados:requests:{who}"
+        return f"balados:requests:{pseudonyms.of(caller.user_id)}:{caller.app_id}"
 
     def limit(self) -> int:
         return cast(int, settings.API_REQUESTS_PER_MINUTE)

@@ -161,12 +161,12 @@ def of_request(current: HttpRequest) -> dict[str, str]:
     found: dict[str, str] = {"request": current.request_id}  # type: ignore[attr-defined]
     caller = getattr(current, "auth", None)
     if caller is not None:
-        found["user"] = pseudonyms.in_logs(caller.user_id)
+        found["user"] = pseudonyms.of(caller.user_id)
         found["app"] = _shown(caller.app_id)
         return found
     user = getattr(current, "_cached_user", None)
     if user is not None and user.is_authenticated:
-        found["user"] = pseudonyms.in_logs(user.pk)
+        found["user"] = pseudonyms.of(user.pk)
     return found
 
 

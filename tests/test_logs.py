@@ -73,7 +73,7 @@ def test_a_request_is_one_line_with_its_route_who_sent_it_and_how_long_it_took(
         "logger": "balados.requests",
         "event": "request",
         "request": answer.headers[HEADER],
-        "user": pseudonyms.in_logs(phone.user_id),
+        "user": pseudonyms.of(phone.user_id),
         "app": phone.app.iss,
         "method": "GET",
         "route": "/api/v1/subscriptions/<path:feed>",
@@ -100,17 +100,17 @@ def test_a_listener_at_a_browser_is_known_by_the_same_name(lines: Lines, alice: 
     Visitor(alice).get("/dashboard")
     Visitor().get("/users/log_in")
     known, stranger = lines.requests()
-    assert known["user"] == pseudonyms.in_logs(alice.pk)
+    assert known["user"] == pseudonyms.of(alice.pk)
     assert "user" not in stranger
 
 
 def test_del_1_a_name_in_the_logs_leads_to_nobody_without_the_secret_key(settings: Any) -> None:
     user = UUID(int=7)
-    name = pseudonyms.in_logs(user)
+    name = pseudonyms.of(user)
     assert name not in (user.hex, str(user))
-    assert pseudonyms.in_logs(UUID(int=8)) != name
+    assert pseudonyms.of(UUID(int=8)) != name
     settings.SECRET_KEY = "another"
-    assert pseudonyms.in_logs(user) != name
+    assert pseudonyms.of(user) != name
 
 
 def test_after_a_request_no_line_belongs_to_it(lines: Lines) -> None:

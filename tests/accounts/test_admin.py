@@ -83,7 +83,7 @@ def test_a_user_is_shown_without_the_password_hash(browser: Client, olivia: User
 
 
 def test_an_operator_who_reads_the_logs_learns_who_a_user_is(browser: Client, alice: User) -> None:
-    name = pseudonyms.in_logs(alice.pk)
+    name = pseudonyms.of(alice.pk)
     assert name in browser.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
 
 
