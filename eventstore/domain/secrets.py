@@ -180,11 +180,10 @@ def _names_somebody(text: str) -> bool:
 
 def _names_key(text: str) -> bool:
     names = _NAMED.findall(text)
-    for name in names:
-        words = [word.lower() for word in _WORDS.split(name)]
-        if _plain(name) in PARAMETERS or not PARAMETERS.isdisjoint(words) or _KEYS.search(_plain(name)):
-            return True
+    words = {word.lower() for name in names for word in _WORDS.split(name)}
     known = {_plain(name) for name in names}
+    if not PARAMETERS.isdisjoint(known | words) or any(map(_KEYS.search, known)):
+        return True
     return not (_WHO.isdisjoint(known) or _PROOF.isdisjoint(known))
 
 
