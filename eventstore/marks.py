@@ -1,11 +1,13 @@
 """Feeds that are kept from the public whatever the listeners' levels: ``itunes:block``, or the operator."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from eventstore import store
 from eventstore.domain.identifiers import key_of
-from eventstore.domain.retention import Marker
+from eventstore.domain.messages import Event
+from eventstore.domain.retention import FeedMarked, Marker
 
 
 def mark(feed: str, marked_by: Marker, now: datetime, *, blocked: bool) -> int | None:
@@ -19,7 +21,14 @@ def mark(feed: str, marked_by: Marker, now: datetime, *, blocked: bool) -> int |
 
 def mark_key(feed_key: UUID, marked_by: Marker, now: datetime, *, blocked: bool) -> int | None:
     """``mark``, of a feed of which the digest alone is at hand."""
-    position = store.mark_feed(feed_key, marked_by, now, blocked=blocked)
+
+    def decide() -> Sequence[Event]:
+        known = any(mark.blocked for mark in store.feed_marks(feed_key) if mark.marked_by == marked_by)
+        if known == blocked:
+            return []
+        return [FeedMarked(feed_key=feed_key, marked_by=marked_by, blocked=blocked, marked_at=now)]
+
+    position = store.decide_for_instance(decide)
     if position is not None:
         store.notify()
     return position

@@ -29,7 +29,7 @@ from psycopg.types.string import TextLoader
 from eventstore import codec, counters
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import INSTANCE, Event
-from eventstore.domain.retention import FeedMarked, Marker, PublicHistoryTrimmed, UserCheckpoint
+from eventstore.domain.retention import FeedMarked, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.failpoints import reach
 from eventstore.prepared import Connection, Prepared
 
@@ -191,21 +191,9 @@ def _append(
 
 def append_to_instance(events: Sequence[Event]) -> int:
     """Record what concerns nobody in particular, in one append; returns the position of the last."""
-    position = _decide_for_instance(lambda: events)
+    position = decide_for_instance(lambda: events)
     assert position is not None
     return position
-
-
-def mark_feed(feed_key: UUID, marked_by: Marker, now: datetime, *, blocked: bool) -> int | None:
-    """Record a mark of a feed; None where it is so already. Of two at once one decides on the other's."""
-
-    def decide() -> Sequence[Event]:
-        known = any(mark.blocked for mark in feed_marks(feed_key) if mark.marked_by == marked_by)
-        if known == blocked:
-            return []
-        return [FeedMarked(feed_key=feed_key, marked_by=marked_by, blocked=blocked, marked_at=now)]
-
-    return _decide_for_instance(decide)
 
 
 def feed_marks(feed_key: UUID | None = None) -> list[FeedMarked]:
@@ -214,7 +202,10 @@ def feed_marks(feed_key: UUID | None = None) -> list[FeedMarked]:
     return [cast(FeedMarked, codec.decode(*row)) for row in _run("feed_marks", values)]
 
 
-def _decide_for_instance(decide: Callable[[], Sequence[Event]]) -> int | None:
+def decide_for_instance(decide: Callable[[], Sequence[Event]]) -> int | None:
+    """As ``append_to_instance``, of what is decided on all that was recorded before, and decided again where
+    another append comes first; None where that is nothing.
+    """
     while True:
         stream = stream_of(INSTANCE)
         version = _run("version_of", (stream,)).fetchall()[0][0]

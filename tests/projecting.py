@@ -1,6 +1,12 @@
 """Projecting in the process of the test, for tests that need read models but no projector process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
 from eventstore.follower import settled_head
+from projections import public, queries
 from projections.catchup import catch_up
 from projections.connect import connect
 from projections.projectors import PROJECTORS
@@ -14,3 +20,17 @@ def bring_up_to_date() -> int:
         for projector in PROJECTORS.values():
             catch_up([Worker(projector, connection)], head)
     return head
+
+
+@contextmanager
+def behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The public rows do not come along, and nobody waits; yields the positions that were asked for."""
+    waited: list[int] = []
+
+    def impatient(projector: str, position: int) -> None:
+        waited.append(position)
+        raise queries.Behind(projector, position, 0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(public, "wait_for", impatient)
+        yield waited

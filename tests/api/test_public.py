@@ -16,7 +16,7 @@ from projections.projectors import PROJECTORS
 from tests.api import hostile
 from tests.api.devices import Device, b64, code_of, document, faults, feed, item, play
 from tests.apps import App
-from tests.projecting import bring_up_to_date
+from tests.projecting import behind, bring_up_to_date
 from tests.projections.histories import record_raw
 
 PATHS = [
@@ -320,14 +320,7 @@ def test_PRIV_6_a_change_of_privacy_that_is_not_projected_yet_holds_the_answer_b
     phone.post("plays", play())
     work()
     phone.put("privacy", {"privacy": "private"})
-    waited: list[int] = []
-
-    def impatient(projector: str, position: int) -> None:
-        waited.append(position)
-        raise queries.Behind(projector, position, 0)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(public, "wait_for", impatient)
+    with behind(monkeypatch) as waited:
         for path in PATHS:
             answer = ask(path)
             assert (answer.status_code, code_of(answer)) == (503, "behind")

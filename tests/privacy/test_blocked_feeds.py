@@ -19,6 +19,7 @@ from projections.connect import Connection
 from tests.api.devices import feed, item
 from tests.privacy.acts import KINDS, PATHS, Act, account, level, perform, seen
 from tests.privacy.test_noninterference import ALICE, BOB, XAVER, YVONNE, ZOE, doings, interleaved, lead
+from tests.projecting import behind
 from tests.projections.conftest import Project
 from tests.projections.histories import dump, marked, minutes, played, record, subscribed
 
@@ -147,14 +148,7 @@ def test_PRIV_6_while_the_projector_lags_nothing_is_shown_rather_than_a_blocked_
     project()
     assert public.timeline(10)[0]
     position = marks.mark(NEWS, "publisher", AT, blocked=True)
-    waited: list[int] = []
-
-    def impatient(projector: str, position: int) -> None:
-        waited.append(position)
-        raise queries.Behind(projector, position, 0)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(public, "wait_for", impatient)
+    with behind(monkeypatch) as waited:
         for path in PATHS:
             assert Client().get(f"/api/v1/public/{path}").status_code == 503
     assert waited == [position] * len(PATHS)
