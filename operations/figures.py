@@ -1,28 +1,30 @@
 """How a store is doing, asked of its server: cheap enough for every minute on a large one."""
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import psycopg
 from psycopg import errors, sql
+from psycopg.rows import class_row
 
-from operations.fence import Connection
 from operations.stores import SCHEMAS
 
-# Rows that are counted one by one; beyond, the server's own estimate has to do.
+Connection = psycopg.Connection[Any]
+# Up to here rows are counted; beyond, the server's own estimate has to do.
 COUNTED = 100_000
 QUERIES = 5
 LONGEST_QUERY = 200
+DAYS = 7
+# A partitioned table has the size and the rows of its partitions; tables of extensions are not ours.
 TABLES = """
 SELECT n.nspname, c.relname, sum(pg_total_relation_size(leaf.relid))::bigint,
        sum(greatest(l.reltuples, s.n_live_tup, 0))::bigint
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- -- of a table in partitions, what they hold; of any other, the table itself
  CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf
                       UNION SELECT c.oid WHERE c.relkind = 'r') AS leaf
   JOIN pg_class l ON l.oid = leaf.relid
@@ -32,32 +34,40 @@ SELECT n.nspname, c.relname, sum(pg_total_relation_size(leaf.relid))::bigint,
  GROUP BY 1, 2 ORDER BY 1, 2
 """
 SERVER = """
-SELECT pg_database_size(current_database()), current_setting('max_connections')::integer,
-       (SELECT sum(numbackends)::integer FROM pg_stat_database),
-       (SELECT extract(epoch FROM max(clock_timestamp() - xact_start)) FROM pg_stat_activity
+SELECT pg_database_size(current_database()), (SELECT sum(numbackends)::integer FROM pg_stat_database),
+       current_setting('max_connections')::integer,
+       (SELECT coalesce(extract(epoch FROM max(clock_timestamp() - xact_start)), 0)::float8
+          FROM pg_stat_activity
          WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()),
-       clock_timestamp()
-"""
-CACHE = """
-SELECT sum(heap_blks_hit + coalesce(idx_blks_hit, 0) + coalesce(toast_blks_hit, 0)),
-       sum(heap_blks_read + coalesce(idx_blks_read, 0) + coalesce(toast_blks_read, 0))
-  FROM pg_statio_user_tables WHERE schemaname = ANY(%s)
+       (SELECT (sum(hit) / nullif(sum(hit) + sum(miss), 0))::float8
+          FROM (SELECT heap_blks_hit + coalesce(idx_blks_hit, 0) + coalesce(toast_blks_hit, 0) AS hit,
+                       heap_blks_read + coalesce(idx_blks_read, 0) + coalesce(toast_blks_read, 0) AS miss
+                  FROM pg_statio_user_tables WHERE schemaname = ANY(%s)) AS blocks)
 """
 STATEMENTS = """
 SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
  WHERE e.extname = 'pg_stat_statements'
 """
-# of this store: its statements name their schema
+# Reads and writes that name the schema of the store; no CREATE ROLE or the like, which may hold a password.
 SLOWEST = sql.SQL("""
-SELECT query, calls, mean_exec_time, total_exec_time FROM {view}
+SELECT query, calls, round(mean_exec_time::numeric, 2)::float8 AS mean_ms,
+       round(total_exec_time::numeric, 1)::float8 AS total_ms
+  FROM {view}
  WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND query ~* '^\\s*(--[^\\n]*\\n\\s*)*(SELECT|INSERT|UPDATE|DELETE|WITH|MERGE)\\M' AND query ~ %s
  ORDER BY mean_exec_time DESC LIMIT %s
 """)
-AT = "SELECT position, recorded_at FROM events.events WHERE position >= %s ORDER BY position LIMIT 1"
-# what restores have left out: no event is after the first, up to the last
-LEAPS = "SELECT head, next - 1 FROM events.restores"
 ENDS = "SELECT min(position), max(position) FROM events.events"
+RECORDED_AT = "SELECT recorded_at FROM events.events WHERE position >= %s ORDER BY position LIMIT 1"
+# Few events are counted. Of many, the distance between positions stands for the number, without what restores
+# have left out: other positions that were never used make it a little too high.
+BETWEEN = """
+SELECT CASE WHEN counted.events <= %(most)s THEN counted.events
+            ELSE %(end)s - %(start)s - (SELECT coalesce(sum(next - 1 - head), 0) FROM events.restores
+                                         WHERE head >= %(start)s - 1 AND next <= %(end)s) END::bigint
+  FROM (SELECT count(*) AS events FROM (SELECT FROM events.events
+         WHERE position >= %(start)s AND position < %(end)s LIMIT %(most)s + 1) AS few) AS counted
+"""
 
 
 class Table(msgspec.Struct):
@@ -94,10 +104,7 @@ class Figures(msgspec.Struct):
 
 
 class Log(msgspec.Struct):
-    """The log of events. ``last_days``: events of the last 24 hours, of the 24 before that, seven in all.
-
-    Counted where they are few, else by positions, of which some are never used: a little too high.
-    """
+    """The log of events. ``last_days``: events of the last 24 hours, of the 24 before that, seven in all."""
 
     total: int
     exact: bool
@@ -107,92 +114,72 @@ class Log(msgspec.Struct):
 
 
 def figures(connection: Connection, alias: str) -> Figures:
-    """``connection`` is in autocommit. Raises ``psycopg.Error``."""
+    """What the server knows of a store. ``connection``: in autocommit. Raises ``psycopg.Error``."""
     schemas = list(SCHEMAS[alias])
     tables = []
     for schema, name, size, estimate in connection.execute(TABLES, [schemas]).fetchall():
-        # scratch tables of a rebuild or a verification go when it ends
+        # the scratch tables of a rebuild or a verification may go in between
         with suppress(errors.UndefinedTable):
             tables.append(Table(f"{schema}.{name}", *_rows(connection, schema, name, estimate), size))
-    size, most, used, longest, _ = _one(connection, SERVER, [])
-    hit, read = _one(connection, CACHE, [schemas])
+    database_size, used, most, longest, hits = connection.execute(SERVER, [schemas]).fetchall()[0]
     return Figures(
         size_bytes=sum(table.size_bytes for table in tables),
-        database_size_bytes=size,
+        database_size_bytes=database_size,
         tables=tables,
         connections=used,
         max_connections=most,
-        longest_transaction_seconds=round(float(longest or 0), 3),
-        cache_hit_ratio=round(float(hit / (hit + read)), 4) if hit else None,
+        longest_transaction_seconds=round(longest, 3),
+        cache_hit_ratio=None if hits is None else round(hits, 4),
         slowest_queries=_slowest(connection, schemas),
     )
 
 
-def log(connection: Connection) -> Log:
-    """Raises ``psycopg.Error``."""
-    first, last = _one(connection, ENDS, [])
+def log(connection: Connection, table: Table) -> Log:
+    """The log by the day; ``table``: the figures of ``events.events``. Raises ``psycopg.Error``."""
+    first, last = connection.execute(ENDS).fetchall()[0]
     if last is None:
-        return Log(0, True, None, [0] * 7, 0.0)
-    (now,) = _one(connection, "SELECT clock_timestamp()", [])
-    (estimate,) = (row[3] for row in connection.execute(TABLES, [["events"]]) if row[1] == "events")
-    total, exact = _rows(connection, "events", "events", estimate)
+        return Log(0, True, None, [0] * DAYS, 0.0)
+
+    def recorded_at(position: int) -> datetime:
+        row = connection.execute(RECORDED_AT, [position]).fetchone()
+        return row[0] if row else datetime.max.replace(tzinfo=UTC)
+
+    (now,) = connection.execute("SELECT clock_timestamp()").fetchall()[0]
     # positions are drawn in the order of time, or nearly
-    leaps = [(int(head), int(last)) for head, last in connection.execute(LEAPS)]
-    starts = [_position_at(connection, now - timedelta(days=days), first, last) for days in range(8)]
-    days = [_between(connection, start, end, leaps) for end, start in pairwise(starts)]
-    (oldest,) = connection.execute(AT, [first]).fetchall()
-    return Log(total, exact, oldest[1], days, round(sum(days) / 7, 1))
+    starts = [
+        bisect_left(range(last + 1), now - timedelta(days=days), lo=first, key=recorded_at)
+        for days in range(DAYS + 1)
+    ]
+    days = [
+        int(connection.execute(BETWEEN, {"start": start, "end": end, "most": COUNTED}).fetchall()[0][0])
+        for end, start in pairwise(starts)
+    ]
+    return Log(table.rows, table.exact, recorded_at(first), days, round(sum(days) / DAYS, 1))
 
 
 def _rows(connection: Connection, schema: str, name: str, estimate: int) -> tuple[int, bool]:
+    """How many rows a table has, and whether that is exact."""
     if estimate > COUNTED:
         return estimate, False
-    found = connection.execute(
-        sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS counted").format(
-            sql.Identifier(schema, name), COUNTED + 1
-        )
-    ).fetchone()
-    counted = int(found[0]) if found else 0
-    return (counted, True) if counted <= COUNTED else (max(estimate, counted), False)
-
-
-def _position_at(connection: Connection, moment: datetime, first: int, last: int) -> int:
-    """The first position recorded at or after ``moment``, or one beyond the last: halving, so 27 looks among
-    100 million."""
-    low, high = first, last + 1
-    while low < high:
-        middle = (low + high) // 2
-        found = connection.execute(AT, [middle]).fetchone()
-        if found is None or found[1] >= moment:
-            high = middle
-        else:
-            low = int(found[0]) + 1
-    return low
-
-
-def _between(connection: Connection, start: int, end: int, leaps: Sequence[tuple[int, int]]) -> int:
-    if end - start > COUNTED:
-        left_out = sum(max(0, min(end - 1, last) - max(start - 1, head)) for head, last in leaps)
-        if end - start - left_out > COUNTED:
-            return end - start - left_out
-    statement = "SELECT count(*) FROM events.events WHERE position >= %s AND position < %s"
-    return int(_one(connection, statement, [start, end])[0])
+    statement = sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS counted")
+    counted = connection.execute(statement.format(sql.Identifier(schema, name), COUNTED + 1)).fetchall()[0][0]
+    return counted, counted <= COUNTED
 
 
 def _slowest(connection: Connection, schemas: list[str]) -> list[Query] | None:
     found = connection.execute(STATEMENTS).fetchone()
     if found is None:
         return None
-    view = sql.Identifier(found[0], "pg_stat_statements")
+    statement = SLOWEST.format(view=sql.Identifier(found[0], "pg_stat_statements"))
     named = rf'(^|[^a-z_."])"?({"|".join(schemas)})"?\.'
     try:
-        rows = connection.execute(SLOWEST.format(view=view), [named, QUERIES]).fetchall()
+        with connection.cursor(row_factory=class_row(Query)) as cursor:
+            queries = cursor.execute(statement, [named, QUERIES]).fetchall()
     except (errors.ObjectNotInPrerequisiteState, errors.InsufficientPrivilege):
-        return None  # the extension is there, and its library was not loaded at the start, or is not for us
-    return [
-        Query(_without_values(text), calls, round(mean, 2), round(all_, 1))
-        for text, calls, mean, all_ in rows
-    ]
+        return None  # its library was not loaded at the server's start, or it is not for this role
+    for query in queries:
+        query.query = _without_values(query.query)
+    return queries
 
 
 def _without_values(text: str) -> str:
@@ -202,10 +189,3 @@ def _without_values(text: str) -> str:
     text = re.sub(r"(?<![\w$])\d[\d.]*", "…", text)
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_QUERY else f"{text[:LONGEST_QUERY]}…"
-
-
-def _one(connection: Connection, statement: str, values: list[Any]) -> tuple[Any, ...]:
-    row = connection.execute(statement, values).fetchone()
-    if row is None:
-        raise psycopg.DataError("the server's catalogue has no row where it always has one")
-    return tuple(row)

@@ -11,8 +11,6 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections
 
-from balados.requests import CLASSES
-from eventstore import counters
 from operations import fence, figures, readtimes, status
 from operations.fence import Note
 from operations.status import Away, Store
@@ -41,7 +39,8 @@ def told() -> Any:
 
 def log() -> figures.Log:
     with psycopg.connect(**parameters("events"), autocommit=True) as connection:
-        return figures.log(connection)
+        tables = figures.figures(connection, "events").tables
+        return figures.log(connection, next(table for table in tables if table.name == "events.events"))
 
 
 def record(days_ago: float, number: int = 1) -> None:
@@ -77,15 +76,9 @@ def test_it_tells_of_every_store_and_of_what_is_in_it() -> None:
         assert words in text
 
 
-def test_stores_of_no_use_yet_are_told_as_well() -> None:
-    report = told()
-    assert report["events"] == {
-        "total": 0,
-        "exact": True,
-        "oldest_at": None,
-        "last_days": [0] * 7,
-        "per_day": 0.0,
-    }
+def test_an_empty_log_is_reported_as_empty() -> None:
+    none = {"total": 0, "exact": True, "oldest_at": None, "last_days": [0] * 7, "per_day": 0.0}
+    assert told()["events"] == none
     assert "0 in all" in said()
 
 
@@ -175,32 +168,29 @@ def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so
     assert "SYSTEM  database" in out.getvalue()
 
 
-def test_it_says_which_store_to_move_and_why() -> None:
+def test_it_says_which_store_to_move_and_why_but_never_one_on_its_own() -> None:
     def advice(total: int, a_day: float, alone: float, beside: float) -> dict[str, bool]:
         found = figures.Log(total, False, None, [int(a_day)] * 7, a_day)
-        reads = readtimes.Reads([], alone, beside, None, None, None)
+        reads = readtimes.Reads([], alone, beside)
         stores: dict[str, Store | Away] = {alias: store(alias) for alias in SCHEMAS}
-        asked = {"events": status._for_events(found, reads), "projections": status._for_projections(reads)}
-        return {alias: status._advice(alias, stores, asked.get(alias, [])).split for alias in SCHEMAS}
+        asked = status._thresholds(found, reads)
+        return {alias: status._advice(alias, stores[alias], asked[alias]).split for alias in SCHEMAS}
 
     assert advice(1_000_000, 10_000, 200, 200) == {"events": False, "projections": False, "system": False}
     assert advice(1_000_001, 0, 1, 1)["events"]
     assert advice(0, 10_001, 1, 1)["events"]
     assert advice(0, 0, 1, 201) == {"events": True, "projections": False, "system": False}
     assert advice(0, 0, 201, 400) == {"events": False, "projections": True, "system": False}
+    on_its_own = store("events")
+    on_its_own.shares_database_with = []
+    told = status._advice("events", on_its_own, [status._threshold("events", 1.0, 2.0)])
+    assert (told.split, told.alone) == (False, True)
 
 
 def store(alias: str) -> Store:
     others = [other for other in ("system", "projections", "events") if other != alias]
     none = figures.Figures(0, 0, [], 0, 0, 0.0, None, None)
     return Store("here", "balados", "18", "open", others, others, none)
-
-
-def test_a_store_on_its_own_is_not_told_to_move() -> None:
-    alone = store("events")
-    alone.shares_database_with = []
-    advice = status._advice("events", {"events": alone}, [status._threshold("events", 1.0, 2.0)])
-    assert (advice.split, advice.alone) == (False, True)
 
 
 def test_a_closed_store_is_shown_as_closed() -> None:
@@ -210,18 +200,6 @@ def test_a_closed_store_is_shown_as_closed() -> None:
             assert "writes CLOSED (maintenance)" in said()
         finally:
             fence.down(connection, "events")
-
-
-def test_requests_are_told_by_their_route_and_class_of_duration() -> None:
-    counters.forget()
-    route = "/api/v1/tests-of-status"
-    for place, number in (("0", 94), ("4", 4), ("7", 2)):
-        counters.add((("seconds", "GET", route, place), number))
-    counters.publish()
-    routes = readtimes._routes(CLASSES)
-    assert routes is not None
-    found = next(each for each in routes if each.route == route)
-    assert (found.requests, found.p95_ms) == (100, CLASSES[4] * 1000)
 
 
 def test_of_slow_queries_no_value_is_told() -> None:

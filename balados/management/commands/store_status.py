@@ -1,10 +1,9 @@
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, TextIO, cast
 
 import msgspec
 from django.core.management.base import CommandError
 
-from balados.requests import CLASSES
 from operations import status, statustext
 from operations.command import OperatorCommand
 
@@ -27,12 +26,10 @@ Exit codes: 0 every store answers, 1 one is away (the others are shown), 2 a wro
         parser.add_argument("--json", action="store_true", help="one object, for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = status.report(CLASSES)
+        report = status.report()
         if options["json"]:
             self.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:
-            for line in statustext.lines(report):
-                self.stdout.write(line)
-        if not report.healthy:
-            away = [alias for alias, store in report.stores.items() if not store.up]
-            raise CommandError(f"Away: {', '.join(away)}.")
+            statustext.show(report, cast(TextIO, self.stdout))
+        if report.away:
+            raise CommandError(f"Away: {', '.join(report.away)}.")
