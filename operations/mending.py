@@ -13,7 +13,7 @@ from django.db.models import NOT_PROVIDED, CheckConstraint, CompositePrimaryKey,
 from psycopg import sql
 
 from eventstore import store
-from operations.alone import Say, alone, plain
+from operations.exclusive import Say, exclusive, raw_connection
 from projections.connect import Connection
 from projections.models import DeadLetter, ProjectorPosition
 from projections.projectors.shape import Projector
@@ -111,7 +111,7 @@ def mend(projectors: Sequence[Projector], say: Say) -> None:
     store.acknowledge(dict.fromkeys(names, 0))
     models = read_models()
     tables = [table for projector in projectors for table in projector.tables]
-    with alone(plain(ALIAS), ALIAS, say), transaction.atomic(using=ALIAS):
+    with exclusive(raw_connection(ALIAS), ALIAS, say), transaction.atomic(using=ALIAS):
         with connections[ALIAS].cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
             # the row of the position comes first, as in every transaction of a projector

@@ -8,9 +8,9 @@ from django.db.migrations.operations import AddField, CreateModel, RunSQL
 from django.db.migrations.operations.base import Operation
 
 from operations import inventory, migrations
-from operations.alone import plain
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
+from operations.exclusive import raw_connection
 from operations.migrations import Step, Target
 
 # What these made is the store itself: taking it away is a reset, which asks for more.
@@ -113,7 +113,7 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
         return len(steps)
 
     def _rows(self, alias: str) -> dict[str, int]:
-        return {table.name: table.rows for table in inventory.tables(plain(alias), alias)}
+        return {table.name: table.rows for table in inventory.tables(raw_connection(alias), alias)}
 
 
 def _effects(step: Step, rows: dict[str, int]) -> list[str]:

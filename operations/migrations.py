@@ -27,7 +27,7 @@ from django.db.migrations.state import ProjectState
 from psycopg.errors import LockNotAvailable
 
 from eventstore.failpoints import reach
-from operations.alone import Say, alone, plain
+from operations.exclusive import Say, exclusive, raw_connection
 
 # What others may hold while their transactions are open. Not what they do: a statement may hold a row.
 OLDEST = """
@@ -98,7 +98,7 @@ def target(app: str, prefix: str) -> Target:
 
 def steps(alias: str, to: Target | None = None) -> list[Step]:
     """What leads a store to its newest migrations, or to ``to``. Writes nothing. Raises ``NotMigrated``."""
-    plain(alias)
+    raw_connection(alias)
     return _steps(_Executor(alias), to)
 
 
@@ -119,7 +119,7 @@ def migrate(
     """
     tell: Say = say if verbosity else _nobody
     done = 0
-    with alone(plain(alias), alias, say):
+    with exclusive(raw_connection(alias), alias, say):
         for attempt in range(1, patience.attempts + 1):
             executor = _Executor(alias, tell)
             try:

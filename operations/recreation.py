@@ -7,7 +7,7 @@ from django.db import connections
 from psycopg import Cursor, sql
 
 from operations import mending
-from operations.alone import Say
+from operations.exclusive import Say
 from operations.migrations import migrate
 from operations.stores import COMMENT, RESTORING, SCHEMAS
 from projections.shadows import USES, shadow_of

@@ -21,7 +21,7 @@ from django.db import connections, transaction
 from accounts.models import ErasedAccount
 from eventstore import store
 from operations import fence, inventory, mending, rebuilding, stores
-from operations.alone import Say, alone, plain
+from operations.exclusive import Say, exclusive, raw_connection
 from operations.inventory import Table
 from operations.recreation import ours, recreate
 from operations.seeds import reference
@@ -225,7 +225,7 @@ def _erased() -> list[ErasedAccount]:
 
 
 def _events(say: Say, *, keep: bool) -> None:
-    with alone(plain("events"), "events", say):
+    with exclusive(raw_connection("events"), "events", say):
         store.begin_anew(lambda: recreate("events", say), _known_positions(), keep=keep)
 
 
@@ -240,7 +240,7 @@ def _known_positions() -> int:
 
 @contextmanager
 def _at_once(alias: str, say: Say) -> Iterator[None]:
-    with alone(plain(alias), alias, say), transaction.atomic(using=alias):
+    with exclusive(raw_connection(alias), alias, say), transaction.atomic(using=alias):
         with connections[alias].cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
         yield

@@ -25,8 +25,8 @@ from eventstore.domain.identifiers import key_of
 from eventstore.failpoints import reach
 from eventstore.follower import settled_head
 from operations import copying, fence, inventory, migrations, recreation, stores
-from operations.alone import alone
 from operations.copying import Differs
+from operations.exclusive import exclusive
 from operations.fence import Connection, Note
 from operations.inventory import Place, place_of
 from operations.standin import standing_in
@@ -245,7 +245,7 @@ def nobody_moves(connection: Connection, alias: str) -> Iterator[None]:
 
     _lock(connection, LOCK, at_work)
     try:
-        with alone(connection, alias, refuse):
+        with exclusive(connection, alias, refuse):
             yield
     finally:
         with suppress(psycopg.OperationalError):  # gone with its session
@@ -503,7 +503,7 @@ def _drop(connection: Connection, alias: str) -> None:
 @contextmanager
 def _alone(alias: str, say: Say) -> Iterator[None]:
     """No migration of the store meanwhile, and no other mover."""
-    with _connected(parameters(alias)) as connection, alone(connection, alias, say):
+    with _connected(parameters(alias)) as connection, exclusive(connection, alias, say):
         yield
 
 

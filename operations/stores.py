@@ -8,7 +8,7 @@ import psycopg
 from django.db import connections
 from psycopg import sql
 
-from operations.alone import Say, alone
+from operations.exclusive import Say, exclusive
 from operations.migrations import migrate as migrate_store
 
 SCHEMAS = {"system": ("system",), "projections": ("users", "public"), "events": ("events",)}
@@ -47,7 +47,7 @@ def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print) -> list[st
             wanted = [schema for schema in SCHEMAS[alias] if not _has_schema(connection, schema)]
             if not wanted:
                 continue  # without a right to create any
-            with alone(connection, alias, say):
+            with exclusive(connection, alias, say):
                 for schema in wanted:
                     connection.execute(
                         sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))

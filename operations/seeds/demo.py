@@ -23,7 +23,7 @@ from eventstore import dispatcher, store
 from eventstore.dispatcher import CommandId
 from eventstore.domain.privacy import ACCOUNT
 from operations import erasures
-from operations.alone import Say, alone, plain
+from operations.exclusive import Say, exclusive, raw_connection
 from operations.seeds import history
 from operations.seeds.history import LISTENERS, SPAN
 from projections.erasure import erase_history
@@ -49,7 +49,7 @@ def up(now: datetime, say: Say) -> Iterator[Made]:
 
     Raises ``NameTaken`` before anything is made, and the errors of a store that is away.
     """
-    with alone(plain("system"), "system", say):
+    with exclusive(raw_connection("system"), "system", say):
         used = {name: list(_ids(name)) for name in LISTENERS}
         for name, ids in used.items():
             _refuse_taken(name, ids)

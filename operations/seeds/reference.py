@@ -12,7 +12,7 @@ import psycopg
 from django.db import IntegrityError, connections, transaction
 
 from feeds.models import Category
-from operations.alone import Say, alone, plain
+from operations.exclusive import Say, exclusive, raw_connection
 
 CATEGORIES = Path(__file__).parent / "categories.toml"
 STORE = "system"
@@ -51,7 +51,7 @@ def up(say: Say, path: Path = CATEGORIES) -> Changes:
     One ``SELECT`` where nothing has changed. Raises ``django.db.Error`` when the store is away.
     """
     goal = wanted(path)
-    with alone(plain(STORE), STORE, say), transaction.atomic(using=STORE):
+    with exclusive(raw_connection(STORE), STORE, say), transaction.atomic(using=STORE):
         there = {category.slug: category for category in Category.objects.all()}
         for slug in sorted(goal.keys() & there.keys()):
             if not there[slug].seeded:
@@ -69,7 +69,7 @@ def up(say: Say, path: Path = CATEGORIES) -> Changes:
 
 def down(say: Say) -> int:
     """Remove what ``up`` made, whichever version of it. Returns how many rows. Raises ``InUse``."""
-    with alone(plain(STORE), STORE, say), transaction.atomic(using=STORE):
+    with exclusive(raw_connection(STORE), STORE, say), transaction.atomic(using=STORE):
         return _delete(list(Category.objects.filter(seeded=True).values_list("slug", flat=True)))
 
 

@@ -20,7 +20,7 @@ from pytest_django.fixtures import Settings
 
 from balados.databases import SEARCH_PATHS
 from operations import migrations, stores
-from operations.alone import alone, plain
+from operations.exclusive import exclusive, raw_connection
 from operations.migrations import NotMigrated, Patience, Target
 from operations.stores import SCHEMAS, parameters
 from tests.operations.operating import ROOT, Operator
@@ -144,7 +144,7 @@ def test_our_migrations_are_whole_transactions_but_for_indexes_of_tables_in_use(
 
 @one
 def test_a_store_without_its_schema_is_a_line_and_not_a_traceback(fresh: None) -> None:
-    plain("events").execute("DROP SCHEMA events")
+    raw_connection("events").execute("DROP SCHEMA events")
     with pytest.raises(CommandError, match="db_create"):
         call_command("event_store_init")
 
@@ -238,7 +238,7 @@ def test_a_migration_comes_through_once_the_reader_has_gone(fresh: None, setting
         assert migrations.migrate("system", hear, patience=IMPATIENT) >= 1
     assert "lets them pass" in said[0]
     assert "lock_timeout" not in str(said)
-    row = plain("system").execute("SHOW lock_timeout").fetchone()
+    row = raw_connection("system").execute("SHOW lock_timeout").fetchone()
     assert row == ("0",)
 
 
@@ -255,12 +255,18 @@ def test_who_comes_second_says_what_he_waits_for(fresh: None) -> None:
         heard.set()
 
     def second() -> None:
-        with psycopg.connect(**parameters("events"), autocommit=True) as mine, alone(mine, "events", hear):
+        with (
+            psycopg.connect(**parameters("events"), autocommit=True) as mine,
+            exclusive(mine, "events", hear),
+        ):
             order.append("second")
 
     with psycopg.connect(**parameters("events"), autocommit=True) as first:
         thread = threading.Thread(target=second)
-        with alone(first, "events", said.append), alone(plain("system"), "system", said.append):
+        with (
+            exclusive(first, "events", said.append),
+            exclusive(raw_connection("system"), "system", said.append),
+        ):
             thread.start()
             assert heard.wait(30)
             order.append("first")
@@ -329,9 +335,9 @@ def test_a_migration_and_the_note_that_it_was_applied_are_one(
 
 def test_the_lock_goes_with_the_session_that_changes(fresh: None) -> None:
     with psycopg.connect(**parameters("system"), autocommit=True) as first:
-        holding = alone(first, "system", print)
+        holding = exclusive(first, "system", print)
         holding.__enter__()
-        plain("system").execute("SELECT pg_terminate_backend(%s)", [first.info.backend_pid])
+        raw_connection("system").execute("SELECT pg_terminate_backend(%s)", [first.info.backend_pid])
         migrate("system")
         with pytest.raises(psycopg.OperationalError):
             first.execute("SELECT 1")

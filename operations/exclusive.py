@@ -1,4 +1,4 @@
-"""One at a time: whoever changes a store's schemas, or seeds it, holds an advisory lock in its database."""
+"""One operator at a time: whoever changes a store's schemas, or seeds it, holds an advisory lock there."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from projections.connect import connect
 LOCK: Final = 0x62616C61  # "bala"; the second key is the store's
 KEYS: Final = {"system": 1, "projections": 2, "events": 3}
 SECONDS_BETWEEN_TRIES = 0.2
-# one that the second key names as well (objsubid 2)
+# objsubid 2: advisory locks with two keys
 HOLDER = """
 SELECT l.pid, to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS')
   FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
@@ -24,8 +24,12 @@ SELECT l.pid, to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS')
 Say = Callable[[str], object]
 
 
-def plain(alias: str) -> "psycopg.Connection[Any]":
-    """The connection on which Django's queries to a store go. Raises ``psycopg.OperationalError``."""
+class Busy(Exception):
+    """Another process is at work on the store; the text says on which."""
+
+
+def raw_connection(alias: str) -> "psycopg.Connection[Any]":
+    """The psycopg connection under Django's to a store. Raises ``psycopg.OperationalError``."""
     # by itself first: Django's pool tries for 5 s, and does not say why it got none
     connect(alias).close()
     connections[alias].ensure_connection()
@@ -33,18 +37,23 @@ def plain(alias: str) -> "psycopg.Connection[Any]":
 
 
 @contextmanager
-def alone(connection: psycopg.Connection[Any], alias: str, say: Say) -> Iterator[None]:
-    """Wait until nobody else changes the store ``alias``, and keep everybody else waiting in the block.
+def exclusive(
+    connection: psycopg.Connection[Any], alias: str, say: Say, *, wait: bool = True
+) -> Iterator[None]:
+    """Hold the lock on changes of the store ``alias`` in the block, once nobody else holds it.
 
-    ``connection``: to the store's own database, in autocommit, and the one that makes the changes, so that
-    the lock lasts as long as they can. Never two stores at once: then nobody waits in a circle. ``say`` is
-    told what is waited for. Raises ``psycopg.OperationalError`` when the server goes.
+    ``connection`` is to the store's own database, in autocommit, and the one that makes the changes, so that
+    the lock lasts as long as they can. Hold the locks of two stores only in one order. ``say`` gets a line
+    about what is waited for. Raises ``psycopg.OperationalError`` when the server goes away, and ``Busy``
+    instead of waiting where ``wait`` is false.
     """
     keys = [LOCK, KEYS[alias]]
     waits = False
     # asked again and again: a session that waits inside a statement keeps the snapshot that a
     # CREATE INDEX CONCURRENTLY of the other one waits for
     while not _try(connection, keys):
+        if not wait:
+            raise Busy(f"A command that changes the {alias} store is at work: wait for it, or end it, first.")
         if not waits:
             waits = True
             say(_waiting(connection, alias, keys))
