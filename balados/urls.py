@@ -3,10 +3,9 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from balados import health, metrics
+from balados import metrics
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("health/live", health.live),
     path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),

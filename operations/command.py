@@ -107,6 +107,7 @@ def explain(failure: Exception) -> str | None:
             return f"Redis: {failure}\nIs it running, and is REDIS_URL right?"
         case (
             ImproperlyConfigured()
+            | django.db.NotSupportedError()
             | NotConfirmed()
             | NoTool()
             | NotReset()

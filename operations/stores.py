@@ -44,6 +44,7 @@ def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print) -> list[st
         if _create_database(alias, params):
             created.append(str(params["dbname"]))
         with psycopg.connect(**params, autocommit=True) as connection:
+            _refuse_old_server(connection, alias)
             wanted = [schema for schema in SCHEMAS[alias] if not _has_schema(connection, schema)]
             if not wanted:
                 continue  # without a right to create any
@@ -102,6 +103,16 @@ def is_missing(params: Mapping[str, Any]) -> bool:
     """
     with psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True) as connection:
         return connection.execute(KNOWN, [params["dbname"]]).fetchone() is None
+
+
+def _refuse_old_server(connection: psycopg.Connection[Any], alias: str) -> None:
+    """What Django refuses at its own first connection, before anything is made. Raises ``CannotCreate``."""
+    major, minor = divmod(connection.info.server_version, 10_000)
+    (oldest,) = connections[alias].features.minimum_database_version or (0,)
+    if major < oldest:
+        raise CannotCreate(
+            f"PostgreSQL {oldest} or newer is needed; the server of the {alias} store is {major}.{minor}."
+        )
 
 
 def _create_database(alias: str, params: dict[str, Any]) -> bool:

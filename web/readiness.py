@@ -1,6 +1,7 @@
-"""Whether this process can do its work: the stores answer, have the tables that the code knows, and are read.
+"""``/health/live`` and ``/health/ready``: whether this process answers, and whether it can do its work.
 
-A word per check and no more: who asks need not be one of us.
+Ready is: the stores answer, have the tables that the code knows, and the projectors keep up. A word per check
+and no more: anybody may ask.
 """
 
 from functools import cache
@@ -12,17 +13,41 @@ from django.conf import settings
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 
 from operations import fence, stores
 from operations.stores import parameters
 from projections import lag, replicas
 from projections.failures import is_outage
 
-PATIENCE: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
+TIMEOUTS: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
+RETRY_AFTER = "5"  # seconds; a store restarts in about that time
 STORES = ("system", "projections", "events")
 OK: Final = "ok"
 UNREACHABLE, UNMIGRATED, BEHIND, UNKNOWN = "unreachable", "migrations are missing", "behind", "unknown"
 RESTORED: Final = "being restored"
+
+
+@never_cache
+def live(request: HttpRequest) -> HttpResponse:
+    """The process answers. It asks no store: one that is away must not get this process restarted."""
+    return HttpResponse("live\n", content_type="text/plain")
+
+
+@never_cache
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """200 when every check is in order, else 503; in both cases what each of them found.
+
+    Replicas are named, and not waited for: the primary answers in their place.
+    """
+    found, replicas = checks(), replica_words()
+    body = {"checks": found, "replicas": replicas} if replicas else {"checks": found}
+    if all(word == OK for word in found.values()):
+        return JsonResponse({"status": "ready", **body})
+    return JsonResponse({"status": "unavailable", **body}, status=503, headers={"Retry-After": RETRY_AFTER})
 
 
 def checks() -> dict[str, str]:
@@ -56,7 +81,7 @@ def _store(alias: str) -> str:
 
 def _redis() -> str:
     try:
-        with redis.Redis.from_url(settings.REDIS_URL, **PATIENCE) as connection:
+        with redis.Redis.from_url(settings.REDIS_URL, **TIMEOUTS) as connection:
             connection.ping()
     except redis.RedisError:
         return UNREACHABLE

@@ -2,11 +2,12 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web import account, views
+from web import account, readiness, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
     path("dashboard", views.dashboard, name="dashboard"),
     path("settings/account", account.account, name="account"),
-    path("health/ready", views.ready, name="ready"),
+    path("health/live", readiness.live, name="live"),
+    path("health/ready", readiness.ready, name="ready"),
 ]

@@ -1,4 +1,4 @@
-"""Pages of the listener, and what a supervisor asks."""
+"""Pages of the listener, and the page of last resort."""
 
 import sys
 from datetime import datetime
@@ -7,10 +7,9 @@ from typing import NamedTuple
 import redis
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts import setup
@@ -18,7 +17,6 @@ from accounts.models import User
 from accounts.pages import private, to_log_in
 from projections import queries
 from projections.failures import in_maintenance, is_outage
-from web import readiness
 from web.words import clock, episode_name, feed_words
 
 PLAYS = 50
@@ -77,21 +75,6 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "paged": older is not None or more is not None,
     }
     return render(request, "web/dashboard.html", context)
-
-
-@never_cache
-@require_safe
-def ready(request: HttpRequest) -> HttpResponse:
-    """200 when every check is in order, else 503; in both cases what each of them found.
-
-    Replicas are told of, and not waited for: the primary answers in their place.
-    """
-    checks, replicas = readiness.checks(), readiness.replica_words()
-    found = {"checks": checks, "replicas": replicas} if replicas else {"checks": checks}
-    if all(word == readiness.OK for word in checks.values()):
-        return JsonResponse({"status": "ready", **found})
-    body = {"status": "unavailable", **found}
-    return JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_AFTER)})
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

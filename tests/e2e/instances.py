@@ -61,7 +61,8 @@ class Instance:
         return "\n".join(self.lines)
 
     def wait_until_ready(self) -> "Instance":
-        eventually(lambda: "ready at" in self.output or self.process.poll() is not None, 120)
+        # the last of the lines that say what to do next
+        eventually(lambda: "connect an app: " in self.output or self.process.poll() is not None, 120)
         assert self.process.poll() is None, self.output
         return self
 

@@ -60,7 +60,7 @@ def test_the_next_run_waits_until_the_programs_of_a_killed_one_have_ended(tmp_pa
 
 
 def test_programs_that_do_not_end_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home, "SECONDS_TO_LEAVE", 0.1)
+    monkeypatch.setattr(home, "SECONDS_TO_END", 0.1)
     with home.locked(tmp_path) as inherited:
         orphan = subprocess.Popen(["sleep", "60"], pass_fds=[inherited])
     try:

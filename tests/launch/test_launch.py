@@ -91,7 +91,10 @@ def test_each_run_goes_on_where_the_last_one_stopped_or_was_killed(tmp_path: Pat
     with running(tmp_path, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as first:
         assert requests.get(f"{first.url}/health/live", timeout=5).text == "live\n"
         link = f"{first.url}/setup?token="
-        assert f"| ready at {first.url} - become its administrator at {link}" in first.output
+        ready, administrator, app = (line.partition("| ")[2] for line in first.lines[-3:])
+        assert ready == f"ready at {first.url}"
+        assert administrator.startswith(f"make yourself its administrator: {link}")
+        assert app.startswith(f"connect an app: {first.url}/api/docs/ and docs/apps.md")
         first.manage(*ADMINISTRATOR)
         processes = everything_of(first)
         # Ctrl-C at a terminal goes to the whole process group
@@ -100,6 +103,7 @@ def test_each_run_goes_on_where_the_last_one_stopped_or_was_killed(tmp_path: Pat
         assert left_of(processes) == []
     with running(tmp_path) as second:
         assert said(second, f"| ready at {second.url}")
+        assert "administrator" not in second.output
         processes = everything_of(second)
         second.process.kill()
         second.process.wait()

@@ -177,16 +177,6 @@ def test_it_fails_when_what_it_runs_once_fails(drive: Callable[[str], Driven]) -
     driven.line("StartFailed: once ended with code 3")
 
 
-def test_it_hands_lines_to_whoever_asked_for_them(drive: Callable[[str], Driven]) -> None:
-    driven = drive("""
-        lines = []
-        supervisor.run_once(program("once", "print('a secret')", on_line=lines.append), 30)
-        supervisor.say(f"heard {lines}")
-""")
-    driven.line("heard [b'a secret']")
-    assert not any("once" in line for line in driven.lines)
-
-
 def test_a_stop_that_comes_while_something_runs_once_ends_that_too(drive: Callable[[str], Driven]) -> None:
     driven = drive("""
         supervisor.run_once(program("once", PATIENT), 30)

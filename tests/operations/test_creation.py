@@ -9,10 +9,12 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connections
+from django.db import NotSupportedError, connections
 from psycopg import sql
 
+from balados.postgresql.base import DatabaseWrapper
 from operations import stores
+from operations.command import explain
 from operations.stores import SCHEMAS, CannotCreate
 from tests.operations.operating import Operator
 from tests.operations.pointing import elsewhere
@@ -55,6 +57,29 @@ def test_db_create_makes_every_database_and_schema_and_may_be_repeated(nothing_y
     assert nothing_yet.run("db_create") == "every database was there already\n"
     for alias, schemas in SCHEMAS.items():
         assert set(schemas) <= nothing_yet.schemas(alias)
+
+
+@pytest.fixture
+def old_server(nowhere: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for PostgreSQL 14: every connection says that it is one."""
+    monkeypatch.setattr(psycopg.ConnectionInfo, "server_version", property(lambda _: 140_011))
+
+
+@pytest.mark.usefixtures("old_server")
+def test_a_postgresql_that_is_too_old_is_refused_by_its_version_before_anything_is_made() -> None:
+    needed = r"PostgreSQL 15 or newer is needed; the server of the system store is 14\.11"
+    for command in ("db_create", "db_init"):
+        with pytest.raises(CommandError, match=needed):
+            call_command(command)
+
+
+@pytest.mark.usefixtures("old_server")
+def test_a_postgresql_that_is_too_old_is_refused_by_every_command_and_program() -> None:
+    connection = DatabaseWrapper(connections["system"].settings_dict | {"NAME": "postgres"}, "old")
+    with pytest.raises(NotSupportedError) as refused:
+        connection.ensure_connection()
+    connection.close_pool()
+    assert explain(refused.value) == "PostgreSQL 15 or later is required (found 14.11)."
 
 
 def test_db_init_makes_everything_ready_for_the_server(operator: Operator) -> None:
