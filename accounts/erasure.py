@@ -21,7 +21,7 @@ from django.db import transaction
 
 from accounts import ledger
 from accounts.models import AppGrant, PlayToken, UsedToken, User
-from eventstore.failpoints import reach
+from eventstore.failpoints import failpoint
 
 # what erases the events and what was made of them, and says how much that was (projections.erasure)
 EraseHistory = Callable[[UUID], Mapping[str, int]]
@@ -45,13 +45,13 @@ def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
     Raises the errors of a store that is away, ``redis.RedisError`` too: then the rest goes later.
     """
     ledger.keep(user_id)
-    reach("ledgered")
+    failpoint("ledgered")
     counts = Counter(erase_history(user_id))
-    reach("history_erased")
+    failpoint("history_erased")
     counts["redis_keys"] += _erase_keys(user_id)
     with transaction.atomic(using="system"):
         counts += _erase_account(user_id)
-        reach("account_erasing")
+        failpoint("account_erasing")
     return dict(+counts)
 
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import ErasedAccount
-from eventstore import store
+from eventstore import erasure
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ LINE = re.compile(r"^([0-9a-f]{32})(?:\s|$)", re.MULTILINE)
 
 def keep(user_id: UUID) -> None:
     """Enter an account, before anything of it goes."""
-    record({store.digest_of(user_id)})
+    record({erasure.digest_of(user_id)})
 
 
 def record(digests: Iterable[str]) -> None:
@@ -47,7 +47,7 @@ def record(digests: Iterable[str]) -> None:
 
 def top_up() -> None:
     """Let store and file know of every tombstone, and of each other."""
-    record(recorded() | store.tombstones())
+    record(recorded() | erasure.tombstones())
 
 
 def recorded() -> set[str]:

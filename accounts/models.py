@@ -247,7 +247,7 @@ class UsedToken(models.Model):
 
 class ErasedAccount(models.Model):
     """That there was an account, for restores of backups that still have it: a digest of its random id
-    (``store.digest_of``), and nothing else. See accounts/ledger.py."""
+    (``eventstore.erasure.digest_of``), and nothing else. See accounts/ledger.py."""
 
     digest = models.CharField(primary_key=True, max_length=32)
     erased_at = models.DateTimeField(default=timezone.now)

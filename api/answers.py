@@ -15,10 +15,10 @@ from api.auth import caller_of
 from api.errors import Invalid
 from api.faults import Fault
 from api.parameters import POSITION, command_id, wanted_position
-from eventstore import store
+from eventstore import log
 from eventstore.dispatcher import CommandIdReused, Outcome, dispatch
 from eventstore.domain.user import UserCommand
-from eventstore.store import Origin, SameCommand
+from eventstore.log import CommandAlreadyRecorded, Origin
 from projections import replicas
 from projections.queries import Page, wait_for
 
@@ -73,11 +73,11 @@ def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Pag
     found = read()
     if found.position >= wanted:
         return found
-    check_known(wanted, store.head())
+    check_known(wanted, log.head())
     # a replica may have answered that is behind
     with replicas.primary():
         # only as long as his own shard needs: a page tells of the last one of all
-        reached = wait_for(projector, wanted, stream=store.stream_of(caller_of(request).user_id))
+        reached = wait_for(projector, wanted, stream=log.stream_of(caller_of(request).user_id))
         found = read()
     return found._replace(position=max(found.position, reached))
 
@@ -89,13 +89,13 @@ def spend(request: Request) -> None:
     if caller.jti is None:
         return
     identity = command_id(request._request, None)
-    if identity is None or store.remembered(store.stream_of(caller.user_id), identity.key) is None:
+    if identity is None or log.remembered_command(log.stream_of(caller.user_id), identity.key) is None:
         grants.spend(caller)
 
 
 def account_position(request: Request) -> int:
     """The position for reads of accounts, which are not made of events and so always up to date."""
-    wanted, head = wanted_position(request._request), store.head()
+    wanted, head = wanted_position(request._request), log.head()
     check_known(wanted, head)
     return head
 
@@ -103,20 +103,20 @@ def account_position(request: Request) -> int:
 def write_account(request: Request, body: Struct, change: Callable[[], None]) -> HttpResponse:
     """A write outside of the events, repeatable like the others: the answer is kept beside theirs."""
     identity = command_id(request._request, None)
-    head = store.head()
+    head = log.head()
     content = msgspec.json.encode(body)
     if identity is None:
         change()
         return _response(content, head, 200)
-    stream = store.stream_of(caller_of(request).user_id)
-    earlier = store.remembered(stream, identity.key)
+    stream = log.stream_of(caller_of(request).user_id)
+    earlier = log.remembered_command(stream, identity.key)
     if earlier is not None:
         if earlier.fingerprint != identity.fingerprint:
             raise CommandIdReused
         return stored(earlier.answer, earlier.position)
     change()
-    with suppress(SameCommand):  # its twin was quicker, and gives the same answer
-        store.remember(stream, identity, head, 0, b"200" + content)
+    with suppress(CommandAlreadyRecorded):  # its twin was quicker, and gives the same answer
+        log.remember_command(stream, identity, head, 0, b"200" + content)
     return _response(content, head, 200)
 
 

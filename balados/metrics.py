@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from accounts.addresses import exact_address
 from balados.requests import CLASSES
-from eventstore import counters, store
+from eventstore import counters, log
 from eventstore.counters import Key
 from jobs.retention import Run, last_run
 from projections import lag, replicas
@@ -80,7 +80,7 @@ class Figures(Collector):
 
 
 def log_figures() -> list[Metric]:
-    return [GaugeMetricFamily("balados_log_position", "Position of the newest event.", value=store.head())]
+    return [GaugeMetricFamily("balados_log_position", "Position of the newest event.", value=log.head())]
 
 
 def lag_figures() -> list[Metric]:

@@ -10,19 +10,19 @@ from benchmarks import clients, environment, peer, sample
 from benchmarks.clients import Client, Step
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
-from eventstore import codec, dispatcher, store
+from eventstore import codec, dispatcher, log
 from eventstore.domain.plays import RecordPlay
 
 RAW_INSERT = """
 INSERT INTO events.events (stream, version, type, schema, data, metadata) VALUES (%s, %s, %s, %s, %s, %s)
 """
-RAW, APPEND, DISPATCH = "raw prepared INSERT", "store.append", "dispatch (load, decide, append)"
+RAW, APPEND, DISPATCH = "raw prepared INSERT", "log.append", "dispatch (load, decide, append)"
 PUT, SAVE = "eventsourcing: events.put", "eventsourcing: command and save"
 
 
 def raw(number: int) -> Step:
     """The limit: the same row into the same table, encoded beforehand, no check of the version."""
-    stream = store.stream_of(uuid4())
+    stream = log.stream_of(uuid4())
     event = sample.play(uuid4(), number)
     data, metadata = codec.encode(event).decode(), msgspec.json.encode(sample.ORIGIN).decode()
     versions = count(1)
@@ -38,12 +38,12 @@ def raw(number: int) -> Step:
 
 def append(number: int) -> Step:
     user_id = uuid4()
-    stream = store.stream_of(user_id)
+    stream = log.stream_of(user_id)
     versions = count()
 
     def step() -> int:
         version = next(versions)
-        assert store.append(stream, version, [sample.play(user_id, version)], sample.ORIGIN)
+        assert log.append(stream, version, [sample.play(user_id, version)], sample.ORIGIN)
         return 1
 
     return step
@@ -71,7 +71,7 @@ def dispatch(number: int) -> Step:
 
 
 def put(number: int) -> Step:
-    """Its counterpart of ``store.append``: encode and record."""
+    """Its counterpart of ``log.append``: encode and record."""
     app = peer.application()
     who = peer.listener(app)
     numbers = count()

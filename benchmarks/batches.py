@@ -9,7 +9,7 @@ from benchmarks import clients, environment, peer, sample
 from benchmarks.clients import Client, Step
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
-from eventstore import codec, store
+from eventstore import codec, log
 
 BATCH = 100
 COPY = "COPY events.events (stream, version, type, schema, data, metadata) FROM STDIN"
@@ -21,14 +21,14 @@ FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS e
 BY_COPY, BY_PARAMETER, APPEND, PUT = (
     "COPY",
     "one jsonb parameter",
-    "store.append",
+    "log.append",
     "eventsourcing: events.put",
 )
 
 
 def copy(client: int) -> Step:
     """The limit: rows encoded as JSON beforehand, written with psycopg's ``write_row``."""
-    stream = store.stream_of(uuid4())
+    stream = log.stream_of(uuid4())
     connection = environment.connect()
     lines = [codec.encode(event).decode() for event in sample.plays(uuid4(), BATCH)]
     metadata = msgspec.json.encode(sample.ORIGIN).decode()
@@ -44,8 +44,8 @@ def copy(client: int) -> Step:
 
 
 def one_parameter(client: int) -> Step:
-    """The statement behind ``store.append`` without the check of the version; encoded beforehand."""
-    stream = store.stream_of(uuid4())
+    """The statement behind ``log.append`` without the check of the version; encoded beforehand."""
+    stream = log.stream_of(uuid4())
     connection = environment.connect()
     metadata = msgspec.json.encode(sample.ORIGIN).decode()
     events = [{"t": "PlayRecorded", "s": 1, "d": event} for event in sample.plays(uuid4(), BATCH)]
@@ -61,12 +61,12 @@ def one_parameter(client: int) -> Step:
 
 def append(client: int) -> Step:
     user_id = uuid4()
-    stream = store.stream_of(user_id)
+    stream = log.stream_of(user_id)
     events = sample.plays(user_id, BATCH)
     versions = count(0, BATCH)
 
     def step() -> int:
-        assert store.append(stream, next(versions), events, sample.ORIGIN)
+        assert log.append(stream, next(versions), events, sample.ORIGIN)
         return BATCH
 
     return step

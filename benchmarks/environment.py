@@ -61,7 +61,7 @@ def let_go() -> None:
 
 def empty() -> None:
     """No events, no read models, nothing remembered in this process."""
-    from eventstore import dispatcher, store
+    from eventstore import dispatcher, log
 
     with connect() as connection:
         rows = connection.execute(
@@ -71,7 +71,7 @@ def empty() -> None:
         tables = ", ".join(str(name) for (name,) in rows)
         connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
     dispatcher.forget()
-    store.forget()
+    log.clear_caches()
 
 
 def settle() -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from benchmarks import environment, sample
 from benchmarks.report import Goal, Section, number
 from benchmarks.scale import Scale
-from eventstore import store
+from eventstore import database, log
 from eventstore.codec import encode
 from eventstore.follower import Follower
 
@@ -62,7 +62,7 @@ def _read_while(writers: list[multiprocessing.context.ForkProcess]) -> tuple[lis
             last = naive[-1] if naive else 0
             found = connection.execute(NAIVE, [last], prepare=True).fetchall()
             naive += [int(str(position)) for (position,) in found]
-            resting = not working and not rows and not found and follower.position >= store.head()
+            resting = not working and not rows and not found and follower.position >= log.head()
             time.sleep(0.001)
     return followed, naive
 
@@ -71,14 +71,14 @@ def _write(seed: int, until: float) -> None:
     """Appends whose commits come late, in an order of their own, or never."""
     chance = random.Random(seed)
     user_id = uuid4()
-    stream = store.stream_of(user_id)
+    stream = log.stream_of(user_id)
     version = 0
     with environment.connect() as connection:
         while time.monotonic() < until:
             parameters = {"stream": stream, "expected": version, "type": "PlayRecorded", "schema": 1}
             data = encode(sample.play(user_id, version)).decode()
             with connection.transaction() as transaction:
-                connection.execute(store.SQL["append"], {**parameters, "data": data, "metadata": "{}"})
+                connection.execute(database.SQL["append"], {**parameters, "data": data, "metadata": "{}"})
                 time.sleep(chance.random() * LONGEST_DELAY)
                 if chance.random() < ROLLED_BACK:
                     transaction.force_rollback = True

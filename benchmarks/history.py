@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from benchmarks import sample
-from eventstore import store
+from eventstore import log
 from eventstore.domain import collections
 from eventstore.domain.collections import CollectionCreated, FeedAddedToCollection
 from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
@@ -88,9 +88,9 @@ def fill(users: int, events: int, *, items: int = 200) -> list[UUID]:
 
 
 def record(user_id: UUID, events: list[Event], chunk: int = 5_000) -> None:
-    stream = store.stream_of(user_id)
+    stream = log.stream_of(user_id)
     for first in range(0, len(events), chunk):
-        store.append(stream, first, events[first : first + chunk], sample.ORIGIN)
+        log.append(stream, first, events[first : first + chunk], sample.ORIGIN)
 
 
 def _minutes() -> Iterator[datetime]:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from benchmarks import environment, peer, sample
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
-from eventstore import codec, store
+from eventstore import codec, log
 from eventstore.domain.user import User, evolve
 
 PAGE = 5_000
@@ -20,14 +20,14 @@ def fill(events: int, per_stream: int) -> UUID:
     user_id = uuid4()
     for _ in range(events // per_stream):
         user_id = uuid4()
-        store.append(store.stream_of(user_id), 0, sample.plays(user_id, per_stream), sample.ORIGIN)
+        log.append(log.stream_of(user_id), 0, sample.plays(user_id, per_stream), sample.ORIGIN)
     return user_id
 
 
 def fold(user_id: UUID) -> int:
     """What a command costs whose stream this process has not kept."""
     user = User(user_id)
-    rows = store.read_stream(store.stream_of(user_id))
+    rows = log.read_stream(log.stream_of(user_id))
     for row in rows:
         evolve(user, codec.decode(row.type, row.schema, row.data))
     return len(rows)
@@ -35,7 +35,7 @@ def fold(user_id: UUID) -> int:
 
 def read_everything() -> int:
     after = found = 0
-    while rows := store.read_all(after, PAGE):
+    while rows := log.read_all(after, PAGE):
         for row in rows:
             codec.decode(row.type, row.schema, row.data)
         after, found = rows[-1].position, found + len(rows)

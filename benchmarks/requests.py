@@ -9,7 +9,7 @@ from benchmarks.instance import Listener
 from benchmarks.report import Goal, Section, number
 from benchmarks.scale import Scale
 from benchmarks.wrk import CONNECTIONS, Run
-from eventstore import store
+from eventstore import log
 from eventstore.domain.identifiers import feed_of_url
 from eventstore.domain.subscriptions import UserSubscribed
 
@@ -63,7 +63,7 @@ def follow(who: list[Listener]) -> None:
             )
             for feed in range(FOLLOWED)
         ]
-        store.append(store.stream_of(listener.user_id), 0, events, sample.ORIGIN)
+        log.append(log.stream_of(listener.user_id), 0, events, sample.ORIGIN)
 
 
 def row(name: str, runs: list[Run]) -> list[str]:

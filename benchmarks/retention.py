@@ -22,7 +22,7 @@ from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
 from eventstore import dispatcher
 from eventstore.domain.retention import TakeCheckpoint
-from eventstore.store import Origin
+from eventstore.log import Origin
 
 ROOT = Path(__file__).parent.parent
 # plays a second, each sent when it is due whether the last one was answered or not

@@ -8,7 +8,7 @@ import msgspec
 
 from eventstore import codec
 from eventstore.domain.plays import PlayRecorded
-from eventstore.store import Origin
+from eventstore.log import Origin
 
 SIZE = 337
 FEED = b64encode(b"https://example.org/rss").decode()

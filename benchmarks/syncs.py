@@ -14,7 +14,7 @@ from benchmarks.batches import ONE_PARAMETER
 from benchmarks.instance import Listener, Web
 from benchmarks.report import Goal, Section, number
 from benchmarks.scale import Scale
-from eventstore import store
+from eventstore import log
 
 FIRST, AGAIN, WITH_CURSOR = "sync: first time", "the same again", "the same again, with the cursor"
 RAW = "raw insert, one jsonb parameter"
@@ -101,7 +101,7 @@ def sync(server: Web, who: Listener, payload: bytes) -> bytes:
 def _raw_insert(entries: int, first: int) -> Callable[[], None]:
     """The same events in one statement, encoded beforehand."""
     user_id = uuid4()
-    stream = store.stream_of(user_id)
+    stream = log.stream_of(user_id)
     lines = [{"t": "PlayRecorded", "s": 1, "d": event} for event in sample.plays(user_id, entries, first)]
     parameters = (stream, 0, msgspec.json.encode(sample.ORIGIN).decode(), msgspec.json.encode(lines).decode())
     connection = environment.connect()

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from django.conf import settings
 
-from eventstore import codec, store
+from eventstore import codec, log
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
 from eventstore.domain.retention import TakeCheckpoint
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.user import User, UserCommand, decide
-from eventstore.store import CommandId, Origin, SameCommand, StreamErased
+from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
 from eventstore.streams import Busy, Folded, Streams, StreamUnreadable
 
 __all__ = [
@@ -84,18 +84,18 @@ def dispatch(
                 return first
         try:
             outcome = _decide_and_append(folded, command, origin, command_id, answer)
-        except SameCommand:
+        except CommandAlreadyRecorded:
             folded.reset()
             assert command_id is not None
             first = earlier(folded, command_id)
             if first is None:
-                store.check_not_erased(folded.stream)
+                log.check_not_erased(folded.stream)
                 raise Conflict from None
             return first
         if isinstance(command, SyncUserData) and outcome.events:
             _checkpoint_when_grown(folded, command)
     if outcome.events:
-        store.notify()
+        log.notify()
     return outcome
 
 
@@ -104,7 +104,7 @@ def events_since(user_id: UUID, version: int) -> list[Event] | None:
 
     Raises ``StreamUnreadable``.
     """
-    rows = store.read_stream(store.stream_of(user_id), after=version)
+    rows = log.read_stream(log.stream_of(user_id), after=version)
     if rows and rows[0].version != version + 1:
         return None
     try:
@@ -122,7 +122,7 @@ def earlier(folded: Folded, command_id: CommandId) -> Outcome | None:
     """What this command led to the first time. Raises ``CommandIdReused``."""
     if not folded.loaded:
         folded.catch_up()
-    found = store.remembered(folded.stream, command_id.key)
+    found = log.remembered_command(folded.stream, command_id.key)
     if found is None:
         return None
     if found.fingerprint != command_id.fingerprint:
@@ -158,7 +158,7 @@ def _decide_and_append(
         if outcome is not None:
             return outcome
         if not folded.catch_up():
-            store.check_not_erased(folded.stream)
+            log.check_not_erased(folded.stream)
         current = True
     raise Conflict
 
@@ -169,7 +169,7 @@ def _checkpoint_when_grown(folded: Folded, command: SyncUserData) -> None:
         return
     before = command.now - timedelta(days=settings.RETENTION_DAYS)
     events = decide(folded.user, TakeCheckpoint(user_id=command.user_id, now=command.now, before=before))
-    position = store.append(folded.stream, folded.version, events, Origin())
+    position = log.append(folded.stream, folded.version, events, Origin())
     if position is not None:  # else somebody else goes on writing, and the next sync takes it
         folded.recorded(events, position)
 
@@ -188,11 +188,11 @@ def _append(
     if not events:
         outcome = _rendered(Outcome([], folded.version, folded.position, folded.user), answer)
         if command_id is not None:
-            store.remember(folded.stream, command_id, folded.position, folded.version, outcome.answer)
+            log.remember_command(folded.stream, command_id, folded.position, folded.version, outcome.answer)
         return outcome
     expected = folded.version
     if command_id is None:
-        position = store.append(folded.stream, expected, events, origin)
+        position = log.append(folded.stream, expected, events, origin)
         if position is None:
             return None
         folded.recorded(events, position)
@@ -202,7 +202,7 @@ def _append(
     folded.reset()
     folded.apply(events)
     outcome = _rendered(Outcome(events, expected + len(events), 0, folded.user), answer)
-    position = store.append(folded.stream, expected, events, origin, command_id, outcome.answer)
+    position = log.append(folded.stream, expected, events, origin, command_id, outcome.answer)
     if position is None:
         return None
     folded.confirm(outcome.version, position)

@@ -10,7 +10,7 @@ from collections import Counter
 _reached: Counter[str] = Counter()
 
 
-def reach(name: str) -> None:
+def failpoint(name: str) -> None:
     """Nothing, unless the environment says to die here."""
     wanted = os.environ.get("BALADOS_FAILPOINT")
     if wanted is None:

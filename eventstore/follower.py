@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from itertools import takewhile
 
-from eventstore import store
-from eventstore.store import Recorded
+from eventstore import log
+from eventstore.log import Recorded
 
 
 class Follower:
@@ -22,11 +22,11 @@ class Follower:
     def __init__(self, position: int = 0) -> None:
         self.position = position
         self._ceiling = 0
-        self._holders: frozenset[str] | None = None
+        self._writers: frozenset[str] | None = None
 
     def read(self, limit: int = 1000) -> list[Recorded]:
         """The next events in order; empty when nothing can be delivered now."""
-        rows = store.read_all(self.position, limit)
+        rows = log.read_all(self.position, limit)
         if not rows:
             return []
         run = self._contiguous(rows)
@@ -35,7 +35,7 @@ class Follower:
         if self._gap_may_fill(rows[-1].position):
             return []
         # nobody is left who could fill it: what this second look does not show never comes
-        return self._deliver(store.read_all(self.position, limit, upto=self._ceiling)) or self._skip()
+        return self._deliver(log.read_all(self.position, limit, upto=self._ceiling)) or self._skip()
 
     def _contiguous(self, rows: list[Recorded]) -> list[Recorded]:
         first = self.position + 1
@@ -47,31 +47,31 @@ class Follower:
 
     def _gap_may_fill(self, highest: int) -> bool:
         """Whether somebody who may have drawn a position in the gap is still at it."""
-        now = store.holders()
-        if self._holders is None:
-            self._ceiling, self._holders = highest, now
+        now = log.inflight_writers()
+        if self._writers is None:
+            self._ceiling, self._writers = highest, now
         else:
-            self._holders &= now
-        return bool(self._holders)
+            self._writers &= now
+        return bool(self._writers)
 
     def _deliver(self, rows: list[Recorded]) -> list[Recorded]:
         if rows:
             self.position = rows[-1].position
-            self._holders = None
+            self._writers = None
         return rows
 
     def _skip(self) -> list[Recorded]:
         """All that was above the gap was deleted meanwhile."""
         self.position = self._ceiling
-        self._holders = None
+        self._writers = None
         return []
 
 
 def settled_head(pause: Callable[[float], None] = time.sleep) -> int:
     """The head of the log once nobody can fill a hole below it: up to there, plain pages are safe."""
-    position = store.head()
-    waiting = store.holders()
+    position = log.head()
+    waiting = log.inflight_writers()
     while waiting:
         pause(0.005)
-        waiting &= store.holders()
+        waiting &= log.inflight_writers()
     return position

@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
-from eventstore import store
+from eventstore import codec, log
+from eventstore.database import SQL, execute
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.retention import FeedMarked, Marker
+
+
+def feed_marks(feed_key: UUID | None = None) -> list[FeedMarked]:
+    """The newest mark by each marker, of every feed or of one; retention deletes those that lift."""
+    values = {"feed_key": None if feed_key is None else str(feed_key)}
+    return [cast(FeedMarked, codec.decode(*row)) for row in execute(SQL["feed_marks"], values)]
 
 
 def mark(feed: str, marked_by: Marker, now: datetime, *, blocked: bool) -> int | None:
@@ -23,12 +31,12 @@ def mark_key(feed_key: UUID, marked_by: Marker, now: datetime, *, blocked: bool)
     """``mark``, of a feed of which the digest alone is at hand."""
 
     def decide() -> Sequence[Event]:
-        known = any(mark.blocked for mark in store.feed_marks(feed_key) if mark.marked_by == marked_by)
+        known = any(mark.blocked for mark in feed_marks(feed_key) if mark.marked_by == marked_by)
         if known == blocked:
             return []
         return [FeedMarked(feed_key=feed_key, marked_by=marked_by, blocked=blocked, marked_at=now)]
 
-    position = store.decide_for_instance(decide)
+    position = log.decide_for_instance(decide)
     if position is not None:
-        store.notify()
+        log.notify()
     return position

@@ -1,4 +1,4 @@
-"""The event log as the Django admin shows it. Rows are written and read by ``eventstore.store`` alone."""
+"""The event log as the Django admin shows it. Rows are written and read by ``eventstore`` alone."""
 
 from django.db import models
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eventstore import codec, dispatcher, store
+from eventstore import codec, dispatcher, erasure, log
 from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, StreamUnreadable
 from eventstore.domain import removal
 from eventstore.domain.removal import RemoveEvents
 from eventstore.domain.user import UserEvent
-from eventstore.store import Origin, Recorded, SameCommand
+from eventstore.log import CommandAlreadyRecorded, Origin, Recorded
 from eventstore.streams import Folded
 
 
@@ -43,14 +43,14 @@ def remove(
                 return Removed(0, first.position, first.answer)
             try:
                 removed = _remove(folded, command, origin, command_id, answer)
-            except SameCommand:
+            except CommandAlreadyRecorded:
                 continue  # its twin was quicker
             if removed is not None:
                 break
-            store.check_not_erased(folded.stream)
+            log.check_not_erased(folded.stream)
         else:
             raise Conflict
-    store.notify()
+    log.notify()
     return removed
 
 
@@ -58,15 +58,15 @@ def _remove(
     folded: Folded, command: RemoveEvents, origin: Origin, command_id: CommandId | None, answer: Render
 ) -> Removed | None:
     """None when the stream has moved on."""
-    rows = store.read_stream(folded.stream, upto=folded.version)
+    rows = log.read_stream(folded.stream, upto=folded.version)
     gone, events = removal.remove([_decoded(row) for row in rows], command)
     rendered = answer(len(gone))
     if not events:
         if command_id is not None:
-            store.remember(folded.stream, command_id, folded.position, folded.version, rendered)
+            log.remember_command(folded.stream, command_id, folded.position, folded.version, rendered)
         return Removed(0, folded.position, rendered)
     versions = [rows[number].version for number in gone]
-    position = store.replace_history(
+    position = erasure.replace_history(
         folded.stream, folded.version, versions, events, origin, command_id, rendered
     )
     if position is None:

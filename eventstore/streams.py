@@ -8,12 +8,12 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore import codec, store
+from eventstore import codec, log
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
 from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.user import User, evolve
-from eventstore.store import Recorded, Snapshot
+from eventstore.log import Recorded, Snapshot
 
 # Changes whenever the shape of User does: older snapshots are then ignored.
 SNAPSHOT_SCHEMA = 2
@@ -55,15 +55,15 @@ class Folded:
         """Fold what is newer in the store; returns how many events. Raises ``StreamUnreadable``."""
         if not self.loaded:
             self._load()
-        newer = store.read_stream(self.stream, after=self.version)
+        newer = log.read_stream(self.stream, after=self.version)
         if newer and newer[0].version != self.version + 1:
             # deleted meanwhile: a checkpoint or a newer snapshot stands for what is missing
             self._load()
-            newer = store.read_stream(self.stream, after=self.version)
+            newer = log.read_stream(self.stream, after=self.version)
         self._fold(newer)
         if len(newer) > SNAPSHOT_EVERY:
             snapshot = Snapshot(self.version, self.position, msgspec.json.encode(self.user))
-            store.write_snapshot(self.stream, SNAPSHOT_SCHEMA, snapshot)
+            log.write_snapshot(self.stream, SNAPSHOT_SCHEMA, snapshot)
         return len(newer)
 
     def recorded(self, events: list[Event], position: int) -> None:
@@ -79,7 +79,7 @@ class Folded:
     def since_checkpoint(self) -> int:
         """How many events were recorded since the newest checkpoint of the stream."""
         if self.checkpoint is None:
-            found = store.read_checkpoint(self.stream)
+            found = log.read_checkpoint(self.stream)
             self.checkpoint = found.version if found else 0
         return self.version - self.checkpoint
 
@@ -91,14 +91,14 @@ class Folded:
 
     def _load(self) -> None:
         """Start from the snapshot, else from the newest checkpoint, else from nothing."""
-        self.stream = store.stream_of(self.user_id)
+        self.stream = log.stream_of(self.user_id)
         self.user, self.version, self.position = User(self.user_id), 0, 0
         self.checkpoint = None
-        snapshot = store.read_snapshot(self.stream, SNAPSHOT_SCHEMA)
+        snapshot = log.read_snapshot(self.stream, SNAPSHOT_SCHEMA)
         if snapshot is not None:
             self.user = _restored(snapshot)
             self.version, self.position = snapshot.version, snapshot.position
-        elif (checkpoint := store.read_checkpoint(self.stream)) is not None:
+        elif (checkpoint := log.read_checkpoint(self.stream)) is not None:
             self.version = checkpoint.version - 1
             self._fold([checkpoint])
         self.loaded = True

@@ -9,12 +9,13 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore import codec, store
+from eventstore import codec, log
+from eventstore.database import SQL, execute
 from eventstore.domain.messages import INSTANCE, Event
 from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.user import User, UserEvent, evolve
 from eventstore.follower import settled_head
-from eventstore.store import KeptState, Origin, Recorded
+from eventstore.log import Origin, Recorded, Snapshot
 from eventstore.streams import SNAPSHOT_SCHEMA
 
 # events to a page
@@ -38,11 +39,19 @@ class LogFault(NamedTuple):
     what: str
 
 
+class KeptState(NamedTuple):
+    """A snapshot that a process would load. ``name``: of its stream."""
+
+    stream: int
+    snapshot: Snapshot
+    name: str
+
+
 def order(stream: int | None = None) -> list[LogFault]:
     """Streams with missing versions, or positions that do not rise with them; of one stream, or of all."""
     return [
-        LogFault(fault.kind, fault.stream, fault.version, fault.position, ORDER[fault.kind])
-        for fault in store.stream_faults(stream)
+        LogFault(kind, number, version, position, ORDER[kind])
+        for number, version, position, kind in execute(SQL["stream_faults"], {"stream": stream})
     ]
 
 
@@ -52,10 +61,10 @@ def undecodable(reached: Callable[[int, int], None], stream: int | None = None) 
     ``reached`` is called with the position come to and the one to come to.
     """
     if stream is not None:
-        yield from _judged(store.read_stream(stream))
+        yield from _judged(log.read_stream(stream))
         return
     after, head = 0, settled_head()
-    while rows := store.read_all(after, AT_ONCE, head):
+    while rows := log.read_all(after, AT_ONCE, head):
         yield from _judged(rows)
         after = rows[-1].position
         reached(after, head)
@@ -63,17 +72,25 @@ def undecodable(reached: Callable[[int, int], None], stream: int | None = None) 
 
 def unfaithful_snapshots(stream: int | None = None) -> Iterator[LogFault]:
     """Kept states that are not what the events up to them fold to."""
-    for kept in store.kept_states(SNAPSHOT_SCHEMA, stream):
+    for kept in _kept_snapshots(stream):
         what = _unfaithful(kept)
         # one that was replaced meanwhile is judged by nobody: its events may be gone with it
-        if what and store.read_snapshot(kept.stream, SNAPSHOT_SCHEMA) == kept.snapshot:
+        if what and log.read_snapshot(kept.stream, SNAPSHOT_SCHEMA) == kept.snapshot:
             yield LogFault("snapshot", kept.stream, kept.snapshot.version, 0, what)
 
 
+def _kept_snapshots(stream: int | None) -> Iterator[KeptState]:
+    """The snapshots of one stream or of all, in the order of the streams, in pages."""
+    values = {"after": 0, "schema": SNAPSHOT_SCHEMA, "stream": stream}
+    while page := execute(SQL["kept_snapshots"], values).fetchall():
+        for number, version, position, state, name in page:
+            yield KeptState(number, Snapshot(version, position, bytes(state)), name)
+        values["after"] = page[-1][0]
+
+
 def _judged(rows: Sequence[Recorded]) -> Iterator[LogFault]:
-    owners: dict[int, UUID | None] = {
-        number: _owner(name) for number, name in store.names_of({row.stream for row in rows}).items()
-    }
+    names = execute("SELECT id, name FROM events.streams WHERE id = ANY(%s)", ([row.stream for row in rows],))
+    owners: dict[int, UUID | None] = {number: _owner(name) for number, name in names}
     for row in rows:
         if what := _unreadable(row, owners.get(row.stream)):
             yield LogFault("event", row.stream, row.version, row.position, what)
@@ -108,7 +125,7 @@ def _unfaithful(kept: KeptState) -> str:
         state = _decode_state(kept.snapshot.state)
     except msgspec.DecodeError as error:
         return f"cannot be read: {error}"
-    rows = store.read_stream(kept.stream, upto=kept.snapshot.version)
+    rows = log.read_stream(kept.stream, upto=kept.snapshot.version)
     try:
         events: list[UserEvent] = [codec.decode(row.type, row.schema, row.data) for row in rows]
     except codec.CodecError:

@@ -16,13 +16,13 @@ import msgspec
 import redis
 from django.conf import settings
 
-from eventstore import codec, store
+from eventstore import codec, database, log, retention
 from eventstore.dispatcher import Busy, Conflict, StreamErased, StreamUnreadable, dispatch
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.retention import CARRIED, PASSING, PublicHistoryTrimmed, TakeCheckpoint
 from eventstore.domain.times import FURTHEST_AHEAD
-from eventstore.failpoints import reach
-from eventstore.store import Origin
+from eventstore.failpoints import failpoint
+from eventstore.log import Origin
 from projections import deadletters, popularity
 from projections.ageing import cut, has_older
 from projections.connect import connect
@@ -88,38 +88,38 @@ def run(
     at once, and the errors of a store that is away.
     """
     with _alone():
-        now = store.database_time()
+        now = log.database_time()
         done = Run(now, cutoff or now - timedelta(days=settings.RETENTION_DAYS))
         _work(done, say, chunk, wait)
-        done.oldest_event, done.finished_at = store.oldest_event(), store.database_time()
+        done.oldest_event, done.finished_at = retention.oldest_event(), log.database_time()
         _publish(done)
     return done
 
 
 def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
     with _timed(done, "due"):
-        users = store.due(done.cutoff)
+        users = retention.users_to_checkpoint(done.cutoff)
         done.users_due = len(users)
-    reach("due")
+    failpoint("due")
     with _timed(done, "checkpoint"):
         for number, user_id in _told(users, say, "checkpoints"):
             done.users_checkpointed += checkpoint(user_id, done.started_at, done.cutoff)
-            reach("checkpointing" if number < len(users) else "checkpointed")
+            failpoint("checkpointing" if number < len(users) else "checkpointed")
     with _timed(done, "project"):
-        done.passed = wait(store.head())
-    reach("projected")
+        done.passed = wait(log.head())
+    failpoint("projected")
     with _timed(done, "popularity"):
         # what is deleted below tells of nothing later than this
         done.public_history_trimmed = _trim(done.cutoff + FURTHEST_AHEAD, wait)
-        reach("trimmed")
-        done.passed = done.passed and wait(store.head())
+        failpoint("trimmed")
+        done.passed = done.passed and wait(log.head())
         if done.passed:
             done.figures_changed = popularity.recalculate(done.started_at)
             _close(done.cutoff)
-    reach("recalculated")
+    failpoint("recalculated")
     with _timed(done, "delete"):
-        done.passed = done.passed and wait(store.head())
-        done.events_deleted = _delete(done.cutoff, store.passed(PROJECTORS), chunk, say)
+        done.passed = done.passed and wait(log.head())
+        done.events_deleted = _delete(done.cutoff, retention.acknowledged_by_all(PROJECTORS), chunk, say)
     logger.info(
         "Worker: %s of %s users checkpointed, %s figures changed, %s events deleted in %.1f s%s",
         done.users_checkpointed,
@@ -139,7 +139,7 @@ def checkpoint(user_id: UUID, now: datetime, before: datetime) -> bool:
     except (Busy, Conflict, StreamErased):
         return False
     except StreamUnreadable as error:
-        logger.warning("No checkpoint of stream %s: %s", store.stream_of(user_id), error)
+        logger.warning("No checkpoint of stream %s: %s", log.stream_of(user_id), error)
         return False
     return True
 
@@ -164,37 +164,37 @@ def _trims(cutoff: datetime, wait: Wait) -> Iterator[datetime]:
         if before == last:
             before = cutoff  # nobody has trimmed: it waits behind a dead letter
         yield before
-        position = store.append_to_instance([PublicHistoryTrimmed(before=before)])
-        store.notify()
+        position = log.append_to_instance([PublicHistoryTrimmed(before=before)])
+        log.notify()
         if before == cutoff:
             return
         if not wait(position):
-            store.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
+            log.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
             return
         last = before
 
 
 def _close(cutoff: datetime) -> None:
     """The last event of the stream stays for as long as it is the last: let it name no feed."""
-    last = store.read_history(store.stream_of(INSTANCE), limit=1)
+    last = log.read_history(log.stream_of(INSTANCE), limit=1)
     if last and last[0].type == "PopularityRecalculated":
-        store.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
+        log.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
 
 
 def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
     types = sorted(name for name, (cls, _) in codec.EVENTS.items() if cls in CARRIED | PASSING)
     deleted, said = 0, time.monotonic()
-    for reached, gone in _unhurried(store.delete_covered(cutoff, passed, types, chunk)):
+    for reached, gone in _unhurried(retention.delete_covered(cutoff, passed, types, chunk)):
         deleted += gone
-        reach("deleting")
+        failpoint("deleting")
         if time.monotonic() - said >= SAY_EVERY:
             said = time.monotonic()
             say(f"deleted {deleted:,} events, at position {reached:,}")
-    reach("deleted")
-    deleted += store.delete_superseded(passed)
-    store.delete_outdated_snapshots()
+    failpoint("deleted")
+    deleted += retention.delete_superseded(passed)
+    retention.delete_outdated_snapshots()
     _drop_letters()
-    reach("finished")
+    failpoint("finished")
     return deleted
 
 
@@ -232,7 +232,7 @@ def _unhurried(steps: Iterable[Step]) -> Iterator[Step]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    with connect(store.ALIAS, application_name="balados-worker") as connection:
+    with connect(database.ALIAS, application_name="balados-worker") as connection:
         if not try_lock(connection, LOCK):
             raise AlreadyRunning
         yield

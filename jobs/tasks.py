@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts import erasure, ledger
 from accounts.models import UsedToken
-from eventstore import store
+from eventstore.retention import delete_old_commands
 from jobs import retention
 from projections.erasure import erase_history
 from projections.failures import in_maintenance
@@ -49,7 +49,7 @@ def stepping_aside(work: Callable[P, R]) -> Callable[P, R | None]:
 @stepping_aside
 def purge_commands() -> int:
     """Forget idempotency keys past their time. Returns how many."""
-    return store.purge_commands(timezone.now() - COMMANDS_KEPT)
+    return delete_old_commands(timezone.now() - COMMANDS_KEPT)
 
 
 @shared_task

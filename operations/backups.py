@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from eventstore.failpoints import reach
+from eventstore.failpoints import failpoint
 from operations import clusters, dumps, erasures, fence, stores
 from operations.inventory import Place, place
 from operations.sums import TableSum, reading, table_sums
@@ -121,13 +121,13 @@ def take(alias: Store, to: Path, *, cluster: bool = False, keep: int | None = No
         partial.mkdir(mode=0o700)
         try:
             manifest = (_copied if cluster else _dumped)(alias, partial, now)
-            reach("copied")
+            failpoint("copied")
             _write(partial / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
             _sync(partial)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        reach("complete")
+        failpoint("complete")
         done = partial.with_name(partial.name.removesuffix(PARTIAL))
         partial.rename(done)
         _sync(to)
@@ -218,7 +218,7 @@ def _dumped(alias: Store, partial: Path, now: datetime) -> Manifest:
         head = _value(connection, HEAD[alias])
         source = stores.parameters(alias)
         dumps.dump(alias, source, where.major, snapshot, partial / DUMP, left_out)
-        reach("dumped")
+        failpoint("dumped")
         tables = table_sums(connection, alias, left_out)
         migrations = _applied(connection, alias)
     _write(partial / ERASURES, erasures.text(erasures.known()))
@@ -239,7 +239,7 @@ def _copied(alias: Store, partial: Path, now: datetime) -> Manifest:
     where = place(alias)
     cluster = partial / CLUSTER
     dumps.copy_cluster(stores.parameters(alias), where.major, cluster)
-    reach("dumped")
+    failpoint("dumped")
     clusters.make_startable(cluster)
     sent = clusters.sent(cluster)
     _write(partial / ERASURES, erasures.text(erasures.known()))
@@ -296,7 +296,7 @@ def _remove(old: Path) -> None:
     """Under the name of an unfinished one, so that what is half gone is never taken for a backup."""
     going = old.with_name(f"{old.name}{PARTIAL}")
     old.rename(going)
-    reach("removing")
+    failpoint("removing")
     shutil.rmtree(going)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from psycopg import sql
 
-from eventstore.failpoints import reach
+from eventstore.failpoints import failpoint
 from operations.fence import Connection, tables_of
 from operations.recreation import SHARED, ours
 from operations.stores import SCHEMAS
@@ -72,7 +72,7 @@ def copy_store(source: Connection, target: Connection, alias: str, reached: Reac
         for rows in _copy(source, target, table):
             reached(copied + rows, max(expected, copied + rows + 1))
         copied += rows
-        reach("copying")
+        failpoint("copying")
     reached(copied, copied)
     _set_sequences(source, target, alias)
     sums = compare(source, target, tables)

@@ -8,8 +8,9 @@ from django.utils import timezone
 
 from accounts import erasure, ledger
 from accounts.models import User
-from eventstore import store
-from eventstore.failpoints import reach
+from eventstore import log
+from eventstore.erasure import digest_of, purge_stream, tombstoned_with_events, tombstones
+from eventstore.failpoints import failpoint
 from projections.erasure import CHUNK, erase_history
 from projections.failures import is_outage
 
@@ -20,7 +21,7 @@ def known(files: Iterable[Path] = ()) -> set[str]:
     """
     own = Path(settings.ERASURE_LEDGER)
     read = [ledger.read(file) for file in (*files, *([own] if own.exists() else []))]
-    return set().union(_told(ledger.recorded), _told(store.tombstones), *read)
+    return set().union(_told(ledger.recorded), _told(tombstones), *read)
 
 
 def text(digests: Iterable[str]) -> bytes:
@@ -35,16 +36,16 @@ def reapply(digests: Iterable[str]) -> int:
     """
     wanted = set(digests)
     ledger.record(wanted)
-    present = {store.digest_of(pk): pk for pk in (*User.objects.values_list("pk", flat=True), *store.users())}
+    present = {digest_of(pk): pk for pk in (*User.objects.values_list("pk", flat=True), *log.users())}
     again = wanted & present.keys()
     for digest in sorted(again):
         erasure.begin(present[digest], timezone.now())
         erasure.complete(present[digest], erase_history)
-        reach("reapplied")
+        failpoint("reapplied")
     # the backup fell into the middle of an erasure
-    for stream in store.unemptied():
-        for _ in store.empty(stream, CHUNK):
-            reach("emptying")
+    for stream in tombstoned_with_events():
+        for _ in purge_stream(stream, CHUNK):
+            failpoint("purging")
     return len(again)
 
 

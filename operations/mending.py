@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from django.db.models import NOT_PROVIDED, CheckConstraint, CompositePrimaryKey, Field, Model
 from psycopg import sql
 
-from eventstore import store
+from eventstore import retention
 from operations.exclusive import Say, exclusive, raw_connection
 from projections.connect import Connection
 from projections.models import DeadLetter, ProjectorPosition
@@ -108,7 +108,7 @@ def mend(projectors: Sequence[Projector], say: Say) -> None:
     ``psycopg.errors.LockNotAvailable`` where readers stay for long.
     """
     names = [projector.name for projector in projectors]
-    store.acknowledge(dict.fromkeys(names, 0))
+    retention.acknowledge(dict.fromkeys(names, 0))
     models = read_models()
     tables = [table for projector in projectors for table in projector.tables]
     with exclusive(raw_connection(ALIAS), ALIAS, say), transaction.atomic(using=ALIAS):

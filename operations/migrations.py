@@ -26,7 +26,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 from psycopg.errors import LockNotAvailable
 
-from eventstore.failpoints import reach
+from eventstore.failpoints import failpoint
 from operations.exclusive import Say, exclusive, raw_connection
 
 # What others may hold while their transactions are open. Not what they do: a statement may hold a row.
@@ -180,7 +180,7 @@ class _Executor(MigrationExecutor):
         try:
             with self._transaction(migration):
                 yield
-                reach("migrating")
+                failpoint("migrating")
         except django.db.Error as error:
             if isinstance(error.__cause__, LockNotAvailable):
                 raise _InUse(name) from error

@@ -39,7 +39,7 @@ def progress(out: TextIO, what: str, unit: str) -> Iterator[Reached]:
 
 
 def without(leaps: Sequence[tuple[int, int]], reached: Reached) -> Reached:
-    """What is told of positions, told of those that can be events' (``leaps``: of ``store.leaps``).
+    """What is told of positions, told of those that can be events' (``leaps``: of ``log.position_gaps``).
 
     A restore leaves out a thousand million of them, which takes no time and would be shown as a rate.
     """

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 import psycopg
 
-from eventstore import store
+from eventstore import database, log
 from operations.stores import parameters
 from projections import public, queries
 from projections.queries import Behind, run
@@ -65,9 +65,7 @@ def _reads() -> dict[str, TimedRead]:
         "subscriptions": queries.subscriptions,
         "saved episodes": queries.saved_episodes,
         "privacy settings": queries.privacy_settings,
-        "a listener's newest events": lambda user: store.read_history(
-            store.known_stream(user) or 0, limit=50
-        ),
+        "a listener's newest events": lambda user: log.read_history(log.known_stream(user) or 0, limit=50),
         "trending podcasts": lambda user: public.trending_podcasts(20),
         "public timeline": lambda user: public.timeline(50),
     }
@@ -100,10 +98,10 @@ def _p95_ms(read: TimedRead, users: Sequence[UUID]) -> float:
 def _replaying() -> Iterator[None]:
     """The server reads the end of the log again and again; this process only waits for it."""
     over = threading.Event()
-    after = max(0, store.head() - REPLAYED)
+    after = max(0, log.head() - REPLAYED)
 
     def replay() -> None:
-        with psycopg.connect(**parameters(store.ALIAS), autocommit=True) as connection:
+        with psycopg.connect(**parameters(database.ALIAS), autocommit=True) as connection:
             while not over.is_set():
                 connection.execute(REPLAY, [after, REPLAYED])
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TextIO
 
-from eventstore import store
+from eventstore import retention
 from operations import mending
 from operations.progress import progress
 from projections import lag, layouts
@@ -75,4 +75,4 @@ def letters_left(projectors: Sequence[Projector]) -> list[str]:
 def _acknowledge(projectors: Sequence[Projector]) -> None:
     """What is on the disk now, a swap waits for it: else retention would wait for the next event."""
     with connect(mending.ALIAS, application_name="balados-rebuild") as connection:
-        store.acknowledge(layouts.settled(connection, [projector.name for projector in projectors]))
+        retention.acknowledge(layouts.settled(connection, [projector.name for projector in projectors]))

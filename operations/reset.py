@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from accounts.models import ErasedAccount
-from eventstore import store
+from eventstore import administration, retention
 from operations import fence, inventory, mending, rebuilding, stores
 from operations.exclusive import Say, exclusive, raw_connection
 from operations.inventory import Table
@@ -202,10 +202,10 @@ def _unusable() -> bool:
 
 def _projections_anew(say: Say) -> None:
     # retention must not count on rows that are gone
-    store.acknowledge(dict.fromkeys(PROJECTORS, 0))
+    retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
     with _at_once("projections", say):
         recreate("projections", say)
-    store.acknowledge(dict.fromkeys(PROJECTORS, 0))
+    retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
 
 
 def _system(say: Say) -> list[str]:
@@ -226,7 +226,7 @@ def _erased() -> list[ErasedAccount]:
 
 def _events(say: Say, *, keep: bool) -> None:
     with exclusive(raw_connection("events"), "events", say):
-        store.begin_anew(lambda: recreate("events", say), _known_positions(), keep=keep)
+        administration.reset_log(lambda: recreate("events", say), _known_positions(), keep=keep)
 
 
 def _known_positions() -> int:

@@ -21,9 +21,9 @@ from psycopg import sql
 
 from accounts import ledger
 from accounts.models import User
-from eventstore import dispatcher, store
+from eventstore import administration, dispatcher, log
 from eventstore.domain.retention import PublicHistoryTrimmed
-from eventstore.failpoints import reach
+from eventstore.failpoints import failpoint
 from operations import backups, dumps, erasures, fence, inventory, stores
 from operations.backups import Backup, Damaged, Store
 from operations.sums import reading, table_sums
@@ -129,23 +129,23 @@ def follow_up(aliases: Sequence[Store], known: set[str], say: Say, build: Build)
     """The same for both ways, in this order, and may be repeated from its beginning."""
     reached, built = _read_models()
     if "events" in aliases:
-        following = store.begin_epoch(reached)
-        reach("renumbered")
+        following = administration.begin_epoch(reached)
+        failpoint("renumbered")
         # the head is above every position that a client may remember, so none of them is refused
-        before = store.database_time() - timedelta(days=settings.RETENTION_DAYS)
-        store.append_to_instance([PublicHistoryTrimmed(before=before)])
+        before = log.database_time() - timedelta(days=settings.RETENTION_DAYS)
+        log.append_to_instance([PublicHistoryTrimmed(before=before)])
         say(f"New events have positions from {following:,} on; cursors of syncs from before get everything.")
     again = erasures.reapply(known)
     say(f"{again} of {len(known)} accounts known to be erased were in it, and are erased again.")
     if "system" in aliases and (strangers := _strangers()):
         say(f"{strangers} listeners have events and no account: they registered after the backup.")
-    reach("erased")
+    failpoint("erased")
     if "events" in aliases and built:
         build()
         say("The read models are rebuilt.")
     elif "events" in aliases:
         say("The read models are empty: the projectors build them when they run.")
-    reach("rebuilt")
+    failpoint("rebuilt")
     for alias in aliases:
         _unmark(alias)
 
@@ -159,10 +159,10 @@ def _fill(backup: Backup, say: Say) -> None:
     alias = told.store
     target = stores.parameters(alias)
     _empty(alias)
-    reach("emptied")
+    failpoint("emptied")
     say(f"{alias}: loading {told.rows:,} rows into {inventory.place(alias)}")
     dumps.load(alias, target, max(inventory.place(alias).major, told.major), backup.path / backups.DUMP)
-    reach("loaded")
+    failpoint("loaded")
     with reading(alias) as connection:
         found = table_sums(connection, alias, backups.LEFT_OUT[alias])
     tables = sorted({*found, *told.tables})
@@ -221,7 +221,7 @@ def _forget() -> None:
         connections[alias].close()
         connections[alias].close_pool()  # type: ignore[attr-defined]
     dispatcher.forget()
-    store.forget()
+    log.clear_caches()
 
 
 def _refuse_cluster(backup: Backup) -> None:
@@ -286,7 +286,7 @@ def _full(connection: psycopg.Connection[Any], alias: Store) -> list[str]:
     }
     # a log that was just reset is not without rows
     if found and found.keys() <= LEFT_BY_A_RESET:
-        found = store.of_somebody(connection)
+        found = administration.count_user_rows(connection)
     return [f"{name}: {rows:,}" for name, rows in found.items() if rows]
 
 
@@ -350,7 +350,7 @@ def _read_models() -> tuple[int, bool]:
 
 def _strangers() -> int:
     """Listeners with events and no account."""
-    return len(set(store.users()) - set(User.objects.values_list("pk", flat=True)))
+    return len(set(log.users()) - set(User.objects.values_list("pk", flat=True)))
 
 
 __all__ = ["Damaged", "Refused", "Unlike", "adopt", "restore"]

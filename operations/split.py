@@ -22,7 +22,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from psycopg import IsolationLevel, sql
 
 from eventstore.domain.identifiers import key_of
-from eventstore.failpoints import reach
+from eventstore.failpoints import failpoint
 from eventstore.follower import settled_head
 from operations import copying, fence, inventory, migrations, recreation, stores
 from operations.copying import Differs
@@ -120,10 +120,10 @@ def move(
             raise Refused(f"The {alias} store is in maintenance: manage.py maintenance off --store {alias}")
         with _prepared(alias, target, source, say) as there:
             note = _note_of("moving", there)
-            reach("prepared")
+            failpoint("prepared")
             work = _rebuild if rebuilding else _copy
             tables, seconds = work(alias, target, note, source, say, reached)
-        reach("arrived")
+        failpoint("arrived")
         _settle(alias, note)
         return Moved(source, there, tables, seconds)
 
@@ -200,7 +200,7 @@ def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confir
             confirm(there.database)
             _refuse_sessions(source, alias, there)
             fence.patiently(source, alias, partial(_drop, source, alias), fence.PATIENCE)
-        reach("dropped")
+        failpoint("dropped")
         _forget_source(alias)
 
 
@@ -311,7 +311,7 @@ def _copy(
                 tables.update(copying.copy_store(reader, writer, alias, reached))
                 fence.remove(writer, alias)
                 fence.write(writer, alias, arrived)
-                reach("copied")
+                failpoint("copied")
                 arriving()
                 writer.execute("COMMIT")
 
@@ -363,7 +363,7 @@ def _closed(
     with _connected(parameters(alias)) as connection:
         fence.up(connection, alias, note)
     began = time.monotonic()
-    reach("fenced")
+    failpoint("fenced")
     say(f"Maintenance: nobody writes to the {alias} store from now on; it is read as before.")
     try:
         fill(arrive)
@@ -403,9 +403,9 @@ def _abandon(alias: str, target: Settings, old: Connection, found: Note) -> None
         _lock(new, LOCK, "Another process moves a store to there.")
         if found.state in ("arrived", "moved"):
             _leave(alias, target, new, found)
-        reach("compared")
+        failpoint("compared")
         _open_again(old, alias)
-        reach("reopened")
+        failpoint("reopened")
         fence.patiently(new, alias, partial(_drop, new, alias), fence.PATIENCE)
 
 
@@ -416,7 +416,7 @@ def _leave(alias: str, target: Settings, new: Connection, found: Note) -> None:
     """
     try:
         fence.up(new, alias, known_as(found, "moved"))
-        reach("leaving")
+        failpoint("leaving")
         if alias != "projections":  # they are in the events
             _compare(alias, target)
         fence.say(new, alias, known_as(found, "abandoned"))

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore import store
-from eventstore import verification as log
-from eventstore.store import StreamErased
+from eventstore import erasure, log, retention
+from eventstore import verification as log_verification
+from eventstore.log import StreamErased
 from eventstore.verification import LogFault
 from operations import mending
 from operations.progress import progress, without
@@ -94,7 +94,7 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
     Changes nothing live. Raises ``Beside``, ``StreamErased``, and the errors of a store that is away.
     """
     stream = None if user_id is None else _stream(user_id)
-    report = Report(head=store.head())
+    report = Report(head=log.head())
     _log(report, out, stream)
     with connect(mending.ALIAS, application_name="balados-verify") as connection:
         if mending.unusable(connection):
@@ -102,7 +102,7 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
             return report
         names = list(PROJECTORS)
         # what was said comes before what is: it only grows
-        said = store.acknowledged() if user_id is None else {}
+        said = retention.acknowledged() if user_id is None else {}
         safe = layouts.settled(connection, names)
         report.acknowledgements = [
             Acknowledgement(name, position, safe.get(name, 0))
@@ -153,17 +153,17 @@ def agreement(report: Report) -> str:
 
 def _stream(user_id: UUID) -> int:
     """Of somebody who never did anything one that nobody has: a look at him opens none."""
-    stream = store.known_stream(user_id)
-    if stream is None and store.is_buried(user_id):
+    stream = log.known_stream(user_id)
+    if stream is None and erasure.is_tombstoned(user_id):
         raise StreamErased(str(user_id))
     return stream or 0
 
 
 def _log(report: Report, out: TextIO, stream: int | None) -> None:
-    found: list[LogFault] = log.order(stream)
+    found: list[LogFault] = log_verification.order(stream)
     with patient_collector(), progress(out, "Reading events", "events") as reached:
-        found += log.undecodable(without(store.leaps(), reached), stream)
-    found += log.unfaithful_snapshots(stream)
+        found += log_verification.undecodable(without(log.position_gaps(), reached), stream)
+    found += log_verification.unfaithful_snapshots(stream)
     report.log = [Fault(*fault) for fault in found]
 
 
@@ -172,7 +172,7 @@ def _read_models(report: Report, out: TextIO, user_id: UUID | None) -> None:
     try:
         with closing(Scratch(wanted, user_id)) as scratch:
             with patient_collector(), progress(out, "Folding events", "events") as reached:
-                scratch.fill(without(store.leaps(), reached))
+                scratch.fill(without(log.position_gaps(), reached))
             for projector in wanted:
                 try:
                     _add(report, scratch.compare(projector))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from eventstore import codec
 from eventstore.codec import CodecError
 from eventstore.domain.messages import Event
-from eventstore.store import Recorded
+from eventstore.log import Recorded
 from projections.projectors.shape import Fact
 
 

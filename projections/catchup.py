@@ -7,7 +7,7 @@ from contextlib import closing
 
 from django.db import connections
 
-from eventstore import store
+from eventstore import log
 from eventstore.codec import CodecError
 from projections.batches import Batch
 from projections.failures import is_outage
@@ -84,7 +84,7 @@ def _batches(workers: Sequence[Worker], upto: int) -> Generator[Batch]:
     shared_out = all(worker.shard.of > 1 for worker in workers)
 
     def read(after: int) -> Batch:
-        events = store.read_all(after, AT_ONCE, upto)
+        events = log.read_all(after, AT_ONCE, upto)
         batch = Batch(events, events[-1].position if len(events) == AT_ONCE else upto)
         if shared_out:
             events = [event for event in events if any(worker.concerns(event) for worker in workers)]

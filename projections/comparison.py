@@ -15,9 +15,9 @@ from django.utils.crypto import salted_hmac
 from psycopg import Cursor, sql
 from psycopg.errors import SerializationFailure
 
-from eventstore import store
+from eventstore import log
 from eventstore.domain.messages import INSTANCE
-from eventstore.store import Recorded
+from eventstore.log import Recorded
 from projections import deadletters
 from projections.batches import Batch
 from projections.catchup import AT_ONCE, apply_or_park
@@ -151,7 +151,7 @@ class Scratch:
             if not found.counts:
                 break
             with suppress(NotCompared):  # nobody projects, so nothing moves either
-                self._wait(projector, store.head())
+                self._wait(projector, log.head())
             time.sleep(PAUSE_BETWEEN_LOOKS)
             found = _lasting(found, self._compare(projector))
         return found
@@ -340,13 +340,13 @@ class Scratch:
         """The events in between; None where they are more than one page."""
         if self._user is not None:
             return self._of_user(after, upto)
-        events = store.read_all(after, AT_ONCE, upto) if after < upto else []
+        events = log.read_all(after, AT_ONCE, upto) if after < upto else []
         return events if len(events) < AT_ONCE else None
 
     def _of_user(self, after: int, upto: int) -> list[Recorded]:
         # looked up each time: he may begin meanwhile, and a look at him opens no stream
-        streams = [store.known_stream(each) for each in (self._user, INSTANCE) if each is not None]
-        rows = [row for stream in streams if stream is not None for row in store.read_stream(stream)]
+        streams = [log.known_stream(each) for each in (self._user, INSTANCE) if each is not None]
+        rows = [row for stream in streams if stream is not None for row in log.read_stream(stream)]
         return sorted((row for row in rows if after < row.position <= upto), key=lambda row: row.position)
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Cursor
 
-from eventstore import store
-from eventstore.store import Recorded
+from eventstore import log
+from eventstore.log import Recorded
 from projections.batches import Batch
 from projections.connect import Connection
 from projections.failures import is_outage
@@ -101,7 +101,7 @@ def of_gone_events(connection: Connection) -> dict[str, set[int]]:
         found.setdefault(stream, {}).setdefault(version, set()).add(projector)
     gone: dict[str, set[int]] = {}
     for stream, versions in found.items():
-        kept = store.read_stream(stream, after=min(versions) - 1, upto=max(versions))
+        kept = log.read_stream(stream, after=min(versions) - 1, upto=max(versions))
         for version in versions.keys() - {event.version for event in kept}:
             for projector in versions[version]:
                 gone.setdefault(projector, set()).add(stream)
@@ -146,7 +146,7 @@ def _retry_some(worker: "Worker", stream: int) -> tuple[int, bool]:
         if not waiting:
             return 0, False
         versions = waiting.values()
-        kept = store.read_stream(stream, after=min(versions) - 1, upto=max(versions))
+        kept = log.read_stream(stream, after=min(versions) - 1, upto=max(versions))
         events = [event for event in kept if event.position in waiting]
         failed = _apply_until_failure(worker, cursor, events)
         done = [position for position in waiting if failed is None or position < failed]

@@ -14,9 +14,9 @@ from uuid import UUID
 from django.conf import settings
 from psycopg import Cursor, sql
 
-from eventstore import store
+from eventstore import erasure, log
 from eventstore.domain.retention import PublicHistoryTrimmed
-from eventstore.failpoints import reach
+from eventstore.failpoints import failpoint
 from eventstore.follower import settled_head
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
@@ -55,21 +55,21 @@ def erase_history(user_id: UUID) -> dict[str, int]:
     May be repeated, and then finds nothing, or what a killed one left.
     """
     counts: Counter[str] = Counter()
-    streams = store.bury(user_id)
-    reach("buried")
+    streams = erasure.tombstone_stream(user_id)
+    failpoint("tombstoned")
     # an append that began before the tombstone may still commit
     settled_head()
     for stream in streams:
-        for deleted in store.empty(stream, CHUNK):
+        for deleted in erasure.purge_stream(stream, CHUNK):
             counts["events"] += deleted
-            reach("emptying")
-    reach("emptied")
+            failpoint("purging")
+    failpoint("purged")
     counts += erase_rows(user_id, streams)
-    reach("unprojected")
+    failpoint("unprojected")
     # the head of the log stays above every position that was ever given out
-    before = store.database_time() - timedelta(days=settings.RETENTION_DAYS)
-    store.append_to_instance([PublicHistoryTrimmed(before=before)])
-    store.notify()
+    before = log.database_time() - timedelta(days=settings.RETENTION_DAYS)
+    log.append_to_instance([PublicHistoryTrimmed(before=before)])
+    log.notify()
     return dict(counts)
 
 
@@ -93,7 +93,7 @@ def _erase_rows(connection: Connection, user_id: UUID, streams: list[int]) -> Co
                         counts[table] += deleted
         cursor.execute(LETTERS, [streams])
         counts["users.dead_letters"] += cursor.rowcount
-        reach("unprojecting")
+        failpoint("unprojecting")
     return +counts
 
 

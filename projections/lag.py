@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from django.db import connections
 
-from eventstore import store
+from eventstore import log
 from projections.projectors import PROJECTORS
 
 
@@ -31,7 +31,7 @@ def lags() -> list[Lag]:
             'SELECT projector, min(position) FROM "users"."projector_positions" GROUP BY projector'
         )
         reached: dict[str, int] = dict(cursor.fetchall())
-    behind = store.behind([reached.get(name, 0) for name in PROJECTORS])
+    behind = log.lag([reached.get(name, 0) for name in PROJECTORS])
     return [Lag(name, *found) for name, found in zip(PROJECTORS, behind, strict=True)]
 
 

@@ -7,7 +7,7 @@ import time
 
 import psycopg
 
-from eventstore.store import NOTIFICATION_CHANNEL
+from eventstore.log import NOTIFICATION_CHANNEL
 from projections.connect import Connection, connect, discard
 
 # how long a sleeper sleeps when no hint comes

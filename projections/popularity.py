@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from eventstore import store
+from eventstore import log
 from eventstore.domain.retention import PopularityRecalculated
 from projections.queries import run, wait_for
 
@@ -86,16 +86,16 @@ def recalculate(now: datetime) -> int:
     Waits until the read models have come to the head of the log. Raises ``Behind`` where they do not, and
     the errors of a store that is away.
     """
-    head = store.head()
+    head = log.head()
     for projector in ("public_events", "popularity"):
         wait_for(projector, head, PATIENCE)
     with transaction.atomic(using="projections"):
         ((feeds, items),) = run(TAKE, []).fetchall()
         changed = [*_changes(OF_PODCASTS, feeds, now), *_changes(OF_EPISODES, items, now)]
         for start in range(0, len(changed), AT_ONCE):
-            store.append_to_instance(changed[start : start + AT_ONCE])
+            log.append_to_instance(changed[start : start + AT_ONCE])
     if changed:
-        store.notify()
+        log.notify()
     return len(changed)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from eventstore import codec, store
+from eventstore import codec, log
 from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.plays import PlayRecorded
@@ -163,11 +163,11 @@ def _fenced(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
     """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``."""
     replica = replicas.choose()
     if replica is not None:
-        fence = store.replica_fence()
+        fence = log.replica_fence()
         position, found = _read(rows, order, values, replica)
         if position >= fence:
             return found
-    fence = store.privacy_fence()
+    fence = log.privacy_fence()
     position, found = _read(rows, order, values)
     if 0 <= position < fence:
         wait_for(PROJECTOR, fence)

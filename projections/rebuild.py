@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from eventstore import store
+from eventstore import log
 from eventstore.follower import settled_head
 from projections import shadows
 from projections.catchup import catch_up
@@ -66,7 +66,7 @@ def rebuild(
         try:
             workers = [begin(connection, projector) for projector in projectors]
             head = settled_head()
-            leaps = store.leaps()
+            leaps = log.position_gaps()
             catch_up_beside_erasures(
                 workers, head, lambda position: progress(less(leaps, position), less(leaps, head))
             )
@@ -84,7 +84,7 @@ def rebuild(
 
 
 def less(leaps: Sequence[tuple[int, int]], position: int) -> int:
-    """A position without those below it that can be no event's (``leaps``: of ``store.leaps``)."""
+    """A position without those below it that can be no event's (``leaps``: of ``log.position_gaps``)."""
     return position - sum(min(position, last) - first for first, last in leaps if position > first)
 
 

@@ -15,7 +15,7 @@ from itertools import groupby
 from django.conf import settings
 from psycopg.errors import TransactionTimeout
 
-from eventstore import store
+from eventstore import log, retention
 from eventstore.follower import Follower
 from projections import deadletters, layouts
 from projections.batches import Batch
@@ -198,7 +198,7 @@ class Runner:
         for worker in workers:
             self._live[worker.label] = worker
             if worker.position < self._position():
-                missing = store.read_all(worker.position, NEAR, self._position())
+                missing = log.read_all(worker.position, NEAR, self._position())
                 self._apply(worker, Batch(missing, self._position()))
 
     def _take_back(self, late: Late, *, again: bool) -> None:
@@ -296,7 +296,7 @@ class Runner:
             if self._live[label].shard.of == 1 and label in saved:
                 told[label] = min(position, saved[label])
         try:
-            store.acknowledge(told)
+            retention.acknowledge(told)
         except Exception as failure:
             # the events store takes no writes for now; what it has can be read and applied
             if not in_maintenance(failure):

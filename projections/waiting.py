@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from eventstore import store
+from eventstore import retention
 from projections.projectors import PROJECTORS
 from projections.queries import run
 
@@ -36,4 +36,4 @@ def _reached(position: int) -> bool:
     if min(at for at, _ in known) < position:
         return False
     healthy = [name for name in PROJECTORS if name in saved and not saved[name][1]]
-    return not healthy or store.passed(healthy) >= position
+    return not healthy or retention.acknowledged_by_all(healthy) >= position

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Cursor
 
-from eventstore.store import Recorded
+from eventstore.log import Recorded
 from projections import deadletters
 from projections.batches import Batch
 from projections.connect import Connection

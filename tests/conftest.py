@@ -56,10 +56,10 @@ def stores(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
 
 
 def forget() -> None:
-    from eventstore import dispatcher, store
+    from eventstore import dispatcher, log
 
     dispatcher.forget()
-    store.forget()
+    log.clear_caches()
 
 
 def empty(alias: str) -> None:

@@ -77,7 +77,7 @@ def begin() -> None:
     from django.middleware import csrf
 
     from accounts.models import UserManager
-    from eventstore import store
+    from eventstore import log
     from examples import two_devices
 
     _remember_results(secrets, "token_urlsafe")
@@ -89,7 +89,7 @@ def begin() -> None:
     _wrap(AbstractBaseUser, "set_password", lambda user, raw=None, *_: [raw])
     _wrap(AbstractBaseUser, "check_password", lambda user, raw=None, *_: [raw])
     _wrap(UserManager, "create_user", lambda manager, username, email="", *_, **__: [email])
-    _wrap(store, "append", lambda stream, expected, events, *_, **__: _remember_names(events))
+    _wrap(log, "append", lambda stream, expected, events, *_, **__: _remember_names(events))
     # whoever sets Django up again (a WSGI application, a command line) takes the handlers away
     configure = logging.config.dictConfig
 

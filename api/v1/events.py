@@ -17,12 +17,12 @@ from api.auth import caller_of
 from api.fields import PAGE, Cursor, PageSize, meta
 from api.schema import operation
 from api.views import View
-from eventstore import codec, dispatcher, store
+from eventstore import codec, dispatcher, log
 from eventstore.domain import history
 from eventstore.domain.history import Standing
 from eventstore.domain.messages import Event
 from eventstore.domain.retention import UserCheckpoint
-from eventstore.store import LAST_VERSION, Origin, Recorded
+from eventstore.log import LAST_VERSION, Origin, Recorded
 from eventstore.streams import StreamUnreadable
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
 
@@ -84,8 +84,8 @@ class EventsView(View):
         before = LAST_VERSION if asked.cursor is None else _version_in(asked.cursor)
         caller = caller_of(request)
         position = answers.account_position(request)
-        stream = store.known_stream(caller.user_id)
-        rows = [] if stream is None else store.read_history(stream, before, asked.limit + 1)
+        stream = log.known_stream(caller.user_id)
+        rows = [] if stream is None else log.read_history(stream, before, asked.limit + 1)
         found = [Read(row, decoded(row)) for row in rows[: asked.limit]]
         if found:
             with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:

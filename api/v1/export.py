@@ -24,7 +24,7 @@ from api.schema import operation
 from api.v1.events import counted, decoded, origin_of
 from api.v1.sync import Conflict, SentData, shown
 from api.views import View
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.dispatcher import Outcome, dispatch
 from eventstore.domain import sync
 from eventstore.domain.collections import CollectionEntry, default_id
@@ -35,7 +35,7 @@ from eventstore.domain.privacy import PrivacyEntry
 from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
-from eventstore.store import Origin, Recorded
+from eventstore.log import Origin, Recorded
 from projections import queries
 
 # An export of 100,000 plays has 72 MB and what others may see of them; without the events it has 20.
@@ -271,7 +271,7 @@ def _with_events(export: bytes, stream: int, version: int) -> bytes:
     """An export, whose last field is no events, with those of the stream up to ``version``."""
     content = bytearray(export.removesuffix(b"]}"))
     for after in range(0, version, CHUNK):
-        rows = store.read_stream(stream, after, min(after + CHUNK, version))
+        rows = log.read_stream(stream, after, min(after + CHUNK, version))
         if rows:
             content += b"" if content.endswith(b"[") else b","
             content += msgspec.json.encode([_event(row) for row in rows])[1:-1]

@@ -20,8 +20,8 @@ from api.parameters import command_id
 from api.schema import operation, some_of
 from api.views import View
 from eventstore.domain.removal import RemoveEvents
+from eventstore.log import Origin
 from eventstore.removal import remove
-from eventstore.store import Origin
 
 
 class RemovalBody(Struct):

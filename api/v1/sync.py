@@ -23,7 +23,7 @@ from api.faults import Fault
 from api.fields import Color, Cursor, Description, Feed, Item, Level, Name, Position, SourceId, Time, Title
 from api.schema import operation, some_of
 from api.views import View
-from eventstore import store
+from eventstore import log
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
 from eventstore.domain import sync
 from eventstore.domain.collections import CollectionEntry, CollectionFeedEntry
@@ -333,7 +333,7 @@ def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
 
 
 def _cursor(version: int, user_id: UUID) -> str:
-    place = msgspec.json.encode(_Place(version, _owner(user_id), store.epoch()))
+    place = msgspec.json.encode(_Place(version, _owner(user_id), log.epoch()))
     return base64.urlsafe_b64encode(place).decode().rstrip("=")
 
 
@@ -347,7 +347,7 @@ def _version_of(cursor: str, user_id: UUID) -> int | None:
         place = _Place(-1, "")
     if place.version < 0 or place.owner != _owner(user_id):
         raise Invalid([Fault("invalid", "Not a cursor that this user was given.", "cursor")])
-    return place.version if place.epoch == store.epoch() else None
+    return place.version if place.epoch == log.epoch() else None
 
 
 def _owner(user_id: UUID) -> str:

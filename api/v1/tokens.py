@@ -24,9 +24,9 @@ from api.faults import Fault
 from api.fields import Time, meta
 from api.schema import operation
 from api.views import View
-from eventstore import store
+from eventstore import log
 from eventstore.dispatcher import CommandIdReused
-from eventstore.store import CommandId, SameCommand
+from eventstore.log import CommandAlreadyRecorded, CommandId
 
 SCOPE = "user.write"
 LONGEST_NAME = 100
@@ -113,7 +113,7 @@ class TokensView(View):
         body = BODY.read(request)
         user_id = caller_of(request).user_id
         identity = parameters.command_id(request._request, body)
-        position = store.head()
+        position = log.head()
         if identity is None:
             token, text = _issue(User(pk=user_id), body, now())
             return answers.answer(TokenIssued("success", token, text), position, 201)
@@ -147,8 +147,8 @@ def _issued_once(user: User, body: TokenBody, identity: CommandId, text: str) ->
 
     Raises ``CommandIdReused`` where the key stands for another request, and as ``_issue`` does.
     """
-    stream = store.stream_of(user.pk)
-    earlier = store.remembered(stream, identity.key)
+    stream = log.stream_of(user.pk)
+    earlier = log.remembered_command(stream, identity.key)
     if earlier is not None:
         if earlier.fingerprint != identity.fingerprint:
             raise CommandIdReused
@@ -159,8 +159,8 @@ def _issued_once(user: User, body: TokenBody, identity: CommandId, text: str) ->
     except IntegrityError:
         # its twin was quicker
         token = _shown(PlayToken.objects.get(token_hash=PlayToken.digest(text)), moment)
-    with suppress(SameCommand):
-        store.remember(stream, identity, store.head(), 0, msgspec.json.encode(token))
+    with suppress(CommandAlreadyRecorded):
+        log.remember_command(stream, identity, log.head(), 0, msgspec.json.encode(token))
     return token
 
 

@@ -1,6 +1,6 @@
 -- One event, in one round trip: recorded only when the stream is at the expected version.
 -- The position is drawn inside this INSERT and nowhere else: the gap-aware reader relies on it.
--- The snapshot's version counts too: where nothing else is left of the stream, and as a tombstone (bury.sql).
+-- The snapshot's version counts too: where nothing else is left of the stream, and as a tombstone (tombstone_stream.sql).
 INSERT INTO events.events (stream, version, type, schema, data, metadata)
 SELECT %(stream)s::bigint, %(expected)s::integer + 1, %(type)s::text, %(schema)s::smallint, %(data)s::jsonb,
        %(metadata)s::jsonb

@@ -3,11 +3,11 @@ WITH log AS (
     SELECT coalesce(max(position), 0) AS head,
            greatest(max(position), %(known)s::bigint,
                     pg_sequence_last_value(pg_get_serial_sequence('events.events', 'position')::regclass))
-               + %(distance)s::bigint AS last
+               + %(gap)s::bigint AS last
     FROM events.events),
 positions AS (SELECT setval(pg_get_serial_sequence('events.events', 'position'), last) FROM log),
 streams AS (
-    SELECT setval(pg_get_serial_sequence('events.streams', 'id'), %(distance)s::bigint
+    SELECT setval(pg_get_serial_sequence('events.streams', 'id'), %(gap)s::bigint
         + coalesce(greatest(max(id),
             pg_sequence_last_value(pg_get_serial_sequence('events.streams', 'id')::regclass)), 0))
     FROM events.streams)

@@ -7,7 +7,7 @@ WITH old AS MATERIALIZED (
 covered AS MATERIALIZED (
     SELECT s.stream, (
         SELECT version FROM events.events
-        WHERE stream = s.stream AND type = 'UserCheckpoint' AND position <= %(passed)s
+        WHERE stream = s.stream AND type = 'UserCheckpoint' AND position <= %(acknowledged)s
         ORDER BY version DESC LIMIT 1) AS version
     FROM (SELECT DISTINCT stream FROM old) s)
 DELETE FROM events.events WHERE position = ANY(ARRAY(

@@ -12,7 +12,7 @@ WITH told AS (
                AND coalesce((data ->> 'subscribers')::bigint, 0) = 0 AS nothing,
            data -> 'blocked' = 'false' AS lifts
     FROM events.events
-    WHERE stream = %(stream)s AND position <= %(passed)s
+    WHERE stream = %(stream)s AND position <= %(acknowledged)s
       AND type IN ('PopularityRecalculated', 'PublicHistoryTrimmed', 'FeedMarked')
     WINDOW newest AS (
         PARTITION BY type, data ->> 'rss_source_feed', data ->> 'rss_source_item',

@@ -1,7 +1,7 @@
 -- What is wrong with the order of each stream, in one snapshot of the store: a version missing from its newest
 -- checkpoint on (from 1 where it has none; below a checkpoint retention deletes), positions that do not rise
 -- with the versions, events of a stream that nobody opened. The instance's own stream has gaps by right, and
--- a buried one is being emptied. One page of the index after the other: no lock but that of any reader.
+-- a tombstoned one is being purged. One page of the index after the other: no lock but that of any reader.
 WITH judged AS (
     SELECT e.stream, e.version, e.position, s.name,
            lag(e.version) OVER one AS before, lag(e.position) OVER one AS earlier,

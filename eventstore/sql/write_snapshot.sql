@@ -1,4 +1,4 @@
--- The greatest version is a tombstone (bury.sql), and stays.
+-- The greatest version is a tombstone (tombstone_stream.sql), and stays.
 INSERT INTO events.snapshots (stream, version, position, schema, state)
 VALUES (%(stream)s, %(version)s, %(position)s, %(schema)s, %(state)s)
 ON CONFLICT (stream) DO UPDATE

@@ -19,9 +19,10 @@ from django.db import transaction
 from accounts import erasure
 from accounts.models import User
 from accounts.usernames import username_key
-from eventstore import dispatcher, store
+from eventstore import dispatcher
 from eventstore.dispatcher import CommandId
 from eventstore.domain.privacy import ACCOUNT
+from eventstore.erasure import digest_of
 from operations import erasures
 from operations.exclusive import Say, exclusive, raw_connection
 from operations.seeds import history
@@ -95,7 +96,7 @@ def _ids(name: str) -> Iterator[UUID]:
     for number in count():
         user_id = uuid5(IDS, f"{name} {number}")
         yield user_id
-        if store.digest_of(user_id) not in erased:
+        if digest_of(user_id) not in erased:
             return
 
 

@@ -18,7 +18,7 @@ from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.privacy import ChangePrivacy, Level
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import UserCommand
-from eventstore.store import Origin
+from eventstore.log import Origin
 
 SPAN = timedelta(days=28)
 ORIGIN = Origin(app_id="demonstration", device_id="demo-phone", device_name="Phone")

@@ -10,7 +10,7 @@ from psycopg import Cursor, sql
 
 from eventstore import codec
 from eventstore.domain.messages import Event
-from eventstore.store import Recorded
+from eventstore.log import Recorded
 from projections.shards import Shard
 
 

@@ -18,11 +18,11 @@ from django.utils import timezone
 
 from accounts import erasure
 from accounts.models import AppGrant, PlayToken, User
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.dispatcher import CommandId, StreamErased, dispatch
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
-from eventstore.store import Origin
+from eventstore.log import Origin
 from jobs import retention, tasks
 from projections import catchup, runner
 from projections.batches import Batch
@@ -93,8 +93,8 @@ def leave_traces(user: User, phone: Device) -> None:
     )
     with dispatcher.hold(user.pk) as folded:
         folded.catch_up()
-        kept = store.Snapshot(folded.version, folded.position, str(user.pk).encode())
-    store.write_snapshot(store.stream_of(user.pk), 2, kept)
+        kept = log.Snapshot(folded.version, folded.position, str(user.pk).encode())
+    log.write_snapshot(log.stream_of(user.pk), 2, kept)
     settle()
     retention.run(wait=settled)
 
@@ -129,12 +129,12 @@ def test_nothing_of_anybody_else_goes(alice: User, phone: Device, bobs: Device) 
     settle()
     retention.run(wait=settled)  # what is too old to be shown goes anyway
     bob = str(bobs.user_id)
-    before = store.read_stream(store.stream_of(bobs.user_id))
+    before = log.read_stream(log.stream_of(bobs.user_id))
     rows = {table: [row for row in rows if bobs.user_id in row] for table, rows in read_models().items()}
     places = found(bob)
     erase(alice)
     settle()
-    assert store.read_stream(store.stream_of(bobs.user_id)) == before
+    assert log.read_stream(log.stream_of(bobs.user_id)) == before
     after = read_models()
     assert {table: [row for row in rows if bobs.user_id in row] for table, rows in after.items()} == rows
     assert found(bob) == places
@@ -155,9 +155,9 @@ def test_an_account_that_never_did_anything_goes_too(alice: User) -> None:
     "point",
     [
         "ledgered",
-        "buried",
-        "emptying",
-        "emptied",
+        "tombstoned",
+        "purging",
+        "purged",
         "unprojecting",
         "unprojected",
         "history_erased",
@@ -221,7 +221,7 @@ def test_del_2_while_projectors_run_and_the_user_writes_nothing_is_left(
             writer.join(30)
         assert not any(writer.is_alive() for writer in writers)
         assert receipt["events"] >= 50
-        wait_for_all(store.head())
+        wait_for_all(log.head())
         assert traces(alice) == []
 
 
@@ -237,7 +237,7 @@ def test_a_late_writer_is_refused_whether_he_knew_the_stream_or_not(alice: User,
     with pytest.raises(StreamErased):
         dispatch(command(1), Origin(), command_id=key)
     dispatcher.forget()
-    store.forget()
+    log.clear_caches()
     with pytest.raises(StreamErased):
         dispatch(command(3), Origin())
     assert traces(alice) == []
@@ -246,17 +246,17 @@ def test_a_late_writer_is_refused_whether_he_knew_the_stream_or_not(alice: User,
 
 def test_what_was_kept_of_the_stream_cannot_be_written_back(alice: User, phone: Device) -> None:
     phone.post("plays", play())
-    stream = store.stream_of(alice.pk)
+    stream = log.stream_of(alice.pk)
     erase(alice)
-    store.write_snapshot(stream, 2, store.Snapshot(5, 5, str(alice.pk).encode()))
-    with pytest.raises(store.SameCommand):
-        store.remember(stream, CommandId(UUID(int=1), b"x"), 0, 0, str(alice.pk).encode())
+    log.write_snapshot(stream, 2, log.Snapshot(5, 5, str(alice.pk).encode()))
+    with pytest.raises(log.CommandAlreadyRecorded):
+        log.remember_command(stream, CommandId(UUID(int=1), b"x"), 0, 0, str(alice.pk).encode())
     assert traces(alice) == []
 
 
 def test_a_batch_that_was_read_before_is_not_applied(alice: User, phone: Device) -> None:
     phone.post("plays", play())
-    batch = Batch(store.read_all(0, 100), store.head())
+    batch = Batch(log.read_all(0, 100), log.head())
     with connect("projections") as connection:
         workers = [Worker(projector, connection) for projector in PROJECTORS.values()]
         erase(alice)

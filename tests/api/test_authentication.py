@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts import grants
 from accounts.models import User
-from eventstore import store
+from eventstore import log
 from tests.api.devices import Device, code_of, document, faults, faults_in, play, unharmed
 from tests.apps import App
 
@@ -145,10 +145,10 @@ def test_JWT_46_a_deleted_user_is_refused(phone: Device, alice: User) -> None:
 
 
 def test_an_erased_stream_is_refused_in_the_words_for_nobody(phone: Device, charlie: User) -> None:
-    store.stream_of(phone.user_id)
+    log.stream_of(phone.user_id)
     with connections["events"].cursor() as cursor:
         cursor.execute("UPDATE events.streams SET tombstone = now()")
-    store.forget()
+    log.clear_caches()
     erased = phone.post("plays", play())
     nobody = Device(charlie.pk).post("plays", play())
     assert erased.status_code == nobody.status_code == 401

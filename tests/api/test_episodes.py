@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import store
+from eventstore import log
 from tests.api import hostile
 from tests.api.devices import (
     Device,
@@ -45,7 +45,7 @@ def listed(device: Device, query: str = "") -> list[dict[str, Any]]:
 
 
 def types_of(device: Device) -> list[str]:
-    return [row.type for row in store.read_stream(store.stream_of(device.user_id))]
+    return [row.type for row in log.read_stream(log.stream_of(device.user_id))]
 
 
 def test_it_saves_an_episode(phone: Device) -> None:
@@ -201,7 +201,7 @@ def test_a_read_waits_for_what_the_caller_wrote(phone: Device) -> None:
 
 def test_who_and_when_are_kept_with_the_event(phone: Device) -> None:
     save(phone, saved_at=MAY)
-    (row,) = store.read_stream(store.stream_of(phone.user_id))
+    (row,) = log.read_stream(log.stream_of(phone.user_id))
     assert '"device_id": "phone-1"' in row.metadata
     assert '"occurred_at": "2026-05-01T12:00:00Z"' in row.metadata
 

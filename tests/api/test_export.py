@@ -19,7 +19,7 @@ from eventstore.domain.collections import default_id
 from eventstore.domain.retention import TakeCheckpoint
 from eventstore.domain.sync import Entry
 from eventstore.domain.user import User
-from eventstore.store import Origin
+from eventstore.log import Origin
 from tests.api.devices import (
     Device,
     code_of,

@@ -8,7 +8,7 @@ import psycopg_pool
 import pytest
 
 from api.v1.plays import PlaysView
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.streams import Busy, StreamUnreadable
 from projections import queries
 from tests.api.devices import Device, code_of, count_events, document, faults, play, status, unharmed
@@ -38,7 +38,7 @@ def test_a_store_that_is_away_is_503(
 ) -> None:
     phone.post("plays", play())
     with monkeypatch.context() as patch:
-        fails(patch, "eventstore.store.append", error)
+        fails(patch, "eventstore.log.append", error)
         fails(patch, "projections.queries.play_statuses", error)
         written = phone.post("plays", play(2)), phone.post("sync", {"play_statuses": [status(2)]})
         for answer in (*written, phone.get("plays")):
@@ -133,7 +133,7 @@ def test_an_unreadable_history_is_503_and_nothing_is_decided_on_a_part_of_it(pho
     assert (answer.status_code, code_of(answer)) == (503, "unreadable")
     assert "PlayDreamt" not in answer.content.decode()
     assert count_events() == before
-    assert store.head() == 2
+    assert log.head() == 2
 
 
 def test_errors_of_a_view_keep_their_type(phone: Device) -> None:

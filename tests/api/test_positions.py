@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from eventstore import store
+from eventstore import log
 from projections import queries
 from projections.catchup import catch_up
 from projections.connect import connect
@@ -60,13 +60,13 @@ def test_a_shard_of_others_that_stays_behind_holds_nobody_up(phone: Device, impa
     with connect("projections") as connection:
         lay_out(connection, projector, 2)
         written = phone.post("plays", play()).headers["Balados-Position"]
-        stream = store.stream_of(phone.user_id)
+        stream = log.stream_of(phone.user_id)
         own, others = sorted(workers(projector, connection), key=lambda one: not one.shard.has(stream))
-        catch_up([others], store.head())
+        catch_up([others], log.head())
         assert phone.get("plays", Balados_Position=written).status_code == 503, "his own is behind"
-        catch_up([own], store.head())
+        catch_up([own], log.head())
         written = phone.post("plays", play(position=2)).headers["Balados-Position"]
-        catch_up([own], store.head())
+        catch_up([own], log.head())
     page = phone.get("plays", Balados_Position=written)
     assert page.headers["Balados-Position"] == written
     assert document(page)["play_statuses"][0]["position"] == 2
@@ -82,7 +82,7 @@ def test_a_position_that_is_none_is_400(phone: Device, path: str, position: str)
 @LISTS
 def test_a_position_beyond_the_log_is_400_at_once(phone: Device, path: str) -> None:
     phone.post("plays", play())
-    for position in (store.head() + 1, 2**63 - 1):
+    for position in (log.head() + 1, 2**63 - 1):
         with unharmed(phone):
             answer = phone.get(path, Balados_Position=str(position))
             assert faults(answer) == {"Balados-Position": "unknown_position"}

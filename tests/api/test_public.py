@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from api.clock import now
-from eventstore import store
+from eventstore import log
 from projections import popularity, public, queries, rebuild
 from projections.projectors import PROJECTORS
 from tests.api import hostile
@@ -329,7 +329,7 @@ def test_PRIV_6_a_change_of_privacy_that_is_not_projected_yet_holds_the_answer_b
             )
             assert int(answer.headers["Retry-After"]) > 0
             assert b"alice" not in answer.content
-    assert waited == [store.privacy_fence()] * len(PATHS)
+    assert waited == [log.privacy_fence()] * len(PATHS)
     monkeypatch.setattr(public, "wait_for", lambda projector, position: bring_up_to_date())
     for path in PATHS:
         answer = ask(path)

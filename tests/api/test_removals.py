@@ -9,7 +9,7 @@ import pytest
 from psycopg import Cursor
 
 from accounts.models import User
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.domain.messages import INSTANCE
 from jobs import retention
 from projections import catchup, deadletters
@@ -82,8 +82,8 @@ def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(ph
     live(phone, feed(1), items)
     with dispatcher.hold(phone.user_id) as folded:
         folded.catch_up()
-        kept = store.Snapshot(folded.version, folded.position, feed(1).encode())
-    store.write_snapshot(store.stream_of(phone.user_id), 2, kept)
+        kept = log.Snapshot(folded.version, folded.position, feed(1).encode())
+    log.write_snapshot(log.stream_of(phone.user_id), 2, kept)
     settle()
     assert found(feed(1)), "or the search finds nothing at all"
     assert remove(phone, feed=feed(1))["removed_events"] > 0
@@ -103,7 +103,7 @@ def test_dead_letters_of_what_is_gone_go_too(phone: Device, monkeypatch: pytest.
     with connect("projections") as connection, monkeypatch.context() as patched:
         patched.setattr(catchup, "PAUSES", ())
         failing = dataclasses.replace(PROJECTORS[name], apply=fail_with(feed(1)))
-        catch_up([Worker(failing, connection)], store.head())
+        catch_up([Worker(failing, connection)], log.head())
         assert [letter.projector for letter in deadletters.letters(connection)] == [name]
         phone.post("plays", play(2, rss_source_feed=feed(2)))
         settle()
@@ -146,9 +146,9 @@ def test_an_episode_alone_may_go(phone: Device) -> None:
 def test_another_listeners_history_is_not_touched(phone: Device, bobs: Device) -> None:
     for device in (phone, bobs):
         device.post("plays", play(1))
-    before = store.read_stream(store.stream_of(bobs.user_id))
+    before = log.read_stream(log.stream_of(bobs.user_id))
     remove(phone, feed=feed(1))
-    assert store.read_stream(store.stream_of(bobs.user_id)) == before
+    assert log.read_stream(log.stream_of(bobs.user_id)) == before
 
 
 def test_other_devices_are_told_everything_anew(phone: Device, tablet: Device) -> None:
@@ -224,6 +224,6 @@ def test_the_deletion_event_itself_goes_when_it_is_old(phone: Device) -> None:
     remove(phone, feed=feed(1))
     phone.post("plays", play(2, rss_source_feed=feed(2)))
     work()
-    types = {row.type for row in store.read_stream(store.stream_of(phone.user_id))}
+    types = {row.type for row in log.read_stream(log.stream_of(phone.user_id))}
     assert types == {"UserCheckpoint"}
-    assert store.stream_of(INSTANCE)
+    assert log.stream_of(INSTANCE)

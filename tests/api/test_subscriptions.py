@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from eventstore import store
+from eventstore import log
 from tests.api import hostile
 from tests.api.devices import Device, b64, code_of, count_events, document, faults, feed, unharmed
 from tests.projecting import bring_up_to_date
@@ -38,7 +38,7 @@ def test_it_follows_a_feed(phone: Device) -> None:
     bring_up_to_date()
     page = phone.get("subscriptions", Balados_Position=answer.headers["Balados-Position"])
     assert document(page) == {"subscriptions": [shown], "next_cursor": None}
-    assert page.headers["Balados-Position"] == answer.headers["Balados-Position"] == str(store.head())
+    assert page.headers["Balados-Position"] == answer.headers["Balados-Position"] == str(log.head())
 
 
 def test_following_again_changes_nothing(phone: Device) -> None:
@@ -88,7 +88,7 @@ def test_it_unfollows(phone: Device) -> None:
     answer = phone.delete(f"subscriptions/{feed()}?unsubscribed_at={LATE}")
     assert answer.status_code == 200
     assert document(answer)["subscription"]["unsubscribed_at"] == LATE
-    assert answer.headers["Balados-Position"] == str(store.head())
+    assert answer.headers["Balados-Position"] == str(log.head())
     assert listed(phone) == []
     assert listed(phone, "?include=removed") == [feed()]
 
@@ -136,6 +136,6 @@ def test_a_device_a_year_ahead_does_not_win_for_ever(phone: Device, tablet: Devi
 
 def test_the_event_says_which_app_and_device(phone: Device) -> None:
     phone.post("subscriptions", {"rss_source_feed": feed(), "subscribed_at": "2026-05-01T14:00:00+02:00"})
-    event = store.read_all(0, 1)[0]
+    event = log.read_all(0, 1)[0]
     for part in ('"org.example.castaway"', '"phone-1"', '"Alice\'s phone"', '"2026-05-01T12:00:00Z"'):
         assert part in event.metadata

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from tests.api.devices import (
     Device,
     b64,
@@ -286,6 +286,6 @@ def test_lists_of_later_versions_are_ignored(phone: Device) -> None:
 
 def test_its_answer_carries_a_position(phone: Device) -> None:
     answer = phone.post("sync", {"play_statuses": statuses(3)})
-    assert answer.headers["Balados-Position"] == str(store.head()) == "3"
+    assert answer.headers["Balados-Position"] == str(log.head()) == "3"
     bring_up_to_date()
     assert phone.get("plays", Balados_Position="3").status_code == 200

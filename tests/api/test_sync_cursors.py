@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from eventstore import dispatcher, store
+from eventstore import administration, dispatcher, log
 from eventstore.domain.retention import TakeCheckpoint
-from eventstore.store import Origin
+from eventstore.log import Origin
 from tests.api.devices import Device, document, faults, feed, item, play, status, unharmed
 
 EARLY, LATE = "2026-05-01T12:00:00Z", "2026-05-02T12:00:00Z"
@@ -124,14 +124,14 @@ def test_a_cursor_of_before_a_restore_gets_everything_although_its_version_is_th
 ) -> None:
     phone.sync(play_statuses=statuses(3))
     cursor = phone.sync()["cursor"]
-    store.begin_epoch(store.head())
+    administration.begin_epoch(log.head())
     for number in (7, 8, 9):
         tablet.post("plays", play(number))
     answer = phone.sync(cursor)
     assert answer["full"]
     assert len(answer["data"]["play_statuses"]) == 6
     assert not phone.sync(answer["cursor"])["full"]
-    store.begin_epoch(store.head())
+    administration.begin_epoch(log.head())
     assert phone.sync(answer["cursor"])["full"]
 
 
@@ -141,7 +141,7 @@ def test_cursors_from_before_logs_had_epochs_are_good_until_a_restore(phone: Dev
     assert epoch == ""
     older = base64.urlsafe_b64encode(json.dumps([version, owner]).encode()).decode().rstrip("=")
     assert not phone.sync(older)["full"]
-    store.begin_epoch(store.head())
+    administration.begin_epoch(log.head())
     assert phone.sync(older)["full"]
 
 

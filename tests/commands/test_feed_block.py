@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.management import CommandError, call_command
 
-from eventstore import marks, store
+from eventstore import log, marks
 from eventstore.domain.identifiers import feed_of_url, key_of, url_of_feed
 from projections import public
 from tests.domain.scenarios import NOON
@@ -33,15 +33,15 @@ def test_a_feed_is_blocked_and_no_longer_however_it_is_named(name: str) -> None:
     bring_up_to_date()
     assert public.timeline(10)[0]
     assert run(name) == "Blocked.\n"
-    head = store.head()
+    head = log.head()
     assert run(name) == "It was blocked already.\n"
-    assert store.head() == head
+    assert log.head() == head
     bring_up_to_date()
     assert public.timeline(10) == ([], None)
     assert run(name, "--lift") == "No longer blocked by you.\n"
-    head = store.head()
+    head = log.head()
     assert run(name, "--lift") == "You have not blocked it.\n"
-    assert store.head() == head
+    assert log.head() == head
     bring_up_to_date()
     assert public.timeline(10)[0]
 
@@ -82,4 +82,4 @@ def test_what_is_no_feed_is_refused_in_one_line(arguments: list[str], reason: st
     with pytest.raises(CommandError) as refused:
         run(*arguments)
     assert str(refused.value) == reason
-    assert store.head() == 0
+    assert log.head() == 0

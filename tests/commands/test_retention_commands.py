@@ -7,13 +7,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import User
-from eventstore import store
+from eventstore import log
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from projections import runner
 from projections.runner import Runner
 from tests.domain.scenarios import MONDAY, NEWS, NOON, SCIENCE
-from tests.jobs.working import do, log, settle
+from tests.jobs.working import do, event_types, settle
 from tests.projections.running import running
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
@@ -43,13 +43,13 @@ def run(*arguments: str) -> str:
 def test_checkpoints_of_everybody_with_something_new(alice: User, bob: User) -> None:
     assert run("checkpoint") == "2 checkpoints taken.\n"
     for user in (alice, bob):
-        assert log(user.pk)[-1] == "UserCheckpoint"
+        assert event_types(user.pk)[-1] == "UserCheckpoint"
     assert run("checkpoint") == "0 checkpoints taken.\n"
 
 
 def test_a_checkpoint_of_one_user(alice: User, bob: User) -> None:
     assert run("checkpoint", "--user", "ALICE") == "1 checkpoints taken.\n"
-    assert "UserCheckpoint" not in log(bob.pk)
+    assert "UserCheckpoint" not in event_types(bob.pk)
     with pytest.raises(CommandError, match="No such user: nobody"):
         run("checkpoint", "--user", "nobody")
 
@@ -57,7 +57,7 @@ def test_a_checkpoint_of_one_user(alice: User, bob: User) -> None:
 def test_a_run_of_the_worker_says_what_it_did(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
     with running(Runner()):
-        said = run("run_worker_once", "--before", store.database_time().isoformat())
+        said = run("run_worker_once", "--before", log.database_time().isoformat())
     assert "1 of 1 users checkpointed" in said
     assert "1 events deleted" in said
     assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == [

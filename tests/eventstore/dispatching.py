@@ -9,13 +9,13 @@ from uuid import UUID
 
 from django.db import connections
 
-from eventstore import codec, dispatcher, store
+from eventstore import codec, database, dispatcher, log
 from eventstore.dispatcher import CommandId, Outcome
 from eventstore.domain.identifiers import feed_of_url
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User, UserCommand, evolve
-from eventstore.store import Origin, Recorded
+from eventstore.log import Origin, Recorded
 from eventstore.streams import Streams
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
@@ -54,17 +54,17 @@ def elsewhere(command: UserCommand, command_id: CommandId | None = None, answer:
         return dispatch(command, command_id, answer)
 
 
-def log(user_id: UUID = ALICE) -> list[Recorded]:
-    return store.read_stream(store.stream_of(user_id))
+def events_of(user_id: UUID = ALICE) -> list[Recorded]:
+    return log.read_stream(log.stream_of(user_id))
 
 
 def types(user_id: UUID = ALICE) -> list[str]:
-    return [row.type for row in log(user_id)]
+    return [row.type for row in events_of(user_id)]
 
 
 def replayed(user_id: UUID = ALICE) -> User:
     """The state that the stored events lead to, one after the other, in the order of their versions."""
-    rows = log(user_id)
+    rows = events_of(user_id)
     assert [row.version for row in rows] == list(range(1, len(rows) + 1))
     assert [row.position for row in rows] == sorted(row.position for row in rows)
     user = User(user_id)
@@ -74,7 +74,7 @@ def replayed(user_id: UUID = ALICE) -> User:
 
 
 def execute(statement: str, *parameters: int | bytes) -> list[tuple[Any, ...]]:
-    with connections[store.ALIAS].cursor() as cursor:
+    with connections[database.ALIAS].cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall() if cursor.description else []
 
@@ -83,15 +83,15 @@ def append_what_nobody_knows(user_id: UUID = ALICE) -> None:
     execute(
         "INSERT INTO events.events (stream, version, type, schema, data, metadata)"
         " VALUES (%s, %s, 'UserSang', 1, '{}', '{}')",
-        store.stream_of(user_id),
-        len(log(user_id)) + 1,
+        log.stream_of(user_id),
+        len(events_of(user_id)) + 1,
     )
 
 
 def let_retention_delete(upto: int, user_id: UUID = ALICE) -> None:
     """Delete the events of a stream up to version ``upto``."""
     execute("SET balados.retention = 'on'")
-    execute("DELETE FROM events.events WHERE stream = %s AND version <= %s", store.stream_of(user_id), upto)
+    execute("DELETE FROM events.events WHERE stream = %s AND version <= %s", log.stream_of(user_id), upto)
     execute("RESET balados.retention")
 
 

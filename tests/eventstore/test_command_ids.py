@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.dispatcher import CommandId, CommandIdReused, Conflict, DomainError, Outcome
 from eventstore.domain.user import UserCommand
 from tests.eventstore.dispatching import (
@@ -19,8 +19,8 @@ from tests.eventstore.dispatching import (
     at_once,
     dispatch,
     elsewhere,
+    events_of,
     execute,
-    log,
     play,
     replayed,
     subscribe,
@@ -56,15 +56,15 @@ def test_a_repeat_gets_the_first_answer_and_records_nothing(again: Any) -> None:
     second = again(play(7), command_id, never)
     assert second.replayed
     assert second.events == []
-    assert (second.answer, second.version, second.position) == (first.answer, 1, log()[0].position)
-    assert len(log()) == 2
+    assert (second.answer, second.version, second.position) == (first.answer, 1, events_of()[0].position)
+    assert len(events_of()) == 2
 
 
 def test_it_is_remembered_over_a_restart() -> None:
     command_id = an_id()
     dispatch(play(7), command_id, seen)
     dispatcher.forget()
-    store.forget()
+    log.clear_caches()
     assert dispatch(play(7), command_id, never).answer == b"version 1, at 7"
 
 
@@ -141,18 +141,18 @@ def test_a_repeat_after_an_unknown_outcome_ends_with_one_event_and_one_answer(
             real(*arguments)
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
-    real = store.append
+    real = log.append
     command_id = an_id()
     with monkeypatch.context() as cut:
-        cut.setattr(store, "append", cut_off)
+        cut.setattr(log, "append", cut_off)
         with pytest.raises(psycopg.OperationalError):
             dispatch(play(7), command_id, seen)
 
     again = dispatch(play(7), command_id, seen)
     assert (again.answer, again.replayed) == (b"version 1, at 7", recorded)
-    assert again.position == log()[0].position
+    assert again.position == events_of()[0].position
     assert again.user == replayed()
-    assert len(log()) == 1
+    assert len(events_of()) == 1
 
 
 @pytest.mark.parametrize("first", [play(7), subscribe()], ids=["that records", "that changes nothing"])
@@ -161,13 +161,13 @@ def test_the_id_being_taken_between_the_look_and_the_append_is_noticed(
     first: UserCommand, fingerprint: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def looked_too_early(stream: int, key: Any) -> None:
-        monkeypatch.setattr(store, "remembered", real)
+        monkeypatch.setattr(log, "remembered_command", real)
         elsewhere(first, CommandId(command_id.key, fingerprint), seen)
 
     dispatch(subscribe())
-    real = store.remembered
+    real = log.remembered_command
     command_id = an_id(b"the same")
-    monkeypatch.setattr(store, "remembered", looked_too_early)
+    monkeypatch.setattr(log, "remembered_command", looked_too_early)
     if fingerprint == b"another":
         with pytest.raises(CommandIdReused):
             dispatch(first, command_id, seen)
@@ -176,7 +176,7 @@ def test_the_id_being_taken_between_the_look_and_the_append_is_noticed(
         assert outcome.replayed
         assert outcome.user == replayed()
         assert outcome.answer == elsewhere(first, command_id, never).answer
-    assert len(log()) == (2 if first == play(7) else 1)
+    assert len(events_of()) == (2 if first == play(7) else 1)
 
 
 def test_a_repeat_that_found_nothing_to_do_sees_the_state_of_the_one_that_did(
@@ -188,9 +188,9 @@ def test_a_repeat_that_found_nothing_to_do_sees_the_state_of_the_one_that_did(
         real(*arguments)
 
     dispatch(subscribe())
-    real = store.remember
+    real = log.remember_command
     command_id = an_id(b"subscribe")
-    monkeypatch.setattr(store, "remember", too_late)
+    monkeypatch.setattr(log, "remember_command", too_late)
     outcome = dispatch(subscribe(minute=2), command_id, seen)
     assert (outcome.replayed, outcome.version, outcome.user) == (True, 3, replayed())
 
@@ -198,10 +198,10 @@ def test_a_repeat_that_found_nothing_to_do_sees_the_state_of_the_one_that_did(
 def test_an_id_that_is_taken_and_purged_at_once_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     command_id = an_id()
     dispatch(play(7), command_id)
-    monkeypatch.setattr(store, "remembered", lambda stream, key: None)
+    monkeypatch.setattr(log, "remembered_command", lambda stream, key: None)
     with pytest.raises(Conflict):
         dispatch(play(7), command_id)
-    assert len(log()) == 1
+    assert len(events_of()) == 1
 
 
 def test_nothing_is_remembered_of_a_command_on_an_unreadable_stream() -> None:
@@ -228,7 +228,9 @@ def test_twenty_at_once_with_one_id_are_one_command(processes: int, kind: str) -
 
     assert [outcome.replayed for outcome in outcomes].count(False) == 1
     assert len({outcome.answer for outcome in outcomes}) == 1
-    assert {(o.version, o.position) for o in outcomes} == {(log()[-1].version, log()[-1].position)}
+    assert {(o.version, o.position) for o in outcomes} == {
+        (events_of()[-1].version, events_of()[-1].position)
+    }
     assert types() == ["UserSubscribed", "PlayRecorded"][: 2 if kind == "records" else 1]
 
 

@@ -6,19 +6,19 @@ import psycopg
 import pytest
 from django.db import connections
 
-from eventstore import store
+from eventstore import log
 
 pytestmark = pytest.mark.topology
 
 
 def test_connections_that_the_server_ended_are_not_handed_out(stores: None) -> None:
     connection = connections["events"]
-    store.head()
+    log.head()
     connection.close()  # back into the pool
     ended = end_every_backend_of(connection.settings_dict)
     assert ended
 
-    assert store.head() == 0
+    assert log.head() == 0
 
 
 def end_every_backend_of(parameters: dict[str, Any]) -> list[int]:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.db import connections
 
-from eventstore import dispatcher, store, streams
+from eventstore import dispatcher, log, streams
 from eventstore.dispatcher import Conflict, DomainError, Outcome, StreamErased, StreamUnreadable
 from eventstore.domain.messages import Event
 from eventstore.domain.user import UserCommand
@@ -26,9 +26,9 @@ from tests.eventstore.dispatching import (
     at_once,
     dispatch,
     elsewhere,
+    events_of,
     execute,
     let_retention_delete,
-    log,
     move,
     play,
     replayed,
@@ -47,7 +47,7 @@ Append = Callable[..., int | None]
 def test_what_a_command_leads_to_is_recorded() -> None:
     outcome = dispatch(subscribe())
     assert types() == ["UserSubscribed"]
-    assert (outcome.version, outcome.position) == (1, log()[0].position)
+    assert (outcome.version, outcome.position) == (1, events_of()[0].position)
     assert outcome.user == replayed()
     assert not outcome.replayed
 
@@ -56,7 +56,7 @@ def test_a_command_that_changes_nothing_tells_where_the_stream_stands() -> None:
     dispatch(subscribe())
     dispatch(subscribe(BOB))
     outcome = dispatch(subscribe())
-    assert (outcome.events, outcome.version, outcome.position) == ([], 1, log()[0].position)
+    assert (outcome.events, outcome.version, outcome.position) == ([], 1, events_of()[0].position)
     assert elsewhere(subscribe())[:3] == outcome[:3]
 
 
@@ -114,10 +114,10 @@ def test_it_gives_up_when_others_come_first_every_time(monkeypatch: pytest.Monke
     with pytest.raises(Conflict):
         dispatch(play(7_777))
     assert attempts == dispatcher.ATTEMPTS
-    assert [row.version for row in log()] == list(range(1, attempts + 2))
-    assert "7777" not in "".join(row.data for row in log())
+    assert [row.version for row in events_of()] == list(range(1, attempts + 2))
+    assert "7777" not in "".join(row.data for row in events_of())
 
-    monkeypatch.setattr(store, "append", real)
+    monkeypatch.setattr(log, "append", real)
     assert dispatch(play(1)).user == replayed()
 
 
@@ -148,7 +148,7 @@ def test_an_append_of_which_nobody_knows_the_outcome_is_no_truth(
     real = patched_append(monkeypatch, cut_off)
     with pytest.raises(psycopg.OperationalError):
         dispatch(subscribe())
-    monkeypatch.setattr(store, "append", real)
+    monkeypatch.setattr(log, "append", real)
 
     again = dispatch(subscribe())
     assert len(again.events) == (0 if recorded else 1)
@@ -165,10 +165,10 @@ def test_a_command_that_was_recorded_succeeds_even_when_nobody_can_be_told(
         return position
 
     real = patched_append(monkeypatch, then_the_server_restarts)
-    monkeypatch.setattr(store, "_hinted", 0.0)
+    monkeypatch.setattr(log, "_hinted", 0.0)
     assert dispatch(subscribe()).version == 1
     # nor does the broken connection wait for the next command
-    monkeypatch.setattr(store, "append", real)
+    monkeypatch.setattr(log, "append", real)
     assert dispatch(play()).version == 2
 
 
@@ -202,13 +202,13 @@ def test_nothing_is_decided_on_a_stream_whose_beginning_is_missing() -> None:
     dispatcher.forget()
     with pytest.raises(StreamUnreadable, match="after version 0 are gone"):
         dispatch(play(4))
-    assert [row.version for row in log()] == [2, 3]
+    assert [row.version for row in events_of()] == [2, 3]
 
 
 def test_an_erased_user_is_refused() -> None:
     dispatch(subscribe())
-    execute("UPDATE events.streams SET tombstone = now() WHERE id = %s", store.stream_of(ALICE))
-    store.forget()
+    execute("UPDATE events.streams SET tombstone = now() WHERE id = %s", log.stream_of(ALICE))
+    log.clear_caches()
     dispatcher.forget()
     with pytest.raises(StreamErased):
         dispatch(play())
@@ -242,13 +242,13 @@ def test_sixteen_threads_of_one_user_leave_what_a_serial_replay_leads_to(
         return recorded
 
     with patch.object(dispatcher, "_streams", world):
-        assert sum(at_once(16, work)) == len(log()) > 16
+        assert sum(at_once(16, work)) == len(events_of()) > 16
     for process in world.all:
         with process.hold(ALICE) as folded:
             newer = folded.catch_up()
             assert newer == 0 or processes > 1
             assert folded.user == replayed()
-            assert (folded.version, folded.position) == (log()[-1].version, log()[-1].position)
+            assert (folded.version, folded.position) == (events_of()[-1].version, events_of()[-1].position)
 
 
 def anything(draw: random.Random) -> UserCommand:
@@ -290,7 +290,7 @@ def test_the_events_since_a_version_may_be_unreadable() -> None:
 
 
 def patched_append(monkeypatch: pytest.MonkeyPatch, instead: Append) -> Append:
-    """Put ``instead`` in the place of ``store.append``; returns the real one."""
-    real = store.append
-    monkeypatch.setattr(store, "append", instead)
+    """Put ``instead`` in the place of ``log.append``; returns the real one."""
+    real = log.append
+    monkeypatch.setattr(log, "append", instead)
     return real

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from eventstore import dispatcher, store, streams
+from eventstore import dispatcher, log, streams
 from eventstore.dispatcher import CommandId
 from eventstore.streams import Streams, StreamUnreadable
 from tests.eventstore.dispatching import (
@@ -19,9 +19,9 @@ from tests.eventstore.dispatching import (
     at_once,
     dispatch,
     elsewhere,
+    events_of,
     execute,
     let_retention_delete,
-    log,
     move,
     play,
     replayed,
@@ -31,8 +31,8 @@ from tests.eventstore.dispatching import (
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
-READS = ("stream_of", "read_stream", "read_snapshot", "remembered")
-WRITES = ("append", "remember", "write_snapshot", "notify")
+READS = ("stream_of", "read_stream", "read_snapshot", "remembered_command")
+WRITES = ("append", "remember_command", "write_snapshot", "notify")
 Asked = list[tuple[Any, ...]]
 
 
@@ -49,7 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return listen
 
     for name in READS + WRITES:
-        monkeypatch.setattr(store, name, listening(name, getattr(store, name)))
+        monkeypatch.setattr(log, name, listening(name, getattr(log, name)))
     return asked
 
 
@@ -70,12 +70,12 @@ def test_a_command_id_costs_one_look(asked: Asked) -> None:
     dispatch(subscribe())
     asked.clear()
     dispatch(play(1), CommandId(uuid4(), b"play"))
-    assert names(asked) == ["remembered", "append", "notify"]
+    assert names(asked) == ["remembered_command", "append", "notify"]
 
 
 def test_what_only_the_newest_state_can_tell_costs_one_read_of_what_is_newer(asked: Asked) -> None:
     dispatch(subscribe())
-    stream = store.stream_of(ALICE)
+    stream = log.stream_of(ALICE)
     asked.clear()
     assert dispatch(subscribe(minute=1)).events == []
     assert asked == [("read_stream", stream, 1)]
@@ -117,7 +117,7 @@ def test_a_long_load_leaves_a_snapshot(asked: Asked) -> None:
     assert snapshots() == []
     dispatcher.forget()
     dispatch(play(5))
-    assert snapshots() == [(6, log()[5].position, streams.SNAPSHOT_SCHEMA)]
+    assert snapshots() == [(6, events_of()[5].position, streams.SNAPSHOT_SCHEMA)]
     assert names(asked).count("write_snapshot") == 1
 
 
@@ -126,14 +126,14 @@ def test_a_load_starts_from_the_snapshot_and_comes_to_the_same_state(asked: Aske
     listen_to(8)
     dispatch(play(8))
     dispatch(play(9))
-    stream = store.stream_of(ALICE)
+    stream = log.stream_of(ALICE)
     dispatcher.forget()
     asked.clear()
     outcome = dispatch(unsubscribe(minute=1))
     assert asked[1:3] == [("read_snapshot", stream, streams.SNAPSHOT_SCHEMA), ("read_stream", stream, 9)]
     assert names(asked[3:]) == ["append", "notify"]
     assert outcome.user == replayed()
-    assert (outcome.version, outcome.position) == (12, log()[-1].position)
+    assert (outcome.version, outcome.position) == (12, events_of()[-1].position)
 
 
 @pytest.mark.usefixtures("every_five")
@@ -142,7 +142,7 @@ def test_a_snapshot_at_the_head_knows_its_position() -> None:
     dispatch(subscribe(minute=1))
     dispatcher.forget()
     outcome = dispatch(subscribe(minute=2))
-    assert (outcome.version, outcome.position) == (9, log()[-1].position)
+    assert (outcome.version, outcome.position) == (9, events_of()[-1].position)
 
 
 @pytest.mark.usefixtures("every_five")
@@ -153,7 +153,7 @@ def test_a_snapshot_of_another_schema_is_ignored_and_replaced(monkeypatch: pytes
     dispatcher.forget()
     monkeypatch.setattr(streams, "SNAPSHOT_SCHEMA", streams.SNAPSHOT_SCHEMA + 1)
     assert dispatch(subscribe(minute=1)).user == replayed()
-    assert snapshots() == [(10, log()[-1].position, streams.SNAPSHOT_SCHEMA)]
+    assert snapshots() == [(10, events_of()[-1].position, streams.SNAPSHOT_SCHEMA)]
 
 
 @pytest.mark.usefixtures("every_five")
@@ -165,7 +165,7 @@ def test_nothing_is_decided_on_a_snapshot_that_cannot_be_read() -> None:
     with pytest.raises(StreamUnreadable, match="snapshot of version 9") as refused:
         dispatch(play(9))
     assert "secret" not in str(refused.value)
-    assert len(log()) == 10
+    assert len(events_of()) == 10
 
 
 @pytest.mark.usefixtures("every_five")
@@ -229,7 +229,7 @@ def test_a_state_that_is_too_large_to_keep_is_used_all_the_same(monkeypatch: pyt
 
 def test_a_state_is_weighed_anew_when_it_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     dispatch(subscribe())
-    monkeypatch.setattr(store, "append", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(log, "append", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         dispatch(play(1))
     assert kept() == [ALICE]
@@ -269,5 +269,5 @@ def test_many_users_at_once_in_a_small_cache(monkeypatch: pytest.MonkeyPatch) ->
     at_once(8, work)
     assert len(kept()) <= 2
     for user_id in users:
-        assert len(log(user_id)) == 16
+        assert len(events_of(user_id)) == 16
         assert dispatch(play(7, user_id)).user == replayed(user_id)

@@ -15,10 +15,10 @@ from uuid import uuid4
 import pytest
 from django.db import connections
 
-from eventstore import store
+from eventstore import log
 from eventstore.dispatcher import Origin
 from eventstore.follower import Follower, settled_head
-from eventstore.store import Recorded
+from eventstore.log import Recorded
 from tests.eventstore.writers import ALICE, SlowWriter, connect, play, plays, stored
 
 pytestmark = pytest.mark.topology
@@ -37,7 +37,7 @@ class NaiveFollower:
         self.position = 0
 
     def read(self, limit: int = 1000) -> list[Recorded]:
-        rows = store.read_all(self.position, limit)
+        rows = log.read_all(self.position, limit)
         if rows:
             self.position = rows[-1].position
         return rows
@@ -48,10 +48,10 @@ NewReader = Callable[[], Reader]
 
 def delayed_commit(new_reader: NewReader) -> None:
     """A lower position is committed after higher ones have been read."""
-    slow_stream, stream = store.stream_of(uuid4()), store.stream_of(uuid4())
+    slow_stream, stream = log.stream_of(uuid4()), log.stream_of(uuid4())
     slow = SlowWriter(slow_stream, 0, plays(1))
     for version in range(4):
-        store.append(stream, version, plays(10 + version), Origin())
+        log.append(stream, version, plays(10 + version), Origin())
     reader = new_reader()
     delivered = [row for _ in range(3) for row in reader.read()]
     slow.commit()
@@ -61,8 +61,8 @@ def delayed_commit(new_reader: NewReader) -> None:
 
 def several_delayed_commits(new_reader: NewReader) -> None:
     """Committed from the newest to the oldest, one rolled back and one killed among them."""
-    slow = [SlowWriter(store.stream_of(uuid4()), 0, plays(number, number + 1)) for number in range(0, 12, 2)]
-    store.append(store.stream_of(ALICE), 0, plays(100), Origin())
+    slow = [SlowWriter(log.stream_of(uuid4()), 0, plays(number, number + 1)) for number in range(0, 12, 2)]
+    log.append(log.stream_of(ALICE), 0, plays(100), Origin())
     reader = new_reader()
     delivered = reader.read()
     for number, writer in reversed(list(enumerate(slow))):
@@ -74,7 +74,7 @@ def several_delayed_commits(new_reader: NewReader) -> None:
 
 def storm(new_reader: NewReader) -> None:
     """Sixteen writers on two streams, four that dawdle or give up, one reader polling throughout."""
-    streams = [store.stream_of(uuid4()) for _ in range(2)]
+    streams = [log.stream_of(uuid4()) for _ in range(2)]
     writers = [threading.Thread(target=write, args=(streams[n % 2], n, 12)) for n in range(16)]
     writers += [threading.Thread(target=dawdle, args=(n,)) for n in range(4)]
     reader = new_reader()
@@ -111,7 +111,7 @@ def test_the_scenarios_turn_red_for_a_naive_follower(
 
 def two_rivals() -> None:
     """Two writers expect the same version; the first has not committed when the second comes."""
-    stream = store.stream_of(ALICE)
+    stream = log.stream_of(ALICE)
     first = SlowWriter(stream, 0, plays(1, 2))
     outcome: list[int | None] = []
     second = threading.Thread(target=append_in_thread, args=(stream, 0, (3, 4), outcome))
@@ -133,7 +133,7 @@ def test_the_rivals_turn_red_without_the_unique_constraint(stores: None) -> None
 
 
 def test_thirty_two_writers_on_one_stream_leave_versions_without_a_gap(stores: None) -> None:
-    stream = store.stream_of(ALICE)
+    stream = log.stream_of(ALICE)
     writers = [threading.Thread(target=write, args=(stream, n, 10)) for n in range(32)]
     follower, delivered = Follower(), list[Recorded]()
     for writer in writers:
@@ -146,8 +146,8 @@ def test_thirty_two_writers_on_one_stream_leave_versions_without_a_gap(stores: N
 
 
 def test_it_waits_at_a_gap_as_long_as_it_may_fill(stores: None) -> None:
-    slow = SlowWriter(store.stream_of(uuid4()), 0, plays(1))
-    store.append(store.stream_of(ALICE), 0, plays(2), Origin())
+    slow = SlowWriter(log.stream_of(uuid4()), 0, plays(1))
+    log.append(log.stream_of(ALICE), 0, plays(2), Origin())
     follower = Follower()
     assert [follower.read() for _ in range(5)] == [[]] * 5
     slow.commit()
@@ -156,8 +156,8 @@ def test_it_waits_at_a_gap_as_long_as_it_may_fill(stores: None) -> None:
 
 @pytest.mark.parametrize("end", ["roll_back", "die"])
 def test_it_does_not_wait_for_what_never_comes(stores: None, end: str) -> None:
-    slow = SlowWriter(store.stream_of(uuid4()), 0, plays(1))
-    store.append(store.stream_of(ALICE), 0, plays(2), Origin())
+    slow = SlowWriter(log.stream_of(uuid4()), 0, plays(1))
+    log.append(log.stream_of(ALICE), 0, plays(2), Origin())
     follower = Follower()
     assert follower.read() == []
     getattr(slow, end)()
@@ -165,11 +165,11 @@ def test_it_does_not_wait_for_what_never_comes(stores: None, end: str) -> None:
 
 
 def test_it_does_not_wait_for_those_who_came_after_the_gap(stores: None) -> None:
-    gap = SlowWriter(store.stream_of(uuid4()), 0, plays(1))
-    store.append(store.stream_of(ALICE), 0, plays(2), Origin())
+    gap = SlowWriter(log.stream_of(uuid4()), 0, plays(1))
+    log.append(log.stream_of(ALICE), 0, plays(2), Origin())
     follower = Follower()
     assert follower.read() == []
-    later = SlowWriter(store.stream_of(uuid4()), 0, plays(3))
+    later = SlowWriter(log.stream_of(uuid4()), 0, plays(3))
     gap.roll_back()
     assert [row.position for row in follower.read()] == [2]
     later.commit()
@@ -177,20 +177,20 @@ def test_it_does_not_wait_for_those_who_came_after_the_gap(stores: None) -> None
 
 
 def test_it_crosses_gaps_of_conflicts_and_of_deleted_events(stores: None) -> None:
-    stream = store.stream_of(ALICE)
+    stream = log.stream_of(ALICE)
     for version in range(6):
-        store.append(stream, version, plays(version), Origin())
-        assert store.append(stream, version, plays(99), Origin()) is None
+        log.append(stream, version, plays(version), Origin())
+        assert log.append(stream, version, plays(99), Origin()) is None
     with connect() as retention:
         retention.execute("SET balados.retention = 'on'")
         retention.execute("DELETE FROM events.events WHERE position BETWEEN 2 AND 4")
     follower = Follower()
-    assert drained(follower, limit=1) == store.read_all(0, 100)
+    assert drained(follower, limit=1) == log.read_all(0, 100)
 
 
 def test_it_goes_on_when_all_above_a_gap_is_deleted_meanwhile(stores: None) -> None:
-    slow = SlowWriter(store.stream_of(uuid4()), 0, plays(1))
-    position = store.append(store.stream_of(ALICE), 0, plays(2), Origin())
+    slow = SlowWriter(log.stream_of(uuid4()), 0, plays(1))
+    position = log.append(log.stream_of(ALICE), 0, plays(2), Origin())
     follower = Follower()
     assert follower.read() == []
     slow.roll_back()
@@ -198,14 +198,14 @@ def test_it_goes_on_when_all_above_a_gap_is_deleted_meanwhile(stores: None) -> N
         retention.execute("SET balados.retention = 'on'")
         retention.execute("DELETE FROM events.events")
     follower.read()
-    store.append(store.stream_of(ALICE), 0, plays(3), Origin())
+    log.append(log.stream_of(ALICE), 0, plays(3), Origin())
     assert position is not None
     assert [row.position for row in drained(follower)] == [position + 1]
 
 
 def test_a_settled_head_waits_for_the_holders_below_it(stores: None) -> None:
-    slow = SlowWriter(store.stream_of(uuid4()), 0, plays(1))
-    head = store.append(store.stream_of(ALICE), 0, plays(2), Origin())
+    slow = SlowWriter(log.stream_of(uuid4()), 0, plays(1))
+    head = log.append(log.stream_of(ALICE), 0, plays(2), Origin())
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
@@ -215,7 +215,7 @@ def test_a_settled_head_waits_for_the_holders_below_it(stores: None) -> None:
 
     assert settled_head(pause) == head
     assert len(pauses) >= 3
-    assert len(store.read_all(0, 10)) == 2
+    assert len(log.read_all(0, 10)) == 2
 
 
 def drained(reader: Reader, limit: int = 1000) -> list[Recorded]:
@@ -231,7 +231,7 @@ def drained(reader: Reader, limit: int = 1000) -> list[Recorded]:
 
 def assert_complete(delivered: list[Recorded]) -> None:
     """Everything that the store holds was delivered once, in order; each stream without a gap."""
-    there = store.read_all(0, 1_000_000)
+    there = log.read_all(0, 1_000_000)
     missing = {row.position for row in there} - {row.position for row in delivered}
     assert not missing, f"skipped {sorted(missing)}"
     assert delivered == there
@@ -246,9 +246,9 @@ def write(stream: int, writer: int, count: int) -> None:
     try:
         version = 0
         for number in range(count):
-            while store.append(stream, version, [play(writer * 100 + number)], Origin()) is None:
+            while log.append(stream, version, [play(writer * 100 + number)], Origin()) is None:
                 version = max(
-                    (row.version for row in store.read_stream(stream, after=version)), default=version
+                    (row.version for row in log.read_stream(stream, after=version)), default=version
                 )
             version += 1
     finally:
@@ -260,7 +260,7 @@ def dawdle(seed: int) -> None:
     chance = random.Random(seed)
     try:
         for _ in range(10):
-            slow = SlowWriter(store.stream_of(uuid4()), 0, plays(*range(chance.randint(1, 3))))
+            slow = SlowWriter(log.stream_of(uuid4()), 0, plays(*range(chance.randint(1, 3))))
             slow.connection.execute("SELECT pg_sleep(%s)", [chance.random() / 100])
             chance.choice([slow.commit, slow.roll_back])()
     finally:
@@ -269,7 +269,7 @@ def dawdle(seed: int) -> None:
 
 def append_in_thread(stream: int, expected: int, numbers: tuple[int, ...], outcome: list[int | None]) -> None:
     try:
-        outcome.append(store.append(stream, expected, plays(*numbers), Origin()))
+        outcome.append(log.append(stream, expected, plays(*numbers), Origin()))
     finally:
         connections.close_all()
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import store
+from eventstore import log
 from eventstore.dispatcher import Origin
 from eventstore.follower import Follower, settled_head
-from eventstore.store import Recorded
+from eventstore.log import Recorded
 from tests.eventstore.test_order import assert_complete, drained
 from tests.eventstore.writers import SlowWriter, appending, connect, plays
 
@@ -25,7 +25,7 @@ class WithoutASecondLook(Follower):
     """Takes the first look's rows once nobody is left who could fill the gap."""
 
     def read(self, limit: int = 1000) -> list[Recorded]:
-        rows = store.read_all(self.position, limit)
+        rows = log.read_all(self.position, limit)
         if not rows:
             return []
         run = self._contiguous(rows)
@@ -37,7 +37,7 @@ class WithoutACeiling(Follower):
 
     def _gap_may_fill(self, highest: int) -> bool:
         waits = super()._gap_may_fill(highest)
-        self._ceiling = store.LAST
+        self._ceiling = log.LAST_POSITION
         return waits
 
 
@@ -54,8 +54,8 @@ class ThatListsHoldersFirst(Follower):
     """Looks at the rows after it has listed who may still fill a gap."""
 
     def read(self, limit: int = 1000) -> list[Recorded]:
-        listed = store.holders()
-        rows = store.read_all(self.position, limit)
+        listed = log.inflight_writers()
+        rows = log.read_all(self.position, limit)
         return [] if listed else self._deliver(rows)
 
 
@@ -63,9 +63,9 @@ class Moments:
     """Actions that happen just before the store is asked something, once each."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._before: dict[str, list[Action]] = {"read_all": [], "holders": [], "head": []}
+        self._before: dict[str, list[Action]] = {"read_all": [], "inflight_writers": [], "head": []}
         for name in self._before:
-            monkeypatch.setattr(store, name, self._asked(name, getattr(store, name)))
+            monkeypatch.setattr(log, name, self._asked(name, getattr(log, name)))
 
     def before(self, name: str, *actions: Action) -> None:
         """The first action before the first time, and so on."""
@@ -91,11 +91,11 @@ def nothing() -> None:
 
 def draw() -> SlowWriter:
     """Somebody draws the next position and does not commit yet."""
-    return SlowWriter(store.stream_of(uuid4()), 0, plays(1))
+    return SlowWriter(log.stream_of(uuid4()), 0, plays(1))
 
 
 def append() -> int | None:
-    return store.append(store.stream_of(uuid4()), 0, plays(2), Origin())
+    return log.append(log.stream_of(uuid4()), 0, plays(2), Origin())
 
 
 def draw_and_append(slow: list[SlowWriter]) -> None:
@@ -105,10 +105,10 @@ def draw_and_append(slow: list[SlowWriter]) -> None:
 
 
 def committed_between_the_looks(reader: Follower, moments: Moments) -> None:
-    """The gap is filled after the rows were read and before the holders are listed: nobody is left then."""
+    """The gap is filled after the rows were read and before the writers are listed: nobody is left then."""
     slow = draw()
     append()
-    moments.before("holders", slow.commit)
+    moments.before("inflight_writers", slow.commit)
     assert_complete(drained(reader))
 
 
@@ -203,7 +203,7 @@ def test_it_does_not_wait_for_those_who_only_read() -> None:
 def test_it_does_not_wait_for_those_who_have_not_drawn_yet() -> None:
     """Their lock is not granted, so whatever they draw will be above."""
     last = a_gap_and_one_above()
-    stream = store.stream_of(uuid4())
+    stream = log.stream_of(uuid4())
     with connect("an operator") as operator:
         operator.execute("BEGIN")
         operator.execute("LOCK TABLE events.events IN SHARE MODE")
@@ -245,22 +245,22 @@ def a_hole_below(settle: Callable[[Action], int], moments: Moments, *asked: str)
     for name in asked:
         moments.before(name, lambda: draw_and_append(later))
     head = settle(lambda: later.pop(0).commit())
-    there = len(store.read_all(0, 100, upto=head))
+    there = len(log.read_all(0, 100, upto=head))
     while later:
         later.pop().commit()
-    assert len(store.read_all(0, 100, upto=head)) == there, "a hole below"
+    assert len(log.read_all(0, 100, upto=head)) == there, "a hole below"
 
 
-@pytest.mark.parametrize("asked", [["head"], ["holders"], ["head", "holders"]])
+@pytest.mark.parametrize("asked", [["head"], ["inflight_writers"], ["head", "inflight_writers"]])
 def test_a_head_is_settled_whoever_draws_between_the_looks(moments: Moments, asked: list[str]) -> None:
     a_hole_below(lambda commit: settled_head(lambda seconds: commit()), moments, *asked)
 
 
 def test_that_turns_red_when_the_head_is_taken_last(moments: Moments) -> None:
     def taken_last(commit: Action) -> int:
-        while store.holders():
+        while log.inflight_writers():
             commit()
-        return store.head()
+        return log.head()
 
     with pytest.raises(AssertionError, match="a hole below"):
         a_hole_below(taken_last, moments, "head")

@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from django.db import connections, transaction
 
-from eventstore import store
+from eventstore import log
 from eventstore.domain.subscriptions import UserSubscribed
+from eventstore.log import Origin
 from eventstore.prepared import Prepared
-from eventstore.store import Origin
 from tests.eventstore.test_connections import end_every_backend_of
 
 ALICE = uuid4()
@@ -23,7 +23,7 @@ def subscribed(user_id: UUID = ALICE) -> UserSubscribed:
 
 
 def append(expected: int) -> int | None:
-    return store.append(store.stream_of(ALICE), expected, [subscribed()], Origin())
+    return log.append(log.stream_of(ALICE), expected, [subscribed()], Origin())
 
 
 def events_connection() -> "psycopg.Connection[tuple[object, ...]]":
@@ -44,7 +44,7 @@ def test_it_takes_part_in_a_transaction_of_the_caller(stores: None) -> None:
     with transaction.atomic(using="events"):
         assert append(0)
         transaction.set_rollback(True, using="events")
-    assert store.read_stream(store.stream_of(ALICE)) == []
+    assert log.read_stream(log.stream_of(ALICE)) == []
     assert append(0)
 
 

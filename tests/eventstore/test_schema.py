@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg.errors import IntegrityConstraintViolation, UniqueViolation
 
-from eventstore import store
-from eventstore.store import Origin
+from eventstore import log
+from eventstore.log import Origin
 from tests.eventstore.writers import ALICE, connect, plays
 
 pytestmark = pytest.mark.topology
@@ -19,7 +19,7 @@ Connection = psycopg.Connection[Any]
 @pytest.fixture
 def operator(stores: None) -> Iterator[Connection]:
     """Somebody at a psql prompt of the events store, with two of Alice's events in it."""
-    assert store.append(store.stream_of(ALICE), 0, plays(1, 2), Origin())
+    assert log.append(log.stream_of(ALICE), 0, plays(1, 2), Origin())
     with connect("the operator") as connection:
         yield connection
 
@@ -92,15 +92,15 @@ def test_nobody_chooses_a_position(operator: Connection) -> None:
 
 def test_a_stream_has_each_version_once(operator: Connection) -> None:
     with pytest.raises(UniqueViolation, match="events_stream_version"):
-        insert(operator, store.stream_of(ALICE), 2)
-    insert(operator, store.stream_of(ALICE), 3)
-    insert(operator, store.stream_of(ALICE) + 1, 2)
+        insert(operator, log.stream_of(ALICE), 2)
+    insert(operator, log.stream_of(ALICE), 3)
+    insert(operator, log.stream_of(ALICE) + 1, 2)
 
 
 @pytest.mark.parametrize("version", [0, -1])
 def test_versions_start_at_one(operator: Connection, version: int) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
-        insert(operator, store.stream_of(ALICE), version)
+        insert(operator, log.stream_of(ALICE), version)
 
 
 def insert(operator: Connection, stream: int, version: int) -> None:

@@ -10,9 +10,9 @@ import pytest
 from django.db import connections
 from psycopg.errors import UniqueViolation
 
-from eventstore import codec, store
+from eventstore import administration, codec, database, log, retention
 from eventstore.dispatcher import CommandId, Origin
-from eventstore.store import SameCommand, Snapshot, StreamErased
+from eventstore.log import CommandAlreadyRecorded, Snapshot, StreamErased
 from tests.eventstore.writers import ALICE, NOON, SlowWriter, appending, connect, plays, stored
 
 pytestmark = pytest.mark.topology
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.topology
 
 @pytest.fixture
 def stream(stores: None) -> int:
-    return store.stream_of(ALICE)
+    return log.stream_of(ALICE)
 
 
 def command_id(key: UUID | None = None) -> CommandId:
@@ -29,9 +29,9 @@ def command_id(key: UUID | None = None) -> CommandId:
 
 def test_an_event_is_read_as_it_was_appended(stream: int) -> None:
     origin = Origin(app_id="org.example", device_id="d", device_name="phone", occurred_at=NOON)
-    position = store.append(stream, 0, plays(7), origin)
+    position = log.append(stream, 0, plays(7), origin)
 
-    [row] = store.read_stream(stream)
+    [row] = log.read_stream(stream)
 
     assert (row.position, row.stream, row.version, row.type, row.schema) == (
         position,
@@ -48,23 +48,23 @@ def test_an_event_is_read_as_it_was_appended(stream: int) -> None:
 @pytest.mark.parametrize("expected", [0, 1, 3, 9])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_wrong_expected_version_records_nothing(stream: int, expected: int, count: int) -> None:
-    store.append(stream, 0, plays(1, 2), Origin())
+    log.append(stream, 0, plays(1, 2), Origin())
 
-    assert store.append(stream, expected, plays(*range(10, 10 + count)), Origin()) is None
+    assert log.append(stream, expected, plays(*range(10, 10 + count)), Origin()) is None
 
-    assert len(store.read_stream(stream)) == 2
+    assert len(log.read_stream(stream)) == 2
 
 
 def test_an_expected_version_beyond_an_empty_stream_records_nothing(stream: int) -> None:
-    assert store.append(stream, 1, plays(1), Origin()) is None
-    assert store.append(stream, 1, plays(1), Origin(), command_id()) is None
-    assert store.head() == 0
+    assert log.append(stream, 1, plays(1), Origin()) is None
+    assert log.append(stream, 1, plays(1), Origin(), command_id()) is None
+    assert log.head() == 0
 
 
 def test_positions_rise_with_versions(stream: int) -> None:
-    last = store.append(stream, 0, plays(*range(500)), Origin())
+    last = log.append(stream, 0, plays(*range(500)), Origin())
 
-    rows = store.read_stream(stream)
+    rows = log.read_stream(stream)
 
     assert [row.version for row in rows] == list(range(1, 501))
     assert [codec.decode(row.type, row.schema, row.data) for row in rows] == plays(*range(500))
@@ -86,7 +86,7 @@ def test_events_are_recorded_whole_or_not_at_all_beside_a_rival(
 
     assert outcome == [None]
     assert stored(stream) == [(1, 1)]
-    assert command is None or store.remembered(stream, command.key) is None
+    assert command is None or log.remembered_command(stream, command.key) is None
 
 
 @pytest.mark.parametrize("end", ["roll_back", "die"])
@@ -97,7 +97,7 @@ def test_events_are_recorded_when_their_rival_gives_up(stream: int, count: int, 
     with appending(stream, 0, plays(*numbers), Origin()) as outcome:
         getattr(rival, end)()
 
-    assert outcome == [store.head()]
+    assert outcome == [log.head()]
     assert stored(stream) == list(zip(range(1, count + 1), numbers, strict=True))
 
 
@@ -107,49 +107,49 @@ def test_a_position_that_is_taken_is_no_conflict_of_writers(
     stream: int, count: int, remembered: bool
 ) -> None:
     """After a restore without its sequence: to be mended, not to be tried again until a gap fits."""
-    store.append(stream, 0, plays(1, 2, 3), Origin())
+    log.append(stream, 0, plays(1, 2, 3), Origin())
     with connect("the operator") as operator:
         operator.execute("SELECT setval(pg_get_serial_sequence('events.events', 'position'), 1, false)")
     with pytest.raises(UniqueViolation, match="events_pkey"):
-        store.append(stream, 3, plays(*range(count)), Origin(), command_id() if remembered else None)
+        log.append(stream, 3, plays(*range(count)), Origin(), command_id() if remembered else None)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_command_is_remembered_with_its_events(stream: int, count: int) -> None:
     command = command_id()
-    position = store.append(stream, 0, plays(*range(count)), Origin(), command, b"the answer")
+    position = log.append(stream, 0, plays(*range(count)), Origin(), command, b"the answer")
 
-    remembered = store.remembered(stream, command.key)
+    remembered = log.remembered_command(stream, command.key)
 
     assert remembered == (command.fingerprint, position, count, b"the answer")
 
 
 def test_a_remembered_command_records_nothing_again(stream: int) -> None:
     command = command_id()
-    store.append(stream, 0, plays(1), Origin(), command)
-    with pytest.raises(SameCommand):
-        store.append(stream, 1, plays(2), Origin(), command)
-    assert len(store.read_stream(stream)) == 1
+    log.append(stream, 0, plays(1), Origin(), command)
+    with pytest.raises(CommandAlreadyRecorded):
+        log.append(stream, 1, plays(2), Origin(), command)
+    assert len(log.read_stream(stream)) == 1
 
 
 def test_a_command_at_a_wrong_version_is_not_remembered(stream: int) -> None:
     command = command_id()
-    assert store.append(stream, 5, plays(1), Origin(), command) is None
-    assert store.remembered(stream, command.key) is None
+    assert log.append(stream, 5, plays(1), Origin(), command) is None
+    assert log.remembered_command(stream, command.key) is None
 
 
 def test_a_command_id_belongs_to_its_stream(stream: int) -> None:
     command = command_id()
-    store.append(stream, 0, plays(1), Origin(), command, b"for Alice")
-    assert store.remembered(store.stream_of(uuid4()), command.key) is None
+    log.append(stream, 0, plays(1), Origin(), command, b"for Alice")
+    assert log.remembered_command(log.stream_of(uuid4()), command.key) is None
 
 
 def test_a_command_that_recorded_nothing_is_remembered_once(stream: int) -> None:
     command = command_id()
-    store.remember(stream, command, 0, 0, b"nothing new")
-    with pytest.raises(SameCommand):
-        store.remember(stream, command, 0, 0, b"something else")
-    found = store.remembered(stream, command.key)
+    log.remember_command(stream, command, 0, 0, b"nothing new")
+    with pytest.raises(CommandAlreadyRecorded):
+        log.remember_command(stream, command, 0, 0, b"something else")
+    found = log.remembered_command(stream, command.key)
     assert found is not None
     assert found.answer == b"nothing new"
 
@@ -157,41 +157,41 @@ def test_a_command_that_recorded_nothing_is_remembered_once(stream: int) -> None
 def test_old_command_ids_are_purged(stream: int) -> None:
     old, new = command_id(), command_id()
     for command in (old, new):
-        store.remember(stream, command, 0, 0, b"")
+        log.remember_command(stream, command, 0, 0, b"")
     with connect() as clock:
         clock.execute("UPDATE events.commands SET at = at - interval '49 hours' WHERE id = %s", [old.key])
         [(now,)] = clock.execute("SELECT now()").fetchall()
 
-    assert store.purge_commands(now - timedelta(hours=48)) == 1
+    assert retention.delete_old_commands(now - timedelta(hours=48)) == 1
 
-    assert store.remembered(stream, old.key) is None
-    assert store.remembered(stream, new.key) is not None
+    assert log.remembered_command(stream, old.key) is None
+    assert log.remembered_command(stream, new.key) is not None
 
 
 def test_the_newest_snapshot_stands(stream: int) -> None:
-    store.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
-    store.write_snapshot(stream, 1, Snapshot(3, 30, b"three"))
-    assert store.read_snapshot(stream, 1) == Snapshot(5, 50, b"five")
-    assert store.read_snapshot(stream, 2) is None
+    log.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
+    log.write_snapshot(stream, 1, Snapshot(3, 30, b"three"))
+    assert log.read_snapshot(stream, 1) == Snapshot(5, 50, b"five")
+    assert log.read_snapshot(stream, 2) is None
 
 
 def test_a_snapshot_of_another_schema_is_replaced(stream: int) -> None:
-    store.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
-    store.write_snapshot(stream, 2, Snapshot(5, 50, b"another shape"))
-    assert store.read_snapshot(stream, 1) is None
-    assert store.read_snapshot(stream, 2) == Snapshot(5, 50, b"another shape")
+    log.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
+    log.write_snapshot(stream, 2, Snapshot(5, 50, b"another shape"))
+    assert log.read_snapshot(stream, 1) is None
+    assert log.read_snapshot(stream, 2) == Snapshot(5, 50, b"another shape")
 
 
 def test_a_stream_without_events_goes_on_from_its_snapshot(stream: int) -> None:
     """Where retention has left no event, the version goes on."""
-    store.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
-    assert store.append(stream, 0, plays(1), Origin()) is None
-    assert store.append(stream, 5, plays(1), Origin()) is not None
+    log.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
+    assert log.append(stream, 0, plays(1), Origin()) is None
+    assert log.append(stream, 5, plays(1), Origin()) is not None
 
 
 def test_positions_are_acknowledged(stores: None) -> None:
-    store.acknowledge({"subscriptions": 3, "plays": 4})
-    store.acknowledge({"subscriptions": 5})
+    retention.acknowledge({"subscriptions": 3, "plays": 4})
+    retention.acknowledge({"subscriptions": 5})
     with connect() as connection:
         rows = connection.execute("SELECT projector, position FROM events.projection_versions").fetchall()
     assert dict(rows) == {"subscriptions": 5, "plays": 4}
@@ -201,19 +201,19 @@ def test_a_hint_that_fails_is_no_failure(stores: None, monkeypatch: pytest.Monke
     def away() -> None:
         raise psycopg.OperationalError("away")
 
-    monkeypatch.setattr(store, "_hinted", 0.0)
-    monkeypatch.setattr(store, "_connection", away)
-    store.notify()
+    monkeypatch.setattr(log, "_hinted", 0.0)
+    monkeypatch.setattr(database, "raw_connection", away)
+    log.notify()
 
 
 def test_a_hint_reaches_those_who_listen_at_most_four_times_a_second(
     stores: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_hinted", 0.0)
+    monkeypatch.setattr(log, "_hinted", 0.0)
     with connect() as listener:
-        listener.execute(f"LISTEN {store.NOTIFICATION_CHANNEL}")
+        listener.execute(f"LISTEN {log.NOTIFICATION_CHANNEL}")
         for _ in range(50):
-            store.notify()
+            log.notify()
         heard = list(listener.notifies(timeout=0.2, stop_after=50))
     assert len(heard) == 1
 
@@ -223,8 +223,8 @@ def test_one_user_has_one_stream_whoever_opens_it(stores: None) -> None:
 
     def open_it() -> None:
         try:
-            store.forget()
-            opened.add(store.stream_of(ALICE))
+            log.clear_caches()
+            opened.add(log.stream_of(ALICE))
         finally:
             connections.close_all()
 
@@ -239,45 +239,45 @@ def test_one_user_has_one_stream_whoever_opens_it(stores: None) -> None:
 def test_an_erased_stream_takes_no_writer(stream: int) -> None:
     with connect() as connection:
         connection.execute("UPDATE events.streams SET tombstone = now() WHERE id = %s", [stream])
-    store.forget()
+    log.clear_caches()
     with pytest.raises(StreamErased):
-        store.stream_of(ALICE)
+        log.stream_of(ALICE)
 
 
 def test_a_broken_connection_is_replaced(stream: int) -> None:
-    pid = connections[store.ALIAS].connection.info.backend_pid
+    pid = connections[database.ALIAS].connection.info.backend_pid
     with connect("the operator") as operator:
         operator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     with pytest.raises(psycopg.OperationalError):
-        store.append(stream, 0, plays(1), Origin())
-    assert store.append(stream, 0, plays(1), Origin()) is not None
+        log.append(stream, 0, plays(1), Origin())
+    assert log.append(stream, 0, plays(1), Origin()) is not None
 
 
 def test_what_a_restore_has_left_out_counts_as_no_event_that_anybody_lacks(stores: None) -> None:
     def play_on(stream: int, count: int) -> None:
-        version = len(store.read_stream(stream))
-        assert store.append(stream, version, plays(*range(count)), Origin())
+        version = len(log.read_stream(stream))
+        assert log.append(stream, version, plays(*range(count)), Origin())
 
-    stream = store.stream_of(ALICE)
+    stream = log.stream_of(ALICE)
     play_on(stream, 6_000)
-    following = store.begin_epoch(0)
+    following = administration.begin_epoch(0)
     assert following > 1_000_000_000
-    stream = store.stream_of(ALICE)
+    stream = log.stream_of(ALICE)
     play_on(stream, 6_000)
-    assert store.head() == following + 5_999
-    lacking = [count for count, _ in store.behind([0, 6_000, following - 1, store.head()])]
+    assert log.head() == following + 5_999
+    lacking = [count for count, _ in log.lag([0, 6_000, following - 1, log.head()])]
     assert lacking == [12_000, 6_000, 6_000, 0]
-    assert store.leaps() == [(6_000, following - 1)]
+    assert log.position_gaps() == [(6_000, following - 1)]
 
 
 def test_a_restore_gives_no_number_out_again_that_anybody_may_remember(stores: None) -> None:
-    stream = store.stream_of(ALICE)
-    store.append(stream, 0, plays(1), Origin())
-    store.acknowledge({"subscriptions": 1})
-    before = store.epoch()
-    first = store.begin_epoch(known=5_000_000_000)
-    second = store.begin_epoch(known=0)
+    stream = log.stream_of(ALICE)
+    log.append(stream, 0, plays(1), Origin())
+    retention.acknowledge({"subscriptions": 1})
+    before = log.epoch()
+    first = administration.begin_epoch(known=5_000_000_000)
+    second = administration.begin_epoch(known=0)
     assert (first, second) == (6_000_000_001, 7_000_000_001)
-    assert len({before, store.epoch()}) == 2
-    assert store.passed(["subscriptions"]) == 0
-    assert store.stream_of(uuid4()) > stream + 1_000_000_000
+    assert len({before, log.epoch()}) == 2
+    assert retention.acknowledged_by_all(["subscriptions"]) == 0
+    assert log.stream_of(uuid4()) > stream + 1_000_000_000

@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 from django.db import connections
 
-from eventstore import codec, store
+from eventstore import codec, database, log
 from eventstore.domain.plays import PlayRecorded
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
@@ -37,7 +37,7 @@ def plays(*numbers: int) -> list[PlayRecorded]:
 
 def connect(name: str = SLOW) -> "psycopg.Connection[Any]":
     """A connection of our own to the events store, in autocommit."""
-    settings = connections[store.ALIAS].settings_dict
+    settings = connections[database.ALIAS].settings_dict
     return psycopg.connect(
         dbname=settings["NAME"],
         user=settings["USER"],
@@ -57,7 +57,7 @@ class SlowWriter:
         self.connection.execute("BEGIN")
         lines = [{"t": "PlayRecorded", "s": 1, "d": json.loads(codec.encode(e))} for e in events]
         parameters = {"stream": stream, "expected": expected, "metadata": "{}", "events": json.dumps(lines)}
-        row = self.connection.execute(store.SQL["append_many"], parameters).fetchone()
+        row = self.connection.execute(database.SQL["append_many"], parameters).fetchone()
         assert row is not None
         self.position: int = row[0]
 
@@ -86,7 +86,7 @@ def appending(*arguments: Any) -> Iterator[list[int | None]]:
 
     def append() -> None:
         try:
-            outcome.append(store.append(*arguments))
+            outcome.append(log.append(*arguments))
         finally:
             connections.close_all()
 

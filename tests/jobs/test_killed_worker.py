@@ -13,14 +13,14 @@ from uuid import UUID
 import pytest
 from django.db import connections
 
-from eventstore import store
+from eventstore import database, log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.episodes import SaveEpisode, ShareEpisode
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User
-from eventstore.store import Origin
+from eventstore.log import Origin
 from jobs import retention
 from operations.stores import SCHEMAS
 from projections import runner
@@ -32,7 +32,7 @@ from projections.runner import Runner
 from projections.waiting import wait_for_all
 from tests.conftest import empty, forget
 from tests.domain.scenarios import FEEDS
-from tests.jobs.working import do, events, log, read_models, state_of
+from tests.jobs.working import do, event_types, events, read_models, state_of
 from tests.projections.running import eventually, running
 
 pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
@@ -46,9 +46,9 @@ POINTS = (
     "checkpointing:3",
     "checkpointed",
     "projected",
-    "told",
+    "instance_appended",
     "trimmed",
-    "told:2",
+    "instance_appended:2",
     "recalculated",
     "deleting",
     "deleting:3",
@@ -92,12 +92,12 @@ def begin() -> datetime:
     """Two halves of six lives, figures in between; returns the cutoff: the first half is old."""
     for user_id in CAST:
         half_a_life(user_id, 0)
-    wait_for_all(store.head())
+    wait_for_all(log.head())
     retention.run(datetime(2020, 1, 1, tzinfo=UTC))
-    cutoff = store.database_time()
+    cutoff = log.database_time()
     for user_id in CAST:
         half_a_life(user_id, 1)
-    wait_for_all(store.head())
+    wait_for_all(log.head())
     return cutoff
 
 
@@ -126,8 +126,8 @@ def shown() -> dict[str, list[tuple[Any, ...]]]:
 
 def outcome() -> tuple[Any, ...]:
     """Everything that a run decides: what is left, what it folds to, and what is shown."""
-    wait_for_all(store.head())
-    logs = [log(user_id) for user_id in CAST]
+    wait_for_all(log.head())
+    logs = [event_types(user_id) for user_id in CAST]
     return states(), logs, shown()
 
 
@@ -142,7 +142,7 @@ def die_at(point: str, cutoff: datetime) -> None:
 
 
 def unlocked() -> bool:
-    with connect(store.ALIAS) as connection:
+    with connect(database.ALIAS) as connection:
         return try_lock(connection, retention.LOCK)
 
 
@@ -192,7 +192,7 @@ def test_killed_there_and_run_again_it_is_as_if_it_had_run_once(
 def test_a_rebuild_from_what_is_left_equals_the_read_models(projecting: None) -> None:
     cutoff = begin()
     retention.run(cutoff, say=print)
-    wait_for_all(store.head())
+    wait_for_all(log.head())
     rows, public = read_models(), shown()
     rebuild(list(PROJECTORS.values()))
     assert read_models() == rows
@@ -229,7 +229,7 @@ def test_listeners_who_go_on_meanwhile_lose_nothing(projecting: None) -> None:
     for thread in threads:
         thread.start()
     try:
-        deleted = sum(retention.run(store.database_time(), say=print).events_deleted for _ in range(5))
+        deleted = sum(retention.run(log.database_time(), say=print).events_deleted for _ in range(5))
     finally:
         stop.set()
         for thread in threads:
@@ -238,7 +238,7 @@ def test_listeners_who_go_on_meanwhile_lose_nothing(projecting: None) -> None:
     for user_id in CAST[:3]:
         found = {name: one.position for name, one in state_of(user_id).plays.items()}
         assert found == recorded[user_id]
-    wait_for_all(store.head())
+    wait_for_all(log.head())
     rows = read_models()
     rebuild(list(PROJECTORS.values()))
     assert read_models() == rows

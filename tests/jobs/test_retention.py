@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from pytest_django.fixtures import Settings
 
-from eventstore import codec, dispatcher, marks, store
+from eventstore import codec, dispatcher, log, marks
 from eventstore.domain.episodes import SaveEpisode, ShareEpisode
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.plays import PlayEntry, RecordPlay
@@ -18,7 +18,8 @@ from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.times import FURTHEST_AHEAD
 from eventstore.domain.user import UserCommand
-from eventstore.store import Origin
+from eventstore.log import Origin
+from eventstore.retention import acknowledged_by_all, delete_superseded, oldest_event
 from eventstore.streams import Streams
 from jobs import retention, tasks
 from jobs.retention import AlreadyRunning
@@ -30,7 +31,7 @@ from projections.rebuild import rebuild
 from projections.runner import Runner
 from projections.waiting import wait_for_all
 from tests.domain.scenarios import MONDAY, NEWS, SCIENCE, TUESDAY
-from tests.jobs.working import do, events, log, read_models, settle, settled, state_of, work
+from tests.jobs.working import do, event_types, events, read_models, settle, settled, state_of, work
 from tests.projections.histories import marked
 from tests.projections.running import running
 
@@ -61,14 +62,14 @@ def play(user_id: UUID, position: int, item: str = MONDAY) -> RecordPlay:
 
 def not_now(position: int) -> bool:
     """In place of projectors that stand still."""
-    return store.passed(PROJECTORS) >= position
+    return acknowledged_by_all(PROJECTORS) >= position
 
 
 def test_old_events_go_and_a_checkpoint_stands_for_them() -> None:
     do(*life(ALICE))
     before = state_of(ALICE)
     done = work()
-    assert log(ALICE) == ["UserCheckpoint"]
+    assert event_types(ALICE) == ["UserCheckpoint"]
     assert state_of(ALICE) == before
     assert (done.users_due, done.users_checkpointed, done.passed) == (1, 1, True)
     assert done.events_deleted >= len(life(ALICE))
@@ -100,7 +101,7 @@ def test_what_is_too_old_to_be_shown_goes_so_much_at_once(monkeypatch: pytest.Mo
 
 def test_what_happened_at_one_moment_goes_at_once_however_much_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 1)
-    now = store.database_time()
+    now = log.database_time()
     do(*(Subscribe(user_id=user, feed=NEWS, now=now) for user in (ALICE, BOB)))
     settle()
     work()
@@ -122,7 +123,7 @@ def test_trimming_ends_where_nobody_trims(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
     do(*life(ALICE))
     settle()
-    cutoff = store.database_time() + FURTHEST_AHEAD
+    cutoff = log.database_time() + FURTHEST_AHEAD
     steps = list(retention._trims(cutoff, lambda position: True))
     assert len(steps) == 2
     assert steps[-1] == cutoff
@@ -130,20 +131,20 @@ def test_trimming_ends_where_nobody_trims(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_is_newer_than_the_cutoff_stays() -> None:
     do(*life(ALICE))
-    cutoff = store.database_time()
+    cutoff = log.database_time()
     do(play(ALICE, 5), play(ALICE, 6, TUESDAY))
     before = state_of(ALICE)
     work(cutoff)
-    assert log(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
+    assert event_types(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
     assert state_of(ALICE) == before
 
 
 def test_users_without_old_events_are_left_alone() -> None:
-    cutoff = store.database_time()
+    cutoff = log.database_time()
     do(*life(BOB))
-    before = log(BOB)
+    before = event_types(BOB)
     done = work(cutoff)
-    assert log(BOB) == before
+    assert event_types(BOB) == before
     assert (done.users_due, done.events_deleted) == (0, 0)
 
 
@@ -151,15 +152,15 @@ def test_the_cutoff_is_by_the_databases_clock(settings: Settings) -> None:
     do(*life(ALICE))
     settings.RETENTION_DAYS = 1
     done = retention.run(wait=settled)
-    assert timedelta(hours=23) < store.database_time() - done.cutoff < timedelta(hours=25)
+    assert timedelta(hours=23) < log.database_time() - done.cutoff < timedelta(hours=25)
     assert done.users_due == 0
-    assert len(log(ALICE)) > 1
+    assert len(event_types(ALICE)) > 1
 
 
 def test_a_second_run_finds_nothing_to_do() -> None:
     do(*life(ALICE), *life(BOB))
     work()
-    cutoff, left, rows = store.database_time(), events(), read_models()
+    cutoff, left, rows = log.database_time(), events(), read_models()
     again = work(cutoff)
     assert (again.users_due, again.events_deleted, again.figures_changed) == (0, 0, 0)
     assert events() == left
@@ -220,40 +221,40 @@ def test_events_of_types_that_no_checkpoint_carries_are_never_deleted(
     do(*life(ALICE))
     monkeypatch.setattr(retention, "CARRIED", CARRIED - {codec.EVENTS["PlayRecorded"][0]})
     work()
-    assert log(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
+    assert event_types(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
 
 
 def test_a_stream_that_cannot_be_read_keeps_everything_and_holds_up_nobody() -> None:
     do(*life(ALICE), *life(BOB))
-    before = log(ALICE)
+    before = event_types(ALICE)
     with connections["events"].cursor() as cursor:
         cursor.execute(
             "INSERT INTO events.events (stream, version, type, schema, data, metadata)"
             " VALUES (%s, %s, 'UserSang', 1, '{}', '{}')",
-            [store.stream_of(ALICE), len(before) + 1],
+            [log.stream_of(ALICE), len(before) + 1],
         )
     dispatcher.forget()
     done = work(wait=not_now)
     assert (done.users_due, done.users_checkpointed) == (2, 1)
-    assert log(ALICE) == [*before, "UserSang"]
+    assert event_types(ALICE) == [*before, "UserSang"]
 
 
 def test_a_snapshot_from_before_the_checkpoint_is_not_loaded_and_goes() -> None:
     do(*life(ALICE))
     with dispatcher.hold(ALICE) as folded:
-        old = store.Snapshot(folded.version - 1, folded.position - 1, b"of the past")
-    store.write_snapshot(store.stream_of(ALICE), 2, old)
+        old = log.Snapshot(folded.version - 1, folded.position - 1, b"of the past")
+    log.write_snapshot(log.stream_of(ALICE), 2, old)
     do(play(ALICE, 9, TUESDAY))
-    before = len(log(ALICE))
+    before = len(event_types(ALICE))
     assert before
     with dispatcher.hold(ALICE) as folded:
         expected = folded.user.plays[TUESDAY].position
     work()
     # somebody slow writes it again
-    store.write_snapshot(store.stream_of(ALICE), 2, old)
+    log.write_snapshot(log.stream_of(ALICE), 2, old)
     assert state_of(ALICE).plays[TUESDAY].position == expected
     work()
-    assert store.read_snapshot(store.stream_of(ALICE), 2) is None
+    assert log.read_snapshot(log.stream_of(ALICE), 2) is None
 
 
 def test_a_process_that_was_behind_goes_on_from_the_checkpoint() -> None:
@@ -287,28 +288,28 @@ def test_the_instances_stream_keeps_what_a_rebuild_needs() -> None:
     def trimmed(days: int) -> PublicHistoryTrimmed:
         return PublicHistoryTrimmed(before=datetime.fromisoformat("2020-01-01T00:00:00Z") + timedelta(days))
 
-    store.append_to_instance([figures(5), figures(3, SCIENCE), trimmed(1), trimmed(3), figures(7)])
-    store.append_to_instance([figures(0, SCIENCE), trimmed(2), trimmed(2)])
+    log.append_to_instance([figures(5), figures(3, SCIENCE), trimmed(1), trimmed(3), figures(7)])
+    log.append_to_instance([figures(0, SCIENCE), trimmed(2), trimmed(2)])
     passed = settle()
-    assert store.delete_superseded(passed) == 5
-    left = store.read_stream(store.stream_of(INSTANCE))
+    assert delete_superseded(passed) == 5
+    left = log.read_stream(log.stream_of(INSTANCE))
     decoded = [codec.decode(row.type, row.schema, row.data) for row in left]
     assert decoded == [trimmed(3), figures(7), trimmed(2)]
-    assert store.delete_superseded(passed) == 0
+    assert delete_superseded(passed) == 0
 
 
 def test_of_the_marks_of_feeds_those_stay_that_block() -> None:
     of_publisher, again = marked(NEWS, by="publisher"), marked(SCIENCE, at=2)
-    store.append_to_instance([marked(NEWS), of_publisher, marked(SCIENCE), marked(SCIENCE, False, at=1)])
-    store.append_to_instance([marked(NEWS, False), again, marked()])
-    last = store.append_to_instance([marked(blocked=False)])
+    log.append_to_instance([marked(NEWS), of_publisher, marked(SCIENCE), marked(SCIENCE, False, at=1)])
+    log.append_to_instance([marked(NEWS, False), again, marked()])
+    last = log.append_to_instance([marked(blocked=False)])
     settle()
-    assert store.delete_superseded(last - 1) == 4
-    assert store.delete_superseded(last) == 1
-    left = store.read_stream(store.stream_of(INSTANCE))
+    assert delete_superseded(last - 1) == 4
+    assert delete_superseded(last) == 1
+    left = log.read_stream(log.stream_of(INSTANCE))
     decoded = [codec.decode(row.type, row.schema, row.data) for row in left]
     assert decoded == [of_publisher, again, marked(blocked=False)], "the last one, for as long as it is that"
-    blocked = [mark for mark in store.feed_marks() if mark.blocked]
+    blocked = [mark for mark in marks.feed_marks() if mark.blocked]
     assert sorted(blocked, key=lambda mark: mark.marked_at) == [of_publisher, again]
 
 
@@ -336,7 +337,7 @@ def test_a_run_tells_what_it_did() -> None:
     assert told == done
     assert list(done.seconds) == ["due", "checkpoint", "project", "popularity", "delete"]
     assert done.finished_at is not None
-    assert done.oldest_event == store.oldest_event()
+    assert done.oldest_event == oldest_event()
 
 
 def test_a_sync_that_lets_a_stream_grow_by_much_takes_a_checkpoint(settings: Settings) -> None:
@@ -347,13 +348,13 @@ def test_a_sync_that_lets_a_stream_grow_by_much_takes_a_checkpoint(settings: Set
         return SyncUserData(user_id=ALICE, now=NOON, play_statuses=entries)
 
     do(sync(1, 2), sync(3))
-    assert "UserCheckpoint" not in log(ALICE)
+    assert "UserCheckpoint" not in event_types(ALICE)
     do(sync(4))
-    assert log(ALICE) == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
+    assert event_types(ALICE) == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
     do(sync(4), sync(5, 6))
     dispatcher.forget()
     do(sync(7), sync(8))
-    assert log(ALICE)[5:] == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
+    assert event_types(ALICE)[5:] == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
     assert set(state_of(ALICE).plays) == {f"item-{number}" for number in range(1, 9)}
 
 
@@ -375,15 +376,15 @@ def test_a_dead_letter_holds_back_deletions_but_neither_checkpoints_nor_figures(
         cursor.execute(
             "INSERT INTO events.events (stream, version, type, schema, data, metadata)"
             " VALUES (%s, %s, 'UserSang', 1, '{}', '{}')",
-            [store.stream_of(ALICE), len(log(ALICE)) + 1],
+            [log.stream_of(ALICE), len(event_types(ALICE)) + 1],
         )
     do(*life(CHARLIE))
-    before = log(BOB)
+    before = event_types(BOB)
     with running(Runner()):
         done = retention.run(datetime(2020, 1, 1, tzinfo=UTC), wait=wait_for_all)
         assert done.passed
         assert done.figures_changed > 0
-        again = retention.run(store.database_time(), wait=wait_for_all)
+        again = retention.run(log.database_time(), wait=wait_for_all)
     assert again.passed
     assert again.users_checkpointed == 2
-    assert log(BOB) == [*before, "UserCheckpoint"]
+    assert event_types(BOB) == [*before, "UserCheckpoint"]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.erasure import begin, begun
 from accounts.models import UsedToken, User
 from balados.celery import app
-from eventstore import store
+from eventstore import log
 from eventstore.domain.subscriptions import Subscribe
 from jobs import tasks
 from projections.projectors import PROJECTORS
@@ -90,11 +90,11 @@ def test_it_deletes_sessions_that_have_expired_and_keeps_the_others() -> None:
 
 
 def test_it_forgets_idempotency_keys_after_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = store.stream_of(uuid4())
-    key = store.CommandId(key=uuid4(), fingerprint=b"x")
-    store.remember(stream, key, position=0, version=0, answer=b"{}")
+    stream = log.stream_of(uuid4())
+    key = log.CommandId(key=uuid4(), fingerprint=b"x")
+    log.remember_command(stream, key, position=0, version=0, answer=b"{}")
     assert tasks.purge_commands() == 0
-    assert store.remembered(stream, key.key) is not None
+    assert log.remembered_command(stream, key.key) is not None
     monkeypatch.setattr(tasks, "COMMANDS_KEPT", timedelta(seconds=-60))
     assert tasks.purge_commands() == 1
-    assert store.remembered(stream, key.key) is None
+    assert log.remembered_command(stream, key.key) is None

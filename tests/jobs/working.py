@@ -7,10 +7,11 @@ from uuid import UUID
 import msgspec
 from django.db import connections
 
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.user import User, UserCommand
-from eventstore.store import Origin
+from eventstore.log import Origin
+from eventstore.retention import acknowledge
 from jobs import retention
 from projections.connect import connect
 from projections.projectors import PROJECTORS
@@ -23,7 +24,7 @@ SILENT = [lambda text: None][0]
 def settle() -> int:
     """Stands in for the projectors' process: brings all to the head, and acknowledges. Returns the head."""
     head = bring_up_to_date()
-    store.acknowledge(dict.fromkeys(PROJECTORS, head))
+    acknowledge(dict.fromkeys(PROJECTORS, head))
     return head
 
 
@@ -34,7 +35,7 @@ def settled(position: int) -> bool:
 
 def work(cutoff: datetime | None = None, **options: Any) -> retention.Run:
     """One run over what was recorded before ``cutoff``: everything up to now, where none is given."""
-    return retention.run(cutoff or store.database_time(), **{"wait": settled, "say": SILENT, **options})
+    return retention.run(cutoff or log.database_time(), **{"wait": settled, "say": SILENT, **options})
 
 
 def do(*commands: UserCommand) -> None:
@@ -50,8 +51,8 @@ def state_of(user_id: UUID) -> User:
         return msgspec.json.decode(msgspec.json.encode(folded.user), type=User)
 
 
-def log(user_id: UUID) -> list[str]:
-    return [row.type for row in store.read_stream(store.stream_of(user_id))]
+def event_types(user_id: UUID) -> list[str]:
+    return [row.type for row in log.read_stream(log.stream_of(user_id))]
 
 
 def read_models() -> dict[str, list[tuple[Any, ...]]]:

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from django.db import connections
 
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.plays import RecordPlay
-from eventstore.store import Origin
+from eventstore.log import Origin
 from operations.split import Settings
 from operations.standin import standing_in
 from projections.failures import in_maintenance
@@ -32,7 +32,7 @@ def write(number: int, user_id: UUID = CAST[0]) -> None:
 
 def written() -> list[int]:
     """The numbers in the log, in the order of positions."""
-    rows = store.read_all(0, 1_000_000)
+    rows = log.read_all(0, 1_000_000)
     return [
         int(row.data.partition('"position": ')[2].partition(",")[0]) for row in rows if "Play" in row.type
     ]
@@ -77,7 +77,7 @@ class Listener(threading.Thread):
             self._play(lambda: self._new is not None)
             if self._new is not None:
                 with standing_in(self._alias, self._new):
-                    store.forget()
+                    log.clear_caches()
                     dispatcher.forget()
                     self._play(lambda: False)
         except Exception as failure:

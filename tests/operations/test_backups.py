@@ -27,11 +27,12 @@ from hypothesis import strategies as st
 from accounts import erasure, ledger
 from accounts.models import ErasedAccount, User
 from balados import embedded
-from eventstore import store
+from eventstore import log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
-from eventstore.store import Origin
+from eventstore.erasure import digest_of, tombstone_stream, tombstoned_with_events
+from eventstore.log import Origin
 from operations import backups, fence, reset, restores, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
@@ -39,7 +40,7 @@ from projections.rebuild import rebuild
 from tests.api.devices import Device, document, feed, item, play, status
 from tests.apps import App
 from tests.conftest import STORES, forget
-from tests.jobs.working import log, read_models, settle
+from tests.jobs.working import event_types, read_models, settle
 from tests.operations.living import Life, here, life
 from tests.operations.operating import ROOT, Operator, drop, urls_on
 from tests.projections.running import end_sessions
@@ -133,13 +134,13 @@ def test_what_is_restored_elsewhere_is_what_was_backed_up(
     now = datetime.now(UTC).isoformat()
     phone.sync(play_statuses=[status(number, now) for number in range(20)])
     settle()
-    models, events = read_models(), store.read_stream(store.stream_of(phone.user_id))
+    models, events = read_models(), log.read_stream(log.stream_of(phone.user_id))
     said = back_up(shelf)
     assert "projections: nothing to back up" in said
     with life.at(empty_place, home=shelf / "another machine"):
         said = bring_back(shelf)
         assert said.count("tables hold what the manifest says, row by row") == 2
-        assert store.read_stream(store.stream_of(phone.user_id)) == events
+        assert log.read_stream(log.stream_of(phone.user_id)) == events
         settle()
         assert read_models() == models
         assert phone.get("me").status_code == 200
@@ -168,7 +169,7 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     assert phone.get("plays", Balados_Position=given).status_code == 200, "of a write that is lost"
     again = phone.post("plays", play(1), Idempotency_Key=KEY)
     assert document(again) == before
-    assert log(phone.user_id).count("PlayRecorded") == 1
+    assert event_types(phone.user_id).count("PlayRecorded") == 1
     for number in (4, 5, 6):  # the versions of what was lost are given out again
         written = tablet.post("plays", play(number))
         assert int(written["Balados-Position"]) > int(given) + 1_000_000
@@ -183,7 +184,9 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     live = read_models()
     told: list[tuple[int, int]] = []
     rebuild(list(PROJECTORS.values()), lambda done, total: told.append((done, total)))
-    assert told[-1] == (len(log(phone.user_id)) + 1, len(log(phone.user_id)) + 1), "not in leaps"
+    assert told[-1] == (len(event_types(phone.user_id)) + 1, len(event_types(phone.user_id)) + 1), (
+        "not in leaps"
+    )
     assert read_models() == live
 
 
@@ -228,7 +231,7 @@ def test_F_26_a_backup_under_load_restored_on_an_empty_host(
     with life.at(urls_on(other_server, "balados", three=True), home):
         bring_back(shelf, "--erasures", str(life.home / "erasures"))
         for user_id in users:
-            kept = store.read_stream(store.stream_of(user_id))
+            kept = log.read_stream(log.stream_of(user_id))
             assert [row.version for row in kept] == list(range(1, len(kept) + 1))
             numbers = {json.loads(row.data)["position"] for row in kept if row.type == "PlayRecorded"}
             promised = {number for user, number in before if user == user_id}
@@ -275,7 +278,7 @@ def test_DEL_4_who_was_erased_after_the_backup_stays_erased(
     assert found(str(alice.user_id), alice.user_id.hex, "aliceandra") == []
     assert alice.get("me").status_code == 401
     assert len(bob.sync()["data"]["play_statuses"]) == 2
-    assert ledger.recorded() == ledger.read(life.home / "erasures") == {store.digest_of(alice.user_id)}
+    assert ledger.recorded() == ledger.read(life.home / "erasures") == {digest_of(alice.user_id)}
 
 
 @ONE
@@ -297,12 +300,12 @@ def test_the_ledger_of_a_neighbour_is_read_wherever_the_operator_stands(
 def test_an_erasure_that_the_backup_has_half_of_is_finished(here: Operator, shelf: Path) -> None:
     alice = listener()
     alice.post("plays", play())
-    store.bury(alice.user_id)  # and killed
+    tombstone_stream(alice.user_id)  # and killed
     back_up(shelf, store="events")
     erase(alice.user_id)
     lose("events")
     bring_back(shelf, store="events")
-    assert store.unemptied() == []
+    assert tombstoned_with_events() == []
     assert found(feed()) == []
 
 
@@ -365,13 +368,13 @@ def test_a_store_with_rows_is_refused_and_stays_as_it_is(here: Operator, shelf: 
     phone = listener()
     back_up(shelf)
     phone.post("plays", play())
-    before = log(phone.user_id)
+    before = event_types(phone.user_id)
     for name in ("events", "system", "all"):
         said = refused("store_restore", "--store", name, "--from", str(shelf))
         assert "is not empty" in said
         assert "db_reset --" in said
         assert "Nothing was touched" in said
-    assert log(phone.user_id) == before
+    assert event_types(phone.user_id) == before
 
 
 @ONE
@@ -389,7 +392,7 @@ def test_a_store_that_was_reset_is_filled_and_one_in_use_since_then_is_not(
         assert "events.events: 1)" in refused("store_restore", "--store", "events", "--from", str(shelf))
         reset.run(what, StringIO())
     bring_back(shelf, store=what)
-    assert log(alice.user_id) == log(bob.user_id) == ["PlayRecorded"]
+    assert event_types(alice.user_id) == event_types(bob.user_id) == ["PlayRecorded"]
     assert len(bob.sync()["data"]["play_statuses"]) == 1
 
 
@@ -472,8 +475,8 @@ def test_a_backup_of_an_older_program_is_migrated_and_one_of_a_newer_refused(
     )
     manifest.write_text(older)
     bring_back(shelf, store="events")
-    assert store.epoch()
-    assert log(phone.user_id) == ["PlayRecorded"]
+    assert log.epoch()
+    assert event_types(phone.user_id) == ["PlayRecorded"]
 
 
 @ONE
@@ -644,11 +647,11 @@ def test_the_ledger_is_in_the_store_and_in_the_file_and_each_is_topped_up(
         opened.write("0123456789abcdef")  # cut short by a crash
     ledger.keep(second)
     ledger.keep(second)
-    store.bury(third)  # by a program without a ledger
+    tombstone_stream(third)  # by a program without a ledger
     ledger.top_up()
-    everybody = {store.digest_of(user) for user in (first, second, third)}
+    everybody = {digest_of(user) for user in (first, second, third)}
     assert ledger.read(file) == ledger.recorded() == everybody
-    assert file.read_text().count(store.digest_of(second)) == 1
+    assert file.read_text().count(digest_of(second)) == 1
     assert file.stat().st_mode & 0o777 == 0o600
     file.unlink()
     ledger.top_up()
@@ -662,7 +665,7 @@ def test_an_erasure_goes_on_where_the_ledgers_file_cannot_be_written(
     alice = User.objects.create_user("alice")
     erase(alice.pk)
     assert User.objects.count() == 0
-    assert list(ErasedAccount.objects.values_list("digest", flat=True)) == [store.digest_of(alice.pk)]
+    assert list(ErasedAccount.objects.values_list("digest", flat=True)) == [digest_of(alice.pk)]
     assert "cannot be written" in caplog.text
 
 

@@ -19,7 +19,8 @@ from pytest_django.fixtures import Settings
 
 from accounts import erasure
 from accounts.models import User
-from eventstore import store
+from eventstore import log
+from eventstore.retention import acknowledged_by_all
 from jobs import retention, tasks
 from operations import fence, reset
 from operations.fence import Blocked, InMaintenance, Note
@@ -91,7 +92,7 @@ def answer(connection: psycopg.Connection[Any], write: str, table: tuple[str, st
 
 def test_a_refused_append_takes_no_position_and_later_ones_go_on_as_if_it_had_not_been() -> None:
     write(1)
-    head = store.head()
+    head = log.head()
     put_up("events")
     for _ in range(3):
         with pytest.raises(psycopg.OperationalError) as refused:
@@ -101,11 +102,11 @@ def test_a_refused_append_takes_no_position_and_later_ones_go_on_as_if_it_had_no
     put_down("events")
     write(2)
     assert written() == [1, 2]
-    assert store.head() == head + 1
+    assert log.head() == head + 1
 
 
 def test_it_waits_for_the_transactions_at_work_and_no_later_one_begins() -> None:
-    writer = SlowWriter(store.stream_of(ALICE), 0, plays(1))
+    writer = SlowWriter(log.stream_of(ALICE), 0, plays(1))
     with pytest.raises(Blocked, match=r"a slow writer \(pid"):
         put_up("events", patience=0.0)
     # nothing was changed: others write on
@@ -240,12 +241,12 @@ def test_projectors_apply_what_is_there_while_the_events_are_closed() -> None:
     with running(Runner()) as runner:
         put_up("events")
         eventually(lambda: len(runner.positions()) == len(PROJECTORS))
-        head = store.head()
+        head = log.head()
         eventually(lambda: set(runner.positions().values()) == {head})
         put_down("events")
         write(2)
-        eventually(lambda: set(runner.positions().values()) == {store.head()})
-        eventually(lambda: store.passed(PROJECTORS) == store.head())
+        eventually(lambda: set(runner.positions().values()) == {log.head()})
+        eventually(lambda: acknowledged_by_all(PROJECTORS) == log.head())
 
 
 def test_projectors_wait_while_the_read_models_are_closed_and_set_nothing_aside() -> None:
@@ -255,7 +256,7 @@ def test_projectors_wait_while_the_read_models_are_closed_and_set_nothing_aside(
         write(1)
         eventually(lambda: not runner.positions())  # it has dropped everything, and tries again
         put_down("projections")
-        eventually(lambda: list(runner.positions().values()) == [store.head()] * len(PROJECTORS))
+        eventually(lambda: list(runner.positions().values()) == [log.head()] * len(PROJECTORS))
     with connect("projections") as connection:
         assert deadletters.letters(connection) == []
 

@@ -16,7 +16,7 @@ from psycopg.errors import UniqueViolation
 
 from accounts.models import User
 from balados import embedded
-from eventstore import store
+from eventstore import administration, database, log
 from tests.api.devices import Device, play
 from tests.apps import App
 from tests.eventstore.writers import plays
@@ -30,11 +30,11 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "sql"
 PROGRAM = """
 import json, sys
 from uuid import UUID
-from eventstore import store
+from eventstore import administration, database, log
 from tests.eventstore.writers import play, plays
-stream = store.stream_of(UUID(int=1))
+stream = log.stream_of(UUID(int=1))
 def append(expected, *numbers):
-    return store.append(stream, expected, plays(*numbers), store.Origin())
+    return log.append(stream, expected, plays(*numbers), log.Origin())
 for line in sys.stdin:
     print(json.dumps(append(*json.loads(line))), flush=True)
 """
@@ -84,8 +84,8 @@ def indexes_of_the_log(connection: psycopg.Connection[Any]) -> set[str]:
     return {name for (name,) in found}
 
 
-def log(connection: psycopg.Connection[Any]) -> list[tuple[int, int, int]]:
-    rows = connection.execute(store.SQL["read_all"], (0, store.LAST, 1_000)).fetchall()
+def rows_of(connection: psycopg.Connection[Any]) -> list[tuple[int, int, int]]:
+    rows = connection.execute(log.READ_BY_POSITION, (0, log.LAST_POSITION, 1_000)).fetchall()
     return [(row[0], row[1], row[2]) for row in rows]
 
 
@@ -94,9 +94,9 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
     program = Program(operator)
     assert [program.append(0, 7), program.append(1, 8, 9)] == [1, 3]
     with operator.connect("events") as connection:
-        before, indexes = log(connection), indexes_of_the_log(connection)
+        before, indexes = rows_of(connection), indexes_of_the_log(connection)
         psql(operator, "partition_events.sql", bound=100)
-        assert log(connection) == before
+        assert rows_of(connection) == before
         # but for the one key that no partitioned table can have
         assert indexes - indexes_of_the_log(connection) == {"events_stream_version"}
         assert program.append(3, 10) == 4
@@ -108,7 +108,7 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
         assert program.append(4, 12) == 100
         assert program.append(4, 13) is None
         assert program.append(5, 13, 14) == 102
-        assert [(position, version) for position, _, version in log(connection)[3:]] == [
+        assert [(position, version) for position, _, version in rows_of(connection)[3:]] == [
             (4, 4),
             (100, 5),
             (101, 6),
@@ -127,12 +127,12 @@ def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Opera
         operator.connect("events") as eye,
     ):
         slow.execute("BEGIN")
-        slow.execute(store.SQL["append_many"], event)
+        slow.execute(database.SQL["append_many"], event)
         refused: list[str | None] = []
 
         def append() -> None:
             with pytest.raises(UniqueViolation) as raised:
-                rival.execute(store.SQL["append_many"], event)
+                rival.execute(database.SQL["append_many"], event)
             refused.append(raised.value.diag.constraint_name)
 
         waiting = threading.Thread(target=append)
@@ -140,11 +140,11 @@ def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Opera
         while not eye.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
             assert waiting.is_alive()
         # the reader of the log sees who may still fill the gap
-        assert len(eye.execute(store.SQL["holders"]).fetchall()) == 2
+        assert len(eye.execute(database.SQL["inflight_writers"]).fetchall()) == 2
         slow.execute("COMMIT")
         waiting.join(10)
-        assert str(refused[0]).startswith(store.VERSION_TAKEN)
-        assert [version for _, _, version in log(eye)] == [1]
+        assert str(refused[0]).startswith(log.VERSION_TAKEN)
+        assert [version for _, _, version in rows_of(eye)] == [1]
 
 
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
@@ -190,13 +190,13 @@ def test_a_log_in_partitions_is_restored_and_goes_on_beyond_the_leap(
     call_command("store_restore", "--store", "events", *given, stdout=StringIO())
     call_command("store_restore", "--store", "events", "--in-place", stdout=StringIO())  # as after a kill
     position = int(phone.post("plays", play(3))["Balados-Position"])
-    assert position > store.DISTANCE
+    assert position > administration.RESTORE_GAP
     # of one stream, in versions that nobody else has
-    stream = store.stream_of(phone.user_id)
-    assert [row.version for row in store.read_stream(stream)] == [1, 2, 3]
-    assert store.append(stream, 2, plays(4, 5), store.Origin()) is None
+    stream = log.stream_of(phone.user_id)
+    assert [row.version for row in log.read_stream(stream)] == [1, 2, 3]
+    assert log.append(stream, 2, plays(4, 5), log.Origin()) is None
     with here.connect("events") as connection:
-        ((bound,),) = connection.execute(store.SQL["bound"]).fetchall()
+        ((bound,),) = connection.execute(database.SQL["partition_bound"]).fetchall()
         assert bound > position + 10_000_000
         following = position + 1_000_000
         psql(here, "next_partition.sql", number=9, **{"from": bound, "to": bound + following})

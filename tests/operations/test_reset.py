@@ -15,13 +15,13 @@ from psycopg.conninfo import conninfo_to_dict
 from pytest_django.fixtures import Settings
 
 from accounts.models import ErasedAccount, User
-from eventstore import dispatcher, store
+from eventstore import administration, dispatcher, erasure, log, retention
 from eventstore.dispatcher import StreamErased, dispatch
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.retention import PublicHistoryTrimmed
 from eventstore.domain.subscriptions import Subscribe
-from eventstore.store import Origin
+from eventstore.log import Origin
 from feeds.models import Category
 from operations import mending, recreation, reset
 from projections import deadletters, queries, runner
@@ -145,7 +145,7 @@ def test_ops_1_projections_are_rebuilt_and_the_events_are_as_they_were(
     assert "users.subscriptions: 1 rows" in said
     assert "What stays: system, events." in said
     assert (dump(connection), log_dump(), catalogue(connection)) == (before, log, tables)
-    assert store.passed(PROJECTORS) == head
+    assert retention.acknowledged_by_all(PROJECTORS) == head
 
 
 def test_readers_never_see_fewer_rows_while_projections_are_reset(
@@ -170,7 +170,7 @@ def test_readers_never_see_fewer_rows_while_projections_are_reset(
             record(subscribed(BOB))
         stop.set()
         reader.join()
-        eventually(lambda: all(queries.position_of(name) == store.head() for name in PROJECTORS))
+        eventually(lambda: all(queries.position_of(name) == log.head() for name in PROJECTORS))
     assert set(seen) == {50}
     assert len(dump(connection)["subscriptions"]) == 51
 
@@ -190,7 +190,7 @@ DAMAGES = {
 def test_a_table_that_is_missing_or_was_altered_is_made_anew(
     found: str, statement: str, connection: Connection
 ) -> None:
-    stream = act(ALICE) and store.stream_of(ALICE)
+    stream = act(ALICE) and log.stream_of(ALICE)
     record(subscribed(BOB))
     settle()
     before, tables = dump(connection), catalogue(connection)
@@ -200,8 +200,8 @@ def test_a_table_that_is_missing_or_was_altered_is_made_anew(
     call_command("reset_projections", stdout=out)
     assert f"users.saved_episodes was made anew: {found}." in out.getvalue()
     assert (dump(connection), catalogue(connection)) == (before, tables)
-    assert store.passed(PROJECTORS) == store.head()
-    assert stream == store.stream_of(ALICE)
+    assert retention.acknowledged_by_all(PROJECTORS) == log.head()
+    assert stream == log.stream_of(ALICE)
 
 
 def test_what_the_migrations_make_is_in_order(connection: Connection) -> None:
@@ -217,12 +217,12 @@ def test_a_running_projector_fills_what_was_made_anew_and_its_acknowledgement_is
     monkeypatch.setattr(runner, "TEND_EVERY", 0.05)
     record(*(subscribed(ALICE, feed(number)) for number in range(20)))
     with running(Runner()):
-        eventually(lambda: store.passed(PROJECTORS) == 20)
+        eventually(lambda: retention.acknowledged_by_all(PROJECTORS) == 20)
         mending.mend([PROJECTORS["subscriptions"]], print)
         # killed here: the projector starts from the first event by itself
         eventually(lambda: len(dump(connection)["subscriptions"]) == 20)
         record(subscribed(BOB))
-        eventually(lambda: store.passed(PROJECTORS) == 21)
+        eventually(lambda: retention.acknowledged_by_all(PROJECTORS) == 21)
 
 
 @topology
@@ -241,7 +241,7 @@ def test_an_emptied_store_is_made_from_nothing(
     assert connection.execute("SELECT count(*) FROM public.of_somebody_else").fetchone() == (0,)
     connection.execute("DROP TABLE public.of_somebody_else")
     assert (dump(connection), catalogue(connection)) == (before, tables)
-    assert store.passed(PROJECTORS) == head
+    assert retention.acknowledged_by_all(PROJECTORS) == head
 
 
 def test_dead_letters_begin_from_nothing_where_the_event_can_be_applied(
@@ -251,10 +251,10 @@ def test_dead_letters_begin_from_nothing_where_the_event_can_be_applied(
     head = settle()
     connection.execute(deadletters.INSERT, ["subscriptions", 1, 1, 1, "UserSubscribed", "once", 1])
     connection.execute("UPDATE users.projector_positions SET parked = true WHERE projector = 'subscriptions'")
-    store.acknowledge({"subscriptions": 0})
+    retention.acknowledge({"subscriptions": 0})
     answered("projections", "DELETE")
     assert deadletters.letters(connection) == []
-    assert store.passed(PROJECTORS) == head
+    assert retention.acknowledged_by_all(PROJECTORS) == head
 
 
 # -- system
@@ -292,16 +292,16 @@ def test_positions_and_streams_go_on_so_that_processes_that_run_on_are_right(
     """The caches of this process know the log of before: nothing tells them."""
     act(ALICE)
     dispatch(Subscribe(user_id=BOB, feed=feed(), now=timezone.now()), Origin())
-    head = store.begin_epoch(settle()) - 1
-    leaps = store.leaps()
-    streams = store.stream_of(ALICE), store.stream_of(BOB)
+    head = administration.begin_epoch(settle()) - 1
+    leaps = log.position_gaps()
+    streams = log.stream_of(ALICE), log.stream_of(BOB)
     said = answered("events", "DELETE ALL EVENTS")
     assert "read models are stale after it" in said
     assert "events.events: " in said
     assert not any(dump(connection).values())
-    assert store.head() > head
-    assert store.leaps() == leaps
-    assert (store.stream_of(ALICE), store.stream_of(BOB)) == streams
+    assert log.head() > head
+    assert log.position_gaps() == leaps
+    assert (log.stream_of(ALICE), log.stream_of(BOB)) == streams
     # what the old state would call a repeat is recorded
     outcome = dispatch(Subscribe(user_id=BOB, feed=feed(), now=timezone.now()), Origin())
     assert outcome.events
@@ -343,7 +343,7 @@ def test_running_projectors_go_on_after_the_events_are_reset(
         eventually(lambda: not any(dump(connection).values()))
         act(BOB, 3)
         eventually(lambda: len(dump(connection)["play_statuses"]) == 1)
-        eventually(lambda: store.passed(PROJECTORS) == store.head())
+        eventually(lambda: retention.acknowledged_by_all(PROJECTORS) == log.head())
 
 
 def test_running_projectors_alone_clear_what_is_stale(connection: Connection) -> None:
@@ -369,8 +369,8 @@ def test_a_store_of_which_tables_are_lost_is_made_from_nothing_above_the_known_p
         cursor.execute("DROP TABLE events.events, events.streams")
     answered("events", "DELETE ALL EVENTS")
     dispatcher.forget()
-    store.forget()
-    assert store.head() > head
+    log.clear_caches()
+    assert log.head() > head
     assert act(ALICE) > head
 
 
@@ -402,12 +402,12 @@ def test_what_fails_half_way_has_touched_nothing_of_its_store_and_a_repeat_does_
 
 def test_tombstones_outlive_the_log(allowed: None, answered: Callable[..., str]) -> None:
     act(ALICE)
-    stream = store.stream_of(ALICE)
-    store.bury(ALICE)
+    stream = log.stream_of(ALICE)
+    erasure.tombstone_stream(ALICE)
     answered("events", "DELETE ALL EVENTS")
     with pytest.raises(StreamErased):
         act(ALICE)
-    assert store.append(stream, 0, [subscribed(ALICE)], Origin()) is None
+    assert log.append(stream, 0, [subscribed(ALICE)], Origin()) is None
 
 
 # -- everything
@@ -421,22 +421,22 @@ def test_after_all_it_is_like_new_and_late_writers_are_refused(
     App().grant(alice)
     device = Device(alice.pk)
     device.post("plays", play())
-    stream = store.stream_of(alice.pk)
+    stream = log.stream_of(alice.pk)
     head = settle()
     tables = catalogue(connection)
     said = answered("all", "DELETE ALL DATA")
     assert "/setup?token=" in said
-    assert store.head() == 0
+    assert log.head() == 0
     assert not any(dump(connection).values())
     assert catalogue(connection) == tables
     assert User.objects.count() == 0
     assert device.post("plays", play()).status_code == 401
     # a request that was let in before, in this very process
-    store._streams[alice.pk] = stream
+    log._streams[alice.pk] = stream
     with pytest.raises(StreamErased):
         act(alice.pk)
     assert act(BOB) > head
-    assert store.stream_of(BOB) > stream
+    assert log.stream_of(BOB) > stream
     settle()
     assert len(read_models()["play_statuses"]) == 1
 
@@ -445,19 +445,19 @@ def test_after_all_a_process_that_knew_the_instances_stream_finds_the_new_one(
     allowed: None, answered: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trimmed = [PublicHistoryTrimmed(before=timezone.now())]
-    head = store.append_to_instance(trimmed)
-    old = store.stream_of(INSTANCE)
+    head = log.append_to_instance(trimmed)
+    old = log.stream_of(INSTANCE)
     answered("all", "DELETE ALL DATA")
-    store._streams[INSTANCE] = old
-    append, tries = store.append, iter(range(3))
+    log._streams[INSTANCE] = old
+    append, tries = log.append, iter(range(3))
 
     def counted(*arguments: Any) -> int | None:
         assert next(tries, None) is not None, "it would try for ever"
         return append(*arguments)
 
-    monkeypatch.setattr(store, "append", counted)
-    assert store.append_to_instance(trimmed) > head
-    assert store.stream_of(INSTANCE) > old
+    monkeypatch.setattr(log, "append", counted)
+    assert log.append_to_instance(trimmed) > head
+    assert log.stream_of(INSTANCE) > old
 
 
 # -- by hand, at a terminal

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from accounts import erasure, ledger
 from accounts.models import User
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.domain.messages import INSTANCE
 from feeds.models import Category
 from operations import erasures
@@ -121,7 +121,7 @@ def made(now: datetime = NOW) -> list[demo.Made]:
 
 
 def events() -> int:
-    return len(store.read_all(0, 10_000))
+    return len(log.read_all(0, 10_000))
 
 
 @pytest.fixture
@@ -193,8 +193,8 @@ def test_taken_down_nothing_of_it_is_left_and_it_can_come_again(bob: User) -> No
     bring_up_to_date()
     demo.down(demo.accounts(), NOW, print)
     assert list(User.objects.all()) == [bob]
-    left = {event.stream for event in store.read_all(0, 10_000)}
-    assert left == {store.stream_of(bob.pk), store.stream_of(INSTANCE)}
+    left = {event.stream for event in log.read_all(0, 10_000)}
+    assert left == {log.stream_of(bob.pk), log.stream_of(INSTANCE)}
     assert demo.accounts() == []
     again = made()
     assert [each.events for each in again] == [each.events for each in first]

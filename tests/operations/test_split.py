@@ -26,7 +26,7 @@ from accounts import erasure
 from accounts.models import User
 from balados.databases import store as store_settings
 from balados.management.commands.store_split import shown
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from operations import copying, fence, split
 from operations.confirmation import NotConfirmed
 from operations.copying import Differs
@@ -118,14 +118,14 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(
         assert is_open("events")
         assert sorted(written()) == sorted(listener.done)
         assert gaps() == []
-        positions = [row.position for row in store.read_all(0, 1_000_000)]
+        positions = [row.position for row in log.read_all(0, 1_000_000)]
         assert positions == list(range(positions[0], positions[0] + len(positions)))
         # the projectors go on from where they are
         settle()
         live = read_models()
         rebuild(list(PROJECTORS.values()))
         assert read_models() == live
-        store.forget()
+        log.clear_caches()
         dispatcher.forget()
 
 
@@ -607,11 +607,11 @@ def test_killed_anywhere_it_is_open_or_says_how_to_go_on_and_the_repeat_does(
     assert (is_open("events"), note("events")) == (False, "moved")
     with standing_in("events", elsewhere("events")):
         assert written() == old
-        store.forget()
+        log.clear_caches()
         dispatcher.forget()
         write(4)
         assert (written(), gaps()) == ([*old, 4], [])
-        store.forget()
+        log.clear_caches()
         dispatcher.forget()
 
 
@@ -641,7 +641,7 @@ def test_there_is_no_way_back_over_what_was_written_at_the_new_place(
     there = elsewhere("events")
     split.move("events", there)
     with standing_in("events", there):
-        store.forget()
+        log.clear_caches()
         dispatcher.forget()
         write(2)
     with pytest.raises(Refused, match="has been written to, which would be lost"):
@@ -650,18 +650,18 @@ def test_there_is_no_way_back_over_what_was_written_at_the_new_place(
     with standing_in("events", there):
         write(3)
         assert written() == [1, 2, 3]
-        store.forget()
+        log.clear_caches()
         dispatcher.forget()
 
 
 def record_there(there: Settings, number: int) -> list[int]:
     """A play at the new place; the numbers in the log there."""
     with standing_in("events", there):
-        store.forget()
+        log.clear_caches()
         dispatcher.forget()
         write(number)
         found = written()
-    store.forget()
+    log.clear_caches()
     dispatcher.forget()
     return found
 

@@ -13,8 +13,9 @@ from django.db import connections
 
 from accounts import erasure
 from accounts.models import User
-from eventstore import marks, store
+from eventstore import administration, log, marks
 from eventstore.domain.subscriptions import Subscribe
+from eventstore.retention import acknowledge
 from eventstore.streams import SNAPSHOT_SCHEMA, Folded
 from jobs import retention
 from operations import verification
@@ -127,7 +128,7 @@ def test_what_is_as_it_should_be_is_left_alone(history: User, connection: Connec
     assert (0,) not in filled, "or it proves nothing"
     report = verified()
     assert list(verification.told(report)) == []
-    assert report.positions == dict.fromkeys(PROJECTORS, store.head())
+    assert report.positions == dict.fromkeys(PROJECTORS, log.head())
     assert scratch_tables(connection) == []
     assert deadletters.letters(connection) == []
     assert "Everything agrees, up to position" in said()
@@ -147,11 +148,11 @@ def test_read_models_that_are_behind_agree_as_far_as_they_have_come() -> None:
 
 
 def test_what_a_restore_has_left_out_is_not_told_as_read(history: User) -> None:
-    store.begin_epoch(0)
-    store.forget()
+    administration.begin_epoch(0)
+    log.clear_caches()
     record(subscribed(ALICE))
     settle()
-    assert store.head() > store.DISTANCE
+    assert log.head() > administration.RESTORE_GAP
     told = re.findall(r"^(\w+) events: ([\d,]+) of ([\d,]+) events", said(), re.MULTILINE)
     assert [what for what, *_ in told] == ["Reading", "Folding"]
     for _, done, total in told:
@@ -317,7 +318,7 @@ def test_versions_that_are_missing_or_out_of_order_are_found(history: User) -> N
     record(*(subscribed(ALICE, feed(number)) for number in range(3)))
     settle()
     damage_log("DELETE FROM events.events WHERE position = %s", second)
-    bob, alice = store.stream_of(BOB), store.stream_of(ALICE)
+    bob, alice = log.stream_of(BOB), log.stream_of(ALICE)
     damage_log("UPDATE events.events SET version = version + 100 WHERE stream = %s AND version = 1", alice)
     damage_log("UPDATE events.events SET version = 1 WHERE stream = %s AND version = 3", alice)
     damage_log("UPDATE events.events SET stream = 4711, version = 1 WHERE position = %s", first)
@@ -344,7 +345,7 @@ def test_of_somebody_who_never_did_anything_nothing_is_found_and_nothing_written
 def test_what_retention_and_removals_take_out_is_no_gap(history: User) -> None:
     Device(history.pk).post("removals", {"rss_source_feed": feed(7)})
     settle()
-    retention.run(store.database_time(), wait=settled)
+    retention.run(log.database_time(), wait=settled)
     settle()
     assert list(verification.told(verified())) == []
 
@@ -355,17 +356,15 @@ def test_a_kept_state_that_is_not_what_its_events_fold_to_is_found(history: User
     settle()
     folded.catch_up()
     good = json.dumps({"user_id": str(BOB)}).encode()
-    store.write_snapshot(
-        folded.stream, SNAPSHOT_SCHEMA, store.Snapshot(folded.version, folded.position, good)
-    )
+    log.write_snapshot(folded.stream, SNAPSHOT_SCHEMA, log.Snapshot(folded.version, folded.position, good))
     (fault,) = verified().log
     assert (fault.kind, fault.stream, fault.version) == ("snapshot", folded.stream, folded.version)
     assert fault.what == "not what its events fold to: subscriptions, plays"
 
 
 def test_dead_letters_and_acknowledgements_that_lie_are_told(history: User, connection: Connection) -> None:
-    head = store.head()
-    store.acknowledge({"playlists": head + 5})
+    head = log.head()
+    acknowledge({"playlists": head + 5})
     connection.execute(deadletters.INSERT, ["episodes", head, 1, 1, "EpisodeSaved", "once", 1])
     report = verified()
     assert [(one.projector, one.failed, one.behind) for one in report.dead_letters] == [("episodes", 1, 0)]

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from eventstore import dispatcher, store
+from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import ChangePrivacy, Level
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
-from eventstore.store import Origin
+from eventstore.log import Origin
 from projections import rebuild
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
@@ -45,7 +45,7 @@ def test_followed_in_public_is_what_is_followed(
     for alias in STORES:
         empty(alias)
     forget()
-    now = store.database_time()
+    now = log.database_time()
     dispatch(ChangePrivacy(user_id=ALICE, level="public", now=now), Origin())
 
     def time(ahead: int | None) -> datetime | None:

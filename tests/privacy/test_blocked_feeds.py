@@ -9,7 +9,7 @@ from django.test import Client
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from eventstore import marks, store
+from eventstore import log, marks
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level
@@ -162,20 +162,20 @@ def test_a_mark_is_recorded_once_and_lifted_by_who_made_it() -> None:
     assert first is not None
     assert marks.mark(NEWS, "publisher", AT, blocked=True) is None
     assert marks.mark(NEWS, "operator", AT, blocked=False) is None
-    assert marks.mark(OTHER, "publisher", AT, blocked=True) == store.head() > first
-    assert {(mark.feed_key, mark.blocked) for mark in store.feed_marks()} == {
+    assert marks.mark(OTHER, "publisher", AT, blocked=True) == log.head() > first
+    assert {(mark.feed_key, mark.blocked) for mark in marks.feed_marks()} == {
         (UUID(key_of(name)), True) for name in (NEWS, OTHER)
     }
     lifted = marks.mark(NEWS, "publisher", AT, blocked=False)
-    assert lifted == store.head() == store.privacy_fence() == store.replica_fence()
-    assert [mark.blocked for mark in store.feed_marks(UUID(key_of(NEWS)))] == [False]
+    assert lifted == log.head() == log.privacy_fence() == log.replica_fence()
+    assert [mark.blocked for mark in marks.feed_marks(UUID(key_of(NEWS)))] == [False]
 
 
 def test_a_mark_names_no_feed(connection: Connection, project: Project) -> None:
     """It outlives its listeners, of whom an address may be the key."""
     marks.mark(NEWS, "publisher", AT, blocked=True)
     project()
-    (event,) = store.read_all(0, 10)
+    (event,) = log.read_all(0, 10)
     rows = connection.execute("SELECT kept::text FROM users.blocked_feeds kept").fetchall()
     assert NEWS not in event.data + str(rows)
     assert UUID(key_of(NEWS)).hex in str(rows).replace("-", "")

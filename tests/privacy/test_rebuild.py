@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from eventstore import store
+from eventstore import log, retention
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level, PrivacySetting, scope_of
@@ -90,7 +90,7 @@ def test_a_rebuild_equals_live(
         if after == RECOUNT:
             popularity.recalculate(minutes(number))
         if after == RETAIN:
-            store.delete_superseded(store.head())
+            retention.delete_superseded(log.head())
     project()
     popularity.recalculate(minutes(1_000))
     project()

@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 from django.db import connections
 from psycopg import Cursor
 
-from eventstore import codec, store
+from eventstore import codec, log
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.retention import FeedMarked, Marker
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from eventstore.store import Origin
+from eventstore.log import Origin
 from projections.connect import Connection
 from projections.projectors.shape import Fact, Projector, Tables
 
@@ -86,9 +86,9 @@ def record(*events: Event) -> int:
     """Append events in order, each to the stream of its user; returns the last position."""
     position = 0
     for user, run in groupby(events, key=lambda event: event.user_id):
-        stream = store.stream_of(user)
-        newest = store.read_history(stream, limit=1)
-        appended = store.append(stream, newest[0].version if newest else 0, list(run), Origin())
+        stream = log.stream_of(user)
+        newest = log.read_history(stream, limit=1)
+        appended = log.append(stream, newest[0].version if newest else 0, list(run), Origin())
         assert appended is not None
         position = appended
     return position
@@ -96,7 +96,7 @@ def record(*events: Event) -> int:
 
 def record_at(event: Event, recorded_at: datetime) -> None:
     """An event as it would have been appended then."""
-    stream = store.stream_of(event.user_id)
+    stream = log.stream_of(event.user_id)
     data = codec.encode(event).decode()
     with connections["events"].cursor() as cursor:
         cursor.execute(
@@ -109,7 +109,7 @@ def record_at(event: Event, recorded_at: datetime) -> None:
 
 def record_raw(user: UUID, type_: str, schema: int = 1, data: str = "{}") -> int:
     """An event as no version of this program would write it."""
-    stream = store.stream_of(user)
+    stream = log.stream_of(user)
     with connections["events"].cursor() as cursor:
         cursor.execute(
             "INSERT INTO events.events (stream, version, type, schema, data, metadata) VALUES (%s,"

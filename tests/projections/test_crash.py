@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 from django.db import connections
 
-from eventstore import store
-from eventstore.store import Origin
+from eventstore import log
+from eventstore.log import Origin
 from projections import locks, rebuild
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
@@ -133,7 +133,7 @@ def test_killed_again_and_again_under_load_it_loses_and_doubles_nothing(
     connection: Connection, projector: Callable[[], "subprocess.Popen[bytes]"]
 ) -> None:
     choose = random.Random(2)
-    streams = {user: store.stream_of(user) for user in (ALICE, BOB)}
+    streams = {user: log.stream_of(user) for user in (ALICE, BOB)}
     versions = dict.fromkeys(streams, 0)
     for _ in range(3):
         process = projector()
@@ -146,12 +146,12 @@ def test_killed_again_and_again_under_load_it_loses_and_doubles_nothing(
                 if choose.random() < 0.2
                 else played(user, f"item{choose.randrange(20)}", position=at, at=at)
             )
-            assert store.append(streams[user], versions[user], [event], Origin())
+            assert log.append(streams[user], versions[user], [event], Origin())
             versions[user] += 1
         process.kill()
         process.wait(10)
     process = projector()
-    head = store.head()
+    head = log.head()
     eventually(lambda: min(saved(connection, name) for name in PROJECTORS) == head)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0

@@ -6,7 +6,7 @@ import pytest
 from django.db import connections
 from psycopg.errors import ProgramLimitExceeded
 
-from eventstore import store
+from eventstore import log
 from projections import catchup, deadletters, runner
 from projections.catchup import catch_up
 from projections.connect import Connection
@@ -168,7 +168,7 @@ def test_the_oldest_letter_is_what_retention_may_not_pass(connection: Connection
     catch_up([Worker(failing_at(5), connection)], three_streams())
     assert deadletters.oldest(connection, "counter") == 5
     assert deadletters.oldest(connection, "subscriptions") is None
-    assert store.head() == saved(connection, "counter")
+    assert log.head() == saved(connection, "counter")
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def a_batch_with(connection: Connection, poison: Callable[[], int], *projectors:
     """One batch of the live loop over three streams, with Bob's poison in its middle; its head."""
     live = Runner(projectors)
     try:
-        live.run_until(store.head())
+        live.run_until(log.head())
         three_streams()
         position = poison()
         head = three_streams()
@@ -203,7 +203,7 @@ def test_a_poison_event_in_the_middle_of_a_batch_holds_back_its_own_stream_and_p
         connection, lambda: record(played(CHARLIE), played(BOB, position=99)), *PROJECTORS.values(), broken
     )
     assert poison == 17
-    bobs = [event.position for event in store.read_stream(store.stream_of(BOB))]
+    bobs = [event.position for event in log.read_stream(log.stream_of(BOB))]
     late = [position for position in bobs if position >= poison]
     assert len(late) == 1 + 5 + 1
     assert waiting(connection) == [
@@ -211,10 +211,10 @@ def test_a_poison_event_in_the_middle_of_a_batch_holds_back_its_own_stream_and_p
         *((position, "") for position in late[1:]),
     ]
     assert {letter.projector for letter in deadletters.letters(connection)} == {"counter"}
-    everything = {event.position for event in store.read_all(0, 1_000)}
+    everything = {event.position for event in log.read_all(0, 1_000)}
     assert sorted(counted(connection)) == sorted(everything - set(late))
     heads = [saved(connection, name) for name in (*PROJECTORS, "counter")]
-    assert set(heads) == {store.head()}
+    assert set(heads) == {log.head()}
 
 
 @pytest.mark.usefixtures("_briskly")
@@ -224,11 +224,11 @@ def test_an_event_that_nobody_can_read_holds_back_its_stream_for_all_and_no_othe
     projectors = (*PROJECTORS.values(), counter)
     poison = a_batch_with(connection, lambda: record_raw(BOB, "PodcastTranscribed"), *projectors)
     letters = deadletters.letters(connection)
-    assert {letter.stream for letter in letters} == {store.stream_of(BOB)}
+    assert {letter.stream for letter in letters} == {log.stream_of(BOB)}
     failed = {letter.projector: letter.position for letter in letters if letter.error}
     assert failed == dict.fromkeys((projector.name for projector in projectors), poison)
-    bobs = {event.position for event in store.read_stream(store.stream_of(BOB)) if event.position >= poison}
-    everything = {event.position for event in store.read_all(0, 1_000)}
+    bobs = {event.position for event in log.read_stream(log.stream_of(BOB)) if event.position >= poison}
+    everything = {event.position for event in log.read_all(0, 1_000)}
     assert sorted(counted(connection)) == sorted(everything - bobs)
     heard = {row[0] for row in connection.execute("SELECT user_id FROM users.play_statuses")}
     assert heard == {ALICE, BOB, CHARLIE}

@@ -5,7 +5,7 @@ from django.contrib.admin.utils import quote
 from django.test import Client
 
 from accounts.models import User
-from eventstore import store
+from eventstore import log
 from projections import catchup, deadletters
 from projections.catchup import catch_up
 from projections.connect import Connection
@@ -100,7 +100,7 @@ def test_nothing_else_can_be_done(olivia: Client, connection: Connection) -> Non
     chosen = {"action": "delete_selected", "_selected_action": f"{NAME} 1", "post": "yes"}
     olivia.post(PAGE, chosen)
     assert waiting(connection) == [1, 2, 3, 4]
-    assert store.head() == 4
+    assert log.head() == 4
 
 
 def test_a_helper_who_may_look_does_not_try_again(connection: Connection) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from eventstore import store
+from eventstore import log
 from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.collections import (
     AddFeedToCollection,
@@ -47,7 +47,7 @@ from eventstore.domain.playlists import (
 from eventstore.domain.retention import LONG_AGO, TakeCheckpoint, UserCheckpoint, checkpoint
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User, UserCommand, evolve
-from eventstore.store import Origin, Recorded
+from eventstore.log import Origin, Recorded
 from projections import lists, rebuild
 from projections.batches import Batch
 from projections.connect import Connection, connect
@@ -283,7 +283,7 @@ def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[UserC
             if command is not None:
                 with suppress(DomainError):
                     dispatch(command, Origin())
-            if project_now and (events := store.read_all(workers[0].position, 1_000)):
+            if project_now and (events := log.read_all(workers[0].position, 1_000)):
                 apply_together(own, workers, Batch(events, events[-1].position))
     live = dump(connection)
     rebuild.rebuild(both)

@@ -16,7 +16,7 @@ from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.privacy import Level, PrivacyChanged
 from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from eventstore.store import Recorded
+from eventstore.log import Recorded
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact

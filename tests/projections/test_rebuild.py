@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.errors import LockNotAvailable
 
-from eventstore import store
+from eventstore import log
 from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.collections import (
     AddFeedToCollection,
@@ -33,7 +33,7 @@ from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
 from eventstore.domain.retention import TakeCheckpoint
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import UserCommand
-from eventstore.store import Origin
+from eventstore.log import Origin
 from projections import catchup, deadletters, locks, rebuild, shadows
 from projections.catchup import catch_up
 from projections.connect import Connection, connect
@@ -242,9 +242,9 @@ def test_readers_and_writers_go_on_under_load(connection: Connection) -> None:
 
     def write() -> None:
         nonlocal written
-        stream = store.stream_of(BOB)
+        stream = log.stream_of(BOB)
         while not stop.is_set():
-            store.append(stream, written, [played(BOB, f"item{written}")], Origin())
+            log.append(stream, written, [played(BOB, f"item{written}")], Origin())
             written += 1
         connections.close_all()
 
@@ -258,7 +258,7 @@ def test_readers_and_writers_go_on_under_load(connection: Connection) -> None:
         stop.set()
         for thread in threads:
             thread.join()
-        eventually(lambda: min(saved(connection, name) for name in PROJECTORS) == store.head())
+        eventually(lambda: min(saved(connection, name) for name in PROJECTORS) == log.head())
     assert seen == sorted(seen)
     assert written > 0
     live = dump(connection)

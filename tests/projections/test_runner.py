@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from django.db import connections
 
-from eventstore import store
+from eventstore import log
 from projections import catchup, deadletters, runner
 from projections.batches import Batch
 from projections.connect import Connection, connect
@@ -121,7 +121,7 @@ def test_a_poison_event_holds_up_neither_its_projector_nor_the_others(
 def test_a_fresh_process_tries_the_dead_letters_again(connection: Connection, counter: Projector) -> None:
     head = record(played(ALICE))
     worker = Worker(counter, connection)
-    worker.park(Batch(store.read_all(0, 1), head), ValueError("before the fix"), attempts=4)
+    worker.park(Batch(log.read_all(0, 1), head), ValueError("before the fix"), attempts=4)
     with running(Runner([counter])):
         eventually(lambda: counted(connection) == [1])
     assert deadletters.letters(connection) == []
@@ -239,11 +239,11 @@ def test_a_hint_ends_the_sleep() -> None:
     try:
         assert not listener.hinted()
         with connect("events") as writer:
-            timer = threading.Timer(0.05, partial(writer.execute, f"NOTIFY {store.NOTIFICATION_CHANNEL}"))
+            timer = threading.Timer(0.05, partial(writer.execute, f"NOTIFY {log.NOTIFICATION_CHANNEL}"))
             timer.start()
             assert listener.wait(10)
             timer.join()
-            writer.execute(f"NOTIFY {store.NOTIFICATION_CHANNEL}")
+            writer.execute(f"NOTIFY {log.NOTIFICATION_CHANNEL}")
         eventually(listener.hinted)
         assert not listener.hinted()
     finally:

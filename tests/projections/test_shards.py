@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from eventstore import store
+from eventstore import log, retention
 from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.privacy import ChangePrivacy, PrivacyChanged
@@ -25,7 +25,7 @@ from eventstore.domain.retention import (
 )
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.domain.user import UserCommand
-from eventstore.store import Origin, Recorded
+from eventstore.log import Origin, Recorded
 from projections import catchup, deadletters, lag, layouts, locks, rebuild, runner
 from projections.batches import Batch
 from projections.catchup import catch_up
@@ -112,7 +112,7 @@ class Shared:
         """One shard goes on; whoever did it before, and thinks that he still may, tries so too."""
         workers = layouts.workers(self._projectors[which], self._connection)
         worker = workers[number % len(workers)]
-        upto = min(worker.position + positions, store.head())
+        upto = min(worker.position + positions, log.head())
         catch_up([worker], upto)
         for zombie in self._zombies:
             with suppress(Moved):
@@ -123,7 +123,7 @@ class Shared:
     def finish(self) -> None:
         for projector in self._projectors:
             for worker in layouts.workers(projector, self._connection):
-                catch_up([worker], store.head())
+                catch_up([worker], log.head())
 
 
 def move(shared: Shared, step: int | Advance) -> None:
@@ -135,7 +135,7 @@ def move(shared: Shared, step: int | Advance) -> None:
 
 def happen(what: Happening) -> None:
     if isinstance(what, PublicHistoryTrimmed | FeedMarked | PopularityRecalculated):
-        store.append_to_instance([what])
+        log.append_to_instance([what])
     else:
         with suppress(DomainError):
             dispatch(what, Origin())
@@ -196,7 +196,7 @@ def in_shards_and_alone(
             move(shared, step)
     shared.finish()
     in_shards = dump(connection)
-    plays = [event.position for event in store.read_all(0, 1_000) if event.type == "PlayRecorded"]
+    plays = [event.position for event in log.read_all(0, 1_000) if event.type == "PlayRecorded"]
     assert sorted(counted(connection)) == plays
     if rebuilt:
         rebuild.rebuild(EVERY)
@@ -255,7 +255,7 @@ def test_who_works_on_an_older_division_writes_nothing(connection: Connection, c
     record(played(ALICE), played(BOB))
     undivided = Worker(counter, connection)
     lay_out(connection, counter, 2)
-    batch = Batch(store.read_all(0, 10), store.head())
+    batch = Batch(log.read_all(0, 10), log.head())
     with pytest.raises(Moved):
         undivided.apply(batch)
     with pytest.raises(Moved):
@@ -300,7 +300,7 @@ def test_letters_go_along_with_their_streams(
     for worker in layouts.workers(counting(before=fail), connection):
         catch_up([worker], head)
     assert [letter.position for letter in deadletters.letters(connection)] == [2, 5, 8]
-    bobs = store.stream_of(BOB)
+    bobs = log.stream_of(BOB)
     for of in (3, 1, 2):
         lay_out(connection, counter, of)
         parked = [worker.shard for worker in layouts.workers(counter, connection) if worker.parked]
@@ -310,7 +310,7 @@ def test_letters_go_along_with_their_streams(
         catch_up([worker], head)
     assert [letter.position for letter in deadletters.letters(connection)] == [2, 5, 8, 10]
     assert layouts.settled(connection, ["counter"]) == {"counter": 1}
-    assert layouts.retry_letters(counter, connection, [store.stream_of(ALICE)]) == (0, 4)
+    assert layouts.retry_letters(counter, connection, [log.stream_of(ALICE)]) == (0, 4)
     assert layouts.retry_letters(counter, connection) == (4, 0)
     assert not any(worker.parked for worker in layouts.workers(counter, connection))
     rows = connection.execute(f"SELECT positions FROM {COUNTS} ORDER BY stream").fetchall()
@@ -325,14 +325,14 @@ def test_a_trim_that_nobody_can_read_is_set_aside_once_and_the_next_one_trims_fo
     lay_out(connection, projector, 3)
     record(*(subscribed(user) for user in (ALICE, BOB, CHARLIE)))
     bad = record_raw(INSTANCE, "PublicHistoryTrimmed", 1, "{}")
-    store.append_to_instance([PublicHistoryTrimmed(before=minutes(1))])
+    log.append_to_instance([PublicHistoryTrimmed(before=minutes(1))])
     for worker in layouts.workers(projector, connection):
-        catch_up([worker], store.head())
+        catch_up([worker], log.head())
     (first, behind) = deadletters.letters(connection)
     assert (first.position, behind.position) == (bad, bad + 1)
-    home = store.stream_of(INSTANCE) % 3
+    home = log.stream_of(INSTANCE) % 3
     (left,) = dump(connection)["activity"]
-    assert store.stream_of(left[0]) % 3 == home, "the others were trimmed, this one waits"
+    assert log.stream_of(left[0]) % 3 == home, "the others were trimmed, this one waits"
 
 
 @pytest.mark.parametrize("of", [2, 3])
@@ -345,9 +345,9 @@ def test_a_mark_that_was_set_aside_hides_the_rows_of_every_shard_once_it_is_retr
     record(*(event for user in (ALICE, BOB, CHARLIE) for event in (seen_by_all(user), subscribed(user))))
     with monkeypatch.context() as patched:
         patched.setattr(public_events, "MARK", sql.SQL("SELECT 1 / 0 WHERE %s <> ''"))
-        bad = store.append_to_instance([marked()])
+        bad = log.append_to_instance([marked()])
         for worker in layouts.workers(projector, connection):
-            catch_up([worker], store.head())
+            catch_up([worker], log.head())
     assert [letter.position for letter in deadletters.letters(connection)] == [bad]
     assert len(dump(connection)["public_events"]) == 3
     with pytest.raises(Behind):
@@ -376,7 +376,7 @@ def test_erasing_an_account_reaches_every_shard(connection: Connection) -> None:
     for projector in EVERY:
         lay_out(connection, projector, 3)
     record(*(played(user) for user in (ALICE, BOB)))
-    batch = Batch(store.read_all(0, 10), store.head())
+    batch = Batch(log.read_all(0, 10), log.head())
     workers = [worker for projector in EVERY for worker in layouts.workers(projector, connection)]
     erase_history(ALICE)
     for worker in workers:
@@ -384,7 +384,7 @@ def test_erasing_an_account_reaches_every_shard(connection: Connection) -> None:
             worker.apply(batch)
     for projector in EVERY:
         for worker in layouts.workers(projector, connection):
-            catch_up([worker], store.head())
+            catch_up([worker], log.head())
     assert {row[0] for row in dump(connection)["play_statuses"]} == {BOB}
 
 
@@ -449,11 +449,11 @@ def test_a_changed_number_is_taken_up_by_those_that_run_already(
                     eventually(lambda: position_of("counter") > seen + 3)  # noqa: B023
             stop.set()
             writer.join(20)
-            eventually(lambda: position_of("counter") == store.head())
+            eventually(lambda: position_of("counter") == log.head())
     finally:
         stop.set()
         writer.join(20)
-    assert sorted(counted(connection)) == list(range(1, store.head() + 1))
+    assert sorted(counted(connection)) == list(range(1, log.head() + 1))
 
 
 @pytest.mark.usefixtures("_brisk")
@@ -483,7 +483,7 @@ def test_what_is_acknowledged_is_what_every_shard_has_passed(connection: Connect
         for n in range(5):
             head = record(played(ALICE, position=n), played(BOB, position=n))
             assert wait_for_all(head, seconds=10)
-            assert store.passed(PROJECTORS) == head
+            assert retention.acknowledged_by_all(PROJECTORS) == head
 
 
 @pytest.mark.usefixtures("_brisk")
@@ -495,7 +495,7 @@ def test_a_rebuild_beside_shards_sets_all_of_them(connection: Connection, counte
         try:
             while not stop.is_set():
                 for user, version in versions.items():
-                    store.append(store.stream_of(user), version, [played(user, position=version)], Origin())
+                    log.append(log.stream_of(user), version, [played(user, position=version)], Origin())
                     versions[user] += 1
         finally:
             connections.close_all()
@@ -509,8 +509,8 @@ def test_a_rebuild_beside_shards_sets_all_of_them(connection: Connection, counte
         finally:
             stop.set()
             writer.join(20)
-        eventually(lambda: position_of("counter") == store.head())
-    assert sorted(counted(connection)) == list(range(1, store.head() + 1))
+        eventually(lambda: position_of("counter") == log.head())
+    assert sorted(counted(connection)) == list(range(1, log.head() + 1))
     assert layouts.layouts(connection) == {"counter": 3}
 
 

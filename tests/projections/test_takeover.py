@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from psycopg import Cursor
 
-from eventstore import store
+from eventstore import retention
 from projections import locks, runner
 from projections.connect import Connection, connect
 from projections.locks import Locks
@@ -81,7 +81,7 @@ def test_two_processes_share_the_work_and_one_that_is_killed_is_replaced_within_
     assert holdings(connection) == [2 * len(PROJECTORS)]
     heir.send_signal(signal.SIGTERM)
     assert heir.wait(10) == 0
-    assert store.passed(PROJECTORS) == head
+    assert retention.acknowledged_by_all(PROJECTORS) == head
 
 
 def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from eventstore import store
+from eventstore import log
 from projections.batches import Batch
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
@@ -26,8 +26,8 @@ from tests.projections.histories import (
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
 
-def batch(after: int = 0, upto: int = store.LAST) -> Batch:
-    events = store.read_all(after, 1_000, upto)
+def batch(after: int = 0, upto: int = log.LAST_POSITION) -> Batch:
+    events = log.read_all(after, 1_000, upto)
     return Batch(events, events[-1].position)
 
 
@@ -40,7 +40,7 @@ def test_it_applies_an_event_once_however_often_it_is_delivered(
     choose = random.Random(10)
     while worker.position < head:
         # from somewhere at or before what was applied: no reader leaves a gap
-        events = store.read_all(choose.randint(0, worker.position), choose.randint(1, 9))
+        events = log.read_all(choose.randint(0, worker.position), choose.randint(1, 9))
         twice = [event for event in events for _ in range(2)]
         worker.apply(Batch(twice, events[-1].position))
     assert sorted(counted(connection)) == list(range(1, head + 1))
@@ -89,7 +89,7 @@ def test_two_that_write_at_once_do_not_both_write(connection: Connection, counte
 
 def test_it_decodes_only_what_the_projector_handles(connection: Connection) -> None:
     position = record(subscribed(ALICE))
-    event = msgspec.structs.replace(store.read_all(0, 1)[0], data="not JSON")
+    event = msgspec.structs.replace(log.read_all(0, 1)[0], data="not JSON")
     worker = Worker(PROJECTORS["play_statuses"], connection)
     worker.apply(Batch([event], position))
     assert worker.position == position

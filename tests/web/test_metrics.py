@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from eventstore import counters, store
-from eventstore.store import Origin
+from eventstore import counters, log
+from eventstore.log import Origin
 from jobs import retention
 from projections import deadletters, lag
 from projections.connect import connect
@@ -110,24 +110,24 @@ def test_the_lag_of_every_projector_is_told_in_events_and_seconds() -> None:
     bring_up_to_date()
     current = figures()
     assert lags_of(current) == lags_of(current, "balados_projector_lag_seconds") == {0}
-    assert current[("balados_log_position",)] == store.head()
+    assert current[("balados_log_position",)] == log.head()
 
 
 def test_beyond_10_000_events_the_distance_stands_for_their_number() -> None:
-    stream = store.stream_of(ALICE)
+    stream = log.stream_of(ALICE)
     with connections["events"].cursor() as cursor:
         cursor.execute(
             "INSERT INTO events.events (stream, version, type, schema, data, metadata)"
             " SELECT %s, number, 'UserSubscribed', 1, '{}', '{}' FROM generate_series(1, 10010) AS number",
             [stream],
         )
-    (near, far, none) = store.behind([store.head() - 5, 0, store.head() + 7])
+    (near, far, none) = log.lag([log.head() - 5, 0, log.head() + 7])
     assert (near[0], far[0], none) == (5, 10_010, (0, 0.0))
 
 
 def test_dead_letters_are_counted_by_projector_failed_ones_and_those_behind() -> None:
     record(played(ALICE), played(ALICE), played(ALICE))
-    events = store.read_all(0, 10)
+    events = log.read_all(0, 10)
     with connect("projections") as connection, connection.cursor() as cursor:
         deadletters.park(cursor, "play_statuses", events[0], ValueError("no"), 1)
         deadletters.queue(cursor, "play_statuses", events[1:])
@@ -140,7 +140,7 @@ def test_dead_letters_are_counted_by_projector_failed_ones_and_those_behind() ->
 def test_events_are_counted_by_type_and_lost_appends() -> None:
     record(subscribed(ALICE), played(ALICE), played(ALICE))
     record(played(BOB))
-    assert store.append(store.stream_of(BOB), 0, [played(BOB)], Origin()) is None
+    assert log.append(log.stream_of(BOB), 0, [played(BOB)], Origin()) is None
     found = figures()
     assert found[("balados_events_recorded_total", "UserSubscribed")] == 1
     assert found[("balados_events_recorded_total", "PlayRecorded")] == 3

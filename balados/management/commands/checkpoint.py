@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from accounts.models import User
-from eventstore import store
+from eventstore import log, retention
 from jobs.retention import checkpoint
 from operations.command import OperatorCommand
 
@@ -18,9 +18,9 @@ class Command(OperatorCommand):
         parser.add_argument("--user", metavar="NAME", help="of this one alone")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        now = store.database_time()
+        now = log.database_time()
         before = now - timedelta(days=settings.RETENTION_DAYS)
-        users = store.unchecked()
+        users = retention.users_without_checkpoint()
         if options["user"] is not None:
             try:
                 wanted = User.objects.get_by_natural_key(options["user"]).pk

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.db import Error
 
 from accounts import setup
-from eventstore import store
+from eventstore import log
 from operations import reset
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
@@ -84,7 +84,7 @@ def _told(what: What, held: list[Holding]) -> Iterator[str]:
 
 def _left_alone() -> Iterator[str]:
     try:
-        left = len(store.users())
+        left = len(log.users())
     except Error:
         return
     yield (

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from eventstore import marks, store
+from eventstore import marks
 from eventstore.domain.identifiers import (
     InvalidIdentifier,
     feed_of_url,
@@ -52,7 +52,7 @@ takes back what this command did; a feed that its publisher blocks (itunes:block
             self.stdout.write("It was blocked already." if blocked else "You have not blocked it.")
         else:
             self.stdout.write("Blocked." if blocked else "No longer blocked by you.")
-        if not blocked and any(mark.blocked for mark in store.feed_marks(feed_key)):
+        if not blocked and any(mark.blocked for mark in marks.feed_marks(feed_key)):
             self.stdout.write("Its publisher blocks it, and so it stays.")
 
 
@@ -67,7 +67,7 @@ def _key(text: str) -> UUID:
 
 
 def _listed() -> Iterator[str]:
-    blocked = [mark for mark in store.feed_marks() if mark.blocked]
+    blocked = [mark for mark in marks.feed_marks() if mark.blocked]
     names = queries.feeds_named([mark.feed_key for mark in blocked])
     for mark in sorted(blocked, key=lambda mark: mark.marked_at):
         feed = names.get(mark.feed_key)

@@ -5,7 +5,7 @@ import msgspec
 from django.core.management.base import CommandError
 
 from accounts.models import User
-from eventstore.store import StreamErased
+from eventstore.log import StreamErased
 from operations.command import OperatorCommand
 from operations.verification import Beside, Report, agreement, told, verify
 

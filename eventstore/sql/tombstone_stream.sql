@@ -2,13 +2,13 @@
 -- stream is refused by the statement that he sends anyway.
 WITH renamed AS (
     UPDATE events.streams
-    SET name = CASE WHEN EXISTS (SELECT FROM events.streams WHERE name = %(buried)s::text)
-                    THEN %(buried)s::text || '-' || id ELSE %(buried)s::text END,
+    SET name = CASE WHEN EXISTS (SELECT FROM events.streams WHERE name = %(tombstone)s::text)
+                    THEN %(tombstone)s::text || '-' || id ELSE %(tombstone)s::text END,
         created_at = clock_timestamp(), tombstone = clock_timestamp()
     WHERE name = %(name)s::text RETURNING id),
 made AS (
     INSERT INTO events.streams (name, tombstone)
-    SELECT %(buried)s::text, clock_timestamp() WHERE NOT EXISTS (SELECT FROM renamed)
+    SELECT %(tombstone)s::text, clock_timestamp() WHERE NOT EXISTS (SELECT FROM renamed)
     ON CONFLICT (name) DO NOTHING RETURNING id)
 INSERT INTO events.snapshots (stream, version, position, schema, state)
 SELECT id, 2147483647, 0, 0, '' FROM (TABLE renamed UNION ALL TABLE made) stream

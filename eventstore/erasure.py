@@ -1,0 +1,91 @@
+"""What a listener may take back: the whole stream of an erased account, and events of a removal.
+
+A tombstone refuses every later append to the stream of an erased user. All that is left to know the user by
+is a digest of a random id: enough to refuse, too little to find anybody.
+"""
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import psycopg
+
+from eventstore import log
+from eventstore.database import SQL, deleting, execute, fetch_column, raw_connection
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.messages import Event
+from eventstore.log import CommandId, Origin
+
+DELETE_COMMANDS = "DELETE FROM events.commands WHERE stream = %s"
+DELETE_CHUNK = """
+DELETE FROM events.events WHERE position IN (
+    SELECT position FROM events.events WHERE stream = %s ORDER BY version LIMIT %s)"""
+# a second stream of an erased user has its number behind the digest (tombstone_stream.sql)
+TOMBSTONES = "SELECT DISTINCT split_part(name, '-', 2) FROM events.streams WHERE tombstone IS NOT NULL"
+TOMBSTONED = """
+SELECT id FROM events.streams WHERE starts_with(name, %s) AND tombstone IS NOT NULL ORDER BY id"""
+TOMBSTONED_WITH_EVENTS = """
+SELECT id FROM events.streams s
+ WHERE tombstone IS NOT NULL AND EXISTS (SELECT FROM events.events WHERE stream = s.id) ORDER BY id"""
+
+
+def digest_of(user_id: UUID) -> str:
+    """What stands for an erased user, in 32 hexadecimal digits: of a random id, so nothing leads back."""
+    return key_of(str(user_id))
+
+
+def tombstone_stream(user_id: UUID) -> list[int]:
+    """Put a tombstone on a user's stream; returns the streams to purge."""
+    names = {"name": log.stream_name(user_id), "tombstone": log.tombstone_name(user_id)}
+    with raw_connection().transaction():
+        execute(SQL["tombstone_stream"], names)
+    log.clear_caches(user_id)
+    return fetch_column(TOMBSTONED, [names["tombstone"]])
+
+
+def is_tombstoned(user_id: UUID) -> bool:
+    """Whether a user's stream was ever given a tombstone: then none can be opened again."""
+    return bool(fetch_column(TOMBSTONED, [log.tombstone_name(user_id)]))
+
+
+def tombstones() -> set[str]:
+    """``digest_of`` every erased user."""
+    return set(fetch_column(TOMBSTONES))
+
+
+def tombstoned_with_events() -> list[int]:
+    """The streams with a tombstone that still have events."""
+    return fetch_column(TOMBSTONED_WITH_EVENTS)
+
+
+def purge_stream(stream: int, chunk: int) -> Iterator[int]:
+    """Delete all of a tombstoned stream; yields how many events went, a transaction for each ``chunk``."""
+    execute(DELETE_COMMANDS, [stream])
+    while True:
+        with deleting():
+            deleted = execute(DELETE_CHUNK, (stream, chunk)).rowcount
+        if not deleted:
+            return
+        yield deleted
+
+
+def replace_history(
+    stream: int,
+    expected: int,
+    removed: Sequence[int],
+    events: Sequence[Event],
+    origin: Origin,
+    command_id: CommandId | None = None,
+    answer: bytes = b"",
+) -> int | None:
+    """``log.append``, and in the same transaction delete the versions ``removed``, the snapshot and the
+    remembered commands. Raises and returns as ``append`` does, and then deletes nothing.
+    """
+    position = None
+    with deleting():
+        execute(DELETE_COMMANDS, [stream])
+        position = log.append(stream, expected, events, origin, command_id, answer)
+        if position is None:
+            raise psycopg.Rollback
+        execute("DELETE FROM events.events WHERE stream = %s AND version = ANY(%s)", (stream, list(removed)))
+        execute("DELETE FROM events.snapshots WHERE stream = %s AND version < 2147483647", [stream])
+    return position

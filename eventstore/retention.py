@@ -1,0 +1,126 @@
+"""What retention deletes, and why it may.
+
+An event goes when it is older than the cutoff, a checkpoint of its user says what it said, and every
+projector has acknowledged that checkpoint. Of the instance's stream goes what newer events say again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from eventstore.database import (
+    SQL,
+    Cursor,
+    deleting,
+    discard_when_broken,
+    execute,
+    fetch_value,
+    raw_connection,
+)
+from eventstore.domain.messages import INSTANCE
+from eventstore.log import stream_of
+
+ACKNOWLEDGE = """
+INSERT INTO events.projection_versions (projector, position, at)
+SELECT key, value::bigint, clock_timestamp() FROM jsonb_each_text(%s::jsonb)
+ON CONFLICT (projector) DO UPDATE SET position = excluded.position, at = excluded.at"""
+ACKNOWLEDGED_BY_ALL = """
+SELECT CASE WHEN count(*) = cardinality(%(names)s::text[]) THEN min(position) ELSE 0 END
+  FROM events.projection_versions WHERE projector = ANY(%(names)s::text[])"""
+# OFFSET 0: else the planner walks back through all that is newer, hoping to meet an old one soon
+LAST_BEFORE = """
+SELECT max(position) FROM (SELECT position FROM events.events WHERE recorded_at < {cutoff} OFFSET 0) old"""
+END_OF_CHUNK = """
+SELECT max(position) FROM (
+    SELECT position FROM events.events WHERE position > %s ORDER BY position LIMIT %s) chunk"""
+# what a checkpoint has replaced is never loaded again, and may hold what was removed since
+DELETE_OUTDATED_SNAPSHOTS = """
+DELETE FROM events.snapshots s WHERE EXISTS (
+    SELECT FROM events.events c
+     WHERE c.stream = s.stream AND c.type = 'UserCheckpoint' AND c.version > s.version)"""
+DELETE_OLD_COMMANDS = """
+DELETE FROM events.commands WHERE (stream, id) IN (
+    SELECT stream, id FROM events.commands WHERE at < %s LIMIT 5000)"""
+
+
+def acknowledge(positions: Mapping[str, int]) -> None:
+    """Tell the store how far projectors have come: what retention asks before it deletes."""
+    execute(ACKNOWLEDGE, (msgspec.json.encode(positions).decode(),))
+
+
+def acknowledged() -> dict[str, int]:
+    """The position that each projector has acknowledged."""
+    return dict(execute("SELECT projector, position FROM events.projection_versions").fetchall())
+
+
+def acknowledged_by_all(projectors: Iterable[str]) -> int:
+    """The position that every one of these has acknowledged; 0 where one never did."""
+    return int(fetch_value(ACKNOWLEDGED_BY_ALL, {"names": list(projectors)}) or 0)
+
+
+def oldest_event() -> datetime | None:
+    """When the first event of the log was recorded. Positions rise with time, unless a clock was set back."""
+    found: datetime | None = fetch_value("SELECT recorded_at FROM events.events ORDER BY position LIMIT 1")
+    return found
+
+
+def users_to_checkpoint(cutoff: datetime) -> list[UUID]:
+    """The users with events recorded before ``cutoff`` that no checkpoint of theirs covers."""
+    return _users(_execute_with_cutoff(SQL["users_to_checkpoint"], cutoff))
+
+
+def users_without_checkpoint() -> list[UUID]:
+    """The users with events after their newest checkpoint."""
+    return _users(execute(SQL["users_without_checkpoint"]))
+
+
+def delete_covered(
+    cutoff: datetime, acknowledged: int, types: Sequence[str], chunk: int
+) -> Iterator[tuple[int, int]]:
+    """Delete the events before ``cutoff`` that a checkpoint at or below position ``acknowledged`` covers.
+
+    A transaction for each ``chunk`` of events, after which the position reached and the number deleted are
+    yielded. Events of other ``types`` than these, and the last of each stream, stay.
+    """
+    old = _execute_with_cutoff(LAST_BEFORE, cutoff).fetchone()
+    last, reached = min(acknowledged, (old and old[0]) or 0), 0
+    while reached < last:
+        end = min(fetch_value(END_OF_CHUNK, (reached, chunk)) or last, last)
+        values = {"after": reached, "upto": end, "acknowledged": acknowledged, "cutoff": cutoff}
+        with deleting(durable=False):
+            deleted = execute(SQL["delete_covered"], {**values, "types": list(types)}).rowcount
+        reached = end
+        yield reached, deleted
+
+
+def delete_superseded(acknowledged: int) -> int:
+    """Delete the instance's events up to ``acknowledged`` that newer ones replace; returns how many."""
+    values = {"stream": stream_of(INSTANCE), "acknowledged": acknowledged}
+    with deleting(durable=False):
+        return execute(SQL["delete_superseded"], values).rowcount
+
+
+def delete_outdated_snapshots() -> None:
+    execute(DELETE_OUTDATED_SNAPSHOTS)
+
+
+def delete_old_commands(before: datetime) -> int:
+    """Delete command ids older than ``before``, in chunks; returns how many."""
+    purged = 0
+    while count := execute(DELETE_OLD_COMMANDS, (before,)).rowcount:
+        purged += count
+    return purged
+
+
+def _users(names: Cursor) -> list[UUID]:
+    return [UUID(name.removeprefix("user-")) for (name,) in names]
+
+
+def _execute_with_cutoff(statement: str, cutoff: datetime) -> Cursor:
+    """The cutoff as part of the text: a plan for any time would read the whole log (databases.PLANS)."""
+    text = sql.SQL(statement).format(cutoff=sql.Literal(cutoff))
+    with discard_when_broken():
+        return raw_connection().execute(text)

@@ -1,1 +1,0 @@
-SELECT projector, position FROM events.projection_versions

@@ -1,1 +1,0 @@
-DELETE FROM events.commands WHERE stream = %s

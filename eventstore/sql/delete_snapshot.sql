@@ -1,1 +1,0 @@
-DELETE FROM events.snapshots WHERE stream = %s AND version < 2147483647

@@ -1,1 +1,0 @@
-DELETE FROM events.events WHERE stream = %s AND version = ANY(%s::integer[])

@@ -1,2 +1,0 @@
-SELECT max(position) FROM (
-    SELECT position FROM events.events WHERE position > %s ORDER BY position LIMIT %s) chunk

@@ -1,1 +1,0 @@
-SELECT epoch FROM events.restores ORDER BY next DESC LIMIT 1

@@ -1,1 +1,0 @@
-DELETE FROM events.projection_versions

@@ -1,1 +1,0 @@
-SELECT tombstone IS NOT NULL FROM events.streams WHERE id = %s

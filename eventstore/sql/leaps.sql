@@ -1,1 +1,0 @@
-SELECT head, next - 1 FROM events.restores ORDER BY next

@@ -1,3 +1,0 @@
-INSERT INTO events.streams (name)
-SELECT %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s)
-ON CONFLICT (name) DO NOTHING

@@ -1,1 +1,0 @@
-SELECT id, name FROM events.streams WHERE id = ANY(%s)

@@ -1,2 +1,0 @@
-SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
-FROM events.events WHERE stream = %s AND type = 'UserCheckpoint' ORDER BY version DESC LIMIT 1

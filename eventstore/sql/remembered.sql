@@ -1,1 +1,0 @@
-SELECT fingerprint, position, version, answer FROM events.commands WHERE stream = %s AND id = %s

@@ -1,1 +1,0 @@
-SELECT name FROM events.streams WHERE tombstone IS NULL AND starts_with(name, 'user-') ORDER BY id
