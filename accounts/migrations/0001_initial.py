@@ -57,6 +57,7 @@ class Migration(migrations.Migration):
                 ),
                 ("is_staff", models.BooleanField(default=False, verbose_name="may use the administration")),
                 ("date_joined", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("erasing_since", models.DateTimeField(editable=False, null=True)),
                 (
                     "groups",
                     models.ManyToManyField(
@@ -185,6 +186,22 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": '"system"."used_tokens"',
+            },
+        ),
+        migrations.CreateModel(
+            name="ErasedAccount",
+            fields=[
+                ("digest", models.CharField(max_length=32, primary_key=True, serialize=False)),
+                ("erased_at", models.DateTimeField(default=django.utils.timezone.now)),
+            ],
+            options={
+                "db_table": '"system"."erased_accounts"',
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("digest__regex", "^[0-9a-f]{32}$")),
+                        name="erased_accounts_digest_only",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(

@@ -5,7 +5,8 @@ from django.db import migrations, models
 SCHEMA = (Path(__file__).parent.parent / "sql" / "schema.sql").read_text()
 
 DROP = """
-DROP TABLE events.events, events.streams, events.snapshots, events.projection_versions, events.commands;
+DROP TABLE events.events, events.streams, events.snapshots, events.projection_versions, events.commands,
+    events.restores;
 DROP FUNCTION events.refuse_update(), events.refuse_delete();
 """
 

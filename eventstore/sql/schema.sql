@@ -18,6 +18,16 @@ CREATE TABLE events.events (
     CONSTRAINT events_stream_version UNIQUE (stream, version)
 );
 
+-- A stream is folded from its newest checkpoint.
+CREATE INDEX events_checkpoints ON events.events (stream, version) WHERE type = 'UserCheckpoint';
+-- Retention asks for what is old: a few bytes per 128 pages, and nothing for an append to keep up.
+CREATE INDEX events_recorded_at ON events.events USING brin (recorded_at);
+-- Every public read asks for the newest of these (privacy_fence.sql, replica_fence.sql).
+CREATE INDEX events_privacy_fence ON events.events (position)
+    WHERE type IN ('PrivacyChanged', 'EventsRemoved', 'UserCheckpoint');
+CREATE INDEX events_replica_fence ON events.events (position) WHERE type = 'PublicHistoryTrimmed';
+CREATE INDEX events_feed_marks ON events.events (position) WHERE type = 'FeedMarked';
+
 -- Events are facts. Statement triggers: they cost an append nothing, and TRUNCATE (the reset command, the
 -- tests) does not fire them.
 CREATE FUNCTION events.refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -65,3 +75,12 @@ CREATE TABLE events.commands (
     PRIMARY KEY (stream, id)
 );
 CREATE INDEX commands_at ON events.commands (at);
+
+-- What sync cursors are compared with: after a restore, versions are given out a second time. ``next``: the first
+-- position that was given out after it; between head and next there never are any.
+CREATE TABLE events.restores (
+    epoch text PRIMARY KEY CHECK (epoch <> ''),
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    head bigint NOT NULL,
+    next bigint NOT NULL CHECK (next > head)
+);
