@@ -1,6 +1,6 @@
 # make run    starts an instance          make test   runs every test
 # make servers starts its PostgreSQL and Redis alone, for a restore
-# make demo   plays two devices beside it make check  lints, types, imports, migrations
+# make demo   plays two devices           make check  lints, types, imports, migrations
 # make bench  measures                    make soak   lives a week of 200 listeners, in ten minutes
 # make clean  forgets the installation, not the data
 #
@@ -31,7 +31,7 @@ check: .venv/tests
 	$(BIN)/python -m pytest --quiet tests/test_house.py
 
 demo: .venv/demo
-	@$(BIN)/python -m examples.two_devices $(ARGS)
+	@$(BIN)/python -m examples $(ARGS)
 
 bench: .venv/bench
 	@$(BIN)/python -m benchmarks $(ARGS)

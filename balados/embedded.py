@@ -18,7 +18,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -185,7 +184,8 @@ def socket_directory(data: Path, account: str | None = None) -> Path:
     if len(os.fsencode(data)) <= MAX_SOCKET_DIRECTORY and PLAIN_PATH.fullmatch(str(data)):
         return data
     short = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
-    directory = Path(tempfile.gettempdir()) / f"balados-{os.getuid()}-{short}"
+    # not below TMPDIR, which may be long as well
+    directory = Path("/tmp") / f"balados-{os.getuid()}-{short}"  # noqa: S108
     owner = pwd.getpwnam(account).pw_uid if account else os.getuid()
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)

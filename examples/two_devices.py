@@ -1,7 +1,7 @@
 """Two devices of one listener, kept in step through the public API. Read this first if you write an app.
 
-    make demo                                   beside a running `make run`
-    python examples/two_devices.py http://localhost:8000
+    make demo                                   on the server that `make run` started, or on one of its own
+    python examples/two_devices.py https://balados.example
 
 It needs PyJWT and requests, nothing of the server's own code. It
 
@@ -14,11 +14,13 @@ It needs PyJWT and requests, nothing of the server's own code. It
 import argparse
 import base64
 import html
+import os
 import re
 import secrets
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -92,9 +94,16 @@ class Browser:
         headers = {"Referer": page.url}
         return self.session.post(page.url, data=data, headers=headers, allow_redirects=False, timeout=10)
 
-    def sign_up(self, username: str, password: str) -> None:
-        fields = {"username": username, "email": f"{username}@example.org"}
-        answer = self.submit("/users/register", **fields, password1=password, password2=password)
+    def needs_setup(self) -> bool:
+        """Whether the server has no administrator yet: then nobody can register."""
+        return self.session.get(urljoin(self.server, "/users/register"), timeout=10).url.endswith("/setup")
+
+    def sign_up(self, username: str, password: str, setup_token: str = "") -> None:
+        """Register a listener; with the token of a new server its first administrator, who is one too."""
+        path, fields = "/users/register", {"username": username, "email": f"{username}@example.org"}
+        if setup_token and self.needs_setup():
+            path, fields["token"] = f"/setup?token={setup_token}", setup_token
+        answer = self.submit(path, **fields, password1=password, password2=password)
         if answer.status_code != 302:
             raise SystemExit(f"could not register: {re.sub('<[^>]+>', ' ', answer.text)[:2000]}")
 
@@ -165,12 +174,13 @@ class Device:
             print(f"      episode  {text_of(item).split(',')[0]:42} at {entry['position']:5} s")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Two devices of one listener, kept in step.")
     parser.add_argument("server", nargs="?", default="http://localhost:8000")
     parser.add_argument("--username", help="an existing listener; without it one is registered")
     parser.add_argument("--password", default=secrets.token_urlsafe(16))
-    arguments = parser.parse_args()
+    parser.add_argument("--setup-token", default=os.environ.get("SETUP_TOKEN", ""), help="of a new server")
+    options = parser.parse_args(arguments)
 
     now = datetime.now(UTC)
     news, science = feed("https://example.org/news.xml"), feed("https://example.org/science.xml")
@@ -180,16 +190,16 @@ def main() -> int:
     )
 
     print("1. A listener authorizes the app")
-    browser = Browser(arguments.server)
-    username = arguments.username or f"demo-{secrets.token_hex(4)}"
-    if arguments.username:
-        browser.log_in(username, arguments.password)
+    browser = Browser(options.server)
+    username = options.username or f"demo-{secrets.token_hex(4)}"
+    if options.username:
+        browser.log_in(username, options.password)
     else:
-        browser.sign_up(username, arguments.password)
+        browser.sign_up(username, options.password, options.setup_token)
     app = App("org.example.two-devices." + secrets.token_hex(4), "Two devices")
     user_id = browser.authorize(app)
-    phone = Device(arguments.server, app, user_id, "phone")
-    tablet = Device(arguments.server, app, user_id, "tablet")
+    phone = Device(options.server, app, user_id, "phone")
+    tablet = Device(options.server, app, user_id, "tablet")
     print(f"   {phone.call('GET', '/api/v1/me')['username']} said yes to {', '.join(SCOPES)}")
 
     print("2. The phone subscribes and listens; it reads its own writes at once")

@@ -1,14 +1,17 @@
 """What a newcomer tries first: the demo beside a running server, and a rebuild under it."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from examples.__main__ import running_server
 from examples.two_devices import App, Browser, Device, feed, item
-from tests.e2e.instances import ROOT, Instance, eventually
+from tests.e2e.instances import OURS, ROOT, Instance, eventually, free_port, running
 
 TABLES = "users.subscriptions, users.play_statuses"
 
@@ -36,6 +39,44 @@ def test_the_demo_shows_two_devices_converging(instance: Instance) -> None:
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "Both devices agree and nothing was lost." in demo.stdout
+
+
+def demo(**environment: str) -> str:
+    """What ``make demo`` prints; fails unless the devices agree."""
+    kept = {key: value for key, value in os.environ.items() if key not in OURS}
+    command = [sys.executable, "-m", "examples"]
+    run = subprocess.run(
+        command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Both devices agree and nothing was lost." in run.stdout
+    return run.stdout
+
+
+def test_the_demo_finds_the_server_that_runs_at_its_port(instance: Instance) -> None:
+    assert demo(PORT=str(instance.port)).startswith("1. A listener authorizes the app")
+
+
+def test_the_demo_finds_no_server_where_none_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PUBLIC_URL")
+    monkeypatch.setenv("PORT", str(free_port()))
+    assert running_server() is None
+
+
+def test_the_demo_starts_a_server_and_removes_it_where_it_cannot_register(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with running(tmp_path / "home", SETUP_TOKEN="chosen-by-the-operator") as new:
+        port = str(new.port)
+        printed = demo(PORT=port, TMPDIR=str(temporary))
+        assert "has no administrator yet" in printed
+        assert "Starting a server for the demo" in printed
+        assert list(temporary.iterdir()) == []
+        assert "setup?token" in new.manage("setup_link")
+
+        printed = demo(PORT=port, SETUP_TOKEN="chosen-by-the-operator")
+        assert printed.startswith("1. A listener authorizes the app")
+        assert new.manage("setup_link") == ""
 
 
 def test_the_demo_imports_nothing_of_the_server() -> None:
@@ -70,8 +111,6 @@ def test_the_api_answers_byte_for_byte_the_same_after_the_projections_are_wiped(
 def test_stopping_and_starting_again_loses_nothing(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    from tests.e2e.instances import running
-
     home = tmp_path_factory.mktemp("twice")
     with running(home) as first:
         first.set_up()
