@@ -40,7 +40,7 @@ def record(digests: Iterable[str]) -> None:
     ErasedAccount.objects.bulk_create(missing, ignore_conflicts=True)
     file = Path(settings.ERASURE_LEDGER)
     try:
-        append(file, wanted - (read(file) if file.exists() else set()))
+        append(file, wanted)
     except OSError as failure:
         logger.error("The ledger of erased accounts %s cannot be written: %s", file, failure.strerror)
 
@@ -60,9 +60,10 @@ def read(file: Path) -> set[str]:
     return set(LINE.findall(file.read_text(errors="replace")))
 
 
-def append(file: Path, digests: Iterable[str]) -> None:
-    """Add to a ledger's file, which is made if need be, and wait for the disk. Raises ``OSError``."""
-    lines = "".join(f"{digest} {timezone.now():%Y-%m-%dT%H:%M:%SZ}\n" for digest in sorted(digests))
+def append(file: Path, digests: set[str]) -> None:
+    """Add what is missing to a ledger's file, made if need be, and wait for the disk. Raises ``OSError``."""
+    missing = digests - (read(file) if file.exists() else set())
+    lines = "".join(f"{digest} {timezone.now():%Y-%m-%dT%H:%M:%SZ}\n" for digest in sorted(missing))
     if not lines:
         return
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

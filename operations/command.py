@@ -15,10 +15,10 @@ from django.core.management.base import BaseCommand, CommandError
 from psycopg import errors
 
 from operations.confirmation import NotConfirmed
+from operations.errors import OperatorError
 from operations.fence import Blocked, InMaintenance
 from operations.rebuilding import NotRebuilt
 from operations.reset import NotReset
-from operations.tools import NoTool
 from projections.failures import in_maintenance
 
 # a shell's 128 + SIGINT
@@ -109,7 +109,7 @@ def explain(failure: Exception) -> str | None:
             ImproperlyConfigured()
             | django.db.NotSupportedError()
             | NotConfirmed()
-            | NoTool()
+            | OperatorError()
             | NotReset()
             | NotRebuilt()
             | InMaintenance()

@@ -13,9 +13,9 @@ from psycopg import sql
 
 from eventstore.failpoints import failpoint
 from operations.fence import Connection, tables_of
+from operations.inventory import TableSum, table_sum
 from operations.recreation import SHARED, ours
 from operations.stores import SCHEMAS
-from operations.sums import TableSum, table_sum
 from projections.shadows import USES, shadow_of
 
 Reached = Callable[[int, int], None]

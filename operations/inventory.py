@@ -1,8 +1,9 @@
-"""What is in a store, and where it is: what commands tell before they do something to it."""
+"""Where a store is, and what is in it: places, tables with their rows and sizes, and sums over all rows."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import psycopg
 from psycopg import sql
 
@@ -17,6 +18,16 @@ SELECT n.nspname, c.relname, pg_total_relation_size(c.oid)
 PLACE = """
 SELECT current_database(), (SELECT system_identifier FROM pg_control_system()),
        current_setting('server_version'), current_setting('server_version_num')::integer / 10000
+"""
+# How rows read as text must not depend on the server's settings, nor on who asks.
+TEXT = (
+    "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
+    " -c idle_in_transaction_session_timeout=0 -c statement_timeout=0"
+)
+# A sum of a hash of each row: the order of the rows counts for nothing, and it needs no memory.
+SUM = """
+SELECT count(*), coalesce(sum(('x' || left(md5(kept::text), 16))::bit(64)::bigint::numeric), 0)::text
+  FROM {table} AS kept
 """
 
 
@@ -33,7 +44,7 @@ class Place(NamedTuple):
         return f"database {self.database} on {self.server}"
 
     def same_database(self, other: "Place") -> bool:
-        """Also where two URLs spell it differently."""
+        """Whether both are one database, whatever their URLs."""
         return (self.system, self.database) == (other.system, other.database)
 
 
@@ -43,6 +54,13 @@ class Table(NamedTuple):
     name: str
     rows: int
     size: int
+
+
+class TableSum(msgspec.Struct, frozen=True):
+    """Equal for two tables that hold the same rows, in whatever order."""
+
+    rows: int
+    sum: str
 
 
 def place_of(parameters: Mapping[str, Any]) -> Place:
@@ -60,16 +78,25 @@ def place(alias: str) -> Place:
     return place_of(parameters(alias))
 
 
-def neighbours(alias: str) -> list[str]:
-    """The other stores in the same database."""
-    here = place(alias)
-    return [other for other in SCHEMAS if other != alias and place(other).same_database(here)]
-
-
 def tables(connection: psycopg.Connection[Any], alias: str) -> list[Table]:
     """Every table of a store with its exact number of rows; none where the store was not initialised."""
     found = connection.execute(TABLES, [list(SCHEMAS[alias])]).fetchall()
     return [Table(f"{schema}.{name}", _rows(connection, schema, name), size) for schema, name, size in found]
+
+
+def table_sums(
+    connection: psycopg.Connection[Any], alias: str, without: tuple[str, ...] = ()
+) -> dict[str, TableSum]:
+    """The sum of each table ("schema.table") of a store; ``connection`` has the options ``TEXT``."""
+    found = connection.execute(TABLES, [list(SCHEMAS[alias])]).fetchall()
+    names = [(schema, name) for schema, name, _ in found if f"{schema}.{name}" not in without]
+    return {f"{schema}.{name}": table_sum(connection, schema, name) for schema, name in names}
+
+
+def table_sum(connection: psycopg.Connection[Any], schema: str, name: str) -> TableSum:
+    """The sum of one table; ``connection`` has the options ``TEXT``."""
+    statement = sql.SQL(SUM).format(table=sql.Identifier(schema, name))
+    return TableSum(*connection.execute(statement).fetchall()[0])
 
 
 def _rows(connection: psycopg.Connection[Any], schema: str, name: str) -> int:

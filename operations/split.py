@@ -28,10 +28,9 @@ from operations import copying, fence, inventory, migrations, recreation, stores
 from operations.copying import Differs
 from operations.exclusive import exclusive
 from operations.fence import Connection, Note
-from operations.inventory import Place, place_of
+from operations.inventory import TEXT, Place, TableSum, place_of
 from operations.standin import standing_in
 from operations.stores import LASTING, SCHEMAS, parameters
-from operations.sums import TEXT, TableSum
 from projections.catchup import catch_up
 from projections.connect import connect
 from projections.erasure import erase_rows

@@ -1,4 +1,4 @@
-"""F-26, F-27, DEL-4: what is in a backup, what is taken for one, and what a restore makes of it."""
+"""What is in a backup, what is taken for one, and what a restore makes of it."""
 
 import json
 import os
@@ -26,14 +26,13 @@ from hypothesis import strategies as st
 
 from accounts import erasure, ledger
 from accounts.models import ErasedAccount, User
-from balados import embedded
 from eventstore import log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.erasure import digest_of, tombstone_stream, tombstoned_with_events
 from eventstore.log import Origin
-from operations import backups, fence, reset, restores, stores
+from operations import backup, fence, reset, restore, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
@@ -121,12 +120,6 @@ def rows(alias: str, statement: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def fences(alias: str) -> int:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(fence.FENCED, [list(stores.SCHEMAS[alias]), fence.NAME])
-        return len(cursor.fetchall())
-
-
 def test_what_is_restored_elsewhere_is_what_was_backed_up(
     here: Operator, life: Life, shelf: Path, empty_place: dict[str, str]
 ) -> None:
@@ -135,8 +128,7 @@ def test_what_is_restored_elsewhere_is_what_was_backed_up(
     phone.sync(play_statuses=[status(number, now) for number in range(20)])
     settle()
     models, events = read_models(), log.read_stream(log.stream_of(phone.user_id))
-    said = back_up(shelf)
-    assert "projections: nothing to back up" in said
+    back_up(shelf)
     with life.at(empty_place, home=shelf / "another machine"):
         said = bring_back(shelf)
         assert said.count("tables hold what the manifest says, row by row") == 2
@@ -147,6 +139,7 @@ def test_what_is_restored_elsewhere_is_what_was_backed_up(
         assert set(readiness.checks().values()) == {"ok"}
 
 
+@ONE
 def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     here: Operator, shelf: Path
 ) -> None:
@@ -191,7 +184,7 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
 
 
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
-def test_F_26_a_backup_under_load_restored_on_an_empty_host(
+def test_a_backup_under_load_is_restored_on_an_empty_host(
     here: Operator, life: Life, shelf: Path, other_server: str
 ) -> None:
     users = [uuid4() for _ in range(4)]
@@ -257,9 +250,9 @@ def entry(number: int) -> PlayEntry:
 
 
 @ONE
-@pytest.mark.parametrize("lost", ["events", "system", "both", "everything but another backup"])
-def test_DEL_4_who_was_erased_after_the_backup_stays_erased(
-    here: Operator, shelf: Path, life: Life, lost: str
+@pytest.mark.parametrize("lost", ["events", "system", "everything but another backup"])
+def test_who_was_erased_after_the_backup_stays_erased(
+    here: Operator, shelf: Path, life: Life, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice, bob = listener("aliceandra"), listener("bob")
     for device in (alice, bob):
@@ -267,12 +260,16 @@ def test_DEL_4_who_was_erased_after_the_backup_stays_erased(
     back_up(shelf)
     erase(alice.user_id)
     settle()
-    if lost == "everything but another backup":
+    if lost in STORES:
+        lose(lost)
+        said = bring_back(shelf, store=lost)
+    else:
         back_up(shelf, store="erasures")
         shutil.rmtree(life.home)
-    aliases = [lost] if lost in STORES else ["events", "system"]
-    lose(*aliases)
-    said = bring_back(shelf, store=aliases[0] if len(aliases) == 1 else "all")
+        lose("events", "system")
+        monkeypatch.chdir(next(shelf.glob("events-*")))  # its neighbours are found from there as well
+        said = bring_back(Path("."), store="events")
+        said = bring_back(shelf, store="system")
     assert "1 of 1 accounts known to be erased were in it, and are erased again" in said
     settle()
     assert found(str(alice.user_id), alice.user_id.hex, "aliceandra") == []
@@ -282,52 +279,24 @@ def test_DEL_4_who_was_erased_after_the_backup_stays_erased(
 
 
 @ONE
-def test_the_ledger_of_a_neighbour_is_read_wherever_the_operator_stands(
-    here: Operator, shelf: Path, life: Life, monkeypatch: pytest.MonkeyPatch
+def test_sessions_half_an_erasure_and_accounts_that_came_later_are_not_brought_back(
+    here: Operator, shelf: Path
 ) -> None:
-    alice = listener("aliceandra")
-    alice.post("plays", play())
-    back_up(shelf)
-    erase(alice.user_id)
-    back_up(shelf, store="erasures")
-    lose("events", "system")
-    shutil.rmtree(life.home)
-    monkeypatch.chdir(next(shelf.glob("system-*")))
-    assert "1 of 1 accounts known to be erased" in bring_back(Path("."), store="system")
-
-
-@ONE
-def test_an_erasure_that_the_backup_has_half_of_is_finished(here: Operator, shelf: Path) -> None:
     alice = listener()
     alice.post("plays", play())
     tombstone_stream(alice.user_id)  # and killed
-    back_up(shelf, store="events")
+    call_command("clearsessions")
+    rows("system", "INSERT INTO django_session VALUES ('stolen', 'x', now() + '1 day') RETURNING 1")
+    back_up(shelf)
     erase(alice.user_id)
+    listener("bob").post("plays", play(2))
+    lose("system")
+    assert "1 listeners have events and no account" in bring_back(shelf, store="system")
+    assert rows("system", "SELECT * FROM django_session") == []
     lose("events")
     bring_back(shelf, store="events")
     assert tombstoned_with_events() == []
     assert found(feed()) == []
-
-
-@ONE
-def test_listeners_who_registered_after_the_backup_of_the_accounts_are_told_of(
-    here: Operator, shelf: Path
-) -> None:
-    back_up(shelf)
-    listener().post("plays", play())
-    lose("system")
-    assert "1 listeners have events and no account" in bring_back(shelf, store="system")
-
-
-@ONE
-def test_no_session_of_a_browser_is_in_a_backup(here: Operator, shelf: Path) -> None:
-    call_command("clearsessions")
-    connections["system"].ensure_connection()
-    rows("system", "INSERT INTO django_session VALUES ('stolen', 'x', now() + '1 day') RETURNING 1")
-    back_up(shelf)
-    lose("system")
-    bring_back(shelf, store="system")
-    assert rows("system", "SELECT * FROM django_session") == []
 
 
 @ONE
@@ -364,7 +333,9 @@ def test_a_restore_that_was_killed_serves_nobody_and_is_begun_anew(
 
 
 @ONE
-def test_a_store_with_rows_is_refused_and_stays_as_it_is(here: Operator, shelf: Path) -> None:
+def test_what_cannot_be_restored_is_refused_and_nothing_is_touched(
+    here: Operator, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     phone = listener()
     back_up(shelf)
     phone.post("plays", play())
@@ -375,6 +346,30 @@ def test_a_store_with_rows_is_refused_and_stays_as_it_is(here: Operator, shelf: 
         assert "db_reset --" in said
         assert "Nothing was touched" in said
     assert event_types(phone.user_id) == before
+
+    lose("events")
+    monkeypatch.setattr(restore, "SECONDS_TO_LEAVE", 0.1)
+    url = {**stores.parameters("events"), "application_name": "balados-projector"}
+    with psycopg.connect(**url):
+        assert "stop the web" in refused("store_restore", "--store", "events", "--from", str(shelf))
+    monkeypatch.undo()
+    manifest = next(shelf.glob("events-*/manifest.json"))
+    own = manifest.read_text()
+    newer = json.loads(own)
+    newer["migrations"].append(["eventstore", "9999_of_tomorrow"])
+    manifest.write_text(json.dumps(newer))
+    said = refused("store_restore", "--store", "events", "--from", str(shelf))
+    assert "eventstore.9999_of_tomorrow" in said
+    newer = json.loads(own)
+    newer["major"] = 99
+    manifest.write_text(json.dumps(newer))
+    assert "of version 99 or newer" in refused("store_restore", "--store", "events", "--from", str(shelf))
+    manifest.write_text(own)
+    called("maintenance", "on", "--store", "system")  # what follows writes there, too
+    assert "in maintenance" in refused("store_restore", "--store", "events", "--from", str(shelf))
+    called("maintenance", "off", "--store", "system")
+    assert rows("events", "SELECT to_regclass('events.events')") == [(None,)]
+    bring_back(shelf, store="events")
 
 
 @ONE
@@ -397,104 +392,50 @@ def test_a_store_that_was_reset_is_filled_and_one_in_use_since_then_is_not(
 
 
 @ONE
-@pytest.mark.parametrize("by", ["a dump", "a copy"])
 def test_what_was_closed_when_it_was_copied_is_open_when_it_is_restored(
-    here: Operator, shelf: Path, by: str
+    here: Operator, shelf: Path, life: Life
 ) -> None:
-    phone = listener()
-    phone.post("plays", play(1))
+    phone, erased = listener(), listener("bob")
+    for device in (phone, erased):
+        device.post("plays", play(1))
     for alias in ("system", "events"):
         called("maintenance", "on", "--store", alias)
-    if by == "a dump":
-        back_up(shelf)
-        lose("events", "system")
-        bring_back(shelf)
-    else:
-        called("store_restore", "--store", "all", "--in-place")
-    assert phone.post("plays", play(2)).status_code == 200
-    assert User.objects.update(date_joined=timezone.now()) == 1
+    back_up(shelf)
+    lose("events", "system")
+    bring_back(shelf)
+    assert_open(phone)
+
     for alias in ("system", "events"):
-        assert fences(alias) == 0
+        called("maintenance", "on", "--store", alias)
+    ledger.append(life.home / "erasures", {digest_of(erased.user_id)})
+    said = called("store_restore", "--store", "all", "--in-place")
+    assert "1 of 1 accounts known to be erased were in it" in said
+    assert [user.pk for user in User.objects.all()] == [phone.user_id]
+    assert_open(phone)
+
+
+def assert_open(phone: Device) -> None:
+    assert phone.post("plays", play(2)).status_code == 200
+    assert User.objects.update(date_joined=timezone.now()) > 0
+    assert called("maintenance", "status").count(": open") == 3
     assert set(readiness.checks().values()) == {"ok"}
 
 
 @ONE
-def test_a_restore_is_refused_while_a_store_that_it_writes_to_besides_is_closed(
-    here: Operator, shelf: Path
-) -> None:
-    back_up(shelf)
-    lose("events")
-    called("maintenance", "on", "--store", "system")
-    assert "in maintenance" in refused("store_restore", "--store", "events", "--from", str(shelf))
-    assert rows("events", "SELECT to_regclass('events.events')") == [(None,)]
-    called("maintenance", "off", "--store", "system")
-    bring_back(shelf, store="events")
+def test_a_backup_of_an_older_program_is_migrated(here: Operator, shelf: Path) -> None:
+    listener()
+    call_command("migrate", "axes", "0008", database="system", verbosity=0)
+    back_up(shelf, store="system")
+    lose("system")
+    bring_back(shelf, store="system")
+    assert User.objects.count() == 1
+    assert rows("system", "SELECT count(*) FROM django_migrations WHERE app = 'axes' AND name ~ '^0009'") == [
+        (1,)
+    ]
 
 
 @ONE
-def test_a_copy_of_a_store_that_a_move_was_filling_is_not_taken_over(here: Operator) -> None:
-    with here.connect("events") as connection:
-        fence.up(connection, "events", fence.Note("filling", timezone.now()))
-        assert "was being filled" in refused("store_restore", "--store", "events", "--in-place")
-        assert fence.read(connection, "events")
-
-
-def test_in_place_there_is_nothing_to_check_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restores, "adopt", lambda *arguments: pytest.fail("it began"))
-    said = refused("store_restore", "--store", "all", "--in-place", "--check", code=2)
-    assert "--check" in said
-
-
-@ONE
-def test_no_store_is_restored_under_a_running_server(here: Operator, shelf: Path) -> None:
-    back_up(shelf)
-    lose("events")
-    url = {**stores.parameters("events"), "application_name": "balados-projector"}
-    with psycopg.connect(**url), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restores, "SECONDS_TO_LEAVE", 0.1)
-        assert "stop the web" in refused("store_restore", "--store", "events", "--from", str(shelf))
-    bring_back(shelf, store="events")
-
-
-@ONE
-def test_a_backup_of_an_older_program_is_migrated_and_one_of_a_newer_refused(
-    here: Operator, shelf: Path
-) -> None:
-    phone = listener()
-    phone.post("plays", play())
-    call_command("migrate", "eventstore", "0004", database="events", verbosity=0)
-    back_up(shelf, store="events")
-    lose("events")
-    manifest = next(shelf.glob("events-*/manifest.json"))
-    older = manifest.read_text()
-    newer = json.loads(older)
-    newer["migrations"].append(["eventstore", "9999_of_tomorrow"])
-    manifest.write_text(json.dumps(newer))
-    assert "eventstore.9999_of_tomorrow" in refused(
-        "store_restore", "--store", "events", "--from", str(shelf)
-    )
-    manifest.write_text(older)
-    bring_back(shelf, store="events")
-    assert log.epoch()
-    assert event_types(phone.user_id) == ["PlayRecorded"]
-
-
-@ONE
-def test_rows_that_are_not_the_manifests_are_not_put_to_use(here: Operator, shelf: Path) -> None:
-    listener().post("plays", play())
-    back_up(shelf, store="events")
-    manifest = next(shelf.glob("events-*/manifest.json"))
-    told = json.loads(manifest.read_text())
-    told["tables"]["events.events"]["rows"] += 1
-    manifest.write_text(json.dumps(told))
-    lose("events")
-    said = refused("store_restore", "--store", "events", "--from", str(shelf))
-    assert said.startswith("events.events: not what the backup's manifest says")
-    assert "has not ended" in refused("db_init")
-
-
-@ONE
-def test_whatever_byte_is_damaged_the_check_finds_it_and_nothing_is_touched(
+def test_whatever_byte_is_damaged_the_check_finds_it_and_no_wrong_row_is_put_to_use(
     here: Operator, shelf: Path
 ) -> None:
     listener()
@@ -505,7 +446,7 @@ def test_whatever_byte_is_damaged_the_check_finds_it_and_nothing_is_touched(
     @given(st.data())
     @hypothesis_settings(max_examples=40, suppress_health_check=list(HealthCheck))
     def damage(data: st.DataObject) -> None:
-        file = data.draw(st.sampled_from([each for each in files if each.name != backups.MANIFEST]))
+        file = data.draw(st.sampled_from([each for each in files if each.name != backup.MANIFEST]))
         whole = file.read_bytes()
         place = data.draw(st.integers(0, len(whole) - 1))
         harm = data.draw(st.sampled_from(["flip", "cut", "remove", "longer"]))
@@ -519,17 +460,26 @@ def test_whatever_byte_is_damaged_the_check_finds_it_and_nothing_is_touched(
                     file.write_bytes(whole + b"x")
                 case "remove":
                     file.unlink()
-            with pytest.raises(backups.Damaged):
-                backups.verify(backups.read(made))
+            with pytest.raises(backup.Damaged):
+                backup.verify(backup.read(made))
         finally:
             file.write_bytes(whole)
 
     damage()
     assert "It is whole" in called("store_backup", "--verify", str(made))
-    (made / backups.DUMP).write_bytes(b"")
+    dump = (made / backup.DUMP).read_bytes()
+    (made / backup.DUMP).write_bytes(b"")
     lose("system")
     assert "has 0 bytes" in refused("store_restore", "--store", "system", "--from", str(shelf))
     assert rows("events", "SELECT to_regnamespace('system')") == [(None,)]
+
+    (made / backup.DUMP).write_bytes(dump)
+    manifest = json.loads((made / backup.MANIFEST).read_text())
+    manifest["tables"]["system.users"]["rows"] += 1
+    (made / backup.MANIFEST).write_text(json.dumps(manifest))
+    said = refused("store_restore", "--store", "system", "--from", str(shelf))
+    assert said.startswith("system.users: not what the backup's manifest says")
+    assert "has not ended" in refused("db_init")
 
 
 @ONE
@@ -543,7 +493,7 @@ def test_what_failed_never_looks_like_a_backup(
         command = [sys.executable, "manage.py", "store_backup", "--store", "events", "--to", str(shelf)]
         killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
         assert killed.returncode == -signal.SIGKILL
-        assert list(shelf.glob(f"*{backups.PARTIAL}"))
+        assert list(shelf.glob(f"*{backup.PARTIAL}"))
     elif trouble == "disk full":
         tools = tmp_path / "bin"
         tools.mkdir()
@@ -564,7 +514,7 @@ def test_what_failed_never_looks_like_a_backup(
                     end_sessions(connection, "store_backup")
 
         with monkeypatch.context() as patch:
-            patch.setattr(backups, "reach", cut)
+            patch.setattr(backup, "failpoint", cut)
             said = refused("store_backup", "--store", "events", "--to", str(shelf))
             assert "Is the server running" in said
         assert list(shelf.glob("events*")) == []
@@ -586,38 +536,6 @@ def test_only_the_newest_are_kept_and_only_of_this_store(here: Operator, shelf: 
     assert stranger.exists()
     assert {path.stat().st_mode & 0o777 for path in shelf.rglob("*") if path.is_file()} == {0o600}
     assert {path.stat().st_mode & 0o777 for path in shelf.glob("*-2*")} == {0o700}
-
-
-@ONE
-def test_a_copy_of_the_whole_server_starts_and_is_taken_over(here: Operator, shelf: Path, life: Life) -> None:
-    phone = listener()
-    cursor = phone.sync(play_statuses=[status(1)])["cursor"]
-    back_up(shelf, "--base", store="events")
-    (made,) = shelf.glob("events-cluster-*")
-    assert "It is whole" in called("store_backup", "--verify", str(made))
-    assert "no store can be filled from it" in refused(
-        "store_restore", "--store", "events", "--from", str(shelf)
-    )
-    erase(phone.user_id)
-    home = shelf / "new host"
-    home.mkdir(mode=0o755)
-    shelf.chmod(0o755)
-    shutil.copytree(made / backups.CLUSTER, home / "postgres", copy_function=shutil.copy2)
-    account = embedded._account()
-    if account:
-        subprocess.run(["chown", "-R", account, home / "postgres"], check=True)
-    name = psycopg.conninfo.conninfo_to_dict(here.urls["system"])["dbname"]
-    url = embedded.start_postgres(home, str(name))
-    try:
-        with life.at(dict.fromkeys(STORES, url)):
-            said = called("store_restore", "--store", "all", "--in-place")
-            assert "1 of 1 accounts known to be erased were in it" in said
-            assert User.objects.count() == 0
-            bob = listener("bob")
-            assert not bob.sync(bob.sync()["cursor"])["full"]
-            assert bob.post("sync", {"cursor": cursor}).status_code == 400
-    finally:
-        embedded.stop_postgres(home, "immediate")
 
 
 @pytest.mark.parametrize("topology", ["three"], indirect=True)

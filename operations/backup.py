@@ -1,0 +1,265 @@
+"""Backups: a directory for each, with a manifest, that has its name only when it is whole and on the disk."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import psycopg
+from psycopg import IsolationLevel, sql
+
+from eventstore.failpoints import failpoint
+from operations import erasures, fence
+from operations.dump import dump
+from operations.errors import OperatorError
+from operations.inventory import TEXT, TableSum, place, table_sums
+from operations.stores import SCHEMAS, parameters
+
+Store = Literal["events", "system"]
+Connection = psycopg.Connection[Any]
+
+MANIFEST, DUMP, ERASURES = "manifest.json", "store.dump", "erasures"
+PARTIAL = ".partial"
+# Whoever has a browser's session is logged in: a stolen backup opens none, and a restored one brings none
+# back that was ended since.
+WITHOUT_ROWS = {"system": ("system.django_session",), "events": ()}
+HEAD = {"events": "SELECT coalesce(max(position), 0) FROM events.events", "system": "SELECT 0"}
+
+
+class Damaged(OperatorError):
+    """A backup is not what its manifest says, or has none."""
+
+
+class NotTaken(OperatorError):
+    """There is nothing to back up here, or another process is at it."""
+
+
+class File(msgspec.Struct, frozen=True):
+    """``size`` in bytes."""
+
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup says of itself, at the one moment that it shows.
+
+    ``major``: PostgreSQL's version. ``head``: the highest position. ``migrations``: those applied, as
+    [app, name]. ``tables``: sums by "schema.table".
+    """
+
+    store: Store
+    taken_at: datetime
+    major: int
+    place: str
+    head: int
+    migrations: list[tuple[str, str]]
+    tables: dict[str, TableSum]
+    files: dict[str, File]
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables.values())
+
+
+class Backup(msgspec.Struct, frozen=True):
+    path: Path
+    manifest: Manifest
+
+    def __str__(self) -> str:
+        manifest = self.manifest
+        head = f", up to position {manifest.head:,}" if manifest.store == "events" else ""
+        size = sum(file.size for file in manifest.files.values())
+        return (
+            f"{self.path.name}: {len(manifest.tables)} tables with {manifest.rows:,} rows{head},"
+            f" {size / 1e6:,.1f} MB"
+        )
+
+
+def take(alias: Store, to: Path, keep: int | None = None) -> Backup:
+    """Back up a store into a directory of its own below ``to``, and delete all but the newest ``keep``.
+
+    Raises ``NotTaken``, ``dump.ToolFailed``, ``OSError``, ``psycopg.Error``: then nothing is left that could
+    be mistaken for a backup.
+    """
+    _check_place(alias)
+    to.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(to / f".{alias}.lock"):
+        for left in to.glob(f"{alias}-[0-9]*{PARTIAL}"):  # of a process that was killed
+            shutil.rmtree(left)
+        now = datetime.now(UTC)
+        done = to / f"{alias}-{now:%Y%m%dT%H%M%S.%fZ}"
+        partial = done.with_name(f"{done.name}{PARTIAL}")
+        partial.mkdir(mode=0o700)
+        try:
+            manifest = _dump(alias, partial, now)
+            _write(partial / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+            _sync(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        failpoint("complete")
+        partial.rename(done)
+        _sync(to)
+        if keep is not None:
+            for old in _all(to, alias)[keep:]:
+                _remove(old.path)
+    return Backup(done, manifest)
+
+
+def read(path: Path) -> Backup:
+    """The backup at ``path``, a directory or the manifest in it. Raises ``Damaged``, ``OSError``."""
+    directory = path.parent if path.name == MANIFEST else path
+    if directory.name.endswith(PARTIAL):
+        raise Damaged(f"{directory} was never finished: it is no backup.")
+    try:
+        manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        raise Damaged(f"{directory} is no backup: there is no {MANIFEST} in it.") from None
+    except msgspec.DecodeError as error:
+        raise Damaged(f"{directory / MANIFEST} cannot be read: {error}") from error
+    return Backup(directory, manifest)
+
+
+def find(path: Path, alias: Store) -> Backup:
+    """The backup at ``path``, or the store's newest in the directory ``path``. Raises ``Damaged``."""
+    path = path.resolve()  # "." has no neighbours
+    if (path / MANIFEST).exists() or path.name == MANIFEST or not path.is_dir():
+        found = read(path)
+        if found.manifest.store != alias:
+            raise Damaged(f"{found.path} is a backup of the {found.manifest.store} store, not of {alias}.")
+        return found
+    newest = _all(path, alias)[:1]
+    if not newest:
+        raise Damaged(f"In {path} is no complete backup of the {alias} store.")
+    return newest[0]
+
+
+def verify(backup: Backup) -> None:
+    """Compare every file with its size and sum in the manifest. Raises ``Damaged``, ``OSError``."""
+    for name, expected in backup.manifest.files.items():
+        file = backup.path / name
+        if not file.is_file():
+            raise Damaged(f"{file} is missing.")
+        if (size := file.stat().st_size) != expected.size:
+            raise Damaged(f"{file} has {size:,} bytes, and should have {expected.size:,}.")
+        if _sha256(file) != expected.sha256:
+            raise Damaged(f"{file} is damaged: its SHA-256 is not the manifest's.")
+
+
+def write_ledger(to: Path) -> int:
+    """Write the ledger of erased accounts alone, as ``to/erasures``; returns how many are in it."""
+    to.mkdir(mode=0o700, parents=True, exist_ok=True)
+    known = erasures.known()
+    new = to / f"{ERASURES}{PARTIAL}"
+    new.unlink(missing_ok=True)
+    _write(new, erasures.text(known))
+    new.replace(to / ERASURES)
+    _sync(to)
+    return len(known)
+
+
+def snapshot_reader(alias: str) -> Connection:
+    """A connection to a store whose transaction sees one moment, and reads rows as ``table_sums`` needs."""
+    connection = psycopg.connect(**parameters(alias), options=TEXT, application_name="store_backup")
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    return connection
+
+
+def _dump(alias: Store, partial: Path, now: datetime) -> Manifest:
+    where, without = place(alias), WITHOUT_ROWS[alias]
+    with snapshot_reader(alias) as connection:
+        # the first statement decides what all the others, and pg_dump, see
+        snapshot = _value(connection, "SELECT pg_export_snapshot()")
+        dump(alias, parameters(alias), where.major, partial / DUMP, snapshot, without)
+        failpoint("dumped")
+        head, tables = _value(connection, HEAD[alias]), table_sums(connection, alias, without)
+        migrations = _applied(connection, alias)
+    _write(partial / ERASURES, erasures.text(erasures.known()))
+    return Manifest(
+        store=alias,
+        taken_at=now,
+        major=where.major,
+        place=str(where),
+        head=head,
+        migrations=migrations,
+        tables=tables,
+        files={name: _finished(partial / name) for name in (DUMP, ERASURES)},
+    )
+
+
+def _check_place(alias: Store) -> None:
+    """A nightly job with the setting from before a move would push out the good backups by useless ones."""
+    with psycopg.connect(**parameters(alias), autocommit=True) as connection:
+        note = fence.read(connection, alias)
+    if note is not None and note.state in ("moved", "filling", "abandoned"):
+        raise NotTaken(f"No backup of the {alias} store from here. {fence.words(alias, note)}")
+
+
+def _value(connection: Connection, statement: str) -> Any:
+    row = connection.execute(statement).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _applied(connection: Connection, alias: Store) -> list[tuple[str, str]]:
+    table = sql.Identifier(SCHEMAS[alias][0], "django_migrations")
+    return connection.execute(sql.SQL("SELECT app, name FROM {} ORDER BY id").format(table)).fetchall()
+
+
+def _all(directory: Path, alias: Store) -> list[Backup]:
+    """The complete backups of a store in a directory, the newest first."""
+    found = []
+    for manifest in sorted(directory.glob(f"{alias}-[0-9]*/{MANIFEST}"), reverse=True):
+        with contextlib.suppress(Damaged):
+            found.append(read(manifest))
+    return found
+
+
+def _remove(old: Path) -> None:
+    """Under the name of an unfinished one, so that what is half gone is never taken for a backup."""
+    going = old.rename(old.with_name(f"{old.name}{PARTIAL}"))
+    shutil.rmtree(going)
+
+
+def _finished(file: Path) -> File:
+    file.chmod(0o600)
+    _sync(file)
+    return File(file.stat().st_size, _sha256(file))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _write(file: Path, content: bytes) -> None:
+    with open(file, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as opened:
+        opened.write(content)
+    _sync(file)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's content, or a directory's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(lock: Path) -> Iterator[None]:
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)) as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotTaken(f"Another process is making this backup in {lock.parent}.") from None
+        yield

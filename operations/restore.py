@@ -1,0 +1,266 @@
+"""Bringing a store back from a backup, and what has to follow: no number that was given out gets a second
+meaning, the read models show the log that is there, and who was erased stays erased.
+
+Until all of that is done the comment on the store's schema says that it is being restored: whatever kills a
+restore, it is begun anew, and nothing starts to serve what is half there.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import redis
+from django.conf import settings
+from django.db import connections
+from django.db.migrations.loader import MigrationLoader
+from psycopg import sql
+
+from accounts import ledger
+from accounts.models import User
+from eventstore import administration, dispatcher, log
+from eventstore.domain.retention import PublicHistoryTrimmed
+from eventstore.failpoints import failpoint
+from operations import backup, dump, erasures, fence, inventory, stores
+from operations.backup import Backup, Store
+from operations.errors import OperatorError
+from projections.connect import connect
+
+LOCK: Final = 0x62616C73  # "bals": one restore at a time in a database
+# what is worth more than a backup; of the events, see eventstore's count of what is a user's
+ACCOUNTS = "SELECT count(*) FROM system.users"
+# the names of Balados' own connections
+SESSIONS = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE 'balados-%' AND pid <> pg_backend_pid()
+"""
+REACHED = 'SELECT coalesce(max(position), 0) FROM "users"."projector_positions"'
+# how long locks on an empty store's tables wait for whoever still looks at them
+LOCK_TIMEOUT = "5s"
+# sessions that were just closed need a moment to go
+SECONDS_TO_LEAVE = 3.0
+
+Connection = psycopg.Connection[Any]
+Say = Callable[[str], object]
+Rebuild = Callable[[], None]
+
+
+class Refused(OperatorError):
+    """Nothing was touched; the text says why, and what to do."""
+
+
+class Unlike(OperatorError):
+    """What was restored is not what the backup's manifest says."""
+
+
+def restore(chosen: Sequence[Backup], say: Say, rebuild: Rebuild, ledgers: Sequence[Path] = ()) -> None:
+    """Fill one empty store, or both, from their backups, and do what must follow.
+
+    ``rebuild`` rebuilds the read models. ``ledgers``: files that name erased accounts, besides those in and
+    next to the backups, this machine's own and what the stores know. Raises ``backup.Damaged``, ``Refused``
+    and ``fence.InMaintenance`` before anything is touched. ``Unlike``, ``dump.ToolFailed`` and the errors of
+    a store that is away leave the store marked as being restored: repeat it.
+    """
+    for each in chosen:
+        say(f"Checking {each.path}")
+        backup.verify(each)
+        _check_program(each)
+    aliases = [each.manifest.store for each in chosen]
+    with _stopped_server(aliases, say):
+        for each in chosen:
+            _check_server(each)
+            with _connected(each.manifest.store) as connection:
+                _check_empty(connection, each.manifest.store)
+        known = erasures.known((*ledgers, *(file for each in chosen for file in _ledgers_beside(each.path))))
+        # what the stores know of it goes with their schemas
+        ledger.append(Path(settings.ERASURE_LEDGER), known)
+        for each in chosen:
+            _fill(each, say)
+        _follow_up(aliases, known, say, rebuild)
+
+
+def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequence[Path] = ()) -> None:
+    """What must follow a restore by PostgreSQL's own means. Raises as ``restore`` does."""
+    with _stopped_server(aliases, say):
+        for alias in aliases:
+            with _connected(alias) as connection:
+                _mark(connection, alias)
+        _follow_up(aliases, erasures.known(ledgers), say, rebuild)
+
+
+def _follow_up(aliases: Sequence[Store], known: set[str], say: Say, rebuild: Rebuild) -> None:
+    """May be repeated from its beginning."""
+    _forget()
+    stores.migrate(0, say)
+    if "events" in aliases:
+        following = administration.begin_epoch(_position_of_read_models())
+        failpoint("renumbered")
+        # the head is then above every position that a client may remember, so none of them is refused
+        before = log.database_time() - timedelta(days=settings.RETENTION_DAYS)
+        log.append_to_instance([PublicHistoryTrimmed(before=before)])
+        say(f"New events have positions from {following:,} on; cursors of syncs from before get everything.")
+    again = erasures.reapply(known)
+    say(f"{again} of {len(known)} accounts known to be erased were in it, and are erased again.")
+    if "system" in aliases and (strangers := _listeners_without_account()):
+        say(f"{strangers} listeners have events and no account: they registered after the backup.")
+    failpoint("erased")
+    if "events" in aliases:
+        rebuild()
+        say("The read models are rebuilt.")
+    for alias in aliases:
+        with _connected(alias) as connection:
+            _comment(connection, alias, None)
+
+
+def _fill(chosen: Backup, say: Say) -> None:
+    manifest, alias = chosen.manifest, chosen.manifest.store
+    with _connected(alias) as connection:
+        _empty(connection, alias)
+    failpoint("emptied")
+    where = inventory.place(alias)
+    say(f"{alias}: loading {manifest.rows:,} rows into {where}")
+    version = max(where.major, manifest.major)
+    dump.load(alias, stores.parameters(alias), version, chosen.path / backup.DUMP)
+    failpoint("loaded")
+    with backup.snapshot_reader(alias) as reader:
+        found = inventory.table_sums(reader, alias, backup.WITHOUT_ROWS[alias])
+    if unlike := [name for name in found | manifest.tables if found.get(name) != manifest.tables.get(name)]:
+        raise Unlike(
+            f"{', '.join(sorted(unlike))}: not what the backup's manifest says. Do not use this store."
+        )
+    with _connected(alias) as connection:
+        _mark(connection, alias)
+        connection.execute("ANALYZE")
+    say(f"{alias}: {len(found)} tables hold what the manifest says, row by row")
+
+
+@contextlib.contextmanager
+def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[None]:
+    """All that is needed answers, no server uses these stores, and no other restore.
+
+    Raises ``Refused``, ``fence.InMaintenance`` for a store that is written to besides, and what does not
+    answer.
+    """
+    with redis.Redis.from_url(settings.REDIS_URL) as server:
+        server.ping()
+    stores.create(say=say)
+    for other in stores.SCHEMAS.keys() - set(aliases):
+        fence.refuse(other)
+    _forget()
+    with contextlib.ExitStack() as held:
+        for alias in aliases:
+            connection = held.enter_context(_connected(alias))
+            locked = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LOCK, alias])
+            if locked.fetchone() != (True,):
+                raise Refused("Another restore is running.")
+            if sessions := _sessions(connection):
+                raise Refused(
+                    f"{sessions} sessions of a running Balados are connected to the {alias} store's database:"
+                    " stop the web, projector, worker and beat processes first. Nothing was touched."
+                )
+        yield
+
+
+def _sessions(connection: Connection) -> int:
+    deadline = time.monotonic() + SECONDS_TO_LEAVE
+    while True:
+        (sessions,) = connection.execute(SESSIONS).fetchall()[0]
+        if not sessions or time.monotonic() > deadline:
+            return int(sessions)
+        time.sleep(0.05)
+
+
+def _forget() -> None:
+    """Forget what this process remembers of the stores, and its connections: their tables may go."""
+    for alias in stores.SCHEMAS:
+        connections[alias].close()
+        connections[alias].close_pool()  # type: ignore[attr-defined]
+    dispatcher.forget()
+    log.clear_caches()
+
+
+def _check_program(chosen: Backup) -> None:
+    ours = set(MigrationLoader(None).disk_migrations)
+    if unknown := [f"{app}.{name}" for app, name in chosen.manifest.migrations if (app, name) not in ours]:
+        raise Refused(
+            f"{chosen.path.name} was made by a newer program, which knows {', '.join(unknown)}:"
+            " update this one first. Nothing was touched."
+        )
+
+
+def _check_server(chosen: Backup) -> None:
+    here = inventory.place(chosen.manifest.store)
+    if here.major < chosen.manifest.major:
+        raise Refused(
+            f"The backup is of PostgreSQL {chosen.manifest.major}, and {here} has {here.version}: give the"
+            f" store a server of version {chosen.manifest.major} or newer. Nothing was touched."
+        )
+
+
+def _check_empty(connection: Connection, alias: Store) -> None:
+    rows = [f"{table}: {count:,}" for table, count in _rows_of_users(connection, alias).items() if count]
+    if rows:
+        raise Refused(
+            f"The {alias} store in {inventory.place(alias)} is not empty ({', '.join(rows)})."
+            " A restore overwrites nothing: give the store an empty database in its URL, or empty this one"
+            f" with db_reset --{alias}. Nothing was touched."
+        )
+
+
+def _rows_of_users(connection: Connection, alias: Store) -> dict[str, int]:
+    """By table; nothing counts in a store that is not initialised, or after a restore that was killed."""
+    table = {"events": "events.events", "system": "system.users"}[alias]
+    exists = connection.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
+    if not exists or stores.being_restored(connection, alias):
+        return {}
+    if alias == "events":
+        return administration.count_user_rows(connection)
+    return {table: connection.execute(ACCOUNTS).fetchall()[0][0]}
+
+
+def _empty(connection: Connection, alias: Store) -> None:
+    """Put an empty schema in place of the empty tables, which a dump brings along. Raises ``Refused``."""
+    with connection.transaction():
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        _check_empty(connection, alias)
+        for schema in map(sql.Identifier, stores.SCHEMAS[alias]):
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+        _comment(connection, alias, stores.RESTORING)
+
+
+def _mark(connection: Connection, alias: Store) -> None:
+    """Say that the store is being restored, and open it where it was closed when it was copied."""
+    with connection.transaction():
+        function = f"{stores.SCHEMAS[alias][0]}.{fence.NAME}"
+        if connection.execute("SELECT to_regproc(%s)", [function]).fetchone() != (None,):
+            fence.remove(connection, alias)
+        _comment(connection, alias, stores.RESTORING)
+
+
+def _comment(connection: Connection, alias: Store, comment: str | None) -> None:
+    schema = sql.Identifier(stores.SCHEMAS[alias][0])
+    text = sql.NULL if comment is None else sql.Literal(comment)
+    connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(schema, text))
+
+
+def _ledgers_beside(path: Path) -> list[Path]:
+    """The ledgers in a backup, in its neighbours, which may be younger, and beside them."""
+    path = path.resolve()
+    return [*path.parent.glob(f"*/{backup.ERASURES}"), *path.parent.glob(backup.ERASURES)]
+
+
+def _position_of_read_models() -> int:
+    with connect("projections") as connection:
+        return int(connection.execute(REACHED).fetchall()[0][0])
+
+
+def _listeners_without_account() -> int:
+    return len(set(log.users()) - set(User.objects.values_list("pk", flat=True)))
+
+
+def _connected(alias: Store) -> Connection:
+    return psycopg.connect(**stores.parameters(alias), application_name="store_restore", autocommit=True)
