@@ -14,7 +14,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from psycopg import errors
 
-from operations.confirmation import NotConfirmed
 from operations.errors import OperatorError
 from operations.fence import Blocked, InMaintenance
 from operations.rebuilding import NotRebuilt
@@ -108,7 +107,6 @@ def explain(failure: Exception) -> str | None:
         case (
             ImproperlyConfigured()
             | django.db.NotSupportedError()
-            | NotConfirmed()
             | OperatorError()
             | NotReset()
             | NotRebuilt()

@@ -5,8 +5,10 @@ from typing import Any, TextIO
 
 from django.core.management.base import OutputWrapper
 
+from operations.errors import OperatorError
 
-class NotConfirmed(Exception):
+
+class NotConfirmed(OperatorError):
     """Something else than the phrase, or nothing, was given: nothing was touched."""
 
 

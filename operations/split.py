@@ -512,7 +512,7 @@ def _lock(connection: Connection, number: int, otherwise: str) -> None:
 
 
 def _refuse_pending(alias: str) -> None:
-    if any(step.here for step in migrations.steps(alias)):
+    if migrations.plan(alias):
         raise Refused(f"The {alias} store lacks migrations: run manage.py db_migrate first.")
     if migrations.unknown(alias):
         raise Refused(f"The {alias} store has migrations that this version does not know: update it first.")

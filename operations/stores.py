@@ -1,6 +1,5 @@
 """Creating the three stores, whether they share one database or not."""
 
-import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,8 +7,9 @@ import psycopg
 from django.db import connections
 from psycopg import sql
 
+from operations import migrations
+from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive
-from operations.migrations import migrate as migrate_store
 
 SCHEMAS = {"system": ("system",), "projections": ("users", "public"), "events": ("events",)}
 # What an acknowledged write rests on: "off" loses it in a crash. Projections can be rebuilt, these cannot.
@@ -24,12 +24,12 @@ KNOWN = "SELECT FROM pg_database WHERE datname = %s"
 COMMENT = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
 
 
-class UnsafeStore(Exception):
-    """A store's server may lose what it acknowledged, or the store is half restored; the text says which."""
+class UnsafeStore(OperatorError):
+    """A store's server may lose what it acknowledged, or the store is half restored."""
 
 
-class CannotCreate(Exception):
-    """A database is not there and cannot be made; the text says why, and what to do."""
+class CannotCreate(OperatorError):
+    """A database is not there and cannot be made."""
 
 
 def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print) -> list[str]:
@@ -56,9 +56,10 @@ def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print) -> list[st
     return created
 
 
-def migrate(verbosity: int = 1, say: Say = print) -> int:
-    """Bring every store to its newest migration. Returns how many were applied; raises as its namesake."""
-    return sum(migrate_store(alias, say, verbosity=verbosity) for alias in SCHEMAS)
+def migrate(verbosity: int = 1, say: Say = print) -> None:
+    """Bring every store to its newest migrations. Raises what ``migrations.migrate`` raises."""
+    for alias in SCHEMAS:
+        migrations.migrate(alias, say, verbosity=verbosity)
 
 
 def refuse_unsafe(aliases: Iterable[str] = LASTING) -> None:
@@ -101,7 +102,7 @@ def is_missing(params: Mapping[str, Any]) -> bool:
     """Whether the server is there and the database is not: libpq says why it cannot connect in a text of the
     server's language alone, so the server is asked. Raises ``psycopg.OperationalError`` where it is away.
     """
-    with psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True) as connection:
+    with _maintenance(params) as connection:
         return connection.execute(KNOWN, [params["dbname"]]).fetchone() is None
 
 
@@ -124,20 +125,21 @@ def _create_database(alias: str, params: dict[str, Any]) -> bool:
         raise CannotCreate(f"{alias}: {name} is what PostgreSQL copies new databases from: name another.")
     try:
         psycopg.connect(**params).close()
+        return False
     except psycopg.OperationalError as refused:
-        # libpq says why in a text of the server's language alone: so the server is asked what it has
-        with _maintenance(params, refused) as connection:
-            if connection.execute(KNOWN, [name]).fetchone() is not None:
-                raise
-            return _create_missing(connection, alias, name)
-    return False
+        try:
+            missing = is_missing(params)
+        except psycopg.OperationalError:
+            raise refused from None
+        if not missing:
+            raise
+    with _maintenance(params) as connection:
+        return _create_missing(connection, alias, name)
 
 
-def _maintenance(params: dict[str, Any], refused: psycopg.OperationalError) -> psycopg.Connection[Any]:
-    """A connection to the server's own database. Raises ``refused`` where that is no way in either."""
-    with contextlib.suppress(psycopg.OperationalError):
-        return psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True)
-    raise refused
+def _maintenance(params: Mapping[str, Any]) -> psycopg.Connection[Any]:
+    """A connection to the server's own database."""
+    return psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True)
 
 
 def _create_missing(connection: psycopg.Connection[Any], alias: str, name: str) -> bool:

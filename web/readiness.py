@@ -11,13 +11,12 @@ import psycopg
 import redis
 from django.conf import settings
 from django.db import connections
-from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from operations import fence, stores
+from operations import fence, migrations, stores
 from operations.stores import parameters
 from projections import lag, replicas
 from projections.failures import is_outage
@@ -76,7 +75,7 @@ def _store(alias: str) -> str:
         return UNREACHABLE
     if restoring:
         return RESTORED
-    return OK if _known_migrations() <= applied.keys() else UNMIGRATED
+    return OK if _known_migrations(alias) <= applied.keys() else UNMIGRATED
 
 
 def _redis() -> str:
@@ -113,6 +112,6 @@ def _closed() -> bool:
 
 
 @cache
-def _known_migrations() -> frozenset[tuple[str, str]]:
-    """What is on disk. Every store records every migration, whether it changed that store or not."""
-    return frozenset(MigrationLoader(None).disk_migrations)
+def _known_migrations(alias: str) -> frozenset[tuple[str, str]]:
+    """What is on disk for a store."""
+    return frozenset(migrations.known(alias))

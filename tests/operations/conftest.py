@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 from os import environ
 from pathlib import Path
@@ -6,9 +7,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from pytest_django.fixtures import Settings
 
 from balados import embedded
-from tests.operations.operating import Operator, drop, urls_on
+from tests.operations.operating import ROOT, Operator, drop, urls_on
 
 TOPOLOGIES = ("one", "three")
 
@@ -58,6 +60,20 @@ def other_server(tmp_path: Path) -> Iterator[str]:
     home.mkdir()
     yield embedded.start_postgres(home)
     embedded.stop_postgres(home, "immediate")
+
+
+@pytest.fixture
+def scratch_migrations(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory of the migrations of ``feeds``, copied to where a test may add some."""
+    package = tmp_path / "scratch_migrations"
+    package.mkdir()
+    for file in (ROOT / "feeds" / "migrations").glob("*.py"):
+        (package / file.name).write_text(file.read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.MIGRATION_MODULES = {"feeds": package.name}
+    yield package
+    for name in [name for name in sys.modules if name.startswith(package.name)]:
+        del sys.modules[name]
 
 
 def _name() -> str:

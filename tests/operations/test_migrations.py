@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,14 +22,19 @@ from pytest_django.fixtures import Settings
 from balados.databases import SEARCH_PATHS
 from operations import migrations, stores
 from operations.exclusive import exclusive, raw_connection
-from operations.migrations import NotMigrated, Patience, Target
+from operations.migrations import NotMigrated, Target, migrate
 from operations.stores import SCHEMAS, parameters
 from tests.operations.operating import ROOT, Operator
 from tests.operations.pointing import catalog, elsewhere, tables
 from web import readiness
 
-IMPATIENT = Patience(attempts=2, pause=0.01)
-EMPTY: frozenset[tuple[str, ...]] = frozenset()
+FIRST = Target("system", "feeds", "0001_categories")
+COLOURS = """
+from django.db import migrations
+class Migration(migrations.Migration):
+    dependencies = [("feeds", "0001_categories")]
+    operations = [migrations.RunSQL('ALTER TABLE "system"."categories" ADD colour text')]
+"""
 
 
 @pytest.fixture
@@ -39,24 +45,33 @@ def fresh(topology: str, django_db_setup: None, django_db_blocker: Any) -> Itera
         yield
 
 
+@pytest.fixture
+def pending(fresh: None, scratch_migrations: Path, settings: Settings) -> None:
+    """A migration of ``system.categories`` that waits 0.05 s for the table, twice."""
+    migrate("system", to=FIRST)
+    (scratch_migrations / "0002_colours.py").write_text(COLOURS)
+    settings.MIGRATION_LOCK_TIMEOUT = 0.05
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "ATTEMPTS", 2)
+    monkeypatch.setattr(migrations, "PAUSE", 0.01)
+
+
 one = pytest.mark.parametrize("topology", ["one"], indirect=True)
 three = pytest.mark.parametrize("topology", ["three"], indirect=True)
 
 
-def migrate(alias: str, *to: Any) -> int:
-    target = Target(alias, *to) if to else None
-    return migrations.migrate(alias, print, target, patience=IMPATIENT)
-
-
 def back_to_nothing(alias: str) -> None:
     executor = MigrationExecutor(connections[alias])
-    executor.migrate([(app, None) for app in sorted(executor.loader.migrated_apps)])
+    executor.migrate([(app, None) for app in migrations.apps_of(alias)])
 
 
 @contextmanager
-def reader(alias: str, table: str) -> Iterator[psycopg.Connection[Any]]:
-    """Somebody who looks at a table, and stays in his transaction."""
-    with psycopg.connect(**parameters(alias), application_name="a long reader") as connection:
+def reader(table: str) -> Iterator[psycopg.Connection[Any]]:
+    """Somebody who looks at a table of the system store, and stays in the transaction."""
+    with psycopg.connect(**parameters("system"), application_name="a long reader") as connection:
         connection.execute(f"SELECT FROM {table}")
         yield connection
         connection.rollback()
@@ -65,26 +80,12 @@ def reader(alias: str, table: str) -> Iterator[psycopg.Connection[Any]]:
 # --- there and back
 
 
-def test_migrations_roundtrip(fresh: None) -> None:
-    stores.migrate(verbosity=0)
-    before = {alias: catalog(alias) for alias in SCHEMAS}
-    for alias in SCHEMAS:
-        back_to_nothing(alias)
-        for schema in SCHEMAS[alias]:
-            left = catalog(alias).get(schema, EMPTY)
-            assert tables(left) <= {"django_migrations"}
-            assert {kind for kind, *_ in left} <= {"column", "index", "constraint", "sequence"}
-        for other in set(SCHEMAS) - {alias}:
-            for schema in SCHEMAS[other]:
-                assert catalog(other).get(schema) == before[other].get(schema)
-        migrate(alias)
-        assert catalog(alias) == before[alias]
-
-
-@one
-@pytest.mark.parametrize("order", [["system", "projections", "events"], ["events", "projections", "system"]])
-def test_migrating_a_store_touches_its_own_schemas_alone(fresh: None, order: list[str]) -> None:
+def test_migrations_go_there_and_back_each_store_in_its_own_schemas(fresh: None, topology: str) -> None:
+    order = list(SCHEMAS) if topology == "one" else list(reversed(SCHEMAS))
     for alias in order:
+        assert readiness._store(alias) == readiness.UNMIGRATED
+        with pytest.raises(CommandError, match="pending"):
+            call_command("db_migrate", check=True)
         before = catalog(alias)
         migrate(alias)
         after = catalog(alias)
@@ -92,41 +93,42 @@ def test_migrating_a_store_touches_its_own_schemas_alone(fresh: None, order: lis
         assert changed
         assert changed <= set(SCHEMAS[alias])
         assert "django_migrations" in tables(after[SEARCH_PATHS[alias]])
-    lists = {schema for schema, objects in after.items() if "django_migrations" in tables(objects)}
-    assert lists == set(SEARCH_PATHS.values())
-
-
-def test_a_store_is_ready_once_its_migrations_are_applied_and_not_before(fresh: None) -> None:
-    for alias in SCHEMAS:
-        assert readiness._store(alias) == readiness.UNMIGRATED
-        with pytest.raises(CommandError, match="pending"):
-            call_command("db_migrate", check=True)
-        migrate(alias)
         assert readiness._store(alias) == readiness.OK
     call_command("db_migrate", check=True)
-    before = {alias: catalog(alias) for alias in SCHEMAS}
-    assert stores.migrate(verbosity=0) == 0
-    assert {alias: catalog(alias) for alias in SCHEMAS} == before
-
-
-def test_looking_at_what_is_pending_writes_nothing(fresh: None, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {alias: catalog(alias) for alias in SCHEMAS}
-    call_command("db_migrate", plan=True)
-    said = capsys.readouterr().out
-    assert "  accounts 0001_initial\n    + Create model User" in said
-    assert "of other stores, which are only noted here" in said
-    assert {alias: catalog(alias) for alias in SCHEMAS} == before
+    complete = {alias: catalog(alias) for alias in SCHEMAS}
+    stores.migrate(verbosity=0)
+    assert {alias: catalog(alias) for alias in SCHEMAS} == complete
+    for alias in SCHEMAS:
+        back_to_nothing(alias)
+        for schema in SCHEMAS[alias]:
+            left = catalog(alias).get(schema, frozenset())
+            assert tables(left) <= {"django_migrations"}
+            assert {kind for kind, *_ in left} <= {"column", "index", "constraint", "sequence"}
+        for other in set(SCHEMAS) - {alias}:
+            for schema in SCHEMAS[other]:
+                assert catalog(other).get(schema) == complete[other].get(schema)
+        migrate(alias)
+        assert catalog(alias) == complete[alias]
 
 
 @one
-def test_a_newer_version_was_here_is_said_and_keeps_nobody_from_serving(
+def test_what_is_pending_or_of_a_newer_version_is_said_and_nothing_is_written(
     fresh: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stores.migrate(verbosity=0)
-    MigrationRecorder(connections["system"]).record_applied("accounts", "9999_from_the_future")
+    before = {alias: catalog(alias) for alias in SCHEMAS}
+    call_command("db_migrate", plan=True)
+    assert "  accounts 0001_initial\n    + Create model User" in capsys.readouterr().out
+    assert {alias: catalog(alias) for alias in SCHEMAS} == before
+    migrate("system", to=FIRST)
+    MigrationRecorder(connections["system"]).record_applied("feeds", "9999_from_the_future")
+    call_command("system_migrate", plan=True)
+    assert "feeds 9999_from_the_future is applied, and unknown to this version" in capsys.readouterr().out
+    migrate("system")
     call_command("system_migrate", check=True)
-    assert "accounts 9999_from_the_future is applied, and unknown to this version" in capsys.readouterr().out
     assert readiness._store("system") == readiness.OK
+    raw_connection("events").execute("DROP SCHEMA events")
+    with pytest.raises(CommandError, match="db_create"):
+        call_command("event_store_init")
 
 
 def test_our_migrations_are_whole_transactions_but_for_indexes_of_tables_in_use() -> None:
@@ -139,13 +141,6 @@ def test_our_migrations_are_whole_transactions_but_for_indexes_of_tables_in_use(
     assert sorted(str(migration) for migration in ours if not migration.atomic) == [
         "projections.0008_activity_by_feed",
     ]
-
-
-@one
-def test_a_store_without_its_schema_is_a_line_and_not_a_traceback(fresh: None) -> None:
-    raw_connection("events").execute("DROP SCHEMA events")
-    with pytest.raises(CommandError, match="db_create"):
-        call_command("event_store_init")
 
 
 @pytest.mark.parametrize("command", ["db_migrate", "seed_up"])
@@ -171,13 +166,12 @@ def test_going_back_says_what_goes_and_asks_for_a_phrase(operator: Operator) -> 
             "INSERT INTO users.activity_levels"
             " SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'public', now()"
         )
-    back = ("db_migrate", "--to", "projections", "0001")
+    back = ("db_migrate", "--to", "projections", "zero")
     said = operator.type(*back, answers=["DELETE"], code=1)
     assert "drops the table users.activity_levels (1 rows)" in said
-    assert "drops epoch of projectorposition" in said
     assert 'runs: DROP VIEW "users"."dead_letters_listed"' in said
     assert operator.count("projections", "users.activity_levels") == 1
-    said = operator.type(*back, answers=["BACK TO projections 0001_read_tables"])
+    said = operator.type(*back, answers=["BACK TO projections zero"])
     assert "rebuild_projections" in said
     operator.run("projections_migrate")
     assert operator.count("projections", "users.activity_levels") == 0
@@ -191,8 +185,8 @@ def test_going_back_says_what_goes_and_asks_for_a_phrase(operator: Operator) -> 
         ("db_migrate", ("auth", "zero"), "db_reset"),
         ("system_migrate", ("projections", "0001"), "projections store"),
         ("db_migrate", ("nothing", "0001"), "No app nothing"),
-        ("db_migrate", ("projections", "000"), "no one migration"),
-        ("db_migrate", ("projections", "0009"), "no one migration"),
+        ("db_migrate", ("auth", "000"), "no one migration"),
+        ("db_migrate", ("projections", "9999"), "no one migration"),
     ],
 )
 def test_what_is_not_to_be_gone_to_is_refused(command: str, to: tuple[str, str], said: str) -> None:
@@ -205,45 +199,36 @@ def test_what_is_not_to_be_gone_to_is_refused(command: str, to: tuple[str, str],
 
 
 @one
-def test_a_migration_gives_up_on_a_table_in_use_with_nothing_done(fresh: None, settings: Settings) -> None:
-    settings.MIGRATION_LOCK_TIMEOUT = 0.05
-    migrate("system")
-    migrate("system", "axes", "0008_accessfailurelog")
+def test_a_migration_gives_up_on_a_table_in_use_with_nothing_done(pending: None) -> None:
     before = catalog("system")
-    refusal = r"(?s)0009_add_session_hash did not get .*a long reader"
-    with reader("system", "system.axes_accesslog"):
-        with pytest.raises(NotMigrated, match=refusal):
-            migrate("system")
+    with reader("system.categories"):
+        with pytest.raises(NotMigrated, match=r"(?s)feeds 0002_colours did not get .*a long reader"):
+            migrate("system", to=Target("system", "feeds", "0002_colours"))
         # who comes now need not queue
-        with reader("system", "system.axes_accesslog"):
+        with reader("system.categories"):
             pass
     assert catalog("system") == before
-    migrate("system")
 
 
 @one
-def test_a_migration_comes_through_once_the_reader_has_gone(fresh: None, settings: Settings) -> None:
-    settings.MIGRATION_LOCK_TIMEOUT = 0.05
-    migrate("system")
-    migrate("system", "axes", "0008_accessfailurelog")
+def test_a_migration_comes_through_once_the_reader_has_gone(pending: None) -> None:
     said: list[str] = []
-    with psycopg.connect(**parameters("system")) as somebody:
-        somebody.execute("SELECT FROM system.axes_accesslog")
+    with reader("system.categories") as somebody:
 
         def hear(line: str) -> None:
             said.append(line)
             somebody.rollback()
 
-        assert migrations.migrate("system", hear, patience=IMPATIENT) >= 1
+        migrate("system", hear, Target("system", "feeds", "0002_colours"))
     assert "lets them pass" in said[0]
-    assert "lock_timeout" not in str(said)
-    row = raw_connection("system").execute("SHOW lock_timeout").fetchone()
-    assert row == ("0",)
+    assert "0002_colours applied" in said[1]
+    assert raw_connection("system").execute("SHOW lock_timeout").fetchone() == ("0",)
 
 
 # --- beside each other, and killed
 
 
+@one
 def test_who_comes_second_says_what_he_waits_for(fresh: None) -> None:
     said: list[str] = []
     heard = threading.Event()
@@ -274,6 +259,7 @@ def test_who_comes_second_says_what_he_waits_for(fresh: None) -> None:
     assert order == ["first", "second"]
 
 
+@one
 def test_two_migrators_at_once_and_a_third_for_one_store_do_not_disturb_each_other(
     nothing_yet: Operator,
 ) -> None:
@@ -298,8 +284,9 @@ def test_two_migrators_at_once_and_a_third_for_one_store_do_not_disturb_each_oth
 
 @three
 def test_what_a_killed_migrator_leaves_the_next_one_finishes(nothing_yet: Operator) -> None:
+    """A migration and the note that it was applied are one transaction: Django writes the note afterwards."""
     nothing_yet.run("db_create")
-    # inside of the transaction of accounts 0001: every table is made, and the note is written
+    # every table of accounts 0001 is made, and the note is written
     environment = {"BALADOS_FAILPOINT": "migrating:15"}
     nothing_yet.run("db_migrate", code=-signal.SIGKILL, **environment)
     with nothing_yet.connect("system") as connection:
@@ -312,31 +299,11 @@ def test_what_a_killed_migrator_leaves_the_next_one_finishes(nothing_yet: Operat
 
 
 @one
-def test_a_migration_and_the_note_that_it_was_applied_are_one(
-    fresh: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Django makes foreign keys and indexes after its own transaction, and the note after them."""
-    record = MigrationRecorder.record_applied
-
-    def dying(recorder: MigrationRecorder, app: str, name: str) -> None:
-        if app == "accounts":
-            raise KeyboardInterrupt
-        record(recorder, app, name)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(MigrationRecorder, "record_applied", dying)
-        with pytest.raises(KeyboardInterrupt):
-            migrate("system")
-    assert "users" not in tables(catalog("system")["system"])
-    migrate("system")
-    assert "users" in tables(catalog("system")["system"])
-
-
 def test_the_lock_goes_with_the_session_that_changes(fresh: None) -> None:
     with psycopg.connect(**parameters("system"), autocommit=True) as first:
         holding = exclusive(first, "system", print)
         holding.__enter__()
         raw_connection("system").execute("SELECT pg_terminate_backend(%s)", [first.info.backend_pid])
-        migrate("system")
+        migrate("system", to=FIRST)
         with pytest.raises(psycopg.OperationalError):
             first.execute("SELECT 1")

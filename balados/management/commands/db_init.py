@@ -1,8 +1,6 @@
 from typing import Any
 
-from django.core.management.base import CommandError
-
-from operations import migrations, stores
+from operations import stores
 from operations.command import OperatorCommand
 from operations.seeds import reference
 
@@ -19,13 +17,10 @@ Exit codes: 0 ready; 1 refused or failed, with the reason.
 
     def handle(self, *args: Any, **options: Any) -> None:
         say = self.stdout.write
-        try:
-            for name in stores.create(say=say):
-                say(f"created: {name}")
-            stores.refuse_unsafe()
-            stores.migrate(options["verbosity"], say)
-            changes = reference.up(say)
-        except (stores.CannotCreate, stores.UnsafeStore, migrations.NotMigrated) as refused:
-            raise CommandError(str(refused)) from refused
+        for name in stores.create(say=say):
+            say(f"created: {name}")
+        stores.refuse_unsafe()
+        stores.migrate(options["verbosity"], say)
+        changes = reference.up(say)
         if options["verbosity"]:
             say(f"reference data: {changes}")

@@ -1,18 +1,7 @@
-from typing import Any
-
-from django.core.management.base import CommandError
-
-from operations import stores
-from operations.migrating import MigrateCommand
+from balados.management.commands import db_migrate
 
 
-class Command(MigrateCommand):
+class Command(db_migrate.Command):
     help = "Make the events store ready: a server that keeps what it acknowledged, and the newest tables."
     stores = ("events",)
-
-    def migrate(self, **options: Any) -> None:
-        try:
-            stores.refuse_unsafe(self.stores)
-        except stores.UnsafeStore as refused:
-            raise CommandError(str(refused)) from refused
-        super().migrate(**options)
+    checks_durability = True

@@ -1,19 +1,27 @@
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.core.management.base import CommandError
+from django.core.management.commands import makemigrations
+from django.db.migrations import Migration, RunSQL
 
-from operations import generator
 from operations.command import OperatorCommand
+from operations.migrations import apps_of
 from operations.stores import SCHEMAS
 
+FAILS = "DO $$ BEGIN RAISE EXCEPTION '{direction} of {app} {name} is not filled in'; END $$"
 
-class Command(OperatorCommand):
+
+class Command(OperatorCommand, makemigrations.Command):
     help = "Write a new migration for a store, with both directions. For those who change the program."
     details = """
-From the models of the store's apps where they have changed; else an empty one with SQL to fill in, which
-fails until it is. Of the events store always the latter. It writes into the source tree, asks no database,
-and overwrites nothing.
+Django's makemigrations, for the apps of one store. Where no model has changed, it writes an empty migration
+with SQL to fill in for both directions, which fails until it is. Write every name with its schema. What takes
+long on a table in use goes into a migration of its own with atomic = False (CREATE INDEX CONCURRENTLY), and
+the version before this one must go on working beside it.
 
 Exit codes: 0 written, or shown (--dry-run); 1 refused, with the reason.
 
@@ -27,19 +35,62 @@ Exit codes: 0 written, or shown (--dry-run); 1 refused, with the reason.
         parser.add_argument("--dry-run", action="store_true", help="show it, write nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            files = generator.generate(options["store"], options["name"], options["app"])
-        except generator.CannotGenerate as refused:
-            raise CommandError(str(refused)) from refused
-        if options["dry_run"]:
-            for path, text in files.items():
-                self.stdout.write(f"would write {path}:\n\n{text}")
+        labels = own_apps(options["store"])
+        if options["app"] is not None:
+            if options["app"] not in labels:
+                store = options["store"]
+                raise CommandError(
+                    f"{options['app']} is not in the {store} store; in it are: {', '.join(labels)}."
+                )
+            labels = [options["app"]]
+        self._written: list[str] = []
+        self._make(labels, options, empty=False)
+        if self._written:
             return
-        generator.write(files)
-        for path, text in files.items():
-            self.stdout.write(f"written: {path}")
-            if "is not filled in" in text:
-                self.stdout.write("  Fill in FORWARD and BACK: it fails until you do.")
-        self.stdout.write(
-            "Then: manage.py db_migrate --plan; tests/operations/test_migrations.py goes there and back."
-        )
+        if len(labels) > 1:
+            raise CommandError(f"No model has changed. For an empty one say --app: {' or '.join(labels)}.")
+        self._make(labels, options, empty=True)
+
+    def write_migration_files(
+        self, changes: dict[str, list[Migration]], update_previous_migration_paths: Any = None
+    ) -> None:
+        for app, made in changes.items():
+            for migration in made:
+                self._written.append(migration.name)
+                if not migration.operations:
+                    forward, back = (
+                        FAILS.format(direction=direction, app=app, name=migration.name)
+                        for direction in ("FORWARD", "BACK")
+                    )
+                    migration.operations = [RunSQL(forward, back)]  # type: ignore[misc]
+        super().write_migration_files(changes, update_previous_migration_paths)
+
+    def _make(self, labels: list[str], options: dict[str, Any], *, empty: bool) -> None:
+        """Django's command, which asks nothing: models say what existing rows get."""
+        try:
+            super().handle(
+                *labels,
+                name=options["name"],
+                dry_run=options["dry_run"],
+                # Django shows the file from 3 on
+                verbosity=3 if options["dry_run"] else 1,
+                empty=empty,
+                interactive=False,
+                include_header=False,
+                check_changes=False,
+                scriptable=False,
+                update=False,
+                merge=False,
+            )
+        except SystemExit as ended:
+            raise CommandError(
+                "The rows that are there, and those that the version before this one goes on writing, need a"
+                " value: give the field a db_default, or null=True."
+            ) from ended
+
+
+def own_apps(alias: str) -> list[str]:
+    """The apps of this repository that are in a store and have migrations."""
+    return [
+        app for app in apps_of(alias) if Path(apps.get_app_config(app).path).parent == Path(settings.BASE_DIR)
+    ]

@@ -1,6 +1,6 @@
-from operations.migrating import MigrateCommand
+from balados.management.commands import db_migrate
 
 
-class Command(MigrateCommand):
-    help = "Bring the projections store (the read models) to its newest migrations."
+class Command(db_migrate.Command):
+    help = "Bring the projections store (read models) to its newest migrations."
     stores = ("projections",)

@@ -1,6 +1,6 @@
-from operations.migrating import MigrateCommand
+from balados.management.commands import db_migrate
 
 
-class Command(MigrateCommand):
+class Command(db_migrate.Command):
     help = "Bring the system store (accounts, grants, sessions, categories) to its newest migrations."
     stores = ("system",)
