@@ -1,21 +1,18 @@
-"""Structured logs: one line per event on stderr, JSON or for the eye, with the request that it belongs to.
+"""Structured logs: one line per event on stderr, as JSON or as text, with the request that it belongs to.
 
-Everything goes through the standard library's logging, libraries included, and structlog's processors make
-the line of it. Fields of our own are given as ``logger.info("…", extra={"fields": {…}})``.
+Everything goes through the standard library's logging, libraries included. Fields of our own are given as
+``logger.info("…", extra={"fields": {…}})``.
 """
 
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
-import structlog
 from django.http import HttpRequest
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from accounts import pseudonyms
 from balados import redaction
@@ -23,18 +20,19 @@ from projections.failures import in_maintenance
 from projections.patience import Impatient
 
 Format = Literal["json", "console"]
+Line = dict[str, Any]
 FORMATS: Final[Sequence[Format]] = ("console", "json")
-# Fields that this module makes itself, out of things that are no secrets.
+# Fields that this module makes itself, none of them a secret: they are not redacted.
 OWN = frozenset(("timestamp", "level", "logger", "request", "user", "app"))
 # Django's own loggers put the path of a request behind a colon
-PATHS = ("django.request", "django.security", "django.server")
+PATH_AFTER_COLON = ("django.request", "django.security", "django.server")
 
 # The request that this thread answers.
 request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 class Unexpected(logging.Filter):
-    """Lets through what is worth a traceback: not the operator's own doing, whose 503 has its line."""
+    """Leaves out the tracebacks of maintenance: the operator asked for it, and each 503 has its line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         failure = record.exc_info[1] if record.exc_info else None
@@ -45,7 +43,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
     """The LOGGING of Django's settings. Raises ``ValueError`` for another format than ``FORMATS``."""
     if form not in FORMATS:
         raise ValueError(f"LOG_FORMAT is {form!r}; it is one of: {', '.join(FORMATS)}")
-    # a line that cannot be written would be printed with all that it was given
+    # else a line that cannot be written is printed with all its arguments, unredacted
     logging.raiseExceptions = False
     return {
         "version": 1,
@@ -80,49 +78,29 @@ class OfStores(logging.Filter):
         return not (isinstance(about, Impatient) or str(about).startswith("projections_replica_"))
 
 
-class RequestLine(logging.LogRecord):
-    """What became of a request. Without all that nobody reads of a record: where in the code, which thread.
+class Lines(logging.Formatter):
+    """Records to lines, without what must not be read in a log."""
 
-    A line for every request: by the usual way, over structlog's processors, it cost 180 µs of the processor
-    where other work has the caches, a sixth of a whole request.
-    """
-
-    pathname = filename = module = funcName = ""
-    lineno = 0
-    args = exc_info = exc_text = stack_info = None
-    thread = threadName = process = processName = taskName = None
-    msecs = relativeCreated = 0.0
-    name = "balados.requests"
-    msg = "request"
-
-    def __init__(self, level: int, fields: dict[str, Any]) -> None:
-        self.levelno = level
-        self.levelname = logging.getLevelName(level)
-        self.created = time.time()
-        self.fields = fields
-
-
-class Lines(structlog.stdlib.ProcessorFormatter):
-    """Records to lines."""
-
-    def __init__(self, renderer: Processor) -> None:
-        self._render = renderer
-        own: list[Processor] = [self.remove_processors_meta, add_failure, redact, renderer]
-        # the traceback becomes a field, which is redacted; the standard library would append it once more
-        super().__init__(
-            processors=own, foreign_pre_chain=[describe], keep_exc_info=False, keep_stack_info=False
-        )
+    def __init__(self, render: Callable[[Line], str]) -> None:
+        super().__init__()
+        self._render = render
 
     def format(self, record: logging.LogRecord) -> str:
-        if type(record) is RequestLine:
-            # its fields are made of routes and figures: there is nothing to take out
-            return str(self._render(None, "", head_of(record) | {"event": record.msg} | about(record)))
         try:
-            return super().format(record)
+            return self._render(redacted(self._describe(record)))
         except Exception as failure:
-            # the standard library would print what the line was given, as it is
+            # the standard library would print the record's arguments as they are
             words = {"event": "a line that cannot be written", "failure": type(failure).__name__}
-            return str(self._render(None, "", head_of(record) | words))
+            return self._render(head_of(record) | words)
+
+    def _describe(self, record: logging.LogRecord) -> Line:
+        event = record.getMessage()
+        if record.name.startswith(PATH_AFTER_COLON):
+            event = event.partition(": ")[0]
+        line = head_of(record) | {"event": event} | of_request() | getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return line
 
 
 def formatter(form: Format = "console") -> logging.Formatter:
@@ -130,8 +108,7 @@ def formatter(form: Format = "console") -> logging.Formatter:
     return Lines(to_json if form == "json" else to_text)
 
 
-def head_of(record: logging.LogRecord) -> dict[str, Any]:
-    """When, how bad, who says it."""
+def head_of(record: logging.LogRecord) -> Line:
     return {
         "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
@@ -139,59 +116,36 @@ def head_of(record: logging.LogRecord) -> dict[str, Any]:
     }
 
 
-def about(record: logging.LogRecord) -> dict[str, Any]:
-    """Within a request which one, and for whom; and the record's own fields."""
-    current = request.get()
-    found = {} if current is None else of_request(current)
-    return found | getattr(record, "fields", {})
-
-
-def describe(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    record: logging.LogRecord = event["_record"]
-    line = head_of(record)
-    line.update(event)
-    if record.name.startswith(PATHS):
-        line["event"] = str(line["event"]).partition(": ")[0]
-    line.update(about(record))
-    return line
-
-
-def of_request(current: HttpRequest) -> dict[str, str]:
-    """Its id, and who sent it as far as somebody has asked: nothing is looked up for a line."""
-    found: dict[str, str] = {"request": current.request_id}  # type: ignore[attr-defined]
-    caller = getattr(current, "auth", None)
+def of_request() -> Line:
+    """The id of the request that this thread answers, and its user and app where they are known already:
+    nothing is looked up for a line. Empty outside of requests."""
+    current: Any = request.get()
+    if current is None:
+        return {}
+    found = {"request": current.request_id}
+    caller, user = getattr(current, "auth", None), getattr(current, "_cached_user", None)
     if caller is not None:
-        found["user"] = pseudonyms.of(caller.user_id)
-        found["app"] = _shown(caller.app_id)
-        return found
-    user = getattr(current, "_cached_user", None)
-    if user is not None and user.is_authenticated:
+        found |= {"user": pseudonyms.of(caller.user_id), "app": _redacted_app(caller.app_id)}
+    elif user is not None and user.is_authenticated:
         found["user"] = pseudonyms.of(user.pk)
     return found
 
 
 # an app chooses its id
-_shown = lru_cache(maxsize=1_024)(redaction.text)
+_redacted_app = lru_cache(maxsize=1_024)(redaction.text)
 
 
-def add_failure(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    return event if not event.get("exc_info") else structlog.processors.format_exc_info(logger, name, event)
+def redacted(line: Line) -> Line:
+    return {name: found if name in OWN else redaction.value(name, found) for name, found in line.items()}
 
 
-def redact(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    for field, found in event.items():
-        if field not in OWN:
-            event[field] = redaction.value(field, found)
-    return event
+def to_json(line: Line) -> str:
+    return msgspec.json.encode(line).decode()
 
 
-def to_json(logger: WrappedLogger, name: str, event: EventDict) -> str:
-    return msgspec.json.encode(event).decode()
-
-
-def to_text(logger: WrappedLogger, name: str, event: EventDict) -> str:
-    """Time, level, source and words first, fields behind, a traceback below."""
-    traceback = event.pop("exception", None) or event.pop("stack", None)
-    words = [event.pop(field) for field in ("timestamp", "level", "logger", "event")]
-    line = " ".join([*map(str, words), *(f"{field}={found}" for field, found in event.items())])
-    return f"{line}\n{traceback}" if traceback else line
+def to_text(line: Line) -> str:
+    """Time, level, logger and event first, the other fields behind, a traceback below."""
+    traceback = line.pop("exception", None)
+    words = [line.pop(field) for field in ("timestamp", "level", "logger", "event")]
+    text = " ".join([*words, *(f"{field}={found}" for field, found in line.items())])
+    return f"{text}\n{traceback}" if traceback else text

@@ -26,7 +26,7 @@ CLASSES = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 QUIET = frozenset(("/health/live", "/health/ready", "/metrics"))
 UNKNOWN, STATIC = "unknown", "static"
 
-logger = logging.getLogger(logs.RequestLine.name)
+logger = logging.getLogger(__name__)
 
 
 class Observed:
@@ -59,10 +59,8 @@ class Observed:
             (("seconds", method, route, place), 1),
             (("seconds_sum", method, route), seconds),
         )
-        level = _level(status, route)
-        if logger.isEnabledFor(level):
-            fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-            logger.handle(logs.RequestLine(level, fields))
+        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        logger.log(_level(status, route), "request", extra={"fields": fields})
 
 
 def route_of(request: HttpRequest) -> str:
