@@ -1,12 +1,12 @@
-"""What Prometheus asks: asked of the stores at that moment, and the counters of all processes.
+"""``/metrics`` for Prometheus: the stores are asked at that moment; Redis has the counters of all processes.
 
-A store that is away takes its figures with it and leaves the others: ``balados_store_up`` says so.
+A store that is away leaves out its own figures and no others: ``balados_store_up`` says so.
 """
 
 import hmac
 import ipaddress
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import accumulate
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For our own eyes: nobody else learns that it is here."""
+    """For the operator alone: nobody else learns that it is here."""
     if not (_from_inside(request) or _has_token(request)):
         raise Http404
     return HttpResponse(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)
@@ -44,7 +44,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _from_inside(request: HttpRequest) -> bool:
     if not settings.TRUSTED_PROXIES and any(name in request.META for name in FORWARDED):
-        return False  # it came through a proxy that we were not told of: the address is the proxy's own
+        return False  # it came through a proxy that no setting names: the address is the proxy's own
     address = exact_address(request)
     return address is not None and any(
         address in ipaddress.ip_network(network, strict=False) for network in settings.METRICS_NETWORKS
@@ -58,19 +58,15 @@ def _has_token(request: HttpRequest) -> bool:
 
 
 class Figures(Collector):
-    """Everything that there is to say, at the moment of asking."""
+    """Asks the stores and Redis whenever Prometheus asks. What is away leaves out its own figures."""
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("balados_store_up", "Whether the store answers.", labels=["store"])
-        for name, figures in {
-            "events": log_figures,
-            "projections": letter_figures,
-            "redis": redis_figures,
-        }.items():
-            found = _unless_away(figures)
-            up.add_metric([name], 0 if found is None else 1)
-            yield from found or ()
-        yield up
+        sources = {"events": log_figures, "projections": letter_figures, "redis": redis_figures}
+        found = {name: _unless_away(source) for name, source in sources.items()}
+        for figures in found.values():
+            yield from figures or ()
+        answers = [(name, int(figures is not None)) for name, figures in found.items()]
+        yield _gauge("store_up", "Whether the store answers.", answers, "store")
         yield from _unless_away(lag_figures) or ()
         yield from replica_figures()
 
@@ -79,46 +75,47 @@ class Figures(Collector):
         return iter(())
 
 
+def _gauge(name: str, text: str, values: Iterable[tuple[str, float | None]], label: str) -> Metric:
+    """A gauge with a sample for each value of its one label; None leaves a sample out."""
+    family = GaugeMetricFamily(f"balados_{name}", text, labels=[label])
+    for value, number in values:
+        if number is not None:
+            family.add_metric([value], number)
+    return family
+
+
 def log_figures() -> list[Metric]:
     return [GaugeMetricFamily("balados_log_position", "Position of the newest event.", value=log.head())]
 
 
 def lag_figures() -> list[Metric]:
-    """How far the projectors are behind: takes both stores."""
-    events = GaugeMetricFamily(
-        "balados_projector_lag_events", "Events that the projector has not applied.", labels=["projector"]
-    )
-    seconds = GaugeMetricFamily(
-        "balados_projector_lag_seconds",
-        "Age of the oldest of them; 0 when there is none.",
-        labels=["projector"],
-    )
-    for each in lag.lags():
-        events.add_metric([each.projector], each.events)
-        seconds.add_metric([each.projector], each.seconds)
-    return [events, seconds]
+    """How far the projectors are behind: reads both stores."""
+    lags = lag.lags()
+    events = [(each.projector, each.events) for each in lags]
+    seconds = [(each.projector, each.seconds) for each in lags]
+    return [
+        _gauge("projector_lag_events", "Events that the projector has not applied.", events, "projector"),
+        _gauge(
+            "projector_lag_seconds", "Age of the oldest of them; 0 when there is none.", seconds, "projector"
+        ),
+    ]
 
 
 def replica_figures() -> list[Metric]:
     """Of the replicas of the projections, by number; nothing where there is none."""
-    up = GaugeMetricFamily("balados_replica_up", "Whether the replica answers.", labels=["replica"])
-    seconds = GaugeMetricFamily(
-        "balados_replica_lag_seconds", "How old it is beside the primary.", labels=["replica"]
-    )
-    events = GaugeMetricFamily(
-        "balados_replica_lag_events", "How many events it is behind the primary.", labels=["replica"]
-    )
-    used = GaugeMetricFamily("balados_replica_used", "Whether reads go to it.", labels=["replica"])
-    found = replicas.state()
-    for each in found:
-        number = [str(each.number)]
-        up.add_metric(number, each.word not in (replicas.UNREACHABLE, replicas.UNKNOWN))
-        used.add_metric(number, each.word == replicas.OK)
-        if each.seconds is not None:
-            seconds.add_metric(number, each.seconds)
-        if each.events is not None:
-            events.add_metric(number, each.events)
-    return [up, used, seconds, events] if found else []
+    if not (found := replicas.state()):
+        return []
+    away = (replicas.UNREACHABLE, replicas.UNKNOWN)
+    up = [(str(each.number), int(each.word not in away)) for each in found]
+    used = [(str(each.number), int(each.word == replicas.OK)) for each in found]
+    seconds = [(str(each.number), each.seconds) for each in found]
+    events = [(str(each.number), each.events) for each in found]
+    return [
+        _gauge("replica_up", "Whether the replica answers.", up, "replica"),
+        _gauge("replica_used", "Whether reads go to it.", used, "replica"),
+        _gauge("replica_lag_seconds", "How old it is beside the primary.", seconds, "replica"),
+        _gauge("replica_lag_events", "How many events it is behind the primary.", events, "replica"),
+    ]
 
 
 def letter_figures() -> list[Metric]:
@@ -134,20 +131,22 @@ def letter_figures() -> list[Metric]:
 
 
 def redis_figures() -> list[Metric]:
-    """What processes count, and what the worker left. Raises ``redis.RedisError``."""
+    """What processes count, and the worker's last run. Raises ``redis.RedisError``."""
     counters.publish()
     totals = counters.totals()
-    return [*_counted(totals), *_durations(totals), *_worker(_last_run())]
-
-
-def _counted(totals: dict[Key, float]) -> Iterator[Metric]:
-    conflicts = totals.get(("append_conflicts",), 0)
-    yield CounterMetricFamily(
-        "balados_append_conflicts", "Appends that lost to another writer of the same stream.", value=conflicts
+    conflicts = CounterMetricFamily(
+        "balados_append_conflicts",
+        "Appends that lost to another writer of the same stream.",
+        value=totals.get(("append_conflicts",), 0),
     )
-    yield _counter(totals, "events", "balados_events_recorded", "Events recorded.", ["type"])
     names = ["method", "route", "status"]
-    yield _counter(totals, "requests", "balados_requests", "Requests answered.", names)
+    return [
+        conflicts,
+        _counter(totals, "events", "balados_events_recorded", "Events recorded.", ["type"]),
+        _counter(totals, "requests", "balados_requests", "Requests answered.", names),
+        _durations(totals),
+        *_worker(_last_run()),
+    ]
 
 
 def _counter(totals: dict[Key, float], key: str, name: str, text: str, labels: list[str]) -> Metric:
@@ -158,7 +157,7 @@ def _counter(totals: dict[Key, float], key: str, name: str, text: str, labels: l
     return family
 
 
-def _durations(totals: dict[Key, float]) -> Iterator[Metric]:
+def _durations(totals: dict[Key, float]) -> Metric:
     family = HistogramMetricFamily(
         "balados_request_seconds", "How long answers took.", labels=["method", "route"]
     )
@@ -168,26 +167,21 @@ def _durations(totals: dict[Key, float]) -> Iterator[Metric]:
         found = [totals.get(("seconds", method, route, str(place)), 0) for place in range(len(ends))]
         buckets = list(zip(ends, accumulate(found), strict=True))
         family.add_metric([method, route], buckets, sum_value=seconds)
-    yield family
+    return family
 
 
-def _worker(last: Run | None) -> Iterator[Metric]:
+def _worker(last: Run | None) -> list[Metric]:
     """Every figure of the worker's last run, under its own name; nothing before its first."""
     if last is None:
-        return
-    figures = GaugeMetricFamily("balados_worker", "Figures of the worker's last run.", labels=["figure"])
-    times = GaugeMetricFamily(
-        "balados_worker_timestamp_seconds", "Times that the worker's last run told.", labels=["figure"]
-    )
-    for name, found in msgspec.structs.asdict(last).items():
-        if isinstance(found, datetime):
-            times.add_metric([name], found.timestamp())
-        elif isinstance(found, int | float):
-            figures.add_metric([name], found)
-    steps = GaugeMetricFamily("balados_worker_step_seconds", "How long its steps took.", labels=["step"])
-    for step, seconds in last.seconds.items():
-        steps.add_metric([step], seconds)
-    yield from (figures, times, steps)
+        return []
+    found = msgspec.structs.asdict(last)
+    times = [(name, value.timestamp()) for name, value in found.items() if isinstance(value, datetime)]
+    figures = [(name, value) for name, value in found.items() if isinstance(value, int | float)]
+    return [
+        _gauge("worker", "Figures of the worker's last run.", figures, "figure"),
+        _gauge("worker_timestamp_seconds", "Times that the worker's last run told.", times, "figure"),
+        _gauge("worker_step_seconds", "How long its steps took.", last.seconds.items(), "step"),
+    ]
 
 
 def _last_run() -> Run | None:
