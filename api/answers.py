@@ -76,8 +76,7 @@ def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Pag
     check_known(wanted, log.head())
     # a replica may have answered that is behind
     with replicas.primary():
-        # only as long as his own shard needs: a page tells of the last one of all
-        reached = wait_for(projector, wanted, stream=log.stream_of(caller_of(request).user_id))
+        reached = wait_for(projector, wanted)
         found = read()
     return found._replace(position=max(found.position, reached))
 

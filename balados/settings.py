@@ -128,10 +128,6 @@ PROJECTIONS_REPLICA_MAX_LAG_SECONDS = env.float("PROJECTIONS_REPLICA_MAX_LAG_SEC
 DATABASE_ROUTERS = ["balados.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Into how many shards each projector is divided (projections/shards.py).
-PROJECTOR_SHARDS = env.int("PROJECTOR_SHARDS", default=1)
-if not 1 <= PROJECTOR_SHARDS <= 64:
-    raise ImproperlyConfigured("PROJECTOR_SHARDS is a number from 1 to 64.")
 
 # Retention (jobs/retention.py): events older than this go, once a checkpoint stands for them.
 RETENTION_DAYS = env.int("RETENTION_DAYS", default=45)

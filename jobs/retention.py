@@ -26,10 +26,10 @@ from eventstore.log import Origin
 from projections import deadletters, popularity
 from projections.ageing import cut, has_older
 from projections.connect import connect
-from projections.layouts import retry_letters
 from projections.locks import try_lock
 from projections.projectors import PROJECTORS
 from projections.waiting import wait_for_all
+from projections.worker import Worker
 
 logger = logging.getLogger(__name__)
 Step = TypeVar("Step")
@@ -203,7 +203,7 @@ def _drop_letters() -> None:
     with connect("projections", application_name="balados-worker") as connection:
         for name, streams in deadletters.of_gone_events(connection).items():
             if name in PROJECTORS:
-                retry_letters(PROJECTORS[name], connection, streams)
+                deadletters.retry(Worker(PROJECTORS[name], connection), streams)
 
 
 def _publish(done: Run) -> None:

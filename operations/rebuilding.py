@@ -6,13 +6,14 @@ from typing import TextIO
 from eventstore import retention
 from operations import mending
 from operations.progress import progress
-from projections import lag, layouts
+from projections import lag
 from projections.connect import connect
 from projections.garbage import patient_collector
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.rebuild import AlreadyRunning, rebuild
 from projections.shadows import TableChanged
+from projections.worker import safe_positions
 
 
 class NotRebuilt(Exception):
@@ -75,4 +76,4 @@ def letters_left(projectors: Sequence[Projector]) -> list[str]:
 def _acknowledge(projectors: Sequence[Projector]) -> None:
     """What is on the disk now, a swap waits for it: else retention would wait for the next event."""
     with connect(mending.ALIAS, application_name="balados-rebuild") as connection:
-        retention.acknowledge(layouts.settled(connection, [projector.name for projector in projectors]))
+        retention.acknowledge(safe_positions(connection, [projector.name for projector in projectors]))

@@ -13,12 +13,12 @@ from eventstore.log import StreamErased
 from eventstore.verification import LogFault
 from operations import mending
 from operations.progress import progress, without
-from projections import layouts
 from projections.comparison import AlreadyRunning, Compared, NotCompared, Scratch
 from projections.connect import connect
 from projections.garbage import patient_collector
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
+from projections.worker import safe_positions
 
 LETTERS = """
 SELECT projector, count(*) FILTER (WHERE error <> ''), count(*) FILTER (WHERE error = '')
@@ -103,7 +103,7 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
         names = list(PROJECTORS)
         # what was said comes before what is: it only grows
         said = retention.acknowledged() if user_id is None else {}
-        safe = layouts.settled(connection, names)
+        safe = safe_positions(connection, names)
         report.acknowledgements = [
             Acknowledgement(name, position, safe.get(name, 0))
             for name, position in said.items()

@@ -9,36 +9,37 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from eventstore.admin import LookingOnly
+from projections import deadletters
 from projections.connect import connect
-from projections.layouts import retry_letters
-from projections.models import ListedLetter
+from projections.models import DeadLetterView
 from projections.projectors import PROJECTORS
+from projections.worker import Worker
 
 if TYPE_CHECKING:
-    LetterAdmin = admin.ModelAdmin[ListedLetter]
+    LetterAdmin = admin.ModelAdmin[DeadLetterView]
 else:
     LetterAdmin = admin.ModelAdmin
 
 logger = logging.getLogger(__name__)
 
 
-@admin.register(ListedLetter)
-class ListedLetterAdmin(LookingOnly, LetterAdmin):
+@admin.register(DeadLetterView)
+class DeadLetterViewAdmin(LookingOnly, LetterAdmin):
     list_display = ("projector", "position", "stream", "type", "reason", "attempts", "first_at", "last_at")
     list_filter = ("projector", "type")
     ordering = ("projector", "position")
     actions = ("retry",)
 
     @admin.display(description="error")
-    def reason(self, letter: ListedLetter) -> str:
+    def reason(self, letter: DeadLetterView) -> str:
         return letter.error or "waits behind an earlier event of its stream"
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Whoever may "change" dead letters: this is the one change that there is."""
-        return request.user.has_perm("projections.change_listedletter")
+        return request.user.has_perm("projections.change_deadletterview")
 
     @admin.action(description="Try again, each stream in its order", permissions=["retry"])
-    def retry(self, request: HttpRequest, chosen: QuerySet[ListedLetter]) -> None:
+    def retry(self, request: HttpRequest, chosen: QuerySet[DeadLetterView]) -> None:
         """A letter brings its whole stream along: it cannot be applied before those that it waits behind."""
         streams = defaultdict(set)
         for projector, stream in chosen.values_list("projector", "stream"):
@@ -48,7 +49,7 @@ class ListedLetterAdmin(LookingOnly, LetterAdmin):
                 if name not in PROJECTORS:
                     self.message_user(request, f"There is no projector {name} any more.", messages.WARNING)
                     continue
-                applied, left = retry_letters(PROJECTORS[name], connection, streams[name])
+                applied, left = deadletters.retry(Worker(PROJECTORS[name], connection), streams[name])
                 fields = {"projector": name, "applied": applied, "left": left}
                 logger.info("dead letters tried again", extra={"fields": fields})
                 level = messages.WARNING if left else messages.SUCCESS

@@ -80,14 +80,10 @@ def _batches(workers: Sequence[Worker], upto: int) -> Generator[Batch]:
     """
     after = min(worker.position for worker in workers)
     nobody_wants = frozenset.intersection(*(worker.projector.ignores for worker in workers))
-    # shared out, most events are those of others
-    shared_out = all(worker.shard.of > 1 for worker in workers)
 
     def read(after: int) -> Batch:
         events = log.read_all(after, AT_ONCE, upto)
         batch = Batch(events, events[-1].position if len(events) == AT_ONCE else upto)
-        if shared_out:
-            events = [event for event in events if any(worker.concerns(event) for worker in workers)]
         batch.decode(events, besides=nobody_wants)
         return batch
 

@@ -27,7 +27,6 @@ from projections.locks import try_lock
 from projections.projectors.shape import Projector
 from projections.rebuild import AlreadyRunning, begin, catch_up_beside_erasures, forget, name_beside
 from projections.shadows import Use, shadow_of
-from projections.shards import Shard
 from projections.tables import identifier
 from projections.worker import Moved, Worker
 
@@ -41,11 +40,7 @@ PAUSE = 0.05
 LOOKS = 3
 PAUSE_BETWEEN_LOOKS = 1.0
 ACTIVITY, PUBLIC = "users.activity", "public.public_events"
-# how far the last of a projector's shards has come
-POSITION = 'SELECT coalesce(min(position), 0) FROM "users"."projector_positions" WHERE projector = %s'
-SHARDS = 'SELECT shard, shards, position FROM "users"."projector_positions" WHERE projector = %s'
-# says which shard has touched a row of the activity, and is none after a rebuild
-BOOKKEEPING = "stream"
+POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
 COLUMNS = """
 SELECT attname FROM pg_attribute
  WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
@@ -185,33 +180,20 @@ class Scratch:
             for table in projector.tables:
                 # before the snapshot: a rebuild that swaps its tables in afterwards would show empty ones
                 cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(identifier(table)))
-            cursor.execute(SHARDS, [projector.name])
-            live = [(Shard(number, of), int(position)) for number, of, position in cursor.fetchall()]
-            first, last = (pick(at for _, at in live) if live else 0 for pick in (max, min))
-            if worker.position <= last and (events := self._between(worker.position, first)) is not None:
-                self._bring_here(worker, cursor, Batch(events, first), live)
-                found = Compared(projector.name, last, *self._differences(projector))
+            live = self._live(projector.name)
+            if worker.position <= live and (events := self._between(worker.position, live)) is not None:
+                self._bring_here(worker, cursor, Batch(events, live))
+                found = Compared(projector.name, live, *self._differences(projector))
         return found
 
-    def _bring_here(
-        self, worker: Worker, cursor: Cursor[Any], batch: Batch, live: Sequence[tuple[Shard, int]]
-    ) -> None:
-        """Apply what each shard of the live projector has applied, and the worker has not.
+    def _bring_here(self, worker: Worker, cursor: Cursor[Any], batch: Batch) -> None:
+        """Apply what the live projector has applied, and the worker has not.
 
         Without a claim: an erasure, which waits for those, need not wait for the comparison.
         """
-        projector = worker.projector
-        wanted = batch.without(projector.ignores, worker.position)
         stuck = deadletters.streams(cursor, worker.name) if worker.parked else frozenset()
-        for shard, position in live:
-            events = [
-                event
-                for event in wanted
-                if event.position <= position
-                and event.stream not in stuck
-                and (shard.has(event.stream) or event.type in projector.heard_everywhere)
-            ]
-            worker.project_as(shard, cursor, batch.facts(events))
+        events = [event for event in worker.wanted(batch) if event.stream not in stuck]
+        worker.project(cursor, batch.facts(events))
 
     def _differences(self, projector: Projector) -> tuple[list[Difference], dict[str, int]]:
         found: list[Difference] = []
@@ -234,7 +216,7 @@ class Scratch:
             columns = [f"p_{name}" for name in self._columns(table) if name != "id"]
         else:
             key = [str(name) for (name,) in self.connection.execute(KEY, [table])]
-            columns = [name for name in self._columns(table) if name not in key and name != BOOKKEEPING]
+            columns = [name for name in self._columns(table) if name not in key]
         sides = [self._side(table, named, key, columns) for named in (table, shadow_of(table, VERIFY))]
         of = {side: [sql.Identifier(side, name) for name in columns] for side in ("live", "scratch")}
         differing = [

@@ -10,7 +10,6 @@ from eventstore.log import Recorded
 from projections.batches import Batch
 from projections.connect import Connection
 from projections.failures import is_outage
-from projections.shards import WHOLE, Shard
 
 if TYPE_CHECKING:
     from projections.worker import Worker
@@ -41,29 +40,19 @@ class Retried(NamedTuple):
     left: int
 
 
-def streams(cursor: Cursor[Any], projector: str, shard: Shard = WHOLE) -> frozenset[int]:
-    """The streams (of a shard) whose events wait."""
+def streams(cursor: Cursor[Any], projector: str) -> frozenset[int]:
+    """The streams whose events wait."""
     cursor.execute('SELECT DISTINCT stream FROM "users"."dead_letters" WHERE projector = %s', [projector])
-    return frozenset(stream for (stream,) in cursor.fetchall() if shard.has(stream))
+    return frozenset(stream for (stream,) in cursor.fetchall())
 
 
-def park(
-    cursor: Cursor[Any],
-    projector: str,
-    event: Recorded,
-    error: Exception,
-    attempts: int,
-    shard: Shard = WHOLE,
-) -> None:
+def park(cursor: Cursor[Any], projector: str, event: Recorded, error: Exception, attempts: int) -> None:
     """Set an event aside; ``UPDATE`` of the position comes before, so that nobody else writes letters of
     this stream.
     """
     text = f"{type(error).__name__}: {error}"[:LONGEST_ERROR].replace("\0", "")
     cursor.execute(INSERT, _values(projector, event, text or "?", attempts))
-    cursor.execute(
-        'UPDATE "users"."projector_positions" SET parked = true WHERE projector = %s AND shard = %s',
-        [projector, shard.number],
-    )
+    cursor.execute('UPDATE "users"."projector_positions" SET parked = true WHERE projector = %s', [projector])
 
 
 def queue(cursor: Cursor[Any], projector: str, events: Sequence[Recorded]) -> None:
@@ -80,14 +69,6 @@ def letters(connection: Connection, projector: str | None = None, limit: int = 1
         [projector, projector, limit],
     )
     return [Letter(*row) for row in rows]
-
-
-def oldest(connection: Connection, projector: str) -> int | None:
-    """The position of the first event that waits: retention must not remove it."""
-    row = connection.execute(
-        'SELECT min(position) FROM "users"."dead_letters" WHERE projector = %s', [projector]
-    ).fetchone()
-    return row[0] if row else None
 
 
 def of_gone_events(connection: Connection) -> dict[str, set[int]]:
@@ -110,14 +91,13 @@ def of_gone_events(connection: Connection) -> dict[str, set[int]]:
 
 def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
     """Apply what waits, each stream (or each of the ``chosen``) in its order, up to its first event that
-    fails again. Of a shard, those of its streams.
+    fails again.
 
     May run beside the live projector: whoever holds the row of the position writes. Letters whose event is
-    gone from the store (the listener had it removed) are dropped. Raises ``Moved`` where the projector was
-    shared out anew.
+    gone from the store (the listener had it removed) are dropped.
     """
     with worker.connection.cursor() as cursor:
-        stuck = sorted(streams(cursor, worker.name, worker.shard) if chosen is None else chosen)
+        stuck = sorted(streams(cursor, worker.name) if chosen is None else chosen)
     applied = 0
     for stream in stuck:
         going = True
@@ -125,10 +105,7 @@ def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
             done, going = _retry_some(worker, stream)
             applied += done
     with worker.connection.cursor() as cursor:
-        cursor.execute(
-            'SELECT count(*) FROM "users"."dead_letters" WHERE projector = %s AND mod(stream, %s) = %s',
-            [worker.name, worker.shard.of, worker.shard.number],
-        )
+        cursor.execute('SELECT count(*) FROM "users"."dead_letters" WHERE projector = %s', [worker.name])
         (left,) = cursor.fetchone() or (0,)
     return Retried(applied, left)
 
@@ -156,9 +133,9 @@ def _retry_some(worker: "Worker", stream: int) -> tuple[int, bool]:
         )
         cursor.execute(
             'UPDATE "users"."projector_positions" SET parked ='
-            ' EXISTS (SELECT FROM "users"."dead_letters" WHERE projector = %s AND mod(stream, %s) = %s)'
-            " WHERE projector = %s AND shard = %s RETURNING parked",
-            [worker.name, worker.shard.of, worker.shard.number, worker.name, worker.shard.number],
+            ' EXISTS (SELECT FROM "users"."dead_letters" WHERE projector = %s)'
+            " WHERE projector = %s RETURNING parked",
+            [worker.name, worker.name],
         )
         (worker.parked,) = cursor.fetchone() or (False,)
     return len(done), failed is None

@@ -27,9 +27,7 @@ class Waiting(NamedTuple):
 def lags() -> list[Lag]:
     """Of every projector; one that never ran has everything before it. Raises when a store is away."""
     with connections["projections"].cursor() as cursor:
-        cursor.execute(
-            'SELECT projector, min(position) FROM "users"."projector_positions" GROUP BY projector'
-        )
+        cursor.execute('SELECT projector, position FROM "users"."projector_positions"')
         reached: dict[str, int] = dict(cursor.fetchall())
     behind = log.lag([reached.get(name, 0) for name in PROJECTORS])
     return [Lag(name, *found) for name, found in zip(PROJECTORS, behind, strict=True)]

@@ -1,7 +1,7 @@
 """A projector that is far behind, or in trouble, in a thread of its own: the others do not wait for it."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from threading import Thread
 
 from django.db import connections
@@ -9,7 +9,7 @@ from django.db import connections
 from projections import deadletters
 from projections.catchup import catch_up
 from projections.connect import OF_A_PROJECTOR, connect
-from projections.holdings import Unit
+from projections.projectors.shape import Projector
 from projections.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -18,15 +18,15 @@ NEAR = 1_000
 
 
 class Late(Thread):
-    """Brings one projector, or shards of one, near the live loop, retrying their dead letters first.
+    """Brings one projector near the live loop, retrying its dead letters first.
 
     ``live`` tells how far the live loop has come: below that no event can appear any more. Ends by itself;
     ``failure`` then says why, where it did not get there.
     """
 
-    def __init__(self, units: Sequence[Unit], live: Callable[[], int]) -> None:
-        super().__init__(name=f"late-{units[0].projector.name}", daemon=True)
-        self.units = list(units)
+    def __init__(self, projector: Projector, live: Callable[[], int]) -> None:
+        super().__init__(name=f"late-{projector.name}", daemon=True)
+        self.projector = projector
         self.failure: Exception | None = None
         self._live = live
         self._stopped = False
@@ -39,20 +39,19 @@ class Late(Thread):
         try:
             name = f"balados-{self.name}"
             with connect("projections", application_name=name, **OF_A_PROJECTOR) as connection:
-                self._work([Worker(projector, connection, shard=shard) for projector, shard in self.units])
+                self._work(Worker(self.projector, connection))
         except Exception as failure:
             self.failure = failure
         finally:
             connections.close_all()
 
-    def _work(self, workers: Sequence[Worker]) -> None:
-        for worker in workers:
-            logger.info("%s is at %s, catching up to %s", worker.label, worker.position, self._live())
-            if worker.parked:
-                retried = deadletters.retry(worker)
-                logger.info("%s: %s dead letters applied, %s left", worker.label, *retried)
+    def _work(self, worker: Worker) -> None:
+        logger.info("%s is at %s, catching up to %s", worker.name, worker.position, self._live())
+        if worker.parked:
+            retried = deadletters.retry(worker)
+            logger.info("%s: %s dead letters applied, %s left", worker.name, *retried)
         # at least once: a projector in trouble is near, and what it stumbled over lies before it
         while not self._stopped:
-            catch_up(workers, self._live(), stopped=lambda: self._stopped)
-            if self._live() - min(worker.position for worker in workers) <= NEAR:
+            catch_up([worker], self._live(), stopped=lambda: self._stopped)
+            if self._live() - worker.position <= NEAR:
                 return

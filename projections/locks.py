@@ -1,4 +1,4 @@
-"""Who may run a projector: session advisory locks in the projections store, one per projector and shard.
+"""Who may run a projector: session advisory locks in the projections store, one per projector.
 
 They only keep two machines from doing the same work. What keeps the rows right is the position, which each
 transaction checks.
@@ -28,19 +28,9 @@ SESSION = {
 BEAT = 0.5
 # But a process whose work has not moved for so long hangs, and others shall have its locks.
 HUNG = 60.0
-# Held together by all that run projectors, to be counted.
-PRESENCE = "projector processes"
 TAKE = """
 SELECT name FROM unnest(%s::text[], %s::integer[]) AS wanted (name, key)
  WHERE pg_try_advisory_lock(%s, key)
-"""
-# The oldest first, so that a newcomer takes nobody's place. Of another role's sessions the time is hidden,
-# and each then thinks that it comes first: they take more than their share, and none is left over.
-PEERS = """
-SELECT pid = pg_backend_pid() FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
- WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND classid = %s::bigint::oid AND objid = %s::bigint::oid AND mode = 'ShareLock' AND granted
- ORDER BY backend_start, pid
 """
 
 
@@ -59,7 +49,6 @@ class Locks:
         """
         if self._connection is None:
             self._connection = connect("projections", "balados-projector-locks", **SESSION)
-            self._connection.execute("SELECT pg_advisory_lock_shared(%s, %s)", [SPACE, _key(PRESENCE)])
             self._heart = _Heart(self._connection)
             self._heart.start()
         elif self._heart is not None:
@@ -69,18 +58,11 @@ class Locks:
     def take(self, names: Iterable[str]) -> set[str]:
         """Try to take those that are not held yet; returns the newly held. Raises as ``session`` does."""
         wanted = [name for name in names if name not in self.held]
-        connection = self.session()
-        if not wanted:
-            return set()
-        rows = connection.execute(TAKE, [wanted, [_key(name) for name in wanted], SPACE])
+        # asked for none as well: the answer says that the session lives, and with it the locks
+        rows = self.session().execute(TAKE, [wanted, [_key(name) for name in wanted], SPACE])
         taken = {str(name) for (name,) in rows}
         self.held |= taken
         return taken
-
-    def place(self) -> tuple[int, int]:
-        """Our place, from 0, among the processes that run projectors, and how many they are."""
-        ours = [bool(row[0]) for row in self.session().execute(PEERS, [SPACE, _key(PRESENCE) % 2**32])]
-        return ours.index(True), len(ours)
 
     def release(self, name: str) -> None:
         if self._connection is not None and name in self.held:

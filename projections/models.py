@@ -150,8 +150,9 @@ class UserPrivacy(models.Model):
         db_table = '"users"."user_privacy"'
 
 
-class ActivityLevel(models.Model):
-    """The same, as far as the projector of public events has come: it decides by these, and by keys.
+class EffectivePrivacy(models.Model):
+    """The public-events projector's own copy of the privacy settings, so that it applies settings and
+    activity in one order. Keyed by digest.
 
     An item's setting has no feed key, the account's has neither: zeros in their place.
     """
@@ -207,8 +208,6 @@ class Activity(models.Model):
     public_id = models.UUIDField(null=True)
     # of what happened, where the device's clock was ahead: what it is shown with
     arrived_at = models.DateTimeField(null=True)
-    # whose shard it is; none where no shard has touched it (projections/projectors/public_events.py)
-    stream = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = '"users"."activity"'
@@ -248,7 +247,7 @@ class PublicEvent(models.Model):
         ]
 
 
-class PopularityDue(models.Model):
+class PopularityQueue(models.Model):
     """Of a feed, and an item of it, public rows came or went. The worker counts their figures, and takes this
     row away."""
 
@@ -300,16 +299,9 @@ class EpisodePopularity(Popularity):
 
 
 class ProjectorPosition(models.Model):
-    """How far each projector has come; changes in one transaction with its rows (projections/worker.py).
+    """How far each projector has come; changes in one transaction with its rows (projections/worker.py)."""
 
-    One row, or one for each of its ``shards`` (projections/shards.py). All rows of a projector are of one
-    layout, which changes for all of them at once (projections/layouts.py).
-    """
-
-    pk = models.CompositePrimaryKey("projector", "shard")
-    projector = models.TextField()
-    shard = models.SmallIntegerField(default=0, db_default=0)
-    shards = models.SmallIntegerField(default=1, db_default=1)
+    projector = models.TextField(primary_key=True)
     position = models.BigIntegerField(default=0)
     # whether this projector has dead letters: looked up only then
     parked = models.BooleanField(default=False)
@@ -319,11 +311,6 @@ class ProjectorPosition(models.Model):
 
     class Meta:
         db_table = '"users"."projector_positions"'
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(shard__gte=0, shard__lt=models.F("shards")), name="shard_of_its_layout"
-            )
-        ]
 
 
 class DeadLetter(models.Model):
@@ -349,8 +336,8 @@ class DeadLetter(models.Model):
         indexes = [models.Index(fields=["projector", "stream", "position"], name="dead_letters_by_stream")]
 
 
-class ListedLetter(models.Model):
-    """The dead letters as the administration lists them: a view, where one column tells them apart."""
+class DeadLetterView(models.Model):
+    """The dead letters as the Django admin lists them: a database view with an ``id`` of one column."""
 
     id = models.TextField(primary_key=True)
     projector = models.TextField()

@@ -33,8 +33,7 @@ SELECT CASE WHEN reached.parked AND EXISTS (
                 SELECT FROM "users"."dead_letters" letter
                  WHERE letter.projector = reached.projector AND letter.type <> ALL(%s))
             THEN -1 ELSE reached.position END, found.*
-  FROM (SELECT projector, min(position) AS position, bool_or(parked) AS parked
-          FROM "users"."projector_positions" GROUP BY projector) AS reached
+  FROM "users"."projector_positions" AS reached
   LEFT JOIN LATERAL ({rows}) AS found ON true
  WHERE reached.projector = %s
  ORDER BY {order}

@@ -22,16 +22,12 @@ from projections import replicas
 from projections.connect import Connection
 
 PAGE = 100
-POSITION = """
-SELECT coalesce(min(position), 0) FROM "users"."projector_positions"
- WHERE projector = %s AND (%s::bigint IS NULL OR mod(%s::bigint, shards) = shard)
-"""
+POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
 # The statement that reads a page reads the position in the same snapshot; where the page is empty, the
-# outer join still gives the position. Of a projector in shards it is that of the last.
+# outer join still gives the position.
 PAGE_SQL = """
 SELECT reached.position, page.*
-  FROM (SELECT projector, min(position) AS position
-          FROM "users"."projector_positions" GROUP BY projector) AS reached
+  FROM "users"."projector_positions" AS reached
   LEFT JOIN LATERAL ({page}) page ON true
  WHERE reached.projector = %s
  ORDER BY {order}
@@ -147,19 +143,17 @@ class ActivityRow(NamedTuple):
     shown: bool
 
 
-def position_of(projector: str, stream: int | None = None) -> int:
-    """How far a projector has come, or the shard of it that has this stream; 0 where it never ran."""
-    row = run(POSITION, [projector, stream, stream]).fetchone()
+def position_of(projector: str) -> int:
+    """How far a projector has come; 0 where it never ran."""
+    row = run(POSITION, [projector]).fetchone()
     return int(row[0]) if row else 0
 
 
-def wait_for(projector: str, position: int, seconds: float = 2.0, stream: int | None = None) -> int:
-    """Wait until a projector (or the shard with the ``stream``) has reached ``position``; returns how far it
-    is. Raises ``Behind``.
-    """
+def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
+    """Wait until a projector has reached ``position``; returns how far it is. Raises ``Behind``."""
     deadline = time.monotonic() + seconds
     pause = 0.002
-    while (reached := position_of(projector, stream)) < position:
+    while (reached := position_of(projector)) < position:
         if time.monotonic() + pause > deadline:
             raise Behind(projector, position, reached)
         time.sleep(pause)

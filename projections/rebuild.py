@@ -2,9 +2,9 @@
 
 A rebuild is a projector that is very late, writes to fresh tables and has a name of its own. When it has
 come as far as the live one, one transaction swaps tables, dead letters and position. Both meet at the row of
-the live position (or those of its shards: a rebuild is one process for all of them), which each transaction
-of a projector locks first: so they need no other arrangement, and the process that runs the projectors goes
-on without knowing. It merely finds its position moved, where the rebuild was ahead, and starts from there.
+the live position, which each transaction of a projector locks first: so they need no other arrangement, and
+the process that runs the projectors goes on without knowing. It merely finds its position moved, where the
+rebuild was ahead, and starts from there.
 """
 
 import time
@@ -17,7 +17,6 @@ from eventstore.follower import settled_head
 from projections import shadows
 from projections.catchup import catch_up
 from projections.connect import Connection, connect
-from projections.layouts import hold, layouts
 from projections.locks import try_lock, unlock
 from projections.projectors.shape import Projector
 from projections.shadows import Use
@@ -30,10 +29,7 @@ TAKE_OVER = """
 DELETE FROM "users"."dead_letters" WHERE projector = %(live)s;
 UPDATE "users"."dead_letters" SET projector = %(live)s WHERE projector = %(shadow)s;
 UPDATE "users"."projector_positions" live
-   SET position = shadow.position, updated_at = clock_timestamp(),
-       parked = shadow.parked AND EXISTS (
-           SELECT FROM "users"."dead_letters" letter
-            WHERE letter.projector = live.projector AND mod(letter.stream, live.shards) = live.shard)
+   SET position = shadow.position, parked = shadow.parked, updated_at = clock_timestamp()
   FROM "users"."projector_positions" shadow WHERE live.projector = %(live)s AND shadow.projector = %(shadow)s;
 DELETE FROM "users"."projector_positions" WHERE projector = %(shadow)s
 """
@@ -131,7 +127,7 @@ def _swap_when_possible(worker: Worker) -> None:
         except Moved:
             if not worker.refresh():
                 raise
-        except (LockNotAvailable, DeadlockDetected):  # readers at work, or shards that lock in another order
+        except (LockNotAvailable, DeadlockDetected):  # readers at work
             if attempt == SWAP_ATTEMPTS - 1:
                 raise
             # undone with the transaction
@@ -144,12 +140,12 @@ def _swap_when_possible(worker: Worker) -> None:
 def _swap(worker: Worker) -> None:
     connection, projector = worker.connection, worker.projector
     connection.execute("SET LOCAL synchronous_commit = on")
-    if projector.name not in layouts(connection):
-        load(connection, projector.name)
-    rows = hold(connection, projector.name)
-    # what the live one has passed, this one may pass; it waits now, and gets no further. Of several shards,
-    # what the first has passed: the others go on from there.
-    catch_up([worker], max(row.position for row in rows))
+    load(connection, projector.name)
+    ((live,),) = connection.execute(
+        'SELECT position FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE', [projector.name]
+    )
+    # what the live one has passed, this one may pass; it waits now, and gets no further
+    catch_up([worker], live)
     shadows.swap(connection, projector.tables)
     _run(connection, TAKE_OVER, projector)
 

@@ -9,25 +9,20 @@ started anew, as after kill -9.
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from itertools import groupby
 
-from django.conf import settings
 from psycopg.errors import TransactionTimeout
 
 from eventstore import log, retention
 from eventstore.follower import Follower
-from projections import deadletters, layouts
 from projections.batches import Batch
 from projections.connect import OF_A_PROJECTOR, Connection, connect, discard
 from projections.failures import in_maintenance, is_outage
-from projections.holdings import Holdings, Unit
 from projections.late import NEAR, Late
 from projections.listener import Listener
+from projections.locks import Locks
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
-from projections.shards import Shard
-from projections.worker import Moved, Worker, apply_together, flushed
+from projections.worker import Moved, Worker, apply_together, flush, safe_positions
 
 logger = logging.getLogger(__name__)
 
@@ -50,30 +45,24 @@ LONGER = 4
 PATIENT = 60.0
 ACKNOWLEDGE_EVERY = 1.0
 LONGEST_BACKOFF = 2.0
-MOVED = """
-SELECT projector, shard, shards, position FROM "users"."projector_positions" WHERE projector = ANY(%s)
-"""
+POSITIONS = 'SELECT projector, position FROM "users"."projector_positions" WHERE projector = ANY(%s)'
 
 
 class Runner:
     """Runs projectors. Not for sharing between threads; ``close`` it at the end.
 
-    ``applied`` is called with projector (and shard) and position after each commit of the live loop.
-    ``of``: into how many shards to divide each projector at the start, by default PROJECTOR_SHARDS; from then
-    on the store tells, so that of several processes the last that was started decides.
+    ``applied`` is called with projector and position after each commit of the live loop.
     """
 
     def __init__(
         self,
         projectors: Iterable[Projector] | None = None,
         applied: Callable[[str, int], None] = lambda projector, position: None,
-        of: int | None = None,
     ) -> None:
         chosen = PROJECTORS.values() if projectors is None else projectors
         self._projectors = {projector.name: projector for projector in chosen}
         self._applied = applied
-        self._holdings = Holdings(self._projectors, settings.PROJECTOR_SHARDS if of is None else of)
-        self._stopped: Callable[[], bool] = lambda: False
+        self._locks = Locks()
         self._listener = Listener()
         self._connection: Connection | None = None
         self._follower: Follower | None = None
@@ -87,7 +76,6 @@ class Runner:
         """Work until ``stopped``, whatever the stores do. ``ready`` is called once, when every lock is held
         or known to be held by another process.
         """
-        self._stopped = stopped
         backoff = 0.1
         woken_at = float("-inf")
         is_ready = False
@@ -138,8 +126,8 @@ class Runner:
                 time.sleep(SHORTEST_POLL)
 
     def positions(self) -> dict[str, int]:
-        """How far the projectors (and shards) of the live loop have come."""
-        return {label: worker.position for label, worker in self._live.items()}
+        """How far the projectors of the live loop have come."""
+        return {name: worker.position for name, worker in self._live.items()}
 
     def close(self) -> None:
         """Let go of everything, in order: late ones first, then a last word to the store, locks last."""
@@ -171,32 +159,25 @@ class Runner:
         if due:
             self._tended_at = now
             self._look_for_moves()
-            busy = {unit.label for late in self._late for unit in late.units}
-            gone, came = self._holdings.settle(busy, self._stopped)
-            for label in gone:
-                self._live.pop(label, None)
-            self._admit(came, fresh=True)
+            taken = self._locks.take(self._projectors)
+            self._admit([self._projectors[name] for name in taken], fresh=True)
         for late in [late for late in self._late if not late.is_alive()]:
             self._take_back(late, again=due)
         if now - self._acknowledged_at >= ACKNOWLEDGE_EVERY:
             self._acknowledged_at = now
             self._acknowledge()
 
-    def _admit(self, units: Iterable[Unit], *, fresh: bool) -> None:
+    def _admit(self, projectors: Iterable[Projector], *, fresh: bool) -> None:
         """Let them join the live loop, or catch up first."""
-        workers = [worker for unit in units if (worker := self._worker(unit)) is not None]
+        workers = [self._worker(projector) for projector in projectors]
         if workers and self._follower is None:
             self._follower = Follower(max(worker.position for worker in workers))
-        for of_one in _by_projector(
-            # dead letters are tried again by a fresh process: it may be the one with the fix
-            worker
-            for worker in workers
-            if (fresh and worker.parked) or self._position() - worker.position > NEAR
-        ):
-            self._fall_behind(of_one)
-            workers = [worker for worker in workers if worker not in of_one]
         for worker in workers:
-            self._live[worker.label] = worker
+            # dead letters are tried again by a fresh process: it may be the one with the fix
+            if (fresh and worker.parked) or self._position() - worker.position > NEAR:
+                self._begin_late(worker.projector)
+                continue
+            self._live[worker.name] = worker
             if worker.position < self._position():
                 missing = log.read_all(worker.position, NEAR, self._position())
                 self._apply(worker, Batch(missing, self._position()))
@@ -205,17 +186,16 @@ class Runner:
         """After a thread has ended; ``again``: now is the time to retry what failed for no event's fault."""
         if late.failure is None:
             self._late.remove(late)
-            self._admit(late.units, fresh=False)
+            self._admit([late.projector], fresh=False)
         elif isinstance(late.failure, Moved):
             self._late.remove(late)
-            for unit in late.units:
-                self._lose(unit.label)
+            self._lose(late.projector.name)
         elif not is_outage(late.failure):
             raise late.failure
         elif again:
-            logger.warning("%s cannot go on, trying again: %s", late.units[0].projector.name, late.failure)
+            logger.warning("%s cannot go on, trying again: %s", late.projector.name, late.failure)
             self._late.remove(late)
-            self._begin_late(late.units)
+            self._begin_late(late.projector)
 
     def _apply_all(self, batch: Batch) -> None:
         """Together; where that fails, one by one, so that the trouble of one is not that of the others."""
@@ -233,7 +213,7 @@ class Runner:
             apart += together
         else:
             for worker in together:
-                self._applied(worker.label, worker.position)
+                self._applied(worker.name, worker.position)
         for worker in apart:
             self._apply(worker, batch)
 
@@ -241,78 +221,62 @@ class Runner:
         try:
             worker.apply(batch)
         except Moved:
-            self._lose(worker.label)
+            self._lose(worker.name)
         except Exception as failure:
             if worker.connection.closed or in_maintenance(failure):
                 raise
             # its own trouble (an event, a missing column, a deadlock), and not that of the others
             # by name: PostgreSQL tells the row that failed along, and the dead letter keeps it all
-            logger.warning("%s stumbled before %s: %s", worker.label, batch.upto, type(failure).__name__)
-            self._fall_behind([worker])
+            logger.warning("%s stumbled before %s: %s", worker.name, batch.upto, type(failure).__name__)
+            self._fall_behind(worker)
         else:
-            self._applied(worker.label, worker.position)
+            self._applied(worker.name, worker.position)
 
-    def _fall_behind(self, workers: list[Worker]) -> None:
-        """These, of one projector, go on in a thread of their own."""
-        for worker in workers:
-            self._live.pop(worker.label, None)
-        self._begin_late([Unit(worker.projector, worker.shard) for worker in workers])
+    def _fall_behind(self, worker: Worker) -> None:
+        """It goes on in a thread of its own."""
+        self._live.pop(worker.name, None)
+        self._begin_late(worker.projector)
 
-    def _begin_late(self, units: list[Unit]) -> None:
-        self._late.append(late := Late(units, self._position))
+    def _begin_late(self, projector: Projector) -> None:
+        self._late.append(late := Late(projector, self._position))
         late.start()
 
     def _look_for_moves(self) -> None:
-        """Whether a rebuild, a reset or another division has moved a position: where no event comes, no batch
-        would notice.
-        """
+        """Whether a rebuild or a reset has moved a position: where no event comes, no batch would notice."""
         if self._connection is None or not self._live:
             return
-        rows = self._connection.execute(MOVED, [list({worker.name for worker in self._live.values()})])
-        saved = {Shard(number, of).label(name): position for name, number, of, position in rows}
-        for label in [label for label, worker in self._live.items() if saved.get(label) != worker.position]:
-            self._lose(label)
+        saved: dict[str, int] = dict(self._connection.execute(POSITIONS, [list(self._live)]).fetchall())
+        for name in [name for name, worker in self._live.items() if saved.get(name) != worker.position]:
+            self._lose(name)
 
-    def _lose(self, label: str) -> None:
-        """Somebody else saved a position: a rebuild was swapped in, the projector was shared out anew, or
-        another process thinks it holds the lock. Start anew from what is saved, if the lock can be had.
+    def _lose(self, name: str) -> None:
+        """Somebody else saved a position: a rebuild was swapped in, or another process thinks it holds the
+        lock. Start anew from what is saved, if the lock can be had.
         """
-        logger.info("The position of %s was moved by somebody else", label)
-        self._live.pop(label, None)
-        self._holdings.release(label)
+        logger.info("The position of %s was moved by somebody else", name)
+        self._live.pop(name, None)
+        self._locks.release(name)
         self._tended_at = float("-inf")
 
     def _acknowledge(self) -> None:
         """Tell the event store what it may forget: only what is on the disk here."""
-        positions = {label: self._safe(worker) for label, worker in self._live.items()}
-        if self._connection is None or positions == self._acknowledged:
+        if self._connection is None:
             return
-        divided = sorted({worker.name for worker in self._live.values() if worker.shard.of > 1})
-        # of all shards, those of other processes too: what is seen before the flush is on the disk after it
-        told = layouts.settled(self._connection, divided) if divided else {}
-        saved = flushed(self._connection, list(self._live.values()))
-        for label, position in positions.items():
-            # where it has just been divided by another process, that one tells
-            if self._live[label].shard.of == 1 and label in saved:
-                told[label] = min(position, saved[label])
+        positions = safe_positions(self._connection, list(self._live))
+        if positions == self._acknowledged:
+            return
+        # what is seen before the flush is on the disk after it
+        flush(self._connection, list(self._live))
         try:
-            retention.acknowledge(told)
+            retention.acknowledge(positions)
         except Exception as failure:
             # the events store takes no writes for now; what it has can be read and applied
             if not in_maintenance(failure):
                 raise
             return
-        # a process with another shard may have told less since, or still has to come here: tell it again
-        if all(told.get(self._live[label].name, 0) >= position for label, position in positions.items()):
-            self._acknowledged = positions
+        self._acknowledged = positions
 
-    def _safe(self, worker: Worker) -> int:
-        """The position below which the projector needs no event any more."""
-        waiting = deadletters.oldest(worker.connection, worker.name) if worker.parked else None
-        return worker.position if waiting is None else waiting - 1
-
-    def _worker(self, unit: Unit) -> Worker | None:
-        """None where it was shared out in another way just now."""
+    def _worker(self, projector: Projector) -> Worker:
         if self._connection is None:
             # what a crash of PostgreSQL takes back, rows and positions alike, is applied again: no waiting
             # for the disk, but before acknowledging
@@ -320,10 +284,7 @@ class Runner:
                 "projections", "balados-projector", **OF_A_PROJECTOR, synchronous_commit="off"
             )
             self._allow(self._longest)
-        with suppress(Moved):
-            return Worker(unit.projector, self._connection, shard=unit.shard)
-        self._lose(unit.label)
-        return None
+        return Worker(projector, self._connection)
 
     def _allow(self, seconds: float) -> None:
         """How long a transaction may last."""
@@ -336,7 +297,7 @@ class Runner:
         return 0 if self._follower is None else self._follower.position
 
     def _reached(self, position: int) -> bool:
-        held = self._live.keys() == self._holdings.labels
+        held = self._live.keys() == self._projectors.keys()
         return held and min(self.positions().values(), default=position) >= position
 
     def _drop_everything(self) -> None:
@@ -346,12 +307,7 @@ class Runner:
         self._late.clear()
         self._acknowledged.clear()
         self._follower = None
-        self._holdings.close()
+        self._locks.close()
         discard(self._connection)
         self._connection = None
         self._tended_at = float("-inf")
-
-
-def _by_projector(workers: Iterable[Worker]) -> list[list[Worker]]:
-    found = sorted(workers, key=lambda worker: worker.name)
-    return [list(of_one) for _, of_one in groupby(found, key=lambda worker: worker.name)]

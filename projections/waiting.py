@@ -10,9 +10,7 @@ from projections.queries import run
 # projectors acknowledge once a second what is on their disk
 PATIENCE = 30.0
 PAUSE = 0.05
-POSITIONS = """
-SELECT projector, min(position), bool_or(parked) FROM "users"."projector_positions" GROUP BY projector
-"""
+POSITIONS = 'SELECT projector, position, parked FROM "users"."projector_positions"'
 
 
 def wait_for_all(

@@ -1,5 +1,15 @@
+import django.contrib.postgres.fields
+import django.contrib.postgres.functions
 import django.db.models.functions.text
 from django.db import migrations, models
+
+# The Django admin tells rows apart by one column.
+VIEW = """
+CREATE VIEW "users"."dead_letters_listed" AS
+SELECT projector || ' ' || position AS id,
+       projector, position, stream, version, type, error, attempts, first_at, last_at
+  FROM "users"."dead_letters"
+"""
 
 
 class Migration(migrations.Migration):
@@ -9,15 +19,207 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="BlockedFeed",
+            fields=[
+                ("feed_key", models.UUIDField(primary_key=True, serialize=False)),
+                ("publisher_since", models.DateTimeField(null=True)),
+                ("operator_since", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"users"."blocked_feeds"',
+            },
+        ),
+        migrations.CreateModel(
+            name="Collection",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "collection_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("collection_id", models.UUIDField()),
+                ("name", models.TextField()),
+                ("description", models.TextField(null=True)),
+                ("color", models.TextField(null=True)),
+                ("is_public", models.BooleanField()),
+                ("is_default", models.BooleanField()),
+                ("updated_at", models.DateTimeField()),
+                ("deleted_at", models.DateTimeField(null=True)),
+                (
+                    "feed_order",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None),
+                ),
+            ],
+            options={
+                "db_table": '"users"."collections"',
+            },
+        ),
+        migrations.CreateModel(
+            name="CollectionFeed",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "collection_id",
+                        "feed_key",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("collection_id", models.UUIDField()),
+                ("feed_key", models.UUIDField()),
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("added_at", models.DateTimeField(null=True)),
+                ("removed_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"users"."collection_feeds"',
+            },
+        ),
+        migrations.CreateModel(
+            name="EffectivePrivacy",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "feed_key",
+                        "item_key",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("feed_key", models.UUIDField()),
+                ("item_key", models.UUIDField()),
+                ("level", models.TextField(null=True)),
+                ("changed_at", models.DateTimeField()),
+            ],
+            options={
+                "db_table": '"users"."activity_levels"',
+            },
+        ),
+        migrations.CreateModel(
+            name="Playlist",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "playlist_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("playlist_id", models.UUIDField()),
+                ("name", models.TextField()),
+                ("description", models.TextField(null=True)),
+                ("is_public", models.BooleanField()),
+                ("updated_at", models.DateTimeField()),
+                ("deleted_at", models.DateTimeField(null=True)),
+                (
+                    "item_order",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None),
+                ),
+            ],
+            options={
+                "db_table": '"users"."playlists"',
+            },
+        ),
+        migrations.CreateModel(
+            name="PlaylistItem",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "playlist_id",
+                        "item_key",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("playlist_id", models.UUIDField()),
+                ("item_key", models.UUIDField()),
+                ("rss_source_item", models.TextField(db_collation="C")),
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("item_title", models.TextField(null=True)),
+                ("feed_title", models.TextField(null=True)),
+                ("added_at", models.DateTimeField(null=True)),
+                ("removed_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"users"."playlist_items"',
+            },
+        ),
+        migrations.CreateModel(
+            name="PopularityQueue",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=django.contrib.postgres.functions.RandomUUID(),
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("feed_key", models.UUIDField()),
+                ("item_key", models.UUIDField(null=True)),
+            ],
+            options={
+                "db_table": '"users"."popularity_due"',
+            },
+        ),
+        migrations.CreateModel(
             name="ProjectorPosition",
             fields=[
                 ("projector", models.TextField(primary_key=True, serialize=False)),
                 ("position", models.BigIntegerField(default=0)),
                 ("parked", models.BooleanField(default=False)),
                 ("updated_at", models.DateTimeField(null=True)),
+                ("epoch", models.IntegerField(db_default=0, default=0)),
             ],
             options={
                 "db_table": '"users"."projector_positions"',
+            },
+        ),
+        migrations.CreateModel(
+            name="SavedEpisode",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id", "item_key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("item_key", models.UUIDField()),
+                ("rss_source_item", models.TextField(db_collation="C")),
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("saved_at", models.DateTimeField(null=True)),
+                ("unsaved_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"users"."saved_episodes"',
             },
         ),
         migrations.CreateModel(
@@ -38,6 +240,71 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": '"users"."subscriptions"',
+            },
+        ),
+        migrations.CreateModel(
+            name="UserPrivacy",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id", "scope_key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("scope_key", models.UUIDField()),
+                ("rss_source_feed", models.TextField(db_collation="C", null=True)),
+                ("rss_source_item", models.TextField(db_collation="C", null=True)),
+                ("level", models.TextField(null=True)),
+                ("changed_at", models.DateTimeField()),
+            ],
+            options={
+                "db_table": '"users"."user_privacy"',
+            },
+        ),
+        migrations.CreateModel(
+            name="Activity",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "kind",
+                        "key",
+                        "feed_key",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("kind", models.TextField()),
+                ("key", models.UUIDField()),
+                ("feed_key", models.UUIDField()),
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("rss_source_item", models.TextField(db_collation="C", null=True)),
+                ("item_key", models.UUIDField(null=True)),
+                ("happened_at", models.DateTimeField(null=True)),
+                ("withdrawn_at", models.DateTimeField(null=True)),
+                ("secret", models.BooleanField()),
+                ("level", models.TextField()),
+                ("public_id", models.UUIDField(null=True)),
+                ("arrived_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"users"."activity"',
+                "indexes": [
+                    models.Index(fields=["feed_key", "user_id"], name="activity_of_feed"),
+                    models.Index(fields=["user_id", "item_key"], name="activity_by_item"),
+                    models.Index(fields=["public_id"], name="activity_by_public_row"),
+                    models.Index(fields=["happened_at"], name="activity_by_time"),
+                    models.Index(
+                        condition=models.Q(("withdrawn_at__isnull", False)),
+                        fields=["withdrawn_at"],
+                        name="activity_by_withdrawal",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -63,6 +330,29 @@ class Migration(migrations.Migration):
                 "db_table": '"users"."dead_letters"',
                 "indexes": [
                     models.Index(fields=["projector", "stream", "position"], name="dead_letters_by_stream")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="EpisodePopularity",
+            fields=[
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("score", models.BigIntegerField()),
+                ("score_previous", models.BigIntegerField()),
+                ("plays", models.BigIntegerField()),
+                ("likes", models.BigIntegerField()),
+                ("shares", models.BigIntegerField()),
+                ("subscribers", models.BigIntegerField()),
+                ("calculated_at", models.DateTimeField()),
+                ("item_key", models.UUIDField(primary_key=True, serialize=False)),
+                ("feed_key", models.UUIDField()),
+                ("rss_source_item", models.TextField(db_collation="C")),
+            ],
+            options={
+                "db_table": '"public"."episode_popularity"',
+                "indexes": [
+                    models.Index(fields=["score", "item_key"], name="episodes_by_score"),
+                    models.Index(fields=["feed_key", "score", "item_key"], name="episodes_of_feed_by_score"),
                 ],
             },
         ),
@@ -93,6 +383,66 @@ class Migration(migrations.Migration):
                         name="play_statuses_by_feed",
                     ),
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="PodcastPopularity",
+            fields=[
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("score", models.BigIntegerField()),
+                ("score_previous", models.BigIntegerField()),
+                ("plays", models.BigIntegerField()),
+                ("likes", models.BigIntegerField()),
+                ("shares", models.BigIntegerField()),
+                ("subscribers", models.BigIntegerField()),
+                ("calculated_at", models.DateTimeField()),
+                ("feed_key", models.UUIDField(primary_key=True, serialize=False)),
+            ],
+            options={
+                "db_table": '"public"."podcast_popularity"',
+                "indexes": [models.Index(fields=["score", "feed_key"], name="podcasts_by_score")],
+            },
+        ),
+        migrations.CreateModel(
+            name="PublicEvent",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("kind", models.TextField()),
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("feed_key", models.UUIDField()),
+                ("rss_source_item", models.TextField(db_collation="C", null=True)),
+                ("item_key", models.UUIDField(null=True)),
+                ("happened_at", models.DateTimeField()),
+                ("user_id", models.UUIDField(null=True)),
+            ],
+            options={
+                "db_table": '"public"."public_events"',
+                "indexes": [
+                    models.Index(fields=["happened_at", "id"], name="public_events_by_time"),
+                    models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
+                    models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
+                ],
+            },
+        ),
+        migrations.RunSQL(VIEW, 'DROP VIEW "users"."dead_letters_listed"'),
+        migrations.CreateModel(
+            name="DeadLetterView",
+            fields=[
+                ("id", models.TextField(primary_key=True, serialize=False)),
+                ("projector", models.TextField()),
+                ("position", models.BigIntegerField()),
+                ("stream", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                ("type", models.TextField()),
+                ("error", models.TextField()),
+                ("attempts", models.IntegerField()),
+                ("first_at", models.DateTimeField()),
+                ("last_at", models.DateTimeField()),
+            ],
+            options={
+                "verbose_name": "dead letter",
+                "db_table": '"users"."dead_letters_listed"',
+                "managed": False,
             },
         ),
     ]

@@ -3,16 +3,8 @@
 ``users.activity`` knows everything, ``public.public_events`` has what the level in force lets out. What is
 anonymous there leads to nobody: no listener, the hour alone, and an id that is drawn anew with every change.
 
-Shared out, each shard trims the history of its own listeners when it comes to the trim, as all of them would
-be trimmed there by one projector: what a listener sends later of long ago is shown until the next trim, and a
-shard that is behind must not take it from one that is ahead. So a row says whose it is (``stream``) once a
-shard has touched it. A row that says nothing was not touched since all shards began at one position, hence is
-what the one projector would have had before it at the trim, whichever shard comes there first and however
-often: that one takes it, and what its own shard still merges into it from before the trim, it trims again.
-
 What is shown is a function of the activity, the levels and the marks of feeds as they are in the tables, and
-whoever changes one of them derives anew what hangs on it: it does not matter which shard comes first. A mark
-is of the instance's stream, hence of one shard, which derives anew the rows of all listeners.
+whoever changes one of them derives anew what hangs on it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,24 +34,17 @@ from eventstore.domain.times import FURTHEST_AHEAD, later
 from projections.projectors.rows import Rows
 from projections.projectors.shape import Fact, Projector, Tables, as_json
 from projections.projectors.showing import (
-    ALONE,
-    EVERYBODYS,
     FORGET_OLD,
     FORGET_OLD_TIMES,
     HIDE_OLD,
-    KEEP_IN_SHARD,
-    KEEP_WHOLE,
-    LOCK,
+    KEEP,
     MARK,
-    OF_SHARD,
     REMOVE,
     SHOW_IN_REACH,
     SHOW_MARKED,
     SHOW_TOUCHED,
-    TOGETHER,
     UNMARK,
 )
-from projections.shards import WHOLE, Shard
 
 ACTIVITY = "users.activity"
 BLOCKED = "users.blocked_feeds"
@@ -116,10 +101,6 @@ class Row(msgspec.Struct, gc=False):
             self.happened_at, self.arrived_at = at, arrived_at if at > arrived_at else None
 
 
-class RowInShard(Row, gc=False):
-    stream: int | None = None
-
-
 class Scope(msgspec.Struct, frozen=True, gc=False):
     """What a setting reaches, or a row to look at again."""
 
@@ -145,7 +126,7 @@ class Mark(msgspec.Struct, gc=False):
     since: datetime | None
 
 
-def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Shard = WHOLE) -> None:
+def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
     names = {
         "activity": tables[ACTIVITY],
         "levels": tables[LEVELS.table],
@@ -153,7 +134,6 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
         "due": tables[DUE],
         "public": tables[PUBLIC],
     }
-    keep_rows, own = (KEEP_WHOLE, EVERYBODYS) if shard == WHOLE else (KEEP_IN_SHARD, OF_SHARD)
     rows: dict[Act, Row] = {}
     touched: set[Scope] = set()
     reached: set[Scope] = set()
@@ -163,13 +143,10 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
 
     def keep() -> None:
         if rows:
-            cursor.execute(keep_rows.format(**names), [as_json(list(rows.values()))])
+            cursor.execute(KEEP.format(**names), [as_json(list(rows.values()))])
             touched.update(Scope(act.user_id, kind=act.kind, key=act.key) for act in rows)
             rows.clear()
 
-    if shard != WHOLE:
-        of_others = any(isinstance(event, PublicHistoryTrimmed | FeedMarked) for _, event in facts)
-        cursor.execute(ALONE if of_others else TOGETHER, LOCK)
     superseded = set(_superseded(facts))
     for recorded, event in facts:
         match event:
@@ -188,18 +165,15 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables, shard: Sha
             case PublicHistoryTrimmed():
                 if recorded.position not in superseded:
                     keep()
-                    bounds = {"before": event.before}
-                    if shard != WHOLE:
-                        bounds |= shard._asdict()
                     for statement in (HIDE_OLD, FORGET_OLD, FORGET_OLD_TIMES):
-                        cursor.execute(statement.format(own=own, **names), bounds)
+                        cursor.execute(statement.format(**names), {"before": event.before})
             case FeedMarked():
                 marks[event.marked_by, event.feed_key] = event
             case _:
                 act, at, withdrawn = _told(event, recorded.event_id)
                 row = rows.get(act)
                 if row is None:
-                    row = rows[act] = _row(act, None if shard == WHOLE else recorded.stream)
+                    row = rows[act] = _row(act)
                 # no further than the worker trims beyond what it deletes
                 at = min(at, recorded.recorded_at + FURTHEST_AHEAD)
                 if withdrawn:
@@ -247,11 +221,10 @@ def _of_item(event: PlayRecorded | EpisodeSaved | EpisodeUnsaved | EpisodeShared
     return Act(event.user_id, kind, key_of(item), event.rss_source_feed, item)
 
 
-def _row(act: Act, stream: int | None) -> Row:
+def _row(act: Act) -> Row:
     secret = is_secret_feed(act.feed) or (act.item is not None and is_secret_item(act.item))
     item_key = None if act.item is None else key_of(act.item)
-    fields = (act.user_id, act.kind, act.key, key_of(act.feed), act.feed, act.item, item_key, secret)
-    return Row(*fields) if stream is None else RowInShard(*fields, stream=stream)
+    return Row(act.user_id, act.kind, act.key, key_of(act.feed), act.feed, act.item, item_key, secret)
 
 
 def _reach(event: PrivacyChanged) -> Scope:
@@ -323,6 +296,4 @@ projector = Projector(
     tables=(ACTIVITY, LEVELS.table, BLOCKED, DUE, PUBLIC),
     queues=frozenset((DUE,)),
     apply=apply,
-    everywhere=frozenset((PublicHistoryTrimmed,)),
-    apply_shard=apply,
 )

@@ -11,7 +11,6 @@ from psycopg import Cursor, sql
 from eventstore import codec
 from eventstore.domain.messages import Event
 from eventstore.log import Recorded
-from projections.shards import Shard
 
 
 class Fact(NamedTuple):
@@ -24,7 +23,6 @@ class Fact(NamedTuple):
 # "schema.table", as the projector names it -> the table to write: a rebuild hands in its fresh ones
 Tables: TypeAlias = Mapping[str, sql.Identifier]
 Apply: TypeAlias = Callable[[Sequence[Fact], Cursor[Any], Tables], None]
-ApplyShard: TypeAlias = Callable[[Sequence[Fact], Cursor[Any], Tables, Shard], None]
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,6 @@ class Projector:
     transaction that saves the position too. It writes to ``tables`` and nowhere else, reads no clock, and
     does not commit. What it raises is looked at event by event, and the event that fails is parked.
 
-    Shared out, it gets the events of a shard's streams alone. An event that bears on the rows of others than
-    its own stream is among ``everywhere``: every shard gets it, in its place among the shard's own, and
-    ``apply_shard`` (in place of ``apply``) is told which shard it is, and leaves the others' rows alone.
-
     ``queues``: those of the tables that somebody else works off. What is in them depends on when he did.
     """
 
@@ -46,8 +40,6 @@ class Projector:
     handles: frozenset[type[Event]]
     tables: tuple[str, ...]
     apply: Apply
-    everywhere: frozenset[type[Event]] = frozenset()
-    apply_shard: ApplyShard | None = None
     queues: frozenset[str] = frozenset()
 
     @cached_property
@@ -58,11 +50,6 @@ class Projector:
         matters, and so it is parked rather than skipped.
         """
         return frozenset(name for name, (event, _) in codec.EVENTS.items() if event not in self.handles)
-
-    @cached_property
-    def heard_everywhere(self) -> frozenset[str]:
-        """Stored names of the events of ``everywhere``."""
-        return frozenset(name for name, (event, _) in codec.EVENTS.items() if event in self.everywhere)
 
 
 def as_json(rows: Sequence[msgspec.Struct]) -> str:

@@ -5,26 +5,19 @@ In braces stand its tables (public_events.py), which a rebuild replaces by fresh
 
 from psycopg import sql
 
-from projections.locks import SPACE
-
-# ``stream``: in a shard, whose it is. Of two acts of one time the one that came later counts: its event stays
-# the longer.
-KEEP = """
-INSERT INTO {{activity}} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
-       secret, happened_at, withdrawn_at, arrived_at{stream}, level)
+# Of two acts of one time the one that came later counts: its event stays the longer.
+KEEP = sql.SQL("""
+INSERT INTO {activity} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
+       secret, happened_at, withdrawn_at, arrived_at, level)
 SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, kind text, key uuid,
        feed_key uuid, rss_source_feed text, rss_source_item text, item_key uuid, secret boolean,
-       happened_at timestamptz, withdrawn_at timestamptz, arrived_at timestamptz{of_stream})
+       happened_at timestamptz, withdrawn_at timestamptz, arrived_at timestamptz)
 ON CONFLICT (user_id, kind, key, feed_key) DO UPDATE SET
     happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
     withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at),
     arrived_at = CASE WHEN EXCLUDED.happened_at IS NULL OR EXCLUDED.happened_at < kept.happened_at
-                      THEN kept.arrived_at ELSE EXCLUDED.arrived_at END{keep_stream}
-"""
-KEEP_WHOLE = sql.SQL(KEEP.format(stream="", of_stream="", keep_stream=""))
-KEEP_IN_SHARD = sql.SQL(
-    KEEP.format(stream=", stream", of_stream=", stream bigint", keep_stream=",\n    stream = EXCLUDED.stream")
-)
+                      THEN kept.arrived_at ELSE EXCLUDED.arrived_at END
+""")
 
 TOUCHED = """
 SELECT user_id, kind, key
@@ -114,7 +107,7 @@ INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM h
 # what is shown stands on its happened_at; without that there is nothing to show
 HIDE_OLD = sql.SQL("""
 WITH hidden AS (
-    DELETE FROM {public} p USING {activity} a WHERE a.happened_at < %(before)s AND p.id = a.public_id {own}
+    DELETE FROM {public} p USING {activity} a WHERE a.happened_at < %(before)s AND p.id = a.public_id
     RETURNING p.feed_key, p.item_key
 )
 INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
@@ -122,7 +115,7 @@ INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM h
 FORGET_OLD = sql.SQL("""
 DELETE FROM {activity} a
  WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s)
-   AND coalesce(happened_at < %(before)s, true) AND coalesce(withdrawn_at < %(before)s, true) {own}
+   AND coalesce(happened_at < %(before)s, true) AND coalesce(withdrawn_at < %(before)s, true)
 """)
 FORGET_OLD_TIMES = sql.SQL("""
 UPDATE {activity} a SET
@@ -130,13 +123,5 @@ UPDATE {activity} a SET
     happened_at = CASE WHEN happened_at < %(before)s THEN NULL ELSE happened_at END,
     arrived_at = CASE WHEN happened_at < %(before)s THEN NULL ELSE arrived_at END,
     withdrawn_at = CASE WHEN withdrawn_at < %(before)s THEN NULL ELSE withdrawn_at END
- WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s) {own}
+ WHERE happened_at < %(before)s OR withdrawn_at < %(before)s
 """)
-EVERYBODYS = sql.SQL("")
-# Of a divided projector, a trim may take rows that no shard owns yet, and a mark rows of other shards, while
-# another shard shows them. One after the other, either order is right; at once, a public row would be left
-# that belongs to nobody.
-LOCK = {"space": SPACE, "trims": 0x7472696D}
-ALONE = "SELECT pg_advisory_xact_lock(%(space)s, %(trims)s)"
-TOGETHER = "SELECT pg_advisory_xact_lock_shared(%(space)s, %(trims)s)"
-OF_SHARD = sql.SQL("AND (a.stream IS NULL OR mod(a.stream, %(of)s) = %(number)s)")

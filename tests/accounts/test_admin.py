@@ -21,7 +21,7 @@ PAGES = [
     "/admin/accounts/playtoken/",
     "/admin/eventstore/storedevent/",
     "/admin/feeds/category/",
-    "/admin/projections/listedletter/",
+    "/admin/projections/deadletterview/",
 ]
 
 

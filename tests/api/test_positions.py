@@ -6,10 +6,6 @@ import pytest
 
 from eventstore import log
 from projections import queries
-from projections.catchup import catch_up
-from projections.connect import connect
-from projections.layouts import lay_out, workers
-from projections.projectors import PROJECTORS
 from tests.api.devices import Device, code_of, document, faults, play, unharmed
 from tests.projecting import bring_up_to_date
 
@@ -21,9 +17,9 @@ LISTS = pytest.mark.parametrize("path", ["plays", "subscriptions"])
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody projects here: waiting for it would take its 2 seconds."""
 
-    def wait_for(projector: str, position: int, seconds: float = 2.0, stream: int | None = None) -> int:
+    def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
         assert seconds == 2.0
-        return queries.wait_for(projector, position, 0.01, stream)
+        return queries.wait_for(projector, position, 0.01)
 
     monkeypatch.setattr("api.answers.wait_for", wait_for)
 
@@ -53,23 +49,6 @@ def test_a_read_model_that_stays_behind_is_503(phone: Device, path: str, impatie
     answer = phone.get(path, Balados_Position=written.headers["Balados-Position"])
     assert (answer.status_code, code_of(answer)) == (503, "behind")
     assert answer.headers["Retry-After"] == "1"
-
-
-def test_a_shard_of_others_that_stays_behind_holds_nobody_up(phone: Device, impatient: None) -> None:
-    projector = PROJECTORS["play_statuses"]
-    with connect("projections") as connection:
-        lay_out(connection, projector, 2)
-        written = phone.post("plays", play()).headers["Balados-Position"]
-        stream = log.stream_of(phone.user_id)
-        own, others = sorted(workers(projector, connection), key=lambda one: not one.shard.has(stream))
-        catch_up([others], log.head())
-        assert phone.get("plays", Balados_Position=written).status_code == 503, "his own is behind"
-        catch_up([own], log.head())
-        written = phone.post("plays", play(position=2)).headers["Balados-Position"]
-        catch_up([own], log.head())
-    page = phone.get("plays", Balados_Position=written)
-    assert page.headers["Balados-Position"] == written
-    assert document(page)["play_statuses"][0]["position"] == 2
 
 
 @LISTS

@@ -166,9 +166,8 @@ def said(*arguments: str) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("shards", [1, 3])
 def test_a_busy_instance_is_clean_beside_a_rebuild_and_an_erasure(
-    shards: int, history: User, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    history: User, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "PATIENCE", 20)
     stop = threading.Event()
@@ -183,7 +182,7 @@ def test_a_busy_instance_is_clean_beside_a_rebuild_and_an_erasure(
             record(played(BOB, item(number % 50), position=number, at=number), moved(ALICE, position=number))
         connections.close_all()
 
-    with running(Runner(of=shards)):
+    with running(Runner()):
         writer = threading.Thread(target=write)
         writer.start()
         reports.append(verified())

@@ -16,7 +16,7 @@ from tests.accounts.staff import helper, of
 from tests.projections.histories import ALICE, BOB, played, record
 from tests.web.people import text_of
 
-PAGE = "/admin/projections/listedletter/"
+PAGE = "/admin/projections/deadletterview/"
 NAME = "play_statuses"
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
@@ -104,12 +104,12 @@ def test_nothing_else_can_be_done(olivia: Client, connection: Connection) -> Non
 
 
 def test_a_helper_who_may_look_does_not_try_again(connection: Connection) -> None:
-    henry = of(helper("view_listedletter"))
+    henry = of(helper("view_deadletterview"))
     assert henry.get(PAGE).status_code == 200
     retry(henry, 1)
     assert waiting(connection) == [1, 2, 3, 4]
 
 
 def test_a_helper_who_may_change_them_tries_again(connection: Connection) -> None:
-    retry(of(helper("view_listedletter", "change_listedletter")), 1, 3)
+    retry(of(helper("view_deadletterview", "change_deadletterview")), 1, 3)
     assert waiting(connection) == []

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TypeAlias
 from uuid import UUID
 
 import pytest
@@ -30,7 +31,12 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
-from eventstore.domain.retention import TakeCheckpoint
+from eventstore.domain.retention import (
+    InstanceEvent,
+    PopularityRecalculated,
+    PublicHistoryTrimmed,
+    TakeCheckpoint,
+)
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import UserCommand
 from eventstore.log import Origin
@@ -52,6 +58,7 @@ from tests.projections.histories import (
     counted,
     counting,
     dump,
+    marked,
     minutes,
     played,
     record,
@@ -114,14 +121,30 @@ commands: st.SearchStrategy[UserCommand] = st.one_of(
     st.builds(RemoveFeedFromCollection, user_id=users, collection_id=lists, feed=feeds, now=nows, at=ats),
     st.builds(TakeCheckpoint, user_id=users, now=nows, before=nows),
 )
-histories = st.lists(st.tuples(commands, st.booleans()), max_size=25)
+figures = st.builds(
+    PopularityRecalculated,
+    rss_source_feed=feeds,
+    rss_source_item=st.none() | items,
+    score=st.integers(0, 9),
+    score_previous=st.integers(0, 9),
+    plays=st.integers(0, 2),
+    likes=st.just(0),
+    shares=st.just(0),
+    subscribers=st.just(0),
+    calculated_at=nows,
+)
+trims = st.builds(PublicHistoryTrimmed, before=nows)
+marks = st.builds(marked, feeds, st.booleans())
+Happening: TypeAlias = UserCommand | InstanceEvent
+History: TypeAlias = list[tuple[Happening, bool]]
+histories = st.lists(
+    st.tuples(st.one_of(commands, commands, trims, marks, figures), st.booleans()), max_size=25
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(histories)
-def test_a_rebuild_equals_live(
-    connection: Connection, project: Project, history: list[tuple[UserCommand, bool]]
-) -> None:
+def test_a_rebuild_equals_live(connection: Connection, project: Project, history: History) -> None:
     head = live(project, history)
     before = dump(connection)
     rebuild.rebuild(EVERY)
@@ -132,7 +155,7 @@ def test_a_rebuild_equals_live(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(histories)
 def test_a_rebuild_misses_nothing_that_a_checkpoint_stands_for(
-    connection: Connection, project: Project, history: list[tuple[UserCommand, bool]]
+    connection: Connection, project: Project, history: History
 ) -> None:
     """As after retention: of the events before the newest checkpoint of each stream none is left."""
     live(project, history)
@@ -153,17 +176,24 @@ def test_a_rebuild_misses_nothing_that_a_checkpoint_stands_for(
     assert dump(connection) == before
 
 
-def live(project: Project, history: list[tuple[UserCommand, bool]]) -> int:
+def live(project: Project, history: History) -> int:
     """A history from nothing, projected as it comes; the last position."""
     for alias in STORES:
         empty(alias)
     forget()
-    for command, project_now in history:
-        with suppress(DomainError):
-            dispatch(command, Origin())
+    for what, project_now in history:
+        happen(what)
         if project_now:
             project()
     return project()
+
+
+def happen(what: Happening) -> None:
+    if isinstance(what, InstanceEvent):
+        log.append_to_instance([what])
+    else:
+        with suppress(DomainError):
+            dispatch(what, Origin())
 
 
 def test_wiped_tables_come_back(connection: Connection, project: Project) -> None:

@@ -22,7 +22,7 @@ from projections.projectors.shape import Fact, Projector, Tables
 from projections.queries import position_of
 from projections.runner import Runner
 from tests.projections.conftest import Launch
-from tests.projections.histories import ALICE, BOB, CHARLIE, counted, counting, played, record
+from tests.projections.histories import ALICE, BOB, CHARLIE, counted, counting, played, record, subscribed
 from tests.projections.running import eventually, running
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
@@ -49,39 +49,36 @@ def freeze(facts):
 live = runner.Runner([counting(after=freeze)])
 live.run(lambda: False, lambda: print("ready", flush=True))
 """
-HOLDERS = """
-SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
- WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND application_name = 'balados-projector-locks'
-   AND datname = current_database() GROUP BY pid ORDER BY 1
-"""
-
-
-def holdings(connection: Connection) -> list[int]:
-    """How many locks each process holds."""
-    return [count for (count,) in connection.execute(HOLDERS).fetchall()]
 
 
 def everything_at(position: int) -> bool:
     return min(position_of(name) for name in PROJECTORS) >= position
 
 
-def test_two_processes_share_the_work_and_one_that_is_killed_is_replaced_within_five_seconds(
-    connection: Connection, projector: Callable[..., "subprocess.Popen[bytes]"]
+def test_one_that_is_killed_is_replaced_within_five_seconds(
+    projector: Callable[..., "subprocess.Popen[bytes]"],
 ) -> None:
-    """F-02, F-12"""
     users = (ALICE, BOB, CHARLIE)
-    doomed, heir = (projector(PROJECTOR_SHARDS="2") for _ in range(2))
-    eventually(lambda: holdings(connection) == [len(PROJECTORS)] * 2)
+    doomed, heir = (projector() for _ in range(2))
     head = record(*(played(user) for user in users))
     eventually(partial(everything_at, head))
     doomed.kill()
     head = record(*(played(user, position=1) for user in users))
     # 0.1 to 1 s: the kernel closes its connections, and the heir looks once a second
     assert eventually(partial(everything_at, head)) < 5
-    assert holdings(connection) == [2 * len(PROJECTORS)]
     heir.send_signal(signal.SIGTERM)
     assert heir.wait(10) == 0
     assert retention.acknowledged_by_all(PROJECTORS) == head
+
+
+def test_different_processes_run_different_projectors(launch: Launch) -> None:
+    for name in ("play_statuses", "subscriptions"):
+        launch("manage.py", "run_projectors", name)
+    head = record(played(ALICE), subscribed(ALICE))
+    eventually(
+        lambda: min(position_of(name) for name in ("play_statuses", "subscriptions")) == head, seconds=30
+    )
+    assert position_of("playlists") == 0
 
 
 def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(

@@ -11,7 +11,7 @@ from projections.batches import Batch
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector
-from projections.worker import Moved, Worker, apply_together, flushed
+from projections.worker import Moved, Worker, apply_together, flush, safe_positions
 from tests.projections.histories import (
     ALICE,
     BOB,
@@ -135,7 +135,8 @@ def test_what_is_acknowledged_is_on_the_disk() -> None:
         worker = Worker(PROJECTORS["play_statuses"], connection)
         worker.apply(batch())
         ((written,),) = connection.execute("SELECT pg_current_wal_insert_lsn()::text")
-        assert flushed(connection, [worker]) == {"play_statuses": head}
+        assert safe_positions(connection, ["play_statuses"]) == {"play_statuses": head}
+        flush(connection, ["play_statuses"])
         ((safe,),) = connection.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", [written])
         assert safe
 

@@ -6,8 +6,8 @@ from django.core.management.base import CommandError
 from operations.command import OperatorCommand
 from projections import deadletters
 from projections.connect import connect
-from projections.layouts import retry_letters
 from projections.projectors import PROJECTORS
+from projections.worker import Worker
 
 
 class Command(OperatorCommand):
@@ -24,7 +24,7 @@ class Command(OperatorCommand):
                 waiting = 0
                 for projector in PROJECTORS.values():
                     if name in (None, projector.name):
-                        applied, left = retry_letters(projector, connection)
+                        applied, left = deadletters.retry(Worker(projector, connection))
                         self.stdout.write(f"{projector.name}: {applied} applied, {left} left")
                         waiting += left
                 if waiting:
