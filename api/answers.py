@@ -1,24 +1,23 @@
-"""Answers, straight to bytes; writes through the dispatcher, reads that wait for what the caller has seen."""
+"""Answers: writes through the dispatcher, and reads that wait for what the caller has seen."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
-from django.http import HttpResponse
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts import grants
 from api.auth import caller_of
-from api.errors import Invalid
-from api.faults import Fault
+from api.errors import FieldError, Invalid
 from api.parameters import POSITION, command_id, wanted_position
 from eventstore import log
 from eventstore.dispatcher import CommandIdReused, Outcome, dispatch
 from eventstore.domain.user import UserCommand
-from eventstore.log import CommandAlreadyRecorded, Origin
+from eventstore.log import CommandAlreadyRecorded, Origin, RememberedCommand
 from projections import replicas
 from projections.queries import Page, wait_for
 
@@ -26,42 +25,46 @@ Success = Literal["success"]
 Row = TypeVar("Row")
 
 
-def answer(body: Struct, position: int, status: int = 200) -> HttpResponse:
-    return _response(msgspec.json.encode(body), position, status)
+def answer(body: Struct | bytes, position: int, status: int = 200) -> Response:
+    """``body`` as a struct, or as JSON already."""
+    return Response(body, status, headers={POSITION: str(position)})
 
 
-def document(content: bytes, position: int) -> HttpResponse:
-    """An answer whose body is JSON already."""
-    return _response(content, position, 200)
-
-
-def write(
+def dispatch_and_answer(
     request: Request,
     command: UserCommand,
-    render: Callable[[Outcome], tuple[int, Struct]],
+    render: Callable[[Outcome], Struct],
     *,
-    body: Struct | None = None,
     at: datetime | None = None,
-) -> HttpResponse:
-    """Dispatch a command and answer with what ``render`` makes of its outcome: the status and the body.
+    creates: bool = False,
+) -> Response:
+    """Dispatch a command and answer with what ``render`` makes of its outcome.
 
-    ``at`` is the client's own time. Under an Idempotency-Key the first answer is given again.
+    ``at`` is the client's own time. ``creates``: 201 where something was recorded. Under an Idempotency-Key
+    the first answer is given again.
     """
-    caller = caller_of(request)
-    origin = Origin(caller.app_id, caller.device_id, caller.device_name, at)
 
     def rendered(outcome: Outcome) -> bytes:
-        status, content = render(outcome)
-        # kept together: the repeat gives back both
-        return b"%d" % status + msgspec.json.encode(content)
+        return stored(render(outcome), 201 if creates and outcome.events else 200)
 
-    outcome = dispatch(command, origin, command_id=command_id(request._request, body), answer=rendered)
-    return stored(outcome.answer, outcome.position)
+    outcome = dispatch(command, origin_of(request, at), command_id=command_id(request), answer=rendered)
+    return restored(outcome.answer, outcome.position)
 
 
-def stored(rendered: bytes, position: int) -> HttpResponse:
-    """The answer in what is kept for repeats: three digits of status, then the body."""
-    return _response(rendered[3:], position, int(rendered[:3]))
+def origin_of(request: Request, at: datetime | None = None) -> Origin:
+    """From which app and device a request comes; ``at`` is the client's own time."""
+    caller = caller_of(request)
+    return Origin(caller.app_id, caller.device_id, caller.device_name, at)
+
+
+def stored(body: Struct, status: int = 200) -> bytes:
+    """An answer as it is kept for repeats: three digits of status, then the body."""
+    return b"%d" % status + msgspec.json.encode(body)
+
+
+def restored(kept: bytes, position: int) -> Response:
+    """The answer that ``stored`` made."""
+    return answer(kept[3:], position, int(kept[:3]))
 
 
 def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Page[Row]:
@@ -69,11 +72,11 @@ def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Pag
 
     Waits for it up to 2 seconds, then raises ``Behind``; ``Invalid`` for positions beyond the log.
     """
-    wanted = wanted_position(request._request)
+    wanted = wanted_position(request)
     found = read()
     if found.position >= wanted:
         return found
-    check_known(wanted, log.head())
+    _check_known(wanted, log.head())
     # a replica may have answered that is behind
     with replicas.primary():
         reached = wait_for(projector, wanted)
@@ -81,53 +84,52 @@ def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Pag
     return found._replace(position=max(found.position, reached))
 
 
-def spend(request: Request) -> None:
-    """Use up the token of a deletion, if it has a ``jti``. Its repeat under the same Idempotency-Key changes
-    nothing, and is let through. Raises ``TokenError``."""
-    caller = caller_of(request)
-    if caller.jti is None:
-        return
-    identity = command_id(request._request, None)
-    if identity is None or log.remembered_command(log.stream_of(caller.user_id), identity.key) is None:
-        grants.spend(caller)
+def consume_jti(request: Request) -> None:
+    """Use up a token with a ``jti``. The repeat of a request under the same Idempotency-Key changes nothing,
+    and is let through. Raises ``TokenError``."""
+    if caller_of(request).jti is not None and remembered(request) is None:
+        grants.spend(caller_of(request))
 
 
 def account_position(request: Request) -> int:
     """The position for reads of accounts, which are not made of events and so always up to date."""
-    wanted, head = wanted_position(request._request), log.head()
-    check_known(wanted, head)
+    wanted, head = wanted_position(request), log.head()
+    _check_known(wanted, head)
     return head
 
 
-def write_account(request: Request, body: Struct, change: Callable[[], None]) -> HttpResponse:
+def answer_once(request: Request, body: Struct, change: Callable[[], None]) -> Response:
     """A write outside of the events, repeatable like the others: the answer is kept beside theirs."""
-    identity = command_id(request._request, None)
     head = log.head()
-    content = msgspec.json.encode(body)
-    if identity is None:
-        change()
-        return _response(content, head, 200)
-    stream = log.stream_of(caller_of(request).user_id)
-    earlier = log.remembered_command(stream, identity.key)
+    earlier = remembered(request)
     if earlier is not None:
-        if earlier.fingerprint != identity.fingerprint:
-            raise CommandIdReused
-        return stored(earlier.answer, earlier.position)
+        return restored(earlier.answer, earlier.position)
     change()
-    with suppress(CommandAlreadyRecorded):  # its twin was quicker, and gives the same answer
-        log.remember_command(stream, identity, head, 0, b"200" + content)
-    return _response(content, head, 200)
+    remember(request, head, stored(body))
+    return answer(body, head)
 
 
-def check_known(wanted: int, head: int) -> None:
+def remembered(request: Request) -> RememberedCommand | None:
+    """What was kept for the request's Idempotency-Key. Raises ``CommandIdReused``."""
+    identity = command_id(request)
+    if identity is None:
+        return None
+    earlier = log.remembered_command(log.stream_of(caller_of(request).user_id), identity.key)
+    if earlier is not None and earlier.fingerprint != identity.fingerprint:
+        raise CommandIdReused
+    return earlier
+
+
+def remember(request: Request, position: int, kept: bytes) -> None:
+    """Keep an answer for repeats, if the request has an Idempotency-Key."""
+    identity = command_id(request)
+    if identity is not None:
+        with suppress(CommandAlreadyRecorded):  # its twin was quicker, and gives the same answer
+            log.remember_command(log.stream_of(caller_of(request).user_id), identity, position, 0, kept)
+
+
+def _check_known(wanted: int, head: int) -> None:
     """Raise ``Invalid`` for a position that this server cannot have given."""
     if wanted > head:
-        detail = (
-            "This server has not come that far: the position is another server's, or of before a restore."
-        )
-        raise Invalid([Fault("unknown_position", detail, POSITION)])
-
-
-def _response(content: bytes, position: int, status: int) -> HttpResponse:
-    headers: dict[str, Any] = {POSITION: str(position)}
-    return HttpResponse(content, content_type="application/json", status=status, headers=headers)
+        detail = "This server has not come that far: the position is another server's, or of before a relog."
+        raise Invalid(FieldError("unknown_position", detail, POSITION))

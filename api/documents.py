@@ -4,14 +4,13 @@ import functools
 from typing import Any
 
 import msgspec
-from django.http import HttpResponse
 from django.urls import path
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.views import View
+from api.views import PublicView
 
 # Swagger UI writes style attributes; scripts come from here alone, the page's own as a file (?script).
 POLICY = (
@@ -27,19 +26,18 @@ def document() -> bytes:
     return msgspec.json.encode(generator().get_schema(request=None, public=True))
 
 
-class SchemaView(View):
-    public = True
+class SchemaView(PublicView):
+    throttle_classes = ()
 
-    def get(self, request: Request) -> HttpResponse:
-        headers = {"Cache-Control": "public, max-age=300"}
-        return HttpResponse(document(), content_type="application/json", headers=headers)
+    def get(self, request: Request) -> Response:
+        return Response(document(), headers={"Cache-Control": "public, max-age=300"})
 
 
 class DocsView(SpectacularSwaggerSplitView):
     public = True
     # the page holds no data: nobody is asked who he is
-    authentication_classes = []
-    permission_classes = []
+    authentication_classes = ()
+    permission_classes = ()
     url_name = "schema"
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Response:

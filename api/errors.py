@@ -4,19 +4,19 @@
 """
 
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from django.core.exceptions import DisallowedHost, RequestDataTooBig, SuspiciousOperation
-from django.http import HttpResponse, UnreadablePostError
-from drf_standardized_errors.formatter import ExceptionFormatter
-from drf_standardized_errors.handler import ExceptionHandler
-from drf_standardized_errors.types import Error
+from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
 
 from accounts.jwt import TokenError
-from api.auth import CHALLENGE, unauthenticated
-from api.faults import Fault
+from api.auth import CHALLENGE
+from api.throttles import FailureLimit
 from eventstore.dispatcher import CommandIdReused, Conflict, DomainError, StreamErased, StreamUnreadable
 from eventstore.streams import Busy
 from projections.failures import in_maintenance, is_outage
@@ -32,14 +32,23 @@ IN_MAINTENANCE = 15
 MAINTENANCE_DETAIL = (
     "This instance is in maintenance and records nothing for now; reading goes on. Try again later."
 )
+UNAUTHENTICATED: Final = (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)
+
+
+class FieldError(NamedTuple):
+    """What is wrong at one place of a request: ``attr`` names it, as in ``play_statuses.17.position``."""
+
+    code: str
+    detail: str
+    attr: str | None
 
 
 class Invalid(exceptions.ValidationError):
-    """400 with every fault and its place."""
+    """400 with every error and its place."""
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, *errors: FieldError) -> None:
         super().__init__()
-        self.faults = faults
+        self.errors = errors
 
 
 class Malformed(exceptions.ParseError):
@@ -49,27 +58,29 @@ class Malformed(exceptions.ParseError):
         super().__init__(detail, code)
 
 
-class TooLarge(exceptions.APIException):
+class TooLarge(APIException):
     """413; names the limit."""
 
     status_code = 413
     default_code = "too_large"
 
 
-class Refused(exceptions.APIException):
+class Refused(APIException):
     """422: understood, but the rules of the domain are against it."""
 
     status_code = 422
 
 
-class Contended(exceptions.APIException):
+class WriteConflict(APIException):
+    """409: the write lost every race against others for the same user."""
+
     status_code = 409
     default_code = "conflict"
     default_detail = "Other writes came first every time. Send it again."
 
 
-class Unavailable(exceptions.APIException):
-    """503; ``wait`` becomes Retry-After."""
+class Unavailable(APIException):
+    """503; ``wait`` (seconds) becomes Retry-After."""
 
     status_code = 503
     default_code = "unavailable"
@@ -80,86 +91,93 @@ class Unavailable(exceptions.APIException):
         self.wait = wait
 
 
-def error_response(status: int, code: str, detail: str, attr: str | None = None) -> HttpResponse:
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """What REST framework calls (settings.REST_FRAMEWORK).
+
+    None for a mistake of ours: Django logs it, and the gate (api/middleware.py) answers 500.
+    """
+    answer = to_api_error(error)
+    if answer is None:
+        return None
+    if isinstance(answer, UNAUTHENTICATED):
+        answer = _counted(answer, context)
+    if answer.status_code == Unavailable.status_code:
+        # expected while a store restarts: a line, not a traceback for every request
+        logger.warning("503 %s: %s", answer.get_codes(), type(error).__name__)
+    return Response(_body(answer), answer.status_code, headers=_headers(answer))
+
+
+def error_response(status: int, code: str, detail: str) -> HttpResponse:
     """An error made where there is no view."""
-    kind = "server_error" if status >= 500 else "client_error"
-    body = {"type": kind, "errors": [{"code": code, "detail": detail, "attr": attr}]}
-    return HttpResponse(msgspec.json.encode(body), content_type="application/json", status=status)
+    content = msgspec.json.encode(_shape(_kind(status), [FieldError(code, detail, None)]))
+    return HttpResponse(content, content_type="application/json", status=status)
 
 
-def known(error: Exception) -> Exception:
-    """An error of the layers below as what it means to a caller; others as they are."""
+def to_api_error(error: Exception) -> APIException | None:
+    """An error of the layers below as what it means to a caller; None for a mistake of ours."""
     match error:
+        case APIException():
+            return error
         case DomainError():
             return Refused(error.detail, error.code)
         case CommandIdReused():
             detail = "This Idempotency-Key stands for another request."
             return Refused(detail, "idempotency_key_reused")
         case Conflict():
-            return Contended()
+            return WriteConflict()
         case StreamErased():
             # the account is gone: the words that every token of nobody gets (accounts.grants.authenticate)
             detail = "The token is not valid for any user and app."
             return exceptions.AuthenticationFailed(detail, "not_authenticated")
         case TokenError():
-            return unauthenticated(error)
+            return exceptions.AuthenticationFailed(error.detail, error.code)
         case Behind():
-            detail = f"The read model is at position {error.reached}. Try again."
-            return Unavailable(SOON, detail, "behind")
+            # how far the log is grows with what is private, so no position is named
+            return Unavailable(SOON, "The read model has not come that far yet. Try again.", "behind")
         case Busy():
             return Unavailable(SOON, "Another request of this user takes long. Try again.", "busy")
         case StreamUnreadable():
             return Unavailable(MUCH_LATER, "The history of this user cannot be read now.", "unreadable")
         case InvalidCursor():
-            return Invalid([Fault("invalid", "Not a cursor of this list.", "cursor")])
+            return Invalid(FieldError("invalid", "Not a cursor of this list.", "cursor"))
         case RequestDataTooBig():
             return TooLarge("The body is too large.")
         case DisallowedHost():
             return Malformed("This instance has another name.", "disallowed_host")
         case SuspiciousOperation() | UnreadablePostError():
             return Malformed("The request cannot be read.", "bad_request")
+        case Http404():
+            return exceptions.NotFound()
     if in_maintenance(error):
         return Unavailable(IN_MAINTENANCE, MAINTENANCE_DETAIL, "maintenance")
-    return Unavailable(LATER) if is_outage(error) else error
+    return Unavailable(LATER) if is_outage(error) else None
 
 
-class Formatter(ExceptionFormatter):
-    def get_errors(self) -> list[Error]:
-        if isinstance(self.exc, Invalid):
-            return [Error(fault.code, fault.detail, fault.attr) for fault in self.exc.faults]
-        errors: list[Error] = super().get_errors()
-        return errors
+def _counted(failure: APIException, context: dict[str, Any]) -> APIException:
+    """The failure to authenticate, or that there were too many from this address."""
+    limit = FailureLimit()
+    if limit.allow_request(context["request"], context["view"]):
+        return failure
+    return exceptions.Throttled(limit.wait())
 
 
-class Handler(ExceptionHandler):
-    def convert_known_exceptions(self, exc: Exception) -> Exception:
-        error = known(super().convert_known_exceptions(exc))
-        if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-            error.auth_header = CHALLENGE  # type: ignore[union-attr]
-        return error
-
-    def format_exception(self, exc: exceptions.APIException) -> Any:
-        return Formatter(exc, self.context, self.exc).run()
-
-    def get_response(  # type: ignore[override]
-        self, exc: exceptions.APIException, data: Any
-    ) -> HttpResponse:
-        return HttpResponse(
-            msgspec.json.encode(data),
-            content_type="application/json",
-            status=exc.status_code,
-            headers=self.get_headers(exc),
-        )
-
-    def report_exception(self, exc: exceptions.APIException, response: Any) -> None:
-        if exc.status_code == Unavailable.status_code:
-            # expected while a store restarts: a line, not a traceback for every request
-            logger.warning("503 %s: %s", exc.get_codes(), type(self.exc).__name__)
-            return
-        super().report_exception(exc, response)
+def _body(error: APIException) -> dict[str, Any]:
+    if isinstance(error, Invalid):
+        return _shape("validation_error", error.errors)
+    entry = FieldError(str(error.get_codes()), str(error.detail), None)
+    return _shape(_kind(error.status_code), [entry])
 
 
-def exception_handler(exc: Exception, context: Any) -> HttpResponse | None:
-    """What REST framework calls (settings.REST_FRAMEWORK)."""
-    response: HttpResponse | None = Handler(exc, context).run()
-    return response
+def _shape(kind: str, errors: Sequence[FieldError]) -> dict[str, Any]:
+    return {"type": kind, "errors": [error._asdict() for error in errors]}
+
+
+def _kind(status: int) -> str:
+    return "server_error" if status >= 500 else "client_error"
+
+
+def _headers(error: APIException) -> dict[str, str]:
+    if isinstance(error, UNAUTHENTICATED):
+        return {"WWW-Authenticate": CHALLENGE}
+    wait = getattr(error, "wait", None)
+    return {} if wait is None else {"Retry-After": str(int(wait))}

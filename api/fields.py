@@ -1,7 +1,7 @@
 """The kinds of values that requests hold: how each is checked, normalised, read from a query and documented.
 
-A field is declared once, as an annotated type of a msgspec Struct; decoding (api/bodies.py), the list of
-faults (api/faults.py) and the OpenAPI document (api/schema.py) all go by that.
+A field is declared once, as an annotated type of a msgspec Struct; decoding (api/parsers.py), the list of
+errors (api/validation.py) and the OpenAPI document (api/schema.py) all go by that.
 """
 
 import re
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from api.faults import Fault
+from api.errors import FieldError
 from eventstore.domain.identifiers import (
     LONGEST_FEED_URL,
     LONGEST_ITEM,
@@ -70,12 +70,12 @@ def _offset_with_plus(text: str) -> str:
     return re.sub(r" (?=\d\d:\d\d$)", "+", text)
 
 
-def named_twice(names: Sequence[str], place: str) -> Iterator[Fault]:
+def named_twice(names: Sequence[str], place: str) -> Iterator[FieldError]:
     """The places, from a pattern like ``items.{}.name``, of names that stand further up already."""
     seen: set[str] = set()
     for number, name in enumerate(names):
         if name in seen:
-            yield Fault("invalid", "Named twice.", place.format(number))
+            yield FieldError("invalid", "Named twice.", place.format(number))
         seen.add(name)
 
 

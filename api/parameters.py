@@ -6,11 +6,12 @@ from typing import TypeVar
 from uuid import UUID
 
 import msgspec
-from django.http import HttpRequest, QueryDict
+from django.http import QueryDict
 from msgspec import Struct
+from rest_framework.request import Request
 
-from api.errors import Invalid
-from api.faults import Fault, capped, faults_of, fields_of, normalise
+from api.errors import FieldError, Invalid
+from api.validation import fields_of, validate
 from eventstore.dispatcher import CommandId
 
 POSITION = "Balados-Position"
@@ -21,50 +22,37 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 T = TypeVar("T", bound=Struct)
 
 
-def query(struct: type[T], parameters: QueryDict) -> T:
+def read_query(struct: type[T], parameters: QueryDict) -> T:
     """The query string as a ``struct``; unknown parameters are ignored. Raises ``Invalid``."""
     data: dict[str, object] = {}
     for field in fields_of(struct):
         text = parameters.get(field.name)
         if text is not None:
             data[field.name] = field.parse(text) if field.parse else text
-    if faults := capped(faults_of(struct, data)):
-        raise Invalid(faults)
-    read = msgspec.convert(data, struct)
-    normalise(read)
-    return read
+    return validate(struct, data)
 
 
-def named(struct: type[T], **values: str) -> T:
-    """The names in a path as a ``struct``. Raises ``Invalid``."""
-    if faults := capped(faults_of(struct, values)):
-        raise Invalid(faults)
-    read = msgspec.convert(values, struct)
-    normalise(read)
-    return read
-
-
-def wanted_position(request: HttpRequest) -> int:
+def wanted_position(request: Request) -> int:
     """The position that a read must reflect; 0 where none was sent. Raises ``Invalid``."""
-    text = request.META.get("HTTP_BALADOS_POSITION")
+    text = request._request.META.get("HTTP_BALADOS_POSITION")
     if text is None:
         return 0
     if not re.fullmatch("[0-9]{1,19}", text) or int(text) > LAST_POSITION:
-        raise Invalid([Fault("invalid", "Expected a position that this server gave.", POSITION)])
+        raise Invalid(FieldError("invalid", "Expected a position that this server gave.", POSITION))
     return int(text)
 
 
-def command_id(request: HttpRequest, body: Struct | None) -> CommandId | None:
+def command_id(request: Request) -> CommandId | None:
     """The request's idempotency key with what it stands for: method, path and normalised body.
 
     Raises ``Invalid`` for anything but a UUID.
     """
-    text = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    text = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
     if text is None:
         return None
     if not _UUID.fullmatch(text):
-        raise Invalid([Fault("invalid", "Expected a UUID.", IDEMPOTENCY_KEY)])
-    digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
-    if body is not None:
-        digest.update(msgspec.json.encode(body))
+        raise Invalid(FieldError("invalid", "Expected a UUID.", IDEMPOTENCY_KEY))
+    digest = hashlib.sha256(f"{request.method} {request._request.get_full_path()}\n".encode())
+    if request.data is not None:
+        digest.update(msgspec.json.encode(request.data))
     return CommandId(UUID(text), digest.digest())

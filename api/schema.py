@@ -5,15 +5,16 @@ of errors, the headers) is added here once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from drf_spectacular.openapi import AutoSchema
 from msgspec import Struct
 
 from api.auth import ANY_GRANT
-from api.faults import fields_of
+from api.operations import Operation, operation_of
 from api.parameters import IDEMPOTENCY_KEY, POSITION
+from api.validation import fields_of
 
 Document = dict[str, Any]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -50,60 +51,24 @@ class ErrorAnswer(Struct):
     errors: list[ErrorEntry]
 
 
-class Operation(NamedTuple):
-    summary: str
-    answers: Mapping[int, type[Struct]]
-    path: type[Struct] | None
-    query: type[Struct] | None
-    body: type[Struct] | None
-    errors: tuple[int, ...]
-    notes: Mapping[int, str]
-    bodiless: bool
-
-
-def operation(
-    summary: str,
-    *,
-    answers: Mapping[int, type[Struct]],
-    path: type[Struct] | None = None,
-    query: type[Struct] | None = None,
-    body: type[Struct] | None = None,
-    errors: tuple[int, ...] = (),
-    notes: Mapping[int, str] | None = None,
-    bodiless: bool = False,
-) -> Callable[[Handler], Handler]:
-    """Describe a view's method; its docstring becomes the description. ``errors``: beside those of all;
-    ``bodiless``: the body may be left out."""
-
-    def describe(handler: Handler) -> Handler:
-        handler.operation = Operation(  # type: ignore[attr-defined]
-            summary, answers, path, query, body, errors, notes or {}, bodiless
-        )
-        return handler
-
-    return describe
-
-
 class ApiSchema(AutoSchema):
     """REST framework's DEFAULT_SCHEMA_CLASS: one operation per described method, nothing for others."""
 
     def get_operation(
         self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any
     ) -> Document | None:
-        handler = getattr(self.view, method.lower())
-        described: Operation | None = getattr(handler, "operation", None)
+        described = operation_of(self.view, method)
         if described is None:
             return None
-        text = " ".join((handler.__doc__ or "").split())
         if self.view.public:  # type: ignore[attr-defined]  # api.views.View
-            return _public(described, text)
+            return _public(described)
         scopes: Mapping[str, str] = self.view.scopes  # type: ignore[attr-defined]
         scope = scopes[method]
         needs = "Any app that the user has let in." if scope is ANY_GRANT else f"Scope: `{scope}`."
         document: Document = {
             "operationId": described.summary.lower().replace(" ", "_"),
             "summary": described.summary,
-            "description": f"{text}\n\n{needs}",
+            "description": f"{_text(described)}\n\n{needs}",
             "tags": [path.split("/")[3]],
             "security": [{scheme: [] for scheme in SECURITY}],
             "parameters": [*_parameters(described), _header(reads=method == "GET")],
@@ -114,7 +79,7 @@ class ApiSchema(AutoSchema):
         return document
 
 
-def _public(described: Operation, text: str) -> Document:
+def _public(described: Operation) -> Document:
     """An operation for everybody, and for caches: without a token, and without a position."""
     responses = _responses(described, reads=True)
     for error in ("401", "403"):
@@ -125,7 +90,7 @@ def _public(described: Operation, text: str) -> Document:
     return {
         "operationId": described.summary.lower().replace(" ", "_"),
         "summary": described.summary,
-        "description": f"{text}\n\nNo token is needed. Answers may be kept for a minute.",
+        "description": f"{_text(described)}\n\nNo token is needed. Answers may be kept for a minute.",
         "tags": ["public"],
         "security": [],
         "parameters": [*_parameters(described)],
@@ -136,10 +101,10 @@ def _public(described: Operation, text: str) -> Document:
 def add_components(
     result: Document, generator: Any, request: Any, public: bool
 ) -> Document:  # the signature of drf-spectacular's POSTPROCESSING_HOOKS
-    """Describe every struct that the operations refer to; ``rules`` are what msgspec cannot say of it."""
+    """Describe every struct that the operations refer to."""
     structs: dict[type[Struct], None] = {ErrorAnswer: None}
     for _, _, method, view in generator._get_paths_and_endpoints():
-        known: Operation | None = getattr(getattr(view, method.lower()), "operation", None)
+        known = operation_of(view, method)
         if known is not None:
             structs |= dict.fromkeys([*known.answers.values(), *filter(None, [known.body])])
     _, components = msgspec.json.schema_components(structs, ref_template=REFERENCE)
@@ -147,15 +112,21 @@ def add_components(
     schemas.update(components)
     for struct in structs:
         for described in (struct, *(field.entries for field in fields_of(struct) if field.entries)):
-            schemas[described.__name__].update(getattr(described, "rules", {}))
+            schemas[described.__name__].update(_rules(described))
     result["components"]["securitySchemes"] = SECURITY
     return result
 
 
-def some_of(*names: str) -> Document:
-    """The rule that one of these fields, at least, is given and not null."""
+def _rules(struct: type[Struct]) -> Document:
+    """That one of some fields, at least, is given and not null."""
+    names: tuple[str, ...] = getattr(struct, "at_least_one", ())
     given = [{"required": [name], "properties": {name: {"type": "string"}}} for name in names]
-    return {"anyOf": given}
+    return {"anyOf": given} if given else {}
+
+
+def _text(described: Operation) -> str:
+    once = " A token with a `jti` is accepted here once." if described.once else ""
+    return described.description + once
 
 
 def properties_of(struct: type[Struct]) -> Document:

@@ -45,7 +45,7 @@ STORES: Mapping[What, tuple[str, ...]] = {
 # Redis: what was counted of accounts, of the log, of anything
 KEYS: Mapping[What, tuple[str, ...]] = {
     "projections": (),
-    "system": ("balados:requests:*", "balados:attempts:*", "balados:failures:*"),
+    "system": ("balados:attempts:*",),
     "events": ("balados:worker:*",),
     "all": ("balados:*",),
 }

@@ -2,19 +2,19 @@
 
 from datetime import datetime
 
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts import grants
 from accounts.models import AppGrant
 from accounts.scopes import allows
 from api import answers
 from api.answers import Success
-from api.auth import ANY_GRANT, caller_of, scope_missing
-from api.schema import operation
+from api.auth import ANY_GRANT, HasScope, caller_of, needs
+from api.operations import operation
 from api.views import View
 
 ALL = "user"
@@ -50,7 +50,7 @@ class AppsView(View):
     scopes = {"GET": ANY_GRANT}
 
     @operation("List apps", answers={200: Apps})
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> Response:
         """The apps that the user has let in; without the scope `user`, the calling app alone."""
         caller = caller_of(request)
         position = answers.account_position(request)
@@ -63,21 +63,19 @@ class AppsView(View):
 class AppView(View):
     scopes = {"DELETE": ANY_GRANT}
 
-    @operation("Revoke an app", path=AppPath, answers={200: Revoked})
-    def delete(self, request: Request, app_id: str) -> HttpResponse:
+    @operation("Revoke an app", answers={200: Revoked}, once=True)
+    def delete(self, request: Request, path: AppPath) -> Response:
         """Its tokens are refused from the next request on. Without the scope `user`, an app revokes itself
-        alone. A token with a `jti` is accepted here once."""
+        alone."""
         caller = caller_of(request)
-        if app_id != caller.app_id and not allows(caller.scopes, ALL):
-            raise scope_missing(ALL)
-        return answers.write_account(request, Revoked("success"), lambda: _revoke(request, app_id))
+        if path.app_id != caller.app_id and not allows(caller.scopes, ALL):
+            raise PermissionDenied(needs(ALL), HasScope.code)
 
+        def revoke() -> None:
+            if not grants.revoke(caller.user_id, path.app_id):
+                raise NotFound("No such app.")
 
-def _revoke(request: Request, app_id: str) -> None:
-    caller = caller_of(request)
-    grants.spend(caller)
-    if not grants.revoke(caller.user_id, app_id):
-        raise NotFound("No such app.")
+        return answers.answer_once(request, Revoked("success"), revoke)
 
 
 def _shown(grant: AppGrant, calling: str) -> App:

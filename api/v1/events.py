@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts import grants
-from api import answers, parameters
+from api import answers
 from api.auth import caller_of
 from api.fields import PAGE, Cursor, PageSize, meta
-from api.schema import operation
+from api.operations import operation
 from api.views import View
 from eventstore import codec, dispatcher, log
 from eventstore.domain import history
@@ -75,25 +75,24 @@ class Read(Struct):
 class EventsView(View):
     scopes = {"GET": "user.read"}
 
-    @operation("Show the history", query=HistoryQuery, answers={200: History})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("Show the history", answers={200: History})
+    def get(self, request: Request, query: HistoryQuery) -> Response:
         """What the user did, the newest arrival first: what, when it happened, when it arrived, from which
         app and device, and whether it still holds. Single events are kept for 45 days, unless the operator
         says otherwise; a checkpoint stands for those before."""
-        asked = parameters.query(HistoryQuery, request._request.GET)
-        before = LAST_VERSION if asked.cursor is None else _version_in(asked.cursor)
+        before = LAST_VERSION if query.cursor is None else _version_in(query.cursor)
         caller = caller_of(request)
         position = answers.account_position(request)
         stream = log.known_stream(caller.user_id)
-        rows = [] if stream is None else log.read_history(stream, before, asked.limit + 1)
-        found = [Read(row, decoded(row)) for row in rows[: asked.limit]]
+        rows = [] if stream is None else log.read_history(stream, before, query.limit + 1)
+        found = [Read(row, decoded(row)) for row in rows[: query.limit]]
         if found:
             with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:
                 folded.catch_up()
                 for one in found:
                     one.standing = None if one.event is None else history.standing(folded.user, one.event)
         names = {grant.app_id: grant.name for grant in grants.list_grants(caller.user_id)}
-        following = encode_cursor(str(rows[asked.limit - 1].version)) if len(rows) > asked.limit else None
+        following = encode_cursor(str(rows[query.limit - 1].version)) if len(rows) > query.limit else None
         return answers.answer(History([_shown(one, names) for one in found], following), position)
 
 

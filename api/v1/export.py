@@ -7,20 +7,19 @@ from uuid import UUID
 
 import msgspec
 from django.conf import settings
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts import grants
 from accounts.models import PlayToken, User
-from api import answers, parameters
+from api import answers
 from api.answers import Success
 from api.auth import caller_of
-from api.bodies import MIB, Body
 from api.clock import now
 from api.fields import Flag, meta
-from api.schema import operation
+from api.operations import MIB, operation
 from api.v1.events import counted, decoded, origin_of
 from api.v1.sync import Conflict, SentData, shown
 from api.views import View
@@ -155,17 +154,13 @@ class Imported(Struct):
     conflicts: list[Conflict]
 
 
-BODY = Body(ImportBody, LARGEST, MOST_ENTRIES)
-
-
 class ExportView(View):
     scopes = {"GET": "user.read"}
 
-    @operation("Export everything", query=ExportQuery, answers={200: Export})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("Export everything", answers={200: Export})
+    def get(self, request: Request, query: ExportQuery) -> Response:
         """All that is kept of the user as one JSON document, the history of events included. It may be large:
         some 100 MB for 100,000 plays, half of it with `events=false`, which an import does not miss."""
-        asked = parameters.query(ExportQuery, request._request.GET)
         caller = caller_of(request)
         activity = answers.page(request, "public_events", lambda: queries.activity(caller.user_id))
         user = User.objects.get(pk=caller.user_id)
@@ -189,9 +184,9 @@ class ExportView(View):
             events=[],
         )
         content = msgspec.json.encode(export)
-        if asked.events:
+        if query.events:
             content = _with_events(content, stream, version)
-        answer = answers.document(content, min(position, activity.position))
+        answer = answers.answer(content, min(position, activity.position))
         answer["Content-Disposition"] = 'attachment; filename="balados-export.json"'
         return answer
 
@@ -199,23 +194,21 @@ class ExportView(View):
 class ImportView(View):
     scopes = {"POST": "user.write"}
 
-    @operation("Import an export", body=ImportBody, answers={200: Imported})
-    def post(self, request: Request) -> HttpResponse:
+    @operation("Import an export", answers={200: Imported}, largest=LARGEST, most_entries=MOST_ENTRIES)
+    def post(self, request: Request, body: ImportBody) -> Response:
         """Merges what an export holds into the account, as a sync would: a new account ends with the same
         state, and the same document twice records nothing the second time. At most 250,000 entries and
         128 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
-        body = BODY.read(request)
-        caller = caller_of(request)
-        origin = Origin(caller.app_id, caller.device_id, caller.device_name)
-        *first, last = parts(own(body, caller.user_id).command(caller.user_id, now()), PART)
+        user_id, origin = caller_of(request).user_id, answers.origin_of(request)
+        *first, last = split(with_own_default(body, user_id).command(user_id, now()), PART)
         merged = [_merge(part, origin) for part in first]
 
-        def render(outcome: Outcome) -> tuple[int, Struct]:
+        def render(outcome: Outcome) -> Struct:
             told = [*merged, _outcome(last, outcome)]
             recorded = sum(number for number, _ in told)
-            return 200, Imported("success", recorded, [lost for _, conflicts in told for lost in conflicts])
+            return Imported("success", recorded, [lost for _, conflicts in told for lost in conflicts])
 
-        return answers.write(request, last, render, body=body)
+        return answers.dispatch_and_answer(request, last, render)
 
 
 def _merge(part: SyncUserData, origin: Origin) -> tuple[int, list[Conflict]]:
@@ -235,7 +228,7 @@ def _outcome(part: SyncUserData, outcome: Outcome) -> tuple[int, list[Conflict]]
     return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, part)]
 
 
-def own(body: ImportBody, user_id: UUID) -> ImportBody:
+def with_own_default(body: ImportBody, user_id: UUID) -> ImportBody:
     """With the default collection of the account that was exported as the caller's own."""
     theirs = None if body.user_id is None else default_id(body.user_id)
     mine = default_id(user_id)
@@ -246,7 +239,7 @@ def own(body: ImportBody, user_id: UUID) -> ImportBody:
     return msgspec.structs.replace(body, collections=collections)
 
 
-def parts(command: SyncUserData, most: int) -> list[SyncUserData]:
+def split(command: SyncUserData, most: int) -> list[SyncUserData]:
     """The command in commands of at most ``most`` entries (more where one list has more); at least one."""
     nothing = SyncUserData(user_id=command.user_id, now=command.now)
     return [msgspec.structs.replace(nothing, **part) for part in _cut(command, most)] or [nothing]

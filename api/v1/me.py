@@ -3,15 +3,15 @@
 from typing import Annotated
 from uuid import UUID
 
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from api import answers
 from api.auth import ANY_GRANT, caller_of
 from api.fields import meta
-from api.schema import operation
+from api.operations import operation
 from api.views import View
 
 Scopes = Annotated[list[str], meta("What the user has granted.", example=["user.plays", "user.sync"])]
@@ -29,7 +29,7 @@ class MeView(View):
     scopes = {"GET": ANY_GRANT}
 
     @operation("Who am I", answers={200: Me})
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> Response:
         """The user and the app that the token stands for, and what the app may do."""
         caller = caller_of(request)
         me = Me(caller.user_id, caller.username, caller.app_id, sorted(caller.scopes), caller.device_id)

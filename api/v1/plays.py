@@ -2,18 +2,17 @@
 
 from datetime import datetime
 
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from api import answers, parameters
+from api import answers
 from api.answers import Success
 from api.auth import caller_of
-from api.bodies import Body
 from api.clock import now
 from api.fields import PAGE, Cursor, Feed, Flag, Item, PageSize, Position, Time
-from api.schema import operation
+from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain.identifiers import parts_of_item
@@ -78,31 +77,25 @@ class ItemPath(Struct):
     item: Item
 
 
-PLAY = Body(PlayBody)
-POSITION = Body(PositionBody)
-
-
 class PlaysView(View):
     scopes = {"GET": "user.plays.read", "POST": "user.plays.write"}
 
-    @operation("List play statuses", query=PlaysQuery, answers={200: PlayStatuses})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("List play statuses", answers={200: PlayStatuses})
+    def get(self, request: Request, query: PlaysQuery) -> Response:
         """What the user heard, the oldest change first, so that a walk through the pages misses none."""
-        asked = parameters.query(PlaysQuery, request._request.GET)
         user_id = caller_of(request).user_id
         page = answers.page(
             request,
             "play_statuses",
             lambda: queries.play_statuses(
-                user_id, asked.feed, asked.played, asked.updated_since, asked.cursor, asked.limit
+                user_id, query.feed, query.played, query.updated_since, query.cursor, query.limit
             ),
         )
         return answers.answer(PlayStatuses([_shown(row) for row in page.rows], page.next), page.position)
 
-    @operation("Record a play", body=PlayBody, answers={200: PlayWritten})
-    def post(self, request: Request) -> HttpResponse:
+    @operation("Record a play", answers={200: PlayWritten})
+    def post(self, request: Request, body: PlayBody) -> Response:
         """Every play is recorded; the latest decides the status."""
-        body = PLAY.read(request)
         command = RecordPlay(
             user_id=caller_of(request).user_id,
             feed=body.rss_source_feed,
@@ -112,31 +105,28 @@ class PlaysView(View):
             now=now(),
             at=body.played_at,
         )
-        item = body.rss_source_item
-        return answers.write(
-            request, command, lambda o: (200, _written(o, item)), body=body, at=body.played_at
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: _written(outcome, command.item), at=command.at
         )
 
 
 class PositionView(View):
     scopes = {"PUT": "user.plays.write"}
 
-    @operation("Move the position", path=ItemPath, body=PositionBody, answers={200: PlayWritten})
-    def put(self, request: Request, item: str) -> HttpResponse:
+    @operation("Move the position", answers={200: PlayWritten})
+    def put(self, request: Request, path: ItemPath, body: PositionBody) -> Response:
         """`played` stays as it was. The item in any of the four spellings; the URL-safe one needs no
         percent-encoding. 422 `feed_required` where the episode has no earlier play and no feed is given."""
-        item = parameters.named(ItemPath, item=item).item
-        body = POSITION.read(request)
         command = UpdatePosition(
             user_id=caller_of(request).user_id,
-            item=item,
+            item=path.item,
             position=body.position,
             now=now(),
             at=body.updated_at,
             feed=body.rss_source_feed,
         )
-        return answers.write(
-            request, command, lambda outcome: (200, _written(outcome, item)), body=body, at=body.updated_at
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: _written(outcome, command.item), at=command.at
         )
 
 

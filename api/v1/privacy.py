@@ -5,18 +5,17 @@ from datetime import datetime
 from typing import Annotated, cast
 
 from django.conf import settings
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from api import answers, parameters
+from api import answers
 from api.answers import Success
 from api.auth import caller_of
-from api.bodies import Body
 from api.clock import now
 from api.fields import PAGE, Cursor, Feed, Item, Level, PageSize, Time, meta
-from api.schema import operation
+from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain import privacy
@@ -79,9 +78,6 @@ class PrivacyBody(Struct):
     updated_at: Time | None = None
 
 
-BODY = Body(PrivacyBody)
-
-
 class PrivacyView(View):
     scopes = {
         "GET": "user.privacy.read",
@@ -89,29 +85,27 @@ class PrivacyView(View):
         "DELETE": "user.privacy.write",
     }
 
-    @operation("Show privacy settings", query=PrivacyQuery, answers={200: Settings})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("Show privacy settings", answers={200: Settings})
+    def get(self, request: Request, query: PrivacyQuery) -> Response:
         """Every setting, page by page; with `feed`, `item` or both those that bear on it. The most specific
         decides: item, feed, account, the instance's default."""
-        asked = parameters.query(PrivacyQuery, request._request.GET)
         user_id = caller_of(request).user_id
 
         def read() -> Page[tuple[Page[PrivacyRow], Page[PrivacyRow]]]:
-            bearing = listed = queries.privacy_of(user_id, asked.feed, asked.item)
-            if asked.feed is None and asked.item is None:
-                listed = queries.privacy_settings(user_id, asked.cursor, asked.limit)
+            bearing = listed = queries.privacy_of(user_id, query.feed, query.item)
+            if query.feed is None and query.item is None:
+                listed = queries.privacy_settings(user_id, query.cursor, query.limit)
             return Page([(bearing, listed)], None, min(bearing.position, listed.position))
 
         page = answers.page(request, "user_privacy", read)
         [(bearing, listed)] = page.rows
-        found = Settings([_row(row) for row in listed.rows], _of_rows(bearing.rows, asked.item), listed.next)
+        found = Settings([_row(row) for row in listed.rows], _of_rows(bearing.rows, query.item), listed.next)
         return answers.answer(found, page.position)
 
-    @operation("Set a privacy level", body=PrivacyBody, answers={200: PrivacyWritten})
-    def put(self, request: Request) -> HttpResponse:
+    @operation("Set a privacy level", answers={200: PrivacyWritten}, once=True)
+    def put(self, request: Request, body: PrivacyBody) -> Response:
         """Also for what was done before. Of two settings for the same the later stands, on equal times the
-        one that shows less. A token with a `jti` is accepted here once."""
-        body = BODY.read(request)
+        one that shows less."""
         command = ChangePrivacy(
             user_id=caller_of(request).user_id,
             level=body.privacy,
@@ -120,30 +114,22 @@ class PrivacyView(View):
             now=now(),
             at=body.updated_at,
         )
-        answers.spend(request)
-        return answers.write(
-            request,
-            command,
-            lambda o: (200, _written(o, body.feed, body.item)),
-            body=body,
-            at=body.updated_at,
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: _written(outcome, body.feed, body.item), at=body.updated_at
         )
 
-    @operation("Take a privacy level back", query=ClearQuery, answers={200: PrivacyWritten})
-    def delete(self, request: Request) -> HttpResponse:
-        """Of an item, of a feed, or with neither of the account: what is less specific decides again. A token
-        with a `jti` is accepted here once."""
-        asked = parameters.query(ClearQuery, request._request.GET)
+    @operation("Take a privacy level back", answers={200: PrivacyWritten}, once=True)
+    def delete(self, request: Request, query: ClearQuery) -> Response:
+        """Of an item, of a feed, or with neither of the account: what is less specific decides again."""
         command = ClearPrivacy(
             user_id=caller_of(request).user_id,
-            feed=asked.feed,
-            item=asked.item,
+            feed=query.feed,
+            item=query.item,
             now=now(),
-            at=asked.updated_at,
+            at=query.updated_at,
         )
-        answers.spend(request)
-        return answers.write(
-            request, command, lambda o: (200, _written(o, asked.feed, asked.item)), at=asked.updated_at
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: _written(outcome, query.feed, query.item), at=query.updated_at
         )
 
 

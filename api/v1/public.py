@@ -9,16 +9,16 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.cache import get_conditional_response
 from msgspec import Meta, Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts.models import User
-from api import parameters
 from api.fields import PAGE, Cursor, Feed, Item, PageSize
-from api.schema import operation
+from api.operations import operation
 from api.views import PublicView
 from eventstore.domain.identifiers import key_of, parts_of_item, url_of_feed
 from projections import public
@@ -116,48 +116,45 @@ class ItemPath(Struct):
 
 
 class TrendingPodcastsView(PublicView):
-    @operation("List trending podcasts", query=TrendingQuery, answers={200: TrendingPodcasts})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("List trending podcasts", answers={200: TrendingPodcasts})
+    def get(self, request: Request, query: TrendingQuery) -> HttpResponseBase:
         """The highest score first: a subscription counts 10 points, a play 5, a saved episode 3, a share 2,
         over the last 45 days."""
-        asked = parameters.query(TrendingQuery, request._request.GET)
-        found = public.trending_podcasts(asked.limit, asked.feed)
+        found = public.trending_podcasts(query.limit, query.feed)
         names = _names(found)
         return _cached(request, TrendingPodcasts([_podcast(one, names) for one in found]))
 
 
 class TrendingEpisodesView(PublicView):
-    @operation("List trending episodes", query=TrendingQuery, answers={200: TrendingEpisodes})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("List trending episodes", answers={200: TrendingEpisodes})
+    def get(self, request: Request, query: TrendingQuery) -> HttpResponseBase:
         """As for podcasts; of one feed, or of all."""
-        asked = parameters.query(TrendingQuery, request._request.GET)
-        found = public.trending_episodes(asked.limit, asked.feed)
+        found = public.trending_episodes(query.limit, query.feed)
         names = _names(found)
         return _cached(request, TrendingEpisodes([_episode(one, names) for one in found]))
 
 
 class PodcastView(PublicView):
-    @operation("Show how popular a podcast is", path=FeedPath, answers={200: PodcastPopularity})
-    def get(self, request: Request, feed: str) -> HttpResponse:
+    @operation("Show how popular a podcast is", answers={200: PodcastPopularity})
+    def get(self, request: Request, path: FeedPath) -> HttpResponseBase:
         """Zeros for a feed of which nothing is public."""
-        found = public.podcast(parameters.named(FeedPath, feed=feed).feed)
+        found = public.podcast(path.feed)
         return _cached(request, _podcast(found, _names([found])))
 
 
 class EpisodeView(PublicView):
-    @operation("Show how popular an episode is", path=ItemPath, answers={200: EpisodePopularity})
-    def get(self, request: Request, item: str) -> HttpResponse:
+    @operation("Show how popular an episode is", answers={200: EpisodePopularity})
+    def get(self, request: Request, path: ItemPath) -> HttpResponseBase:
         """Zeros for an episode of which nothing is public."""
-        found = public.episode(parameters.named(ItemPath, item=item).item)
+        found = public.episode(path.item)
         return _cached(request, _episode(found, _names([found])))
 
 
 class TimelineView(PublicView):
-    @operation("Show the timeline", query=TimelineQuery, answers={200: Timeline})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("Show the timeline", answers={200: Timeline})
+    def get(self, request: Request, query: TimelineQuery) -> HttpResponseBase:
         """What is public of the last 45 days, the newest first."""
-        asked = parameters.query(TimelineQuery, request._request.GET)
-        rows, following = public.timeline(asked.limit, asked.event_type, asked.feed, asked.cursor)
+        rows, following = public.timeline(query.limit, query.event_type, query.feed, query.cursor)
         names = _usernames(row.user_id for row in rows if row.user_id is not None)
         # whose account is gone, or switched off, is not shown, and not as somebody anonymous either
         shown = [_entry(row, names) for row in rows if row.user_id is None or row.user_id in names]
@@ -229,13 +226,11 @@ def _entry(of: PublicRow, names: Names) -> TimelineEntry:
     )
 
 
-def _cached(request: Request, body: Struct) -> HttpResponse:
+def _cached(request: Request, body: Struct) -> HttpResponseBase:
     """An answer that anybody may keep for a minute, and ask again by its ETag: 304 while it is the same."""
     content = msgspec.json.encode(body)
     etag = f'"{key_of(content.decode())}"'
-    response = HttpResponse(content, content_type="application/json")
-    response.headers["Cache-Control"] = CACHED
-    response.headers["ETag"] = etag
+    response = Response(content, headers={"Cache-Control": CACHED, "ETag": etag})
     return get_conditional_response(request._request, etag=etag, response=response) or response
 
 

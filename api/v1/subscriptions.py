@@ -4,19 +4,18 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from api import answers, parameters
+from api import answers
 from api.answers import Success
 from api.auth import caller_of
-from api.bodies import Body
 from api.clock import now
-from api.faults import Fault
+from api.errors import FieldError
 from api.fields import PAGE, Cursor, Feed, FeedUrl, PageSize, SourceId, Time, meta
-from api.schema import operation, some_of
+from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain import subscriptions
@@ -59,18 +58,16 @@ class SubscriptionsQuery(Struct):
 class SubscriptionBody(Struct):
     """A feed to follow, by its name or by its URL; both become the name."""
 
-    rules: ClassVar = some_of("rss_source_feed", "feed_url")
+    at_least_one: ClassVar = ("rss_source_feed", "feed_url")
 
     rss_source_feed: Feed | None = None
     feed_url: FeedUrl | None = None
     rss_source_id: SourceId | None = None
     subscribed_at: Time | None = None
 
-    def faults(self) -> Iterator[Fault]:
-        if self.rss_source_feed is None and self.feed_url is None:
-            yield Fault("required", "Give rss_source_feed or feed_url.", "rss_source_feed")
-        elif None not in (self.rss_source_feed, self.feed_url) and self.rss_source_feed != self.feed_url:
-            yield Fault("invalid", "Not the URL of rss_source_feed.", "feed_url")
+    def errors(self) -> Iterator[FieldError]:
+        if None not in (self.rss_source_feed, self.feed_url) and self.rss_source_feed != self.feed_url:
+            yield FieldError("invalid", "Not the URL of rss_source_feed.", "feed_url")
 
 
 class UnsubscribeQuery(Struct):
@@ -81,33 +78,27 @@ class FeedPath(Struct):
     feed: Feed
 
 
-BODY = Body(SubscriptionBody)
-
-
 class SubscriptionsView(View):
     scopes = {"GET": "user.subscriptions.read", "POST": "user.subscriptions.write"}
 
-    @operation("List subscriptions", query=SubscriptionsQuery, answers={200: Subscriptions})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("List subscriptions", answers={200: Subscriptions})
+    def get(self, request: Request, query: SubscriptionsQuery) -> Response:
         """The feeds that the user follows, in a stable order."""
-        asked = parameters.query(SubscriptionsQuery, request._request.GET)
-        user_id, removed = caller_of(request).user_id, asked.include is not None
+        user_id, removed = caller_of(request).user_id, query.include is not None
         page = answers.page(
             request,
             "subscriptions",
-            lambda: queries.subscriptions(user_id, removed, asked.cursor, asked.limit),
+            lambda: queries.subscriptions(user_id, removed, query.cursor, query.limit),
         )
         return answers.answer(Subscriptions([_shown(row) for row in page.rows], page.next), page.position)
 
     @operation(
         "Follow a feed",
-        body=SubscriptionBody,
         answers={201: SubscriptionWritten, 200: SubscriptionWritten},
         notes={200: "It was followed already, and nothing changed."},
     )
-    def post(self, request: Request) -> HttpResponse:
+    def post(self, request: Request, body: SubscriptionBody) -> Response:
         """Repeating it changes nothing. Of `subscribed_at` and `unsubscribed_at`, the later decides."""
-        body = BODY.read(request)
         feed = body.rss_source_feed or body.feed_url
         assert feed is not None
         command = Subscribe(
@@ -117,27 +108,26 @@ class SubscriptionsView(View):
             at=body.subscribed_at,
             source_id=body.rss_source_id,
         )
-
-        def render(outcome: Outcome) -> tuple[int, Struct]:
-            return 201 if outcome.events else 200, _written(outcome, feed)
-
-        return answers.write(request, command, render, body=body, at=body.subscribed_at)
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: _written(outcome, feed), at=body.subscribed_at, creates=True
+        )
 
 
 class SubscriptionView(View):
     scopes = {"DELETE": "user.subscriptions.write"}
 
-    @operation("Unfollow a feed", path=FeedPath, query=UnsubscribeQuery, answers={200: SubscriptionWritten})
-    def delete(self, request: Request, feed: str) -> HttpResponse:
+    @operation("Unfollow a feed", answers={200: SubscriptionWritten}, once=True)
+    def delete(self, request: Request, path: FeedPath, query: UnsubscribeQuery) -> Response:
         """The feed in any of the four spellings; the URL-safe one needs no percent-encoding.
 
         `unsubscribed_at` is for what was done offline. 422 `not_subscribed` where it was never followed.
         """
-        feed = parameters.named(FeedPath, feed=feed).feed
-        at = parameters.query(UnsubscribeQuery, request._request.GET).unsubscribed_at
-        command = Unsubscribe(user_id=caller_of(request).user_id, feed=feed, now=now(), at=at)
-        answers.spend(request)
-        return answers.write(request, command, lambda done: (200, _written(done, feed)), at=at)
+        command = Unsubscribe(
+            user_id=caller_of(request).user_id, feed=path.feed, now=now(), at=query.unsubscribed_at
+        )
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: _written(outcome, path.feed), at=query.unsubscribed_at
+        )
 
 
 def _shown(row: SubscriptionRow) -> Subscription:

@@ -2,26 +2,24 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
 import msgspec
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from api import answers
 from api.answers import Success
 from api.auth import caller_of
-from api.bodies import MIB, Body
 from api.clock import now
-from api.errors import Invalid
-from api.faults import Fault
+from api.errors import FieldError, Invalid
 from api.fields import Color, Cursor, Description, Feed, Item, Level, Name, Position, SourceId, Time, Title
-from api.schema import operation, some_of
+from api.operations import MIB, operation
 from api.views import View
 from eventstore import log
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
@@ -45,16 +43,12 @@ MOST_EVENTS = 50_000
 class SentSubscription(SubscriptionEntry, frozen=True, gc=False):
     """A feed as the device knows it. The later of the two times decides; on equal times it is subscribed."""
 
-    rules: ClassVar = some_of("subscribed_at", "unsubscribed_at")
+    at_least_one: ClassVar = ("subscribed_at", "unsubscribed_at")
 
     rss_source_feed: Feed
     rss_source_id: SourceId | None = None
     subscribed_at: Time | None = None
     unsubscribed_at: Time | None = None
-
-    def faults(self) -> Iterator[Fault]:
-        if self.subscribed_at is None and self.unsubscribed_at is None:
-            yield Fault("required", "Give subscribed_at, unsubscribed_at or both.", "subscribed_at")
 
 
 class SentPlayStatus(PlayEntry, frozen=True, gc=False):
@@ -70,22 +64,18 @@ class SentPlayStatus(PlayEntry, frozen=True, gc=False):
 class SentSavedEpisode(SavedEpisodeEntry, frozen=True, gc=False):
     """An episode that the device saved or unsaved. The later time decides; on equal times it is saved."""
 
-    rules: ClassVar = some_of("saved_at", "unsaved_at")
+    at_least_one: ClassVar = ("saved_at", "unsaved_at")
 
     rss_source_feed: Feed
     rss_source_item: Item
     saved_at: Time | None = None
     unsaved_at: Time | None = None
 
-    def faults(self) -> Iterator[Fault]:
-        if self.saved_at is None and self.unsaved_at is None:
-            yield Fault("required", "Give saved_at, unsaved_at or both.", "saved_at")
-
 
 class SentPlaylistItem(PlaylistItemEntry, frozen=True, gc=False):
     """An episode of a playlist. The later of the two times decides; on equal times it is in."""
 
-    rules: ClassVar = some_of("added_at", "removed_at")
+    at_least_one: ClassVar = ("added_at", "removed_at")
 
     rss_source_feed: Feed
     rss_source_item: Item
@@ -94,10 +84,6 @@ class SentPlaylistItem(PlaylistItemEntry, frozen=True, gc=False):
     position: Position | None = None
     added_at: Time | None = None
     removed_at: Time | None = None
-
-    def faults(self) -> Iterator[Fault]:
-        if self.added_at is None and self.removed_at is None:
-            yield Fault("required", "Give added_at, removed_at or both.", "added_at")
 
 
 class SentPlaylist(PlaylistEntry, frozen=True):
@@ -116,16 +102,12 @@ class SentPlaylist(PlaylistEntry, frozen=True):
 class SentCollectionFeed(CollectionFeedEntry, frozen=True, gc=False):
     """A feed of a collection. The later of the two times decides; on equal times it is in."""
 
-    rules: ClassVar = some_of("added_at", "removed_at")
+    at_least_one: ClassVar = ("added_at", "removed_at")
 
     rss_source_feed: Feed
     position: Position | None = None
     added_at: Time | None = None
     removed_at: Time | None = None
-
-    def faults(self) -> Iterator[Fault]:
-        if self.added_at is None and self.removed_at is None:
-            yield Fault("required", "Give added_at, removed_at or both.", "added_at")
 
 
 class SentCollection(CollectionEntry, frozen=True):
@@ -272,9 +254,6 @@ class SyncAnswer(Struct):
     conflicts: list[Conflict]
 
 
-BODY = Body(SyncBody, LARGEST, MOST_ENTRIES)
-
-
 class _Place(Struct, array_like=True):
     """What a cursor holds: how far the user's stream had come, whose it is, and the log's epoch."""
 
@@ -286,17 +265,16 @@ class _Place(Struct, array_like=True):
 class SyncView(View):
     scopes = {"POST": "user.sync"}
 
-    @operation("Sync", body=SyncBody, answers={200: SyncAnswer})
-    def post(self, request: Request) -> HttpResponse:
+    @operation("Sync", answers={200: SyncAnswer}, largest=LARGEST, most_entries=MOST_ENTRIES)
+    def post(self, request: Request, body: SyncBody) -> Response:
         """One unit: all of it is recorded, or nothing. At most 50,000 entries and 16 MiB."""
-        body = BODY.read(request)
         caller = caller_of(request)
         since = None if body.cursor is None else _version_of(body.cursor, caller.user_id)
         command = body.command(caller.user_id, now())
 
-        def render(outcome: Outcome) -> tuple[int, Struct]:
+        def render(outcome: Outcome) -> Struct:
             news = None if since is None else _news(caller.user_id, since, outcome)
-            return 200, SyncAnswer(
+            return SyncAnswer(
                 status="success",
                 cursor=_cursor(outcome.version, caller.user_id),
                 full=news is None,
@@ -304,7 +282,7 @@ class SyncView(View):
                 conflicts=[shown(lost) for lost in sync.conflicts(outcome.user, command)],
             )
 
-        return answers.write(request, command, render, body=body)
+        return answers.dispatch_and_answer(request, command, render)
 
 
 def shown(lost: SyncConflict) -> Conflict:
@@ -346,7 +324,7 @@ def _version_of(cursor: str, user_id: UUID) -> int | None:
     except (ValueError, msgspec.DecodeError):
         place = _Place(-1, "")
     if place.version < 0 or place.owner != _owner(user_id):
-        raise Invalid([Fault("invalid", "Not a cursor that this user was given.", "cursor")])
+        raise Invalid(FieldError("invalid", "Not a cursor that this user was given.", "cursor"))
     return place.version if place.epoch == log.epoch() else None
 
 

@@ -1,32 +1,27 @@
 """Play tokens: what opens feeds and plays to a player or a feed reader, and nothing else."""
 
-from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from django.db import IntegrityError
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from accounts import grants
 from accounts.models import PlayToken, User
-from api import answers, parameters
+from api import answers
 from api.answers import Success
 from api.auth import caller_of
-from api.bodies import Body
 from api.clock import now
-from api.errors import Invalid, Refused
-from api.faults import Fault
+from api.errors import FieldError, Invalid, Refused
 from api.fields import Time, meta
-from api.schema import operation
+from api.operations import operation
+from api.parameters import command_id
 from api.views import View
 from eventstore import log
-from eventstore.dispatcher import CommandIdReused
-from eventstore.log import CommandAlreadyRecorded, CommandId
 
 SCOPE = "user.write"
 LONGEST_NAME = 100
@@ -92,84 +87,61 @@ class TokenPath(Struct):
     token_id: TokenId
 
 
-BODY = Body(TokenBody)
-
-
 class TokensView(View):
     scopes = {"GET": SCOPE, "POST": SCOPE}
 
     @operation("List play tokens", answers={200: Tokens})
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> Response:
         """The user's tokens, the oldest first; their texts are stored nowhere."""
         position = answers.account_position(request)
         moment = now()
         listed = PlayToken.objects.filter(user_id=caller_of(request).user_id).order_by("id")
         return answers.answer(Tokens([_shown(token, moment) for token in listed]), position)
 
-    @operation("Make a play token", body=TokenBody, answers={201: TokenIssued})
-    def post(self, request: Request) -> HttpResponse:
+    @operation("Make a play token", answers={201: TokenIssued})
+    def post(self, request: Request, body: TokenBody) -> Response:
         """At most 100 (422 `too_many_tokens`). A repeat under the same Idempotency-Key shows the text again
         and makes no second token."""
-        body = BODY.read(request)
-        user_id = caller_of(request).user_id
-        identity = parameters.command_id(request._request, body)
-        position = log.head()
-        if identity is None:
-            token, text = _issue(User(pk=user_id), body, now())
-            return answers.answer(TokenIssued("success", token, text), position, 201)
-        text = PlayToken.text_of(user_id, identity.key)
-        issued = TokenIssued("success", _issued_once(User(pk=user_id), body, identity, text), text)
-        return answers.answer(issued, position, 201)
+        user, position = User(pk=caller_of(request).user_id), log.head()
+        identity = command_id(request)
+        text = None if identity is None else PlayToken.text_of(user.pk, identity.key)
+        earlier = answers.remembered(request)
+        if earlier is not None and text is not None:
+            token = msgspec.json.decode(earlier.answer, type=Token)
+        else:
+            token, text = _issue(user, body, now(), text)
+            # what is kept of the answer is without the text
+            answers.remember(request, position, msgspec.json.encode(token))
+        return answers.answer(TokenIssued("success", token, text), position, 201)
 
 
 class TokenView(View):
     scopes = {"DELETE": SCOPE}
 
-    @operation("Revoke a play token", path=TokenPath, answers={200: TokenRevoked})
-    def delete(self, request: Request, token_id: str) -> HttpResponse:
-        """It opens nothing from the next request on. A token with a `jti` is accepted here once."""
-        wanted = parameters.named(TokenPath, token_id=token_id).token_id
-        return answers.write_account(request, TokenRevoked("success"), lambda: _revoke(request, int(wanted)))
+    @operation("Revoke a play token", answers={200: TokenRevoked}, once=True)
+    def delete(self, request: Request, path: TokenPath) -> Response:
+        """It opens nothing from the next request on."""
+
+        def revoke() -> None:
+            tokens = PlayToken.objects.filter(user_id=caller_of(request).user_id, pk=int(path.token_id))
+            if not tokens.delete()[0]:
+                raise NotFound("No such token.")
+
+        return answers.answer_once(request, TokenRevoked("success"), revoke)
 
 
-def _issue(user: User, body: TokenBody, moment: datetime, text: str | None = None) -> tuple[Token, str]:
-    """Raises ``Invalid``, ``Refused``, and ``IntegrityError`` for a text that is issued already."""
+def _issue(user: User, body: TokenBody, moment: datetime, text: str | None) -> tuple[Token, str]:
+    """The token and its text, which is made here unless it is given. Raises ``Invalid``, ``Refused``."""
     if body.expires_at is not None and body.expires_at <= moment:
-        raise Invalid([Fault("invalid", "Not in the future.", "expires_at")])
+        raise Invalid(FieldError("invalid", "Not in the future.", "expires_at"))
     if PlayToken.objects.filter(user=user).count() >= MOST_TOKENS:
         raise Refused(f"There are {MOST_TOKENS} tokens already: revoke one first.", "too_many_tokens")
-    token, text = PlayToken.objects.issue(user, body.name, moment, body.expires_at, text)
-    return _shown(token, moment), text
-
-
-def _issued_once(user: User, body: TokenBody, identity: CommandId, text: str) -> Token:
-    """The token of an Idempotency-Key, made the first time. What is kept of the answer is without its text.
-
-    Raises ``CommandIdReused`` where the key stands for another request, and as ``_issue`` does.
-    """
-    stream = log.stream_of(user.pk)
-    earlier = log.remembered_command(stream, identity.key)
-    if earlier is not None:
-        if earlier.fingerprint != identity.fingerprint:
-            raise CommandIdReused
-        return msgspec.json.decode(earlier.answer, type=Token)
-    moment = now()
     try:
-        token, _ = _issue(user, body, moment, text)
+        token, text = PlayToken.objects.issue(user, body.name, moment, body.expires_at, text)
     except IntegrityError:
-        # its twin was quicker
-        token = _shown(PlayToken.objects.get(token_hash=PlayToken.digest(text)), moment)
-    with suppress(CommandAlreadyRecorded):
-        log.remember_command(stream, identity, log.head(), 0, msgspec.json.encode(token))
-    return token
-
-
-def _revoke(request: Request, token_id: int) -> None:
-    caller = caller_of(request)
-    grants.spend(caller)
-    deleted, _ = PlayToken.objects.filter(user_id=caller.user_id, pk=token_id).delete()
-    if not deleted:
-        raise NotFound("No such token.")
+        # under one Idempotency-Key, its twin was quicker
+        token = PlayToken.objects.get(token_hash=PlayToken.digest(str(text)))
+    return _shown(token, moment), str(text)
 
 
 def _shown(token: PlayToken, moment: datetime) -> Token:

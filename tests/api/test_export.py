@@ -264,7 +264,7 @@ def test_any_state_is_imported_to_the_same_however_it_is_cut(sent: list[Entry], 
     told = sync.document(alice)
     lists = {name: getattr(told, name) for name in LISTS}
     body = export.ImportBody(format="balados-export", version=1, user_id=ALICE, **lists)
-    for part in export.parts(export.own(body, BOB).command(BOB, NOON), most):
+    for part in export.split(export.with_own_default(body, BOB).command(BOB, NOON), most):
         synced(bob, part)
     ours = msgspec.json.encode(told).replace(str(default_id(ALICE)).encode(), b"default")
     theirs = msgspec.json.encode(sync.document(bob)).replace(str(default_id(BOB)).encode(), b"default")
@@ -339,7 +339,7 @@ def test_faults_are_named_whatever_the_document_holds_beside(
     phone: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A history of a million values is looked over as little when an entry is bad as when none is."""
-    monkeypatch.setattr("api.bodies.MOST_VALUES", 50)
+    monkeypatch.setattr("api.parsers.MOST_VALUES", 50)
     with unharmed(phone):
         answer = phone.post("import", empty(events=[[n, n] for n in range(100)], play_statuses=[{}]))
         assert answer.status_code == 400
@@ -349,7 +349,8 @@ def test_faults_are_named_whatever_the_document_holds_beside(
 
 
 def test_too_many_entries_are_refused_with_the_limit(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export.BODY, "most_entries", 2)
+    post: Any = export.ImportView.post
+    monkeypatch.setattr(post, "operation", post.operation._replace(most_entries=2))
     with unharmed(phone):
         answer = phone.post("import", empty(play_statuses=[status(number) for number in range(1, 4)]))
         assert (answer.status_code, code_of(answer)) == (413, "too_many_entries")

@@ -14,7 +14,7 @@ def reader(alice: User, settings: Settings) -> Device:
     """An app that may read, and ask three times a minute."""
     settings.API_REQUESTS_PER_MINUTE = 3
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        for key in client.scan_iter("balados:requests:*"):
+        for key in client.scan_iter("balados:attempts:requests:*"):
             client.delete(key)
     app = App(iss="org.example.reader")
     app.grant(alice, scopes=("user.plays.read",))

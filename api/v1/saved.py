@@ -2,20 +2,18 @@
 
 from datetime import datetime
 
-from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from api import answers, parameters
+from api import answers
 from api.answers import Success
 from api.auth import caller_of
-from api.bodies import Body
 from api.clock import now
-from api.errors import Invalid
-from api.faults import Fault
+from api.errors import FieldError, Invalid
 from api.fields import PAGE, Cursor, Feed, Item, PageSize, Time
-from api.schema import operation
+from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain.episodes import SaveEpisode, ShareEpisode, UnsaveEpisode
@@ -88,22 +86,17 @@ class ItemPath(Struct):
     item: Item
 
 
-SAVE = Body(SaveBody)
-SHARE = Body(ShareBody)
-
-
 class SavedView(View):
     scopes = {"GET": READ}
 
-    @operation("List saved episodes", query=SavedQuery, answers={200: SavedEpisodes})
-    def get(self, request: Request) -> HttpResponse:
+    @operation("List saved episodes", answers={200: SavedEpisodes})
+    def get(self, request: Request, query: SavedQuery) -> Response:
         """What the user has saved, the oldest first, so that a walk through the pages misses none."""
-        asked = parameters.query(SavedQuery, request._request.GET)
         user_id = caller_of(request).user_id
         page = answers.page(
             request,
             "episodes",
-            lambda: queries.saved_episodes(user_id, asked.feed, asked.cursor, asked.limit),
+            lambda: queries.saved_episodes(user_id, query.feed, query.cursor, query.limit),
         )
         listed = [_shown(row.rss_source_feed, row.rss_source_item, True, row.saved_at) for row in page.rows]
         return answers.answer(SavedEpisodes(listed, page.next), page.position)
@@ -112,73 +105,53 @@ class SavedView(View):
 class SaveView(View):
     scopes = {"POST": WRITE, "DELETE": WRITE}
 
-    @operation(
-        "Save an episode",
-        path=ItemPath,
-        query=FeedQuery,
-        body=SaveBody,
-        bodiless=True,
-        answers={200: EpisodeWritten},
-    )
-    def post(self, request: Request, item: str) -> HttpResponse:
+    @operation("Save an episode", bodiless=True, answers={200: EpisodeWritten})
+    def post(self, request: Request, path: ItemPath, query: FeedQuery, body: SaveBody) -> Response:
         """Repeating it changes nothing. Of `saved_at` and `unsaved_at`, the later decides. The feed is given
         in the body or as `?feed=`."""
-        item = parameters.named(ItemPath, item=item).item
-        body = SAVE.read_if_any(request)
-        feed = _feed(request, body.rss_source_feed)
-        command = SaveEpisode(
-            user_id=caller_of(request).user_id, feed=feed, item=item, now=now(), at=body.saved_at
-        )
-        return answers.write(
-            request, command, lambda o: (200, _written(o, item)), body=body, at=body.saved_at
+        feed, user_id = _one_feed(query.feed, body.rss_source_feed), caller_of(request).user_id
+        command = SaveEpisode(user_id=user_id, feed=feed, item=path.item, now=now(), at=body.saved_at)
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: _written(outcome, path.item), at=body.saved_at
         )
 
-    @operation("Unsave an episode", path=ItemPath, query=UnsaveQuery, answers={200: EpisodeWritten})
-    def delete(self, request: Request, item: str) -> HttpResponse:
+    @operation("Unsave an episode", answers={200: EpisodeWritten}, once=True)
+    def delete(self, request: Request, path: ItemPath, query: UnsaveQuery) -> Response:
         """`unsaved_at` is for what was done offline; an episode of which nothing is known then needs its
-        feed (422 `feed_required`). A token with a `jti` is accepted here once."""
-        item = parameters.named(ItemPath, item=item).item
-        asked = parameters.query(UnsaveQuery, request._request.GET)
+        feed (422 `feed_required`)."""
         command = UnsaveEpisode(
-            user_id=caller_of(request).user_id, item=item, now=now(), at=asked.unsaved_at, feed=asked.feed
+            user_id=caller_of(request).user_id,
+            item=path.item,
+            now=now(),
+            at=query.unsaved_at,
+            feed=query.feed,
         )
-        answers.spend(request)
-        return answers.write(request, command, lambda o: (200, _written(o, item)), at=asked.unsaved_at)
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: _written(outcome, path.item), at=query.unsaved_at
+        )
 
 
 class ShareView(View):
     scopes = {"POST": WRITE}
 
-    @operation(
-        "Share an episode",
-        path=ItemPath,
-        query=FeedQuery,
-        body=ShareBody,
-        bodiless=True,
-        answers={200: EpisodeShared},
-    )
-    def post(self, request: Request, item: str) -> HttpResponse:
+    @operation("Share an episode", bodiless=True, answers={200: EpisodeShared})
+    def post(self, request: Request, path: ItemPath, query: FeedQuery, body: ShareBody) -> Response:
         """Every share counts: an Idempotency-Key makes a repeat safe. The feed is given in the body or as
         `?feed=`."""
-        item = parameters.named(ItemPath, item=item).item
-        body = SHARE.read_if_any(request)
-        feed = _feed(request, body.rss_source_feed)
-        command = ShareEpisode(
-            user_id=caller_of(request).user_id, feed=feed, item=item, now=now(), at=body.shared_at
-        )
-        return answers.write(
-            request, command, lambda outcome: (200, EpisodeShared("success")), body=body, at=body.shared_at
+        feed, user_id = _one_feed(query.feed, body.rss_source_feed), caller_of(request).user_id
+        command = ShareEpisode(user_id=user_id, feed=feed, item=path.item, now=now(), at=body.shared_at)
+        return answers.dispatch_and_answer(
+            request, command, lambda outcome: EpisodeShared("success"), at=body.shared_at
         )
 
 
-def _feed(request: Request, in_body: str | None) -> str:
+def _one_feed(in_query: str | None, in_body: str | None) -> str:
     """The feed of the body or of the query. Raises ``Invalid`` for none, and for two."""
-    in_query = parameters.query(FeedQuery, request._request.GET).feed
     feed = in_body or in_query
     if feed is None:
-        raise Invalid([Fault("required", "Give it here or as ?feed=.", "rss_source_feed")])
+        raise Invalid(FieldError("required", "Give it here or as ?feed=.", "rss_source_feed"))
     if in_query not in (None, feed):
-        raise Invalid([Fault("invalid", "Not the rss_source_feed of the body.", "feed")])
+        raise Invalid(FieldError("invalid", "Not the rss_source_feed of the body.", "feed"))
     return feed
 
 

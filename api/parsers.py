@@ -1,0 +1,148 @@
+"""Request bodies: bytes to checked, normalised structs. JSON alone; unknown fields are ignored, and of two
+fields of one name the last counts."""
+
+import re
+from collections.abc import Mapping
+from typing import IO, Any, TypeVar, cast
+
+import msgspec
+from django.conf import settings
+from django.http import HttpRequest
+from msgspec import Struct
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+
+from api.errors import Invalid, Malformed, TooLarge
+from api.operations import MIB, Operation, operation_of
+from api.validation import (
+    check_across,
+    count_entries,
+    field_error,
+    field_errors,
+    fields_of,
+    first_errors,
+    lists_of,
+    normalise,
+)
+
+KIB = 1024
+JSON = re.compile(r'application/json(?:\s*;\s*charset\s*=\s*"?utf-8"?)?\s*', re.IGNORECASE)
+# An escaped U+0000, which PostgreSQL cannot store, but not its letters after an escaped backslash.
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+# A refused body is decoded into Python's own objects, at up to 100 bytes for each value: this many commas
+# keep that below 100 MB. 50,000 good entries have a quarter of it.
+MOST_VALUES = 1_000_000
+
+T = TypeVar("T", bound=Struct)
+
+
+class BodyParser(BaseParser):
+    """REST framework's one parser: ``request.data`` is the struct that the view's method takes, or None."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Raises ``Invalid``, ``Malformed``, ``TooLarge``, ``UnsupportedMediaType``."""
+        assert parser_context is not None
+        view, request = parser_context["view"], cast(HttpRequest, stream)
+        operation = operation_of(view, request.method)
+        if operation is None or operation.body is None:
+            return None
+        if operation.bodiless and _is_empty(request):
+            return operation.body()
+        return decode(operation.body, _bytes(request, operation), operation.most_entries)
+
+
+def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
+    """The struct in ``raw``; raises as ``BodyParser.parse`` does."""
+    _check_text(raw)
+    try:
+        body = msgspec.json.decode(raw, type=struct)
+        _check_count(count_entries(body), most_entries)
+        normalise(struct, [body])
+    except RecursionError:
+        raise Malformed("The body is nested too deeply.") from None
+    except msgspec.DecodeError as error:
+        if not isinstance(error, msgspec.ValidationError):
+            raise Malformed(f"{error}.") from None
+        raise Invalid(*_errors(struct, raw, most_entries) or [field_error(error)]) from None
+    except ValueError as error:  # of a normaliser
+        raise Invalid(*_errors(struct, raw, most_entries) or [field_error(error)]) from None
+    check_across(body)
+    return body
+
+
+def _errors(struct: type[Struct], raw: bytes, most_entries: int | None) -> list[Any]:
+    """Every error; none where the body cannot be taken apart (integers of 5,000 digits)."""
+    try:
+        data = _known_fields(struct, raw)
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    if isinstance(data, dict):
+        lists = (data.get(name) for name, _ in lists_of(struct))
+        _check_count(sum(len(entries) for entries in lists if isinstance(entries, list)), most_entries)
+    return first_errors(field_errors(struct, data))
+
+
+def _known_fields(struct: type[Struct], raw: bytes) -> object:
+    """The body without what it may hold beside the struct's fields, which nobody looks at."""
+    try:
+        members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        return msgspec.json.decode(raw)  # no object: refused for that
+    known = {field.name: members[field.name] for field in fields_of(struct) if field.name in members}
+    if sum(bytes(value).count(b",") for value in known.values()) > MOST_VALUES:
+        raise TooLarge(f"The body holds more than {MOST_VALUES:,} values.", "too_many_entries")
+    return {name: msgspec.json.decode(value) for name, value in known.items()}
+
+
+def _check_count(entries: int, most: int | None) -> None:
+    if most is not None and entries > most:
+        detail = f"At most {most:,} entries go into one request; this one has {entries:,}."
+        raise TooLarge(detail, "too_many_entries")
+
+
+def _check_text(raw: bytes) -> None:
+    """What msgspec does not look into where it skips a field."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise Malformed("The body is not UTF-8.") from None
+    if "\\u0000" in text and NUL.search(raw):
+        raise Malformed("The body holds the character U+0000.")
+
+
+def _is_empty(request: HttpRequest) -> bool:
+    return (
+        request.META.get("CONTENT_LENGTH") in (None, "", "0") and "HTTP_TRANSFER_ENCODING" not in request.META
+    )
+
+
+def _bytes(request: HttpRequest, operation: Operation) -> bytes:
+    """The raw body, refused before it is read where it says that it is too large."""
+    media_type = request.META.get("CONTENT_TYPE", "")
+    if not JSON.fullmatch(media_type) or request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        raise UnsupportedMediaType(media_type, "Send application/json, in UTF-8 and not compressed.")
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length and "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        # Django reads nothing where no length is given
+        raw = request.META["wsgi.input"].read(operation.largest + 1)
+        _check_size(len(raw), operation.largest)
+        return bytes(raw)
+    if length and not re.fullmatch("[0-9]{1,20}", length):
+        raise Malformed("Content-Length is not a number.")
+    size = int(length or 0)
+    _check_size(size, operation.largest)
+    # Django's own limit is that of ordinary requests
+    return request.body if size <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE else request.read()
+
+
+def _check_size(size: int, largest: int) -> None:
+    if size > largest:
+        limit = f"{largest // MIB} MiB" if largest >= MIB else f"{largest // KIB} KiB"
+        raise TooLarge(f"The body may have {limit} at most.")

@@ -1,0 +1,329 @@
+"""Lists with a name, and members in an order: playlists of episodes and collections of feeds are two kinds of
+them. What they have in common: their views, and most of their shapes."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+import msgspec
+from django.urls import URLPattern, path
+from msgspec import Struct, defstruct
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api import answers
+from api.answers import Success
+from api.auth import caller_of
+from api.clock import now
+from api.errors import FieldError
+from api.fields import PAGE, Cursor, Description, ListId, Name, PageSize, Time
+from api.operations import MIB, Operation, operation
+from api.views import View
+from eventstore.dispatcher import Outcome
+from eventstore.domain.user import User, UserCommand
+from projections.queries import Page
+
+MOST_MEMBERS = 50_000
+READ, WRITE = "user.{many}.read", "user.{many}.write"
+# fields of a body that commands call otherwise
+IN_COMMANDS = {"rss_source_feed": "feed", "rss_source_item": "item", "added_at": "at"}
+
+
+class PageQuery(Struct):
+    limit: PageSize = PAGE
+    cursor: Cursor | None = None
+
+
+class RemoveQuery(Struct):
+    removed_at: Time | None = None
+
+
+class NewList(Struct, kw_only=True):
+    name: Name
+    id: ListId | None = None
+    description: Description | None = None
+    is_public: bool = False
+
+
+class ListChanges(Struct, kw_only=True):
+    name: Name | None = None
+    description: Description | None = None
+    is_public: bool | None = None
+
+
+class NewMember(Struct, kw_only=True):
+    added_at: Time | None = None
+
+
+class Order(Struct):
+    """Subclasses have a list of members, and say how each is named."""
+
+    def names(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def errors(self) -> Iterator[FieldError]:
+        """Members that stand further up already."""
+        (members, name) = self.place
+        seen: set[str] = set()
+        for number, named in enumerate(self.names()):
+            if named in seen:
+                yield FieldError("invalid", "Named twice.", f"{members}.{number}.{name}")
+            seen.add(named)
+
+    place: ClassVar[tuple[str, str]]
+
+
+class ListPath(Struct):
+    """Of the one field that the kind names."""
+
+
+class MemberPath(Struct):
+    """Of the list's field and the member's."""
+
+
+class Lists(Struct):
+    pass
+
+
+class WithMembers(Struct):
+    pass
+
+
+class Written(Struct):
+    pass
+
+
+class Deleted(Struct):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of lists.
+
+    ``one`` and ``member`` are the nouns of paths and fields, ``content`` is what a member is to people.
+    ``taken``: the bodies, subclasses of those above. ``words``: what its descriptions add.
+    """
+
+    one: str
+    member: str
+    content: str
+    words: Mapping[str, str]
+    shape: type[Struct]
+    member_shape: type[Struct]
+    member_name: Any
+    taken: Sequence[type[Struct]]
+    read_lists: Callable[[UUID, str | None, int], Page[Any]]
+    read_list: Callable[[UUID, UUID], Page[Any]]
+    read_members: Callable[[UUID, UUID, str | None, int], Page[Any]]
+    show_member: Callable[[Any], Struct]
+    state: Callable[[User, UUID], Struct]
+    create: Callable[..., UserCommand]
+    update: Callable[..., UserCommand]
+    delete: Callable[..., UserCommand]
+    add: Callable[..., UserCommand]
+    remove: Callable[..., UserCommand]
+    reorder: Callable[..., UserCommand]
+
+    @property
+    def many(self) -> str:
+        return f"{self.one}s"
+
+    @cached_property
+    def shapes(self) -> Sequence[type[Struct]]:
+        """What its operations take and give."""
+        one, many, members = self.one, self.many, f"{self.member}s"
+        name, follows = one.capitalize(), ("next_cursor", str | None)
+        id_, member = (f"{one}_id", ListId), (self.member, self.member_name)
+        shown = f"Its {self.content}s are in their order; the cursor leads to those that follow."
+        written = f"The {one} as it stands, also where a later action had won already."
+        contents = (members, list[self.member_shape])  # type: ignore[name-defined]
+        return (
+            *self.taken,
+            _struct(Lists, many.capitalize(), (many, list[self.shape]), follows),  # type: ignore[name-defined]
+            _struct(
+                WithMembers,
+                f"{name}With{members.capitalize()}",
+                (one, self.shape),
+                contents,
+                follows,
+                doc=shown,
+            ),
+            _struct(Written, f"{name}Written", ("status", Success), (one, self.shape), doc=written),
+            _struct(Deleted, f"{name}Deleted", ("status", Success), ("id", UUID)),
+            _struct(ListPath, f"{name}Path", id_),
+            _struct(MemberPath, f"{name}{self.member.capitalize()}Path", id_, member),
+        )
+
+    def shape_of(self, struct: type[Struct]) -> Any:
+        """This kind's own shape for a shape of any kind."""
+        return next((own for own in self.shapes if issubclass(own, struct)), struct)
+
+    @cached_property
+    def described(self) -> dict[str, Operation]:
+        return {}
+
+    def describe(self, declared: Operation) -> Operation:
+        """An operation on any kind of lists, in the words and shapes of this one."""
+        if declared.summary not in self.described:
+            self.described[declared.summary] = self._describe(declared)
+        return self.described[declared.summary]
+
+    def _describe(self, declared: Operation) -> Operation:
+        words = {"one": self.one, "many": self.many, "member": self.member, "content": self.content}
+        return declared._replace(
+            summary=declared.summary.format(**words),
+            description=" ".join(declared.description.format(**words, **self.words).split()),
+            answers={status: self.shape_of(struct) for status, struct in declared.answers.items()},
+            path=declared.path and self.shape_of(declared.path),
+            body=declared.body and self.shape_of(declared.body),
+        )
+
+
+class ListView(View):
+    kind: ClassVar[Kind]
+
+    @classmethod
+    def describe(cls, declared: Operation) -> Operation:
+        return cls.kind.describe(declared)
+
+    def dispatch_and_answer(
+        self,
+        request: Request,
+        command: Callable[..., UserCommand],
+        list_id: UUID,
+        creates: bool = False,
+        **fields: Any,
+    ) -> Response:
+        """Give ``command`` for a list, and answer with the list."""
+        kind = self.kind
+        named = {IN_COMMANDS.get(name, name): value for name, value in fields.items()}
+        order = command(user_id=caller_of(request).user_id, now=now(), **{f"{kind.one}_id": list_id}, **named)
+
+        def render(outcome: Outcome) -> Struct:
+            if command is kind.delete:
+                return kind.shape_of(Deleted)("success", list_id)  # type: ignore[no-any-return]
+            return kind.shape_of(Written)("success", kind.state(outcome.user, list_id))  # type: ignore[no-any-return]
+
+        return answers.dispatch_and_answer(request, order, render, at=named.get("at"), creates=creates)
+
+    def id_in(self, path: ListPath | MemberPath) -> UUID:
+        found: UUID = getattr(path, f"{self.kind.one}_id")
+        return found
+
+
+class ListsView(ListView):
+    scopes = {"GET": READ, "POST": WRITE}
+
+    @operation("List {many}", answers={200: Lists})
+    def get(self, request: Request, query: PageQuery) -> Response:
+        """The user's {many}, in a stable order."""
+        kind, user_id = self.kind, caller_of(request).user_id
+        page = answers.page(request, kind.many, lambda: kind.read_lists(user_id, query.cursor, query.limit))
+        shown = kind.shape_of(Lists)([kind.shape(*row) for row in page.rows], page.next)
+        return answers.answer(shown, page.position)
+
+    @operation(
+        "Make a {one}",
+        answers={201: Written, 200: Written},
+        notes={200: "There was the same one already, and nothing changed."},
+    )
+    def post(self, request: Request, body: NewList) -> Response:
+        """422 `{one}_exists` where the user has another of this id. A deleted one comes back."""
+        fields = msgspec.structs.asdict(body)
+        list_id = fields.pop("id") or uuid4()
+        return self.dispatch_and_answer(request, self.kind.create, list_id, creates=True, **fields)
+
+
+class OneListView(ListView):
+    scopes = {"GET": READ, "PATCH": WRITE, "DELETE": WRITE}
+
+    @operation("Show a {one}", answers={200: WithMembers})
+    def get(self, request: Request, path: ListPath, query: PageQuery) -> Response:
+        """The {one} with a page of its {content}s."""
+        kind, user_id, list_id = self.kind, caller_of(request).user_id, self.id_in(path)
+
+        def read() -> Page[Any]:
+            found = kind.read_list(user_id, list_id)
+            members = kind.read_members(user_id, list_id, query.cursor, query.limit)
+            return Page([(row, members) for row in found.rows], None, min(found.position, members.position))
+
+        page = answers.page(request, kind.many, read)
+        if not page.rows:
+            raise NotFound
+        [(row, members)] = page.rows
+        listed = [kind.show_member(member) for member in members.rows]
+        shown = kind.shape_of(WithMembers)(kind.shape(*row), listed, members.next)
+        return answers.answer(shown, page.position)
+
+    @operation("Change a {one}", answers={200: Written})
+    def patch(self, request: Request, path: ListPath, body: ListChanges) -> Response:
+        """{changes} 422 `{one}_not_found` where there is none."""
+        fields = msgspec.structs.asdict(body)
+        return self.dispatch_and_answer(request, self.kind.update, self.id_in(path), **fields)
+
+    @operation("Delete a {one}", answers={200: Deleted}, once=True)
+    def delete(self, request: Request, path: ListPath) -> Response:
+        """Repeating it changes nothing. 422 `{one}_not_found` where there never was one{except_default}."""
+        return self.dispatch_and_answer(request, self.kind.delete, self.id_in(path))
+
+
+class MembersView(ListView):
+    scopes = {"POST": WRITE}
+
+    @operation(
+        "Add to a {one}",
+        answers={201: Written, 200: Written},
+        notes={200: "It was in it already, and nothing changed."},
+    )
+    def post(self, request: Request, path: ListPath, body: NewMember) -> Response:
+        """{adding} Of `added_at` and `removed_at`, the later decides."""
+        fields = msgspec.structs.asdict(body)
+        return self.dispatch_and_answer(request, self.kind.add, self.id_in(path), creates=True, **fields)
+
+
+class MemberView(ListView):
+    scopes = {"DELETE": WRITE}
+
+    @operation("Remove from a {one}", answers={200: Written}, once=True)
+    def delete(self, request: Request, path: MemberPath, query: RemoveQuery) -> Response:
+        """`removed_at` is for what was done offline. 422 `{member}_not_in_{one}` where it never was in
+        it{except_default}."""
+        fields = {self.kind.member: getattr(path, self.kind.member), "at": query.removed_at}
+        return self.dispatch_and_answer(request, self.kind.remove, self.id_in(path), **fields)
+
+
+class OrderView(ListView):
+    scopes = {"PUT": WRITE}
+
+    @operation("Order a {one}", answers={200: Written}, largest=16 * MIB, most_entries=MOST_MEMBERS)
+    def put(self, request: Request, path: ListPath, body: Order) -> Response:
+        """422 `{member}_not_in_{one}` where one of them never was in it; those that were taken out meanwhile
+        have no place. At most 50,000."""
+        fields: dict[str, Any] = {f"{self.kind.member}s": tuple(body.names())}
+        return self.dispatch_and_answer(request, self.kind.reorder, self.id_in(path), **fields)
+
+
+def paths(kind: Kind) -> list[URLPattern]:
+    """The addresses of a kind of lists."""
+    many, member = kind.many, kind.member
+    one = f"{many}/<path:{kind.one}_id>"
+    return [
+        path(many, _view(ListsView, kind)),
+        path(f"{one}/{member}s/<path:{member}>", _view(MemberView, kind)),
+        path(f"{one}/{member}s", _view(MembersView, kind)),
+        path(f"{one}/order", _view(OrderView, kind)),
+        path(one, _view(OneListView, kind)),
+    ]
+
+
+def _view(view: type[ListView], kind: Kind) -> Any:
+    scopes = {method: scope.format(many=kind.many) for method, scope in view.scopes.items()}
+    return type(view.__name__, (view,), {"kind": kind, "scopes": scopes}).as_view()  # type: ignore[attr-defined]
+
+
+def _struct(base: type[Struct], name: str, *fields: tuple[str, Any], doc: str = "") -> type[Struct]:
+    return defstruct(name, fields, bases=(base,), namespace={"__doc__": doc})

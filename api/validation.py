@@ -1,0 +1,206 @@
+"""What a request says, as checked and normalised structs; or every error in it, with its place.
+
+msgspec decodes in one go (10,000 play statuses in 25 ms) and stops at the first error. So what is refused is
+gone over again, field by field.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from api.errors import FieldError, Invalid
+
+# A payload may be wrong in every one of 50,000 entries; nobody reads on after this many.
+MOST_ERRORS = 1_000
+_PLACE = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
+
+T = TypeVar("T", bound=Struct)
+
+
+class Field(NamedTuple):
+    """A field of a request, as far as checking it goes. ``entries``: the struct of a list of structs."""
+
+    name: str
+    type: Any
+    required: bool
+    entries: type[Struct] | None
+    normalise: Callable[[Any], object] | None
+    parse: Callable[[str], object] | None
+
+
+def validate(struct: type[T], data: object) -> T:
+    """``data`` (names to values, as JSON has them) as a normalised ``struct``. Raises ``Invalid``."""
+    try:
+        value = _convert(struct, data)
+    except ValueError:
+        raise Invalid(*first_errors(field_errors(struct, data))) from None
+    check_across(value)
+    return value
+
+
+def check_across(value: Struct) -> None:
+    """Raise ``Invalid`` for the rules across fields that a normalised request breaks."""
+    if errors := first_errors(cross_field_errors(value)):
+        raise Invalid(*errors)
+
+
+def field_errors(struct: type[Struct], data: object, place: str = "") -> Iterator[FieldError]:
+    """What is wrong with ``data`` as a ``struct``."""
+    try:
+        # most entries of a refused payload are good, and told so 5 times faster as a whole
+        value = _convert(struct, data)
+    except ValueError:
+        if not isinstance(data, dict):
+            yield FieldError("invalid", "Expected an object.", place or None)
+            return
+        for field in fields_of(struct):
+            yield from _errors_of_field(field, data, _inside(place, field.name))
+    else:
+        yield from cross_field_errors(value, place)
+
+
+def cross_field_errors(value: Struct, place: str = "") -> Iterator[FieldError]:
+    """The rules across fields that a normalised struct breaks, and those of each entry of its lists.
+
+    A struct may name fields of which it needs one (``at_least_one``), and have a method ``errors``.
+    """
+    for error in _own_errors(value):
+        yield error._replace(attr=_inside(place, error.attr))
+    for name, entries in lists_of(type(value)):
+        if _has_rules(entries):
+            for number, entry in enumerate(getattr(value, name)):
+                yield from cross_field_errors(entry, f"{_inside(place, name)}.{number}")
+
+
+def first_errors(errors: Iterator[FieldError]) -> list[FieldError]:
+    """The errors, or the first ``MOST_ERRORS`` and a word that there are more."""
+    listed: list[FieldError] = []
+    for error in errors:
+        if len(listed) == MOST_ERRORS:
+            more = f"Only the first {MOST_ERRORS} faults are listed."
+            return [*listed, FieldError("too_many_faults", more, None)]
+        listed.append(error)
+    return listed
+
+
+def field_error(error: Exception, place: str | None = None) -> FieldError:
+    """msgspec's own words about a value; its place ``$.plays[3].item`` becomes ``plays.3.item``."""
+    text = str(error)
+    if found := _PLACE.search(text):
+        inner = re.sub(r"\[(\w+|\.\.\.)\]", r".\1", found[1]).lstrip(".")
+        place = ".".join(filter(None, (place, inner)))
+        text = text[: found.start()]
+    return FieldError("invalid", text.replace("`", "") + ".", place or None)
+
+
+def normalise(struct: type[Struct], values: Sequence[Struct]) -> None:
+    """Bring every field into its one spelling, in place, entries of lists included. Raises ``ValueError``.
+
+    Field by field, so that each of thousands of entries costs no look-ups.
+    """
+    set_field = msgspec.structs.force_setattr
+    for name, normalised in _normalisers(struct):
+        for one in values:
+            value = getattr(one, name)
+            if value is not None:
+                set_field(one, name, normalised(value))
+    for name, entries in lists_of(struct):
+        normalise(entries, [entry for one in values for entry in getattr(one, name)])
+
+
+def count_entries(value: Struct) -> int:
+    """How many entries its lists hold, those of the entries included."""
+    total = 0
+    for name, struct in lists_of(type(value)):
+        entries = getattr(value, name)
+        total += len(entries) + (sum(map(count_entries, entries)) if lists_of(struct) else 0)
+    return total
+
+
+@cache
+def fields_of(struct: type[Struct]) -> tuple[Field, ...]:
+    return tuple(_field(field) for field in msgspec.structs.fields(struct))
+
+
+@cache
+def lists_of(struct: type[Struct]) -> tuple[tuple[str, type[Struct]], ...]:
+    """The fields that are lists of structs."""
+    return tuple((field.name, field.entries) for field in fields_of(struct) if field.entries is not None)
+
+
+def _convert(struct: type[T], data: object) -> T:
+    value = msgspec.convert(data, struct)
+    normalise(struct, [value])
+    return value
+
+
+def _own_errors(value: Struct) -> Iterator[FieldError]:
+    names: tuple[str, ...] = getattr(value, "at_least_one", ())
+    if names and all(getattr(value, name) is None for name in names):
+        yield FieldError("required", f"Give {', '.join(names[:-1])} or {names[-1]}.", names[0])
+    if hasattr(value, "errors"):
+        yield from value.errors()
+
+
+@cache
+def _has_rules(struct: type[Struct]) -> bool:
+    own = hasattr(struct, "at_least_one") or hasattr(struct, "errors")
+    return own or any(_has_rules(entries) for _, entries in lists_of(struct))
+
+
+@cache
+def _normalisers(struct: type[Struct]) -> tuple[tuple[str, Callable[[Any], object]], ...]:
+    return tuple((field.name, field.normalise) for field in fields_of(struct) if field.normalise is not None)
+
+
+def _errors_of_field(field: Field, data: dict[str, Any], place: str) -> Iterator[FieldError]:
+    if field.name not in data:
+        if field.required:
+            yield FieldError("required", "This field is required.", place)
+        return
+    value = data[field.name]
+    if field.entries is not None and isinstance(value, list):
+        for number, entry in enumerate(value):
+            yield from field_errors(field.entries, entry, f"{place}.{number}")
+        return
+    try:
+        checked = msgspec.convert(value, field.type)
+        if field.normalise is not None and checked is not None:
+            field.normalise(checked)
+    except ValueError as error:
+        yield field_error(error, place)
+
+
+def _inside(place: str, name: str | None) -> str:
+    return f"{place}.{name}" if place else str(name)
+
+
+def _field(field: msgspec.structs.FieldInfo) -> Field:
+    extra = next((meta.extra for meta in _metas(field.type) if meta.extra is not None), {})
+    entries = _entries(field.type)
+    return Field(
+        field.encode_name, field.type, field.required, entries, extra.get("normalise"), extra.get("parse")
+    )
+
+
+def _metas(type_: Any) -> Iterator[Meta]:
+    """What annotations say, also inside ``… | None``."""
+    origin = get_origin(type_)
+    if origin is Annotated:
+        yield from (meta for meta in type_.__metadata__ if isinstance(meta, Meta))
+        yield from _metas(type_.__origin__)
+    elif origin in (Union, UnionType):
+        for member in get_args(type_):
+            yield from _metas(member)
+
+
+def _entries(type_: Any) -> type[Struct] | None:
+    if get_origin(type_) is not list:
+        return None
+    (member,) = get_args(type_)
+    return member if isinstance(member, type) and issubclass(member, Struct) else None
