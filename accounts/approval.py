@@ -13,12 +13,12 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import grants, jwt
-from accounts.jwt import Authorization
+from accounts import grants, tokens
 from accounts.models import User
 from accounts.pages import private, read_or_post, spaced, to_log_in
 from accounts.scope_words import WORDS
 from accounts.scopes import allows
+from accounts.tokens import Authorization
 
 DECISIONS = ("approve", "deny")
 
@@ -29,8 +29,8 @@ def authorize(request: HttpRequest) -> HttpResponse:
     """Show what the app behind ``token`` asks for; on POST carry out ``decision``."""
     token = (request.POST if request.method == "POST" else request.GET).get("token", "")
     try:
-        authorization = jwt.read_authorization(token, timezone.now(), settings.PUBLIC_URL)
-    except jwt.TokenError as error:
+        authorization = tokens.read_authorization(token, timezone.now(), settings.PUBLIC_URL)
+    except tokens.TokenError as error:
         return _refuse(request, error, nothing_sent=not token)
     user = request.user
     if not isinstance(user, User):
@@ -106,7 +106,7 @@ def _to_app(redirect_uri: str, answer: dict[str, str], state: str | None) -> Htt
 
 
 def _refuse(
-    request: HttpRequest, error: jwt.TokenError, *, status: int = 400, nothing_sent: bool = False
+    request: HttpRequest, error: tokens.TokenError, *, status: int = 400, nothing_sent: bool = False
 ) -> HttpResponse:
     context: dict[str, Any] = {"error": error, "nothing_sent": nothing_sent}
     return render(request, "accounts/authorize_refused.html", context, status=status)

@@ -8,9 +8,9 @@ import msgspec
 from django.db import OperationalError, connections, transaction
 from django.db.models import Count, OuterRef, Subquery
 
-from accounts import jwt, keys
-from accounts.jwt import Authorization, TokenError
+from accounts import keys, tokens
 from accounts.models import AppGrant, UsedToken, User
+from accounts.tokens import Authorization, TokenError
 
 # An app's picture comes from a stranger's server, which sees who looks: it is shown for apps in wide use.
 IMAGE_USERS = 5
@@ -81,26 +81,26 @@ def authenticate(token: str, now: datetime, audience: str) -> Caller:
     Raises ``TokenError``, with one wording for unknown users, unknown apps and wrong signatures;
     ``OperationalError`` when the store is away, or holds a key that cannot be read.
     """
-    request = jwt.read_request(token, now, audience)
+    claims = tokens.read_request(token, now, audience)
     with connections["system"].cursor() as cursor:
-        cursor.execute(FIND_GRANT, [request.user_id, request.app_id])
+        cursor.execute(FIND_GRANT, [claims.user_id, claims.app_id])
         row: tuple[str, list[str], bytes] | None = cursor.fetchone()
     username, scopes, public_key = row or ("", [], None)
     try:
-        genuine = keys.verifies(public_key, request.signed, request.signature)
+        genuine = tokens.is_signed_by(token, public_key)
     except keys.InvalidKey as error:
-        raise GrantUnreadable(f"the key of app {request.app_id!a} cannot be read") from error
+        raise GrantUnreadable(f"the key of app {claims.app_id!a} cannot be read") from error
     if not genuine:
         raise TokenError("not_authenticated", "The token is not valid for any user and app.")
     return Caller(
-        user_id=request.user_id,
+        user_id=claims.user_id,
         username=username,
-        app_id=request.app_id,
+        app_id=claims.app_id,
         scopes=frozenset(scopes),
-        device_id=request.device_id,
-        device_name=request.device_name,
-        jti=request.jti,
-        expires_at=request.expires_at,
+        device_id=claims.device_id,
+        device_name=claims.device_name,
+        jti=claims.jti,
+        expires_at=claims.expires_at,
     )
 
 
@@ -116,7 +116,7 @@ def spend(caller: Caller) -> None:
         app_id=caller.app_id,
         jti=caller.jti,
         # until then it may be read as valid; the purge (jobs) goes by this time
-        defaults={"expires_at": caller.expires_at + 2 * jwt.LEEWAY},
+        defaults={"expires_at": caller.expires_at + 2 * tokens.LEEWAY},
     )
     if not fresh:
         raise TokenError("token_reused", "The token has been used before.")
@@ -188,7 +188,7 @@ def list_grants(user_id: UUID) -> list[AppGrant]:
 
 def revoke(user_id: UUID, app_id: str) -> bool:
     """Take back a grant; False when there was none. Its tokens are refused from the next request on."""
-    if not jwt.is_app_id(app_id):  # NUL and lone surrogates cannot even be asked for
+    if not tokens.is_app_id(app_id):  # NUL and lone surrogates cannot even be asked for
         return False
     deleted, _ = AppGrant.objects.filter(user_id=user_id, app_id=app_id).delete()
     return deleted > 0

@@ -1,14 +1,12 @@
-"""RSA public keys of apps: read once from PEM, kept as SPKI DER, checked by cryptography."""
+"""RSA public keys of apps: read once from PEM, kept as SPKI DER."""
 
 import hashlib
 import re
 import secrets
 from functools import lru_cache
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -25,9 +23,6 @@ LONGEST_PEM = 2048
 ONE_PUBLIC_KEY = re.compile(
     r"\s*-----BEGIN (RSA )?PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END (?:RSA )?PUBLIC KEY-----\s*", re.ASCII
 )
-
-_PADDING = PKCS1v15()
-_HASH = SHA256()
 
 
 class InvalidKey(ValueError):
@@ -62,26 +57,10 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
-def verifies(der: bytes | None, signed: bytes, signature: bytes) -> bool:
-    """Whether ``signature`` is the RS256 signature of ``signed`` by the key ``der``.
-
-    Without a key, or with one of another size, a key of the right size that nobody holds is tried: the
-    answer takes as long, and does not tell whether there is a key. Raises ``InvalidKey`` for DER that
-    ``read_pem`` did not make.
-    """
-    key = _load(der) if der is not None else None
-    if key is None or key.key_size != 8 * len(signature):
-        key = _nobodys_key(len(signature))
-    try:
-        key.verify(signature, signed, _PADDING, _HASH)
-    except InvalidSignature:
-        return False
-    return True
-
-
 # 1,024 keys are about 5 MB; reading one costs as much as checking a signature with it (30 µs)
 @lru_cache(maxsize=1024)
-def _load(der: bytes) -> RSAPublicKey:
+def load(der: bytes) -> RSAPublicKey:
+    """The key that ``read_pem`` made ``der`` of. Raises ``InvalidKey`` where that is damaged."""
     try:
         key = load_der_public_key(der)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -92,6 +71,7 @@ def _load(der: bytes) -> RSAPublicKey:
 
 
 @lru_cache(maxsize=16)
-def _nobodys_key(size: int) -> RSAPublicKey:
-    modulus = int.from_bytes(secrets.token_bytes(size)) | 1 << (8 * size - 1) | 1
+def nobodys_key(bits: int) -> RSAPublicKey:
+    """A key whose private half nobody has: a signature is tried on it where there is no other."""
+    modulus = secrets.randbits(bits) | 1 << (bits - 1) | 1
     return RSAPublicNumbers(65_537, modulus).public_key()

@@ -13,8 +13,8 @@ from rest_framework.request import Request
 
 from accounts import grants
 from accounts.grants import Caller
-from accounts.jwt import TokenError
 from accounts.scopes import allows
+from accounts.tokens import TokenError
 from api.clock import now
 
 CHALLENGE: Final = 'Bearer realm="balados"'

@@ -14,7 +14,7 @@ from rest_framework import exceptions
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
-from accounts.jwt import TokenError
+from accounts.tokens import TokenError
 from api.auth import CHALLENGE
 from api.throttles import FailureLimit
 from eventstore.dispatcher import CommandIdReused, Conflict, DomainError, StreamErased, StreamUnreadable

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 
 from accounts import grants
-from accounts.jwt import read_authorization
 from accounts.models import AppGrant, User
+from accounts.tokens import read_authorization
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accounts.jwt import NOBODY, TokenError
+from accounts.tokens import NOBODY, TokenError
 from tests.accounts.tokens import (
     ALICE,
     APP,

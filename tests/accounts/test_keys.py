@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -19,8 +18,16 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from accounts import keys
-from accounts.jwt import TokenError
-from tests.accounts.tokens import APP, HEADER, NOW, authorization_claims, forge, read_as_authorization
+from accounts.tokens import TokenError, is_signed_by
+from tests.accounts.tokens import (
+    APP,
+    HEADER,
+    NOW,
+    authorization_claims,
+    forge,
+    read_as_authorization,
+    request_claims,
+)
 from tests.apps import App, key_pair, pem
 
 KEY = APP.key
@@ -167,27 +174,32 @@ def test_jwt_23_one_key_has_one_fingerprint(form: PublicFormat, end: str) -> Non
 
 
 def test_a_signature_is_tried_even_where_there_is_no_key() -> None:
-    signature = KEY.sign(b"text", PKCS1v15(), SHA256())
-    own = keys.read_pem(APP.public_key)
-    assert keys.verifies(own, b"text", signature)
-    assert not keys.verifies(own, b"other text", signature)
-    assert not keys.verifies(None, b"text", signature)
-    assert not keys.verifies(keys.read_pem(App(key="of 3072 bits", bits=3072).public_key), b"text", signature)
+    token = forge(HEADER, request_claims())
+    assert is_signed_by(token, keys.read_pem(APP.public_key))
+    assert not is_signed_by(
+        forge(HEADER, request_claims(), app=App(key="second")), keys.read_pem(APP.public_key)
+    )
+    assert not is_signed_by(token, None)
+    assert not is_signed_by(token, keys.read_pem(App(key="of 3072 bits", bits=3072).public_key))
 
 
 @pytest.mark.parametrize("size", [256, 257, 384, 512, 1024])
 def test_a_stand_in_has_the_size_of_the_signature(size: int) -> None:
-    assert not keys.verifies(None, b"text", b"\1" * size)
+    keys.nobodys_key.cache_clear()
+    assert not is_signed_by(forge(HEADER, request_claims(), signature=b"\1" * size), None)
+    assert keys.nobodys_key.cache_info().currsize == 1
+    assert keys.nobodys_key(8 * size).key_size == 8 * size
+    assert keys.nobodys_key.cache_info().hits == 1
 
 
 def test_a_damaged_stored_key_is_an_error_of_its_own() -> None:
     elliptic = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.DER, SPKI)
     for damaged in (b"\x30\x00", b"", elliptic):
         with pytest.raises(keys.InvalidKey):
-            keys.verifies(damaged, b"text", b"\1" * 256)
+            is_signed_by(forge(HEADER, request_claims()), damaged)
 
 
 def test_the_stand_in_costs_what_a_real_key_costs() -> None:
-    assert isinstance(keys._nobodys_key(256), rsa.RSAPublicKey)
-    assert keys._nobodys_key(256).key_size == 2048
-    assert keys._nobodys_key(256).public_numbers().e == KEY.public_key().public_numbers().e
+    assert isinstance(keys.nobodys_key(2048), rsa.RSAPublicKey)
+    assert keys.nobodys_key(2048).key_size == 2048
+    assert keys.nobodys_key(2048).public_numbers().e == KEY.public_key().public_numbers().e

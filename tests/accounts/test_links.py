@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.jwt import TokenError
 from accounts.links import InvalidLink, redirect_uri, web_address
+from accounts.tokens import TokenError
 from tests.accounts.tokens import APP, HEADER, authorization_claims, forge, read_as_authorization
 
 BOTH_REFUSE = [

@@ -10,7 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
 
 from accounts import keys
-from accounts.jwt import Authorization, Request, TokenError, read_authorization, read_request
+from accounts.tokens import (
+    Authorization,
+    RequestClaims,
+    TokenError,
+    is_signed_by,
+    read_authorization,
+    read_request,
+)
 from tests.apps import App
 
 # PUBLIC_URL of the test run
@@ -67,11 +74,11 @@ def read_as_authorization(token: str, now: datetime = NOW) -> Authorization:
     return read_authorization(token, now, INSTANCE)
 
 
-def read_as_request(token: str, now: datetime = NOW, public_key: bytes | None = None) -> Request | None:
+def read_as_request(token: str, now: datetime = NOW, public_key: bytes | None = None) -> RequestClaims | None:
     """The request when APP's key (or the one given) has signed it, else None, as for any stranger's."""
     request = read_request(token, now, INSTANCE)
     der = public_key or keys.read_pem(APP.public_key)
-    return request if keys.verifies(der, request.signed, request.signature) else None
+    return request if is_signed_by(token, der) else None
 
 
 def is_refused(read: Callable[[str], object], token: str) -> bool:

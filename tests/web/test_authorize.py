@@ -7,8 +7,8 @@ from django.conf import settings
 from django.db import connections
 
 from accounts import grants, keys
-from accounts.jwt import Authorization
 from accounts.models import AppGrant, User
+from accounts.tokens import Authorization
 from tests.apps import App
 from tests.web.asking import CASTAWAY, IMPOSTOR, answer_of, ask, decide, main_of
 from tests.web.people import Visitor, text_of

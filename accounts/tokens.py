@@ -1,22 +1,26 @@
 """The two signed tokens of an app: the authorization that a user approves, and the request. Pure.
 
-RS256 and nothing else. The text is checked before anything is parsed, and parsed once, here: what is
-verified is what was read, so no second reading can differ (docs/decisions/0004-tokens.md).
+PyJWT verifies the signature, RS256 and nothing else. What it does not check is checked here: the size, the
+header, names that stand twice, the times and the audience (docs/decisions/0004-tokens.md).
 """
 
-import binascii
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+import re
+from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NoReturn
 from uuid import UUID
 
+import jwt
 import msgspec
 
 from accounts import keys, links, scopes
 
 LONGEST_TOKEN = 8192
+# without padding; PyJWT refuses a spelling whose last bits count for nothing
+SEGMENT = r"(?:[\w-]{4})*[\w-]{2,4}"
+BASE64URL = re.compile(rf"{SEGMENT}\.{SEGMENT}\.{SEGMENT}", re.ASCII)
 LONGEST_ID = 255
 LONGEST_NAME = 100
 LONGEST_STATE = 512
@@ -28,6 +32,7 @@ REQUEST_TYPES = ("JWT",)
 KEY_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:=-")
 # signatures are as long as the key: RSA of 2,048 to 8,192 bits
 SIGNATURE_SIZES = range(keys.SMALLEST_BITS // 8, keys.LARGEST_BITS // 8 + 1)
+_JWS = jwt.PyJWS(algorithms=["RS256"])
 # datetime's last second
 LAST_SECOND = 253_402_300_799
 NOBODY = UUID(int=0)
@@ -62,8 +67,8 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     read_at: datetime
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request token says. Believe it when ``keys.verifies(…, signed, signature)``."""
+class RequestClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request token says: true once ``is_signed_by`` the key of the app's grant."""
 
     app_id: str
     user_id: UUID  # NOBODY when ``sub`` is not a user id
@@ -71,8 +76,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     jti: str | None
     device_id: str | None
     device_name: str | None
-    signed: bytes
-    signature: bytes
 
 
 def read_authorization(token: str, now: datetime, audience: str) -> Authorization:
@@ -80,9 +83,7 @@ def read_authorization(token: str, now: datetime, audience: str) -> Authorizatio
 
     ``audience`` is the address of this instance. Raises ``TokenError``; the detail may be shown.
     """
-    header, payload, signature = _segments(token)
-    _check_header(header, AUTHORIZATION_TYPES)
-    claims = _json(payload)
+    claims = _claims(token, AUTHORIZATION_TYPES)
     _check_times(claims, now, AUTHORIZATION_LIFE)
     _check_audience(claims, audience)
     app = claims.get("app")
@@ -92,7 +93,7 @@ def read_authorization(token: str, now: datetime, audience: str) -> Authorizatio
         public_key = keys.read_pem(app.get("public_key"))
     except keys.InvalidKey as error:
         raise TokenError("invalid_key", f"app.{error}.") from None
-    if not keys.verifies(public_key, token.rpartition(".")[0].encode("ascii"), signature):
+    if not is_signed_by(token, public_key):
         _refuse("invalid_signature", "The token is not signed by the key that it carries.")
     try:
         asked = scopes.parse(claims.get("scopes"))
@@ -113,25 +114,39 @@ def read_authorization(token: str, now: datetime, audience: str) -> Authorizatio
     )
 
 
-def read_request(token: str, now: datetime, audience: str) -> Request:
+def read_request(token: str, now: datetime, audience: str) -> RequestClaims:
     """The content of a request token, its signature not yet verified. Raises ``TokenError``."""
-    header, payload, signature = _segments(token)
-    _check_header(header, REQUEST_TYPES)
-    claims = _json(payload)
+    claims = _claims(token, REQUEST_TYPES)
     expires_at = _check_times(claims, now, REQUEST_LIFE)
     _check_audience(claims, audience)
     if "app" in claims:
         _refuse("invalid_token", "An authorization token cannot be used for requests.")
-    return Request(
+    return RequestClaims(
         app_id=_app_id(claims),
         user_id=_user_id(claims.get("sub")),
         expires_at=expires_at,
         jti=_optional_text(claims, "jti", LONGEST_ID),
         device_id=_optional_text(claims, "device_id", LONGEST_ID),
         device_name=_optional_text(claims, "device_name", LONGEST_ID),
-        signed=token.rpartition(".")[0].encode("ascii"),
-        signature=signature,
     )
+
+
+def is_signed_by(token: str, public_key: bytes | None) -> bool:
+    """Whether a token that was read here bears the RS256 signature of that key (SPKI, DER).
+
+    Without a key, or with one of another size, a key of the right size that nobody holds is tried: the
+    answer takes as long, and does not tell whether there is a key. Raises ``keys.InvalidKey`` for DER that
+    ``keys.read_pem`` did not make.
+    """
+    key = None if public_key is None else keys.load(public_key)
+    bits = 8 * _signature_size(token)
+    if key is None or key.key_size != bits:
+        key = keys.nobodys_key(bits)
+    try:
+        _JWS.decode(token, key, algorithms=["RS256"])
+    except jwt.InvalidTokenError:
+        return False
+    return True
 
 
 def is_app_id(text: str) -> bool:
@@ -143,35 +158,29 @@ def _refuse(code: str, detail: str) -> NoReturn:
     raise TokenError(code, detail)
 
 
-def _segments(token: str) -> tuple[str, bytes, bytes]:
-    """The header as text (it repeats, and is checked from a cache), the payload and the signature decoded."""
+def _claims(token: str, types: tuple[str, ...]) -> dict[str, Any]:
+    """The payload, parsed once, of a token whose form and header are as they must be."""
     if len(token) > LONGEST_TOKEN:
         _refuse("invalid_token", f"The token is longer than {LONGEST_TOKEN} characters.")
     if not token.isascii() or token.count(".") != 2:
         _refuse("invalid_token", "The token is not a JSON Web Token.")
-    header, payload, signature = token.split(".")
-    raw = _base64(signature)
-    if len(raw) not in SIGNATURE_SIZES:
+    if not BASE64URL.fullmatch(token):
+        _refuse("invalid_token", "The token is not valid base64url.")
+    if _signature_size(token) not in SIGNATURE_SIZES:
         _refuse("invalid_token", "The token has no RS256 signature by a key of 2048 to 8192 bits.")
-    return header, _base64(payload), raw
+    header, payload, _ = token.split(".")
+    _check_header(header, types)
+    return _json(payload)
 
 
-def _base64(segment: str) -> bytes:
-    """Strict: one spelling for one value, so that a token cannot be spelt anew to pass as another."""
-    try:
-        raw = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    except binascii.Error:
-        _refuse("invalid_token", "The token is not valid base64url.")
-    # Python's decoder skips what it does not know and ignores the last bits: encoding again shows both
-    if not raw or urlsafe_b64encode(raw).rstrip(b"=") != segment.encode("ascii"):
-        _refuse("invalid_token", "The token is not valid base64url.")
-    return raw
+def _signature_size(token: str) -> int:
+    return len(token.rpartition(".")[2]) * 3 // 4
 
 
 # an app sends the same header with every request; refusals are not cached
 @lru_cache(maxsize=64)
 def _check_header(segment: str, types: tuple[str, ...]) -> None:
-    header = _json(_base64(segment))
+    header = _json(segment)
     if header.get("alg") != "RS256":
         _refuse("invalid_token", "The token must be signed with RS256.")
     if not header.keys() <= {"alg", "typ", "kid"}:
@@ -184,9 +193,9 @@ def _check_header(segment: str, types: tuple[str, ...]) -> None:
         _refuse("invalid_token", "The token's kid is not a plain name.")
 
 
-def _json(raw: bytes) -> dict[str, Any]:
+def _json(segment: str) -> dict[str, Any]:
     try:
-        value = _DECODER.decode(raw.decode("utf-8"))
+        value = _DECODER.decode(urlsafe_b64decode(segment + "==").decode("utf-8"))
     except (ValueError, RecursionError):  # an integer of 5,000 digits, too, is a ValueError
         _refuse("invalid_token", "The token does not hold valid JSON with every name once.")
     if not isinstance(value, dict):
@@ -205,6 +214,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+# PyJWT's own parser would keep the last of two values, and take NaN
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 
 
