@@ -1,7 +1,6 @@
 """Events to and from what the store holds: stored names, schema versions, upcasters.
 
-Stored names are for ever (a test pins them). An old shape is upcast when it is read, never rewritten; a
-field that this version does not know is carried along when an event is written again.
+Stored names are for ever (a test pins them). An old shape is upcast when it is read, never rewritten.
 """
 
 from collections.abc import Callable
@@ -93,8 +92,6 @@ UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 
 _NAMES: dict[type[Event], str] = {cls: name for name, (cls, _) in EVENTS.items()}
 _DECODERS = {cls: msgspec.json.Decoder(cls).decode for cls in _NAMES}
-# values stay as they are written: numbers of JSON may be too great, or too exact, for Python's
-_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def decode(type_: str, schema: int, data: str | bytes) -> UserEvent:
@@ -123,20 +120,9 @@ def name_of(event: Event) -> tuple[str, int]:
     return name, EVENTS[name][1]
 
 
-def encode(event: Event, original: str | bytes | None = None) -> bytes:
-    """The stored data of an event; fields of ``original`` that its class does not know are kept as they are.
-
-    Raises ``UndecodableEvent`` when ``original`` is not the data of an event.
-    """
-    if original is None:
-        return msgspec.json.encode(event)
-    known = {field.encode_name for field in msgspec.structs.fields(event)}
-    try:
-        fields = _decode_fields(original)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UndecodableEvent(f"{_NAMES[type(event)]}: {error}") from error
-    unknown = {key: value for key, value in fields.items() if key not in known}
-    return msgspec.json.encode({**unknown, **msgspec.to_builtins(event)})
+def encode(event: Event) -> bytes:
+    """The stored data of an event."""
+    return msgspec.json.encode(event)
 
 
 def _upcast(type_: str, schema: int, current: int, data: str | bytes) -> Document:

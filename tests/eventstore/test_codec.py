@@ -1,9 +1,8 @@
-"""What is stored stays readable: names and shapes pinned, old ones upcast, unknown fields carried along."""
+"""What is stored stays readable: names and shapes pinned, old ones upcast, unknown fields no obstacle."""
 
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -159,11 +158,6 @@ def test_every_stored_name_schema_and_field_is_pinned() -> None:
         assert pinned | {"user_id"} == fields
 
 
-def test_a_field_that_this_version_does_not_know_is_no_obstacle() -> None:
-    data = codec.encode(SUBSCRIBED, '{"mood": {"is": [1, null]}}')
-    assert codec.decode("UserSubscribed", 1, data) == SUBSCRIBED
-
-
 KNOWN = {field.encode_name for _, _, _, event in GOLDEN for field in msgspec.structs.fields(event)}
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -174,35 +168,9 @@ EXTRA = st.dictionaries(st.text().filter(lambda name: name not in KNOWN), VALUES
 
 
 @given(event=st.sampled_from([event for *_, event in GOLDEN]), extra=EXTRA)
-def test_writing_an_event_again_keeps_the_fields_that_this_version_does_not_know(
-    event: Event, extra: dict[str, Any]
-) -> None:
-    original = json.dumps({**json.loads(codec.encode(event)), **extra})
-    again = codec.encode(event, original)
-    assert exactly(again) == exactly(original)
-    assert codec.decode(*codec.name_of(event), again) == event
-
-
-@pytest.mark.parametrize("number", ["1e400", "0.1000000000000000000055", "-0.0", "9" * 60])
-def test_an_unknown_number_is_kept_to_its_last_digit(number: str) -> None:
-    again = codec.encode(SUBSCRIBED, f'{{"weight": {number}}}')
-    assert f'"weight":{number}'.encode() in again
-
-
-def test_a_known_field_is_written_as_the_event_has_it() -> None:
-    event = msgspec.structs.replace(SUBSCRIBED, rss_source_id=None)
-    assert codec.encode(event, codec.encode(SUBSCRIBED)) == codec.encode(event)
-
-
-@pytest.mark.parametrize("original", ["", "[]", '"secret"', '{"secret": secr', '{"a": ' + "[" * 9_999])
-def test_what_never_was_an_event_cannot_be_carried_along(original: str) -> None:
-    with pytest.raises(UndecodableEvent) as refused:
-        codec.encode(SUBSCRIBED, original)
-    assert "secret" not in str(refused.value)
-
-
-def exactly(data: str | bytes) -> Any:
-    return json.loads(data, parse_float=Decimal)
+def test_fields_that_this_version_does_not_know_are_no_obstacle(event: Event, extra: dict[str, Any]) -> None:
+    data = json.dumps({**json.loads(codec.encode(event)), **extra})
+    assert codec.decode(*codec.name_of(event), data) == event
 
 
 # --- upcasters: UserSubscribed as it would be after two changes of its shape
