@@ -1,31 +1,59 @@
 """Feeds and items by name: base64 of a feed's URL, base64 of ``guid,enclosure_url``.
 
-One feed is one key however a client spells it: four base64 spellings, upper-case hosts, default ports
-and fragments all lead to the same text (domain.md, "Identifiers").
+One feed is one key however a client spells it, and so is one item: four base64 spellings, white space, the
+case of hosts, default ports, fragments and needless percent signs all lead to the same text.
 """
 
 import binascii
 import re
-import unicodedata
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address
+from urllib.parse import quote, unquote
+
+import idna
 
 LONGEST_FEED_URL = 2_048  # bytes
 LONGEST_ITEM = 4_096  # bytes, decoded
 DEFAULT_PORTS = {"http": "80", "https": "443"}
+UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 _URL_SAFE = str.maketrans("-_", "+/")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# control characters, the two separators of lines, halves of surrogate pairs
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_XML_SPACES = re.compile("[ \t\r\n]+")
 # ASCII: else the long s of "httpſ" counts as an s
-_URL = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE | re.ASCII | re.DOTALL)
-_HOST = re.compile(r"""(\[[0-9a-fA-F:.]+\]|[^\s\[\]:/?#@<>"'`{}|^%,;()&=+$!*\\]+)(?::([0-9]{0,5}))?""")
-_ENCLOSURE = re.compile(r".*,(?=https?://)", re.IGNORECASE | re.ASCII | re.DOTALL)
+_PODCAST_SCHEME = re.compile("(?:feed|itpc|itms|pcast|podcast):(?://)?", re.IGNORECASE | re.ASCII)
+_SCHEME = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
+_URL = re.compile(r"(https?)://([^/?]*)([^?]*)(.*)", re.IGNORECASE | re.ASCII)
+_AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(?::([0-9]{0,5}))?")
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+# An escaped byte, or a character that may not stand in a path or a query (RFC 3986).
+_TO_RESPELL = re.compile(r"%([0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/?]")
+# Most addresses and items are in their normal form already. Possessive: a long one is gone over once.
+_ESCAPE = r"%(?!2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)[0-9A-F]{2}"
+_NORMAL_URL = (
+    r"https?://[a-z0-9_-]++(?:\.[a-z0-9_-]++)*+/"
+    rf"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]++|{_ESCAPE})*+"
+    rf"(?:\?(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]++|{_ESCAPE})++)?+"
+)
+_NORMAL = re.compile(_NORMAL_URL)
+_NORMAL_ITEM = re.compile(rf"[!-+\--~]*+,{_NORMAL_URL}(?<!,)")
+_ENCLOSURE = re.compile(r",(?=https?://)", re.IGNORECASE | re.ASCII)
+_ENCLOSURE_AFTER_SPACE = re.compile(r",(?=\s*[a-z][a-z0-9+.-]*://)", re.IGNORECASE | re.ASCII)
 
 
 class InvalidIdentifier(ValueError):
-    """A feed or item that cannot be one; the text says why."""
+    """A feed or item that cannot be one; ``code`` is for machines, the text says why."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+# What is wrong with an address itself: whoever sends it cannot mend it, for its publisher wrote it.
+CODES_OF_ADDRESSES = frozenset({"control_characters", "credentials", "invalid_host", "scheme", "too_long"})
 
 
 def key_of(text: str) -> str:
@@ -48,8 +76,7 @@ def normalise_feed(text: str) -> str:
 @lru_cache(maxsize=8_192)
 def feed_of_url(url: str) -> str:
     """The ``rss_source_feed`` of a feed URL. Raises ``InvalidIdentifier``."""
-    normalised = normalise_url(url)
-    return _encode(normalised)
+    return _encode(normalise_url(url))
 
 
 def url_of_feed(feed: str) -> str:
@@ -60,8 +87,19 @@ def url_of_feed(feed: str) -> str:
 def normalise_item(text: str) -> str:
     """The one spelling of an ``rss_source_item``. Raises ``InvalidIdentifier``."""
     decoded = _decode(text, LONGEST_ITEM)
-    _split(decoded)
-    return _encode(decoded)
+    return _encode(decoded) if _NORMAL_ITEM.fullmatch(decoded) else item_of(*_split(decoded))
+
+
+def item_of(guid: str, enclosure_url: str) -> str:
+    """The ``rss_source_item`` of a GUID and an enclosure URL, either of which may be empty.
+
+    Raises ``InvalidIdentifier``, also where both are.
+    """
+    guid = normalise_guid(guid)
+    enclosure_url = enclosure_url and normalise_url(enclosure_url, LONGEST_ITEM)
+    if not guid and not enclosure_url:
+        raise InvalidIdentifier("no_episode", "an item needs a GUID or an enclosure URL")
+    return _encode(_within(f"{guid},{enclosure_url}", LONGEST_ITEM))
 
 
 def parts_of_item(item: str) -> tuple[str, str]:
@@ -69,69 +107,123 @@ def parts_of_item(item: str) -> tuple[str, str]:
     return _split(binascii.a2b_base64(item).decode())
 
 
-def normalise_url(url: str) -> str:
-    """Scheme and host in lower case, no default port, no fragment; nothing else is touched.
+def normalise_guid(guid: str) -> str:
+    """As its publisher wrote it, but for white space: none around it, and one space for a run inside.
 
-    Raises ``InvalidIdentifier`` unless it is an absolute http(s) URL without credentials or control
-    characters, in at most 2,048 bytes of UTF-8.
+    Raises ``InvalidIdentifier`` for other control characters.
     """
-    if _CONTROL.search(url):
-        raise InvalidIdentifier("the URL holds control characters")
-    parts = _URL.match(url)
+    return _checked(_XML_SPACES.sub(" ", guid.strip()))
+
+
+def normalise_url(url: str, longest: int = LONGEST_FEED_URL) -> str:
+    """The normal form of an absolute http(s) address, in ASCII; an address in its normal form stays as it is.
+
+    Dropped: white space around it, the default port, the fragment, an empty query, the dot after the host.
+    Scheme and host are in lower case, an international host in its ASCII form, an IPv6 address in its short
+    form; an empty path is ``/``. What may not stand in a URL is percent-encoded, unreserved characters are
+    not, and everything else that is encoded stays so. ``feed:`` and the other podcast schemes mean http.
+
+    Raises ``InvalidIdentifier`` with one of ``CODES_OF_ADDRESSES``, also where the normal form has more than
+    ``longest`` bytes.
+    """
+    url = _within(url.strip(), longest)
+    if _NORMAL.fullmatch(url):
+        return url
+    parts = _URL.fullmatch(_with_web_scheme(_checked(url)).partition("#")[0])
     if parts is None:
-        raise InvalidIdentifier("not an absolute http or https URL")
-    scheme, authority, rest = parts[1].lower(), parts[2], parts[3]
+        raise InvalidIdentifier("scheme", "not an absolute http or https URL")
+    scheme, path, query = parts[1].lower(), parts[3] or "/", parts[4].removesuffix("?") and parts[4]
+    tail = _TO_RESPELL.sub(_respell, path + query)
+    return _within(f"{scheme}://{_normalise_authority(parts[2], scheme)}{tail}", longest)
+
+
+def _with_web_scheme(url: str) -> str:
+    """``feed:https://…`` is https as written, ``feed://…`` and ``feed:…`` are http."""
+    found = _PODCAST_SCHEME.match(url)
+    if found is None:
+        return url
+    rest = url[found.end() :]
+    return rest if _SCHEME.match(rest) else f"http://{rest}"
+
+
+def _normalise_authority(authority: str, scheme: str) -> str:
+    """Host and port, without the scheme's default port."""
     if "@" in authority:
-        raise InvalidIdentifier("a feed URL must not carry credentials")
-    host = _HOST.fullmatch(authority)
-    if host is None or not _means_itself(host[1]) or int(host[2] or 0) > 65_535:
-        raise InvalidIdentifier("the URL names no valid host")
-    port = f":{int(host[2])}" if host[2] and str(int(host[2])) != DEFAULT_PORTS[scheme] else ""
-    normalised = f"{scheme}://{host[1].lower()}{port}{rest}"
+        raise InvalidIdentifier("credentials", "an address must not carry credentials")
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None or int(parts[2] or 0) > 65_535:
+        raise InvalidIdentifier("invalid_host", "the URL names no valid host")
+    host = _normalise_ipv6(parts[1]) if parts[1].startswith("[") else _normalise_host(parts[1])
+    port = str(int(parts[2])) if parts[2] else DEFAULT_PORTS[scheme]
+    return host if port == DEFAULT_PORTS[scheme] else f"{host}:{port}"
+
+
+def _normalise_host(host: str) -> str:
+    """The ASCII form by UTS 46, without the dot of the root."""
+    with suppress(idna.IDNAError, UnicodeError):
+        mapped = idna.uts46_remap(unquote(host, errors="strict"), std3_rules=False).removesuffix(".")
+        name = mapped if mapped.isascii() else ".".join(map(_a_label, mapped.split(".")))
+        if _HOST.fullmatch(name):
+            return name
+    raise InvalidIdentifier("invalid_host", "the URL names no valid host")
+
+
+def _a_label(label: str) -> str:
+    if label.isascii():
+        return label
     try:
-        size = len(normalised.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidIdentifier("the URL is not valid Unicode") from error
-    if size > LONGEST_FEED_URL:
-        raise InvalidIdentifier(f"a feed URL has at most {LONGEST_FEED_URL} bytes")
-    return normalised
+        return idna.alabel(label).decode()
+    except idna.InvalidCodepoint:
+        # UTS 46 and browsers take symbols such as hearts, which IDNA 2008 leaves out
+        return f"xn--{label.encode('punycode').decode()}"
 
 
-def _means_itself(host: str) -> bool:
-    """Whether others read the same name: not ``[:::]``, and no ``℀`` that turns into ``a/c`` (NFKC)."""
-    if host.startswith("["):
-        return _is_ipv6(host[1:-1])
-    if host.isascii():
-        return True
-    read = unicodedata.normalize("NFKC", host)
-    return ":" not in read and _HOST.fullmatch(read) is not None
+def _normalise_ipv6(bracketed: str) -> str:
+    try:
+        address = IPv6Address(bracketed[1:-1])
+    except ValueError:
+        raise InvalidIdentifier("invalid_host", "the URL names no valid host") from None
+    # versions of Python write these in two ways
+    return f"[{address if address.ipv4_mapped is None else f'::ffff:{address.ipv4_mapped}'}]"
 
 
-def _is_ipv6(text: str) -> bool:
-    with suppress(ValueError):
-        IPv6Address(text)
-        return True
-    return False
+def _respell(found: re.Match[str]) -> str:
+    if found[1] is None:
+        return quote(found[0], safe="")
+    character = chr(int(found[1], 16))
+    return character if character in UNRESERVED else found[0].upper()
 
 
 def _split(decoded: str) -> tuple[str, str]:
-    """GUIDs contain commas: the enclosure starts after the last one that http:// or https:// follows."""
-    enclosure = _ENCLOSURE.match(decoded)
-    if enclosure is not None:
-        return decoded[: enclosure.end() - 1], decoded[enclosure.end() :]
-    if decoded == ",":
-        raise InvalidIdentifier("an item needs a GUID or an enclosure URL")
-    if not decoded.endswith(","):
-        raise InvalidIdentifier("an item is the base64 of guid,enclosure_url; an enclosure is http or https")
-    return decoded[:-1], ""
+    """GUID and enclosure URL, which starts after the first comma that http:// or https:// follows."""
+    text = decoded.strip()
+    if text.endswith(","):
+        return text[:-1], ""
+    comma = _ENCLOSURE.search(text) or _ENCLOSURE_AFTER_SPACE.search(text)
+    if comma is None:
+        detail = "an item is the base64 of guid,enclosure_url; an enclosure is http or https"
+        raise InvalidIdentifier("invalid_item", detail)
+    return text[: comma.start()], text[comma.end() :]
+
+
+def _checked(text: str) -> str:
+    if _CONTROL.search(text):
+        raise InvalidIdentifier("control_characters", "control characters inside")
+    return text
+
+
+def _within(text: str, longest: int) -> str:
+    if len(text) > longest or len(text.encode(errors="replace")) > longest:
+        raise InvalidIdentifier("too_long", f"longer than {longest} bytes")
+    return text
 
 
 def _decode(text: str, longest: int) -> str:
     if len(text) > longest * 4 // 3 + 4:
-        raise InvalidIdentifier(f"longer than {longest} bytes")
+        raise InvalidIdentifier("too_long", f"longer than {longest} bytes")
     if "-" in text or "_" in text:
         if "+" in text or "/" in text:
-            raise InvalidIdentifier("mixes the two base64 alphabets")
+            raise InvalidIdentifier("invalid_base64", "mixes the two base64 alphabets")
         text = text.translate(_URL_SAFE)
     if "=" not in text:
         text += "=" * (-len(text) % 4)
@@ -140,12 +232,10 @@ def _decode(text: str, longest: int) -> str:
         decoded = raw.decode()
     except (ValueError, UnicodeError) as error:
         reason = "not valid UTF-8 inside" if isinstance(error, UnicodeDecodeError) else "not valid base64"
-        raise InvalidIdentifier(reason) from error
-    if not raw or len(raw) > longest:
-        raise InvalidIdentifier("empty" if not raw else f"longer than {longest} bytes")
-    if _CONTROL.search(decoded):
-        raise InvalidIdentifier("control characters inside")
-    return decoded
+        raise InvalidIdentifier("invalid_base64", reason) from error
+    if not raw:
+        raise InvalidIdentifier("invalid_base64", "empty")
+    return _within(decoded, longest)
 
 
 def _encode(text: str) -> str:

@@ -77,6 +77,7 @@ SHORTEST_KEY = 11
 # Or a shorter one that goes to and fro between letters and digits: ids of shows do so less often.
 SHORTEST_MIX, MOST_CHANGES = 9, 4
 LONGEST_WORD, LONGEST_NUMBER = 32, 11
+_LETTERS = re.compile("(?:%[89A-Fa-f][0-9A-Fa-f])+")
 _PIECES = re.compile(r"[/?&=;,:#|@()\[\]{}<>\"'\\^`\s]+")
 _NAMED = re.compile(r"[?&;/#,]([^?&;/#,=]+)=")
 _WORDS = re.compile(r"[-_.~+!*$]+")
@@ -131,14 +132,22 @@ def _is_secret_file(url: str) -> bool:
 
 
 def _layers(url: str) -> list[str]:
-    """The URL, and as it reads decoded, again and again."""
-    layers = [url]
+    """The URL as people read it, and decoded, again and again."""
+    layers = [_LETTERS.sub(_as_read, url)]
     for _ in range(LAYERS):
         decoded = unquote(layers[-1])
         if decoded == layers[-1]:
             break
         layers.append(decoded)
     return layers
+
+
+def _as_read(letters: re.Match[str]) -> str:
+    """Letters of other scripts, which stand percent-encoded in every URL and would look like a key."""
+    try:
+        return unquote(letters[0], errors="strict")
+    except UnicodeDecodeError:
+        return letters[0]
 
 
 def _is_closed_host(text: str) -> bool:

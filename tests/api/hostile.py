@@ -88,7 +88,7 @@ BAD_FEEDS: list[object] = [
     "", " ", "=", "====", "a", "*", "aHR0cHM6Ly9leGFtcGxlLm9yZy8\n", "aHR0 cHM6",
     "aHR0cHM6Ly9leGFtcGxlLm9yZw=",
     b64("example.org/feed"), b64("ftp://example.org/"), b64("https://"), b64("https:///feed"),
-    b64("javascript:alert(1)"), b64("https://alice:secret@example.org/"), b64("https://example.org/\n"),
+    b64("javascript:alert(1)"), b64("https://alice:secret@example.org/"), b64("https://example.org/\na"),
     b64("https://example.org/\x00"), b64("https://example.org:99999/"), b64("https://exa mple.org/"),
     b64("https://example.org/" + "a" * 2_048), "A" * 20_000, "aHR0+cHM6-", "é", 7, None, [], {}, True,
 ]  # fmt: skip
@@ -106,5 +106,5 @@ def four_spellings(name: str) -> list[str]:
 
 
 # its base64 has "+", "/" and padding, so that all four spellings differ
-AWKWARD_URL = "https://example.org/~>>>???/ü?"
+AWKWARD_URL = "https://example.org/~aa?~"
 AWKWARD_FEED = b64(AWKWARD_URL)

@@ -76,7 +76,7 @@ def test_it_asks_for_a_feed(phone: Device, body: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "example.org", "ftp://example.org/", "https://a:b@example.org/", "https://example.org/\n", 7, []],
+    ["", "example.org", "ftp://example.org/", "https://a:b@example.org/", "https://example.org/\na", 7, []],
 )
 def test_it_refuses_what_is_no_address_of_a_feed(phone: Device, url: object) -> None:
     with unharmed(phone):

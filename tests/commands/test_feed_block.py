@@ -72,7 +72,7 @@ def test_what_the_publisher_blocks_the_operator_does_not_lift() -> None:
     ("arguments", "reason"),
     [
         (["ftp://example.org/feed"], "Not a feed: not an absolute http or https URL."),
-        (["https://me:secret@example.org/feed"], "Not a feed: a feed URL must not carry credentials."),
+        (["https://me:secret@example.org/feed"], "Not a feed: an address must not carry credentials."),
         (["example.org"], "Not a feed: not valid base64."),
         ([], "Name one feed, or --list all."),
         (["--list", URL], "Name one feed, or --list all."),
