@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -15,9 +16,8 @@ from django.utils import timezone
 
 from accounts import grants, tokens
 from accounts.models import User
-from accounts.pages import private, read_or_post, spaced, to_log_in
-from accounts.scope_words import WORDS
-from accounts.scopes import allows
+from accounts.pages import private, read_or_post, spaced
+from accounts.scopes import WORDS
 from accounts.tokens import Authorization
 
 DECISIONS = ("approve", "deny")
@@ -50,18 +50,20 @@ def authorize(request: HttpRequest) -> HttpResponse:
 def _ask(
     request: HttpRequest, user: User, authorization: Authorization, token: str, *, status: int = 200
 ) -> HttpResponse:
-    standing = grants.describe(user, authorization)
-    granted = standing.grant.scopes if standing.already_granted and standing.grant else ()
+    preview = grants.preview_authorization(user, authorization)
     context = {
         "app": authorization,
-        "standing": standing,
+        "preview": preview,
         "token": token,
         "host": urlsplit(authorization.url).netloc,
-        "image": authorization.image if standing.shows_image else "",
+        "image": authorization.image if preview.shows_image else "",
         "goes_to": _shown_target(authorization.redirect_uri),
         "fingerprint": spaced(authorization.fingerprint),
-        "scopes": _with_words(authorization.scopes, granted),
-        "lost": [WORDS[scope] for scope in granted if not allows(authorization.scopes, scope)],
+        "scopes": [
+            {"name": scope, "words": WORDS[scope], "added": scope in preview.added}
+            for scope in authorization.scopes
+        ],
+        "lost": [WORDS[scope] for scope in preview.lost],
         "asks_to_replace": status == 409,
     }
     page = render(request, "accounts/authorize.html", context, status=status)
@@ -75,7 +77,7 @@ def _approve(request: HttpRequest, user: User, authorization: Authorization, tok
     replace_key = request.POST.get("replace") == "yes"
     try:
         grant = grants.authorize(user, authorization, replace_key=replace_key)
-    except grants.OtherKey:
+    except grants.DifferentKey:
         return _ask(request, user, authorization, token, status=409)
     except User.DoesNotExist:
         # switched off since the session was read
@@ -87,7 +89,7 @@ def _approve(request: HttpRequest, user: User, authorization: Authorization, tok
 
 
 def _log_in_first(token: str) -> HttpResponse:
-    return to_log_in(f"{reverse('authorize')}?{urlencode({'token': token})}")
+    return redirect_to_login(f"{reverse('authorize')}?{urlencode({'token': token})}")
 
 
 def _deny(request: HttpRequest, authorization: Authorization) -> HttpResponse:
@@ -120,14 +122,6 @@ def form_target(redirect_uri: str) -> str:
     if ":" in (parts.hostname or ""):  # CSP has no way to write an IPv6 address
         return f"{parts.scheme}:"
     return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def _with_words(asked: tuple[str, ...], granted: Any) -> list[dict[str, Any]]:
-    """Each scope with its words, and whether it is more than was granted before."""
-    return [
-        {"name": scope, "words": WORDS[scope], "added": bool(granted) and not allows(granted, scope)}
-        for scope in asked
-    ]
 
 
 def _shown_target(redirect_uri: str | None) -> str:

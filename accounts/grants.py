@@ -1,6 +1,5 @@
 """Which app may act for which user: asked for, approved, checked on every request, taken back."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from django.db.models import Count, OuterRef, Subquery
 
 from accounts import keys, tokens
 from accounts.models import AppGrant, UsedToken, User
+from accounts.scopes import allows
 from accounts.tokens import Authorization, TokenError
 
 # An app's picture comes from a stranger's server, which sees who looks: it is shown for apps in wide use.
@@ -42,8 +42,8 @@ class GrantUnreadable(OperationalError):
     """The key of a grant is damaged: the store's fault and not the caller's (503, not 401)."""
 
 
-class OtherKey(Exception):
-    """The user has let in an app of this id with another key; replacing it takes an explicit word."""
+class DifferentKey(Exception):
+    """The user has granted this app id to another key, which is only replaced when asked to."""
 
 
 class WrongUser(TokenError):
@@ -53,16 +53,16 @@ class WrongUser(TokenError):
         super().__init__("wrong_user", "This authorization is meant for another user.")
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How an authorization stands to what is known, for the page that asks the user."""
+class AuthorizationPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page that asks the user says of an authorization and of what is known already."""
 
     grant: AppGrant | None  # this user's own for the app id, whatever its key
     other_key: bool  # that grant has another key: approving replaces it
     known_under_other_key: bool  # somebody here has let in the same app id with another key
     users: int  # that have let in this very app: id and key
     shows_image: bool
-    added: tuple[str, ...]  # scopes asked for and not granted yet
-    removed: tuple[str, ...]  # scopes granted and not asked for any more
+    added: tuple[str, ...]  # scopes asked for that this very app was not given before
+    lost: tuple[str, ...]  # scopes given to this very app before that it would have no longer
 
     @property
     def first_seen(self) -> bool:
@@ -104,8 +104,8 @@ def authenticate(token: str, now: datetime, audience: str) -> Caller:
     )
 
 
-def spend(caller: Caller) -> None:
-    """Use up the caller's token, if it has a ``jti``: for calls that must not be repeated by a listener-in.
+def consume_jti(caller: Caller) -> None:
+    """Use up the ``jti`` of the caller's token, if it has one: an eavesdropper cannot repeat the call.
 
     Raises ``TokenError`` when the same app has used it before for the same user.
     """
@@ -125,12 +125,12 @@ def spend(caller: Caller) -> None:
 def authorize(user: User, authorization: Authorization, *, replace_key: bool = False) -> AppGrant:
     """Store what the user has approved: one grant per user and app id, however often it is approved.
 
-    Raises ``OtherKey`` when that id is granted with another key and ``replace_key`` is not given,
+    Raises ``DifferentKey`` when that id is granted with another key and ``replace_key`` is not given,
     ``WrongUser`` for an authorization made for somebody else, ``User.DoesNotExist`` when the user is gone.
     """
     if authorization.subject not in (None, str(user.pk)):
         raise WrongUser
-    told = {
+    values = {
         "name": authorization.name,
         "url": authorization.url,
         "image": authorization.image,
@@ -145,30 +145,31 @@ def authorize(user: User, authorization: Authorization, *, replace_key: bool = F
         grant = AppGrant.objects.filter(user=user, app_id=authorization.app_id).first()
         if grant is None:
             return AppGrant.objects.create(
-                user=user, app_id=authorization.app_id, created_at=authorization.read_at, **told
+                user=user, app_id=authorization.app_id, created_at=authorization.read_at, **values
             )
         if grant.fingerprint != authorization.fingerprint and not replace_key:
-            raise OtherKey
-        for field, value in told.items():
+            raise DifferentKey
+        for field, value in values.items():
             setattr(grant, field, value)
         grant.save()
         return grant
 
 
-def describe(user: User, authorization: Authorization) -> Standing:
+def preview_authorization(user: User, authorization: Authorization) -> AuthorizationPreview:
     """What a page has to tell the user before he decides. Changes nothing."""
     same_id = AppGrant.objects.filter(app_id=authorization.app_id)
     grant = same_id.filter(user=user).first()
     users = same_id.filter(fingerprint=authorization.fingerprint).count()
-    granted = grant.scopes if grant is not None else ()
-    return Standing(
+    other_key = grant is not None and grant.fingerprint != authorization.fingerprint
+    granted = () if grant is None or other_key else grant.scopes
+    return AuthorizationPreview(
         grant=grant,
-        other_key=grant is not None and grant.fingerprint != authorization.fingerprint,
+        other_key=other_key,
         known_under_other_key=same_id.exclude(fingerprint=authorization.fingerprint).exists(),
         users=users,
         shows_image=_shows_image(users, User.objects.count()),
-        added=_missing(authorization.scopes, granted),
-        removed=_missing(granted, authorization.scopes),
+        added=tuple(scope for scope in authorization.scopes if granted and not allows(granted, scope)),
+        lost=tuple(scope for scope in granted if not allows(authorization.scopes, scope)),
     )
 
 
@@ -176,12 +177,11 @@ def list_grants(user_id: UUID) -> list[AppGrant]:
     """The apps that a user has let in, by name; each with ``users`` and ``shows_image`` set."""
     same_app = AppGrant.objects.filter(app_id=OuterRef("app_id"), fingerprint=OuterRef("fingerprint"))
     counted = same_app.order_by().values("app_id").annotate(number=Count("*")).values("number")
+    accounts = User.objects.count()
     grants = AppGrant.objects.filter(user_id=user_id).annotate(number=Subquery(counted))
-    everybody = User.objects.count()
     listed: list[AppGrant] = []
     for grant in grants.order_by("name", "app_id"):
-        grant.users = grant.number
-        grant.shows_image = _shows_image(grant.users, everybody)
+        grant.users, grant.shows_image = grant.number, _shows_image(grant.number, accounts)
         listed.append(grant)
     return listed
 
@@ -194,10 +194,5 @@ def revoke(user_id: UUID, app_id: str) -> bool:
     return deleted > 0
 
 
-def _shows_image(users: int, everybody: int) -> bool:
-    return users >= IMAGE_USERS and users * 100 >= everybody * IMAGE_PERCENT
-
-
-def _missing(wanted: Iterable[str], present: Iterable[str]) -> tuple[str, ...]:
-    have = frozenset(present)
-    return tuple(scope for scope in wanted if scope not in have)
+def _shows_image(users: int, accounts: int) -> bool:
+    return users >= IMAGE_USERS and users * 100 >= accounts * IMAGE_PERCENT

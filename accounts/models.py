@@ -259,16 +259,3 @@ class ErasedAccount(models.Model):
                 condition=Q(digest__regex="^[0-9a-f]{32}$"), name="erased_accounts_digest_only"
             ),
         ]
-
-
-__all__ = [
-    "AppGrant",
-    "ErasedAccount",
-    "PlayToken",
-    "SetupState",
-    "UsedToken",
-    "User",
-    "UserManager",
-    "username_key",
-    "validate_username",
-]

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
-from urllib.parse import urlencode
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
@@ -28,11 +27,6 @@ def private(view: View[P]) -> View[P]:
         return response
 
     return wrapped
-
-
-def to_log_in(path: str) -> HttpResponse:
-    """Off to log in, and then back to ``path``."""
-    return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': path})}")
 
 
 def safe_next(request: HttpRequest) -> str:

@@ -1,17 +1,33 @@
-"""What an app may be allowed: the scopes, and which of them grants which. Pure."""
+"""What an app may be allowed: the scopes, their words for people, and which of them grants which. Pure."""
 
 from collections.abc import Iterable
 
-TOPICS = ("subscriptions", "plays", "playlists", "collections", "privacy")
-WILDCARDS = ("*", "*.read", "*.write", "user.*", "user.*.read", "user.*.write")
-SCOPES = (
-    *WILDCARDS,
-    "user",
-    "user.read",
-    "user.write",
-    "user.sync",
-    *(f"user.{topic}{half}" for topic in TOPICS for half in ("", ".read", ".write")),
-)
+# what an app may see of each topic, and what it may change
+_TOPICS = {
+    "subscriptions": ("the podcasts you follow", "follow and unfollow podcasts"),
+    "plays": ("what you listen to and how far", "record what you listen to and how far"),
+    "playlists": ("your playlists", "make, change and delete playlists"),
+    "collections": ("your collections of podcasts", "make, change and delete collections"),
+    "privacy": ("what you keep private", "change what you keep private"),
+}
+# every scope, in the order in which they are shown, with what it lets an app do
+WORDS = {
+    "*": "Do everything that you can do here, also what later versions add",
+    "*.read": "See everything that is here of you, also what later versions add",
+    "*.write": "Change everything that is here of you, also what later versions add",
+    "user.*": "See, change and keep in step every part of your account",
+    "user.*.read": "See every part of your account",
+    "user.*.write": "Change every part of your account",
+    "user": "See, change and keep in step everything in your account",
+    "user.read": "See your whole history, and take out all your data as one file",
+    "user.write": "Bring in exported data, remove parts of your history for good, make tokens for players",
+    "user.sync": "Keep your podcasts, plays and playlists in step with the app, both ways",
+}
+for _topic, (_see, _change) in _TOPICS.items():
+    WORDS[f"user.{_topic}"] = f"See {_see}, and {_change}"
+    WORDS[f"user.{_topic}.read"] = f"See {_see}"
+    WORDS[f"user.{_topic}.write"] = f"{_change[0].upper()}{_change[1:]}"
+SCOPES = tuple(WORDS)
 
 
 class InvalidScope(ValueError):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout
+from django.contrib.auth.views import redirect_to_login
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -19,8 +20,8 @@ from accounts.addresses import client_address
 from accounts.forms import NOT_AVAILABLE, LogInForm, NewAccountForm, SetupForm
 from accounts.guessing import remember_browser, too_many
 from accounts.models import AppGrant, User
-from accounts.pages import private, read_or_post, safe_next, spaced, to_log_in
-from accounts.scope_words import WORDS
+from accounts.pages import private, read_or_post, safe_next, spaced
+from accounts.scopes import WORDS
 
 # new accounts and tries at them from one address: enough for a household, too few to harvest names
 REGISTRATIONS = 30
@@ -112,7 +113,7 @@ def apps(request: HttpRequest) -> HttpResponse:
     """The user's own grants; a POST with ``app_id`` takes one back."""
     user = request.user
     if not isinstance(user, User):
-        return to_log_in(request.path)
+        return redirect_to_login(request.path)
     if request.method == "POST":
         return _revoke(request, user, request.POST.get("app_id", ""))
     listed = [_shown(grant) for grant in grants.list_grants(user.pk)]

@@ -88,7 +88,7 @@ def consume_jti(request: Request) -> None:
     """Use up a token with a ``jti``. The repeat of a request under the same Idempotency-Key changes nothing,
     and is let through. Raises ``TokenError``."""
     if caller_of(request).jti is not None and remembered(request) is None:
-        grants.spend(caller_of(request))
+        grants.consume_jti(caller_of(request))
 
 
 def account_position(request: Request) -> int:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import redis
 from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,7 +15,7 @@ from accounts import attempts, erasure
 from accounts.forms import EraseForm
 from accounts.guessing import KNOWN_BROWSER, too_many
 from accounts.models import User
-from accounts.pages import private, read_or_post, to_log_in
+from accounts.pages import private, read_or_post
 from projections.erasure import erase_history
 from projections.failures import is_outage
 
@@ -32,7 +33,7 @@ def account(request: HttpRequest) -> HttpResponse:
     """The user's own account; a POST with the password erases it."""
     user = request.user
     if not isinstance(user, User):
-        return to_log_in(request.path)
+        return redirect_to_login(request.path)
     if request.method != "POST":
         return _page(request, user, EraseForm())
     wait = attempts.count("erase", str(user.pk), ERASURES, ERASURES_WITHIN)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import redis
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import setup
 from accounts.models import User
-from accounts.pages import private, to_log_in
+from accounts.pages import private
 from projections import queries
 from projections.failures import in_maintenance, is_outage
 from web.words import clock, episode_name, feed_words
@@ -55,7 +56,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """What is being listened to, newest first, and the podcasts followed; each list by pages of its own."""
     user = request.user
     if not isinstance(user, User):
-        return to_log_in(request.get_full_path())
+        return redirect_to_login(request.get_full_path())
     older, more = request.GET.get("plays"), request.GET.get("subscriptions")
     try:
         plays = queries.play_statuses(user.pk, after=older, limit=PLAYS, newest_first=True)

@@ -10,7 +10,7 @@ from django.db import OperationalError, connections
 from django.test.utils import CaptureQueriesContext
 
 from accounts import grants, keys, tokens
-from accounts.grants import OtherKey, WrongUser, authorize, describe, list_grants, revoke
+from accounts.grants import DifferentKey, WrongUser, authorize, list_grants, preview_authorization, revoke
 from accounts.models import AppGrant, UsedToken, User
 from accounts.tokens import TokenError
 from tests.accounts.tokens import INSTANCE, asked
@@ -129,26 +129,26 @@ def test_jwt_34_a_request_may_be_repeated_unless_its_id_is_spent(alice: User, bo
     for user in (alice, bob):
         CASTAWAY.grant(user)
     token = CASTAWAY.request(alice.pk, jti="erase-1")
-    grants.spend(call(token))
+    grants.consume_jti(call(token))
     assert call(token)
     with pytest.raises(TokenError, match="used before"):
-        grants.spend(call(token))
-    grants.spend(call(CASTAWAY.request(alice.pk, jti="erase-2")))
-    grants.spend(call(CASTAWAY.request(bob.pk, jti="erase-1")))
+        grants.consume_jti(call(token))
+    grants.consume_jti(call(CASTAWAY.request(alice.pk, jti="erase-2")))
+    grants.consume_jti(call(CASTAWAY.request(bob.pk, jti="erase-1")))
     assert UsedToken.objects.count() == 3
 
 
 def test_jwt_34_without_an_id_nothing_is_spent(alice: User) -> None:
     CASTAWAY.grant(alice)
     for _ in range(2):
-        grants.spend(call(CASTAWAY.request(alice.pk)))
+        grants.consume_jti(call(CASTAWAY.request(alice.pk)))
     assert not UsedToken.objects.exists()
 
 
 def test_jwt_34_a_spent_id_is_kept_until_its_token_is_refused_anyway(alice: User) -> None:
     CASTAWAY.grant(alice)
     caller = call(CASTAWAY.request(alice.pk, jti="erase"))
-    grants.spend(caller)
+    grants.consume_jti(caller)
     assert UsedToken.objects.get().expires_at > caller.expires_at + timedelta(seconds=30)
 
 
@@ -168,10 +168,10 @@ def test_an_approval_stores_what_the_app_said(alice: User) -> None:
 
 def test_jwt_50_the_same_id_with_another_key_is_another_app(alice: User, bob: User) -> None:
     CASTAWAY.grant(alice)
-    standing = describe(bob, asked(IMPOSTOR))
-    assert standing.first_seen
-    assert standing.known_under_other_key
-    assert (standing.grant, standing.other_key, standing.users) == (None, False, 0)
+    preview = preview_authorization(bob, asked(IMPOSTOR))
+    assert preview.first_seen
+    assert preview.known_under_other_key
+    assert (preview.grant, preview.other_key, preview.users) == (None, False, 0)
     IMPOSTOR.grant(bob)
     assert [listed.users for user in (alice, bob) for listed in list_grants(user.pk)] == [1, 1]
     assert call(CASTAWAY.request(alice.pk))
@@ -183,10 +183,10 @@ def test_jwt_50_the_same_id_with_another_key_is_another_app(alice: User, bob: Us
 def test_jwt_51_another_key_is_never_taken_silently(alice: User) -> None:
     CASTAWAY.grant(alice)
     authorization = asked(IMPOSTOR, ["*"])
-    standing = describe(alice, authorization)
-    assert standing.other_key
-    assert not standing.already_granted
-    with pytest.raises(OtherKey):
+    preview = preview_authorization(alice, authorization)
+    assert preview.other_key
+    assert not preview.already_granted
+    with pytest.raises(DifferentKey):
         authorize(alice, authorization)
     assert call(CASTAWAY.request(alice.pk))
 
@@ -200,9 +200,9 @@ def test_jwt_51_another_key_is_never_taken_silently(alice: User) -> None:
 def test_jwt_52_more_scopes_are_shown_and_wait_for_approval(alice: User) -> None:
     CASTAWAY.grant(alice, ["user.plays"])
     authorization = asked(CASTAWAY, ["user.plays", "user.subscriptions"])
-    standing = describe(alice, authorization)
-    assert standing.already_granted
-    assert (standing.added, standing.removed) == (("user.subscriptions",), ())
+    preview = preview_authorization(alice, authorization)
+    assert preview.already_granted
+    assert (preview.added, preview.lost) == (("user.subscriptions",), ())
     assert call(CASTAWAY.request(alice.pk)).scopes == {"user.plays"}
     authorize(alice, authorization)
     assert call(CASTAWAY.request(alice.pk)).scopes == {"user.plays", "user.subscriptions"}
@@ -211,9 +211,9 @@ def test_jwt_52_more_scopes_are_shown_and_wait_for_approval(alice: User) -> None
 def test_jwt_53_fewer_scopes_replace_the_old_ones(alice: User) -> None:
     first = CASTAWAY.grant(alice, ["user.plays", "user.subscriptions"])
     authorization = asked(CASTAWAY, ["user.plays.read"])
-    standing = describe(alice, authorization)
-    assert standing.added == ("user.plays.read",)
-    assert standing.removed == ("user.subscriptions", "user.plays")
+    preview = preview_authorization(alice, authorization)
+    assert preview.added == ()
+    assert preview.lost == ("user.subscriptions", "user.plays")
     grant = authorize(alice, authorization)
     assert call(CASTAWAY.request(alice.pk)).scopes == {"user.plays.read"}
     assert grant.pk == first.pk
@@ -254,15 +254,15 @@ def test_jwt_55_reading_an_authorization_again_grants_nothing(alice: User) -> No
     authorization = asked(CASTAWAY)
     authorize(alice, authorization)
     revoke(alice.pk, CASTAWAY.iss)
-    assert describe(alice, authorization).first_seen
+    assert preview_authorization(alice, authorization).first_seen
     assert not AppGrant.objects.exists()
 
 
 def test_jwt_56_an_app_that_nobody_knows_is_called_so(alice: User) -> None:
-    standing = describe(alice, asked(App("Famous Player", key="second")))
-    assert standing.first_seen
-    assert not any([standing.known_under_other_key, standing.shows_image, standing.already_granted])
-    assert standing.added == ("user.plays",)
+    preview = preview_authorization(alice, asked(App("Famous Player", key="second")))
+    assert preview.first_seen
+    assert not any([preview.known_under_other_key, preview.shows_image, preview.already_granted])
+    assert preview.added == ()
 
 
 # ---- what is shown
@@ -271,11 +271,11 @@ def test_jwt_56_an_app_that_nobody_knows_is_called_so(alice: User) -> None:
 def test_authz_6_a_picture_is_shown_for_five_users_and_no_fewer(alice: User) -> None:
     users = crowd(5)
     for number, user in enumerate(users):
-        assert not describe(alice, asked(CASTAWAY)).shows_image
-        assert describe(alice, asked(CASTAWAY)).users == number
+        assert not preview_authorization(alice, asked(CASTAWAY)).shows_image
+        assert preview_authorization(alice, asked(CASTAWAY)).users == number
         CASTAWAY.grant(user)
-    assert describe(alice, asked(CASTAWAY)).shows_image
-    assert not describe(alice, asked(IMPOSTOR)).shows_image
+    assert preview_authorization(alice, asked(CASTAWAY)).shows_image
+    assert not preview_authorization(alice, asked(IMPOSTOR)).shows_image
     assert list_grants(users[0].pk)[0].shows_image
 
 
@@ -283,9 +283,9 @@ def test_authz_6_a_picture_is_shown_for_a_tenth_of_all_users_and_no_fewer(alice:
     users = crowd(49)
     for user in users[:5]:
         CASTAWAY.grant(user)
-    assert describe(alice, asked(CASTAWAY)).shows_image
+    assert preview_authorization(alice, asked(CASTAWAY)).shows_image
     User.objects.create_user("one-too-many")
-    assert not describe(alice, asked(CASTAWAY)).shows_image
+    assert not preview_authorization(alice, asked(CASTAWAY)).shows_image
     assert not list_grants(users[0].pk)[0].shows_image
 
 

@@ -20,7 +20,7 @@ def fields(**changes: str) -> dict[str, str]:
 
 def test_strangers_are_sent_to_log_in() -> None:
     for answer in (Visitor().get(PAGE), Visitor().send(PAGE, fields())):
-        assert (answer.status_code, answer["Location"]) == (302, "/users/log_in?next=%2Fsettings%2Faccount")
+        assert (answer.status_code, answer["Location"]) == (302, "/users/log_in?next=/settings/account")
 
 
 def test_the_pages_lead_there(alice: User) -> None:

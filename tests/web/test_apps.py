@@ -43,8 +43,8 @@ def test_an_app_that_one_has_not_let_in_cannot_be_revoked(alice: User, bob: User
 
 def test_strangers_are_sent_to_log_in(alice: User) -> None:
     CASTAWAY.grant(alice)
-    assert Visitor().get("/apps")["Location"] == "/users/log_in?next=%2Fapps"
-    assert Visitor().send("/apps", {"app_id": CASTAWAY.iss})["Location"] == "/users/log_in?next=%2Fapps"
+    assert Visitor().get("/apps")["Location"] == "/users/log_in?next=/apps"
+    assert Visitor().send("/apps", {"app_id": CASTAWAY.iss})["Location"] == "/users/log_in?next=/apps"
     assert AppGrant.objects.exists()
 
 

@@ -112,7 +112,7 @@ def test_a_stranger_logs_in_first_and_comes_back(alice: User) -> None:
     token = CASTAWAY.authorization()
     for response in (ask(Visitor(), token), decide(Visitor(), token)):
         assert response.status_code == 302
-        assert response["Location"] == f"/users/log_in?next=%2Fauthorize%3Ftoken%3D{token}"
+        assert response["Location"] == f"/users/log_in?next=/authorize%3Ftoken%3D{token}"
     assert not AppGrant.objects.exists()
 
 

@@ -98,7 +98,7 @@ def test_xss_2_an_episode_is_text_and_nothing_else(alice: User) -> None:
 
 
 def test_strangers_are_sent_to_log_in(alice: User) -> None:
-    assert Visitor().get("/dashboard?plays=x")["Location"] == "/users/log_in?next=%2Fdashboard%3Fplays%3Dx"
+    assert Visitor().get("/dashboard?plays=x")["Location"] == "/users/log_in?next=/dashboard%3Fplays%3Dx"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from django.urls import URLPattern, get_resolver
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from accounts.scope_words import WORDS
-from accounts.scopes import SCOPES
+from accounts.scopes import SCOPES, WORDS
 from tests.web.people import Visitor, text_of
 
 ROOT = Path(__file__).parent.parent.parent
