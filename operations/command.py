@@ -16,8 +16,6 @@ from psycopg import errors
 
 from operations.errors import OperatorError
 from operations.fence import Blocked, InMaintenance
-from operations.rebuilding import NotRebuilt
-from operations.reset import NotReset
 from projections.failures import in_maintenance
 
 # a shell's 128 + SIGINT
@@ -108,8 +106,6 @@ def explain(failure: Exception) -> str | None:
             ImproperlyConfigured()
             | django.db.NotSupportedError()
             | OperatorError()
-            | NotReset()
-            | NotRebuilt()
             | InMaintenance()
             | Blocked()
         ):

@@ -14,7 +14,7 @@ from psycopg import sql
 from eventstore.failpoints import failpoint
 from operations.fence import Connection, tables_of
 from operations.inventory import TableSum, table_sum
-from operations.recreation import SHARED, ours
+from operations.recreate import SHARED, owned_tables
 from operations.stores import SCHEMAS
 from projections.shadows import USES, shadow_of
 
@@ -163,7 +163,7 @@ def _set_sequences(source: Connection, target: Connection, alias: str) -> None:
 def sequences(connection: Connection, alias: str) -> list[tuple[str, str]]:
     """Schema and name of every sequence of a store, those of identities included."""
     with connection.cursor() as cursor:
-        tables = ours(cursor, alias)
+        tables = owned_tables(cursor, alias)
         found = cursor.execute(SEQUENCES, [list(SCHEMAS[alias])]).fetchall()
     return [(schema, name) for schema, name, owner in found if schema != SHARED or owner in tables]
 

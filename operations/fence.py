@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from operations.recreation import ours
+from operations.recreate import owned_tables
 from operations.stores import SCHEMAS, parameters
 from projections.failures import MAINTENANCE
 
@@ -198,7 +198,7 @@ def words(alias: str, note: Note) -> str:
 def tables_of(connection: Connection, alias: str) -> list[tuple[str, str]]:
     """Schema and name of every table of a store, in order; a table in partitions is one."""
     with connection.cursor() as cursor:
-        found = [name for name, kind in ours(cursor, alias).items() if kind in "rp"]
+        found = [name for name, kind in owned_tables(cursor, alias).items() if kind in "rp"]
         parts = {name for (name,) in cursor.execute(PARTITIONS, [list(SCHEMAS[alias])])}
     return [(schema, table) for schema, _, table in (n.partition(".") for n in found if n not in parts)]
 

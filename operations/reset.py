@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TextIO, get_args
+from typing import Any, Literal, NamedTuple, TextIO
 
 import psycopg
 import redis
@@ -20,56 +20,67 @@ from django.db import connections, transaction
 
 from accounts.models import ErasedAccount
 from eventstore import administration, retention
-from operations import fence, inventory, mending, rebuilding, stores
+from operations import fence, inventory, rebuilding, repair, stores
+from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive, raw_connection
 from operations.inventory import Table
-from operations.recreation import ours, recreate
+from operations.recreate import owned_tables, recreate
 from operations.seeds import reference
 from operations.stores import parameters
 from projections.projectors import PROJECTORS
 
 What = Literal["projections", "system", "events", "all"]
-WHATS = get_args(What)
-PHRASES: Mapping[What, str] = {
-    "projections": "DELETE",
-    "system": "DELETE",
-    "events": "DELETE ALL EVENTS",
-    "all": "DELETE ALL DATA",
-}
-STORES: Mapping[What, tuple[str, ...]] = {
-    "projections": ("projections",),
-    "system": ("system",),
-    "events": ("events", "projections"),
-    "all": ("system", "events", "projections"),
-}
-# Redis: what was counted of accounts, of the log, of anything
-KEYS: Mapping[What, tuple[str, ...]] = {
-    "projections": (),
-    "system": ("balados:attempts:*",),
-    "events": ("balados:worker:*",),
-    "all": ("balados:*",),
-}
 LOCK = 0x62616C72  # "balr": one reset at a time
 # a line for every reset begun and done
 AUDIT = "resets.log"
-LOCK_PATIENCE = "10s"
+# How long readers may keep a table from being dropped.
+LOCK_TIMEOUT = "10s"
 POSITIONS = 'SELECT coalesce(max(position), 0) FROM "users"."projector_positions"'
 logger = logging.getLogger(__name__)
 
 
-class NotReset(Exception):
-    """Nothing was touched; the text says why."""
+class Kind(NamedTuple):
+    """``phrase``: what is typed to confirm; ``counters``: keys in Redis that go with it; ``consequence``:
+    what the operator is told beside the tables."""
+
+    phrase: str
+    stores: tuple[str, ...]
+    counters: tuple[str, ...]
+    consequence: str
 
 
-# what the operator is told of what a reset does, beside the tables
-CONSEQUENCES: Mapping[What, str] = {
-    "projections": "Safe, also while the server runs: read models are rebuilt from the events, and readers"
-    " see the old rows until all new ones are there.",
-    "system": "Every account, app grant, play token and session goes, and nothing brings them back.",
-    "events": "What every listener did goes, and nothing brings it back. The read models are stale after it,"
-    " and are cleared too. Accounts and apps stay; devices that sync get a full answer, which is empty.",
-    "all": "Everything goes, and nothing brings it back.",
+KINDS: Mapping[What, Kind] = {
+    "projections": Kind(
+        "DELETE",
+        ("projections",),
+        (),
+        "Safe, also while the server runs: read models are rebuilt from the events, and readers see the old"
+        " rows until all new ones are there.",
+    ),
+    "system": Kind(
+        "DELETE",
+        ("system",),
+        ("balados:attempts:*",),
+        "Every account, app grant, play token and session goes, and nothing brings them back.",
+    ),
+    "events": Kind(
+        "DELETE ALL EVENTS",
+        ("events", "projections"),
+        ("balados:worker:*",),
+        "What every listener did goes, and nothing brings it back. The read models are stale after it, and"
+        " are cleared too. Accounts and apps stay; devices that sync get a full answer, which is empty.",
+    ),
+    "all": Kind(
+        "DELETE ALL DATA",
+        ("system", "events", "projections"),
+        ("balados:*",),
+        "Everything goes, and nothing brings it back.",
+    ),
 }
+
+
+class NotReset(OperatorError):
+    """Nothing was touched."""
 
 
 class Holding(NamedTuple):
@@ -84,24 +95,19 @@ class Holding(NamedTuple):
     tables: list[Table] | None
     others: list[Table]
 
-    @property
-    def rows(self) -> int:
-        return sum(table.rows for table in self.tables or ())
-
 
 def check_allowed(what: What) -> None:
     """Raises ``NotReset`` where what nothing rebuilds would go, and the instance is not for development."""
-    if what == "projections" or settings.DEBUG or settings.ALLOW_DESTRUCTIVE_RESET:
-        return
-    raise NotReset(
-        "Nothing was touched: this deletes what nothing can rebuild, and DEBUG is off."
-        f" Where you mean it: ALLOW_DESTRUCTIVE_RESET=1 manage.py db_reset --{what}"
-    )
+    if not (what == "projections" or settings.DEBUG or settings.ALLOW_DESTRUCTIVE_RESET):
+        raise NotReset(
+            "Nothing was touched: this deletes what nothing can rebuild, and DEBUG is off."
+            f" Where you mean it: ALLOW_DESTRUCTIVE_RESET=1 manage.py db_reset --{what}"
+        )
 
 
 def holdings(what: What) -> list[Holding]:
     """What the stores hold that a reset empties. Raises ``psycopg.Error``."""
-    return [_holding(alias) for alias in STORES[what]]
+    return [_holding(alias) for alias in KINDS[what].stores]
 
 
 def names_to_type(what: What, held: list[Holding]) -> dict[str, str]:
@@ -110,18 +116,17 @@ def names_to_type(what: What, held: list[Holding]) -> dict[str, str]:
         return {}
     asked: dict[str, list[str]] = {}
     for each in held:
-        if what == "all" or each.alias == what:
+        if what in ("all", each.alias):
             asked.setdefault(each.database, []).append(each.alias)
     return {name: f"the name of the database of {', '.join(aliases)}" for name, aliases in asked.items()}
 
 
 @contextmanager
-def the_only_one() -> Iterator[None]:
+def only_reset() -> Iterator[None]:
     """Keep every other reset out. Raises ``NotReset`` where there is one, ``stores.CannotCreate``."""
-    stores.create(say=_nobody)
+    stores.create(say=lambda line: None)
     with psycopg.connect(**parameters("system"), autocommit=True) as connection:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
-        if row != (True,):
+        if connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone() != (True,):
             raise NotReset("Nothing was touched: another reset is running.")
         yield
 
@@ -139,17 +144,13 @@ def audited(what: What, held: list[Holding]) -> Iterator[None]:
         "host": socket.gethostname(),
         "process": os.getpid(),
     }
-    _write({"at": _now(), "state": "begun", **entry, "rows": rows})
-    logger.warning(
-        "reset begun", extra={"fields": {"reset": what, "by": entry["by"], "rows": sum(rows.values())}}
-    )
+    _write("begun", {**entry, "rows": rows})
     try:
         yield
     except BaseException as failure:
-        _write({"at": _now(), "state": f"failed: {type(failure).__name__}", **entry})
+        _write(f"failed: {type(failure).__name__}", entry)
         raise
-    _write({"at": _now(), "state": "done", **entry})
-    logger.warning("reset done", extra={"fields": {"reset": what, "by": entry["by"]}})
+    _write("done", entry)
 
 
 def run(what: What, out: TextIO) -> list[str]:
@@ -163,68 +164,48 @@ def run(what: What, out: TextIO) -> list[str]:
     def say(line: str) -> None:
         out.write(f"{line}\n")
 
-    for alias in STORES[what]:
+    for alias in KINDS[what].stores:
         fence.refuse(alias)
-    match what:
-        case "projections":
-            told = _projections(out, say)
-        case "system":
-            told = _system(say)
-        case "events":
-            _events(say, keep=True)
-            told = [
-                "The log is empty: of each listener a checkpoint is left that says so.",
-                *_projections(out, say),
-            ]
-        case "all":
-            told = _system(say)
-            _events(say, keep=False)
-            _projections_anew(say)
-            told += ["The log is empty.", "The read models are empty."]
-    return [*told, *_keys(KEYS[what])]
+    done = []
+    if what in ("system", "all"):
+        _reset_system(say)
+        done.append("The system store is empty: nobody has an account, and every app and session gets 401.")
+    if what in ("events", "all"):
+        _reset_events(say, keep=what == "events")
+    if what == "events":
+        done.append("The log is empty: of each listener a checkpoint is left that says so.")
+    if what == "all":
+        _recreate_projections(say)
+        done += ["The log is empty.", "The read models are empty."]
+    if what in ("projections", "events"):
+        if repair.is_unusable():
+            _recreate_projections(say)
+            done.append("The store's tables were missing or altered: all were made anew.")
+        done += rebuilding.repair_and_rebuild(list(PROJECTORS.values()), out)
+        done.append("The read models were rebuilt from the events.")
+    return [*done, *_delete_counters(KINDS[what].counters)]
 
 
-def _projections(out: TextIO, say: Say) -> list[str]:
-    projectors = list(PROJECTORS.values())
-    told = []
-    if _unusable():
-        _projections_anew(say)
-        told.append("The store's tables were missing or altered: all were made anew.")
-    wrong = rebuilding.reset(projectors, out)
-    told += [f"{table} was made anew ({found})." for table, found in wrong.items()]
-    return [*told, "The read models were rebuilt from the events.", *rebuilding.letters_left(projectors)]
-
-
-def _unusable() -> bool:
-    with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
-        return mending.unusable(connection)
-
-
-def _projections_anew(say: Say) -> None:
+def _recreate_projections(say: Say) -> None:
     # retention must not count on rows that are gone
     retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
-    with _at_once("projections", say):
+    with _whole("projections", say):
         recreate("projections", say)
     retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
 
 
-def _system(say: Say) -> list[str]:
-    with _at_once("system", say):
-        erased = _erased()
+def _reset_system(say: Say) -> None:
+    with _whole("system", say):
+        # the ledger of erased accounts stays, which names nobody: restores of older backups go by it
+        with connections["system"].cursor() as cursor:
+            kept = "system.erased_accounts" in owned_tables(cursor, "system")
+        erased = list(ErasedAccount.objects.all()) if kept else []
         recreate("system", say)
         ErasedAccount.objects.bulk_create(erased)
         reference.up(say)
-    return ["The system store is empty: nobody has an account, and every app and session gets 401."]
 
 
-def _erased() -> list[ErasedAccount]:
-    """The ledger of erased accounts, which names nobody: restores of older backups go by it."""
-    with connections["system"].cursor() as cursor:
-        there = "system.erased_accounts" in ours(cursor, "system")
-    return list(ErasedAccount.objects.all()) if there else []
-
-
-def _events(say: Say, *, keep: bool) -> None:
+def _reset_events(say: Say, *, keep: bool) -> None:
     with exclusive(raw_connection("events"), "events", say):
         administration.reset_log(lambda: recreate("events", say), _known_positions(), keep=keep)
 
@@ -239,14 +220,15 @@ def _known_positions() -> int:
 
 
 @contextmanager
-def _at_once(alias: str, say: Say) -> Iterator[None]:
+def _whole(alias: str, say: Say) -> Iterator[None]:
+    """One transaction of a store, under its lock."""
     with exclusive(raw_connection(alias), alias, say), transaction.atomic(using=alias):
         with connections[alias].cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}'")
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         yield
 
 
-def _keys(patterns: tuple[str, ...]) -> list[str]:
+def _delete_counters(patterns: tuple[str, ...]) -> list[str]:
     try:
         with redis.Redis.from_url(settings.REDIS_URL) as connection:
             for pattern in patterns:
@@ -262,7 +244,7 @@ def _holding(alias: str) -> Holding:
     try:
         place = inventory.place(alias)
         with psycopg.connect(**wanted, autocommit=True) as connection, connection.cursor() as cursor:
-            going = ours(cursor, alias)
+            going = owned_tables(cursor, alias)
             found = inventory.tables(connection, alias)
     except psycopg.OperationalError as failure:
         if not stores.is_missing(wanted):
@@ -280,18 +262,13 @@ def _operator() -> str:
         return str(os.getuid())
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _nobody(line: str) -> None:
-    """Says nothing."""
-
-
-def _write(entry: Mapping[str, Any]) -> None:
+def _write(state: str, entry: Mapping[str, Any]) -> None:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
     settings.BALADOS_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(settings.BALADOS_HOME / AUDIT, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     with open(descriptor, "a") as file:
-        file.write(json.dumps(entry) + "\n")
+        file.write(json.dumps({"at": at, "state": state, **entry}) + "\n")
         file.flush()
         os.fsync(descriptor)
+    fields = {"reset": entry["reset"], "by": entry["by"], "rows": sum(entry.get("rows", {}).values())}
+    logger.warning("reset %s", state, extra={"fields": fields})

@@ -24,7 +24,7 @@ from psycopg import IsolationLevel, sql
 from eventstore.domain.identifiers import key_of
 from eventstore.failpoints import failpoint
 from eventstore.follower import settled_head
-from operations import copying, fence, inventory, migrations, recreation, stores
+from operations import copying, fence, inventory, migrations, recreate, stores
 from operations.copying import Differs
 from operations.exclusive import exclusive
 from operations.fence import Connection, Note
@@ -190,7 +190,7 @@ def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confir
             _refuse_behind(source, target, alias)
             _refuse_sessions(source, alias, there)
             say(f"This goes for good, from {there}:")
-            going = recreation.ours(source.cursor(), alias)
+            going = recreate.owned_tables(source.cursor(), alias)
             for table in inventory.tables(source, alias):
                 if table.name in going:
                     say(f"  {table.name}: {table.rows:,} rows, {table.size / 2**20:,.1f} MiB")
@@ -490,9 +490,9 @@ def _users() -> set[UUID]:
 def _drop(connection: Connection, alias: str) -> None:
     """Drop what is ours of a store, and its schemas; ``public`` stays, which is not ours alone."""
     with connection.cursor() as cursor:
-        recreation.drop(cursor, alias)
+        recreate.drop(cursor, alias)
         for schema in SCHEMAS[alias]:
-            if schema != recreation.SHARED:
+            if schema != recreate.SHARED:
                 cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
 

@@ -11,7 +11,7 @@ from eventstore import erasure, log, retention
 from eventstore import verification as log_verification
 from eventstore.log import StreamErased
 from eventstore.verification import LogFault
-from operations import mending
+from operations import repair
 from operations.progress import progress, without
 from projections.comparison import AlreadyRunning, Compared, NotCompared, Scratch
 from projections.connect import connect
@@ -96,8 +96,8 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
     stream = None if user_id is None else _stream(user_id)
     report = Report(head=log.head())
     _log(report, out, stream)
-    with connect(mending.ALIAS, application_name="balados-verify") as connection:
-        if mending.unusable(connection):
+    with connect(repair.ALIAS, application_name="balados-verify") as connection:
+        if repair.is_unusable():
             report.damaged["projector_positions, dead_letters or django_migrations"] = "missing or altered"
             return report
         names = list(PROJECTORS)
@@ -111,7 +111,7 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
         ]
         letters = connection.execute(LETTERS, [names, stream, stream])
         report.dead_letters = [Letters(*row) for row in letters]
-        report.damaged = mending.broken(connection, PROJECTORS.values())
+        report.damaged = repair.find_damage(table for each in PROJECTORS.values() for table in each.tables)
     _read_models(report, out, user_id)
     return report
 

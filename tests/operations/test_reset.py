@@ -1,4 +1,4 @@
-"""OPS-1: nothing goes without the words for it; and what runs on during a reset is not deceived."""
+"""Resets: nothing goes without the words for it; and what runs on during a reset is not deceived."""
 
 import io
 import json
@@ -23,7 +23,7 @@ from eventstore.domain.retention import PublicHistoryTrimmed
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.log import Origin
 from feeds.models import Category
-from operations import mending, recreation, reset
+from operations import recreate, repair, reset
 from projections import deadletters, queries, runner
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
@@ -36,7 +36,7 @@ from tests.projections.histories import ALICE, BOB, catalogue, dump, played, rec
 from tests.projections.running import eventually, running
 
 topology = pytest.mark.topology
-WHATS = list(reset.PHRASES)
+WHATS = list(reset.KINDS)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def act(user_id: Any, number: int = 1) -> int:
 
 @pytest.mark.usefixtures("stores")
 @pytest.mark.parametrize("what", WHATS)
-def test_ops_1_without_the_exact_words_nothing_is_touched(
+def test_without_the_exact_words_nothing_is_touched(
     what: reset.What, settings: Settings, answered: Callable[..., str], connection: Connection
 ) -> None:
     User.objects.create_user("alice")
@@ -94,26 +94,28 @@ def test_ops_1_without_the_exact_words_nothing_is_touched(
     settle()
     before = log_dump(), dump(connection), User.objects.count()
     name = configured.DATABASES["events" if what == "events" else "system"]["NAME"]
-    wrong = [(), ("yes",), (reset.PHRASES[what].lower(),), (f"{reset.PHRASES[what]} ",)]
+    wrong = [(), ("yes",), (reset.KINDS[what].phrase.lower(),), (f"{reset.KINDS[what].phrase} ",)]
     if what != "projections":
         with pytest.raises(CommandError, match="ALLOW_DESTRUCTIVE_RESET=1"):
-            answered(what, reset.PHRASES[what], name)
+            answered(what, reset.KINDS[what].phrase, name)
         settings.ALLOW_DESTRUCTIVE_RESET = True
-        wrong += [(reset.PHRASES[what],), (reset.PHRASES[what], "postgres"), (name, reset.PHRASES[what])]
+        wrong += [
+            (reset.KINDS[what].phrase,),
+            (reset.KINDS[what].phrase, "postgres"),
+            (name, reset.KINDS[what].phrase),
+        ]
     for lines in wrong:
         with pytest.raises(CommandError, match="Nothing was touched"):
             answered(what, *lines)
     assert (log_dump(), dump(connection), User.objects.count()) == before
 
 
-def test_ops_1_a_second_reset_at_the_same_time_is_refused(
-    allowed: None, answered: Callable[..., str]
-) -> None:
-    with reset.the_only_one(), pytest.raises(CommandError, match="another reset is running"):
+def test_a_second_reset_at_the_same_time_is_refused(allowed: None, answered: Callable[..., str]) -> None:
+    with reset.only_reset(), pytest.raises(CommandError, match="another reset is running"):
         answered("all", "DELETE ALL DATA")
 
 
-def test_ops_1_a_line_of_who_and_when_and_how_many_is_left_and_no_content(
+def test_a_line_of_who_and_when_and_how_many_is_left_and_no_content(
     allowed: None, answered: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:
     record(subscribed(ALICE, feed(7)))
@@ -134,7 +136,7 @@ def test_ops_1_a_line_of_who_and_when_and_how_many_is_left_and_no_content(
 
 
 @topology
-def test_ops_1_projections_are_rebuilt_and_the_events_are_as_they_were(
+def test_projections_are_rebuilt_and_the_events_are_as_they_were(
     allowed: None, answered: Callable[..., str], connection: Connection
 ) -> None:
     record(subscribed(ALICE), played(ALICE), played(BOB))
@@ -165,7 +167,7 @@ def test_readers_never_see_fewer_rows_while_projections_are_reset(
         reader = threading.Thread(target=read)
         reader.start()
         for _ in range(3):
-            with reset.the_only_one():
+            with reset.only_reset():
                 reset.run("projections", io.StringIO())
             record(subscribed(BOB))
         stop.set()
@@ -177,38 +179,44 @@ def test_readers_never_see_fewer_rows_while_projections_are_reset(
 
 DAMAGES = {
     "missing": "DROP TABLE users.saved_episodes",
-    "columns extra": "ALTER TABLE users.saved_episodes ADD COLUMN extra integer NOT NULL DEFAULT 1",
-    "columns saved_at": "ALTER TABLE users.saved_episodes DROP COLUMN saved_at",
-    "columns unsaved_at": "ALTER TABLE users.saved_episodes ALTER unsaved_at TYPE date",
+    "column extra": "ALTER TABLE users.saved_episodes ADD COLUMN extra integer NOT NULL DEFAULT 1",
+    "column saved_at": "ALTER TABLE users.saved_episodes DROP COLUMN saved_at",
+    "column unsaved_at": "ALTER TABLE users.saved_episodes ALTER unsaved_at TYPE date",
     "primary key": "ALTER TABLE users.saved_episodes DROP CONSTRAINT saved_episodes_pkey",
     "unique index oops": "CREATE UNIQUE INDEX oops ON users.saved_episodes (user_id)",
-    "constraints or triggers": "ALTER TABLE users.saved_episodes ADD CHECK (saved_at < '2000-01-01')",
+    "constraint late": "ALTER TABLE users.saved_episodes ADD CONSTRAINT late CHECK (saved_at < '2000-01-01')",
 }
 
 
-@pytest.mark.parametrize(("found", "statement"), DAMAGES.items(), ids=list(DAMAGES))
-def test_a_table_that_is_missing_or_was_altered_is_made_anew(
-    found: str, statement: str, connection: Connection
-) -> None:
+def test_tables_that_are_missing_or_were_altered_are_found_and_made_anew(connection: Connection) -> None:
     stream = act(ALICE) and log.stream_of(ALICE)
     record(subscribed(BOB))
     settle()
     before, tables = dump(connection), catalogue(connection)
-    connection.execute(statement)
-    assert mending.broken(connection, PROJECTORS.values()) == {"users.saved_episodes": found}
+    (projector,) = (each for each in PROJECTORS.values() if "users.saved_episodes" in each.tables)
+    for words, statement in DAMAGES.items():
+        connection.execute(statement)
+        assert repair.find_damage(repair.read_models()) == {"users.saved_episodes": words}
+        repair.repair([projector], print)
+        assert catalogue(connection) == tables
+    connection.execute("ALTER TABLE users.subscriptions DROP COLUMN subscribed_at")
+    connection.execute("DROP TABLE users.saved_episodes")
     out = io.StringIO()
     call_command("reset_projections", stdout=out)
-    assert f"users.saved_episodes was made anew: {found}." in out.getvalue()
+    assert "users.saved_episodes was made anew: missing." in out.getvalue()
+    assert "users.subscriptions was made anew: column subscribed_at." in out.getvalue()
     assert (dump(connection), catalogue(connection)) == (before, tables)
     assert retention.acknowledged_by_all(PROJECTORS) == log.head()
     assert stream == log.stream_of(ALICE)
 
 
-def test_what_the_migrations_make_is_in_order(connection: Connection) -> None:
-    assert {table: mending.damage(connection, table) for table in mending.read_models()} == dict.fromkeys(
-        mending.read_models(), ""
-    )
-    assert not mending.unusable(connection)
+def test_what_the_migrations_make_is_in_order_and_an_index_of_ones_own_is_left_alone(
+    connection: Connection,
+) -> None:
+    connection.execute("CREATE INDEX our_own ON users.saved_episodes (saved_at)")
+    assert repair.find_damage(repair.read_models()) == {}
+    assert not repair.is_unusable()
+    connection.execute("DROP INDEX users.our_own")
 
 
 def test_a_running_projector_fills_what_was_made_anew_and_its_acknowledgement_is_true(
@@ -218,7 +226,7 @@ def test_a_running_projector_fills_what_was_made_anew_and_its_acknowledgement_is
     record(*(subscribed(ALICE, feed(number)) for number in range(20)))
     with running(Runner()):
         eventually(lambda: retention.acknowledged_by_all(PROJECTORS) == 20)
-        mending.mend([PROJECTORS["subscriptions"]], print)
+        repair.repair([PROJECTORS["subscriptions"]], print)
         # killed here: the projector starts from the first event by itself
         eventually(lambda: len(dump(connection)["subscriptions"]) == 20)
         record(subscribed(BOB))
@@ -355,7 +363,7 @@ def test_running_projectors_alone_clear_what_is_stale(connection: Connection) ->
     device.post("plays", play())
     settle()
     assert len(dump(connection)["public_events"]) == 1
-    reset._events(print, keep=True)
+    reset._reset_events(print, keep=True)
     settle()
     assert not any(dump(connection).values())
 
@@ -391,11 +399,11 @@ def test_what_fails_half_way_has_touched_nothing_of_its_store_and_a_repeat_does_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(recreation, "migrate", fail)
+        patched.setattr(recreate, "migrate", fail)
         with pytest.raises(CommandError, match="Interrupted"):
-            answered(what, reset.PHRASES[what])
+            answered(what, reset.KINDS[what].phrase)
     assert (log_dump(), dump(connection), User.objects.count()) == before
-    answered(what, reset.PHRASES[what])
+    answered(what, reset.KINDS[what].phrase)
     assert (log_dump() == before[0]) == (what == "system")
     assert User.objects.count() == (1 if what == "events" else 0)
 
@@ -463,7 +471,8 @@ def test_after_all_a_process_that_knew_the_instances_stream_finds_the_new_one(
 # -- by hand, at a terminal
 
 
-def test_ops_1_an_operator_at_a_terminal_resets_everything(operator: Operator) -> None:
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+def test_an_operator_at_a_terminal_resets_everything(operator: Operator) -> None:
     system, events, projections = (
         str(conninfo_to_dict(operator.urls[alias])["dbname"]) for alias in ("system", "events", "projections")
     )

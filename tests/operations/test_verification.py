@@ -273,7 +273,7 @@ def test_a_table_that_was_altered_is_told_and_not_compared(history: User, connec
         report = verified()
     finally:
         connection.execute("ALTER TABLE users.subscriptions DROP extra")
-    assert report.damaged == {"users.subscriptions": "columns extra"}
+    assert report.damaged == {"users.subscriptions": "column extra"}
     assert report.rows == {}
 
 

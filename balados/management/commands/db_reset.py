@@ -3,7 +3,6 @@ from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 from django.conf import settings
-from django.core.management.base import CommandError
 from django.db import Error
 
 from accounts import setup
@@ -11,9 +10,8 @@ from eventstore import log
 from operations import reset
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
-from operations.migrations import NotMigrated
-from operations.reset import CONSEQUENCES, PHRASES, Holding, What
-from operations.stores import SCHEMAS, CannotCreate
+from operations.reset import KINDS, Holding, What
+from operations.stores import SCHEMAS
 
 
 class Command(OperatorCommand):
@@ -50,14 +48,11 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         held = reset.holdings(what)
         self.stdout.write("\n".join(_told(what, held)))
         out = cast(TextIO, self.stdout)
-        confirm(PHRASES[what], out)
+        confirm(KINDS[what].phrase, out)
         for name, asked in reset.names_to_type(what, held).items():
             confirm(name, out, asked=asked)
-        try:
-            with reset.the_only_one(), reset.audited(what, held):
-                done = reset.run(what, out)
-        except (CannotCreate, NotMigrated) as refused:
-            raise CommandError(str(refused)) from refused
+        with reset.only_reset(), reset.audited(what, held):
+            done = reset.run(what, out)
         self.stdout.write("\n".join(done))
         if what in ("system", "all") and (token := setup.one_time_token()):
             self.stdout.write(f"The first administrator: {settings.PUBLIC_URL}/setup?token={token}")
@@ -75,7 +70,7 @@ def _told(what: What, held: list[Holding]) -> Iterator[str]:
             yield "  nothing in it"
         for table in each.others:
             yield f"  stays, not ours: {table.name}"
-    yield CONSEQUENCES[what]
+    yield KINDS[what].consequence
     if what == "system":
         yield from _left_alone()
     if staying := [alias for alias in SCHEMAS if alias not in {each.alias for each in held}]:

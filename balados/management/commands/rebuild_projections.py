@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 from typing import Any, TextIO, cast
 
 from operations.command import OperatorCommand
-from operations.rebuilding import chosen, letters_left, rebuild_beside
+from operations.rebuilding import find_projectors, rebuild_beside
 from projections.projectors import PROJECTORS
 
 
@@ -19,13 +19,15 @@ Exit codes: 0 done, 1 failed (nothing changed), 2 a wrong option.
 
     manage.py rebuild_projections public_events popularity
 """
+    rebuild = staticmethod(rebuild_beside)
+    done = "Rebuilt"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="*", help="a projector; all of them when none is given")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        projectors = chosen(options["name"])
-        rebuild_beside(projectors, cast(TextIO, self.stdout))
-        self.stdout.write(f"Rebuilt: {', '.join(each.name for each in projectors)}.")
-        for told in letters_left(projectors):
-            self.stdout.write(told)
+        projectors = find_projectors(options["name"])
+        notes = self.rebuild(projectors, cast(TextIO, self.stdout))
+        self.stdout.write(f"{self.done}: {', '.join(each.name for each in projectors)}.")
+        for note in notes:
+            self.stdout.write(note)

@@ -1,12 +1,9 @@
-from argparse import ArgumentParser
-from typing import Any, TextIO, cast
-
-from operations.command import OperatorCommand
-from operations.rebuilding import chosen, letters_left, reset
+from balados.management.commands import rebuild_projections
+from operations.rebuilding import repair_and_rebuild
 from projections.projectors import PROJECTORS
 
 
-class Command(OperatorCommand):
+class Command(rebuild_projections.Command):
     help = "rebuild_projections for damaged tables too: what is missing or was altered is made anew first."
     details = f"""
 Projectors: {", ".join(PROJECTORS)}.
@@ -22,14 +19,5 @@ Exit codes: 0 done, 1 failed (repeat it), 2 a wrong option.
 
     manage.py reset_projections subscriptions
 """
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="*", help="a projector; all of them when none is given")
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        projectors = chosen(options["name"])
-        for table, found in reset(projectors, cast(TextIO, self.stdout)).items():
-            self.stdout.write(f"{table} was made anew: {found}.")
-        self.stdout.write(f"Reset: {', '.join(each.name for each in projectors)}.")
-        for told in letters_left(projectors):
-            self.stdout.write(told)
+    rebuild = staticmethod(repair_and_rebuild)
+    done = "Reset"
