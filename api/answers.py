@@ -73,15 +73,13 @@ def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Pag
     Waits for it up to 2 seconds, then raises ``Behind``; ``Invalid`` for positions beyond the log.
     """
     wanted = wanted_position(request)
-    found = read()
-    if found.position >= wanted:
-        return found
-    _check_known(wanted, log.head())
-    # a replica may have answered that is behind
-    with replicas.primary():
-        reached = wait_for(projector, wanted)
+    with replicas.at_least(wanted):
         found = read()
-    return found._replace(position=max(found.position, reached))
+        if found.position >= wanted:
+            return found
+        _check_known(wanted, log.head())
+        wait_for(projector, wanted)
+        return read()
 
 
 def consume_jti(request: Request) -> None:

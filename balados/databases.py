@@ -7,7 +7,7 @@ import environ
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
-from projections.patience import Impatient
+from projections.connect import ConnectionWithTimeout
 
 # The schema that unqualified names fall into, per store: Django's own and third-party tables (sessions,
 # django_migrations). Our own tables are named with their schema and do not depend on it.
@@ -19,7 +19,7 @@ PLANS = {"events": " -c plan_cache_mode=force_generic_plan"}
 # is. Whoever meets the lock there reads the primary instead.
 ON_REPLICA = " -c default_transaction_read_only=on -c lock_timeout=100ms"
 # A replica that is away must not keep anybody waiting: the primary has the same rows.
-NO_WAITING = {"timeout": 0.5, "reconnect_timeout": 1.0, "connection_class": Impatient}
+NO_WAITING = {"timeout": 0.5, "reconnect_timeout": 1.0, "connection_class": ConnectionWithTimeout}
 QUICKLY = {
     "connect_timeout": 2,
     "keepalives_idle": 2,

@@ -16,8 +16,8 @@ from django.http import HttpRequest
 
 from accounts import pseudonyms
 from balados import redaction
+from projections.connect import ConnectionWithTimeout
 from projections.failures import in_maintenance
-from projections.patience import Impatient
 
 Format = Literal["json", "console"]
 Line = dict[str, Any]
@@ -75,7 +75,7 @@ class OfStores(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         about = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        return not (isinstance(about, Impatient) or str(about).startswith("projections_replica_"))
+        return not (isinstance(about, ConnectionWithTimeout) or str(about).startswith("projections_replica_"))
 
 
 class Lines(logging.Formatter):

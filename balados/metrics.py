@@ -103,7 +103,7 @@ def lag_figures() -> list[Metric]:
 
 def replica_figures() -> list[Metric]:
     """Of the replicas of the projections, by number; nothing where there is none."""
-    if not (found := replicas.state()):
+    if not (found := replicas.states()):
         return []
     away = (replicas.UNREACHABLE, replicas.UNKNOWN)
     up = [(str(each.number), int(each.word not in away)) for each in found]
@@ -113,7 +113,7 @@ def replica_figures() -> list[Metric]:
     return [
         _gauge("replica_up", "Whether the replica answers.", up, "replica"),
         _gauge("replica_used", "Whether reads go to it.", used, "replica"),
-        _gauge("replica_lag_seconds", "How old it is beside the primary.", seconds, "replica"),
+        _gauge("replica_lag_seconds", "About how old it is beside the primary.", seconds, "replica"),
         _gauge("replica_lag_events", "How many events it is behind the primary.", events, "replica"),
     ]
 

@@ -224,11 +224,6 @@ def privacy_fence() -> int:
     return int(fetch_value(SQL["privacy_fence"]))
 
 
-def replica_fence() -> int:
-    """The same for a replica of the read models, where rows deleted beside the log disappear late, too."""
-    return int(fetch_value(SQL["replica_fence"]))
-
-
 def lag(positions: Sequence[int]) -> list[tuple[int, float]]:
     """For each position: how many events come after it, and how many seconds the first of them has waited."""
     return execute(SQL["lag"], (list(positions),)).fetchall()

@@ -14,7 +14,8 @@ import psycopg
 from eventstore import database, log
 from operations.stores import parameters
 from projections import public, queries
-from projections.queries import Behind, run
+from projections.connect import run
+from projections.queries import Behind
 
 RUNS = 20
 # events at the end of the log that the server reads over and over, as a rebuild makes it do

@@ -54,7 +54,7 @@ SELECT count(*) FROM pg_stat_activity
 NAMES: Final = {
     "system": "^balados-system$",
     "events": "^balados-(events|listener)$",
-    "projections": "^balados-(projections|projector|projector-locks|late-.*|rebuild|layout|replicas)$",
+    "projections": "^balados-(projections|projector|projector-locks|late-.*|rebuild)$",
 }
 ERASED = "SELECT id, name FROM events.streams WHERE tombstone IS NOT NULL"
 # "erased-" and the digest; a second stream of the same user has a number behind that

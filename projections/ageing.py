@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import cast
 
-from projections.queries import run
+from projections.connect import run
 
 OLDER = """
 SELECT EXISTS (SELECT FROM "users"."activity" WHERE happened_at < %(before)s)

@@ -1,11 +1,18 @@
-"""Connections that a projector keeps for itself, outside Django's pool."""
+"""Connections that a projector keeps for itself, outside Django's pool, and statements on pooled ones."""
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Any, TypeAlias, TypeVar, cast
 
+import django.db
 import psycopg
 from django.db import connections
+from psycopg import Cursor
+from psycopg.types.datetime import TimestamptzLoader
 
+Row = TypeVar("Row")
+Result = TypeVar("Result")
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 # A process that froze inside a transaction holds what it locked: the server ends it. So it does with that of
 # a lost machine, whose locks (the worker's, a rebuild's) would else stay for the two hours of TCP's defaults.
@@ -27,6 +34,8 @@ OF_A_PROJECTOR = {
 }
 # A server that vanished without a word is noticed after 10 s. No effect on unix sockets.
 SOCKET = {"keepalives_idle": 5, "keepalives_interval": 1, "keepalives_count": 5, "tcp_user_timeout": 10_000}
+# seconds that a page of a replica may take; it takes milliseconds
+SILENCE = 5.0
 
 
 def connect(alias: str, application_name: str = "", **settings: str) -> Connection:
@@ -53,3 +62,51 @@ def discard(connection: Connection | None) -> None:
     """Close without a word, whatever state it is in."""
     if connection is not None and not connection.closed:
         connection.close()
+
+
+def run(
+    statement: str, parameters: Sequence[Any] | Mapping[str, Any], alias: str = "projections"
+) -> Cursor[tuple[Any, ...]]:
+    """Executes on the raw psycopg connection: Django's cursor and loaders double the cost.
+
+    Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
+    """
+    wrapper = connections[alias]
+    try:
+        wrapper.ensure_connection()
+        cursor = cast(Connection, wrapper.connection).cursor()
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        return cursor.execute(statement, parameters, prepare=True)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        # a broken connection goes back to the pool, which replaces it
+        with suppress(django.db.Error, psycopg.Error):
+            wrapper.close()
+        raise
+
+
+class ConnectionWithTimeout(psycopg.Connection[Row]):
+    """Raises ``psycopg.OperationalError`` after ``SILENCE`` seconds without a word, and is of no more use.
+
+    For replicas, in whose place the primary can answer. A server whose disk stands still keeps its sockets
+    open and says nothing: each thread that asked it would wait for as long.
+    """
+
+    def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
+        return super().wait(_limited(gen), *args, **kwargs)
+
+
+def _limited(generator: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
+    """The same generator, which psycopg wakes ten times a second where nothing comes."""
+    heard = monotonic()
+    try:
+        wanted = next(generator)
+        while True:
+            ready = yield wanted
+            if ready:
+                heard = monotonic()
+            elif monotonic() - heard > SILENCE:
+                raise psycopg.OperationalError(f"not a word for {SILENCE:g} s")
+            wanted = generator.send(ready)
+    except StopIteration as end:
+        result: Result = end.value
+        return result

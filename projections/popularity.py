@@ -13,7 +13,8 @@ from django.db import transaction
 
 from eventstore import log
 from eventstore.domain.retention import PopularityRecalculated
-from projections.queries import run, wait_for
+from projections.connect import run
+from projections.queries import wait_for
 
 FEWEST_ANONYMOUS = 3
 # events per append

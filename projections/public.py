@@ -1,5 +1,8 @@
 """What the public reads. No answer comes from before the newest change of somebody's privacy.
 
+It is read from the primary alone. An erasure deletes rows beside the log, so the position that a replica's
+rows reflect does not tell whether they are gone there.
+
 What is shown is counted from the rows that are public now; the tables of popularity only tell which feeds and
 episodes are looked at, and what their score was before. So a change of privacy is in every figure at once.
 """
@@ -13,9 +16,9 @@ from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsav
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from projections import replicas
+from projections.connect import run
 from projections.popularity import figures
-from projections.queries import Behind, encode_cursor, read, time_and_key_in, wait_for
+from projections.queries import Behind, encode_cursor, time_and_key_in, wait_for
 
 PROJECTOR = "public_events"
 PEOPLE = 10
@@ -160,12 +163,6 @@ def _figures(top: str, of: dict[str, str]) -> str:
 
 def _fenced(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
     """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``."""
-    replica = replicas.choose()
-    if replica is not None:
-        fence = log.replica_fence()
-        position, found = _read(rows, order, values, replica)
-        if position >= fence:
-            return found
     fence = log.privacy_fence()
     position, found = _read(rows, order, values)
     if 0 <= position < fence:
@@ -176,11 +173,9 @@ def _fenced(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
     return found
 
 
-def _read(
-    rows: str, order: str, values: list[Any], replica: str | None = None
-) -> tuple[int, list[tuple[Any, ...]]]:
+def _read(rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
     statement = READ.format(rows=rows, order=order)
-    found = read(statement, [HARMLESS, *values, PROJECTOR], replica).fetchall()
+    found = run(statement, [HARMLESS, *values, PROJECTOR]).fetchall()
     if not found:
         return 0, []
     # the last column is a key, which is never null in a row

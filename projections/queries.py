@@ -3,23 +3,16 @@
 import base64
 import binascii
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
 from uuid import UUID
-
-import django.db
-import psycopg
-from django.db import connections
-from psycopg import Cursor
-from psycopg.types.datetime import TimestamptzLoader
 
 from eventstore.domain import privacy
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.privacy import Level
 from projections import replicas
-from projections.connect import Connection
+from projections.connect import run
 
 PAGE = 100
 POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
@@ -286,45 +279,27 @@ def _privacy_row(level: str, changed_at: datetime, feed: str | None, item: str |
 
 
 def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
-    """The position of the projector and the rows of the page, of one snapshot."""
+    """The position of the projector and the rows of the page, of one snapshot; from a replica where that will
+    do, else from the primary. Raises when the primary is away.
+    """
     statement = PAGE_SQL.format(page=page, order=order)
-    found = read(statement, [*values, projector], replicas.choose()).fetchall()
+    if (replica := replicas.choose()) is not None:
+        try:
+            position, rows = _fetch(statement, [*values, projector], replica)
+        except replicas.FAILURES as failure:
+            replicas.leave_out(replica, failure)
+        else:
+            if replicas.is_enough(projector, position):
+                return position, rows
+    return _fetch(statement, [*values, projector], "projections")
+
+
+def _fetch(statement: str, values: list[Any], alias: str) -> tuple[int, list[tuple[Any, ...]]]:
+    found = run(statement, values, alias).fetchall()
     if not found:
         return 0, []
     # the key is never null in a row, so it tells the empty page
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
-
-
-def read(
-    statement: str, parameters: Sequence[Any] | Mapping[str, Any], replica: str | None
-) -> Cursor[tuple[Any, ...]]:
-    """``run`` on a replica, where one is named; what fails there is asked of the primary."""
-    if replica is not None:
-        try:
-            return run(statement, parameters, replica)
-        except (psycopg.Error, django.db.Error) as failure:
-            replicas.failed(replica, failure)
-    return run(statement, parameters)
-
-
-def run(
-    statement: str, parameters: Sequence[Any] | Mapping[str, Any], alias: str = "projections"
-) -> Cursor[tuple[Any, ...]]:
-    """On the psycopg connection under Django's, whose cursors and loaders took half of the time.
-
-    Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
-    """
-    wrapper = connections[alias]
-    try:
-        wrapper.ensure_connection()
-        cursor = cast(Connection, wrapper.connection).cursor()
-        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
-        return cursor.execute(statement, parameters, prepare=True)
-    except (psycopg.OperationalError, psycopg.InterfaceError):
-        # a broken connection goes back to the pool, which replaces it
-        with suppress(django.db.Error, psycopg.Error):
-            wrapper.close()
-        raise
 
 
 def encode_cursor(text: str) -> str:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from eventstore import retention
+from projections.connect import run
 from projections.projectors import PROJECTORS
-from projections.queries import run
 
 # projectors acknowledge once a second what is on their disk
 PATIENCE = 30.0

@@ -40,7 +40,7 @@ def live(request: HttpRequest) -> HttpResponse:
 def ready(request: HttpRequest) -> HttpResponse:
     """200 when every check is in order, else 503; in both cases what each of them found.
 
-    Replicas are named, and not waited for: the primary answers in their place.
+    Replicas are named, and may be away: the primary answers in their place.
     """
     found, replicas = checks(), replica_words()
     body = {"checks": found, "replicas": replicas} if replicas else {"checks": found}
@@ -60,7 +60,7 @@ def checks() -> dict[str, str]:
 
 def replica_words() -> dict[str, str]:
     """Of each replica of the projections, by number, what is the matter: it can serve without them."""
-    return {str(each.number): each.word for each in replicas.state()}
+    return {str(each.number): each.word for each in replicas.states()}
 
 
 def _store(alias: str) -> str:

@@ -20,7 +20,6 @@ ALTER INDEX events.events_pkey RENAME TO events_p0_pkey;
 ALTER INDEX events.events_checkpoints RENAME TO events_p0_checkpoints;
 ALTER INDEX events.events_recorded_at RENAME TO events_p0_recorded_at;
 ALTER INDEX events.events_privacy_fence RENAME TO events_p0_privacy_fence;
-ALTER INDEX events.events_replica_fence RENAME TO events_p0_replica_fence;
 ALTER INDEX events.events_feed_marks RENAME TO events_p0_feed_marks;
 -- the product knows a conflict of versions by the beginning of this name
 ALTER INDEX events.events_stream_version RENAME TO events_stream_version_p0;
@@ -46,7 +45,6 @@ CREATE INDEX events_checkpoints ON events.events (stream, version) WHERE type = 
 CREATE INDEX events_recorded_at ON events.events USING brin (recorded_at);
 CREATE INDEX events_privacy_fence ON events.events (position)
     WHERE type IN ('PrivacyChanged', 'EventsRemoved', 'UserCheckpoint');
-CREATE INDEX events_replica_fence ON events.events (position) WHERE type = 'PublicHistoryTrimmed';
 CREATE INDEX events_feed_marks ON events.events (position) WHERE type = 'FeedMarked';
 CREATE TRIGGER events_are_never_updated BEFORE UPDATE ON events.events
     FOR EACH STATEMENT EXECUTE FUNCTION events.refuse_update();

@@ -22,10 +22,9 @@ CREATE TABLE events.events (
 CREATE INDEX events_checkpoints ON events.events (stream, version) WHERE type = 'UserCheckpoint';
 -- Retention asks for what is old: a few bytes per 128 pages, and nothing for an append to keep up.
 CREATE INDEX events_recorded_at ON events.events USING brin (recorded_at);
--- Every public read asks for the newest of these (privacy_fence.sql, replica_fence.sql).
+-- Every public read asks for the newest of these (privacy_fence.sql).
 CREATE INDEX events_privacy_fence ON events.events (position)
     WHERE type IN ('PrivacyChanged', 'EventsRemoved', 'UserCheckpoint');
-CREATE INDEX events_replica_fence ON events.events (position) WHERE type = 'PublicHistoryTrimmed';
 CREATE INDEX events_feed_marks ON events.events (position) WHERE type = 'FeedMarked';
 
 -- Events are facts. Statement triggers: they cost an append nothing, and TRUNCATE (the reset command, the

@@ -11,7 +11,8 @@ from pytest_django.fixtures import Settings
 from accounts.models import User
 from api.clock import now
 from eventstore import log
-from projections import popularity, public, queries, rebuild
+from projections import popularity, public, rebuild
+from projections.connect import run
 from projections.projectors import PROJECTORS
 from tests.api import hostile
 from tests.api.devices import Device, b64, code_of, document, faults, feed, item, play
@@ -128,14 +129,14 @@ def test_the_score_before_stands_beside_the_new_one(phone: Device, bobs: Device)
 
 def test_counted_is_what_changed_since_the_last_time(phone: Device) -> None:
     def scores() -> dict[str, int]:
-        rows = queries.run("SELECT rss_source_feed, score FROM public.podcast_popularity", [])
+        rows = run("SELECT rss_source_feed, score FROM public.podcast_popularity", [])
         return {str(feed): int(score) for feed, score in rows}
 
     in_public(phone)
     for number in (1, 2):
         phone.post("plays", play(number, rss_source_feed=feed(number)))
     work()
-    queries.run("UPDATE public.podcast_popularity SET score = 999", [])
+    run("UPDATE public.podcast_popularity SET score = 999", [])
     phone.post("plays", play(3, rss_source_feed=feed(2)))
     bring_up_to_date()
     assert popularity.recalculate(now()) == 2, "the feed and the item"

@@ -138,7 +138,6 @@ def reading_from(*found: Server) -> Iterator[None]:
         connections.databases[alias] = {**connections.databases["projections"], **each}
     usual, settings.PROJECTIONS_REPLICAS = settings.PROJECTIONS_REPLICAS, list(configured)
     replicas.forget()
-    replicas.look()
     try:
         yield
     finally:
@@ -157,8 +156,7 @@ def leave(alias: str) -> None:
 
 def words() -> list[str]:
     """What a fresh look finds of each replica."""
-    replicas.look()
-    return [each.word for each in replicas.state()]
+    return [each.word for each in replicas.states()]
 
 
 def becomes(*expected: str) -> None:
