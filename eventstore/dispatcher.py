@@ -8,14 +8,14 @@ from uuid import UUID
 
 from django.conf import settings
 
-from eventstore import log
+from eventstore import codec, log
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
 from eventstore.domain.retention import TakeCheckpoint
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.user import User, UserCommand, decide
 from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
-from eventstore.streams import Busy, Folded, Streams, StreamUnreadable, decode
+from eventstore.streams import Busy, Folded, Streams, StreamUnreadable
 
 __all__ = [
     "Busy",
@@ -107,7 +107,10 @@ def events_since(user_id: UUID, version: int) -> list[Event] | None:
     rows = log.read_stream(log.stream_of(user_id), after=version)
     if rows and rows[0].version != version + 1:
         return None
-    return list(decode(rows))
+    try:
+        return [codec.decode(row.type, row.schema, row.data) for row in rows]
+    except codec.CodecError as error:
+        raise StreamUnreadable(str(error)) from error
 
 
 def hold(user_id: UUID) -> AbstractContextManager[Folded]:

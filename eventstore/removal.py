@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eventstore import dispatcher, erasure, log
-from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict
+from eventstore import codec, dispatcher, erasure, log
+from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, StreamUnreadable
 from eventstore.domain import removal
 from eventstore.domain.removal import RemoveEvents
-from eventstore.log import CommandAlreadyRecorded, Origin
-from eventstore.streams import Folded, decode
+from eventstore.domain.user import UserEvent
+from eventstore.log import CommandAlreadyRecorded, Origin, Recorded
+from eventstore.streams import Folded
 
 
 class Removed(NamedTuple):
@@ -58,17 +59,24 @@ def _remove(
 ) -> Removed | None:
     """None when the stream has moved on."""
     rows = log.read_stream(folded.stream, upto=folded.version)
-    indexes, events = removal.remove(decode(rows), command)
-    rendered = answer(len(indexes))
+    gone, events = removal.remove([_decoded(row) for row in rows], command)
+    rendered = answer(len(gone))
     if not events:
         if command_id is not None:
             log.remember_command(folded.stream, command_id, folded.position, folded.version, rendered)
         return Removed(0, folded.position, rendered)
-    versions = [rows[index].version for index in indexes]
+    versions = [rows[number].version for number in gone]
     position = erasure.replace_history(
         folded.stream, folded.version, versions, events, origin, command_id, rendered
     )
     if position is None:
         return None
     folded.recorded(events, position)
-    return Removed(len(indexes), position, rendered)
+    return Removed(len(gone), position, rendered)
+
+
+def _decoded(row: Recorded) -> UserEvent:
+    try:
+        return codec.decode(row.type, row.schema, row.data)
+    except codec.CodecError as error:
+        raise StreamUnreadable(str(error)) from error

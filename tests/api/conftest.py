@@ -4,6 +4,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
+from projections import queries
 from tests.api.devices import Device
 from tests.apps import App
 
@@ -12,6 +13,17 @@ from tests.apps import App
 def _without_limits_of_addresses(settings: Settings) -> None:
     """All tests come from one address."""
     settings.API_FAILURES_PER_MINUTE = settings.PUBLIC_REQUESTS_PER_MINUTE = 0
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody projects: waiting for that would take its 2 seconds."""
+
+    def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
+        assert seconds == 2.0
+        return queries.wait_for(projector, position, 0.01)
+
+    monkeypatch.setattr("api.answers.wait_for", wait_for)
 
 
 @pytest.fixture

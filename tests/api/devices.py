@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
@@ -54,8 +55,9 @@ class Device:
         self.claims = claims
         self.client = Client(raise_request_exception=False)
 
-    @property
+    @cached_property
     def headers(self) -> dict[str, str]:
+        """With one token for all its requests: signing one takes as long as a request."""
         return self.app.bearer(self.user_id, **self.claims)
 
     def get(self, path: str, **headers: str) -> HttpResponse:

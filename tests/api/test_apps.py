@@ -39,12 +39,12 @@ def test_it_lists_the_apps(phone: Device, reader: Device) -> None:
     }
 
 
-def test_JWT_44_an_app_without_the_scope_user_sees_itself_alone(phone: Device, reader: Device) -> None:
+def test_an_app_without_the_scope_user_sees_itself_alone(phone: Device, reader: Device) -> None:
     assert ids(reader) == ["org.example.reader"]
     assert ids(phone) == ["org.example.castaway", "org.example.reader"]
 
 
-def test_JWT_44_it_revokes_itself(phone: Device, reader: Device) -> None:
+def test_an_app_revokes_itself(phone: Device, reader: Device) -> None:
     answer = reader.delete("apps/org.example.reader")
     assert (answer.status_code, document(answer)) == (200, {"status": "success"})
     assert reader.get("me").status_code == 401
@@ -52,7 +52,7 @@ def test_JWT_44_it_revokes_itself(phone: Device, reader: Device) -> None:
 
 
 @pytest.mark.parametrize("app_id", ["org.example.castaway", "org.example.nobody", "%00", "a/b"])
-def test_JWT_44_and_no_other(phone: Device, reader: Device, app_id: str) -> None:
+def test_an_app_without_the_scope_user_revokes_no_other(phone: Device, reader: Device, app_id: str) -> None:
     with unharmed(phone):
         answer = reader.delete(f"apps/{app_id}")
         assert answer.status_code == 403

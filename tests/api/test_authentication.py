@@ -46,7 +46,7 @@ def test_it_asks_for_a_token() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR"])
-def test_JWT_32_the_scheme_is_read_in_any_case(phone: Device, scheme: str) -> None:
+def test_the_scheme_is_read_in_any_case(phone: Device, scheme: str) -> None:
     token = phone.app.request(phone.user_id)
     assert phone.get("me", Authorization=f"{scheme} {token}").status_code == 200
 
@@ -70,7 +70,7 @@ def test_JWT_32_the_scheme_is_read_in_any_case(phone: Device, scheme: str) -> No
         "Bearer null",
     ],
 )
-def test_JWT_32_other_headers_are_refused(phone: Device, header: str) -> None:
+def test_other_headers_are_refused(phone: Device, header: str) -> None:
     token = phone.app.request(phone.user_id)
     with unharmed(phone):
         answer = phone.post("plays", play(), Authorization=header.format(token=token))
@@ -79,23 +79,23 @@ def test_JWT_32_other_headers_are_refused(phone: Device, header: str) -> None:
         assert token.rpartition(".")[0] not in answer.content.decode()
 
 
-def test_JWT_32_a_token_in_the_address_is_no_token(phone: Device) -> None:
+def test_a_token_in_the_address_is_no_token(phone: Device) -> None:
     token = phone.app.request(phone.user_id)
     assert Client().get(f"/api/v1/me?access_token={token}").status_code == 401
 
 
-def test_JWT_33_an_authorization_is_no_request(phone: Device) -> None:
+def test_an_authorization_is_no_request(phone: Device) -> None:
     token = phone.app.authorization(["*"], sub=str(phone.user_id))
     answer = phone.get("me", Authorization=f"Bearer {token}")
     assert answer.status_code == 401
 
 
-def test_JWT_34_a_token_is_good_for_many_requests(phone: Device) -> None:
+def test_a_token_is_good_for_many_requests(phone: Device) -> None:
     header = phone.app.bearer(phone.user_id, jti="once")
     assert [phone.get("me", **header).status_code for _ in range(3)] == [200, 200, 200]
 
 
-def test_JWT_34_but_for_one_deletion_where_it_has_a_jti(phone: Device) -> None:
+def test_a_token_with_a_jti_is_good_for_one_deletion(phone: Device) -> None:
     phone.claims["jti"] = "once"
     phone.post("subscriptions", {"feed_url": "https://example.org/a"})
     path = "subscriptions/aHR0cHM6Ly9leGFtcGxlLm9yZy9h"
@@ -105,7 +105,7 @@ def test_JWT_34_but_for_one_deletion_where_it_has_a_jti(phone: Device) -> None:
     assert code_of(again) == "token_reused"
 
 
-def test_JWT_34_a_deletion_may_be_repeated_under_its_idempotency_key(phone: Device) -> None:
+def test_a_deletion_may_be_repeated_under_its_idempotency_key(phone: Device) -> None:
     phone.claims["jti"] = "once"
     phone.post("subscriptions", {"feed_url": "https://example.org/a"})
     path, key = "subscriptions/aHR0cHM6Ly9leGFtcGxlLm9yZy9h", "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -115,7 +115,7 @@ def test_JWT_34_a_deletion_may_be_repeated_under_its_idempotency_key(phone: Devi
     assert phone.delete(path, Idempotency_Key=key.replace("0", "1")).status_code == 401
 
 
-def test_JWT_40_scopes_in_the_token_mean_nothing(alice: User) -> None:
+def test_scopes_in_the_token_mean_nothing(alice: User) -> None:
     App().grant(alice, ["user.plays.read"])
     device = Device(alice.pk, scopes=["*"])
     with unharmed(device):
@@ -125,7 +125,7 @@ def test_JWT_40_scopes_in_the_token_mean_nothing(alice: User) -> None:
         assert code_of(answer) == "scope_missing"
 
 
-def test_JWT_45_a_revoked_app_is_refused_at_once(phone: Device, alice: User) -> None:
+def test_a_revoked_app_is_refused_at_once(phone: Device, alice: User) -> None:
     header = phone.headers
     assert phone.get("me", **header).status_code == 200
     grants.revoke(alice.pk, phone.app.iss)
@@ -133,13 +133,13 @@ def test_JWT_45_a_revoked_app_is_refused_at_once(phone: Device, alice: User) -> 
     assert phone.post("plays", play(), **header).status_code == 401
 
 
-def test_JWT_46_a_disabled_user_is_refused(phone: Device, alice: User) -> None:
+def test_a_disabled_user_is_refused(phone: Device, alice: User) -> None:
     alice.is_active = False
     alice.save()
     assert phone.post("plays", play()).status_code == 401
 
 
-def test_JWT_46_a_deleted_user_is_refused(phone: Device, alice: User) -> None:
+def test_a_deleted_user_is_refused(phone: Device, alice: User) -> None:
     alice.delete()
     assert phone.post("plays", play()).status_code == 401
 
@@ -170,21 +170,21 @@ def test_one_wording_for_unknown_users_unknown_apps_and_wrong_signatures(
     assert answers.pop()[0] == 401
 
 
-def test_JWT_61_a_token_from_the_future_is_told_so(phone: Device) -> None:
+def test_a_token_from_the_future_is_told_so(phone: Device) -> None:
     later = int((datetime.now(UTC) + timedelta(minutes=10)).timestamp())
     answer = phone.get("me", **phone.app.bearer(phone.user_id, iat=later, exp=later + 600))
     assert answer.status_code == 401
     assert "future" in document(answer)["errors"][0]["detail"]
 
 
-def test_JWT_60_a_damaged_key_is_the_servers_fault(phone: Device) -> None:
+def test_a_damaged_key_is_the_servers_fault(phone: Device) -> None:
     _damage()
     answer = phone.get("me")
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
 
 
-def test_JWT_60_a_store_that_is_away_is_503(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_away_is_503(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*arguments: object) -> None:
         raise OperationalError("server closed the connection")
 

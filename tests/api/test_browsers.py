@@ -15,21 +15,21 @@ PATHS = ["me", "plays", "nope", "plays?limit=x"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_CORS_1_any_page_may_call_with_a_token_and_without_cookies(phone: Device, path: str) -> None:
+def test_any_page_may_call_with_a_token_and_without_cookies(phone: Device, path: str) -> None:
     answer = phone.get(path, Origin=EVIL)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in answer.headers
     assert "Balados-Position" in answer.headers["Access-Control-Expose-Headers"]
 
 
-def test_CORS_1_also_of_refusals() -> None:
+def test_any_page_may_read_a_refusal() -> None:
     answer = Client().get("/api/v1/me", headers={"Origin": EVIL})
     assert answer.status_code == 401
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_CORS_1_a_preflight_is_answered_without_a_token(path: str) -> None:
+def test_a_preflight_is_answered_without_a_token(path: str) -> None:
     asked = {
         "Origin": EVIL,
         "Access-Control-Request-Method": "DELETE",
@@ -47,7 +47,7 @@ def test_CORS_1_a_preflight_is_answered_without_a_token(path: str) -> None:
 
 @pytest.mark.usefixtures("stores")
 @pytest.mark.parametrize("path", ["/", "/users/log_in", "/apps"])
-def test_CORS_1_pages_with_a_session_allow_nobody(path: str) -> None:
+def test_pages_with_a_session_allow_nobody(path: str) -> None:
     for answer in (
         Client().get(path, headers={"Origin": EVIL}),
         Client().options(path, headers={"Origin": EVIL, "Access-Control-Request-Method": "POST"}),

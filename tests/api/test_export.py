@@ -127,7 +127,7 @@ def live_a_little(device: Device) -> None:
     device.post(f"episodes/{item(3)}/share", {"rss_source_feed": feed()})
 
 
-def test_PRIV_12_it_is_complete_for_self(phone: Device, alice: Account) -> None:
+def test_it_is_complete_for_self(phone: Device, alice: Account) -> None:
     live_a_little(phone)
     PlayToken.objects.issue(alice, "Kitchen radio", now())
     found = exported(phone)
@@ -147,7 +147,7 @@ def test_PRIV_12_it_is_complete_for_self(phone: Device, alice: Account) -> None:
     assert found["events"][0]["data"]["user_id"] == str(alice.pk)
 
 
-def test_PRIV_12_what_others_see_anonymously_is_marked(phone: Device) -> None:
+def test_what_others_see_anonymously_is_marked(phone: Device) -> None:
     phone.put("privacy", {"privacy": "anonymous"})
     phone.put("privacy", {"privacy": "private", "feed": feed(2)})
     phone.post("plays", play(1))
@@ -156,7 +156,7 @@ def test_PRIV_12_what_others_see_anonymously_is_marked(phone: Device) -> None:
     assert seen == {item(1): ("anonymous", True), item(2): ("private", False)}
 
 
-def test_PRIV_12_it_holds_nothing_of_others_and_no_secret(phone: Device, bobs: Device, bob: Account) -> None:
+def test_it_holds_nothing_of_others_and_no_secret(phone: Device, bobs: Device, bob: Account) -> None:
     live_a_little(bobs)
     _, text = PlayToken.objects.issue(bob, "Bob's radio", now())
     App("Bob's app", "org.example.bobs").grant(bob)
@@ -204,7 +204,7 @@ def test_an_export_is_offered_as_a_file(phone: Device) -> None:
     assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_it_waits_for_what_the_caller_wrote(phone: Device) -> None:
+def test_it_waits_for_what_the_caller_wrote(phone: Device, impatient: None) -> None:
     written = phone.post("plays", play())
     behind = phone.get("export", Balados_Position=written.headers["Balados-Position"])
     assert (behind.status_code, code_of(behind)) == (503, "behind")

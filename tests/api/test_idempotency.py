@@ -56,7 +56,7 @@ def same(one: HttpResponse, other: HttpResponse) -> bool:
 
 @EACH
 @pytest.mark.parametrize("another_process", [False, True])
-def test_SYNC_4_a_repeat_gets_the_first_answer(known: Device, write: Write, another_process: bool) -> None:
+def test_a_repeat_gets_the_first_answer(known: Device, write: Write, another_process: bool) -> None:
     first = write(known, KEY)
     assert first.status_code in (200, 201)
     known.post("plays", play(5))

@@ -78,12 +78,12 @@ def test_failures_are_counted_by_address(phone: Device, settings: Settings) -> N
     assert phone.get("me").status_code == 200
 
 
-def test_RATE_1_X_Forwarded_For_is_not_believed(settings: Settings) -> None:
+def test_X_Forwarded_For_is_not_believed(settings: Settings) -> None:
     settings.API_FAILURES_PER_MINUTE = 3
     assert [fail(X_Forwarded_For=f"203.0.113.{number}") for number in range(4)] == [401, 401, 401, 429]
 
 
-def test_RATE_1_but_as_far_as_our_own_proxies_wrote_it(settings: Settings) -> None:
+def test_X_Forwarded_For_is_believed_as_far_as_our_own_proxies_wrote_it(settings: Settings) -> None:
     settings.API_FAILURES_PER_MINUTE, settings.TRUSTED_PROXIES = 2, 1
     spoofed = [f"203.0.113.{number}, 192.0.2.1" for number in range(3)]
     assert [fail(X_Forwarded_For=value) for value in spoofed] == [401, 401, 429]
@@ -92,19 +92,19 @@ def test_RATE_1_but_as_far_as_our_own_proxies_wrote_it(settings: Settings) -> No
     assert [fail(X_Forwarded_For=many) for _ in range(3)] == [401, 401, 429]
 
 
-def test_RATE_1_IPv6_is_counted_by_household(settings: Settings) -> None:
+def test_IPv6_is_counted_by_household(settings: Settings) -> None:
     settings.API_FAILURES_PER_MINUTE = 2
     assert [fail(f"2001:db8:1:2::{number:x}") for number in range(3)] == [401, 401, 429]
     assert fail("2001:db8:1:3::1") == 401
     assert [fail("::ffff:192.0.2.9"), fail("192.0.2.9"), fail("::ffff:192.0.2.9")] == [401, 401, 429]
 
 
-def test_RATE_1_a_caller_without_an_address_is_counted_too(settings: Settings) -> None:
+def test_a_caller_without_an_address_is_counted_too(settings: Settings) -> None:
     settings.API_FAILURES_PER_MINUTE = 2
     assert [fail(address) for address in ("", "unix:", "")] == [401, 401, 429]
 
 
-def test_RATE_2_200_at_once_pass_no_more_than_30(phone: Device, settings: Settings) -> None:
+def test_200_at_once_pass_no_more_than_30(phone: Device, settings: Settings) -> None:
     settings.API_REQUESTS_PER_MINUTE = 30
     headers = phone.headers
 
@@ -120,7 +120,7 @@ def test_RATE_2_200_at_once_pass_no_more_than_30(phone: Device, settings: Settin
     assert answers.count(200) == 30
 
 
-def test_RATE_3_without_Redis_everybody_is_let_in(
+def test_without_Redis_everybody_is_let_in(
     phone: Device, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.API_REQUESTS_PER_MINUTE = settings.API_FAILURES_PER_MINUTE = 1
@@ -131,7 +131,7 @@ def test_RATE_3_without_Redis_everybody_is_let_in(
     assert [fail() for _ in range(3)] == [401, 401, 401]
 
 
-def test_RATE_3_a_Redis_that_is_away_is_asked_again_later(
+def test_a_Redis_that_is_away_is_asked_again_later(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.API_FAILURES_PER_MINUTE = 1

@@ -38,7 +38,7 @@ def walk(device: Device, path: str, query: str = "") -> list[list[str]]:
 
 @BOTH
 @pytest.mark.parametrize(("limit", "pages"), [(1, 25), (7, 4), (25, 1), (24, 2), (1_000, 1)])
-def test_PAGE_1_pages_hold_everything_once(filled: Device, path: str, limit: int, pages: int) -> None:
+def test_pages_hold_everything_once(filled: Device, path: str, limit: int, pages: int) -> None:
     found = walk(filled, path, f"limit={limit}")
     assert len(found) == pages
     together = [name for page in found for name in page]
@@ -46,7 +46,7 @@ def test_PAGE_1_pages_hold_everything_once(filled: Device, path: str, limit: int
     assert len(set(together)) == 25
 
 
-def test_PAGE_1_a_walk_misses_nothing_while_rows_are_inserted(filled: Device) -> None:
+def test_a_walk_misses_nothing_while_rows_are_inserted(filled: Device) -> None:
     seen: list[str] = []
     cursor, number = "", 100
     while True:
@@ -72,7 +72,7 @@ def test_PAGE_1_a_walk_misses_nothing_while_rows_are_inserted(filled: Device) ->
     "limit",
     ["0", "-1", "1001", "", "x", "1.0", "1e2", "+1", " 1", "0x1", "1_0", "１２", "9" * 30, "9" * 5_000],
 )
-def test_PAGE_1_a_limit_is_a_number_from_1_to_1000(phone: Device, path: str, limit: str) -> None:
+def test_a_limit_is_a_number_from_1_to_1000(phone: Device, path: str, limit: str) -> None:
     with unharmed(phone):
         assert faults(phone.get(f"{path}?limit={limit.replace('+', '%2B')}")) == {"limit": "invalid"}
 
@@ -104,7 +104,7 @@ CURSORS = [
 
 @BOTH
 @pytest.mark.parametrize("cursor", CURSORS)
-def test_PAGE_1_what_is_no_cursor_is_400(phone: Device, path: str, cursor: str) -> None:
+def test_what_is_no_cursor_is_400(phone: Device, path: str, cursor: str) -> None:
     with unharmed(phone):
         assert faults(phone.get(f"{path}?cursor={cursor}")) == {"cursor": "invalid"}
 
@@ -118,7 +118,7 @@ def test_PAGE_1_what_is_no_cursor_is_400(phone: Device, path: str, cursor: str) 
         encoded("9999-12-31T23:59:59.999999-23:59 " + "f" * 32),
     ],
 )
-def test_PAGE_1_a_made_up_cursor_shows_nothing_of_others(
+def test_a_made_up_cursor_shows_nothing_of_others(
     filled: Device, bobs: Device, path: str, cursor: str
 ) -> None:
     answer = bobs.get(f"{path}?cursor={cursor}")
@@ -128,7 +128,7 @@ def test_PAGE_1_a_made_up_cursor_shows_nothing_of_others(
 
 
 @BOTH
-def test_PAGE_1_a_cursor_of_alice_shows_bob_his_own(filled: Device, bobs: Device, path: str) -> None:
+def test_a_cursor_of_alice_shows_bob_his_own(filled: Device, bobs: Device, path: str) -> None:
     cursor = document(filled.get(f"{path}?limit=3"))["next_cursor"]
     page: dict[str, Any] = document(bobs.get(f"{path}?cursor={cursor}"))
     assert page == {LISTS[path][0]: [], "next_cursor": None}

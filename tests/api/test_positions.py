@@ -5,23 +5,11 @@ import threading
 import pytest
 
 from eventstore import log
-from projections import queries
 from tests.api.devices import Device, code_of, document, faults, play, unharmed
 from tests.projecting import bring_up_to_date
 
 pytestmark = pytest.mark.topology
 LISTS = pytest.mark.parametrize("path", ["plays", "subscriptions"])
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody projects here: waiting for it would take its 2 seconds."""
-
-    def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
-        assert seconds == 2.0
-        return queries.wait_for(projector, position, 0.01)
-
-    monkeypatch.setattr("api.answers.wait_for", wait_for)
 
 
 @LISTS

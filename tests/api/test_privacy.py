@@ -62,16 +62,14 @@ def test_it_sets_a_level_for_the_account(phone: Device) -> None:
     assert shown(phone) == {"settings": [setting], "in_force": level, "next_cursor": None}
 
 
-def test_PRIV_13_without_a_setting_the_instances_default_is_in_force(
-    phone: Device, settings: Settings
-) -> None:
+def test_without_a_setting_the_instances_default_is_in_force(phone: Device, settings: Settings) -> None:
     assert in_force(phone) == ("private", "instance")
     settings.DEFAULT_PRIVACY = "anonymous"
     assert in_force(phone, f"?feed={feed()}&item={item()}") == ("anonymous", "instance")
 
 
 @pytest.mark.parametrize("levels", list(product([*LEVELS, None], repeat=3)))
-def test_PRIV_7_the_most_specific_is_in_force(phone: Device, levels: tuple[str | None, ...]) -> None:
+def test_the_most_specific_is_in_force(phone: Device, levels: tuple[str | None, ...]) -> None:
     places: list[tuple[str, dict[str, str]]] = [
         ("item", {"feed": feed(), "item": item()}),
         ("feed", {"feed": feed()}),
@@ -143,7 +141,7 @@ def test_an_older_setting_does_not_win(phone: Device, tablet: Device) -> None:
     assert in_force(phone) == ("private", "user")
 
 
-def test_PRIV_11_fifty_at_once_leave_one_setting(phone: Device) -> None:
+def test_fifty_at_once_leave_one_setting(phone: Device) -> None:
     """One representation of "no feed, no item": one row for the account, whoever comes when."""
     statuses: list[int] = []
 
@@ -168,12 +166,12 @@ def test_PRIV_11_fifty_at_once_leave_one_setting(phone: Device) -> None:
 @pytest.mark.parametrize(
     "value", ["PRIVATE", "Public", "secret", "", " private", "private\n", None, 1, True, [], {}, ["private"]]
 )
-def test_PRIV_13_a_level_that_is_none_is_400(phone: Device, value: object) -> None:
+def test_a_level_that_is_none_is_400(phone: Device, value: object) -> None:
     with unharmed(phone):
         assert faults(phone.put("privacy", {"privacy": value})) == {"privacy": "invalid"}
 
 
-def test_PRIV_13_every_fault_is_named(phone: Device) -> None:
+def test_every_fault_is_named(phone: Device) -> None:
     with unharmed(phone):
         assert faults(phone.put("privacy", {})) == {"privacy": "required"}
         answer = phone.put("privacy", {"privacy": "x", "feed": "x", "item": 1, "updated_at": "now"})
@@ -192,7 +190,7 @@ def test_bad_pages_are_named(phone: Device) -> None:
         assert faults(phone.get("privacy?cursor=x")) == {"cursor": "invalid"}
 
 
-def test_PRIV_13_a_level_that_nobody_knows_is_shown_as_private(phone: Device) -> None:
+def test_a_level_that_nobody_knows_is_shown_as_private(phone: Device) -> None:
     put(phone, "public")
     bring_up_to_date()
     with connections["projections"].cursor() as cursor:
@@ -201,7 +199,7 @@ def test_PRIV_13_a_level_that_nobody_knows_is_shown_as_private(phone: Device) ->
     assert found["in_force"] == {"privacy": "private", "source": "user"}
 
 
-def test_PRIV_13_a_read_model_that_lags_is_not_answered_from(phone: Device) -> None:
+def test_a_read_model_that_lags_is_not_answered_from(phone: Device, impatient: None) -> None:
     put(phone, "public")
     bring_up_to_date()
     answer = phone.put("privacy", {"privacy": "private"})

@@ -314,7 +314,7 @@ def test_too_many_requests_of_one_address_are_429(stores: None, settings: Settin
     assert status() == 200
 
 
-def test_PRIV_6_a_change_of_privacy_that_is_not_projected_yet_holds_the_answer_back(
+def test_a_change_of_privacy_that_is_not_projected_yet_holds_the_answer_back(
     phone: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_public(phone)
@@ -346,9 +346,7 @@ def test_other_events_hold_nothing_back(phone: Device) -> None:
         assert ask(path).status_code == 200
 
 
-def test_PRIV_13_a_change_of_privacy_that_cannot_be_read_closes_the_public_lists(
-    phone: Device, alice: User
-) -> None:
+def test_a_change_of_privacy_that_cannot_be_read_closes_the_public_lists(phone: Device, alice: User) -> None:
     in_public(phone)
     phone.post("plays", play())
     record_raw(alice.pk, "PrivacyChanged", data='{"level": "hidden"}')

@@ -190,7 +190,7 @@ def test_bad_parameters_are_named(phone: Device, query: str, place: str) -> None
         assert faults(phone.get(f"episodes/saved?{query}")) == {place: "invalid"}
 
 
-def test_a_read_waits_for_what_the_caller_wrote(phone: Device) -> None:
+def test_a_read_waits_for_what_the_caller_wrote(phone: Device, impatient: None) -> None:
     answer = save(phone)
     behind = phone.get("episodes/saved", Balados_Position=answer.headers["Balados-Position"])
     assert (behind.status_code, code_of(behind)) == (503, "behind")

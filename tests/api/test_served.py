@@ -101,20 +101,20 @@ def test_it_records_a_play(wire: Wire, bearer: str, good: bytes) -> None:
     assert count_events() == 1
 
 
-def test_JWT_32_two_authorizations_are_401(wire: Wire, phone: Device, bearer: str) -> None:
+def test_two_authorizations_are_401(wire: Wire, phone: Device, bearer: str) -> None:
     with unharmed(phone):
         for other in (bearer, "Authorization: Bearer x", "Authorization: Basic x"):
             assert wire.send("GET /api/v1/me", bearer, other)[0] == 401
             assert wire.send("GET /api/v1/me", other, bearer)[0] == 401
 
 
-def test_VAL_8_a_body_may_come_in_chunks(wire: Wire, bearer: str, good: bytes) -> None:
+def test_a_body_may_come_in_chunks(wire: Wire, bearer: str, good: bytes) -> None:
     body = b"".join(chunk(good[at : at + 7]) for at in range(0, len(good), 7)) + b"0\r\n\r\n"
     assert wire.send("POST /api/v1/plays", bearer, JSON, CHUNKED, body=body)[0] == 200
     assert count_events() == 1
 
 
-def test_VAL_8_but_not_without_end(wire: Wire, phone: Device, bearer: str) -> None:
+def test_chunks_without_end_are_refused(wire: Wire, phone: Device, bearer: str) -> None:
     """100 MB are refused once 16 MiB of them are there."""
 
     def flood(connection: socket.socket) -> None:
@@ -127,7 +127,7 @@ def test_VAL_8_but_not_without_end(wire: Wire, phone: Device, bearer: str) -> No
         assert faults_in(body) == {None: "too_large"}
 
 
-def test_VAL_8_what_says_that_it_is_too_large_is_not_read(wire: Wire, phone: Device, bearer: str) -> None:
+def test_a_body_that_says_that_it_is_too_large_is_not_read(wire: Wire, phone: Device, bearer: str) -> None:
     with unharmed(phone):
         status, body = wire.send("POST /api/v1/sync", bearer, JSON, "Content-Length: 104857600")
         assert status == 413
@@ -171,7 +171,7 @@ def test_lengths_that_are_none_are_refused(
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_VAL_9_odd_requests(
+def test_odd_requests(
     wire: Wire, phone: Device, bearer: str, line: str, headers: tuple[str, ...], expected: int
 ) -> None:
     with unharmed(phone):
@@ -187,7 +187,7 @@ def test_slashes_may_be_percent_encoded(wire: Wire, phone: Device, bearer: str) 
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_SYNC_12_a_device_that_leaves_in_the_middle_has_sent_nothing(
+def test_a_device_that_leaves_in_the_middle_has_sent_nothing(
     wire: Wire, phone: Device, bearer: str, chunked: bool
 ) -> None:
     entries = [play(number, updated_at="2026-05-01T12:00:00Z") for number in range(100)]
@@ -203,7 +203,7 @@ def test_SYNC_12_a_device_that_leaves_in_the_middle_has_sent_nothing(
         assert wire.send("GET /api/v1/me", bearer)[0] == 200
 
 
-def test_SYNC_12_a_lost_answer_is_given_again(wire: Wire, phone: Device, bearer: str, good: bytes) -> None:
+def test_a_lost_answer_is_given_again(wire: Wire, phone: Device, bearer: str, good: bytes) -> None:
     key = "Idempotency-Key: 0f8fad5b-d9cb-469f-a165-70867728950e"
     request = head("POST /api/v1/plays", bearer, JSON, key, f"Content-Length: {len(good)}") + good
     with wire.connect() as connection:

@@ -91,13 +91,13 @@ def test_it_needs_the_scope_for_sync(alice: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 10_000])
-def test_SYNC_1_it_takes_many_entries(phone: Device, count: int) -> None:
+def test_it_takes_many_entries(phone: Device, count: int) -> None:
     answer = phone.sync(play_statuses=statuses(count))
     assert answer["data"]["play_statuses"] == statuses(count)
     assert count_events("PlayRecorded") == count
 
 
-def test_SYNC_1_it_takes_50_000_entries_and_no_more(phone: Device) -> None:
+def test_it_takes_50_000_entries_and_no_more(phone: Device) -> None:
     raw = json.dumps({"play_statuses": statuses(50_001)}).encode()
     assert len(raw) < 16 * 1024 * 1024
     with unharmed(phone):
@@ -109,7 +109,7 @@ def test_SYNC_1_it_takes_50_000_entries_and_no_more(phone: Device) -> None:
     assert count_events("PlayRecorded", "UserSubscribed") == 50_000
 
 
-def test_SYNC_1_of_too_many_bad_ones_too_it_names_the_limit(phone: Device) -> None:
+def test_of_too_many_bad_ones_too_it_names_the_limit(phone: Device) -> None:
     with unharmed(phone):
         answer = phone.post("sync", {"play_statuses": [{}] * 40_000, "subscriptions": [{}] * 10_001})
         assert code_of(answer) == "too_many_entries"
@@ -117,7 +117,7 @@ def test_SYNC_1_of_too_many_bad_ones_too_it_names_the_limit(phone: Device) -> No
         assert code_of(answer) == "too_many_entries"
 
 
-def test_SYNC_1_memory_is_bounded(phone: Device) -> None:
+def test_memory_is_bounded(phone: Device) -> None:
     """16 MiB of small values, refused: not 50 times their size in objects."""
     raw = b'{"subscriptions": [' + b"[" * 200 + b"1," * 499_000 + b"1" + b"]" * 200 + b"]}"
     tracemalloc.start()
@@ -128,7 +128,7 @@ def test_SYNC_1_memory_is_bounded(phone: Device) -> None:
         tracemalloc.stop()
 
 
-def test_SYNC_2_one_bad_entry_refuses_the_whole(phone: Device) -> None:
+def test_one_bad_entry_refuses_the_whole(phone: Device) -> None:
     entries = statuses(1_000)
     entries[17]["position"] = -1
     with unharmed(phone):
@@ -137,7 +137,7 @@ def test_SYNC_2_one_bad_entry_refuses_the_whole(phone: Device) -> None:
         assert faults(answer) == {"play_statuses.17.position": "invalid"}
 
 
-def test_SYNC_2_every_fault_is_named_with_its_place(phone: Device) -> None:
+def test_every_fault_is_named_with_its_place(phone: Device) -> None:
     with unharmed(phone):
         answer = phone.post(
             "sync",
@@ -166,7 +166,7 @@ def test_SYNC_2_every_fault_is_named_with_its_place(phone: Device) -> None:
         }
 
 
-def test_SYNC_2_of_thousands_the_first_1000_are_listed(phone: Device) -> None:
+def test_of_thousands_the_first_1000_are_listed(phone: Device) -> None:
     with unharmed(phone):
         answer = phone.post("sync", {"play_statuses": [status(position=-1)] * 3_000})
         listed = document(answer)["errors"]
@@ -177,12 +177,12 @@ def test_SYNC_2_of_thousands_the_first_1000_are_listed(phone: Device) -> None:
 
 @pytest.mark.parametrize("name", ["subscriptions", "play_statuses"])
 @pytest.mark.parametrize("value", [None, {}, "x", 7, True])
-def test_SYNC_2_lists_are_lists(phone: Device, name: str, value: object) -> None:
+def test_lists_are_lists(phone: Device, name: str, value: object) -> None:
     with unharmed(phone):
         assert faults(phone.post("sync", {name: value})) == {name: "invalid"}
 
 
-def test_SYNC_3_the_order_within_a_payload_does_not_matter(phone: Device) -> None:
+def test_the_order_within_a_payload_does_not_matter(phone: Device) -> None:
     plays = [status(1, at, position=p) for at in (EARLY, LATE) for p in (5, 60, 60, 7)]
     follows = [subscription(1, EARLY), subscription(1, LATE), subscription(1, None, EARLY)]
     shuffled, outcomes = random.Random(7), set()
@@ -199,7 +199,7 @@ def test_SYNC_3_the_order_within_a_payload_does_not_matter(phone: Device) -> Non
     assert len(outcomes) == 2
 
 
-def test_SYNC_4_the_same_twice_records_nothing_the_second_time(phone: Device) -> None:
+def test_the_same_twice_records_nothing_the_second_time(phone: Device) -> None:
     plays, follows = statuses(50), [subscription(), subscription(2, EARLY, LATE)]
     first = phone.sync(play_statuses=plays, subscriptions=follows)
     before = count_events()
@@ -207,7 +207,7 @@ def test_SYNC_4_the_same_twice_records_nothing_the_second_time(phone: Device) ->
     assert count_events() == before
 
 
-def test_SYNC_5_two_devices_at_once_end_with_the_same(phone: Device, tablet: Device) -> None:
+def test_two_devices_at_once_end_with_the_same(phone: Device, tablet: Device) -> None:
     def round_of(device: Device, number: int) -> int:
         try:
             dispatcher.forget()  # so that the two meet in the store, as two processes do
@@ -227,7 +227,7 @@ def test_SYNC_5_two_devices_at_once_end_with_the_same(phone: Device, tablet: Dev
     assert [furthest[item(number)] for number in range(7)] == [49, 43, 44, 45, 46, 47, 48]
 
 
-def test_SYNC_7_a_device_a_year_ahead_does_not_win_for_ever(phone: Device, tablet: Device) -> None:
+def test_a_device_a_year_ahead_does_not_win_for_ever(phone: Device, tablet: Device) -> None:
     ahead = (datetime.now(UTC) + timedelta(days=365)).isoformat()
     told = phone.sync(play_statuses=[status(1, ahead, position=5)])["data"]["play_statuses"][0]
     assert told["updated_at"] < (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
@@ -237,7 +237,7 @@ def test_SYNC_7_a_device_a_year_ahead_does_not_win_for_ever(phone: Device, table
     assert again["data"]["play_statuses"][0]["position"] == 600
 
 
-def test_SYNC_8_rebuilding_after_a_sync_changes_nothing(phone: Device) -> None:
+def test_rebuilding_after_a_sync_changes_nothing(phone: Device) -> None:
     phone.sync(play_statuses=statuses(30), subscriptions=[subscription(), subscription(2, EARLY, LATE)])
     phone.sync(play_statuses=[status(3, LATE, position=1)])
     bring_up_to_date()
@@ -247,31 +247,31 @@ def test_SYNC_8_rebuilding_after_a_sync_changes_nothing(phone: Device) -> None:
     assert [phone.get(page).content for page in pages] == before
 
 
-def test_SYNC_9_on_equal_times_it_is_subscribed(phone: Device) -> None:
+def test_on_equal_times_it_is_subscribed(phone: Device) -> None:
     phone.sync(subscriptions=[subscription(1, EARLY, EARLY)])
     bring_up_to_date()
     assert len(document(phone.get("subscriptions"))["subscriptions"]) == 1
 
 
-def test_SYNC_9_what_was_only_left_is_not_subscribed(phone: Device) -> None:
+def test_what_was_only_left_is_not_subscribed(phone: Device) -> None:
     answer = phone.sync(subscriptions=[subscription(1, None, EARLY)])
     assert answer["data"]["subscriptions"] == [subscription(1, None, EARLY)]
     bring_up_to_date()
     assert document(phone.get("subscriptions"))["subscriptions"] == []
 
 
-def test_SYNC_9_an_entry_without_a_time_says_nothing(phone: Device) -> None:
+def test_an_entry_without_a_time_says_nothing(phone: Device) -> None:
     with unharmed(phone):
         answer = phone.post("sync", {"subscriptions": [subscription(1, None, None)]})
         assert faults(answer) == {"subscriptions.0.subscribed_at": "required"}
 
 
-def test_SYNC_9_played_at_the_start_is_played(phone: Device) -> None:
+def test_played_at_the_start_is_played(phone: Device) -> None:
     entry = status(1, EARLY, position=0, played=True)
     assert phone.sync(play_statuses=[entry])["data"]["play_statuses"] == [entry]
 
 
-def test_SYNC_9_on_equal_times_the_further_position_stands(phone: Device, tablet: Device) -> None:
+def test_on_equal_times_the_further_position_stands(phone: Device, tablet: Device) -> None:
     phone.sync(play_statuses=[status(1, EARLY, position=300)])
     answer = tablet.sync(play_statuses=[status(1, EARLY, position=20)])
     assert answer["data"]["play_statuses"][0]["position"] == 300

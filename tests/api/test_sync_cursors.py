@@ -145,7 +145,7 @@ def test_cursors_from_before_logs_had_epochs_are_good_until_a_restore(phone: Dev
     assert phone.sync(older)["full"]
 
 
-def test_SYNC_11_nothing_between_two_syncs_is_missed(phone: Device, tablet: Device) -> None:
+def test_nothing_between_two_syncs_is_missed(phone: Device, tablet: Device) -> None:
     cursor, seen = tablet.sync()["cursor"], []
     for number in range(60):
         phone.post("plays", play(number, played_at=EARLY))

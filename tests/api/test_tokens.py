@@ -148,7 +148,7 @@ def test_an_id_that_is_none_is_400(phone: Device, token_id: str) -> None:
         assert faults(phone.delete(f"tokens/{token_id}")) == {"token_id": "invalid"}
 
 
-def test_IDOR_1_the_token_of_bob_is_the_token_of_nobody(phone: Device, bobs: Device) -> None:
+def test_the_token_of_bob_is_the_token_of_nobody(phone: Device, bobs: Device) -> None:
     theirs = document(make(bobs))["token"]["id"]
     with unharmed(phone):
         one, other = phone.delete(f"tokens/{theirs}"), phone.delete("tokens/999999")

@@ -37,7 +37,7 @@ def with_number(number: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_VAL_1_what_is_no_JSON_is_400(phone: Device, method: str, path: str) -> None:
+def test_what_is_no_JSON_is_400(phone: Device, method: str, path: str) -> None:
     with unharmed(phone):
         for raw in hostile.NOT_JSON:
             answer = phone.send(method, path, raw)
@@ -46,13 +46,13 @@ def test_VAL_1_what_is_no_JSON_is_400(phone: Device, method: str, path: str) -> 
 
 
 @pytest.mark.parametrize(("method", "path"), [call for call in WRITES if call[1] != "sync"])
-def test_VAL_1_JSON_of_another_kind_is_400(phone: Device, method: str, path: str) -> None:
+def test_JSON_of_another_kind_is_400(phone: Device, method: str, path: str) -> None:
     with unharmed(phone):
         for raw in hostile.ODD_JSON:
             assert phone.send(method, path, raw).status_code == 400, raw[:80]
 
 
-def test_VAL_1_a_sync_of_an_object_without_entries_is_empty(phone: Device) -> None:
+def test_a_sync_of_an_object_without_entries_is_empty(phone: Device) -> None:
     with unharmed(phone):
         for raw in hostile.ODD_JSON:
             expected = 200 if raw.lstrip().startswith(b"{") else 400
@@ -60,20 +60,20 @@ def test_VAL_1_a_sync_of_an_object_without_entries_is_empty(phone: Device) -> No
 
 
 @pytest.mark.parametrize("number", hostile.BAD_NUMBERS, ids=shortened)
-def test_VAL_2_numbers_that_are_none_are_400(phone: Device, number: bytes) -> None:
+def test_numbers_that_are_none_are_400(phone: Device, number: bytes) -> None:
     with unharmed(phone):
         assert phone.send("POST", "plays", with_number(number)).status_code == 400
 
 
 @pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"9" * 5_000], ids=shortened)
-def test_VAL_2_numbers_out_of_range_are_named(phone: Device, number: bytes) -> None:
+def test_numbers_out_of_range_are_named(phone: Device, number: bytes) -> None:
     assert "position" in faults(phone.send("POST", "plays", with_number(number)))
     raw = b'{"play_statuses": [' + with_number(number) + b"]}"
     assert "play_statuses.0.position" in faults(phone.send("POST", "sync", raw))
 
 
 @pytest.mark.parametrize("position", hostile.BAD_POSITIONS, ids=shortened)
-def test_VAL_3_a_position_is_a_whole_number_of_seconds(phone: Device, position: object) -> None:
+def test_a_position_is_a_whole_number_of_seconds(phone: Device, position: object) -> None:
     with unharmed(phone):
         assert faults(phone.post("plays", play(position=position))) == {"position": "invalid"}
         answer = phone.put(f"plays/{item()}/position", {"position": position, "rss_source_feed": feed()})
@@ -83,22 +83,20 @@ def test_VAL_3_a_position_is_a_whole_number_of_seconds(phone: Device, position: 
 
 
 @pytest.mark.parametrize("position", [0, 1, 2**31 - 1])
-def test_VAL_3_positions_reach_from_0_to_the_largest(phone: Device, position: int) -> None:
+def test_positions_reach_from_0_to_the_largest(phone: Device, position: int) -> None:
     answer = phone.post("plays", play(position=position))
     assert document(answer)["play_status"]["position"] == position
 
 
 @pytest.mark.parametrize("played", [0, 1, "true", "", None, []])
-def test_VAL_3_played_is_true_or_false(phone: Device, played: object) -> None:
+def test_played_is_true_or_false(phone: Device, played: object) -> None:
     with unharmed(phone):
         assert faults(phone.post("plays", play(played=played))) == {"played": "invalid"}
 
 
 @pytest.mark.parametrize("raw", hostile.BAD_CHARACTERS, ids=shortened)
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_VAL_4_VAL_5_half_characters_and_U_0000_are_400(
-    phone: Device, method: str, path: str, raw: bytes
-) -> None:
+def test_half_characters_and_U_0000_are_400(phone: Device, method: str, path: str, raw: bytes) -> None:
     """Also where they stand in a field that is not ours."""
     good = {"subscriptions": {"rss_source_feed": feed()}, "plays": play(), "sync": {"cursor": None}}
     body = json.dumps(good.get(path, {"position": 1, "rss_source_feed": feed()})).encode()
@@ -120,13 +118,13 @@ def test_VAL_4_VAL_5_half_characters_and_U_0000_are_400(
         ("GET", "subscriptions?include=removed%00"),
     ],
 )
-def test_VAL_4_U_0000_in_an_address_is_400(phone: Device, method: str, path: str) -> None:
+def test_U_0000_in_an_address_is_400(phone: Device, method: str, path: str) -> None:
     with unharmed(phone):
         assert phone.send(method, path, b'{"position": 1}').status_code == 400
 
 
 @pytest.mark.parametrize("at", hostile.BAD_TIMES, ids=shortened)
-def test_VAL_6_times_are_RFC_3339_with_an_offset(phone: Device, at: str) -> None:
+def test_times_are_RFC_3339_with_an_offset(phone: Device, at: str) -> None:
     with unharmed(phone):
         assert faults(phone.post("plays", play(played_at=at))) == {"played_at": "invalid"}
         answer = phone.post("subscriptions", {"rss_source_feed": feed(), "subscribed_at": at})
@@ -136,13 +134,13 @@ def test_VAL_6_times_are_RFC_3339_with_an_offset(phone: Device, at: str) -> None
 
 
 @pytest.mark.parametrize("at", [0, 1700000000, 1.5, True, [], {}])
-def test_VAL_6_times_are_text(phone: Device, at: object) -> None:
+def test_times_are_text(phone: Device, at: object) -> None:
     with unharmed(phone):
         assert faults(phone.post("plays", play(played_at=at))) == {"played_at": "invalid"}
 
 
 @pytest.mark.parametrize(("at", "stored"), hostile.GOOD_TIMES.items())
-def test_VAL_6_they_come_back_in_UTC(phone: Device, at: str, stored: str) -> None:
+def test_times_come_back_in_UTC(phone: Device, at: str, stored: str) -> None:
     answer = phone.post("plays", play(played_at=at))
     assert document(answer)["play_status"]["updated_at"] == stored
 
@@ -169,7 +167,7 @@ def test_an_id_of_a_directory_is_a_short_text(phone: Device, source_id: object) 
         assert faults(answer) == {"rss_source_id": "invalid"}
 
 
-def test_VAL_7_all_that_is_missing_is_named_at_once(phone: Device) -> None:
+def test_all_that_is_missing_is_named_at_once(phone: Device) -> None:
     with unharmed(phone):
         assert faults(phone.post("plays", {"position": -1, "played_at": "now"})) == {
             "rss_source_feed": "required",
@@ -183,12 +181,12 @@ def test_VAL_7_all_that_is_missing_is_named_at_once(phone: Device) -> None:
         assert document(answer)["type"] == "validation_error"
 
 
-def test_VAL_7_unknown_fields_are_ignored(phone: Device) -> None:
+def test_unknown_fields_are_ignored(phone: Device) -> None:
     answer = phone.post("plays", play(user_id=str(phone.user_id), episode={"title": [1, None, 1.5]}, x=1e300))
     assert answer.status_code == 200
 
 
-def test_VAL_7_of_two_fields_of_one_name_the_last_counts(phone: Device) -> None:
+def test_of_two_fields_of_one_name_the_last_counts(phone: Device) -> None:
     raw = json.dumps(play(position=1)).encode()[:-1] + b', "position": 2}'
     assert document(phone.send("POST", "plays", raw))["play_status"]["position"] == 2
 
@@ -209,7 +207,7 @@ def test_VAL_7_of_two_fields_of_one_name_the_last_counts(phone: Device) -> None:
     ],
 )
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_VAL_7_other_kinds_of_bodies_are_415(phone: Device, method: str, path: str, kind: str) -> None:
+def test_other_kinds_of_bodies_are_415(phone: Device, method: str, path: str, kind: str) -> None:
     with unharmed(phone):
         answer = phone.send(method, path, json.dumps(play()).encode(), kind)
         assert (answer.status_code, code_of(answer)) == (415, "unsupported_media_type")
@@ -218,11 +216,11 @@ def test_VAL_7_other_kinds_of_bodies_are_415(phone: Device, method: str, path: s
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/json;charset=UTF-8", 'APPLICATION/JSON; charset="utf-8"']
 )
-def test_VAL_7_JSON_in_UTF_8_may_say_so(phone: Device, kind: str) -> None:
+def test_JSON_in_UTF_8_may_say_so(phone: Device, kind: str) -> None:
     assert phone.send("POST", "plays", json.dumps(play()).encode(), kind).status_code == 200
 
 
-def test_VAL_7_a_compressed_body_is_415(phone: Device) -> None:
+def test_a_compressed_body_is_415(phone: Device) -> None:
     with unharmed(phone):
         assert phone.post("plays", play(), Content_Encoding="gzip").status_code == 415
 
@@ -234,7 +232,7 @@ def padded(size: int) -> bytes:
 
 
 @pytest.mark.parametrize(("size", "expected"), [(-1, 200), (0, 200), (1, 413)])
-def test_VAL_8_a_body_has_256_KiB_at_most(phone: Device, size: int, expected: int) -> None:
+def test_a_body_has_256_KiB_at_most(phone: Device, size: int, expected: int) -> None:
     before = count_events()
     answer = phone.send("POST", "plays", padded(256 * 1024 + size))
     assert answer.status_code == expected
@@ -245,14 +243,14 @@ def test_VAL_8_a_body_has_256_KiB_at_most(phone: Device, size: int, expected: in
 
 
 @pytest.mark.parametrize(("size", "expected"), [(0, 200), (1, 413)])
-def test_VAL_8_a_sync_has_16_MiB_at_most(phone: Device, size: int, expected: int) -> None:
+def test_a_sync_has_16_MiB_at_most(phone: Device, size: int, expected: int) -> None:
     answer = phone.send("POST", "sync", b"{}" + b" " * (16 * 1024 * 1024 - 2 + size))
     assert answer.status_code == expected
     if expected == 413:
         assert "16 MiB" in document(answer)["errors"][0]["detail"]
 
 
-def test_VAL_9_too_many_parameters_are_400(phone: Device) -> None:
+def test_too_many_parameters_are_400(phone: Device) -> None:
     with unharmed(phone):
         answer = phone.get("plays?" + "&".join(["a=1"] * 1_500))
         assert (answer.status_code, code_of(answer)) == (400, "bad_request")
@@ -260,7 +258,7 @@ def test_VAL_9_too_many_parameters_are_400(phone: Device) -> None:
         assert phone.get("plays?" + "&".join(f"a[b][c][{n}]=1" for n in range(500))).status_code == 200
 
 
-def test_VAL_9_a_long_address_is_414(phone: Device) -> None:
+def test_a_long_address_is_414(phone: Device) -> None:
     with unharmed(phone):
         assert code_of(phone.get("plays?cursor=" + "a" * 9_000)) == "uri_too_long"
         assert phone.get("a" * 9_000).status_code == 414
