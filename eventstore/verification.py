@@ -29,7 +29,7 @@ _decode_origin = msgspec.json.Decoder(Origin).decode
 _decode_state = msgspec.json.Decoder(User).decode
 
 
-class LogFault(NamedTuple):
+class LogFault(msgspec.Struct, frozen=True):
     """``position`` is 0 for a snapshot. ``what``: in words, without any value."""
 
     kind: str

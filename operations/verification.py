@@ -12,12 +12,13 @@ from eventstore import verification as log_verification
 from eventstore.log import StreamErased
 from eventstore.verification import LogFault
 from operations import repair
+from operations.errors import OperatorError
 from operations.progress import progress, without
-from projections.comparison import AlreadyRunning, Compared, NotCompared, Scratch
+from projections.comparison import Difference, NotCompared, Scratch
 from projections.connect import connect
 from projections.garbage import patient_collector
 from projections.projectors import PROJECTORS
-from projections.projectors.shape import Projector
+from projections.rebuild import AlreadyRunning
 from projections.worker import safe_positions
 
 LETTERS = """
@@ -27,8 +28,8 @@ SELECT projector, count(*) FILTER (WHERE error <> ''), count(*) FILTER (WHERE er
 """
 
 
-class Beside(Exception):
-    """Another verification is at it."""
+class Beside(OperatorError):
+    """Another verification is running."""
 
 
 class Letters(msgspec.Struct):
@@ -56,8 +57,8 @@ class Report(msgspec.Struct):
     head: int = 0
     positions: dict[str, int] = {}
     rows: dict[str, int] = {}
-    differences: list["Row"] = []
-    log: list["Fault"] = []
+    differences: list[Difference] = []
+    log: list[LogFault] = []
     dead_letters: list[Letters] = []
     acknowledgements: list[Acknowledgement] = []
     damaged: dict[str, str] = {}
@@ -67,25 +68,6 @@ class Report(msgspec.Struct):
     def findings(self) -> int:
         lists = len(self.log) + len(self.dead_letters) + len(self.acknowledgements) + len(self.not_compared)
         return sum(self.rows.values()) + lists + len(self.damaged)
-
-
-class Row(msgspec.Struct):
-    """A row that differs (``projections.comparison.Difference``)."""
-
-    table: str
-    key: str
-    kind: str
-    columns: list[str]
-
-
-class Fault(msgspec.Struct):
-    """Something in the log (``eventstore.verification.LogFault``)."""
-
-    kind: str
-    stream: int
-    version: int
-    position: int
-    what: str
 
 
 def verify(out: TextIO, user_id: UUID | None = None) -> Report:
@@ -160,40 +142,28 @@ def _stream(user_id: UUID) -> int:
 
 
 def _log(report: Report, out: TextIO, stream: int | None) -> None:
-    found: list[LogFault] = log_verification.order(stream)
+    report.log = log_verification.order(stream)
     with patient_collector(), progress(out, "Reading events", "events") as reached:
-        found += log_verification.undecodable(without(log.position_gaps(), reached), stream)
-    found += log_verification.unfaithful_snapshots(stream)
-    report.log = [Fault(*fault) for fault in found]
+        report.log += log_verification.undecodable(without(log.position_gaps(), reached), stream)
+    report.log += log_verification.unfaithful_snapshots(stream)
 
 
 def _read_models(report: Report, out: TextIO, user_id: UUID | None) -> None:
-    wanted = [each for each in PROJECTORS.values() if _compares(each, user_id) and _whole(each, report)]
+    whole = [each for each in PROJECTORS.values() if report.damaged.keys().isdisjoint(each.tables)]
+    # figures are nobody's
+    wanted = [each for each in whole if user_id is None or each.name != "popularity"]
     try:
         with closing(Scratch(wanted, user_id)) as scratch:
             with patient_collector(), progress(out, "Folding events", "events") as reached:
                 scratch.fill(without(log.position_gaps(), reached))
             for projector in wanted:
                 try:
-                    _add(report, scratch.compare(projector))
+                    compared = scratch.compare(projector)
                 except NotCompared as reason:
                     report.not_compared.append(str(reason))
+                    continue
+                report.positions[projector.name] = compared.position
+                report.rows |= compared.counts
+                report.differences += compared.differences
     except AlreadyRunning as error:
         raise Beside("Another verification is running.") from error
-
-
-def _compares(projector: Projector, user_id: UUID | None) -> bool:
-    # figures are nobody's
-    return user_id is None or projector.name != "popularity"
-
-
-def _whole(projector: Projector, report: Report) -> bool:
-    return report.damaged.keys().isdisjoint(projector.tables)
-
-
-def _add(report: Report, compared: Compared) -> None:
-    report.positions[compared.projector] = compared.position
-    report.rows |= compared.counts
-    report.differences += [
-        Row(one.table, one.key, one.kind, list(one.columns)) for one in compared.differences
-    ]

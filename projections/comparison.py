@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.utils.crypto import salted_hmac
-from psycopg import Cursor, sql
+from psycopg import sql
 from psycopg.errors import SerializationFailure
 
 from eventstore import log
@@ -41,39 +42,32 @@ LOOKS = 3
 PAUSE_BETWEEN_LOOKS = 1.0
 ACTIVITY, PUBLIC = "users.activity", "public.public_events"
 POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
-COLUMNS = """
-SELECT attname FROM pg_attribute
- WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
-"""
 KEY = """
 SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
  WHERE indrelid = %s::regclass AND indisprimary ORDER BY array_position(indkey::smallint[], attnum)
 """
-# live and scratch, side by side: which rows are on one side only, and which columns are not the same
+# Which rows are on one side only, or not the same on both.
 COMPARE = sql.SQL("""
-WITH live AS MATERIALIZED ({live}), scratch AS MATERIALIZED ({scratch})
-SELECT count(*) OVER (), {key}, live.there IS NULL, scratch.there IS NULL,
-       array_remove(ARRAY[{differing}]::text[], NULL)
-  FROM live FULL JOIN scratch USING ({names})
- WHERE live.there IS NULL OR scratch.there IS NULL OR ({live_row}) IS DISTINCT FROM ({scratch_row})
- LIMIT {limit}
+SELECT count(*) OVER (), key, live.row, scratch.row
+  FROM ({live}) AS live FULL JOIN ({scratch}) AS scratch USING (key)
+ WHERE live.row IS DISTINCT FROM scratch.row LIMIT {limit}
 """)
-# Ids of public rows are drawn at random: compared is which activity has one, and what that one shows.
-ROWS = sql.SQL("SELECT true AS there, {columns} FROM {table} {condition}")
-ACTIVITIES = sql.SQL(
-    "SELECT true AS there, {columns}, public_id IS NOT NULL AS public_id FROM {table} {condition}"
-)
-SHOWN = sql.SQL("""
-SELECT true AS there, a.user_id, a.kind, a.key, a.feed_key AS of_feed, {columns}
-  FROM {activity} a JOIN {table} p ON p.id = a.public_id {condition}
+ROWS = sql.SQL("SELECT jsonb_build_array({key}) AS key, to_jsonb(t) AS row FROM {table} AS t")
+# Ids of public rows are drawn at random: compared is which activity has one, and what that one shows. A row
+# that no activity leads to is nobody's, and nothing ever takes it away.
+ACTIVITY_ROWS = sql.SQL("""
+SELECT jsonb_build_array({key}) AS key,
+       to_jsonb(t) || jsonb_build_object('public_id', public_id IS NOT NULL) AS row
+  FROM {table} AS t
 """)
-ORPHANS = sql.SQL("""
-SELECT count(*) OVER (), p.id FROM {table} p
- WHERE NOT EXISTS (SELECT FROM {activity} a WHERE a.public_id = p.id) {condition} LIMIT {limit}
+PUBLIC_ROWS = sql.SQL("""
+SELECT CASE WHEN a.public_id IS NULL THEN jsonb_build_array(p.id)
+            ELSE jsonb_build_array(a.user_id, a.kind, a.key, a.feed_key) END AS key, to_jsonb(p) - 'id' AS row
+  FROM {table} AS p LEFT JOIN {activity} AS a ON a.public_id = p.id
 """)
 
 
-class Difference(NamedTuple):
+class Difference(msgspec.Struct, frozen=True):
     """``key``: a digest of the row's primary key, always the same, of use only to who has the secret key.
 
     ``kind``: ``missing`` from the live table, ``extra`` there, or ``differs`` in ``columns``.
@@ -82,13 +76,12 @@ class Difference(NamedTuple):
     table: str
     key: str
     kind: str
-    columns: tuple[str, ...]
+    columns: list[str]
 
 
 class Compared(NamedTuple):
     """``differences`` names at most ``NAMED`` of a table; ``counts`` has the numbers of all of them."""
 
-    projector: str
     position: int
     differences: list[Difference]
     counts: dict[str, int]
@@ -174,118 +167,47 @@ class Scratch:
     def _at_live(self, worker: Worker) -> Compared | None:
         """Compare in one snapshot, at the position of the live projector; None where that is too far off."""
         connection, projector = self.connection, worker.projector
-        found = None
         with connection.transaction(force_rollback=True), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             for table in projector.tables:
                 # before the snapshot: a rebuild that swaps its tables in afterwards would show empty ones
                 cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(identifier(table)))
-            live = self._live(projector.name)
-            if worker.position <= live and (events := self._between(worker.position, live)) is not None:
-                self._bring_here(worker, cursor, Batch(events, live))
-                found = Compared(projector.name, live, *self._differences(projector))
-        return found
-
-    def _bring_here(self, worker: Worker, cursor: Cursor[Any], batch: Batch) -> None:
-        """Apply what the live projector has applied, and the worker has not.
-
-        Without a claim: an erasure, which waits for those, need not wait for the comparison.
-        """
-        stuck = deadletters.streams(cursor, worker.name) if worker.parked else frozenset()
-        events = [event for event in worker.wanted(batch) if event.stream not in stuck]
-        worker.project(cursor, batch.facts(events))
-
-    def _differences(self, projector: Projector) -> tuple[list[Difference], dict[str, int]]:
-        found: list[Difference] = []
-        counts: dict[str, int] = {}
-        for table in projector.tables:
-            if table in projector.queues:
-                continue
-            count, differences = self._in_table(table)
-            if table == PUBLIC:
-                orphans, more = self._orphans(table)
-                count, differences = count + orphans, differences + more
-            if count:
-                counts[table] = count
-                found += differences
-        return found, counts
+            position = self._live(projector.name)
+            events = self._between(worker.position, position) if worker.position <= position else None
+            if events is None:
+                return None
+            # without a claim: an erasure, which waits for those, need not wait for the comparison
+            batch = Batch(events, position)
+            stuck = deadletters.streams(cursor, worker.name) if worker.parked else frozenset()
+            worker.project(
+                cursor, batch.facts([one for one in worker.wanted(batch) if one.stream not in stuck])
+            )
+            found = {
+                table: self._in_table(table) for table in projector.tables if table not in projector.queues
+            }
+        differences = [one for _, named in found.values() for one in named]
+        return Compared(position, differences, {table: count for table, (count, _) in found.items() if count})
 
     def _in_table(self, table: str) -> tuple[int, list[Difference]]:
-        if table == PUBLIC:
-            key = ["user_id", "kind", "key", "of_feed"]
-            columns = [f"p_{name}" for name in self._columns(table) if name != "id"]
-        else:
-            key = [str(name) for (name,) in self.connection.execute(KEY, [table])]
-            columns = [name for name in self._columns(table) if name not in key]
-        sides = [self._side(table, named, key, columns) for named in (table, shadow_of(table, VERIFY))]
-        of = {side: [sql.Identifier(side, name) for name in columns] for side in ("live", "scratch")}
-        differing = [
-            sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(
-                live, scratch, sql.Literal(name.removeprefix("p_"))
-            )
-            for name, live, scratch in zip(columns, of["live"], of["scratch"], strict=True)
-        ]
-        names = sql.SQL(", ").join(map(sql.Identifier, key))
-        statement = COMPARE.format(
-            live=sides[0],
-            scratch=sides[1],
-            key=names,
-            names=names,
-            differing=sql.SQL(", ").join(differing),
-            live_row=sql.SQL("ROW({})").format(sql.SQL(", ").join(of["live"])),
-            scratch_row=sql.SQL("ROW({})").format(sql.SQL(", ").join(of["scratch"])),
-            limit=NAMED,
-        )
-        rows = self.connection.execute(statement).fetchall()
-        found = []
-        for _, *values, missing, extra, names_of_columns in rows:
-            kind = "missing" if missing else "extra" if extra else "differs"
-            differing_columns = tuple(names_of_columns) if kind == "differs" else ()
-            found.append(Difference(table, _digest(table, values), kind, differing_columns))
-        return (rows[0][0] if rows else 0), found
+        """How many rows differ, and which are the first of them."""
+        live, scratch = (self._rows(table, of) for of in (lambda name: name, _scratch_of))
+        rows = self.connection.execute(COMPARE.format(live=live, scratch=scratch, limit=NAMED)).fetchall()
+        return (rows[0][0] if rows else 0), [_difference(table, *row) for _, *row in rows]
 
-    def _side(self, table: str, named: str, key: list[str], columns: list[str]) -> sql.Composed:
-        if table == PUBLIC:
-            shown = [
-                sql.SQL("p.{} AS {}").format(sql.Identifier(name.removeprefix("p_")), sql.Identifier(name))
-                for name in columns
-            ]
-            activity = identifier(ACTIVITY if named == table else shadow_of(ACTIVITY, VERIFY))
-            listed = sql.SQL(", ").join(shown)
-            return SHOWN.format(
-                columns=listed,
-                activity=activity,
-                table=identifier(named),
-                condition=self._condition("a.user_id"),
-            )
-        rows = ACTIVITIES if table == ACTIVITY else ROWS
-        listed = sql.SQL(", ").join(
-            sql.Identifier(name) for name in (*key, *columns) if (table, name) != (ACTIVITY, "public_id")
+    def _rows(self, table: str, of: Callable[[str], str]) -> sql.Composed:
+        key = [str(name) for (name,) in self.connection.execute(KEY, [table])]
+        form = {ACTIVITY: ACTIVITY_ROWS, PUBLIC: PUBLIC_ROWS}.get(table, ROWS)
+        rows = form.format(
+            key=sql.SQL(", ").join(map(sql.Identifier, key)),
+            table=identifier(of(table)),
+            activity=identifier(of(ACTIVITY)),
         )
-        # marks of feeds are nobody's: a listener's rows stand on all of them
-        condition = self._condition("user_id") if "user_id" in key else sql.SQL("")
-        return rows.format(columns=listed, table=identifier(named), condition=condition)
-
-    def _orphans(self, table: str) -> tuple[int, list[Difference]]:
-        """Public rows that are nobody's: no activity leads to them, so nothing ever takes them away."""
-        condition: sql.Composable = sql.SQL("")
-        if self._user is not None:
-            condition = sql.SQL("AND p.user_id = {}").format(sql.Literal(self._user))
-        statement = ORPHANS.format(
-            table=identifier(table), activity=identifier(ACTIVITY), condition=condition, limit=NAMED
-        )
-        rows = self.connection.execute(statement).fetchall()
-        found = [Difference(table, _digest(table, [key]), "extra", ()) for _, key in rows]
-        return (rows[0][0] if rows else 0), found
-
-    def _condition(self, column: str) -> sql.Composable:
         if self._user is None:
-            return sql.SQL("")
-        of = sql.Identifier(*column.split("."))
-        return sql.SQL("WHERE {} = {}").format(of, sql.Literal(self._user))
-
-    def _columns(self, table: str) -> list[str]:
-        return [str(name) for (name,) in self.connection.execute(COLUMNS, [table])]
+            return rows
+        if table == PUBLIC:
+            return rows + sql.SQL(" WHERE coalesce(a.user_id, p.user_id) = {}").format(self._user)
+        # marks of feeds are nobody's: a listener's rows stand on all of them
+        return rows + sql.SQL(" WHERE user_id = {}").format(self._user) if "user_id" in key else rows
 
     def _live(self, name: str) -> int:
         row = self.connection.execute(POSITION, [name]).fetchone()
@@ -338,13 +260,18 @@ def _lasting(before: Compared, now: Compared) -> Compared:
     many = {table for table, count in before.counts.items() if count > NAMED}
     lasting = [each for each in now.differences if each.table in many or (each.table, each.key) in known]
     tables = {each.table for each in lasting}
-    counts = {table: count for table, count in now.counts.items() if table in tables}
-    return Compared(now.projector, now.position, lasting, counts)
+    return Compared(now.position, lasting, {name: now.counts[name] for name in now.counts if name in tables})
 
 
-def _digest(table: str, key: Sequence[Any]) -> str:
-    text = " ".join(str(part) for part in key)
-    return salted_hmac(f"verify {table}", text, algorithm="sha256").hexdigest()[:16]
+def _scratch_of(table: str) -> str:
+    return shadow_of(table, VERIFY)
 
 
-__all__ = ["AlreadyRunning", "Compared", "Difference", "NotCompared", "Scratch"]
+def _difference(
+    table: str, key: list[Any], live: dict[str, Any] | None, scratch: dict[str, Any] | None
+) -> Difference:
+    # of use to nobody who does not have the secret key
+    digest = salted_hmac(f"verify {table}", " ".join(map(str, key)), algorithm="sha256").hexdigest()[:16]
+    if live is None or scratch is None:
+        return Difference(table, digest, "missing" if live is None else "extra", [])
+    return Difference(table, digest, "differs", [name for name in live if live[name] != scratch[name]])

@@ -1,4 +1,4 @@
-"""verify finds every kind of damage (F-31), names no value, and has nothing to say about a busy instance."""
+"""verify finds every kind of damage, names no value, and has nothing to say about a busy instance."""
 
 import io
 import json
@@ -280,7 +280,7 @@ def test_a_table_that_was_altered_is_told_and_not_compared(history: User, connec
 # -- the log
 
 
-def test_f_31_a_payload_that_is_broken_is_found_at_its_position(history: User) -> None:
+def test_a_payload_that_is_broken_is_found_at_its_position(history: User) -> None:
     good = record(played(BOB, at=1))
     settle()
     damage_log("""UPDATE events.events SET data = '{"position": "geheim"}' WHERE position = %s""", good)
@@ -410,5 +410,6 @@ def test_an_erasure_leaves_nothing_in_the_scratch_tables(history: User, connecti
         scratch.close()
 
 
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
 def test_an_operator_at_a_shell_gets_an_object(operator: Operator) -> None:
     assert json.loads(operator.run("verify", "--json").splitlines()[-1])["clean"] is True

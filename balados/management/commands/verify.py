@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from accounts.models import User
 from eventstore.log import StreamErased
 from operations.command import OperatorCommand
-from operations.verification import Beside, Report, agreement, told, verify
+from operations.verification import Report, agreement, told, verify
 
 
 class Command(OperatorCommand):
@@ -41,8 +41,6 @@ Exit codes: 0 everything agrees, 1 something was found, or it failed, 2 a wrong 
             report = verify(out, user_id)
         except (User.DoesNotExist, StreamErased):
             raise CommandError(f"No such user: {options['user']}.") from None
-        except Beside as error:
-            raise CommandError(str(error)) from error
         self._tell(report, as_json=options["json"])
         if report.findings:
             raise CommandError(f"{report.findings:,} findings.")
