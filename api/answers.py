@@ -16,7 +16,7 @@ from api.errors import FieldError, Invalid
 from api.parameters import POSITION, command_id, wanted_position
 from eventstore import log
 from eventstore.dispatcher import CommandIdReused, Outcome, dispatch
-from eventstore.domain.user import UserCommand
+from eventstore.domain.messages import Command
 from eventstore.log import CommandAlreadyRecorded, Origin, RememberedCommand
 from projections import replicas
 from projections.queries import Page, wait_for
@@ -32,7 +32,7 @@ def answer(body: Struct | bytes, position: int, status: int = 200) -> Response:
 
 def dispatch_and_answer(
     request: Request,
-    command: UserCommand,
+    command: Command,
     render: Callable[[Outcome], Struct],
     *,
     at: datetime | None = None,

@@ -21,7 +21,7 @@ from eventstore.domain.plays import RecordPlay
 
 RATE = 200
 LOOK = 0.0002
-OURS = "SELECT position FROM users.projector_positions WHERE projector = 'play_statuses'"
+OURS = "SELECT position FROM users.projector_positions WHERE projector = 'plays'"
 THEIRS = f"SELECT coalesce(max(notification_id), 0) FROM {peer.SCHEMA}.playstatuses_tracking"
 
 _fork = multiprocessing.get_context("fork")

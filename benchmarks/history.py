@@ -10,12 +10,12 @@ from benchmarks import sample
 from eventstore import log
 from eventstore.domain import collections
 from eventstore.domain.collections import CollectionCreated, FeedAddedToCollection
-from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.identifiers import feed_of_url
 from eventstore.domain.messages import Event
 from eventstore.domain.playlists import PlaylistCreated, PlaylistItemAdded, PlaylistItemRemoved
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.privacy import Level, PrivacyChanged
+from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 
 FEEDS = [feed_of_url(f"https://feeds.example.org/{number}.xml") for number in range(300)]

@@ -8,7 +8,7 @@ from benchmarks.reads import fill
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
 from projections.garbage import patient_collector
-from projections.projectors import PROJECTORS, play_statuses
+from projections.projectors import PROJECTORS, plays
 from projections.projectors.shape import Projector
 from projections.rebuild import rebuild
 
@@ -77,7 +77,7 @@ def alone(scale: Scale) -> tuple[list[float], list[float]]:
     rates: list[float] = []
     peer_rates: list[float] = []
     for _ in range(min(scale.rounds, 5)):
-        rates.append(scale.events / ours([play_statuses.projector]))
+        rates.append(scale.events / ours([plays.projector]))
         if last:
             peer_rates.append(last / theirs(last))
     return rates, peer_rates

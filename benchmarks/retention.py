@@ -21,7 +21,7 @@ from benchmarks.instance import Listener, Web
 from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
 from eventstore import dispatcher
-from eventstore.domain.retention import TakeCheckpoint
+from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.log import Origin
 
 ROOT = Path(__file__).parent.parent

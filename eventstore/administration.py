@@ -12,8 +12,8 @@ from psycopg import sql
 
 from eventstore import codec, log
 from eventstore.database import ALIAS, SQL, Connection, execute, fetch_value, raw_connection
+from eventstore.domain.checkpoint import PublicHistoryTrimmed, UserCheckpoint
 from eventstore.domain.messages import INSTANCE
-from eventstore.domain.retention import PublicHistoryTrimmed, UserCheckpoint
 from eventstore.log import VERSION_TAKEN
 
 # What a restore leaves out: more than a server can have recorded since the backup (at 1,000 a second in 11

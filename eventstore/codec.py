@@ -4,41 +4,13 @@ Stored names are for ever (a test pins them). An old shape is upcast when it is 
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
-from eventstore.domain.collections import (
-    CollectionCreated,
-    CollectionDeleted,
-    CollectionReordered,
-    CollectionUpdated,
-    CollectionVisibilityChanged,
-    FeedAddedToCollection,
-    FeedRemovedFromCollection,
-)
-from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
+from eventstore.domain.checkpoint import OTHER_EVENTS
 from eventstore.domain.messages import Event
-from eventstore.domain.playlists import (
-    PlaylistCreated,
-    PlaylistDeleted,
-    PlaylistItemAdded,
-    PlaylistItemRemoved,
-    PlaylistReordered,
-    PlaylistUpdated,
-    PlaylistVisibilityChanged,
-)
-from eventstore.domain.plays import PlayRecorded, PositionUpdated
-from eventstore.domain.privacy import PrivacyChanged
-from eventstore.domain.retention import (
-    EventsRemoved,
-    FeedMarked,
-    PopularityRecalculated,
-    PublicHistoryTrimmed,
-    UserCheckpoint,
-)
-from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from eventstore.domain.user import UserEvent
+from eventstore.domain.topics import OF_EVENT
 
 Document = dict[str, Any]
 Upcaster = Callable[[Document], Document]
@@ -56,35 +28,11 @@ class UndecodableEvent(CodecError):
     """Its data does not have the shape of its type."""
 
 
+# current schema versions, by stored name, of what is not in its first
+VERSIONS: dict[str, int] = {}
 # stored name -> (class, current schema version)
 EVENTS: dict[str, tuple[type[Event], int]] = {
-    "UserSubscribed": (UserSubscribed, 1),
-    "UserUnsubscribed": (UserUnsubscribed, 1),
-    "PlayRecorded": (PlayRecorded, 1),
-    "PositionUpdated": (PositionUpdated, 1),
-    "EpisodeSaved": (EpisodeSaved, 1),
-    "EpisodeUnsaved": (EpisodeUnsaved, 1),
-    "EpisodeShared": (EpisodeShared, 1),
-    "PlaylistCreated": (PlaylistCreated, 1),
-    "PlaylistUpdated": (PlaylistUpdated, 1),
-    "PlaylistVisibilityChanged": (PlaylistVisibilityChanged, 1),
-    "PlaylistReordered": (PlaylistReordered, 1),
-    "PlaylistDeleted": (PlaylistDeleted, 1),
-    "PlaylistItemAdded": (PlaylistItemAdded, 1),
-    "PlaylistItemRemoved": (PlaylistItemRemoved, 1),
-    "CollectionCreated": (CollectionCreated, 1),
-    "CollectionUpdated": (CollectionUpdated, 1),
-    "CollectionVisibilityChanged": (CollectionVisibilityChanged, 1),
-    "CollectionReordered": (CollectionReordered, 1),
-    "CollectionDeleted": (CollectionDeleted, 1),
-    "FeedAddedToCollection": (FeedAddedToCollection, 1),
-    "FeedRemovedFromCollection": (FeedRemovedFromCollection, 1),
-    "PrivacyChanged": (PrivacyChanged, 1),
-    "UserCheckpoint": (UserCheckpoint, 1),
-    "EventsRemoved": (EventsRemoved, 1),
-    "PopularityRecalculated": (PopularityRecalculated, 1),
-    "PublicHistoryTrimmed": (PublicHistoryTrimmed, 1),
-    "FeedMarked": (FeedMarked, 1),
+    event.__name__: (event, VERSIONS.get(event.__name__, 1)) for event in (*OF_EVENT, *OTHER_EVENTS)
 }
 
 # (stored name, schema version) -> what makes it the next version
@@ -94,7 +42,7 @@ _NAMES: dict[type[Event], str] = {cls: name for name, (cls, _) in EVENTS.items()
 _DECODERS = {cls: msgspec.json.Decoder(cls).decode for cls in _NAMES}
 
 
-def decode(type_: str, schema: int, data: str | bytes) -> UserEvent:
+def decode(type_: str, schema: int, data: str | bytes) -> Event:
     """The event in a stored row. Raises ``UnknownEvent`` or ``UndecodableEvent``, without its values."""
     known = EVENTS.get(type_)
     if known is None:
@@ -102,8 +50,8 @@ def decode(type_: str, schema: int, data: str | bytes) -> UserEvent:
     cls, current = known
     try:
         if schema == current:
-            return cast(UserEvent, _DECODERS[cls](data))
-        return cast(UserEvent, msgspec.convert(_upcast(type_, schema, current, data), cls))
+            return _DECODERS[cls](data)
+        return msgspec.convert(_upcast(type_, schema, current, data), cls)
     except (msgspec.DecodeError, RecursionError) as error:
         # their messages name the place, never the value
         raise UndecodableEvent(f"{type_} v{schema}: {error}") from error

@@ -9,11 +9,11 @@ from uuid import UUID
 from django.conf import settings
 
 from eventstore import codec, log
+from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
-from eventstore.domain.messages import Event
-from eventstore.domain.retention import TakeCheckpoint
+from eventstore.domain.messages import Command, Event
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.user import User, UserCommand, decide
+from eventstore.domain.user import User, decide
 from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
 from eventstore.streams import Busy, Folded, Streams, StreamUnreadable
 
@@ -68,7 +68,7 @@ Render = Callable[[Outcome], bytes]
 
 
 def dispatch(
-    command: UserCommand, origin: Origin, *, command_id: CommandId | None = None, answer: Render | None = None
+    command: Command, origin: Origin, *, command_id: CommandId | None = None, answer: Render | None = None
 ) -> Outcome:
     """Decide ``command`` on its user's stream and record what follows, exactly once per ``command_id``.
 
@@ -139,7 +139,7 @@ _streams = Streams()
 
 
 def _decide_and_append(
-    folded: Folded, command: UserCommand, origin: Origin, command_id: CommandId | None, answer: Render | None
+    folded: Folded, command: Command, origin: Origin, command_id: CommandId | None, answer: Render | None
 ) -> Outcome:
     current = False
     if not folded.loaded:
@@ -174,7 +174,7 @@ def _checkpoint_when_grown(folded: Folded, command: SyncUserData) -> None:
         folded.recorded(events, position)
 
 
-def _decide(user: User, command: UserCommand) -> list[Event] | DomainError:
+def _decide(user: User, command: Command) -> list[Event] | DomainError:
     try:
         return decide(user, command)
     except DomainError as refused:

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from eventstore import codec, log
 from eventstore.database import SQL, execute
+from eventstore.domain.checkpoint import FeedMarked, Marker
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
-from eventstore.domain.retention import FeedMarked, Marker
 
 
 def feed_marks(feed_key: UUID | None = None) -> list[FeedMarked]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from eventstore import codec, dispatcher, erasure, log
 from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, StreamUnreadable
 from eventstore.domain import removal
+from eventstore.domain.messages import Event
 from eventstore.domain.removal import RemoveEvents
-from eventstore.domain.user import UserEvent
 from eventstore.log import CommandAlreadyRecorded, Origin, Recorded
 from eventstore.streams import Folded
 
@@ -75,7 +75,7 @@ def _remove(
     return Removed(len(gone), position, rendered)
 
 
-def _decoded(row: Recorded) -> UserEvent:
+def _decoded(row: Recorded) -> Event:
     try:
         return codec.decode(row.type, row.schema, row.data)
     except codec.CodecError as error:

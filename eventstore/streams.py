@@ -9,9 +9,9 @@ from uuid import UUID
 import msgspec
 
 from eventstore import codec, log
+from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
-from eventstore.domain.retention import UserCheckpoint
 from eventstore.domain.user import User, evolve
 from eventstore.log import Recorded, Snapshot
 
@@ -87,7 +87,7 @@ class Folded:
         for number, event in enumerate(events, self.version + 1):
             if isinstance(event, UserCheckpoint):
                 self.checkpoint = number
-            evolve(self.user, event)  # type: ignore[arg-type]  # decided by this program: a UserEvent
+            evolve(self.user, event)
 
     def _load(self) -> None:
         """Start from the snapshot, else from the newest checkpoint, else from nothing."""

@@ -11,9 +11,9 @@ import msgspec
 
 from eventstore import codec, log
 from eventstore.database import SQL, execute
+from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.messages import INSTANCE, Event
-from eventstore.domain.retention import UserCheckpoint
-from eventstore.domain.user import User, UserEvent, evolve
+from eventstore.domain.user import User, evolve
 from eventstore.follower import settled_head
 from eventstore.log import Origin, Recorded, Snapshot
 from eventstore.streams import SNAPSHOT_SCHEMA
@@ -127,7 +127,7 @@ def _unfaithful(kept: KeptState) -> str:
         return f"cannot be read: {error}"
     rows = log.read_stream(kept.stream, upto=kept.snapshot.version)
     try:
-        events: list[UserEvent] = [codec.decode(row.type, row.schema, row.data) for row in rows]
+        events: list[Event] = [codec.decode(row.type, row.schema, row.data) for row in rows]
     except codec.CodecError:
         return ""  # told of the event itself
     if not rows or rows[-1].version != kept.snapshot.version:

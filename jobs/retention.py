@@ -18,9 +18,9 @@ from django.conf import settings
 
 from eventstore import codec, database, log, retention
 from eventstore.dispatcher import Busy, Conflict, StreamErased, StreamUnreadable, dispatch
+from eventstore.domain.checkpoint import IN_CHECKPOINT, NOT_STATE, PublicHistoryTrimmed, TakeCheckpoint
 from eventstore.domain.messages import INSTANCE
-from eventstore.domain.retention import CARRIED, PASSING, PublicHistoryTrimmed, TakeCheckpoint
-from eventstore.domain.times import FURTHEST_AHEAD
+from eventstore.domain.times import MAX_SKEW
 from eventstore.failpoints import failpoint
 from eventstore.log import Origin
 from projections import deadletters, popularity
@@ -110,7 +110,7 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
     failpoint("projected")
     with _timed(done, "popularity"):
         # what is deleted below tells of nothing later than this
-        done.public_history_trimmed = _trim(done.cutoff + FURTHEST_AHEAD, wait)
+        done.public_history_trimmed = _trim(done.cutoff + MAX_SKEW, wait)
         failpoint("trimmed")
         done.passed = done.passed and wait(log.head())
         if done.passed:
@@ -182,7 +182,7 @@ def _close(cutoff: datetime) -> None:
 
 
 def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
-    types = sorted(name for name, (cls, _) in codec.EVENTS.items() if cls in CARRIED | PASSING)
+    types = sorted(name for name, (cls, _) in codec.EVENTS.items() if cls in IN_CHECKPOINT | NOT_STATE)
     deleted, said = 0, time.monotonic()
     for reached, gone in _unhurried(retention.delete_covered(cutoff, passed, types, chunk)):
         deleted += gone

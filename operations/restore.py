@@ -22,7 +22,7 @@ from psycopg import sql
 from accounts import ledger
 from accounts.models import User
 from eventstore import administration, dispatcher, log
-from eventstore.domain.retention import PublicHistoryTrimmed
+from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from eventstore.failpoints import failpoint
 from operations import backup, dump, erasures, fence, inventory, stores
 from operations.backup import Backup, Store

@@ -15,7 +15,7 @@ from django.conf import settings
 from psycopg import Cursor, sql
 
 from eventstore import erasure, log
-from eventstore.domain.retention import PublicHistoryTrimmed
+from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from eventstore.failpoints import failpoint
 from eventstore.follower import settled_head
 from projections.connect import Connection, connect

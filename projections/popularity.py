@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import transaction
 
 from eventstore import log
-from eventstore.domain.retention import PopularityRecalculated
+from eventstore.domain.checkpoint import PopularityRecalculated
 from projections.connect import run
 from projections.queries import wait_for
 

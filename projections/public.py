@@ -12,9 +12,9 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from eventstore import codec, log
-from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.plays import PlayRecorded
+from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from projections.connect import run
 from projections.popularity import figures

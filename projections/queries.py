@@ -203,7 +203,7 @@ def play_statuses(
     direction = "DESC" if newest_first else "ASC"
     page = PLAY_STATUSES.format(conditions=" ".join(conditions), direction=direction)
     order = f"page.updated_at {direction}, page.item_key {direction}"
-    position, found = fetch("play_statuses", page, order, [user_id, *values, limit + 1])
+    position, found = fetch("plays", page, order, [user_id, *values, limit + 1])
     rows = [PlayStatusRow(*row[:-1]) for row in found[:limit]]
     if len(found) <= limit:
         return Page(rows, None, position)
@@ -228,7 +228,7 @@ def saved_episodes(
         values += time_and_key_in(after)
     page = SAVED_EPISODES.format(conditions=" ".join(conditions))
     order = "page.saved_at, page.item_key"
-    position, found = fetch("episodes", page, order, [user_id, *values, limit + 1])
+    position, found = fetch("saved", page, order, [user_id, *values, limit + 1])
     rows = [SavedEpisodeRow(*row[:-1]) for row in found[:limit]]
     if len(found) <= limit:
         return Page(rows, None, position)
@@ -239,7 +239,7 @@ def privacy_settings(user_id: UUID, after: str | None = None, limit: int = PAGE)
     """Every setting of a listener that was not taken back, in a stable order. Raises ``InvalidCursor``."""
     conditions, values = ("", []) if after is None else ("AND scope_key > %s", [key_in(after)])
     page = PRIVACY_SETTINGS.format(conditions=conditions)
-    position, found = fetch("user_privacy", page, "page.scope_key", [user_id, *values, limit + 1])
+    position, found = fetch("privacy", page, "page.scope_key", [user_id, *values, limit + 1])
     following = encode_cursor(found[limit - 1][-1].hex) if len(found) > limit else None
     return Page([_privacy_row(*row[:-1]) for row in found[:limit]], following, position)
 
@@ -255,7 +255,7 @@ def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[Privac
         feed = told[0] if told else None
     keys_of_scopes = [key_of(scope) for _, scope in privacy.scopes_of(feed, item)]
     page = PRIVACY_SETTINGS.format(conditions="AND scope_key = ANY(%s::uuid[])")
-    position, found = fetch("user_privacy", page, "page.scope_key", [user_id, keys_of_scopes, 3])
+    position, found = fetch("privacy", page, "page.scope_key", [user_id, keys_of_scopes, 3])
     return Page([_privacy_row(*row[:-1]) for row in found], None, position)
 
 

@@ -195,7 +195,7 @@ def test_a_format_that_is_none_is_refused() -> None:
         (f"/play/{TOKEN}/x", f"{GONE}"),
         ("ERROR: no\nDETAIL:  Failing row contains (1, x).\nDone", f"ERROR: no\nDETAIL: {GONE}\nDone"),
         ("-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----", GONE),
-        ("5 events of play_statuses at 17", "5 events of play_statuses at 17"),
+        ("5 events of plays at 17", "5 events of plays at 17"),
         ("request 6fa459ea-ee8a-3ca4-894e-db77e160355e", "request 6fa459ea-ee8a-3ca4-894e-db77e160355e"),
         ("test_a_very_long_name_of_a_function_2", "test_a_very_long_name_of_a_function_2"),
     ],

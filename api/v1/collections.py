@@ -12,7 +12,6 @@ from api.v1 import lists
 from api.v1.lists import Kind, ListChanges, NewList, NewMember, Order
 from eventstore.domain import collections
 from eventstore.domain.identifiers import url_of_feed
-from eventstore.domain.lists import is_in
 from eventstore.domain.user import User
 from projections import lists as reads
 from projections.lists import CollectionFeedRow
@@ -84,7 +83,7 @@ def _state(user: User, collection_id: UUID) -> Collection:
     if of.is_default:
         count = sum(one.active for one in user.subscriptions.values())
     else:
-        count = sum(map(is_in, of.feeds.values()))
+        count = sum(map(collections.FEEDS.is_on, of.members.values()))
     return Collection(
         collection_id,
         of.name,

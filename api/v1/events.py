@@ -19,9 +19,9 @@ from api.operations import operation
 from api.views import View
 from eventstore import codec, dispatcher, log
 from eventstore.domain import history
-from eventstore.domain.history import Standing
+from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.messages import Event
-from eventstore.domain.retention import UserCheckpoint
+from eventstore.domain.registers import InEffect
 from eventstore.log import LAST_VERSION, Origin, Recorded
 from eventstore.streams import StreamUnreadable
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
@@ -69,7 +69,7 @@ class Read(Struct):
 
     row: Recorded
     event: Event | None
-    standing: Standing | None = None
+    in_effect: InEffect | None = None
 
 
 class EventsView(View):
@@ -90,7 +90,7 @@ class EventsView(View):
             with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:
                 folded.catch_up()
                 for one in found:
-                    one.standing = None if one.event is None else history.standing(folded.user, one.event)
+                    one.in_effect = None if one.event is None else history.in_effect(folded.user, one.event)
         names = {grant.app_id: grant.name for grant in grants.list_grants(caller.user_id)}
         following = encode_cursor(str(rows[query.limit - 1].version)) if len(rows) > query.limit else None
         return answers.answer(History([_shown(one, names) for one in found], following), position)
@@ -130,8 +130,8 @@ def _shown(one: Read, names: dict[str, str]) -> HistoryEvent:
         device_id=origin.device_id,
         device_name=origin.device_name,
         data=_data(one),
-        stands=None if one.standing is None else one.standing.stands,
-        rule=None if one.standing is None else one.standing.rule,
+        stands=None if one.in_effect is None else one.in_effect.holds,
+        rule=None if one.in_effect is None else one.in_effect.rule,
     )
 
 

@@ -26,12 +26,12 @@ from api.views import View
 from eventstore import dispatcher, log
 from eventstore.dispatcher import Outcome, dispatch
 from eventstore.domain import sync
+from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.collections import CollectionEntry, default_id
-from eventstore.domain.episodes import SavedEpisodeEntry
 from eventstore.domain.playlists import PlaylistEntry
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import PrivacyEntry
-from eventstore.domain.retention import UserCheckpoint
+from eventstore.domain.saved import SavedEpisodeEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.log import Origin, Recorded
@@ -166,7 +166,7 @@ class ExportView(View):
         user = User.objects.get(pk=caller.user_id)
         with dispatcher.hold(caller.user_id) as folded:
             folded.catch_up()
-            data, version, position = sync.document(folded.user), folded.version, folded.position
+            data, version, position = sync.to_entries(folded.user), folded.version, folded.position
             stream = folded.stream
         export = Export(
             format="balados-export",

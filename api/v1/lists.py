@@ -23,7 +23,8 @@ from api.fields import PAGE, Cursor, Description, ListId, Name, PageSize, Time
 from api.operations import MIB, Operation, operation
 from api.views import View
 from eventstore.dispatcher import Outcome
-from eventstore.domain.user import User, UserCommand
+from eventstore.domain.messages import Command
+from eventstore.domain.user import User
 from projections.queries import Page
 
 MOST_MEMBERS = 50_000
@@ -121,12 +122,12 @@ class Kind:
     read_members: Callable[[UUID, UUID, str | None, int], Page[Any]]
     show_member: Callable[[Any], Struct]
     state: Callable[[User, UUID], Struct]
-    create: Callable[..., UserCommand]
-    update: Callable[..., UserCommand]
-    delete: Callable[..., UserCommand]
-    add: Callable[..., UserCommand]
-    remove: Callable[..., UserCommand]
-    reorder: Callable[..., UserCommand]
+    create: Callable[..., Command]
+    update: Callable[..., Command]
+    delete: Callable[..., Command]
+    add: Callable[..., Command]
+    remove: Callable[..., Command]
+    reorder: Callable[..., Command]
 
     @property
     def many(self) -> str:
@@ -193,7 +194,7 @@ class ListView(View):
     def dispatch_and_answer(
         self,
         request: Request,
-        command: Callable[..., UserCommand],
+        command: Callable[..., Command],
         list_id: UUID,
         creates: bool = False,
         **fields: Any,

@@ -12,7 +12,6 @@ from api.v1 import lists
 from api.v1.lists import Kind, ListChanges, NewList, NewMember, Order
 from eventstore.domain import playlists
 from eventstore.domain.identifiers import parts_of_item
-from eventstore.domain.lists import is_in
 from eventstore.domain.user import User
 from projections import lists as reads
 from projections.lists import PlaylistItemRow
@@ -81,7 +80,7 @@ def _show_item(row: PlaylistItemRow) -> PlaylistItem:
 
 def _state(user: User, playlist_id: UUID) -> Playlist:
     of = user.playlists[str(playlist_id)]
-    count = sum(map(is_in, of.items.values()))
+    count = sum(map(playlists.ITEMS.is_on, of.members.values()))
     return Playlist(playlist_id, of.name, of.description, of.is_public, of.updated_at, count)
 
 

@@ -86,7 +86,7 @@ class PlaysView(View):
         user_id = caller_of(request).user_id
         page = answers.page(
             request,
-            "play_statuses",
+            "plays",
             lambda: queries.play_statuses(
                 user_id, query.feed, query.played, query.updated_since, query.cursor, query.limit
             ),

@@ -97,7 +97,7 @@ class PrivacyView(View):
                 listed = queries.privacy_settings(user_id, query.cursor, query.limit)
             return Page([(bearing, listed)], None, min(bearing.position, listed.position))
 
-        page = answers.page(request, "user_privacy", read)
+        page = answers.page(request, "privacy", read)
         [(bearing, listed)] = page.rows
         found = Settings([_row(row) for row in listed.rows], _of_rows(bearing.rows, query.item), listed.next)
         return answers.answer(found, page.position)
@@ -151,7 +151,7 @@ def _written(outcome: Outcome, feed: str | None, item: str | None) -> PrivacyWri
     user = outcome.user
     setting = user.privacy.get(privacy.scope_of(feed, item))
     if item is not None and feed is None:
-        told = [setting, user.plays.get(item), user.saved_episodes.get(item)]
+        told = [setting, user.plays.get(item), user.saved.get(item)]
         feed = next((one.feed for one in told if one is not None and one.feed is not None), None)
     shown = None
     if setting is not None and setting.level is not None:

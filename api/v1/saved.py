@@ -16,8 +16,8 @@ from api.fields import PAGE, Cursor, Feed, Item, PageSize, Time
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
-from eventstore.domain.episodes import SaveEpisode, ShareEpisode, UnsaveEpisode
 from eventstore.domain.identifiers import parts_of_item
+from eventstore.domain.saved import SaveEpisode, ShareEpisode, UnsaveEpisode
 from projections import queries
 
 READ, WRITE = "user.plays.read", "user.plays.write"
@@ -95,7 +95,7 @@ class SavedView(View):
         user_id = caller_of(request).user_id
         page = answers.page(
             request,
-            "episodes",
+            "saved",
             lambda: queries.saved_episodes(user_id, query.feed, query.cursor, query.limit),
         )
         listed = [_shown(row.rss_source_feed, row.rss_source_item, True, row.saved_at) for row in page.rows]
@@ -156,7 +156,7 @@ def _one_feed(in_query: str | None, in_body: str | None) -> str:
 
 
 def _written(outcome: Outcome, item: str) -> EpisodeWritten:
-    state = outcome.user.saved_episodes.get(item)
+    state = outcome.user.saved.get(item)
     if state is None:
         return EpisodeWritten("success", None)
     return EpisodeWritten("success", _shown(state.feed, item, state.saved, state.saved_at, state.unsaved_at))

@@ -24,13 +24,13 @@ from api.views import View
 from eventstore import log
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
 from eventstore.domain import sync
+from eventstore.domain.checkpoint import EventsRemoved, UserCheckpoint
 from eventstore.domain.collections import CollectionEntry, CollectionFeedEntry
-from eventstore.domain.episodes import SavedEpisodeEntry
 from eventstore.domain.messages import Event
 from eventstore.domain.playlists import PlaylistEntry, PlaylistItemEntry
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import PrivacyEntry
-from eventstore.domain.retention import EventsRemoved, UserCheckpoint
+from eventstore.domain.saved import SavedEpisodeEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncConflict, SyncData, SyncUserData
 
@@ -233,7 +233,7 @@ Conflict = (
     | CollectionConflict
     | PrivacyConflict
 )
-CONFLICTS: dict[sync.Kind, Callable[..., Conflict]] = {
+CONFLICTS: dict[str, Callable[..., Conflict]] = {
     "subscription": SubscriptionConflict,
     "play_status": PlayConflict,
     "saved_episode": SavedEpisodeConflict,
@@ -278,7 +278,7 @@ class SyncView(View):
                 status="success",
                 cursor=_cursor(outcome.version, caller.user_id),
                 full=news is None,
-                data=sync.document(outcome.user, news),
+                data=sync.to_entries(outcome.user, news),
                 conflicts=[shown(lost) for lost in sync.conflicts(outcome.user, command)],
             )
 

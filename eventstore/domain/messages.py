@@ -5,20 +5,24 @@ from uuid import UUID
 import msgspec
 
 
+class Owned(msgspec.Struct, frozen=True):
+    """Of one user."""
+
+    user_id: UUID
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """An order of a user. Times and ids arrive in it: deciding reads no clock and draws no number."""
 
     user_id: UUID
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Event(Owned, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A fact of a user's stream.
 
     Stored for ever: add fields with defaults, never rename one (house rule 3). ``gc=False``: events hold no
     reference cycles, and folding 100,000 of them should not wake the collector.
     """
-
-    user_id: UUID
 
 
 # Whose stream holds what concerns nobody in particular (popularity, retention): no user's id, for those are

@@ -4,15 +4,17 @@ A setting stands for the whole account, a feed or an item; the most specific dec
 scope the later wins, on equal times the one that shows less: every doubt resolves to private.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeAlias, assert_never
-from uuid import UUID
+from typing import Annotated, Literal, NamedTuple, TypeAlias, assert_never
 
 import msgspec
 
 from eventstore.domain import times
+from eventstore.domain.fields import FEED, ITEM, Key
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.registers import LastWriter
+from eventstore.domain.topic import Topic
 
 Level: TypeAlias = Literal["public", "anonymous", "private"]
 Source: TypeAlias = Literal["item", "feed", "user", "instance"]
@@ -48,7 +50,6 @@ class PrivacyChanged(Event, frozen=True, kw_only=True, gc=False):
 
 
 PrivacyCommand: TypeAlias = ChangePrivacy | ClearPrivacy
-PrivacyEvent: TypeAlias = PrivacyChanged
 
 
 class PrivacySetting(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -56,7 +57,7 @@ class PrivacySetting(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     changed_at: datetime
     feed: str | None = None
     item: str | None = None
-    claims: times.Claims = ()
+    skewed: times.Skewed = ()
 
 
 class PrivacyEntry(msgspec.Struct, frozen=True, gc=False):
@@ -68,12 +69,9 @@ class PrivacyEntry(msgspec.Struct, frozen=True, gc=False):
     rss_source_item: str | None = None
 
 
-# by scope_of
-PrivacySettings: TypeAlias = dict[str, PrivacySetting]
-
 ACCOUNT = "user"
 # what shows less wins a tie; a cleared setting shows what the next wider one says, which may be everything
-_STRICTNESS: Mapping[Level | None, int] = {"public": 0, None: 1, "anonymous": 2, "private": 3}
+STRICTNESS: tuple[Level | None, ...] = ("public", None, "anonymous", "private")
 
 
 class InForce(NamedTuple):
@@ -111,15 +109,25 @@ def in_force(
     return InForce(default, "instance")
 
 
-def merge(one: PrivacySetting, other: PrivacySetting) -> PrivacySetting:
-    newest = max(one, other, key=_key)
-    if not one.claims and not other.claims:
-        return newest
-    return msgspec.structs.replace(newest, claims=times.remember(one.claims, *other.claims))
+REGISTER = LastWriter(
+    PrivacySetting,
+    PrivacyEntry,
+    key=Key("scope_key", (), lambda of: scope_of(of.rss_source_feed, of.rss_source_item), lambda _: {}),
+    names={"feed": FEED, "item": ITEM},
+    entry_names={"level": "privacy", "changed_at": "updated_at"},
+    time="changed_at",
+    by=("level", "feed"),
+    ranks={"level": STRICTNESS},
+    shown=("level",),
+    cleared="level",
+    events={PrivacyChanged: {}},
+    tie="more_private_wins_a_tie",
+)
 
 
-def decide(state: PrivacySettings, command: PrivacyCommand) -> list[Event]:
-    known = state.get(scope_of(command.feed, command.item))
+def decide(entries: Mapping[str, PrivacySetting], command: PrivacyCommand) -> list[Event]:
+    scope = scope_of(command.feed, command.item)
+    known = entries.get(scope)
     match command:
         case ChangePrivacy():
             level: Level | None = command.level
@@ -127,103 +135,26 @@ def decide(state: PrivacySettings, command: PrivacyCommand) -> list[Event]:
             level = None
         case _:
             assert_never(command)
-    if command.at is not None:
-        at, claimed = times.believed(command.at, known.claims if known else (), command.now)
-        if at is None:
+    feed = command.feed
+    if command.at is None:
+        if known is None and level is None:
             return []
-        setting = PrivacySetting(level, at, command.feed, command.item)
-        if claimed is None and known is not None and _key(setting) <= _key(known):
+        # who names the item alone does not take back which feed it is of
+        feed = feed or (known.feed if known else None)
+        if known is not None and (level, feed) == (known.level, known.feed):
             return []
-        return [_changed(command.user_id, setting, claimed)]
-    if known is None:
-        setting = PrivacySetting(level, command.now, command.feed, command.item)
-        return [] if level is None else [_changed(command.user_id, setting, None)]
-    # who names the item alone does not take back which feed it is of
-    feed = command.feed or known.feed
-    if (level, feed) == (known.level, known.feed):
-        return []
-    at = times.on_top_of(command.now, known.changed_at)
-    return [_changed(command.user_id, PrivacySetting(level, at, feed, command.item), None)]
+    # the time is still to be found
+    setting = PrivacySetting(level, command.now, feed, command.item)
+    return REGISTER.write(known, setting, PrivacyChanged, command, scope)
 
 
-def evolve(state: PrivacySettings, event: PrivacyEvent) -> None:
-    scope = scope_of(event.rss_source_feed, event.rss_source_item)
-    setting = PrivacySetting(
-        event.level,
-        event.changed_at,
-        event.rss_source_feed,
-        event.rss_source_item,
-        times.claim(event.claimed_at),
-    )
-    known = state.get(scope)
-    state[scope] = setting if known is None else merge(known, setting)
-
-
-def reconcile(
-    state: PrivacySettings, entries: list[PrivacyEntry], user_id: UUID, now: datetime
-) -> list[Event]:
-    """The events of every setting of which a device knows something newer than the state."""
-    events: list[Event] = []
-    for scope, sent in together(entries).items():
-        known = state.get(scope)
-        at, claimed = times.believed(sent.changed_at, known.claims if known else (), now)
-        if at is None:
-            continue
-        # a replaced time is recorded also where it loses: so that it is known when it comes again
-        if claimed is None and known is not None and _key(sent) <= _key(known):
-            continue
-        events.append(_changed(user_id, msgspec.structs.replace(sent, changed_at=at), claimed))
-    return events
-
-
-def together(entries: Iterable[PrivacyEntry]) -> PrivacySettings:
-    """One setting per scope of a payload, by the times they claim."""
-    sent: PrivacySettings = {}
-    for entry in entries:
-        said = PrivacySetting(entry.privacy, entry.updated_at, entry.rss_source_feed, entry.rss_source_item)
-        scope = scope_of(said.feed, said.item)
-        twin = sent.get(scope)
-        sent[scope] = said if twin is None else merge(twin, said)
-    return sent
-
-
-def lost(
-    state: PrivacySettings, entries: list[PrivacyEntry], now: datetime
-) -> Iterator[tuple[str, PrivacyEntry, PrivacyEntry, str]]:
-    """Key, client's value, server's value and rule of each entry that lost; ``state`` after the merge."""
-    for scope, said in together(entries).items():
-        stands = state[scope]
-        if said.level == stands.level:
-            continue
-        tie = "more_private_wins_a_tie"
-        rule = times.rule(said.changed_at, stands.changed_at, stands.claims, now, tie)
-        yield scope, _entry(said), _entry(stands), rule
-
-
-def document(state: PrivacySettings, scopes: Iterable[str] | None = None) -> list[PrivacyEntry]:
-    """All entries, or those of ``scopes`` that the state knows, as a device would send them."""
-    return [_entry(state[scope]) for scope in (state if scopes is None else scopes) if scope in state]
-
-
-def pruned(state: PrivacySettings, before: datetime) -> PrivacySettings:
-    """A copy without what was cleared before that time."""
-    return {scope: one for scope, one in state.items() if one.level is not None or one.changed_at >= before}
-
-
-def _entry(of: PrivacySetting) -> PrivacyEntry:
-    return PrivacyEntry(of.level, of.changed_at, of.feed, of.item)
-
-
-def _changed(user_id: UUID, to: PrivacySetting, claimed: datetime | None) -> PrivacyChanged:
-    return PrivacyChanged(
-        user_id=user_id,
-        level=to.level,
-        rss_source_feed=to.feed,
-        rss_source_item=to.item,
-        changed_at=to.changed_at,
-        claimed_at=claimed,
-    )
-
-
-def _key(of: PrivacySetting) -> tuple[datetime, int, str]:
-    return (of.changed_at, _STRICTNESS[of.level], of.feed or "")
+TOPIC = Topic(
+    name="privacy",
+    plural="privacy_settings",
+    kind="privacy_setting",
+    register=REGISTER,
+    commands={ChangePrivacy: decide, ClearPrivacy: decide},
+    keys=lambda command: (scope_of(command.feed, command.item),),
+    first=True,
+)
+Privacy: TypeAlias = Annotated[dict[str, PrivacySetting], TOPIC]

@@ -4,22 +4,18 @@ What remains is folded anew; the events that held something of it are deleted, a
 remains stands for them. Pure, as the topics are.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
-
-from eventstore.domain import retention
-from eventstore.domain.collections import Collections
+from eventstore.domain import checkpoint
+from eventstore.domain.checkpoint import EventsRemoved, TakeCheckpoint, UserCheckpoint
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Command, Event
-from eventstore.domain.playlists import Playlists
-from eventstore.domain.retention import EventsRemoved, TakeCheckpoint, UserCheckpoint
-from eventstore.domain.user import User, UserEvent, evolve
-
-Value = TypeVar("Value")
+from eventstore.domain.times import NEVER
+from eventstore.domain.topics import OF_EVENT, TOPICS
+from eventstore.domain.user import User, evolve
 
 
 class RemoveEvents(Command, frozen=True, kw_only=True):
@@ -54,7 +50,7 @@ class Scope(NamedTuple):
         return item in self.items
 
 
-def remove(history: Sequence[UserEvent], command: RemoveEvents) -> Remains:
+def remove(history: Sequence[Event], command: RemoveEvents) -> Remains:
     """What to delete of a history, and what to record instead; nothing where there is nothing of it."""
     scope = Scope(command.feed, command.item, frozenset(_items_of(command.feed, history)))
     user, gone = User(command.user_id), []
@@ -74,92 +70,44 @@ def remove(history: Sequence[UserEvent], command: RemoveEvents) -> Remains:
         item_key=_key(command.item),
         removed_at=command.now,
     )
-    take = TakeCheckpoint(user_id=command.user_id, now=command.now, before=retention.LONG_AGO)
-    return Remains(gone, [removed, retention.checkpoint(user, take)])
+    take = TakeCheckpoint(user_id=command.user_id, now=command.now, before=NEVER)
+    return Remains(gone, [removed, checkpoint.take(user, take)])
 
 
-def without(event: UserEvent, scope: Scope) -> UserEvent | None:
+def without(event: Event, scope: Scope) -> Event | None:
     """The event itself where it holds nothing of it; a copy without it; None where nothing else is left."""
-    match event:
-        case UserCheckpoint():
-            return _stripped(event, scope)
-        case EventsRemoved():
-            return event
-        case _ if not _everything(scope) and (order := getattr(event, "order", None)):
-            of_items = hasattr(event, "playlist_id")
-            left = tuple(
-                name
-                for name in order
-                if not (scope.covers(None, name) if of_items else scope.covers(name, None))
-            )
-            return event if left == order else msgspec.structs.replace(event, order=left)
-        case _:
-            feed, item = getattr(event, "rss_source_feed", None), getattr(event, "rss_source_item", None)
-            return None if scope.covers(feed, item) else event
+    if isinstance(event, UserCheckpoint):
+        return _stripped(event, scope)
+    topic = OF_EVENT.get(type(event))
+    return event if topic is None else topic.strip_event(event, scope.covers)
 
 
 def _stripped(of: UserCheckpoint, scope: Scope) -> UserCheckpoint:
-    if _everything(scope):
+    if scope.covers(None, None):
         return UserCheckpoint(user_id=of.user_id, taken_at=of.taken_at)
-    left = msgspec.structs.replace(
-        of,
-        subscriptions=_kept(of.subscriptions, lambda feed, _: scope.covers(feed, None)),
-        plays=_kept(of.plays, lambda item, one: scope.covers(one.feed, item)),
-        saved_episodes=_kept(of.saved_episodes, lambda item, one: scope.covers(one.feed, item)),
-        playlists=_playlists(of.playlists, scope),
-        collections=_collections(of.collections, scope),
-        privacy=_kept(of.privacy, lambda _, one: scope.covers(one.feed, one.item)),
-    )
-    return of if left == of else left
+    left = {topic.name: topic.register.strip(getattr(of, topic.name), scope.covers) for topic in TOPICS}
+    stripped = UserCheckpoint(user_id=of.user_id, taken_at=of.taken_at, **left)
+    return of if stripped == of else stripped
 
 
-def _playlists(of: Playlists, scope: Scope) -> Playlists:
-    return {
-        id_: msgspec.structs.replace(
-            one,
-            items=_kept(one.items, lambda item, entry: scope.covers(entry.feed, item)),
-            order=tuple(item for item in one.order if not scope.covers(None, item)),
-        )
-        for id_, one in of.items()
-    }
-
-
-def _collections(of: Collections, scope: Scope) -> Collections:
-    return {
-        id_: msgspec.structs.replace(
-            one,
-            feeds=_kept(one.feeds, lambda feed, _: scope.covers(feed, None)),
-            order=tuple(feed for feed in one.order if not scope.covers(feed, None)),
-        )
-        for id_, one in of.items()
-    }
-
-
-def _kept(of: Mapping[str, Value], covered: Callable[[str, Value], bool]) -> dict[str, Value]:
-    return {key: value for key, value in of.items() if not covered(key, value)}
-
-
-def _everything(scope: Scope) -> bool:
-    return scope.feed is None and scope.item is None
-
-
-def _items_of(feed: str | None, history: Iterable[UserEvent]) -> Iterator[str]:
+def _items_of(feed: str | None, history: Iterable[Event]) -> Iterator[str]:
     """The items that a history knows to be of a feed."""
     if feed is None:
         return
     for event in history:
-        if isinstance(event, UserCheckpoint):
-            yield from (item for item, one in event.plays.items() if one.feed == feed)
-            yield from (item for item, one in event.saved_episodes.items() if one.feed == feed)
-            for playlist in event.playlists.values():
-                yield from (item for item, one in playlist.items.items() if one.feed == feed)
-            for setting in event.privacy.values():
-                if setting.feed == feed and setting.item is not None:
-                    yield setting.item
-        elif getattr(event, "rss_source_feed", None) == feed:
-            item = getattr(event, "rss_source_item", None)
-            if item is not None:
+        for of_feed, item in _about(event):
+            if of_feed == feed and item is not None:
                 yield item
+
+
+def _about(event: Event) -> Iterator[tuple[str | None, str | None]]:
+    """Feed and item of everything that an event says."""
+    if isinstance(event, UserCheckpoint):
+        for topic in TOPICS:
+            yield from topic.register.about(getattr(event, topic.name))
+    elif (of := OF_EVENT.get(type(event))) is not None:
+        carrier = of.carriers[type(event)]
+        yield carrier.feed(event), carrier.item(event)
 
 
 def _key(text: str | None) -> UUID | None:

@@ -1,147 +1,90 @@
-"""Sync: what a device knows, merged into what the server knows, and what the device lacks.
+"""Sync: what a device knows, merged into what the server knows, and what the device lacks."""
 
-Each topic brings its own merge; here they come together. A new topic adds its entries to ``SyncUserData``
-and ``SyncData``, and a line to ``decide``, ``conflicts``, ``document`` and ``_touched``.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal
 
 import msgspec
 
-from eventstore.domain import collections, episodes, playlists, plays, privacy, subscriptions
-from eventstore.domain.collections import CollectionEntry
-from eventstore.domain.episodes import EpisodeSaved, EpisodeUnsaved, SavedEpisodeEntry
 from eventstore.domain.messages import Command, Event
-from eventstore.domain.playlists import PlaylistEntry
-from eventstore.domain.plays import PlayEntry, PlayRecorded, PositionUpdated
-from eventstore.domain.privacy import PrivacyChanged, PrivacyEntry
-from eventstore.domain.state import User
-from eventstore.domain.subscriptions import SubscriptionEntry, UserSubscribed, UserUnsubscribed
+from eventstore.domain.topics import OF_EVENT, TOPICS, User
 
-
-class SyncUserData(Command, frozen=True, kw_only=True):
-    """One unit: all of it is recorded in one append, or nothing."""
-
-    now: datetime
-    subscriptions: list[SubscriptionEntry] = []
-    play_statuses: list[PlayEntry] = []
-    saved_episodes: list[SavedEpisodeEntry] = []
-    playlists: list[PlaylistEntry] = []
-    collections: list[CollectionEntry] = []
-    privacy_settings: list[PrivacyEntry] = []
-
-
-class SyncData(msgspec.Struct, frozen=True):
-    """The state, whole or in part, in the shape in which a device sends its own."""
-
-    subscriptions: list[SubscriptionEntry]
-    play_statuses: list[PlayEntry]
-    saved_episodes: list[SavedEpisodeEntry]
-    playlists: list[PlaylistEntry]
-    collections: list[CollectionEntry]
-    privacy_settings: list[PrivacyEntry]
-
-
-Entry: TypeAlias = (
-    SubscriptionEntry | PlayEntry | SavedEpisodeEntry | PlaylistEntry | CollectionEntry | PrivacyEntry
+# the entries of each topic, by its plural name
+_LISTS = [(topic.plural, list[topic.register.entry]) for topic in TOPICS]  # type: ignore[name-defined]
+_Payload: Any = msgspec.defstruct(
+    "_Payload",
+    [("now", datetime), *((name, type_, msgspec.field(default_factory=list)) for name, type_ in _LISTS)],
+    bases=(Command,),
+    frozen=True,
+    kw_only=True,
 )
-Kind: TypeAlias = Literal[
-    "subscription", "play_status", "saved_episode", "playlist", "collection", "privacy_setting"
-]
+_Data: Any = msgspec.defstruct("_Data", _LISTS, frozen=True)
+
+
+class SyncUserData(_Payload):  # type: ignore[misc]  # made from the registry
+    """What a device knows, a list of entries for each topic. One unit: all of it is recorded in one append,
+    or nothing."""
+
+
+class SyncData(_Data):  # type: ignore[misc]
+    """The state, whole or in part, in the shape in which a device sends its own."""
 
 
 class SyncConflict(msgspec.Struct, frozen=True):
     """An entry of which the server's value stands, with both values and the rule that decided."""
 
-    type: Kind
+    type: str
     key: str
-    client: Entry
-    server: Entry
+    client: Any
+    server: Any
     winner: Literal["server"]
     rule: str
 
 
-Keys: TypeAlias = dict[str, None]
+def keys(command: SyncUserData) -> dict[str, tuple[str, ...]]:
+    """The keys of the entries on which a sync is decided, by topic."""
+    return {
+        topic.name: tuple(topic.register.key_of_entry(entry) for entry in getattr(command, topic.plural))
+        for topic in TOPICS
+    }
 
 
-class Touched(NamedTuple):
-    """The keys of each topic that events changed, in the order of their first change; None for all."""
-
-    subscriptions: Keys | None = None
-    plays: Keys | None = None
-    saved_episodes: Keys | None = None
-    playlists: Keys | None = None
-    collections: Keys | None = None
-    privacy: Keys | None = None
-
-
-EVERYTHING = Touched()
-
-
-def decide(user: User, command: SyncUserData) -> list[Event]:
-    who, now = command.user_id, command.now
-    events = [
-        *subscriptions.reconcile(user.subscriptions, command.subscriptions, who, now),
-        *plays.reconcile(user.plays, command.play_statuses, who, now),
-        *episodes.reconcile(user.saved_episodes, command.saved_episodes, who, now),
-        *playlists.reconcile(user.playlists, command.playlists, who, now),
-        *collections.reconcile(user.collections, command.collections, who, now),
-        *privacy.reconcile(user.privacy, command.privacy_settings, who, now),
-    ]
-    # a setting that hides counts before what it hides is shown
-    return sorted(events, key=lambda event: not isinstance(event, PrivacyChanged))
+def decide(entries: Mapping[str, Mapping[str, Any]], command: SyncUserData) -> list[Event]:
+    """The events of every difference. A setting that hides counts before what it hides is shown."""
+    events: list[Event] = []
+    for topic in sorted(TOPICS, key=lambda topic: not topic.first):
+        payload = getattr(command, topic.plural)
+        events += topic.register.reconcile(entries[topic.name], payload, command.user_id, command.now)
+    return events
 
 
 def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
-    """The entries that lost, given the state after the merge: merging keeps the greater, so what differs."""
-    who, now = command.user_id, command.now
-
-    def told(kind: Kind, found: Iterator[tuple[str, Entry, Entry, str]]) -> Iterator[SyncConflict]:
-        return (SyncConflict(kind, key, ours, theirs, "server", rule) for key, ours, theirs, rule in found)
-
+    """The entries that lost, given the state after the merge."""
     return [
-        *told("subscription", subscriptions.lost(user.subscriptions, command.subscriptions, now)),
-        *told("play_status", plays.lost(user.plays, command.play_statuses, now)),
-        *told("saved_episode", episodes.lost(user.saved_episodes, command.saved_episodes, now)),
-        *told("playlist", playlists.lost(user.playlists, command.playlists, who, now)),
-        *told("collection", collections.lost(user.collections, command.collections, who, now)),
-        *told("privacy_setting", privacy.lost(user.privacy, command.privacy_settings, now)),
+        SyncConflict(topic.kind, lost.key, lost.client, lost.server, "server", lost.rule)
+        for topic in TOPICS
+        for lost in topic.register.conflicts(
+            getattr(user, topic.name), getattr(command, topic.plural), command.user_id, command.now
+        )
     ]
 
 
-def document(user: User, since: Iterable[Event] | None = None) -> SyncData:
-    """Everything, or what the events ``since`` a device's cursor touched, as it stands now.
+def to_entries(user: User, since: Iterable[Event] | None = None) -> SyncData:
+    """Everything, or what the events ``since`` a device's cursor changed, as it stands now.
 
     Of events that are newer than the state, a key that the state lacks is left for the next sync.
     """
-    keys = EVERYTHING if since is None else _touched(since)
+    keys = dict.fromkeys(topic.name for topic in TOPICS) if since is None else changed_keys(since)
     return SyncData(
-        subscriptions=subscriptions.document(user.subscriptions, keys.subscriptions),
-        play_statuses=plays.document(user.plays, keys.plays),
-        saved_episodes=episodes.document(user.saved_episodes, keys.saved_episodes),
-        playlists=playlists.document(user.playlists, keys.playlists),
-        collections=collections.document(user.collections, keys.collections),
-        privacy_settings=privacy.document(user.privacy, keys.privacy),
+        *(topic.register.to_entries(getattr(user, topic.name), keys[topic.name]) for topic in TOPICS)
     )
 
 
-def _touched(events: Iterable[Event]) -> Touched:
-    keys: dict[str, Keys] = {topic: {} for topic in Touched._fields}
+def changed_keys(events: Iterable[Event]) -> dict[str, dict[str, None]]:
+    """The keys of each topic that events changed, in the order of their first change."""
+    keys: dict[str, dict[str, None]] = {topic.name: {} for topic in TOPICS}
     for event in events:
-        match event:
-            case UserSubscribed() | UserUnsubscribed():
-                keys["subscriptions"][event.rss_source_feed] = None
-            case PlayRecorded() | PositionUpdated():
-                keys["plays"][event.rss_source_item] = None
-            case EpisodeSaved() | EpisodeUnsaved():
-                keys["saved_episodes"][event.rss_source_item] = None
-            case PrivacyChanged():
-                scope = privacy.scope_of(event.rss_source_feed, event.rss_source_item)
-                keys["privacy"][scope] = None
-            case _ if playlist := getattr(event, "playlist_id", None):
-                keys["playlists"][str(playlist)] = None
-            case _ if collection := getattr(event, "collection_id", None):
-                keys["collections"][str(collection)] = None
-    return Touched(**keys)
+        topic = OF_EVENT.get(type(event))
+        if topic is not None and type(event) not in topic.not_state:
+            keys[topic.name][topic.register.key.read(event)] = None
+    return keys

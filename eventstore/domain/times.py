@@ -1,56 +1,75 @@
 """Whose clock counts."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 # A device may be this far ahead of the server; past it its time is replaced by the server's (domain.md).
 TOLERANCE = timedelta(minutes=5)
 # No event is of a time this far past the one at which it was recorded: the device's clock is ahead by what is
-# tolerated, and that of the server that believed it by as much of the event store's at most.
-FURTHEST_AHEAD = 2 * TOLERANCE
+# tolerated, and that of the server that accepted it by as much of the event store's at most.
+MAX_SKEW = 2 * TOLERANCE
 # The smallest step of stored times.
 TICK = timedelta(microseconds=1)
 # How many replaced times are remembered per key. Past it, anything older than the oldest is taken as seen.
-MEMORY = 16
+REMEMBERED_SKEWS = 16
+# The time of something of which nothing was said yet: whatever is said comes after it.
+NEVER = datetime.min.replace(tzinfo=UTC)
 
-Claims = tuple[datetime, ...]
+# The times of devices that were replaced by the server's, in order.
+Skewed = tuple[datetime, ...]
 
 
-def ahead(at: datetime, now: datetime) -> bool:
-    """Whether a client's time is so far ahead that it cannot be believed."""
+class AcceptedTime(msgspec.Struct, frozen=True, gc=False):
+    """``at``: the time that counts; None where there is nothing to count. ``skewed``: the device's own time,
+    where the server's replaced it."""
+
+    at: datetime | None
+    skewed: datetime | None = None
+
+
+NOTHING = AcceptedTime(None)
+
+
+def is_ahead(at: datetime, now: datetime) -> bool:
+    """Whether a device's time is too far ahead to be accepted."""
     return at > now + TOLERANCE
 
 
-def believed(at: datetime, claims: Claims, now: datetime) -> tuple[datetime | None, datetime | None]:
-    """The time that counts for an action of time ``at``, and the claim that it replaces, if it does.
+def accept_client_time(at: datetime | None, known: Skewed, now: datetime) -> AcceptedTime:
+    """The time that counts for an action of time ``at``, of which none may have been given.
 
-    No time where the action was counted before: a device whose clock is ahead sends it again and again, and
-    each time it would be replaced by a newer "now" and win over what the other devices did in between. That
-    holds also when its time is no longer ahead.
+    ``NOTHING`` where the action was counted before: a device whose clock is ahead sends it again and again,
+    and each time it would be replaced by a newer "now" and win over what the other devices did in between.
+    That holds also when its time is no longer ahead.
     """
-    if at in claims:
-        return None, None
-    if not ahead(at, now):
-        return at, None
-    if len(claims) >= MEMORY and at < claims[0]:
-        return None, None
-    return now, at
+    if at is None or at in known:
+        return NOTHING
+    if not is_ahead(at, now):
+        return AcceptedTime(at)
+    if len(known) >= REMEMBERED_SKEWS and at < known[0]:
+        return NOTHING
+    return AcceptedTime(now, at)
 
 
-def believed_or_none(
-    at: datetime | None, claims: Claims, now: datetime
-) -> tuple[datetime | None, datetime | None]:
-    """As ``believed``, for a time that may be missing."""
-    return (None, None) if at is None else believed(at, claims, now)
+def accept_both(
+    on: datetime | None, off: datetime | None, known: Skewed, now: datetime
+) -> tuple[AcceptedTime, AcceptedTime]:
+    """The times that count where a device says when something was turned on, and when off."""
+    first, second = accept_client_time(on, known, now), accept_client_time(off, known, now)
+    if on is None or off is None or first.at is None or second.at is None:
+        return first, second
+    # where the server's clock stands in for the device's, the device's own order still holds
+    if on >= off and first.at < second.at:
+        return AcceptedTime(second.at, first.skewed), second
+    if on < off and second.at <= first.at:
+        return first, AcceptedTime(first.at + TICK, second.skewed)
+    return first, second
 
 
-def claim(at: datetime | None) -> Claims:
-    """What an event's ``claimed_at`` adds to the memory of its key."""
-    return () if at is None else (at,)
-
-
-def remember(claims: Claims, *more: datetime) -> Claims:
-    """The newest ``MEMORY`` of both, in order: a union that does not depend on who comes first."""
-    return tuple(sorted({*claims, *more})[-MEMORY:])
+def remember(known: Skewed, *more: datetime) -> Skewed:
+    """The newest ``REMEMBERED_SKEWS`` of both, in order: a union that does not depend on who comes first."""
+    return tuple(sorted({*known, *more})[-REMEMBERED_SKEWS:])
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -60,18 +79,14 @@ def later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(one, other)
 
 
-def is_later(at: datetime, than: datetime | None) -> bool:
-    return than is None or at > than
-
-
-def on_top_of(now: datetime, *known: datetime | None) -> datetime:
+def after_all(now: datetime, *known: datetime | None) -> datetime:
     """The time of an action made on what the server knows: after that, even where a clock ran ahead."""
     latest = max((at for at in known if at is not None), default=None)
     return now if latest is None else max(now, latest + TICK)
 
 
-def rule(at: datetime, stands: datetime | None, claims: Claims, now: datetime, tie: str) -> str:
-    """Why an entry of time ``at`` lost to what ``stands``, as a sync says it."""
-    if at in claims or ahead(at, now):
+def deciding_rule(at: datetime, decided_at: datetime | None, known: Skewed, now: datetime, tie: str) -> str:
+    """Why an entry of time ``at`` lost to what was decided at another, as a sync names it."""
+    if at in known or is_ahead(at, now):
         return "clock_ahead"
-    return tie if at == stands else "later_wins"
+    return tie if at == decided_at else "later_wins"

@@ -1,200 +1,97 @@
 """The aggregate: everything that one listener's stream says, topic by topic."""
 
-from typing import TypeAlias, assert_never
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from eventstore.domain import collections, episodes, playlists, plays, privacy, retention, subscriptions, sync
-from eventstore.domain.collections import (
-    AddFeedToCollection,
-    CollectionCommand,
-    CollectionCreated,
-    CollectionDeleted,
-    CollectionEvent,
-    CollectionReordered,
-    CollectionUpdated,
-    CollectionVisibilityChanged,
-    CreateCollection,
-    DeleteCollection,
-    FeedAddedToCollection,
-    FeedRemovedFromCollection,
-    RemoveFeedFromCollection,
-    ReorderCollection,
-    UpdateCollection,
-)
-from eventstore.domain.episodes import (
-    EpisodeCommand,
-    EpisodeEvent,
-    EpisodeSaved,
-    EpisodeShared,
-    EpisodeUnsaved,
-    SaveEpisode,
-    ShareEpisode,
-    UnsaveEpisode,
-)
+from eventstore.domain import checkpoint, collections, sync
+from eventstore.domain.checkpoint import OTHER_EVENTS, TakeCheckpoint, UserCheckpoint
+from eventstore.domain.collections import AddFeedToCollection, CollectionCreated, default_id
 from eventstore.domain.errors import DomainError
-from eventstore.domain.messages import Event
-from eventstore.domain.playlists import (
-    AddToPlaylist,
-    CreatePlaylist,
-    DeletePlaylist,
-    PlaylistCommand,
-    PlaylistCreated,
-    PlaylistDeleted,
-    PlaylistEvent,
-    PlaylistItemAdded,
-    PlaylistItemRemoved,
-    PlaylistReordered,
-    PlaylistUpdated,
-    PlaylistVisibilityChanged,
-    RemoveFromPlaylist,
-    ReorderPlaylist,
-    UpdatePlaylist,
-)
-from eventstore.domain.plays import (
-    PlayCommand,
-    PlayEvent,
-    PlayRecorded,
-    PositionUpdated,
-    RecordPlay,
-    UpdatePosition,
-)
-from eventstore.domain.privacy import (
-    ChangePrivacy,
-    ClearPrivacy,
-    PrivacyChanged,
-    PrivacyCommand,
-    PrivacyEvent,
-)
-from eventstore.domain.retention import (
-    EventsRemoved,
-    FeedMarked,
-    InstanceEvent,
-    PopularityRecalculated,
-    PublicHistoryTrimmed,
-    RetentionEvent,
-    TakeCheckpoint,
-    UserCheckpoint,
-)
-from eventstore.domain.state import User
-from eventstore.domain.subscriptions import (
-    Subscribe,
-    SubscriptionCommand,
-    SubscriptionEvent,
-    Unsubscribe,
-    UserSubscribed,
-    UserUnsubscribed,
-)
+from eventstore.domain.messages import Command, Event
+from eventstore.domain.subscriptions import Subscribe, UserSubscribed
 from eventstore.domain.sync import SyncUserData
+from eventstore.domain.topics import OF_COMMAND, OF_EVENT, User
 
-__all__ = ["User", "UserCommand", "UserEvent", "decide", "evolve"]
+__all__ = ["User", "decide", "evolve", "keys"]
 
-UserCommand: TypeAlias = (
-    SubscriptionCommand
-    | PlayCommand
-    | EpisodeCommand
-    | PlaylistCommand
-    | CollectionCommand
-    | PrivacyCommand
-    | SyncUserData
-    | TakeCheckpoint
-)
-UserEvent: TypeAlias = (
-    SubscriptionEvent
-    | PlayEvent
-    | EpisodeEvent
-    | PlaylistEvent
-    | CollectionEvent
-    | PrivacyEvent
-    | RetentionEvent
-    | InstanceEvent
-)
+Keys = dict[str, tuple[str, ...]]
+Entries = Mapping[str, Mapping[str, Any]]
 
 
-def decide(user: User, command: UserCommand) -> list[Event]:
-    """The events that a command leads to; none when nothing changes. Pure. Raises ``DomainError``."""
+def keys(command: Command) -> Keys:
+    """The entries on which a command is decided: their keys, by topic."""
     match command:
-        case Subscribe() | Unsubscribe():
-            return _with_default(user, command, subscriptions.decide(user.subscriptions, command))
-        case RecordPlay() | UpdatePosition():
-            return plays.decide(user.plays, command)
-        case SaveEpisode() | UnsaveEpisode() | ShareEpisode():
-            return episodes.decide(user.saved_episodes, command)
-        case (
-            CreatePlaylist()
-            | UpdatePlaylist()
-            | DeletePlaylist()
-            | AddToPlaylist()
-            | RemoveFromPlaylist()
-            | ReorderPlaylist()
-        ):
-            return playlists.decide(user.playlists, command)
-        case AddFeedToCollection():
-            subscription = user.subscriptions.get(command.feed)
-            if subscription is None or not subscription.active:
-                raise DomainError("not_subscribed", "Only feeds that you subscribe to go into a collection.")
-            return collections.decide(user.collections, command)
-        case (
-            CreateCollection()
-            | UpdateCollection()
-            | DeleteCollection()
-            | RemoveFeedFromCollection()
-            | ReorderCollection()
-        ):
-            return collections.decide(user.collections, command)
-        case ChangePrivacy() | ClearPrivacy():
-            return privacy.decide(user.privacy, command)
         case SyncUserData():
-            return _with_default(user, command, sync.decide(user, command))
-        case TakeCheckpoint():
-            return [retention.checkpoint(user, command)]
+            named = sync.keys(command)
         case _:
-            assert_never(command)
+            topic = OF_COMMAND[type(command)]
+            named = {topic.name: topic.keys(command)}
+    match command:
+        case Subscribe() | SyncUserData():
+            default = str(default_id(command.user_id))
+            named["collections"] = (*named.get("collections", ()), default)
+        case AddFeedToCollection():
+            named["subscriptions"] = (command.feed,)
+    return named
 
 
-def evolve(user: User, event: UserEvent) -> None:
+def decide(user: User, command: Command) -> list[Event]:
+    """The events that a command leads to; none when nothing changes. Pure. Raises ``DomainError``."""
+    if isinstance(command, TakeCheckpoint):
+        return [checkpoint.take(user, command)]
+    return decide_on(_entries(user, keys(command)), command)
+
+
+def decide_on(entries: Entries, command: Command) -> list[Event]:
+    """As ``decide``, on the entries of ``keys(command)`` alone."""
+    match command:
+        case SyncUserData():
+            return _with_default(entries, command, sync.decide(entries, command))
+        case AddFeedToCollection():
+            _check_subscribed(entries, command)
+    topic = OF_COMMAND[type(command)]
+    events = topic.commands[type(command)](entries[topic.name], command)
+    return _with_default(entries, command, events) if isinstance(command, Subscribe) else events
+
+
+def evolve(user: User, event: Event) -> None:
     """Fold one event into the state, in place. Judges nothing: what is recorded has happened."""
-    match event:
-        case PlayRecorded() | PositionUpdated():
-            plays.evolve(user.plays, event)
-        case UserSubscribed() | UserUnsubscribed():
-            subscriptions.evolve(user.subscriptions, event)
-        case EpisodeSaved() | EpisodeUnsaved() | EpisodeShared():
-            episodes.evolve(user.saved_episodes, event)
-        case (
-            PlaylistCreated()
-            | PlaylistUpdated()
-            | PlaylistVisibilityChanged()
-            | PlaylistReordered()
-            | PlaylistDeleted()
-            | PlaylistItemAdded()
-            | PlaylistItemRemoved()
-        ):
-            playlists.evolve(user.playlists, event)
-        case (
-            CollectionCreated()
-            | CollectionUpdated()
-            | CollectionVisibilityChanged()
-            | CollectionReordered()
-            | CollectionDeleted()
-            | FeedAddedToCollection()
-            | FeedRemovedFromCollection()
-        ):
-            collections.evolve(user.collections, event)
-        case PrivacyChanged():
-            privacy.evolve(user.privacy, event)
-        case UserCheckpoint():
-            retention.restore(user, event)
-        case EventsRemoved() | PopularityRecalculated() | PublicHistoryTrimmed() | FeedMarked():
-            pass  # a checkpoint follows the first; the others are nobody's
-        case _:
-            assert_never(event)
+    topic = OF_EVENT.get(type(event))
+    if topic is None:
+        _evolve_other(user, event)
+    elif type(event) not in topic.not_state:
+        topic.register.evolve(getattr(user, topic.name), event)
 
 
-def _with_default(
-    user: User, command: Subscribe | Unsubscribe | SyncUserData, events: list[Event]
-) -> list[Event]:
+def _evolve_other(user: User, event: Event) -> None:
+    if isinstance(event, UserCheckpoint):
+        checkpoint.restore(user, event)
+    elif type(event) not in OTHER_EVENTS:
+        raise TypeError(type(event).__name__)
+    # a checkpoint follows a removal; the others are nobody's
+
+
+def _entries(user: User, named: Mapping[str, Iterable[str]]) -> Entries:
+    """The one place that knows where entries come from: today the fold of the whole stream."""
+    return {
+        topic: {key: known[key] for key in names if key in known}
+        for topic, names in named.items()
+        for known in (getattr(user, topic),)
+    }
+
+
+def _check_subscribed(entries: Entries, command: AddFeedToCollection) -> None:
+    """Only subscribed feeds go into a collection."""
+    subscription = entries["subscriptions"].get(command.feed)
+    if subscription is None or not subscription.active:
+        raise DomainError("not_subscribed", "Only feeds that you subscribe to go into a collection.")
+
+
+def _with_default(entries: Entries, command: Subscribe | SyncUserData, events: list[Event]) -> list[Event]:
     """The first subscription also creates the default collection, as an event of its own."""
     if not any(isinstance(event, UserSubscribed) for event in events):
         return events
-    created = collections.default(user.collections, command.user_id, command.now)
+    known = entries["collections"].get(str(default_id(command.user_id)))
+    created = collections.default(known, command.user_id, command.now)
     made = any(isinstance(event, CollectionCreated) and event.is_default for event in events)
     return events if created is None or made else [*events, created]

@@ -5,19 +5,20 @@ knows the clock, so the same account gets the same history whenever it is record
 import base64
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from operator import attrgetter
 from random import Random
 from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from eventstore.domain.collections import AddFeedToCollection, CreateCollection
-from eventstore.domain.episodes import SaveEpisode, ShareEpisode
 from eventstore.domain.identifiers import feed_of_url, normalise_item
+from eventstore.domain.messages import Command
 from eventstore.domain.playlists import AddToPlaylist, CreatePlaylist
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.privacy import ChangePrivacy, Level
+from eventstore.domain.saved import SaveEpisode, ShareEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.domain.user import UserCommand
 from eventstore.log import Origin
 
 SPAN = timedelta(days=28)
@@ -76,7 +77,7 @@ class Episode(NamedTuple):
         return normalise_item(base64.b64encode(text.encode()).decode())
 
 
-def of(name: str, user_id: UUID, began: datetime) -> list[UserCommand]:
+def of(name: str, user_id: UUID, began: datetime) -> list[Command]:
     """A listener's commands in the order of their times. The last one sets the privacy of his account."""
     listener = LISTENERS[name]
     commands = [*_follows(listener, user_id, began), *_listens(name, listener, user_id, began)]
@@ -84,7 +85,7 @@ def of(name: str, user_id: UUID, began: datetime) -> list[UserCommand]:
     if listener.hidden is not None:
         hidden, at = feed_of(listener.hidden), began + timedelta(days=1)
         commands.append(ChangePrivacy(user_id=user_id, level="private", feed=hidden, now=at, at=at))
-    commands.sort(key=lambda command: command.now)
+    commands.sort(key=attrgetter("now"))
     end = began + SPAN
     return [*commands, ChangePrivacy(user_id=user_id, level=listener.level, now=end, at=end)]
 
@@ -93,7 +94,7 @@ def feed_of(podcast: str) -> str:
     return feed_of_url(f"https://feeds.example.org/{podcast}.xml")
 
 
-def _follows(listener: Listener, user_id: UUID, began: datetime) -> Iterator[UserCommand]:
+def _follows(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
     for number, podcast in enumerate(listener.podcasts):
         at = began + timedelta(minutes=3 * number)
         yield Subscribe(user_id=user_id, feed=feed_of(podcast), now=at, at=at)
@@ -102,7 +103,7 @@ def _follows(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Use
         yield Unsubscribe(user_id=user_id, feed=feed_of(listener.left), now=at, at=at)
 
 
-def _listens(name: str, listener: Listener, user_id: UUID, began: datetime) -> Iterator[UserCommand]:
+def _listens(name: str, listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
     dice = Random(name)  # noqa: S311 (the same habits each time)
     for podcast in listener.podcasts:
         for episode in episodes(podcast, began):
@@ -127,7 +128,7 @@ def _listens(name: str, listener: Listener, user_id: UUID, began: datetime) -> I
                 yield ShareEpisode(user_id=user_id, feed=feed, item=item, now=at, at=at)
 
 
-def _sorts(listener: Listener, user_id: UUID, began: datetime) -> Iterator[UserCommand]:
+def _sorts(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
     """A playlist and a collection, as people make them in their second week."""
     at = began + timedelta(days=8)
     playlist, collection = uuid5(user_id, "for the road"), uuid5(user_id, "mornings")

@@ -1,27 +1,12 @@
-"""Every projector by its name. A new topic is one module here and one line."""
+"""Every projector by its name: one for each topic, in the module of its name, and those of what is public."""
 
-from projections.projectors import (
-    collections,
-    episodes,
-    play_statuses,
-    playlists,
-    popularity,
-    public_events,
-    subscriptions,
-    user_privacy,
-)
+from importlib import import_module
+
+from eventstore.domain.topics import TOPICS
+from projections.projectors import popularity, public_events
 from projections.projectors.shape import Projector
 
+_of_topics = (import_module(f"projections.projectors.{topic.name}").projector for topic in TOPICS)
 PROJECTORS: dict[str, Projector] = {
-    projector.name: projector
-    for projector in (
-        subscriptions.projector,
-        play_statuses.projector,
-        episodes.projector,
-        playlists.projector,
-        collections.projector,
-        user_privacy.projector,
-        public_events.projector,
-        popularity.projector,
-    )
+    projector.name: projector for projector in (*_of_topics, public_events.projector, popularity.projector)
 }

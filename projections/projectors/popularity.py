@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from psycopg import Cursor, sql
 
+from eventstore.domain.checkpoint import PopularityRecalculated
 from eventstore.domain.identifiers import key_of
-from eventstore.domain.retention import PopularityRecalculated
 from projections.projectors.shape import Fact, Projector, Tables, as_json
 
 PODCASTS = "public.podcast_popularity"

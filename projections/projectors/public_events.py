@@ -17,20 +17,20 @@ from django.conf import settings
 from psycopg import Cursor, sql
 
 from eventstore.domain import privacy
-from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
-from eventstore.domain.identifiers import key_of
-from eventstore.domain.plays import PlayRecorded
-from eventstore.domain.privacy import PrivacyChanged, PrivacySetting
-from eventstore.domain.retention import (
+from eventstore.domain.checkpoint import (
     EventsRemoved,
     FeedMarked,
     Marker,
     PublicHistoryTrimmed,
     UserCheckpoint,
 )
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.plays import PlayRecorded
+from eventstore.domain.privacy import Privacy, PrivacyChanged, PrivacySetting
+from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from eventstore.domain.times import FURTHEST_AHEAD, later
+from eventstore.domain.times import MAX_SKEW, later
 from projections.projectors.rows import Rows
 from projections.projectors.shape import Fact, Projector, Tables, as_json
 from projections.projectors.showing import (
@@ -137,7 +137,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
     rows: dict[Act, Row] = {}
     touched: set[Scope] = set()
     reached: set[Scope] = set()
-    levels: dict[UUID, privacy.PrivacySettings] = {}
+    levels: dict[UUID, Privacy] = {}
     replaced: set[UUID] = set()
     marks: dict[tuple[Marker, UUID], FeedMarked] = {}
 
@@ -155,7 +155,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 levels[event.user_id] = dict(event.privacy)
                 replaced.add(event.user_id)
             case PrivacyChanged():
-                privacy.evolve(levels.setdefault(event.user_id, {}), event)
+                privacy.REGISTER.evolve(levels.setdefault(event.user_id, {}), event)
                 reached.add(_reach(event))
             case EventsRemoved():
                 keep()
@@ -175,7 +175,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
                 if row is None:
                     row = rows[act] = _row(act)
                 # no further than the worker trims beyond what it deletes
-                at = min(at, recorded.recorded_at + FURTHEST_AHEAD)
+                at = min(at, recorded.recorded_at + MAX_SKEW)
                 if withdrawn:
                     row.withdrawn_at = later(row.withdrawn_at, at)
                 else:
@@ -248,7 +248,7 @@ def _superseded(facts: Sequence[Fact]) -> Iterator[int]:
                 latest = event.before
 
 
-def _levels(users: dict[UUID, privacy.PrivacySettings]) -> Iterator[Level]:
+def _levels(users: dict[UUID, Privacy]) -> Iterator[Level]:
     for user_id, of in users.items():
         for one in of.values():
             yield Level(user_id, *_keys(one), one.level, one.changed_at)

@@ -1,21 +1,27 @@
-"""Rows that are read before they are written: a list's name and order.
+"""The projectors of topics: what they merge, in rows, by the same declaration as in the fold."""
 
-An event may carry only a part of them, so SQL cannot merge it without the rest. They change rarely, and cost
-one round trip for a batch in which one does.
-"""
-
-from collections.abc import Collection, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import msgspec
 from psycopg import Cursor, sql
 
+from eventstore.domain.checkpoint import UserCheckpoint
+from eventstore.domain.fields import values_of
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.messages import Event
+from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.registers import Register
+from eventstore.domain.times import NEVER
+from eventstore.domain.topic import Topic
+from projections.projectors.merging import columns_of, merge_of
 from projections.projectors.rows import Rows, listed
-from projections.projectors.shape import Tables
+from projections.projectors.shape import Fact, Projector, Tables
 
 # whose, and the id of the list
-Named: TypeAlias = tuple[UUID, UUID]
+Named: TypeAlias = tuple[UUID, str]
+Users: TypeAlias = dict[UUID, dict[str, Any]]
 
 KNOWN = sql.SQL("""
 SELECT {columns} FROM {table} JOIN jsonb_to_recordset(%s::jsonb) AS asked (user_id uuid, {id} uuid)
@@ -23,23 +29,137 @@ SELECT {columns} FROM {table} JOIN jsonb_to_recordset(%s::jsonb) AS asked (user_
 """)
 
 
-class Registers(Rows):
-    """The table of one kind of list. ``columns``, with their types, begin with user_id and the list's id."""
+class Entries:
+    """The table of a register's entries. ``within``: the column of the list that they are in."""
 
-    def __init__(self, table: str, columns: dict[str, str]) -> None:
-        _, self.id, *others = columns
+    def __init__(self, register: Register[Any], table: str, within: str | None = None) -> None:
+        key = register.key
+        keys = ["user_id", *filter(None, [within]), key.column]
+        columns = dict.fromkeys(keys, "uuid") | dict.fromkeys(key.fields, "text") | columns_of(register)
+        self.rows = Rows(table, columns, keys=len(keys), merge=merge_of(register))
+        self._row = msgspec.defstruct("Row", list(columns), gc=False)
+        self._key = key
+        self._values = values_of(register.fields)
+
+    def row(self, key: str, state: Any, *whose: Any) -> msgspec.Struct:
+        return self._row(*whose, key_of(key), *self._key.named(key).values(), *self._values(state))
+
+
+class Headers(Rows):
+    """The table of ordered sets themselves: rows that are read before they are written.
+
+    An event may carry only a part of one, so SQL cannot merge it without the rest. They change rarely, and
+    cost one round trip for a batch in which one does. ``order``: the column of a list's order.
+    """
+
+    def __init__(self, register: OrderedSet[Any, Any], table: str, order: str) -> None:
+        self.register = register
+        self.id = register.key.column
+        fields = columns_of(register)
+        columns = {"user_id": "uuid", self.id: "uuid"} | {
+            (order if name == "order" else name): kind for name, kind in fields.items()
+        }
         # a row that comes was made of the one that is there, and stands in its place
-        merge = ", ".join(f"{name} = EXCLUDED.{name}" for name in others)
+        merge = ", ".join(f"{name} = EXCLUDED.{name}" for name in list(columns)[2:])
         super().__init__(table, columns, keys=2, merge=merge)
+        self._names = tuple(fields)
+        self._row = msgspec.defstruct("Row", list(columns), gc=False)
+        self._values = values_of(fields)
 
-    def known(
-        self, cursor: Cursor[Any], tables: Tables, named: Collection[Named]
-    ) -> Iterator[tuple[Any, ...]]:
-        """The rows of these lists, as far as there are any."""
+    def changed_by(self, facts: Sequence[Fact]) -> set[Named]:
+        """The lists of which events say something themselves, and not of their members alone."""
+        read, events = self.register.key.read, self.register.carriers.keys() - self.register.members.carriers
+        return {(event.user_id, read(event)) for _, event in facts if type(event) in events}
+
+    def rows_of(self, named: Collection[Named], users: Users) -> Iterator[msgspec.Struct]:
+        """Those of these lists that are known; a checkpoint may have left some out."""
+        for user_id, key in named:
+            of = users[user_id].get(key)
+            if of is not None and self.register.is_known(of):
+                yield self._row(user_id, key, *self._values(of))
+
+    def known(self, cursor: Cursor[Any], tables: Tables, named: Collection[Named]) -> Users:
+        """These lists, as far as there are any, without their members."""
+        users: Users = {}
         if not named:
-            return
-        asked = [{"user_id": user_id, self.id: list_id} for user_id, list_id in named]
+            return users
+        asked = [{"user_id": user_id, self.id: key} for user_id, key in named]
         statement = KNOWN.format(
             columns=listed(self.columns), table=tables[self.table], id=sql.Identifier(self.id)
         )
-        yield from cursor.execute(statement, [msgspec.json.encode(asked).decode()]).fetchall()
+        for user_id, key, *values in cursor.execute(statement, [msgspec.json.encode(asked).decode()]):
+            fields = dict(zip(self._names, values, strict=True))
+            state = self.register.state(**fields | {"order": tuple(fields["order"])})
+            users.setdefault(user_id, {})[str(key)] = state
+        return users
+
+
+class Shown(NamedTuple):
+    """Another topic whose entries are the members of one list, of which no events tell them."""
+
+    topic: Topic
+    list_id: Callable[[UUID], UUID]
+    member: Callable[[Any], Any]
+
+
+def project_register(topic: Topic, table: str) -> Projector:
+    """The projector of a topic that is a register."""
+    entries = Entries(topic.register, table)
+
+    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+        users, replaced = _fold(topic, facts, {})
+        rows = [entries.row(key, one, user_id) for user_id, of in users.items() for key, one in of.items()]
+        entries.rows.put(cursor, tables, rows, replaced)
+
+    return _projector(topic, (table,), topic.register.carriers, apply)
+
+
+def project_ordered_set(
+    topic: Topic, *, lists: str, order: str, members: str, shown: Shown | None = None
+) -> Projector:
+    """The projector of a topic that is an ordered set: tables of the ``lists`` and of their ``members``."""
+    register = topic.register
+    assert isinstance(register, OrderedSet)
+    headers = Headers(register, lists, order)
+    entries = Entries(register.members, members, register.key.column)
+    beside = shown.topic.register.carriers if shown else {}
+
+    def rows_of(users: Users) -> Iterator[msgspec.Struct]:
+        for user_id, of in users.items():
+            for key, one in of.items():
+                for name, member in one.members.items():
+                    yield entries.row(name, member, user_id, key)
+
+    def rows_of_shown(facts: Sequence[Fact]) -> Iterator[msgspec.Struct]:
+        assert shown is not None
+        for user_id, of in _fold(shown.topic, facts, {})[0].items():
+            for key, one in of.items():
+                yield entries.row(key, shown.member(one), user_id, shown.list_id(user_id))
+
+    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+        changed = headers.changed_by(facts)
+        users, replaced = _fold(topic, facts, headers.known(cursor, tables, changed))
+        changed |= {(user_id, key) for user_id in replaced for key in users[user_id]}
+        headers.put(cursor, tables, list(headers.rows_of(changed, users)), replaced)
+        rows = [*rows_of(users), *(rows_of_shown(facts) if shown else ())]
+        entries.rows.put(cursor, tables, rows, replaced)
+
+    return _projector(topic, (lists, members), register.carriers | beside, apply)
+
+
+def _fold(topic: Topic, facts: Sequence[Fact], users: Users) -> tuple[Users, set[UUID]]:
+    """The entries of each user that events change, and the users whose checkpoint is among them."""
+    register, replaced = topic.register, set()
+    for _, event in facts:
+        if isinstance(event, UserCheckpoint):
+            users[event.user_id] = register.prune(getattr(event, topic.name), NEVER)
+            replaced.add(event.user_id)
+        elif type(event) in register.carriers:
+            register.evolve(users.setdefault(event.user_id, {}), event)
+    return users, replaced
+
+
+def _projector(
+    topic: Topic, tables: tuple[str, ...], events: Mapping[type[Event], Any], apply: Any
+) -> Projector:
+    return Projector(topic.name, frozenset((*events, UserCheckpoint)), tables, apply)

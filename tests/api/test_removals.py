@@ -99,7 +99,7 @@ def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(ph
 def test_dead_letters_of_what_is_gone_go_too(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their error may name it: PostgreSQL tells the row that failed along."""
     phone.post("plays", play(1))
-    name = "play_statuses"
+    name = "plays"
     with connect("projections") as connection, monkeypatch.context() as patched:
         patched.setattr(catchup, "PAUSES", ())
         failing = dataclasses.replace(PROJECTORS[name], apply=fail_with(feed(1)))

@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 from eventstore import administration, dispatcher, log
-from eventstore.domain.retention import TakeCheckpoint
+from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.log import Origin
 from tests.api.devices import Device, document, faults, feed, item, play, status, unharmed
 

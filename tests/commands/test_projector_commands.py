@@ -32,9 +32,9 @@ def test_rebuild_says_how_far_and_how_fast() -> None:
 
 
 def test_rebuild_takes_the_names_of_projectors() -> None:
-    assert "Rebuilt: play_statuses." in run("rebuild_projections", "play_statuses")
-    with pytest.raises(CommandError, match="No such projector: plays"):
-        run("rebuild_projections", "plays")
+    assert "Rebuilt: plays." in run("rebuild_projections", "plays")
+    with pytest.raises(CommandError, match="No such projector: listens"):
+        run("rebuild_projections", "listens")
 
 
 def test_rebuild_refuses_beside_another_one() -> None:
@@ -50,14 +50,14 @@ def test_dead_letters_are_listed_with_their_error_and_tried_again() -> None:
     bad = record_raw(ALICE, "PlayRecorded", 1, '{"position": "far"}')
     head = record(played(ALICE, position=1))
     with connect("projections") as connection:
-        catch_up([Worker(PROJECTORS["play_statuses"], connection)], head)
+        catch_up([Worker(PROJECTORS["plays"], connection)], head)
     said = run("dead_letters")
-    assert f"play_statuses position {bad} stream" in said
+    assert f"plays position {bad} stream" in said
     assert "UndecodableEvent" in said
     assert "waits behind an earlier event of its stream" in said
     assert "2 dead letters" in said
     assert run("dead_letters", "subscriptions") == "No dead letters.\n"
-    left = {name: 2 if name == "play_statuses" else 0 for name in PROJECTORS}
+    left = {name: 2 if name == "plays" else 0 for name in PROJECTORS}
     told = "".join(f"{name}: 0 applied, {count} left\n" for name, count in left.items())
     out = StringIO()
     with pytest.raises(CommandError, match="2 dead letters are left"):

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import feed_of_url, normalise_item
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Command, Event
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.user import User, UserCommand, decide, evolve
+from eventstore.domain.user import User, decide, evolve
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -31,11 +31,11 @@ def minutes(number: float) -> datetime:
 def folded(events: Sequence[Event], user: User | None = None) -> User:
     user = user or User(ALICE)
     for event in events:
-        evolve(user, event)  # type: ignore[arg-type]  # the tests' events are all a user's
+        evolve(user, event)
     return user
 
 
-def when(command: UserCommand, given: Sequence[Event] = ()) -> list[Event]:
+def when(command: Command, given: Sequence[Event] = ()) -> list[Event]:
     """What ``command`` leads to after ``given``; deciding twice must yield nothing new."""
     user = folded(given)
     events = decide(user, command)
@@ -44,7 +44,7 @@ def when(command: UserCommand, given: Sequence[Event] = ()) -> list[Event]:
     return events
 
 
-def refusal(command: UserCommand, given: Sequence[Event] = ()) -> str:
+def refusal(command: Command, given: Sequence[Event] = ()) -> str:
     """The code with which ``command`` is refused after ``given``."""
     try:
         decide(folded(given), command)

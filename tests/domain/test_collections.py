@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain import collections, lists, retention, sync
+from eventstore.domain import checkpoint, collections, sync
+from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.collections import (
     AddFeedToCollection,
     Collection,
@@ -35,10 +36,9 @@ from eventstore.domain.collections import (
 )
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
-from eventstore.domain.retention import TakeCheckpoint
 from eventstore.domain.subscriptions import Subscribe, SubscriptionEntry, UserSubscribed
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.times import TICK
+from eventstore.domain.times import NEVER, TICK
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import (
     ALICE,
@@ -115,7 +115,7 @@ def the_collection(events: Sequence[Event], of: UUID = GYM) -> Collection:
 
 def feeds_in_order(events: Sequence[Event]) -> list[str]:
     gym = the_collection(events)
-    return lists.arranged(gym.order, gym.feeds)
+    return collections.REGISTER.arranged(gym)
 
 
 def test_a_collection_is_created_private_and_empty() -> None:
@@ -220,7 +220,7 @@ def test_the_default_collection_stays_and_holds_what_is_subscribed_to() -> None:
     [renamed] = when(update(of=DEFAULT, name="Mine"), EVERYTHING)
     [ordered] = when(reorder(MUSIC, NEWS, of=DEFAULT), EVERYTHING)
     mine = the_collection([*EVERYTHING, renamed, ordered], DEFAULT)
-    assert (mine.name, mine.is_default, mine.order, mine.feeds) == ("Mine", True, (MUSIC, NEWS), {})
+    assert (mine.name, mine.is_default, mine.order, mine.members) == ("Mine", True, (MUSIC, NEWS), {})
 
 
 # -- devices --------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def payloads(times: st.SearchStrategy[datetime] = PAST) -> st.SearchStrategy[Syn
 
 def one_of_them(drawn: list[CollectionEntry]) -> Collection:
     same = [msgspec.structs.replace(one, id=GYM) for one in drawn]
-    return collections.together(same, ALICE)[str(GYM)]
+    return collections.REGISTER.merge_payload(same, ALICE)[str(GYM)]
 
 
 one_collection = st.lists(entries(), min_size=1, max_size=3).map(one_of_them)
@@ -272,7 +272,7 @@ one_collection = st.lists(entries(), min_size=1, max_size=3).map(one_of_them)
 def test_merging_is_commutative_associative_and_idempotent(
     a: Collection, b: Collection, c: Collection
 ) -> None:
-    merge = collections.merge
+    merge = collections.REGISTER.merge
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(merge(a, b), b) == merge(a, b)
@@ -303,7 +303,7 @@ def test_what_was_sent_or_told_before_records_nothing(sent: list[SyncUserData]) 
         assert decide(user, one) == []
     for one in sent:
         assert decide(user, msgspec.structs.replace(one, now=AT_1)) == []
-    echo = payload(*collections.document(user.collections))
+    echo = payload(*collections.REGISTER.to_entries(user.collections))
     assert decide(user, echo) == []
     assert sync.conflicts(user, echo) == []
 
@@ -326,7 +326,7 @@ def test_there_is_one_default_collection_and_it_is_never_deleted(sent: list[Sync
         synced(user, one)
     assert {key for key, of in user.collections.items() if of.is_default} <= {str(DEFAULT)}
     default = user.collections.get(str(DEFAULT))
-    assert default is None or (default.deleted_at is None and default.feeds == {})
+    assert default is None or (default.deleted_at is None and default.members == {})
 
 
 STEPS: st.SearchStrategy[Any] = st.one_of(
@@ -352,9 +352,9 @@ def test_folding_from_any_checkpoint_equals_folding(steps: list[Any], data: st.D
         assert decide(folded(events, user), command) == [], "deciding twice"
     assert folded(log) == user
     cut = data.draw(st.integers(0, len(log)))
-    take = TakeCheckpoint(user_id=ALICE, now=NOON, before=retention.LONG_AGO)
-    taken = msgspec.json.encode(retention.checkpoint(folded(log[:cut]), take))
-    stored = msgspec.json.decode(taken, type=retention.UserCheckpoint)
+    take = TakeCheckpoint(user_id=ALICE, now=NOON, before=NEVER)
+    taken = msgspec.json.encode(checkpoint.take(folded(log[:cut]), take))
+    stored = msgspec.json.decode(taken, type=checkpoint.UserCheckpoint)
     assert folded([stored, *log[cut:]]) == user
     assert folded([*log[:cut], stored, *log[cut:]]) == user
 
@@ -363,12 +363,12 @@ def test_what_was_removed_long_ago_is_not_kept() -> None:
     given = [*EVERYTHING, created(), added(NEWS), added(SCIENCE)]
     given += when(reorder(SCIENCE, NEWS), given)
     user = folded([*given, removed(NEWS, minutes(4))])
-    assert collections.pruned(user.collections, minutes(4)) == user.collections
-    kept = collections.pruned(user.collections, minutes(5))[str(GYM)]
-    assert (kept.feeds, kept.order) == ({SCIENCE: CollectionFeed(AT_1)}, (SCIENCE,))
+    assert collections.REGISTER.prune(user.collections, minutes(4)) == user.collections
+    kept = collections.REGISTER.prune(user.collections, minutes(5))[str(GYM)]
+    assert (kept.members, kept.order) == ({SCIENCE: CollectionFeed(AT_1)}, (SCIENCE,))
     gone = folded([*given, deleted(minutes(4))])
-    assert str(GYM) in collections.pruned(gone.collections, minutes(4))
-    assert list(collections.pruned(gone.collections, minutes(5))) == [str(DEFAULT)]
+    assert str(GYM) in collections.REGISTER.prune(gone.collections, minutes(4))
+    assert list(collections.REGISTER.prune(gone.collections, minutes(5))) == [str(DEFAULT)]
 
 
 def test_a_feed_may_be_in_a_collection_before_its_subscription_arrives() -> None:
@@ -376,7 +376,7 @@ def test_a_feed_may_be_in_a_collection_before_its_subscription_arrives() -> None
     synced(user, payload(entry(feeds=[CollectionFeedEntry(NEWS, 0, NOON)])))
     late = SyncUserData(user_id=ALICE, now=NOON, subscriptions=[SubscriptionEntry(NEWS, None, NOON)])
     synced(user, late)
-    assert user.collections[str(GYM)].feeds == {NEWS: CollectionFeed(NOON)}
+    assert user.collections[str(GYM)].members == {NEWS: CollectionFeed(NOON)}
     assert user.subscriptions[NEWS].active
 
 
@@ -401,7 +401,7 @@ def test_the_default_collections_order_goes_from_device_to_device() -> None:
     user = folded(EVERYTHING)
     feeds = [CollectionFeedEntry(MUSIC, 0, NOON), CollectionFeedEntry(NEWS, 1, NOON)]
     synced(user, payload(CollectionEntry(DEFAULT, "Mine", AT_1, feeds=feeds)))
-    told = {one.id: one for one in collections.document(user.collections)}[DEFAULT]
+    told = {one.id: one for one in collections.REGISTER.to_entries(user.collections)}[DEFAULT]
     assert told.is_default
     assert [one.rss_source_feed for one in told.feeds] == [MUSIC, NEWS]
 

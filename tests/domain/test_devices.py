@@ -48,17 +48,24 @@ class Device:
         self.server.log += synced(self.server.user, payload)
         if answer_lost:
             return
-        news = sync.document(self.server.user, self.server.log[self.cursor :])
+        news = sync.to_entries(self.server.user, self.server.log[self.cursor :])
         self._keep([*news.subscriptions, *news.play_statuses])
         self.cursor = len(self.server.log)
         self.unsent.clear()
 
     def knows(self) -> object:
-        return subscriptions.together(self.subscriptions), plays.together(self.plays)
+        return subscriptions.REGISTER.merge_payload(self.subscriptions, ALICE), plays.REGISTER.merge_payload(
+            self.plays, ALICE
+        )
 
     def _keep(self, entries: Sequence[SubscriptionEntry | PlayEntry]) -> None:
         self.subscriptions += [entry for entry in entries if isinstance(entry, SubscriptionEntry)]
         self.plays += [entry for entry in entries if isinstance(entry, PlayEntry)]
+
+
+def merged(follows: list[SubscriptionEntry], heard: list[PlayEntry]) -> object:
+    """What these come to."""
+    return subscriptions.REGISTER.merge_payload(follows, ALICE), plays.REGISTER.merge_payload(heard, ALICE)
 
 
 class Step(NamedTuple):
@@ -108,8 +115,11 @@ def test_after_a_last_sync_every_device_knows_what_the_server_does(count: int, h
     for device in [*devices, *devices]:
         device.sync()
 
-    everything = sync.document(server.user)
-    stands = subscriptions.together(everything.subscriptions), plays.together(everything.play_statuses)
+    everything = sync.to_entries(server.user)
+    stands = (
+        subscriptions.REGISTER.merge_payload(everything.subscriptions, ALICE),
+        plays.REGISTER.merge_payload(everything.play_statuses, ALICE),
+    )
     assert [device.knows() for device in devices] == [stands] * count
     assert folded(server.log) == server.user
 
@@ -142,7 +152,7 @@ def test_what_was_written_between_two_syncs_of_one_instant_is_not_missed() -> No
     tablet.sync()
     phone.sync()
     assert phone.knows() == tablet.knows()
-    assert set(plays.together(phone.plays)) == set(ITEMS)
+    assert set(plays.REGISTER.merge_payload(phone.plays, ALICE)) == set(ITEMS)
 
 
 def test_what_an_old_action_changed_reaches_the_others_by_arrival() -> None:

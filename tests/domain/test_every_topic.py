@@ -3,27 +3,25 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.domain import sync
-from eventstore.domain.collections import CollectionEntry, CollectionFeedEntry, default_id
-from eventstore.domain.episodes import SavedEpisodeEntry
+from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.messages import Event
-from eventstore.domain.playlists import PlaylistEntry, PlaylistItemEntry
-from eventstore.domain.plays import PlayEntry
-from eventstore.domain.privacy import PrivacyEntry, scope_of
-from eventstore.domain.retention import TakeCheckpoint
-from eventstore.domain.subscriptions import SubscriptionEntry
-from eventstore.domain.sync import Entry, SyncData, SyncUserData
+from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.registers import LastWriter, OnOff
+from eventstore.domain.sync import SyncData, SyncUserData
+from eventstore.domain.topic import Topic
+from eventstore.domain.topics import TOPICS
 from eventstore.domain.user import User, decide
-from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON, folded, synced
+from tests.domain.drawn import entries
+from tests.domain.scenarios import ALICE, NOON, folded, synced
 
-MIX, GYM = UUID("111a0000-0000-4000-8000-000000000000"), UUID("222b0000-0000-4000-8000-000000000000")
-FIELDS = SyncData.__struct_fields__
+OF_ENTRY: dict[type, Topic] = {topic.register.entry: topic for topic in TOPICS}
+Entry = msgspec.Struct
 
 
 class Key(NamedTuple):
@@ -32,56 +30,45 @@ class Key(NamedTuple):
 
 
 def key_of(entry: Entry) -> Key:
-    match entry:
-        case SubscriptionEntry():
-            return Key("subscriptions", entry.rss_source_feed)
-        case PlayEntry():
-            return Key("play_statuses", entry.rss_source_item)
-        case SavedEpisodeEntry():
-            return Key("saved_episodes", entry.rss_source_item)
-        case PlaylistEntry():
-            return Key("playlists", str(entry.id))
-        case CollectionEntry():
-            return Key("collections", str(entry.id))
-        case PrivacyEntry():
-            return Key("privacy_settings", scope_of(entry.rss_source_feed, entry.rss_source_item))
+    topic = OF_ENTRY[type(entry)]
+    return Key(topic.plural, topic.register.key_of_entry(entry))
 
 
 def payload(entries: Iterable[Entry], cursor_now: datetime = NOON) -> SyncUserData:
-    topics: dict[str, list[Any]] = {name: [] for name in FIELDS}
+    topics: dict[str, list[Any]] = {topic.plural: [] for topic in TOPICS}
     for entry in entries:
         topics[key_of(entry).topic].append(entry)
     return SyncUserData(user_id=ALICE, now=cursor_now, **topics)
 
 
 def entries_of(data: SyncData) -> list[Entry]:
-    return [entry for name in FIELDS for entry in getattr(data, name)]
+    return [entry for topic in TOPICS for entry in getattr(data, topic.plural)]
 
 
-def shown(entry: Entry) -> object:
+def shown(entry: Any) -> object:
     """What a listener sees of an entry, whatever its times."""
-    match entry:
-        case SubscriptionEntry():
-            return is_on(entry.subscribed_at, entry.unsubscribed_at)
-        case PlayEntry():
-            return entry.position, entry.played, entry.rss_source_feed
-        case SavedEpisodeEntry():
-            return is_on(entry.saved_at, entry.unsaved_at)
-        case PlaylistEntry():
-            items = sorted(entry.items, key=lambda item: (item.position is None, item.position or 0))
-            inside = [item.rss_source_item for item in items if is_on(item.added_at, item.removed_at)]
-            there = is_on(entry.updated_at, entry.deleted_at)
-            return (entry.name, entry.description, entry.is_public, inside) if there else None
-        case CollectionEntry():
-            feeds = sorted(entry.feeds, key=lambda feed: (feed.position is None, feed.position or 0))
-            inside = [feed.rss_source_feed for feed in feeds if is_on(feed.added_at, feed.removed_at)]
-            there = is_on(entry.updated_at, entry.deleted_at)
-            return (entry.name, entry.color, entry.is_public, inside) if there else None
-        case PrivacyEntry():
-            return entry.privacy
+    register = OF_ENTRY[type(entry)].register
+    match register:
+        case OrderedSet():
+            if not is_on(entry, register):
+                return None
+            called = [getattr(entry, name) or None for name in register.called.names]
+            members = sorted(getattr(entry, register.plural), key=place)
+            inside = [register.members.key.read(one) for one in members if is_on(one, register.members)]
+            return called, inside
+        case OnOff():
+            return is_on(entry, register)
+        case LastWriter():
+            return register.shown(register.from_entry(entry, ALICE))
+    raise TypeError(type(register).__name__)
 
 
-def is_on(on: datetime | None, off: datetime | None) -> bool:
+def place(member: Any) -> tuple[bool, int, str]:
+    return (member.position is None, member.position or 0, member.rss_source_feed)
+
+
+def is_on(entry: Any, register: OnOff[Any]) -> bool:
+    on, off = getattr(entry, register.on), getattr(entry, register.off)
     return on is not None and (off is None or on >= off)
 
 
@@ -99,7 +86,7 @@ class Server:
         command = payload(sent)
         self.log += synced(self.user, command)
         lost = [conflict.server for conflict in sync.conflicts(self.user, command)]
-        return [*lost, *entries_of(sync.document(self.user, self.log[cursor:]))], len(self.log)
+        return [*lost, *entries_of(sync.to_entries(self.user, self.log[cursor:]))], len(self.log)
 
 
 class Device:
@@ -125,57 +112,7 @@ class Device:
 
 # a device's clock: right, a minute behind, or up to a year off
 errors = st.sampled_from([0, -1, 1, 600, -525_600, 525_600]).map(lambda minutes: timedelta(minutes=minutes))
-moments = st.integers(0, 5).map(lambda minutes: NOON - timedelta(minutes=minutes))
-maybe = st.none() | moments
-members = st.lists(
-    st.tuples(st.integers(0, 1), moments, maybe), max_size=2, unique_by=lambda member: member[0]
-)
-
-
-def playlist(
-    name: str, public: bool, at: datetime, gone: datetime | None, inside: list[Any]
-) -> PlaylistEntry:
-    items = [
-        PlaylistItemEntry(FEEDS[0], ITEMS[number], None, None, place, added, removed)
-        for place, (number, added, removed) in enumerate(inside)
-    ]
-    return PlaylistEntry(MIX, name, at, None, public, gone, items)
-
-
-def collection(
-    of: UUID, name: str, at: datetime, gone: datetime | None, inside: list[Any]
-) -> CollectionEntry:
-    feeds = [
-        CollectionFeedEntry(FEEDS[number], place, added, removed)
-        for place, (number, added, removed) in enumerate(inside)
-    ]
-    return CollectionEntry(of, name, at, None, "#aabbcc", False, of == default_id(ALICE), gone, feeds)
-
-
-names = st.sampled_from(["Mix", "Walk"])
-actions: st.SearchStrategy[Entry] = st.one_of(
-    moments.map(lambda at: SubscriptionEntry(FEEDS[0], None, at, None)),
-    moments.map(lambda at: SubscriptionEntry(FEEDS[0], None, None, at)),
-    st.builds(
-        PlayEntry,
-        rss_source_feed=st.just(FEEDS[0]),
-        rss_source_item=st.sampled_from(ITEMS),
-        position=st.integers(0, 2),
-        played=st.booleans(),
-        updated_at=moments,
-    ),
-    moments.map(lambda at: SavedEpisodeEntry(FEEDS[0], ITEMS[0], at, None)),
-    moments.map(lambda at: SavedEpisodeEntry(FEEDS[0], ITEMS[0], None, at)),
-    st.builds(playlist, names, st.booleans(), moments, maybe, members),
-    st.builds(collection, st.just(GYM), names, moments, maybe, members),
-    st.builds(
-        PrivacyEntry,
-        privacy=st.sampled_from(["public", "anonymous", "private", None]),
-        updated_at=moments,
-        rss_source_feed=st.none() | st.just(FEEDS[0]),
-        rss_source_item=st.none() | st.just(ITEMS[0]),
-    ),
-)
+actions: st.SearchStrategy[Entry] = st.one_of([entries(topic) for topic in TOPICS])
 
 
 class Step(NamedTuple):
@@ -220,7 +157,7 @@ def test_after_a_last_sync_every_device_sees_what_the_server_has(
         take(step, devices[step.device % count], clocks[step.device % count])
     for device in [*devices, *devices]:
         device.sync()
-    stands = view(entries_of(sync.document(server.user)))
+    stands = view(entries_of(sync.to_entries(server.user)))
     for device in devices:
         assert view(device.known.values()) == stands
     assert folded(server.log) == server.user
@@ -237,7 +174,7 @@ def test_the_order_in_which_devices_come_back_does_not_matter(history: list[Step
             take(step, devices[step.device], timedelta())
         for number in turns:
             devices[number].sync()
-        ends.append(view(entries_of(sync.document(server.user))))
+        ends.append(view(entries_of(sync.to_entries(server.user))))
     assert ends[0] == ends[1]
 
 
@@ -260,7 +197,7 @@ def test_what_the_server_gives_out_records_nothing_when_it_comes_back(sent: list
     server = Server()
     server.sync(sent, 0)
     recorded = len(server.log)
-    server.sync(entries_of(sync.document(server.user)), 0)
+    server.sync(entries_of(sync.to_entries(server.user)), 0)
     assert server.log[recorded:] == []
 
 

@@ -1,14 +1,13 @@
 """Whether what an event said still holds, and why."""
 
 from datetime import timedelta
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from eventstore.domain import history
-from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
-from eventstore.domain.history import Standing
+from eventstore.domain.checkpoint import EventsRemoved, UserCheckpoint
 from eventstore.domain.messages import Event
 from eventstore.domain.playlists import (
     PlaylistCreated,
@@ -20,18 +19,18 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.privacy import PrivacyChanged
-from eventstore.domain.retention import EventsRemoved, InstanceEvent, UserCheckpoint
-from eventstore.domain.state import User
+from eventstore.domain.registers import InEffect
+from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from eventstore.domain.user import UserEvent
+from eventstore.domain.topics import User
 from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, TUESDAY, folded, minutes
 
 YEAR = timedelta(days=365)
 LIST = UUID("11150000-0000-4000-8000-000000000000")
 STANDS, LATER, AHEAD = (
-    Standing(True, "later_wins"),
-    Standing(False, "later_wins"),
-    Standing(False, "clock_ahead"),
+    InEffect(True, "later_wins"),
+    InEffect(False, "later_wins"),
+    InEffect(False, "clock_ahead"),
 )
 
 
@@ -87,9 +86,9 @@ def renamed(name: str, at: int) -> PlaylistUpdated:
     return PlaylistUpdated(user_id=ALICE, playlist_id=LIST, name=name, updated_at=minutes(at))
 
 
-def standings(*events: Event) -> list[Standing | None]:
+def standings(*events: Event) -> list[InEffect | None]:
     user = folded(events)
-    return [history.standing(user, event) for event in events]
+    return [history.in_effect(user, event) for event in events]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,7 @@ def test_the_later_holds_and_of_equal_times_what_the_rule_says(
 ) -> None:
     assert standings(*first) == [LATER, STANDS]
     assert standings(*reversed(first)) == [STANDS, LATER], "whichever arrived first"
-    assert standings(*second) == [Standing(False, tie), STANDS]
+    assert standings(*second) == [InEffect(False, tie), STANDS]
 
 
 def test_what_a_wrong_clock_said_and_was_not_believed_is_told() -> None:
@@ -142,15 +141,7 @@ def test_what_is_no_state_or_forgotten_is_not_judged() -> None:
         added(MONDAY, 0),
         created("x", 0),
     ):
-        assert history.standing(User(ALICE), event) is None
-
-
-def test_every_event_of_a_listener_tells_when_it_happened() -> None:
-    nobodys = get_args(InstanceEvent)
-    for event in get_args(UserEvent):
-        if event not in nobodys:
-            named = [name for name in history.TIMES if name in event.__struct_fields__]
-            assert len(named) == 1, event
+        assert history.in_effect(User(ALICE), event) is None
 
 
 def test_a_checkpoint_happened_when_it_was_taken() -> None:

@@ -38,7 +38,7 @@ def test_of_two_of_one_time_the_greater_counts_with_its_order_whichever_came_fir
     for order in permutations(events):
         user = User(ALICE)
         for event in order:
-            evolve(user, event)  # type: ignore[arg-type]  # they are all a user's
+            evolve(user, event)
         ends.append((user.playlists, user.collections))
     assert ends[0] == ends[1]
     found = [(of.description, of.order) for of in ends[0][0].values()]

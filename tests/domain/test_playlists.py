@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain import lists, playlists, retention, sync
+from eventstore.domain import checkpoint, playlists, sync
+from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
@@ -35,9 +36,8 @@ from eventstore.domain.playlists import (
     ReorderPlaylist,
     UpdatePlaylist,
 )
-from eventstore.domain.retention import TakeCheckpoint
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.times import TICK
+from eventstore.domain.times import NEVER, TICK
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import (
     ALICE,
@@ -112,7 +112,7 @@ def the_playlist(events: Sequence[Event]) -> Playlist:
 
 def items_in_order(events: Sequence[Event]) -> list[str]:
     walk = the_playlist(events)
-    return lists.arranged(walk.order, walk.items)
+    return playlists.REGISTER.arranged(walk)
 
 
 def test_items_added_at_one_time_stand_by_their_digests_as_in_the_read_tables() -> None:
@@ -175,7 +175,7 @@ def test_deleting_what_never_was_is_refused() -> None:
 def test_an_episode_is_added_with_its_titles() -> None:
     [event] = when(add(item_title="Monday", feed_title="News"), [created()])
     assert event == added(item_title="Monday", feed_title="News")
-    assert the_playlist([created(), event]).items[MONDAY] == PlaylistItem(
+    assert the_playlist([created(), event]).members[MONDAY] == PlaylistItem(
         NEWS, "Monday", "News", minutes(1), None
     )
 
@@ -281,14 +281,18 @@ def payloads(times: st.SearchStrategy[datetime] = PAST) -> st.SearchStrategy[Syn
 
 one_playlist = st.lists(entries(), min_size=1, max_size=3).map(
     lambda drawn: next(
-        iter(playlists.together([msgspec.structs.replace(e, id=WALK) for e in drawn]).values())
+        iter(
+            playlists.REGISTER.merge_payload(
+                [msgspec.structs.replace(e, id=WALK) for e in drawn], ALICE
+            ).values()
+        )
     )
 )
 
 
 @given(one_playlist, one_playlist, one_playlist)
 def test_merging_is_commutative_associative_and_idempotent(a: Playlist, b: Playlist, c: Playlist) -> None:
-    merge = playlists.merge
+    merge = playlists.REGISTER.merge
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(merge(a, b), b) == merge(a, b)
@@ -333,7 +337,7 @@ def test_who_sends_back_what_he_was_told_changes_nothing(sent: list[SyncUserData
     user = User(ALICE)
     for one in sent:
         synced(user, one)
-    echo = payload(*playlists.document(user.playlists))
+    echo = payload(*playlists.REGISTER.to_entries(user.playlists))
     assert decide(user, echo) == []
     assert sync.conflicts(user, echo) == []
 
@@ -345,16 +349,16 @@ def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: Sy
     assert sync.conflicts(user, first) == [], "a first device has nobody to lose to"
     synced(user, second)
     lost = {conflict.key for conflict in sync.conflicts(user, second)}
-    for key, said in playlists.together(second.playlists).items():
+    for key, said in playlists.REGISTER.merge_payload(second.playlists, ALICE).items():
         stands = user.playlists[key]
         assert (key in lost) is (shown(said, said) != shown(stands, said))
 
 
 def shown(of: Playlist, members: Playlist) -> object:
     """What can be seen of a playlist, and whether those items are in that ``members`` has."""
-    if not lists.exists(of):
+    if not playlists.REGISTER.is_on(of):
         return None
-    inside = {name: lists.is_in(one) for name, one in of.items.items() if name in members.items}
+    inside = {name: playlists.ITEMS.is_on(one) for name, one in of.members.items() if name in members.members}
     return of.name, of.description, of.is_public, of.order, inside
 
 
@@ -398,8 +402,8 @@ def test_folding_from_any_checkpoint_equals_folding(steps: list[Any], data: st.D
     whole = folded(log)
     cut = data.draw(st.integers(0, len(log)))
     before = folded(log[:cut])
-    taken = retention.checkpoint(before, TakeCheckpoint(user_id=ALICE, now=NOON, before=retention.LONG_AGO))
-    stored = msgspec.json.decode(msgspec.json.encode(taken), type=retention.UserCheckpoint)
+    taken = checkpoint.take(before, TakeCheckpoint(user_id=ALICE, now=NOON, before=NEVER))
+    stored = msgspec.json.decode(msgspec.json.encode(taken), type=checkpoint.UserCheckpoint)
     assert folded([stored, *log[cut:]]) == whole
     assert folded([*log[:cut], stored, *log[cut:]]) == whole
 
@@ -417,7 +421,7 @@ def test_what_is_done_at_the_server_stands_whatever_devices_said(steps: list[Any
 
 def test_a_checkpoint_shares_nothing_with_the_state_that_goes_on() -> None:
     user = folded([created(), added()])
-    taken = retention.checkpoint(user, TakeCheckpoint(user_id=ALICE, now=NOON, before=NOON))
+    taken = checkpoint.take(user, TakeCheckpoint(user_id=ALICE, now=NOON, before=NOON))
     folded([removed(), deleted(minutes(9))], user)
     assert taken.playlists[str(WALK)] == the_playlist([created(), added()])
     again = folded([taken, removed(), deleted(minutes(9))])
@@ -433,12 +437,12 @@ def test_what_was_removed_long_ago_is_not_kept() -> None:
         *when(reorder(TUESDAY, MONDAY), [created(), added(), added(TUESDAY)]),
     ]
     user = folded([*given, removed(MONDAY, minutes(4))])
-    assert playlists.pruned(user.playlists, minutes(4)) == user.playlists
-    [kept] = playlists.pruned(user.playlists, minutes(5)).values()
-    assert (list(kept.items), kept.order) == ([TUESDAY], (TUESDAY,))
+    assert playlists.REGISTER.prune(user.playlists, minutes(4)) == user.playlists
+    [kept] = playlists.REGISTER.prune(user.playlists, minutes(5)).values()
+    assert (list(kept.members), kept.order) == ([TUESDAY], (TUESDAY,))
     gone = folded([*given, deleted(minutes(4))])
-    assert list(playlists.pruned(gone.playlists, minutes(4))) == [str(WALK)]
-    assert playlists.pruned(gone.playlists, minutes(5)) == {}
+    assert list(playlists.REGISTER.prune(gone.playlists, minutes(4))) == [str(WALK)]
+    assert playlists.REGISTER.prune(gone.playlists, minutes(5)) == {}
 
 
 def test_two_devices_merge_item_by_item() -> None:
@@ -447,7 +451,7 @@ def test_two_devices_merge_item_by_item() -> None:
     tablet = entry(items=[item(MONDAY, 0, minutes(-9), minutes(-5)), item("c", 1, minutes(-4))])
     for device in (phone, tablet, phone):
         synced(user, payload(device))
-    [told] = playlists.document(user.playlists)
+    [told] = playlists.REGISTER.to_entries(user.playlists)
     assert [(one.rss_source_item, one.removed_at is None) for one in told.items] == [
         (TUESDAY, True), ("c", True), (MONDAY, False),
     ]  # fmt: skip
@@ -468,8 +472,8 @@ def test_a_later_deletion_wins_over_items_and_a_later_name_over_a_deletion() -> 
 
 def folded_events(user: User) -> list[Event]:
     """A checkpoint stands for the events that led to a state."""
-    command = TakeCheckpoint(user_id=ALICE, now=NOON, before=retention.LONG_AGO)
-    return [retention.checkpoint(user, command)]
+    command = TakeCheckpoint(user_id=ALICE, now=NOON, before=NEVER)
+    return [checkpoint.take(user, command)]
 
 
 def test_a_conflict_has_both_playlists_and_the_rule() -> None:
@@ -513,7 +517,7 @@ def test_a_devices_own_order_holds_where_its_clock_does_not() -> None:
     for updated, gone in ((first, last), (last, first), *one_ahead):
         user = User(ALICE)
         synced(user, payload(entry(at=updated, deleted_at=gone)))
-        [told] = playlists.document(user.playlists)
+        [told] = playlists.REGISTER.to_entries(user.playlists)
         assert told.deleted_at is not None
         assert (told.deleted_at > told.updated_at) is (gone > updated)
 
@@ -521,7 +525,7 @@ def test_a_devices_own_order_holds_where_its_clock_does_not() -> None:
 def test_the_items_that_are_in_come_first_and_their_places_are_those_that_were_given() -> None:
     given = [created(), added("c", minutes(1)), added(MONDAY), added(TUESDAY)]
     given += when(reorder(TUESDAY, MONDAY), given)
-    [told] = playlists.document(folded([*given, removed("c")]).playlists)
+    [told] = playlists.REGISTER.to_entries(folded([*given, removed("c")]).playlists)
     assert [(one.rss_source_item, one.position) for one in told.items] == [
         (TUESDAY, 0), (MONDAY, 1), ("c", None),
     ]  # fmt: skip
@@ -531,7 +535,7 @@ def test_one_of_many_is_told_when_it_changed() -> None:
     user = User(ALICE)
     synced(user, payload(entry(), msgspec.structs.replace(entry(), id=RUN)))
     events = synced(user, payload(entry(items=[item(MONDAY, None, NOON)])))
-    told = sync.document(user, events)
+    told = sync.to_entries(user, events)
     assert [one.id for one in told.playlists] == [WALK]
     assert told.collections == []
 
@@ -539,4 +543,4 @@ def test_one_of_many_is_told_when_it_changed() -> None:
 def test_titles_go_with_the_later_addition_and_the_feed_with_the_latest_word() -> None:
     gone = msgspec.structs.replace(removed(), rss_source_feed=SCIENCE)
     user = folded([created(), added(at=NOON, item_title="old"), added(item_title="new"), gone])
-    assert user.playlists[str(WALK)].items[MONDAY] == PlaylistItem(SCIENCE, "new", None, AT_1, AT_2)
+    assert user.playlists[str(WALK)].members[MONDAY] == PlaylistItem(SCIENCE, "new", None, AT_1, AT_2)

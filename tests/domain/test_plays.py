@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventstore.domain.plays import PlayRecorded, PositionUpdated, RecordPlay, UpdatePosition
-from eventstore.domain.times import MEMORY
+from eventstore.domain.times import REMEMBERED_SKEWS
 from eventstore.domain.user import decide
 from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, SCIENCE, folded, minutes, refusal, when
 
@@ -149,8 +149,8 @@ def test_an_action_of_a_wrong_clock_that_agrees_does_not_count_later(before: int
 
 
 def test_claims_are_bounded() -> None:
-    claims = [NOON + YEAR + timedelta(minutes=n) for n in range(MEMORY + 5)]
+    claims = [NOON + YEAR + timedelta(minutes=n) for n in range(REMEMBERED_SKEWS + 5)]
     given = [recorded(n, minutes(n), claimed_at=claim) for n, claim in enumerate(claims)]
-    assert len(folded(given).plays[MONDAY].claims) == MEMORY
+    assert len(folded(given).plays[MONDAY].skewed) == REMEMBERED_SKEWS
     for n, claim in enumerate(claims):
         assert when(record(n, claim, now=minutes(60)), given) == []

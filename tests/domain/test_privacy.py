@@ -190,7 +190,7 @@ def test_of_a_payload_what_hides_is_recorded_before_what_it_hides() -> None:
 def test_merging_is_commutative_associative_and_idempotent(
     a: PrivacySetting, b: PrivacySetting, c: PrivacySetting
 ) -> None:
-    merge = privacy.merge
+    merge = privacy.REGISTER.merge
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(merge(a, b), b) == merge(a, b)
@@ -213,8 +213,8 @@ def test_what_lost_is_listed_with_both_values(known: list[PrivacyEntry], sent: l
     user = User(ALICE)
     synced(user, sends(*known))
     synced(user, sends(*sent))
-    lost = {scope: rest for scope, *rest in privacy.lost(user.privacy, sent, NOON)}
-    for scope, said in privacy.together(sent).items():
+    lost = {scope: rest for scope, *rest in privacy.REGISTER.conflicts(user.privacy, sent, ALICE, NOON)}
+    for scope, said in privacy.REGISTER.merge_payload(sent, ALICE).items():
         stands = user.privacy[scope]
         assert (scope in lost) is (said.level != stands.level)
         if scope in lost:
@@ -231,9 +231,9 @@ def test_the_document_holds_what_was_asked_for() -> None:
     user = folded(
         [changed("public", NOON), changed(None, NOON, NEWS), changed("private", NOON, NEWS, MONDAY)]
     )
-    assert len(privacy.document(user.privacy)) == 3
+    assert len(privacy.REGISTER.to_entries(user.privacy)) == 3
     asked = [scope_of(NEWS, None), scope_of(SCIENCE, None)]
-    assert privacy.document(user.privacy, asked) == [PrivacyEntry(None, NOON, NEWS)]
+    assert privacy.REGISTER.to_entries(user.privacy, asked) == [PrivacyEntry(None, NOON, NEWS)]
 
 
 def test_pruning_leaves_out_what_was_cleared_before_and_nothing_else() -> None:
@@ -241,4 +241,4 @@ def test_pruning_leaves_out_what_was_cleared_before_and_nothing_else() -> None:
     state = folded(
         [changed("private", old), changed(None, old, NEWS), changed(None, recent, SCIENCE)]
     ).privacy
-    assert privacy.pruned(state, minutes(-30)).keys() == {"user", scope_of(SCIENCE, None)}
+    assert privacy.REGISTER.prune(state, minutes(-30)).keys() == {"user", scope_of(SCIENCE, None)}

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from eventstore import codec
 from eventstore.domain import privacy, subscriptions
+from eventstore.domain.checkpoint import EventsRemoved, TakeCheckpoint, UserCheckpoint
 from eventstore.domain.messages import Event
 from eventstore.domain.playlists import PlaylistReordered
 from eventstore.domain.removal import RemoveEvents, Scope, remove, without
-from eventstore.domain.retention import LONG_AGO, EventsRemoved, TakeCheckpoint, UserCheckpoint
+from eventstore.domain.times import NEVER
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, TUESDAY, folded, minutes
-from tests.domain.test_retention import (
+from tests.domain.test_checkpoint import (
     COLLECTION,
     IN_COLLECTION,
     IN_PLAYLIST,
@@ -35,7 +36,7 @@ def command(feed: str | None = None, item: str | None = None) -> RemoveEvents:
 
 def removed(history: list[Event], feed: str | None = None, item: str | None = None) -> User:
     """The state after the removal, folded from what is left and recorded."""
-    remains = remove(history, command(feed, item))  # type: ignore[arg-type]  # all of a user
+    remains = remove(history, command(feed, item))
     left = [event for number, event in enumerate(history) if number not in remains.gone]
     return folded([*left, *remains.events])
 
@@ -66,13 +67,13 @@ def test_what_is_left_is_as_if_the_feed_had_never_been(of_it: list[Event], data:
     others = [renamed(event) for event in LIBRARY]
     history = data.draw(st.permutations([*of_it, *others]))
     scope = Scope(NEWS, None, frozenset(known_items(history)))
-    never = [event for event in (without(event, scope) for event in history) if event is not None]  # type: ignore[arg-type]
+    never = [event for event in (without(event, scope) for event in history) if event is not None]
     assert removed(list(history), NEWS) == folded(never)
 
 
 @given(histories())
 def test_nothing_that_is_left_or_recorded_names_the_feed(history: list[Event]) -> None:
-    remains = remove(history, command(NEWS))  # type: ignore[arg-type]
+    remains = remove(history, command(NEWS))
     left = [event for number, event in enumerate(history) if number not in remains.gone]
     text = b"".join(codec.encode(event) for event in [*left, *remains.events]).decode()
     assert NEWS not in text
@@ -80,7 +81,7 @@ def test_nothing_that_is_left_or_recorded_names_the_feed(history: list[Event]) -
 
 
 def test_a_checkpoint_is_cleaned_like_the_events_that_it_stands_for() -> None:
-    (taken,) = decide(folded(LIBRARY), TakeCheckpoint(user_id=ALICE, now=NOON, before=LONG_AGO))
+    (taken,) = decide(folded(LIBRARY), TakeCheckpoint(user_id=ALICE, now=NOON, before=NEVER))
     assert isinstance(taken, UserCheckpoint)
     assert removed([taken], NEWS) == removed(LIBRARY, NEWS)
     assert NEWS not in msgspec.json.encode(removed([taken], NEWS)).decode()
@@ -90,10 +91,10 @@ def test_a_checkpoint_is_cleaned_like_the_events_that_it_stands_for() -> None:
 def test_an_item_goes_and_the_others_of_its_feed_stay() -> None:
     state = removed(LIBRARY, item=MONDAY)
     assert state.plays == {}
-    assert state.saved_episodes == {}
+    assert state.saved == {}
     assert NEWS in state.subscriptions
     (playlist,) = state.playlists.values()
-    assert set(playlist.items) == {TUESDAY}
+    assert set(playlist.members) == {TUESDAY}
 
 
 def test_an_item_of_a_feed_leaves_the_same_item_of_another_feed() -> None:
@@ -106,7 +107,7 @@ def test_an_item_that_is_not_of_the_feed_stays_where_no_feed_is_told() -> None:
     (order,) = (sample.event for sample in SAMPLES if isinstance(sample.event, PlaylistReordered))
     history = [PLAYLIST, *IN_PLAYLIST, order]
     assert folded(history).playlists[str(order.playlist_id)].order == (TUESDAY, MONDAY)
-    assert remove(history, command(SCIENCE, MONDAY)).gone == []  # type: ignore[arg-type]  # all of a user
+    assert remove(history, command(SCIENCE, MONDAY)).gone == []
     assert removed(history, NEWS, MONDAY).playlists[str(order.playlist_id)].order == (TUESDAY,)
 
 
@@ -134,7 +135,7 @@ def test_what_was_never_there_leaves_the_history_as_it_is() -> None:
 
 
 def test_the_deletion_event_tells_what_went_by_digests_alone() -> None:
-    remains = remove(LIBRARY, command(NEWS, MONDAY))  # type: ignore[arg-type]
+    remains = remove(LIBRARY, command(NEWS, MONDAY))
     deletion, checkpoint = remains.events
     assert isinstance(deletion, EventsRemoved)
     assert isinstance(checkpoint, UserCheckpoint)
@@ -144,6 +145,6 @@ def test_the_deletion_event_tells_what_went_by_digests_alone() -> None:
 
 
 def test_removing_twice_finds_nothing_the_second_time() -> None:
-    remains = remove(LIBRARY, command(NEWS))  # type: ignore[arg-type]
+    remains = remove(LIBRARY, command(NEWS))
     left = [event for number, event in enumerate(LIBRARY) if number not in remains.gone]
-    assert remove([*left, *remains.events], command(NEWS)) == ([], [])  # type: ignore[list-item]
+    assert remove([*left, *remains.events], command(NEWS)) == ([], [])

@@ -11,7 +11,7 @@ from tests.domain import scenarios
 from tests.domain.scenarios import ALICE, NEWS, NOON, folded, minutes, refusal
 
 # there already: what the first subscription of all also creates
-DEFAULT = collections.default({}, ALICE, minutes(-999))
+DEFAULT = collections.default(None, ALICE, minutes(-999))
 assert DEFAULT is not None
 
 
@@ -37,7 +37,7 @@ def unsubscribed(at: datetime, **more: Any) -> UserUnsubscribed:
 
 
 def test_the_first_subscription_also_creates_the_default_collection() -> None:
-    default = collections.default({}, ALICE, NOON)
+    default = collections.default(None, ALICE, NOON)
     assert default is not None
     assert scenarios.when(subscribe()) == [subscribed(NOON), default]
 

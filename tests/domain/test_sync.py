@@ -43,7 +43,7 @@ def state(user: User) -> object:
 def test_merging_subscriptions_is_commutative_associative_and_idempotent(
     a: Subscription, b: Subscription, c: Subscription
 ) -> None:
-    merge = subscriptions.merge
+    merge = subscriptions.REGISTER.merge
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(merge(a, b), b) == merge(a, b)
@@ -53,7 +53,7 @@ def test_merging_subscriptions_is_commutative_associative_and_idempotent(
 def test_merging_play_statuses_is_commutative_associative_and_idempotent(
     a: PlayStatus, b: PlayStatus, c: PlayStatus
 ) -> None:
-    merge = plays.merge
+    merge = plays.REGISTER.merge
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(merge(a, b), b) == merge(a, b)
@@ -123,10 +123,10 @@ def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: Sy
     assert sync.conflicts(user, first) == [], "a first device has nobody to lose to"
     synced(user, second)
     lost = {conflict.key: conflict for conflict in sync.conflicts(user, second)}
-    for feed, said in subscriptions.together(second.subscriptions).items():
+    for feed, said in subscriptions.REGISTER.merge_payload(second.subscriptions, ALICE).items():
         assert (feed in lost) is (user.subscriptions[feed].active is not said.active)
-    for item, heard in plays.together(second.play_statuses).items():
-        assert (item in lost) is not plays.same(user.plays[item], heard)
+    for item, heard in plays.REGISTER.merge_payload(second.play_statuses, ALICE).items():
+        assert (item in lost) is not plays.REGISTER.says_same(user.plays[item], heard)
     for conflict in lost.values():
         assert conflict.client != conflict.server
 
@@ -178,14 +178,14 @@ def test_leaving_without_having_subscribed_is_kept() -> None:
     older = SubscriptionEntry(NEWS, None, minutes(-1), None)
     synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[older]))
     assert not user.subscriptions[NEWS].active
-    assert sync.document(user).subscriptions == [SubscriptionEntry(NEWS, None, minutes(-1), NOON)]
+    assert sync.to_entries(user).subscriptions == [SubscriptionEntry(NEWS, None, minutes(-1), NOON)]
 
 
 def test_heard_to_position_zero_is_a_status_like_any_other() -> None:
     user = User(ALICE)
     heard = PlayEntry(NEWS, MONDAY, 0, True, NOON)
     synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[heard]))
-    assert sync.document(user).play_statuses == [heard]
+    assert sync.to_entries(user).play_statuses == [heard]
     tied = PlayEntry(NEWS, MONDAY, 0, False, NOON)
     assert synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[tied])) == []
 
@@ -200,7 +200,7 @@ def test_ten_thousand_entries_lead_to_an_event_each_and_none_the_second_time() -
     user = User(ALICE)
     assert len(synced(user, payload)) == 10_000
     assert decide(user, payload) == []
-    assert sync.document(user).play_statuses == heard
+    assert sync.to_entries(user).play_statuses == heard
 
 
 def test_an_action_made_offline_reaches_a_device_that_synced_meanwhile() -> None:
@@ -208,7 +208,7 @@ def test_an_action_made_offline_reaches_a_device_that_synced_meanwhile() -> None
     synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, 0)]))
     late = SubscriptionEntry(SCIENCE, None, NOON - timedelta(days=7), None)
     events = synced(user, SyncUserData(user_id=ALICE, now=minutes(5), subscriptions=[late]))
-    lacking = sync.document(user, events)
+    lacking = sync.to_entries(user, events)
     assert lacking.subscriptions == [late]
     assert lacking.play_statuses == []
 
@@ -276,7 +276,7 @@ def test_what_the_state_does_not_hold_yet_is_left_for_the_next_sync() -> None:
     """Another process may have recorded it after this state was folded."""
     user = User(ALICE)
     events = synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, 0)]))
-    assert sync.document(User(ALICE), events) == SyncData([], [], [], [], [], [])
+    assert sync.to_entries(User(ALICE), events) == SyncData([], [], [], [], [], [])
 
 
 def play(position: int, minute: int) -> PlayEntry:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.domain.errors import DomainError
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Command, Event
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.domain.user import User, UserCommand, decide
+from eventstore.domain.user import User, decide
 from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON, folded, minutes, payloads
 
 # of a device whose clock is right, a little ahead, or not to be believed
@@ -21,7 +21,7 @@ nows = st.integers(0, 120).map(minutes)
 feeds, items, positions = st.sampled_from(FEEDS), st.sampled_from(ITEMS), st.integers(0, 3)
 users = st.just(ALICE)
 source_ids = st.none() | st.sampled_from(["", "a", "b"])
-commands: st.SearchStrategy[UserCommand] = st.one_of(
+commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Subscribe, user_id=users, feed=feeds, now=nows, at=times, source_id=source_ids),
     st.builds(Unsubscribe, user_id=users, feed=feeds, now=nows, at=times),
     st.builds(
@@ -56,7 +56,7 @@ def restored(snapshot: bytes) -> User:
     return msgspec.json.decode(snapshot, type=User)
 
 
-def decided(user: User, command: UserCommand) -> Sequence[Event] | str:
+def decided(user: User, command: Command) -> Sequence[Event] | str:
     """The events of a command, or the code with which it is refused."""
     try:
         return decide(user, command)
@@ -64,7 +64,7 @@ def decided(user: User, command: UserCommand) -> Sequence[Event] | str:
         return refused.code
 
 
-def played_out(history: Sequence[UserCommand]) -> list[Event]:
+def played_out(history: Sequence[Command]) -> list[Event]:
     """The stream to which the commands lead; those that are refused leave nothing."""
     user, stream = User(ALICE), list[Event]()
     for command in history:
@@ -75,7 +75,7 @@ def played_out(history: Sequence[UserCommand]) -> list[Event]:
 
 
 @given(histories)
-def test_folding_equals_folding_from_any_snapshot(history: list[UserCommand]) -> None:
+def test_folding_equals_folding_from_any_snapshot(history: list[Command]) -> None:
     stream = played_out(history)
     whole = folded(stream)
     for cut in range(len(stream) + 1):
@@ -85,13 +85,13 @@ def test_folding_equals_folding_from_any_snapshot(history: list[UserCommand]) ->
 
 
 @given(histories, commands)
-def test_a_decision_from_a_snapshot_is_the_same(history: list[UserCommand], command: UserCommand) -> None:
+def test_a_decision_from_a_snapshot_is_the_same(history: list[Command], command: Command) -> None:
     user = folded(played_out(history))
     assert decided(restored(stored(user)), command) == decided(user, command)
 
 
 @given(histories, commands)
-def test_deciding_changes_nothing_and_is_repeatable(history: list[UserCommand], command: UserCommand) -> None:
+def test_deciding_changes_nothing_and_is_repeatable(history: list[Command], command: Command) -> None:
     user = folded(played_out(history))
     before = stored(user)
     first = decided(user, command)
@@ -100,7 +100,7 @@ def test_deciding_changes_nothing_and_is_repeatable(history: list[UserCommand], 
 
 
 @given(histories, commands)
-def test_events_lead_to_the_same_state_in_any_order(history: list[UserCommand], command: UserCommand) -> None:
+def test_events_lead_to_the_same_state_in_any_order(history: list[Command], command: Command) -> None:
     """Each is a maximum over times; their order in the stream decides nothing."""
     stream = played_out([*history, command])
     backwards = folded(list(reversed(stream)))
@@ -109,7 +109,7 @@ def test_events_lead_to_the_same_state_in_any_order(history: list[UserCommand], 
 
 
 @given(histories)
-def test_an_action_at_the_server_stands_whatever_devices_said_before(history: list[UserCommand]) -> None:
+def test_an_action_at_the_server_stands_whatever_devices_said_before(history: list[Command]) -> None:
     """A click has no time of its own: it comes after everything the server knows, however far ahead."""
     user = folded(played_out(history))
     click = Subscribe(user_id=ALICE, feed=FEEDS[0], now=NOON)
@@ -125,7 +125,7 @@ def test_an_action_at_the_server_stands_whatever_devices_said_before(history: li
 
 
 def test_its_size_is_what_it_holds() -> None:
-    history: list[UserCommand] = [Subscribe(user_id=ALICE, feed=feed, now=NOON) for feed in FEEDS]
+    history: list[Command] = [Subscribe(user_id=ALICE, feed=feed, now=NOON) for feed in FEEDS]
     later = NOON + timedelta(hours=1)
     history.append(Unsubscribe(user_id=ALICE, feed=FEEDS[0], now=later))
     history += [

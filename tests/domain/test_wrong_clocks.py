@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 from eventstore.domain import sync
 from eventstore.domain.collections import CollectionCreated
 from eventstore.domain.plays import PlayEntry
-from eventstore.domain.subscriptions import SubscriptionEntry, UserSubscribed
+from eventstore.domain.subscriptions import REGISTER, SubscriptionEntry, UserSubscribed
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.times import MEMORY, TICK, TOLERANCE, ahead, believed, remember
+from eventstore.domain.times import (
+    NOTHING,
+    REMEMBERED_SKEWS,
+    TICK,
+    TOLERANCE,
+    AcceptedTime,
+    accept_client_time,
+    is_ahead,
+    remember,
+)
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, minutes, payloads, synced
 
@@ -38,9 +47,9 @@ def after(*payloads: SyncUserData) -> User:
 
 
 def test_five_minutes_ahead_is_believed_and_more_is_not() -> None:
-    assert believed(NOON + TOLERANCE, (), NOON) == (NOON + TOLERANCE, None)
+    assert accept_client_time(NOON + TOLERANCE, (), NOON) == AcceptedTime(NOON + TOLERANCE)
     late = NOON + TOLERANCE + timedelta(microseconds=1)
-    assert believed(late, (), NOON) == (NOON, late)
+    assert accept_client_time(late, (), NOON) == AcceptedTime(NOON, late)
 
 
 @given(st.lists(payloads(CLOCKS), min_size=1, max_size=4), st.data())
@@ -60,9 +69,9 @@ def test_a_payload_that_comes_again_records_nothing(sent: list[SyncUserData], da
 def test_no_time_of_the_state_is_further_ahead_than_is_believed(sent: list[SyncUserData]) -> None:
     user = after(*sent)
     kept = [status.updated_at for status in user.plays.values()]
-    kept += [one.changed_at for one in user.subscriptions.values() if one.changed_at]
+    kept += [at for one in user.subscriptions.values() if (at := REGISTER.decided_at(one))]
     # a tick where it comes after another one that is just believed
-    assert not any(ahead(at - TICK, NOON) for at in kept)
+    assert not any(is_ahead(at - TICK, NOON) for at in kept)
 
 
 def test_a_device_a_year_ahead_does_not_win_for_ever() -> None:
@@ -126,13 +135,13 @@ def test_a_conflict_says_that_the_clock_was_ahead() -> None:
 
 
 def test_the_memory_of_claims_is_a_bounded_union() -> None:
-    claims = [NOON + YEAR + timedelta(minutes=number) for number in range(MEMORY + 4)]
+    claims = [NOON + YEAR + timedelta(minutes=number) for number in range(REMEMBERED_SKEWS + 4)]
     assert remember((), *claims) == remember(remember((), *claims[::2]), *claims[1::2])
     kept = remember((), *claims)
-    assert len(kept) == MEMORY
-    assert all(believed(claim, kept, NOON) == (None, None) for claim in claims)
-    assert believed(claims[-1] + timedelta(minutes=1), kept, NOON)[0] == NOON
-    assert believed(minutes(-1), kept, NOON) == (minutes(-1), None)
+    assert len(kept) == REMEMBERED_SKEWS
+    assert all(accept_client_time(claim, kept, NOON) == NOTHING for claim in claims)
+    assert accept_client_time(claims[-1] + timedelta(minutes=1), kept, NOON).at == NOON
+    assert accept_client_time(minutes(-1), kept, NOON) == AcceptedTime(minutes(-1))
 
 
 def test_an_entry_of_another_key_is_not_taken_for_seen() -> None:

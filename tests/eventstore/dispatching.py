@@ -12,9 +12,10 @@ from django.db import connections
 from eventstore import codec, database, dispatcher, log
 from eventstore.dispatcher import CommandId, Outcome
 from eventstore.domain.identifiers import feed_of_url
+from eventstore.domain.messages import Command
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.domain.user import User, UserCommand, evolve
+from eventstore.domain.user import User, evolve
 from eventstore.log import Origin, Recorded
 from eventstore.streams import Streams
 
@@ -44,11 +45,11 @@ def move(position: int = 0, user_id: UUID = ALICE, item: str = ITEM) -> UpdatePo
     return UpdatePosition(user_id=user_id, item=item, position=position, now=NOON)
 
 
-def dispatch(command: UserCommand, command_id: CommandId | None = None, answer: Any = None) -> Outcome:
+def dispatch(command: Command, command_id: CommandId | None = None, answer: Any = None) -> Outcome:
     return dispatcher.dispatch(command, Origin(), command_id=command_id, answer=answer)
 
 
-def elsewhere(command: UserCommand, command_id: CommandId | None = None, answer: Any = None) -> Outcome:
+def elsewhere(command: Command, command_id: CommandId | None = None, answer: Any = None) -> Outcome:
     """Dispatched by a process that has kept nothing yet, and of which this one hears nothing."""
     with patch.object(dispatcher, "_streams", Streams()):
         return dispatch(command, command_id, answer)

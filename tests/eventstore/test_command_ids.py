@@ -9,7 +9,7 @@ import pytest
 
 from eventstore import dispatcher, log
 from eventstore.dispatcher import CommandId, CommandIdReused, Conflict, DomainError, Outcome
-from eventstore.domain.user import UserCommand
+from eventstore.domain.messages import Command
 from tests.eventstore.dispatching import (
     BOB,
     ITEM,
@@ -158,7 +158,7 @@ def test_a_repeat_after_an_unknown_outcome_ends_with_one_event_and_one_answer(
 @pytest.mark.parametrize("first", [play(7), subscribe()], ids=["that records", "that changes nothing"])
 @pytest.mark.parametrize("fingerprint", [b"the same", b"another"])
 def test_the_id_being_taken_between_the_look_and_the_append_is_noticed(
-    first: UserCommand, fingerprint: bytes, monkeypatch: pytest.MonkeyPatch
+    first: Command, fingerprint: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def looked_too_early(stream: int, key: Any) -> None:
         monkeypatch.setattr(log, "remembered_command", real)

@@ -12,8 +12,7 @@ from django.db import connections
 
 from eventstore import dispatcher, log, streams
 from eventstore.dispatcher import Conflict, DomainError, Outcome, StreamErased, StreamUnreadable
-from eventstore.domain.messages import Event
-from eventstore.domain.user import UserCommand
+from eventstore.domain.messages import Command, Event
 from eventstore.streams import Busy
 from tests.eventstore.dispatching import (
     ALICE,
@@ -94,7 +93,7 @@ def test_there_being_nothing_to_do_is_checked_on_the_newest_state() -> None:
 
 
 @pytest.mark.parametrize(("before", "command"), [(subscribe(), unsubscribe(minute=1)), (play(1), move(2))])
-def test_a_refusal_is_checked_on_the_newest_state(before: UserCommand, command: UserCommand) -> None:
+def test_a_refusal_is_checked_on_the_newest_state(before: Command, command: Command) -> None:
     dispatch(subscribe(feed=SCIENCE))
     elsewhere(before)
     assert len(dispatch(command).events) == 1
@@ -251,10 +250,10 @@ def test_sixteen_threads_of_one_user_leave_what_a_serial_replay_leads_to(
             assert (folded.version, folded.position) == (events_of()[-1].version, events_of()[-1].position)
 
 
-def anything(draw: random.Random) -> UserCommand:
+def anything(draw: random.Random) -> Command:
     feed, minute, position = draw.choice([NEWS, SCIENCE]), draw.randrange(60), draw.randrange(1_000)
     item = draw.choice([ITEM, "dHVlc2RheSw="])
-    commands: list[UserCommand] = [
+    commands: list[Command] = [
         subscribe(feed=feed, minute=minute),
         unsubscribe(feed=feed, minute=minute),
         play(position, item=item),

@@ -184,7 +184,7 @@ def test_a_snapshot_holds_everything_of_a_state() -> None:
     listen_to(3)
     ahead = msgspec.structs.replace(subscribe(minute=1), at=play().now.replace(year=2030))
     user = dispatch(ahead).user
-    assert user.subscriptions[NEWS].claims
+    assert user.subscriptions[NEWS].skewed
     assert streams._decode_state(msgspec.json.encode(user)) == user == replayed()
 
 

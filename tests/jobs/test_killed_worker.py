@@ -15,9 +15,9 @@ from django.db import connections
 
 from eventstore import database, log
 from eventstore.dispatcher import dispatch
-from eventstore.domain.episodes import SaveEpisode, ShareEpisode
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
+from eventstore.domain.saved import SaveEpisode, ShareEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User
 from eventstore.log import Origin

@@ -9,15 +9,14 @@ from django.db import connections
 from pytest_django.fixtures import Settings
 
 from eventstore import codec, dispatcher, log, marks
-from eventstore.domain.episodes import SaveEpisode, ShareEpisode
-from eventstore.domain.messages import INSTANCE
+from eventstore.domain.checkpoint import IN_CHECKPOINT, PopularityRecalculated, PublicHistoryTrimmed
+from eventstore.domain.messages import INSTANCE, Command
 from eventstore.domain.plays import PlayEntry, RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
-from eventstore.domain.retention import CARRIED, PopularityRecalculated, PublicHistoryTrimmed
+from eventstore.domain.saved import SaveEpisode, ShareEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.times import FURTHEST_AHEAD
-from eventstore.domain.user import UserCommand
+from eventstore.domain.times import MAX_SKEW
 from eventstore.log import Origin
 from eventstore.retention import acknowledged_by_all, delete_superseded, oldest_event
 from eventstore.streams import Streams
@@ -42,7 +41,7 @@ ALICE, BOB, CHARLIE = uuid4(), uuid4(), uuid4()
 NOON = datetime(2100, 6, 1, 12, tzinfo=UTC)
 
 
-def life(user_id: UUID) -> list[UserCommand]:
+def life(user_id: UUID) -> list[Command]:
     """A little of everything."""
     return [
         ChangePrivacy(user_id=user_id, level="public", now=NOON),
@@ -123,7 +122,7 @@ def test_trimming_ends_where_nobody_trims(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
     do(*life(ALICE))
     settle()
-    cutoff = log.database_time() + FURTHEST_AHEAD
+    cutoff = log.database_time() + MAX_SKEW
     steps = list(retention._trims(cutoff, lambda position: True))
     assert len(steps) == 2
     assert steps[-1] == cutoff
@@ -211,7 +210,7 @@ def test_nothing_goes_while_one_projector_has_never_run() -> None:
     do(*life(ALICE))
     settle()
     with connections["events"].cursor() as cursor:
-        cursor.execute("DELETE FROM events.projection_versions WHERE projector = 'play_statuses'")
+        cursor.execute("DELETE FROM events.projection_versions WHERE projector = 'plays'")
     assert work(wait=not_now).events_deleted == 0
 
 
@@ -219,7 +218,7 @@ def test_events_of_types_that_no_checkpoint_carries_are_never_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     do(*life(ALICE))
-    monkeypatch.setattr(retention, "CARRIED", CARRIED - {codec.EVENTS["PlayRecorded"][0]})
+    monkeypatch.setattr(retention, "IN_CHECKPOINT", IN_CHECKPOINT - {codec.EVENTS["PlayRecorded"][0]})
     work()
     assert event_types(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
 

@@ -9,7 +9,8 @@ from django.db import connections
 
 from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
-from eventstore.domain.user import User, UserCommand
+from eventstore.domain.messages import Command
+from eventstore.domain.user import User
 from eventstore.log import Origin
 from eventstore.retention import acknowledge
 from jobs import retention
@@ -38,7 +39,7 @@ def work(cutoff: datetime | None = None, **options: Any) -> retention.Run:
     return retention.run(cutoff or log.database_time(), **{"wait": settled, "say": SILENT, **options})
 
 
-def do(*commands: UserCommand) -> None:
+def do(*commands: Command) -> None:
     for command in commands:
         dispatch(command, Origin())
 

@@ -277,7 +277,7 @@ def test_a_rebuild_is_refused_and_leaves_the_fence_where_it_is() -> None:
     bring_up_to_date()
     put_up("projections")
     with pytest.raises(psycopg.OperationalError) as refused:
-        rebuild([PROJECTORS["play_statuses"]])
+        rebuild([PROJECTORS["plays"]])
     assert in_maintenance(refused.value)
     with pytest.raises(psycopg.OperationalError):
         bring_up_to_date()

@@ -17,9 +17,9 @@ from pytest_django.fixtures import Settings
 from accounts.models import ErasedAccount, User
 from eventstore import administration, dispatcher, erasure, log, retention
 from eventstore.dispatcher import StreamErased, dispatch
+from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.plays import RecordPlay
-from eventstore.domain.retention import PublicHistoryTrimmed
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.log import Origin
 from feeds.models import Category

@@ -142,7 +142,7 @@ def test_read_models_that_are_behind_agree_as_far_as_they_have_come() -> None:
     head = record(played(ALICE))
     told = verification.agreement(verify(io.StringIO()))
     assert f"sound up to position {head}, and the read models agree with it as far as they have come" in told
-    assert "play_statuses" in told
+    assert "plays" in told
     with pytest.raises(CommandError, match="No such user: nobody"):
         said("--user", "nobody")
 
@@ -366,9 +366,9 @@ def test_dead_letters_and_acknowledgements_that_lie_are_told(history: User, conn
     acknowledge({"playlists": head + 5})
     connection.execute(deadletters.INSERT, ["episodes", head, 1, 1, "EpisodeSaved", "once", 1])
     report = verified()
-    assert [(one.projector, one.failed, one.behind) for one in report.dead_letters] == [("episodes", 1, 0)]
+    assert [(one.projector, one.failed, one.behind) for one in report.dead_letters] == [("saved", 1, 0)]
     assert [(one.projector, one.acknowledged, one.applied) for one in report.acknowledgements] == [
-        ("episodes", head, head - 1),
+        ("saved", head, head - 1),
         ("playlists", head + 5, head),
     ]
 

@@ -9,9 +9,9 @@ from uuid import UUID
 from django.test import Client
 
 from accounts.models import User
-from eventstore.domain.episodes import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level, PrivacyChanged
+from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from projections import popularity
 from projections.connect import Connection
 from tests.api.devices import b64, feed, item

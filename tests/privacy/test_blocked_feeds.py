@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from eventstore import log, marks
+from eventstore.domain.checkpoint import Marker
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level
-from eventstore.domain.retention import Marker
 from projections import public, queries
 from projections.connect import Connection
 from tests.api.devices import feed, item

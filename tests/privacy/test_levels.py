@@ -42,7 +42,7 @@ def test_PRIV_7_item_before_feed_before_account(connection: Connection, project:
             if to is not None:
                 event = level(to, user, on_feed, on_item)
                 history.append(event)
-                privacy.evolve(settings, event)  # type: ignore[arg-type]  # a PrivacyChanged
+                privacy.REGISTER.evolve(settings, event)
         record(*history)
     project()
     shown = {

@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from eventstore import log, retention
+from eventstore.domain.checkpoint import EventsRemoved, Marker, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level, PrivacySetting, scope_of
-from eventstore.domain.retention import EventsRemoved, Marker, PublicHistoryTrimmed, UserCheckpoint
 from projections import popularity, rebuild
 from projections.connect import Connection
 from projections.projectors import PROJECTORS

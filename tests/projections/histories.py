@@ -10,10 +10,10 @@ from django.db import connections
 from psycopg import Cursor
 
 from eventstore import codec, log
+from eventstore.domain.checkpoint import FeedMarked, Marker
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
-from eventstore.domain.retention import FeedMarked, Marker
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.log import Origin
 from projections.connect import Connection

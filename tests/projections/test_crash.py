@@ -165,7 +165,7 @@ def test_sigterm_ends_it_with_everything_acknowledged_and_its_locks_free(
 ) -> None:
     process = projector()
     head = record(played(ALICE))
-    eventually(lambda: saved(connection, "play_statuses") == head)
+    eventually(lambda: saved(connection, "plays") == head)
     heir = Runner()
     assert not heir.step()
     assert heir.positions() == {}
@@ -190,7 +190,7 @@ def test_killed_halfway_it_changes_nothing_and_starts_anew(
     assert dump(connection) == before
     assert catalogue(connection) != tables
     # its session ends a moment later, and with it its lock
-    eventually(lambda: not locked(connection, "play_statuses__rebuild"))
+    eventually(lambda: not locked(connection, "plays__rebuild"))
     rebuild.rebuild(list(PROJECTORS.values()))
     assert dump(connection) == before
     assert catalogue(connection) == tables

@@ -110,7 +110,7 @@ def test_it_parks_what_it_cannot_decode(
 
 def test_other_projectors_apply_what_one_cannot(connection: Connection, counter: Projector) -> None:
     head = record(played(ALICE), subscribed(ALICE))
-    healthy = Worker(PROJECTORS["play_statuses"], connection)
+    healthy = Worker(PROJECTORS["plays"], connection)
     catch_up([Worker(failing_at(1), connection), healthy], head)
     assert connection.execute("SELECT count(*) FROM users.play_statuses").fetchone() == (1,)
     assert [letter.projector for letter in deadletters.letters(connection)] == ["counter"]

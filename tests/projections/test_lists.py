@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from eventstore import log
 from eventstore.dispatcher import DomainError, dispatch
+from eventstore.domain.checkpoint import TakeCheckpoint, UserCheckpoint, take
 from eventstore.domain.collections import (
     AddFeedToCollection,
     CollectionCreated,
@@ -27,8 +28,7 @@ from eventstore.domain.collections import (
     ReorderCollection,
     default_id,
 )
-from eventstore.domain.lists import heard_of
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Command, Event
 from eventstore.domain.playlists import (
     AddToPlaylist,
     CreatePlaylist,
@@ -44,9 +44,9 @@ from eventstore.domain.playlists import (
     ReorderPlaylist,
     UpdatePlaylist,
 )
-from eventstore.domain.retention import LONG_AGO, TakeCheckpoint, UserCheckpoint, checkpoint
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.domain.user import User, UserCommand, evolve
+from eventstore.domain.times import NEVER
+from eventstore.domain.user import User, evolve
 from eventstore.log import Origin, Recorded
 from projections import lists, rebuild
 from projections.batches import Batch
@@ -125,9 +125,9 @@ def deliveries(
     users, history = {ALICE: User(ALICE), BOB: User(BOB)}, list[Event]()
     for step in [*made, *drawn]:
         if isinstance(step, str):
-            take = TakeCheckpoint(user_id=ALICE, now=NOON, before=draw(st.just(LONG_AGO) | times))
-            step = checkpoint(users[ALICE], take)
-        evolve(users[step.user_id], step)  # type: ignore[arg-type]  # they are all a user's
+            command = TakeCheckpoint(user_id=ALICE, now=NOON, before=draw(st.just(NEVER) | times))
+            step = take(users[ALICE], command)
+        evolve(users[step.user_id], step)
         history.append(step)
     cuts = sorted(draw(st.lists(st.integers(0, len(history)), max_size=3)))
     return [history[start:end] for start, end in pairwise([0, *cuts, len(history)]) if start < end]
@@ -148,7 +148,7 @@ def apply(connection: Connection, name: str, batches: Sequence[Sequence[Event]])
 def folded(batches: Sequence[Sequence[Event]]) -> list[User]:
     users = [User(ALICE), User(BOB)]
     for event in (event for batch in batches for event in batch):
-        evolve(users[event.user_id == BOB], event)  # type: ignore[arg-type]  # they are all a user's
+        evolve(users[event.user_id == BOB], event)
     return users
 
 
@@ -190,7 +190,7 @@ def test_playlists_end_as_the_domain_folds_them(connection: Connection, batches:
             one.name, one.description, one.is_public, one.updated_at, one.deleted_at, list(one.order)
         ]
         for user in users
-        for key, one in user.playlists.items() if heard_of(one)
+        for key, one in user.playlists.items() if one.updated_at != NEVER or one.deleted_at
     }  # fmt: skip
     rows = connection.execute(
         "SELECT user_id, playlist_id, rss_source_item, rss_source_feed, item_title, feed_title, added_at,"
@@ -202,7 +202,7 @@ def test_playlists_end_as_the_domain_folds_them(connection: Connection, batches:
         ]
         for user in users
         for key, one in user.playlists.items()
-        for item, kept in one.items.items()
+        for item, kept in one.members.items()
     }  # fmt: skip
 
 
@@ -223,7 +223,7 @@ def test_collections_end_as_the_domain_folds_them_and_the_default_one_as_the_sub
             one.deleted_at, list(one.order),
         ]
         for user in users
-        for key, one in user.collections.items() if heard_of(one)
+        for key, one in user.collections.items() if one.updated_at != NEVER or one.deleted_at
     }  # fmt: skip
     rows = connection.execute(
         "SELECT user_id, collection_id, rss_source_feed, added_at, removed_at FROM users.collection_feeds"
@@ -232,7 +232,7 @@ def test_collections_end_as_the_domain_folds_them_and_the_default_one_as_the_sub
         (user.user_id, key, feed): [kept.added_at, kept.removed_at]
         for user in users
         for key, one in user.collections.items()
-        for feed, kept in one.feeds.items()
+        for feed, kept in one.members.items()
     }
     followed = {
         (user.user_id, str(default_id(user.user_id)), feed): [one.subscribed_at, one.unsubscribed_at]
@@ -246,7 +246,7 @@ def test_collections_end_as_the_domain_folds_them_and_the_default_one_as_the_sub
 users = st.sampled_from([ALICE, BOB])
 lists_of = {"user_id": users, "now": times}
 at = {"at": st.none() | times}
-commands: st.SearchStrategy[UserCommand] = st.one_of(
+commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(CreatePlaylist, **lists_of, playlist_id=st.just(WALK), name=names),
     st.builds(
         UpdatePlaylist,
@@ -271,7 +271,7 @@ commands: st.SearchStrategy[UserCommand] = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(st.lists(st.tuples(commands, st.booleans()), max_size=20))
-def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[UserCommand, bool]]) -> None:
+def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[Command, bool]]) -> None:
     """Live as the runner does it: both projectors in one transaction, in one go."""
     for alias in STORES:
         empty(alias)
@@ -337,8 +337,8 @@ def test_a_checkpoint_takes_away_what_it_does_not_hold(connection: Connection, p
     history.append(PlaylistDeleted(user_id=ALICE, playlist_id=RUN, deleted_at=minutes(5)))
     record(*history, playlist(BOB, RUN))
     project()
-    take = TakeCheckpoint(user_id=ALICE, now=NOON, before=minutes(6))
-    record(checkpoint(folded([history])[0], take))
+    command = TakeCheckpoint(user_id=ALICE, now=NOON, before=minutes(6))
+    record(take(folded([history])[0], command))
     project()
     left = dump(connection)
     assert [(row[0], row[1]) for row in left["playlists"]] == sorted([(ALICE, WALK), (BOB, RUN)])

@@ -1,226 +1,213 @@
-"""The projectors merge in SQL what the domain merges in Python: in any order, any batches, with repeats."""
+"""The projectors merge in SQL what the domain merges in Python: every topic, in any order and any batches."""
 
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.rows import dict_row
 
-from eventstore.domain import episodes, plays, privacy, subscriptions
-from eventstore.domain.episodes import EpisodeSaved, EpisodeUnsaved
+from eventstore.domain.checkpoint import TakeCheckpoint, UserCheckpoint, take
+from eventstore.domain.collections import default_id
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
-from eventstore.domain.plays import PlayRecorded, PositionUpdated
-from eventstore.domain.privacy import Level, PrivacyChanged
-from eventstore.domain.retention import UserCheckpoint
-from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
+from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.registers import Register
+from eventstore.domain.saved import EpisodeSaved, SavedEpisode
+from eventstore.domain.times import NEVER
+from eventstore.domain.topic import Topic
+from eventstore.domain.topics import TOPICS, User
+from eventstore.domain.user import evolve
 from eventstore.log import Recorded
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact
 from projections.tables import identifier
-from tests.projections.histories import ALICE, BOB, NOON, minutes, moved, played, subscribed, unsubscribed
+from tests.domain.drawn import events, structs
+from tests.projections.histories import ALICE, BOB, NOON, minutes, played, subscribed
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
-together = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
-)
-
+few = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+of_every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 users = st.sampled_from([ALICE, BOB])
-times = st.integers(0, 3)
-feeds = st.sampled_from(["Zg==", "Zw==", "w6k="])
-follows = st.one_of(
-    st.builds(subscribed, users, feeds, times, st.sampled_from([None, "a", "B", "é"])),
-    st.builds(unsubscribed, users, feeds, times),
-)
-items = st.sampled_from(["MSw=", "Miw="])
-listens = st.one_of(
-    st.builds(played, users, items, st.integers(0, 2), st.booleans(), times, feeds),
-    st.builds(moved, users, items, st.integers(0, 2), st.booleans(), times),
-)
-
-
-def saved(user: UUID, item: str, feed: str, at: int) -> Event:
-    return EpisodeSaved(user_id=user, rss_source_feed=feed, rss_source_item=item, saved_at=minutes(at))
-
-
-def unsaved(user: UUID, item: str, feed: str, at: int) -> Event:
-    return EpisodeUnsaved(user_id=user, rss_source_feed=feed, rss_source_item=item, unsaved_at=minutes(at))
-
-
-def changed(user: UUID, level: Level | None, feed: str | None, item: str | None, at: int) -> Event:
-    return PrivacyChanged(
-        user_id=user, level=level, rss_source_feed=feed, rss_source_item=item, changed_at=minutes(at)
-    )
-
-
-likes = st.one_of(
-    st.builds(saved, users, items, feeds, times), st.builds(unsaved, users, items, feeds, times)
-)
-levels: st.SearchStrategy[Level | None] = st.sampled_from(["public", "anonymous", "private", None])
-changes = st.builds(changed, users, levels, st.none() | feeds, st.none() | items, times)
+CHECKPOINT = "checkpoint"
+Rows = list[dict[str, Any]]
 
 
 @st.composite
-def deliveries(draw: st.DrawFn, events: st.SearchStrategy[Event]) -> tuple[list[Event], list[list[Event]]]:
-    """A history, and the same in another order, some of it twice, cut into batches."""
-    history = draw(st.lists(events, min_size=1, max_size=12))
-    again = draw(st.lists(st.sampled_from(history), max_size=4))
-    shuffled = draw(st.permutations(history + again))
-    cuts = sorted(draw(st.lists(st.integers(0, len(shuffled)), max_size=3)))
-    edges = [0, *cuts, len(shuffled)]
-    batches = [shuffled[start:end] for start, end in pairwise(edges)]
-    return history, [batch for batch in batches if batch]
+def in_batches(draw: st.DrawFn, history: list[Event]) -> list[list[Event]]:
+    cuts = sorted(draw(st.lists(st.integers(0, len(history)), max_size=3)))
+    return [history[start:end] for start, end in pairwise([0, *cuts, len(history)]) if start < end]
 
 
-def project(connection: Connection, name: str, batches: list[list[Event]], *, empty: bool = True) -> None:
+@st.composite
+def histories(draw: st.DrawFn, steps: st.SearchStrategy[Event]) -> list[Event]:
+    """Events in the order in which they were decided, with checkpoints of Alice in between."""
+    people, history = {ALICE: User(ALICE), BOB: User(BOB)}, list[Event]()
+    for step in draw(st.lists(steps | st.just(CHECKPOINT), max_size=12)):
+        if isinstance(step, str):
+            gone_before = draw(st.sampled_from([NEVER, NOON - timedelta(minutes=2)]))
+            step = take(people[ALICE], TakeCheckpoint(user_id=ALICE, now=NOON, before=gone_before))
+        evolve(people[step.user_id], step)
+        history.append(step)
+    return history
+
+
+def project(
+    connection: Connection, name: str, batches: Sequence[Sequence[Event]], *, empty: bool = True
+) -> None:
     projector = PROJECTORS[name]
     tables = {table: identifier(table) for table in projector.tables}
     recorded = Recorded(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
     if empty:
         connection.execute(f"TRUNCATE {', '.join(projector.tables)}")
     for batch in batches:
-        with connection.cursor() as cursor:
-            projector.apply([Fact(recorded, event) for event in batch], cursor, tables)
+        facts = [Fact(recorded, event) for event in batch if type(event) in projector.handles]
+        with connection.transaction(), connection.cursor() as cursor:
+            projector.apply(facts, cursor, tables)
 
 
-@together
-@given(deliveries(follows))
-def test_subscriptions_end_as_the_domain_folds_them(
-    connection: Connection, delivered: tuple[list[Event], list[list[Event]]]
-) -> None:
-    history, batches = delivered
-    project(connection, "subscriptions", batches)
-    folded: dict[UUID, subscriptions.Subscriptions] = {}
+def folded(history: Sequence[Event]) -> list[User]:
+    people = [User(ALICE), User(BOB)]
     for event in history:
-        assert isinstance(event, UserSubscribed | UserUnsubscribed)
-        subscriptions.evolve(folded.setdefault(event.user_id, {}), event)
-    expected = {
-        (user, feed): (one.source_id, one.subscribed_at, one.unsubscribed_at)
-        for user, feeds in folded.items()
-        for feed, one in feeds.items()
-    }
-    rows = connection.execute(
-        "SELECT user_id, rss_source_feed, rss_source_id, subscribed_at, unsubscribed_at"
-        " FROM users.subscriptions"
-    )
-    assert {(user, feed): tuple(rest) for user, feed, *rest in rows} == expected
+        evolve(people[event.user_id == BOB], event)
+    return people
 
 
-@together
-@given(deliveries(listens))
-def test_play_statuses_end_as_the_domain_folds_them(
-    connection: Connection, delivered: tuple[list[Event], list[list[Event]]]
+def stored(connection: Connection, topic: Topic) -> list[Rows]:
+    """The rows of each of its tables, in an order of their own."""
+    found = []
+    with connection.cursor(row_factory=dict_row) as cursor:
+        for table in PROJECTORS[topic.name].tables:
+            rows = cursor.execute(f"SELECT * FROM {table}").fetchall()
+            found.append(sorted((plain(row) for row in rows), key=by_values))
+    return found
+
+
+def by_values(row: dict[str, Any]) -> str:
+    return str(sorted(row.items()))
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A list's order has a column of its own name; UUIDs as the domain writes them."""
+    named = {"order" if name.endswith("_order") else name: value for name, value in row.items()}
+    return {name: str(value) if isinstance(value, UUID) else value for name, value in named.items()}
+
+
+def expected(topic: Topic, people: list[User]) -> list[Rows]:
+    """The rows that the folded state is, by what the topic declares."""
+    register = topic.register
+    if not isinstance(register, OrderedSet):
+        found = [
+            row_of(register, key, one, user) for user in people for key, one in state_of(topic, user).items()
+        ]
+        return [sorted(found, key=by_values)]
+    lists, members = [], []
+    for user in people:
+        for key, one in state_of(topic, user).items():
+            if one.updated_at != NEVER or one.deleted_at is not None:
+                fields = {name: getattr(one, name) for name in register.fields}
+                named = {"user_id": str(user.user_id), register.key.column: key}
+                lists.append(named | fields | {"order": list(one.order)})
+            for name, member in one.members.items():
+                members.append(row_of(register.members, name, member, user) | {register.key.column: key})
+        members += shown_beside(topic, user)
+    return [sorted(lists, key=by_values), sorted(members, key=by_values)]
+
+
+def state_of(topic: Topic, user: User) -> dict[str, Any]:
+    return getattr(user, topic.name)  # type: ignore[no-any-return]
+
+
+def row_of(register: Register[Any], key: str, one: Any, user: User) -> dict[str, Any]:
+    fields = {field.public: getattr(one, field.name) for field in register.fields.values()}
+    named = {"user_id": str(user.user_id), register.key.column: str(UUID(key_of(key)))}
+    return named | register.key.named(key) | fields
+
+
+def shown_beside(topic: Topic, user: User) -> Iterator[dict[str, Any]]:
+    """The default collection shows what is subscribed to."""
+    if topic.name == "collections":
+        for feed, one in user.subscriptions.items():
+            yield {
+                "user_id": str(user.user_id),
+                "collection_id": str(default_id(user.user_id)),
+                "feed_key": str(UUID(key_of(feed))),
+                "rss_source_feed": feed,
+                "added_at": one.subscribed_at,
+                "removed_at": one.unsubscribed_at,
+            }
+
+
+@of_every_topic
+@few
+@given(st.data())
+def test_a_history_with_checkpoints_ends_as_the_domain_folds_it(
+    connection: Connection, topic: Topic, data: st.DataObject
 ) -> None:
-    history, batches = delivered
-    project(connection, "play_statuses", batches)
-    folded: dict[UUID, plays.PlayStatuses] = {}
-    for event in history:
-        assert isinstance(event, PlayRecorded | PositionUpdated)
-        plays.evolve(folded.setdefault(event.user_id, {}), event)
-    expected: dict[tuple[UUID, str], tuple[str, int, bool, datetime]] = {
-        (user, item): (one.feed, one.position, one.played, one.updated_at)
-        for user, items in folded.items()
-        for item, one in items.items()
-    }
-    rows = connection.execute(
-        "SELECT user_id, rss_source_item, rss_source_feed, position, played, updated_at"
-        " FROM users.play_statuses"
-    )
-    assert {(user, item): tuple(rest) for user, item, *rest in rows} == expected
+    handled = PROJECTORS[topic.name].handles - {UserCheckpoint, *topic.carriers}
+    beside = [structs(event, times, user_id=users) for event in sorted(handled, key=str)]
+    history = data.draw(histories(st.one_of(events(topic, user_id=users), *beside)))
+    project(connection, topic.name, data.draw(in_batches(history)))
+    assert stored(connection, topic) == expected(topic, folded(history))
 
 
-@together
-@given(deliveries(likes))
-def test_saved_episodes_end_as_the_domain_folds_them(
-    connection: Connection, delivered: tuple[list[Event], list[list[Event]]]
+times: st.SearchStrategy[datetime] = st.integers(0, 3).map(lambda n: NOON - timedelta(minutes=n))
+
+
+@of_every_topic
+@few
+@given(st.data())
+def test_in_any_order_and_twice_it_ends_with_the_same(
+    connection: Connection, topic: Topic, data: st.DataObject
 ) -> None:
-    history, batches = delivered
-    project(connection, "episodes", batches)
-    folded: dict[UUID, episodes.SavedEpisodes] = {}
-    for event in history:
-        assert isinstance(event, EpisodeSaved | EpisodeUnsaved)
-        episodes.evolve(folded.setdefault(event.user_id, {}), event)
-    expected = {
-        (user, item): (one.feed, one.saved_at, one.unsaved_at)
-        for user, items in folded.items()
-        for item, one in items.items()
-    }
-    rows = connection.execute(
-        "SELECT user_id, rss_source_item, rss_source_feed, saved_at, unsaved_at FROM users.saved_episodes"
-    )
-    assert {(user, item): tuple(rest) for user, item, *rest in rows} == expected
+    """Of a list, its members: what is said of itself is read before it is written, in order."""
+    register = topic.register
+    whole = register.members if isinstance(register, OrderedSet) else register
+    drawn = events(topic, only=whole.carriers, user_id=users)
+    history = data.draw(st.lists(drawn, min_size=1, max_size=8))
+    again = history + data.draw(st.lists(st.sampled_from(history), max_size=3))
+    shuffled = data.draw(st.permutations(again))
+    project(connection, topic.name, data.draw(in_batches(list(shuffled))))
+    assert stored(connection, topic) == expected(topic, folded(history))
 
 
-@together
-@given(deliveries(changes))
-def test_PRIV_11_privacy_settings_end_as_the_domain_folds_them_one_row_for_each_scope(
-    connection: Connection, delivered: tuple[list[Event], list[list[Event]]]
-) -> None:
-    history, batches = delivered
-    project(connection, "user_privacy", batches)
-    folded: dict[UUID, privacy.PrivacySettings] = {}
-    for event in history:
-        assert isinstance(event, PrivacyChanged)
-        privacy.evolve(folded.setdefault(event.user_id, {}), event)
-    expected = {
-        (user, UUID(key_of(scope))): (one.feed, one.item, one.level, one.changed_at)
-        for user, settings in folded.items()
-        for scope, one in settings.items()
-    }
-    rows = connection.execute(
-        "SELECT user_id, scope_key, rss_source_feed, rss_source_item, level, changed_at"
-        " FROM users.user_privacy"
-    ).fetchall()
-    assert {(user, scope): tuple(rest) for user, scope, *rest in rows} == expected
-    assert len(rows) == len(expected)
-
-
-@together
-@given(st.lists(likes, max_size=6), st.lists(changes, max_size=6), st.booleans())
+@of_every_topic
+@few
+@given(st.data())
 def test_a_checkpoint_takes_the_place_of_what_was_before_it(
-    connection: Connection, liked: list[Event], set_: list[Event], at_once: bool
+    connection: Connection, topic: Topic, data: st.DataObject
 ) -> None:
     """Whether it comes in a batch of its own or not; Bob's rows stay."""
-    stale = [saved(ALICE, "Myw=", "Zg==", 5), changed(ALICE, "public", "YQ==", None, 5)]
-    of_bob = [saved(BOB, "Myw=", "Zg==", 5), changed(BOB, "public", "YQ==", None, 5)]
-    mine = [event for event in (*liked, *set_) if event.user_id == ALICE]
-    kept: episodes.SavedEpisodes = {"MSw=": episodes.SavedEpisode("Zg==", minutes(1))}
-    settings: privacy.PrivacySettings = {"user": privacy.PrivacySetting("anonymous", minutes(1))}
-    checkpoint = UserCheckpoint(
-        user_id=ALICE, taken_at=NOON, saved_episodes=dict(kept), privacy=dict(settings)
-    )
-    before, after = [*stale, *of_bob], [checkpoint, *mine]
-    for event in mine:
-        match event:
-            case EpisodeSaved() | EpisodeUnsaved():
-                episodes.evolve(kept, event)
-            case PrivacyChanged():
-                privacy.evolve(settings, event)
-    batches = [[*before, *after]] if at_once else [before, *([event] for event in after)]
-    for name, table, expected in (
-        ("episodes", "saved_episodes", {key_of(item) for item in kept}),
-        ("user_privacy", "user_privacy", {key_of(scope) for scope in settings}),
-    ):
-        handled = [[event for event in batch if type(event) in PROJECTORS[name].handles] for batch in batches]
-        project(connection, name, [batch for batch in handled if batch])
-        rows = connection.execute(f"SELECT * FROM users.{table} WHERE user_id = %s", [ALICE]).fetchall()
-        assert {row[1].hex for row in rows} == expected
-        assert len(connection.execute(f"SELECT 1 FROM users.{table}").fetchall()) == len(expected) + 1
+    drawn = events(topic, user_id=users)
+    before, after = (data.draw(st.lists(drawn, max_size=5)) for _ in range(2))
+    kept = folded([event for event in data.draw(st.lists(drawn, max_size=3)) if event.user_id == ALICE])[0]
+    checkpoint = take(kept, TakeCheckpoint(user_id=ALICE, now=NOON, before=NEVER))
+    history: list[Event] = [*before, checkpoint, *after]
+    one_by_one: list[list[Event]] = [before, [checkpoint], *([one] for one in after)]
+    batches = [history] if data.draw(st.booleans()) else one_by_one
+    project(connection, topic.name, batches)
+    assert stored(connection, topic) == expected(topic, folded(history))
+
+
+def saved(item: str, at: int) -> EpisodeSaved:
+    return EpisodeSaved(user_id=ALICE, rss_source_feed="Zg==", rss_source_item=item, saved_at=minutes(at))
 
 
 def test_a_checkpoint_writes_nothing_that_is_there_already(connection: Connection) -> None:
     """Nor the same again: nearly all of the worker's checkpoints change nothing, and plays wait for them."""
-    likes = [saved(ALICE, item, "Zg==", 1) for item in ("MSw=", "Miw=", "Myw=")]
-    kept = {item: episodes.SavedEpisode("Zg==", minutes(1)) for item in ("MSw=", "Miw=")}
-    kept["NCw="] = episodes.SavedEpisode("Zg==", minutes(2))
-    checkpoint = UserCheckpoint(user_id=ALICE, taken_at=NOON, saved_episodes=kept)
+    kept = {item: SavedEpisode("Zg==", minutes(1)) for item in ("MSw=", "Miw=")}
+    kept["NCw="] = SavedEpisode("Zg==", minutes(2))
+    checkpoint = UserCheckpoint(user_id=ALICE, taken_at=NOON, saved=kept)
     written = "SELECT rss_source_item, xmin::text FROM users.saved_episodes"
-    project(connection, "episodes", [likes])
+    project(connection, "saved", [[saved(item, 1) for item in ("MSw=", "Miw=", "Myw=")]])
     before: dict[str, str] = dict(connection.execute(written).fetchall())
-    project(connection, "episodes", [[checkpoint]], empty=False)
+    project(connection, "saved", [[checkpoint]], empty=False)
     after: dict[str, str] = dict(connection.execute(written).fetchall())
     assert after.keys() == kept.keys()
     assert {item: after[item] for item in ("MSw=", "Miw=")} == {
@@ -231,9 +218,14 @@ def test_a_checkpoint_writes_nothing_that_is_there_already(connection: Connectio
 def test_a_feed_and_an_item_of_the_greatest_length_find_room(connection: Connection) -> None:
     # incompressible, so that no index could hold them whole
     text = "".join(chr(33 + (n * n * 31 + n // 7 * 17) % 90) for n in range(5_464))
-    project(connection, "play_statuses", [[played(ALICE, item=text, feed=text[:2_732])]])
+    project(connection, "plays", [[played(ALICE, item=text, feed=text[:2_732])]])
     project(connection, "subscriptions", [[subscribed(ALICE, feed=text[:2_732], at=1)]])
     assert connection.execute("SELECT rss_source_item FROM users.play_statuses").fetchone() == (text,)
     assert minutes(1) in (
         connection.execute("SELECT subscribed_at FROM users.subscriptions").fetchone() or ()
     )
+
+
+def test_states_are_plain_structs() -> None:
+    for topic in TOPICS:
+        assert issubclass(topic.register.state, msgspec.Struct)

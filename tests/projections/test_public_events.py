@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from pytest_django.fixtures import Settings
 
+from eventstore.domain.checkpoint import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.domain.identifiers import feed_of_url, key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level
-from eventstore.domain.retention import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
 from projections.connect import Connection
 from tests.privacy import acts
 from tests.privacy.acts import saved, shared, unsaved

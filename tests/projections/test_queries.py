@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.domain.episodes import EpisodeSaved, EpisodeUnsaved
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level, PrivacyChanged
+from eventstore.domain.saved import EpisodeSaved, EpisodeUnsaved
 from projections import queries
 from projections.connect import Connection
 from projections.queries import Behind, InvalidCursor, Page, PlayStatusRow, PrivacyRow
@@ -266,7 +266,7 @@ def test_what_a_listener_did_is_told_with_its_level_and_whether_others_see_it(pr
 def test_waiting_returns_at_once_what_is_reached_already(project: Project) -> None:
     head = record(played(ALICE, ITEM))
     project()
-    assert queries.wait_for("play_statuses", head) == head
+    assert queries.wait_for("plays", head) == head
 
 
 def test_waiting_ends_when_the_position_is_reached(connection: Connection, project: Project) -> None:
@@ -275,8 +275,8 @@ def test_waiting_ends_when_the_position_is_reached(connection: Connection, proje
     second = record(played(ALICE, position=1))
     thread = threading.Timer(0.05, project)
     thread.start()
-    assert queries.position_of("play_statuses") == first
-    assert queries.wait_for("play_statuses", second) == second
+    assert queries.position_of("plays") == first
+    assert queries.wait_for("plays", second) == second
     thread.join()
 
 
@@ -285,6 +285,6 @@ def test_waiting_gives_up_and_says_how_far_it_is(project: Project) -> None:
     project()
     started = time.monotonic()
     with pytest.raises(Behind) as behind:
-        queries.wait_for("play_statuses", head + 1, seconds=0.1)
+        queries.wait_for("plays", head + 1, seconds=0.1)
     assert behind.value.reached == head
     assert time.monotonic() - started < 0.5

@@ -15,13 +15,18 @@ from psycopg.errors import LockNotAvailable
 
 from eventstore import log
 from eventstore.dispatcher import DomainError, dispatch
+from eventstore.domain.checkpoint import (
+    PopularityRecalculated,
+    PublicHistoryTrimmed,
+    TakeCheckpoint,
+)
 from eventstore.domain.collections import (
     AddFeedToCollection,
     CreateCollection,
     DeleteCollection,
     RemoveFeedFromCollection,
 )
-from eventstore.domain.episodes import SaveEpisode, ShareEpisode, UnsaveEpisode
+from eventstore.domain.messages import Command, Event
 from eventstore.domain.playlists import (
     AddToPlaylist,
     CreatePlaylist,
@@ -31,14 +36,8 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
-from eventstore.domain.retention import (
-    InstanceEvent,
-    PopularityRecalculated,
-    PublicHistoryTrimmed,
-    TakeCheckpoint,
-)
+from eventstore.domain.saved import SaveEpisode, ShareEpisode, UnsaveEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.domain.user import UserCommand
 from eventstore.log import Origin
 from projections import catchup, deadletters, locks, rebuild, shadows
 from projections.catchup import catch_up
@@ -79,7 +78,7 @@ ats = st.one_of(st.none(), st.integers(-20, 600).map(minutes))
 positions = st.integers(0, 5)
 lists = st.sampled_from([UUID(int=1), UUID(int=2)])
 names = st.sampled_from(["Mix", "Walk"])
-commands: st.SearchStrategy[UserCommand] = st.one_of(
+commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(
         Subscribe, user_id=users, feed=feeds, now=nows, at=ats, source_id=st.sampled_from([None, "a", "b"])
     ),
@@ -135,7 +134,7 @@ figures = st.builds(
 )
 trims = st.builds(PublicHistoryTrimmed, before=nows)
 marks = st.builds(marked, feeds, st.booleans())
-Happening: TypeAlias = UserCommand | InstanceEvent
+Happening: TypeAlias = Command | Event
 History: TypeAlias = list[tuple[Happening, bool]]
 histories = st.lists(
     st.tuples(st.one_of(commands, commands, trims, marks, figures), st.booleans()), max_size=25
@@ -189,7 +188,7 @@ def live(project: Project, history: History) -> int:
 
 
 def happen(what: Happening) -> None:
-    if isinstance(what, InstanceEvent):
+    if isinstance(what, Event):
         log.append_to_instance([what])
     else:
         with suppress(DomainError):

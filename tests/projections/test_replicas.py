@@ -331,7 +331,7 @@ def test_tables_are_swapped_under_readers_of_a_replica(
     rebuilds = 0
     while rebuilds < 3 or (len(found) <= 50 and rebuilds < 100):  # as many as the readers need to meet some
         rebuilds += 1
-        rebuild([PROJECTORS["play_statuses"], PROJECTORS["public_events"]])
+        rebuild([PROJECTORS["plays"], PROJECTORS["public_events"]])
         replica.catch_up()
     stop.set()
     for reader in readers:

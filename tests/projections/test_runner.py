@@ -112,7 +112,7 @@ def test_a_poison_event_holds_up_neither_its_projector_nor_the_others(
     with running(Runner([counting(before=fail), *PROJECTORS.values()])):
         head = record(*(played(user, position=n) for n in range(3) for user in (ALICE, BOB)))
         eventually(lambda: reached(connection, "counter", head))
-        eventually(lambda: reached(connection, "play_statuses", head))
+        eventually(lambda: reached(connection, "plays", head))
     assert sorted(counted(connection)) == [1, 3, 5]
     assert [letter.position for letter in deadletters.letters(connection)] == [2, 4, 6]
 
@@ -138,7 +138,7 @@ def test_a_late_projector_does_not_hold_back_the_others(connection: Connection, 
 
     with running(Runner([counting(before=wait), *PROJECTORS.values()])) as several:
         head = record(played(BOB))
-        eventually(lambda: reached(connection, "play_statuses", head))
+        eventually(lambda: reached(connection, "plays", head))
         assert saved(connection, "counter") == 0
         go_on.set()
         eventually(lambda: reached(connection, "counter", head))
@@ -154,7 +154,7 @@ def test_a_projector_whose_tables_are_not_migrated_waits_and_parks_nothing(
     connection.execute("ALTER TABLE users.counts RENAME COLUMN positions TO elsewhere")
     with running(Runner([counter, *PROJECTORS.values()])):
         head = record(played(ALICE))
-        eventually(lambda: reached(connection, "play_statuses", head))
+        eventually(lambda: reached(connection, "plays", head))
         connection.execute("ALTER TABLE users.counts RENAME COLUMN elsewhere TO positions")
         eventually(lambda: reached(connection, "counter", head))
     assert counted(connection) == [1]
@@ -217,12 +217,12 @@ def test_a_cut_listen_connection_costs_no_event(connection: Connection) -> None:
     """F-09"""
     with running(Runner()), connect("events") as events:
         record(played(ALICE))
-        eventually(lambda: reached(connection, "play_statuses", 1))
+        eventually(lambda: reached(connection, "plays", 1))
         eventually(partial(listening, events))
         end_sessions(events, "balados-listener")
         # nobody hints here
         head = record(played(ALICE, position=1))
-        assert eventually(lambda: reached(connection, "play_statuses", head)) < 2
+        assert eventually(lambda: reached(connection, "plays", head)) < 2
         eventually(partial(listening, events))
 
 
@@ -269,7 +269,7 @@ def test_it_goes_on_after_its_sessions_were_ended(
 def test_wiped_read_models_come_back_by_themselves(connection: Connection) -> None:
     head = record(subscribed(ALICE), played(ALICE))
     with running(Runner()):
-        eventually(lambda: reached(connection, "play_statuses", head))
+        eventually(lambda: reached(connection, "plays", head))
         before = dump(connection)
         connection.execute("TRUNCATE users.subscriptions, users.play_statuses, users.projector_positions")
         head = record(played(ALICE, at=-1))

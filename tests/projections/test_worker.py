@@ -110,7 +110,7 @@ def test_a_position_that_was_moved_stops_them_all(connection: Connection) -> Non
     connection.execute("UPDATE users.projector_positions SET position = 7 WHERE projector = 'subscriptions'")
     with pytest.raises(Moved):
         apply_together(connection, workers, batch())
-    assert rows(connection, "users.play_statuses") == saved(connection, "play_statuses") == 0
+    assert rows(connection, "users.play_statuses") == saved(connection, "plays") == 0
     assert {worker.position for worker in workers} == {0}
 
 
@@ -121,10 +121,10 @@ def test_a_projector_that_fails_undoes_what_the_others_did(
         raise ValueError("not today")
 
     record(played(ALICE))
-    workers = [Worker(PROJECTORS["play_statuses"], connection), Worker(counting(after=fails), connection)]
+    workers = [Worker(PROJECTORS["plays"], connection), Worker(counting(after=fails), connection)]
     with pytest.raises(ValueError, match="not today"):
         apply_together(connection, workers, batch())
-    assert rows(connection, "users.play_statuses") == saved(connection, "play_statuses") == 0
+    assert rows(connection, "users.play_statuses") == saved(connection, "plays") == 0
     apply_together(connection, workers[:1], batch())
     assert rows(connection, "users.play_statuses") == 1
 
@@ -132,7 +132,7 @@ def test_a_projector_that_fails_undoes_what_the_others_did(
 def test_what_is_acknowledged_is_on_the_disk() -> None:
     with connect("projections", synchronous_commit="off") as connection:
         head = record(played(ALICE))
-        worker = Worker(PROJECTORS["play_statuses"], connection)
+        worker = Worker(PROJECTORS["plays"], connection)
         worker.apply(batch())
         ((written,),) = connection.execute("SELECT pg_current_wal_insert_lsn()::text")
         assert safe_positions(connection, ["play_statuses"]) == {"play_statuses": head}

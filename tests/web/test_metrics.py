@@ -129,11 +129,11 @@ def test_dead_letters_are_counted_by_projector_failed_ones_and_those_behind() ->
     record(played(ALICE), played(ALICE), played(ALICE))
     events = log.read_all(0, 10)
     with connect("projections") as connection, connection.cursor() as cursor:
-        deadletters.park(cursor, "play_statuses", events[0], ValueError("no"), 1)
-        deadletters.queue(cursor, "play_statuses", events[1:])
+        deadletters.park(cursor, "plays", events[0], ValueError("no"), 1)
+        deadletters.queue(cursor, "plays", events[1:])
     found = figures()
-    assert found[("balados_dead_letters", "play_statuses", "failed")] == 1
-    assert found[("balados_dead_letters", "play_statuses", "behind")] == 2
+    assert found[("balados_dead_letters", "plays", "failed")] == 1
+    assert found[("balados_dead_letters", "plays", "behind")] == 2
     assert found[("balados_dead_letters", "subscriptions", "failed")] == 0
 
 

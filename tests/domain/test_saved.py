@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain import episodes
-from eventstore.domain.episodes import (
+from eventstore.domain.saved import (
+    REGISTER,
     EpisodeSaved,
     EpisodeShared,
     EpisodeUnsaved,
@@ -100,9 +100,9 @@ def test_unsaving_what_is_not_saved_changes_nothing() -> None:
 def test_it_can_be_unsaved_and_saved_again_within_one_instant() -> None:
     user = folded([saved(NOON)])
     folded(decide(user, unsave()), user)
-    assert not user.saved_episodes[MONDAY].saved
+    assert not user.saved[MONDAY].saved
     folded(decide(user, save()), user)
-    assert user.saved_episodes[MONDAY].saved
+    assert user.saved[MONDAY].saved
 
 
 def test_unsaving_knows_the_feed_of_what_was_saved() -> None:
@@ -116,22 +116,22 @@ def test_unsaving_what_nobody_knows_needs_the_feed_where_it_came_from_offline() 
 
 def test_the_later_decides_whatever_comes_first() -> None:
     for events in ([saved(NOON), unsaved(minutes(1))], [unsaved(minutes(1)), saved(NOON)]):
-        assert not folded(events).saved_episodes[MONDAY].saved
+        assert not folded(events).saved[MONDAY].saved
     for events in ([saved(NOON), unsaved(NOON)], [unsaved(NOON), saved(NOON)]):
-        assert folded(events).saved_episodes[MONDAY].saved, "on equal times it is saved"
+        assert folded(events).saved[MONDAY].saved, "on equal times it is saved"
 
 
 def test_an_older_action_is_recorded_where_it_says_something_new() -> None:
     """Else what a device did earlier would be lost to one that comes even later."""
     assert when(save(minutes(-5)), [unsaved(NOON)]) == [saved(minutes(-5))]
-    assert not folded([unsaved(NOON), saved(minutes(-5))]).saved_episodes[MONDAY].saved
+    assert not folded([unsaved(NOON), saved(minutes(-5))]).saved[MONDAY].saved
 
 
 def test_of_two_feeds_for_one_time_the_same_stands_in_any_order() -> None:
     for one, other in ((NEWS, SCIENCE), (SCIENCE, NEWS)):
         user = folded(when(save(NOON, feed=one)))
         folded(decide(user, save(NOON, feed=other)), user)
-        assert user.saved_episodes[MONDAY].feed == max(NEWS, SCIENCE)
+        assert user.saved[MONDAY].feed == max(NEWS, SCIENCE)
 
 
 def test_every_share_counts_and_is_no_state() -> None:
@@ -162,7 +162,7 @@ def test_an_action_of_a_wrong_clock_counts_once() -> None:
 def test_an_action_of_a_wrong_clock_that_lost_does_not_win_later() -> None:
     given_ = [unsaved(minutes(4))]
     since = [*given_, *when(save(NOON + YEAR), given_)]
-    assert not folded(since).saved_episodes[MONDAY].saved
+    assert not folded(since).saved[MONDAY].saved
     assert when(save(NOON + YEAR, now=minutes(10)), since) == []
 
 
@@ -172,14 +172,14 @@ def test_a_device_with_a_wrong_clock_keeps_the_order_of_its_own_actions(last: st
     sent = entry(*times) if last == "saved" else entry(*reversed(times))
     user = User(ALICE)
     synced(user, sends(sent))
-    assert user.saved_episodes[MONDAY].saved is (last == "saved")
+    assert user.saved[MONDAY].saved is (last == "saved")
 
 
 @given(one_episode, one_episode, one_episode)
 def test_merging_is_commutative_associative_and_idempotent(
     a: SavedEpisode, b: SavedEpisode, c: SavedEpisode
 ) -> None:
-    merge = episodes.merge
+    merge = REGISTER.merge
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
     assert merge(merge(a, b), b) == merge(a, b)
@@ -195,7 +195,7 @@ def test_entries_in_any_order_cut_anyhow_end_with_the_same(
     random.shuffle(shuffled)
     for one in shuffled:
         synced(apart, sends(one))
-    assert apart.saved_episodes == whole.saved_episodes
+    assert apart.saved == whole.saved
     assert decide(whole, sends(*sent)) == []
 
 
@@ -207,14 +207,18 @@ def test_what_lost_is_listed_with_both_values(
     synced(user, sends(*known))
     synced(user, sends(*sent))
     lost = {item: (client, server, rule) for item, client, server, rule in _lost(user, sent)}
-    for item, said in episodes.together(sent).items():
-        stands = user.saved_episodes[item]
+    for item, said in REGISTER.merge_payload(sent, ALICE).items():
+        stands = user.saved[item]
         assert (item in lost) is (said.saved is not stands.saved)
         if item in lost:
             client, server, rule = lost[item]
             assert (client.saved_at, client.unsaved_at) == (said.saved_at, said.unsaved_at)
             assert (server.saved_at, server.unsaved_at) == (stands.saved_at, stands.unsaved_at)
-            assert rule == ("saved_wins_a_tie" if said.changed_at == stands.changed_at else "later_wins")
+            assert rule == (
+                "saved_wins_a_tie"
+                if REGISTER.decided_at(said) == REGISTER.decided_at(stands)
+                else "later_wins"
+            )
 
 
 def test_what_lost_to_a_wrong_clock_says_so() -> None:
@@ -225,16 +229,16 @@ def test_what_lost_to_a_wrong_clock_says_so() -> None:
 
 def test_the_document_holds_what_was_asked_for() -> None:
     user = folded([saved(NOON), unsaved(minutes(1))])
-    assert episodes.document(user.saved_episodes) == [entry(NOON, minutes(1))]
-    assert episodes.document(user.saved_episodes, [MONDAY, TUESDAY]) == [entry(NOON, minutes(1))]
-    assert episodes.document(user.saved_episodes, [TUESDAY]) == []
+    assert REGISTER.to_entries(user.saved) == [entry(NOON, minutes(1))]
+    assert REGISTER.to_entries(user.saved, [MONDAY, TUESDAY]) == [entry(NOON, minutes(1))]
+    assert REGISTER.to_entries(user.saved, [TUESDAY]) == []
 
 
 @given(st.dictionaries(st.sampled_from(ITEMS), one_episode), PAST)
 def test_pruning_leaves_out_what_was_unsaved_before_and_nothing_else(
     state: dict[str, SavedEpisode], before: datetime
 ) -> None:
-    kept = episodes.pruned(state, before)
+    kept = REGISTER.prune(state, before)
     assert kept.items() <= state.items()
     for item in state.keys() - kept.keys():
         at = state[item].unsaved_at
@@ -255,4 +259,4 @@ def test_folding_goes_on_from_a_snapshot() -> None:
 def _lost(
     user: User, sent: list[SavedEpisodeEntry]
 ) -> list[tuple[str, SavedEpisodeEntry, SavedEpisodeEntry, str]]:
-    return list(episodes.lost(user.saved_episodes, sent, NOON))
+    return list(REGISTER.conflicts(user.saved, sent, ALICE, NOON))

@@ -8,16 +8,16 @@ from uuid import UUID
 import pytest
 
 from eventstore import codec
-from eventstore.domain import collections, episodes, playlists, plays, privacy, subscriptions
-from eventstore.domain.messages import Event
-from eventstore.domain.retention import (
-    CARRIED,
-    LONG_AGO,
-    OF_THE_INSTANCE,
-    PASSING,
+from eventstore.domain import collections, playlists, plays, privacy, saved, subscriptions
+from eventstore.domain.checkpoint import (
+    IN_CHECKPOINT,
+    INSTANCE_EVENTS,
+    NOT_STATE,
     TakeCheckpoint,
     UserCheckpoint,
 )
+from eventstore.domain.messages import Event
+from eventstore.domain.times import NEVER
 from eventstore.domain.user import User, decide, evolve
 from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, SCIENCE, TUESDAY, folded, minutes
 
@@ -41,9 +41,7 @@ PLAYED = plays.PlayRecorded(
     played=True,
     played_at=minutes(1),
 )
-SAVED = episodes.EpisodeSaved(
-    user_id=ALICE, rss_source_feed=NEWS, rss_source_item=MONDAY, saved_at=minutes(1)
-)
+SAVED = saved.EpisodeSaved(user_id=ALICE, rss_source_feed=NEWS, rss_source_item=MONDAY, saved_at=minutes(1))
 PLAYLIST = playlists.PlaylistCreated(user_id=ALICE, playlist_id=LIST, name="Walks", updated_at=minutes(1))
 IN_PLAYLIST = tuple(
     playlists.PlaylistItemAdded(
@@ -98,7 +96,7 @@ SAMPLES: tuple[Sample, ...] = (
     ),
     Sample(SAVED),
     Sample(
-        episodes.EpisodeUnsaved(
+        saved.EpisodeUnsaved(
             user_id=ALICE, rss_source_feed=NEWS, rss_source_item=MONDAY, unsaved_at=minutes(2)
         ),
         (SAVED,),
@@ -182,7 +180,7 @@ SAMPLES: tuple[Sample, ...] = (
 
 
 def checkpoint_of(user: User) -> UserCheckpoint:
-    (event,) = decide(user, TakeCheckpoint(user_id=ALICE, now=minutes(9), before=LONG_AGO))
+    (event,) = decide(user, TakeCheckpoint(user_id=ALICE, now=minutes(9), before=NEVER))
     assert isinstance(event, UserCheckpoint)
     return event
 
@@ -195,12 +193,12 @@ def stored(event: Event) -> Any:
 
 def test_every_event_type_is_carried_by_checkpoints_or_named_as_what_needs_none() -> None:
     known = {cls for cls, _ in codec.EVENTS.values()}
-    assert known == CARRIED | PASSING | OF_THE_INSTANCE
-    assert len(known) == len(CARRIED) + len(PASSING) + len(OF_THE_INSTANCE)
+    assert known == IN_CHECKPOINT | NOT_STATE | INSTANCE_EVENTS
+    assert len(known) == len(IN_CHECKPOINT) + len(NOT_STATE) + len(INSTANCE_EVENTS)
 
 
 def test_every_type_that_is_said_to_be_carried_has_a_sample_here() -> None:
-    assert {type(sample.event) for sample in SAMPLES} | {UserCheckpoint} == CARRIED
+    assert {type(sample.event) for sample in SAMPLES} | {UserCheckpoint} == IN_CHECKPOINT
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample.event).__name__)
@@ -221,8 +219,8 @@ def test_folding_goes_on_from_a_checkpoint_as_from_the_events(sample: Sample) ->
     assert folded([sample.event], again) == folded([*sample.given, sample.event])
 
 
-@pytest.mark.parametrize("event", [episodes.EpisodeShared], ids=lambda cls: cls.__name__)
-def test_what_needs_no_checkpoint_changes_no_state(event: type[episodes.EpisodeShared]) -> None:
+@pytest.mark.parametrize("event", [saved.EpisodeShared], ids=lambda cls: cls.__name__)
+def test_what_needs_no_checkpoint_changes_no_state(event: type[saved.EpisodeShared]) -> None:
     share = event(user_id=ALICE, rss_source_feed=NEWS, rss_source_item=MONDAY, shared_at=minutes(1))
     assert folded([share]) == User(ALICE)
 

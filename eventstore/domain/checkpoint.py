@@ -1,0 +1,108 @@
+"""Checkpoints: what stands for the events that were deleted, and what deletes them.
+
+``UserCheckpoint`` holds the whole state, so that everything before it may go. ``EventsRemoved`` is the
+deletion event: what it names is gone from the log, and a checkpoint of what remains follows it.
+"""
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from eventstore.domain.messages import INSTANCE, Command, Event
+from eventstore.domain.times import NEVER
+from eventstore.domain.topics import TOPICS, Topics, User
+
+# Who keeps a feed from the public: what the feed says of itself, or whoever runs the instance.
+Marker: TypeAlias = Literal["publisher", "operator"]
+
+
+class TakeCheckpoint(Command, frozen=True, kw_only=True):
+    """``before``: what was deleted, unsubscribed or cleared earlier than this is left out."""
+
+    now: datetime
+    before: datetime
+
+
+class UserCheckpoint(Topics, Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The truth of its user from here on: whatever it does not hold is no more."""
+
+    taken_at: datetime
+
+
+class EventsRemoved(Event, frozen=True, kw_only=True, gc=False):
+    """The history of a feed, an item, or with neither of everything, was removed from the log for good.
+
+    Digests (``identifiers.key_of``), so that the event does not keep what it removes.
+    """
+
+    feed_key: UUID | None = None
+    item_key: UUID | None = None
+    removed_at: datetime
+
+
+class PopularityRecalculated(Event, frozen=True, kw_only=True, gc=False):
+    """Absolute figures of a feed, or of one item where that is given; all zero where nothing is left."""
+
+    user_id: UUID = INSTANCE
+    rss_source_feed: str
+    rss_source_item: str | None = None
+    score: int = 0
+    score_previous: int = 0
+    plays: int = 0
+    likes: int = 0
+    shares: int = 0
+    subscribers: int = 0
+    calculated_at: datetime
+
+
+class PublicHistoryTrimmed(Event, frozen=True, kw_only=True, gc=False):
+    """What happened before ``before`` is too old to be shown."""
+
+    user_id: UUID = INSTANCE
+    before: datetime
+
+
+class FeedMarked(Event, frozen=True, kw_only=True, gc=False):
+    """From here on nothing of a feed is public; or, not ``blocked``, what listeners' levels let out again.
+
+    Each marker has a mark of its own, and one is enough. A digest (``identifiers.key_of``): it is members'
+    feeds above all that publishers mark, and the address of an erased listener's is not to stay in here.
+    """
+
+    user_id: UUID = INSTANCE
+    feed_key: UUID
+    marked_by: Marker
+    blocked: bool
+    marked_at: datetime
+
+
+# What is nobody's in particular: superseded by newer ones, not covered by checkpoints.
+INSTANCE_EVENTS: frozenset[type[Event]] = frozenset(
+    (PopularityRecalculated, PublicHistoryTrimmed, FeedMarked)
+)
+# The events of no topic, each with the field that says when it happened to its user.
+OTHER_EVENTS: dict[type[Event], str | None] = {
+    UserCheckpoint: "taken_at",
+    EventsRemoved: "removed_at",
+    **dict.fromkeys((PopularityRecalculated, PublicHistoryTrimmed, FeedMarked)),
+}
+# Retention deletes events of these types and of no others: a checkpoint carries what they changed.
+IN_CHECKPOINT: frozenset[type[Event]] = frozenset(
+    (UserCheckpoint, *(event for topic in TOPICS for event in topic.register.carriers))
+)
+# What the public saw of a share is as old as the share, and what was removed is gone.
+NOT_STATE: frozenset[type[Event]] = frozenset(
+    (EventsRemoved, *(event for topic in TOPICS for event in topic.not_state))
+)
+
+
+def take(user: User, command: TakeCheckpoint) -> UserCheckpoint:
+    """The whole state, without what has been gone since before ``command.before``. Shares nothing mutable."""
+    kept = {topic.name: topic.register.prune(getattr(user, topic.name), command.before) for topic in TOPICS}
+    return UserCheckpoint(user_id=command.user_id, taken_at=command.now, **kept)
+
+
+def restore(user: User, of: UserCheckpoint) -> None:
+    """Put a checkpoint in the place of the state. Copies what a fold goes on to change."""
+    for topic in TOPICS:
+        setattr(user, topic.name, topic.register.prune(getattr(of, topic.name), NEVER))

@@ -1,0 +1,395 @@
+"""Ordered sets: named lists whose members come and go, in an order that somebody gave.
+
+The list itself (a playlist, a collection) is an ``OnOff`` register: what it is called and its order go by the
+later ``updated_at``, and it exists while that is not before ``deleted_at``. Each member is an ``OnOff`` of
+its own, by ``added_at`` and ``removed_at``.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from eventstore.domain import times
+from eventstore.domain.errors import DomainError
+from eventstore.domain.fields import Field, Key
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.messages import Command, Event
+from eventstore.domain.registers import Covers, Decided, OnOff, replace, skewed_of
+from eventstore.domain.times import NEVER
+
+
+class ListHeader(msgspec.Struct, omit_defaults=True):
+    """The state of a playlist, a collection; changed in place by the fold."""
+
+    name: str
+    updated_at: datetime
+    description: str | None = None
+    is_public: bool = False
+    deleted_at: datetime | None = None
+    order: tuple[str, ...] = ()
+    skewed: times.Skewed = ()
+    members: dict[str, Any] = {}
+
+
+L = TypeVar("L", bound=ListHeader)
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+class Commands(NamedTuple):
+    create: type[Command]
+    update: type[Command]
+    delete: type[Command]
+    add: type[Command]
+    remove: type[Command]
+    reorder: type[Command]
+
+
+class Events(NamedTuple):
+    """The events of a list itself; all but the order and the deletion say all else of it, so that each
+    stands for itself."""
+
+    created: type[Event]
+    updated: type[Event]
+    visibility_changed: type[Event]
+    reordered: type[Event]
+    deleted: type[Event]
+
+
+class Words(NamedTuple):
+    """What refusals call a list and a member: ``noun`` and ``member`` in codes, ``shown`` in details."""
+
+    noun: str
+    member: str
+    shown: str
+
+
+class OrderedSet(OnOff[L], Generic[L, M]):
+    """``called``: the fields of what a list is called, in the order in which they decide between two of one
+    time; after them the order does. ``members``: their register; ``plural``: what entries and commands call
+    them; a command names one by ``words.member``.
+    """
+
+    members: OnOff[M]
+    value_tie: ClassVar[str] = "greater_value_wins_a_tie"
+
+    def __init__(
+        self,
+        state: type[L],
+        entry: type[msgspec.Struct],
+        *,
+        key: str,
+        called: tuple[str, ...],
+        members: OnOff[M],
+        plural: str,
+        commands: Commands,
+        events: Events,
+        words: Words,
+    ) -> None:
+        super().__init__(
+            state,
+            entry,
+            key=Key(key, (key,), lambda of: str(getattr(of, key)), lambda text: {key: UUID(text)}),
+            on="updated_at",
+            off="deleted_at",
+            with_on=(*called, "order"),
+            events=(events.updated, events.deleted),
+            tie="existing_wins_a_tie",
+        )
+        for event in (events.created, events.visibility_changed, events.reordered):
+            self.carry(event, "updated_at")
+        self.members, self.plural, self.words, self.events = members, plural, words, events
+        self.called = self.group((), called)
+        self.carriers |= members.carriers
+        self._listed = attrgetter(plural)
+        self._member = attrgetter(words.member)
+        self.decisions: dict[type[Command], Callable[[L | None, Any], list[Event]]] = {
+            commands.create: self.create,
+            commands.update: lambda known, command: self.update(self.existing(known), command),
+            commands.delete: self.delete,
+            commands.add: lambda known, command: self.add(self.existing(known), command),
+            commands.remove: lambda known, command: self.remove(self.existing(known), command),
+            commands.reorder: lambda known, command: self.reorder(self.existing(known), command),
+        }
+
+    def blank(self, user_id: UUID, key: str) -> L:
+        """A list of which nothing was said yet. Only a member or a deletion that comes before it shows it."""
+        return self.state(name="", updated_at=NEVER)
+
+    def is_known(self, of: L) -> bool:
+        """Whether anything was said of the list itself, and not of its members alone."""
+        return of.updated_at != NEVER or of.deleted_at is not None
+
+    def is_member(self, of: M) -> bool:
+        return self.members.is_on(of)
+
+    def arranged(self, of: L) -> list[str]:
+        """Who is in, in order; those who were added since the order was given come last, as they came. Of one
+        time, as a wrong clock leads to, by their digests, which is the order that the read tables have."""
+        here = {key: one.added_at for key, one in of.members.items() if self.is_member(one)}
+        first = [key for key in of.order if key in here]
+        placed = set(first)
+        since = sorted((at, key_of(key), key) for key, at in here.items() if key not in placed)
+        return [*first, *(key for _, _, key in since)]
+
+    # the fold
+
+    def merge(self, one: L, other: L) -> L:
+        members = dict(one.members)
+        for key, of in other.members.items():
+            members[key] = self.members.merge(members[key], of) if key in members else of
+        return replace(super().merge(one, other), members=members)
+
+    def evolve(self, entries: dict[str, L], event: Event) -> None:
+        key = self.key.read(event)
+        known = entries.get(key)
+        if known is None:
+            known = entries[key] = self.blank(event.user_id, key)
+        if type(event) in self.members.carriers:
+            self.members.evolve(known.members, event)
+        else:
+            self._fold(known, event)
+
+    def _fold(self, known: Any, event: Any) -> None:
+        carrier = self.carriers[type(event)]
+        if carrier.is_skewable and event.claimed_at is not None:
+            known.skewed = times.remember(known.skewed, event.claimed_at)
+        if type(event) is self.off_event:
+            known.deleted_at = times.later(known.deleted_at, carrier.happened_at(event))
+            return
+        said = replace(known, **self._said(event))
+        if self.turned_on.exceeds(said, known):
+            for name, value in self.turned_on.taken(said).items():
+                setattr(known, name, value)
+
+    def _said(self, event: Event) -> dict[str, Any]:
+        """What an event says of the list; an order that is None stays as it was."""
+        said = self.carriers[type(event)].partial(event)
+        if type(event) is self.events.created:
+            # the order that it had before it was deleted, or that an equal time gave it, is another's
+            said["order"] = ()
+        elif said.get("order", ()) is None:
+            del said["order"]
+        return said
+
+    # deciding
+
+    def keys(self, command: Any) -> tuple[str, ...]:
+        return (self.key.read(command),)
+
+    def decide(self, entries: Mapping[str, L], command: Any) -> list[Event]:
+        """Raises ``DomainError`` ``<noun>_not_found``, ``<noun>_exists`` (another one has this id) and
+        ``<member>_not_in_<noun>`` (it never was in it)."""
+        return self.decisions[type(command)](entries.get(self.key.read(command)), command)
+
+    def existing(self, known: L | None) -> L:
+        if known is None or not self.is_on(known):
+            raise DomainError(f"{self.words.noun}_not_found", f"You have no such {self.words.noun}.")
+        return known
+
+    def create(self, known: L | None, command: Any) -> list[Event]:
+        said = {
+            name: (value or None) if field.is_nullable_text else value
+            for name, field in self._called_fields()
+            for value in (getattr(command, name),)
+        }
+        if known is not None and self.is_on(known):
+            if all(getattr(known, name) == value for name, value in said.items()):
+                return []
+            raise DomainError(f"{self.words.noun}_exists", f"You have another {self.words.noun} of this id.")
+        blank = self.blank(command.user_id, self.key.read(command))
+        return [self._changed(self.events.created, known, replace(blank, **said), command)]
+
+    def update(self, known: L, command: Any) -> list[Event]:
+        """What the command does not name stays as it is; an empty text takes the old one away."""
+        changes = {}
+        for name, field in self._called_fields():
+            value = getattr(command, name)
+            if value is None:
+                continue
+            value = (value or None) if field.is_nullable_text else value
+            if value != getattr(known, name):
+                changes[name] = value
+        if not changes:
+            return []
+        shown = set(changes) == {"is_public"}
+        event = self.events.visibility_changed if shown else self.events.updated
+        # nothing is said of the order
+        return [self._changed(event, known, replace(known, **changes), command, order=None)]
+
+    def delete(self, known: L | None, command: Any) -> list[Event]:
+        if known is not None and not self.is_on(known):
+            return []
+        known = self.existing(known)
+        return [self._changed(self.events.deleted, known, known, command)]
+
+    def add(self, known: L, command: Any) -> list[Event]:
+        key = self._member(command)
+        member = known.members.get(key)
+        said = {name: getattr(command, name) or None for name in self.members.beside_times}
+        is_in = command.at is None and member is not None and self.is_member(member)
+        if is_in and all(value in (None, getattr(member, name)) for name, value in said.items()):
+            return []
+        return self._write_member(member, self.members.state(**said), self.members.on_event, command)
+
+    def remove(self, known: L, command: Any) -> list[Event]:
+        member = known.members.get(self._member(command))
+        if member is None:
+            detail = f"This {self.words.shown} is not in the {self.words.noun}."
+            raise DomainError(self._not_in, detail)
+        if command.at is None and not self.is_member(member):
+            return []
+        _, said = self.members.halves(member, None, None)
+        return self._write_member(member, said, self.members.off_event, command)
+
+    def reorder(self, known: L, command: Any) -> list[Event]:
+        asked = dict.fromkeys(self._listed(command))
+        if any(key not in known.members for key in asked):
+            detail = f"Not all of these {self.words.shown}s are in the {self.words.noun}."
+            raise DomainError(self._not_in, detail)
+        # what was taken out meanwhile has no place any more
+        order = tuple(key for key in asked if self.is_member(known.members[key]))
+        return self.put_in_order(known, order, command)
+
+    def put_in_order(self, known: L, order: tuple[str, ...], command: Any) -> list[Event]:
+        if order == known.order:
+            return []
+        return [self._changed(self.events.reordered, known, known, command, order=order)]
+
+    @property
+    def _not_in(self) -> str:
+        return f"{self.words.member}_not_in_{self.words.noun}"
+
+    def _called_fields(self) -> Iterator[tuple[str, Field]]:
+        return zip(self.called.names, self.called.fields, strict=True)
+
+    def _changed(self, event: type[Event], known: L | None, said: L, command: Any, **more: Any) -> Event:
+        """The event of what is done to a list at the server: after everything that is known of it."""
+        known_times = (known.updated_at, known.deleted_at) if known else ()
+        at = times.after_all(command.now, *known_times)
+        said = replace(said, **{self.off if event is self.off_event else self.on: at}, **more)
+        return self.carriers[event].make(command.user_id, self.key.named(self.key.read(command)), said, None)
+
+    def _write_member(self, member: M | None, said: M, event: type[Event], command: Any) -> list[Event]:
+        within = getattr(command, self.key.column)
+        return self.members.write(member, said, event, command, self._member(command), within)
+
+    # syncs
+
+    def key_of_entry(self, entry: Any) -> str:
+        return str(entry.id)
+
+    def from_entry(self, entry: Any, user_id: UUID) -> L:
+        said: Any = super().from_entry(entry, user_id)
+        # a member without any time says nothing
+        told = [one for one in self._listed(entry) if one.added_at or one.removed_at]
+        read = self.members.key.read
+        placed = sorted((one.position, read(one)) for one in told if one.position is not None)
+        said.order = tuple(dict.fromkeys(key for _, key in placed))
+        said.members = self.members.merge_payload(told, user_id)
+        return said  # type: ignore[no-any-return]
+
+    def to_entry(self, key: str, state: Any, **more: Any) -> Any:
+        """The members that are in come first, in their order."""
+        places = {name: place for place, name in enumerate(state.order)}
+        here = self.arranged(state)
+        shown = [*here, *sorted(state.members.keys() - set(here))]
+        members = [
+            self.members.to_entry(name, state.members[name], position=places.get(name)) for name in shown
+        ]
+        return self._to_entry(state, id=UUID(key), **{self.plural: members})
+
+    def changes(
+        self, key: Mapping[str, Any], known: L | None, sent: L, user_id: UUID, now: datetime
+    ) -> Iterator[Event]:
+        name = str(key[self.key.column])
+        yield from self._changes(key, known, known or self.blank(user_id, name), sent, user_id, now)
+        for member, one in sent.members.items():
+            at_hand = known.members.get(member) if known else None
+            named = {**key, **self.members.key.named(member)}
+            yield from self.members.changes(named, at_hand, one, user_id, now)
+
+    def _changes(
+        self, key: Mapping[str, Any], known: L | None, stands: Any, sent: Any, user_id: UUID, now: datetime
+    ) -> Iterator[Event]:
+        """What a device says of the list itself, where it is news."""
+        on, off = times.accept_both(sent.updated_at, sent.deleted_at, stands.skewed, now)
+        if on.at is not None:
+            said = replace(sent, updated_at=on.at)
+            if on.skewed or self.turned_on.exceeds(said, stands):
+                if known is None:
+                    yield self.carriers[self.events.created].make(user_id, key, said, on.skewed)
+                if known is not None or said.order:
+                    yield self.carriers[self.events.updated].make(user_id, key, said, on.skewed)
+        if off.at is not None and (off.skewed or times.later(stands.deleted_at, off.at) != stands.deleted_at):
+            said = replace(sent, deleted_at=off.at)
+            yield self.carriers[self.events.deleted].make(user_id, key, said, off.skewed)
+
+    def rule_against(self, said: L, stands: L, now: datetime) -> str | None:
+        """Of a list, or of the first of its members that lost."""
+        rule = super().rule_against(said, stands, now)
+        if rule is not None or not self.is_on(stands):
+            return rule
+        if self.turned_on.ranks(said) != self.turned_on.ranks(stands):
+            at, decided_at, skewed = said.updated_at, stands.updated_at, skewed_of(stands)
+            return times.deciding_rule(at, decided_at, skewed, now, self.value_tie)
+        of_members = ((one, stands.members[key]) for key, one in said.members.items())
+        rules = (self.members.rule_against(one, kept, now) for one, kept in of_members)
+        return next(filter(None, rules), None)
+
+    # retention and removal
+
+    def prune(self, entries: Mapping[str, L], before: datetime) -> dict[str, L]:
+        kept = {}
+        for key, of in super().prune(entries, before).items():
+            members = self.members.prune(of.members, before)
+            gone = of.members.keys() - members.keys()
+            order = tuple(name for name in of.order if name not in gone)
+            kept[key] = replace(of, order=order, members=members)
+        return kept
+
+    def about(self, entries: Mapping[str, L]) -> Iterator[tuple[str | None, str | None]]:
+        for of in entries.values():
+            yield from self.members.about(of.members)
+
+    def strip(self, entries: Mapping[str, L], covers: Covers) -> dict[str, L]:
+        return {
+            key: replace(
+                of, order=self._stripped(of.order, covers), members=self.members.strip(of.members, covers)
+            )
+            for key, of in entries.items()
+        }
+
+    def strip_event(self, event: Event, covers: Covers) -> Event | None:
+        stripped = super().strip_event(event, covers)
+        order = getattr(event, "order", None)
+        if stripped is None or not order:
+            return stripped
+        left = self._stripped(order, covers)
+        return event if left == order else replace(event, order=left)
+
+    def _stripped(self, order: tuple[str, ...], covers: Covers) -> tuple[str, ...]:
+        return tuple(key for key in order if not covers(*self.members.named_by(key)))
+
+    def size(self, entries: Mapping[str, L]) -> int:
+        return len(entries) + sum(len(of.members) for of in entries.values())
+
+    # the history
+
+    def decided(self, entries: Mapping[str, L], event: Event) -> Decided | None:
+        of = entries.get(self.key.read(event))
+        if of is None:
+            return None
+        if type(event) in self.members.carriers:
+            return self.members.decided(of.members, event)
+        if type(event) is self.off_event:
+            return self.decided_by(of, event)
+        # by what it says: one that was only reordered since is still called what it was called
+        said = self.carriers[type(event)].partial(event)
+        if said.get("order", ()) is None:
+            del said["order"]
+        agrees = all(said.get(name, ...) in (..., getattr(of, name)) for name in self.turned_on.names)
+        return Decided(self.is_on(of) and agrees, self.decided_at(of), self.value_tie)

@@ -1,0 +1,438 @@
+"""Registers: what devices say of one thing, merged to the same whatever the order in which it arrives.
+
+``LastWriter``: the newest of all counts as a whole (plays, privacy). ``OnOff``: one time turns it on, another
+off, and the later decides; on equal times it is on (subscriptions, saved episodes, members of lists).
+``ordered.OrderedSet``: a list with a name, made of an ``OnOff`` for itself and one for its members.
+
+A topic declares the fields of its state: which of them go with which time, and in which order they decide
+where the times are equal. Merging, in the fold and in SQL (projections/projectors/merging.py), what is news
+in a sync, conflicts, the entries of a device, and the handling of wrong clocks follow from that.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from eventstore.domain import times
+from eventstore.domain.fields import FEED, ITEM, Carrier, Field, Group, Key, copier, reader, values_of
+from eventstore.domain.messages import Event
+from eventstore.domain.times import AcceptedTime
+
+S = TypeVar("S", bound=msgspec.Struct)
+# whether something is of a feed, and an item, as far as these are known
+Covers = Callable[[str | None, str | None], bool]
+replace = msgspec.structs.replace
+
+
+class Order(Protocol):
+    """A command that may say when it was given, by the device's clock; ``now`` is the server's."""
+
+    @property
+    def user_id(self) -> UUID: ...
+    @property
+    def now(self) -> datetime: ...
+    @property
+    def at(self) -> datetime | None: ...
+
+
+class Conflict(NamedTuple):
+    """An entry of a device that lost: what it said, what counts, and the rule that decided."""
+
+    key: str
+    client: Any
+    server: Any
+    rule: str
+
+
+class InEffect(NamedTuple):
+    """Whether what an event said holds now, and the rule that decided for or against it."""
+
+    holds: bool
+    rule: str
+
+
+class Decided(NamedTuple):
+    """Whether an event holds, the time of what does, and the name of the rule for equal times."""
+
+    holds: bool
+    at: datetime | None
+    tie: str
+
+
+class Register(Generic[S]):
+    """What all shapes have in common; ``key``, ``tie`` (the rule for equal times) and ``names`` (of the
+    state's fields where events, entries and tables call them otherwise) are the topic's own.
+
+    ``entry_names``: the same for entries alone. ``ranks``: values of fields that do not compare, the least
+    first. ``within``: what an event calls the list that it is about a member of.
+    """
+
+    groups: tuple[Group, ...]
+
+    def __init__(
+        self,
+        state: type[S],
+        entry: type[msgspec.Struct],
+        *,
+        key: Key,
+        tie: str,
+        names: Mapping[str, str] = {},
+        entry_names: Mapping[str, str] = {},
+        ranks: Mapping[str, tuple[Any, ...]] = {},
+        within: str | None = None,
+    ) -> None:
+        self.state, self.entry, self.key, self.tie = state, entry, key, tie
+        types = {field.name: field.type for field in msgspec.structs.fields(state)}
+        self.names = names
+        self.fields = {
+            name: Field(name, names.get(name, name), type_, ranks.get(name))
+            for name, type_ in types.items()
+            if name not in ("skewed", "members")
+        }
+        inside = {public: name for name, public in names.items()}
+        self._feed, self._item = reader(state, inside.get(FEED, FEED)), reader(state, inside.get(ITEM, ITEM))
+        self.within = within
+        self.carriers: dict[type[Event], Carrier] = {}
+        said = {
+            name: entry_names.get(name, field.public)
+            for name, field in self.fields.items()
+            if entry_names.get(name, field.public) in entry.__struct_fields__
+        }
+        blank = {name for name in said if self.fields[name].is_nullable_text}
+        self._from_entry = copier(
+            state, {name: f"{public} or None" if name in blank else public for name, public in said.items()}
+        )
+        beside = [name for name in entry.__struct_fields__ if name not in said.values()]
+        self._to_entry = copier(entry, {public: name for name, public in said.items()}, beside)
+
+    def carry(self, event: type[Event], time: str, names: Mapping[str, str] = {}) -> Carrier:
+        """Declare an event class, which says when ``time`` (a field of the state) was."""
+        key = self.key.fields if self.within is None else (*self.key.fields, self.within)
+        carrier = Carrier(event, self.state, key, {**self.names, **names}, time)
+        self.carriers[event] = carrier
+        return carrier
+
+    def group(self, times: tuple[str, ...], names: Iterable[str] = ()) -> Group:
+        return Group(times, tuple(self.fields[name] for name in names))
+
+    # the fold
+
+    def merge(self, one: S, other: S) -> S:
+        """One state of two; it does not matter which comes first, nor how often."""
+        first, *others = self.groups
+        merged = other if first.exceeds(other, one) else one
+        taken: dict[str, Any] = {}
+        for group in others:
+            taken |= group.taken(other if group.exceeds(other, one) else one)
+        if one.skewed or other.skewed:  # type: ignore[attr-defined]  # every state has it
+            taken["skewed"] = times.remember(one.skewed, *other.skewed)  # type: ignore[attr-defined]
+        return replace(merged, **taken) if taken else merged
+
+    def said_by(self, event: Any) -> S:
+        """An event as a state of which nothing else is known."""
+        carrier = self.carriers[type(event)]
+        said: S = carrier.state_of(event)
+        if carrier.is_skewable and event.claimed_at is not None:
+            return replace(said, skewed=(event.claimed_at,))
+        return said
+
+    def evolve(self, entries: dict[str, S], event: Event) -> None:
+        key = self.key.read(event)
+        known = entries.get(key)
+        said = self.said_by(event)
+        entries[key] = said if known is None else self.merge(known, said)
+
+    # deciding
+
+    def is_news(self, known: S | None, said: S) -> bool:
+        return known is None or self.merge(known, said) != known
+
+    def accept(self, known: S | None, order: Order) -> AcceptedTime:
+        """The time of an order. One that names none comes after everything that is known."""
+        if order.at is not None:
+            return times.accept_client_time(order.at, skewed_of(known), order.now)
+        known_times = [group.at(known) for group in self.groups] if known else []
+        return AcceptedTime(times.after_all(order.now, *known_times))
+
+    def write(
+        self, known: S | None, said: S, event: type[Event], order: Order, key: str, within: Any = None
+    ) -> list[Event]:
+        """The event of an order that says ``said``, whose time is still to be found; none where it is no
+        news. A replaced time is recorded also where it loses, so that it is known when it comes again."""
+        accepted = self.accept(known, order)
+        if accepted.at is None:
+            return []
+        said = self.at(said, event, accepted.at)
+        if accepted.skewed is None and not self.is_news(known, said):
+            return []
+        named = self.key.named(key)
+        if self.within is not None:
+            named[self.within] = within
+        return [self.carriers[event].make(order.user_id, named, said, accepted.skewed)]
+
+    def record(
+        self, event: type[Event], order: Order, key: str, said: S, skewed: datetime | None
+    ) -> list[Event]:
+        """The event of an order, whatever is known already."""
+        return [self.carriers[event].make(order.user_id, self.key.named(key), said, skewed)]
+
+    def at(self, said: S, event: type[Event], at: datetime) -> S:
+        """The same, said at another time."""
+        raise NotImplementedError
+
+    # syncs
+
+    def from_entry(self, entry: Any, user_id: UUID) -> S:
+        """What a device of that user says; an empty text is none."""
+        return self._from_entry(entry)  # type: ignore[no-any-return]
+
+    def to_entry(self, key: str, state: S, **more: Any) -> Any:
+        """The state as a device would send it."""
+        return self._to_entry(state, **self.key.named(key), **more)
+
+    def key_of_entry(self, entry: Any) -> str:
+        return self.key.read(entry)
+
+    def to_entries(self, entries: Mapping[str, S], keys: Iterable[str] | None = None) -> list[Any]:
+        """All entries, or those of ``keys`` that are known, as a device would send them."""
+        named = entries if keys is None else [key for key in keys if key in entries]
+        return [self.to_entry(key, entries[key]) for key in named]
+
+    def merge_payload(self, payload: Iterable[Any], user_id: UUID) -> dict[str, S]:
+        """One state per key of a payload: two entries of one key merge, by the times that they give."""
+        sent: dict[str, S] = {}
+        for entry in payload:
+            key, said = self.key_of_entry(entry), self.from_entry(entry, user_id)
+            twin = sent.get(key)
+            sent[key] = said if twin is None else self.merge(twin, said)
+        return sent
+
+    def reconcile(
+        self, entries: Mapping[str, S], payload: Iterable[Any], user_id: UUID, now: datetime
+    ) -> Iterator[Event]:
+        """The events of every difference between what a device knows and the state."""
+        for key, sent in self.merge_payload(payload, user_id).items():
+            yield from self.changes(self.key.named(key), entries.get(key), sent, user_id, now)
+
+    def changes(
+        self, key: Mapping[str, Any], known: S | None, sent: S, user_id: UUID, now: datetime
+    ) -> Iterator[Event]:
+        """What of an entry of a device is news."""
+        raise NotImplementedError
+
+    def conflicts(
+        self, entries: Mapping[str, S], payload: Iterable[Any], user_id: UUID, now: datetime
+    ) -> Iterator[Conflict]:
+        """The entries that lost, given the state after the merge: what differs, as that keeps the greater."""
+        for key, said in self.merge_payload(payload, user_id).items():
+            stands = entries.get(key)
+            rule = None if stands is None else self.rule_against(said, stands, now)
+            if rule is not None:
+                yield Conflict(key, self.to_entry(key, said), self.to_entry(key, entries[key]), rule)
+
+    def rule_against(self, said: S, stands: S, now: datetime) -> str | None:
+        """Why a device's entry lost to what stands; None where both say the same."""
+        raise NotImplementedError
+
+    # retention and removal
+
+    def is_gone(self, of: S, before: datetime) -> bool:
+        """Whether it was turned off, or cleared, before that time."""
+        return False
+
+    def prune(self, entries: Mapping[str, S], before: datetime) -> dict[str, S]:
+        """A copy without what was gone before that time; shares nothing that the fold changes."""
+        return {key: one for key, one in entries.items() if not self.is_gone(one, before)}
+
+    def feed_and_item(self, key: str, of: S) -> tuple[str | None, str | None]:
+        """Which feed and which item an entry is about."""
+        feed, item = self.named_by(key)
+        return self._feed(of) or feed, self._item(of) or item
+
+    def named_by(self, key: str) -> tuple[str | None, str | None]:
+        """Feed and item, as far as a key names them."""
+        named = self.key.named(key)
+        return named.get(FEED), named.get(ITEM)
+
+    def about(self, entries: Mapping[str, S]) -> Iterator[tuple[str | None, str | None]]:
+        """Feed and item of everything in there."""
+        return (self.feed_and_item(key, of) for key, of in entries.items())
+
+    def strip(self, entries: Mapping[str, S], covers: Covers) -> dict[str, S]:
+        """A copy without what is covered."""
+        return {key: of for key, of in entries.items() if not covers(*self.feed_and_item(key, of))}
+
+    def strip_event(self, event: Event, covers: Covers) -> Event | None:
+        """The event itself where nothing of it is covered; None where nothing is left."""
+        carrier = self.carriers[type(event)]
+        return None if covers(carrier.feed(event), carrier.item(event)) else event
+
+    def size(self, entries: Mapping[str, S]) -> int:
+        """How many entries it holds: what it costs to keep."""
+        return len(entries)
+
+    # the history
+
+    def happened_at(self, event: Event) -> datetime:
+        return self.carriers[type(event)].happened_at(event)
+
+    def in_effect(self, entries: Mapping[str, S], event: Event) -> InEffect | None:
+        """None where it cannot be told: what has been gone for long is forgotten."""
+        decided = self.decided(entries, event)
+        if decided is None:
+            return None
+        if not decided.holds and getattr(event, "claimed_at", None) is not None:
+            return InEffect(False, "clock_ahead")
+        is_tie = not decided.holds and self.happened_at(event) == decided.at
+        return InEffect(decided.holds, decided.tie if is_tie else "later_wins")
+
+    def decided(self, entries: Mapping[str, S], event: Event) -> Decided | None:
+        of = entries.get(self.key.read(event))
+        return None if of is None else self.decided_by(of, event)
+
+    def decided_by(self, of: S, event: Event) -> Decided:
+        raise NotImplementedError
+
+
+class LastWriter(Register[S]):
+    """The newest counts as a whole. ``by``: the fields that decide between two of one time; ``shown``: those
+    that a listener sees; ``cleared``: a field that is None where there is nothing any more."""
+
+    def __init__(
+        self,
+        state: type[S],
+        entry: type[msgspec.Struct],
+        *,
+        time: str,
+        by: tuple[str, ...],
+        shown: tuple[str, ...],
+        events: Mapping[type[Event], Mapping[str, str]],
+        cleared: str | None = None,
+        **declared: Any,
+    ) -> None:
+        super().__init__(state, entry, **declared)
+        self.time = time
+        self.newest = self.group((time,), by)
+        self.groups = (self.newest,)
+        self.shown_fields = shown
+        self.shown = values_of(shown)
+        self.cleared = cleared
+        for event, names in events.items():
+            self.carry(event, time, names)
+        # the one that says it whole, in a sync
+        self.event = next(iter(events))
+
+    def at(self, said: S, event: type[Event], at: datetime) -> S:
+        return replace(said, **{self.time: at})
+
+    def says_same(self, one: S, other: S) -> bool:
+        """Whether both say the same, whenever they said it."""
+        return self.shown(one) == self.shown(other)
+
+    def changes(
+        self, key: Mapping[str, Any], known: S | None, sent: S, user_id: UUID, now: datetime
+    ) -> Iterator[Event]:
+        accepted = times.accept_client_time(self.newest.at(sent), skewed_of(known), now)
+        if accepted.at is None:
+            return
+        if accepted.skewed is not None:
+            sent = self.at(sent, self.event, accepted.at)
+        elif known is not None and not self.newest.exceeds(sent, known):
+            return
+        yield self.carriers[self.event].make(user_id, key, sent, accepted.skewed)
+
+    def rule_against(self, said: S, stands: S, now: datetime) -> str | None:
+        if self.says_same(said, stands):
+            return None
+        at = self.newest.at(said)
+        assert at is not None
+        return times.deciding_rule(at, self.newest.at(stands), skewed_of(stands), now, self.tie)
+
+    def is_gone(self, of: S, before: datetime) -> bool:
+        if self.cleared is None or getattr(of, self.cleared) is not None:
+            return False
+        at = self.newest.at(of)
+        return at is not None and at < before
+
+    def decided_by(self, of: S, event: Event) -> Decided:
+        said, at = self.said_by(event), self.newest.at(of)
+        holds = self.says_same(said, of) and self.newest.at(said) == at
+        return Decided(holds, at, self.tie)
+
+
+class OnOff(Register[S]):
+    """Turned on at one time, off at another. ``with_on`` goes with the time of turning on, ``with_latest``
+    with the later of both. ``events``: what turns it on, and what off."""
+
+    def __init__(
+        self,
+        state: type[S],
+        entry: type[msgspec.Struct],
+        *,
+        on: str,
+        off: str,
+        events: tuple[type[Event], type[Event]],
+        with_on: tuple[str, ...] = (),
+        with_latest: tuple[str, ...] = (),
+        **declared: Any,
+    ) -> None:
+        super().__init__(state, entry, **declared)
+        self.on, self.off = on, off
+        self.on_event, self.off_event = events
+        self.turned_on, self.turned_off = self.group((on,), with_on), self.group((off,))
+        self.beside_times = (*with_on, *with_latest)
+        latest = (self.group((on, off), with_latest),) if with_latest else ()
+        self.groups = (self.turned_on, self.turned_off, *latest)
+        self._off_alone = dict.fromkeys((on, *with_on))
+        self.carry(self.on_event, on)
+        self.carry(self.off_event, off)
+
+    def is_on(self, of: S) -> bool:
+        on, off = self.turned_on.at(of), self.turned_off.at(of)
+        return on is not None and (off is None or on >= off)
+
+    def decided_at(self, of: S) -> datetime | None:
+        """The time that decided whether it is on."""
+        return times.later(self.turned_on.at(of), self.turned_off.at(of))
+
+    def at(self, said: S, event: type[Event], at: datetime) -> S:
+        return replace(said, **{self.on if event is self.on_event else self.off: at})
+
+    def halves(self, sent: S, on: datetime | None, off: datetime | None) -> tuple[S, S]:
+        """What it says of turning on, and what of turning off."""
+        return replace(sent, **{self.on: on, self.off: None}), replace(
+            sent, **{**self._off_alone, self.off: off}
+        )
+
+    def changes(
+        self, key: Mapping[str, Any], known: S | None, sent: S, user_id: UUID, now: datetime
+    ) -> Iterator[Event]:
+        on, off = times.accept_both(self.turned_on.at(sent), self.turned_off.at(sent), skewed_of(known), now)
+        turned_on, turned_off = self.halves(sent, on.at, off.at)
+        if on.at is not None and (on.skewed or self.is_news(known, turned_on)):
+            yield self.carriers[self.on_event].make(user_id, key, turned_on, on.skewed)
+        if off.at is not None and (off.skewed or self.is_news(known, turned_off)):
+            yield self.carriers[self.off_event].make(user_id, key, turned_off, off.skewed)
+
+    def rule_against(self, said: S, stands: S, now: datetime) -> str | None:
+        at = self.decided_at(said)
+        if at is None or self.is_on(said) is self.is_on(stands):
+            return None
+        return times.deciding_rule(at, self.decided_at(stands), skewed_of(stands), now, self.tie)
+
+    def is_gone(self, of: S, before: datetime) -> bool:
+        off = self.turned_off.at(of)
+        return off is not None and not self.is_on(of) and off < before
+
+    def decided_by(self, of: S, event: Event) -> Decided:
+        decided_at = self.decided_at(of)
+        agrees = self.is_on(of) is (type(event) is self.on_event)
+        return Decided(agrees and decided_at == self.happened_at(event), decided_at, self.tie)
+
+
+def skewed_of(state: Any) -> times.Skewed:
+    """The replaced times of a state, if there is one."""
+    return () if state is None else state.skewed

@@ -1,0 +1,140 @@
+"""Saved episodes ("liked" ones), and the times that one was shared.
+
+Saved is two times, and the later one decides; on equal times it is saved. Shares are not state: each counts.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from eventstore.domain import times
+from eventstore.domain.errors import DomainError
+from eventstore.domain.fields import EPISODE_KEY, FEED
+from eventstore.domain.messages import Command, Event
+from eventstore.domain.registers import OnOff
+from eventstore.domain.topic import Topic
+
+
+class SaveEpisode(Command, frozen=True, kw_only=True):
+    """``at`` is the client's time, where it gave one; ``now`` the server's clock."""
+
+    feed: str
+    item: str
+    now: datetime
+    at: datetime | None = None
+
+
+class UnsaveEpisode(Command, frozen=True, kw_only=True):
+    """``feed`` is needed only for an item of which nothing is known, and then only with ``at``."""
+
+    item: str
+    now: datetime
+    at: datetime | None = None
+    feed: str | None = None
+
+
+class ShareEpisode(Command, frozen=True, kw_only=True):
+    feed: str
+    item: str
+    now: datetime
+    at: datetime | None = None
+
+
+class EpisodeSaved(Event, frozen=True, kw_only=True, gc=False):
+    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    saved_at: datetime
+    claimed_at: datetime | None = None
+
+
+class EpisodeUnsaved(Event, frozen=True, kw_only=True, gc=False):
+    rss_source_feed: str
+    rss_source_item: str
+    unsaved_at: datetime
+    claimed_at: datetime | None = None
+
+
+class EpisodeShared(Event, frozen=True, kw_only=True, gc=False):
+    rss_source_feed: str
+    rss_source_item: str
+    shared_at: datetime
+
+
+class SavedEpisode(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    feed: str
+    saved_at: datetime | None = None
+    unsaved_at: datetime | None = None
+    skewed: times.Skewed = ()
+
+    @property
+    def saved(self) -> bool:
+        return REGISTER.is_on(self)
+
+
+class SavedEpisodeEntry(msgspec.Struct, frozen=True, gc=False):
+    """What a device knows of one episode, in a sync."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    saved_at: datetime | None = None
+    unsaved_at: datetime | None = None
+
+
+# the feed goes with the latest of both times: an episode may come in several
+REGISTER = OnOff(
+    SavedEpisode,
+    SavedEpisodeEntry,
+    key=EPISODE_KEY,
+    names={"feed": FEED},
+    on="saved_at",
+    off="unsaved_at",
+    with_latest=("feed",),
+    events=(EpisodeSaved, EpisodeUnsaved),
+    tie="saved_wins_a_tie",
+)
+
+
+def save(entries: Mapping[str, SavedEpisode], command: SaveEpisode) -> list[Event]:
+    known = entries.get(command.item)
+    if command.at is None and known is not None and known.saved:
+        return []
+    return REGISTER.write(known, SavedEpisode(command.feed), EpisodeSaved, command, command.item)
+
+
+def unsave(entries: Mapping[str, SavedEpisode], command: UnsaveEpisode) -> list[Event]:
+    """Raises ``DomainError`` ``feed_required`` for an unknown item without its feed."""
+    known = entries.get(command.item)
+    if command.at is None and (known is None or not known.saved):
+        return []
+    feed = command.feed or (known.feed if known else None)
+    if feed is None:
+        raise DomainError("feed_required", "Nothing is known of this episode: give rss_source_feed.")
+    return REGISTER.write(known, SavedEpisode(feed), EpisodeUnsaved, command, command.item)
+
+
+def share(_: Mapping[str, SavedEpisode], command: ShareEpisode) -> list[Event]:
+    # a share is no state: a time that cannot be accepted is merely replaced
+    accepted = times.accept_client_time(command.at, (), command.now)
+    shared = EpisodeShared(
+        user_id=command.user_id,
+        rss_source_feed=command.feed,
+        rss_source_item=command.item,
+        shared_at=accepted.at or command.now,
+    )
+    return [shared]
+
+
+TOPIC = Topic(
+    name="saved",
+    plural="saved_episodes",
+    kind="saved_episode",
+    register=REGISTER,
+    commands={SaveEpisode: save, UnsaveEpisode: unsave, ShareEpisode: share},
+    keys=lambda command: (command.item,),
+    not_state={EpisodeShared: "shared_at"},
+)
+Saved: TypeAlias = Annotated[dict[str, SavedEpisode], TOPIC]

@@ -1,0 +1,43 @@
+"""The registry of topics, a line for each: what the state, syncs, checkpoints, removals, the history, the
+codec, exports, the API and the projectors go over."""
+
+from typing import get_type_hints
+
+from eventstore.domain.collections import Collections
+from eventstore.domain.messages import Command, Event, Owned
+from eventstore.domain.playlists import Playlists
+from eventstore.domain.plays import Plays
+from eventstore.domain.privacy import Privacy
+from eventstore.domain.saved import Saved
+from eventstore.domain.subscriptions import Subscriptions
+from eventstore.domain.topic import Topic
+
+
+class Topics(Owned, frozen=True, omit_defaults=True):
+    """The entries of every topic, by their keys."""
+
+    subscriptions: Subscriptions = {}
+    plays: Plays = {}
+    saved: Saved = {}
+    playlists: Playlists = {}
+    collections: Collections = {}
+    privacy: Privacy = {}
+
+
+TOPICS: tuple[Topic, ...] = tuple(
+    hint.__metadata__[0]
+    for hint in get_type_hints(Topics, include_extras=True).values()
+    if hasattr(hint, "__metadata__")
+)
+OF_COMMAND: dict[type[Command], Topic] = {command: topic for topic in TOPICS for command in topic.commands}
+OF_EVENT: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event in topic.events}
+
+
+class User(Topics, frozen=False):  # type: ignore[misc]  # it shares the fields, and is changed
+    """The folded state of one listener. ``evolve`` changes it in place: a copy per event would be quadratic
+    on replay."""
+
+    @property
+    def size(self) -> int:
+        """How many entries it holds: what it costs to keep."""
+        return sum(topic.register.size(getattr(self, topic.name)) for topic in TOPICS)

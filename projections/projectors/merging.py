@@ -1,0 +1,84 @@
+"""The columns of a topic's table, and its merge in SQL, from the fields that the topic declares."""
+
+from datetime import datetime
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+from uuid import UUID
+
+from eventstore.domain.fields import Field, Group
+from eventstore.domain.registers import LastWriter, OnOff, Register
+
+KINDS: dict[Any, str] = {
+    str: "text",
+    int: "integer",
+    float: "double precision",
+    bool: "boolean",
+    datetime: "timestamptz",
+    UUID: "uuid",
+    tuple[str, ...]: "text[]",
+}
+# what stands for no value where one is compared: less than any
+LEAST = {"text": "''", "double precision": "'-infinity'", "timestamptz": "'-infinity'"}
+
+
+def kind_of(field: Field) -> str:
+    """The SQL type of a field."""
+    type_ = field.type
+    if field.nullable:
+        (type_,) = (one for one in get_args(type_) if one is not NoneType)
+    return "text" if get_origin(type_) is Literal else KINDS[type_]
+
+
+def columns_of(register: Register[Any]) -> dict[str, str]:
+    """The columns of a register's fields, with their types."""
+    return {field.public: kind_of(field) for field in register.fields.values()}
+
+
+def merge_of(register: Register[Any]) -> str:
+    """How a row that comes (EXCLUDED) changes the one there is (kept): the register's own rule, so that it
+    does not matter which comes first."""
+    match register:
+        case LastWriter():
+            news = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns_of(register))
+            return f"{news} WHERE {_exceeds(register, register.newest)}"
+        case OnOff():
+            return ", ".join(part for group in register.groups for part in _parts(register, group))
+    raise TypeError(type(register).__name__)
+
+
+def _parts(register: Register[Any], group: Group) -> list[str]:
+    exceeds = _exceeds(register, group)
+    parts = [
+        f"{name} = CASE WHEN {exceeds} THEN EXCLUDED.{name} ELSE kept.{name} END"
+        for name in (field.public for field in group.fields)
+    ]
+    if len(group.times) == 1:
+        name = register.fields[group.times[0]].public
+        parts.append(f"{name} = greatest(kept.{name}, EXCLUDED.{name})")
+    return parts
+
+
+def _exceeds(register: Register[Any], group: Group) -> str:
+    """Whether the row that comes says something greater."""
+    came, kept = (
+        ", ".join([_time(register, group, of), *(_rank(field, of) for field in group.fields)])
+        for of in ("EXCLUDED", "kept")
+    )
+    return f"({came}) > ({kept})"
+
+
+def _time(register: Register[Any], group: Group, of: str) -> str:
+    names = [f"{of}.{register.fields[name].public}" for name in group.times]
+    latest = names[0] if len(names) == 1 else f"greatest({', '.join(names)})"
+    nullable = all(register.fields[name].nullable for name in group.times)
+    return f"coalesce({latest}, '-infinity')" if nullable else latest
+
+
+def _rank(field: Field, of: str) -> str:
+    name, kind = f"{of}.{field.public}", kind_of(field)
+    if field.ranks is not None:
+        ranks = ", ".join("NULL" if value is None else f"'{value}'" for value in field.ranks)
+        return f"array_position(ARRAY[{ranks}], {name})"
+    value = f"coalesce({name}, {LEAST[kind]})" if field.nullable else name
+    # the order of bytes, as the domain's
+    return f'{value} COLLATE "C"' if kind == "text" else value

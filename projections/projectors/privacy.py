@@ -1,0 +1,6 @@
+"""What a listener keeps from others: the newest setting of each scope."""
+
+from eventstore.domain.privacy import TOPIC
+from projections.projectors.registers import project_register
+
+projector = project_register(TOPIC, "users.user_privacy")

@@ -1,0 +1,132 @@
+"""What Hypothesis draws of every topic, by the types that its events and entries declare."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+from hypothesis import strategies as st
+
+from eventstore.domain.fields import FEED, ITEM
+from eventstore.domain.messages import Event
+from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.registers import OnOff, Register
+from eventstore.domain.topic import Topic
+from eventstore.domain.topics import TOPICS
+from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON
+
+LISTS = [UUID("111a0000-0000-4000-8000-000000000000"), UUID("222b0000-0000-4000-8000-000000000000")]
+# few values of everything, so that they meet, and tie, often
+VALUES: dict[Any, Sequence[Any]] = {
+    str: ["B", "a", "é"],
+    int: [0, 1, 2],
+    float: [0.5, 1.0, 2.0],
+    bool: [False, True],
+    UUID: LISTS,
+}
+NAMED: dict[str, Sequence[Any]] = {"user_id": [ALICE], FEED: FEEDS, ITEM: ITEMS}
+Times = st.SearchStrategy[datetime]
+PAST: Times = st.integers(0, 5).map(lambda minutes: NOON - timedelta(minutes=minutes))
+AHEAD: Times = st.integers(1, 3).map(lambda days: NOON + timedelta(days=days))
+
+
+def of_type(type_: Any, times: Times) -> st.SearchStrategy[Any]:
+    """Values of a field."""
+    if NoneType in get_args(type_):
+        (other,) = (one for one in get_args(type_) if one is not NoneType)
+        return st.none() | of_type(other, times)
+    if type_ is datetime:
+        return times
+    if get_origin(type_) is Literal:
+        return st.sampled_from(get_args(type_))
+    if get_origin(type_) is list:
+        return st.lists(structs(get_args(type_)[0], times), max_size=3)
+    return st.sampled_from(VALUES[type_])
+
+
+def structs(cls: Any, times: Times, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Structs of a class, with values by the names and the types of its fields."""
+
+    def value(field: Any) -> st.SearchStrategy[Any]:
+        if field.name in given:
+            return given[field.name]
+        nullable = NoneType in get_args(field.type)
+        if field.name in NAMED:
+            named = st.sampled_from(NAMED[field.name])
+            return st.none() | named if nullable else named
+        return of_type(field.type, times)
+
+    return st.fixed_dictionaries({field.name: value(field) for field in msgspec.structs.fields(cls)}).map(
+        lambda values: cls(**values)
+    )
+
+
+def events(
+    topic: Topic, *, only: Iterable[type[Event]] = (), **given: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Event]:
+    """Events of a topic, those that are no state included."""
+    given = {"claimed_at": st.none() | AHEAD, "order": orders(topic), **given}
+    return st.one_of([structs(event, PAST, **given) for event in only or topic.events])
+
+
+def orders(topic: Topic) -> st.SearchStrategy[Any]:
+    """Orders of a list's members; none where it stays as it was."""
+    if not isinstance(topic.register, OrderedSet):
+        return st.none()
+    names = NAMED[topic.register.members.key.fields[0]]
+    return st.lists(st.sampled_from(names), unique=True).map(tuple)
+
+
+def entries(topic: Topic, times: Times = PAST) -> st.SearchStrategy[Any]:
+    """Entries of a device, each of which says something."""
+    drawn = structs(topic.register.entry, times)
+    return drawn.filter(says_something(topic.register))
+
+
+def says_something(register: Register[Any]) -> Callable[[Any], bool]:
+    if not isinstance(register, OnOff):
+        return lambda _: True
+    return lambda entry: getattr(entry, register.on) is not None or getattr(entry, register.off) is not None
+
+
+def states(register: Register[Any], times: Times = PAST) -> st.SearchStrategy[Any]:
+    """States of a register, as the fold makes them: what goes with a time is there where the time is."""
+    skewed = st.lists(AHEAD, max_size=3).map(lambda drawn: tuple(sorted(set(drawn))))
+    given: dict[str, st.SearchStrategy[Any]] = {"skewed": skewed}
+    for name, field in register.fields.items():
+        if field.public in NAMED:
+            named = st.sampled_from(NAMED[field.public])
+            given[name] = st.none() | named if field.nullable else named
+        elif field.ranks is not None:
+            given[name] = st.sampled_from(field.ranks)
+    # of one thing: what its key says is the same in all of them
+    given |= {name: st.just(value) for name, value in FROM_KEY.items() if name in register.fields}
+    if isinstance(register, OrderedSet):
+        names = NAMED[register.members.key.fields[0]]
+        given["order"] = st.lists(st.sampled_from(names), unique=True).map(tuple)
+        given["members"] = st.dictionaries(
+            st.sampled_from(names), states(register.members, times), max_size=1
+        )
+    drawn = structs(register.state, times, **given)
+    return drawn.map(lambda of: as_folded(register, of))
+
+
+# fields of a state that its key decides, and no time
+FROM_KEY: dict[str, Any] = {"is_default": False, "item": ITEMS[0]}
+
+
+def as_folded(register: Register[Any], of: Any) -> Any:
+    for group in register.groups:
+        if group.at(of) is None:
+            blank = {name: None for name in group.names if register.fields[name].nullable}
+            of = msgspec.structs.replace(of, **blank)
+    return of
+
+
+REGISTERS: dict[str, Register[Any]] = {topic.name: topic.register for topic in TOPICS} | {
+    f"{topic.name}' {topic.register.plural}": topic.register.members
+    for topic in TOPICS
+    if isinstance(topic.register, OrderedSet)
+}
