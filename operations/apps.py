@@ -11,11 +11,11 @@ class OperationsConfig(AppConfig):
 
     def ready(self) -> None:
         # one app stands for all: the signal is sent for each
-        pre_migrate.connect(_refuse_behind_a_fence, sender=apps.get_app_config("eventstore"))
+        pre_migrate.connect(_check_maintenance, sender=apps.get_app_config("eventstore"))
 
 
-def _refuse_behind_a_fence(using: str, **_: Any) -> None:
-    """A migration changes tables by statements that the fence around a store does not see."""
-    from operations import fence
+def _check_maintenance(using: str, **_: Any) -> None:
+    """A migration changes tables by statements that the triggers of maintenance do not see."""
+    from operations import maintenance
 
-    fence.refuse(using)
+    maintenance.check(using)

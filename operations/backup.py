@@ -15,7 +15,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from eventstore.failpoints import failpoint
-from operations import erasures, fence
+from operations import erasures, maintenance
 from operations.dump import dump
 from operations.errors import OperatorError
 from operations.inventory import TEXT, TableSum, place, table_sums
@@ -198,9 +198,9 @@ def _dump(alias: Store, partial: Path, now: datetime) -> Manifest:
 def _check_place(alias: Store) -> None:
     """A nightly job with the setting from before a move would push out the good backups by useless ones."""
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-        note = fence.read(connection, alias)
-    if note is not None and note.state in ("moved", "filling", "abandoned"):
-        raise NotTaken(f"No backup of the {alias} store from here. {fence.words(alias, note)}")
+        note, status = maintenance.read(connection, alias), maintenance.status(connection, alias)
+    if note is not None and status in ("moved", "filling"):
+        raise NotTaken(f"No backup of the {alias} store from here. {maintenance.message(alias, note)}")
 
 
 def _value(connection: Connection, statement: str) -> Any:

@@ -15,7 +15,6 @@ from django.core.management.base import BaseCommand, CommandError
 from psycopg import errors
 
 from operations.errors import OperatorError
-from operations.fence import Blocked, InMaintenance
 from projections.failures import in_maintenance
 
 # a shell's 128 + SIGINT
@@ -102,13 +101,7 @@ def explain(failure: Exception) -> str | None:
             return None
         case redis.RedisError():
             return f"Redis: {failure}\nIs it running, and is REDIS_URL right?"
-        case (
-            ImproperlyConfigured()
-            | django.db.NotSupportedError()
-            | OperatorError()
-            | InMaintenance()
-            | Blocked()
-        ):
+        case ImproperlyConfigured() | django.db.NotSupportedError() | OperatorError():
             return str(failure)
         case OSError(errno=errno.ENOSPC):
             return f"The disk is full: {failure.filename or failure.strerror}"

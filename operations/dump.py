@@ -5,16 +5,21 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, Final
 
 from psycopg.conninfo import make_conninfo
 
 from operations.errors import OperatorError
 from operations.stores import SCHEMAS
 
+# how the server knows a running pg_dump or pg_restore of ours
+APPLICATION: Final = "store_copy"
 Server = Mapping[str, Any]  # as stores.parameters gives it
 # The schemas themselves are made by stores.create; owners and rights are the new server's own matter.
 COMMON = ("--no-owner", "--no-privileges")
@@ -50,6 +55,39 @@ def load(alias: str, target: Server, version: int, file: Path) -> None:
     _run([*command, *_into_schemas(alias), str(file)], _environment(target))
 
 
+def copy(alias: str, source: Server, target: Server, version: int, without: Sequence[str]) -> None:
+    """Copy a store's schemas, but for the relations ``without``, into those of another server.
+
+    What ``load`` says of them holds. ``without``: quoted names. Raises ``ToolFailed``, ``OSError``.
+    """
+    reading = [
+        *_command("pg_dump", version, source),
+        *("--format=custom", "--compress=0", "--lock-wait-timeout=60s"),
+        *(f"--schema={schema}" for schema in SCHEMAS[alias]),
+        *(f"--exclude-table={name}" for name in without),
+    ]
+    writing = [*_command("pg_restore", version, target), *_into_schemas(alias)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(TemporaryFile("w+", errors="replace")) for _ in range(2)]
+        reader = stack.enter_context(_started(reading, source, files[0], stdout=subprocess.PIPE))
+        stack.callback(reader.kill)
+        writer = stack.enter_context(_started(writing, target, files[1], stdin=reader.stdout))
+        stack.callback(writer.kill)
+        assert reader.stdout is not None
+        reader.stdout.close()  # pg_restore has it, and pg_dump ends when that ends
+        writer.wait()
+        reader.wait()
+        # pg_dump first: where it fails, pg_restore misses the end of what it reads
+        for process, command, file in ((reader, reading, files[0]), (writer, writing, files[1])):
+            if process.returncode not in (0, -signal.SIGPIPE):
+                file.seek(0)
+                raise _failure(command, process.returncode, file.read())
+
+
+def _started(command: Sequence[str], server: Server, errors: Any, **pipes: Any) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, env=_environment(server), stderr=errors, **pipes)  # noqa: S603
+
+
 def _into_schemas(alias: str) -> list[str]:
     """All or nothing, and what is in the schemas but not the schemas themselves."""
     return ["--single-transaction", "--exit-on-error", *(f"--schema={schema}" for schema in SCHEMAS[alias])]
@@ -63,7 +101,7 @@ def _command(name: str, version: int, server: Server) -> list[str]:
 def _environment(server: Server) -> dict[str, str]:
     """With the password in it, because anybody can read a process's arguments."""
     secret = {"PGPASSWORD": str(server["password"])} if server.get("password") else {}
-    return {**os.environ, **secret, "LC_ALL": "C"}
+    return {**os.environ, **secret, "LC_ALL": "C", "PGAPPNAME": APPLICATION}
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], disk: Path | None = None) -> None:

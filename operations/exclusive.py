@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import psycopg
 from django.db import connections
 
+from operations.errors import OperatorError
 from projections.connect import connect
 
 LOCK: Final = 0x62616C61  # "bala"; the second key is the store's
@@ -24,7 +25,7 @@ SELECT l.pid, to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS')
 Say = Callable[[str], object]
 
 
-class Busy(Exception):
+class Busy(OperatorError):
     """Another process is at work on the store; the text says on which."""
 
 

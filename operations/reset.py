@@ -20,7 +20,7 @@ from django.db import connections, transaction
 
 from accounts.models import ErasedAccount
 from eventstore import administration, retention
-from operations import fence, inventory, rebuilding, repair, stores
+from operations import inventory, maintenance, rebuilding, repair, stores
 from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive, raw_connection
 from operations.inventory import Table
@@ -158,14 +158,14 @@ def run(what: What, out: TextIO) -> list[str]:
 
     Raises ``psycopg.errors.LockNotAvailable``, ``DependentObjectsStillExist``, the errors of a store that is
     away, ``migrations.NotMigrated``, and ``rebuilding.NotRebuilt``; what was not done then, a repeat does.
-    ``fence.InMaintenance``, before anything, where a store is closed to writes.
+    ``maintenance.InMaintenance``, before anything, where a store is closed to writes.
     """
 
     def say(line: str) -> None:
         out.write(f"{line}\n")
 
     for alias in KINDS[what].stores:
-        fence.refuse(alias)
+        maintenance.check(alias)
     done = []
     if what in ("system", "all"):
         _reset_system(say)

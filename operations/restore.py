@@ -24,7 +24,7 @@ from accounts.models import User
 from eventstore import administration, dispatcher, log
 from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from eventstore.failpoints import failpoint
-from operations import backup, dump, erasures, fence, inventory, stores
+from operations import backup, dump, erasures, inventory, maintenance, stores
 from operations.backup import Backup, Store
 from operations.errors import OperatorError
 from projections.connect import connect
@@ -61,8 +61,8 @@ def restore(chosen: Sequence[Backup], say: Say, rebuild: Rebuild, ledgers: Seque
 
     ``rebuild`` rebuilds the read models. ``ledgers``: files that name erased accounts, besides those in and
     next to the backups, this machine's own and what the stores know. Raises ``backup.Damaged``, ``Refused``
-    and ``fence.InMaintenance`` before anything is touched. ``Unlike``, ``dump.ToolFailed`` and the errors of
-    a store that is away leave the store marked as being restored: repeat it.
+    and ``maintenance.InMaintenance`` before anything is touched. ``Unlike``, ``dump.ToolFailed`` and the
+    errors of a store that is away leave the store marked as being restored: repeat it.
     """
     for each in chosen:
         say(f"Checking {each.path}")
@@ -141,14 +141,14 @@ def _fill(chosen: Backup, say: Say) -> None:
 def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[None]:
     """All that is needed answers, no server uses these stores, and no other restore.
 
-    Raises ``Refused``, ``fence.InMaintenance`` for a store that is written to besides, and what does not
-    answer.
+    Raises ``Refused``, ``maintenance.InMaintenance`` for a store that is written to besides, and the errors
+    of what does not answer.
     """
     with redis.Redis.from_url(settings.REDIS_URL) as server:
         server.ping()
     stores.create(say=say)
     for other in stores.SCHEMAS.keys() - set(aliases):
-        fence.refuse(other)
+        maintenance.check(other)
     _forget()
     with contextlib.ExitStack() as held:
         for alias in aliases:
@@ -235,9 +235,7 @@ def _empty(connection: Connection, alias: Store) -> None:
 def _mark(connection: Connection, alias: Store) -> None:
     """Say that the store is being restored, and open it where it was closed when it was copied."""
     with connection.transaction():
-        function = f"{stores.SCHEMAS[alias][0]}.{fence.NAME}"
-        if connection.execute("SELECT to_regproc(%s)", [function]).fetchone() != (None,):
-            fence.remove(connection, alias)
+        maintenance.disable(connection, alias)
         _comment(connection, alias, stores.RESTORING)
 
 

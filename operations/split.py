@@ -1,82 +1,52 @@
 """Moving one store into a database of its own while the others, and its readers, go on.
 
-The new place is made by the migrations and fenced; then the old one is fenced, and everything is copied and
-compared in one transaction, with which the new place opens. The old one never opens again unless told to: a
-process that still has the old URL is refused, and records nothing that nobody would ever see.
+The old place is closed to writes, and pg_dump copies it. The closing triggers are copied along, so the new
+place is closed, too, until everything was compared and one commit opens it. The old one never opens again
+unless told to: a process that still has the old URL is refused, and records nothing that nobody would see.
 
 Killed anywhere, the same command again goes on or starts over; ``abort`` goes back.
-docs/decisions/0011-fence.md
+docs/decisions/0011-maintenance.md
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
-from uuid import UUID, uuid4
+from typing import NamedTuple
+from uuid import uuid4
 
 import psycopg
-from django.db import connections
-from django.db.migrations.recorder import MigrationRecorder
-from psycopg import IsolationLevel, sql
+from psycopg import sql
 
-from eventstore.domain.identifiers import key_of
 from eventstore.failpoints import failpoint
-from eventstore.follower import settled_head
-from operations import copying, fence, inventory, migrations, recreate, stores
-from operations.copying import Differs
+from operations import dump, inventory, maintenance, places, stores
+from operations.errors import OperatorError
 from operations.exclusive import exclusive
-from operations.fence import Connection, Note
-from operations.inventory import TEXT, Place, TableSum, place_of
-from operations.standin import standing_in
+from operations.inventory import Place, TableSum, place_of
+from operations.maintenance import Connection, Note
+from operations.places import Differs, Server, Settings, connected, override_connection
 from operations.stores import LASTING, SCHEMAS, parameters
-from projections.catchup import catch_up
-from projections.connect import connect
-from projections.erasure import erase_rows
-from projections.projectors import PROJECTORS
-from projections.rebuild import rebuild
-from projections.worker import Worker
 
-LOCK: Final = 0x62616C6D  # "balm": one mover at a time in a database
-IN_USE = """
-SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 1 LIMIT 3
+# a killed command's pg_restore goes on without it
+END_COPIES = """
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name = %s
 """
-SESSIONS = """
-SELECT count(*) FROM pg_stat_activity
- WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name ~ %s
-"""
-# what the processes that use a store call themselves there (balados/databases.py, projections/connect.py)
-NAMES: Final = {
-    "system": "^balados-system$",
-    "events": "^balados-(events|listener)$",
-    "projections": "^balados-(projections|projector|projector-locks|late-.*|rebuild)$",
-}
-ERASED = "SELECT id, name FROM events.streams WHERE tombstone IS NOT NULL"
-# "erased-" and the digest; a second stream of the same user has a number behind that
-LENGTH_OF_ERASED: Final = 7 + 32
-USERS = "SELECT DISTINCT user_id FROM {} WHERE user_id IS NOT NULL"
-
-Settings = Mapping[str, Any]
 Say = Callable[[str], None]
-Reached = Callable[[int, int], None]
 Confirm = Callable[[str], None]
 
 
-class Refused(Exception):
+class Refused(OperatorError):
     """This cannot be done; the text says why. Nothing was changed."""
 
 
-class Unfinished(Exception):
-    """The old place stays closed: it is not known whether the new is complete. The text says what to do."""
+class Unfinished(OperatorError):
+    """The old place stays closed: it is not known whether the new one is open. The text says what to do."""
 
 
-class Moved(NamedTuple):
-    """``tables``: what was copied, by table; empty after a rebuild, or where an earlier try had copied.
+class MoveResult(NamedTuple):
+    """``tables``: what was copied, by table; empty where an earlier try had copied.
 
     ``seconds``: for how long nobody could write.
     """
@@ -87,543 +57,242 @@ class Moved(NamedTuple):
     seconds: float
 
 
-def move(
-    alias: str,
-    target: Settings,
-    *,
-    say: Say = lambda text: None,
-    reached: Reached = lambda done, total: None,
-    rebuilding: bool = False,
-) -> Moved:
+def move(alias: str, target: Settings, *, say: Say = lambda text: None) -> MoveResult:
     """Move the store ``alias`` to ``target`` (``balados.databases.store``), which must hold nothing.
 
-    With ``rebuilding`` (projections alone) the read models are made there from the events, and not copied.
-    Raises ``Refused``, ``fence.Blocked``, ``Differs``, ``stores.UnsafeStore``, ``psycopg.Error``: then the
-    source is as it was, and open. ``Unfinished`` where that cannot be known.
+    Raises ``Refused``, ``maintenance.Blocked``, ``Differs``, ``dump.ToolFailed``, ``stores.UnsafeStore``,
+    ``psycopg.Error``: then the old place is as it was, and open. ``Unfinished`` where that cannot be known.
     """
-    with _alone(alias, say):
-        _refuse_pending(alias)
-        source, known = place_of(parameters(alias)), _note(parameters(alias), alias)
-        there, found = _look(alias, target)
-        if there.same_database(source):
-            raise Refused(f"The {alias} store is there already: {there}.")
-        if known is not None and known.state in ("moving", "moved"):
-            if _is_end_of(known, found):
-                _settle(alias, known)
-                return Moved(source, there, {}, 0.0)
-            if known.state == "moved" or not _leads_to(known, there):
-                raise Refused(
-                    f"The {alias} store is on its way to {known.other}: repeat that, or go back (--abort)."
-                )
-        elif known is not None and known.state == "maintenance":
-            raise Refused(f"The {alias} store is in maintenance: manage.py maintenance off --store {alias}")
-        with _prepared(alias, target, source, say) as there:
-            note = _note_of("moving", there)
+    with connected(parameters(alias)) as old, exclusive(old, alias, say):
+        source, known = place_of(parameters(alias)), maintenance.read(old, alias)
+        there, server = places.place(alias, target)
+        _check_movable(old, alias, source, there, known)
+        with _new_place(alias, target, server, there, source, known, say) as new:
+            found = maintenance.read(new, alias)
+            if known is not None and found is not None and _is_end_of(known, found):
+                maintenance.disable(new, alias, found)  # closed, where an abort was killed
+                maintenance.set_status(old, alias, _changed(known, "moved"))
+                return MoveResult(source, there, {}, 0.0)
+            if known is not None and known.state == "moved":
+                raise Refused(f"{maintenance.message(alias, known)} To go back: --abort.")
+            note = Note("moving", datetime.now(UTC), str(uuid4()), str(there), there.system, there.database)
+            _prepare(new, alias, note, source)
             failpoint("prepared")
-            work = _rebuild if rebuilding else _copy
-            tables, seconds = work(alias, target, note, source, say, reached)
-        failpoint("arrived")
-        _settle(alias, note)
-        return Moved(source, there, tables, seconds)
+            maintenance.enable(old, alias, note)
+            began = time.monotonic()
+            try:
+                say(f"Maintenance: nobody writes to the {alias} store from now on; it is read as before.")
+                failpoint("closed")
+                sums = _copy(alias, old, new, server, max(source.major, there.major))
+            except BaseException:
+                with suppress(psycopg.Error):
+                    maintenance.disable(old, alias, _origin(known))
+                raise
+            _open(alias, old, new, _other_side(note, "arrived", source))
+            failpoint("arrived")
+        maintenance.enable(old, alias, _changed(note, "moved"))
+        return MoveResult(source, there, sums, time.monotonic() - began)
 
 
 def abort(alias: str, target: Settings, *, say: Say, confirm: Confirm) -> None:
-    """Go back: open the old place again and drop what was made at ``target``.
+    """Go back: drop what was made at ``target`` and open the old place again.
 
     Raises ``Refused`` where the new place has been written to since: that would be lost.
     """
-    with _alone(alias, say):
-        source, known = place_of(parameters(alias)), _note(parameters(alias), alias)
-        there, found = _look(alias, target)
+    with connected(parameters(alias)) as old, exclusive(old, alias, say):
+        source, known = place_of(parameters(alias)), maintenance.read(old, alias)
+        there, server = places.place(alias, target)
         if there.same_database(source):
             raise Refused(
                 f"The setting points at {there} already: to go back, let it point at the old place."
             )
         begun = known is not None and known.state in ("moving", "moved")
-        ours = found is not None and (_comes_from(found, source) or _is_left(known, found))
-        if not ours and not begun:
-            raise Refused(f"Nobody has begun to move the {alias} store from {source} to {there}.")
-        if known is not None and begun and not _leads_to(known, there):
+        if known is not None and begun and not known.names(there):
             raise Refused(f"The {alias} store was moved to {known.other}, and not to {there}.")
-        say(f"This opens the {alias} store in {source} again.")
-        if ours:
-            say(f"It deletes what was made of it in {there}.")
+        found = places.note(server, alias)
+        ours = found is not None and found.state in ("filling", "arrived") and found.names(source)
+        if not begun and not ours:
+            raise Refused(f"Nobody has begun to move the {alias} store from {source} to {there}.")
+        say(f"This opens the {alias} store in {source} again, and deletes what was made of it in {there}.")
         confirm("DELETE")
-        with _connected(parameters(alias)) as old:
-            if ours and found is not None:
-                _abandon(alias, target, old, found)
-                return
-            if alias != "projections":
-                _refuse_written(alias, target)
-            _open_again(old, alias)
+        if places.exists(server):
+            with connected(server) as new, exclusive(new, alias, say):
+                _take_back(alias, old, new, found or known)
+        failpoint("taken_back")
+        maintenance.disable(old, alias)
 
 
-def drop_source(alias: str, old: Mapping[str, Any], *, say: Say, confirm: Confirm) -> None:
-    """Drop the store at the place that it was moved from, ``old`` (what ``psycopg.connect`` takes).
+def drop_source(alias: str, old: Server, *, say: Say, confirm: Confirm) -> None:
+    """Drop the store at the place that it was moved from, ``old`` (``stores.parameters``).
 
     The settings point at the new place by now. Raises ``Refused`` while anything speaks against it.
     """
-    with _alone(alias, say):
-        here, found = place_of(parameters(alias)), _note(parameters(alias), alias)
-        try:
-            there, known = _look_at(old, alias)
-        except psycopg.OperationalError as failure:
-            if found is None or found.state != "arrived":
-                raise
-            say(str(failure).strip().splitlines()[0])
-            say(f"Where {found.other} is gone for good, this forgets that the {alias} store came from there.")
-            say("Where it is only away, what is there stays, closed, until somebody drops it by hand.")
-            confirm("GONE")
-            _forget_source(alias)
-            return
+    with connected(parameters(alias)) as new, exclusive(new, alias, say):
+        here, found = place_of(parameters(alias)), maintenance.read(new, alias)
+        there = places.place_at(old)
         if there.same_database(here):
             raise Refused(f"{here} is the place in use: let the setting point at the new one first.")
-        if found is not None and _is_gone(found, there, known, old, alias):
-            say(f"Nothing of the {alias} store is in {there} any more.")
-            _forget_source(alias)
-            return
-        if found is None or found.state != "arrived" or known is None or known.move != found.move:
+        if found is None or found.state != "arrived" or not found.names(there):
             raise Refused(f"What is in {there} was not moved to {here}: nothing is dropped.")
-        with _connected(old) as source, _connected(parameters(alias)) as target:
-            if known.state != "moved":
-                fence.say(source, alias, known_as(known, "moved"))
-            _refuse_behind(source, target, alias)
-            _refuse_sessions(source, alias, there)
-            say(f"This goes for good, from {there}:")
-            going = recreate.owned_tables(source.cursor(), alias)
-            for table in inventory.tables(source, alias):
-                if table.name in going:
-                    say(f"  {table.name}: {table.rows:,} rows, {table.size / 2**20:,.1f} MiB")
-            say(f"The {alias} store in {here} stays.")
-            confirm("DELETE")
-            confirm(there.database)
-            _refuse_sessions(source, alias, there)
-            fence.patiently(source, alias, partial(_drop, source, alias), fence.PATIENCE)
-        failpoint("dropped")
-        _forget_source(alias)
+        if not places.exists(old) or places.is_empty(old, alias):
+            say(f"Nothing of the {alias} store is in {there} any more.")
+        else:
+            with connected(old) as source, exclusive(source, alias, say, wait=False):
+                _drop_old(alias, source, there, here, found, say, confirm)
+            failpoint("dropped")
+        maintenance.write(new, alias, None)
 
 
-def _is_gone(found: Note, there: Place, known: Note | None, old: Mapping[str, Any], alias: str) -> bool:
-    """Whether the place that the store came from holds nothing of it any more."""
-    if found.state != "arrived" or not _leads_to(found, there) or known is not None:
-        return False
-    if not _exists(old):
-        return True
-    with _connected(old) as source:
-        return not fence.tables_of(source, alias)
-
-
-def _forget_source(alias: str) -> None:
-    with _connected(parameters(alias)) as target:
-        fence.write(target, alias, None)
-
-
-def old_place(alias: str) -> dict[str, Any] | None:
+def old_place(alias: str) -> Server | None:
     """Where a moved store came from, if another store still lives in that database."""
-    found = _note(parameters(alias), alias)
+    found = places.note(parameters(alias), alias)
     if found is None or found.state != "arrived":
         return None
-    for other in SCHEMAS:
-        if other != alias:
-            place = place_of(parameters(other))
-            if (place.system, place.database) == (found.system, found.database):
-                return parameters(other)
-    return None
-
-
-@contextmanager
-def nobody_moves(connection: Connection, alias: str) -> Iterator[None]:
-    """Keep movers and migrations of the store at this place waiting in the block.
-
-    Raises ``Refused`` where one is at work.
-    """
-    at_work = f"A store_split or a migration of the {alias} store is at work: wait for it, or end it, first."
-
-    def refuse(text: str) -> None:
-        raise Refused(at_work)
-
-    _lock(connection, LOCK, at_work)
-    try:
-        with exclusive(connection, alias, refuse):
-            yield
-    finally:
-        with suppress(psycopg.OperationalError):  # gone with its session
-            connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
-
-
-def known_as(note: Note, state: fence.State) -> Note:
-    return Note(state, note.since, note.move, note.other, note.system, note.database)
+    others = (parameters(other) for other in SCHEMAS if other != alias)
+    return next((server for server in others if found.names(place_of(server))), None)
 
 
 # Each step ---------------------------------------------------------------------------------
 
 
+def _check_movable(old: Connection, alias: str, source: Place, there: Place, known: Note | None) -> None:
+    if there.same_database(source):
+        raise Refused(f"The {alias} store is there already: {there}.")
+    if stores.being_restored(old, alias):
+        raise Refused(f"A restore of the {alias} store has not ended: run that store_restore again.")
+    status = maintenance.status(old, alias)
+    if status in ("moving", "moved") and known is not None and not known.names(there):
+        raise Refused(f"The {alias} store is on its way to {known.other}: repeat that, or go back (--abort).")
+    if status in ("maintenance", "filling"):
+        raise Refused(f"The {alias} store is closed: manage.py maintenance status tells why.")
+
+
 @contextmanager
-def _prepared(alias: str, target: Settings, source: Place, say: Say) -> Iterator[Place]:
-    """The new place, made by the migrations, empty and fenced; one mover at a time works there."""
-    applied = _applied(alias)
-    with standing_in(alias, target):
-        params = parameters(alias)
-        if _exists(params):
-            with _connected(params) as connection:
-                _refuse_in_use(connection, alias, place_of(params), source)
-                _lock(connection, LOCK, "Another process moves a store to there.")
-                _drop(connection, alias)
+def _new_place(
+    alias: str, target: Settings, server: Server, there: Place, source: Place, known: Note | None, say: Say
+) -> Iterator[Connection]:
+    """A connection to the new place, where the database is made if need be; nobody else is at work there."""
+    if places.exists(server):
+        with connected(server) as connection:
+            _check_unused(connection, alias, there, source, known)
+    with override_connection(alias, target):
         for name in stores.create([alias], say):
             say(f"created: {name}")
-        with _connected(params) as connection:
-            _lock(connection, LOCK, "Another process moves a store to there.")
-            there = place_of(params)
-            _refuse_in_use(connection, alias, there, source)
-            stores.refuse_unsafe({alias} & set(LASTING))
-            filling = _note_of("filling", source)
-            fence.write(connection, alias, filling)
-            say(f"Making the tables in {there}.")
-            migrations.migrate(alias, say, verbosity=0)
-            if _applied(alias) != applied:
-                raise Refused(
-                    "The new place would have other migrations than the old one: manage.py db_migrate."
-                )
-            fence.up(connection, alias, filling)
-    with _connected(params) as connection:
-        _lock(connection, LOCK, "Another process moves a store to there.")
-        yield there
+        stores.refuse_unsafe({alias} & set(LASTING))
+    with connected(server) as connection, exclusive(connection, alias, say):
+        _check_unused(connection, alias, there, source, known)
+        yield connection
 
 
-def _copy(
-    alias: str, target: Settings, note: Note, source: Place, say: Say, reached: Reached
-) -> tuple[dict[str, TableSum], float]:
-    with standing_in(alias, target):
-        params = {**parameters(alias), "options": f"{TEXT} -c {fence.PASSES}=on"}
-    tables: dict[str, TableSum] = {}
-    arrived = _arrived(note, source)
-
-    reading = {**parameters(alias), "options": TEXT}
-    with _connected(reading) as here, _connected({**params, "options": TEXT}) as there:
-        copying.tables_to_copy(here, there, alias)
-
-    def fill(arriving: Callable[[], None]) -> None:
-        with _connected(reading) as reader, _connected(params) as writer:
-            reader.isolation_level, reader.read_only = IsolationLevel.REPEATABLE_READ, True
-            with reader.transaction():
-                writer.execute("BEGIN")
-                tables.update(copying.copy_store(reader, writer, alias, reached))
-                fence.remove(writer, alias)
-                fence.write(writer, alias, arrived)
-                failpoint("copied")
-                arriving()
-                writer.execute("COMMIT")
-
-    return tables, _closed(alias, target, note, say, fill)
-
-
-def _rebuild(
-    alias: str, target: Settings, note: Note, source: Place, say: Say, reached: Reached
-) -> tuple[dict[str, TableSum], float]:
-    """Most of it while the old read models are kept and read; the rest, which is short, behind the fence."""
-    say("Making the read models there from the events.")
-    with standing_in(alias, target):
-        rebuild(list(PROJECTORS.values()), reached)
-
-    def fill(arriving: Callable[[], None]) -> None:
-        with standing_in(alias, target):
-            # as far as the old ones are, at least: what those have acknowledged may be deleted
-            with connect(alias, application_name="balados-rebuild") as connection:
-                catch_up([Worker(each, connection) for each in PROJECTORS.values()], settled_head())
-            _erase_erased()
-            with _connected(parameters(alias)) as connection:
-                arriving()
-                fence.down(connection, alias, _arrived(note, source))
-
-    return {}, _closed(alias, target, note, say, fill)
-
-
-def _closed(
-    alias: str, target: Settings, note: Note, say: Say, fill: Callable[[Callable[[], None]], None]
-) -> float:
-    """Fence the old place and ``fill`` the new; open the old again where that fails. Returns the seconds.
-
-    ``fill`` is given what to call before the statement that opens the new place.
-    """
-    arriving = False
-    old = parameters(alias)
-
-    def arrive() -> None:
-        nonlocal arriving
-        with _connected(old) as source:
-            known = fence.read(source, alias)
-            if known is None or known.move != note.move or not fence.refuses(source, alias):
-                raise Refused(
-                    f"The {alias} store was opened while it moved: what was written since is not in the copy."
-                    " It has not moved: run the same command again."
-                )
-        arriving = True
-
-    with _connected(parameters(alias)) as connection:
-        fence.up(connection, alias, note)
-    began = time.monotonic()
-    failpoint("fenced")
-    say(f"Maintenance: nobody writes to the {alias} store from now on; it is read as before.")
-    try:
-        fill(arrive)
-    except BaseException as failure:
-        # whether a commit of which no answer came was done, the new place alone can tell
-        done = _has_arrived(alias, target, note) if arriving else False
-        if done is not True:
-            _reopen(alias, note, known=done is False, failure=failure)
-            raise
-    return time.monotonic() - began
-
-
-def _reopen(alias: str, note: Note, *, known: bool, failure: BaseException) -> None:
-    if known:
-        with suppress(psycopg.Error), _connected(parameters(alias)) as connection:
-            found = fence.read(connection, alias)
-            if found is None or found.move == note.move:  # or somebody closed it for another reason
-                fence.down(connection, alias)
-            return
-    raise Unfinished(
-        f"The {alias} store stays closed to writes: it cannot be told whether everything is in {note.other}."
-        " Run the same command again once both servers answer, or go back with --abort."
-    ) from failure
-
-
-def _settle(alias: str, note: Note) -> None:
-    with _connected(parameters(alias)) as connection:
-        # the triggers as well: some may be gone
-        fence.up(connection, alias, known_as(note, "moved"))
-
-
-def _abandon(alias: str, target: Settings, old: Connection, found: Note) -> None:
-    """Open the old place and empty the new one, unless it holds what the old one does not."""
-    with standing_in(alias, target):
-        params = parameters(alias)
-    with _connected(params) as new:
-        _lock(new, LOCK, "Another process moves a store to there.")
-        if found.state in ("arrived", "moved"):
-            _leave(alias, target, new, found)
-        failpoint("compared")
-        _open_again(old, alias)
-        failpoint("reopened")
-        fence.patiently(new, alias, partial(_drop, new, alias), fence.PATIENCE)
-
-
-def _leave(alias: str, target: Settings, new: Connection, found: Note) -> None:
-    """Close the new place for good; it stays in use where it holds what the old one does not.
-
-    "moved" until that is known, "abandoned" from then on: whoever repeats a killed abort can tell.
-    """
-    try:
-        fence.up(new, alias, known_as(found, "moved"))
-        failpoint("leaving")
-        if alias != "projections":  # they are in the events
-            _compare(alias, target)
-        fence.say(new, alias, known_as(found, "abandoned"))
-    except BaseException as failure:
-        with suppress(psycopg.Error):  # away: a repeat compares again
-            fence.down(new, alias, known_as(found, "arrived"))
-        if isinstance(failure, Differs):
-            raise Refused(_would_be_lost(failure)) from None
-        raise
-
-
-def _open_again(old: Connection, alias: str) -> None:
-    fence.down(old, alias)
-    if alias == "projections":
-        _erase_erased()
-
-
-def _refuse_written(alias: str, target: Settings) -> None:
-    """Where the new place has lost its note (opened by hand, restored), its rows alone can tell."""
-    with standing_in(alias, target):
-        params = parameters(alias)
-    if not _exists(params):
+def _check_unused(
+    connection: Connection, alias: str, there: Place, source: Place, known: Note | None
+) -> None:
+    found = maintenance.read(connection, alias)
+    filling = found is not None and found.state == "filling" and found.names(source)
+    if filling or (known is not None and found is not None and _is_end_of(known, found)):
         return
-    with _connected(params) as new:
-        if not fence.tables_of(new, alias):
-            return
-    try:
-        _compare(alias, target)
-    except Differs as difference:
-        raise Refused(_would_be_lost(difference)) from None
-
-
-def _would_be_lost(difference: Differs) -> str:
-    return (
-        f"The new place has been written to, which would be lost. {difference}"
-        " Move the store back with store_split, from there to a third place."
-    )
-
-
-def _compare(alias: str, target: Settings) -> None:
-    with standing_in(alias, target):
-        there = {**parameters(alias), "options": TEXT}
-    with _connected({**parameters(alias), "options": TEXT}) as old, _connected(there) as new:
-        copying.same(old, new, alias)
-
-
-def _erase_erased() -> None:
-    """Erase the rows of accounts that were erased while these read models were not the ones in use."""
-    with psycopg.connect(**parameters("events"), autocommit=True) as connection:
-        streams: dict[str, list[int]] = {}
-        for stream, name in connection.execute(ERASED):
-            streams.setdefault(str(name)[:LENGTH_OF_ERASED], []).append(int(stream))
-    for user_id in _users():
-        if gone := streams.get(f"erased-{key_of(str(user_id))}"):
-            erase_rows(user_id, gone)
-
-
-def _users() -> set[UUID]:
-    users: set[UUID] = set()
-    with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
-        for table in fence.tables_of(connection, "projections"):
-            if connection.execute(
-                "SELECT FROM information_schema.columns"
-                " WHERE (table_schema, table_name, column_name) = (%s, %s, 'user_id')",
-                table,
-            ).rowcount:
-                found = connection.execute(sql.SQL(USERS).format(sql.Identifier(*table)))
-                users |= {user_id for (user_id,) in found}
-    return users
-
-
-def _drop(connection: Connection, alias: str) -> None:
-    """Drop what is ours of a store, and its schemas; ``public`` stays, which is not ours alone."""
-    with connection.cursor() as cursor:
-        recreate.drop(cursor, alias)
-        for schema in SCHEMAS[alias]:
-            if schema != recreate.SHARED:
-                cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
-
-
-# What stands in the way --------------------------------------------------------------------
-
-
-@contextmanager
-def _alone(alias: str, say: Say) -> Iterator[None]:
-    """No migration of the store meanwhile, and no other mover."""
-    with _connected(parameters(alias)) as connection, exclusive(connection, alias, say):
-        yield
-
-
-def _lock(connection: Connection, number: int, otherwise: str) -> None:
-    if connection.execute("SELECT pg_try_advisory_lock(%s)", [number]).fetchone() != (True,):
-        raise Refused(otherwise)
-
-
-def _refuse_pending(alias: str) -> None:
-    if migrations.plan(alias):
-        raise Refused(f"The {alias} store lacks migrations: run manage.py db_migrate first.")
-    if migrations.unknown(alias):
-        raise Refused(f"The {alias} store has migrations that this version does not know: update it first.")
-    with _connected(parameters(alias)) as connection:
-        if stores.being_restored(connection, alias):
-            raise Refused(f"A restore of the {alias} store has not ended: run that store_restore again.")
-
-
-def _applied(alias: str) -> set[tuple[str, str]]:
-    return set(MigrationRecorder(connections[alias]).applied_migrations())
-
-
-def _refuse_in_use(connection: Connection, alias: str, there: Place, source: Place) -> None:
-    row = connection.execute("SELECT pg_is_in_recovery(), current_setting('server_encoding')").fetchone()
-    if row is not None and row[0]:
-        raise Refused(f"{there} is a replica: name a primary.")
-    if row is not None and row[1] != "UTF8":
-        raise Refused(f"{there} has the encoding {row[1]}: make it with UTF8.")
-    found = fence.read(connection, alias)
-    if found is not None and found.state == "filling" and _comes_from(found, source):
-        return
-    if used := [name for (name,) in connection.execute(IN_USE)]:
+    if used := [f"{schema}.{name}" for schema, name in places.relations(connection, [])[:3]]:
         raise Refused(
             f"{there} is in use: it holds {', '.join(used)}. A store moves to a database of its own."
         )
 
 
-def _refuse_sessions(source: Connection, alias: str, there: Place) -> None:
-    row = source.execute(SESSIONS, [NAMES[alias]]).fetchone()
-    if row and row[0]:
+def _prepare(new: Connection, alias: str, note: Note, source: Place) -> None:
+    """Empty schemas that say what they are for."""
+    new.execute(END_COPIES, [dump.APPLICATION])
+    with new.transaction():
+        places.drop_store(new, alias)
+        for schema in SCHEMAS[alias]:
+            new.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        maintenance.write(new, alias, _other_side(note, "filling", source))
+
+
+def _copy(alias: str, old: Connection, new: Connection, server: Server, version: int) -> dict[str, TableSum]:
+    dump.copy(alias, parameters(alias), server, version, places.not_ours(old, alias))
+    failpoint("copied")
+    sums = places.compare(alias, old, new)
+    new.execute("ANALYZE")
+    return sums
+
+
+def _open(alias: str, old: Connection, new: Connection, arrived: Note) -> None:
+    """Open the new place. ``old`` has held the lock all the time, so nobody has opened the old one."""
+    try:
+        if not maintenance.is_enabled(old, alias):
+            raise Differs(f"The {alias} store was opened while it moved: run the same command again.")
+        failpoint("opening")
+        maintenance.disable(new, alias, arrived)
+    except (psycopg.Error, maintenance.Blocked) as failure:
+        raise Unfinished(
+            f"The {alias} store stays closed to writes: it cannot be told whether the new place is open."
+            " Run the same command again once both servers answer, or go back with --abort."
+        ) from failure
+
+
+def _take_back(alias: str, old: Connection, new: Connection, note: Note | None) -> None:
+    """Drop the new place, unless it holds what the old one does not: then it stays in use."""
+    new.execute(END_COPIES, [dump.APPLICATION])
+    found = maintenance.read(new, alias)
+    if maintenance.tables_of(new, alias) and (found is None or found.state != "filling"):
+        assert note is not None
+        maintenance.enable(new, alias, found or _changed(note, "arrived"))
+        failpoint("leaving")
+        try:
+            places.compare(alias, old, new)
+        except BaseException as failure:
+            with suppress(psycopg.Error):
+                maintenance.disable(new, alias, found)
+            if isinstance(failure, Differs):
+                raise Refused(
+                    f"The new place has been written to, which would be lost. {failure}"
+                    " Move the store back with store_split, from there to a third place."
+                ) from None
+            raise
+    failpoint("compared")
+    maintenance.with_locks(new, alias, partial(places.drop_store, new, alias))
+
+
+def _drop_old(
+    alias: str, source: Connection, there: Place, here: Place, found: Note, say: Say, confirm: Confirm
+) -> None:
+    known = maintenance.read(source, alias)
+    if known is None or known.move != found.move:
+        raise Refused(f"What is in {there} was not moved to {here}: nothing is dropped.")
+    maintenance.enable(source, alias, _changed(known, "moved"))
+    _check_sessions(source, alias, there)
+    say(f"This goes for good, from {there}:")
+    going = {".".join(table) for table in maintenance.tables_of(source, alias)}
+    for table in inventory.tables(source, alias):
+        if table.name in going:
+            say(f"  {table.name}: {table.rows:,} rows, {table.size / 2**20:,.1f} MiB")
+    say(f"The {alias} store in {here} stays.")
+    confirm("DELETE")
+    confirm(there.database)
+    _check_sessions(source, alias, there)
+    maintenance.with_locks(source, alias, partial(places.drop_store, source, alias))
+
+
+def _check_sessions(source: Connection, alias: str, there: Place) -> None:
+    if sessions := places.sessions(source, alias):
         raise Refused(
-            f"{row[0]} sessions still use the {alias} store in {there}: restart every process (web,"
+            f"{sessions} sessions still use the {alias} store in {there}: restart every process (web,"
             " projector, worker, beat) with the new setting first."
         )
 
 
-def _refuse_behind(source: Connection, target: Connection, alias: str) -> None:
-    for name in copying.sequences(source, alias):
-        here, there = copying.value(source, name), copying.value(target, name)
-        if there < here:
-            raise Refused(
-                f"{'.'.join(name)} is at {there[0]:,} in the new place, and at {here[0]:,} in the old."
-            )
+def _changed(note: Note, state: maintenance.State) -> Note:
+    return Note(state, note.since, note.move, note.other, note.system, note.database)
 
 
-def _look(alias: str, target: Settings) -> tuple[Place, Note | None]:
-    """Where ``target`` is (its database need not exist yet), and the note there."""
-    with standing_in(alias, target):
-        params = parameters(alias)
-    return _look_at(params, alias)
+def _origin(known: Note | None) -> Note | None:
+    """What a store that is open again goes on saying: where it came from."""
+    return known if known is not None and known.state == "arrived" else None
 
 
-def _look_at(params: Mapping[str, Any], alias: str) -> tuple[Place, Note | None]:
-    if not _exists(params):
-        server = place_of({**params, "dbname": "postgres"})
-        return server._replace(database=str(params["dbname"])), None
-    return place_of(params), _note(params, alias)
+def _is_end_of(known: Note, found: Note) -> bool:
+    """Whether the new place, which says ``found``, is what the old one, which says ``known``, moved to."""
+    return found.state == "arrived" and known.state in ("moving", "moved") and found.move == known.move
 
 
-def _exists(params: Mapping[str, Any]) -> bool:
-    try:
-        psycopg.connect(**params).close()
-    except psycopg.OperationalError:
-        if not stores.is_missing(params):
-            raise
-        return False
-    return True
-
-
-@contextmanager
-def _connected(params: Mapping[str, Any]) -> Iterator[Connection]:
-    with psycopg.connect(**{"application_name": "balados-split", **params}, autocommit=True) as connection:
-        yield connection
-
-
-# Notes -------------------------------------------------------------------------------------
-
-
-def _note(params: Mapping[str, Any], alias: str) -> Note | None:
-    with _connected(params) as connection:
-        return fence.read(connection, alias)
-
-
-def _note_of(state: fence.State, other: Place) -> Note:
-    return Note(state, datetime.now(UTC), str(uuid4()), str(other), other.system, other.database)
-
-
-def _arrived(note: Note, source: Place) -> Note:
-    return Note("arrived", datetime.now(UTC), note.move, str(source), source.system, source.database)
-
-
-def _has_arrived(alias: str, target: Settings, note: Note) -> bool | None:
-    """Whether the new place is complete; None where it does not answer."""
-    with suppress(psycopg.Error):
-        return _is_end_of(note, _look(alias, target)[1])
-    return None
-
-
-def _is_end_of(note: Note, found: Note | None) -> bool:
-    return found is not None and found.state == "arrived" and found.move == note.move
-
-
-def _leads_to(note: Note, there: Place) -> bool:
-    return (note.system, note.database) == (there.system, there.database)
-
-
-def _comes_from(found: Note, source: Place) -> bool:
-    return found.state in ("filling", "arrived", "abandoned") and _leads_to(found, source)
-
-
-def _is_left(known: Note | None, found: Note) -> bool:
-    """Whether an abort was killed while it compared: only then the new place says "moved", too."""
-    begun = known is not None and known.state in ("moving", "moved")
-    return begun and known is not None and found.state == "moved" and known.move == found.move
+def _other_side(note: Note, state: maintenance.State, source: Place) -> Note:
+    return Note(state, datetime.now(UTC), note.move, str(source), source.system, source.database)

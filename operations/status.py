@@ -8,8 +8,8 @@ import msgspec
 import psycopg
 from psycopg.errors import InsufficientPrivilege
 
-from operations import fence, readtimes
-from operations.figures import Connection, Figures, Log, figures, log
+from operations import maintenance, readtimes
+from operations.figures import Figures, Log, figures, log
 from operations.inventory import Place, place_of
 from operations.readtimes import Reads
 from operations.stores import SCHEMAS, parameters
@@ -24,7 +24,7 @@ READ_MS = 200.0
 
 
 class Store(msgspec.Struct):
-    """A store that answers. ``writes``: open, or why not (``fence.State``)."""
+    """A store that answers. ``writes``: open, or why not (``maintenance.State``)."""
 
     server: str
     database: str
@@ -117,16 +117,14 @@ def _ask(alias: str) -> _Answer | Away:
             found = figures(connection, alias)
             events = next((table for table in found.tables if table.name == "events.events"), None)
             return _Answer(
-                place, _writes(connection, alias), found, log(connection, events) if events else None
+                place,
+                maintenance.status(connection, alias),
+                found,
+                log(connection, events) if events else None,
             )
     except (psycopg.OperationalError, psycopg.InterfaceError, InsufficientPrivilege) as failure:
         message = (failure.diag.message_primary or str(failure)).strip()
         return Away(message.partition("\n")[0] or type(failure).__name__)
-
-
-def _writes(connection: Connection, alias: str) -> str:
-    note = fence.read(connection, alias)
-    return note.state if note is not None and note.fenced else "open"
 
 
 def _store(alias: str, answer: _Answer | Away, places: dict[str, Place]) -> Store | Away:

@@ -6,7 +6,7 @@ import django.db
 import psycopg
 from psycopg import errors
 
-# What the fence around a store answers to whoever writes (operations/fence.py). Of class 57, "operator
+# What a store in maintenance answers to whoever writes (operations/maintenance.py). Of class 57, "operator
 # intervention", which psycopg makes an OperationalError: whoever bears an outage bears this.
 MAINTENANCE: Final = "57BA1"
 # The tables are not there yet, or not as this code knows them: migrations are pending. No event is at fault.

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from operations import fence, migrations, stores
+from operations import maintenance, migrations, stores
 from operations.stores import parameters
 from projections import lag, replicas
 from projections.failures import is_outage
@@ -107,8 +107,7 @@ def _closed() -> bool:
     Of a store that has moved away they are late for good.
     """
     with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
-        note = fence.read(connection, "projections")
-    return note is not None and note.state in ("maintenance", "moving")
+        return maintenance.status(connection, "projections") in ("maintenance", "moving")
 
 
 @cache

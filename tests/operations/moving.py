@@ -13,8 +13,7 @@ from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.plays import RecordPlay
 from eventstore.log import Origin
-from operations.split import Settings
-from operations.standin import standing_in
+from operations.places import Settings, override_connection
 from projections.failures import in_maintenance
 
 CAST = [UUID(int=number, version=4) for number in range(1, 4)]
@@ -76,7 +75,7 @@ class Listener(threading.Thread):
         try:
             self._play(lambda: self._new is not None)
             if self._new is not None:
-                with standing_in(self._alias, self._new):
+                with override_connection(self._alias, self._new):
                     log.clear_caches()
                     dispatcher.forget()
                     self._play(lambda: False)

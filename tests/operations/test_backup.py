@@ -32,7 +32,7 @@ from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.erasure import digest_of, tombstone_stream, tombstoned_with_events
 from eventstore.log import Origin
-from operations import backup, fence, reset, restore, stores
+from operations import backup, reset, restore, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
@@ -585,14 +585,3 @@ def test_an_erasure_goes_on_where_the_ledgers_file_cannot_be_written(
     assert User.objects.count() == 0
     assert list(ErasedAccount.objects.values_list("digest", flat=True)) == [digest_of(alice.pk)]
     assert "cannot be written" in caplog.text
-
-
-@ONE
-def test_a_store_that_was_moved_away_is_not_backed_up_here(here: Operator, tmp_path: Path) -> None:
-    """A nightly job that kept the old setting would push out the good ones."""
-    shelf = tmp_path / "shelf"
-    with here.connect("events") as connection:
-        fence.up(connection, "events", fence.Note("moved", timezone.now(), other="database b on elsewhere"))
-    said = refused("store_backup", "--store", "events", "--to", str(shelf))
-    assert "moved to database b on elsewhere" in said
-    assert not shelf.exists()

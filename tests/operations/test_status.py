@@ -11,8 +11,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections
 
-from operations import fence, figures, readtimes, status
-from operations.fence import Note
+from operations import figures, maintenance, readtimes, status
+from operations.maintenance import Note
 from operations.status import Away, Store
 from operations.stores import SCHEMAS, parameters
 from tests.jobs.working import settle
@@ -98,7 +98,7 @@ def test_a_table_that_goes_while_it_is_looked_at_is_left_out(monkeypatch: pytest
     with psycopg.connect(**parameters("projections"), autocommit=True) as rebuilding:
         rebuilding.execute("CREATE TABLE users.activity__rebuild ()")
 
-        def late(connection: fence.Connection, schema: str, *table: Any) -> tuple[int, bool]:
+        def late(connection: maintenance.Connection, schema: str, *table: Any) -> tuple[int, bool]:
             if schema == "users":
                 rebuilding.execute("DROP TABLE IF EXISTS users.activity__rebuild")
             return count(connection, schema, *table)
@@ -197,11 +197,11 @@ def store(alias: str) -> Store:
 
 def test_a_closed_store_is_shown_as_closed() -> None:
     with psycopg.connect(**parameters("events"), autocommit=True) as connection:
-        fence.up(connection, "events", Note("maintenance", datetime.now(UTC)))
+        maintenance.enable(connection, "events", Note("maintenance", datetime.now(UTC)))
         try:
             assert "writes CLOSED (maintenance)" in said()
         finally:
-            fence.down(connection, "events")
+            maintenance.disable(connection, "events")
 
 
 def test_of_slow_queries_no_value_is_told() -> None:

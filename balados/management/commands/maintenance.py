@@ -6,22 +6,29 @@ from typing import Any
 import psycopg
 from django.core.management.base import CommandError
 
-from operations import fence
+from operations import maintenance
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
-from operations.fence import Note
-from operations.split import Refused, nobody_moves
+from operations.exclusive import exclusive
+from operations.maintenance import Connection, Note
 from operations.stores import SCHEMAS, being_restored, parameters
 
+# what people do before what follows from it
 ORDER = ("system", "events", "projections")
+WAYS = {
+    "maintenance": "manage.py maintenance off --store {alias} opens it.",
+    "moving": "store_split --store {alias} --to … again goes on; with --abort it goes back.",
+    "moved": "Let {alias} point at the new place, or go back: store_split --abort.",
+    "filling": "This is the new place of a move that is not done: see the old one.",
+}
 
 
 class Command(OperatorCommand):
     help = "Close a store to writes, open it again, or tell which are closed. Reads go on meanwhile."
     details = """
 While a store is closed, requests that write to it get 503 "maintenance" with Retry-After, projectors and
-workers wait, and every other command is refused by it. The fence is in the database: it holds for every
-process, until somebody opens it.
+workers wait, and every other command is refused by it. It is the database that refuses: every process, until
+somebody opens the store.
 
   manage.py maintenance status
   manage.py maintenance on --store events
@@ -37,79 +44,61 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
 
     def handle(self, *args: Any, **options: Any) -> None:
         aliases = [options["store"]] if options["store"] else list(SCHEMAS)
-        try:
-            with ExitStack() as held:
-                stores = [(held.enter_context(self._connected(alias)), alias) for alias in aliases]
-                if options["what"] == "on":
-                    self._on(stores)
-                    return
-                for store in stores:
-                    {"off": self._off, "status": self._status}[options["what"]](*store)
-        except Refused as reason:
-            raise CommandError(str(reason)) from reason
+        with ExitStack() as held:
+            stores = {
+                alias: held.enter_context(psycopg.connect(**parameters(alias), autocommit=True))
+                for alias in aliases
+            }
+            if options["what"] == "on":
+                self._on(stores)
+                return
+            for alias, connection in stores.items():
+                {"off": self._off, "status": self._status}[options["what"]](connection, alias)
 
-    def _connected(self, alias: str) -> fence.Connection:
-        return psycopg.connect(**parameters(alias), autocommit=True)
-
-    def _on(self, stores: list[tuple[fence.Connection, str]]) -> None:
+    def _on(self, stores: dict[str, Connection]) -> None:
         """All of them, or none: those that were closed are open again where a later one cannot be."""
-        known = {alias: self._closable(connection, alias) for connection, alias in stores}
+        for alias, connection in stores.items():
+            self._check_closable(connection, alias)
         with ExitStack() as undo:
-            # what people do before what follows from it
-            for connection, alias in sorted(stores, key=lambda store: ORDER.index(store[1])):
-                if known[alias] is None:
-                    undo.callback(fence.down, connection, alias)
-                fence.up(connection, alias, Note("maintenance", datetime.now(UTC)))
+            for alias in sorted(stores, key=ORDER.index):
+                connection = stores[alias]
+                known = maintenance.read(connection, alias)
+                if maintenance.status(connection, alias) == "open":
+                    undo.callback(maintenance.disable, connection, alias, known)
+                maintenance.enable(connection, alias, known or Note("maintenance", datetime.now(UTC)))
             undo.pop_all()
-        for _, alias in stores:
+        for alias in stores:
             self.stdout.write(f"{alias}: closed to writes")
 
-    def _closable(self, connection: fence.Connection, alias: str) -> Note | None:
-        known = fence.read(connection, alias)
+    def _check_closable(self, connection: Connection, alias: str) -> None:
         if being_restored(connection, alias):
             raise CommandError(
                 f"A restore of the {alias} store has not ended: run that store_restore again, to its end."
             )
-        if known is not None and known.fenced and known.state != "maintenance":
-            raise CommandError(fence.words(alias, known))
-        if known is not None and known.state == "arrived":
-            raise CommandError(f"The {alias} store was moved to here: store_split --drop-source first.")
-        return known
+        note = maintenance.read(connection, alias)
+        if note is not None and maintenance.status(connection, alias) not in ("open", "maintenance"):
+            raise CommandError(maintenance.message(alias, note))
 
-    def _off(self, connection: fence.Connection, alias: str) -> None:
-        known = fence.read(connection, alias)
-        if known is not None and known.fenced and known.state != "maintenance":
-            with nobody_moves(connection, alias):  # before it asks, so as not to ask in vain
-                self.stdout.write(f"{fence.words(alias, known)} store_split --abort is the way back.")
-            self.stdout.write("Whoever writes here while the other place is in use writes for nobody.")
-            confirm("REOPEN", self.stdout)
-            with nobody_moves(connection, alias):
-                if fence.read(connection, alias) != known:
-                    raise CommandError(
-                        f"{alias}: it has moved on meanwhile, and nothing was done. Look again."
-                    )
-                fence.down(connection, alias)
-        elif (known is not None and known.fenced) or fence.refuses(connection, alias):
-            fence.down(connection, alias, known if known is not None and not known.fenced else None)
+    def _off(self, connection: Connection, alias: str) -> None:
+        with exclusive(connection, alias, self.stdout.write, wait=False):
+            known, status = maintenance.read(connection, alias), maintenance.status(connection, alias)
+            if known is not None and status not in ("open", "maintenance"):
+                self.stdout.write(
+                    f"{maintenance.message(alias, known)} store_split --abort is the way back.\n"
+                    "Whoever writes here while the other place is in use writes for nobody."
+                )
+                confirm("REOPEN", self.stdout)
+            # a store that came from elsewhere goes on saying so
+            arrived = known if known is not None and known.state == "arrived" else None
+            maintenance.disable(connection, alias, arrived)
         self.stdout.write(f"{alias}: open")
 
-    def _status(self, connection: fence.Connection, alias: str) -> None:
-        known = fence.read(connection, alias)
-        if (known is None or not known.fenced) and fence.refuses(connection, alias):
-            self.stdout.write(f"{alias}: closed, and nothing says why: it may come from a backup or a copy.")
-            self.stdout.write(f"  manage.py maintenance off --store {alias} opens it.")
-            return
-        if known is None or not known.fenced:
+    def _status(self, connection: Connection, alias: str) -> None:
+        status, note = maintenance.status(connection, alias), maintenance.read(connection, alias)
+        if status == "open":
             self.stdout.write(f"{alias}: open")
             return
-        self.stdout.write(
-            f"{alias}: closed since {known.since:%Y-%m-%d %H:%M:%S} UTC. {fence.words(alias, known)}"
-        )
-        ways = {
-            "maintenance": f"manage.py maintenance off --store {alias} opens it.",
-            "moving": f"store_split --store {alias} --to … again goes on; with --abort it goes back.",
-            "moved": f"Let {alias} point at the new place, or go back: store_split --abort.",
-            "abandoned": f"Repeat store_split --store {alias} --abort, from the old place, to drop this one.",
-            "filling": "This is the new place of a move that is not done: see the old one.",
-        }
-        self.stdout.write(f"  {ways[known.state]}")
+        said = "nothing says why: it may come from a backup or a copy."
+        if note is not None:
+            said = f"since {note.since:%Y-%m-%d %H:%M:%S} UTC. {maintenance.message(alias, note)}"
+        self.stdout.write(f"{alias}: closed, {said}\n  {WAYS[status].format(alias=alias)}")

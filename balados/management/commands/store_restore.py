@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from django.core.management.base import CommandError
 
-from operations import backup, migrations, restore, stores
+from operations import backup, restore
 from operations.command import OperatorCommand
 from operations.progress import progress
 from projections.garbage import patient_collector
@@ -64,8 +64,6 @@ Exit codes: 0 done; 1 refused, failed or damaged; 2 a wrong option.
             else:
                 chosen = [backup.find(options["source"], alias) for alias in aliases]
                 restore.restore(chosen, self.stdout.write, self._rebuild, ledgers)
-        except (migrations.NotMigrated, stores.CannotCreate) as error:
-            raise CommandError(str(error)) from error
         except AlreadyRunning as error:
             raise CommandError(f"{error} is being rebuilt by another process: run this again.") from error
         self.stdout.write("Restored: start the server.")

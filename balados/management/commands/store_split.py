@@ -1,7 +1,6 @@
 import os
 import sys
 from argparse import ArgumentParser
-from contextlib import ExitStack
 from getpass import getpass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -12,12 +11,9 @@ from balados import databases
 from operations import split
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
-from operations.copying import Differs
-from operations.migrations import NotMigrated
-from operations.progress import Reached, progress
-from operations.split import Moved, Refused, Settings, Unfinished
-from operations.standin import standing_in
-from operations.stores import SCHEMAS, CannotCreate, UnsafeStore, parameters
+from operations.places import override_connection
+from operations.split import MoveResult
+from operations.stores import SCHEMAS, parameters
 
 VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events": "EVENT_STORE_URL"}
 
@@ -25,19 +21,17 @@ VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events
 class Command(OperatorCommand):
     help = "Move one store into a database of its own, on the same server or another. The old one stays."
     details = """
-What happens: the database and its tables are made at the new place; then nobody writes to the old place any
-more (requests that write get 503 "maintenance", reads go on); rows are copied, counted and compared; then it
-says which setting to change. Restart every process with that setting: what still has the old one is refused
-writes, and goes on reading what was there.
+What happens: the database is made at the new place; then nobody writes to the old place any more (requests
+that write get 503 "maintenance", reads go on); pg_dump and pg_restore copy it, rows are counted and compared;
+then it says which setting to change. Restart every process with that setting: what still has the old one is
+refused writes, and goes on reading what was there.
 
   manage.py store_split --store events --to postgresql://user@db2/balados_events
   manage.py store_split --store events --to -            the URL from standard input: others see command lines
-  manage.py store_split --store projections --to ... --rebuild    make the read models anew there instead
   manage.py store_split --store events --to ... --abort           go back: open the old place, drop the new
   manage.py store_split --store events --drop-source              after the switch: delete the old place
 
-The first two ask nothing. --abort asks for DELETE, --drop-source for DELETE and the old database's name, or
-for GONE where the old place does not answer: then it is forgotten, and nothing deleted.
+The first two ask nothing. --abort asks for DELETE, --drop-source for DELETE and the old database's name.
 Interrupted or killed: run the same again, it goes on or starts over.
 Exit codes: 0 done; 1 refused or failed, and the old place as it was unless it says otherwise; 2 a wrong
 option.
@@ -46,7 +40,6 @@ option.
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--store", required=True, choices=SCHEMAS)
         parser.add_argument("--to", metavar="URL", help="the new place; - reads it from standard input")
-        parser.add_argument("--rebuild", action="store_true", help="of projections: rebuild, do not copy")
         parser.add_argument("--abort", action="store_true", help="go back to the old place")
         parser.add_argument(
             "--drop-source", action="store_true", help="delete the old place, after the switch"
@@ -60,18 +53,10 @@ option.
 
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["store"]
-        if options["rebuild"] and alias != "projections":
-            raise CommandError("Only projections can be rebuilt.", returncode=2)
         if options["abort"] and options["drop_source"]:
             raise CommandError("Either --abort or --drop-source.", returncode=2)
         if options["drop_source"] != (options["to"] is None):
             raise CommandError("--to names the new place; --drop-source takes --from.", returncode=2)
-        try:
-            self._do(alias, options)
-        except (Refused, Unfinished, Differs, UnsafeStore, CannotCreate, NotMigrated) as reason:
-            raise CommandError(str(reason)) from reason
-
-    def _do(self, alias: str, options: dict[str, Any]) -> None:
         if options["drop_source"]:
             split.drop_source(alias, self._old(alias, options["old"]), say=self._say, confirm=self._confirm)
             self.stdout.write("Deleted.")
@@ -82,31 +67,9 @@ option.
             split.abort(alias, target, say=self._say, confirm=self._confirm)
             self.stdout.write("Back at the old place.")
             return
-        rebuilding = options["rebuild"]
-        with ExitStack() as bar:
-            reached = self._bar(bar, alias, "events" if rebuilding else "rows")
+        self._tell(alias, url, split.move(alias, target, say=self._say))
 
-            def say(text: str) -> None:
-                bar.close()  # or the line would stand behind it
-                self._say(text)
-
-            moved = split.move(alias, target, say=say, reached=reached, rebuilding=rebuilding)
-        self._tell(alias, url, target, moved)
-
-    def _bar(self, stack: ExitStack, what: str, unit: str) -> Reached:
-        """A bar that appears with the first figure, until ``stack`` is closed."""
-        shown: list[Reached] = []
-        stream: Any = self.stdout
-
-        def reached(done: int, total: int) -> None:
-            if not shown:
-                shown.append(stack.enter_context(progress(stream, what, unit)))
-                stack.callback(shown.clear)
-            shown[0](done, total)
-
-        return reached
-
-    def _tell(self, alias: str, url: str, target: Settings, moved: Moved) -> None:
+    def _tell(self, alias: str, url: str, moved: MoveResult) -> None:
         for table, held in moved.tables.items():
             self.stdout.write(f"  {table}: {held.rows:,} rows, the same in both (checksum {held.sum})")
         self.stdout.write(
@@ -128,7 +91,7 @@ option.
     def _old(self, alias: str, old: str | None) -> dict[str, Any]:
         if old is not None:
             settings = databases.store(alias, _read(old), pool={})
-            with standing_in(alias, settings):
+            with override_connection(alias, settings):
                 return parameters(alias)
         found = split.old_place(alias)
         if found is None:

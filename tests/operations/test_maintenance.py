@@ -22,8 +22,8 @@ from accounts.models import User
 from eventstore import log
 from eventstore.retention import acknowledged_by_all
 from jobs import retention, tasks
-from operations import fence, reset
-from operations.fence import Blocked, InMaintenance, Note
+from operations import maintenance, reset
+from operations.maintenance import Blocked, InMaintenance, Note
 from operations.stores import RESTORING, SCHEMAS, being_restored, parameters
 from projections import deadletters
 from projections.connect import connect
@@ -48,17 +48,17 @@ pytestmark = [pytest.mark.topology]
 def _open_afterwards(stores: None) -> Iterator[None]:
     yield
     for alias in SCHEMAS:
-        put_down(alias)
+        reopen(alias)
 
 
-def put_up(alias: str, **options: Any) -> None:
+def close(alias: str, **options: Any) -> None:
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-        fence.up(connection, alias, Note("maintenance", datetime.now(UTC)), **options)
+        maintenance.enable(connection, alias, Note("maintenance", datetime.now(UTC)), **options)
 
 
-def put_down(alias: str) -> None:
+def reopen(alias: str) -> None:
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-        fence.down(connection, alias)
+        maintenance.disable(connection, alias)
 
 
 WRITES = ("INSERT INTO {} DEFAULT VALUES", "DELETE FROM {} WHERE false", "TRUNCATE {} CASCADE")
@@ -66,10 +66,10 @@ WRITES = ("INSERT INTO {} DEFAULT VALUES", "DELETE FROM {} WHERE false", "TRUNCA
 
 @pytest.mark.parametrize("closed", SCHEMAS)
 def test_every_table_of_a_closed_store_refuses_every_write_and_those_of_the_others_none(closed: str) -> None:
-    put_up(closed)
+    close(closed)
     for alias in SCHEMAS:
         with psycopg.connect(**parameters(alias)) as connection:
-            tables = fence.tables_of(connection, alias)
+            tables = maintenance.tables_of(connection, alias)
             answers = {answer(connection, write, table) for table in tables for write in WRITES}
             assert tables
             assert (answers == {MAINTENANCE}) is (alias == closed), answers
@@ -93,13 +93,13 @@ def answer(connection: psycopg.Connection[Any], write: str, table: tuple[str, st
 def test_a_refused_append_takes_no_position_and_later_ones_go_on_as_if_it_had_not_been() -> None:
     write(1)
     head = log.head()
-    put_up("events")
+    close("events")
     for _ in range(3):
         with pytest.raises(psycopg.OperationalError) as refused:
             write(2)
         assert in_maintenance(refused.value)
         assert is_outage(refused.value)
-    put_down("events")
+    reopen("events")
     write(2)
     assert written() == [1, 2]
     assert log.head() == head + 1
@@ -108,30 +108,29 @@ def test_a_refused_append_takes_no_position_and_later_ones_go_on_as_if_it_had_no
 def test_it_waits_for_the_transactions_at_work_and_no_later_one_begins() -> None:
     writer = SlowWriter(log.stream_of(ALICE), 0, plays(1))
     with pytest.raises(Blocked, match=r"a slow writer \(pid"):
-        put_up("events", patience=0.0)
+        close("events", patience=0.0)
     # nothing was changed: others write on
     write(2)
     writer.commit()
-    put_up("events")
+    close("events")
     assert sorted(written()) == [1, 2]
 
 
-def test_it_opens_at_once_although_somebody_reads_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fence, "PATIENCE_TO_TIDY", 0.0)
-    put_up("events")
+def test_it_opens_at_once_although_somebody_reads_for_long() -> None:
+    close("events")
     with psycopg.connect(**parameters("events")) as reader:
         reader.execute("SELECT count(*) FROM events.events")
-        put_down("events")
+        reopen("events")
         write(1)
-        put_up("events")
+        close("events")
         with pytest.raises(psycopg.OperationalError):
             write(2)
     assert written() == [1]
 
 
 @pytest.mark.parametrize("closed", SCHEMAS)
-def test_a_migration_is_refused_whose_statements_the_fence_does_not_see(closed: str) -> None:
-    put_up(closed)
+def test_a_migration_is_refused_whose_statements_the_triggers_do_not_see(closed: str) -> None:
+    close(closed)
     with pytest.raises(InMaintenance, match="in maintenance"):
         call_command("migrate", database=closed, verbosity=0)
 
@@ -143,7 +142,7 @@ def log_in(visitor: Visitor, password: str = PASSWORD) -> Any:
 @pytest.mark.parametrize("what", ["projections", "system", "events"])
 def test_a_reset_is_refused_before_it_touches_anything(what: reset.What) -> None:
     write(1)
-    put_up(what)
+    close(what)
     with pytest.raises(InMaintenance):
         reset.run(what, StringIO())
     assert written() == [1]
@@ -159,7 +158,7 @@ def test_the_api_says_so_to_whoever_writes_and_answers_whoever_reads() -> None:
     phone = phone_of_alice()
     phone.post("plays", play())
     bring_up_to_date()
-    put_up("events")
+    close("events")
     for answer in (
         phone.post("plays", play(2)),
         phone.post("sync", {"play_statuses": [play(3, updated_at="2026-05-01T12:00:00Z")]}),
@@ -169,7 +168,7 @@ def test_the_api_says_so_to_whoever_writes_and_answers_whoever_reads() -> None:
         assert int(answer.headers["Retry-After"]) > 0
     for route in ("plays", "subscriptions", "me", "events", "export"):
         assert phone.get(route).status_code == 200
-    put_down("events")
+    reopen("events")
     assert phone.post("plays", play(2)).status_code == 200
     assert len(written()) == 2
 
@@ -178,19 +177,19 @@ def test_pages_say_so_without_a_traceback_and_nobody_is_logged_out(caplog: pytes
     phone_of_alice()
     inside, outside = Visitor(), Visitor()
     assert log_in(inside).status_code == 302
-    put_up("system")
+    close("system")
     for answer in (log_in(outside), log_in(outside, "wrong")):
         assert answer.status_code == 503
         assert "Maintenance" in answer.content.decode()
         assert int(answer.headers["Retry-After"]) > 0
     assert inside.get("/dashboard").status_code == 200
     assert inside.send("/users/log_out", {}).status_code == 503
-    put_down("system")
+    reopen("system")
     assert inside.get("/dashboard").status_code == 200
     assert log_in(outside).status_code == 302
 
 
-def test_a_fence_is_no_traceback_in_the_log_and_anything_else_is() -> None:
+def test_maintenance_is_no_traceback_in_the_log_and_anything_else_is() -> None:
     from balados.logs import Unexpected
 
     def record(failure: Exception) -> logging.LogRecord:
@@ -198,7 +197,7 @@ def test_a_fence_is_no_traceback_in_the_log_and_anything_else_is() -> None:
             "django.request", logging.ERROR, "", 0, "", (), (type(failure), failure, None)
         )
 
-    put_up("events")
+    close("events")
     with pytest.raises(psycopg.OperationalError) as refused:
         write(1)
     assert not Unexpected().filter(record(refused.value))
@@ -209,7 +208,7 @@ def test_tasks_step_aside_and_the_worker_says_so() -> None:
     write(1)
     settle()
     for alias in SCHEMAS:
-        put_up(alias)
+        close(alias)
     for task in (tasks.run_worker, tasks.purge_commands, tasks.purge_used_tokens, tasks.clear_sessions):
         task()
     with pytest.raises(psycopg.OperationalError) as refused:
@@ -225,10 +224,10 @@ def test_an_erasure_that_meets_it_is_finished_afterwards(closed: str) -> None:
     phone.post("plays", play())
     bring_up_to_date()
     erasure.begin(phone.user_id, timezone.now())
-    put_up(closed)
+    close(closed)
     tasks.finish_erasures()
     assert erasure.begun() == [phone.user_id]
-    put_down(closed)
+    reopen(closed)
     assert tasks.finish_erasures() == 1
     assert not User.objects.exists()
     with connections["projections"].cursor() as cursor:
@@ -239,11 +238,11 @@ def test_an_erasure_that_meets_it_is_finished_afterwards(closed: str) -> None:
 def test_projectors_apply_what_is_there_while_the_events_are_closed() -> None:
     write(1)
     with running(Runner()) as runner:
-        put_up("events")
+        close("events")
         eventually(lambda: len(runner.positions()) == len(PROJECTORS))
         head = log.head()
         eventually(lambda: set(runner.positions().values()) == {head})
-        put_down("events")
+        reopen("events")
         write(2)
         eventually(lambda: set(runner.positions().values()) == {log.head()})
         eventually(lambda: acknowledged_by_all(PROJECTORS) == log.head())
@@ -252,10 +251,10 @@ def test_projectors_apply_what_is_there_while_the_events_are_closed() -> None:
 def test_projectors_wait_while_the_read_models_are_closed_and_set_nothing_aside() -> None:
     with running(Runner()) as runner:
         eventually(lambda: len(runner.positions()) == len(PROJECTORS))
-        put_up("projections")
+        close("projections")
         write(1)
         eventually(lambda: not runner.positions())  # it has dropped everything, and tries again
-        put_down("projections")
+        reopen("projections")
         eventually(lambda: list(runner.positions().values()) == [log.head()] * len(PROJECTORS))
     with connect("projections") as connection:
         assert deadletters.letters(connection) == []
@@ -265,17 +264,17 @@ def test_an_instance_whose_read_models_are_late_on_purpose_is_ready(settings: Se
     settings.READY_MAX_LAG_EVENTS = 0
     write(1)
     assert readiness.checks()["projectors"] == readiness.BEHIND
-    put_up("projections")
+    close("projections")
     assert readiness.checks()["projectors"] == readiness.OK
     with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
-        fence.say(connection, "projections", Note("moved", datetime.now(UTC)))
+        maintenance.set_status(connection, "projections", Note("moved", datetime.now(UTC)))
     assert readiness.checks()["projectors"] == readiness.BEHIND
 
 
-def test_a_rebuild_is_refused_and_leaves_the_fence_where_it_is() -> None:
+def test_a_rebuild_is_refused_and_leaves_the_store_closed() -> None:
     write(1)
     bring_up_to_date()
-    put_up("projections")
+    close("projections")
     with pytest.raises(psycopg.OperationalError) as refused:
         rebuild([PROJECTORS["plays"]])
     assert in_maintenance(refused.value)
@@ -291,7 +290,7 @@ def say(*arguments: str) -> str:
 
 def is_closed(alias: str) -> bool:
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-        return fence.refuses(connection, alias)
+        return maintenance.is_enabled(connection, alias)
 
 
 @contextmanager
@@ -312,14 +311,9 @@ def test_a_store_whose_restore_has_not_ended_is_not_closed_and_still_says_so() -
         with pytest.raises(CommandError, match="restore of the events store has not ended"):
             say("on")
         assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
-        # and a fence that came along with what is restored is taken down without a word of it
-        tables = [sql.Identifier(*table) for table in fence.tables_of(connection, "events")]
-        fence._make_function(connection, "events", "BEGIN RAISE EXCEPTION 'closed'; END")
-        connection.execute(
-            fence.TRIGGER.format(
-                name=sql.Identifier(fence.NAME), table=tables[0], function=fence._function("events")
-            )
-        )
+        # and triggers that came along with what is restored are switched off without a word of it
+        maintenance.enable(connection, "events", Note("maintenance", datetime.now(UTC)))
+        connection.execute(sql.SQL("COMMENT ON SCHEMA events IS {}").format(sql.Literal(RESTORING)))
         assert "nothing says why" in say("status", "--store", "events")
         assert say("off", "--store", "events") == "events: open\n"
         assert not is_closed("events")
@@ -327,27 +321,39 @@ def test_a_store_whose_restore_has_not_ended_is_not_closed_and_still_says_so() -
 
 
 def test_all_stores_are_closed_or_none() -> None:
-    arrived = Note("arrived", datetime.now(UTC))
     with noted("events", "") as connection:
-        fence.write(connection, "events", arrived)
-        with pytest.raises(CommandError, match="was moved to here"):
+        maintenance.write(connection, "events", Note("filling", datetime.now(UTC)))
+        with pytest.raises(CommandError, match="is being filled here"):
             say("on")
     assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
+
+
+def test_a_store_that_moved_to_here_is_closed_and_opened_as_any_other() -> None:
+    arrived = Note("arrived", datetime.now(UTC), move="a move")
+    with noted("events", "") as connection:
+        maintenance.write(connection, "events", arrived)
+        say("on", "--store", "events")
+        assert "in maintenance" in say("status", "--store", "events")
+        with pytest.raises(psycopg.OperationalError, match="in maintenance"):
+            write(1)
+        say("off", "--store", "events")
+        assert maintenance.read(connection, "events") == arrived
+    write(1)
 
 
 def test_stores_that_were_closed_before_one_that_cannot_be_are_open_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put_up("system")
-    put_up_fence = fence.up
+    close("system")
+    enable = maintenance.enable
 
-    def up(connection: fence.Connection, alias: str, note: Note) -> None:
+    def enable_two(connection: maintenance.Connection, alias: str, note: Note) -> None:
         if alias == "projections":
             raise Blocked("somebody writes")
-        put_up_fence(connection, alias, note)
+        enable(connection, alias, note)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fence, "up", up)
+        patch.setattr(maintenance, "enable", enable_two)
         with pytest.raises(CommandError, match="somebody writes"):
             say("on")
     # as it was: one had been closed before
