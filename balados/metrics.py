@@ -124,7 +124,7 @@ def letter_figures() -> list[Metric]:
         "Events set aside: failed ones, and later ones that wait behind them.",
         labels=["projector", "state"],
     )
-    for each in lag.waiting():
+    for each in lag.dead_letter_counts():
         letters.add_metric([each.projector, "failed"], each.failed)
         letters.add_metric([each.projector, "behind"], each.behind)
     return [letters]

@@ -24,11 +24,11 @@ from eventstore.domain.times import MAX_SKEW
 from eventstore.failpoints import failpoint
 from eventstore.log import Origin
 from projections import deadletters, popularity
-from projections.ageing import cut, has_older
 from projections.connect import connect
+from projections.lag import wait_for_all
 from projections.locks import try_lock
 from projections.projectors import PROJECTORS
-from projections.waiting import wait_for_all
+from projections.public import cut, has_older
 from projections.worker import Worker
 
 logger = logging.getLogger(__name__)

@@ -43,7 +43,7 @@ SELECT count(*) FROM pg_stat_activity
 NAMES: Final = {
     "system": "^balados-system$",
     "events": "^balados-(events|listener)$",
-    "projections": "^balados-(projections|projector.*|late-.*|rebuild.*)$",
+    "projections": "^balados-(projections|projector.*|catch-up-.*|rebuild.*)$",
 }
 
 

@@ -9,7 +9,7 @@ from operations.errors import OperatorError
 from operations.progress import progress
 from projections import lag
 from projections.connect import connect
-from projections.garbage import patient_collector
+from projections.garbage import relaxed_gc
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.rebuild import AlreadyRunning, rebuild
@@ -35,7 +35,7 @@ def rebuild_beside(projectors: Sequence[Projector], out: TextIO) -> list[str]:
     ``psycopg.errors.LockNotAvailable``, and the errors of a store that is away.
     """
     try:
-        with patient_collector(), progress(out, "Rebuilding", "events") as reached:
+        with relaxed_gc(), progress(out, "Rebuilding", "events") as reached:
             rebuild(projectors, reached)
     except AlreadyRunning as error:
         raise NotRebuilt(f"{error} is being rebuilt by another process.") from error
@@ -48,7 +48,7 @@ def rebuild_beside(projectors: Sequence[Projector], out: TextIO) -> list[str]:
     return [
         f"{each.projector}: {each.failed} events could not be applied, {each.behind} wait behind them;"
         " see manage.py dead_letters"
-        for each in lag.waiting()
+        for each in lag.dead_letter_counts()
         if each.projector in names and each.failed + each.behind
     ]
 

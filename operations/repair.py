@@ -14,8 +14,7 @@ from psycopg import sql
 from eventstore import retention
 from operations.exclusive import Say, exclusive, raw_connection
 from projections.models import DeadLetter, ProjectorPosition
-from projections.projectors.shape import Projector
-from projections.tables import identifier
+from projections.projectors.shape import Projector, identifier
 
 ALIAS = "projections"
 # What positions and dead letters are looked at with.

@@ -155,7 +155,7 @@ def _unless_away(ask: Callable[[], T]) -> T | None:
 def _projectors() -> list[Projector]:
     return [
         Projector(each.projector, each.events, round(each.seconds, 3), waiting.failed, waiting.behind)
-        for each, waiting in zip(lag.lags(), lag.waiting(), strict=True)
+        for each, waiting in zip(lag.lags(), lag.dead_letter_counts(), strict=True)
     ]
 
 

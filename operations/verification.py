@@ -16,7 +16,7 @@ from operations.errors import OperatorError
 from operations.progress import progress, without
 from projections.comparison import Difference, NotCompared, Scratch
 from projections.connect import connect
-from projections.garbage import patient_collector
+from projections.garbage import relaxed_gc
 from projections.projectors import PROJECTORS
 from projections.rebuild import AlreadyRunning
 from projections.worker import safe_positions
@@ -143,7 +143,7 @@ def _stream(user_id: UUID) -> int:
 
 def _log(report: Report, out: TextIO, stream: int | None) -> None:
     report.log = log_verification.order(stream)
-    with patient_collector(), progress(out, "Reading events", "events") as reached:
+    with relaxed_gc(), progress(out, "Reading events", "events") as reached:
         report.log += log_verification.undecodable(without(log.position_gaps(), reached), stream)
     report.log += log_verification.unfaithful_snapshots(stream)
 
@@ -154,7 +154,7 @@ def _read_models(report: Report, out: TextIO, user_id: UUID | None) -> None:
     wanted = [each for each in whole if user_id is None or each.name != "popularity"]
     try:
         with closing(Scratch(wanted, user_id)) as scratch:
-            with patient_collector(), progress(out, "Folding events", "events") as reached:
+            with relaxed_gc(), progress(out, "Folding events", "events") as reached:
                 scratch.fill(without(log.position_gaps(), reached))
             for projector in wanted:
                 try:

@@ -21,15 +21,14 @@ from eventstore.domain.messages import INSTANCE
 from eventstore.log import Recorded
 from projections import deadletters
 from projections.batches import Batch
-from projections.catchup import AT_ONCE, apply_or_park
+from projections.catch_up import AT_ONCE, apply_or_park
 from projections.connect import connect
 from projections.failures import is_outage
 from projections.locks import try_lock
-from projections.projectors.shape import Projector
-from projections.rebuild import AlreadyRunning, begin, catch_up_beside_erasures, forget, name_beside
+from projections.projectors.shape import Projector, identifier
+from projections.rebuild import AlreadyRunning, apply_until_beside_erasures, begin, forget, name_beside
 from projections.shadows import Use, shadow_of
-from projections.tables import identifier
-from projections.worker import Moved, Worker
+from projections.worker import StalePosition, Worker
 
 VERIFY: Use = "verify"
 # Differing rows that are named of a table; all of them are counted.
@@ -153,7 +152,7 @@ class Scratch:
                 self._wait(projector, worker.position)
             try:
                 found = self._at_live(worker)
-            except (Moved, SerializationFailure):
+            except (StalePosition, SerializationFailure):
                 worker.refresh()
             except Exception as failure:
                 if is_outage(failure):
@@ -228,14 +227,14 @@ class Scratch:
     ) -> None:
         """Apply, for good, what there is up to ``upto``, a position that the live one has passed."""
         if self._user is None:
-            catch_up_beside_erasures(workers, upto, reached)
+            apply_until_beside_erasures(workers, upto, reached)
             return
         for worker in workers:
             while worker.position < upto:
                 try:
                     events = self._of_user(worker.position, upto)
                     apply_or_park(worker, Batch(events, upto))
-                except Moved:
+                except StalePosition:
                     if not worker.refresh():
                         raise
         reached(upto)

@@ -25,7 +25,7 @@ SESSION = {
 }
 # A projector holds the row of its position, for which its heir waits: as soon as its lock is free (locks.py).
 # Between two statements of a transaction lie 0.1 s of work on 5,000 events.
-OF_A_PROJECTOR = {
+PROJECTOR_SESSION = {
     "idle_in_transaction_session_timeout": "3s",
     "client_connection_check_interval": "1s",
     "tcp_keepalives_idle": "1",

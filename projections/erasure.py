@@ -20,8 +20,8 @@ from eventstore.failpoints import failpoint
 from eventstore.follower import settled_head
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
+from projections.projectors.shape import identifier
 from projections.shadows import USES, shadow_of
-from projections.tables import identifier
 
 # events per transaction
 CHUNK = 5_000

@@ -1,4 +1,4 @@
-"""Python's garbage collector, told to be patient while events go by in pages."""
+"""Python's garbage collector, relaxed while events go by in pages."""
 
 import gc
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def patient_collector() -> Iterator[None]:
+def relaxed_gc() -> Iterator[None]:
     """Pages of events hold no cycles, but many objects: looking for cycles took a fifth of the time."""
     usual = gc.get_threshold()
     gc.freeze()

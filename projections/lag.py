@@ -1,11 +1,19 @@
-"""How far each projector is behind the log, and what it has set aside: for metrics and readiness."""
+"""How far each projector is behind the log, what it has set aside, and waiting until all have come along."""
 
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from django.db import connections
 
-from eventstore import log
+from eventstore import log, retention
+from projections.connect import run
 from projections.projectors import PROJECTORS
+
+# projectors acknowledge once a second what is on their disk
+PATIENCE = 30.0
+PAUSE = 0.05
+POSITIONS = 'SELECT projector, position, parked FROM "users"."projector_positions"'
 
 
 class Lag(NamedTuple):
@@ -16,7 +24,7 @@ class Lag(NamedTuple):
     seconds: float
 
 
-class Waiting(NamedTuple):
+class DeadLetterCount(NamedTuple):
     """Dead letters of a projector: events that it cannot apply, and later ones that wait behind them."""
 
     projector: str
@@ -33,7 +41,7 @@ def lags() -> list[Lag]:
     return [Lag(name, *found) for name, found in zip(PROJECTORS, behind, strict=True)]
 
 
-def waiting() -> list[Waiting]:
+def dead_letter_counts() -> list[DeadLetterCount]:
     """Of every projector. Raises when the store is away."""
     with connections["projections"].cursor() as cursor:
         cursor.execute(
@@ -41,4 +49,28 @@ def waiting() -> list[Waiting]:
             ' FROM "users"."dead_letters" GROUP BY projector'
         )
         found = {name: (failed, behind) for name, failed, behind in cursor.fetchall()}
-    return [Waiting(name, *found.get(name, (0, 0))) for name in PROJECTORS]
+    return [DeadLetterCount(name, *found.get(name, (0, 0))) for name in PROJECTORS]
+
+
+def wait_for_all(
+    position: int, seconds: float = PATIENCE, pause: Callable[[float], None] = time.sleep
+) -> bool:
+    """Wait until every projector has reached ``position``, at most so long; false where one has not.
+
+    Those with dead letters go on with the other streams, and merely do not acknowledge: nobody waits for it.
+    """
+    deadline = time.monotonic() + seconds
+    while not _reached(position):
+        if time.monotonic() >= deadline:
+            return False
+        pause(PAUSE)
+    return True
+
+
+def _reached(position: int) -> bool:
+    saved = {str(name): (int(at), bool(parked)) for name, at, parked in run(POSITIONS, [])}
+    known = [saved.get(name, (0, False)) for name in PROJECTORS]
+    if min(at for at, _ in known) < position:
+        return False
+    healthy = [name for name in PROJECTORS if name in saved and not saved[name][1]]
+    return not healthy or retention.acknowledged_by_all(healthy) >= position

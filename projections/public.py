@@ -8,7 +8,7 @@ episodes are looked at, and what their score was before. So a change of privacy 
 """
 
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 from eventstore import codec, log
@@ -64,6 +64,15 @@ SELECT kind, rss_source_feed, rss_source_item, happened_at, user_id, id
   FROM "public"."public_events"
  WHERE true {conditions}
  ORDER BY happened_at DESC, id DESC LIMIT %s
+"""
+OLDER = """
+SELECT EXISTS (SELECT FROM "users"."activity" WHERE happened_at < %(before)s)
+    OR EXISTS (SELECT FROM "users"."activity" WHERE withdrawn_at < %(before)s)
+"""
+# What is to be taken away at once: the index by time leads to the end of it.
+CUT = """
+SELECT happened_at, (SELECT min(happened_at) FROM "users"."activity") FROM "users"."activity"
+ WHERE happened_at < %(before)s ORDER BY happened_at OFFSET %(rows)s LIMIT 1
 """
 BY_SCORE = "found.score DESC, found.key"
 PODCASTS = {"key": "feed_key", "table": '"public"."podcast_popularity"'}
@@ -180,3 +189,18 @@ def _read(rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any
         return 0, []
     # the last column is a key, which is never null in a row
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
+
+
+def has_older(before: datetime) -> bool:
+    """Whether there is anything of the public, or behind it, that happened before that time."""
+    row = run(OLDER, {"before": before}).fetchone()
+    return bool(row and row[0])
+
+
+def cut(before: datetime, rows: int) -> datetime:
+    """A time up to ``before``, so that no more than ``rows`` are older, or those of one moment where it has
+    more than that."""
+    row = run(CUT, {"before": before, "rows": rows}).fetchone()
+    if row is None or row[0] == row[1]:
+        return before
+    return cast(datetime, row[0])

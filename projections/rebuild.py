@@ -15,12 +15,12 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 from eventstore import log
 from eventstore.follower import settled_head
 from projections import shadows
-from projections.catchup import catch_up
+from projections.catch_up import apply_until
 from projections.connect import Connection, connect
 from projections.locks import try_lock, unlock
 from projections.projectors.shape import Projector
 from projections.shadows import Use
-from projections.worker import Moved, Worker, load
+from projections.worker import StalePosition, Worker, load
 
 SWAP_ATTEMPTS = 60
 PAUSE = 0.5
@@ -63,7 +63,7 @@ def rebuild(
             workers = [begin(connection, projector) for projector in projectors]
             head = settled_head()
             leaps = log.position_gaps()
-            catch_up_beside_erasures(
+            apply_until_beside_erasures(
                 workers, head, lambda position: progress(less(leaps, position), less(leaps, head))
             )
             for worker in workers:
@@ -103,14 +103,14 @@ def forget(connection: Connection, projector: Projector, use: Use = "rebuild") -
     _run(connection, FORGET, projector, use)
 
 
-def catch_up_beside_erasures(
+def apply_until_beside_erasures(
     workers: Sequence[Worker], upto: int, reached: Callable[[int], None] = lambda position: None
 ) -> None:
-    """``catch_up``, also while accounts are erased."""
+    """``apply_until``, also while accounts are erased."""
     while True:
         try:
-            catch_up(workers, upto, reached=reached)
-        except Moved:
+            apply_until(workers, upto, reached=reached)
+        except StalePosition:
             erased = [worker.refresh() for worker in workers]
             if not any(erased):
                 raise
@@ -120,11 +120,11 @@ def catch_up_beside_erasures(
 
 def _swap_when_possible(worker: Worker) -> None:
     for attempt in range(SWAP_ATTEMPTS):
-        catch_up_beside_erasures([worker], settled_head())
+        apply_until_beside_erasures([worker], settled_head())
         try:
             with worker.connection.transaction():
                 _swap(worker)
-        except Moved:
+        except StalePosition:
             if not worker.refresh():
                 raise
         except (LockNotAvailable, DeadlockDetected):  # readers at work
@@ -145,7 +145,7 @@ def _swap(worker: Worker) -> None:
         'SELECT position FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE', [projector.name]
     )
     # what the live one has passed, this one may pass; it waits now, and gets no further
-    catch_up([worker], live)
+    apply_until([worker], live)
     shadows.swap(connection, projector.tables)
     _run(connection, TAKE_OVER, projector)
 

@@ -1,7 +1,7 @@
 """The process that keeps the read models up to date: ONE path for live, late and rebuild.
 
 One follower of the global order feeds every projector whose lock this process holds. A projector that is far
-behind, or meets an event that it cannot apply, goes on in a thread of its own (late.py) and comes back.
+behind, or meets an event that it cannot apply, goes on in a thread of its own (catch_up.py) and comes back.
 Nothing is kept that the position does not say: after any failure of a store everything is dropped and
 started anew, as after kill -9.
 """
@@ -15,14 +15,14 @@ from psycopg.errors import TransactionTimeout
 from eventstore import log, retention
 from eventstore.follower import Follower
 from projections.batches import Batch
-from projections.connect import OF_A_PROJECTOR, Connection, connect, discard
+from projections.catch_up import NEAR, CatchUp
+from projections.connect import PROJECTOR_SESSION, Connection, connect, discard
 from projections.failures import in_maintenance, is_outage
-from projections.late import NEAR, Late
 from projections.listener import Listener
 from projections.locks import Locks
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
-from projections.worker import Moved, Worker, apply_together, flush, safe_positions
+from projections.worker import StalePosition, Worker, apply_together, flush, safe_positions
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +34,15 @@ POLL_SHARE = 1 / 20
 # Writers send one hint in 250 ms at most, so whoever was woken or had an event polls on for a while.
 AWAKE = 1.0
 # Free locks are looked for so often: with the server's own notice of a dead holder under 5 s to take over.
-TEND_EVERY = 1.0
+HOUSEKEEPING_EVERY = 1.0
 # Seconds. A process that froze amid a transaction of the live loop holds its rows, and is not "idle in
 # transaction": the statements go out in one piece, and the server waits for the rest of it. PostgreSQL 17 can
 # end that. A batch that takes longer by itself (a checkpoint of 50,000 plays on a slow disk, a wait for an
 # erasure) is given four times as long when it begins again, and so on, or it would begin again for ever.
 LONGEST_TRANSACTION = 3.0
-LONGER = 4
+LENGTHENED = 4
 # Seconds until it is as before: batches that take long come in a row.
-PATIENT = 60.0
+RELAXED_FOR = 60.0
 ACKNOWLEDGE_EVERY = 1.0
 LONGEST_BACKOFF = 2.0
 POSITIONS = 'SELECT projector, position FROM "users"."projector_positions" WHERE projector = ANY(%s)'
@@ -67,14 +67,14 @@ class Runner:
         self._connection: Connection | None = None
         self._follower: Follower | None = None
         self._live: dict[str, Worker] = {}
-        self._late: list[Late] = []
+        self._late: list[CatchUp] = []
         self._acknowledged: dict[str, int] = {}
-        self._tended_at = self._acknowledged_at = float("-inf")
-        self._longest, self._patient_until = LONGEST_TRANSACTION, 0.0
+        self._housekept_at = self._acknowledged_at = float("-inf")
+        self._longest, self._relaxed_until = LONGEST_TRANSACTION, 0.0
 
     def run(self, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
-        """Work until ``stopped``, whatever the stores do. ``ready`` is called once, when every lock is held
-        or known to be held by another process.
+        """Work until ``stopped``, also while stores are away. ``ready`` is called once, when each lock is
+        held here or known to be held by another process.
         """
         backoff = 0.1
         woken_at = float("-inf")
@@ -86,8 +86,8 @@ class Runner:
                     is_ready = True
                     ready()
                 backoff = 0.1
-                if self._longest != LONGEST_TRANSACTION and time.monotonic() > self._patient_until:
-                    self._allow(LONGEST_TRANSACTION)
+                if self._longest != LONGEST_TRANSACTION and time.monotonic() > self._relaxed_until:
+                    self._limit_transactions(LONGEST_TRANSACTION)
                 if moving or self._rest(time.monotonic() - woken_at):
                     woken_at = time.monotonic()
             except Exception as failure:
@@ -95,17 +95,17 @@ class Runner:
                     raise
                 said = str(failure).strip().partition("\n")[0] if in_maintenance(failure) else failure
                 logger.warning("A store is away, trying again in %.1f s: %s", backoff, said)
-                self._drop_everything()
+                self._disconnect()
                 if isinstance(failure, TransactionTimeout):
-                    self._allow(LONGER * self._longest)
-                    self._patient_until = time.monotonic() + PATIENT
+                    self._limit_transactions(LENGTHENED * self._longest)
+                    self._relaxed_until = time.monotonic() + RELAXED_FOR
                 time.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF)
         self.close()
 
     def step(self) -> bool:
         """Apply what there is, up to a batch; false when there was nothing. Raises when a store is away."""
-        self._tend()
+        self._housekeeping()
         follower = self._follower
         if follower is None:
             return False
@@ -140,7 +140,7 @@ class Runner:
         except Exception as failure:
             if not is_outage(failure):
                 raise
-        self._drop_everything()
+        self._disconnect()
         self._listener.close()
 
     def _rest(self, quiet: float) -> bool:
@@ -152,53 +152,56 @@ class Runner:
             return True
         return self._listener.wait()
 
-    def _tend(self) -> None:
-        """What needs doing now and then: locks, projectors that come back, acknowledgements."""
+    def _housekeeping(self) -> None:
+        """Take free locks, let projectors that have caught up rejoin, and acknowledge, each now and then."""
         now = time.monotonic()
-        due = now - self._tended_at >= TEND_EVERY
+        due = now - self._housekept_at >= HOUSEKEEPING_EVERY
         if due:
-            self._tended_at = now
-            self._look_for_moves()
+            self._housekept_at = now
+            self._release_moved()
             taken = self._locks.take(self._projectors)
-            self._admit([self._projectors[name] for name in taken], fresh=True)
+            self._go_live([self._projectors[name] for name in taken], fresh=True)
         for late in [late for late in self._late if not late.is_alive()]:
-            self._take_back(late, again=due)
+            self._rejoin(late, again=due)
         if now - self._acknowledged_at >= ACKNOWLEDGE_EVERY:
             self._acknowledged_at = now
             self._acknowledge()
 
-    def _admit(self, projectors: Iterable[Projector], *, fresh: bool) -> None:
-        """Let them join the live loop, or catch up first."""
+    def _go_live(self, projectors: Iterable[Projector], *, fresh: bool) -> None:
+        """Let projectors join the live loop; those that are too far behind catch up first.
+
+        ``fresh``: this process has just got their locks.
+        """
         workers = [self._worker(projector) for projector in projectors]
         if workers and self._follower is None:
             self._follower = Follower(max(worker.position for worker in workers))
         for worker in workers:
             # dead letters are tried again by a fresh process: it may be the one with the fix
             if (fresh and worker.parked) or self._position() - worker.position > NEAR:
-                self._begin_late(worker.projector)
+                self._begin_catch_up(worker.projector)
                 continue
             self._live[worker.name] = worker
             if worker.position < self._position():
                 missing = log.read_all(worker.position, NEAR, self._position())
                 self._apply(worker, Batch(missing, self._position()))
 
-    def _take_back(self, late: Late, *, again: bool) -> None:
-        """After a thread has ended; ``again``: now is the time to retry what failed for no event's fault."""
+    def _rejoin(self, late: CatchUp, *, again: bool) -> None:
+        """Take a projector back whose thread has ended. ``again``: it is time to retry after an outage."""
         if late.failure is None:
             self._late.remove(late)
-            self._admit([late.projector], fresh=False)
-        elif isinstance(late.failure, Moved):
+            self._go_live([late.projector], fresh=False)
+        elif isinstance(late.failure, StalePosition):
             self._late.remove(late)
-            self._lose(late.projector.name)
+            self._release(late.projector.name)
         elif not is_outage(late.failure):
             raise late.failure
         elif again:
             logger.warning("%s cannot go on, trying again: %s", late.projector.name, late.failure)
             self._late.remove(late)
-            self._begin_late(late.projector)
+            self._begin_catch_up(late.projector)
 
     def _apply_all(self, batch: Batch) -> None:
-        """Together; where that fails, one by one, so that the trouble of one is not that of the others."""
+        """Apply a batch for all projectors in one transaction; where that fails, one by one."""
         connection = self._connection
         if connection is None:
             return
@@ -220,46 +223,46 @@ class Runner:
     def _apply(self, worker: Worker, batch: Batch) -> None:
         try:
             worker.apply(batch)
-        except Moved:
-            self._lose(worker.name)
+        except StalePosition:
+            self._release(worker.name)
         except Exception as failure:
             if worker.connection.closed or in_maintenance(failure):
                 raise
             # its own trouble (an event, a missing column, a deadlock), and not that of the others
             # by name: PostgreSQL tells the row that failed along, and the dead letter keeps it all
             logger.warning("%s stumbled before %s: %s", worker.name, batch.upto, type(failure).__name__)
-            self._fall_behind(worker)
+            self._demote(worker)
         else:
             self._applied(worker.name, worker.position)
 
-    def _fall_behind(self, worker: Worker) -> None:
-        """It goes on in a thread of its own."""
+    def _demote(self, worker: Worker) -> None:
+        """Take a projector out of the live loop: it catches up in a thread of its own."""
         self._live.pop(worker.name, None)
-        self._begin_late(worker.projector)
+        self._begin_catch_up(worker.projector)
 
-    def _begin_late(self, projector: Projector) -> None:
-        self._late.append(late := Late(projector, self._position))
+    def _begin_catch_up(self, projector: Projector) -> None:
+        self._late.append(late := CatchUp(projector, self._position))
         late.start()
 
-    def _look_for_moves(self) -> None:
-        """Whether a rebuild or a reset has moved a position: where no event comes, no batch would notice."""
+    def _release_moved(self) -> None:
+        """Release projectors whose position a rebuild or a reset has moved: only a batch would notice it."""
         if self._connection is None or not self._live:
             return
         saved: dict[str, int] = dict(self._connection.execute(POSITIONS, [list(self._live)]).fetchall())
         for name in [name for name, worker in self._live.items() if saved.get(name) != worker.position]:
-            self._lose(name)
+            self._release(name)
 
-    def _lose(self, name: str) -> None:
-        """Somebody else saved a position: a rebuild was swapped in, or another process thinks it holds the
-        lock. Start anew from what is saved, if the lock can be had.
+    def _release(self, name: str) -> None:
+        """Give a projector up whose position somebody else has saved: a rebuild was swapped in, or another
+        process thinks that it holds the lock. It starts again from what is saved, if its lock can be had.
         """
         logger.info("The position of %s was moved by somebody else", name)
         self._live.pop(name, None)
         self._locks.release(name)
-        self._tended_at = float("-inf")
+        self._housekept_at = float("-inf")
 
     def _acknowledge(self) -> None:
-        """Tell the event store what it may forget: only what is on the disk here."""
+        """Tell the event store which events it may delete: those whose rows are on the disk here."""
         if self._connection is None:
             return
         positions = safe_positions(self._connection, list(self._live))
@@ -281,13 +284,13 @@ class Runner:
             # what a crash of PostgreSQL takes back, rows and positions alike, is applied again: no waiting
             # for the disk, but before acknowledging
             self._connection = connect(
-                "projections", "balados-projector", **OF_A_PROJECTOR, synchronous_commit="off"
+                "projections", "balados-projector", **PROJECTOR_SESSION, synchronous_commit="off"
             )
-            self._allow(self._longest)
+            self._limit_transactions(self._longest)
         return Worker(projector, self._connection)
 
-    def _allow(self, seconds: float) -> None:
-        """How long a transaction may last."""
+    def _limit_transactions(self, seconds: float) -> None:
+        """Let the server end a transaction that lasts longer (PostgreSQL 17 or newer)."""
         self._longest = seconds
         if self._connection is not None and self._connection.info.server_version >= 170_000:
             self._connection.execute(f"SET transaction_timeout = {1000 * seconds:.0f}")
@@ -300,7 +303,7 @@ class Runner:
         held = self._live.keys() == self._projectors.keys()
         return held and min(self.positions().values(), default=position) >= position
 
-    def _drop_everything(self) -> None:
+    def _disconnect(self) -> None:
         for late in self._late:
             late.stop()
         self._live.clear()
@@ -310,4 +313,4 @@ class Runner:
         self._locks.close()
         discard(self._connection)
         self._connection = None
-        self._tended_at = float("-inf")
+        self._housekept_at = float("-inf")

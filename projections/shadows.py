@@ -9,8 +9,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from psycopg import sql
 
 from projections.connect import Connection
-from projections.projectors.shape import Tables
-from projections.tables import identifier
+from projections.projectors.shape import Tables, identifier
 
 INDEXES = """
 SELECT index.relname, constr.conname IS NOT NULL, pg_get_constraintdef(constr.oid),

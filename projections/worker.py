@@ -9,17 +9,13 @@ from eventstore.log import Recorded
 from projections import deadletters
 from projections.batches import Batch
 from projections.connect import Connection
-from projections.projectors.shape import Fact, Projector, Tables
-from projections.tables import identifier
+from projections.projectors.shape import Fact, Projector, Tables, identifier
 
 # The position comes first: of two that write at once the second waits here, finds the position moved, and
-# has touched no row. Of another epoch are events that were read before an account was erased.
+# has touched no row. Events that were read before an account was erased are of an older epoch: applying them
+# would bring its rows back. One statement claims several projectors, so that nobody holds one of their rows
+# while he waits for another.
 CLAIM = """
-UPDATE "users"."projector_positions" SET position = %s, updated_at = clock_timestamp()
- WHERE projector = %s AND position = %s AND epoch = %s RETURNING parked
-"""
-# The same for several at once: of their rows none is locked by anybody else while he waits for another.
-CLAIM_ALL = """
 UPDATE "users"."projector_positions" saved SET position = %s, updated_at = clock_timestamp()
   FROM unnest(%s::text[], %s::bigint[], %s::integer[]) AS known (projector, position, epoch)
  WHERE saved.projector = known.projector AND saved.position = known.position AND saved.epoch = known.epoch
@@ -39,7 +35,7 @@ SELECT saved.projector, least(saved.position, min(letter.position) - 1)
 """
 
 
-class Moved(Exception):
+class StalePosition(Exception):
     """Somebody else has saved a position of this projector in the meantime, or erased an account."""
 
 
@@ -71,7 +67,7 @@ class Worker:
     def apply(self, batch: Batch) -> None:
         """Apply the batch and save its position, or neither.
 
-        Raises ``Moved``, ``CodecError``, and whatever the projector or the database raises.
+        Raises ``StalePosition``, ``CodecError``, and whatever the projector or the database raises.
         """
         if batch.upto <= self.position:
             return
@@ -109,10 +105,10 @@ class Worker:
             self.projector.apply(facts, cursor, self.tables)
 
     def _claim(self, cursor: Cursor[Any], upto: int) -> bool:
-        cursor.execute(CLAIM, [upto, self.name, self.position, self.epoch])
+        cursor.execute(CLAIM, [upto, [self.name], [self.position], [self.epoch]])
         row = cursor.fetchone()
         if row is None:
-            raise Moved(self.name)
+            raise StalePosition(self.name)
         return bool(row[0])
 
 
@@ -133,23 +129,23 @@ def apply_together(connection: Connection, workers: Sequence[Worker], batch: Bat
     """Apply the batch for all workers, which share ``connection`` and are not parked, or for none.
 
     One transaction, sent in two packages however many there are: this is what the delay from an append to
-    its rows is made of. Raises ``Moved``, ``CodecError``, and whatever a projector or the database raises:
+    its rows is made of. Raises ``StalePosition``, ``CodecError``, and what projectors or the database raise:
     then ``Worker.apply``, one by one, finds the worker to blame.
     """
     behind = [worker for worker in workers if worker.position < batch.upto]
     if not behind:
         return
-    names, positions = [worker.name for worker in behind], [worker.position for worker in behind]
-    known = names, positions, [worker.epoch for worker in behind]
+    names = [worker.name for worker in behind]
+    positions, epochs = [worker.position for worker in behind], [worker.epoch for worker in behind]
     try:
         with connection.pipeline(), connection.cursor() as claims, connection.cursor() as cursor:
             # by hand: a ``transaction()`` waits for each of its own statements
             cursor.execute("BEGIN")
-            claims.execute(CLAIM_ALL, [batch.upto, *known])
+            claims.execute(CLAIM, [batch.upto, names, positions, epochs])
             for worker in behind:
                 worker.project(cursor, batch.facts(worker.wanted(batch)))
             if claims.fetchall() != [(False,)] * len(behind):
-                raise Moved
+                raise StalePosition
             cursor.execute("COMMIT")
     except BaseException:
         if not connection.closed:

@@ -7,7 +7,7 @@ import pytest
 
 from eventstore.follower import settled_head
 from projections import public, queries
-from projections.catchup import catch_up
+from projections.catch_up import apply_until
 from projections.connect import connect
 from projections.projectors import PROJECTORS
 from projections.worker import Worker
@@ -18,7 +18,7 @@ def bring_up_to_date() -> int:
     head = settled_head()
     with connect("projections") as connection:
         for projector in PROJECTORS.values():
-            catch_up([Worker(projector, connection)], head)
+            apply_until([Worker(projector, connection)], head)
     return head
 
 

@@ -52,6 +52,12 @@ class Projector:
         return frozenset(name for name, (event, _) in codec.EVENTS.items() if event not in self.handles)
 
 
+def identifier(table: str) -> sql.Identifier:
+    """``users.subscriptions`` as SQL writes it."""
+    schema, name = table.split(".")
+    return sql.Identifier(schema, name)
+
+
 def as_json(rows: Sequence[msgspec.Struct]) -> str:
     """The one parameter of ``jsonb_to_recordset``: three times the rows per second of arrays or VALUES."""
     return msgspec.json.encode(rows).decode()

@@ -24,15 +24,15 @@ from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.log import Origin
 from jobs import retention, tasks
-from projections import catchup, runner
+from projections import catch_up, runner
 from projections.batches import Batch
 from projections.connect import connect
 from projections.erasure import erase_history
+from projections.lag import wait_for_all
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.runner import Runner
-from projections.waiting import wait_for_all
-from projections.worker import Moved, Worker
+from projections.worker import StalePosition, Worker
 from tests.api.devices import Device, feed, item, play
 from tests.api.test_removals import live
 from tests.apps import App
@@ -261,7 +261,7 @@ def test_a_batch_that_was_read_before_is_not_applied(alice: User, phone: Device)
         workers = [Worker(projector, connection) for projector in PROJECTORS.values()]
         erase(alice)
         for worker in workers:
-            with pytest.raises(Moved):
+            with pytest.raises(StalePosition):
                 worker.apply(batch)
     assert traces(alice) == []
 
@@ -273,7 +273,7 @@ def test_a_rebuild_under_way_goes_on_without_him(
         for number in range(5):
             device.post("plays", play(number))
     settle()
-    monkeypatch.setattr(catchup, "AT_ONCE", 2)
+    monkeypatch.setattr(catch_up, "AT_ONCE", 2)
     receipts: list[dict[str, int]] = []
 
     def progress(position: int, head: int) -> None:

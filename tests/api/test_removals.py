@@ -12,8 +12,8 @@ from accounts.models import User
 from eventstore import dispatcher, log
 from eventstore.domain.messages import INSTANCE
 from jobs import retention
-from projections import catchup, deadletters
-from projections.catchup import catch_up
+from projections import catch_up, deadletters
+from projections.catch_up import apply_until
 from projections.connect import connect
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Apply, Fact, Tables
@@ -101,9 +101,9 @@ def test_dead_letters_of_what_is_gone_go_too(phone: Device, monkeypatch: pytest.
     phone.post("plays", play(1))
     name = "plays"
     with connect("projections") as connection, monkeypatch.context() as patched:
-        patched.setattr(catchup, "PAUSES", ())
+        patched.setattr(catch_up, "PAUSES", ())
         failing = dataclasses.replace(PROJECTORS[name], apply=fail_with(feed(1)))
-        catch_up([Worker(failing, connection)], log.head())
+        apply_until([Worker(failing, connection)], log.head())
         assert [letter.projector for letter in deadletters.letters(connection)] == [name]
         phone.post("plays", play(2, rss_source_feed=feed(2)))
         settle()

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from projections import locks
-from projections.catchup import catch_up
+from projections.catch_up import apply_until
 from projections.connect import connect
 from projections.projectors import PROJECTORS
 from projections.worker import Worker
@@ -50,7 +50,7 @@ def test_dead_letters_are_listed_with_their_error_and_tried_again() -> None:
     bad = record_raw(ALICE, "PlayRecorded", 1, '{"position": "far"}')
     head = record(played(ALICE, position=1))
     with connect("projections") as connection:
-        catch_up([Worker(PROJECTORS["plays"], connection)], head)
+        apply_until([Worker(PROJECTORS["plays"], connection)], head)
     said = run("dead_letters")
     assert f"plays position {bad} stream" in said
     assert "UndecodableEvent" in said

@@ -25,11 +25,11 @@ from jobs import retention
 from operations.stores import SCHEMAS
 from projections import runner
 from projections.connect import connect
+from projections.lag import wait_for_all
 from projections.locks import try_lock
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.runner import Runner
-from projections.waiting import wait_for_all
 from tests.conftest import empty, forget
 from tests.domain.scenarios import FEEDS
 from tests.jobs.working import do, event_types, events, read_models, state_of

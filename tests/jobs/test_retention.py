@@ -24,11 +24,11 @@ from jobs import retention, tasks
 from jobs.retention import AlreadyRunning
 from projections import public, runner
 from projections.connect import connect
+from projections.lag import wait_for_all
 from projections.locks import try_lock
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.runner import Runner
-from projections.waiting import wait_for_all
 from tests.domain.scenarios import MONDAY, NEWS, SCIENCE, TUESDAY
 from tests.jobs.working import do, event_types, events, read_models, settle, settled, state_of, work
 from tests.projections.histories import marked

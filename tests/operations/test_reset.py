@@ -222,7 +222,7 @@ def test_what_the_migrations_make_is_in_order_and_an_index_of_ones_own_is_left_a
 def test_a_running_projector_fills_what_was_made_anew_and_its_acknowledgement_is_true(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "TEND_EVERY", 0.05)
+    monkeypatch.setattr(runner, "HOUSEKEEPING_EVERY", 0.05)
     record(*(subscribed(ALICE, feed(number)) for number in range(20)))
     with running(Runner()):
         eventually(lambda: retention.acknowledged_by_all(PROJECTORS) == 20)

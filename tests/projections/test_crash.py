@@ -41,7 +41,7 @@ from projections import locks, runner
 from tests.projections.histories import counting
 locks.SESSION["idle_session_timeout"] = "500ms"
 locks.BEAT = 0.1
-runner.TEND_EVERY = 0.1
+runner.HOUSEKEEPING_EVERY = 0.1
 runner.Runner([counting()]).run(lambda: False, lambda: print("ready", flush=True))
 """
 # a projector process that kills itself at its third batch: before it writes rows, between the rows and the
@@ -67,10 +67,10 @@ runner.run(lambda: False, lambda: None)
 KILLED_HALFWAY = """
 import os, signal, django
 django.setup()
-from projections import catchup
+from projections import catch_up
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
-catchup.AT_ONCE = 10
+catch_up.AT_ONCE = 10
 def halfway(position, head):
     if position >= head / 2:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -7,8 +7,8 @@ from django.db import connections
 from psycopg.errors import ProgramLimitExceeded
 
 from eventstore import log
-from projections import catchup, deadletters, runner
-from projections.catchup import catch_up
+from projections import catch_up, deadletters, runner
+from projections.catch_up import apply_until
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catchup, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(catch_up, "PAUSES", (0, 0, 0))
 
 
 def failing_at(*positions: int) -> Projector:
@@ -57,7 +57,7 @@ def test_it_parks_the_event_and_what_follows_in_its_stream(
 ) -> None:
     head = three_streams()
     worker = Worker(failing_at(4), connection)
-    catch_up([worker], head)
+    apply_until([worker], head)
     assert worker.position == saved(connection, "counter") == head
     assert waiting(connection) == [(4, "ValueError: cannot apply 4"), (7, ""), (10, ""), (13, "")]
     assert sorted(counted(connection)) == [1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15]
@@ -73,15 +73,15 @@ def test_it_tries_a_few_times_before_it_parks(connection: Connection, counter: P
             raise ValueError("for now")
 
     head = record(played(ALICE))
-    catch_up([Worker(counting(before=fail_twice), connection)], head)
+    apply_until([Worker(counting(before=fail_twice), connection)], head)
     assert waiting(connection) == []
     assert counted(connection) == [1]
 
 
 def test_the_events_after_it_that_come_later_wait_too(connection: Connection, counter: Projector) -> None:
-    catch_up([Worker(failing_at(1), connection)], three_streams(1))
+    apply_until([Worker(failing_at(1), connection)], three_streams(1))
     head = three_streams(1)
-    catch_up([Worker(counter, connection)], head)
+    apply_until([Worker(counter, connection)], head)
     assert [position for position, _ in waiting(connection)] == [1, 4]
     assert sorted(counted(connection)) == [2, 3, 5, 6]
 
@@ -100,7 +100,7 @@ def test_it_parks_what_it_cannot_decode(
     three_streams(1)
     bad = record_raw(ALICE, type_, schema, data)
     head = three_streams(1)
-    catch_up([Worker(counter, connection)], head)
+    apply_until([Worker(counter, connection)], head)
     (first, behind) = waiting(connection)
     assert first[0] == bad
     assert first[1].startswith(error)
@@ -111,7 +111,7 @@ def test_it_parks_what_it_cannot_decode(
 def test_other_projectors_apply_what_one_cannot(connection: Connection, counter: Projector) -> None:
     head = record(played(ALICE), subscribed(ALICE))
     healthy = Worker(PROJECTORS["plays"], connection)
-    catch_up([Worker(failing_at(1), connection), healthy], head)
+    apply_until([Worker(failing_at(1), connection), healthy], head)
     assert connection.execute("SELECT count(*) FROM users.play_statuses").fetchone() == (1,)
     assert [letter.projector for letter in deadletters.letters(connection)] == ["counter"]
 
@@ -128,14 +128,14 @@ def test_a_row_too_large_for_its_index_is_the_events_fault(
         raise AssertionError("the server had room for it")
 
     head = record(played(ALICE))
-    catch_up([Worker(counting(before=too_large), connection)], head)
+    apply_until([Worker(counting(before=too_large), connection)], head)
     ((position, error),) = waiting(connection)
     assert position == 1
     assert error.startswith("ProgramLimitExceeded")
 
 
 def test_after_the_fix_a_retry_applies_them_in_order(connection: Connection, counter: Projector) -> None:
-    catch_up([Worker(failing_at(4, 5), connection)], three_streams())
+    apply_until([Worker(failing_at(4, 5), connection)], three_streams())
     fixed = Worker(counter, connection)
     assert deadletters.retry(fixed) == (8, 0)
     assert waiting(connection) == []
@@ -145,7 +145,7 @@ def test_after_the_fix_a_retry_applies_them_in_order(connection: Connection, cou
 
 
 def test_a_retry_goes_as_far_as_it_can(connection: Connection, counter: Projector) -> None:
-    catch_up([Worker(failing_at(4, 5), connection)], three_streams())
+    apply_until([Worker(failing_at(4, 5), connection)], three_streams())
     assert deadletters.retry(Worker(failing_at(10), connection)) == (6, 2)
     assert waiting(connection) == [(10, "ValueError: cannot apply 10"), (13, "")]
     (letter, _) = deadletters.letters(connection)
@@ -155,7 +155,7 @@ def test_a_retry_goes_as_far_as_it_can(connection: Connection, counter: Projecto
 
 
 def test_letters_whose_event_was_removed_are_dropped(connection: Connection, counter: Projector) -> None:
-    catch_up([Worker(failing_at(1), connection)], three_streams(2))
+    apply_until([Worker(failing_at(1), connection)], three_streams(2))
     with connections["events"].cursor() as cursor:
         cursor.execute("SELECT set_config('balados.retention', 'on', false)")
         cursor.execute("DELETE FROM events.events WHERE position = 1")
@@ -165,7 +165,7 @@ def test_letters_whose_event_was_removed_are_dropped(connection: Connection, cou
 
 
 def test_the_oldest_letter_is_what_retention_may_not_pass(connection: Connection, counter: Projector) -> None:
-    catch_up([Worker(failing_at(5), connection)], three_streams())
+    apply_until([Worker(failing_at(5), connection)], three_streams())
     assert safe_positions(connection, ["counter", "subscriptions"]) == {"counter": 4}
     assert log.head() == saved(connection, "counter")
 
@@ -173,7 +173,7 @@ def test_the_oldest_letter_is_what_retention_may_not_pass(connection: Connection
 @pytest.fixture
 def _briskly(monkeypatch: pytest.MonkeyPatch) -> None:
     """The live loop takes projectors back at once."""
-    monkeypatch.setattr(runner, "TEND_EVERY", 0.0)
+    monkeypatch.setattr(runner, "HOUSEKEEPING_EVERY", 0.0)
 
 
 def a_batch_with(connection: Connection, poison: Callable[[], int], *projectors: Projector) -> int:

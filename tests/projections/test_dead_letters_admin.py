@@ -6,8 +6,8 @@ from django.test import Client
 
 from accounts.models import User
 from eventstore import log
-from projections import catchup, deadletters
-from projections.catchup import catch_up
+from projections import catch_up, deadletters
+from projections.catch_up import apply_until
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 @pytest.fixture(autouse=True)
 def _two_streams_wait(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two plays of Alice's and two of Bob's, none of which could be applied."""
-    monkeypatch.setattr(catchup, "PAUSES", (0,))
+    monkeypatch.setattr(catch_up, "PAUSES", (0,))
     head = record(*(played(user, position=n) for user in (ALICE, BOB) for n in (1, 2)))
 
     def fail(*_: object) -> None:
@@ -33,7 +33,7 @@ def _two_streams_wait(connection: Connection, monkeypatch: pytest.MonkeyPatch) -
 
     real = PROJECTORS[NAME]
     broken = Projector(NAME, real.handles, real.tables, fail)
-    catch_up([Worker(broken, connection)], head)
+    apply_until([Worker(broken, connection)], head)
 
 
 @pytest.fixture

@@ -52,9 +52,8 @@ from projections import lists, rebuild
 from projections.batches import Batch
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
-from projections.projectors.shape import Fact
+from projections.projectors.shape import Fact, identifier
 from projections.queries import InvalidCursor
-from projections.tables import identifier
 from projections.worker import Worker, apply_together
 from tests.conftest import STORES, empty, forget
 from tests.projections.conftest import Project

@@ -26,8 +26,7 @@ from eventstore.domain.user import evolve
 from eventstore.log import Recorded
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
-from projections.projectors.shape import Fact
-from projections.tables import identifier
+from projections.projectors.shape import Fact, identifier
 from tests.domain.drawn import events, structs
 from tests.projections.histories import ALICE, BOB, NOON, minutes, played, subscribed
 

@@ -39,8 +39,8 @@ from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
 from eventstore.domain.saved import SaveEpisode, ShareEpisode, UnsaveEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.log import Origin
-from projections import catchup, deadletters, locks, rebuild, shadows
-from projections.catchup import catch_up
+from projections import catch_up, deadletters, locks, rebuild, shadows
+from projections.catch_up import apply_until
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector
@@ -217,7 +217,7 @@ def test_the_tables_are_what_the_migrations_made(connection: Connection, project
 
 
 def test_it_tells_its_progress(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catchup, "AT_ONCE", 2)
+    monkeypatch.setattr(catch_up, "AT_ONCE", 2)
     record(*(played(ALICE, position=n) for n in range(5)))
     told: list[tuple[int, int]] = []
     rebuild.rebuild(EVERY, lambda position, head: told.append((position, head)))
@@ -335,7 +335,7 @@ def test_it_refuses_to_swap_over_a_migration(connection: Connection, project: Pr
 def test_it_brings_its_own_dead_letters_and_takes_the_old_ones_along(
     connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catchup, "PAUSES", ())
+    monkeypatch.setattr(catch_up, "PAUSES", ())
 
     def failing_at(position: int) -> Projector:
         def fail(facts: Sequence[Fact]) -> None:
@@ -345,7 +345,7 @@ def test_it_brings_its_own_dead_letters_and_takes_the_old_ones_along(
         return counting(before=fail)
 
     head = record(*(played(user, position=n) for n in range(2) for user in (ALICE, BOB)))
-    catch_up([Worker(failing_at(1), connection)], head)
+    apply_until([Worker(failing_at(1), connection)], head)
     rebuild.rebuild([failing_at(4)])
     assert [(letter.projector, letter.position) for letter in deadletters.letters(connection)] == [
         ("counter", 4)

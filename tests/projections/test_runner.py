@@ -9,10 +9,10 @@ import pytest
 from django.db import connections
 
 from eventstore import log
-from projections import catchup, deadletters, runner
+from projections import catch_up, deadletters, runner
 from projections.batches import Batch
+from projections.catch_up import NEAR
 from projections.connect import Connection, connect
-from projections.late import NEAR
 from projections.listener import Listener
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector
@@ -40,11 +40,11 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 @pytest.fixture
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks after its locks all the time, and sleeps soon."""
-    monkeypatch.setattr(runner, "TEND_EVERY", 0.0)
+    monkeypatch.setattr(runner, "HOUSEKEEPING_EVERY", 0.0)
     monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.0)
     monkeypatch.setattr(runner, "AWAKE", 0.05)
     monkeypatch.setattr(runner, "LONGEST_BACKOFF", 0.1)
-    monkeypatch.setattr(catchup, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(catch_up, "PAUSES", (0, 0, 0))
 
 
 @pytest.fixture

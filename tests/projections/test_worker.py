@@ -1,7 +1,7 @@
 """Rows and position together: whatever is delivered how often, each event is applied exactly once."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -9,9 +9,10 @@ import pytest
 from eventstore import log
 from projections.batches import Batch
 from projections.connect import Connection, connect
+from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector
-from projections.worker import Moved, Worker, apply_together, flush, safe_positions
+from projections.worker import StalePosition, Worker, apply_together, flush, safe_positions
 from tests.projections.histories import (
     ALICE,
     BOB,
@@ -66,9 +67,25 @@ def test_it_leaves_the_rows_alone_when_its_position_was_moved(
     zombie = Worker(counter, connection)
     Worker(counter, connection).apply(batch())
     record(played(ALICE, position=1))
-    with pytest.raises(Moved):
+    with pytest.raises(StalePosition):
         zombie.apply(batch())
     assert counted(connection) == [1]
+
+
+def live(worker: Worker, events: Batch) -> None:
+    apply_together(worker.connection, [worker], events)
+
+
+@pytest.mark.parametrize("apply", [Worker.apply, live], ids=["late", "live"])
+def test_events_that_were_read_before_an_account_was_erased_are_not_applied(
+    connection: Connection, apply: Callable[[Worker, Batch], None]
+) -> None:
+    record(played(ALICE))
+    worker, read = Worker(PROJECTORS["play_statuses"], connection), batch()
+    erase_history(ALICE)
+    with pytest.raises(StalePosition):
+        apply(worker, read)
+    assert rows(connection, "users.play_statuses") == saved(connection, "play_statuses") == 0
 
 
 def test_two_that_write_at_once_do_not_both_write(connection: Connection, counter: Projector) -> None:
@@ -82,7 +99,7 @@ def test_two_that_write_at_once_do_not_both_write(connection: Connection, counte
                 rival.apply(batch())
 
         Worker(counting(after=overtaken), connection).apply(batch())
-        with pytest.raises(Moved):
+        with pytest.raises(StalePosition):
             rival.apply(batch())
     assert counted(connection) == [1]
 
@@ -108,7 +125,7 @@ def test_a_position_that_was_moved_stops_them_all(connection: Connection) -> Non
     record(subscribed(ALICE), played(ALICE))
     workers = [Worker(projector, connection) for projector in PROJECTORS.values()]
     connection.execute("UPDATE users.projector_positions SET position = 7 WHERE projector = 'subscriptions'")
-    with pytest.raises(Moved):
+    with pytest.raises(StalePosition):
         apply_together(connection, workers, batch())
     assert rows(connection, "users.play_statuses") == saved(connection, "plays") == 0
     assert {worker.position for worker in workers} == {0}

@@ -195,10 +195,10 @@ def test_while_redis_is_away_counts_wait_and_the_rest_is_told(settings: Settings
 
 
 def test_a_store_that_is_away_takes_its_own_figures_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    def away() -> list[lag.Waiting]:
+    def away() -> list[lag.DeadLetterCount]:
         raise OperationalError("connection to /var/run/secret refused")
 
-    monkeypatch.setattr(lag, "waiting", away)
+    monkeypatch.setattr(lag, "dead_letter_counts", away)
     monkeypatch.setattr(lag, "lags", away)
     found = figures()
     assert found[("balados_store_up", "projections")] == 0

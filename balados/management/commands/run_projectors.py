@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 
 from balados import readiness
 from operations.command import OperatorCommand
-from projections.garbage import patient_collector
+from projections.garbage import relaxed_gc
 from projections.projectors import PROJECTORS
 from projections.runner import Runner
 
@@ -36,6 +36,6 @@ class Command(OperatorCommand):
         # a late projector decodes in its thread: the live loop waits a tenth of the usual for the interpreter
         # (p90 from append to projected, beside a late one: 9 ms instead of 16)
         sys.setswitchinterval(0.0005)
-        with patient_collector():
+        with relaxed_gc():
             runner = Runner(PROJECTORS[name] for name in names)
             runner.run(stopped=lambda: stopped, ready=lambda: readiness.announce("projector"))

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from operations import backup, restore
 from operations.command import OperatorCommand
 from operations.progress import progress
-from projections.garbage import patient_collector
+from projections.garbage import relaxed_gc
 from projections.projectors import PROJECTORS
 from projections.rebuild import AlreadyRunning, rebuild
 
@@ -70,5 +70,5 @@ Exit codes: 0 done; 1 refused, failed or damaged; 2 a wrong option.
 
     def _rebuild(self) -> None:
         out: Any = self.stdout
-        with patient_collector(), progress(out, "rebuilding", "positions") as reached:
+        with relaxed_gc(), progress(out, "rebuilding", "positions") as reached:
             rebuild(list(PROJECTORS.values()), reached)

@@ -1,25 +1,34 @@
-"""Bringing projectors forward where no event can come in between any more: late, rebuilding, in trouble."""
+"""Applies events up to a position below which none can appear any more: a late projector, or a rebuild."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from threading import Thread
 
 from django.db import connections
 
 from eventstore import log
 from eventstore.codec import CodecError
+from projections import deadletters
 from projections.batches import Batch
+from projections.connect import PROJECTOR_SESSION, connect
 from projections.failures import is_outage
-from projections.worker import Moved, Worker
+from projections.projectors.shape import Projector
+from projections.worker import StalePosition, Worker
 
+logger = logging.getLogger(__name__)
+
+# how near, in positions, the live loop takes a projector back: one batch of its own
+NEAR = 1_000
 # events per transaction: 1.4 times the events per second of 1,000, and nothing gained beyond
 AT_ONCE = 5_000
 # a failing event is tried again after these pauses (a deadlock with an operator's statement, say)
 PAUSES = (0.05, 0.2, 0.5)
 
 
-def catch_up(
+def apply_until(
     workers: Sequence[Worker],
     upto: int,
     *,
@@ -29,7 +38,7 @@ def catch_up(
     """Apply everything up to ``upto``, a position below which no event can appear any more.
 
     ``reached`` is called with the position after each batch; ``stopped`` is asked before each.
-    Raises ``Moved`` and the errors of a store that is away; an event that cannot be applied is parked.
+    Raises ``StalePosition``, and errors of a store that is away. An event that cannot be applied is parked.
     """
     with closing(_batches(workers, upto)) as batches:
         for batch in batches:
@@ -45,7 +54,7 @@ def apply_or_park(worker: Worker, batch: Batch) -> None:
     try:
         worker.apply(batch)
     except Exception as failure:
-        if isinstance(failure, Moved) or is_outage(failure) or not batch.events:
+        if isinstance(failure, StalePosition) or is_outage(failure) or not batch.events:
             raise
         if len(batch.events) == 1:
             _try_again_or_park(worker, batch, failure)
@@ -67,7 +76,7 @@ def _try_again_or_park(worker: Worker, batch: Batch, failure: Exception) -> None
             worker.apply(batch)
             return
         except Exception as again:
-            if isinstance(again, Moved) or is_outage(again):
+            if isinstance(again, StalePosition) or is_outage(again):
                 raise
             failure = again
     worker.park(batch, failure, attempts)
@@ -102,3 +111,43 @@ def _batches(workers: Sequence[Worker], upto: int) -> Generator[Batch]:
             yield batch
         finally:
             ahead.submit(connections["events"].close)
+
+
+class CatchUp(Thread):
+    """A thread that brings one projector near the live loop, retrying its dead letters first.
+
+    The others do not wait for it. ``live`` tells how far the live loop has come: below that no event can
+    appear any more. The thread ends by itself; ``failure`` then says why, where it did not get there.
+    """
+
+    def __init__(self, projector: Projector, live: Callable[[], int]) -> None:
+        super().__init__(name=f"catch-up-{projector.name}", daemon=True)
+        self.projector = projector
+        self.failure: Exception | None = None
+        self._live = live
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ask it to end after the batch at hand."""
+        self._stopped = True
+
+    def run(self) -> None:
+        try:
+            name = f"balados-{self.name}"
+            with connect("projections", application_name=name, **PROJECTOR_SESSION) as connection:
+                self._work(Worker(self.projector, connection))
+        except Exception as failure:
+            self.failure = failure
+        finally:
+            connections.close_all()
+
+    def _work(self, worker: Worker) -> None:
+        logger.info("%s is at %s, catching up to %s", worker.name, worker.position, self._live())
+        if worker.parked:
+            retried = deadletters.retry(worker)
+            logger.info("%s: %s dead letters applied, %s left", worker.name, *retried)
+        # at least once: a projector in trouble is near, and what it stumbled over lies before it
+        while not self._stopped:
+            apply_until([worker], self._live(), stopped=lambda: self._stopped)
+            if self._live() - worker.position <= NEAR:
+                return
