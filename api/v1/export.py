@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 from django.urls import path
-from msgspec import Struct
+from msgspec import Struct, defstruct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,20 +20,17 @@ from api.auth import caller_of
 from api.clock import now
 from api.fields import Flag, meta
 from api.operations import MIB, operation
+from api.v1.entries import Conflict, SentData, command_of, lists_of_entries, shown
 from api.v1.events import counted, decoded, origin_of
-from api.v1.sync import Conflict, SentData, shown
+from api.validation import count_entries
 from api.views import View
 from eventstore import dispatcher, log
 from eventstore.dispatcher import Outcome, dispatch
 from eventstore.domain import sync
 from eventstore.domain.checkpoint import UserCheckpoint
-from eventstore.domain.collections import CollectionEntry, default_id
-from eventstore.domain.playlists import PlaylistEntry
-from eventstore.domain.plays import PlayEntry
-from eventstore.domain.privacy import PrivacyEntry
-from eventstore.domain.saved import SavedEpisodeEntry
-from eventstore.domain.subscriptions import SubscriptionEntry
+from eventstore.domain.collections import default_id
 from eventstore.domain.sync import SyncUserData
+from eventstore.domain.topics import TOPICS
 from eventstore.log import Origin, Recorded
 from projections import queries
 
@@ -45,17 +42,6 @@ CHUNK = 5_000
 CHECKPOINT = "UserCheckpoint"
 # One append each: as many as a sync has at most.
 PART = 50_000
-# A new account gets its default collection with its first subscription, and a setting that hides should
-# count before what it hides is there: so these come first, in this order.
-ORDER = (
-    "privacy_settings",
-    "collections",
-    "playlists",
-    "subscriptions",
-    "saved_episodes",
-    "play_statuses",
-)
-
 Format = Annotated[Literal["balados-export"], meta("What kind of document this is.")]
 Version = Annotated[Literal[1], meta("The version of its shape.")]
 Kind = Annotated[str, meta("subscribe, play, save or share.")]
@@ -109,9 +95,7 @@ class ExportedToken(Struct):
     expires_at: datetime | None
 
 
-class Export(Struct):
-    """Everything of the user. The six lists are the state, in the shapes of a sync."""
-
+class _Account(Struct):
     format: Format
     version: Version
     instance: str
@@ -120,12 +104,14 @@ class Export(Struct):
     username: str
     email: str
     date_joined: datetime
-    subscriptions: list[SubscriptionEntry]
-    play_statuses: list[PlayEntry]
-    saved_episodes: list[SavedEpisodeEntry]
-    playlists: list[PlaylistEntry]
-    collections: list[CollectionEntry]
-    privacy_settings: list[PrivacyEntry]
+
+
+_State: Any = defstruct("_State", lists_of_entries(), bases=(_Account,))
+
+
+class Export(_State):  # type: ignore[misc]  # made from the registry
+    """Everything of the user. The lists before `activity` are the state, in the shapes of a sync."""
+
     activity: list[ExportedActivity]
     apps: list[ExportedApp]
     play_tokens: list[ExportedToken]
@@ -136,9 +122,9 @@ class ExportQuery(Struct):
     events: Annotated[Flag, meta("false leaves the history out.")] = True
 
 
-class ImportBody(SentData, kw_only=True):
-    """An export, of this instance or another. The six lists are merged as a sync merges them, the rest, the
-    events too, is left alone and may be left out. `user_id`: of the account that was exported."""
+class ImportBody(SentData, kw_only=True):  # type: ignore[call-arg,misc]  # made from the registry
+    """An export, of this instance or another. The lists of the state are merged as a sync merges them, the
+    rest, the events too, is left alone and may be left out. `user_id`: of the account that was exported."""
 
     format: Format
     version: Version
@@ -200,7 +186,7 @@ class ImportView(View):
         state, and the same document twice records nothing the second time. At most 250,000 entries and
         128 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
         user_id, origin = caller_of(request).user_id, answers.origin_of(request)
-        *first, last = split(with_own_default(body, user_id).command(user_id, now()), PART)
+        *first, last = split(command_of(with_own_default(body, user_id), user_id, now()), PART)
         merged = [_merge(part, origin) for part in first]
 
         def render(outcome: Outcome) -> Struct:
@@ -211,9 +197,9 @@ class ImportView(View):
         return answers.dispatch_and_answer(request, last, render)
 
 
-def _merge(part: SyncUserData, origin: Origin) -> tuple[int, list[Conflict]]:
+def _merge(part: SyncUserData, origin: Origin) -> tuple[int, list[Struct]]:
     """How many events a part led to, and what of it lost."""
-    told: list[tuple[int, list[Conflict]]] = []
+    told: list[tuple[int, list[Struct]]] = []
 
     def look(outcome: Outcome) -> bytes:
         # while the stream is held: later its state may be that of another command
@@ -224,7 +210,7 @@ def _merge(part: SyncUserData, origin: Origin) -> tuple[int, list[Conflict]]:
     return told[0]
 
 
-def _outcome(part: SyncUserData, outcome: Outcome) -> tuple[int, list[Conflict]]:
+def _outcome(part: SyncUserData, outcome: Outcome) -> tuple[int, list[Struct]]:
     return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, part)]
 
 
@@ -248,13 +234,15 @@ def split(command: SyncUserData, most: int) -> list[SyncUserData]:
 def _cut(command: SyncUserData, most: int) -> Iterator[dict[str, list[Any]]]:
     part: dict[str, list[Any]] = {}
     room = most
-    for name in ORDER:
-        for entry in getattr(command, name):
-            size = 1 + len(getattr(entry, "items", getattr(entry, "feeds", ())))
+    # A new account gets its default collection with its first subscription, and a setting that hides should
+    # count before what it hides is there: so the last topics come first.
+    for topic in reversed(TOPICS):
+        for entry in getattr(command, topic.plural):
+            size = 1 + count_entries(entry)
             if part and size > room:
                 yield part
                 part, room = {}, most
-            part.setdefault(name, []).append(entry)
+            part.setdefault(topic.plural, []).append(entry)
             room -= size
     if part:
         yield part

@@ -2,9 +2,6 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
-from datetime import datetime
-from typing import ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -18,21 +15,16 @@ from api.answers import Success
 from api.auth import caller_of
 from api.clock import now
 from api.errors import FieldError, Invalid
-from api.fields import Color, Cursor, Description, Feed, Item, Level, Name, Position, SourceId, Time, Title
+from api.fields import Cursor
 from api.operations import MIB, operation
+from api.v1.entries import Conflict, SentData, command_of, shown
 from api.views import View
 from eventstore import log
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
 from eventstore.domain import sync
 from eventstore.domain.checkpoint import EventsRemoved, UserCheckpoint
-from eventstore.domain.collections import CollectionEntry, CollectionFeedEntry
 from eventstore.domain.messages import Event
-from eventstore.domain.playlists import PlaylistEntry, PlaylistItemEntry
-from eventstore.domain.plays import PlayEntry
-from eventstore.domain.privacy import PrivacyEntry
-from eventstore.domain.saved import SavedEpisodeEntry
-from eventstore.domain.subscriptions import SubscriptionEntry
-from eventstore.domain.sync import SyncConflict, SyncData, SyncUserData
+from eventstore.domain.sync import SyncData
 
 LARGEST = 16 * MIB
 MOST_ENTRIES = 50_000
@@ -40,212 +32,17 @@ MOST_ENTRIES = 50_000
 MOST_EVENTS = 50_000
 
 
-class SentSubscription(SubscriptionEntry, frozen=True, gc=False):
-    """A feed as the device knows it. The later of the two times decides; on equal times it is subscribed."""
-
-    at_least_one: ClassVar = ("subscribed_at", "unsubscribed_at")
-
-    rss_source_feed: Feed
-    rss_source_id: SourceId | None = None
-    subscribed_at: Time | None = None
-    unsubscribed_at: Time | None = None
-
-
-class SentPlayStatus(PlayEntry, frozen=True, gc=False):
-    """An episode as the device knows it. The later time decides; on equal times the further position."""
-
-    rss_source_feed: Feed
-    rss_source_item: Item
-    position: Position
-    played: bool
-    updated_at: Time
-
-
-class SentSavedEpisode(SavedEpisodeEntry, frozen=True, gc=False):
-    """An episode that the device saved or unsaved. The later time decides; on equal times it is saved."""
-
-    at_least_one: ClassVar = ("saved_at", "unsaved_at")
-
-    rss_source_feed: Feed
-    rss_source_item: Item
-    saved_at: Time | None = None
-    unsaved_at: Time | None = None
-
-
-class SentPlaylistItem(PlaylistItemEntry, frozen=True, gc=False):
-    """An episode of a playlist. The later of the two times decides; on equal times it is in."""
-
-    at_least_one: ClassVar = ("added_at", "removed_at")
-
-    rss_source_feed: Feed
-    rss_source_item: Item
-    item_title: Title | None = None
-    feed_title: Title | None = None
-    position: Position | None = None
-    added_at: Time | None = None
-    removed_at: Time | None = None
-
-
-class SentPlaylist(PlaylistEntry, frozen=True):
-    """A playlist as the device knows it. Name, description, visibility and order go by `updated_at`, each
-    item by its own times; it is deleted where `deleted_at` is later than `updated_at`."""
-
-    id: UUID
-    name: Name
-    updated_at: Time
-    description: Description | None = None
-    is_public: bool = False
-    deleted_at: Time | None = None
-    items: list[SentPlaylistItem] = []  # type: ignore[assignment]  # each is a PlaylistItemEntry
-
-
-class SentCollectionFeed(CollectionFeedEntry, frozen=True, gc=False):
-    """A feed of a collection. The later of the two times decides; on equal times it is in."""
-
-    at_least_one: ClassVar = ("added_at", "removed_at")
-
-    rss_source_feed: Feed
-    position: Position | None = None
-    added_at: Time | None = None
-    removed_at: Time | None = None
-
-
-class SentCollection(CollectionEntry, frozen=True):
-    """A collection as the device knows it; merged as playlists are. `is_default` is the server's to say."""
-
-    id: UUID
-    name: Name
-    updated_at: Time
-    description: Description | None = None
-    color: Color | None = None
-    is_public: bool = False
-    is_default: bool = False
-    deleted_at: Time | None = None
-    feeds: list[SentCollectionFeed] = []  # type: ignore[assignment]  # each is a CollectionFeedEntry
-
-
-class SentPrivacySetting(PrivacyEntry, frozen=True, gc=False):
-    """A setting for an item, a feed, or with neither for the account; null takes it back. The later time
-    decides; on equal times what shows less."""
-
-    privacy: Level | None
-    updated_at: Time
-    rss_source_feed: Feed | None = None
-    rss_source_item: Item | None = None
-
-
-class SentData(Struct):
-    """What somebody knows of every topic."""
-
-    subscriptions: list[SentSubscription] = []
-    play_statuses: list[SentPlayStatus] = []
-    saved_episodes: list[SentSavedEpisode] = []
-    playlists: list[SentPlaylist] = []
-    collections: list[SentCollection] = []
-    privacy_settings: list[SentPrivacySetting] = []
-
-    def command(self, user_id: UUID, now: datetime) -> SyncUserData:
-        """The entries are the domain's own, checked."""
-        return SyncUserData(
-            user_id=user_id,
-            now=now,
-            subscriptions=list(self.subscriptions),
-            play_statuses=list(self.play_statuses),
-            saved_episodes=list(self.saved_episodes),
-            playlists=list(self.playlists),
-            collections=list(self.collections),
-            privacy_settings=list(self.privacy_settings),
-        )
-
-
-class SyncBody(SentData):
+class SyncBody(SentData):  # type: ignore[misc]  # made from the registry
     """`cursor`: of the last answer; null or left out for everything. Send all that the device knows, or
     what changed since: the same entry twice does no harm."""
 
     cursor: Cursor | None = None
 
 
-class SubscriptionConflict(Struct, tag_field="type", tag="subscription"):
-    """A feed of the request of which the server's value stands, and the rule that decided."""
-
-    key: str
-    client: SubscriptionEntry
-    server: SubscriptionEntry
-    winner: Literal["server"]
-    rule: str
-
-
-class PlayConflict(Struct, tag_field="type", tag="play_status"):
-    """An episode of the request of which the server's value stands, and the rule that decided."""
-
-    key: str
-    client: PlayEntry
-    server: PlayEntry
-    winner: Literal["server"]
-    rule: str
-
-
-class SavedEpisodeConflict(Struct, tag_field="type", tag="saved_episode"):
-    """As above, for a saved episode."""
-
-    key: str
-    client: SavedEpisodeEntry
-    server: SavedEpisodeEntry
-    winner: Literal["server"]
-    rule: str
-
-
-class PlaylistConflict(Struct, tag_field="type", tag="playlist"):
-    """As above, for a playlist; its items are not named one by one."""
-
-    key: str
-    client: PlaylistEntry
-    server: PlaylistEntry
-    winner: Literal["server"]
-    rule: str
-
-
-class CollectionConflict(Struct, tag_field="type", tag="collection"):
-    """As above, for a collection."""
-
-    key: str
-    client: CollectionEntry
-    server: CollectionEntry
-    winner: Literal["server"]
-    rule: str
-
-
-class PrivacyConflict(Struct, tag_field="type", tag="privacy_setting"):
-    """As above, for a privacy setting; the key is `user`, `feed:` or `item:` and the name."""
-
-    key: str
-    client: PrivacyEntry
-    server: PrivacyEntry
-    winner: Literal["server"]
-    rule: str
-
-
-Conflict = (
-    SubscriptionConflict
-    | PlayConflict
-    | SavedEpisodeConflict
-    | PlaylistConflict
-    | CollectionConflict
-    | PrivacyConflict
-)
-CONFLICTS: dict[str, Callable[..., Conflict]] = {
-    "subscription": SubscriptionConflict,
-    "play_status": PlayConflict,
-    "saved_episode": SavedEpisodeConflict,
-    "playlist": PlaylistConflict,
-    "collection": CollectionConflict,
-    "privacy_setting": PrivacyConflict,
-}
-
-
 class SyncAnswer(Struct):
     """`data`: everything where `full`, else what has reached the server since the cursor, this device's own
-    included. `conflicts`: the entries of the request that lost."""
+    included. `conflicts`: the entries of the request that lost; of a list, its members are not named one by
+    one. The `key` of a privacy setting is `user`, or `feed:` or `item:` and the name."""
 
     status: Success
     cursor: str
@@ -270,7 +67,7 @@ class SyncView(View):
         """One unit: all of it is recorded, or nothing. At most 50,000 entries and 16 MiB."""
         caller = caller_of(request)
         since = None if body.cursor is None else _version_of(body.cursor, caller.user_id)
-        command = body.command(caller.user_id, now())
+        command = command_of(body, caller.user_id, now())
 
         def render(outcome: Outcome) -> Struct:
             news = None if since is None else _news(caller.user_id, since, outcome)
@@ -283,10 +80,6 @@ class SyncView(View):
             )
 
         return answers.dispatch_and_answer(request, command, render)
-
-
-def shown(lost: SyncConflict) -> Conflict:
-    return CONFLICTS[lost.type](lost.key, lost.client, lost.server, lost.winner, lost.rule)
 
 
 def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:

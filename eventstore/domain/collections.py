@@ -155,6 +155,8 @@ class Collection(ListHeader, omit_defaults=True):
 
 
 class CollectionFeedEntry(msgspec.Struct, frozen=True, gc=False):
+    """A feed of a collection. The later of the two times decides; on equal times it is in."""
+
     rss_source_feed: str
     position: int | None = None
     added_at: datetime | None = None
@@ -162,8 +164,7 @@ class CollectionFeedEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class CollectionEntry(msgspec.Struct, frozen=True):
-    """What a device knows of one collection, in a sync. ``is_default`` of a device's own is not believed
-    where the id is another: a user has one default collection."""
+    """A collection as a device knows it; merged as playlists are. `is_default` is the server's to say."""
 
     id: UUID
     name: str

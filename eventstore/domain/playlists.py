@@ -143,6 +143,8 @@ class Playlist(ListHeader, omit_defaults=True):
 
 
 class PlaylistItemEntry(msgspec.Struct, frozen=True, gc=False):
+    """An episode of a playlist. The later of the two times decides; on equal times it is in."""
+
     rss_source_feed: str
     rss_source_item: str
     item_title: str | None = None
@@ -153,7 +155,8 @@ class PlaylistItemEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class PlaylistEntry(msgspec.Struct, frozen=True):
-    """What a device knows of one playlist, in a sync."""
+    """A playlist as a device knows it. Name, description, visibility and order go by `updated_at`, each
+    item by its own times; it is deleted where `deleted_at` is later than `updated_at`."""
 
     id: UUID
     name: str

@@ -73,7 +73,7 @@ class PlayStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PlayEntry(msgspec.Struct, frozen=True, gc=False):
-    """What a device knows of one item, in a sync."""
+    """An episode as a device knows it. The later time decides; on equal times the further position."""
 
     rss_source_feed: str
     rss_source_item: str

@@ -61,7 +61,8 @@ class PrivacySetting(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PrivacyEntry(msgspec.Struct, frozen=True, gc=False):
-    """What a device knows of one setting, in a sync. ``privacy`` is null where it was cleared."""
+    """A setting for an item, a feed, or with neither for the account; null takes it back. The later time
+    decides; on equal times what shows less."""
 
     privacy: Level | None
     updated_at: datetime

@@ -76,7 +76,7 @@ class SavedEpisode(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class SavedEpisodeEntry(msgspec.Struct, frozen=True, gc=False):
-    """What a device knows of one episode, in a sync."""
+    """An episode that a device saved or unsaved. The later time decides; on equal times it is saved."""
 
     rss_source_feed: str
     rss_source_item: str

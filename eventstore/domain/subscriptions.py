@@ -60,7 +60,7 @@ class Subscription(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class SubscriptionEntry(msgspec.Struct, frozen=True, gc=False):
-    """What a device knows of one feed, in a sync."""
+    """A feed as a device knows it. The later of the two times decides; on equal times it is subscribed."""
 
     rss_source_feed: str
     rss_source_id: str | None = None

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.core.management import call_command
 from django.db import connections
 
+from api.v1 import entries
 from eventstore import dispatcher, log
 from tests.api.devices import (
     Device,
@@ -289,3 +291,13 @@ def test_its_answer_carries_a_position(phone: Device) -> None:
     assert answer.headers["Balados-Position"] == str(log.head()) == "3"
     bring_up_to_date()
     assert phone.get("plays", Balados_Position="3").status_code == 200
+
+
+def test_a_field_of_a_topic_without_bounds_is_refused_at_the_start() -> None:
+    class LetterEntry(msgspec.Struct, frozen=True):
+        rss_source_feed: str
+        text: str
+        updated_at: datetime
+
+    with pytest.raises(TypeError, match="text: say in KINDS what it may hold"):
+        entries._sent(LetterEntry, "SentLetter")

@@ -1,0 +1,126 @@
+"""What devices know of every topic: the entries of syncs and exports, made from the registry of topics.
+
+An entry that is sent is the domain's own, with every field checked for what its name says.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from types import NoneType
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct, defstruct
+
+from api.fields import Color, Description, Feed, Item, Level, Name, Position, SourceId, Time, Title
+from eventstore.domain.sync import SyncConflict, SyncUserData
+from eventstore.domain.topic import Topic
+from eventstore.domain.topics import TOPICS
+
+# What a field may hold, by its name. Numbers and texts that are not named here are refused at the start: they
+# would have no bounds.
+KINDS: dict[str, Any] = {
+    "rss_source_feed": Feed,
+    "rss_source_item": Item,
+    "rss_source_id": SourceId,
+    "position": Position,
+    "name": Name,
+    "description": Description,
+    "color": Color,
+    "item_title": Title,
+    "feed_title": Title,
+    "privacy": Level,
+}
+# these have their bounds in them
+PLAIN = (bool, UUID)
+
+
+def _sent(entry: type[Struct], name: str) -> type[Struct]:
+    """An entry as a device may send it. Where it has no time that must be given, one of those that may be is
+    needed: it would say nothing."""
+    fields = msgspec.structs.fields(entry)
+    times = {field.name: field.required for field in fields if _bare(field.type) is datetime}
+    rules = {} if any(times.values()) else {"at_least_one": tuple(times)}
+    return defstruct(
+        name,
+        [(field.name, _checked(field), _default(field)) for field in fields],
+        bases=(entry,),
+        namespace={"__doc__": entry.__doc__, **rules},
+        frozen=True,
+        gc=entry.__struct_config__.gc,
+    )
+
+
+def _checked(field: msgspec.structs.FieldInfo) -> Any:
+    bare = _bare(field.type)
+    if getattr(bare, "__origin__", None) is list:
+        (member,) = get_args(bare)
+        return list[_sent(member, f"Sent{_noun(member)}")]  # type: ignore[misc]
+    kind = Time if bare is datetime else KINDS.get(field.name, bare if bare in PLAIN else None)
+    if kind is None:
+        raise TypeError(f"{field.name}: say in KINDS what it may hold")
+    return kind | None if NoneType in get_args(field.type) else kind
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return field.default if field.default is not msgspec.NODEFAULT else msgspec.field()
+
+
+def _bare(type_: Any) -> Any:
+    """A type without ``| None``."""
+    members = [member for member in get_args(type_) if member is not NoneType]
+    return members[0] if NoneType in get_args(type_) and len(members) == 1 else type_
+
+
+def _noun(entry: type[Struct]) -> str:
+    return entry.__name__.removesuffix("Entry")
+
+
+def _conflict(topic: Topic) -> type[Struct]:
+    entry = topic.register.entry
+    return defstruct(
+        f"{_noun(entry)}Conflict",
+        [
+            ("key", str),
+            ("client", entry),
+            ("server", entry),
+            ("winner", Literal["server"]),
+            ("rule", str),
+        ],
+        tag_field="type",
+        tag=topic.kind,
+        namespace={"__doc__": "An entry of which the server's value stands, and the rule that decided."},
+    )
+
+
+def lists_of_entries() -> list[tuple[str, Any]]:
+    """The fields of all that the server knows: the entries of each topic by its plural."""
+    return [(topic.plural, list[topic.register.entry]) for topic in TOPICS]  # type: ignore[name-defined]
+
+
+_SENT = [
+    (topic.plural, _sent(topic.register.entry, "Sent" + topic.kind.title().replace("_", "")))
+    for topic in TOPICS
+]
+# Lists of what somebody knows of every topic; bodies add to it.
+SentData: Any = defstruct(
+    "SentData",
+    [(plural, list[sent], msgspec.field(default_factory=list)) for plural, sent in _SENT],  # type: ignore[valid-type]
+)
+_CONFLICTS: dict[str, Callable[..., Struct]] = {topic.kind: _conflict(topic) for topic in TOPICS}
+Conflict: Any = reduce(or_, _CONFLICTS.values())
+
+
+def command_of(sent: Any, user_id: UUID, now: datetime) -> SyncUserData:
+    """The sync of a ``SentData``."""
+    lists = {topic.plural: getattr(sent, topic.plural) for topic in TOPICS}
+    return SyncUserData(user_id=user_id, now=now, **lists)
+
+
+def shown(lost: SyncConflict) -> Struct:
+    """A conflict as answers have it."""
+    return _CONFLICTS[lost.type](lost.key, lost.client, lost.server, lost.winner, lost.rule)
