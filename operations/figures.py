@@ -134,8 +134,8 @@ def figures(connection: Connection, alias: str) -> Figures:
     )
 
 
-def log(connection: Connection, table: Table) -> Log:
-    """The log by the day; ``table``: the figures of ``events.events``. Raises ``psycopg.Error``."""
+def log(connection: Connection) -> Log:
+    """The log of events, by the day. Raises ``psycopg.Error``."""
     first, last = connection.execute(ENDS).fetchall()[0]
     if last is None:
         return Log(0, True, None, [0] * DAYS, 0.0)
@@ -154,7 +154,9 @@ def log(connection: Connection, table: Table) -> Log:
         int(connection.execute(BETWEEN, {"start": start, "end": end, "most": COUNTED}).fetchall()[0][0])
         for end, start in pairwise(starts)
     ]
-    return Log(table.rows, table.exact, recorded_at(first), days, round(sum(days) / DAYS, 1))
+    (estimate,) = (row[3] for row in connection.execute(TABLES, [["events"]]) if row[1] == "events")
+    total, exact = _rows(connection, "events", "events", estimate)
+    return Log(total, exact, recorded_at(first), days, round(sum(days) / DAYS, 1))
 
 
 def _rows(connection: Connection, schema: str, name: str, estimate: int) -> tuple[int, bool]:

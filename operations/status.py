@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 import psycopg
@@ -84,63 +84,45 @@ class Report(msgspec.Struct):
         return [alias for alias, store in self.stores.items() if not store.up]
 
 
-class _Answer(NamedTuple):
-    place: Place
-    writes: str
-    figures: Figures
-    log: Log | None
-
-
 def report() -> Report:
     """Ask every store; takes a second or two, however large they are."""
-    answers = {alias: _ask(alias) for alias in SCHEMAS}
-    places = {alias: answer.place for alias, answer in answers.items() if isinstance(answer, _Answer)}
-    stores = {alias: _store(alias, answer, places) for alias, answer in answers.items()}
-    events_log = answers["events"].log if isinstance(answers["events"], _Answer) else None
+    places: dict[str, Place] = {}
+    stores = {alias: _store(alias, places) for alias in SCHEMAS}
+    for alias, store in stores.items():
+        if isinstance(store, Store):
+            here, others = places[alias], {other: place for other, place in places.items() if other != alias}
+            store.shares_database_with = [one for one, place in others.items() if place.same_database(here)]
+            store.shares_server_with = [one for one, place in others.items() if place.system == here.system]
     both = {"events", "projections"} <= places.keys()
+    events = _unless_away(_log) if "events" in places else None
     reads = _unless_away(readtimes.measure) if both else None
-    thresholds = _thresholds(events_log, reads)
+    thresholds = _thresholds(events, reads)
     return Report(
         at=datetime.now(UTC),
         stores=stores,
-        events=events_log,
+        events=events,
         projectors=_unless_away(_projectors) if both else None,
         reads=reads,
-        advice=[_advice(alias, stores[alias], thresholds[alias]) for alias in SCHEMAS],
+        advice=[_advice(alias, store, thresholds[alias]) for alias, store in stores.items()],
     )
 
 
-def _ask(alias: str) -> _Answer | Away:
+def _store(alias: str, places: dict[str, Place]) -> Store | Away:
+    """What a store says of itself; where it is goes into ``places``."""
     try:
         place = place_of(parameters(alias))
         with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-            found = figures(connection, alias)
-            events = next((table for table in found.tables if table.name == "events.events"), None)
-            return _Answer(
-                place,
-                maintenance.status(connection, alias),
-                found,
-                log(connection, events) if events else None,
-            )
+            writes, found = maintenance.status(connection, alias), figures(connection, alias)
     except (psycopg.OperationalError, psycopg.InterfaceError, InsufficientPrivilege) as failure:
         message = (failure.diag.message_primary or str(failure)).strip()
         return Away(message.partition("\n")[0] or type(failure).__name__)
+    places[alias] = place
+    return Store(place.server, place.database, place.version, writes, [], [], found)
 
 
-def _store(alias: str, answer: _Answer | Away, places: dict[str, Place]) -> Store | Away:
-    if isinstance(answer, Away):
-        return answer
-    here = answer.place
-    others = {other: place for other, place in places.items() if other != alias}
-    return Store(
-        server=here.server,
-        database=here.database,
-        version=here.version,
-        writes=answer.writes,
-        shares_database_with=[other for other, place in others.items() if place.same_database(here)],
-        shares_server_with=[other for other, place in others.items() if place.system == here.system],
-        figures=answer.figures,
-    )
+def _log() -> Log:
+    with psycopg.connect(**parameters("events"), autocommit=True) as connection:
+        return log(connection)
 
 
 def _unless_away(ask: Callable[[], T]) -> T | None:

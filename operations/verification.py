@@ -28,7 +28,7 @@ SELECT projector, count(*) FILTER (WHERE error <> ''), count(*) FILTER (WHERE er
 """
 
 
-class Beside(OperatorError):
+class AlreadyVerifying(OperatorError):
     """Another verification is running."""
 
 
@@ -71,9 +71,9 @@ class Report(msgspec.Struct):
 
 
 def verify(out: TextIO, user_id: UUID | None = None) -> Report:
-    """Look at everything, or at what concerns one listener; ``out`` is told how far it is.
+    """Look at everything, or at what concerns one listener; nothing live is changed. ``out``: for progress.
 
-    Changes nothing live. Raises ``Beside``, ``StreamErased``, and the errors of a store that is away.
+    Raises ``AlreadyVerifying``, ``StreamErased``, and the errors of a store that is away.
     """
     stream = None if user_id is None else _stream(user_id)
     report = Report(head=log.head())
@@ -98,8 +98,8 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
     return report
 
 
-def told(report: Report) -> Iterator[str]:
-    """A report in words."""
+def lines(report: Report) -> Iterator[str]:
+    """What was found, for the eye."""
     for fault in report.log:
         at = f"position {fault.position}, " if fault.position else "snapshot of "
         yield f"{at}stream {fault.stream}, version {fault.version}: {fault.what}"
@@ -121,7 +121,7 @@ def told(report: Report) -> Iterator[str]:
     yield from (f"not compared: {text}" for text in report.not_compared)
 
 
-def agreement(report: Report) -> str:
+def clean_line(report: Report) -> str:
     """That nothing was found, and how far that goes: read models are compared where they are."""
     behind = {name: position for name, position in report.positions.items() if position < report.head}
     if not behind:
@@ -166,4 +166,4 @@ def _read_models(report: Report, out: TextIO, user_id: UUID | None) -> None:
                 report.rows |= compared.counts
                 report.differences += compared.differences
     except AlreadyRunning as error:
-        raise Beside("Another verification is running.") from error
+        raise AlreadyVerifying("Another verification is running.") from error

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from psycopg import errors
 
+from balados import databases
 from operations.command import INTERRUPTED, OperatorCommand, explain
 from operations.confirmation import NotConfirmed, confirm
 from projections.runner import Runner
@@ -78,10 +80,35 @@ def test_a_chunk_of_nothing_is_a_wrong_option(chunk: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["geheim:6379/0", "http://:geheim@h/0", "redis://:geheim@h:port/0"])
-def test_a_redis_url_that_is_none_is_a_line_without_the_url_before_anything_is_done(url: str) -> None:
-    done = manage("db_create", REDIS_URL=url)
+def test_a_redis_url_that_is_none_is_refused_without_the_url(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="REDIS_URL is not of the form redis://") as refused:
+        databases.redis_url(url)
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:geheim@h/x", "postgresql://u:geheim@h:port/x", "geheim", "postgresql://u@h"]
+)
+def test_a_database_url_that_is_none_is_refused_without_the_url(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="is not of the form postgresql://") as refused:
+        databases.store("system", url, pool={})
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "url", "words"),
+    [
+        ("REDIS_URL", "geheim:6379/0", "REDIS_URL is not of the form redis://"),
+        ("DATABASE_URL", "mysql://u:geheim@h/x", "is not of the form postgresql://"),
+        ("DATABASE_URL", "postgresql://someone:geheim@127.0.0.1:1/balados", "Is the server running"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_a_line_without_the_url_before_anything_is_done(
+    setting: str, url: str, words: str
+) -> None:
+    done = manage("db_create", **{setting: url})
     assert done.returncode == 1
-    assert "REDIS_URL is not of the form redis://" in done.stderr
+    assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert "geheim" not in done.stdout + done.stderr
 
@@ -100,25 +127,6 @@ def test_what_is_our_own_fault_is_not_hidden() -> None:
     command.failure = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         command.execute(no_color=True, force_color=False, verbosity=1, skip_checks=True)
-
-
-def test_a_server_that_is_away_is_a_line_and_exit_code_1() -> None:
-    done = manage("db_create", DATABASE_URL="postgresql://someone:geheim@127.0.0.1:1/balados")
-    assert done.returncode == 1
-    assert "Is the server running" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "geheim" not in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    "url", ["mysql://u:geheim@h/x", "postgresql://u:geheim@h:port/x", "geheim", "postgresql://u@h"]
-)
-def test_a_url_that_is_none_is_a_line_without_the_url(url: str) -> None:
-    done = manage("db_create", DATABASE_URL=url)
-    assert done.returncode == 1
-    assert "is not of the form postgresql://" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "geheim" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("typed", ["", "DELETE ", " DELETE", "delete", "DELETE ALL EVENTS", "yes\nDELETE\n"])

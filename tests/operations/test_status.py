@@ -39,8 +39,7 @@ def told() -> Any:
 
 def log() -> figures.Log:
     with psycopg.connect(**parameters("events"), autocommit=True) as connection:
-        tables = figures.figures(connection, "events").tables
-        return figures.log(connection, next(table for table in tables if table.name == "events.events"))
+        return figures.log(connection)
 
 
 def record(days_ago: float, number: int = 1) -> None:

@@ -127,7 +127,7 @@ def test_what_is_as_it_should_be_is_left_alone(history: User, connection: Connec
     filled = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES]
     assert (0,) not in filled, "or it proves nothing"
     report = verified()
-    assert list(verification.told(report)) == []
+    assert list(verification.lines(report)) == []
     assert report.positions == dict.fromkeys(PROJECTORS, log.head())
     assert scratch_tables(connection) == []
     assert deadletters.letters(connection) == []
@@ -140,7 +140,7 @@ def test_read_models_that_are_behind_agree_as_far_as_they_have_come() -> None:
     record(subscribed(ALICE))
     settle()
     head = record(played(ALICE))
-    told = verification.agreement(verify(io.StringIO()))
+    told = verification.clean_line(verify(io.StringIO()))
     assert f"sound up to position {head}, and the read models agree with it as far as they have come" in told
     assert "plays" in told
     with pytest.raises(CommandError, match="No such user: nobody"):
@@ -195,7 +195,7 @@ def test_a_busy_instance_is_clean_beside_a_rebuild_and_an_erasure(
         reports.append(verified())
         stop.set()
         writer.join()
-    assert [list(verification.told(report)) for report in reports] == [[], [], []]
+    assert [list(verification.lines(report)) for report in reports] == [[], [], []]
     assert scratch_tables(connection) == []
 
 
@@ -257,7 +257,7 @@ def test_no_value_is_told_and_the_same_row_has_the_same_name_every_time(
 ) -> None:
     connection.execute("UPDATE users.playlists SET name = 'geheim'")
     connection.execute("DELETE FROM users.subscriptions")
-    tell = [list(verification.told(verified())) for _ in range(2)]
+    tell = [list(verification.lines(verified())) for _ in range(2)]
     assert tell[0] == tell[1]
     text = "\n".join(tell[0])
     assert "differs in name" in text
@@ -292,7 +292,7 @@ def test_a_payload_that_is_broken_is_found_at_its_position(history: User) -> Non
     assert faults[good].startswith("UndecodableEvent: PlayRecorded v1")
     assert faults[unknown] == "UnknownEvent: unknown event type FromTheFuture"
     assert "newer than this program" in faults[newer]
-    assert "geheim" not in "\n".join(verification.told(report))
+    assert "geheim" not in "\n".join(verification.lines(report))
     assert not verified(user_id=history.pk).log
 
 
@@ -346,7 +346,7 @@ def test_what_retention_and_removals_take_out_is_no_gap(history: User) -> None:
     settle()
     retention.run(log.database_time(), wait=settled)
     settle()
-    assert list(verification.told(verified())) == []
+    assert list(verification.lines(verified())) == []
 
 
 def test_a_kept_state_that_is_not_what_its_events_fold_to_is_found(history: User) -> None:
@@ -364,7 +364,7 @@ def test_a_kept_state_that_is_not_what_its_events_fold_to_is_found(history: User
 def test_dead_letters_and_acknowledgements_that_lie_are_told(history: User, connection: Connection) -> None:
     head = log.head()
     acknowledge({"playlists": head + 5})
-    connection.execute(deadletters.INSERT, ["episodes", head, 1, 1, "EpisodeSaved", "once", 1])
+    connection.execute(deadletters.INSERT, ["saved", head, 1, 1, "EpisodeSaved", "once", 1])
     report = verified()
     assert [(one.projector, one.failed, one.behind) for one in report.dead_letters] == [("saved", 1, 0)]
     assert [(one.projector, one.acknowledged, one.applied) for one in report.acknowledgements] == [

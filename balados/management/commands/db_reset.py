@@ -46,7 +46,7 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         what = cast(What, options["what"])
         reset.check_allowed(what)
         held = reset.holdings(what)
-        self.stdout.write("\n".join(_told(what, held)))
+        self.stdout.write("\n".join(_describe(what, held)))
         out = cast(TextIO, self.stdout)
         confirm(KINDS[what].phrase, out)
         for name, asked in reset.names_to_type(what, held).items():
@@ -58,7 +58,7 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
             self.stdout.write(f"The first administrator: {settings.PUBLIC_URL}/setup?token={token}")
 
 
-def _told(what: What, held: list[Holding]) -> Iterator[str]:
+def _describe(what: What, held: list[Holding]) -> Iterator[str]:
     for each in held:
         yield f"The {each.alias} store, database {each.database} on {each.place}:"
         if each.tables is None:
@@ -72,12 +72,12 @@ def _told(what: What, held: list[Holding]) -> Iterator[str]:
             yield f"  stays, not ours: {table.name}"
     yield KINDS[what].consequence
     if what == "system":
-        yield from _left_alone()
+        yield from _histories_left()
     if staying := [alias for alias in SCHEMAS if alias not in {each.alias for each in held}]:
         yield f"What stays: {', '.join(staying)}."
 
 
-def _left_alone() -> Iterator[str]:
+def _histories_left() -> Iterator[str]:
     try:
         left = len(log.users())
     except Error:

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from accounts.models import User
 from eventstore.log import StreamErased
 from operations.command import OperatorCommand
-from operations.verification import Report, agreement, told, verify
+from operations.verification import Report, clean_line, lines, verify
 
 
 class Command(OperatorCommand):
@@ -50,7 +50,7 @@ Exit codes: 0 everything agrees, 1 something was found, or it failed, 2 a wrong 
             found = {"clean": not report.findings, **msgspec.to_builtins(report)}
             self.stdout.write(msgspec.json.encode(found).decode())
             return
-        for line in told(report):
+        for line in lines(report):
             self.stdout.write(line)
         if not report.findings:
-            self.stdout.write(agreement(report))
+            self.stdout.write(clean_line(report))
