@@ -2,7 +2,7 @@
 # make servers starts its PostgreSQL and Redis alone, for a restore
 # make demo   plays two devices           make check  lints, types, imports, migrations
 # make bench  measures                    make soak   lives a week of 200 listeners, in ten minutes
-# make clean  forgets the installation, not the data
+# make clean  forgets the installation, not the data          make coverage  which lines the tests run
 #
 # Python 3.11 or newer: PYTHON=/path/to/python chooses one.
 
@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --editable
 
-.PHONY: run servers test check demo bench soak install install-dev clean
+.PHONY: run servers test coverage check lint demo bench soak install install-dev clean
 
 run: .venv/runs
 	@exec $(BIN)/python -m balados.launch
@@ -23,11 +23,16 @@ servers: .venv/runs
 test: .venv/tests
 	@$(BIN)/python -m tests.run $(ARGS)
 
-check: .venv/tests
+coverage: .venv/tests
+	@$(BIN)/python -m tests.run --coverage
+
+lint: .venv/tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/python -m pytest --quiet tests/test_house.py
 
 demo: .venv/demo
@@ -50,9 +55,14 @@ clean:
 	@echo "installing into .venv (once)"
 	@$(PIP) '.[run]' && touch $@
 
-.venv/tests .venv/demo .venv/bench: .venv/%: pyproject.toml | .venv/runs
+.venv/demo .venv/bench: .venv/%: pyproject.toml | .venv/runs
 	@echo "installing what $* needs"
-	@$(PIP) '.[$(if $(filter tests,$*),dev,$*)]' && touch $@
+	@$(PIP) '.[$*]' && touch $@
+
+# all of the above but the benchmarks' peer, in one go
+.venv/tests: pyproject.toml | .venv/bin/python
+	@echo "installing what the tests need"
+	@$(PIP) '.[dev]' && touch .venv/runs .venv/demo $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

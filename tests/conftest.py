@@ -1,5 +1,6 @@
 """The stores of a test run, and the cast: Alice owns, Bob is another listener, Charlie an outsider."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -26,15 +27,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Create the stores as an operator would.
+    """Create the stores as an operator would, unless they came with a copy of a cluster.
 
     Django's own test databases do not fit: three aliases of one database count as one for it.
     """
     from operations import stores
 
     with django_db_blocker.unblock():
-        stores.create()
-        stores.migrate(verbosity=0)
+        if "TEST_CLUSTER" not in os.environ:
+            stores.create()
+            stores.migrate(verbosity=0)
         yield
         for alias in STORES:
             connections[alias].close()

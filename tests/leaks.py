@@ -21,7 +21,7 @@ OURS = ("accounts", "api", "balados", "eventstore", "feeds", "jobs", "operations
 PIECE = re.compile(r"[A-Za-z0-9_-]{12,}")
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>)\]}]+")
 # the one line that is meant to carry a token: the way to the first administrator, on his own terminal
-MEANT = re.compile(r"become its administrator at \S+")
+MEANT = re.compile(r"its administrator: \S+")
 
 
 class Kept(logging.FileHandler):

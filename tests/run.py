@@ -1,5 +1,5 @@
-"""``make test``: every test with the three stores in one database, then those marked ``topology`` again with
-three databases; one count over all. With arguments: one run of pytest with these.
+"""``make test``: every test with the three stores in three databases, then some again with all in one; one
+count over all. With arguments: one run of pytest with these. ``make coverage`` measures the same tests.
 
 The tests run in parts, several at once, each with servers of its own: so they cannot meet, and two cores are
 busy. In each part the logs of that part are searched for secrets at the end (test_leaks.py).
@@ -17,18 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from tests.memory import fast_directory
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-# What belongs together, the longest first; whatever is not named here is a part of its own ("the rest").
-TOGETHER: tuple[tuple[str, ...], ...] = (
+# What runs in one part, the longest first; what is not named here is the last part, "the rest".
+PARTS: tuple[tuple[str, ...], ...] = (
+    ("e2e", "launch"),
     ("api",),
-    ("e2e", "launch", "jobs"),
-    ("operations", "commands"),
     ("web", "accounts"),
+    ("operations", "commands"),
     ("projections", "privacy"),
 )
-# those with the most tests that run again
-AGAIN = ("projections", "privacy", "operations", "commands")
+# What may differ where the stores share a database, its locks and its notifications. Instances of the
+# end-to-end tests have one database as well, and tests of operators' commands choose by themselves.
+AGAIN = ("eventstore/test_order_races.py", "projections/test_runner.py", "projections/test_takeover.py")
 AT_ONCE = max(2, os.cpu_count() or 1)
 LEAKS = "test_leaks.py"
 # pytest's own: all passed, some failed, interrupted … , and what a part of no tests at all ends with
@@ -42,19 +45,22 @@ class Part:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def main() -> int:
-    if len(sys.argv) > 1:
-        return alone(sys.argv[1:])
-    with tempfile.TemporaryDirectory(prefix="balados-results-") as directory:
-        results = Path(directory)
-        codes = run(parts(results), results)
-        measured = [str(file) for file in results.glob("*.coverage")]
-        environment = {**os.environ, "COVERAGE_FILE": str(results / "coverage")}
-        for command in (["combine", "--quiet", *measured], ["report", "--skip-covered"]):
-            subprocess.run(
-                [sys.executable, "-m", "coverage", *command], cwd=ROOT, env=environment, check=False
-            )
-        count = sum((counted(results / f"{name}.xml") for name in codes), Counter[str]())
+def main(arguments: list[str]) -> int:
+    coverage = arguments == ["--coverage"]
+    if arguments and not coverage:
+        return run_alone(arguments)
+    with tempfile.TemporaryDirectory(prefix="balados-results-", dir=fast_directory()) as directory:
+        return run_all(Path(directory), coverage=coverage)
+
+
+def run_all(results: Path, *, coverage: bool) -> int:
+    cluster = results / "cluster"
+    results.chmod(0o711)  # PostgreSQL has a system user of its own where we are root
+    subprocess.run([sys.executable, "-m", "tests.template", cluster], cwd=ROOT, check=True)
+    codes = run(parts(results, cluster, coverage=coverage), results)
+    if coverage:
+        report_coverage(results)
+    count = sum((counted(results / f"{name}.xml") for name in codes), Counter[str]())
     print(f"{count['passed']} passed, {count['failed']} failed", end="")
     print(f", {count['skipped']} skipped" if count["skipped"] else "")
     broken = [name for name, code in codes.items() if code not in (PASSED, FAILED, NO_TESTS)]
@@ -63,46 +69,52 @@ def main() -> int:
     return int(bool(broken) or count["failed"] > 0 or count["passed"] == 0)
 
 
-def parts(results: Path) -> list[Part]:
+def parts(results: Path, cluster: Path, *, coverage: bool) -> list[Part]:
     """Everything there is, cut into parts that leave their results in the directory ``results``."""
-    named = {name for group in TOGETHER for name in group}
+    named = {name for group in PARTS for name in group}
     found = sorted(path.name for path in TESTS.iterdir() if path.is_dir() or path.name.startswith("test_"))
-    found.remove(LEAKS)
-    rest = tuple(name for name in found if name not in named)
-    cut = [*(Part(" ".join(group), paths(group)) for group in TOGETHER), Part("the rest", paths(rest))]
-    others = tuple(name for name in found if name not in AGAIN)
-    again = [
-        Part(f"{name}, three databases", ["-m", "topology", *paths(group)], {"TEST_STORES": "three"})
-        for name, group in ((" ".join(AGAIN), AGAIN), ("all others", others))
+    rest = tuple(name for name in found if name not in {*named, LEAKS})
+    made = [
+        *(Part(" ".join(group), paths(group)) for group in PARTS),
+        Part("the rest", paths(rest)),
+        Part("one database", paths(AGAIN), {"TEST_STORES": "one"}),
     ]
-    for number, part in enumerate([*cut, *again]):
-        part.arguments += [f"--junitxml={results / part.name}.xml"]
-        if part in cut:  # the second time measures nothing new
+    for part in made:
+        part.arguments.append(f"--junitxml={results / part.name}.xml")
+        part.environment["TEST_CLUSTER"] = str(cluster)
+        if coverage:
             part.arguments += ["--cov", "--cov-report="]
-            part.environment["COVERAGE_FILE"] = str(results / f"{number}.coverage")
-    return [*cut, *again]
+            part.environment["COVERAGE_FILE"] = str(results / f"{part.name}.coverage")
+    return made
 
 
 def paths(names: tuple[str, ...]) -> list[str]:
-    return [str((TESTS / name).relative_to(ROOT)) for name in (*names, LEAKS) if (TESTS / name).exists()]
+    return [str((TESTS / name).relative_to(ROOT)) for name in (*names, LEAKS)]
+
+
+def report_coverage(results: Path) -> None:
+    environment = {**os.environ, "COVERAGE_FILE": str(results / "coverage")}
+    measured = map(str, results.glob("*.coverage"))
+    for command in (["combine", "--quiet", *measured], ["report", "--skip-covered"]):
+        subprocess.run([sys.executable, "-m", "coverage", *command], cwd=ROOT, env=environment, check=False)
 
 
 def run(waiting: list[Part], results: Path) -> dict[str, int]:
     """Run the parts, so many at once; show the output of each when it has ended. Returns the exit codes."""
     codes: dict[str, int] = {}
     running: list[Running] = []
-    stopped = Stopped()
+    stop = StopRequest()
     while waiting or running:
-        while waiting and len(running) < AT_ONCE and not stopped:
+        while waiting and len(running) < AT_ONCE and not stop:
             running.append(Running(waiting.pop(0), results))
-        if stopped:
+        if stop:
             waiting.clear()
             for each in running:
                 each.stop()
         for each in [each for each in running if each.process.poll() is not None]:
             running.remove(each)
-            codes[each.name] = FAILED + 1 if stopped else each.process.returncode
-            print(each.said(), flush=True)
+            codes[each.name] = FAILED + 1 if stop else each.process.returncode
+            print(each.report(), flush=True)
         time.sleep(0.1)
     return codes
 
@@ -116,9 +128,9 @@ class Running:
         self._started = time.monotonic()
         self._stopped = False
         with self._output.open("wb") as log:
-            self.process = started(part.arguments, part.environment, log)
+            self.process = start_pytest(part.arguments, part.environment, log)
 
-    def said(self) -> str:
+    def report(self) -> str:
         seconds = time.monotonic() - self._started
         return f"\n===== {self.name}: {seconds:.0f} s\n{self._output.read_text(errors='replace')}"
 
@@ -128,8 +140,8 @@ class Running:
             self.process.terminate()
 
 
-class Stopped:
-    """True once somebody wants the run to end: each part then stops its servers by itself."""
+class StopRequest:
+    """True once Ctrl-C or SIGTERM has come: each part then stops its servers by itself."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -143,15 +155,15 @@ class Stopped:
         return self._asked
 
 
-def alone(arguments: list[str]) -> int:
-    process = started(arguments, {})
+def run_alone(arguments: list[str]) -> int:
+    process = start_pytest(arguments, {})
     # wait for it whatever comes, so that it stops its servers: Ctrl-C reaches it by itself, SIGTERM not
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     return process.wait()
 
 
-def started(
+def start_pytest(
     arguments: list[str], environment: dict[str, str], output: IO[bytes] | None = None
 ) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "pytest", *arguments]
@@ -176,4 +188,4 @@ def outcome(case: ElementTree.Element) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

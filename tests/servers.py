@@ -1,25 +1,30 @@
 """Starts PostgreSQL and Redis for the tests, before Django's settings are read.
 
-Loaded by ``-p tests.servers`` (pyproject.toml). ``TEST_STORES=three`` puts the three stores into three
-databases. Servers named by TEST_DATABASE_URL / TEST_REDIS_URL are used instead where given; the database
-must be called ``test_balados``.
+Loaded by ``-p tests.servers`` (pyproject.toml). The three stores are in three databases, with
+``TEST_STORES=one`` in one. Read from the environment beside that:
+
+- TEST_DATABASE_URL, TEST_REDIS_URL: servers to use instead; the database must be called ``test_balados``.
+- TEST_CLUSTER: a PostgreSQL data directory with migrated stores, of which a copy is used (tests/template.py).
 """
 
 import atexit
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-THREE = os.environ.get("TEST_STORES") == "three"
+from tests.memory import fast_directory
+
+ONE = os.environ.get("TEST_STORES") == "one"
 SUFFIXES = {"DATABASE_URL": "", "PROJECTIONS_URL": "_projections", "EVENT_STORE_URL": "_events"}
 
 
-def _start() -> None:
+def start() -> None:
     """Start what no URL was given for; it ends with this process, also after Ctrl-C or SIGTERM."""
-    home = Path(tempfile.mkdtemp(prefix="balados-"))
+    home = Path(tempfile.mkdtemp(prefix="balados-", dir=fast_directory()))
     os.environ["BALADOS_HOME"] = str(home)
     # tmp_path below it, too: another run of pytest closes the common /tmp/pytest-of-root to PostgreSQL's user
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)
@@ -31,6 +36,8 @@ def _start() -> None:
     if "TEST_DATABASE_URL" in os.environ:
         os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
     else:
+        if cluster := os.environ.get("TEST_CLUSTER"):
+            subprocess.run(["cp", "--archive", cluster, home / "postgres"], check=True)
         os.environ["DATABASE_URL"] = embedded.start_postgres(home, "test_balados")
         atexit.register(embedded.stop_postgres, home, "immediate")
     if "TEST_REDIS_URL" in os.environ:
@@ -41,16 +48,10 @@ def _start() -> None:
         atexit.register(redis.kill)
 
 
-worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-if not worker:
-    _start()  # under pytest-xdist in the controller alone
-else:
-    os.environ["REDIS_URL"] += f"?db={int(worker.removeprefix('gw')) + 1}"
-
+start()
 base = os.environ["DATABASE_URL"]
 for variable, suffix in SUFFIXES.items():
-    name = "test_balados" + worker + (suffix if THREE else "")
-    os.environ[variable] = base.replace("/test_balados", f"/{name}", 1)
+    os.environ[variable] = base.replace("/test_balados", "/test_balados" + ("" if ONE else suffix), 1)
 os.environ.update(
     {"SECRET_KEY": "only-for-tests-" + "x" * 40, "DEBUG": "0", "PUBLIC_URL": "http://localhost:8000"}
 )
