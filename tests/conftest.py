@@ -34,7 +34,7 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     from operations import stores
 
     with django_db_blocker.unblock():
-        if "TEST_CLUSTER" not in os.environ:
+        if not os.environ.get("TEST_CLUSTER"):
             stores.create()
             stores.migrate(verbosity=0)
         yield

@@ -1,4 +1,4 @@
-"""One instance for all end-to-end tests that do not break it."""
+"""Two instances for all end-to-end tests: one that is only used, one that is killed and stopped as well."""
 
 from collections.abc import Iterator
 
@@ -10,5 +10,12 @@ from tests.e2e.instances import Instance, running
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running(tmp_path_factory.mktemp("instance")) as started:
+        started.set_up()
+        yield started
+
+
+@pytest.fixture(scope="session")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with running(tmp_path_factory.mktemp("victim"), WEB_CONCURRENCY="2") as started:
         started.set_up()
         yield started

@@ -33,14 +33,19 @@ class Instance:
     """A running instance; its output is kept and searched."""
 
     def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
-        self.home = home
+        self.home, self.arguments = home, arguments
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
         kept = {key: value for key, value in os.environ.items() if key not in OURS}
-        self.environment = {**kept, "BALADOS_HOME": str(home), "PORT": str(self.port), **environment}
+        # one web process starts faster than one for each processor
+        ours = {"BALADOS_HOME": str(home), "PORT": str(self.port), "WEB_CONCURRENCY": "1"}
+        self.environment = {**kept, **ours, **environment}
+        self.start()
+
+    def start(self) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "balados.launch", *arguments],
+            [sys.executable, "-m", "balados.launch", *self.arguments],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -90,10 +95,23 @@ class Instance:
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 
+    def everything(self) -> list[psutil.Process]:
+        """The supervisor and all that it has started, PostgreSQL's and the web server's children too."""
+        supervisor = psutil.Process(self.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+        self.wait_until_ready()
+
     def stop(self) -> None:
+        """In order, if it runs; no process of it is left. Fails when it ends with another code than 0."""
         if self.process.poll() is None:
+            processes = self.everything()
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            assert self.process.wait(60) == 0
+            assert left_of(processes) == []
         self._reader.join(10)
         leaks.keep(str(self.home), self.output)
         assert self.process.stdout is not None
@@ -126,6 +144,12 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def left_of(processes: list[psutil.Process]) -> list[str]:
+    """The command lines of those that still run after 20 seconds."""
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    return [command_line(process) for process in alive]
 
 
 def command_line(process: psutil.Process) -> str:

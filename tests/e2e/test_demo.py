@@ -108,19 +108,13 @@ def test_the_api_answers_byte_for_byte_the_same_after_the_projections_are_wiped(
     assert everything(device) == before
 
 
-def test_stopping_and_starting_again_loses_nothing(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    home = tmp_path_factory.mktemp("twice")
-    with running(home) as first:
-        first.set_up()
-        device = device_of(first, "bob")
-        live_for_a_while(device)
-        before = everything(device)
-    with running(home) as second:
-        assert "setup?token" not in second.output
-        device.server = second.url
-        assert everything(device) == before
+def test_stopping_and_starting_again_loses_nothing(instance: Instance) -> None:
+    device = device_of(instance, "dora")
+    live_for_a_while(device)
+    before = everything(device)
+    instance.restart()
+    assert "setup?token" not in instance.output
+    assert everything(device) == before
 
 
 def live_for_a_while(device: Device) -> None:

@@ -7,27 +7,19 @@ process; afterwards the store and the read models are compared with the ledger.
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import psutil
 import pytest
 import requests
 
 from examples.two_devices import Device, feed, item
-from tests.e2e.instances import Instance, eventually, running
+from tests.e2e.instances import Instance, eventually
 from tests.e2e.test_demo import device_of
 
 NEWS = feed("https://example.org/news.xml")
 CLIENTS = 4
 WRITES_BEFORE, WRITES_AFTER = 60, 120
-
-
-@pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    with running(tmp_path_factory.mktemp("victim")) as started:
-        started.set_up()
-        yield started
 
 
 class Ledger:
@@ -137,10 +129,3 @@ def read_model(device: Device) -> dict[str, int]:
         cursor = answer["next_cursor"]
         path = f"/api/v1/plays?limit=100&cursor={cursor}" if cursor else ""
     return found
-
-
-def test_a_stopped_instance_leaves_no_process(tmp_path: Path) -> None:
-    with running(tmp_path / "home") as instance:
-        children = psutil.Process(instance.process.pid).children(recursive=True)
-        assert children
-    eventually(lambda: not any(child.is_running() for child in children), 10)

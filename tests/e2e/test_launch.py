@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +15,7 @@ import requests
 from psycopg import sql
 
 from balados import embedded, home, launch
-from balados.launch import Instance
-from tests.e2e.instances import PASSWORD, command_line, eventually, free_port, running
-from tests.e2e.instances import Instance as Running
+from tests.e2e.instances import PASSWORD, Instance, eventually, free_port, left_of, running
 from tests.launch.test_supervisor import gone
 
 PROGRAMS = {"web": "balados.serve", "projector": "run_projectors", "worker": " worker ", "beat": " beat "}
@@ -65,24 +62,13 @@ def test_a_home_in_use_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_empty_variables_count_as_absent() -> None:
-    absent = Instance.of({})
-    assert Instance.of({"PORT": "", "BALADOS_HOME": "", "LISTEN_HOST": "", "PUBLIC_URL": ""}) == absent
+    absent = launch.Instance.of({})
+    assert launch.Instance.of({"PORT": "", "BALADOS_HOME": "", "LISTEN_HOST": "", "PUBLIC_URL": ""}) == absent
     assert (absent.host, absent.port, absent.public_url) == ("127.0.0.1", 8000, "http://localhost:8000")
     assert absent.home == launch.ROOT / ".balados"
 
 
-def everything_of(running: Running) -> list[psutil.Process]:
-    """The supervisor and all that it has started, PostgreSQL's and the web server's children too."""
-    supervisor = psutil.Process(running.process.pid)
-    return [supervisor, *supervisor.children(recursive=True)]
-
-
-def left_of(processes: list[psutil.Process]) -> list[str]:
-    _, alive = psutil.wait_procs(processes, timeout=20)
-    return [command_line(process) for process in alive]
-
-
-def said(instance: Running, words: str) -> bool:
+def said(instance: Instance, words: str) -> bool:
     """Whether a line ends so; others may have come after it."""
     return any(line.endswith(words) for line in list(instance.lines))
 
@@ -95,8 +81,10 @@ def test_each_run_goes_on_where_the_last_one_stopped_or_was_killed(tmp_path: Pat
         assert ready == f"ready at {first.url}"
         assert administrator.startswith(f"make yourself its administrator: {link}")
         assert app.startswith(f"connect an app: {first.url}/api/docs/ and docs/apps.md")
+        # management commands beside it work on its data
+        assert first.manage("setup_link").strip() == administrator.partition(": ")[2]
         first.manage(*ADMINISTRATOR)
-        processes = everything_of(first)
+        processes = first.everything()
         # Ctrl-C at a terminal goes to the whole process group
         os.killpg(first.process.pid, signal.SIGINT)
         assert first.process.wait(60) == 0
@@ -104,25 +92,19 @@ def test_each_run_goes_on_where_the_last_one_stopped_or_was_killed(tmp_path: Pat
     with running(tmp_path) as second:
         assert said(second, f"| ready at {second.url}")
         assert "administrator" not in second.output
-        processes = everything_of(second)
+        processes = second.everything()
         second.process.kill()
         second.process.wait()
         # at once, on the same port, while the programs of the killed run are still ending
         with running(tmp_path, PORT=str(second.port)) as third:
             assert left_of(processes) == []
             assert said(third, f"| ready at {second.url}")
-            processes = everything_of(third)
+            processes = third.everything()
     assert left_of(processes) == []
 
 
-@pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("victim")) as started:
-        yield started
-
-
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_that_is_killed_comes_back_by_itself(victim: Running, program: str) -> None:
+def test_a_program_that_is_killed_comes_back_by_itself(victim: Instance, program: str) -> None:
     said = victim.home / "ready" / program
     said.unlink()
     killed = victim.processes(PROGRAMS[program])[0]
@@ -131,7 +113,7 @@ def test_a_program_that_is_killed_comes_back_by_itself(victim: Running, program:
     eventually(said.exists)
 
 
-def test_the_web_answers_again_after_it_was_killed(victim: Running) -> None:
+def test_the_web_answers_again_after_it_was_killed(victim: Instance) -> None:
     victim.processes("balados.serve")[0].kill()
 
     def answers() -> bool:
@@ -144,7 +126,7 @@ def test_the_web_answers_again_after_it_was_killed(victim: Running) -> None:
     eventually(answers)
 
 
-def test_embedded_servers_that_are_killed_come_back_by_themselves(victim: Running) -> None:
+def test_embedded_servers_that_are_killed_come_back_by_themselves(victim: Instance) -> None:
     for server in ("redis-server", "/postgres -D"):
         victim.processes(server)[0].kill()
     eventually(lambda: victim.processes("redis-server") and victim.processes("/postgres -D"))
@@ -152,7 +134,7 @@ def test_embedded_servers_that_are_killed_come_back_by_themselves(victim: Runnin
     eventually(embedded.redis_server(victim.home).answers)
 
 
-def test_the_web_goes_on_whenever_postgres_comes_back(victim: Running) -> None:
+def test_the_web_goes_on_whenever_postgres_comes_back(victim: Instance) -> None:
     def ready() -> bool:
         return requests.get(f"{victim.url}/health/ready", timeout=10).ok
 
@@ -179,14 +161,9 @@ def is_another(place: Path, before: str) -> bool:
     return postmaster(place) not in ("", before)
 
 
-def test_management_commands_beside_it_work_on_its_data(victim: Running) -> None:
-    link = victim.manage("setup_link").strip()
-    assert link in victim.output
-
-
 def test_the_servers_alone_are_there_for_a_restore_also_beside_another_instance(tmp_path: Path) -> None:
     other = socket.create_server(("127.0.0.1", 0))
-    instance = Running(tmp_path, "servers", PORT=str(other.getsockname()[1]))
+    instance = Instance(tmp_path, "servers", PORT=str(other.getsockname()[1]))
     try:
         eventually(lambda: "the servers are up, and nothing else" in instance.output, 60)
         assert not [part for part in ("balados.serve", "manage.py", "celery") if instance.processes(part)]
