@@ -93,7 +93,7 @@ def plays(device: Device, **headers: str) -> int:
 def from_replica(sleep: float = 0.0) -> bool:
     """A read through the product's own path; whether a replica answered it."""
     page = "SELECT pg_is_in_recovery(), pg_sleep(CASE WHEN pg_is_in_recovery() THEN %s ELSE 0 END)::text, 1"
-    _, [(answered, *_)] = queries.fetch("play_statuses", page, "1", [sleep])
+    _, [(answered, *_)] = queries.fetch("plays", page, "1", [sleep])
     return bool(answered)
 
 
@@ -280,7 +280,7 @@ def test_a_query_in_the_way_of_replication_is_repeated_on_the_primary(
     )
 
     def read() -> None:
-        _, rows = queries.fetch("play_statuses", page, "1", [])
+        _, rows = queries.fetch("plays", page, "1", [])
         answers.extend(row[0] for row in rows)
         connections.close_all()
 

@@ -72,12 +72,10 @@ def test_one_that_is_killed_is_replaced_within_five_seconds(
 
 
 def test_different_processes_run_different_projectors(launch: Launch) -> None:
-    for name in ("play_statuses", "subscriptions"):
+    for name in ("plays", "subscriptions"):
         launch("manage.py", "run_projectors", name)
     head = record(played(ALICE), subscribed(ALICE))
-    eventually(
-        lambda: min(position_of(name) for name in ("play_statuses", "subscriptions")) == head, seconds=30
-    )
+    eventually(lambda: min(position_of(name) for name in ("plays", "subscriptions")) == head, seconds=30)
     assert position_of("playlists") == 0
 
 

@@ -81,11 +81,11 @@ def test_events_that_were_read_before_an_account_was_erased_are_not_applied(
     connection: Connection, apply: Callable[[Worker, Batch], None]
 ) -> None:
     record(played(ALICE))
-    worker, read = Worker(PROJECTORS["play_statuses"], connection), batch()
+    worker, read = Worker(PROJECTORS["plays"], connection), batch()
     erase_history(ALICE)
     with pytest.raises(StalePosition):
         apply(worker, read)
-    assert rows(connection, "users.play_statuses") == saved(connection, "play_statuses") == 0
+    assert rows(connection, "users.play_statuses") == saved(connection, "plays") == 0
 
 
 def test_two_that_write_at_once_do_not_both_write(connection: Connection, counter: Projector) -> None:
@@ -107,7 +107,7 @@ def test_two_that_write_at_once_do_not_both_write(connection: Connection, counte
 def test_it_decodes_only_what_the_projector_handles(connection: Connection) -> None:
     position = record(subscribed(ALICE))
     event = msgspec.structs.replace(log.read_all(0, 1)[0], data="not JSON")
-    worker = Worker(PROJECTORS["play_statuses"], connection)
+    worker = Worker(PROJECTORS["plays"], connection)
     worker.apply(Batch([event], position))
     assert worker.position == position
 
@@ -152,8 +152,8 @@ def test_what_is_acknowledged_is_on_the_disk() -> None:
         worker = Worker(PROJECTORS["plays"], connection)
         worker.apply(batch())
         ((written,),) = connection.execute("SELECT pg_current_wal_insert_lsn()::text")
-        assert safe_positions(connection, ["play_statuses"]) == {"play_statuses": head}
-        flush(connection, ["play_statuses"])
+        assert safe_positions(connection, ["plays"]) == {"plays": head}
+        flush(connection, ["plays"])
         ((safe,),) = connection.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", [written])
         assert safe
 
