@@ -1,6 +1,6 @@
 """The log looked at as it lies there: what cannot be read, what is not in order, what does not fold.
 
-Nothing is changed and nothing locked. What is told names positions, streams and versions, never a value.
+Nothing is changed and nothing locked. Findings name positions, streams and versions, never a value.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -74,7 +74,7 @@ def unfaithful_snapshots(stream: int | None = None) -> Iterator[LogFault]:
     """Kept states that are not what the events up to them fold to."""
     for kept in _kept_snapshots(stream):
         what = _unfaithful(kept)
-        # one that was replaced meanwhile is judged by nobody: its events may be gone with it
+        # of one that was replaced meanwhile, the events may be gone too: it is not judged
         if what and log.read_snapshot(kept.stream, SNAPSHOT_SCHEMA) == kept.snapshot:
             yield LogFault("snapshot", kept.stream, kept.snapshot.version, 0, what)
 
@@ -129,12 +129,12 @@ def _unfaithful(kept: KeptState) -> str:
     try:
         events: list[Event] = [codec.decode(row.type, row.schema, row.data) for row in rows]
     except codec.CodecError:
-        return ""  # told of the event itself
+        return ""  # reported for the event itself
     if not rows or rows[-1].version != kept.snapshot.version:
         return "the event that it ends with is not there"
     checkpoints = [number for number, event in enumerate(events) if isinstance(event, UserCheckpoint)]
     if rows[0].version != 1 and not checkpoints:
-        return ""  # what it stands for is gone by right
+        return ""  # retention may have deleted what it was folded from
     folded = User(owner)
     for event in events[checkpoints[-1] if checkpoints else 0 :]:
         evolve(folded, event)

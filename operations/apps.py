@@ -10,7 +10,7 @@ class OperationsConfig(AppConfig):
     name = "operations"
 
     def ready(self) -> None:
-        # one app stands for all: the signal is sent for each
+        # the signal is sent for every app: listening to one of them is enough
         pre_migrate.connect(_check_maintenance, sender=apps.get_app_config("eventstore"))
 
 

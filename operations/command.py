@@ -24,7 +24,7 @@ AWAY: Final = (
     "Is the server running, and is the URL right (docs/settings.md)?"
     " manage.py db_create makes databases that are missing."
 )
-# What PostgreSQL says, and what to do about it; its own first line stands before. The first that fits counts.
+# PostgreSQL's errors and what to do about them: the first that fits. The server's own line is shown before.
 ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (
         errors.InsufficientPrivilege,
@@ -51,7 +51,7 @@ class OperatorCommand(BaseCommand):
     """A command for the operator: ``help`` says in a sentence or two what it does, ``details`` the rest.
 
     What ``explain`` knows ends it with one line on stderr and exit code 1; Ctrl-C with 130. The checks of
-    pages and API are left out: a store must be mendable while something else is broken.
+    pages and API are left out: a store must be repairable while something else is broken.
     """
 
     requires_system_checks = []
@@ -65,7 +65,7 @@ class OperatorCommand(BaseCommand):
         """Nothing beside Django's own."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        # what it tells of each attempt to connect is said once, at the end
+        # the pool logs each attempt to connect: one line at the end is enough
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         try:
             return super().execute(*args, **options)
@@ -74,9 +74,9 @@ class OperatorCommand(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
         except Exception as failure:
-            if (said := explain(failure)) is None:
+            if (message := explain(failure)) is None:
                 raise
-            raise CommandError(said) from failure
+            raise CommandError(message) from failure
 
 
 def explain(failure: Exception) -> str | None:
@@ -94,10 +94,10 @@ def explain(failure: Exception) -> str | None:
             if isinstance(failure, errors.CheckViolation) and failure.diag.constraint_name is None:
                 return "The log's last partition is full: docs/sql/next_partition.sql adds one."
             # server: before a connection, a socket cannot say more than that
-            told = (failure.diag.message_primary or str(failure)).strip().splitlines()[:1]
+            first_line = (failure.diag.message_primary or str(failure)).strip().splitlines()[:1]
             for kind, advice in ADVICE:
                 if isinstance(failure, kind):
-                    return "\n".join([*told, advice])
+                    return "\n".join([*first_line, advice])
             return None
         case redis.RedisError():
             return f"Redis: {failure}\nIs it running, and is REDIS_URL right?"

@@ -59,8 +59,8 @@ SELECT query, calls, round(mean_exec_time::numeric, 2)::float8 AS mean_ms,
 """)
 ENDS = "SELECT min(position), max(position) FROM events.events"
 RECORDED_AT = "SELECT recorded_at FROM events.events WHERE position >= %s ORDER BY position LIMIT 1"
-# Few events are counted. Of many, the distance between positions stands for the number, without what restores
-# have left out: other positions that were never used make it a little too high.
+# Few events are counted. For many the distance between positions is taken, less what restores have left out:
+# other positions that were never used make it a little too high.
 BETWEEN = """
 SELECT CASE WHEN counted.events <= %(most)s THEN counted.events
             ELSE %(end)s - %(start)s - (SELECT coalesce(sum(next - 1 - head), 0) FROM events.restores

@@ -1,7 +1,7 @@
-"""Read tables that are missing, or that somebody altered by hand: found, and made anew from the models.
+"""Read tables that are missing, or were altered by hand: finding them, and making them again from the models.
 
-A table is compared with an empty one that is made from its model, as the migrations make it. An index of
-one's own is left alone, unless it is unique: that may keep a projector from writing.
+A table is compared with an empty one that is made from its model, as the migrations make it. An index that
+the operator added is left alone, unless it is unique: that may keep a projector from writing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

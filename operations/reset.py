@@ -1,4 +1,4 @@
-"""Resetting a store: what goes and what stays, said before; then done, deceiving nobody who runs on.
+"""Resetting a store, beside processes that go on running. The operator sees first what goes and what stays.
 
 Every part is one transaction of its store, and finds its own work: a reset that was killed is repeated.
 """
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 class Kind(NamedTuple):
     """``phrase``: what is typed to confirm; ``counters``: keys in Redis that go with it; ``consequence``:
-    what the operator is told beside the tables."""
+    what the operator reads beside the list of tables."""
 
     phrase: str
     stores: tuple[str, ...]
@@ -196,7 +196,7 @@ def _recreate_projections(say: Say) -> None:
 
 def _reset_system(say: Say) -> None:
     with _whole("system", say):
-        # the ledger of erased accounts stays, which names nobody: restores of older backups go by it
+        # kept: restores of older backups need the ledger of erased accounts, which names nobody
         with connections["system"].cursor() as cursor:
             kept = "system.erased_accounts" in owned_tables(cursor, "system")
         erased = list(ErasedAccount.objects.all()) if kept else []

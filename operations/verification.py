@@ -41,7 +41,7 @@ class Letters(msgspec.Struct):
 
 
 class Acknowledgement(msgspec.Struct):
-    """A projector has told the events store more than is on its disk: retention may delete what it lacks."""
+    """A projector has acknowledged more than it has on disk: retention may delete what it lacks."""
 
     projector: str
     acknowledged: int
@@ -83,12 +83,12 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
             report.damaged["projector_positions, dead_letters or django_migrations"] = "missing or altered"
             return report
         names = list(PROJECTORS)
-        # what was said comes before what is: it only grows
-        said = retention.acknowledged() if user_id is None else {}
+        # read before the positions, which only grow
+        acknowledged = retention.acknowledged() if user_id is None else {}
         safe = safe_positions(connection, names)
         report.acknowledgements = [
             Acknowledgement(name, position, safe.get(name, 0))
-            for name, position in said.items()
+            for name, position in acknowledged.items()
             if name in PROJECTORS and position > safe.get(name, 0)
         ]
         letters = connection.execute(LETTERS, [names, stream, stream])
@@ -122,19 +122,19 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def clean_line(report: Report) -> str:
-    """That nothing was found, and how far that goes: read models are compared where they are."""
-    behind = {name: position for name, position in report.positions.items() if position < report.head}
-    if not behind:
+    """That nothing was found, and up to where: read models are compared where their projectors are."""
+    lagging = {name: position for name, position in report.positions.items() if position < report.head}
+    if not lagging:
         return f"Everything agrees, up to position {report.head:,}."
-    lowest = min(behind.values())
+    lowest = min(lagging.values())
     return (
         f"The log is sound up to position {report.head:,}, and the read models agree with it as far as they"
-        f" have come: {', '.join(behind)} behind, {lowest:,} the least. Do projectors run?"
+        f" have come: {', '.join(lagging)} lag behind, at {lowest:,} at the lowest. Do projectors run?"
     )
 
 
 def _stream(user_id: UUID) -> int:
-    """Of somebody who never did anything one that nobody has: a look at him opens none."""
+    """The number of a listener's stream; 0 for one who never did anything, for whom none is opened."""
     stream = log.known_stream(user_id)
     if stream is None and erasure.is_tombstoned(user_id):
         raise StreamErased(str(user_id))
@@ -150,7 +150,7 @@ def _log(report: Report, out: TextIO, stream: int | None) -> None:
 
 def _read_models(report: Report, out: TextIO, user_id: UUID | None) -> None:
     whole = [each for each in PROJECTORS.values() if report.damaged.keys().isdisjoint(each.tables)]
-    # figures are nobody's
+    # figures belong to no listener
     wanted = [each for each in whole if user_id is None or each.name != "popularity"]
     try:
         with closing(Scratch(wanted, user_id)) as scratch:

@@ -53,7 +53,7 @@ SELECT count(*) OVER (), key, live.row, scratch.row
 """)
 ROWS = sql.SQL("SELECT jsonb_build_array({key}) AS key, to_jsonb(t) AS row FROM {table} AS t")
 # Ids of public rows are drawn at random: compared is which activity has one, and what that one shows. A row
-# that no activity leads to is nobody's, and nothing ever takes it away.
+# that no activity leads to is an orphan, which nothing ever removes.
 ACTIVITY_ROWS = sql.SQL("""
 SELECT jsonb_build_array({key}) AS key,
        to_jsonb(t) || jsonb_build_object('public_id', public_id IS NOT NULL) AS row
@@ -137,7 +137,7 @@ class Scratch:
         for _ in range(LOOKS - 1):
             if not found.counts:
                 break
-            with suppress(NotCompared):  # nobody projects, so nothing moves either
+            with suppress(NotCompared):  # no projector runs, so nothing moves either
                 self._wait(projector, log.head())
             time.sleep(PAUSE_BETWEEN_LOOKS)
             found = _lasting(found, self._compare(projector))
@@ -205,7 +205,7 @@ class Scratch:
             return rows
         if table == PUBLIC:
             return rows + sql.SQL(" WHERE coalesce(a.user_id, p.user_id) = {}").format(self._user)
-        # marks of feeds are nobody's: a listener's rows stand on all of them
+        # marks of feeds belong to no listener, and a listener's rows depend on all of them
         return rows + sql.SQL(" WHERE user_id = {}").format(self._user) if "user_id" in key else rows
 
     def _live(self, name: str) -> int:
@@ -247,7 +247,7 @@ class Scratch:
         return events if len(events) < AT_ONCE else None
 
     def _of_user(self, after: int, upto: int) -> list[Recorded]:
-        # looked up each time: he may begin meanwhile, and a look at him opens no stream
+        # looked up each time: the listener may begin meanwhile, and a look opens no stream
         streams = [log.known_stream(each) for each in (self._user, INSTANCE) if each is not None]
         rows = [row for stream in streams if stream is not None for row in log.read_stream(stream)]
         return sorted((row for row in rows if after < row.position <= upto), key=lambda row: row.position)
@@ -269,7 +269,7 @@ def _scratch_of(table: str) -> str:
 def _difference(
     table: str, key: list[Any], live: dict[str, Any] | None, scratch: dict[str, Any] | None
 ) -> Difference:
-    # of use to nobody who does not have the secret key
+    # only the holder of the secret key can compute it
     digest = salted_hmac(f"verify {table}", " ".join(map(str, key)), algorithm="sha256").hexdigest()[:16]
     if live is None or scratch is None:
         return Difference(table, digest, "missing" if live is None else "extra", [])

@@ -74,7 +74,7 @@ def accounts() -> list[User]:
 
 
 def others() -> int:
-    """How many people have accounts who are neither of the demonstration nor administrators."""
+    """How many accounts are neither demo users nor administrators."""
     return User.objects.exclude(pk__in=[user.pk for user in accounts()]).filter(is_staff=False).count()
 
 
@@ -90,7 +90,7 @@ def _refuse_taken(name: str, ids: list[UUID]) -> None:
 def _ids(name: str) -> Iterator[UUID]:
     """Every id that was used for ``name``; the last is not erased.
 
-    Tombstones do not tell of all: ``db_reset`` takes them, and a restore goes by the ledgers too.
+    Tombstones do not suffice: ``db_reset`` removes them, and a restore reads the ledgers too.
     """
     erased = erasures.known()
     for number in count():
@@ -106,7 +106,7 @@ def _account(name: str, user_id: UUID, now: datetime) -> tuple[User, str | None]
         return known, None
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     with transaction.atomic(using="system"):
-        # his history is told from that day on, whenever it is recorded: so it is the same the next time
+        # the history begins on that day, whenever it is recorded: so it is the same the next time
         user = User.objects.create_user(name, password=password, id=user_id, date_joined=now - SPAN)
     return user, password
 

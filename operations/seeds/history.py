@@ -26,7 +26,7 @@ ORIGIN = Origin(app_id="demonstration", device_id="demo-phone", device_name="Pho
 
 
 class Podcast(NamedTuple):
-    """Of nobody: the domain is reserved. A new episode every ``days``, of ``minutes``."""
+    """An invented podcast (its domain is reserved) with a new episode of ``minutes`` every ``days``."""
 
     title: str
     days: float
@@ -34,11 +34,11 @@ class Podcast(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """``left``: what he unsubscribed from; ``hidden``: what he listens to and shows nobody."""
+    """``unsubscribed``: a podcast that was followed for a while; ``hidden``: one that is kept private."""
 
     level: Level
     podcasts: tuple[str, ...]
-    left: str | None = None
+    unsubscribed: str | None = None
     hidden: str | None = None
 
 
@@ -56,7 +56,7 @@ LISTENERS: Mapping[str, Listener] = MappingProxyType(
     {
         "demo-ana": Listener("public", ("night-trains", "bread-and-salt", "seven-minutes", "tide-tables")),
         "demo-ben": Listener(
-            "anonymous", ("night-trains", "the-long-table", "small-hours"), left="small-hours"
+            "anonymous", ("night-trains", "the-long-table", "small-hours"), unsubscribed="small-hours"
         ),
         "demo-chen": Listener("private", ("seven-minutes", "small-hours", "tide-tables")),
         "demo-dora": Listener(
@@ -78,7 +78,7 @@ class Episode(NamedTuple):
 
 
 def of(name: str, user_id: UUID, began: datetime) -> list[Command]:
-    """A listener's commands in the order of their times. The last one sets the privacy of his account."""
+    """A listener's commands in the order of their times. The last one sets the privacy of the account."""
     listener = LISTENERS[name]
     commands = [*_follows(listener, user_id, began), *_listens(name, listener, user_id, began)]
     commands += _sorts(listener, user_id, began)
@@ -98,9 +98,9 @@ def _follows(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Com
     for number, podcast in enumerate(listener.podcasts):
         at = began + timedelta(minutes=3 * number)
         yield Subscribe(user_id=user_id, feed=feed_of(podcast), now=at, at=at)
-    if listener.left is not None:
+    if listener.unsubscribed is not None:
         at = began + timedelta(days=19, hours=2)
-        yield Unsubscribe(user_id=user_id, feed=feed_of(listener.left), now=at, at=at)
+        yield Unsubscribe(user_id=user_id, feed=feed_of(listener.unsubscribed), now=at, at=at)
 
 
 def _listens(name: str, listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
@@ -110,7 +110,7 @@ def _listens(name: str, listener: Listener, user_id: UUID, began: datetime) -> I
             at = episode.published + timedelta(hours=1 + dice.random() * 20)
             mood = dice.random()
             if mood < 0.2 or at > began + SPAN - timedelta(hours=3):
-                continue  # not his kind, or not yet
+                continue  # not to the listener's taste, or not out yet
             feed, item, length = feed_of(podcast), episode.item, PODCASTS[podcast].minutes * 60
             yield RecordPlay(user_id=user_id, feed=feed, item=item, position=0, played=False, now=at, at=at)
             at += timedelta(seconds=length // 2)

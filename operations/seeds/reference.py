@@ -46,7 +46,7 @@ def wanted(path: Path = CATEGORIES) -> dict[str, Category]:
 
 
 def up(say: Say, path: Path = CATEGORIES) -> Changes:
-    """Bring the reference data to this version's. What the operator made himself stays as it is, and is said.
+    """Bring the reference data to this version's. The operator's own rows stay: ``say`` hears which.
 
     One ``SELECT`` where nothing has changed. Raises ``django.db.Error`` when the store is away.
     """
@@ -63,7 +63,7 @@ def up(say: Say, path: Path = CATEGORIES) -> Changes:
         Category.objects.bulk_create(missing)
         Category.objects.bulk_update(changed, ["name", "parent"])
         gone = [category for slug, category in there.items() if category.seeded and slug not in goal]
-        gone.sort(key=lambda category: category.parent_id is None)  # what is below goes first
+        gone.sort(key=lambda category: category.parent_id is None)  # children first
         return Changes(len(missing), len(changed), _withdraw([category.slug for category in gone], say))
 
 

@@ -13,7 +13,7 @@ class Command(OperatorCommand):
     help = "Remove the reference data that seed_up made; with --demo the demonstration's accounts instead."
     details = """
 Without --demo: exactly the rows that seed_up made, unless something refers to them; then nothing, and what
-refers to them is said. The next db_init or seed_up makes them again.
+refers to them is named. The next db_init or seed_up makes them again.
 
 --demo erases the accounts that seed_up --demo made, with all their history, as erase_user erases anybody. It
 knows them by their ids, which no other account can have; it says which, and asks you to type DELETE.

@@ -17,7 +17,7 @@ Reference data is what db_init brings up as well: what is missing is added, what
 you made yourself stays. It may run while the server does, and as often as you like.
 
 --demo adds four accounts (demo-...) with four weeks of listening behind them, recorded as an app would do it;
-the projectors show it in a moment. Their passwords are made here and said once: nobody can say them again.
+the projectors show it in a moment. Their passwords are made here and shown once: nobody can show them again.
 Run again it records nothing new. Where other listeners have accounts it asks you to type DEMO first, because
 what the four do in public is then seen among what the others do. seed_down --demo erases them.
 

@@ -34,7 +34,7 @@ Exit codes: 0 everything agrees, 1 something was found, or it failed, 2 a wrong 
         parser.add_argument("--json", action="store_true", help="the findings as one object, on stdout")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # how far it is goes to stderr where stdout is for a program
+        # progress goes to stderr where stdout is for a program
         out = cast(TextIO, self.stderr if options["json"] else self.stdout)
         try:
             user_id = None if options["user"] is None else User.objects.get_by_natural_key(options["user"]).pk
