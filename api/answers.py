@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from accounts import grants
 from api.auth import caller_of
+from api.clock import now
 from api.errors import FieldError, Invalid
 from api.parameters import POSITION, command_id, wanted_position
 from eventstore import log
@@ -23,6 +24,7 @@ from projections.queries import Page, wait_for
 
 Success = Literal["success"]
 Row = TypeVar("Row")
+Order = TypeVar("Order", bound=Command)
 
 
 def answer(body: Struct | bytes, position: int, status: int = 200) -> Response:
@@ -30,24 +32,24 @@ def answer(body: Struct | bytes, position: int, status: int = 200) -> Response:
     return Response(body, status, headers={POSITION: str(position)})
 
 
+def order(request: Request, command: Callable[..., Order], **fields: Any) -> Order:
+    """A command of the caller, of this moment."""
+    return command(user_id=caller_of(request).user_id, now=now(), **fields)
+
+
 def dispatch_and_answer(
-    request: Request,
-    command: Command,
-    render: Callable[[Outcome], Struct],
-    *,
-    at: datetime | None = None,
-    creates: bool = False,
+    request: Request, command: Command, render: Callable[[Outcome], Struct], *, creates: bool = False
 ) -> Response:
     """Dispatch a command and answer with what ``render`` makes of its outcome.
 
-    ``at`` is the client's own time. ``creates``: 201 where something was recorded. Under an Idempotency-Key
-    the first answer is given again.
+    ``creates``: 201 where something was recorded. Under an Idempotency-Key the first answer is given again.
     """
 
     def rendered(outcome: Outcome) -> bytes:
         return stored(render(outcome), 201 if creates and outcome.events else 200)
 
-    outcome = dispatch(command, origin_of(request, at), command_id=command_id(request), answer=rendered)
+    origin = origin_of(request, getattr(command, "at", None))
+    outcome = dispatch(command, origin, command_id=command_id(request), answer=rendered)
     return restored(outcome.answer, outcome.position)
 
 
@@ -80,6 +82,17 @@ def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Pag
         _check_known(wanted, log.head())
         wait_for(projector, wanted)
         return read()
+
+
+def answer_page(
+    request: Request,
+    projector: str,
+    read: Callable[[], Page[Row]],
+    render: Callable[[list[Row], str | None], Struct],
+) -> Response:
+    """Answer with what ``render`` makes of the rows of a ``page`` and the cursor of the next."""
+    found = page(request, projector, read)
+    return answer(render(found.rows, found.next), found.position)
 
 
 def consume_jti(request: Request) -> None:

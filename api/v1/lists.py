@@ -17,7 +17,6 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success
 from api.auth import caller_of
-from api.clock import now
 from api.errors import FieldError
 from api.fields import PAGE, Cursor, Description, ListId, Name, PageSize, Time
 from api.operations import MIB, Operation, operation
@@ -202,14 +201,14 @@ class ListView(View):
         """Give ``command`` for a list, and answer with the list."""
         kind = self.kind
         named = {IN_COMMANDS.get(name, name): value for name, value in fields.items()}
-        order = command(user_id=caller_of(request).user_id, now=now(), **{f"{kind.one}_id": list_id}, **named)
+        order = answers.order(request, command, **{f"{kind.one}_id": list_id}, **named)
 
         def render(outcome: Outcome) -> Struct:
             if command is kind.delete:
                 return kind.shape_of(Deleted)("success", list_id)  # type: ignore[no-any-return]
             return kind.shape_of(Written)("success", kind.state(outcome.user, list_id))  # type: ignore[no-any-return]
 
-        return answers.dispatch_and_answer(request, order, render, at=named.get("at"), creates=creates)
+        return answers.dispatch_and_answer(request, order, render, creates=creates)
 
     def id_in(self, path: ListPath | MemberPath) -> UUID:
         found: UUID = getattr(path, f"{self.kind.one}_id")
@@ -223,9 +222,12 @@ class ListsView(ListView):
     def get(self, request: Request, query: PageQuery) -> Response:
         """The user's {many}, in a stable order."""
         kind, user_id = self.kind, caller_of(request).user_id
-        page = answers.page(request, kind.many, lambda: kind.read_lists(user_id, query.cursor, query.limit))
-        shown = kind.shape_of(Lists)([kind.shape(*row) for row in page.rows], page.next)
-        return answers.answer(shown, page.position)
+        return answers.answer_page(
+            request,
+            kind.many,
+            lambda: kind.read_lists(user_id, query.cursor, query.limit),
+            lambda rows, following: kind.shape_of(Lists)([kind.shape(*row) for row in rows], following),
+        )
 
     @operation(
         "Make a {one}",

@@ -8,9 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import answers
-from api.answers import Success
+from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
-from api.clock import now
 from api.fields import PAGE, Cursor, Feed, Flag, Item, PageSize, Position, Time
 from api.operations import operation
 from api.views import View
@@ -18,7 +17,6 @@ from eventstore.dispatcher import Outcome
 from eventstore.domain.identifiers import parts_of_item
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from projections import queries
-from projections.queries import PlayStatusRow
 
 
 class PlayStatus(Struct):
@@ -84,30 +82,28 @@ class PlaysView(View):
     def get(self, request: Request, query: PlaysQuery) -> Response:
         """What the user heard, the oldest change first, so that a walk through the pages misses none."""
         user_id = caller_of(request).user_id
-        page = answers.page(
+        return answers.answer_page(
             request,
             "plays",
             lambda: queries.play_statuses(
                 user_id, query.feed, query.played, query.updated_since, query.cursor, query.limit
             ),
+            lambda rows, following: PlayStatuses([_shown(*row) for row in rows], following),
         )
-        return answers.answer(PlayStatuses([_shown(row) for row in page.rows], page.next), page.position)
 
     @operation("Record a play", answers={200: PlayWritten})
     def post(self, request: Request, body: PlayBody) -> Response:
         """Every play is recorded; the latest decides the status."""
-        command = RecordPlay(
-            user_id=caller_of(request).user_id,
+        command = order(
+            request,
+            RecordPlay,
             feed=body.rss_source_feed,
             item=body.rss_source_item,
             position=body.position,
             played=body.played,
-            now=now(),
             at=body.played_at,
         )
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: _written(outcome, command.item), at=command.at
-        )
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command.item))
 
 
 class PositionView(View):
@@ -117,38 +113,25 @@ class PositionView(View):
     def put(self, request: Request, path: ItemPath, body: PositionBody) -> Response:
         """`played` stays as it was. The item in any of the four spellings; the URL-safe one needs no
         percent-encoding. 422 `feed_required` where the episode has no earlier play and no feed is given."""
-        command = UpdatePosition(
-            user_id=caller_of(request).user_id,
+        command = order(
+            request,
+            UpdatePosition,
             item=path.item,
             position=body.position,
-            now=now(),
             at=body.updated_at,
             feed=body.rss_source_feed,
         )
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: _written(outcome, command.item), at=command.at
-        )
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command.item))
 
 
-def _shown(row: PlayStatusRow) -> PlayStatus:
-    guid, enclosure_url = parts_of_item(row.rss_source_item)
-    return PlayStatus(
-        rss_source_feed=row.rss_source_feed,
-        rss_source_item=row.rss_source_item,
-        guid=guid,
-        enclosure_url=enclosure_url,
-        rss_feed_title=None,
-        rss_item_title=None,
-        position=row.position,
-        played=row.played,
-        updated_at=row.updated_at,
-    )
+def _shown(feed: str, item: str, position: int, played: bool, updated_at: datetime) -> PlayStatus:
+    return PlayStatus(feed, item, *parts_of_item(item), None, None, position, played, updated_at)
 
 
 def _written(outcome: Outcome, item: str) -> PlayWritten:
     status = outcome.user.plays[item]
-    row = PlayStatusRow(status.feed, item, status.position, status.played, status.updated_at)
-    return PlayWritten("success", _shown(row))
+    shown = _shown(status.feed, item, status.position, status.played, status.updated_at)
+    return PlayWritten("success", shown)
 
 
 paths = [

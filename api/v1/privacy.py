@@ -11,9 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import answers
-from api.answers import Success
+from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
-from api.clock import now
 from api.fields import PAGE, Cursor, Feed, Item, Level, PageSize, Time, meta
 from api.operations import operation
 from api.views import View
@@ -106,31 +105,16 @@ class PrivacyView(View):
     def put(self, request: Request, body: PrivacyBody) -> Response:
         """Also for what was done before. Of two settings for the same the later stands, on equal times the
         one that shows less."""
-        command = ChangePrivacy(
-            user_id=caller_of(request).user_id,
-            level=body.privacy,
-            feed=body.feed,
-            item=body.item,
-            now=now(),
-            at=body.updated_at,
-        )
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: _written(outcome, body.feed, body.item), at=body.updated_at
-        )
+        named = {"feed": body.feed, "item": body.item}
+        command = order(request, ChangePrivacy, level=body.privacy, at=body.updated_at, **named)
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, **named))
 
     @operation("Take a privacy level back", answers={200: PrivacyWritten}, once=True)
     def delete(self, request: Request, query: ClearQuery) -> Response:
         """Of an item, of a feed, or with neither of the account: what is less specific decides again."""
-        command = ClearPrivacy(
-            user_id=caller_of(request).user_id,
-            feed=query.feed,
-            item=query.item,
-            now=now(),
-            at=query.updated_at,
-        )
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: _written(outcome, query.feed, query.item), at=query.updated_at
-        )
+        named = {"feed": query.feed, "item": query.item}
+        command = order(request, ClearPrivacy, at=query.updated_at, **named)
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, **named))
 
 
 def _of_rows(rows: list[PrivacyRow], item: str | None) -> InForce:

@@ -9,8 +9,6 @@ from rest_framework.response import Response
 
 from api import answers
 from api.answers import Success
-from api.auth import caller_of
-from api.clock import now
 from api.fields import Feed, Item
 from api.operations import operation
 from api.parameters import command_id
@@ -42,8 +40,7 @@ class RemovalsView(View):
     def post(self, request: Request, body: RemovalBody) -> Response:
         """For good: out of the history, the lists, the settings and everything public, as if it had never
         been. What other devices of the user still hold, they may send again."""
-        user_id = caller_of(request).user_id
-        command = RemoveEvents(user_id=user_id, feed=body.feed, item=body.item, now=now())
+        command = answers.order(request, RemoveEvents, feed=body.feed, item=body.item)
         removed = remove(
             command,
             answers.origin_of(request),

@@ -8,9 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import answers
-from api.answers import Success
+from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
-from api.clock import now
 from api.errors import FieldError, Invalid
 from api.fields import PAGE, Cursor, Feed, Item, PageSize, Time
 from api.operations import operation
@@ -93,13 +92,14 @@ class SavedView(View):
     def get(self, request: Request, query: SavedQuery) -> Response:
         """What the user has saved, the oldest first, so that a walk through the pages misses none."""
         user_id = caller_of(request).user_id
-        page = answers.page(
+        return answers.answer_page(
             request,
             "saved",
             lambda: queries.saved_episodes(user_id, query.feed, query.cursor, query.limit),
+            lambda rows, following: SavedEpisodes(
+                [_shown(feed, item, True, saved_at) for feed, item, saved_at in rows], following
+            ),
         )
-        listed = [_shown(row.rss_source_feed, row.rss_source_item, True, row.saved_at) for row in page.rows]
-        return answers.answer(SavedEpisodes(listed, page.next), page.position)
 
 
 class SaveView(View):
@@ -109,26 +109,16 @@ class SaveView(View):
     def post(self, request: Request, path: ItemPath, query: FeedQuery, body: SaveBody) -> Response:
         """Repeating it changes nothing. Of `saved_at` and `unsaved_at`, the later decides. The feed is given
         in the body or as `?feed=`."""
-        feed, user_id = _one_feed(query.feed, body.rss_source_feed), caller_of(request).user_id
-        command = SaveEpisode(user_id=user_id, feed=feed, item=path.item, now=now(), at=body.saved_at)
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: _written(outcome, path.item), at=body.saved_at
-        )
+        feed = _one_feed(query.feed, body.rss_source_feed)
+        command = order(request, SaveEpisode, feed=feed, item=path.item, at=body.saved_at)
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, path.item))
 
     @operation("Unsave an episode", answers={200: EpisodeWritten}, once=True)
     def delete(self, request: Request, path: ItemPath, query: UnsaveQuery) -> Response:
         """`unsaved_at` is for what was done offline; an episode of which nothing is known then needs its
         feed (422 `feed_required`)."""
-        command = UnsaveEpisode(
-            user_id=caller_of(request).user_id,
-            item=path.item,
-            now=now(),
-            at=query.unsaved_at,
-            feed=query.feed,
-        )
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: _written(outcome, path.item), at=query.unsaved_at
-        )
+        command = order(request, UnsaveEpisode, feed=query.feed, item=path.item, at=query.unsaved_at)
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, path.item))
 
 
 class ShareView(View):
@@ -138,11 +128,9 @@ class ShareView(View):
     def post(self, request: Request, path: ItemPath, query: FeedQuery, body: ShareBody) -> Response:
         """Every share counts: an Idempotency-Key makes a repeat safe. The feed is given in the body or as
         `?feed=`."""
-        feed, user_id = _one_feed(query.feed, body.rss_source_feed), caller_of(request).user_id
-        command = ShareEpisode(user_id=user_id, feed=feed, item=path.item, now=now(), at=body.shared_at)
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: EpisodeShared("success"), at=body.shared_at
-        )
+        feed = _one_feed(query.feed, body.rss_source_feed)
+        command = order(request, ShareEpisode, feed=feed, item=path.item, at=body.shared_at)
+        return dispatch_and_answer(request, command, lambda _: EpisodeShared("success"))
 
 
 def _one_feed(in_query: str | None, in_body: str | None) -> str:
@@ -165,18 +153,7 @@ def _written(outcome: Outcome, item: str) -> EpisodeWritten:
 def _shown(
     feed: str, item: str, saved: bool, saved_at: datetime | None, unsaved_at: datetime | None = None
 ) -> SavedEpisode:
-    guid, enclosure_url = parts_of_item(item)
-    return SavedEpisode(
-        rss_source_feed=feed,
-        rss_source_item=item,
-        guid=guid,
-        enclosure_url=enclosure_url,
-        rss_feed_title=None,
-        rss_item_title=None,
-        saved=saved,
-        saved_at=saved_at,
-        unsaved_at=unsaved_at,
-    )
+    return SavedEpisode(feed, item, *parts_of_item(item), None, None, saved, saved_at, unsaved_at)
 
 
 paths = [

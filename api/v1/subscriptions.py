@@ -10,9 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import answers
-from api.answers import Success
+from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
-from api.clock import now
 from api.errors import FieldError
 from api.fields import PAGE, Cursor, Feed, FeedUrl, PageSize, SourceId, Time, meta
 from api.operations import operation
@@ -22,7 +21,6 @@ from eventstore.domain import subscriptions
 from eventstore.domain.identifiers import url_of_feed
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from projections import queries
-from projections.queries import SubscriptionRow
 
 
 class Subscription(Struct):
@@ -85,12 +83,12 @@ class SubscriptionsView(View):
     def get(self, request: Request, query: SubscriptionsQuery) -> Response:
         """The feeds that the user follows, in a stable order."""
         user_id, removed = caller_of(request).user_id, query.include is not None
-        page = answers.page(
+        return answers.answer_page(
             request,
             "subscriptions",
             lambda: queries.subscriptions(user_id, removed, query.cursor, query.limit),
+            lambda rows, following: Subscriptions([_shown(*row) for row in rows], following),
         )
-        return answers.answer(Subscriptions([_shown(row) for row in page.rows], page.next), page.position)
 
     @operation(
         "Follow a feed",
@@ -101,16 +99,8 @@ class SubscriptionsView(View):
         """Repeating it changes nothing. Of `subscribed_at` and `unsubscribed_at`, the later decides."""
         feed = body.rss_source_feed or body.feed_url
         assert feed is not None
-        command = Subscribe(
-            user_id=caller_of(request).user_id,
-            feed=feed,
-            now=now(),
-            at=body.subscribed_at,
-            source_id=body.rss_source_id,
-        )
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: _written(outcome, feed), at=body.subscribed_at, creates=True
-        )
+        command = order(request, Subscribe, feed=feed, source_id=body.rss_source_id, at=body.subscribed_at)
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, feed), creates=True)
 
 
 class SubscriptionView(View):
@@ -122,30 +112,20 @@ class SubscriptionView(View):
 
         `unsubscribed_at` is for what was done offline. 422 `not_subscribed` where it was never followed.
         """
-        command = Unsubscribe(
-            user_id=caller_of(request).user_id, feed=path.feed, now=now(), at=query.unsubscribed_at
-        )
-        return answers.dispatch_and_answer(
-            request, command, lambda outcome: _written(outcome, path.feed), at=query.unsubscribed_at
-        )
+        command = order(request, Unsubscribe, feed=path.feed, at=query.unsubscribed_at)
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, path.feed))
 
 
-def _shown(row: SubscriptionRow) -> Subscription:
-    return Subscription(
-        rss_source_feed=row.rss_source_feed,
-        feed_url=url_of_feed(row.rss_source_feed),
-        rss_source_id=row.rss_source_id,
-        rss_feed_title=None,
-        cover=None,
-        subscribed_at=row.subscribed_at,
-        unsubscribed_at=row.unsubscribed_at,
-    )
+def _shown(
+    feed: str, source_id: str | None, subscribed_at: datetime | None, unsubscribed_at: datetime | None
+) -> Subscription:
+    return Subscription(feed, url_of_feed(feed), source_id, None, None, subscribed_at, unsubscribed_at)
 
 
 def _written(outcome: Outcome, feed: str) -> SubscriptionWritten:
     state: subscriptions.Subscription = outcome.user.subscriptions[feed]
-    row = SubscriptionRow(feed, state.source_id, state.subscribed_at, state.unsubscribed_at)
-    return SubscriptionWritten("success", _shown(row))
+    shown = _shown(feed, state.source_id, state.subscribed_at, state.unsubscribed_at)
+    return SubscriptionWritten("success", shown)
 
 
 paths = [
