@@ -17,7 +17,7 @@ from tests.projections.histories import ALICE, BOB, played, record
 from tests.web.people import text_of
 
 PAGE = "/admin/projections/deadletterview/"
-NAME = "play_statuses"
+NAME = "plays"
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
