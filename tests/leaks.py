@@ -1,4 +1,4 @@
-"""LEAK-1: the secrets that a run of the tests uses, and the logs in which none of them may be read.
+"""The secrets that a run of the tests uses, and the logs in which none of them may be read.
 
 Whatever makes a token, takes a password, an address or the name of a feed is wrapped for the run, so that no
 test has to say what its secrets are. What the run logs is kept beside its servers' logs, in BALADOS_HOME.

@@ -1,4 +1,4 @@
-"""LEAK-1: what people keep to themselves is in no log. Runs last, over all that this run has logged."""
+"""What people keep to themselves is in no log. Runs last, over all that this run has logged."""
 
 import logging
 import secrets
@@ -108,7 +108,7 @@ def test_a_library_that_says_too_much_is_silenced(phone: Device, caplog: pytest.
     nothing_leaked()
 
 
-def test_leak_1_no_log_of_this_run_has_a_secret_of_its_tests() -> None:
+def test_no_log_of_this_run_has_a_secret_of_its_tests() -> None:
     logs = dict(leaks.logs())
     lines = [
         line for name, text in logs.items() if name.endswith("tests-json.log") for line in text.splitlines()

@@ -104,7 +104,7 @@ def test_a_listener_at_a_browser_is_known_by_the_same_name(lines: Lines, alice: 
     assert "user" not in stranger
 
 
-def test_del_1_a_name_in_the_logs_leads_to_nobody_without_the_secret_key(settings: Any) -> None:
+def test_a_name_in_the_logs_leads_to_nobody_without_the_secret_key(settings: Any) -> None:
     user = UUID(int=7)
     name = pseudonyms.of(user)
     assert name not in (user.hex, str(user))

@@ -73,16 +73,14 @@ def test_the_projectors_of_another_process_are_seen_to_be_up_to_date(watched: In
     assert set(answer.json()["checks"].values()) == {"ok"}
 
 
-def test_ops_2_what_came_through_a_proxy_is_not_let_in_but_by_token(watched: Instance) -> None:
+def test_what_came_through_a_proxy_is_not_let_in_but_by_token(watched: Instance) -> None:
     url = f"{watched.url}/metrics"
     assert requests.get(url, headers={"X-Forwarded-For": "192.0.2.1"}, timeout=10).status_code == 404
     headers = {"X-Forwarded-For": "192.0.2.1", "Authorization": "Bearer for-prometheus-alone"}
     assert requests.get(url, headers=headers, timeout=10).status_code == 200
 
 
-def test_leak_1_the_lines_of_its_programs_are_objects_that_tell_no_secret(
-    watched: Instance, phone: Device
-) -> None:
+def test_the_lines_of_its_programs_are_objects_that_tell_no_secret(watched: Instance, phone: Device) -> None:
     answer = phone.call("GET", "/api/v1/subscriptions")
     assert answer["subscriptions"]
 

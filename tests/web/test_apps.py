@@ -48,7 +48,7 @@ def test_strangers_are_sent_to_log_in(alice: User) -> None:
     assert AppGrant.objects.exists()
 
 
-def test_authz_2_revoking_takes_the_pages_own_form(alice: User) -> None:
+def test_revoking_takes_the_pages_own_form(alice: User) -> None:
     CASTAWAY.grant(alice)
     assert Visitor(alice).post("/apps", {"app_id": CASTAWAY.iss}).status_code == 403
     assert AppGrant.objects.exists()

@@ -155,7 +155,7 @@ def test_a_token_that_does_not_hold_is_refused_with_the_reason(alice: User, toke
     assert not AppGrant.objects.exists()
 
 
-def test_jwt_22_a_private_key_sent_by_mistake_is_shown_to_nobody(
+def test_a_private_key_sent_by_mistake_is_shown_to_nobody(
     alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -172,7 +172,7 @@ def test_jwt_22_a_private_key_sent_by_mistake_is_shown_to_nobody(
 # ---- the same app again, and others of its name
 
 
-def test_jwt_50_the_same_id_with_another_key_is_said_to_be_another_app(alice: User, bob: User) -> None:
+def test_the_same_id_with_another_key_is_said_to_be_another_app(alice: User, bob: User) -> None:
     CASTAWAY.grant(alice)
     page = main_of(ask(Visitor(bob), IMPOSTOR.authorization()))
     assert "Another app with this id, but with another key, is in use on this server." in page
@@ -180,7 +180,7 @@ def test_jwt_50_the_same_id_with_another_key_is_said_to_be_another_app(alice: Us
     assert len(set(AppGrant.objects.values_list("fingerprint", flat=True))) == 2
 
 
-def test_jwt_51_another_key_takes_an_explicit_word(alice: User) -> None:
+def test_another_key_takes_an_explicit_word(alice: User) -> None:
     grant = CASTAWAY.grant(alice)
     token = IMPOSTOR.authorization()
     visitor = Visitor(alice)
@@ -197,7 +197,7 @@ def test_jwt_51_another_key_takes_an_explicit_word(alice: User) -> None:
     assert AppGrant.objects.get().fingerprint != grant.fingerprint
 
 
-def test_jwt_51_a_key_that_came_in_between_is_not_replaced_silently(alice: User) -> None:
+def test_a_key_that_came_in_between_is_not_replaced_silently(alice: User) -> None:
     visitor = Visitor(alice)
     token = IMPOSTOR.authorization()
     assert "already authorized" not in main_of(ask(visitor, token))
@@ -211,7 +211,7 @@ def items_of(page: str) -> list[str]:
     return [" ".join(item.split("</li>")[0].split()) for item in page.split("<li>")[1:]]
 
 
-def test_jwt_52_more_scopes_are_shown_in_bold(alice: User) -> None:
+def test_more_scopes_are_shown_in_bold(alice: User) -> None:
     CASTAWAY.grant(alice, ["user.plays.read"])
     token = CASTAWAY.authorization(["user.plays.read", "user.subscriptions.read"])
     visitor = Visitor(alice)
@@ -226,13 +226,13 @@ def test_jwt_52_more_scopes_are_shown_in_bold(alice: User) -> None:
     assert AppGrant.objects.get().scopes == ["user.subscriptions.read", "user.plays.read"]
 
 
-def test_jwt_52_what_a_broader_scope_gave_already_is_not_new(alice: User) -> None:
+def test_what_a_broader_scope_gave_already_is_not_new(alice: User) -> None:
     CASTAWAY.grant(alice, ["user.plays"])
     page = main_of(ask(Visitor(alice), CASTAWAY.authorization(["user.plays.read"])))
     assert items_of(page)[0] == "See what you listen to and how far"
 
 
-def test_jwt_53_fewer_scopes_are_shown_and_stored(alice: User) -> None:
+def test_fewer_scopes_are_shown_and_stored(alice: User) -> None:
     CASTAWAY.grant(alice, ["user.plays", "user.privacy"])
     token = CASTAWAY.authorization(["user.plays"])
     visitor = Visitor(alice)
@@ -243,14 +243,14 @@ def test_jwt_53_fewer_scopes_are_shown_and_stored(alice: User) -> None:
     assert AppGrant.objects.get().scopes == ["user.plays"]
 
 
-def test_jwt_54_each_user_approves_for_himself_alone(alice: User, bob: User) -> None:
+def test_each_user_approves_for_himself_alone(alice: User, bob: User) -> None:
     token = CASTAWAY.authorization()
     ask(Visitor(alice), token)
     decide(Visitor(bob), token)
     assert AppGrant.objects.get().user == bob
 
 
-def test_jwt_54_a_token_made_for_one_user_is_not_for_another(alice: User, bob: User) -> None:
+def test_a_token_made_for_one_user_is_not_for_another(alice: User, bob: User) -> None:
     token = CASTAWAY.authorization(sub=str(alice.pk))
     for response in (ask(Visitor(bob), token), decide(Visitor(bob), token)):
         assert response.status_code == 403
@@ -259,7 +259,7 @@ def test_jwt_54_a_token_made_for_one_user_is_not_for_another(alice: User, bob: U
     assert decide(Visitor(alice), token).status_code == 200
 
 
-def test_jwt_55_an_approval_twenty_times_over_is_one(alice: User) -> None:
+def test_an_approval_twenty_times_over_is_one(alice: User) -> None:
     token = CASTAWAY.authorization()
     visitors = [Visitor(alice) for _ in range(20)]
 
@@ -274,7 +274,7 @@ def test_jwt_55_an_approval_twenty_times_over_is_one(alice: User) -> None:
     assert AppGrant.objects.count() == 1
 
 
-def test_jwt_55_after_revoking_the_page_asks_again(alice: User) -> None:
+def test_after_revoking_the_page_asks_again(alice: User) -> None:
     token = CASTAWAY.authorization()
     visitor = Visitor(alice)
     decide(visitor, token)
@@ -284,7 +284,7 @@ def test_jwt_55_after_revoking_the_page_asks_again(alice: User) -> None:
     assert not AppGrant.objects.exists()
 
 
-def test_jwt_56_the_page_leads_with_what_cannot_be_made_up(alice: User) -> None:
+def test_the_page_leads_with_what_cannot_be_made_up(alice: User) -> None:
     famous = App("Famous Podcasts", "com.famous.podcasts", key="second")
     page = main_of(ask(Visitor(alice), famous.authorization()))
     assert page.index("First seen") < page.index("Famous Podcasts")

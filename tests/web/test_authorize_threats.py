@@ -11,7 +11,7 @@ from tests.web.asking import CASTAWAY, IMPOSTOR, ask, decide, main_of
 from tests.web.people import Response, Visitor, text_of
 
 
-def test_authz_1_5_the_page_cannot_be_framed_or_kept(alice: User) -> None:
+def test_5_the_page_cannot_be_framed_or_kept(alice: User) -> None:
     token = CASTAWAY.authorization()
     visitor = Visitor(alice)
     for response in (
@@ -47,7 +47,7 @@ def forged(visitor: Visitor) -> dict[str, Response]:
     }
 
 
-def test_authz_2_nobody_approves_for_another(alice: User) -> None:
+def test_nobody_approves_for_another(alice: User) -> None:
     for name, response in forged(Visitor(alice)).items():
         assert response.status_code == 403, name
         assert "The form has expired" in text_of(response)
@@ -55,7 +55,7 @@ def test_authz_2_nobody_approves_for_another(alice: User) -> None:
     assert not AppGrant.objects.exists()
 
 
-def test_authz_2_the_session_is_not_sent_along_from_other_sites(alice: User) -> None:
+def test_the_session_is_not_sent_along_from_other_sites(alice: User) -> None:
     visitor = Visitor()
     visitor.send("/users/log_in", {"username": "Alice", "password": "correct horse battery"})
     assert visitor.cookies["sessionid"]["samesite"] == "Lax"
@@ -63,7 +63,7 @@ def test_authz_2_the_session_is_not_sent_along_from_other_sites(alice: User) -> 
     assert visitor.cookies["csrftoken"]["samesite"] == "Lax"
 
 
-def test_authz_3_looking_changes_nothing(alice: User) -> None:
+def test_looking_changes_nothing(alice: User) -> None:
     visitor = Visitor(alice)
     address = {"token": CASTAWAY.authorization(), "decision": "approve"}
     assert visitor.get("/authorize", address).status_code == 200
@@ -73,7 +73,7 @@ def test_authz_3_looking_changes_nothing(alice: User) -> None:
     assert not AppGrant.objects.exists()
 
 
-def test_authz_3_only_the_signed_token_says_what_is_granted(alice: User) -> None:
+def test_only_the_signed_token_says_what_is_granted(alice: User) -> None:
     token = CASTAWAY.authorization(["user.plays.read"])
     decide(Visitor(alice), token, scopes="*", app_id="org.example.evil", user_id="1", state="x")
     grant = AppGrant.objects.get()
@@ -91,7 +91,7 @@ def test_authz_3_only_the_signed_token_says_what_is_granted(alice: User) -> None
         "&lt;b&gt;",
     ],
 )
-def test_authz_4_a_name_is_text_and_nothing_else(alice: User, name: str) -> None:
+def test_a_name_is_text_and_nothing_else(alice: User, name: str) -> None:
     app = App(name)
     visitor = Visitor(alice)
     token = app.authorization()
@@ -111,7 +111,7 @@ def test_authz_4_a_name_is_text_and_nothing_else(alice: User, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["\u202egnip", "a\u200bb", "a\nb", "x" * 101, "  ", "\0"], ids=ascii)
-def test_authz_4_a_name_that_deceives_is_refused(alice: User, name: str) -> None:
+def test_a_name_that_deceives_is_refused(alice: User, name: str) -> None:
     assert ask(Visitor(alice), App(name).authorization()).status_code == 400
 
 
@@ -126,13 +126,13 @@ def test_authz_4_a_name_that_deceives_is_refused(alice: User, name: str) -> None
         "\\\\x",
     ],
 )
-def test_authz_4_only_web_addresses_are_linked(alice: User, url: str) -> None:
+def test_only_web_addresses_are_linked(alice: User, url: str) -> None:
     for field in ("url", "image"):
         token = CASTAWAY.authorization(app=CASTAWAY.description(**{field: url}))
         assert ask(Visitor(alice), token).status_code == 400
 
 
-def test_authz_4_a_link_shows_the_host_that_it_leads_to_and_gives_nothing_away(alice: User) -> None:
+def test_a_link_shows_the_host_that_it_leads_to_and_gives_nothing_away(alice: User) -> None:
     app = CASTAWAY.description(url="https://cаstaway.example/a?b=c")  # a Cyrillic letter
     page = main_of(ask(Visitor(alice), CASTAWAY.authorization(app=app)))
     link = page.split("<a href=")[1].split("</a>")[0]
@@ -140,7 +140,7 @@ def test_authz_4_a_link_shows_the_host_that_it_leads_to_and_gives_nothing_away(a
     assert 'rel="noopener noreferrer nofollow"' in link
 
 
-def test_authz_6_the_picture_of_an_app_is_shown_once_it_is_widely_used(alice: User) -> None:
+def test_the_picture_of_an_app_is_shown_once_it_is_widely_used(alice: User) -> None:
     token = CASTAWAY.authorization()
     visitor = Visitor(alice)
     assert "castaway.example/icon.png" not in main_of(ask(visitor, token))

@@ -86,7 +86,7 @@ def test_a_cursor_that_nobody_gave_out_is_refused(alice: User, cursor: str) -> N
         assert "This request cannot be read" in text_of(response)
 
 
-def test_xss_2_an_episode_is_text_and_nothing_else(alice: User) -> None:
+def test_an_episode_is_text_and_nothing_else(alice: User) -> None:
     play(alice.pk, item("<script>alert(1)</script>"))
     play(alice.pk, item("x", "https://cdn.example/%3Cimg%20src=x%20onerror=alert(1)%3E"))
     play(alice.pk, item("\u202egpj.exe"))

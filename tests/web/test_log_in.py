@@ -72,14 +72,14 @@ def test_logging_in_leads_back_to_where_one_was(alice: User, target: str) -> Non
     ],
     ids=ascii,
 )
-def test_authz_7_next_never_leads_away(alice: User, target: str) -> None:
+def test_next_never_leads_away(alice: User, target: str) -> None:
     fields = {"username": "Alice", "password": PASSWORD, "next": target}
     visitor = Visitor()
     assert visitor.send("/users/log_in", fields)["Location"] == "/dashboard"
     assert visitor.get("/users/log_in", {"next": target})["Location"] == "/dashboard"
 
 
-def test_authz_8_logging_in_changes_the_session_key(alice: User) -> None:
+def test_logging_in_changes_the_session_key(alice: User) -> None:
     visitor = Visitor()
     visitor.cookies["sessionid"] = "planted" + "0" * 25
     log_in(visitor)
@@ -91,7 +91,7 @@ def test_authz_8_logging_in_changes_the_session_key(alice: User) -> None:
     assert visitor.session.session_key != first
 
 
-def test_authz_8_a_changed_password_ends_the_other_sessions(alice: User) -> None:
+def test_a_changed_password_ends_the_other_sessions(alice: User) -> None:
     visitor = Visitor()
     log_in(visitor)
     assert is_in(visitor)
@@ -100,7 +100,7 @@ def test_authz_8_a_changed_password_ends_the_other_sessions(alice: User) -> None
     assert not is_in(visitor)
 
 
-def test_authz_8_logging_out_takes_a_post(alice: User) -> None:
+def test_logging_out_takes_a_post(alice: User) -> None:
     visitor = Visitor(alice)
     assert visitor.get("/users/log_out").status_code == 405
     assert visitor.post("/users/log_out").status_code == 403
@@ -110,7 +110,7 @@ def test_authz_8_logging_out_takes_a_post(alice: User) -> None:
     assert not Session.objects.exists()
 
 
-def test_authz_8_a_closed_account_is_out_at_once(alice: User) -> None:
+def test_a_closed_account_is_out_at_once(alice: User) -> None:
     visitor = Visitor(alice)
     User.objects.filter(pk=alice.pk).update(is_active=False)
     assert not is_in(visitor)
@@ -126,7 +126,7 @@ def counted(work: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
     return call
 
 
-def test_authz_9_an_unknown_name_is_answered_like_a_known_one(
+def test_an_unknown_name_is_answered_like_a_known_one(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     User.objects.filter(pk=bob.pk).update(is_active=False)
@@ -162,7 +162,7 @@ def test_a_name_that_nobody_can_have_is_refused(alice: User, name: str) -> None:
     assert log_in(Visitor(), name) == 400
 
 
-def test_authz_10_six_failures_at_one_name_from_one_address(alice: User) -> None:
+def test_six_failures_at_one_name_from_one_address(alice: User) -> None:
     assert [guess() for _ in range(6)] == [400] * 5 + [429]
     response = Visitor().send("/users/log_in", {"username": "Alice", "password": PASSWORD}, REMOTE_ADDR=HERE)
     assert response.status_code == 429
@@ -174,13 +174,13 @@ def test_authz_10_six_failures_at_one_name_from_one_address(alice: User) -> None
     assert log_in(Visitor(), "Alice", REMOTE_ADDR="198.51.100.7") == 302
 
 
-def test_authz_10_one_address_that_tries_many_names(alice: User) -> None:
+def test_one_address_that_tries_many_names(alice: User) -> None:
     answers = [guess(f"listener{number}") for number in range(LIMITS["address"])]
     assert answers == [400] * (LIMITS["address"] - 1) + [429]
     assert log_in(Visitor(), "Alice", REMOTE_ADDR=HERE) == 429
 
 
-def test_authz_10_many_addresses_that_try_one_name(alice: User) -> None:
+def test_many_addresses_that_try_one_name(alice: User) -> None:
     at_home = Visitor()
     log_in(at_home)
     at_home.send("/users/log_out", {})
@@ -191,9 +191,7 @@ def test_authz_10_many_addresses_that_try_one_name(alice: User) -> None:
     assert log_in(at_home, REMOTE_ADDR="203.0.113.2") == 302
 
 
-def test_authz_10_the_mark_of_a_known_browser_cannot_be_made_up_or_used_for_others(
-    alice: User, bob: User
-) -> None:
+def test_the_mark_of_a_known_browser_cannot_be_made_up_or_used_for_others(alice: User, bob: User) -> None:
     bobs = Visitor()
     log_in(bobs, "Bob")
     bobs.send("/users/log_out", {})
@@ -219,21 +217,21 @@ def test_the_mark_of_a_known_browser_is_ascii_whatever_the_name(stores: None, na
     assert log_in(at_home, name.upper(), REMOTE_ADDR="203.0.113.2") == 302
 
 
-def test_authz_10_an_account_of_ones_own_buys_no_more_guesses(alice: User, bob: User) -> None:
+def test_an_account_of_ones_own_buys_no_more_guesses(alice: User, bob: User) -> None:
     for _ in range(5):
         guess()
     assert log_in(Visitor(), "Bob", REMOTE_ADDR=HERE) == 302
     assert guess() == 429
 
 
-def test_authz_10_a_listener_who_remembers_starts_anew(alice: User) -> None:
+def test_a_listener_who_remembers_starts_anew(alice: User) -> None:
     for _ in range(5):
         guess()
     assert log_in(Visitor(), REMOTE_ADDR=HERE) == 302
     assert guess() == 400
 
 
-def test_authz_10_a_lock_out_ends(alice: User, settings: Settings) -> None:
+def test_a_lock_out_ends(alice: User, settings: Settings) -> None:
     for _ in range(7):
         guess()
     attempt = AccessAttempt.objects.get()
@@ -243,13 +241,13 @@ def test_authz_10_a_lock_out_ends(alice: User, settings: Settings) -> None:
     assert log_in(Visitor(), REMOTE_ADDR=HERE) == 302
 
 
-def test_rate_1_a_household_of_ipv6_counts_as_one(alice: User) -> None:
+def test_a_household_of_ipv6_counts_as_one(alice: User) -> None:
     answers = [guess(address=f"2001:db8:1:2:{number:x}::1") for number in range(6)]
     assert answers == [400] * 5 + [429]
     assert guess(address="2001:db8:1:3::1") == 400
 
 
-def test_rate_1_what_a_caller_claims_to_be_is_not_believed(alice: User, settings: Settings) -> None:
+def test_what_a_caller_claims_to_be_is_not_believed(alice: User, settings: Settings) -> None:
     answers = [guess(HTTP_X_FORWARDED_FOR=f"203.0.113.{number}") for number in range(6)]
     assert answers == [400] * 5 + [429]
     # but what our own proxy wrote, at the end, is
@@ -258,7 +256,7 @@ def test_rate_1_what_a_caller_claims_to_be_is_not_believed(alice: User, settings
     assert claimed == [400] * 5 + [429]
 
 
-def test_rate_1_no_address_at_all_is_counted_too(alice: User) -> None:
+def test_no_address_at_all_is_counted_too(alice: User) -> None:
     assert [guess(address="") for _ in range(6)] == [400] * 5 + [429]
 
 

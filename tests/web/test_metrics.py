@@ -1,4 +1,4 @@
-"""OPS-2: what Prometheus is told, and that nobody else is."""
+"""What Prometheus reads at /metrics, and that nobody else does."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -66,7 +66,7 @@ def test_it_answers_this_machine(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "10.0.0.7", "2001:db8::1", "::2", "", "nonsense"])
-def test_ops_2_it_is_not_there_for_others(address: str) -> None:
+def test_it_is_not_there_for_others(address: str) -> None:
     refused, unknown = ask(address), Visitor(REMOTE_ADDR=address).get("/no-such-page")
     assert (refused.status_code, refused.content) == (404, unknown.content)
 
@@ -77,7 +77,7 @@ def test_a_network_that_is_named_is_let_in(settings: Settings) -> None:
     assert ask("127.0.0.1").status_code == 404
 
 
-def test_ops_2_behind_a_proxy_on_this_machine_nobody_is_local(settings: Settings) -> None:
+def test_behind_a_proxy_on_this_machine_nobody_is_local(settings: Settings) -> None:
     header = {"HTTP_X_FORWARDED_FOR": "192.0.2.1"}
     assert ask(**header).status_code == 404
     settings.TRUSTED_PROXIES = 1

@@ -32,7 +32,7 @@ def test_the_pages_are_found() -> None:
 
 
 @pytest.mark.parametrize("path", [*own_pages(), "/nothing", "/admin/login/", "/health/live"])
-def test_authz_1_no_page_can_be_framed(operator: User, alice: User, path: str) -> None:
+def test_no_page_can_be_framed(operator: User, alice: User, path: str) -> None:
     for visitor in (Visitor(), Visitor(alice)):
         for response in (visitor.get(path), visitor.post(path)):
             assert response["X-Frame-Options"] == "DENY"
@@ -44,7 +44,7 @@ def test_authz_1_no_page_can_be_framed(operator: User, alice: User, path: str) -
 
 
 @pytest.mark.parametrize("path", sorted(PRIVATE))
-def test_authz_5_pages_with_secrets_are_kept_by_nobody(operator: User, alice: User, path: str) -> None:
+def test_pages_with_secrets_are_kept_by_nobody(operator: User, alice: User, path: str) -> None:
     for visitor in (Visitor(), Visitor(alice)):
         response = visitor.get(path)
         if response.status_code == 404:  # /setup, afterwards
@@ -53,7 +53,7 @@ def test_authz_5_pages_with_secrets_are_kept_by_nobody(operator: User, alice: Us
         assert "no-store" in response["Cache-Control"]
 
 
-def test_authz_5_the_set_up_is_kept_by_nobody() -> None:
+def test_the_set_up_is_kept_by_nobody() -> None:
     response = Visitor().get("/setup?token=secret")
     assert response["Referrer-Policy"] == "no-referrer"
     assert "no-store" in response["Cache-Control"]
@@ -75,12 +75,12 @@ def test_the_pages_have_one_small_sheet_and_one_small_script() -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "localhost:8000@evil.example", "a b"]
 )
-def test_authz_11_another_host_name_is_refused(operator: User, host: str) -> None:
+def test_another_host_name_is_refused(operator: User, host: str) -> None:
     for path in ("/", "/users/log_in", "/app-creator", "/health/ready"):
         assert Visitor(HTTP_HOST=host).get(path).status_code == 400
 
 
-def test_authz_11_links_come_from_the_settings_and_not_from_the_caller(settings: Settings) -> None:
+def test_links_come_from_the_settings_and_not_from_the_caller(settings: Settings) -> None:
     settings.PUBLIC_URL = "https://balados.example"
     page = text_of(Visitor(HTTP_HOST="127.0.0.1", HTTP_X_FORWARDED_HOST="evil.example").get("/app-creator"))
     assert 'data-instance="https://balados.example"' in page

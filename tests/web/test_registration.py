@@ -38,7 +38,7 @@ def test_a_new_listener_goes_on_to_the_app_that_asked() -> None:
     assert register(username="Bob", next="//evil.example")["Location"] == "/dashboard"
 
 
-def test_authz_12_a_form_makes_nobody_more_than_a_listener() -> None:
+def test_a_form_makes_nobody_more_than_a_listener() -> None:
     more = {
         "is_staff": "true",
         "is_superuser": "true",
@@ -83,7 +83,7 @@ def test_authz_12_a_form_makes_nobody_more_than_a_listener() -> None:
     ],
     ids=lambda name: ascii(name)[:20],
 )
-def test_authz_13_a_bad_name_is_refused(name: str) -> None:
+def test_a_bad_name_is_refused(name: str) -> None:
     response = register(username=name)
     assert response.status_code == 400
     assert "errorlist" in text_of(response)
@@ -96,7 +96,7 @@ def test_a_space_around_the_name_is_a_slip_of_the_hand() -> None:
 
 
 @pytest.mark.parametrize("name", ["Alice", "ALICE", "ａlice"])
-def test_authz_9_a_taken_name_is_refused_as_a_reserved_one_is(alice: User, name: str) -> None:
+def test_a_taken_name_is_refused_as_a_reserved_one_is(alice: User, name: str) -> None:
     taken, reserved = register(username=name), register(username="admin")
     assert taken.status_code == reserved.status_code == 400
     for page in (taken, reserved):
@@ -104,7 +104,7 @@ def test_authz_9_a_taken_name_is_refused_as_a_reserved_one_is(alice: User, name:
     assert listeners() == {"Alice"}
 
 
-def test_authz_9_a_known_address_is_no_news(alice: User) -> None:
+def test_a_known_address_is_no_news(alice: User) -> None:
     assert register(username="Bob", email="alice@example.org").status_code == 302
 
 
@@ -171,7 +171,7 @@ def test_names_cannot_be_tried_out_without_end(monkeypatch: pytest.MonkeyPatch) 
     assert Visitor(REMOTE_ADDR="198.51.100.7").send("/users/register", account()).status_code == 302
 
 
-def test_rate_2_parallel_tries_are_each_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parallel_tries_are_each_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "REGISTRATIONS", 5)
 
     def attempt(_: Any) -> int:
@@ -185,7 +185,7 @@ def test_rate_2_parallel_tries_are_each_counted(monkeypatch: pytest.MonkeyPatch)
     assert sorted(answers) == [400] * 5 + [429] * 15
 
 
-def test_rate_3_without_its_counter_registration_waits(settings: Settings) -> None:
+def test_without_its_counter_registration_waits(settings: Settings) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     response = register()
     assert response.status_code == 503

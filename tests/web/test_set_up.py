@@ -38,7 +38,7 @@ def test_the_link_that_the_server_prints_brings_the_token_along() -> None:
     assert TOKEN not in text_of(Visitor().get("/setup"))
 
 
-def test_setup_1_of_twenty_at_once_one_becomes_administrator() -> None:
+def test_of_twenty_at_once_one_becomes_administrator() -> None:
     start = Barrier(20)
 
     def hurry(number: int) -> int:
@@ -56,7 +56,7 @@ def test_setup_1_of_twenty_at_once_one_becomes_administrator() -> None:
     assert User.objects.count() == 1
 
 
-def test_setup_2_there_is_no_set_up_afterwards() -> None:
+def test_there_is_no_set_up_afterwards() -> None:
     set_up()
     page = Visitor().get("/setup", {"token": TOKEN})
     assert page.status_code == 404
@@ -67,11 +67,11 @@ def test_setup_2_there_is_no_set_up_afterwards() -> None:
     assert "/setup" not in text_of(Visitor().get("/"))
 
 
-def test_setup_2_an_administrator_made_on_the_terminal_closes_it_too(operator: User) -> None:
+def test_an_administrator_made_on_the_terminal_closes_it_too(operator: User) -> None:
     assert Visitor().get("/setup").status_code == 404
 
 
-def test_setup_3_a_database_that_fails_puts_no_password_into_the_log(
+def test_a_database_that_fails_puts_no_password_into_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> User:
@@ -88,14 +88,14 @@ def test_setup_3_a_database_that_fails_puts_no_password_into_the_log(
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "the-owners-token-and-more", "ｔhe-owners-token", "x" * 1000])
-def test_setup_4_without_the_token_a_stranger_gets_nowhere(token: str) -> None:
+def test_without_the_token_a_stranger_gets_nowhere(token: str) -> None:
     response = set_up(token=token)
     assert response.status_code == 400
     assert not User.objects.exists()
     assert setup.pending()
 
 
-def test_setup_4_nobody_registers_before_the_owner() -> None:
+def test_nobody_registers_before_the_owner() -> None:
     visitor = Visitor()
     assert visitor.get("/users/register")["Location"] == "/setup"
     assert visitor.send("/users/register", account())["Location"] == "/setup"
@@ -109,6 +109,6 @@ def test_a_bad_account_is_said_and_leaves_the_set_up_open() -> None:
     assert setup.pending()
 
 
-def test_authz_2_the_set_up_takes_the_pages_own_form() -> None:
+def test_the_set_up_takes_the_pages_own_form() -> None:
     assert Visitor().post("/setup", account("Olivia", token=TOKEN)).status_code == 403
     assert not User.objects.exists()
