@@ -1,4 +1,4 @@
-"""The page on which apps are let in: how it goes, and JWT-50 to JWT-56 of the threat list."""
+"""The page on which apps are let in."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""What is tried on the page on which apps are let in: AUTHZ-1 to AUTHZ-6 of the threat list."""
+"""What is tried against the page on which apps are let in."""
 
 from json import dumps
 
@@ -11,7 +11,7 @@ from tests.web.asking import CASTAWAY, IMPOSTOR, ask, decide, main_of
 from tests.web.people import Response, Visitor, text_of
 
 
-def test_5_the_page_cannot_be_framed_or_kept(alice: User) -> None:
+def test_the_page_cannot_be_framed_or_kept(alice: User) -> None:
     token = CASTAWAY.authorization()
     visitor = Visitor(alice)
     for response in (

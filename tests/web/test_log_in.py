@@ -1,4 +1,4 @@
-"""AUTHZ-7 to AUTHZ-10 of the threat list: coming in, staying in, and guessing."""
+"""Logging in, staying logged in, and guessing."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""New listeners: AUTHZ-9, AUTHZ-12 and AUTHZ-13 of the threat list."""
+"""New listeners."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

@@ -1,4 +1,4 @@
-"""The page for the first administrator: SETUP-1 to SETUP-4 of the threat list."""
+"""The page for the first administrator."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
