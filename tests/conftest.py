@@ -8,7 +8,9 @@ from django.db import connections
 from hypothesis import settings
 from pytest_django import DjangoDbBlocker
 
+from accounts.models import User
 from tests import leaks
+from tests.factories import UserFactory
 
 # how long an example takes says how busy the machine is
 settings.register_profile("balados", deadline=None)
@@ -41,6 +43,21 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
         for alias in STORES:
             connections[alias].close()
             connections[alias].close_pool()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def alice(stores: None) -> "User":
+    return UserFactory.create(username="alice")
+
+
+@pytest.fixture
+def bob(stores: None) -> "User":
+    return UserFactory.create(username="bob")
+
+
+@pytest.fixture
+def charlie(stores: None) -> "User":
+    return UserFactory.create(username="charlie")
 
 
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}

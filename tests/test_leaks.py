@@ -12,8 +12,9 @@ from eventstore.domain.identifiers import feed_of_url
 from tests import leaks
 from tests.api.devices import Device
 from tests.apps import App
+from tests.factories import PASSWORD, UserFactory
 from tests.projections.histories import NOON
-from tests.web.people import PASSWORD, Visitor, account
+from tests.web.people import Visitor, account
 
 PRIVATE = "https://feeds.example.org/private/Zk93mQ7xLw2pT4vB?auth=8fJq2LmX"
 MAIL = "alice.in.wonderland@example.org"
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
 @pytest.fixture
 def alice() -> User:
-    return User.objects.create_user("alice", MAIL, PASSWORD)
+    return UserFactory.create(username="alice", email=MAIL, password=PASSWORD)
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from balados.redaction import GONE
 from balados.requests import HEADER, Observed
 from tests.api.devices import Device, feed
 from tests.apps import App
-from tests.web.people import PASSWORD, Visitor
+from tests.factories import PASSWORD, UserFactory
+from tests.web.people import Visitor
 
 TOKEN = "Zk93mQ7xLw2pT4vBu81-dRs_0aYc"
 FEED = base64.b64encode(b"https://feeds.example.org/private/Zk93mQ7x.xml").decode()
@@ -52,7 +53,7 @@ def lines() -> Iterator[Lines]:
 
 @pytest.fixture
 def alice(stores: None) -> User:
-    return User.objects.create_user("alice", "alice@example.org", PASSWORD)
+    return UserFactory.create(username="alice", password=PASSWORD)
 
 
 @pytest.fixture

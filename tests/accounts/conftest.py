@@ -1,23 +1,7 @@
 import pytest
 
-from accounts.models import User
-from tests.accounts.tokens import (
-    Kind,
-    authorization_claims,
-    read_as_authorization,
-    read_as_request,
-    request_claims,
-)
-
-
-@pytest.fixture
-def alice(stores: None) -> User:
-    return User.objects.create_user("Alice", "alice@example.org")
-
-
-@pytest.fixture
-def bob(stores: None) -> User:
-    return User.objects.create_user("Bob", "bob@example.org")
+from tests.accounts.tokens import Kind, read_as_authorization, read_as_request
+from tests.factories import authorization_claims, request_claims
 
 
 @pytest.fixture(params=["authorization", "request"])

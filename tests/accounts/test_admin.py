@@ -1,4 +1,4 @@
-"""ADM-1 of the threat list: what the administration shows, to whom, and what it does not offer."""
+"""What the administration shows, to whom, and what it does not offer."""
 
 from datetime import UTC, datetime
 
@@ -9,8 +9,9 @@ from django.test import Client
 from accounts import pseudonyms
 from accounts.models import AppGrant, PlayToken, User
 from feeds.models import Category
-from tests.accounts.staff import helper, of
 from tests.apps import App
+from tests.factories import HelperFactory, OperatorFactory, PlayTokenFactory
+from tests.web.people import logged_in
 
 PASSWORD = "correct horse battery"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -28,13 +29,13 @@ PAGES = [
 @pytest.fixture
 def olivia(stores: None) -> User:
     """The operator."""
-    return User.objects.create_superuser("Olivia", "olivia@example.org", PASSWORD)
+    return OperatorFactory.create()
 
 
 @pytest.fixture
 def browser(olivia: User) -> Client:
     """The operator's, logged in."""
-    return of(olivia)
+    return logged_in(olivia)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -43,16 +44,16 @@ def test_the_operator_sees_every_page(browser: Client, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_adm_1_nobody_else_does(alice: User, page: str) -> None:
+def test_nobody_else_does(alice: User, page: str) -> None:
     App().grant(alice, ["*"])
     assert Client().get(page).status_code == 302
-    assert of(alice).get(page).status_code == 302
+    assert logged_in(alice).get(page).status_code == 302
     assert Client().get(page, headers=App().bearer(alice.pk)).status_code == 302
 
 
 @pytest.mark.parametrize("page", PAGES[1:])
-def test_adm_1_staff_without_permission_is_refused(stores: None, page: str) -> None:
-    assert of(helper()).get(page).status_code == 403
+def test_staff_without_permission_is_refused(stores: None, page: str) -> None:
+    assert logged_in(HelperFactory.create()).get(page).status_code == 403
 
 
 def test_an_app_is_shown_without_its_key(browser: Client, alice: User) -> None:
@@ -87,9 +88,9 @@ def test_an_operator_who_reads_the_logs_learns_who_a_user_is(browser: Client, al
     assert name in browser.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
 
 
-def test_adm_1_tokens_are_for_looking_only(browser: Client, alice: User) -> None:
+def test_tokens_are_for_looking_only(browser: Client, alice: User) -> None:
     grant = App().grant(alice)
-    token, _ = PlayToken.objects.issue(alice, "Kitchen radio", NOW)
+    token = PlayTokenFactory.create(user=alice)
     for kind, number in (("appgrant", grant.pk), ("playtoken", token.pk)):
         for place in ("add/", f"{number}/change/", f"{number}/delete/"):
             fields = {"name": "Other", "post": "yes"}
@@ -163,18 +164,18 @@ def test_a_bad_or_taken_name_is_said_on_the_form(browser: Client, alice: User, n
 
 
 def test_a_helper_promotes_nobody(alice: User) -> None:
-    henry = helper("change_user", "view_user")
+    henry = HelperFactory.create(permissions=["change_user", "view_user"])
     powers = {"is_staff": "on", "is_superuser": "on", "user_permissions": ["1"], "is_active": "on"}
     for user in (alice, henry):
         form = powers | {"username": user.username}
-        assert of(henry).post(f"/admin/accounts/user/{user.pk}/change/", form).status_code == 302
+        assert logged_in(henry).post(f"/admin/accounts/user/{user.pk}/change/", form).status_code == 302
     assert not User.objects.filter(is_superuser=True).exists()
     alice.refresh_from_db()
     assert not alice.is_staff
 
 
 def test_a_helper_does_not_touch_the_operator(olivia: User) -> None:
-    henry = of(helper("change_user", "view_user"))
+    henry = logged_in(HelperFactory.create(permissions=["change_user", "view_user"]))
     page = f"/admin/accounts/user/{olivia.pk}"
     assert henry.post(f"{page}/change/", {"username": "Olivia"}).status_code == 403
     passwords = {"password1": "another long one", "password2": "another long one"}
@@ -191,7 +192,7 @@ def log_in(client: Client, name: str, password: str, address: str = "192.0.2.1")
     return answer.status_code
 
 
-def test_adm_1_the_log_in_of_the_administration_is_limited_too(olivia: User) -> None:
+def test_the_log_in_of_the_administration_is_limited_too(olivia: User) -> None:
     spellings = ["Olivia", "OLIVIA", "olivia", "ｏlivia", "Olivia", "oLIVIA"]
     answers = [log_in(Client(), name, "wrong") for name in spellings]
     assert answers == [200] * 5 + [429]
@@ -200,7 +201,7 @@ def test_adm_1_the_log_in_of_the_administration_is_limited_too(olivia: User) -> 
     assert log_in(Client(), "Olivia", PASSWORD, "198.51.100.7") == 302
 
 
-def test_authz_10_a_lock_out_ends_though_the_guessing_goes_on(olivia: User) -> None:
+def test_a_lock_out_ends_though_the_guessing_goes_on(olivia: User) -> None:
     for _ in range(6):
         log_in(Client(), "Olivia", "wrong")
     first = AccessAttempt.objects.get().attempt_time

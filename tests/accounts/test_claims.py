@@ -1,4 +1,4 @@
-"""JWT-10 to JWT-19, 30, 31, 33 and 61 of the threat list: what the claims of both kinds may say."""
+"""What the claims of both kinds may say."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,20 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.tokens import NOBODY, TokenError
-from tests.accounts.tokens import (
-    ALICE,
-    APP,
-    HEADER,
-    NOW,
-    Kind,
-    T,
-    authorization_claims,
-    forge,
-    is_refused,
-    read_as_authorization,
-    read_as_request,
-    request_claims,
-)
+from tests.accounts.tokens import HEADER, Kind, forge, is_refused, read_as_authorization, read_as_request
+from tests.factories import ALICE, APP, NOW, T, authorization_claims, request_claims
 
 # ---- times
 
@@ -68,7 +56,7 @@ from tests.accounts.tokens import (
     ],
     ids=lambda changes: ascii(changes)[:50],
 )
-def test_jwt_10_to_19_it_refuses_wrong_times_and_audiences(kind: Kind, changes: dict[str, Any]) -> None:
+def test_it_refuses_wrong_times_and_audiences(kind: Kind, changes: dict[str, Any]) -> None:
     claims, read = kind
     assert is_refused(read, forge(HEADER, claims(**changes)))
 
@@ -91,13 +79,13 @@ def test_it_takes_thirty_seconds_of_leeway_and_this_instance(kind: Kind, changes
     assert read(forge(HEADER, claims(**changes))) is not None
 
 
-def test_jwt_10_to_19_a_token_lives_only_so_long() -> None:
+def test_a_token_lives_only_so_long() -> None:
     assert read_as_request(forge(HEADER, request_claims(exp=T + 3600)))
     assert is_refused(read_as_request, forge(HEADER, request_claims(exp=T + 3601)))
     assert read_as_authorization(forge(HEADER, authorization_claims(exp=T + 86_400)))
 
 
-def test_jwt_61_a_wrong_clock_is_named(kind: Kind) -> None:
+def test_a_wrong_clock_is_named(kind: Kind) -> None:
     claims, _ = kind
     read = read_as_authorization if "app" in claims() else read_as_request
     token = forge(HEADER, claims(exp=T + 1200))
@@ -131,7 +119,7 @@ def test_jwt_61_a_wrong_clock_is_named(kind: Kind) -> None:
     ],
     ids=lambda sub: ascii(sub)[:30],
 )
-def test_jwt_30_what_is_no_user_id_counts_as_an_unknown_user(sub: object) -> None:
+def test_what_is_no_user_id_counts_as_an_unknown_user(sub: object) -> None:
     read = read_as_request(forge(HEADER, request_claims(sub=sub)))
     assert read is not None
     assert read.user_id == NOBODY
@@ -158,7 +146,7 @@ def test_jwt_30_what_is_no_user_id_counts_as_an_unknown_user(sub: object) -> Non
     ],
     ids=lambda iss: ascii(iss)[:30],
 )
-def test_jwt_31_it_refuses_what_is_no_app_id(kind: Kind, iss: object) -> None:
+def test_it_refuses_what_is_no_app_id(kind: Kind, iss: object) -> None:
     claims, read = kind
     assert is_refused(read, forge(HEADER, claims(iss=iss)))
 
@@ -168,7 +156,7 @@ def test_an_app_id_is_kept_byte_for_byte(iss: str) -> None:
     assert read_as_authorization(forge(HEADER, authorization_claims(iss=iss))).app_id == iss
 
 
-def test_jwt_33_neither_kind_passes_for_the_other() -> None:
+def test_neither_kind_passes_for_the_other() -> None:
     assert is_refused(read_as_request, forge(HEADER, authorization_claims(sub=ALICE)))
     assert is_refused(read_as_request, forge(HEADER, request_claims(app=None)))
     assert is_refused(read_as_authorization, forge(HEADER, request_claims()))

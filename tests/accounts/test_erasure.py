@@ -1,4 +1,4 @@
-"""DEL-1 to DEL-3: an account and everything of it, gone for good."""
+"""An account and everything of it, gone for good."""
 
 import logging
 import os
@@ -36,10 +36,11 @@ from projections.worker import StalePosition, Worker
 from tests.api.devices import Device, feed, item, play
 from tests.api.test_removals import live
 from tests.apps import App
+from tests.factories import PASSWORD, PlayTokenFactory, UserFactory
 from tests.jobs.working import read_models, settle, settled
 from tests.projections.running import running
 from tests.searching import found
-from tests.web.people import PASSWORD, Visitor
+from tests.web.people import Visitor
 
 pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
 
@@ -50,7 +51,7 @@ MAIL = "aliceandra@example.org"
 
 @pytest.fixture
 def alice(stores: None) -> User:
-    return User.objects.create_user(NAME, MAIL, PASSWORD)
+    return UserFactory.create(username=NAME, email=MAIL, password=PASSWORD)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def phone(alice: User) -> Device:
 
 @pytest.fixture
 def bobs(stores: None) -> Device:
-    bob = User.objects.create_user("bob", "bob@example.org")
+    bob = UserFactory.create(username="bob")
     App().grant(bob)
     return Device(bob.pk)
 
@@ -79,7 +80,7 @@ def traces(user: User) -> list[str]:
 def leave_traces(user: User, phone: Device) -> None:
     """Something in everything that keeps anything of a user."""
     live(phone, feed(7), (item(71), item(72)))
-    PlayToken.objects.issue(user, "kitchen of Aliceandra", timezone.now())
+    PlayTokenFactory.create(user=user, name="kitchen of Aliceandra")
     browser = Visitor()
     assert browser.send("/users/log_in", {"username": NAME, "password": PASSWORD}).status_code == 302
     assert Visitor().send("/users/log_in", {"username": NAME, "password": "wrong"}).status_code == 400
@@ -99,7 +100,7 @@ def leave_traces(user: User, phone: Device) -> None:
     retention.run(wait=settled)
 
 
-def test_del_1_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_him_back(
+def test_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_him_back(
     alice: User, phone: Device, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave_traces(alice, phone)
@@ -164,9 +165,7 @@ def test_an_account_that_never_did_anything_goes_too(alice: User) -> None:
         "account_erasing",
     ],
 )
-def test_del_2_killed_half_way_it_is_finished_by_the_scheduler(
-    point: str, alice: User, phone: Device
-) -> None:
+def test_killed_half_way_it_is_finished_by_the_scheduler(point: str, alice: User, phone: Device) -> None:
     leave_traces(alice, phone)
     command = [sys.executable, "manage.py", "erase_user", NAME, "--yes"]
     environment = {**os.environ, "BALADOS_FAILPOINT": point}
@@ -182,7 +181,7 @@ def test_del_2_killed_half_way_it_is_finished_by_the_scheduler(
     assert tasks.finish_erasures() == 0
 
 
-def test_del_2_while_projectors_run_and_the_user_writes_nothing_is_left(
+def test_while_projectors_run_and_the_user_writes_nothing_is_left(
     alice: User, phone: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
@@ -288,10 +287,10 @@ def test_a_rebuild_under_way_goes_on_without_him(
     assert len(read_models()["play_statuses"]) == 5
 
 
-def test_del_3_whoever_takes_the_name_sees_nothing_old(alice: User, phone: Device) -> None:
+def test_whoever_takes_the_name_sees_nothing_old(alice: User, phone: Device) -> None:
     leave_traces(alice, phone)
     erase(alice)
-    again = User.objects.create_user(NAME, MAIL, PASSWORD)
+    again = UserFactory.create(username=NAME, email=MAIL, password=PASSWORD)
     assert again.pk != alice.pk
     App().grant(again)
     new = Device(again.pk)

@@ -1,4 +1,4 @@
-"""JWT-34, 45, 46, 50 to 56 and 60 of the threat list, and the rule for pictures (AUTHZ-6)."""
+"""Grants of apps: asked for, approved, checked on every request, taken back; and when a picture is shown."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from accounts.models import AppGrant, UsedToken, User
 from accounts.tokens import TokenError
 from tests.accounts.tokens import INSTANCE, asked
 from tests.apps import App
+from tests.factories import UserFactory
 
 CASTAWAY = App()
 # the same id and name, another key
@@ -38,13 +39,13 @@ def crowd(number: int) -> list[User]:
 def test_a_granted_app_acts_for_its_user(alice: User) -> None:
     CASTAWAY.grant(alice, ["user.plays", "user.sync"])
     caller = call(CASTAWAY.request(alice.pk, device_id="phone", device_name="Alice’s phone", jti="1"))
-    assert (caller.user_id, caller.username, caller.app_id) == (alice.pk, "Alice", CASTAWAY.iss)
+    assert (caller.user_id, caller.username, caller.app_id) == (alice.pk, "alice", CASTAWAY.iss)
     assert caller.scopes == {"user.plays", "user.sync"}
     assert (caller.device_id, caller.device_name, caller.jti) == ("phone", "Alice’s phone", "1")
     assert timedelta(0) < caller.expires_at - datetime.now(UTC) <= timedelta(hours=1)
 
 
-def test_jwt_40_the_scopes_of_a_request_mean_nothing(alice: User) -> None:
+def test_the_scopes_of_a_request_mean_nothing(alice: User) -> None:
     CASTAWAY.grant(alice, ["user.plays.read"])
     assert call(CASTAWAY.request(alice.pk, scopes=["*"])).scopes == {"user.plays.read"}
 
@@ -67,7 +68,7 @@ def strangers(alice: User, bob: User) -> dict[str, str]:
     }
 
 
-def test_jwt_30_one_answer_and_the_same_work_for_every_stranger(
+def test_one_answer_and_the_same_work_for_every_stranger(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     CASTAWAY.grant(alice)
@@ -89,7 +90,7 @@ def test_jwt_30_one_answer_and_the_same_work_for_every_stranger(
     assert answers == {("not_authenticated", "The token is not valid for any user and app.", 1, 1)}
 
 
-def test_jwt_45_a_revoked_app_is_refused_at_once(alice: User) -> None:
+def test_a_revoked_app_is_refused_at_once(alice: User) -> None:
     CASTAWAY.grant(alice)
     token = CASTAWAY.request(alice.pk)
     assert call(token)
@@ -99,7 +100,7 @@ def test_jwt_45_a_revoked_app_is_refused_at_once(alice: User) -> None:
     assert not revoke(alice.pk, CASTAWAY.iss)
 
 
-def test_jwt_46_a_user_switched_off_or_gone_is_refused_at_once(alice: User, bob: User) -> None:
+def test_a_user_switched_off_or_gone_is_refused_at_once(alice: User, bob: User) -> None:
     for user in (alice, bob):
         CASTAWAY.grant(user)
     User.objects.filter(pk=alice.pk).update(is_active=False)
@@ -110,14 +111,14 @@ def test_jwt_46_a_user_switched_off_or_gone_is_refused_at_once(alice: User, bob:
             call(CASTAWAY.request(user_id))
 
 
-def test_jwt_60_a_damaged_key_is_the_stores_fault(alice: User) -> None:
+def test_a_damaged_key_is_the_stores_fault(alice: User) -> None:
     CASTAWAY.grant(alice)
     AppGrant.objects.update(public_key=b"damaged", fingerprint=keys.fingerprint(b"damaged"))
     with pytest.raises(OperationalError, match="cannot be read"):
         call(CASTAWAY.request(alice.pk))
 
 
-def test_jwt_60_a_store_that_is_away_is_not_a_refusal(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_away_is_not_a_refusal(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     CASTAWAY.grant(alice)
     monkeypatch.setattr(grants, "FIND_GRANT", "SELECT pg_terminate_backend(pg_backend_pid()), %s, %s")
     with pytest.raises(OperationalError):
@@ -125,7 +126,7 @@ def test_jwt_60_a_store_that_is_away_is_not_a_refusal(alice: User, monkeypatch: 
     connections["system"].close()
 
 
-def test_jwt_34_a_request_may_be_repeated_unless_its_id_is_spent(alice: User, bob: User) -> None:
+def test_a_request_may_be_repeated_unless_its_id_is_spent(alice: User, bob: User) -> None:
     for user in (alice, bob):
         CASTAWAY.grant(user)
     token = CASTAWAY.request(alice.pk, jti="erase-1")
@@ -138,14 +139,14 @@ def test_jwt_34_a_request_may_be_repeated_unless_its_id_is_spent(alice: User, bo
     assert UsedToken.objects.count() == 3
 
 
-def test_jwt_34_without_an_id_nothing_is_spent(alice: User) -> None:
+def test_without_an_id_nothing_is_spent(alice: User) -> None:
     CASTAWAY.grant(alice)
     for _ in range(2):
         grants.consume_jti(call(CASTAWAY.request(alice.pk)))
     assert not UsedToken.objects.exists()
 
 
-def test_jwt_34_a_spent_id_is_kept_until_its_token_is_refused_anyway(alice: User) -> None:
+def test_a_spent_id_is_kept_until_its_token_is_refused_anyway(alice: User) -> None:
     CASTAWAY.grant(alice)
     caller = call(CASTAWAY.request(alice.pk, jti="erase"))
     grants.consume_jti(caller)
@@ -166,7 +167,7 @@ def test_an_approval_stores_what_the_app_said(alice: User) -> None:
     assert stored.created_at == stored.updated_at == authorization.read_at
 
 
-def test_jwt_50_the_same_id_with_another_key_is_another_app(alice: User, bob: User) -> None:
+def test_the_same_id_with_another_key_is_another_app(alice: User, bob: User) -> None:
     CASTAWAY.grant(alice)
     preview = preview_authorization(bob, asked(IMPOSTOR))
     assert preview.first_seen
@@ -180,7 +181,7 @@ def test_jwt_50_the_same_id_with_another_key_is_another_app(alice: User, bob: Us
         call(IMPOSTOR.request(alice.pk))
 
 
-def test_jwt_51_another_key_is_never_taken_silently(alice: User) -> None:
+def test_another_key_is_never_taken_silently(alice: User) -> None:
     CASTAWAY.grant(alice)
     authorization = asked(IMPOSTOR, ["*"])
     preview = preview_authorization(alice, authorization)
@@ -197,7 +198,7 @@ def test_jwt_51_another_key_is_never_taken_silently(alice: User) -> None:
     assert AppGrant.objects.count() == 1
 
 
-def test_jwt_52_more_scopes_are_shown_and_wait_for_approval(alice: User) -> None:
+def test_more_scopes_are_shown_and_wait_for_approval(alice: User) -> None:
     CASTAWAY.grant(alice, ["user.plays"])
     authorization = asked(CASTAWAY, ["user.plays", "user.subscriptions"])
     preview = preview_authorization(alice, authorization)
@@ -208,7 +209,7 @@ def test_jwt_52_more_scopes_are_shown_and_wait_for_approval(alice: User) -> None
     assert call(CASTAWAY.request(alice.pk)).scopes == {"user.plays", "user.subscriptions"}
 
 
-def test_jwt_53_fewer_scopes_replace_the_old_ones(alice: User) -> None:
+def test_fewer_scopes_replace_the_old_ones(alice: User) -> None:
     first = CASTAWAY.grant(alice, ["user.plays", "user.subscriptions"])
     authorization = asked(CASTAWAY, ["user.plays.read"])
     preview = preview_authorization(alice, authorization)
@@ -220,7 +221,7 @@ def test_jwt_53_fewer_scopes_replace_the_old_ones(alice: User) -> None:
     assert grant.created_at == first.created_at < grant.updated_at
 
 
-def test_jwt_54_an_authorization_for_somebody_is_approved_by_nobody_else(alice: User, bob: User) -> None:
+def test_an_authorization_for_somebody_is_approved_by_nobody_else(alice: User, bob: User) -> None:
     for_alice = asked(CASTAWAY, sub=str(alice.pk))
     with pytest.raises(WrongUser):
         authorize(bob, for_alice)
@@ -234,7 +235,7 @@ def test_a_user_switched_off_approves_nothing(alice: User) -> None:
         authorize(alice, asked(CASTAWAY))
 
 
-def test_jwt_55_twenty_approvals_at_once_make_one_grant(alice: User) -> None:
+def test_twenty_approvals_at_once_make_one_grant(alice: User) -> None:
     authorization = asked(CASTAWAY)
     together = Barrier(20)
 
@@ -250,7 +251,7 @@ def test_jwt_55_twenty_approvals_at_once_make_one_grant(alice: User) -> None:
     assert granted == {AppGrant.objects.get().pk}
 
 
-def test_jwt_55_reading_an_authorization_again_grants_nothing(alice: User) -> None:
+def test_reading_an_authorization_again_grants_nothing(alice: User) -> None:
     authorization = asked(CASTAWAY)
     authorize(alice, authorization)
     revoke(alice.pk, CASTAWAY.iss)
@@ -258,7 +259,7 @@ def test_jwt_55_reading_an_authorization_again_grants_nothing(alice: User) -> No
     assert not AppGrant.objects.exists()
 
 
-def test_jwt_56_an_app_that_nobody_knows_is_called_so(alice: User) -> None:
+def test_an_app_that_nobody_knows_is_called_so(alice: User) -> None:
     preview = preview_authorization(alice, asked(App("Famous Player", key="second")))
     assert preview.first_seen
     assert not any([preview.known_under_other_key, preview.shows_image, preview.already_granted])
@@ -268,7 +269,7 @@ def test_jwt_56_an_app_that_nobody_knows_is_called_so(alice: User) -> None:
 # ---- what is shown
 
 
-def test_authz_6_a_picture_is_shown_for_five_users_and_no_fewer(alice: User) -> None:
+def test_a_picture_is_shown_for_five_users_and_no_fewer(alice: User) -> None:
     users = crowd(5)
     for number, user in enumerate(users):
         assert not preview_authorization(alice, asked(CASTAWAY)).shows_image
@@ -279,12 +280,12 @@ def test_authz_6_a_picture_is_shown_for_five_users_and_no_fewer(alice: User) -> 
     assert list_grants(users[0].pk)[0].shows_image
 
 
-def test_authz_6_a_picture_is_shown_for_a_tenth_of_all_users_and_no_fewer(alice: User) -> None:
+def test_a_picture_is_shown_for_a_tenth_of_all_users_and_no_fewer(alice: User) -> None:
     users = crowd(49)
     for user in users[:5]:
         CASTAWAY.grant(user)
     assert preview_authorization(alice, asked(CASTAWAY)).shows_image
-    User.objects.create_user("one-too-many")
+    UserFactory.create(username="one-too-many")
     assert not preview_authorization(alice, asked(CASTAWAY)).shows_image
     assert not list_grants(users[0].pk)[0].shows_image
 

@@ -1,4 +1,4 @@
-"""JWT-20 to JWT-23 of the threat list: the public key that an app brings."""
+"""The public key that an app brings."""
 
 import logging
 import secrets
@@ -19,16 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from accounts import keys
 from accounts.tokens import TokenError, is_signed_by
-from tests.accounts.tokens import (
-    APP,
-    HEADER,
-    NOW,
-    authorization_claims,
-    forge,
-    read_as_authorization,
-    request_claims,
-)
+from tests.accounts.tokens import HEADER, forge, read_as_authorization
 from tests.apps import App, key_pair, pem
+from tests.factories import APP, NOW, authorization_claims, request_claims
 
 KEY = APP.key
 SPKI = PublicFormat.SubjectPublicKeyInfo
@@ -70,16 +63,16 @@ def test_the_hand_made_keys_are_right_but_for_their_faults() -> None:
 
 
 @pytest.mark.parametrize("bits", [512, 1024, 2047, 8193, 16_384])
-def test_jwt_20_it_refuses_keys_too_short_or_too_long(bits: int) -> None:
+def test_it_refuses_keys_too_short_or_too_long(bits: int) -> None:
     assert "public_key" in refusal(rsa_pem(bits))
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, 17, 65_536, 65_538, 2**32 + 1, 2**256 + 1])
-def test_jwt_20_it_refuses_odd_exponents(exponent: int) -> None:
+def test_it_refuses_odd_exponents(exponent: int) -> None:
     assert "public_key" in refusal(rsa_pem(2048, exponent))
 
 
-def test_jwt_20_it_refuses_an_even_modulus() -> None:
+def test_it_refuses_an_even_modulus() -> None:
     assert "public_key" in refusal(rsa_pem(2048, modulus=1 << 2047))
 
 
@@ -119,11 +112,11 @@ OTHER_KEYS = {
 
 
 @pytest.mark.parametrize("key", OTHER_KEYS.values(), ids=OTHER_KEYS)
-def test_jwt_21_it_refuses_what_is_not_one_rsa_public_key(key: object) -> None:
+def test_it_refuses_what_is_not_one_rsa_public_key(key: object) -> None:
     assert "public_key" in refusal(key)
 
 
-def test_jwt_21_a_key_of_100_kb_is_refused_with_its_token() -> None:
+def test_a_key_of_100_kb_is_refused_with_its_token() -> None:
     assert "longer than" in refusal("x" * 100_000)
 
 
@@ -147,7 +140,7 @@ PRIVATE = {
 
 
 @pytest.mark.parametrize("key", PRIVATE.values(), ids=PRIVATE)
-def test_jwt_22_it_refuses_private_and_several_keys_and_repeats_nothing(
+def test_it_refuses_private_and_several_keys_and_repeats_nothing(
     key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -165,7 +158,7 @@ def test_jwt_22_it_refuses_private_and_several_keys_and_repeats_nothing(
 
 @pytest.mark.parametrize("form", [SPKI, PublicFormat.PKCS1], ids=["SPKI", "PKCS#1"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
-def test_jwt_23_one_key_has_one_fingerprint(form: PublicFormat, end: str) -> None:
+def test_one_key_has_one_fingerprint(form: PublicFormat, end: str) -> None:
     text = pem(KEY, form).replace("\n", end)
     claims = authorization_claims(app=APP.description() | {"public_key": text})
     read = read_as_authorization(forge(HEADER, claims))

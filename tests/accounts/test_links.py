@@ -1,4 +1,4 @@
-"""AUTHZ-4 of the threat list: the addresses that an app gives about itself."""
+"""The addresses that an app gives about itself."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from accounts.links import InvalidLink, redirect_uri, web_address
 from accounts.tokens import TokenError
-from tests.accounts.tokens import APP, HEADER, authorization_claims, forge, read_as_authorization
+from tests.accounts.tokens import HEADER, forge, read_as_authorization
+from tests.factories import APP, authorization_claims
 
 BOTH_REFUSE = [
     "javascript:alert(1)",
@@ -61,7 +62,7 @@ BOTH_REFUSE = [
 
 
 @pytest.mark.parametrize("value", BOTH_REFUSE, ids=lambda value: ascii(value)[:40])
-def test_authz_4_it_refuses_what_is_no_plain_address(value: object) -> None:
+def test_it_refuses_what_is_no_plain_address(value: object) -> None:
     with pytest.raises(InvalidLink):
         web_address(value)
     with pytest.raises(InvalidLink):
@@ -81,7 +82,7 @@ def test_authz_4_it_refuses_what_is_no_plain_address(value: object) -> None:
         ("http://nas_2.local/", "http://nas_2.local/"),
     ],
 )
-def test_authz_4_an_address_is_kept_as_it_is_to_be_shown(given: str, kept: str) -> None:
+def test_an_address_is_kept_as_it_is_to_be_shown(given: str, kept: str) -> None:
     assert web_address(given) == kept
     assert web_address(kept) == kept
 
@@ -170,7 +171,7 @@ def test_it_returns_nowhere_else(value: str) -> None:
     ],
     ids=lambda changes: ascii(changes)[:40],
 )
-def test_authz_4_it_refuses_hostile_descriptions(changes: dict[str, object]) -> None:
+def test_it_refuses_hostile_descriptions(changes: dict[str, object]) -> None:
     with pytest.raises(TokenError) as refusal:
         read_as_authorization(forge(HEADER, authorization_claims(app=APP.description() | changes)))
     assert refusal.value.code == "invalid_app"

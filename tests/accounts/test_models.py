@@ -8,15 +8,14 @@ from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 from django.http import HttpRequest
 
-from accounts import keys
 from accounts.models import AppGrant, PlayToken, SetupState, UsedToken, User
-from tests.apps import App
+from tests.factories import AppGrantFactory
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 def test_a_name_is_kept_as_written_and_found_in_any_spelling(alice: User) -> None:
-    assert alice.username == "Alice"
+    assert alice.username == "alice"
     for spelling in ("Alice", "ALICE", "alice", "ａｌｉｃｅ"):
         assert User.objects.get_by_natural_key(spelling) == alice
 
@@ -71,34 +70,20 @@ def test_passwords_are_kept_with_argon2(stores: None) -> None:
     assert authenticate(request, username="Alice", password="wrong") is None
 
 
-def grant(user: User, **changes: Any) -> AppGrant:
-    key = keys.read_pem(App().public_key)
-    fields = {
-        "app_id": "castaway",
-        "name": "Castaway",
-        "public_key": key,
-        "fingerprint": keys.fingerprint(key),
-        "scopes": ["user"],
-        "created_at": NOW,
-        "updated_at": NOW,
-    }
-    return AppGrant.objects.create(user=user, **(fields | changes))
-
-
 @pytest.mark.parametrize(
     "changes", [{"app_id": ""}, {"scopes": []}, {"fingerprint": "0" * 64}, {"public_key": b"another"}]
 )
 def test_the_database_refuses_grants_that_cannot_be(alice: User, changes: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError):
-        grant(alice, **changes)
+        AppGrantFactory.create(user=alice, **changes)
 
 
 def test_the_database_holds_one_grant_per_user_and_app(alice: User, bob: User) -> None:
-    grant(alice)
-    grant(bob)
-    grant(alice, app_id="Castaway")
+    AppGrantFactory.create(user=alice)
+    AppGrantFactory.create(user=bob)
+    AppGrantFactory.create(user=alice, app_id="Castaway")
     with pytest.raises(IntegrityError):
-        grant(alice)
+        AppGrantFactory.create(user=alice)
 
 
 def test_a_play_token_is_shown_once_and_kept_as_a_hash(alice: User) -> None:
@@ -129,7 +114,7 @@ def test_the_database_holds_one_set_up(stores: None) -> None:
 
 
 def test_a_deleted_user_leaves_no_grant_and_no_token(alice: User) -> None:
-    grant(alice)
+    AppGrantFactory.create(user=alice)
     PlayToken.objects.issue(alice, "Radio", NOW)
     UsedToken.objects.create(user=alice, app_id="castaway", jti="1", expires_at=NOW)
     alice.delete()

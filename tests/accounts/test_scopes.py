@@ -40,7 +40,7 @@ def test_the_matrix_names_every_scope() -> None:
 
 
 @pytest.mark.parametrize("granted", SCOPES)
-def test_jwt_41_a_scope_grants_exactly_what_the_matrix_says(granted: str) -> None:
+def test_a_scope_grants_exactly_what_the_matrix_says(granted: str) -> None:
     assert {needed for needed in NEEDED if allows([granted], needed)} == MATRIX[granted]
 
 
@@ -105,11 +105,11 @@ def test_parsing_refuses_whatever_else_json_can_hold(value: object) -> None:
     ],
     ids=lambda value: ascii(value)[:30],
 )
-def test_jwt_42_it_refuses_hostile_scopes(scopes: object) -> None:
+def test_it_refuses_hostile_scopes(scopes: object) -> None:
     with pytest.raises(InvalidScope):
         parse(scopes)
 
 
-def test_jwt_42_it_names_the_bad_scope_escaped() -> None:
+def test_it_names_the_bad_scope_escaped() -> None:
     with pytest.raises(InvalidScope, match=r"unknown scope '\\u202e<b>\\n'"):
         parse(["user", "\u202e<b>\n"])

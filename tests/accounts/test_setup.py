@@ -1,4 +1,4 @@
-"""SETUP-1 and SETUP-4 of the threat list, on the real PostgreSQL."""
+"""The first administrator, on the real PostgreSQL."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from accounts import setup
 from accounts.models import SetupState, User
+from tests.factories import OperatorFactory
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -53,7 +54,7 @@ def test_the_operator_may_choose_the_token(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "wröng", "\ud800", "x" * 1_000_000], ids=ascii)
-def test_setup_4_nothing_opens_without_the_token(token: str) -> None:
+def test_nothing_opens_without_the_token(token: str) -> None:
     with pytest.raises(setup.WrongToken):
         set_up(token=token)
     assert setup.pending()
@@ -79,7 +80,7 @@ def test_the_token_is_gone_once_used() -> None:
 
 
 def test_an_administrator_made_on_the_command_line_counts() -> None:
-    User.objects.create_superuser("Olivia")
+    OperatorFactory.create()
     assert not setup.pending()
     with pytest.raises(setup.AlreadySetUp):
         set_up(username="Mallory", token="")
@@ -91,7 +92,7 @@ def test_it_stays_closed_when_the_administrator_is_gone() -> None:
     assert setup.one_time_token() is None
 
 
-def test_setup_1_of_twenty_at_once_exactly_one_becomes_administrator() -> None:
+def test_of_twenty_at_once_exactly_one_becomes_administrator() -> None:
     together = Barrier(20)
     token = setup.one_time_token() or ""
 

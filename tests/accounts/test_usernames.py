@@ -1,4 +1,4 @@
-"""AUTHZ-13 of the threat list: which names may be taken."""
+"""Which names may be taken."""
 
 import unicodedata
 
@@ -88,7 +88,7 @@ def test_it_takes_names_of_many_scripts(name: str) -> None:
     ],
     ids=lambda value: ascii(value)[:30],
 )
-def test_authz_13_it_refuses_names_that_deceive(name: str, code: str) -> None:
+def test_it_refuses_names_that_deceive(name: str, code: str) -> None:
     with pytest.raises(ValidationError) as refusal:
         validate_username(name)
     assert refusal.value.code == code

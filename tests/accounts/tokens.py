@@ -19,13 +19,10 @@ from accounts.tokens import (
     read_request,
 )
 from tests.apps import App
+from tests.factories import APP, NOW
 
 # PUBLIC_URL of the test run
 INSTANCE = "http://localhost:8000"
-NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-T = int(NOW.timestamp())
-ALICE = "0b9f2a4e-5f0c-4f4e-9d55-3f1c8a2f7a10"
-APP = App()
 
 
 def base64url(raw: bytes) -> str:
@@ -51,18 +48,6 @@ def forge(
 # how the good claims of a kind of token are made, and how it is read
 Kind = tuple[Callable[..., dict[str, Any]], Callable[[str], object]]
 HEADER = {"alg": "RS256", "typ": "JWT"}
-
-
-def request_claims(**changes: Any) -> dict[str, Any]:
-    """A good request's claims; one changed to ``...`` is left out."""
-    claims = {"iss": APP.iss, "sub": ALICE, "iat": T, "exp": T + 600} | changes
-    return {name: value for name, value in claims.items() if value is not ...}
-
-
-def authorization_claims(**changes: Any) -> dict[str, Any]:
-    """A good authorization's claims; one changed to ``...`` is left out."""
-    own = {"iss": APP.iss, "app": APP.description(), "scopes": ["user.plays"], "iat": T, "exp": T + 3600}
-    return {name: value for name, value in (own | changes).items() if value is not ...}
 
 
 def asked(app: App, scopes: Sequence[str] = ("user.plays",), **claims: Any) -> Authorization:

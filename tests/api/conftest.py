@@ -27,21 +27,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def alice(stores: None) -> User:
-    return User.objects.create_user("alice", "alice@example.org")
-
-
-@pytest.fixture
-def bob(stores: None) -> User:
-    return User.objects.create_user("bob", "bob@example.org")
-
-
-@pytest.fixture
-def charlie(stores: None) -> User:
-    return User.objects.create_user("charlie", "charlie@example.org")
-
-
-@pytest.fixture
 def phone(alice: User) -> Device:
     """Alice's, with every right."""
     App().grant(alice)

@@ -34,6 +34,7 @@ from tests.api.devices import (
 from tests.apps import App
 from tests.domain.scenarios import ALICE, NOON, synced
 from tests.domain.test_every_topic import actions, payload
+from tests.factories import PlayTokenFactory
 from tests.projecting import bring_up_to_date
 
 BOB = UUID("b0b00000-0000-4000-8000-000000000000")
@@ -128,7 +129,7 @@ def live_a_little(device: Device) -> None:
 
 def test_it_is_complete_for_self(phone: Device, alice: Account) -> None:
     live_a_little(phone)
-    PlayToken.objects.issue(alice, "Kitchen radio", now())
+    PlayTokenFactory.create(user=alice)
     found = exported(phone)
     assert (found["user_id"], found["username"], found["email"]) == (
         str(alice.pk),

@@ -17,6 +17,7 @@ from projections.projectors import PROJECTORS
 from tests.api import hostile
 from tests.api.devices import Device, b64, code_of, document, faults, feed, item, play
 from tests.apps import App
+from tests.factories import UserFactory
 from tests.projecting import behind, bring_up_to_date
 from tests.projections.histories import record_raw
 
@@ -292,7 +293,7 @@ def test_whose_account_is_switched_off_is_not_shown(phone: Device, alice: User) 
 
 def test_the_last_ten_people_are_named(stores: None) -> None:
     for number in range(12):
-        user = User.objects.create_user(f"listener{number}")
+        user = UserFactory.create(username=f"listener{number}")
         App().grant(user)
         device = Device(user.pk)
         in_public(device)

@@ -8,13 +8,13 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.models import PlayToken, User
+from accounts.models import User
 from accounts.scopes import SCOPES, allows
 from api import documents
 from api.auth import ANY_GRANT
-from api.clock import now
 from tests.api.devices import Device, code_of, count_events, document, feed, item, play, unharmed, url_safe
 from tests.apps import App
+from tests.factories import PlayTokenFactory
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 LIST, BOBS_LIST = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -188,7 +188,7 @@ def test_the_ids_of_another_are_the_ids_of_nobody(phone: Device, bobs: Device) -
         assert bobs.post(lists, {"id": BOBS_LIST, "name": "Bob's"}).status_code == 201
     bob = User.objects.get(username="bob")
     App(iss="org.example.bobs").grant(bob)
-    radio, _ = PlayToken.objects.issue(bob, "Bob's radio", now())
+    radio = PlayTokenFactory.create(user=bob, name="Bob's radio")
     of_bob = {"feed": feed(5), "item": item(5), "app_id": "org.example.bobs", "token_id": str(radio.pk)}
     of_bob |= {"playlist_id": BOBS_LIST, "collection_id": BOBS_LIST}
     of_nobody = {"feed": feed(6), "item": item(6), "app_id": "org.example.none", "token_id": "999999"}

@@ -8,10 +8,10 @@ import pytest
 from django.db import connections
 
 from accounts.models import PlayToken, User
-from api.clock import now
 from api.v1 import tokens
 from tests.api import hostile
 from tests.api.devices import Device, code_of, document, faults, unharmed
+from tests.factories import PlayTokenFactory
 
 
 def make(device: Device, name: str = "Kitchen radio", *, key: str | None = None, **body: Any) -> Any:
@@ -160,7 +160,7 @@ def test_the_token_of_bob_is_the_token_of_nobody(phone: Device, bobs: Device) ->
 def test_there_is_a_limit(phone: Device, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "MOST_TOKENS", 2)
     for _ in range(2):
-        PlayToken.objects.issue(alice, "Kitchen radio", now())
+        PlayTokenFactory.create(user=alice)
     with unharmed(phone):
         answer = make(phone)
         assert (answer.status_code, code_of(answer)) == (422, "too_many_tokens")

@@ -13,6 +13,7 @@ from eventstore.domain.subscriptions import Subscribe
 from projections import runner
 from projections.runner import Runner
 from tests.domain.scenarios import MONDAY, NEWS, NOON, SCIENCE
+from tests.factories import PASSWORD, UserFactory
 from tests.jobs.working import do, event_types, settle
 from tests.projections.running import running
 
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
 @pytest.fixture
 def alice(stores: None) -> User:
-    user = User.objects.create_user("Alice", "alice@example.org", "correct horse battery")
+    user = UserFactory.create(username="Alice", password=PASSWORD)
     play = RecordPlay(user_id=user.pk, feed=NEWS, item=MONDAY, position=1, played=False, now=NOON)
     do(play)
     return user
@@ -29,7 +30,7 @@ def alice(stores: None) -> User:
 
 @pytest.fixture
 def bob(stores: None) -> User:
-    user = User.objects.create_user("bob")
+    user = UserFactory.create(username="bob")
     do(Subscribe(user_id=user.pk, feed=SCIENCE, now=NOON))
     return user
 

@@ -139,7 +139,7 @@ LINES = [
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.type}-{len(bytes(line.data))}")
-def test_F_32_every_event_ever_stored_is_read_and_written_as_it_was(line: Line) -> None:
+def test_every_event_ever_stored_is_read_and_written_as_it_was(line: Line) -> None:
     event = codec.decode(line.type, line.schema, bytes(line.data))
     assert codec.name_of(event)[0] == line.type
     assert codec.encode(event) == bytes(line.data)

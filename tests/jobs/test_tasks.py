@@ -19,6 +19,7 @@ from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from tests.api.devices import feed
+from tests.factories import UserFactory
 from tests.jobs.working import do, read_models, settle, state_of
 from tests.projections.running import running
 from tests.searching import found
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 
 def test_f_03_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> None:
-    alice, bob = (User.objects.create_user(name) for name in ("alice", "bob"))
+    alice, bob = (UserFactory.create(username=name) for name in ("alice", "bob"))
     for user in (alice, bob):
         do(*(subscription(user, number) for number in range(30)))
     settle()
@@ -72,7 +73,7 @@ def test_every_scheduled_task_exists() -> None:
 
 
 def test_it_forgets_tokens_that_have_expired_and_keeps_the_others() -> None:
-    alice = User.objects.create_user("alice")
+    alice = UserFactory.create(username="alice")
     now = timezone.now()
     for jti, expires_at in {"old": now - timedelta(seconds=1), "new": now + timedelta(hours=1)}.items():
         UsedToken.objects.create(user=alice, app_id="app", jti=jti, expires_at=expires_at)

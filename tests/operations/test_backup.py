@@ -39,6 +39,7 @@ from projections.rebuild import rebuild
 from tests.api.devices import Device, document, feed, item, play, status
 from tests.apps import App
 from tests.conftest import STORES, forget
+from tests.factories import UserFactory
 from tests.jobs.working import event_types, read_models, settle
 from tests.operations.living import Life, here, life
 from tests.operations.operating import ROOT, Operator, drop, urls_on
@@ -72,7 +73,7 @@ def _without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def listener(name: str = "alice") -> Device:
-    user = User.objects.create_user(name)
+    user = UserFactory.create(username=name)
     App().grant(user)
     return Device(user.pk, device_id=f"phone of {name}")
 
@@ -580,7 +581,7 @@ def test_an_erasure_goes_on_where_the_ledgers_file_cannot_be_written(
     stores: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(settings, "ERASURE_LEDGER", str(tmp_path))  # a directory
-    alice = User.objects.create_user("alice")
+    alice = UserFactory.create(username="alice")
     erase(alice.pk)
     assert User.objects.count() == 0
     assert list(ErasedAccount.objects.values_list("digest", flat=True)) == [digest_of(alice.pk)]

@@ -34,11 +34,12 @@ from projections.runner import Runner
 from tests.api.devices import Device, code_of, play
 from tests.apps import App
 from tests.eventstore.writers import ALICE, SlowWriter, plays
+from tests.factories import PASSWORD, UserFactory
 from tests.jobs.working import settle
 from tests.operations.moving import write, written
 from tests.projecting import bring_up_to_date
 from tests.projections.running import eventually, running
-from tests.web.people import PASSWORD, Visitor
+from tests.web.people import Visitor
 from web import readiness
 
 pytestmark = [pytest.mark.topology]
@@ -149,7 +150,7 @@ def test_a_reset_is_refused_before_it_touches_anything(what: reset.What) -> None
 
 
 def phone_of_alice() -> Device:
-    alice = User.objects.create_user("alice", "alice@example.org", PASSWORD)
+    alice = UserFactory.create(username="alice", password=PASSWORD)
     App().grant(alice)
     return Device(alice.pk)
 

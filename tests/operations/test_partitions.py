@@ -20,6 +20,7 @@ from eventstore import administration, database, log
 from tests.api.devices import Device, play
 from tests.apps import App
 from tests.eventstore.writers import plays
+from tests.factories import UserFactory
 from tests.operations.living import here, life
 from tests.operations.operating import Operator
 
@@ -32,6 +33,7 @@ import json, sys
 from uuid import UUID
 from eventstore import administration, database, log
 from tests.eventstore.writers import play, plays
+from tests.factories import UserFactory
 stream = log.stream_of(UUID(int=1))
 def append(expected, *numbers):
     return log.append(stream, expected, plays(*numbers), log.Origin())
@@ -176,7 +178,7 @@ def test_a_partition_in_which_the_next_event_would_not_be_is_refused(operator: O
 def test_a_log_in_partitions_is_restored_and_goes_on_beyond_the_leap(
     here: Operator, tmp_path: Path, by: str
 ) -> None:
-    phone = Device(User.objects.create_user("alice").pk)
+    phone = Device(UserFactory.create(username="alice").pk)
     App().grant(User.objects.get())
     assert phone.post("plays", play(1)).status_code == 200
     psql(here, "partition_events.sql", bound=100)

@@ -30,6 +30,7 @@ from projections.projectors import PROJECTORS
 from projections.runner import Runner
 from tests.api.devices import Device, feed, item, play
 from tests.apps import App
+from tests.factories import UserFactory
 from tests.jobs.working import read_models, settle, state_of
 from tests.operations.operating import Operator
 from tests.projections.histories import ALICE, BOB, catalogue, dump, played, record, subscribed
@@ -89,7 +90,7 @@ def act(user_id: Any, number: int = 1) -> int:
 def test_without_the_exact_words_nothing_is_touched(
     what: reset.What, settings: Settings, answered: Callable[..., str], connection: Connection
 ) -> None:
-    User.objects.create_user("alice")
+    UserFactory.create(username="alice")
     record(subscribed(ALICE), played(ALICE))
     settle()
     before = log_dump(), dump(connection), User.objects.count()
@@ -272,7 +273,7 @@ def test_dead_letters_begin_from_nothing_where_the_event_can_be_applied(
 def test_the_system_store_goes_alone(
     allowed: None, answered: Callable[..., str], connection: Connection
 ) -> None:
-    alice = User.objects.create_user("alice")
+    alice = UserFactory.create(username="alice")
     App().grant(alice)
     device = Device(alice.pk)
     assert device.post("plays", play()).status_code == 200
@@ -323,7 +324,7 @@ def test_positions_and_streams_go_on_so_that_processes_that_run_on_are_right(
 def test_a_cursor_of_before_leads_to_a_full_answer_and_a_position_of_before_is_known(
     allowed: None, answered: Callable[..., str]
 ) -> None:
-    alice = User.objects.create_user("alice")
+    alice = UserFactory.create(username="alice")
     App().grant(alice)
     device = Device(alice.pk)
     for number in range(3):
@@ -356,7 +357,7 @@ def test_running_projectors_go_on_after_the_events_are_reset(
 
 def test_running_projectors_alone_clear_what_is_stale(connection: Connection) -> None:
     """Where the reset was killed before it came to the read models."""
-    alice = User.objects.create_user("alice")
+    alice = UserFactory.create(username="alice")
     App().grant(alice)
     device = Device(alice.pk)
     device.put("privacy", {"privacy": "public"})
@@ -390,7 +391,7 @@ def test_what_fails_half_way_has_touched_nothing_of_its_store_and_a_repeat_does_
     connection: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    User.objects.create_user("alice")
+    UserFactory.create(username="alice")
     act(ALICE)
     settle()
     before = log_dump(), dump(connection), User.objects.count()
@@ -425,7 +426,7 @@ def test_tombstones_outlive_the_log(allowed: None, answered: Callable[..., str])
 def test_after_all_it_is_like_new_and_late_writers_are_refused(
     allowed: None, answered: Callable[..., str], connection: Connection
 ) -> None:
-    alice = User.objects.create_user("alice")
+    alice = UserFactory.create(username="alice")
     App().grant(alice)
     device = Device(alice.pk)
     device.post("plays", play())

@@ -25,6 +25,7 @@ from operations.seeds.reference import Changes
 from projections import erasure as rows
 from tests import leaks
 from tests.conftest import forget
+from tests.factories import UserFactory
 from tests.operations.operating import Operator
 from tests.projecting import bring_up_to_date
 
@@ -126,7 +127,7 @@ def events() -> int:
 
 @pytest.fixture
 def bob() -> User:
-    return User.objects.create_user("bob", password=leaks.remember("a-long-password"))
+    return UserFactory.create(username="bob", password=leaks.remember("a-long-password"))
 
 
 def test_the_demonstration_is_recorded_once_however_often_and_whenever_it_is_run() -> None:
@@ -225,7 +226,7 @@ def test_an_interrupted_erasure_is_finished_before_the_demonstration_comes_again
 
 
 def test_the_account_of_somebody_who_is_called_so_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    ana = User.objects.create_user("Demo-Ana", password=leaks.remember("a-long-password"))
+    ana = UserFactory.create(username="Demo-Ana", password=leaks.remember("a-long-password"))
     monkeypatch.setattr("sys.stdin", io.StringIO("DEMO\n"))
     with pytest.raises(CommandError, match="not of the demonstration: nothing was made"):
         call_command("seed_up", demo=True)

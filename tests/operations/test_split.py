@@ -35,6 +35,7 @@ from projections.failures import in_maintenance
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.shadows import USES
+from tests.factories import UserFactory
 from tests.jobs.working import read_models, settle
 from tests.operations.moving import CAST, gaps, listening, write, written
 from tests.operations.operating import VARIABLES, Operator, drop, urls_on
@@ -174,7 +175,7 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(elsewher
 
 @in_three
 def test_read_models_move_and_are_those_of_the_events(elsewhere: Elsewhere) -> None:
-    alice = User.objects.create_user("alice")
+    alice = UserFactory.create(username="alice")
     for number in range(20):
         write(number, [*CAST, alice.pk][number % 4])
     settle()
@@ -210,7 +211,7 @@ def test_read_models_move_and_are_those_of_the_events(elsewhere: Elsewhere) -> N
 
 @in_three
 def test_accounts_move_and_their_numbers_go_on(url: str, elsewhere: Elsewhere) -> None:
-    alice = User.objects.create_user("alice", password="correct horse")
+    alice = UserFactory.create(username="alice", password="correct horse")
     alice.user_permissions.add(1, 2, 3)
     out = StringIO()
     environment = {name: os.environ.pop(name) for name in ("PROJECTIONS_URL", "EVENT_STORE_URL")}
@@ -231,7 +232,7 @@ def test_accounts_move_and_their_numbers_go_on(url: str, elsewhere: Elsewhere) -
         numbers = [row.pk for row in User.user_permissions.through.objects.order_by("pk")]
     assert len(set(numbers)) == 4
     with pytest.raises(Exception, match="was moved to"):
-        User.objects.create_user("bob")
+        UserFactory.create(username="bob")
     with pytest.raises(Refused, match="in use"):  # a second store in the new place of another
         split.move("events", elsewhere("events"))
 

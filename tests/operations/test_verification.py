@@ -32,6 +32,7 @@ from tests.api.test_removals import live
 from tests.apps import App
 from tests.conftest import forget
 from tests.domain.scenarios import NOON
+from tests.factories import UserFactory
 from tests.jobs.working import do, settle, settled
 from tests.operations.operating import Operator
 from tests.projections.histories import ALICE, BOB, moved, played, record, record_raw, subscribed
@@ -75,11 +76,6 @@ def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def connection(stores: None) -> Iterator[Connection]:
     with connect("projections") as connection:
         yield connection
-
-
-@pytest.fixture
-def alice(stores: None) -> User:
-    return User.objects.create_user("alice")
 
 
 @pytest.fixture
@@ -172,7 +168,7 @@ def test_a_busy_instance_is_clean_beside_a_rebuild_and_an_erasure(
     monkeypatch.setattr(comparison, "PATIENCE", 20)
     stop = threading.Event()
     reports: list[Report] = []
-    charlie = User.objects.create_user("charlie")
+    charlie = UserFactory.create(username="charlie")
     do(Subscribe(user_id=charlie.pk, feed=feed(), now=NOON))
 
     def write() -> None:

@@ -15,6 +15,7 @@ from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from projections import popularity
 from projections.connect import Connection
 from tests.api.devices import b64, feed, item
+from tests.factories import UserFactory
 from tests.projecting import bring_up_to_date
 from tests.projections.histories import (
     FEED,
@@ -100,7 +101,7 @@ KINDS = ["subscribe", "unsubscribe", "play", "move", "save", "unsave", "share"]
 
 def account(name: str, number: int) -> User:
     """A listener whose id is the same in every run."""
-    return User.objects.create_user(name, f"{name}@example.org", id=UUID(int=number))
+    return UserFactory.create(username=name, id=UUID(int=number))
 
 
 def work(now: datetime) -> None:

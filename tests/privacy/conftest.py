@@ -1,10 +1,10 @@
 import pytest
 from pytest_django.fixtures import Settings
 
-from tests.api.conftest import alice, bob, bobs, phone, tablet
+from tests.api.conftest import bobs, phone, tablet
 from tests.projections.conftest import connection, project
 
-__all__ = ["alice", "bob", "bobs", "connection", "phone", "project", "tablet"]
+__all__ = ["bobs", "connection", "phone", "project", "tablet"]
 
 
 @pytest.fixture(autouse=True)

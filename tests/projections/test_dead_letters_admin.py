@@ -4,7 +4,6 @@ import pytest
 from django.contrib.admin.utils import quote
 from django.test import Client
 
-from accounts.models import User
 from eventstore import log
 from projections import catch_up, deadletters
 from projections.catch_up import apply_until
@@ -12,9 +11,9 @@ from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.worker import Worker
-from tests.accounts.staff import helper, of
+from tests.factories import HelperFactory, OperatorFactory
 from tests.projections.histories import ALICE, BOB, played, record
-from tests.web.people import text_of
+from tests.web.people import logged_in, text_of
 
 PAGE = "/admin/projections/deadletterview/"
 NAME = "plays"
@@ -39,7 +38,7 @@ def _two_streams_wait(connection: Connection, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def olivia() -> Client:
     """The operator at her browser."""
-    return of(User.objects.create_superuser("Olivia", "olivia@example.org", "correct horse battery"))
+    return logged_in(OperatorFactory.create())
 
 
 def retry(client: Client, *positions: int) -> str:
@@ -104,12 +103,12 @@ def test_nothing_else_can_be_done(olivia: Client, connection: Connection) -> Non
 
 
 def test_a_helper_who_may_look_does_not_try_again(connection: Connection) -> None:
-    henry = of(helper("view_deadletterview"))
+    henry = logged_in(HelperFactory.create(permissions=["view_deadletterview"]))
     assert henry.get(PAGE).status_code == 200
     retry(henry, 1)
     assert waiting(connection) == [1, 2, 3, 4]
 
 
 def test_a_helper_who_may_change_them_tries_again(connection: Connection) -> None:
-    retry(of(helper("view_deadletterview", "change_deadletterview")), 1, 3)
+    retry(logged_in(HelperFactory.create(permissions=["view_deadletterview", "change_deadletterview"])), 1, 3)
     assert waiting(connection) == []

@@ -22,7 +22,7 @@ from projections import connect, queries, replicas
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
-from tests.api.conftest import _without_limits_of_addresses, alice, bob, bobs, phone
+from tests.api.conftest import _without_limits_of_addresses, bobs, phone
 from tests.api.devices import Device, document, feed, item, play
 from tests.privacy.acts import everything_seen, seen
 from tests.projecting import bring_up_to_date
@@ -41,7 +41,7 @@ from tests.projections.replicas import (
 from tests.projections.running import eventually
 from tests.web.people import Visitor
 
-__all__ = ["_without_limits_of_addresses", "alice", "bob", "bobs", "phone"]
+__all__ = ["_without_limits_of_addresses", "bobs", "phone"]
 
 LIST = "c1f4ff29-4ab5-4a6f-8a5c-1f9b2f8fd8ac"
 

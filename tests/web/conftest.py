@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 
 from accounts import attempts
 from accounts.models import User
+from tests.factories import PASSWORD, OperatorFactory, UserFactory
 from tests.web.serving import serving
 
 CHROMIUM = shutil.which(os.environ.get("CHROMIUM") or "chromium")
@@ -48,18 +49,18 @@ def _count_attempts_anew(stores: None) -> Iterator[None]:
 
 @pytest.fixture
 def alice(stores: None) -> User:
-    return User.objects.create_user("Alice", "alice@example.org", "correct horse battery")
+    return UserFactory.create(username="Alice", password=PASSWORD)
 
 
 @pytest.fixture
 def bob(stores: None) -> User:
-    return User.objects.create_user("Bob", "bob@example.org", "correct horse battery")
+    return UserFactory.create(username="Bob", password=PASSWORD)
 
 
 @pytest.fixture
 def operator(stores: None) -> User:
     """Without one the instance waits for its set-up."""
-    return User.objects.create_superuser("Olivia", "olivia@example.org", "correct horse battery")
+    return OperatorFactory.create()
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from django.test import Client
 
 from accounts.models import User
+from tests.factories import PASSWORD
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse
 
 Response: TypeAlias = "_MonkeyPatchedWSGIResponse"  # known to the type stubs alone
-
-PASSWORD = "correct horse battery"
 
 
 class Visitor(Client):
@@ -29,6 +28,13 @@ class Visitor(Client):
                 self.get(page, **headers)
         token = self.cookies["csrftoken"].value
         return self.post(path, {**fields, "csrfmiddlewaretoken": token}, **headers)
+
+
+def logged_in(user: User) -> Client:
+    """The user's browser, without CSRF checks."""
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
 
 
 def account(name: str = "Alice", **fields: str) -> dict[str, str]:

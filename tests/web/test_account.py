@@ -9,7 +9,8 @@ import redis
 from accounts import erasure
 from accounts.models import User
 from jobs import tasks
-from tests.web.people import PASSWORD, Visitor, text_of
+from tests.factories import PASSWORD
+from tests.web.people import Visitor, text_of
 
 PAGE = "/settings/account"
 

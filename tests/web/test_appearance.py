@@ -22,6 +22,7 @@ from eventstore.domain.identifiers import feed_of_url, normalise_item
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from tests.apps import App
+from tests.factories import UserFactory
 from tests.projecting import bring_up_to_date
 from tests.web.browsing import PASSWORD, log_in
 
@@ -236,7 +237,7 @@ def test_the_picture_of_an_app_in_wide_use(page: Page, alice: User, server: str)
         "https://castaway.example/icon.png", lambda route: route.fulfill(body=PIXEL, content_type="image/png")
     )
     for number in range(grants.IMAGE_USERS):
-        app.grant(User.objects.create_user(f"listener{number}"), ["user.sync"])
+        app.grant(UserFactory.create(username=f"listener{number}"), ["user.sync"])
     enter(page, "/")
     ask(page, app, "user.sync")
     expect(page.locator("main img")).to_be_visible()

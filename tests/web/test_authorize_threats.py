@@ -7,6 +7,7 @@ import pytest
 from accounts.approval import form_target
 from accounts.models import AppGrant, User
 from tests.apps import App
+from tests.factories import UserFactory
 from tests.web.asking import CASTAWAY, IMPOSTOR, ask, decide, main_of
 from tests.web.people import Response, Visitor, text_of
 
@@ -146,7 +147,7 @@ def test_the_picture_of_an_app_is_shown_once_it_is_widely_used(alice: User) -> N
     assert "castaway.example/icon.png" not in main_of(ask(visitor, token))
     decide(visitor, token)
     assert "icon.png" not in main_of(visitor.get("/apps"))
-    listeners = [User.objects.create_user(f"listener{number}") for number in range(4)]
+    listeners = [UserFactory.create(username=f"listener{number}") for number in range(4)]
     for listener in listeners[:3]:
         CASTAWAY.grant(listener)
     assert "icon.png" not in main_of(ask(visitor, token))

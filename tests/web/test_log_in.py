@@ -12,7 +12,8 @@ from pytest_django.fixtures import Settings
 
 from accounts.guessing import LIMITS
 from accounts.models import User
-from tests.web.people import PASSWORD, Visitor, text_of
+from tests.factories import PASSWORD, UserFactory
+from tests.web.people import Visitor, text_of
 
 HERE = "192.0.2.1"
 
@@ -169,7 +170,7 @@ def test_six_failures_at_one_name_from_one_address(alice: User) -> None:
     assert response["Retry-After"] == "900"
     assert "15 minutes" in text_of(response)
     # other names from there, and that name from elsewhere, are not shut out
-    User.objects.create_user("Bob", password=PASSWORD)
+    UserFactory.create(username="Bob", password=PASSWORD)
     assert log_in(Visitor(), "Bob", REMOTE_ADDR=HERE) == 302
     assert log_in(Visitor(), "Alice", REMOTE_ADDR="198.51.100.7") == 302
 
@@ -205,7 +206,7 @@ def test_the_mark_of_a_known_browser_cannot_be_made_up_or_used_for_others(alice:
 
 @pytest.mark.parametrize("name", ["Юлия", "山田太郎", "Zoë"])
 def test_the_mark_of_a_known_browser_is_ascii_whatever_the_name(stores: None, name: str) -> None:
-    User.objects.create_user(name, "", PASSWORD)
+    UserFactory.create(username=name, password=PASSWORD)
     at_home = Visitor()
     assert log_in(at_home, name) == 302
     # the web server takes a Cookie header with anything else for none: nobody stays logged in

@@ -10,7 +10,8 @@ from pytest_django.fixtures import Settings
 
 from accounts import setup
 from accounts.models import User
-from tests.web.people import PASSWORD, Response, Visitor, account, text_of
+from tests.factories import PASSWORD
+from tests.web.people import Response, Visitor, account, text_of
 
 TOKEN = "the-owners-token"
 
