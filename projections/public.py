@@ -18,7 +18,7 @@ from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from projections.connect import run
 from projections.popularity import figures
-from projections.queries import Behind, encode_cursor, time_and_key_in, wait_for
+from projections.queries import Behind, Query, key, moment, wait_for
 
 PROJECTOR = "public_events"
 PEOPLE = 10
@@ -35,9 +35,9 @@ READ = """
 SELECT CASE WHEN reached.parked AND EXISTS (
                 SELECT FROM "users"."dead_letters" letter
                  WHERE letter.projector = reached.projector AND letter.type <> ALL(%s))
-            THEN -1 ELSE reached.position END, found.*
+            THEN -1 ELSE reached.position END, page.*
   FROM "users"."projector_positions" AS reached
-  LEFT JOIN LATERAL ({rows}) AS found ON true
+  LEFT JOIN LATERAL ({rows}) AS page ON true
  WHERE reached.projector = %s
  ORDER BY {order}
 """
@@ -59,12 +59,6 @@ ONE = """
 SELECT asked.key, coalesce(known.score_previous, 0) AS score_previous
   FROM (SELECT %s::uuid AS key) AS asked LEFT JOIN {table} known ON known.{key} = asked.key
 """
-TIMELINE = """
-SELECT kind, rss_source_feed, rss_source_item, happened_at, user_id, id
-  FROM "public"."public_events"
- WHERE true {conditions}
- ORDER BY happened_at DESC, id DESC LIMIT %s
-"""
 OLDER = """
 SELECT EXISTS (SELECT FROM "users"."activity" WHERE happened_at < %(before)s)
     OR EXISTS (SELECT FROM "users"."activity" WHERE withdrawn_at < %(before)s)
@@ -74,9 +68,15 @@ CUT = """
 SELECT happened_at, (SELECT min(happened_at) FROM "users"."activity") FROM "users"."activity"
  WHERE happened_at < %(before)s ORDER BY happened_at OFFSET %(rows)s LIMIT 1
 """
-BY_SCORE = "found.score DESC, found.key"
+BY_SCORE = "page.score DESC, page.key"
 PODCASTS = {"key": "feed_key", "table": '"public"."podcast_popularity"'}
 EPISODES = {"key": "item_key", "table": '"public"."episode_popularity"'}
+TIMELINE = Query(
+    PROJECTOR,
+    "kind, rss_source_feed, rss_source_item, happened_at, user_id, id",
+    '"public"."public_events" WHERE true',
+    {"happened_at": moment, "id": key},
+)
 
 
 class Popular(NamedTuple):
@@ -135,23 +135,10 @@ def timeline(
     limit: int, kind: Kind | None = None, feed: str | None = None, after: str | None = None
 ) -> tuple[list[PublicRow], str | None]:
     """What is public, the newest first, and the cursor of the next page. Raises ``InvalidCursor``."""
-    conditions: list[str] = []
-    values: list[Any] = []
-    if kind is not None:
-        conditions.append("AND kind = %s")
-        values.append(kind)
-    if feed is not None:
-        conditions.append("AND feed_key = %s")
-        values.append(key_of(feed))
-    if after is not None:
-        conditions.append("AND (happened_at, id) < (%s, %s)")
-        values += time_and_key_in(after)
-    statement = TIMELINE.format(conditions=" ".join(conditions))
-    found = _fenced(statement, "found.happened_at DESC, found.id DESC", [*values, limit + 1])
-    rows = [PublicRow(*row) for row in found[:limit]]
-    if len(found) <= limit:
-        return rows, None
-    return rows, encode_cursor(f"{rows[-1].happened_at.isoformat()} {rows[-1].id.hex}")
+    where = {"kind = %s": kind, "feed_key = %s": None if feed is None else key_of(feed)}
+    statement, order, values = TIMELINE.prepare([], where, after, limit, descending=True)
+    found, following = TIMELINE.cut(_fenced(statement, order, values), limit)
+    return [PublicRow._make(row) for row in found], following
 
 
 def _trending(of: dict[str, str], limit: int, feed: str | None) -> list[Popular]:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
 from uuid import UUID
@@ -24,31 +24,6 @@ SELECT reached.position, page.*
   LEFT JOIN LATERAL ({page}) page ON true
  WHERE reached.projector = %s
  ORDER BY {order}
-"""
-SUBSCRIPTIONS = """
-SELECT rss_source_feed, rss_source_id, subscribed_at, unsubscribed_at, feed_key
-  FROM "users"."subscriptions"
- WHERE user_id = %s {conditions}
- ORDER BY feed_key LIMIT %s
-"""
-ACTIVE = "AND subscribed_at IS NOT NULL AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)"
-PLAY_STATUSES = """
-SELECT rss_source_feed, rss_source_item, position, played, updated_at, item_key
-  FROM "users"."play_statuses"
- WHERE user_id = %s {conditions}
- ORDER BY updated_at {direction}, item_key {direction} LIMIT %s
-"""
-SAVED_EPISODES = """
-SELECT rss_source_feed, rss_source_item, saved_at, item_key
-  FROM "users"."saved_episodes"
- WHERE user_id = %s AND saved_at IS NOT NULL AND (unsaved_at IS NULL OR saved_at >= unsaved_at) {conditions}
- ORDER BY saved_at, item_key LIMIT %s
-"""
-PRIVACY_SETTINGS = """
-SELECT level, changed_at, rss_source_feed, rss_source_item, scope_key
-  FROM "users"."user_privacy"
- WHERE user_id = %s AND level IS NOT NULL {conditions}
- ORDER BY scope_key LIMIT %s
 """
 ACTIVITY = """
 SELECT kind, rss_source_feed, rss_source_item, happened_at, withdrawn_at, level, public_id IS NOT NULL, key
@@ -90,6 +65,88 @@ class Page(NamedTuple, Generic[Row]):
     rows: list[Row]
     next: str | None
     position: int
+
+
+def key(text: str) -> UUID:
+    """A digest in a cursor. These readers of cursors raise ``ValueError``."""
+    return UUID(hex=text)
+
+
+def moment(text: str) -> datetime:
+    """A time in a cursor."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(text)
+    return found
+
+
+class Query(NamedTuple):
+    """A read of rows in pages: ``columns`` from a ``source`` (all behind FROM, a condition included).
+
+    ``keys`` are the columns that order the rows, the last of them never null, each with what reads it from a
+    cursor. A cursor is the keys of a page's last row: a walk through the pages misses no row that stays.
+    """
+
+    projector: str
+    columns: str
+    source: str
+    keys: dict[str, Callable[[str], Any]]
+
+    def page(
+        self,
+        make: Callable[[tuple[Any, ...]], Row],
+        values: Sequence[Any],
+        where: Mapping[str, Any] = {},
+        after: str | None = None,
+        limit: int = PAGE,
+        descending: bool = False,
+    ) -> Page[Row]:
+        """One page. ``values`` are the source's. A condition of ``where`` counts unless its value is None.
+
+        Raises ``InvalidCursor``.
+        """
+        statement, order, parameters = self.prepare(values, where, after, limit, descending)
+        position, found = fetch(self.projector, statement, order, parameters)
+        rows, following = self.cut(found, limit)
+        return Page([make(row) for row in rows], following, position)
+
+    def prepare(
+        self,
+        values: Sequence[Any],
+        where: Mapping[str, Any],
+        after: str | None,
+        limit: int,
+        descending: bool = False,
+    ) -> tuple[str, str, list[Any]]:
+        """The statement, how the rows of what it names ``page`` are ordered, and its parameters."""
+        conditions = {condition: value for condition, value in where.items() if value is not None}
+        parameters = [*values, *conditions.values()]
+        direction = "DESC" if descending else "ASC"
+        statement = f"SELECT {self.columns}"
+        for number, name in enumerate(self.keys):
+            statement += f", {name} AS key_{number}"
+        statement += f" FROM {self.source}" + "".join(f" AND {condition}" for condition in conditions)
+        if after is not None:
+            marks = ", ".join(["%s"] * len(self.keys))
+            statement += f" AND ({', '.join(self.keys)}) {'<' if descending else '>'} ({marks})"
+            parameters += self._read(after)
+        order = ", ".join(f"{name} {direction}" for name in self.keys)
+        outer = ", ".join(f"page.key_{number} {direction}" for number in range(len(self.keys)))
+        return f"{statement} ORDER BY {order} LIMIT %s", outer, [*parameters, limit + 1]
+
+    def cut(self, found: list[tuple[Any, ...]], limit: int) -> tuple[list[tuple[Any, ...]], str | None]:
+        """The rows of a page without their keys, and the cursor of the next page if there is one."""
+        rows = [row[: -len(self.keys)] for row in found[:limit]]
+        if len(found) <= limit:
+            return rows, None
+        return rows, encode_cursor(" ".join(map(_written, found[limit - 1][-len(self.keys) :])))
+
+    def _read(self, cursor: str) -> list[Any]:
+        parts = decode_cursor(cursor).split(" ")
+        try:
+            return [read(part) for read, part in zip(self.keys.values(), parts, strict=True)]
+        except ValueError as error:
+            raise InvalidCursor(cursor) from error
 
 
 class SubscriptionRow(NamedTuple):
@@ -154,21 +211,46 @@ def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
     return reached
 
 
+SUBSCRIPTIONS = Query(
+    "subscriptions",
+    "rss_source_feed, rss_source_id, subscribed_at, unsubscribed_at",
+    '"users"."subscriptions" WHERE user_id = %s',
+    {"feed_key": key},
+)
+ACTIVE_SUBSCRIPTIONS = SUBSCRIPTIONS._replace(
+    source=SUBSCRIPTIONS.source
+    + " AND subscribed_at IS NOT NULL AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)"
+)
+PLAY_STATUSES = Query(
+    "plays",
+    "rss_source_feed, rss_source_item, position, played, updated_at",
+    '"users"."play_statuses" WHERE user_id = %s',
+    {"updated_at": moment, "item_key": key},
+)
+SAVED_EPISODES = Query(
+    "saved",
+    "rss_source_feed, rss_source_item, saved_at",
+    '"users"."saved_episodes" WHERE user_id = %s'
+    " AND saved_at IS NOT NULL AND (unsaved_at IS NULL OR saved_at >= unsaved_at)",
+    {"saved_at": moment, "item_key": key},
+)
+PRIVACY_SETTINGS = Query(
+    "privacy",
+    "level, changed_at, rss_source_feed, rss_source_item",
+    '"users"."user_privacy" WHERE user_id = %s AND level IS NOT NULL',
+    {"scope_key": key},
+)
+
+
 def subscriptions(
     user_id: UUID, include_removed: bool = False, after: str | None = None, limit: int = PAGE
 ) -> Page[SubscriptionRow]:
     """The feeds that a listener follows, or with ``include_removed`` ever followed, in a stable order.
 
-    Raises ``InvalidCursor``.
+    Raises ``InvalidCursor``, as all reads here that take ``after``.
     """
-    conditions, values = [] if include_removed else [ACTIVE], []
-    if after is not None:
-        conditions.append("AND feed_key > %s")
-        values.append(key_in(after))
-    page = SUBSCRIPTIONS.format(conditions=" ".join(conditions))
-    position, found = fetch("subscriptions", page, "page.feed_key", [user_id, *values, limit + 1])
-    rows = [SubscriptionRow(*row[:-1]) for row in found[:limit]]
-    return Page(rows, encode_cursor(found[limit - 1][-1].hex) if len(found) > limit else None, position)
+    query = SUBSCRIPTIONS if include_removed else ACTIVE_SUBSCRIPTIONS
+    return query.page(SubscriptionRow._make, [user_id], {}, after, limit)
 
 
 def play_statuses(
@@ -183,65 +265,29 @@ def play_statuses(
     """What a listener heard, the oldest change first: a row that changes during a walk through the pages
     moves ahead of the walker, who so never misses one. ``newest_first`` is for looking, not for walking.
 
-    ``updated_since`` is inclusive. Raises ``InvalidCursor``.
+    ``updated_since`` is inclusive.
     """
-    conditions: list[str] = []
-    values: list[Any] = []
-    if feed is not None:
+    where = {
         # the digest is what the index holds
-        conditions.append("AND md5(rss_source_feed) = md5(%s) AND rss_source_feed = %s")
-        values += [feed, feed]
-    if played is not None:
-        conditions.append("AND played = %s")
-        values.append(played)
-    if updated_since is not None:
-        conditions.append("AND updated_at >= %s")
-        values.append(updated_since)
-    if after is not None:
-        conditions.append(f"AND (updated_at, item_key) {'<' if newest_first else '>'} (%s, %s)")
-        values += time_and_key_in(after)
-    direction = "DESC" if newest_first else "ASC"
-    page = PLAY_STATUSES.format(conditions=" ".join(conditions), direction=direction)
-    order = f"page.updated_at {direction}, page.item_key {direction}"
-    position, found = fetch("plays", page, order, [user_id, *values, limit + 1])
-    rows = [PlayStatusRow(*row[:-1]) for row in found[:limit]]
-    if len(found) <= limit:
-        return Page(rows, None, position)
-    *_, updated_at, key = found[limit - 1]
-    return Page(rows, encode_cursor(f"{updated_at.isoformat()} {key.hex}"), position)
+        "md5(rss_source_feed) = md5(%s)": feed,
+        "rss_source_feed = %s": feed,
+        "played = %s": played,
+        "updated_at >= %s": updated_since,
+    }
+    return PLAY_STATUSES.page(PlayStatusRow._make, [user_id], where, after, limit, newest_first)
 
 
 def saved_episodes(
     user_id: UUID, feed: str | None = None, after: str | None = None, limit: int = PAGE
 ) -> Page[SavedEpisodeRow]:
-    """What a listener has saved, the oldest first, so that a walk through the pages misses none.
-
-    Raises ``InvalidCursor``.
-    """
-    conditions: list[str] = []
-    values: list[Any] = []
-    if feed is not None:
-        conditions.append("AND rss_source_feed = %s")
-        values.append(feed)
-    if after is not None:
-        conditions.append("AND (saved_at, item_key) > (%s, %s)")
-        values += time_and_key_in(after)
-    page = SAVED_EPISODES.format(conditions=" ".join(conditions))
-    order = "page.saved_at, page.item_key"
-    position, found = fetch("saved", page, order, [user_id, *values, limit + 1])
-    rows = [SavedEpisodeRow(*row[:-1]) for row in found[:limit]]
-    if len(found) <= limit:
-        return Page(rows, None, position)
-    return Page(rows, encode_cursor(f"{rows[-1].saved_at.isoformat()} {found[limit - 1][-1].hex}"), position)
+    """What a listener has saved, the oldest first, so that a walk through the pages misses none."""
+    where = {"rss_source_feed = %s": feed}
+    return SAVED_EPISODES.page(SavedEpisodeRow._make, [user_id], where, after, limit)
 
 
 def privacy_settings(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[PrivacyRow]:
-    """Every setting of a listener that was not taken back, in a stable order. Raises ``InvalidCursor``."""
-    conditions, values = ("", []) if after is None else ("AND scope_key > %s", [key_in(after)])
-    page = PRIVACY_SETTINGS.format(conditions=conditions)
-    position, found = fetch("privacy", page, "page.scope_key", [user_id, *values, limit + 1])
-    following = encode_cursor(found[limit - 1][-1].hex) if len(found) > limit else None
-    return Page([_privacy_row(*row[:-1]) for row in found[:limit]], following, position)
+    """Every setting of a listener that was not taken back, in a stable order."""
+    return PRIVACY_SETTINGS.page(_privacy_row, [user_id], {}, after, limit)
 
 
 def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[PrivacyRow]:
@@ -254,9 +300,7 @@ def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[Privac
         told = run(FEED_OF_ITEM, {"user": user_id, **keys}).fetchone()
         feed = told[0] if told else None
     keys_of_scopes = [key_of(scope) for _, scope in privacy.scopes_of(feed, item)]
-    page = PRIVACY_SETTINGS.format(conditions="AND scope_key = ANY(%s::uuid[])")
-    position, found = fetch("privacy", page, "page.scope_key", [user_id, keys_of_scopes, 3])
-    return Page([_privacy_row(*row[:-1]) for row in found], None, position)
+    return PRIVACY_SETTINGS.page(_privacy_row, [user_id], {"scope_key = ANY(%s::uuid[])": keys_of_scopes})
 
 
 def activity(user_id: UUID) -> Page[ActivityRow]:
@@ -272,7 +316,8 @@ def feeds_named(feed_keys: Sequence[UUID]) -> dict[UUID, str]:
     return dict(run(FEEDS_NAMED, [list(feed_keys)]).fetchall())
 
 
-def _privacy_row(level: str, changed_at: datetime, feed: str | None, item: str | None) -> PrivacyRow:
+def _privacy_row(row: tuple[Any, ...]) -> PrivacyRow:
+    level, changed_at, feed, item = row
     # a level that this program does not know may hide anything
     known: Level = cast(Level, level) if level in get_args(Level) else "private"
     return PrivacyRow(known, changed_at, feed, item)
@@ -315,19 +360,10 @@ def decode_cursor(cursor: str) -> str:
         raise InvalidCursor(cursor) from error
 
 
-def key_in(cursor: str) -> UUID:
-    try:
-        return UUID(hex=decode_cursor(cursor))
-    except ValueError as error:
-        raise InvalidCursor(cursor) from error
-
-
-def time_and_key_in(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        updated_at, key = decode_cursor(cursor).split(" ")
-        moment = datetime.fromisoformat(updated_at)
-        if moment.tzinfo is None:
-            raise InvalidCursor(cursor)
-        return moment, UUID(hex=key)
-    except ValueError as error:
-        raise InvalidCursor(cursor) from error
+def _written(key: Any) -> str:
+    match key:
+        case datetime():
+            return key.isoformat()
+        case UUID():
+            return key.hex
+    return str(key)
