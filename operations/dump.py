@@ -36,14 +36,9 @@ def dump(
 
     ``version`` is the server's major version. Raises ``ToolFailed``, ``OSError``.
     """
-    _run(
-        _command("pg_dump", version, source)
-        + ["--format=custom", f"--snapshot={snapshot}", f"--file={file}", "--lock-wait-timeout=60s"]
-        + [f"--schema={schema}" for schema in SCHEMAS[alias]]
-        + [f"--exclude-table-data={table}" for table in without_rows],
-        _environment(source),
-        disk=file.parent,
-    )
+    command = [*_dump_command(alias, source, version), f"--snapshot={snapshot}", f"--file={file}"]
+    command += [f"--exclude-table-data={table}" for table in without_rows]
+    _run((command, source), disk=file.parent)
 
 
 def load(alias: str, target: Server, version: int, file: Path) -> None:
@@ -51,8 +46,7 @@ def load(alias: str, target: Server, version: int, file: Path) -> None:
 
     ``version`` is the newer one of the server's and the dump's. Raises as ``dump`` does.
     """
-    command = _command("pg_restore", version, target)
-    _run([*command, *_into_schemas(alias), str(file)], _environment(target))
+    _run(([*_restore_command(alias, target, version), str(file)], target))
 
 
 def copy(alias: str, source: Server, target: Server, version: int, without: Sequence[str]) -> None:
@@ -60,40 +54,23 @@ def copy(alias: str, source: Server, target: Server, version: int, without: Sequ
 
     What ``load`` says of them holds. ``without``: quoted names. Raises ``ToolFailed``, ``OSError``.
     """
-    reading = [
-        *_command("pg_dump", version, source),
-        *("--format=custom", "--compress=0", "--lock-wait-timeout=60s"),
-        *(f"--schema={schema}" for schema in SCHEMAS[alias]),
-        *(f"--exclude-table={name}" for name in without),
-    ]
-    writing = [*_command("pg_restore", version, target), *_into_schemas(alias)]
-    with ExitStack() as stack:
-        files = [stack.enter_context(TemporaryFile("w+", errors="replace")) for _ in range(2)]
-        reader = stack.enter_context(_started(reading, source, files[0], stdout=subprocess.PIPE))
-        stack.callback(reader.kill)
-        writer = stack.enter_context(_started(writing, target, files[1], stdin=reader.stdout))
-        stack.callback(writer.kill)
-        assert reader.stdout is not None
-        reader.stdout.close()  # pg_restore has it, and pg_dump ends when that ends
-        writer.wait()
-        reader.wait()
-        # pg_dump first: where it fails, pg_restore misses the end of what it reads
-        for process, command, file in ((reader, reading, files[0]), (writer, writing, files[1])):
-            if process.returncode not in (0, -signal.SIGPIPE):
-                file.seek(0)
-                raise _failure(command, process.returncode, file.read())
+    dumping = [*_dump_command(alias, source, version), "--compress=0"]
+    dumping += [f"--exclude-table={name}" for name in without]
+    _run((dumping, source), (_restore_command(alias, target, version), target))
 
 
-def _started(command: Sequence[str], server: Server, errors: Any, **pipes: Any) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(command, env=_environment(server), stderr=errors, **pipes)  # noqa: S603
+def _dump_command(alias: str, source: Server, version: int) -> list[str]:
+    schemas = [f"--schema={schema}" for schema in SCHEMAS[alias]]
+    return [*_command("pg_dump", source, version), "--format=custom", "--lock-wait-timeout=60s", *schemas]
 
 
-def _into_schemas(alias: str) -> list[str]:
-    """All or nothing, and what is in the schemas but not the schemas themselves."""
-    return ["--single-transaction", "--exit-on-error", *(f"--schema={schema}" for schema in SCHEMAS[alias])]
+def _restore_command(alias: str, target: Server, version: int) -> list[str]:
+    """What is in the schemas, and not the schemas themselves."""
+    schemas = [f"--schema={schema}" for schema in SCHEMAS[alias]]
+    return [*_command("pg_restore", target, version), "--single-transaction", "--exit-on-error", *schemas]
 
 
-def _command(name: str, version: int, server: Server) -> list[str]:
+def _command(name: str, server: Server, version: int) -> list[str]:
     plain = {key: value for key, value in server.items() if key != "password"}
     return [_tool(name, version), "--no-password", f"--dbname={make_conninfo(**plain)}", *COMMON]
 
@@ -104,29 +81,36 @@ def _environment(server: Server) -> dict[str, str]:
     return {**os.environ, **secret, "LC_ALL": "C", "PGAPPNAME": APPLICATION}
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str], disk: Path | None = None) -> None:
-    done = subprocess.run(  # noqa: S603
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode == 0:
-        return
-    if disk is not None and os.strerror(errno.ENOSPC) in done.stderr:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(disk))
-    raise _failure(command, done.returncode, done.stderr)
+def _run(*steps: tuple[Sequence[str], Server], disk: Path | None = None) -> None:
+    """Run a command, or two of which the second reads the first; ``disk`` is where it may be full."""
+    with ExitStack() as stack:
+        running = []
+        source: Any = subprocess.DEVNULL
+        for command, server in steps:
+            errors = stack.enter_context(TemporaryFile("w+", errors="replace"))
+            pipes = {"stdin": source, "stderr": errors}
+            pipes["stdout"] = subprocess.DEVNULL if command is steps[-1][0] else subprocess.PIPE
+            process = subprocess.Popen(command, env=_environment(server), **pipes)  # noqa: S603
+            running.append((stack.enter_context(process), command[0], errors))
+            stack.callback(process.kill)
+            if running[1:]:
+                source.close()  # the second has it, and the first ends when that ends
+            source = process.stdout
+        for process, *_ in reversed(running):
+            process.wait()
+        for process, program, errors in running:
+            if process.returncode not in (0, -signal.SIGPIPE):
+                errors.seek(0)
+                raise _failure(Path(program).name, process.returncode, errors.read(), disk)
 
 
-def _failure(command: Sequence[str], code: int, said: str) -> ToolFailed:
+def _failure(program: str, code: int, said: str, disk: Path | None) -> Exception:
     """With the first line of an error alone: the others may hold a row."""
-    lines = said.splitlines()
-    first = next((line for line in lines if "error:" in line or "ERROR:" in line), *lines[:1])
-    name = Path(command[0]).name
-    return ToolFailed(f"{name} failed: {first.partition('error: ')[2] or first or f'exit code {code}'}")
+    if disk is not None and os.strerror(errno.ENOSPC) in said:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(disk))
+    lines = said.splitlines() or [f"exit code {code}"]
+    first = next((line for line in lines if "error:" in line or "ERROR:" in line), lines[0])
+    return ToolFailed(f"{program} failed: {first.partition('error: ')[2] or first}")
 
 
 def _tool(name: str, version: int) -> str:

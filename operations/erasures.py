@@ -21,7 +21,7 @@ def known(files: Iterable[Path] = ()) -> set[str]:
     """
     own = Path(settings.ERASURE_LEDGER)
     read = [ledger.read(file) for file in (*files, *([own] if own.exists() else []))]
-    return set().union(_told(ledger.recorded), _told(tombstones), *read)
+    return set().union(_if_there(ledger.recorded), _if_there(tombstones), *read)
 
 
 def text(digests: Iterable[str]) -> bytes:
@@ -49,7 +49,7 @@ def reapply(digests: Iterable[str]) -> int:
     return len(again)
 
 
-def _told(ask: Callable[[], set[str]]) -> set[str]:
+def _if_there(ask: Callable[[], set[str]]) -> set[str]:
     try:
         return ask()
     except Exception as failure:

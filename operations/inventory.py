@@ -22,7 +22,7 @@ SELECT current_database(), (SELECT system_identifier FROM pg_control_system()),
 # How rows read as text must not depend on the server's settings, nor on who asks.
 TEXT = (
     "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
-    " -c idle_in_transaction_session_timeout=0 -c statement_timeout=0"
+    " -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c statement_timeout=0"
 )
 # A sum of a hash of each row: the order of the rows counts for nothing, and it needs no memory.
 SUM = """

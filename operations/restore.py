@@ -87,6 +87,9 @@ def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequenc
     with _stopped_server(aliases, say):
         for alias in aliases:
             with _connected(alias) as connection:
+                _check_complete(connection, alias)
+        for alias in aliases:
+            with _connected(alias) as connection:
                 _mark(connection, alias)
         _follow_up(aliases, erasures.known(ledgers), say, rebuild)
 
@@ -197,6 +200,14 @@ def _check_server(chosen: Backup) -> None:
         raise Refused(
             f"The backup is of PostgreSQL {chosen.manifest.major}, and {here} has {here.version}: give the"
             f" store a server of version {chosen.manifest.major} or newer. Nothing was touched."
+        )
+
+
+def _check_complete(connection: Connection, alias: Store) -> None:
+    if maintenance.status(connection, alias) == "filling":
+        raise Refused(
+            f"The {alias} store in {inventory.place(alias)} was being filled by store_split when it was"
+            " copied: it does not hold everything. Take a copy of the old place. Nothing was touched."
         )
 
 

@@ -32,7 +32,7 @@ from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.erasure import digest_of, tombstone_stream, tombstoned_with_events
 from eventstore.log import Origin
-from operations import backup, reset, restore, stores
+from operations import backup, maintenance, reset, restore, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
@@ -405,6 +405,11 @@ def test_what_was_closed_when_it_was_copied_is_open_when_it_is_restored(
     lose("events", "system")
     bring_back(shelf)
     assert_open(phone)
+
+    with here.connect("events") as connection:  # as a copy of the new place of a move is
+        maintenance.write(connection, "events", maintenance.Note("filling", timezone.now()))
+        assert "was being filled" in refused("store_restore", "--store", "all", "--in-place")
+        maintenance.write(connection, "events", None)
 
     for alias in ("system", "events"):
         called("maintenance", "on", "--store", alias)
