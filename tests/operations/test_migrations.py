@@ -1,5 +1,6 @@
 """Migrations, there and back, on stores of their own; beside each other, beside readers, and killed."""
 
+import io
 import signal
 import subprocess
 import sys
@@ -154,25 +155,31 @@ def test_a_database_that_is_not_there_is_said_at_once(
     assert caplog.text == ""  # no pool went on trying
 
 
-# --- at a terminal
+# --- back again
 
 
-@three
-def test_going_back_says_what_goes_and_asks_for_a_phrase(operator: Operator) -> None:
-    with operator.connect("projections") as connection:
-        connection.execute(
-            "INSERT INTO users.activity_levels"
-            " SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'public', now()"
-        )
-    back = ("db_migrate", "--to", "projections", "zero")
-    said = operator.type(*back, answers=["DELETE"], code=1)
+@one
+def test_going_back_says_what_goes_and_asks_for_a_phrase(
+    fresh: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate("projections")
+    raw_connection("projections").execute(
+        "INSERT INTO users.activity_levels"
+        " SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'public', now()"
+    )
+    before = catalog("projections")
+    monkeypatch.setattr("sys.stdin", io.StringIO("DELETE\nBACK TO projections zero\n"))
+    with pytest.raises(CommandError, match="was not what was typed"):
+        call_command("db_migrate", to=("projections", "zero"))
+    said = capsys.readouterr().out
     assert "drops the table users.activity_levels (1 rows)" in said
     assert 'runs: DROP VIEW "users"."dead_letters_listed"' in said
-    assert operator.count("projections", "users.activity_levels") == 1
-    said = operator.type(*back, answers=["BACK TO projections zero"])
-    assert "rebuild_projections" in said
-    operator.run("projections_migrate")
-    assert operator.count("projections", "users.activity_levels") == 0
+    assert catalog("projections") == before
+    call_command("db_migrate", to=("projections", "zero"))
+    assert "rebuild_projections" in capsys.readouterr().out
+    assert "activity_levels" not in tables(catalog("projections")["users"])
+    call_command("projections_migrate")
+    assert catalog("projections") == before
 
 
 @pytest.mark.usefixtures("stores")

@@ -26,7 +26,6 @@ from projections import erasure as rows
 from tests import leaks
 from tests.conftest import forget
 from tests.factories import UserFactory
-from tests.operations.operating import Operator
 from tests.projecting import bring_up_to_date
 
 pytestmark = pytest.mark.usefixtures("stores")
@@ -244,16 +243,22 @@ def test_beside_listeners_the_demonstration_comes_only_when_that_is_meant(
     assert list(User.objects.all()) == [bob]
 
 
-@pytest.mark.parametrize("topology", ["three"], indirect=True)
-def test_an_operator_brings_it_up_and_down(operator: Operator) -> None:
-    said = operator.run("seed_up", "--demo")
+def test_an_operator_brings_it_up_and_down(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("seed_up", demo=True)
+    said = capsys.readouterr().out
     assert len(set(re.findall(r"demo-\w+: password (\S+), \d\d+ events", said))) == 4
-    recorded = operator.count("events", "events.events")
-    assert "password" not in operator.run("seed_up", "--demo")
-    assert operator.count("events", "events.events") == recorded
-    said = operator.type("seed_down", "--demo", answers=["delete"], code=1)
-    assert "demo-ana, demo-ben, demo-chen, demo-dora" in said
-    assert operator.count("system", "system.users") == 4
-    operator.type("seed_down", "--demo", answers=["DELETE"])
-    assert operator.count("system", "system.users") == 0
-    assert operator.count("system", "system.categories") == 110
+    recorded = events()
+    forget()
+    call_command("seed_up", demo=True)
+    assert "password" not in capsys.readouterr().out
+    assert events() == recorded
+    monkeypatch.setattr("sys.stdin", io.StringIO("delete\nDELETE\n"))
+    with pytest.raises(CommandError, match="was not what was typed"):
+        call_command("seed_down", demo=True)
+    assert "demo-ana, demo-ben, demo-chen, demo-dora" in capsys.readouterr().out
+    assert User.objects.count() == 4
+    call_command("seed_down", demo=True)
+    assert User.objects.count() == 0
+    assert Category.objects.count() == 110

@@ -34,7 +34,6 @@ from tests.conftest import forget
 from tests.domain.scenarios import NOON
 from tests.factories import UserFactory
 from tests.jobs.working import do, settle, settled
-from tests.operations.operating import Operator
 from tests.projections.histories import ALICE, BOB, moved, played, record, record_raw, subscribed
 from tests.projections.running import running
 
@@ -406,6 +405,6 @@ def test_an_erasure_leaves_nothing_in_the_scratch_tables(history: User, connecti
         scratch.close()
 
 
-@pytest.mark.parametrize("topology", ["three"], indirect=True)
-def test_an_operator_at_a_shell_gets_an_object(operator: Operator) -> None:
-    assert json.loads(operator.run("verify", "--json").splitlines()[-1])["clean"] is True
+@pytest.mark.usefixtures("stores")
+def test_for_programs_it_prints_an_object_alone() -> None:
+    assert json.loads(said("--json"))["clean"] is True
