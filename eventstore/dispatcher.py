@@ -8,14 +8,14 @@ from uuid import UUID
 
 from django.conf import settings
 
-from eventstore import codec, log
+from eventstore import log
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.user import User, decide
 from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
-from eventstore.streams import Busy, Folded, Streams, StreamUnreadable
+from eventstore.streams import Busy, Folded, Streams, StreamUnreadable, decode
 
 __all__ = [
     "Busy",
@@ -107,10 +107,7 @@ def events_since(user_id: UUID, version: int) -> list[Event] | None:
     rows = log.read_stream(log.stream_of(user_id), after=version)
     if rows and rows[0].version != version + 1:
         return None
-    try:
-        return [codec.decode(row.type, row.schema, row.data) for row in rows]
-    except codec.CodecError as error:
-        raise StreamUnreadable(str(error)) from error
+    return list(decode(rows))
 
 
 def hold(user_id: UUID) -> AbstractContextManager[Folded]:

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eventstore import codec, dispatcher, erasure, log
-from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, StreamUnreadable
+from eventstore import dispatcher, erasure, log
+from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict
 from eventstore.domain import removal
-from eventstore.domain.messages import Event
 from eventstore.domain.removal import RemoveEvents
-from eventstore.log import CommandAlreadyRecorded, Origin, Recorded
-from eventstore.streams import Folded
+from eventstore.log import CommandAlreadyRecorded, Origin
+from eventstore.streams import Folded, decode
 
 
 class Removed(NamedTuple):
@@ -59,24 +58,17 @@ def _remove(
 ) -> Removed | None:
     """None when the stream has moved on."""
     rows = log.read_stream(folded.stream, upto=folded.version)
-    gone, events = removal.remove([_decoded(row) for row in rows], command)
-    rendered = answer(len(gone))
+    indexes, events = removal.remove(decode(rows), command)
+    rendered = answer(len(indexes))
     if not events:
         if command_id is not None:
             log.remember_command(folded.stream, command_id, folded.position, folded.version, rendered)
         return Removed(0, folded.position, rendered)
-    versions = [rows[number].version for number in gone]
+    versions = [rows[index].version for index in indexes]
     position = erasure.replace_history(
         folded.stream, folded.version, versions, events, origin, command_id, rendered
     )
     if position is None:
         return None
     folded.recorded(events, position)
-    return Removed(len(gone), position, rendered)
-
-
-def _decoded(row: Recorded) -> Event:
-    try:
-        return codec.decode(row.type, row.schema, row.data)
-    except codec.CodecError as error:
-        raise StreamUnreadable(str(error)) from error
+    return Removed(len(indexes), position, rendered)

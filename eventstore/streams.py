@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -83,7 +83,7 @@ class Folded:
             self.checkpoint = found.version if found else 0
         return self.version - self.checkpoint
 
-    def apply(self, events: list[Event]) -> None:
+    def apply(self, events: Sequence[Event]) -> None:
         for number, event in enumerate(events, self.version + 1):
             if isinstance(event, UserCheckpoint):
                 self.checkpoint = number
@@ -104,22 +104,21 @@ class Folded:
         self.loaded = True
 
     def _fold(self, rows: list[Recorded]) -> None:
-        if rows and rows[0].version != self.version + 1:
+        if not rows:
+            return
+        if rows[0].version != self.version + 1:
             # deleted by retention, and the snapshot that stands for them is of another program
-            known = self.version
-            self.reset()
-            raise StreamUnreadable(f"the events after version {known} are gone")
-        try:
-            for row in rows:
-                event = codec.decode(row.type, row.schema, row.data)
-                if isinstance(event, UserCheckpoint):
-                    self.checkpoint = row.version
-                evolve(self.user, event)
-        except codec.CodecError as error:
-            self.reset()
-            raise StreamUnreadable(str(error)) from error
-        if rows:
-            self.version, self.position = rows[-1].version, rows[-1].position
+            raise StreamUnreadable(f"the events after version {self.version} are gone")
+        self.apply(decode(rows))
+        self.version, self.position = rows[-1].version, rows[-1].position
+
+
+def decode(rows: Sequence[Recorded]) -> list[Event]:
+    """The events of stored rows. Raises ``StreamUnreadable``."""
+    try:
+        return [codec.decode(row.type, row.schema, row.data) for row in rows]
+    except codec.CodecError as error:
+        raise StreamUnreadable(str(error)) from error
 
 
 def _restored(snapshot: Snapshot) -> User:
