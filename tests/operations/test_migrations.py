@@ -21,6 +21,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.fixtures import Settings
 
 from balados.databases import SEARCH_PATHS
+from balados.routers import StoreRouter
 from operations import migrations, stores
 from operations.exclusive import exclusive, raw_connection
 from operations.migrations import NotMigrated, Target, migrate
@@ -132,14 +133,17 @@ def test_what_is_pending_or_of_a_newer_version_is_said_and_nothing_is_written(
         call_command("event_store_init")
 
 
-def test_our_migrations_are_whole_transactions_but_for_indexes_of_tables_in_use() -> None:
-    ours = [
-        migration
-        for (app, _), migration in MigrationLoader(None).disk_migrations.items()
-        if (ROOT / app / "migrations").is_dir()
-    ]
+def test_our_migrations_are_whole_transactions_and_depend_on_none_of_another_store() -> None:
+    every = MigrationLoader(None).disk_migrations
+    ours = {key: each for key, each in every.items() if (ROOT / key[0] / "migrations").is_dir()}
     assert ours
-    assert sorted(str(migration) for migration in ours if not migration.atomic) == []
+    assert [key for key, migration in ours.items() if not migration.atomic] == []
+    router = StoreRouter()
+    for alias in SCHEMAS:
+        here = {key for key in every if router.allow_migrate(alias, key[0])}
+        assert here == migrations.known(alias)
+        needed = {tuple(each) for key in here for each in every[key].dependencies if each[0] != "__setting__"}
+        assert {app for app, _ in needed} <= {app for app, _ in here}
 
 
 @pytest.mark.parametrize("command", ["db_migrate", "seed_up"])
@@ -228,6 +232,25 @@ def test_a_migration_comes_through_once_the_reader_has_gone(pending: None) -> No
     assert "lets them pass" in said[0]
     assert "0002_colours applied" in said[1]
     assert raw_connection("system").execute("SHOW lock_timeout").fetchone() == ("0",)
+
+
+@one
+def test_an_index_is_made_outside_of_a_transaction_and_what_fails_there_says_so(
+    pending: None, scratch_migrations: Path
+) -> None:
+    migrate("system", to=Target("system", "feeds", "0002_colours"))
+    text = COLOURS.replace("    operations", "    atomic = False\n    operations").replace(
+        "0001_categories", "{}"
+    )
+    concurrently = "CREATE INDEX CONCURRENTLY by_name ON system.categories (name)"
+    for number, after in (("0003", "0002_colours"), ("0004", "0003_index")):
+        file = scratch_migrations / f"{number}_index.py"
+        file.write_text(
+            text.format(after).replace('ALTER TABLE "system"."categories" ADD colour text', concurrently)
+        )
+    migrate("system", to=Target("system", "feeds", "0003_index"))
+    with pytest.raises(NotMigrated, match=r'(?s)relation "by_name" already exists.*not one transaction'):
+        migrate("system", to=Target("system", "feeds", "0004_index"))
 
 
 # --- beside each other, and killed
