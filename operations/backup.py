@@ -40,18 +40,11 @@ class NotTaken(OperatorError):
     """There is nothing to back up here, or another process is at it."""
 
 
-class File(msgspec.Struct, frozen=True):
-    """``size`` in bytes."""
-
-    size: int
-    sha256: str
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a backup says of itself, at the one moment that it shows.
 
     ``major``: PostgreSQL's version. ``head``: the highest position. ``migrations``: those applied, as
-    [app, name]. ``tables``: sums by "schema.table".
+    [app, name]. ``tables``: sums by "schema.table". ``files``: their SHA-256.
     """
 
     store: Store
@@ -61,7 +54,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     head: int
     migrations: list[tuple[str, str]]
     tables: dict[str, TableSum]
-    files: dict[str, File]
+    files: dict[str, str]
 
     @property
     def rows(self) -> int:
@@ -75,7 +68,7 @@ class Backup(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         manifest = self.manifest
         head = f", up to position {manifest.head:,}" if manifest.store == "events" else ""
-        size = sum(file.size for file in manifest.files.values())
+        size = sum((self.path / name).stat().st_size for name in manifest.files)
         return (
             f"{self.path.name}: {len(manifest.tables)} tables with {manifest.rows:,} rows{head},"
             f" {size / 1e6:,.1f} MB"
@@ -142,14 +135,12 @@ def find(path: Path, alias: Store) -> Backup:
 
 
 def verify(backup: Backup) -> None:
-    """Compare every file with its size and sum in the manifest. Raises ``Damaged``, ``OSError``."""
+    """Compare every file with its sum in the manifest. Raises ``Damaged``, ``OSError``."""
     for name, expected in backup.manifest.files.items():
         file = backup.path / name
         if not file.is_file():
             raise Damaged(f"{file} is missing.")
-        if (size := file.stat().st_size) != expected.size:
-            raise Damaged(f"{file} has {size:,} bytes, and should have {expected.size:,}.")
-        if _sha256(file) != expected.sha256:
+        if _sha256(file) != expected:
             raise Damaged(f"{file} is damaged: its SHA-256 is not the manifest's.")
 
 
@@ -229,10 +220,10 @@ def _remove(old: Path) -> None:
     shutil.rmtree(going)
 
 
-def _finished(file: Path) -> File:
+def _finished(file: Path) -> str:
     file.chmod(0o600)
     _sync(file)
-    return File(file.stat().st_size, _sha256(file))
+    return _sha256(file)
 
 
 def _sha256(file: Path) -> str:

@@ -1,18 +1,22 @@
 """Where a store is, and what is in it: places, tables with their rows and sizes, and sums over all rows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
 from psycopg import sql
 
+from operations.recreate import owned_tables
 from operations.stores import SCHEMAS, parameters
+
+Connection = psycopg.Connection[Any]
 
 TABLES = """
 SELECT n.nspname, c.relname, pg_total_relation_size(c.oid)
+       + coalesce((SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = c.oid), 0)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p')
+ WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
  ORDER BY 1, 2
 """
 PLACE = """
@@ -78,30 +82,33 @@ def place(alias: str) -> Place:
     return place_of(parameters(alias))
 
 
-def tables(connection: psycopg.Connection[Any], alias: str) -> list[Table]:
-    """Every table of a store with its exact number of rows; none where the store was not initialised."""
+def owned(connection: Connection, alias: str) -> list[tuple[str, str]]:
+    """Schema and name of every table of a store, in order; one in partitions is one table."""
+    with connection.cursor() as cursor:
+        found = [name.partition(".") for name, kind in owned_tables(cursor, alias).items() if kind in "rp"]
+    return [(schema, name) for schema, _, name in found]
+
+
+def tables(connection: Connection, alias: str) -> list[Table]:
+    """Every table in a store's schemas, whosever it is, with its exact number of rows."""
     found = connection.execute(TABLES, [list(SCHEMAS[alias])]).fetchall()
-    return [Table(f"{schema}.{name}", _rows(connection, schema, name), size) for schema, name, size in found]
+    return [
+        Table(f"{schema}.{name}", _rows(connection, schema, name), int(size)) for schema, name, size in found
+    ]
 
 
-def table_sums(
-    connection: psycopg.Connection[Any], alias: str, without: tuple[str, ...] = ()
-) -> dict[str, TableSum]:
+def table_sums(connection: Connection, alias: str, without: Collection[str] = ()) -> dict[str, TableSum]:
     """The sum of each table ("schema.table") of a store; ``connection`` has the options ``TEXT``."""
-    found = connection.execute(TABLES, [list(SCHEMAS[alias])]).fetchall()
-    names = [(schema, name) for schema, name, _ in found if f"{schema}.{name}" not in without]
-    return {f"{schema}.{name}": table_sum(connection, schema, name) for schema, name in names}
+    names = [table for table in owned(connection, alias) if ".".join(table) not in without]
+    return {".".join(table): table_sum(connection, *table) for table in names}
 
 
-def table_sum(connection: psycopg.Connection[Any], schema: str, name: str) -> TableSum:
+def table_sum(connection: Connection, schema: str, name: str) -> TableSum:
     """The sum of one table; ``connection`` has the options ``TEXT``."""
     statement = sql.SQL(SUM).format(table=sql.Identifier(schema, name))
     return TableSum(*connection.execute(statement).fetchall()[0])
 
 
-def _rows(connection: psycopg.Connection[Any], schema: str, name: str) -> int:
-    row = connection.execute(
-        sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+def _rows(connection: Connection, schema: str, name: str) -> int:
+    count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
+    return int(connection.execute(count).fetchall()[0][0])

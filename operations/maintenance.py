@@ -17,8 +17,7 @@ from psycopg import sql
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from operations.errors import OperatorError
-from operations.inventory import Place
-from operations.recreate import owned_tables
+from operations.inventory import Place, owned
 from operations.stores import SCHEMAS, parameters
 from projections.failures import MAINTENANCE
 
@@ -51,11 +50,6 @@ ENABLED = """
 SELECT n.nspname, c.relname FROM pg_trigger t
   JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY(%s) AND t.tgname = %s AND t.tgenabled <> 'D'
-"""
-# what is written to them goes through the tables that they are parts of
-PARTITIONS = """
-SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY(%s) AND c.relispartition
 """
 WRITERS = """
 SELECT a.pid, a.application_name, extract(epoch FROM clock_timestamp() - a.xact_start)::integer
@@ -121,7 +115,7 @@ def enable(connection: Connection, alias: str, note: Note, *, patience: float = 
     """
 
     def close() -> None:
-        tables = [sql.Identifier(*table) for table in tables_of(connection, alias)]
+        tables = [sql.Identifier(*table) for table in owned(connection, alias)]
         if tables:
             # what writes waits from here on, and finds the triggers when it goes on
             names = sql.SQL(", ").join(tables)
@@ -191,14 +185,6 @@ def status(connection: Connection, alias: str) -> Literal["open"] | State:
 def message(alias: str, note: Note) -> str:
     """What a refused writer is told."""
     return MESSAGES[note.state].format(alias=alias, other=note.other)
-
-
-def tables_of(connection: Connection, alias: str) -> list[tuple[str, str]]:
-    """Schema and name of every table of a store, in order; a table in partitions is one."""
-    with connection.cursor() as cursor:
-        found = [name for name, kind in owned_tables(cursor, alias).items() if kind in "rp"]
-        parts = {name for (name,) in cursor.execute(PARTITIONS, [list(SCHEMAS[alias])])}
-    return [(schema, table) for schema, _, table in (n.partition(".") for n in found if n not in parts)]
 
 
 def with_locks(

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from operations import maintenance, recreate, stores
 from operations.errors import OperatorError
-from operations.inventory import TEXT, Place, TableSum, place_of, table_sum
+from operations.inventory import TEXT, Place, TableSum, owned, place_of, table_sum
 from operations.maintenance import Connection, Note
 from operations.stores import SCHEMAS, parameters
 from projections.shadows import USES, shadow_of
@@ -90,7 +90,7 @@ def _sum(table: tuple[str, str], connection: Connection) -> TableSum:
 
 def tables(connection: Connection, alias: str) -> list[tuple[str, str]]:
     """Schema and name of each table, but for what a killed rebuild or verification left beside them."""
-    tables = maintenance.tables_of(connection, alias)
+    tables = owned(connection, alias)
     beside = {shadow_of(".".join(table), use) for table in tables for use in USES}
     return [table for table in tables if ".".join(table) not in beside]
 
@@ -100,7 +100,7 @@ def not_ours(connection: Connection, alias: str) -> list[str]:
     ours = tables(connection, alias)
     quoted = [sql.Identifier(*table).as_string(connection) for table in ours]
     shared = [found for found in relations(connection, quoted) if found[0] == recreate.SHARED]
-    beside = set(maintenance.tables_of(connection, alias)) - set(ours)
+    beside = set(owned(connection, alias)) - set(ours)
     return [f'"{schema}"."{name}"' for schema, name in sorted({*shared, *beside})]
 
 
@@ -139,7 +139,7 @@ def exists(server: Server) -> bool:
 
 def is_empty(server: Server, alias: str) -> bool:
     with connected(server) as connection:
-        return not maintenance.tables_of(connection, alias)
+        return not owned(connection, alias)
 
 
 @contextmanager

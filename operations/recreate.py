@@ -19,7 +19,7 @@ RELATIONS = """
 SELECT n.nspname || '.' || c.relname, c.relkind::text
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE (n.nspname = ANY(%s) OR n.nspname || '.' || c.relname = ANY(%s))
-   AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+   AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND NOT c.relispartition
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                       AND d.deptype = 'e')
  ORDER BY 1

@@ -233,7 +233,7 @@ def _take_back(alias: str, old: Connection, new: Connection, note: Note | None) 
     """Drop the new place, unless it holds what the old one does not: then it stays in use."""
     new.execute(END_COPIES, [dump.APPLICATION])
     found = maintenance.read(new, alias)
-    if maintenance.tables_of(new, alias) and (found is None or found.state != "filling"):
+    if inventory.owned(new, alias) and (found is None or found.state != "filling"):
         assert note is not None
         maintenance.enable(new, alias, found or _changed(note, "arrived"))
         failpoint("leaving")
@@ -261,7 +261,7 @@ def _drop_old(
     maintenance.enable(source, alias, _changed(known, "moved"))
     _check_sessions(source, alias, there)
     say(f"This goes for good, from {there}:")
-    going = {".".join(table) for table in maintenance.tables_of(source, alias)}
+    going = {".".join(table) for table in inventory.owned(source, alias)}
     for table in inventory.tables(source, alias):
         if table.name in going:
             say(f"  {table.name}: {table.rows:,} rows, {table.size / 2**20:,.1f} MiB")

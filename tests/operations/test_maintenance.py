@@ -23,6 +23,7 @@ from eventstore import log
 from eventstore.retention import acknowledged_by_all
 from jobs import retention, tasks
 from operations import maintenance, reset
+from operations.inventory import owned
 from operations.maintenance import Blocked, InMaintenance, Note
 from operations.stores import RESTORING, SCHEMAS, being_restored, parameters
 from projections import deadletters
@@ -70,7 +71,7 @@ def test_every_table_of_a_closed_store_refuses_every_write_and_those_of_the_othe
     close(closed)
     for alias in SCHEMAS:
         with psycopg.connect(**parameters(alias)) as connection:
-            tables = maintenance.tables_of(connection, alias)
+            tables = owned(connection, alias)
             answers = {answer(connection, write, table) for table in tables for write in WRITES}
             assert tables
             assert (answers == {MAINTENANCE}) is (alias == closed), answers
