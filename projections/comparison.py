@@ -45,23 +45,23 @@ KEY = """
 SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
  WHERE indrelid = %s::regclass AND indisprimary ORDER BY array_position(indkey::smallint[], attnum)
 """
-# Which rows are on one side only, or not the same on both.
+# Which rows are on one side only, or differ. Whole rows are compared as records: jsonb would be slower.
 COMPARE = sql.SQL("""
-SELECT count(*) OVER (), key, live.row, scratch.row
+SELECT count(*) OVER (), to_jsonb(key), to_jsonb(live.row), to_jsonb(scratch.row)
   FROM ({live}) AS live FULL JOIN ({scratch}) AS scratch USING (key)
  WHERE live.row IS DISTINCT FROM scratch.row LIMIT {limit}
 """)
-ROWS = sql.SQL("SELECT jsonb_build_array({key}) AS key, to_jsonb(t) AS row FROM {table} AS t")
+ROWS = sql.SQL("SELECT ROW({key}) AS key, t::record AS row FROM {table} AS t")
 # Ids of public rows are drawn at random: compared is which activity has one, and what that one shows. A row
 # that no activity leads to is an orphan, which nothing ever removes.
 ACTIVITY_ROWS = sql.SQL("""
-SELECT jsonb_build_array({key}) AS key,
+SELECT ROW({key}) AS key,
        to_jsonb(t) || jsonb_build_object('public_id', public_id IS NOT NULL) AS row
   FROM {table} AS t
 """)
 PUBLIC_ROWS = sql.SQL("""
-SELECT CASE WHEN a.public_id IS NULL THEN jsonb_build_array(p.id)
-            ELSE jsonb_build_array(a.user_id, a.kind, a.key, a.feed_key) END AS key, to_jsonb(p) - 'id' AS row
+SELECT ROW(a.user_id, a.kind, a.key, a.feed_key, CASE WHEN a.public_id IS NULL THEN p.id END) AS key,
+       to_jsonb(p) - 'id' AS row
   FROM {table} AS p LEFT JOIN {activity} AS a ON a.public_id = p.id
 """)
 
@@ -267,10 +267,12 @@ def _scratch_of(table: str) -> str:
 
 
 def _difference(
-    table: str, key: list[Any], live: dict[str, Any] | None, scratch: dict[str, Any] | None
+    table: str, key: dict[str, Any], live: dict[str, Any] | None, scratch: dict[str, Any] | None
 ) -> Difference:
     # only the holder of the secret key can compute it
-    digest = salted_hmac(f"verify {table}", " ".join(map(str, key)), algorithm="sha256").hexdigest()[:16]
+    digest = salted_hmac(f"verify {table}", " ".join(map(str, key.values())), algorithm="sha256").hexdigest()[
+        :16
+    ]
     if live is None or scratch is None:
         return Difference(table, digest, "missing" if live is None else "extra", [])
     return Difference(table, digest, "differs", [name for name in live if live[name] != scratch[name]])
