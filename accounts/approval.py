@@ -1,7 +1,7 @@
-"""The page on which a user lets an app in, or does not.
+"""The page on which a user grants or denies an app what it asks for.
 
-Nothing is stored before the user's own POST, which brings the token again: it is read and judged again, and
-nothing else of the form is believed but the decision.
+Nothing is stored before the user's own POST, which brings the token again: it is verified again, and nothing
+else of the form counts but the decision.
 """
 
 from typing import Any
@@ -99,7 +99,7 @@ def _deny(request: HttpRequest, authorization: Authorization) -> HttpResponse:
 
 
 def _to_app(redirect_uri: str, answer: dict[str, str], state: str | None) -> HttpResponse:
-    """Send the browser to the app with the answer, beside what its address already asks."""
+    """Redirect the browser to the app, with the answer added to the query of its address."""
     said = answer if state is None else {**answer, "state": state}
     # text is appended rather than the address rebuilt: urllib would change com.example.app:///done
     separator = "&" if "?" in redirect_uri else "?"
@@ -115,7 +115,7 @@ def _refuse(
 
 
 def form_target(redirect_uri: str) -> str:
-    """What Content-Security-Policy's form-action must allow for the way to ``redirect_uri``."""
+    """The source that Content-Security-Policy's form-action needs for a redirect to ``redirect_uri``."""
     parts = urlsplit(redirect_uri)
     if parts.scheme not in ("http", "https"):
         return f"{parts.scheme}:"
@@ -125,7 +125,7 @@ def form_target(redirect_uri: str) -> str:
 
 
 def _shown_target(redirect_uri: str | None) -> str:
-    """Where the browser goes afterwards, as short as it can be told."""
+    """Where the browser goes afterwards: the host, or the app's own scheme."""
     if redirect_uri is None:
         return ""
     parts = urlsplit(redirect_uri)

@@ -32,7 +32,7 @@ def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelt
     return timedelta(seconds=max(math.ceil(milliseconds / 1000), 1)) if attempts > limit else None
 
 
-def forget() -> None:
+def clear() -> None:
     """Start counting anew."""
     client = _client(settings.REDIS_URL)
     for key in client.scan_iter(f"{PREFIX}*"):

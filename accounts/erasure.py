@@ -1,8 +1,8 @@
-"""Erasing an account. What is begun is finished, by the scheduler where the page or command was killed.
+"""Erasing an account for good. An interrupted erasure is finished by the scheduler.
 
-First the account is closed: from then on no log-in, session or app gets in. Then it is entered in the
-ledger, which restores go by, and what is known of the user goes, store by store; his row here goes last,
-because it is what says that there is work left.
+First the account is closed, so that no log-in, session or app gets in any more. Then it is entered in the
+ledger that restores go by, and what is known of the user is deleted, store by store; the user's row last,
+because it says that there is work left.
 """
 
 from collections import Counter
@@ -23,26 +23,26 @@ from accounts import ledger
 from accounts.models import AppGrant, PlayToken, UsedToken, User
 from eventstore.failpoints import failpoint
 
-# what erases the events and what was made of them, and says how much that was (projections.erasure)
+# erases the events and read models of a user, and returns how many of what (projections.erasure)
 EraseHistory = Callable[[UUID], Mapping[str, int]]
 
 
 def begin(user_id: UUID, now: datetime) -> None:
-    """Close the account for good: ``complete`` may follow at any time."""
+    """Close the account for good; ``complete`` deletes what is left of it, at any time."""
     User.objects.filter(pk=user_id).update(is_active=False, erasing_since=now)
 
 
 def begun() -> list[UUID]:
-    """The accounts that are closed and not gone yet."""
+    """The accounts that are closed and not yet deleted."""
     return list(
         User.objects.exclude(erasing_since=None).order_by("erasing_since").values_list("pk", flat=True)
     )
 
 
 def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
-    """Erase what is left of a closed account; returns how many of what went. May be repeated.
+    """Erase what is left of a closed account; returns how many rows of what were deleted. May be repeated.
 
-    Raises the errors of a store that is away, ``redis.RedisError`` too: then the rest goes later.
+    Raises the errors of a store that is away, and ``redis.RedisError``: the rest is then erased later.
     """
     ledger.keep(user_id)
     failpoint("ledgered")
@@ -60,7 +60,7 @@ def _erase_account(user_id: UUID) -> Counter[str]:
     if user is None:
         return Counter()
     names = {user.username, user.username_key}
-    him = ContentType.objects.get_for_model(User)
+    user_type = ContentType.objects.get_for_model(User)
     found = {
         "sessions": Session.objects.filter(pk__in=_sessions(user_id)),
         "app_grants": AppGrant.objects.filter(user=user),
@@ -70,7 +70,7 @@ def _erase_account(user_id: UUID) -> Counter[str]:
         "log_in_failures": AccessFailureLog.objects.filter(username__in=names),
         "log_ins": AccessLog.objects.filter(username__in=names),
         "administration_log": LogEntry.objects.filter(user=user)
-        | LogEntry.objects.filter(content_type=him, object_id=str(user_id)),
+        | LogEntry.objects.filter(content_type=user_type, object_id=str(user_id)),
     }
     counts = Counter({what: rows.delete()[0] for what, rows in found.items()})
     user.delete()
@@ -79,7 +79,7 @@ def _erase_account(user_id: UUID) -> Counter[str]:
 
 
 def _sessions(user_id: UUID) -> list[str]:
-    """Whose a session is, is inside: so all are looked through."""
+    """The user's sessions. Only the content of a session says whose it is, so all are read."""
     return [
         session.session_key
         for session in Session.objects.iterator()

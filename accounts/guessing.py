@@ -1,7 +1,7 @@
-"""What slows down the guessing of passwords, at the log-in page and the administration's: django-axes.
+"""Limits on guessing passwords, on the log-in pages of listeners and of the administration, by django-axes.
 
 Three limits within ``AXES_COOLOFF_TIME``: one address on one name, one address on any names, and any
-addresses on one name. The last would let strangers lock a listener out for good, so it does not hold for a
+addresses on one name. The last would let strangers lock a listener out for good, so it does not apply to a
 browser in which that listener has logged in before.
 """
 
@@ -24,7 +24,7 @@ KNOWN_FOR = timedelta(days=365)
 
 
 class GuessingHandler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Counts failures against each limit of its own."""
+    """Compares the failures of each kind with a limit of its own; axes has one limit for all."""
 
     def get_failures(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
         """The worst of the three counts, on the scale of ``AXES_FAILURE_LIMIT``."""
@@ -51,7 +51,7 @@ def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None
 
 
 def remember_browser(request: HttpRequest, response: HttpResponse, user: User) -> None:
-    """Leave a signed mark that ``user`` has logged in here; it opens nothing."""
+    """Set a signed cookie that says that ``user`` has logged in here; it grants nothing."""
     response.set_signed_cookie(
         KNOWN_BROWSER,
         _as_ascii(user.username_key),
@@ -65,7 +65,7 @@ def remember_browser(request: HttpRequest, response: HttpResponse, user: User) -
 def locked_out(
     request: HttpRequest, response: HttpResponse | None = None, credentials: dict[str, Any] | None = None
 ) -> HttpResponse:
-    """The answer to whoever has failed too often (``AXES_LOCKOUT_CALLABLE``)."""
+    """The answer after too many failures (``AXES_LOCKOUT_CALLABLE``)."""
     return too_many(request, settings.AXES_COOLOFF_TIME)
 
 
@@ -86,5 +86,5 @@ def _is_known(request: HttpRequest, name: str) -> bool:
 
 
 def _as_ascii(name: str) -> str:
-    """One letter beyond ASCII in a cookie, and the web server passes on none of them."""
+    """The name in ASCII: with any other letter in a cookie the web server passes on no cookie at all."""
     return quote(name, errors="replace")

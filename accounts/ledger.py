@@ -1,8 +1,8 @@
-"""The ledger of erased accounts: what a restore of an older backup needs, to erase them again.
+"""The ledger of erased accounts, by which a restore of an older backup erases them again.
 
-It names nobody: digests of random ids. It is kept in the system store and, since both stores may be lost at
-once, in a file beside them on every machine that erases (``ERASURE_LEDGER``); backups take it along. The
-tombstones in the events store say the same. What one of these lacks, ``top_up`` brings.
+It holds digests of random ids, which name nobody. It is kept in the system store and, since both stores may
+be lost at once, in a file on every machine that erases (``ERASURE_LEDGER``), which backups include. The
+tombstones in the events store say the same; ``top_up`` makes all of them agree.
 """
 
 import logging
@@ -21,19 +21,19 @@ from eventstore import erasure
 logger = logging.getLogger(__name__)
 
 HEADING = "# Erased accounts, for restores (docs/operations.md, Backups). It names nobody; keep it.\n"
-# what a crash has cut short is no digest
+# a line that a crash cut short is no digest
 LINE = re.compile(r"^([0-9a-f]{32})(?:\s|$)", re.MULTILINE)
 
 
 def keep(user_id: UUID) -> None:
-    """Enter an account, before anything of it goes."""
+    """Enter an account, before anything of it is deleted."""
     record({erasure.digest_of(user_id)})
 
 
 def record(digests: Iterable[str]) -> None:
-    """Enter what is missing, in the store and in the file.
+    """Enter the digests that are missing, in the store and in the file.
 
-    A file that cannot be written stops no erasure: the store has it, and ``top_up`` tries again.
+    A file that cannot be written stops no erasure: the store has the digest, and ``top_up`` tries again.
     """
     wanted = set(digests)
     missing = [ErasedAccount(digest) for digest in sorted(wanted - recorded())]
@@ -46,12 +46,12 @@ def record(digests: Iterable[str]) -> None:
 
 
 def top_up() -> None:
-    """Let store and file know of every tombstone, and of each other."""
+    """Enter every tombstone in store and file, and what only one of them has in the other."""
     record(recorded() | erasure.tombstones())
 
 
 def recorded() -> set[str]:
-    """What the store knows."""
+    """The digests in the store."""
     return set(ErasedAccount.objects.values_list("digest", flat=True))
 
 

@@ -1,4 +1,4 @@
-"""Who may come in: people, the apps they let in, and the tokens of their players. Store: system."""
+"""Accounts, what they grant to apps, and the play tokens of their players. Store: system."""
 
 import base64
 import contextlib
@@ -21,7 +21,7 @@ from accounts.usernames import LONGEST, username_key, validate_username
 
 
 class UserManager(BaseUserManager["User"]):
-    """Finds names as people mean them: whatever the case and the Unicode spelling."""
+    """Finds users by name, whatever its case and Unicode form."""
 
     def create_user(
         self, username: str, email: str = "", password: str | None = None, **fields: Any
@@ -101,7 +101,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class AppGrant(models.Model):
-    """One user's leave for one app: its id (``iss``), its key, its scopes. Looked up on every request."""
+    """What a user grants to an app: its id (``iss``), its key, its scopes. Looked up on every request."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="app_grants")
     app_id = models.CharField("app id", max_length=255)
@@ -202,8 +202,10 @@ class PlayToken(models.Model):
 
     @staticmethod
     def text_of(user_id: uuid.UUID, request: uuid.UUID) -> str:
-        """The text of the token that a request asks for by its Idempotency-Key: worked out again when it is
-        repeated, so that nothing has to keep it. Only who has the SECRET_KEY can."""
+        """The text of the token that a request with this Idempotency-Key creates.
+
+        Derived from SECRET_KEY: it is stored nowhere, and given again when the request is repeated.
+        """
         digest = salted_hmac("accounts.PlayToken", f"{user_id} {request}", algorithm="sha256").digest()
         return base64.urlsafe_b64encode(digest[:TOKEN_BYTES]).decode()
 

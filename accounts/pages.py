@@ -17,7 +17,7 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
 def private(view: View[P]) -> View[P]:
-    """For pages with a token, a password or somebody's data: no cache keeps them, no other site sees them."""
+    """For pages with a token, a password or personal data: never cached, and no Referer leads to them."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
@@ -33,7 +33,7 @@ def safe_next(request: HttpRequest) -> str:
     """Where to go after logging in: ``next`` if it is a page of this host, else the dashboard."""
     wanted = request.POST.get("next") or request.GET.get("next", "")
     own = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None, require_https=request.is_secure())
-    # a path and nothing else: no spelling of an address is left for a browser to read in its own way
+    # a path and nothing else, so that no browser can read it as another address
     if own and wanted.startswith("/") and wanted.isprintable() and "\\" not in wanted:
         return wanted
     return settings.LOGIN_REDIRECT_URL

@@ -1,4 +1,4 @@
-"""What a user is called where his id would outlive his account."""
+"""The names of users in places where their ids would outlive their accounts."""
 
 import hashlib
 from functools import lru_cache
@@ -8,10 +8,9 @@ from django.conf import settings
 
 
 def of(user_id: UUID) -> str:
-    """How a user is called in the logs, and in Redis, which writes its keys to a file.
+    """The name of a user in the logs and in Redis, which writes its keys to a file.
 
-    Always the same, and of no use to who has not the secret key. So what is left there of
-    an account that was erased leads to nobody.
+    Always the same, and useless without SECRET_KEY: what is left there of an erased account leads to nobody.
     """
     return _digest(user_id, settings.SECRET_KEY)
 

@@ -1,4 +1,4 @@
-"""Coming in: set-up, register, log in and out; and the apps that a user has let in."""
+"""Pages: set-up, register, log in and out; the apps that a user has granted something."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from accounts.models import AppGrant, User
 from accounts.pages import private, read_or_post, safe_next, spaced
 from accounts.scopes import WORDS
 
-# new accounts and tries at them from one address: enough for a household, too few to harvest names
+# new accounts and attempts at them from one address: enough for a household, too few to harvest names
 REGISTRATIONS = 30
 REGISTRATIONS_WITHIN = timedelta(hours=1)
 # what most apps need, for a first look at the app creator
@@ -162,9 +162,9 @@ def _create(form: NewAccountForm) -> User | None:
 
 def _enter(request: HttpRequest, user: User, target: str) -> HttpResponse:
     """Log ``user`` in, under a new session key, and go to ``target``."""
-    if request.user.is_authenticated:  # Django changes the key only for who was a stranger
+    if request.user.is_authenticated:  # Django changes the key only of an anonymous session
         request.session.cycle_key()
-    # named, because a user who has just been made was authenticated by no backend
+    # a user who has just been created was not authenticated by a backend, so it is named
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     response = HttpResponseRedirect(target)
     remember_browser(request, response, user)

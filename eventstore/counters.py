@@ -1,7 +1,7 @@
-"""What happens in this process, counted; the sums of all processes are in one hash in Redis.
+"""Counters of this process, for the metrics; the sums over all processes are in one hash in Redis.
 
-Counting is an addition in memory. A thread sends what was added, every other second; while Redis is away it
-waits here. Nothing but figures is kept, and nothing depends on them.
+Counting is an addition in memory. A thread sends what was added every two seconds; while Redis is away, it is
+kept. Nothing depends on the counters.
 """
 
 import logging
@@ -22,7 +22,7 @@ Key: TypeAlias = tuple[str, ...]
 HASH: Final = "balados:counters"
 SECONDS_BETWEEN = 2.0
 TIMEOUT = 0.5
-# more can only be a mistake: a label that is made of what callers send
+# more would be a mistake: a label made of what callers send
 MOST_KEYS = 20_000
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def publish_in_background() -> None:
         _thread.start()
 
 
-def forget() -> None:
+def clear() -> None:
     """Drop what this process has added (tests)."""
     with _lock:
         _counts.clear()
@@ -94,7 +94,7 @@ _thread: threading.Thread | None = None
 def _publish_for_ever() -> None:
     while True:
         time.sleep(SECONDS_BETWEEN)
-        # whatever happens: a process that counts no more would look idle
+        # a process that stopped counting would look idle
         try:
             publish()
         except Exception as failure:

@@ -1,4 +1,4 @@
-"""Where a test, or somebody who wants to see, ends the process as kill -9 would.
+"""Named places where a test can end the process as kill -9 would.
 
 ``BALADOS_FAILPOINT=deleting`` at the first time that point is reached, ``deleting:3`` at the third.
 """
@@ -11,7 +11,7 @@ _reached: Counter[str] = Counter()
 
 
 def failpoint(name: str) -> None:
-    """Nothing, unless the environment says to die here."""
+    """End the process if the environment names this failpoint; else do nothing."""
     wanted = os.environ.get("BALADOS_FAILPOINT")
     if wanted is None:
         return

@@ -23,7 +23,7 @@ SNAPSHOT_EVERY = 500
 MOST_ENTRIES = 400_000
 MOST_STREAMS = 10_000
 # How long a command waits for another one of the same user in this process.
-PATIENCE = 10.0
+LOCK_SECONDS = 10.0
 
 _decode_state = msgspec.json.Decoder(User).decode
 
@@ -144,7 +144,7 @@ class Streams:
             if folded is None:
                 folded = self._kept[user_id] = Folded(user_id)
             self._kept.move_to_end(user_id)
-        if not folded.lock.acquire(timeout=PATIENCE):
+        if not folded.lock.acquire(timeout=LOCK_SECONDS):
             raise Busy
         try:
             yield folded

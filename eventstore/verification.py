@@ -1,4 +1,4 @@
-"""The log looked at as it lies there: what cannot be read, what is not in order, what does not fold.
+"""Checks of the stored log: events that cannot be read, versions out of order, snapshots that are wrong.
 
 Nothing is changed and nothing locked. Findings name positions, streams and versions, never a value.
 """
@@ -30,7 +30,7 @@ _decode_state = msgspec.json.Decoder(User).decode
 
 
 class LogFault(msgspec.Struct, frozen=True):
-    """``position`` is 0 for a snapshot. ``what``: in words, without any value."""
+    """``position`` is 0 for a snapshot. ``what``: a sentence without any stored value."""
 
     kind: str
     stream: int
@@ -61,11 +61,11 @@ def undecodable(reached: Callable[[int, int], None], stream: int | None = None) 
     ``reached`` is called with the position come to and the one to come to.
     """
     if stream is not None:
-        yield from _judged(log.read_stream(stream))
+        yield from _faults_in(log.read_stream(stream))
         return
     after, head = 0, settled_head()
     while rows := log.read_all(after, AT_ONCE, head):
-        yield from _judged(rows)
+        yield from _faults_in(rows)
         after = rows[-1].position
         reached(after, head)
 
@@ -88,15 +88,15 @@ def _kept_snapshots(stream: int | None) -> Iterator[KeptState]:
         values["after"] = page[-1][0]
 
 
-def _judged(rows: Sequence[Recorded]) -> Iterator[LogFault]:
+def _faults_in(rows: Sequence[Recorded]) -> Iterator[LogFault]:
     names = execute("SELECT id, name FROM events.streams WHERE id = ANY(%s)", ([row.stream for row in rows],))
     owners: dict[int, UUID | None] = {number: _owner(name) for number, name in names}
     for row in rows:
-        if what := _unreadable(row, owners.get(row.stream)):
+        if what := _reading_fault(row, owners.get(row.stream)):
             yield LogFault("event", row.stream, row.version, row.position, what)
 
 
-def _unreadable(row: Recorded, owner: UUID | None) -> str:
+def _reading_fault(row: Recorded, owner: UUID | None) -> str:
     try:
         event: Event = codec.decode(row.type, row.schema, row.data)
     except codec.CodecError as error:

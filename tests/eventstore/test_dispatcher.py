@@ -216,7 +216,7 @@ def test_an_erased_user_is_refused() -> None:
 def test_a_stream_that_is_held_for_too_long_is_busy_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "PATIENCE", 0.05)
+    monkeypatch.setattr(streams, "LOCK_SECONDS", 0.05)
     with dispatcher._streams.hold(ALICE):
         with pytest.raises(Busy):
             dispatch(subscribe())

@@ -42,9 +42,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(autouse=True)
 def _count_attempts_anew(stores: None) -> Iterator[None]:
-    attempts.forget()
+    attempts.clear()
     yield
-    attempts.forget()
+    attempts.clear()
 
 
 @pytest.fixture

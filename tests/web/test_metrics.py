@@ -29,12 +29,12 @@ TOKEN = "for-prometheus-alone"
 
 @pytest.fixture(autouse=True)
 def _counters_from_zero(stores: None, settings: Settings) -> Iterator[None]:
-    counters.forget()
+    counters.clear()
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.delete(counters.HASH, retention.LAST_RUN)
         yield
         client.delete(counters.HASH, retention.LAST_RUN)
-    counters.forget()
+    counters.clear()
 
 
 def ask(address: str = "127.0.0.1", **headers: Any) -> Response:
