@@ -201,7 +201,7 @@ def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
 def _drop_letters() -> None:
     """Dead letters of events that are gone."""
     with connect("projections", application_name="balados-worker") as connection:
-        for name, streams in deadletters.of_gone_events(connection).items():
+        for name, streams in deadletters.streams_of_gone_events(connection).items():
             if name in PROJECTORS:
                 deadletters.retry(Worker(PROJECTORS[name], connection), streams)
 

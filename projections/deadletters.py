@@ -47,11 +47,8 @@ def streams(cursor: Cursor[Any], projector: str) -> frozenset[int]:
 
 
 def park(cursor: Cursor[Any], projector: str, event: Recorded, error: Exception, attempts: int) -> None:
-    """Set an event aside; ``UPDATE`` of the position comes before, so that nobody else writes letters of
-    this stream.
-    """
-    text = f"{type(error).__name__}: {error}"[:LONGEST_ERROR].replace("\0", "")
-    cursor.execute(INSERT, _values(projector, event, text or "?", attempts))
+    """Set an event aside. The caller holds the position, so nobody else writes letters of its stream."""
+    cursor.execute(INSERT, _values(projector, event, _text(error), attempts))
     cursor.execute('UPDATE "users"."projector_positions" SET parked = true WHERE projector = %s', [projector])
 
 
@@ -71,21 +68,19 @@ def letters(connection: Connection, projector: str | None = None, limit: int = 1
     return [Letter(*row) for row in rows]
 
 
-def of_gone_events(connection: Connection) -> dict[str, set[int]]:
-    """Projectors and the streams with letters whose event was removed, or is covered by a checkpoint: their
-    text may still tell what it was. ``retry`` drops them, and lets go on what waits behind them.
+def streams_of_gone_events(connection: Connection) -> dict[str, set[int]]:
+    """By projector, the streams with dead letters whose event was removed or deleted.
+
+    Their error texts may still tell what the event was. ``retry`` drops them, and applies what waits behind.
     """
-    found: dict[int, dict[int, set[str]]] = {}
-    for stream, version, projector in connection.execute(
-        'SELECT stream, version, projector FROM "users"."dead_letters"'
-    ):
-        found.setdefault(stream, {}).setdefault(version, set()).add(projector)
+    rows = connection.execute(
+        'SELECT projector, stream, array_agg(version) FROM "users"."dead_letters" GROUP BY projector, stream'
+    )
     gone: dict[str, set[int]] = {}
-    for stream, versions in found.items():
+    for projector, stream, versions in rows.fetchall():
         kept = log.read_stream(stream, after=min(versions) - 1, upto=max(versions))
-        for version in versions.keys() - {event.version for event in kept}:
-            for projector in versions[version]:
-                gone.setdefault(projector, set()).add(stream)
+        if not {event.version for event in kept}.issuperset(versions):
+            gone.setdefault(projector, set()).add(stream)
     return gone
 
 
@@ -93,8 +88,8 @@ def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
     """Apply what waits, each stream (or each of the ``chosen``) in its order, up to its first event that
     fails again.
 
-    May run beside the live projector: whoever holds the row of the position writes. Letters whose event is
-    gone from the store (the listener had it removed) are dropped.
+    May run beside the live projector: whoever locks the row of the position writes. Letters whose event is
+    no longer in the store (the listener had it removed) are dropped.
     """
     with worker.connection.cursor() as cursor:
         stuck = sorted(streams(cursor, worker.name) if chosen is None else chosen)
@@ -151,14 +146,17 @@ def _apply_until_failure(worker: "Worker", cursor: Cursor[Any], events: Sequence
         except Exception as failure:
             if is_outage(failure):
                 raise
-            text = f"{type(failure).__name__}: {failure}"[:LONGEST_ERROR].replace("\0", "")
             cursor.execute(
                 'UPDATE "users"."dead_letters" SET error = %s, attempts = attempts + 1,'
                 " last_at = clock_timestamp() WHERE projector = %s AND position = %s",
-                [text, worker.name, event.position],
+                [_text(failure), worker.name, event.position],
             )
             return event.position
     return None
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:LONGEST_ERROR].replace("\0", "")
 
 
 def _values(projector: str, event: Recorded, error: str, attempts: int) -> list[Any]:

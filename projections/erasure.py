@@ -1,7 +1,7 @@
-"""Erasing what is known of a user from the events store and the read models: for good, and resumable.
+"""Erases what is known of a user from the events store and the read models: for good, and resumable.
 
-The tombstone comes first, then the events, then the rows. A batch that a projector read before is of an older
-epoch, and so is read anew: nothing writes the rows again.
+The tombstone comes first, then the events, then the rows. A batch that a projector had read before is of an
+older epoch, and so is read again: nothing writes the rows back.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from eventstore import erasure, log
 from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from eventstore.failpoints import failpoint
 from eventstore.follower import settled_head
-from projections.connect import Connection, connect
+from projections.connect import connect
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import identifier
 from projections.shadows import USES, shadow_of
@@ -32,7 +32,7 @@ LETTERS = 'DELETE FROM "users"."dead_letters" WHERE stream = ANY(%s)'
 # the live tables, and those that a rebuild or a verification fills
 NAMED: tuple[Callable[[str], str], ...] = (str, *(partial(shadow_of, use=use) for use in USES))
 ACTIVITY, PUBLIC_EVENTS, DUE = "users.activity", "public.public_events", "users.popularity_due"
-OF_USERS = """
+HAS_USERS = """
 SELECT count(*) FROM pg_attribute
  WHERE attrelid = to_regclass(%s) AND attname = 'user_id' AND attnum > 0 AND NOT attisdropped
 """
@@ -50,9 +50,9 @@ SELECT count(*) FROM gone
 
 
 def erase_history(user_id: UUID) -> dict[str, int]:
-    """Everything of a user in the two stores; returns how many events and rows went, by what they were.
+    """Erase everything of a user in the two stores; returns how many events and rows, by kind.
 
-    May be repeated, and then finds nothing, or what a killed one left.
+    May be repeated: it then finds nothing, or what a killed run left.
     """
     counts: Counter[str] = Counter()
     streams = erasure.tombstone_stream(user_id)
@@ -74,14 +74,13 @@ def erase_history(user_id: UUID) -> dict[str, int]:
 
 
 def erase_rows(user_id: UUID, streams: list[int]) -> Counter[str]:
-    """The rows of a user, and the dead letters of his streams, go; returns how many of what."""
-    with connect("projections", application_name="balados-erasure") as connection:
-        return _erase_rows(connection, user_id, streams)
-
-
-def _erase_rows(connection: Connection, user_id: UUID, streams: list[int]) -> Counter[str]:
+    """Delete the rows of a user, and the dead letters of his streams; returns how many of what."""
     counts: Counter[str] = Counter()
-    with connection.transaction(), connection.cursor() as cursor:
+    with (
+        connect("projections", application_name="balados-erasure") as connection,
+        connection.transaction(),
+        connection.cursor() as cursor,
+    ):
         cursor.execute(LOCK)
         cursor.execute(NEXT_EPOCH)
         for projector in PROJECTORS.values():
@@ -100,8 +99,8 @@ def _erase_rows(connection: Connection, user_id: UUID, streams: list[int]) -> Co
 def _erase_public(
     cursor: Cursor[Any], tables: Sequence[str], named: Callable[[str], str], user_id: UUID
 ) -> int:
-    """Before the rows that say which of them are whose."""
-    if PUBLIC_EVENTS not in tables or not _of_users(cursor, named(PUBLIC_EVENTS)):
+    """Called before the activity is deleted, which says whose the public rows are."""
+    if PUBLIC_EVENTS not in tables or not _has_users(cursor, named(PUBLIC_EVENTS)):
         return 0
     names = {"public": PUBLIC_EVENTS, "activity": ACTIVITY, "due": DUE}
     statement = PUBLIC.format(**{name: identifier(named(table)) for name, table in names.items()})
@@ -109,13 +108,13 @@ def _erase_public(
 
 
 def _erase_table(cursor: Cursor[Any], table: str, user_id: UUID) -> int:
-    if not _of_users(cursor, table):
+    if not _has_users(cursor, table):
         return 0
     cursor.execute(ROWS.format(table=identifier(table)), [user_id])
     return cursor.rowcount
 
 
-def _of_users(cursor: Cursor[Any], table: str) -> bool:
-    """Whether there is such a table (a shadow need not be there), and its rows say whose they are."""
-    cursor.execute(OF_USERS, [table])
+def _has_users(cursor: Cursor[Any], table: str) -> bool:
+    """Whether there is such a table (a shadow need not exist), with a column ``user_id``."""
+    cursor.execute(HAS_USERS, [table])
     return cursor.fetchone() != (0,)

@@ -27,7 +27,7 @@ FEED, ITEM = feed(1), item(1)
 ALICE, BOB, CHARLIE = (UUID(int=number) for number in range(1, 4))
 
 
-def test_PRIV_7_item_before_feed_before_account(connection: Connection, project: Project) -> None:
+def test_item_before_feed_before_account(connection: Connection, project: Project) -> None:
     """3 x 3 x 3, and with each of them not set."""
     choices = list(product((None, *LEVELS), repeat=3))
     for number, (of_item, of_feed, of_account) in enumerate(choices):
@@ -64,7 +64,7 @@ def test_PRIV_7_item_before_feed_before_account(connection: Connection, project:
 
 @pytest.mark.parametrize("scope", ["account", "feed", "item"])
 @pytest.mark.parametrize("way", list(permutations(LEVELS)), ids="-".join)
-def test_PRIV_5_every_change_reaches_rows_figures_and_people_at_once(
+def test_every_change_reaches_rows_figures_and_people_at_once(
     connection: Connection, project: Project, scope: str, way: tuple[Level, ...]
 ) -> None:
     for number, name in enumerate(("alice", "bob", "charlie"), 1):
@@ -104,7 +104,7 @@ def test_PRIV_5_every_change_reaches_rows_figures_and_people_at_once(
     assert dump(connection) == live
 
 
-def test_PRIV_5_what_is_hidden_is_in_no_list_before_the_worker_comes(project: Project) -> None:
+def test_what_is_hidden_is_in_no_list_before_the_worker_comes(project: Project) -> None:
     account("alice", 1)
     perform([level("public", ALICE), played(ALICE, ITEM, feed=FEED)], minutes(0))
     assert seen("trending/podcasts")["podcasts"]
@@ -118,9 +118,7 @@ def test_PRIV_5_what_is_hidden_is_in_no_list_before_the_worker_comes(project: Pr
     assert seen("trending/podcasts")["podcasts"][0]["people"] == [{"username": "alice"}]
 
 
-def test_PRIV_11_the_same_setting_fifty_times_at_once_is_one_row(
-    connection: Connection, phone: Device
-) -> None:
+def test_the_same_setting_fifty_times_at_once_is_one_row(connection: Connection, phone: Device) -> None:
     def change(number: int) -> int:
         try:
             to = LEVELS[number % 3]
@@ -137,16 +135,14 @@ def test_PRIV_11_the_same_setting_fifty_times_at_once_is_one_row(
 
 
 @pytest.mark.parametrize("value", ["PRIVATE", "secret", "", None, 1, ["public"], "public "])
-def test_PRIV_13_what_is_no_level_is_400(phone: Device, value: object) -> None:
+def test_what_is_no_level_is_400(phone: Device, value: object) -> None:
     with unharmed(phone):
         answer = phone.put("privacy", {"privacy": value})
         assert answer.status_code == 400
         assert faults(answer) == {"privacy": "invalid"}
 
 
-def test_PRIV_13_who_is_new_is_private_unless_the_instance_says_otherwise(
-    phone: Device, settings: Settings
-) -> None:
+def test_who_is_new_is_private_unless_the_instance_says_otherwise(phone: Device, settings: Settings) -> None:
     phone.post("plays", play())
     bring_up_to_date()
     assert seen("timeline")["events"] == []
@@ -156,7 +152,7 @@ def test_PRIV_13_who_is_new_is_private_unless_the_instance_says_otherwise(
     assert [event["username"] for event in seen("timeline")["events"]] == ["alice"]
 
 
-def test_PRIV_13_a_level_that_nobody_knows_shows_nothing(connection: Connection, project: Project) -> None:
+def test_a_level_that_nobody_knows_shows_nothing(connection: Connection, project: Project) -> None:
     account("alice", 1)
     record(level("public", ALICE))
     project()

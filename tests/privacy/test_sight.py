@@ -44,7 +44,7 @@ def all_there_is(connection: Connection) -> str:
 
 
 @pytest.mark.parametrize("privacy", ["anonymous", "private"])
-def test_PRIV_3_nothing_public_leads_to_who_does_not_want_it(
+def test_nothing_public_leads_to_who_does_not_want_it(
     connection: Connection, phone: Device, bobs: Device, privacy: str
 ) -> None:
     bobs.put("privacy", {"privacy": "public"})
@@ -65,7 +65,7 @@ def test_PRIV_3_nothing_public_leads_to_who_does_not_want_it(
     assert not any(word in field for field in fields for word in ("device", "app_", "user_id", "position"))
 
 
-def test_PRIV_4_nothing_ties_the_rows_of_somebody_anonymous_together(
+def test_nothing_ties_the_rows_of_somebody_anonymous_together(
     connection: Connection, project: Project
 ) -> None:
     record(level("anonymous", ALICE))
@@ -101,9 +101,7 @@ def test_PRIV_4_nothing_ties_the_rows_of_somebody_anonymous_together(
     ]
 
 
-def test_PRIV_8_a_public_playlist_tells_nothing_of_a_private_feed(
-    connection: Connection, project: Project
-) -> None:
+def test_a_public_playlist_tells_nothing_of_a_private_feed(connection: Connection, project: Project) -> None:
     account("alice", 1)
     perform(
         [level("public", ALICE), level("private", ALICE, FEED), played(ALICE, ITEM, feed=FEED)], minutes(0)
@@ -126,7 +124,7 @@ def test_PRIV_8_a_public_playlist_tells_nothing_of_a_private_feed(
     assert (everything_seen(), everything_stored(connection)) == before
 
 
-def test_PRIV_9_the_address_of_a_secret_feed_is_nowhere(connection: Connection, project: Project) -> None:
+def test_the_address_of_a_secret_feed_is_nowhere(connection: Connection, project: Project) -> None:
     account("alice", 1)
     life = [level("public", ALICE), level("public", ALICE, SECRET), level("public", ALICE, SECRET, ITEM)]
     perform([*life, played(ALICE, ITEM, feed=FEED, at=1)], minutes(5))
@@ -144,7 +142,7 @@ def test_PRIV_9_the_address_of_a_secret_feed_is_nowhere(connection: Connection, 
     assert (everything_seen(), everything_stored(connection)) == before
 
 
-def test_PRIV_10_of_fewer_than_three_anonymous_listeners_there_is_no_figure(project: Project) -> None:
+def test_of_fewer_than_three_anonymous_listeners_there_is_no_figure(project: Project) -> None:
     def does(user: UUID) -> None:
         perform([level("anonymous", user), played(user, ITEM, feed=FEED)], minutes(0))
 
@@ -171,16 +169,14 @@ def test_PRIV_10_of_fewer_than_three_anonymous_listeners_there_is_no_figure(proj
     assert seen(f"episode/{ITEM}/popularity") == nobody[1]
 
 
-def test_PRIV_10_who_is_public_counts_alone(project: Project) -> None:
+def test_who_is_public_counts_alone(project: Project) -> None:
     account("alice", 1)
     perform([level("public", ALICE), level("anonymous", BOB)], minutes(0))
     perform([played(ALICE, ITEM, feed=FEED), played(BOB, ITEM, feed=FEED)], minutes(0))
     assert seen(f"podcast/{FEED}/popularity")["plays"] == 1
 
 
-def test_PRIV_12_an_export_is_whole_for_oneself_and_has_nothing_of_others(
-    phone: Device, bobs: Device
-) -> None:
+def test_an_export_is_whole_for_oneself_and_has_nothing_of_others(phone: Device, bobs: Device) -> None:
     for device in (phone, bobs):
         device.put("privacy", {"privacy": "anonymous"})
         device.post("plays", play())

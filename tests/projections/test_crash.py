@@ -1,4 +1,4 @@
-"""F-02: the process is killed, wherever it stands; each event is applied exactly once all the same."""
+"""The process is killed, wherever it stands; each event is applied exactly once all the same."""
 
 import random
 import signal
@@ -106,7 +106,6 @@ def test_killed_between_rows_and_position_it_applies_each_event_once(
 def test_a_frozen_process_is_replaced_and_writes_nothing_when_it_wakes(
     connection: Connection, counter: Projector, launch: Launch
 ) -> None:
-    """F-12"""
     process = launch("-c", FREEZABLE)
     ready(process)
     record(played(ALICE, position=1))
@@ -182,7 +181,6 @@ def test_sigterm_ends_it_with_everything_acknowledged_and_its_locks_free(
 def test_killed_halfway_it_changes_nothing_and_starts_anew(
     connection: Connection, project: Project, launch: Launch
 ) -> None:
-    """F-19"""
     record(*(played(ALICE, f"item{n}") for n in range(40)))
     project()
     before, tables = dump(connection), catalogue(connection)

@@ -1,4 +1,4 @@
-"""F-11: an event that cannot be applied stops its own stream, for one projector, and nothing else."""
+"""An event that cannot be applied stops its own stream, for one projector, and nothing else."""
 
 from collections.abc import Callable, Sequence
 

@@ -143,22 +143,15 @@ histories = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(histories)
-def test_a_rebuild_equals_live(connection: Connection, project: Project, history: History) -> None:
+def test_a_rebuild_equals_live_and_misses_nothing_that_a_checkpoint_stands_for(
+    connection: Connection, project: Project, history: History
+) -> None:
     head = live(project, history)
     before = dump(connection)
     rebuild.rebuild(EVERY)
     assert dump(connection) == before
     assert {saved(connection, name) for name in PROJECTORS} == {head}
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
-@given(histories)
-def test_a_rebuild_misses_nothing_that_a_checkpoint_stands_for(
-    connection: Connection, project: Project, history: History
-) -> None:
-    """As after retention: of the events before the newest checkpoint of each stream none is left."""
-    live(project, history)
-    before = dump(connection)
+    # as after retention: of the events before the newest checkpoint of each stream none is left
     with connections["events"].cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("SET LOCAL balados.retention = 'on'")
@@ -253,7 +246,6 @@ def test_a_running_projector_goes_on_from_where_the_rebuild_is(
 
 
 def test_readers_and_writers_go_on_under_load(connection: Connection) -> None:
-    """F-19"""
     record(*(played(ALICE, f"item{n}", at=n) for n in range(300)))
     record(*(subscribed(ALICE, f"feed{n}") for n in range(50)))
     stop = threading.Event()

@@ -164,7 +164,6 @@ def test_a_projector_whose_tables_are_not_migrated_waits_and_parks_nothing(
 def test_of_two_processes_one_applies_and_the_other_stands_by(
     connection: Connection, counter: Projector
 ) -> None:
-    """F-12"""
     first, second = Runner([counter]), Runner([counter])
     head = record(played(ALICE))
     first.run_until(head)
@@ -181,7 +180,6 @@ def test_of_two_processes_one_applies_and_the_other_stands_by(
 def test_it_takes_over_within_five_seconds_when_the_holders_session_ends(
     connection: Connection, counter: Projector
 ) -> None:
-    """F-12"""
     with running(Runner([counter])) as first:
         record(played(ALICE))
         eventually(lambda: reached(connection, "counter", 1))
@@ -196,7 +194,6 @@ def test_it_takes_over_within_five_seconds_when_the_holders_session_ends(
 
 
 def test_a_zombie_that_lost_its_lock_writes_nothing(connection: Connection, counter: Projector) -> None:
-    """F-12"""
     zombie, heir = Runner([counter]), Runner([counter])
     record(played(ALICE))
     zombie.run_until(1)
@@ -214,7 +211,6 @@ def test_a_zombie_that_lost_its_lock_writes_nothing(connection: Connection, coun
 
 @pytest.mark.usefixtures("_brisk")
 def test_a_cut_listen_connection_costs_no_event(connection: Connection) -> None:
-    """F-09"""
     with running(Runner()), connect("events") as events:
         record(played(ALICE))
         eventually(lambda: reached(connection, "plays", 1))

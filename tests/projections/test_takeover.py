@@ -1,4 +1,4 @@
-"""F-12: whoever dies, freezes or hangs loses its locks, and another goes on where it was; whoever is merely
+"""Whoever dies, freezes or hangs loses its locks, and another goes on where it was; whoever is merely
 busy keeps them.
 """
 

@@ -35,7 +35,6 @@ def batch(after: int = 0, upto: int = log.LAST_POSITION) -> Batch:
 def test_it_applies_an_event_once_however_often_it_is_delivered(
     connection: Connection, counter: Projector
 ) -> None:
-    """F-10"""
     head = record(*(played(user, position=n) for n in range(20) for user in (ALICE, BOB)))
     worker = Worker(counter, connection)
     choose = random.Random(10)
