@@ -1,8 +1,7 @@
--- Several events as one jsonb parameter (91,000 events/s where unnest of arrays gave 31,000), and with an id the
--- command and its answer in the same statement.
+-- Several events as one jsonb parameter (91,000 events/s where unnest of arrays gave 31,000).
 -- No ON CONFLICT here: with it a rival's single event could be skipped and the rest of ours recorded after
--- it. A unique violation refuses the whole statement, also that of the command's id. jsonb_array_elements yields in
--- array order, so positions rise with versions.
+-- it. A unique violation refuses the whole statement. jsonb_array_elements yields in array order, so
+-- positions rise with versions.
 WITH appended AS (
     INSERT INTO events.events (stream, version, type, schema, data, metadata)
     SELECT %(stream)s, %(expected)s + e.ordinality::integer, e.value ->> 't', (e.value ->> 's')::smallint,
@@ -12,9 +11,5 @@ WITH appended AS (
         (SELECT max(version) FROM events.events WHERE stream = %(stream)s),
         (SELECT version FROM events.snapshots WHERE stream = %(stream)s),
         0)
-    RETURNING position, version),
-remembered AS (
-    INSERT INTO events.commands (stream, id, fingerprint, position, version, answer)
-    SELECT %(stream)s, %(id)s::uuid, %(fingerprint)s::bytea, max(position), max(version), %(answer)s::bytea
-    FROM appended HAVING count(*) > 0 AND %(id)s::uuid IS NOT NULL)
+    RETURNING position)
 SELECT max(position) FROM appended

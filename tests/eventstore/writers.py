@@ -57,7 +57,6 @@ class SlowWriter:
         self.connection.execute("BEGIN")
         lines = [{"t": "PlayRecorded", "s": 1, "d": json.loads(codec.encode(e))} for e in events]
         parameters = {"stream": stream, "expected": expected, "metadata": "{}", "events": json.dumps(lines)}
-        parameters |= dict.fromkeys(["id", "fingerprint", "answer"])
         row = self.connection.execute(database.SQL["append_many"], parameters).fetchone()
         assert row is not None
         self.position: int = row[0]

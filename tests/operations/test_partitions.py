@@ -122,8 +122,7 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
 def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Operator) -> None:
     psql(operator, "partition_events.sql", bound=100)
-    event: dict[str, Any] = dict.fromkeys(["id", "fingerprint", "answer"])
-    event |= {"stream": 1, "expected": 0, "metadata": "{}", "events": '[{"t": "A", "s": 1, "d": {}}]'}
+    event = {"stream": 1, "expected": 0, "metadata": "{}", "events": '[{"t": "A", "s": 1, "d": {}}]'}
     with (
         operator.connect("events") as slow,
         operator.connect("events") as rival,
