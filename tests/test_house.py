@@ -48,3 +48,14 @@ def test_every_app_of_ours_is_installed_measured_and_held_to_the_import_contract
 
 def test_the_readme_fits_one_screen() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 40
+
+
+def test_every_test_that_the_table_of_threats_names_is_there() -> None:
+    rows = re.findall(
+        r"^\| [A-Z]+-\d+ \|.*\| (.+) \|$", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) > 50
+    for cell in "; ".join(rows).split("; "):
+        file, *names = re.findall(r"`([^`]+)`", cell)
+        text = (ROOT / file).read_text()
+        assert [name for name in names if f"def {name}(" not in text] == []
