@@ -1,44 +1,113 @@
-"""How the three stores are doing, and which of them has grown enough to need a database of its own."""
+"""How the three stores are doing, and which of them has grown enough to need a database of its own.
 
+Every figure comes from the server's own statistics or from a few index look-ups: asking costs the same
+however large a store is.
+"""
+
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
-from psycopg.errors import InsufficientPrivilege
+from psycopg import errors, sql
+from psycopg.rows import class_row
 
-from operations import maintenance, readtimes
-from operations.figures import Figures, Log, figures, log
-from operations.inventory import Place, place_of
-from operations.readtimes import Reads
+from operations import maintenance
+from operations.inventory import place
 from operations.stores import SCHEMAS, parameters
 from projections import lag
 from projections.failures import is_outage
 
+Connection = psycopg.Connection[Any]
 T = TypeVar("T")
-# From where a store had better be on its own (docs/operations.md).
+# Above these a store had better have a database of its own (docs/operations.md).
 EVENTS_PER_DAY = 10_000
 EVENTS = 1_000_000
 READ_MS = 200.0
+SLOWEST_SHOWN, LONGEST_QUERY = 5, 200
+# A partitioned table has the size and the rows of its partitions; tables of extensions are not ours.
+TABLES = """
+SELECT n.nspname || '.' || c.relname AS name, sum(greatest(l.reltuples, s.n_live_tup, 0))::bigint AS rows,
+       sum(pg_total_relation_size(l.oid))::bigint AS size_bytes
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf
+                      UNION SELECT c.oid WHERE c.relkind = 'r') AS leaf
+  JOIN pg_class l ON l.oid = leaf.relid LEFT JOIN pg_stat_all_tables s ON s.relid = leaf.relid
+ WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+ GROUP BY 1 HAVING count(pg_total_relation_size(l.oid)) > 0 ORDER BY 1
+"""
+SERVER = """
+SELECT pg_database_size(current_database()), (SELECT sum(numbackends)::integer FROM pg_stat_database),
+       current_setting('max_connections')::integer
+"""
+# The newest events tell the rate: as many as a day may have, and one more.
+RATE = """
+SELECT count(*), extract(epoch FROM clock_timestamp() - min(recorded_at))::float8 / 86400
+  FROM (SELECT recorded_at FROM events.events ORDER BY position DESC LIMIT %s) AS newest
+ WHERE recorded_at > clock_timestamp() - interval '1 day'
+"""
+OLDEST = "SELECT recorded_at FROM events.events ORDER BY position LIMIT 1"
+STATEMENTS = """
+SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+ WHERE e.extname = 'pg_stat_statements'
+"""
+# Reads and writes that name the store's schema; no CREATE ROLE or the like, which may hold a password.
+SLOWEST = sql.SQL("""
+SELECT query, calls, round(mean_exec_time::numeric, 2)::float8 AS mean_ms FROM {view}
+ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND query ~* '^\\s*(--[^\\n]*\\n\\s*)*(SELECT|INSERT|UPDATE|DELETE|WITH|MERGE)\\M' AND query ~ %s
+ ORDER BY mean_exec_time DESC LIMIT %s
+""")
+
+
+class Table(msgspec.Struct):
+    """``rows`` is the server's estimate; the size includes indexes."""
+
+    name: str
+    rows: int
+    size_bytes: int
+
+
+class Query(msgspec.Struct):
+    """As the server normalised it: without values. ``mean_ms``: since its statistics began."""
+
+    query: str
+    calls: int
+    mean_ms: float
 
 
 class Store(msgspec.Struct):
-    """A store that answers. ``writes``: open, or why not (``maintenance.State``)."""
+    """A store that answers. ``cluster``: which PostgreSQL, whatever its address; ``writes``: open, or why not
+    (``maintenance.State``); ``slowest_queries``: None where the server does not keep them."""
 
     server: str
+    cluster: str
     database: str
     version: str
     writes: str
-    shares_database_with: list[str]
-    shares_server_with: list[str]
-    figures: Figures
+    database_size_bytes: int
+    connections: int
+    max_connections: int
+    tables: list[Table]
+    slowest_queries: list[Query] | None
     up: bool = True
 
 
 class Away(msgspec.Struct):
     error: str
     up: bool = False
+
+
+class Log(msgspec.Struct):
+    """The log of events: how many by the server's estimate, and how many in the last 24 hours, up to 10,000;
+    beyond, as many as a day would have at the rate of the newest 10,000."""
+
+    total: int
+    per_day: float
+    oldest_at: datetime | None
 
 
 class Projector(msgspec.Struct):
@@ -50,8 +119,7 @@ class Projector(msgspec.Struct):
 
 
 class Threshold(msgspec.Struct):
-    """A figure, and the limit above which it speaks for a database of its own. ``value`` is None where it
-    could not be had."""
+    """A figure, and the limit above which it speaks for a database of its own; None where it is not known."""
 
     name: str
     limit: float
@@ -60,23 +128,22 @@ class Threshold(msgspec.Struct):
 
 
 class Advice(msgspec.Struct):
-    """``split``: whether to move the store to a database of its own now; ``alone``: whether it has one, None
-    where it is away."""
+    """``split``: whether to move the store to a database of its own now; ``shares_database_with``: the other
+    stores there, None where it is away."""
 
     store: str
     split: bool
-    alone: bool | None
+    shares_database_with: list[str] | None
     thresholds: list[Threshold]
 
 
 class Report(msgspec.Struct):
-    """What ``store_status --json`` prints. Names stay, more may come; what could not be had is null."""
+    """What ``store_status --json`` prints. What could not be had is null."""
 
     at: datetime
     stores: dict[str, Store | Away]
     events: Log | None
     projectors: list[Projector] | None
-    reads: Reads | None
     advice: list[Advice]
 
     @property
@@ -85,44 +152,106 @@ class Report(msgspec.Struct):
 
 
 def report() -> Report:
-    """Ask every store; takes a second or two, however large they are."""
-    places: dict[str, Place] = {}
-    stores = {alias: _store(alias, places) for alias in SCHEMAS}
-    for alias, store in stores.items():
-        if isinstance(store, Store):
-            here, others = places[alias], {other: place for other, place in places.items() if other != alias}
-            store.shares_database_with = [one for one, place in others.items() if place.same_database(here)]
-            store.shares_server_with = [one for one, place in others.items() if place.system == here.system]
-    both = {"events", "projections"} <= places.keys()
-    events = _unless_away(_log) if "events" in places else None
-    reads = _unless_away(readtimes.measure) if both else None
-    thresholds = _thresholds(events, reads)
+    """Ask every store."""
+    stores = {alias: _store(alias) for alias in SCHEMAS}
+    up = {alias for alias, store in stores.items() if store.up}
+    events = _unless_away(log) if "events" in up else None
     return Report(
         at=datetime.now(UTC),
         stores=stores,
         events=events,
-        projectors=_unless_away(_projectors) if both else None,
-        reads=reads,
-        advice=[_advice(alias, store, thresholds[alias]) for alias, store in stores.items()],
+        projectors=_unless_away(_projectors) if {"events", "projections"} <= up else None,
+        advice=[
+            advise(alias, stores, thresholds) for alias, thresholds in _thresholds(stores, events).items()
+        ],
     )
 
 
-def _store(alias: str, places: dict[str, Place]) -> Store | Away:
-    """What a store says of itself; where it is goes into ``places``."""
+def log() -> Log:
+    """The log's size and rate. Raises ``psycopg.Error``."""
+    with _connect("events") as connection:
+        (total,) = (table.rows for table in _tables(connection, ["events"]) if table.name == "events.events")
+        recent, days = connection.execute(RATE, [EVENTS_PER_DAY + 1]).fetchall()[0]
+        oldest = connection.execute(OLDEST).fetchone()
+    if oldest is None:
+        return Log(0, 0.0, None)  # the server may not yet know that the table is empty
+    per_day = recent if recent <= EVENTS_PER_DAY else recent / days
+    return Log(max(total, recent), round(per_day, 1), oldest[0])
+
+
+def slowest(connection: Connection, schemas: list[str]) -> list[Query] | None:
+    """The statements on these schemas with the highest mean time; None without ``pg_stat_statements``."""
+    found = connection.execute(STATEMENTS).fetchone()
+    if found is None:
+        return None
+    statement = SLOWEST.format(view=sql.Identifier(found[0], "pg_stat_statements"))
+    named = rf'(^|[^a-z_."])"?({"|".join(schemas)})"?\.'
     try:
-        place = place_of(parameters(alias))
-        with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-            writes, found = maintenance.status(connection, alias), figures(connection, alias)
-    except (psycopg.OperationalError, psycopg.InterfaceError, InsufficientPrivilege) as failure:
+        with connection.cursor(row_factory=class_row(Query)) as cursor:
+            queries = cursor.execute(statement, [named, SLOWEST_SHOWN]).fetchall()
+    except (errors.ObjectNotInPrerequisiteState, errors.InsufficientPrivilege):
+        return None  # its library was not loaded at the server's start, or it is not for this role
+    for query in queries:
+        query.query = without_values(query.query)
+    return queries
+
+
+def without_values(text: str) -> str:
+    """A statement on one line. The server has put $1 in place of every value; what it missed goes here."""
+    text = re.sub(r"--[^\n]*", " ", text)
+    text = re.sub(r"'(?:[^']|'')*'", "'…'", text)
+    text = re.sub(r"(?<![\w$])\d[\d.]*", "…", text)
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_QUERY else f"{text[:LONGEST_QUERY]}…"
+
+
+def advise(alias: str, stores: dict[str, Store | Away], thresholds: list[Threshold]) -> Advice:
+    """Whether to move a store: a limit is passed, and it shares its database."""
+    here = stores[alias]
+    if isinstance(here, Away):
+        return Advice(alias, False, None, thresholds)
+    shared = [
+        other
+        for other, store in stores.items()
+        if other != alias and isinstance(store, Store) and _database(store) == _database(here)
+    ]
+    return Advice(alias, bool(shared) and any(each.reached for each in thresholds), shared, thresholds)
+
+
+def _database(store: Store) -> tuple[str, str]:
+    return store.cluster, store.database
+
+
+def _store(alias: str) -> Store | Away:
+    schemas = list(SCHEMAS[alias])
+    try:
+        where = place(alias)
+        with _connect(alias) as connection:
+            database_size, used, most = connection.execute(SERVER).fetchall()[0]
+            return Store(
+                server=where.server,
+                cluster=str(where.system),
+                database=where.database,
+                version=where.version,
+                writes=maintenance.status(connection, alias),
+                database_size_bytes=database_size,
+                connections=used,
+                max_connections=most,
+                tables=_tables(connection, schemas),
+                slowest_queries=slowest(connection, schemas),
+            )
+    except (psycopg.OperationalError, psycopg.InterfaceError, errors.InsufficientPrivilege) as failure:
         message = (failure.diag.message_primary or str(failure)).strip()
         return Away(message.partition("\n")[0] or type(failure).__name__)
-    places[alias] = place
-    return Store(place.server, place.database, place.version, writes, [], [], found)
 
 
-def _log() -> Log:
-    with psycopg.connect(**parameters("events"), autocommit=True) as connection:
-        return log(connection)
+def _connect(alias: str) -> Connection:
+    return psycopg.connect(**parameters(alias), autocommit=True)
+
+
+def _tables(connection: Connection, schemas: list[str]) -> list[Table]:
+    with connection.cursor(row_factory=class_row(Table)) as cursor:
+        return cursor.execute(TABLES, [schemas]).fetchall()
 
 
 def _unless_away(ask: Callable[[], T]) -> T | None:
@@ -141,26 +270,20 @@ def _projectors() -> list[Projector]:
     ]
 
 
-def _thresholds(found: Log | None, reads: Reads | None) -> dict[str, list[Threshold]]:
+def _thresholds(stores: dict[str, Store | Away], events: Log | None) -> dict[str, list[Threshold]]:
     """The figures that speak for a database of its own, by store."""
-    a_day = None if found is None else max(found.last_days[0], found.per_day)
-    # reads that are slow by themselves are no fault of a replay
-    beside = None if reads is None or reads.p95_ms > READ_MS else reads.beside_replay_p95_ms
+    projections = stores["projections"]
+    queries = projections.slowest_queries if isinstance(projections, Store) else None
+    reads = [each.mean_ms for each in queries or () if re.match("SELECT|WITH", each.query, re.IGNORECASE)]
     return {
         "system": [],
-        "projections": [_threshold("read_p95_ms", READ_MS, None if reads is None else reads.p95_ms)],
+        "projections": [_threshold("slowest_read_ms", READ_MS, max(reads, default=None))],
         "events": [
-            _threshold("events_per_day", EVENTS_PER_DAY, a_day),
-            _threshold("events", EVENTS, None if found is None else found.total),
-            _threshold("read_p95_ms_beside_replay", READ_MS, beside),
+            _threshold("events_per_day", EVENTS_PER_DAY, None if events is None else events.per_day),
+            _threshold("events", EVENTS, None if events is None else events.total),
         ],
     }
 
 
 def _threshold(name: str, limit: float, value: float | None) -> Threshold:
     return Threshold(name, limit, value, value is not None and value > limit)
-
-
-def _advice(alias: str, store: Store | Away, thresholds: list[Threshold]) -> Advice:
-    alone = not store.shares_database_with if isinstance(store, Store) else None
-    return Advice(alias, alone is False and any(each.reached for each in thresholds), alone, thresholds)

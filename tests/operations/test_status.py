@@ -11,20 +11,14 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections
 
-from operations import figures, maintenance, readtimes, status
+from operations import inventory, maintenance, status
 from operations.maintenance import Note
-from operations.status import Away, Store
+from operations.status import Away, Log, Query, Store
 from operations.stores import SCHEMAS, parameters
 from tests.jobs.working import settle
 from tests.operations.moving import CAST, write
 
 pytestmark = [pytest.mark.usefixtures("stores")]
-topology = pytest.mark.topology
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readtimes, "RUNS", 2)
 
 
 def said(*arguments: str) -> str:
@@ -35,11 +29,6 @@ def said(*arguments: str) -> str:
 
 def told() -> Any:
     return json.loads(said("--json"))
-
-
-def log() -> figures.Log:
-    with psycopg.connect(**parameters("events"), autocommit=True) as connection:
-        return figures.log(connection)
 
 
 def record(days_ago: float, number: int = 1) -> None:
@@ -53,98 +42,47 @@ def record(days_ago: float, number: int = 1) -> None:
         )
 
 
-@topology
+@pytest.mark.topology
 def test_it_tells_of_every_store_and_of_what_is_in_it() -> None:
     for number in range(7):
         write(number, CAST[number % 2])
     settle()
+    for alias in ("events", "projections"):
+        with connections[alias].cursor() as cursor:
+            # or the server adds the inserted rows to those that ANALYZE found
+            cursor.execute("SELECT pg_stat_force_next_flush()")
+            cursor.execute("ANALYZE")
     report = told()
     assert {alias: store["up"] for alias, store in report["stores"].items()} == dict.fromkeys(
         ("system", "projections", "events"), True
     )
-    tables = {table["name"]: table for table in report["stores"]["projections"]["figures"]["tables"]}
-    assert (tables["users.play_statuses"]["rows"], tables["users.play_statuses"]["exact"]) == (7, True)
-    assert report["events"]["total"] == report["events"]["last_days"][0] == 7
+    rows = {table["name"]: table["rows"] for table in report["stores"]["projections"]["tables"]}
+    assert rows["users.play_statuses"] == 7
+    assert report["events"]["total"] == report["events"]["per_day"] == 7
     assert [each["lag_events"] for each in report["projectors"]] == [0] * 8
-    assert {read["name"] for read in report["reads"]["reads"]} >= {"subscriptions", "public timeline"}
-    assert all(read["p95_ms"] > 0 for read in report["reads"]["reads"])
     assert not any(advice["split"] for advice in report["advice"])
     text = said()
     assert max(map(len, text.splitlines())) <= 100
-    for words in ("SYSTEM  database test_balados", "users.play_statuses", "7 in all", "writes open"):
+    for words in ("SYSTEM  database test_balados", "users.play_statuses", "about 7 events", "writes open"):
         assert words in text
 
 
 def test_an_empty_log_is_reported_as_empty() -> None:
-    none = {"total": 0, "exact": True, "oldest_at": None, "last_days": [0] * 7, "per_day": 0.0}
-    assert told()["events"] == none
-    assert "0 in all" in said()
+    assert told()["events"] == {"total": 0, "per_day": 0.0, "oldest_at": None}
+    assert "about 0 events" in said()
 
 
-def test_events_are_counted_by_the_day_they_were_recorded() -> None:
-    for days_ago, number in ((9, 4), (6.5, 2), (5.5, 3), (1.5, 5), (1.2, 1), (0.5, 7)):
-        record(days_ago, number)
-    found = log()
-    assert found.last_days == [7, 6, 0, 0, 0, 3, 2]
-    assert (found.total, found.per_day) == (22, round(18 / 7, 1))
-    assert found.oldest_at is not None
-    assert datetime.now(UTC) - found.oldest_at > timedelta(days=8)
-
-
-def test_a_table_that_goes_while_it_is_looked_at_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rebuild or a verification ends, and its scratch tables with it."""
-    count = figures._rows
-    with psycopg.connect(**parameters("projections"), autocommit=True) as rebuilding:
-        rebuilding.execute("CREATE TABLE users.activity__rebuild ()")
-
-        def late(connection: maintenance.Connection, schema: str, *table: Any) -> tuple[int, bool]:
-            if schema == "users":
-                rebuilding.execute("DROP TABLE IF EXISTS users.activity__rebuild")
-            return count(connection, schema, *table)
-
-        monkeypatch.setattr(figures, "_rows", late)
-        names = [table["name"] for table in told()["stores"]["projections"]["figures"]["tables"]]
-    assert "users.activity" in names
-    assert "users.activity__rebuild" not in names
-
-
-def test_holes_in_the_log_are_not_counted() -> None:
-    for days_ago in (3.5, 2.5, 2.4, 0.5):
-        record(days_ago, 3)
-    with connections["events"].cursor() as cursor:
-        cursor.execute("SET balados.retention = 'on'")
-        cursor.execute("DELETE FROM events.events WHERE version IN (1, 2, 5, 9, 11)")
-        cursor.execute("RESET balados.retention")
-    assert log().last_days == [2, 0, 4, 1, 0, 0, 0]
-
-
-def test_positions_that_a_restore_left_out_are_no_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "COUNTED", 10)
-    record(0.2, 20)
-    with connections["events"].cursor() as cursor:
-        cursor.execute("SELECT max(position) FROM events.events")
-        (head,) = cursor.fetchone()
-        cursor.execute(
-            "INSERT INTO events.restores (epoch, head, next) VALUES ('x', %s, %s)", [head, head + 1_000_001]
-        )
-        cursor.execute("SELECT setval('events.events_position_seq', %s)", [head + 1_000_000])
-    record(0.1, 20)
-    assert log().last_days[0] == 40
-
-
-def test_beyond_a_number_rows_are_not_counted_but_estimated_and_it_says_so(
+def test_the_rate_is_that_of_the_last_day_or_of_the_newest_events_where_these_are_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(figures, "COUNTED", 10)
-    record(0.1, 40)
-    with connections["events"].cursor() as cursor:
-        # or the server adds the inserted rows to those that ANALYZE found
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute("ANALYZE events.events")
-    found = log()
-    assert (found.total, found.exact) == (40, False)
-    assert found.last_days[0] >= 40
-    assert "about 40" in said()
+    for days_ago, number in ((9, 4), (1.5, 5), (0.5, 7)):
+        record(days_ago, number)
+    found = status.log()
+    assert found.per_day == 7
+    assert found.oldest_at is not None
+    assert datetime.now(UTC) - found.oldest_at > timedelta(days=8)
+    monkeypatch.setattr(status, "EVENTS_PER_DAY", 6)
+    assert status.log().per_day == pytest.approx(14, rel=0.01)
 
 
 def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so(
@@ -153,7 +91,7 @@ def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so
     def gone(alias: str) -> dict[str, Any]:
         return {**parameters(alias), **({"host": "127.0.0.1", "port": 1} if alias == "events" else {})}
 
-    monkeypatch.setattr(status, "parameters", gone)
+    monkeypatch.setattr(inventory, "parameters", gone)
     out = StringIO()
     with pytest.raises(CommandError, match="Away: events"):
         call_command("store_status", "--json", stdout=out)
@@ -161,7 +99,7 @@ def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so
     assert not report["stores"]["events"]["up"]
     assert "refused" in report["stores"]["events"]["error"]
     assert report["stores"]["system"]["up"]
-    assert report["events"] is report["reads"] is report["projectors"] is None
+    assert report["events"] is report["projectors"] is None
     out = StringIO()
     with pytest.raises(CommandError):
         call_command("store_status", stdout=out)
@@ -170,28 +108,24 @@ def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so
 
 
 def test_it_says_which_store_to_move_and_why_but_never_one_on_its_own() -> None:
-    def advice(total: int, a_day: float, alone: float, beside: float) -> dict[str, bool]:
-        found = figures.Log(total, False, None, [int(a_day)] * 7, a_day)
-        reads = readtimes.Reads([], alone, beside)
-        stores: dict[str, Store | Away] = {alias: store(alias) for alias in SCHEMAS}
-        asked = status._thresholds(found, reads)
-        return {alias: status._advice(alias, stores[alias], asked[alias]).split for alias in SCHEMAS}
+    def advice(total: int, per_day: float, *read_ms: float) -> dict[str, bool]:
+        stores: dict[str, Store | Away] = {alias: store(list(read_ms)) for alias in SCHEMAS}
+        asked = status._thresholds(stores, Log(total, per_day, None))
+        return {alias: status.advise(alias, stores, asked[alias]).split for alias in SCHEMAS}
 
-    assert advice(1_000_000, 10_000, 200, 200) == {"events": False, "projections": False, "system": False}
-    assert advice(1_000_001, 0, 1, 1)["events"]
-    assert advice(0, 10_001, 1, 1)["events"]
-    assert advice(0, 0, 1, 201) == {"events": True, "projections": False, "system": False}
-    assert advice(0, 0, 201, 400) == {"events": False, "projections": True, "system": False}
-    on_its_own = store("events")
-    on_its_own.shares_database_with = []
-    told = status._advice("events", on_its_own, [status._threshold("events", 1.0, 2.0)])
-    assert (told.split, told.alone) == (False, True)
+    assert advice(1_000_000, 10_000, 200) == {"events": False, "projections": False, "system": False}
+    assert advice(1_000_001, 0)["events"]
+    assert advice(0, 10_001)["events"]
+    assert advice(0, 0, 201, 20) == {"events": False, "projections": True, "system": False}
+    stores: dict[str, Store | Away] = {"events": store([]), "system": Away("refused")}
+    told = status.advise("events", stores, [status._threshold("events", 1.0, 2.0)])
+    assert (told.split, told.shares_database_with) == (False, [])
+    assert status.advise("system", stores, []).shares_database_with is None
 
 
-def store(alias: str) -> Store:
-    others = [other for other in ("system", "projections", "events") if other != alias]
-    none = figures.Figures(0, 0, [], 0, 0, 0.0, None, None)
-    return Store("here", "balados", "18", "open", others, others, none)
+def store(read_ms: list[float]) -> Store:
+    queries = [Query("SELECT $1", 1, each) for each in read_ms] + [Query("INSERT INTO $1", 1, 900)]
+    return Store("here", "1", "balados", "18", "open", 0, 0, 0, [], queries)
 
 
 def test_a_closed_store_is_shown_as_closed() -> None:
@@ -206,7 +140,7 @@ def test_a_closed_store_is_shown_as_closed() -> None:
 def test_of_slow_queries_no_value_is_told() -> None:
     text = """-- of alice
     SELECT * FROM "users"."subscriptions" WHERE name = 'alice''s' AND n > 4711 AND feed = $12"""
-    assert figures._without_values(text) == (
+    assert status.without_values(text) == (
         """SELECT * FROM "users"."subscriptions" WHERE name = '…' AND n > … AND feed = $12"""
     )
 
@@ -215,11 +149,10 @@ def test_slow_queries_are_those_of_the_store_and_no_statement_that_may_hold_a_pa
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # the embedded server has no such extension: a table of the same columns in its place
-    monkeypatch.setattr(figures, "STATEMENTS", "SELECT 'pg_temp'")
+    monkeypatch.setattr(status, "STATEMENTS", "SELECT 'pg_temp'")
     with psycopg.connect(**parameters("events"), autocommit=True) as connection:
         connection.execute(
-            "CREATE TEMP TABLE pg_stat_statements (query text, calls bigint, mean_exec_time float8,"
-            " total_exec_time float8, dbid oid)"
+            "CREATE TEMP TABLE pg_stat_statements (query text, calls bigint, mean_exec_time float8, dbid oid)"
         )
         for milliseconds, query in enumerate(
             (
@@ -231,11 +164,11 @@ def test_slow_queries_are_those_of_the_store_and_no_statement_that_may_hold_a_pa
             )
         ):
             connection.execute(
-                "INSERT INTO pg_stat_statements SELECT %s, 2, %s, 10, oid FROM pg_database"
+                "INSERT INTO pg_stat_statements SELECT %s, 2, %s, oid FROM pg_database"
                 " WHERE datname = current_database()",
                 [query, milliseconds],
             )
-        found = figures.figures(connection, "events").slowest_queries
+        found = status.slowest(connection, ["events"])
     assert found is not None
     assert [(each.query, each.calls, each.mean_ms) for each in found] == [
         ("INSERT INTO events.streams SELECT $1", 2, 1.0),

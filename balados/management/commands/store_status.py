@@ -12,8 +12,7 @@ class Command(OperatorCommand):
     help = "Tell how the three stores are doing, and whether one has grown enough to live on its own."
     details = """
 Asks every store for size, tables, slow queries and connections, the log for its events, the projectors for
-their lag, and times the product's own reads, alone and beside a replay of the log. It changes nothing and
-takes a second or two however large a store is: rows beyond 100,000 are the server's estimate ("about").
+their lag. It changes nothing and costs the same however large a store is: rows are the server's estimate.
 
   manage.py store_status
   manage.py store_status --json | jq '.advice[] | select(.split).store'
