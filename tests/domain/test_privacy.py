@@ -80,7 +80,7 @@ def level_after(*events: PrivacyChanged, feed: str | None = NEWS, item: str | No
 
 
 @pytest.mark.parametrize(("item", "feed", "user"), list(product(OR_CLEARED, repeat=3)))
-def test_PRIV_7_the_most_specific_setting_decides(
+def test_the_most_specific_setting_decides(
     item: Level | None, feed: Level | None, user: Level | None
 ) -> None:
     settings = [changed(item, NOON, NEWS, MONDAY), changed(feed, NOON, NEWS), changed(user, NOON)]

@@ -100,14 +100,14 @@ def item(guid: str, enclosure: str) -> str:
 
 @pytest.mark.parametrize("shape", HOSTS)
 @given(key=keys, short=short_keys, name=names)
-def test_PRIV_9_the_feeds_of_members_are_secrets(shape: str, key: str, short: str, name: str) -> None:
+def test_the_feeds_of_members_are_secrets(shape: str, key: str, short: str, name: str) -> None:
     url = shape.format(key=key, short=short, name=name)
     assert is_secret_url(url)
     assert is_secret_feed(feed_of_url(url))
 
 
 @given(shape=st.sampled_from(HOSTS), key=keys, name=names, times=st.integers(1, 3))
-def test_PRIV_9_also_inside_of_another_address(shape: str, key: str, name: str, times: int) -> None:
+def test_also_inside_of_another_address(shape: str, key: str, name: str, times: int) -> None:
     url = shape.format(key=key, short="abc123", name=name)
     for _ in range(times):
         url = quote(url, safe="")

@@ -171,7 +171,7 @@ def test_contradictory_entries_of_one_item_merge_in_every_order() -> None:
 
 
 def test_leaving_without_having_subscribed_is_kept() -> None:
-    """SYNC-9: the other device's older subscription may still come."""
+    """The other device's older subscription may still come."""
     user = User(ALICE)
     left = SubscriptionEntry(NEWS, None, None, NOON)
     assert len(synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[left]))) == 1

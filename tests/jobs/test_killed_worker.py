@@ -1,4 +1,4 @@
-"""F-20 to F-25: the worker is killed, wherever it stands, and run again: all is as if it had run once."""
+"""The worker is killed, wherever it stands, and run again: all is as if it had run once."""
 
 import os
 import subprocess
@@ -210,7 +210,6 @@ def test_two_processes_at_once_one_works_and_the_other_says_so_and_leaves() -> N
 
 
 def test_listeners_who_go_on_meanwhile_lose_nothing(projecting: None) -> None:
-    """F-25."""
     stop = threading.Event()
     recorded: dict[UUID, dict[str, int]] = {user_id: {} for user_id in CAST}
 

@@ -27,7 +27,7 @@ from tests.searching import found
 pytestmark = pytest.mark.usefixtures("stores")
 
 
-def test_f_03_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> None:
+def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> None:
     alice, bob = (UserFactory.create(username=name) for name in ("alice", "bob"))
     for user in (alice, bob):
         do(*(subscription(user, number) for number in range(30)))
