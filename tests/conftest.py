@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -85,6 +86,19 @@ KEPT = {"django_migrations", "django_content_type", "auth_permission"}
 @pytest.fixture
 def stores(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """The three stores with real commits; emptied after the test, process caches too."""
+    with _used(django_db_blocker):
+        yield
+
+
+@pytest.fixture(scope="module")
+def shared_stores(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The same, emptied after the last test of a module: for tests that leave nothing, or mind nothing."""
+    with _used(django_db_blocker):
+        yield
+
+
+@contextmanager
+def _used(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock():
         forget()
         yield
@@ -101,7 +115,11 @@ def forget() -> None:
 
 
 def empty(alias: str) -> None:
-    """TRUNCATE every table of one store that has rows, identities restarted."""
+    """Delete the rows of every table of one store, and begin its sequences anew.
+
+    Tables in tests are small: DELETE takes a third of what TRUNCATE does. It runs as on a replica, because
+    triggers guard what must not be deleted.
+    """
     from operations.stores import SCHEMAS
 
     with connections[alias].cursor() as cursor:
@@ -114,5 +132,12 @@ def empty(alias: str) -> None:
         tests = ", ".join(f"EXISTS (SELECT 1 FROM {name})" for name in names)
         cursor.execute(f"SELECT {tests}")
         full = [name for name, has_rows in zip(names, cursor.fetchone(), strict=True) if has_rows]
-        if full:
-            cursor.execute(f"TRUNCATE {', '.join(full)} RESTART IDENTITY CASCADE")
+        if not full:
+            return
+        deletions = "; ".join(f"DELETE FROM {name}" for name in full)
+        cursor.execute(f"SET session_replication_role = replica; {deletions}; RESET session_replication_role")
+        cursor.execute(
+            """SELECT setval(seqrelid, seqstart, false) FROM pg_sequence JOIN pg_depend ON objid = seqrelid
+                WHERE deptype IN ('a', 'i') AND refobjid = ANY(%s::regclass[]::oid[])""",
+            [full],
+        )

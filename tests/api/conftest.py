@@ -11,8 +11,9 @@ from tests.apps import App
 
 @pytest.fixture(autouse=True)
 def _without_limits_of_addresses(settings: Settings) -> None:
-    """All tests come from one address."""
+    """All tests come from one address, and many from one app."""
     settings.API_FAILURES_PER_MINUTE = settings.PUBLIC_REQUESTS_PER_MINUTE = 0
+    settings.API_REQUESTS_PER_MINUTE = 0
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from accounts.models import User
 from tests.api import hostile
 from tests.api.devices import (
     Device,
+    b64,
     code_of,
     count_events,
     document,
@@ -19,6 +21,7 @@ from tests.api.devices import (
     status,
     unharmed,
 )
+from tests.apps import App
 
 WRITES = [
     ("POST", "subscriptions"),
@@ -26,6 +29,14 @@ WRITES = [
     ("PUT", f"plays/{item()}/position"),
     ("POST", "sync"),
 ]
+
+
+@pytest.fixture(scope="module")
+def phone(shared_stores: None) -> Device:
+    """Alice's, for all tests here: what is refused leaves nothing behind."""
+    alice = User.objects.create_user("alice", "alice@example.org")
+    App().grant(alice)
+    return Device(alice.pk)
 
 
 def shortened(value: Any) -> str:
@@ -141,7 +152,7 @@ def test_times_are_text(phone: Device, at: object) -> None:
 
 @pytest.mark.parametrize(("at", "stored"), hostile.GOOD_TIMES.items())
 def test_times_come_back_in_UTC(phone: Device, at: str, stored: str) -> None:
-    answer = phone.post("plays", play(played_at=at))
+    answer = phone.post("plays", play(rss_source_item=b64(f"{at},https://example.org/1.mp3"), played_at=at))
     assert document(answer)["play_status"]["updated_at"] == stored
 
 
