@@ -133,6 +133,7 @@ SourceId = Annotated[
     str, meta("The feed's own id in the app's directory, if it has one.", max_length=LONGEST_SOURCE_ID)
 ]
 Position = Annotated[int, meta("Whole seconds from the start.", ge=0, le=LAST_POSITION, example=754)]
+Speed = Annotated[float, meta("How fast it is played, as a factor.", ge=0.1, le=10, example=1.5)]
 Time = Annotated[
     datetime,
     meta(

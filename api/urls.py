@@ -1,34 +1,17 @@
 """The API, below /api/."""
 
+from importlib import import_module
+
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from api import documents
-from api.v1 import (
-    apps,
-    collections,
-    events,
-    export,
-    me,
-    playlists,
-    plays,
-    privacy,
-    public,
-    removals,
-    saved,
-    subscriptions,
-    sync,
-    tokens,
-)
+from api.v1 import apps, events, export, me, public, removals, sync, tokens
 from api.views import Unknown
+from eventstore.domain.topics import TOPICS
 
 v1 = [
     *me.paths,
-    *subscriptions.paths,
-    *plays.paths,
-    *saved.paths,
-    *playlists.paths,
-    *collections.paths,
-    *privacy.paths,
+    *(one for topic in TOPICS for one in import_module(f"api.v1.{topic.name}").paths),
     *events.paths,
     *export.paths,
     *sync.paths,

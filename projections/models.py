@@ -36,6 +36,7 @@ class PlayStatus(models.Model):
     rss_source_feed = models.TextField(db_collation="C")
     position = models.PositiveIntegerField()
     played = models.BooleanField()
+    speed = models.FloatField(null=True)
     updated_at = models.DateTimeField()
 
     class Meta:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from eventstore.domain import privacy
 from eventstore.domain.identifiers import key_of
+from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import Level
 from projections import replicas
 from projections.connect import run
@@ -162,14 +163,6 @@ class SubscriptionRow(NamedTuple):
         return self.unsubscribed_at is None or self.subscribed_at >= self.unsubscribed_at
 
 
-class PlayStatusRow(NamedTuple):
-    rss_source_feed: str
-    rss_source_item: str
-    position: int
-    played: bool
-    updated_at: datetime
-
-
 class SavedEpisodeRow(NamedTuple):
     rss_source_feed: str
     rss_source_item: str
@@ -223,7 +216,7 @@ ACTIVE_SUBSCRIPTIONS = SUBSCRIPTIONS._replace(
 )
 PLAY_STATUSES = Query(
     "plays",
-    "rss_source_feed, rss_source_item, position, played, updated_at",
+    ", ".join(PlayEntry.__struct_fields__),
     '"users"."play_statuses" WHERE user_id = %s',
     {"updated_at": moment, "item_key": key},
 )
@@ -261,7 +254,7 @@ def play_statuses(
     after: str | None = None,
     limit: int = PAGE,
     newest_first: bool = False,
-) -> Page[PlayStatusRow]:
+) -> Page[PlayEntry]:
     """What a listener heard, the oldest change first: a row that changes during a walk through the pages
     moves ahead of the walker, who so never misses one. ``newest_first`` is for looking, not for walking.
 
@@ -274,7 +267,7 @@ def play_statuses(
         "played = %s": played,
         "updated_at >= %s": updated_since,
     }
-    return PLAY_STATUSES.page(PlayStatusRow._make, [user_id], where, after, limit, newest_first)
+    return PLAY_STATUSES.page(lambda row: PlayEntry(*row), [user_id], where, after, limit, newest_first)
 
 
 def saved_episodes(

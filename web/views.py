@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts import setup
 from accounts.models import User
 from accounts.pages import private
+from eventstore.domain.plays import PlayEntry
 from projections import queries
 from projections.failures import in_maintenance, is_outage
 from web.words import clock, episode_name, feed_words
@@ -92,7 +93,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return HttpResponse(render_to_string("500.html"), status=500)
 
 
-def _play(row: queries.PlayStatusRow) -> Play:
+def _play(row: PlayEntry) -> Play:
     return Play(
         name=episode_name(row.rss_source_item),
         feed="".join(feed_words(row.rss_source_feed)),

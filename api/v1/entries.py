@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct, defstruct
 
-from api.fields import Color, Description, Feed, Item, Level, Name, Position, SourceId, Time, Title
+from api.fields import Color, Description, Feed, Item, Level, Name, Position, SourceId, Speed, Time, Title
 from eventstore.domain.sync import SyncConflict, SyncUserData
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS
@@ -26,6 +26,7 @@ KINDS: dict[str, Any] = {
     "rss_source_item": Item,
     "rss_source_id": SourceId,
     "position": Position,
+    "speed": Speed,
     "name": Name,
     "description": Description,
     "color": Color,

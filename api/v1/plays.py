@@ -1,7 +1,6 @@
 """How far each episode was heard."""
 
-from datetime import datetime
-
+import msgspec
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
@@ -10,27 +9,22 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
-from api.fields import PAGE, Cursor, Feed, Flag, Item, PageSize, Position, Time
+from api.fields import PAGE, Cursor, Feed, Flag, Item, PageSize, Position, Speed, Time
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain.identifiers import parts_of_item
-from eventstore.domain.plays import RecordPlay, UpdatePosition
+from eventstore.domain.plays import REGISTER, PlayEntry, RecordPlay, UpdatePosition
 from projections import queries
 
 
-class PlayStatus(Struct):
+class PlayStatus(PlayEntry, frozen=True, kw_only=True):
     """How far an episode was heard. Titles are null while the feed has not been fetched."""
 
-    rss_source_feed: str
-    rss_source_item: str
     guid: str
     enclosure_url: str
     rss_feed_title: str | None
     rss_item_title: str | None
-    position: int
-    played: bool
-    updated_at: datetime
 
 
 class PlayStatuses(Struct):
@@ -54,19 +48,22 @@ class PlaysQuery(Struct):
 
 
 class PlayBody(Struct):
-    """`played_at` is for what was heard offline; without it the server's clock counts."""
+    """`played_at` is for what was heard offline; without it the server's clock counts. `speed` is null where
+    none is given."""
 
     rss_source_feed: Feed
     rss_source_item: Item
     position: Position
     played: bool
+    speed: Speed | None = None
     played_at: Time | None = None
 
 
 class PositionBody(Struct):
-    """`rss_source_feed` is needed for an episode without an earlier play."""
+    """`rss_source_feed` is needed for an episode without an earlier play. Without `speed` that stays."""
 
     position: Position
+    speed: Speed | None = None
     rss_source_feed: Feed | None = None
     updated_at: Time | None = None
 
@@ -88,7 +85,7 @@ class PlaysView(View):
             lambda: queries.play_statuses(
                 user_id, query.feed, query.played, query.updated_since, query.cursor, query.limit
             ),
-            lambda rows, following: PlayStatuses([_shown(*row) for row in rows], following),
+            lambda rows, following: PlayStatuses([_shown(row) for row in rows], following),
         )
 
     @operation("Record a play", answers={200: PlayWritten})
@@ -101,6 +98,7 @@ class PlaysView(View):
             item=body.rss_source_item,
             position=body.position,
             played=body.played,
+            speed=body.speed,
             at=body.played_at,
         )
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command.item))
@@ -118,20 +116,26 @@ class PositionView(View):
             UpdatePosition,
             item=path.item,
             position=body.position,
+            speed=body.speed,
             at=body.updated_at,
             feed=body.rss_source_feed,
         )
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command.item))
 
 
-def _shown(feed: str, item: str, position: int, played: bool, updated_at: datetime) -> PlayStatus:
-    return PlayStatus(feed, item, *parts_of_item(item), None, None, position, played, updated_at)
+def _shown(entry: PlayEntry) -> PlayStatus:
+    guid, enclosure_url = parts_of_item(entry.rss_source_item)
+    return PlayStatus(
+        **msgspec.structs.asdict(entry),
+        guid=guid,
+        enclosure_url=enclosure_url,
+        rss_feed_title=None,
+        rss_item_title=None,
+    )
 
 
 def _written(outcome: Outcome, item: str) -> PlayWritten:
-    status = outcome.user.plays[item]
-    shown = _shown(status.feed, item, status.position, status.played, status.updated_at)
-    return PlayWritten("success", shown)
+    return PlayWritten("success", _shown(REGISTER.to_entry(item, outcome.user.plays[item])))
 
 
 paths = [

@@ -19,7 +19,6 @@ Marker: TypeAlias = Literal["publisher", "operator"]
 class TakeCheckpoint(Command, frozen=True, kw_only=True):
     """``before``: what was deleted, unsubscribed or cleared earlier than this is left out."""
 
-    now: datetime
     before: datetime
 
 

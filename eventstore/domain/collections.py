@@ -15,7 +15,7 @@ import msgspec
 from eventstore.domain import times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import FEED_KEY
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Command, Event, Order
 from eventstore.domain.ordered import Commands, Events, ListHeader, OrderedSet, Words
 from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
@@ -34,7 +34,6 @@ class CreateCollection(Command, frozen=True, kw_only=True):
     description: str | None = None
     color: str | None = None
     is_public: bool = False
-    now: datetime
 
 
 class UpdateCollection(Command, frozen=True, kw_only=True):
@@ -45,32 +44,25 @@ class UpdateCollection(Command, frozen=True, kw_only=True):
     description: str | None = None
     color: str | None = None
     is_public: bool | None = None
-    now: datetime
 
 
 class DeleteCollection(Command, frozen=True, kw_only=True):
     collection_id: UUID
-    now: datetime
 
 
-class AddFeedToCollection(Command, frozen=True, kw_only=True):
+class AddFeedToCollection(Order, frozen=True, kw_only=True):
     collection_id: UUID
     feed: str
-    now: datetime
-    at: datetime | None = None
 
 
-class RemoveFeedFromCollection(Command, frozen=True, kw_only=True):
+class RemoveFeedFromCollection(Order, frozen=True, kw_only=True):
     collection_id: UUID
     feed: str
-    now: datetime
-    at: datetime | None = None
 
 
 class ReorderCollection(Command, frozen=True, kw_only=True):
     collection_id: UUID
     feeds: tuple[str, ...]
-    now: datetime
 
 
 class CollectionCreated(Event, frozen=True, kw_only=True, gc=False):

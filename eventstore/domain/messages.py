@@ -1,5 +1,6 @@
 """What every command and every event is made of."""
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -12,9 +13,18 @@ class Owned(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """An order of a user. Times and ids arrive in it: deciding reads no clock and draws no number."""
+    """An order of a user. Times and ids arrive in it: deciding reads no clock and draws no number. ``now`` is
+    the server's clock."""
 
     user_id: UUID
+    now: datetime
+
+
+class Order(Command, frozen=True, kw_only=True):
+    """A command that a device may have been given long before it is sent: ``at`` is its own time of that,
+    where it tells one."""
+
+    at: datetime | None = None
 
 
 class Event(Owned, frozen=True, kw_only=True, omit_defaults=True, gc=False):

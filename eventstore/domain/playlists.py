@@ -13,7 +13,7 @@ import msgspec
 
 from eventstore.domain import times
 from eventstore.domain.fields import EPISODE_KEY, FEED
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Command, Event, Order
 from eventstore.domain.ordered import Commands, Events, ListHeader, OrderedSet, Words
 from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
@@ -24,7 +24,6 @@ class CreatePlaylist(Command, frozen=True, kw_only=True):
     name: str
     description: str | None = None
     is_public: bool = False
-    now: datetime
 
 
 class UpdatePlaylist(Command, frozen=True, kw_only=True):
@@ -34,35 +33,28 @@ class UpdatePlaylist(Command, frozen=True, kw_only=True):
     name: str | None = None
     description: str | None = None
     is_public: bool | None = None
-    now: datetime
 
 
 class DeletePlaylist(Command, frozen=True, kw_only=True):
     playlist_id: UUID
-    now: datetime
 
 
-class AddToPlaylist(Command, frozen=True, kw_only=True):
+class AddToPlaylist(Order, frozen=True, kw_only=True):
     playlist_id: UUID
     feed: str
     item: str
     item_title: str | None = None
     feed_title: str | None = None
-    now: datetime
-    at: datetime | None = None
 
 
-class RemoveFromPlaylist(Command, frozen=True, kw_only=True):
+class RemoveFromPlaylist(Order, frozen=True, kw_only=True):
     playlist_id: UUID
     item: str
-    now: datetime
-    at: datetime | None = None
 
 
 class ReorderPlaylist(Command, frozen=True, kw_only=True):
     playlist_id: UUID
     items: tuple[str, ...]
-    now: datetime
 
 
 class PlaylistCreated(Event, frozen=True, kw_only=True, gc=False):

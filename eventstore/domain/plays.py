@@ -13,29 +13,27 @@ import msgspec
 from eventstore.domain import times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import EPISODE_KEY, FEED
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Event, Order
 from eventstore.domain.registers import LastWriter
 from eventstore.domain.topic import Topic
 
 
-class RecordPlay(Command, frozen=True, kw_only=True):
-    """``position`` in whole seconds. ``at`` is the client's time, where it gave one; ``now`` the server's."""
+class RecordPlay(Order, frozen=True, kw_only=True):
+    """``position`` in whole seconds, ``speed`` as a factor."""
 
     feed: str
     item: str
     position: int
     played: bool
-    now: datetime
-    at: datetime | None = None
+    speed: float | None = None
 
 
-class UpdatePosition(Command, frozen=True, kw_only=True):
-    """``feed`` is needed only for an item that was never played before."""
+class UpdatePosition(Order, frozen=True, kw_only=True):
+    """``feed`` is needed only for an item that was never played before. Without a speed that stays."""
 
     item: str
     position: int
-    now: datetime
-    at: datetime | None = None
+    speed: float | None = None
     feed: str | None = None
 
 
@@ -46,6 +44,7 @@ class PlayRecorded(Event, frozen=True, kw_only=True, gc=False):
     rss_source_item: str
     position: int
     played: bool
+    speed: float | None = None
     played_at: datetime
     claimed_at: datetime | None = None
 
@@ -57,6 +56,7 @@ class PositionUpdated(Event, frozen=True, kw_only=True, gc=False):
     rss_source_item: str
     position: int
     played: bool
+    speed: float | None = None
     updated_at: datetime
     claimed_at: datetime | None = None
 
@@ -69,6 +69,7 @@ class PlayStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     position: int
     played: bool
     updated_at: datetime
+    speed: float | None = None
     skewed: times.Skewed = ()
 
 
@@ -80,6 +81,7 @@ class PlayEntry(msgspec.Struct, frozen=True, gc=False):
     position: int
     played: bool
     updated_at: datetime
+    speed: float | None = None
 
 
 REGISTER = LastWriter(
@@ -88,8 +90,8 @@ REGISTER = LastWriter(
     key=EPISODE_KEY,
     names={"feed": FEED},
     time="updated_at",
-    by=("position", "played", "feed"),
-    shown=("position", "played", "feed"),
+    by=("position", "played", "feed", "speed"),
+    shown=("position", "played", "feed", "speed"),
     events={PlayRecorded: {"updated_at": "played_at"}, PositionUpdated: {}},
     tie="further_position_wins_a_tie",
 )
@@ -107,18 +109,26 @@ def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Even
     match command:
         case RecordPlay():
             event: type[Event] = PlayRecorded
-            status = PlayStatus(command.feed, command.position, command.played, accepted.at)
+            feed, played, speed = command.feed, command.played, command.speed
         case UpdatePosition():
-            feed = command.feed or (known.feed if known else None)
-            if feed is None:
-                raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
             event = PositionUpdated
-            status = PlayStatus(feed, command.position, known.played if known else False, accepted.at)
+            feed, played, speed = _as_it_was(known, command)
         case _:
             assert_never(command)
+    status = PlayStatus(feed, command.position, played, accepted.at, speed)
     if known is not None and _is_repeat(known, status, command, accepted.skewed):
         return []
     return REGISTER.record(event, command, command.item, status, accepted.skewed)
+
+
+def _as_it_was(known: PlayStatus | None, command: UpdatePosition) -> tuple[str, bool, float | None]:
+    """What a new position leaves alone: the feed, whether it was played, the speed."""
+    feed = command.feed or (known.feed if known else None)
+    if feed is None:
+        raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
+    if known is None:
+        return feed, False, command.speed
+    return feed, known.played, known.speed if command.speed is None else command.speed
 
 
 def _is_repeat(known: PlayStatus, status: PlayStatus, command: PlayCommand, skewed: datetime | None) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from eventstore.domain import times
 from eventstore.domain.fields import FEED, ITEM, Key
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Event, Order
 from eventstore.domain.registers import LastWriter
 from eventstore.domain.topic import Topic
 
@@ -20,21 +20,17 @@ Level: TypeAlias = Literal["public", "anonymous", "private"]
 Source: TypeAlias = Literal["item", "feed", "user", "instance"]
 
 
-class ChangePrivacy(Command, frozen=True, kw_only=True):
+class ChangePrivacy(Order, frozen=True, kw_only=True):
     """For an item, for a feed, or with neither for the account. The feed beside an item is kept with it."""
 
     level: Level
-    now: datetime
-    at: datetime | None = None
     feed: str | None = None
     item: str | None = None
 
 
-class ClearPrivacy(Command, frozen=True, kw_only=True):
+class ClearPrivacy(Order, frozen=True, kw_only=True):
     """Take a setting back: what is less specific decides again."""
 
-    now: datetime
-    at: datetime | None = None
     feed: str | None = None
     item: str | None = None
 

@@ -11,31 +11,20 @@ in a sync, conflicts, the entries of a device, and the handling of wrong clocks 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from eventstore.domain import times
 from eventstore.domain.fields import FEED, ITEM, Carrier, Field, Group, Key, copier, reader, values_of
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Event, Order
 from eventstore.domain.times import AcceptedTime
 
 S = TypeVar("S", bound=msgspec.Struct)
 # whether something is of a feed, and an item, as far as these are known
 Covers = Callable[[str | None, str | None], bool]
 replace = msgspec.structs.replace
-
-
-class Order(Protocol):
-    """A command that may say when it was given, by the device's clock; ``now`` is the server's."""
-
-    @property
-    def user_id(self) -> UUID: ...
-    @property
-    def now(self) -> datetime: ...
-    @property
-    def at(self) -> datetime | None: ...
 
 
 class Conflict(NamedTuple):
@@ -101,6 +90,7 @@ class Register(Generic[S]):
             for name, field in self.fields.items()
             if entry_names.get(name, field.public) in entry.__struct_fields__
         }
+        self.entry_fields = said
         blank = {name for name in said if self.fields[name].is_nullable_text}
         self._from_entry = copier(
             state, {name: f"{public} or None" if name in blank else public for name, public in said.items()}

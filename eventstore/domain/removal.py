@@ -5,7 +5,6 @@ remains stands for them. Pure, as the topics are.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -23,7 +22,6 @@ class RemoveEvents(Command, frozen=True, kw_only=True):
 
     feed: str | None = None
     item: str | None = None
-    now: datetime
 
 
 class Remains(NamedTuple):

@@ -12,34 +12,26 @@ import msgspec
 from eventstore.domain import times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import EPISODE_KEY, FEED
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Event, Order
 from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
 
 
-class SaveEpisode(Command, frozen=True, kw_only=True):
-    """``at`` is the client's time, where it gave one; ``now`` the server's clock."""
-
+class SaveEpisode(Order, frozen=True, kw_only=True):
     feed: str
     item: str
-    now: datetime
-    at: datetime | None = None
 
 
-class UnsaveEpisode(Command, frozen=True, kw_only=True):
+class UnsaveEpisode(Order, frozen=True, kw_only=True):
     """``feed`` is needed only for an item of which nothing is known, and then only with ``at``."""
 
     item: str
-    now: datetime
-    at: datetime | None = None
     feed: str | None = None
 
 
-class ShareEpisode(Command, frozen=True, kw_only=True):
+class ShareEpisode(Order, frozen=True, kw_only=True):
     feed: str
     item: str
-    now: datetime
-    at: datetime | None = None
 
 
 class EpisodeSaved(Event, frozen=True, kw_only=True, gc=False):

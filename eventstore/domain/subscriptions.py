@@ -13,24 +13,18 @@ import msgspec
 from eventstore.domain import times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import FEED_KEY
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Event, Order
 from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
 
 
-class Subscribe(Command, frozen=True, kw_only=True):
-    """``at`` is the client's time, where it gave one; ``now`` the server's clock."""
-
+class Subscribe(Order, frozen=True, kw_only=True):
     feed: str
-    now: datetime
-    at: datetime | None = None
     source_id: str | None = None
 
 
-class Unsubscribe(Command, frozen=True, kw_only=True):
+class Unsubscribe(Order, frozen=True, kw_only=True):
     feed: str
-    now: datetime
-    at: datetime | None = None
 
 
 class UserSubscribed(Event, frozen=True, kw_only=True, gc=False):

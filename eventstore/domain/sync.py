@@ -1,7 +1,6 @@
 """Sync: what a device knows, merged into what the server knows, and what the device lacks."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -13,7 +12,7 @@ from eventstore.domain.topics import OF_EVENT, TOPICS, User
 _LISTS = [(topic.plural, list[topic.register.entry]) for topic in TOPICS]  # type: ignore[name-defined]
 _Payload: Any = msgspec.defstruct(
     "_Payload",
-    [("now", datetime), *((name, type_, msgspec.field(default_factory=list)) for name, type_ in _LISTS)],
+    [(name, type_, msgspec.field(default_factory=list)) for name, type_ in _LISTS],
     bases=(Command,),
     frozen=True,
     kw_only=True,

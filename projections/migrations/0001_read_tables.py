@@ -371,6 +371,7 @@ class Migration(migrations.Migration):
                 ("rss_source_feed", models.TextField(db_collation="C")),
                 ("position", models.PositiveIntegerField()),
                 ("played", models.BooleanField()),
+                ("speed", models.FloatField(null=True)),
                 ("updated_at", models.DateTimeField()),
             ],
             options={

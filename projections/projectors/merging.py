@@ -1,5 +1,6 @@
 """The columns of a topic's table, and its merge in SQL, from the fields that the topic declares."""
 
+from collections.abc import Collection
 from datetime import datetime
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -34,13 +35,15 @@ def columns_of(register: Register[Any]) -> dict[str, str]:
     return {field.public: kind_of(field) for field in register.fields.values()}
 
 
-def merge_of(register: Register[Any]) -> str:
+def merge_of(register: Register[Any], only: Collection[str] = ()) -> str:
     """How a row that comes (EXCLUDED) changes the one there is (kept): the register's own rule, so that it
-    does not matter which comes first."""
+    does not matter which comes first. ``only``: the fields of a last writer that the table has."""
     match register:
         case LastWriter():
-            news = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns_of(register))
-            return f"{news} WHERE {_exceeds(register, register.newest)}"
+            fields = [field for field in register.fields.values() if not only or field.name in only]
+            group = Group((register.time,), tuple(one for one in register.newest.fields if one in fields))
+            news = ", ".join(f"{field.public} = EXCLUDED.{field.public}" for field in fields)
+            return f"{news} WHERE {_exceeds(register, group)}"
         case OnOff():
             return ", ".join(part for group in register.groups for part in _parts(register, group))
     raise TypeError(type(register).__name__)

@@ -31,6 +31,7 @@ from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.domain.times import MAX_SKEW, later
+from projections.projectors.merging import merge_of
 from projections.projectors.rows import Rows
 from projections.projectors.shape import Fact, Projector, Tables, as_json
 from projections.projectors.showing import (
@@ -64,12 +65,8 @@ LEVELS = Rows(
         "changed_at": "timestamptz",
     },
     keys=3,
-    # the rule of eventstore.domain.privacy.merge, in SQL; of which feed an item is does not matter here
-    merge="""
-    level = EXCLUDED.level, changed_at = EXCLUDED.changed_at
-WHERE (EXCLUDED.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], EXCLUDED.level))
-    > (kept.changed_at, array_position(ARRAY['public', NULL, 'anonymous', 'private'], kept.level))
-""",
+    # of which feed an item is does not matter here
+    merge=merge_of(privacy.REGISTER, only=("level", "changed_at")),
 )
 
 

@@ -47,10 +47,35 @@ def test_it_records_a_play(phone: Device) -> None:
         "rss_item_title": None,
         "position": 60,
         "played": False,
+        "speed": None,
         "updated_at": "2026-05-01T12:00:00Z",
     }
     assert document(answer) == {"status": "success", "play_status": shown}
     assert listed(phone) == [shown]
+
+
+def test_the_speed_is_kept_until_a_play_says_another_or_none(phone: Device) -> None:
+    speeds = []
+    for path, body in (
+        ("plays", play(speed=1.5)),
+        (f"plays/{item()}/position", {"position": 90}),
+        (f"plays/{item()}/position", {"position": 95, "speed": 0.1}),
+        ("plays", play(speed=10)),
+        ("plays", play()),
+    ):
+        answer = phone.post(path, body) if path == "plays" else phone.put(path, body)
+        speeds.append(document(answer)["play_status"]["speed"])
+        assert listed(phone)[0]["speed"] == speeds[-1]
+        (told,) = phone.sync()["data"]["play_statuses"]
+        assert told["speed"] == speeds[-1]
+    assert speeds == [1.5, 1.5, 0.1, 10, None]
+
+
+@pytest.mark.parametrize("speed", [0.09, 10.1, -1, "fast", True])
+def test_a_speed_that_none_plays_at_is_refused(phone: Device, speed: object) -> None:
+    assert faults(phone.post("plays", play(speed=speed))) == {"speed": "invalid"}
+    entry = play(updated_at="2026-05-01T12:00:00Z", speed=speed)
+    assert faults(phone.post("sync", {"play_statuses": [entry]})) == {"play_statuses.0.speed": "invalid"}
 
 
 def test_a_late_play_is_recorded_and_does_not_win(phone: Device, tablet: Device) -> None:
@@ -73,6 +98,7 @@ def test_it_moves_the_position_and_keeps_played(phone: Device) -> None:
         "rss_item_title": None,
         "position": 90,
         "played": True,
+        "speed": None,
         "updated_at": 0,
     }
 

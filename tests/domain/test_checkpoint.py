@@ -1,14 +1,14 @@
 """Checkpoints: what stands for the events that retention deletes must hold all that they said."""
 
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eventstore import codec
-from eventstore.domain import collections, playlists, plays, privacy, saved, subscriptions
+from eventstore.domain import collections, playlists, plays, saved, subscriptions
 from eventstore.domain.checkpoint import (
     IN_CHECKPOINT,
     INSTANCE_EVENTS,
@@ -18,18 +18,15 @@ from eventstore.domain.checkpoint import (
 )
 from eventstore.domain.messages import Event
 from eventstore.domain.times import NEVER
+from eventstore.domain.topic import Topic
+from eventstore.domain.topics import TOPICS
 from eventstore.domain.user import User, decide, evolve
+from tests.domain.drawn import events, states
 from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, SCIENCE, TUESDAY, folded, minutes
 
+few = settings(max_examples=40, deadline=None)
+of_every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 LIST = UUID("11111111-1111-4111-8111-111111111111")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An event that changes the state that ``given`` led to."""
-
-    event: Event
-    given: tuple[Event, ...] = ()
 
 
 SUBSCRIBED = subscriptions.UserSubscribed(user_id=ALICE, rss_source_feed=NEWS, subscribed_at=minutes(1))
@@ -63,120 +60,6 @@ IN_COLLECTION = tuple(
     )
     for feed in (NEWS, SCIENCE)
 )
-AHEAD = NOON + timedelta(days=300)
-
-SAMPLES: tuple[Sample, ...] = (
-    Sample(SUBSCRIBED),
-    Sample(
-        subscriptions.UserSubscribed(
-            user_id=ALICE,
-            rss_source_feed=NEWS,
-            rss_source_id="id",
-            subscribed_at=minutes(2),
-            claimed_at=AHEAD,
-        ),
-        (SUBSCRIBED,),
-    ),
-    Sample(
-        subscriptions.UserUnsubscribed(user_id=ALICE, rss_source_feed=NEWS, unsubscribed_at=minutes(2)),
-        (SUBSCRIBED,),
-    ),
-    Sample(PLAYED),
-    Sample(
-        plays.PositionUpdated(
-            user_id=ALICE,
-            rss_source_feed=NEWS,
-            rss_source_item=MONDAY,
-            position=9,
-            played=True,
-            updated_at=minutes(2),
-            claimed_at=AHEAD,
-        ),
-        (PLAYED,),
-    ),
-    Sample(SAVED),
-    Sample(
-        saved.EpisodeUnsaved(
-            user_id=ALICE, rss_source_feed=NEWS, rss_source_item=MONDAY, unsaved_at=minutes(2)
-        ),
-        (SAVED,),
-    ),
-    Sample(PLAYLIST),
-    Sample(
-        playlists.PlaylistUpdated(
-            user_id=ALICE,
-            playlist_id=LIST,
-            name="Runs",
-            description="Fast",
-            order=(TUESDAY, MONDAY),
-            updated_at=minutes(3),
-            claimed_at=AHEAD,
-        ),
-        (PLAYLIST, *IN_PLAYLIST),
-    ),
-    Sample(
-        playlists.PlaylistVisibilityChanged(
-            user_id=ALICE, playlist_id=LIST, name="Walks", is_public=True, updated_at=minutes(3)
-        ),
-        (PLAYLIST,),
-    ),
-    Sample(
-        playlists.PlaylistReordered(
-            user_id=ALICE, playlist_id=LIST, order=(TUESDAY, MONDAY), updated_at=minutes(3)
-        ),
-        (PLAYLIST, *IN_PLAYLIST),
-    ),
-    Sample(playlists.PlaylistDeleted(user_id=ALICE, playlist_id=LIST, deleted_at=minutes(3)), (PLAYLIST,)),
-    Sample(IN_PLAYLIST[0], (PLAYLIST,)),
-    Sample(
-        playlists.PlaylistItemRemoved(
-            user_id=ALICE,
-            playlist_id=LIST,
-            rss_source_feed=NEWS,
-            rss_source_item=MONDAY,
-            removed_at=minutes(3),
-        ),
-        (PLAYLIST, *IN_PLAYLIST),
-    ),
-    Sample(COLLECTION),
-    Sample(
-        collections.CollectionUpdated(
-            user_id=ALICE,
-            collection_id=LIST,
-            name="More news",
-            color="#000000",
-            order=(SCIENCE, NEWS),
-            updated_at=minutes(3),
-        ),
-        (COLLECTION, *IN_COLLECTION),
-    ),
-    Sample(
-        collections.CollectionVisibilityChanged(
-            user_id=ALICE, collection_id=LIST, name="News", is_public=True, updated_at=minutes(3)
-        ),
-        (COLLECTION,),
-    ),
-    Sample(
-        collections.CollectionReordered(
-            user_id=ALICE, collection_id=LIST, order=(SCIENCE, NEWS), updated_at=minutes(3)
-        ),
-        (COLLECTION, *IN_COLLECTION),
-    ),
-    Sample(
-        collections.CollectionDeleted(user_id=ALICE, collection_id=LIST, deleted_at=minutes(3)),
-        (COLLECTION,),
-    ),
-    Sample(IN_COLLECTION[0], (COLLECTION,)),
-    Sample(
-        collections.FeedRemovedFromCollection(
-            user_id=ALICE, collection_id=LIST, rss_source_feed=NEWS, removed_at=minutes(3)
-        ),
-        (COLLECTION, *IN_COLLECTION),
-    ),
-    Sample(
-        privacy.PrivacyChanged(user_id=ALICE, level="public", rss_source_feed=NEWS, changed_at=minutes(1))
-    ),
-)
 
 
 def checkpoint_of(user: User) -> UserCheckpoint:
@@ -191,47 +74,53 @@ def stored(event: Event) -> Any:
     return codec.decode(name, schema, codec.encode(event))
 
 
-def test_every_event_type_is_carried_by_checkpoints_or_named_as_what_needs_none() -> None:
+def test_every_event_is_in_a_checkpoint_or_named_as_what_needs_none() -> None:
     known = {cls for cls, _ in codec.EVENTS.values()}
     assert known == IN_CHECKPOINT | NOT_STATE | INSTANCE_EVENTS
     assert len(known) == len(IN_CHECKPOINT) + len(NOT_STATE) + len(INSTANCE_EVENTS)
 
 
-def test_every_type_that_is_said_to_be_carried_has_a_sample_here() -> None:
-    assert {type(sample.event) for sample in SAMPLES} | {UserCheckpoint} == IN_CHECKPOINT
-
-
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample.event).__name__)
-def test_a_checkpoint_carries_what_the_event_changed(sample: Sample) -> None:
-    without = folded(sample.given)
-    user = folded([*sample.given, sample.event])
-    assert user != without, "a sample must change the state"
-    again = User(ALICE)
+@of_every_topic
+@few
+@given(st.data())
+def test_a_checkpoint_holds_the_state_and_folding_goes_on_from_it(topic: Topic, data: st.DataObject) -> None:
+    before, after = (data.draw(st.lists(events(topic), max_size=6)) for _ in range(2))
+    user, again = folded(before), User(ALICE)
     evolve(again, stored(checkpoint_of(user)))
     assert again == user
+    assert folded(after, again) == folded(after, user)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample.event).__name__)
-def test_folding_goes_on_from_a_checkpoint_as_from_the_events(sample: Sample) -> None:
-    given = folded(sample.given)
-    again = User(ALICE)
-    evolve(again, stored(checkpoint_of(given)))
-    assert folded([sample.event], again) == folded([*sample.given, sample.event])
+@of_every_topic
+@few
+@given(st.data())
+def test_every_field_of_a_state_comes_through_a_checkpoint(topic: Topic, data: st.DataObject) -> None:
+    state = data.draw(states(topic.register))
+    of = UserCheckpoint(user_id=ALICE, taken_at=NOON, **{topic.name: {"key": state}})
+    assert getattr(stored(of), topic.name) == {"key": state}
 
 
-@pytest.mark.parametrize("event", [saved.EpisodeShared], ids=lambda cls: cls.__name__)
-def test_what_needs_no_checkpoint_changes_no_state(event: type[saved.EpisodeShared]) -> None:
-    share = event(user_id=ALICE, rss_source_feed=NEWS, rss_source_item=MONDAY, shared_at=minutes(1))
-    assert folded([share]) == User(ALICE)
+@of_every_topic
+@few
+@given(st.data())
+def test_what_is_no_state_changes_none(topic: Topic, data: st.DataObject) -> None:
+    if topic.not_state:
+        event = data.draw(events(topic, only=topic.not_state))
+        assert folded([event]) == User(ALICE)
 
 
-def test_a_checkpoint_shares_nothing_with_the_state_that_goes_on_changing() -> None:
-    user = folded([SUBSCRIBED, PLAYED, SAVED, PLAYLIST, *IN_PLAYLIST, COLLECTION, *IN_COLLECTION])
+@of_every_topic
+@few
+@given(st.data())
+def test_a_checkpoint_shares_nothing_with_the_state_that_goes_on_changing(
+    topic: Topic, data: st.DataObject
+) -> None:
+    before, after = (data.draw(st.lists(events(topic), max_size=6)) for _ in range(2))
+    user = folded(before)
     taken = checkpoint_of(user)
-    before = codec.encode(taken)
-    for sample in SAMPLES:
-        folded([sample.event], user)
-    assert codec.encode(taken) == before
+    then = codec.encode(taken)
+    folded(after, user)
+    assert codec.encode(taken) == then
 
 
 def test_a_checkpoint_leaves_out_what_has_been_gone_for_longer_than_the_retention() -> None:

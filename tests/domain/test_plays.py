@@ -52,6 +52,14 @@ def test_a_play_is_recorded_at_the_clients_time() -> None:
     assert when(record(60, minutes(-5))) == [recorded(60, minutes(-5))]
 
 
+def test_a_position_leaves_the_speed_as_it_was_and_a_play_says_all_of_it() -> None:
+    given = [recorded(60, NOON, speed=1.5)]
+    (kept,) = when(move(90, minutes(1)), given)
+    assert isinstance(kept, PositionUpdated)
+    assert kept.speed == 1.5
+    assert folded([*given, recorded(60, minutes(1))]).plays[MONDAY].speed is None
+
+
 def test_the_same_play_again_is_not_recorded() -> None:
     assert when(record(60, NOON), [recorded(60, NOON)]) == []
 

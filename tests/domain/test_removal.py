@@ -1,6 +1,7 @@
 """Removal: as if it had never been."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,7 +15,10 @@ from eventstore.domain.messages import Event
 from eventstore.domain.playlists import PlaylistReordered
 from eventstore.domain.removal import RemoveEvents, Scope, remove, without
 from eventstore.domain.times import NEVER
+from eventstore.domain.topic import Topic
+from eventstore.domain.topics import TOPICS
 from eventstore.domain.user import User, decide
+from tests.domain.drawn import events
 from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, TUESDAY, folded, minutes
 from tests.domain.test_checkpoint import (
     COLLECTION,
@@ -22,7 +26,6 @@ from tests.domain.test_checkpoint import (
     IN_PLAYLIST,
     PLAYED,
     PLAYLIST,
-    SAMPLES,
     SAVED,
     SUBSCRIBED,
 )
@@ -42,9 +45,14 @@ def removed(history: list[Event], feed: str | None = None, item: str | None = No
 
 
 def histories() -> st.SearchStrategy[list[Event]]:
-    """Anything that may happen to a feed and its items, in any order."""
-    events = [sample.event for sample in SAMPLES] + LIBRARY
-    return st.lists(st.sampled_from(events), max_size=12)
+    """Anything of every topic that may happen to a feed and its items, in any order."""
+    of_it = st.one_of([events(topic, rss_source_feed=feeds_of(topic)) for topic in TOPICS])
+    return st.lists(of_it, max_size=12)
+
+
+def feeds_of(topic: Topic) -> st.SearchStrategy[Any]:
+    """A setting may name no feed."""
+    return st.sampled_from([NEWS, None]) if topic.name == "privacy" else st.just(NEWS)
 
 
 def known_items(history: Iterable[Event]) -> set[str]:
@@ -104,7 +112,8 @@ def test_an_item_of_a_feed_leaves_the_same_item_of_another_feed() -> None:
 
 
 def test_an_item_that_is_not_of_the_feed_stays_where_no_feed_is_told() -> None:
-    (order,) = (sample.event for sample in SAMPLES if isinstance(sample.event, PlaylistReordered))
+    names = {"user_id": ALICE, "playlist_id": PLAYLIST.playlist_id}
+    order = PlaylistReordered(**names, order=(TUESDAY, MONDAY), updated_at=minutes(3))
     history = [PLAYLIST, *IN_PLAYLIST, order]
     assert folded(history).playlists[str(order.playlist_id)].order == (TUESDAY, MONDAY)
     assert remove(history, command(SCIENCE, MONDAY)).gone == []

@@ -32,7 +32,9 @@ claims = st.lists(TIMES, max_size=3).map(lambda drawn: tuple(sorted(set(drawn)))
 one_subscription = st.builds(
     Subscription, st.sampled_from([None, "a", "b"]), st.none() | PAST, st.none() | PAST, claims
 ).map(lambda of: of if of.subscribed_at else msgspec.structs.replace(of, source_id=None))
-one_status = st.builds(PlayStatus, st.sampled_from(FEEDS), st.integers(0, 3), st.booleans(), PAST, claims)
+one_status = st.builds(
+    PlayStatus, st.sampled_from(FEEDS), st.integers(0, 3), st.booleans(), PAST, skewed=claims
+)
 
 
 def state(user: User) -> object:

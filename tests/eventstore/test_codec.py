@@ -83,6 +83,20 @@ GOLDEN: list[tuple[str, int, str, Event]] = [
         ),
     ),
     (
+        "PlayRecorded",
+        1,
+        f'{WHERE},"position":9,"played":false,"speed":1.5,"played_at":"2026-06-01T12:00:00.250000Z"}}',
+        PlayRecorded(
+            user_id=ALICE,
+            rss_source_feed=FEED,
+            rss_source_item=ITEM,
+            position=9,
+            played=False,
+            speed=1.5,
+            played_at=AT,
+        ),
+    ),
+    (
         "PositionUpdated",
         1,
         f'{WHERE},"position":61,"played":true,"updated_at":"2026-06-01T12:00:00.250000Z"}}',

@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore.domain.messages import Event
+from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import Level, PrivacyChanged
 from eventstore.domain.saved import EpisodeSaved, EpisodeUnsaved
 from projections import queries
 from projections.connect import Connection
-from projections.queries import Behind, InvalidCursor, Page, PlayStatusRow, PrivacyRow
+from projections.queries import Behind, InvalidCursor, Page, PrivacyRow
 from tests.projections.conftest import Project
 from tests.projections.histories import (
     ALICE,
@@ -33,7 +34,7 @@ from tests.projections.histories import (
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
 
-def items(page: Page[PlayStatusRow]) -> list[str]:
+def items(page: Page[PlayEntry]) -> list[str]:
     return [row.rss_source_item for row in page.rows]
 
 

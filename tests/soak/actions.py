@@ -6,9 +6,10 @@ from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from tests.soak.device import Device
-from tests.soak.memory import TOPICS, Json, members
+from tests.soak.memory import ENTRIES, Json, members, seen
 from tests.soak.world import Episode, Show, url_safe
 
+SPEEDS = (None, 1.0, 1.5)
 LONGEST = 3_600
 MOST_LISTS = 3
 COLORS = ("#aabbcc", "#001122", None)
@@ -39,7 +40,7 @@ class Doing(NamedTuple):
     def known(self, topic: str) -> list[Json]:
         """What this device shows of a topic."""
         entries = self.device.memory.of(topic).values()
-        return [entry for entry in entries if TOPICS[topic].shown(entry) is not None]
+        return [entry for entry in entries if seen(ENTRIES[topic], entry) is not None]
 
 
 Action: TypeAlias = Callable[[Doing], None]
@@ -71,6 +72,7 @@ def listen(doing: Doing) -> None:
     feed, item = doing.episode()
     play: Json = {"rss_source_feed": feed, "rss_source_item": item}
     play |= {"position": doing.rng.randrange(LONGEST), "played": doing.rng.random() < 0.3}
+    play |= {"speed": doing.rng.choice(SPEEDS)}
     if doing.online:
         by_own_clock = {"played_at": doing.at()} if doing.rng.random() < 0.3 else {}
         doing.device.ask("POST", doing.path("plays"), play | by_own_clock)

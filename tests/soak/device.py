@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from tests.soak.clock import Clock
-from tests.soak.memory import TOPICS, Json, Memory, Shown
+from tests.soak.memory import ENTRIES, Json, Memory, Shown
 from tests.soak.wire import Answer, Wire
 
 
@@ -29,7 +29,7 @@ class Device:
     def forget(self) -> None:
         """The app is installed anew: nothing is left."""
         self.memory, self.cursor = Memory(), None
-        self._unsent = {topic: [] for topic in TOPICS}
+        self._unsent = {topic: [] for topic in ENTRIES}
 
     def now(self) -> datetime:
         """By its own clock."""
@@ -60,7 +60,7 @@ class Device:
             return
         self._seen(answer)
         self._learn(answer.body)
-        self._unsent = {topic: [] for topic in TOPICS}
+        self._unsent = {topic: [] for topic in ENTRIES}
 
     def view(self) -> list[Shown]:
         return self.memory.view()
@@ -80,11 +80,4 @@ class Device:
 
 
 # what conflicts call the topics
-KINDS = {
-    "subscription": "subscriptions",
-    "play_status": "play_statuses",
-    "saved_episode": "saved_episodes",
-    "playlist": "playlists",
-    "collection": "collections",
-    "privacy_setting": "privacy_settings",
-}
+KINDS = {topic.kind: plural for plural, topic in ENTRIES.items()}

@@ -1,8 +1,13 @@
 """What a device remembers: an entry per key, in the shape of a sync, and what its screen shows of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
+
+from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.registers import LastWriter, OnOff
+from eventstore.domain.topic import Topic
+from eventstore.domain.topics import TOPICS
 
 Json: TypeAlias = dict[str, Any]
 
@@ -15,18 +20,15 @@ class Shown(NamedTuple):
     what: object
 
 
-class Topic(NamedTuple):
-    """``shown`` is None where there is nothing to see: unfollowed, unsaved, deleted, taken back."""
-
-    key: Callable[[Json], str]
-    shown: Callable[[Json], object]
-
-
 def is_on(on: str | None, off: str | None) -> bool:
     """The later of two times decides; on equal times it is on."""
     if on is None:
         return False
     return off is None or datetime.fromisoformat(on) >= datetime.fromisoformat(off)
+
+
+def is_there(entry: Json, register: OnOff[Any]) -> bool:
+    return is_on(entry.get(register.on), entry.get(register.off))
 
 
 def members(entries: list[Json], name: str) -> list[str]:
@@ -40,52 +42,44 @@ def _place(entry: Json) -> tuple[bool, int]:
     return position is None, position or 0
 
 
-def _play(entry: Json) -> object:
-    return entry["position"], entry["played"], entry["rss_source_feed"]
-
-
-def _playlist(entry: Json) -> object:
-    if not is_on(entry["updated_at"], entry.get("deleted_at")):
-        return None
-    register = entry["name"], entry.get("description") or None, entry["is_public"]
-    return *register, members(entry["items"], "rss_source_item")
-
-
-def _collection(entry: Json) -> object:
-    if not is_on(entry["updated_at"], entry.get("deleted_at")):
-        return None
-    register = entry["name"], entry.get("description") or None, entry["is_public"], entry.get("color") or None
-    return *register, entry.get("is_default", False), members(entry["feeds"], "rss_source_feed")
-
-
 def scope(feed: str | None, item: str | None) -> str:
     """What a privacy setting stands for: the item alone where there is one."""
     return f"item {item}" if item else f"feed {feed}" if feed else "account"
 
 
-TOPICS: Mapping[str, Topic] = {
-    "subscriptions": Topic(
-        lambda entry: str(entry["rss_source_feed"]),
-        lambda entry: is_on(entry["subscribed_at"], entry["unsubscribed_at"]) or None,
-    ),
-    "play_statuses": Topic(lambda entry: str(entry["rss_source_item"]), _play),
-    "saved_episodes": Topic(
-        lambda entry: str(entry["rss_source_item"]),
-        lambda entry: is_on(entry["saved_at"], entry["unsaved_at"]) or None,
-    ),
-    "playlists": Topic(lambda entry: str(entry["id"]), _playlist),
-    "collections": Topic(lambda entry: str(entry["id"]), _collection),
-    "privacy_settings": Topic(
-        lambda entry: scope(entry.get("rss_source_feed"), entry.get("rss_source_item")),
-        lambda entry: entry["privacy"],
-    ),
-}
+def key_of(topic: Topic, entry: Json) -> str:
+    """What an entry is about: a list by its id, all else by what names it."""
+    if isinstance(topic.register, OrderedSet):
+        return str(entry["id"])
+    names = topic.register.key.fields
+    if not names:
+        return scope(entry.get("rss_source_feed"), entry.get("rss_source_item"))
+    return " ".join(entry[name] for name in names)
+
+
+def seen(topic: Topic, entry: Json) -> object:
+    """What can be seen of an entry; None where there is nothing: unfollowed, unsaved, deleted, taken back."""
+    match register := topic.register:
+        case OrderedSet():
+            if not is_there(entry, register):
+                return None
+            called = [entry.get(name) or None for name in register.called.names]
+            return *called, members(entry[register.plural], register.members.key.fields[0])
+        case OnOff():
+            return is_there(entry, register) or None
+        case LastWriter():
+            said = tuple(entry.get(register.entry_fields[name]) for name in register.shown_fields)
+            return None if register.cleared and said == (None,) else said
+    raise TypeError(type(register).__name__)
+
+
+ENTRIES: dict[str, Topic] = {topic.plural: topic for topic in TOPICS}
 
 
 def shown(topic: str, entries: Iterable[Json]) -> Iterable[Shown]:
     """What a screen shows of these, whatever their times."""
-    of = TOPICS[topic]
-    found = (Shown(topic, of.key(entry), of.shown(entry)) for entry in entries)
+    of = ENTRIES[topic]
+    found = (Shown(topic, key_of(of, entry), seen(of, entry)) for entry in entries)
     return (one for one in found if one.what is not None)
 
 
@@ -93,14 +87,14 @@ class Memory:
     """A device's own last action stands in it, until the server says otherwise."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, dict[str, Json]] = {topic: {} for topic in TOPICS}
+        self._entries: dict[str, dict[str, Json]] = {plural: {} for plural in ENTRIES}
 
     def of(self, topic: str) -> dict[str, Json]:
         return self._entries[topic]
 
     def remember(self, topic: str, *entries: Json) -> None:
         for entry in entries:
-            self._entries[topic][TOPICS[topic].key(entry)] = entry
+            self._entries[topic][key_of(ENTRIES[topic], entry)] = entry
 
     def everything(self) -> Json:
         return {topic: list(entries.values()) for topic, entries in self._entries.items()}

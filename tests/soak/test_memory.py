@@ -42,4 +42,4 @@ def test_a_list_is_gone_while_its_deletion_is_the_later() -> None:
     memory.remember("playlists", {**playlist, "deleted_at": LATER})
     assert memory.view() == []
     memory.remember("playlists", {**playlist, "updated_at": LATER, "deleted_at": LATER})
-    assert [one.what for one in memory.view()] == [("Mix", None, False, [])]
+    assert [one.what for one in memory.view()] == [("Mix", None, None, [])]
