@@ -11,6 +11,7 @@ from operations.recreate import owned_tables
 from operations.stores import SCHEMAS, parameters
 
 Connection = psycopg.Connection[Any]
+Server = dict[str, Any]  # as stores.parameters gives it
 
 TABLES = """
 SELECT n.nspname, c.relname, pg_total_relation_size(c.oid)
@@ -22,6 +23,20 @@ SELECT n.nspname, c.relname, pg_total_relation_size(c.oid)
 PLACE = """
 SELECT current_database(), (SELECT system_identifier FROM pg_control_system()),
        current_setting('server_version'), current_setting('server_version_num')::integer / 10000
+"""
+# What is in a database besides the tables "ours" and their sequences.
+OTHERS = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+   AND c.oid <> ALL(%(ours)s::regclass[])
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                      AND (d.deptype = 'e'
+                           OR d.deptype IN ('a', 'i') AND d.refobjid = ANY(%(ours)s::regclass[])))
+ ORDER BY 1, 2
+"""
+SEQUENCES = """
+SELECT schemaname || '.' || sequencename, last_value FROM pg_sequences WHERE schemaname = ANY(%s)
 """
 # How rows read as text must not depend on the server's settings, nor on who asks.
 TEXT = (
@@ -89,6 +104,13 @@ def owned(connection: Connection, alias: str) -> list[tuple[str, str]]:
     return [(schema, name) for schema, _, name in found]
 
 
+def others(connection: Connection, alias: str | None = None) -> list[tuple[str, str]]:
+    """Schema and name of every relation in a database that is not of the store ``alias``."""
+    ours = [] if alias is None else owned(connection, alias)
+    quoted = [sql.Identifier(*table).as_string(connection) for table in ours]
+    return connection.execute(OTHERS, {"ours": quoted}).fetchall()
+
+
 def tables(connection: Connection, alias: str) -> list[Table]:
     """Every table in a store's schemas, whosever it is, with its exact number of rows."""
     found = connection.execute(TABLES, [list(SCHEMAS[alias])]).fetchall()
@@ -97,14 +119,18 @@ def tables(connection: Connection, alias: str) -> list[Table]:
     ]
 
 
+def sequences(connection: Connection, alias: str) -> dict[str, int | None]:
+    """The last number that each sequence in a store's schemas gave out."""
+    return dict(connection.execute(SEQUENCES, [list(SCHEMAS[alias])]).fetchall())
+
+
 def table_sums(connection: Connection, alias: str, without: Collection[str] = ()) -> dict[str, TableSum]:
     """The sum of each table ("schema.table") of a store; ``connection`` has the options ``TEXT``."""
     names = [table for table in owned(connection, alias) if ".".join(table) not in without]
-    return {".".join(table): table_sum(connection, *table) for table in names}
+    return {".".join(table): _table_sum(connection, *table) for table in names}
 
 
-def table_sum(connection: Connection, schema: str, name: str) -> TableSum:
-    """The sum of one table; ``connection`` has the options ``TEXT``."""
+def _table_sum(connection: Connection, schema: str, name: str) -> TableSum:
     statement = sql.SQL(SUM).format(table=sql.Identifier(schema, name))
     return TableSum(*connection.execute(statement).fetchall()[0])
 

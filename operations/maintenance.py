@@ -7,7 +7,8 @@ the old URL in their environment. docs/decisions/0011-maintenance.md
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any, Final, Literal
 
@@ -66,20 +67,21 @@ SELECT a.pid, a.application_name, extract(epoch FROM clock_timestamp() - a.xact_
 class Note(msgspec.Struct, frozen=True):
     """What is going on with a store at this place: kept as the comment on its first schema.
 
-    ``other`` says in words where it goes to or came from, ``system`` and ``database`` which that is
-    (``inventory.Place``); ``move`` is the same in both places.
+    ``other`` is where it goes to or came from.
     """
 
     state: State
-    since: datetime
-    move: str = ""
-    other: str = ""
-    system: int = 0
-    database: str = ""
+    other: Place | None = None
+    since: datetime = msgspec.field(default_factory=partial(datetime.now, UTC))
+
+    @property
+    def is_away(self) -> bool:
+        """Whether this is the old place of a move, be it done or not."""
+        return self.state in ("moving", "moved")
 
     def names(self, place: Place) -> bool:
         """Whether ``place`` is the other place."""
-        return (self.system, self.database) == (place.system, place.database)
+        return self.other is not None and self.other.same_database(place)
 
 
 class InMaintenance(OperatorError):
@@ -120,7 +122,9 @@ def enable(connection: Connection, alias: str, note: Note, *, patience: float = 
             # what writes waits from here on, and finds the triggers when it goes on
             names = sql.SQL(", ").join(tables)
             connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
-        set_status(connection, alias, note)
+        body = REFUSE.format(MAINTENANCE, message(alias, note)).as_string(connection)
+        connection.execute(FUNCTION.format(_function(alias), sql.Literal(body)))
+        write(connection, alias, note)
         for table in tables:
             connection.execute(
                 TRIGGER.format(name=sql.Identifier(NAME), table=table, function=_function(alias))
@@ -149,14 +153,6 @@ def disable(connection: Connection, alias: str, note: Note | None = None) -> Non
     with_locks(connection, alias, open_)
 
 
-def set_status(connection: Connection, alias: str, note: Note) -> None:
-    """Let a closed store say something else."""
-    with connection.transaction():
-        body = REFUSE.format(MAINTENANCE, message(alias, note)).as_string(connection)
-        connection.execute(FUNCTION.format(_function(alias), sql.Literal(body)))
-        write(connection, alias, note)
-
-
 def check(alias: str) -> None:
     """Raise ``InMaintenance`` where a store is closed: for what the triggers do not see (DDL)."""
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
@@ -180,6 +176,11 @@ def status(connection: Connection, alias: str) -> Literal["open"] | State:
     if not is_enabled(connection, alias):
         return "open"
     return "maintenance" if note is None or note.state == "arrived" else note.state
+
+
+def origin(note: Note | None) -> Note | None:
+    """What a store that is open goes on saying: that it came from elsewhere."""
+    return note if note is not None and note.state == "arrived" else None
 
 
 def message(alias: str, note: Note) -> str:

@@ -53,13 +53,18 @@ def operator(nothing_yet: Operator, topology: str, templates: dict[str, dict[str
     return nothing_yet
 
 
-@pytest.fixture
-def other_server(tmp_path: Path) -> Iterator[str]:
-    """The URL of the database ``balados`` (which is not there) on a PostgreSQL of its own."""
-    home = tmp_path / "other"
-    home.mkdir()
+@pytest.fixture(scope="session")
+def other_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A URL on a PostgreSQL of its own."""
+    home = tmp_path_factory.mktemp("other")
     yield embedded.start_postgres(home)
     embedded.stop_postgres(home, "immediate")
+
+
+@pytest.fixture
+def other_server(other_postgres: str) -> str:
+    """The URL of a database, which is not there yet, on a PostgreSQL of its own."""
+    return urls_on(other_postgres, _name(), three=False)["system"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.plays import RecordPlay
 from eventstore.log import Origin
-from operations.places import Settings, override_connection
+from operations.split import Settings, override_connection
 from projections.failures import in_maintenance
 
 CAST = [UUID(int=number, version=4) for number in range(1, 4)]

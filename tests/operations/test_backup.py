@@ -407,7 +407,7 @@ def test_what_was_closed_when_it_was_copied_is_open_when_it_is_restored(
     assert_open(phone)
 
     with here.connect("events") as connection:  # as a copy of the new place of a move is
-        maintenance.write(connection, "events", maintenance.Note("filling", timezone.now()))
+        maintenance.write(connection, "events", maintenance.Note("filling"))
         assert "was being filled" in refused("store_restore", "--store", "all", "--in-place")
         maintenance.write(connection, "events", None)
 

@@ -23,7 +23,7 @@ from eventstore import log
 from eventstore.retention import acknowledged_by_all
 from jobs import retention, tasks
 from operations import maintenance, reset
-from operations.inventory import owned
+from operations.inventory import Place, owned
 from operations.maintenance import Blocked, InMaintenance, Note
 from operations.stores import RESTORING, SCHEMAS, being_restored, parameters
 from projections import deadletters
@@ -55,7 +55,7 @@ def _open_afterwards(stores: None) -> Iterator[None]:
 
 def close(alias: str, **options: Any) -> None:
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-        maintenance.enable(connection, alias, Note("maintenance", datetime.now(UTC)), **options)
+        maintenance.enable(connection, alias, Note("maintenance"), **options)
 
 
 def reopen(alias: str) -> None:
@@ -269,7 +269,7 @@ def test_an_instance_whose_read_models_are_late_on_purpose_is_ready(settings: Se
     close("projections")
     assert readiness.checks()["projectors"] == readiness.OK
     with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
-        maintenance.set_status(connection, "projections", Note("moved", datetime.now(UTC)))
+        maintenance.enable(connection, "projections", Note("moved"))
     assert readiness.checks()["projectors"] == readiness.BEHIND
 
 
@@ -314,7 +314,7 @@ def test_a_store_whose_restore_has_not_ended_is_not_closed_and_still_says_so() -
             say("on")
         assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
         # and triggers that came along with what is restored are switched off without a word of it
-        maintenance.enable(connection, "events", Note("maintenance", datetime.now(UTC)))
+        maintenance.enable(connection, "events", Note("maintenance"))
         connection.execute(sql.SQL("COMMENT ON SCHEMA events IS {}").format(sql.Literal(RESTORING)))
         assert "nothing says why" in say("status", "--store", "events")
         assert say("off", "--store", "events") == "events: open\n"
@@ -324,14 +324,14 @@ def test_a_store_whose_restore_has_not_ended_is_not_closed_and_still_says_so() -
 
 def test_all_stores_are_closed_or_none() -> None:
     with noted("events", "") as connection:
-        maintenance.write(connection, "events", Note("filling", datetime.now(UTC)))
+        maintenance.write(connection, "events", Note("filling"))
         with pytest.raises(CommandError, match="is being filled here"):
             say("on")
     assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
 
 
 def test_a_store_that_moved_to_here_is_closed_and_opened_as_any_other() -> None:
-    arrived = Note("arrived", datetime.now(UTC), move="a move")
+    arrived = Note("arrived", Place("/run", "old", 1, "18", 18))
     with noted("events", "") as connection:
         maintenance.write(connection, "events", arrived)
         say("on", "--store", "events")

@@ -130,7 +130,7 @@ def store(read_ms: list[float]) -> Store:
 
 def test_a_closed_store_is_shown_as_closed() -> None:
     with psycopg.connect(**parameters("events"), autocommit=True) as connection:
-        maintenance.enable(connection, "events", Note("maintenance", datetime.now(UTC)))
+        maintenance.enable(connection, "events", Note("maintenance"))
         try:
             assert "writes CLOSED (maintenance)" in said()
         finally:

@@ -1,6 +1,5 @@
 from argparse import ArgumentParser
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -18,7 +17,7 @@ ORDER = ("system", "events", "projections")
 WAYS = {
     "maintenance": "manage.py maintenance off --store {alias} opens it.",
     "moving": "store_split --store {alias} --to … again goes on; with --abort it goes back.",
-    "moved": "Let {alias} point at the new place, or go back: store_split --abort.",
+    "moved": "Let {alias} point at the new place.",
     "filling": "This is the new place of a move that is not done: see the old one.",
 }
 
@@ -65,7 +64,7 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
                 known = maintenance.read(connection, alias)
                 if maintenance.status(connection, alias) == "open":
                     undo.callback(maintenance.disable, connection, alias, known)
-                maintenance.enable(connection, alias, known or Note("maintenance", datetime.now(UTC)))
+                maintenance.enable(connection, alias, known or Note("maintenance"))
             undo.pop_all()
         for alias in stores:
             self.stdout.write(f"{alias}: closed to writes")
@@ -84,13 +83,11 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
             known, status = maintenance.read(connection, alias), maintenance.status(connection, alias)
             if known is not None and status not in ("open", "maintenance"):
                 self.stdout.write(
-                    f"{maintenance.message(alias, known)} store_split --abort is the way back.\n"
+                    f"{maintenance.message(alias, known)}\n"
                     "Whoever writes here while the other place is in use writes for nobody."
                 )
                 confirm("REOPEN", self.stdout)
-            # a store that came from elsewhere goes on saying so
-            arrived = known if known is not None and known.state == "arrived" else None
-            maintenance.disable(connection, alias, arrived)
+            maintenance.disable(connection, alias, maintenance.origin(known))
         self.stdout.write(f"{alias}: open")
 
     def _status(self, connection: Connection, alias: str) -> None:

@@ -11,9 +11,8 @@ from balados import databases
 from operations import split
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
-from operations.places import override_connection
 from operations.split import MoveResult
-from operations.stores import SCHEMAS, parameters
+from operations.stores import SCHEMAS
 
 VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events": "EVENT_STORE_URL"}
 
@@ -28,7 +27,7 @@ refused writes, and goes on reading what was there.
 
   manage.py store_split --store events --to postgresql://user@db2/balados_events
   manage.py store_split --store events --to -            the URL from standard input: others see command lines
-  manage.py store_split --store events --to ... --abort           go back: open the old place, drop the new
+  manage.py store_split --store events --to ... --abort           end an unfinished one: open the old place
   manage.py store_split --store events --drop-source              after the switch: delete the old place
 
 The first two ask nothing. --abort asks for DELETE, --drop-source for DELETE and the old database's name.
@@ -40,7 +39,9 @@ option.
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--store", required=True, choices=SCHEMAS)
         parser.add_argument("--to", metavar="URL", help="the new place; - reads it from standard input")
-        parser.add_argument("--abort", action="store_true", help="go back to the old place")
+        parser.add_argument(
+            "--abort", action="store_true", help="end an unfinished move, and open the old place"
+        )
         parser.add_argument(
             "--drop-source", action="store_true", help="delete the old place, after the switch"
         )
@@ -90,9 +91,7 @@ option.
 
     def _old(self, alias: str, old: str | None) -> dict[str, Any]:
         if old is not None:
-            settings = databases.store(alias, _read(old), pool={})
-            with override_connection(alias, settings):
-                return parameters(alias)
+            return split.server_of(alias, databases.store(alias, _read(old), pool={}))
         found = split.old_place(alias)
         if found is None:
             raise CommandError("Where was it? Name the old place with --from URL (or --from -).")
