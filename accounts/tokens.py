@@ -1,26 +1,24 @@
 """The two signed tokens of an app: the authorization that a user approves, and the request. Pure.
 
-PyJWT verifies the signature, RS256 and nothing else. What it does not check is checked here: the size, the
-header, names that stand twice, the times and the audience (docs/decisions/0004-tokens.md).
+PyJWT's RS256 verifies the signature, and no other algorithm is ever asked for. What a token says is read and
+checked here, once: its size, its header, names that stand twice, the times and the audience
+(docs/decisions/0004-tokens.md).
 """
 
 import json
-import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
-import jwt
 import msgspec
+from jwt.algorithms import RSAAlgorithm
 
 from accounts import keys, links, scopes
 
 LONGEST_TOKEN = 8192
-# without padding; PyJWT refuses a spelling whose last bits count for nothing
-SEGMENT = r"(?:[\w-]{4})*[\w-]{2,4}"
-BASE64URL = re.compile(rf"{SEGMENT}\.{SEGMENT}\.{SEGMENT}", re.ASCII)
 LONGEST_ID = 255
 LONGEST_NAME = 100
 LONGEST_STATE = 512
@@ -32,7 +30,7 @@ REQUEST_TYPES = ("JWT",)
 KEY_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:=-")
 # signatures are as long as the key: RSA of 2,048 to 8,192 bits
 SIGNATURE_SIZES = range(keys.SMALLEST_BITS // 8, keys.LARGEST_BITS // 8 + 1)
-_JWS = jwt.PyJWS(algorithms=["RS256"])
+_RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
 # datetime's last second
 LAST_SECOND = 253_402_300_799
 NOBODY = UUID(int=0)
@@ -40,6 +38,7 @@ NOBODY = UUID(int=0)
 JOINERS: dict[int, str | None] = {ord("\u200c"): None, ord("\u200d"): None}
 # Telephones put such a space into the names that they give themselves, before a name or a colon.
 SPACES: dict[int, str | None] = {ord("\u00a0"): " ", ord("\u202f"): " "}
+T = TypeVar("T")
 
 
 class TokenError(Exception):
@@ -83,30 +82,21 @@ def read_authorization(token: str, now: datetime, audience: str) -> Authorizatio
 
     ``audience`` is the address of this instance. Raises ``TokenError``; the detail may be shown.
     """
-    claims = _claims(token, AUTHORIZATION_TYPES)
-    _check_times(claims, now, AUTHORIZATION_LIFE)
-    _check_audience(claims, audience)
+    claims = _claims(token, AUTHORIZATION_TYPES, AUTHORIZATION_LIFE, now, audience)
     app = claims.get("app")
     if not isinstance(app, dict):
         _refuse("invalid_app", "The token names no app: this is not an authorization token.")
-    try:
-        public_key = keys.read_pem(app.get("public_key"))
-    except keys.InvalidKey as error:
-        raise TokenError("invalid_key", f"app.{error}.") from None
+    public_key = _read(keys.read_pem, app.get("public_key"), "invalid_key", "app.")
     if not is_signed_by(token, public_key):
         _refuse("invalid_signature", "The token is not signed by the key that it carries.")
-    try:
-        asked = scopes.parse(claims.get("scopes"))
-    except scopes.InvalidScope as error:
-        raise TokenError("invalid_scope", f"{error}.") from None
     return Authorization(
+        scopes=_read(scopes.parse, claims.get("scopes"), "invalid_scope"),
         app_id=_app_id(claims),
         name=_app_name(app),
         url=_app_link(app, "url"),
         image=_app_link(app, "image"),
         public_key=public_key,
         fingerprint=keys.fingerprint(public_key),
-        scopes=asked,
         redirect_uri=_redirect_uri(app),
         state=_optional_text(claims, "state", LONGEST_STATE),
         subject=_optional_text(claims, "sub", LONGEST_ID),
@@ -116,15 +106,13 @@ def read_authorization(token: str, now: datetime, audience: str) -> Authorizatio
 
 def read_request(token: str, now: datetime, audience: str) -> RequestClaims:
     """The content of a request token, its signature not yet verified. Raises ``TokenError``."""
-    claims = _claims(token, REQUEST_TYPES)
-    expires_at = _check_times(claims, now, REQUEST_LIFE)
-    _check_audience(claims, audience)
+    claims = _claims(token, REQUEST_TYPES, REQUEST_LIFE, now, audience)
     if "app" in claims:
         _refuse("invalid_token", "An authorization token cannot be used for requests.")
     return RequestClaims(
         app_id=_app_id(claims),
         user_id=_user_id(claims.get("sub")),
-        expires_at=expires_at,
+        expires_at=_time(claims, "exp"),
         jti=_optional_text(claims, "jti", LONGEST_ID),
         device_id=_optional_text(claims, "device_id", LONGEST_ID),
         device_name=_optional_text(claims, "device_name", LONGEST_ID),
@@ -138,15 +126,12 @@ def is_signed_by(token: str, public_key: bytes | None) -> bool:
     answer takes as long, and does not tell whether there is a key. Raises ``keys.InvalidKey`` for DER that
     ``keys.read_pem`` did not make.
     """
+    signed, _, segment = token.rpartition(".")
+    signature = _decode(segment)
     key = None if public_key is None else keys.load(public_key)
-    bits = 8 * _signature_size(token)
-    if key is None or key.key_size != bits:
-        key = keys.nobodys_key(bits)
-    try:
-        _JWS.decode(token, key, algorithms=["RS256"])
-    except jwt.InvalidTokenError:
-        return False
-    return True
+    if key is None or key.key_size != 8 * len(signature):
+        key = keys.nobodys_key(8 * len(signature))
+    return _RS256.verify(signed.encode(), key, signature)
 
 
 def is_app_id(text: str) -> bool:
@@ -158,23 +143,42 @@ def _refuse(code: str, detail: str) -> NoReturn:
     raise TokenError(code, detail)
 
 
-def _claims(token: str, types: tuple[str, ...]) -> dict[str, Any]:
-    """The payload, parsed once, of a token whose form and header are as they must be."""
+def _read(read: Callable[[object], T], value: object, code: str, name: str = "") -> T:
+    """What ``read`` makes of a value of the token; the token is refused for the reason that it gives."""
+    try:
+        return read(value)
+    except (keys.InvalidKey, links.InvalidLink, scopes.InvalidScope) as error:
+        raise TokenError(code, f"{name}{error}.") from None
+
+
+def _claims(
+    token: str, types: tuple[str, ...], life: timedelta, now: datetime, audience: str
+) -> dict[str, Any]:
+    """The claims of a token of one of these ``types``, whose form, times and audience are as they must be."""
     if len(token) > LONGEST_TOKEN:
         _refuse("invalid_token", f"The token is longer than {LONGEST_TOKEN} characters.")
-    if not token.isascii() or token.count(".") != 2:
+    if token.count(".") != 2:
         _refuse("invalid_token", "The token is not a JSON Web Token.")
-    if not BASE64URL.fullmatch(token):
-        _refuse("invalid_token", "The token is not valid base64url.")
-    if _signature_size(token) not in SIGNATURE_SIZES:
+    header, payload, signature = token.split(".")
+    if len(_decode(signature)) not in SIGNATURE_SIZES:
         _refuse("invalid_token", "The token has no RS256 signature by a key of 2048 to 8192 bits.")
-    header, payload, _ = token.split(".")
     _check_header(header, types)
-    return _json(payload)
+    claims = _json(payload)
+    _check_times(claims, now, life)
+    if "aud" in claims and claims["aud"] not in (audience, [audience]):
+        _refuse("invalid_audience", "The token is meant for another instance.")
+    return claims
 
 
-def _signature_size(token: str) -> int:
-    return len(token.rpartition(".")[2]) * 3 // 4
+def _decode(segment: str) -> bytes:
+    """The bytes of a segment. Of all spellings of them one is taken: no padding, no bits left over."""
+    try:
+        raw = urlsafe_b64decode(segment + "==")
+    except ValueError:  # not ASCII, or one character too many
+        raw = b""
+    if urlsafe_b64encode(raw).rstrip(b"=").decode() != segment:
+        _refuse("invalid_token", "The token is not valid base64url.")
+    return raw
 
 
 # an app sends the same header with every request; refusals are not cached
@@ -195,7 +199,7 @@ def _check_header(segment: str, types: tuple[str, ...]) -> None:
 
 def _json(segment: str) -> dict[str, Any]:
     try:
-        value = _DECODER.decode(urlsafe_b64decode(segment + "==").decode("utf-8"))
+        value = _DECODER.decode(_decode(segment).decode("utf-8"))
     except (ValueError, RecursionError):  # an integer of 5,000 digits, too, is a ValueError
         _refuse("invalid_token", "The token does not hold valid JSON with every name once.")
     if not isinstance(value, dict):
@@ -214,12 +218,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# PyJWT's own parser would keep the last of two values, and take NaN
+# Python's parser would keep the last of two values, and take NaN
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 
 
-def _check_times(claims: dict[str, Any], now: datetime, life: timedelta) -> datetime:
-    """Judge iat, exp and nbf; returns when the token expires."""
+def _check_times(claims: dict[str, Any], now: datetime, life: timedelta) -> None:
     issued_at, expires_at = _time(claims, "iat"), _time(claims, "exp")
     if issued_at > now + LEEWAY:
         _refuse("token_from_the_future", "The token is from the future: check the clock of the device.")
@@ -230,7 +233,6 @@ def _check_times(claims: dict[str, Any], now: datetime, life: timedelta) -> date
     if not issued_at < expires_at <= issued_at + life:
         hours = life // timedelta(hours=1)
         _refuse("invalid_token", f"The token's exp must be at most {hours} h after its iat.")
-    return expires_at
 
 
 def _time(claims: dict[str, Any], name: str) -> datetime:
@@ -239,11 +241,6 @@ def _time(claims: dict[str, Any], name: str) -> datetime:
     if type(value) not in (int, float) or not 0 <= value <= LAST_SECOND:
         _refuse("invalid_token", f"The token's {name} must be a time in seconds.")
     return datetime.fromtimestamp(value, UTC)
-
-
-def _check_audience(claims: dict[str, Any], audience: str) -> None:
-    if "aud" in claims and claims["aud"] not in (audience, [audience]):
-        _refuse("invalid_audience", "The token is meant for another instance.")
 
 
 def _app_id(claims: dict[str, Any]) -> str:
@@ -286,19 +283,11 @@ def _app_name(app: dict[str, Any]) -> str:
 
 def _app_link(app: dict[str, Any], field: str) -> str:
     value = app.get(field)
-    if value is None or value == "":
-        return ""
-    try:
-        return links.web_address(value)
-    except links.InvalidLink as error:
-        raise TokenError("invalid_app", f"app.{field} {error}.") from None
+    return "" if value in (None, "") else _read(links.web_address, value, "invalid_app", f"app.{field} ")
 
 
 def _redirect_uri(app: dict[str, Any]) -> str | None:
     value = app.get("redirect_uri")
     if value is None:
         return None
-    try:
-        return links.redirect_uri(value)
-    except links.InvalidLink as error:
-        raise TokenError("invalid_redirect_uri", f"app.redirect_uri {error}.") from None
+    return _read(links.redirect_uri, value, "invalid_redirect_uri", "app.redirect_uri ")
