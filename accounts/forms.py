@@ -3,8 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth import password_validation
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, SetPasswordMixin
 from django.core.exceptions import ValidationError
 
 from accounts.models import User
@@ -28,9 +27,10 @@ def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharF
     )
 
 
-class NewAccountForm(forms.Form):
+class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
     """A user name and a password twice; the e-mail address is optional."""
 
+    error_messages = {"password_mismatch": "The two passwords differ."}
     username = forms.CharField(
         label="User name",
         max_length=LONGEST,
@@ -57,21 +57,11 @@ class NewAccountForm(forms.Form):
             raise NOT_AVAILABLE
         return name
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        first, second = cleaned.get("password1"), cleaned.get("password2")
-        if first and second and first != second:
-            self.add_error("password2", ValidationError("The two passwords differ.", code="mismatch"))
-        if first:
-            self._judge_password(first)
-        return cleaned
-
-    def _judge_password(self, password: str) -> None:
+    def clean(self) -> dict[str, Any] | None:
+        self.validate_passwords()
         typed = {name: self.cleaned_data.get(name, "") for name in ("username", "email")}
-        try:
-            password_validation.validate_password(password, User(**typed))
-        except ValidationError as error:
-            self.add_error("password1", error)
+        self.validate_password_for_user(User(**typed), "password1")
+        return super().clean()
 
 
 class SetupForm(NewAccountForm):

@@ -10,7 +10,7 @@ from django.db.models import Count, OuterRef, Subquery
 from accounts import keys, tokens
 from accounts.models import AppGrant, UsedToken, User
 from accounts.scopes import allows
-from accounts.tokens import Authorization, TokenError
+from accounts.tokens import Authorization, RequestClaims, TokenError
 
 # An app's picture comes from a stranger's server, which sees who looks: it is shown for apps in wide use.
 IMAGE_USERS = 5
@@ -25,17 +25,15 @@ FIND_GRANT = """
 """
 
 
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
+# what the user has approved, as the app said it
+APPROVED = ("name", "url", "image", "public_key", "fingerprint", "scopes")
+
+
+class Caller(RequestClaims, frozen=True, kw_only=True):
     """Who sent a request: the user, and the app and device that act for him."""
 
-    user_id: UUID
     username: str
-    app_id: str
     scopes: frozenset[str]
-    device_id: str | None
-    device_name: str | None
-    jti: str | None
-    expires_at: datetime
 
 
 class GrantUnreadable(OperationalError):
@@ -92,16 +90,7 @@ def authenticate(token: str, now: datetime, audience: str) -> Caller:
         raise GrantUnreadable(f"the key of app {claims.app_id!a} cannot be read") from error
     if not genuine:
         raise TokenError("not_authenticated", "The token is not valid for any user and app.")
-    return Caller(
-        user_id=claims.user_id,
-        username=username,
-        app_id=claims.app_id,
-        scopes=frozenset(scopes),
-        device_id=claims.device_id,
-        device_name=claims.device_name,
-        jti=claims.jti,
-        expires_at=claims.expires_at,
-    )
+    return Caller(username=username, scopes=frozenset(scopes), **msgspec.structs.asdict(claims))
 
 
 def consume_jti(caller: Caller) -> None:
@@ -130,29 +119,18 @@ def authorize(user: User, authorization: Authorization, *, replace_key: bool = F
     """
     if authorization.subject not in (None, str(user.pk)):
         raise WrongUser
-    values = {
-        "name": authorization.name,
-        "url": authorization.url,
-        "image": authorization.image,
-        "public_key": authorization.public_key,
-        "fingerprint": authorization.fingerprint,
-        "scopes": list(authorization.scopes),
-        "updated_at": authorization.read_at,
-    }
+    app_id, fingerprint, now = authorization.app_id, authorization.fingerprint, authorization.read_at
+    approved = {field: getattr(authorization, field) for field in APPROVED} | {"updated_at": now}
     with transaction.atomic(using="system"):
         # one approval of a user at a time; requests that only read the user go on (NO KEY UPDATE)
         User.objects.select_for_update(no_key=True).get(pk=user.pk, is_active=True)
-        grant = AppGrant.objects.filter(user=user, app_id=authorization.app_id).first()
-        if grant is None:
-            return AppGrant.objects.create(
-                user=user, app_id=authorization.app_id, created_at=authorization.read_at, **values
-            )
-        if grant.fingerprint != authorization.fingerprint and not replace_key:
+        mine = AppGrant.objects.filter(user=user, app_id=app_id)
+        if not replace_key and mine.exclude(fingerprint=fingerprint).exists():
             raise DifferentKey
-        for field, value in values.items():
-            setattr(grant, field, value)
-        grant.save()
-        return grant
+        grant, _ = AppGrant.objects.update_or_create(
+            user=user, app_id=app_id, defaults=approved, create_defaults={**approved, "created_at": now}
+        )
+    return grant
 
 
 def preview_authorization(user: User, authorization: Authorization) -> AuthorizationPreview:
@@ -179,11 +157,10 @@ def list_grants(user_id: UUID) -> list[AppGrant]:
     counted = same_app.order_by().values("app_id").annotate(number=Count("*")).values("number")
     accounts = User.objects.count()
     grants = AppGrant.objects.filter(user_id=user_id).annotate(number=Subquery(counted))
-    listed: list[AppGrant] = []
-    for grant in grants.order_by("name", "app_id"):
+    listed = list(grants.order_by("name", "app_id"))
+    for grant in listed:
         grant.users, grant.shows_image = grant.number, _shows_image(grant.number, accounts)
-        listed.append(grant)
-    return listed
+    return [*listed]
 
 
 def revoke(user_id: UUID, app_id: str) -> bool:
