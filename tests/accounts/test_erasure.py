@@ -1,7 +1,6 @@
 """An account and everything of it, gone for good."""
 
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -47,6 +46,30 @@ pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "Aliceandra"
 MAIL = "aliceandra@example.org"
+CUTS = [
+    "ledgered",
+    "tombstoned",
+    "purging",
+    "purged",
+    "unprojecting",
+    "unprojected",
+    "history_erased",
+    "account_erasing",
+]
+# erases one account after the other, each in a process that is killed at the point of that name
+ERASE_AND_DIE = """
+import os, sys
+import django
+from django.core.management import call_command
+os.environ["DJANGO_SETTINGS_MODULE"] = "balados.settings"
+django.setup()
+for point in sys.argv[1:]:
+    if os.fork() == 0:
+        os.environ["BALADOS_FAILPOINT"] = point
+        call_command("erase_user", f"Aliceandra.{point}", "--yes")
+        os._exit(0)
+    print(point, os.waitstatus_to_exitcode(os.wait()[1]))
+"""
 
 
 @pytest.fixture
@@ -56,8 +79,12 @@ def alice(stores: None) -> User:
 
 @pytest.fixture
 def phone(alice: User) -> Device:
-    App().grant(alice)
-    return Device(alice.pk, device_id="phone-of-aliceandra", device_name="Aliceandra's phone")
+    return phone_of(alice)
+
+
+def phone_of(user: User) -> Device:
+    App().grant(user)
+    return Device(user.pk, device_id="phone-of-aliceandra", device_name="Aliceandra's phone")
 
 
 @pytest.fixture
@@ -72,18 +99,25 @@ def erase(user: User) -> dict[str, int]:
     return erasure.complete(user.pk, erase_history)
 
 
-def traces(user: User) -> list[str]:
-    """Where his id, in either spelling, his name, his mail or his device is found."""
-    return found(str(user.pk), user.pk.hex, NAME, MAIL, "phone-of-aliceandra")
+def traces(*users: User) -> list[str]:
+    """Where an id, in either spelling, the name, the mail or the device is found."""
+    ids = [spelling for user in users for spelling in (str(user.pk), user.pk.hex)]
+    return found(*ids, NAME, MAIL, "phone-of-aliceandra")
 
 
 def leave_traces(user: User, phone: Device) -> None:
     """Something in everything that keeps anything of a user."""
+    use_everything(user, phone)
+    settle()
+    retention.run(wait=settled)
+
+
+def use_everything(user: User, phone: Device) -> None:
     live(phone, feed(7), (item(71), item(72)))
     PlayTokenFactory.create(user=user, name="kitchen of Aliceandra")
-    browser = Visitor()
-    assert browser.send("/users/log_in", {"username": NAME, "password": PASSWORD}).status_code == 302
-    assert Visitor().send("/users/log_in", {"username": NAME, "password": "wrong"}).status_code == 400
+    typed = {"username": user.username, "password": PASSWORD}
+    assert Visitor().send("/users/log_in", typed).status_code == 302
+    assert Visitor().send("/users/log_in", typed | {"password": "wrong"}).status_code == 400
     LogEntry.objects.create(
         user=user,
         content_type=ContentType.objects.get_for_model(User),
@@ -96,8 +130,6 @@ def leave_traces(user: User, phone: Device) -> None:
         folded.catch_up()
         kept = log.Snapshot(folded.version, folded.position, str(user.pk).encode())
     log.write_snapshot(log.stream_of(user.pk), 2, kept)
-    settle()
-    retention.run(wait=settled)
 
 
 def test_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_him_back(
@@ -152,32 +184,25 @@ def test_an_account_that_never_did_anything_goes_too(alice: User) -> None:
     assert traces(alice) == []
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "ledgered",
-        "tombstoned",
-        "purging",
-        "purged",
-        "unprojecting",
-        "unprojected",
-        "history_erased",
-        "account_erasing",
-    ],
-)
-def test_killed_half_way_it_is_finished_by_the_scheduler(point: str, alice: User, phone: Device) -> None:
-    leave_traces(alice, phone)
-    command = [sys.executable, "manage.py", "erase_user", NAME, "--yes"]
-    environment = {**os.environ, "BALADOS_FAILPOINT": point}
-    killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert killed.returncode == -9, killed.stderr
-    assert phone.get("me").status_code == 401, "closed from the first moment"
-    assert tasks.finish_erasures() == 1
-    assert traces(alice) == []
+def test_killed_half_way_it_is_finished_by_the_scheduler() -> None:
+    """One listener for each point at which the erasure may be cut off."""
+    users = {point: UserFactory.create(username=f"{NAME}.{point}", password=PASSWORD) for point in CUTS}
+    phones = {point: phone_of(user) for point, user in users.items()}
+    for point in CUTS:
+        use_everything(users[point], phones[point])
+    settle()
+    retention.run(wait=settled)
+    command = [sys.executable, "-c", ERASE_AND_DIE, *CUTS]
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert killed.stdout.splitlines() == [f"{point} -9" for point in CUTS], killed.stderr
+    for point, phone in phones.items():
+        assert phone.get("me").status_code == 401, f"{point}: closed from the first moment"
+    assert tasks.finish_erasures() == len(CUTS)
+    assert traces(*users.values()) == []
     settle()
     retention.run(wait=settled)
     rebuild(list(PROJECTORS.values()))
-    assert traces(alice) == []
+    assert traces(*users.values()) == []
     assert tasks.finish_erasures() == 0
 
 
