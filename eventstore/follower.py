@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import takewhile
 
 from eventstore import log
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 
 
 class Follower:
@@ -24,7 +24,7 @@ class Follower:
         self._ceiling = 0
         self._writers: frozenset[str] | None = None
 
-    def read(self, limit: int = 1000) -> list[Recorded]:
+    def read(self, limit: int = 1000) -> list[RecordedEvent]:
         """The next events in order; empty when nothing can be delivered now."""
         rows = log.read_all(self.position, limit)
         if not rows:
@@ -37,7 +37,7 @@ class Follower:
         # nobody is left who could fill it: what this second look does not show never comes
         return self._deliver(log.read_all(self.position, limit, upto=self._ceiling)) or self._skip()
 
-    def _contiguous(self, rows: list[Recorded]) -> list[Recorded]:
+    def _contiguous(self, rows: list[RecordedEvent]) -> list[RecordedEvent]:
         first = self.position + 1
         if rows[-1].position == self.position + len(rows):
             return rows
@@ -54,13 +54,13 @@ class Follower:
             self._writers &= now
         return bool(self._writers)
 
-    def _deliver(self, rows: list[Recorded]) -> list[Recorded]:
+    def _deliver(self, rows: list[RecordedEvent]) -> list[RecordedEvent]:
         if rows:
             self.position = rows[-1].position
             self._writers = None
         return rows
 
-    def _skip(self) -> list[Recorded]:
+    def _skip(self) -> list[RecordedEvent]:
         """All that was above the gap was deleted meanwhile."""
         self.position = self._ceiling
         self._writers = None

@@ -66,7 +66,7 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     occurred_at: datetime | None = None
 
 
-class Recorded(msgspec.Struct, frozen=True, gc=False):
+class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     """A stored event. ``data`` and ``metadata`` are JSON text: ``codec.decode`` reads it.
 
     No tuple and no ``UUID``: the collector watches those, and it took half of the time of reading a log.
@@ -193,22 +193,22 @@ def remembered_command(stream: int, key: UUID) -> RememberedCommand | None:
     return RememberedCommand(*row) if row else None
 
 
-def read_all(after: int, limit: int, upto: int = LAST_POSITION) -> list[Recorded]:
+def read_all(after: int, limit: int, upto: int = LAST_POSITION) -> list[RecordedEvent]:
     """What is visible now after position ``after``. A follower must not trust its gaps: see ``follower``."""
     return _recorded(READ_BY_POSITION, (after, upto, limit))
 
 
-def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[Recorded]:
+def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[RecordedEvent]:
     """The events of one stream, in order, after version ``after``."""
     return _recorded(READ_STREAM, (stream, after, upto))
 
 
-def read_history(stream: int, before: int = LAST_VERSION, limit: int = 100) -> list[Recorded]:
+def read_history(stream: int, before: int = LAST_VERSION, limit: int = 100) -> list[RecordedEvent]:
     """The newest events of a stream below version ``before``, the newest first."""
     return _recorded(READ_HISTORY, (stream, before, limit))
 
 
-def read_checkpoint(stream: int) -> Recorded | None:
+def read_checkpoint(stream: int) -> RecordedEvent | None:
     """The newest checkpoint of a stream, where it has one."""
     found = _recorded(READ_CHECKPOINT, (stream,))
     return found[0] if found else None
@@ -400,7 +400,7 @@ def _append_many(
     return position
 
 
-def _recorded(statement: str, parameters: Sequence[Any]) -> list[Recorded]:
+def _recorded(statement: str, parameters: Sequence[Any]) -> list[RecordedEvent]:
     with discard_when_broken():
         cursor = psycopg.Cursor(raw_connection(), row_factory=_as_recorded)
         # psycopg's own loader, in C; Django's took 3 of the 5.5 µs that reading an event cost
@@ -409,5 +409,5 @@ def _recorded(statement: str, parameters: Sequence[Any]) -> list[Recorded]:
         return cursor.execute(statement, parameters, prepare=True).fetchall()
 
 
-def _as_recorded(cursor: Any) -> RowMaker[Recorded]:
-    return lambda row: Recorded(*row)
+def _as_recorded(cursor: Any) -> RowMaker[RecordedEvent]:
+    return lambda row: RecordedEvent(*row)

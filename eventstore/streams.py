@@ -13,7 +13,7 @@ from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Event
 from eventstore.domain.user import User, evolve
-from eventstore.log import Recorded, Snapshot
+from eventstore.log import RecordedEvent, Snapshot
 
 # Changes whenever the shape of User does: older snapshots are then ignored.
 SNAPSHOT_SCHEMA = 2
@@ -103,7 +103,7 @@ class Folded:
             self._fold([checkpoint])
         self.loaded = True
 
-    def _fold(self, rows: list[Recorded]) -> None:
+    def _fold(self, rows: list[RecordedEvent]) -> None:
         if not rows:
             return
         if rows[0].version != self.version + 1:
@@ -113,7 +113,7 @@ class Folded:
         self.version, self.position = rows[-1].version, rows[-1].position
 
 
-def decode(rows: Sequence[Recorded]) -> list[Event]:
+def decode(rows: Sequence[RecordedEvent]) -> list[Event]:
     """The events of stored rows. Raises ``StreamUnreadable``."""
     try:
         return [codec.decode(row.type, row.schema, row.data) for row in rows]

@@ -15,7 +15,7 @@ from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.messages import INSTANCE, Event
 from eventstore.domain.user import User, evolve
 from eventstore.follower import settled_head
-from eventstore.log import Origin, Recorded, Snapshot
+from eventstore.log import Origin, RecordedEvent, Snapshot
 from eventstore.streams import SNAPSHOT_SCHEMA
 
 # events to a page
@@ -88,7 +88,7 @@ def _kept_snapshots(stream: int | None) -> Iterator[KeptState]:
         values["after"] = page[-1][0]
 
 
-def _faults_in(rows: Sequence[Recorded]) -> Iterator[LogFault]:
+def _faults_in(rows: Sequence[RecordedEvent]) -> Iterator[LogFault]:
     names = execute("SELECT id, name FROM events.streams WHERE id = ANY(%s)", ([row.stream for row in rows],))
     owners: dict[int, UUID | None] = {number: _owner(name) for number, name in names}
     for row in rows:
@@ -96,7 +96,7 @@ def _faults_in(rows: Sequence[Recorded]) -> Iterator[LogFault]:
             yield LogFault("event", row.stream, row.version, row.position, what)
 
 
-def _reading_fault(row: Recorded, owner: UUID | None) -> str:
+def _reading_fault(row: RecordedEvent, owner: UUID | None) -> str:
     try:
         event: Event = codec.decode(row.type, row.schema, row.data)
     except codec.CodecError as error:

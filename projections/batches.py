@@ -6,7 +6,7 @@ from contextlib import suppress
 from eventstore import codec
 from eventstore.codec import CodecError
 from eventstore.domain.messages import Event
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 from projections.projectors.shape import Fact
 
 
@@ -17,13 +17,13 @@ class Batch:
     """
 
     def __init__(
-        self, events: Sequence[Recorded], upto: int, decoded: dict[int, Event] | None = None
+        self, events: Sequence[RecordedEvent], upto: int, decoded: dict[int, Event] | None = None
     ) -> None:
         self.events = events
         self.upto = upto
         self._decoded: dict[int, Event] = {} if decoded is None else decoded
 
-    def without(self, types: Container[str], after: int) -> list[Recorded]:
+    def without(self, types: Container[str], after: int) -> list[RecordedEvent]:
         """The events after ``after`` whose type is not among ``types``, each once."""
         wanted = []
         for recorded in self.events:
@@ -33,14 +33,14 @@ class Batch:
                     wanted.append(recorded)
         return wanted
 
-    def decode(self, events: Iterable[Recorded], besides: Container[str]) -> None:
+    def decode(self, events: Iterable[RecordedEvent], besides: Container[str]) -> None:
         """Decode some ahead of ``facts``, which is where an event that cannot be decoded fails."""
         for recorded in events:
             if recorded.type not in besides:
                 with suppress(CodecError):
                     self._event(recorded)
 
-    def facts(self, events: Sequence[Recorded]) -> list[Fact]:
+    def facts(self, events: Sequence[RecordedEvent]) -> list[Fact]:
         """Raises ``CodecError`` at the first event that cannot be decoded."""
         return [Fact(recorded, self._event(recorded)) for recorded in events]
 
@@ -50,7 +50,7 @@ class Batch:
         yield Batch(first, first[-1].position, self._decoded)
         yield Batch(second, self.upto, self._decoded)
 
-    def _event(self, recorded: Recorded) -> Event:
+    def _event(self, recorded: RecordedEvent) -> Event:
         event = self._decoded.get(recorded.position)
         if event is None:
             event = codec.decode(recorded.type, recorded.schema, recorded.data)

@@ -18,7 +18,7 @@ from psycopg.errors import SerializationFailure
 
 from eventstore import log
 from eventstore.domain.messages import INSTANCE
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 from projections import deadletters
 from projections.batches import Batch
 from projections.catch_up import AT_ONCE, apply_or_park
@@ -239,14 +239,14 @@ class Scratch:
                         raise
         reached(upto)
 
-    def _between(self, after: int, upto: int) -> list[Recorded] | None:
+    def _between(self, after: int, upto: int) -> list[RecordedEvent] | None:
         """The events in between; None where they are more than one page."""
         if self._user is not None:
             return self._of_user(after, upto)
         events = log.read_all(after, AT_ONCE, upto) if after < upto else []
         return events if len(events) < AT_ONCE else None
 
-    def _of_user(self, after: int, upto: int) -> list[Recorded]:
+    def _of_user(self, after: int, upto: int) -> list[RecordedEvent]:
         # looked up each time: the listener may begin meanwhile, and a look opens no stream
         streams = [log.known_stream(each) for each in (self._user, INSTANCE) if each is not None]
         rows = [row for stream in streams if stream is not None for row in log.read_stream(stream)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg import Cursor
 
 from eventstore import log
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 from projections.batches import Batch
 from projections.connect import Connection
 from projections.failures import is_outage
@@ -46,13 +46,13 @@ def streams(cursor: Cursor[Any], projector: str) -> frozenset[int]:
     return frozenset(stream for (stream,) in cursor.fetchall())
 
 
-def park(cursor: Cursor[Any], projector: str, event: Recorded, error: Exception, attempts: int) -> None:
+def park(cursor: Cursor[Any], projector: str, event: RecordedEvent, error: Exception, attempts: int) -> None:
     """Set an event aside. The caller holds the position, so nobody else writes letters of its stream."""
     cursor.execute(INSERT, _values(projector, event, _text(error), attempts))
     cursor.execute('UPDATE "users"."projector_positions" SET parked = true WHERE projector = %s', [projector])
 
 
-def queue(cursor: Cursor[Any], projector: str, events: Sequence[Recorded]) -> None:
+def queue(cursor: Cursor[Any], projector: str, events: Sequence[RecordedEvent]) -> None:
     """Let events wait behind the parked one of their stream."""
     if events:
         cursor.executemany(INSERT, [_values(projector, event, "", 0) for event in events])
@@ -136,7 +136,9 @@ def _retry_some(worker: "Worker", stream: int) -> tuple[int, bool]:
     return len(done), failed is None
 
 
-def _apply_until_failure(worker: "Worker", cursor: Cursor[Any], events: Sequence[Recorded]) -> int | None:
+def _apply_until_failure(
+    worker: "Worker", cursor: Cursor[Any], events: Sequence[RecordedEvent]
+) -> int | None:
     """The position of the first event that fails again; its letter says with what."""
     for event in events:
         batch = Batch([event], event.position)
@@ -159,5 +161,5 @@ def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:LONGEST_ERROR].replace("\0", "")
 
 
-def _values(projector: str, event: Recorded, error: str, attempts: int) -> list[Any]:
+def _values(projector: str, event: RecordedEvent, error: str, attempts: int) -> list[Any]:
     return [projector, event.position, event.stream, event.version, event.type, error, attempts]

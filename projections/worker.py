@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg import Cursor
 
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 from projections import deadletters
 from projections.batches import Batch
 from projections.connect import Connection
@@ -95,7 +95,7 @@ class Worker:
             'SELECT 1 FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE', [self.name]
         )
 
-    def wanted(self, batch: Batch) -> list[Recorded]:
+    def wanted(self, batch: Batch) -> list[RecordedEvent]:
         """The events of the batch that are to be applied here."""
         return batch.without(self.projector.ignores, self.position)
 

@@ -22,7 +22,7 @@ from eventstore.domain import history
 from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.messages import Event
 from eventstore.domain.registers import InEffect
-from eventstore.log import LAST_VERSION, Origin, Recorded
+from eventstore.log import LAST_VERSION, Origin, RecordedEvent
 from eventstore.streams import StreamUnreadable
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
 
@@ -30,7 +30,7 @@ Data = Annotated[
     dict[str, Any],
     meta("What it said. Of a checkpoint, how many entries of each kind it holds."),
 ]
-Stands = Annotated[bool | None, meta("Whether that still holds; null where it cannot be told.")]
+StillHolds = Annotated[bool | None, meta("Whether that still holds; null where it cannot be told.")]
 Rule = Annotated[
     str | None, meta("Why it holds or does not, in the words of a sync's conflicts.", example="later_wins")
 ]
@@ -50,7 +50,7 @@ class HistoryEvent(Struct):
     device_id: str | None
     device_name: str | None
     data: Data
-    stands: Stands
+    stands: StillHolds
     rule: Rule
 
 
@@ -67,7 +67,7 @@ class HistoryQuery(Struct):
 class Read(Struct):
     """A stored event with what the program makes of it; of one that it cannot read, nothing."""
 
-    row: Recorded
+    row: RecordedEvent
     event: Event | None
     in_effect: InEffect | None = None
 
@@ -96,7 +96,7 @@ class EventsView(View):
         return answers.answer(History([_shown(one, names) for one in found], following), position)
 
 
-def origin_of(row: Recorded) -> Origin:
+def origin_of(row: RecordedEvent) -> Origin:
     """Where an event came from; of nowhere, if that cannot be read."""
     try:
         return msgspec.json.decode(row.metadata, type=Origin)
@@ -110,7 +110,7 @@ def counted(event: UserCheckpoint) -> dict[str, Any]:
     return {name: len(value) if isinstance(value, dict) else value for name, value in topics.items()}
 
 
-def decoded(row: Recorded) -> Event | None:
+def decoded(row: RecordedEvent) -> Event | None:
     try:
         return codec.decode(row.type, row.schema, row.data)
     except codec.CodecError:

@@ -31,7 +31,7 @@ from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.collections import default_id
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.topics import TOPICS
-from eventstore.log import Origin, Recorded
+from eventstore.log import Origin, RecordedEvent
 from projections import queries
 
 # An export of 100,000 plays has 72 MB and what others may see of them; without the events it has 20.
@@ -259,7 +259,7 @@ def _with_events(export: bytes, stream: int, version: int) -> bytes:
     return bytes(content + b"]}")
 
 
-def _event(row: Recorded) -> ExportedEvent:
+def _event(row: RecordedEvent) -> ExportedEvent:
     origin = origin_of(row)
     data = row.data.encode()
     if row.type == CHECKPOINT and isinstance(event := decoded(row), UserCheckpoint):

@@ -313,30 +313,32 @@ class OrderedSet(OnOff[L], Generic[L, M]):
             yield from self.members.changes(named, at_hand, one, user_id, now)
 
     def _changes(
-        self, key: Mapping[str, Any], known: L | None, stands: Any, sent: Any, user_id: UUID, now: datetime
+        self, key: Mapping[str, Any], known: L | None, current: Any, sent: Any, user_id: UUID, now: datetime
     ) -> Iterator[Event]:
         """What a device says of the list itself, where it is news."""
-        on, off = times.accept_both(sent.updated_at, sent.deleted_at, stands.skewed, now)
+        on, off = times.accept_both(sent.updated_at, sent.deleted_at, current.skewed, now)
         if on.at is not None:
             said = replace(sent, updated_at=on.at)
-            if on.skewed or self.turned_on.exceeds(said, stands):
+            if on.skewed or self.turned_on.exceeds(said, current):
                 if known is None:
                     yield self.carriers[self.events.created].make(user_id, key, said, on.skewed)
                 if known is not None or said.order:
                     yield self.carriers[self.events.updated].make(user_id, key, said, on.skewed)
-        if off.at is not None and (off.skewed or times.later(stands.deleted_at, off.at) != stands.deleted_at):
+        if off.at is not None and (
+            off.skewed or times.later(current.deleted_at, off.at) != current.deleted_at
+        ):
             said = replace(sent, deleted_at=off.at)
             yield self.carriers[self.events.deleted].make(user_id, key, said, off.skewed)
 
-    def rule_against(self, said: L, stands: L, now: datetime) -> str | None:
+    def rule_against(self, said: L, current: L, now: datetime) -> str | None:
         """Of a list, or of the first of its members that lost."""
-        rule = super().rule_against(said, stands, now)
-        if rule is not None or not self.is_on(stands):
+        rule = super().rule_against(said, current, now)
+        if rule is not None or not self.is_on(current):
             return rule
-        if self.turned_on.ranks(said) != self.turned_on.ranks(stands):
-            at, decided_at, skewed = said.updated_at, stands.updated_at, skewed_of(stands)
+        if self.turned_on.ranks(said) != self.turned_on.ranks(current):
+            at, decided_at, skewed = said.updated_at, current.updated_at, skewed_of(current)
             return times.deciding_rule(at, decided_at, skewed, now, self.value_tie)
-        of_members = ((one, stands.members[key]) for key, one in said.members.items())
+        of_members = ((one, current.members[key]) for key, one in said.members.items())
         rules = (self.members.rule_against(one, kept, now) for one, kept in of_members)
         return next(filter(None, rules), None)
 

@@ -218,12 +218,12 @@ class Register(Generic[S]):
     ) -> Iterator[Conflict]:
         """The entries that lost, given the state after the merge: what differs, as that keeps the greater."""
         for key, said in self.merge_payload(payload, user_id).items():
-            stands = entries.get(key)
-            rule = None if stands is None else self.rule_against(said, stands, now)
+            current = entries.get(key)
+            rule = None if current is None else self.rule_against(said, current, now)
             if rule is not None:
                 yield Conflict(key, self.to_entry(key, said), self.to_entry(key, entries[key]), rule)
 
-    def rule_against(self, said: S, stands: S, now: datetime) -> str | None:
+    def rule_against(self, said: S, current: S, now: datetime) -> str | None:
         """Why a device's entry lost to what stands; None where both say the same."""
         raise NotImplementedError
 
@@ -334,12 +334,12 @@ class LastWriter(Register[S]):
             return
         yield self.carriers[self.event].make(user_id, key, sent, accepted.skewed)
 
-    def rule_against(self, said: S, stands: S, now: datetime) -> str | None:
-        if self.says_same(said, stands):
+    def rule_against(self, said: S, current: S, now: datetime) -> str | None:
+        if self.says_same(said, current):
             return None
         at = self.newest.at(said)
         assert at is not None
-        return times.deciding_rule(at, self.newest.at(stands), skewed_of(stands), now, self.tie)
+        return times.deciding_rule(at, self.newest.at(current), skewed_of(current), now, self.tie)
 
     def is_gone(self, of: S, before: datetime) -> bool:
         if self.cleared is None or getattr(of, self.cleared) is not None:
@@ -407,11 +407,11 @@ class OnOff(Register[S]):
         if off.at is not None and (off.skewed or self.is_news(known, turned_off)):
             yield self.carriers[self.off_event].make(user_id, key, turned_off, off.skewed)
 
-    def rule_against(self, said: S, stands: S, now: datetime) -> str | None:
+    def rule_against(self, said: S, current: S, now: datetime) -> str | None:
         at = self.decided_at(said)
-        if at is None or self.is_on(said) is self.is_on(stands):
+        if at is None or self.is_on(said) is self.is_on(current):
             return None
-        return times.deciding_rule(at, self.decided_at(stands), skewed_of(stands), now, self.tie)
+        return times.deciding_rule(at, self.decided_at(current), skewed_of(current), now, self.tie)
 
     def is_gone(self, of: S, before: datetime) -> bool:
         off = self.turned_off.at(of)

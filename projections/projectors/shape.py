@@ -10,13 +10,13 @@ from psycopg import Cursor, sql
 
 from eventstore import codec
 from eventstore.domain.messages import Event
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 
 
 class Fact(NamedTuple):
     """An event, decoded, and how it was recorded (position, stream, metadata, time of arrival)."""
 
-    recorded: Recorded
+    recorded: RecordedEvent
     event: Event
 
 

@@ -16,7 +16,7 @@ from eventstore.domain.messages import Command
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User, evolve
-from eventstore.log import Origin, Recorded
+from eventstore.log import Origin, RecordedEvent
 from eventstore.streams import Streams
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
@@ -55,7 +55,7 @@ def elsewhere(command: Command, command_id: CommandId | None = None, answer: Any
         return dispatch(command, command_id, answer)
 
 
-def events_of(user_id: UUID = ALICE) -> list[Recorded]:
+def events_of(user_id: UUID = ALICE) -> list[RecordedEvent]:
     return log.read_stream(log.stream_of(user_id))
 
 

@@ -18,7 +18,7 @@ from django.db import connections
 from eventstore import log
 from eventstore.dispatcher import Origin
 from eventstore.follower import Follower, settled_head
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 from tests.eventstore.writers import ALICE, SlowWriter, connect, play, plays, stored
 
 pytestmark = pytest.mark.topology
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.topology
 class Reader(Protocol):
     """Anything that follows the global order."""
 
-    def read(self, limit: int = 1000) -> list[Recorded]: ...
+    def read(self, limit: int = 1000) -> list[RecordedEvent]: ...
 
 
 class NaiveFollower:
@@ -36,7 +36,7 @@ class NaiveFollower:
     def __init__(self) -> None:
         self.position = 0
 
-    def read(self, limit: int = 1000) -> list[Recorded]:
+    def read(self, limit: int = 1000) -> list[RecordedEvent]:
         rows = log.read_all(self.position, limit)
         if rows:
             self.position = rows[-1].position
@@ -78,7 +78,7 @@ def storm(new_reader: NewReader) -> None:
     writers = [threading.Thread(target=write, args=(streams[n % 2], n, 12)) for n in range(16)]
     writers += [threading.Thread(target=dawdle, args=(n,)) for n in range(4)]
     reader = new_reader()
-    delivered: list[Recorded] = []
+    delivered: list[RecordedEvent] = []
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
@@ -135,7 +135,7 @@ def test_the_rivals_turn_red_without_the_unique_constraint(stores: None) -> None
 def test_thirty_two_writers_on_one_stream_leave_versions_without_a_gap(stores: None) -> None:
     stream = log.stream_of(ALICE)
     writers = [threading.Thread(target=write, args=(stream, n, 10)) for n in range(32)]
-    follower, delivered = Follower(), list[Recorded]()
+    follower, delivered = Follower(), list[RecordedEvent]()
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
@@ -218,9 +218,9 @@ def test_a_settled_head_waits_for_the_holders_below_it(stores: None) -> None:
     assert len(log.read_all(0, 10)) == 2
 
 
-def drained(reader: Reader, limit: int = 1000) -> list[Recorded]:
+def drained(reader: Reader, limit: int = 1000) -> list[RecordedEvent]:
     """What the reader still delivers, until it has nothing for three times."""
-    rows: list[Recorded] = []
+    rows: list[RecordedEvent] = []
     idle = 0
     while idle < 3:
         more = reader.read(limit=limit)
@@ -229,7 +229,7 @@ def drained(reader: Reader, limit: int = 1000) -> list[Recorded]:
     return rows
 
 
-def assert_complete(delivered: list[Recorded]) -> None:
+def assert_complete(delivered: list[RecordedEvent]) -> None:
     """Everything that the store holds was delivered once, in order; each stream without a gap."""
     there = log.read_all(0, 1_000_000)
     missing = {row.position for row in there} - {row.position for row in delivered}

@@ -12,7 +12,7 @@ import pytest
 from eventstore import log
 from eventstore.dispatcher import Origin
 from eventstore.follower import Follower, settled_head
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 from tests.eventstore.test_order import assert_complete, drained
 from tests.eventstore.writers import SlowWriter, appending, connect, plays
 
@@ -24,7 +24,7 @@ Action = Callable[[], None]
 class WithoutASecondLook(Follower):
     """Takes the first look's rows once nobody is left who could fill the gap."""
 
-    def read(self, limit: int = 1000) -> list[Recorded]:
+    def read(self, limit: int = 1000) -> list[RecordedEvent]:
         rows = log.read_all(self.position, limit)
         if not rows:
             return []
@@ -53,7 +53,7 @@ class WithAMovingCeiling(Follower):
 class ThatListsHoldersFirst(Follower):
     """Looks at the rows after it has listed who may still fill a gap."""
 
-    def read(self, limit: int = 1000) -> list[Recorded]:
+    def read(self, limit: int = 1000) -> list[RecordedEvent]:
         listed = log.inflight_writers()
         rows = log.read_all(self.position, limit)
         return [] if listed else self._deliver(rows)

@@ -47,7 +47,7 @@ from eventstore.domain.playlists import (
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.times import NEVER
 from eventstore.domain.user import User, evolve
-from eventstore.log import Origin, Recorded
+from eventstore.log import Origin, RecordedEvent
 from projections import lists, rebuild
 from projections.batches import Batch
 from projections.connect import Connection, connect
@@ -135,7 +135,7 @@ def deliveries(
 def apply(connection: Connection, name: str, batches: Sequence[Sequence[Event]]) -> None:
     projector = PROJECTORS[name]
     tables = {table: identifier(table) for table in projector.tables}
-    recorded = Recorded(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
+    recorded = RecordedEvent(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
     for table in projector.tables:
         connection.execute(f"TRUNCATE {table}")
     for batch in batches:

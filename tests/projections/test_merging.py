@@ -23,7 +23,7 @@ from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS, User
 from eventstore.domain.user import evolve
-from eventstore.log import Recorded
+from eventstore.log import RecordedEvent
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, identifier
@@ -62,7 +62,7 @@ def project(
 ) -> None:
     projector = PROJECTORS[name]
     tables = {table: identifier(table) for table in projector.tables}
-    recorded = Recorded(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
+    recorded = RecordedEvent(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
     if empty:
         connection.execute(f"TRUNCATE {', '.join(projector.tables)}")
     for batch in batches:
