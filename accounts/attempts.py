@@ -3,16 +3,27 @@
 import math
 from datetime import timedelta
 from functools import cache
+from typing import cast
 
 import redis
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 PREFIX = "balados:attempts:"
 # Seconds that a request waits for a Redis that does not answer.
 TIMEOUT = 0.25
+# In one step: parallel attempts are each counted, and no count is left without an end. A script costs half
+# of a transaction, and every request of the API is counted.
+COUNT = """
+local attempts = redis.call('INCR', KEYS[1])
+if attempts == 1 then
+    redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end
+return {attempts, redis.call('PTTL', KEYS[1])}
+"""
 
 
 def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelta | None:
@@ -23,12 +34,8 @@ def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelt
     """
     # a digest: Redis keeps what it is told in a file, also of who is erased
     key = f"{PREFIX}{what}:{salted_hmac(PREFIX, str(who)).hexdigest()}"
-    # one transaction: parallel attempts are each counted, and no count is left without an end
-    steps = _client(settings.REDIS_URL).pipeline(transaction=True)
-    steps.set(key, 0, px=within, nx=True)
-    steps.incr(key)
-    steps.pttl(key)
-    _, attempts, milliseconds = steps.execute()
+    counted = _script(settings.REDIS_URL)(keys=[key], args=[int(within / timedelta(milliseconds=1))])
+    attempts, milliseconds = cast(list[int], counted)
     return timedelta(seconds=max(math.ceil(milliseconds / 1000), 1)) if attempts > limit else None
 
 
@@ -37,6 +44,11 @@ def clear() -> None:
     client = _client(settings.REDIS_URL)
     for key in client.scan_iter(f"{PREFIX}*"):
         client.delete(key)
+
+
+@cache
+def _script(url: str) -> Script:
+    return _client(url).register_script(COUNT)
 
 
 @cache

@@ -40,7 +40,7 @@ def test_a_store_that_is_away_is_503(
     with monkeypatch.context() as patch:
         fails(patch, "eventstore.log.append", error)
         fails(patch, "projections.queries.play_statuses", error)
-        written = phone.post("plays", play(2)), phone.post("sync", {"plays": [status(2)]})
+        written = phone.post("plays", play(2)), phone.post("sync", {"play_statuses": [status(2)]})
         for answer in (*written, phone.get("plays")):
             assert (answer.status_code, code_of(answer)) == (503, "unavailable")
             assert int(answer.headers["Retry-After"]) > 0
@@ -129,7 +129,7 @@ def test_an_unreadable_history_is_503_and_nothing_is_decided_on_a_part_of_it(pho
         )
     dispatcher.forget()
     before = count_events()
-    answer = phone.post("sync", {"plays": [status(2)]})
+    answer = phone.post("sync", {"play_statuses": [status(2)]})
     assert (answer.status_code, code_of(answer)) == (503, "unreadable")
     assert "PlayDreamt" not in answer.content.decode()
     assert count_events() == before
