@@ -19,7 +19,7 @@ from operations import erasures, maintenance
 from operations.dump import dump
 from operations.errors import OperatorError
 from operations.inventory import TEXT, TableSum, place, table_sums
-from operations.stores import SCHEMAS, parameters
+from operations.stores import parameters
 
 Store = Literal["events", "system"]
 Connection = psycopg.Connection[Any]
@@ -30,6 +30,7 @@ PARTIAL = ".partial"
 # back that was ended since.
 WITHOUT_ROWS = {"system": ("system.django_session",), "events": ()}
 HEAD = {"events": "SELECT coalesce(max(position), 0) FROM events.events", "system": "SELECT 0"}
+APPLIED = sql.SQL("SELECT app, name FROM {}.django_migrations ORDER BY id")
 
 
 class Damaged(OperatorError):
@@ -168,11 +169,12 @@ def _dump(alias: Store, partial: Path, now: datetime) -> Manifest:
     where, without = place(alias), WITHOUT_ROWS[alias]
     with snapshot_reader(alias) as connection:
         # the first statement decides what all the others, and pg_dump, see
-        snapshot = _value(connection, "SELECT pg_export_snapshot()")
+        ((snapshot,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
         dump(alias, parameters(alias), where.major, partial / DUMP, snapshot, without)
         failpoint("dumped")
-        head, tables = _value(connection, HEAD[alias]), table_sums(connection, alias, without)
-        migrations = _applied(connection, alias)
+        ((head,),) = connection.execute(HEAD[alias]).fetchall()
+        tables = table_sums(connection, alias, without)
+        migrations = connection.execute(APPLIED.format(sql.Identifier(alias))).fetchall()
     _write(partial / ERASURES, erasures.text(erasures.known()))
     return Manifest(
         store=alias,
@@ -192,17 +194,6 @@ def _check_place(alias: Store) -> None:
         note, status = maintenance.read(connection, alias), maintenance.status(connection, alias)
     if note is not None and status in ("moved", "filling"):
         raise NotTaken(f"No backup of the {alias} store from here. {maintenance.message(alias, note)}")
-
-
-def _value(connection: Connection, statement: str) -> Any:
-    row = connection.execute(statement).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def _applied(connection: Connection, alias: Store) -> list[tuple[str, str]]:
-    table = sql.Identifier(SCHEMAS[alias][0], "django_migrations")
-    return connection.execute(sql.SQL("SELECT app, name FROM {} ORDER BY id").format(table)).fetchall()
 
 
 def _all(directory: Path, alias: Store) -> list[Backup]:

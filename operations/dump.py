@@ -22,7 +22,11 @@ from operations.stores import SCHEMAS
 APPLICATION: Final = "store_copy"
 Server = Mapping[str, Any]  # as stores.parameters gives it
 # The schemas themselves are made by stores.create; owners and rights are the new server's own matter.
-COMMON = ("--no-owner", "--no-privileges")
+COMMON = ("--no-password", "--no-owner", "--no-privileges")
+OPTIONS = {
+    "pg_dump": (*COMMON, "--format=custom", "--lock-wait-timeout=60s"),
+    "pg_restore": (*COMMON, "--single-transaction", "--exit-on-error"),
+}
 
 
 class ToolFailed(OperatorError):
@@ -36,9 +40,9 @@ def dump(
 
     ``version`` is the server's major version. Raises ``ToolFailed``, ``OSError``.
     """
-    command = [*_dump_command(alias, source, version), f"--snapshot={snapshot}", f"--file={file}"]
-    command += [f"--exclude-table-data={table}" for table in without_rows]
-    _run((command, source), disk=file.parent)
+    wanted = [f"--snapshot={snapshot}", f"--file={file}"]
+    wanted += [f"--exclude-table-data={table}" for table in without_rows]
+    _run((_command("pg_dump", alias, source, version, *wanted), source), disk=file.parent)
 
 
 def load(alias: str, target: Server, version: int, file: Path) -> None:
@@ -46,7 +50,7 @@ def load(alias: str, target: Server, version: int, file: Path) -> None:
 
     ``version`` is the newer one of the server's and the dump's. Raises as ``dump`` does.
     """
-    _run(([*_restore_command(alias, target, version), str(file)], target))
+    _run((_command("pg_restore", alias, target, version, str(file)), target))
 
 
 def copy(alias: str, source: Server, target: Server, version: int, without: Sequence[str]) -> None:
@@ -54,25 +58,16 @@ def copy(alias: str, source: Server, target: Server, version: int, without: Sequ
 
     What ``load`` says of them holds. ``without``: quoted names. Raises ``ToolFailed``, ``OSError``.
     """
-    dumping = [*_dump_command(alias, source, version), "--compress=0"]
-    dumping += [f"--exclude-table={name}" for name in without]
-    _run((dumping, source), (_restore_command(alias, target, version), target))
+    wanted = ["--compress=0", *(f"--exclude-table={name}" for name in without)]
+    dumping = _command("pg_dump", alias, source, version, *wanted)
+    _run((dumping, source), (_command("pg_restore", alias, target, version), target))
 
 
-def _dump_command(alias: str, source: Server, version: int) -> list[str]:
-    schemas = [f"--schema={schema}" for schema in SCHEMAS[alias]]
-    return [*_command("pg_dump", source, version), "--format=custom", "--lock-wait-timeout=60s", *schemas]
-
-
-def _restore_command(alias: str, target: Server, version: int) -> list[str]:
-    """What is in the schemas, and not the schemas themselves."""
-    schemas = [f"--schema={schema}" for schema in SCHEMAS[alias]]
-    return [*_command("pg_restore", target, version), "--single-transaction", "--exit-on-error", *schemas]
-
-
-def _command(name: str, server: Server, version: int) -> list[str]:
+def _command(name: str, alias: str, server: Server, version: int, *more: str) -> list[str]:
+    """What is in the store's schemas: with pg_restore, not the schemas themselves."""
     plain = {key: value for key, value in server.items() if key != "password"}
-    return [_tool(name, version), "--no-password", f"--dbname={make_conninfo(**plain)}", *COMMON]
+    schemas = [f"--schema={schema}" for schema in SCHEMAS[alias]]
+    return [_tool(name, version), f"--dbname={make_conninfo(**plain)}", *OPTIONS[name], *schemas, *more]
 
 
 def _environment(server: Server) -> dict[str, str]:

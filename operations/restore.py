@@ -46,6 +46,7 @@ SECONDS_TO_LEAVE = 3.0
 Connection = psycopg.Connection[Any]
 Say = Callable[[str], object]
 Rebuild = Callable[[], None]
+Stopped = dict[Store, Connection]  # of the stores that are restored
 
 
 class Refused(OperatorError):
@@ -69,36 +70,38 @@ def restore(chosen: Sequence[Backup], say: Say, rebuild: Rebuild, ledgers: Seque
         backup.verify(each)
         _check_program(each)
     aliases = [each.manifest.store for each in chosen]
-    with _stopped_server(aliases, say):
+    with _stopped_server(aliases, say) as stopped:
         for each in chosen:
             _check_server(each)
-            with _connected(each.manifest.store) as connection:
-                _check_empty(connection, each.manifest.store)
+            _check_empty(stopped[each.manifest.store], each.manifest.store)
         known = erasures.known((*ledgers, *(file for each in chosen for file in _ledgers_beside(each.path))))
         # what the stores know of it goes with their schemas
         ledger.append(Path(settings.ERASURE_LEDGER), known)
         for each in chosen:
-            _fill(each, say)
-        _follow_up(aliases, known, say, rebuild)
+            _fill(stopped[each.manifest.store], each, say)
+        _follow_up(stopped, known, say, rebuild)
 
 
 def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequence[Path] = ()) -> None:
     """What must follow a restore by PostgreSQL's own means. Raises as ``restore`` does."""
-    with _stopped_server(aliases, say):
-        for alias in aliases:
-            with _connected(alias) as connection:
-                _check_complete(connection, alias)
-        for alias in aliases:
-            with _connected(alias) as connection:
-                _mark(connection, alias)
-        _follow_up(aliases, erasures.known(ledgers), say, rebuild)
+    with _stopped_server(aliases, say) as stopped:
+        for alias, connection in stopped.items():
+            if maintenance.status(connection, alias) == "filling":
+                raise Refused(
+                    f"The {alias} store in {inventory.place(alias)} was being filled by store_split when it"
+                    " was copied: it does not hold everything. Take a copy of the old place."
+                    " Nothing was touched."
+                )
+        for alias, connection in stopped.items():
+            _mark(connection, alias)
+        _follow_up(stopped, erasures.known(ledgers), say, rebuild)
 
 
-def _follow_up(aliases: Sequence[Store], known: set[str], say: Say, rebuild: Rebuild) -> None:
+def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) -> None:
     """May be repeated from its beginning."""
     _forget()
     stores.migrate(0, say)
-    if "events" in aliases:
+    if "events" in stopped:
         following = administration.begin_epoch(_position_of_read_models())
         failpoint("renumbered")
         # the head is then above every position that a client may remember, so none of them is refused
@@ -107,21 +110,19 @@ def _follow_up(aliases: Sequence[Store], known: set[str], say: Say, rebuild: Reb
         say(f"New events have positions from {following:,} on; cursors of syncs from before get everything.")
     again = erasures.reapply(known)
     say(f"{again} of {len(known)} accounts known to be erased were in it, and are erased again.")
-    if "system" in aliases and (strangers := _listeners_without_account()):
+    if "system" in stopped and (strangers := _listeners_without_account()):
         say(f"{strangers} listeners have events and no account: they registered after the backup.")
     failpoint("erased")
-    if "events" in aliases:
+    if "events" in stopped:
         rebuild()
         say("The read models are rebuilt.")
-    for alias in aliases:
-        with _connected(alias) as connection:
-            _comment(connection, alias, None)
+    for alias, connection in stopped.items():
+        _comment(connection, alias, None)
 
 
-def _fill(chosen: Backup, say: Say) -> None:
+def _fill(connection: Connection, chosen: Backup, say: Say) -> None:
     manifest, alias = chosen.manifest, chosen.manifest.store
-    with _connected(alias) as connection:
-        _empty(connection, alias)
+    _empty(connection, alias)
     failpoint("emptied")
     where = inventory.place(alias)
     say(f"{alias}: loading {manifest.rows:,} rows into {where}")
@@ -134,15 +135,14 @@ def _fill(chosen: Backup, say: Say) -> None:
         raise Unlike(
             f"{', '.join(sorted(unlike))}: not what the backup's manifest says. Do not use this store."
         )
-    with _connected(alias) as connection:
-        _mark(connection, alias)
-        connection.execute("ANALYZE")
+    _mark(connection, alias)
+    connection.execute("ANALYZE")
     say(f"{alias}: {len(found)} tables hold what the manifest says, row by row")
 
 
 @contextlib.contextmanager
-def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[None]:
-    """All that is needed answers, no server uses these stores, and no other restore.
+def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[Stopped]:
+    """Connections to these stores: all that is needed answers, no server uses them, and no other restore.
 
     Raises ``Refused``, ``maintenance.InMaintenance`` for a store that is written to besides, and the errors
     of what does not answer.
@@ -154,8 +154,8 @@ def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[None]:
         maintenance.check(other)
     _forget()
     with contextlib.ExitStack() as held:
-        for alias in aliases:
-            connection = held.enter_context(_connected(alias))
+        stopped = {alias: held.enter_context(_connected(alias)) for alias in aliases}
+        for alias, connection in stopped.items():
             locked = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LOCK, alias])
             if locked.fetchone() != (True,):
                 raise Refused("Another restore is running.")
@@ -164,7 +164,7 @@ def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[None]:
                     f"{sessions} sessions of a running Balados are connected to the {alias} store's database:"
                     " stop the web, projector, worker and beat processes first. Nothing was touched."
                 )
-        yield
+        yield stopped
 
 
 def _sessions(connection: Connection) -> int:
@@ -200,14 +200,6 @@ def _check_server(chosen: Backup) -> None:
         raise Refused(
             f"The backup is of PostgreSQL {chosen.manifest.major}, and {here} has {here.version}: give the"
             f" store a server of version {chosen.manifest.major} or newer. Nothing was touched."
-        )
-
-
-def _check_complete(connection: Connection, alias: Store) -> None:
-    if maintenance.status(connection, alias) == "filling":
-        raise Refused(
-            f"The {alias} store in {inventory.place(alias)} was being filled by store_split when it was"
-            " copied: it does not hold everything. Take a copy of the old place. Nothing was touched."
         )
 
 

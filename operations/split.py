@@ -153,14 +153,6 @@ def drop_source(alias: str, old: Server, *, say: Say, confirm: Confirm) -> None:
         maintenance.write(new, alias, None)
 
 
-def old_place(alias: str) -> Server | None:
-    """Where a moved store came from, if another store still lives in that database."""
-    with connected(parameters(alias)) as connection:
-        note = maintenance.origin(maintenance.read(connection, alias))
-    servers = [parameters(other) for other in SCHEMAS if note is not None and other != alias]
-    return next((server for server in servers if note and note.names(place_of(server))), None)
-
-
 # Places --------------------------------------------------------------------------------------
 
 

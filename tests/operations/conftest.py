@@ -1,15 +1,19 @@
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from os import environ
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from psycopg import sql
+from pytest_django import DjangoDbBlocker
 from pytest_django.fixtures import Settings
 
 from balados import embedded
+from tests.operations.living import stores_at
 from tests.operations.operating import ROOT, Operator, drop, urls_on
 
 TOPOLOGIES = ("one", "three")
@@ -29,13 +33,13 @@ def nothing_yet(topology: str, tmp_path: Path) -> Iterator[Operator]:
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
+def templates(django_db_blocker: DjangoDbBlocker) -> Iterator[dict[str, dict[str, str]]]:
     """Stores that were made ready once, to be copied."""
     made = {each: urls_on(environ["DATABASE_URL"], _name(), three=each == "three") for each in TOPOLOGIES}
-    for urls in made.values():
-        operator = Operator(urls, tmp_path_factory.mktemp("template"))
-        operator.run("db_create")
-        operator.run("db_init", "-v", "0")
+    with django_db_blocker.unblock():
+        for urls in made.values():
+            with stores_at(urls):
+                call_command("db_init", verbosity=0, stdout=StringIO())
     yield made
     for urls in made.values():
         drop(urls)

@@ -23,13 +23,9 @@ class Life:
 
     @contextmanager
     def at(self, urls: Mapping[str, str], home: Path | None = None) -> Iterator[None]:
-        before = {alias: connections.settings[alias] for alias in STORES}
-        try:
-            self._patch.setattr(settings, "ERASURE_LEDGER", str((home or self.home) / "erasures"))
-            _move({alias: {**before[alias], **_place(alias, url)} for alias, url in urls.items()})
+        self._patch.setattr(settings, "ERASURE_LEDGER", str((home or self.home) / "erasures"))
+        with stores_at(urls):
             yield
-        finally:
-            _move(before)
 
 
 @pytest.fixture
@@ -45,6 +41,17 @@ def here(life: Life, operator: Operator) -> Iterator[Operator]:
     """The operator's own, while the test runs."""
     with life.at(operator.urls):
         yield operator
+
+
+@contextmanager
+def stores_at(urls: Mapping[str, str]) -> Iterator[None]:
+    """Within, Django's stores are these."""
+    before = {alias: connections.settings[alias] for alias in STORES}
+    try:
+        _move({alias: {**before[alias], **_place(alias, url)} for alias, url in urls.items()})
+        yield
+    finally:
+        _move(before)
 
 
 def _place(alias: str, url: str) -> dict[str, object]:

@@ -1,9 +1,10 @@
 import os
+import re
 import sys
 from argparse import ArgumentParser
+from functools import partial
 from getpass import getpass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from django.core.management.base import CommandError
 
@@ -26,11 +27,11 @@ then it says which setting to change. Restart every process with that setting: w
 refused writes, and goes on reading what was there.
 
   manage.py store_split --store events --to postgresql://user@db2/balados_events
-  manage.py store_split --store events --to -            the URL from standard input: others see command lines
   manage.py store_split --store events --to ... --abort           end an unfinished one: open the old place
-  manage.py store_split --store events --drop-source              after the switch: delete the old place
+  manage.py store_split --store events --drop-source --from ...   after the switch: delete the old place
 
-The first two ask nothing. --abort asks for DELETE, --drop-source for DELETE and the old database's name.
+--to - and --from - read the URL from standard input: others see command lines. A move asks nothing, --abort
+asks for DELETE, --drop-source for DELETE and the old database's name.
 Interrupted or killed: run the same again, it goes on or starts over.
 Exit codes: 0 done; 1 refused or failed, and the old place as it was unless it says otherwise; 2 a wrong
 option.
@@ -45,63 +46,43 @@ option.
         parser.add_argument(
             "--drop-source", action="store_true", help="delete the old place, after the switch"
         )
-        parser.add_argument(
-            "--from",
-            dest="old",
-            metavar="URL",
-            help="with --drop-source: the old place, where no other store lives there; - reads it",
-        )
+        parser.add_argument("--from", dest="old", metavar="URL", help="with --drop-source: the old place")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        alias = options["store"]
+        alias, say, ask = options["store"], self.stdout.write, partial(confirm, out=self.stdout)
         if options["abort"] and options["drop_source"]:
             raise CommandError("Either --abort or --drop-source.", returncode=2)
-        if options["drop_source"] != (options["to"] is None):
+        given = options["old" if options["drop_source"] else "to"]
+        if given is None or (options["to"] and options["old"]):
             raise CommandError("--to names the new place; --drop-source takes --from.", returncode=2)
+        url = _read(given)
+        there = databases.store(alias, url, pool={})
         if options["drop_source"]:
-            split.drop_source(alias, self._old(alias, options["old"]), say=self._say, confirm=self._confirm)
-            self.stdout.write("Deleted.")
-            return
-        url = _read(options["to"])
-        target = databases.store(alias, url, pool={})
-        if options["abort"]:
-            split.abort(alias, target, say=self._say, confirm=self._confirm)
-            self.stdout.write("Back at the old place.")
-            return
-        self._tell(alias, url, split.move(alias, target, say=self._say))
+            split.drop_source(alias, split.server_of(alias, there), say=say, confirm=ask)
+            say("Deleted.")
+        elif options["abort"]:
+            split.abort(alias, there, say=say, confirm=ask)
+            say("Back at the old place.")
+        else:
+            self._tell(alias, url, split.move(alias, there, say=say))
 
     def _tell(self, alias: str, url: str, moved: MoveResult) -> None:
         for table, held in moved.tables.items():
             self.stdout.write(f"  {table}: {held.rows:,} rows, the same in both (checksum {held.sum})")
         self.stdout.write(
             f"The {alias} store is complete in {moved.target}; nobody could write for {moved.seconds:.1f} s."
+            f"\nIt is still closed to writes in {moved.source}. Now set, for every process:\n"
+            f"  {VARIABLES[alias]}={shown(url)}"
         )
-        self.stdout.write(f"It is still closed to writes in {moved.source}. Now set, for every process:")
-        self.stdout.write(f"  {VARIABLES[alias]}={shown(url)}")
-        if alias == "system":
-            for other in ("projections", "events"):
-                if not os.environ.get(VARIABLES[other]):
-                    self.stdout.write(
-                        f"  {VARIABLES[other]}=the DATABASE_URL of today (it stood in for this one)"
-                    )
+        for other in ("projections", "events") if alias == "system" else ():
+            if not os.environ.get(VARIABLES[other]):
+                self.stdout.write(
+                    f"  {VARIABLES[other]}=the DATABASE_URL of today (it stood in for this one)"
+                )
         self.stdout.write(
             "and restart web, projector, worker and beat: what keeps the old setting is refused writes.\n"
-            f"Then: manage.py store_split --store {alias} --drop-source"
+            f"Then: manage.py store_split --store {alias} --drop-source --from the old URL"
         )
-
-    def _old(self, alias: str, old: str | None) -> dict[str, Any]:
-        if old is not None:
-            return split.server_of(alias, databases.store(alias, _read(old), pool={}))
-        found = split.old_place(alias)
-        if found is None:
-            raise CommandError("Where was it? Name the old place with --from URL (or --from -).")
-        return found
-
-    def _say(self, text: str) -> None:
-        self.stdout.write(text)
-
-    def _confirm(self, phrase: str) -> None:
-        confirm(phrase, self.stdout)
 
 
 def _read(url: str) -> str:
@@ -112,9 +93,4 @@ def _read(url: str) -> str:
 
 def shown(url: str) -> str:
     """The URL with stars for its password."""
-    parts = urlsplit(url)
-    user, colon, password = parts.netloc.rpartition("@")[0].partition(":")
-    host = parts.netloc.rpartition("@")[2]
-    if not (colon and password):
-        return url
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
+    return re.sub("(//[^:/@]*:)[^/]+(?=@)", r"\1***", url)
