@@ -17,8 +17,6 @@ from projections.models import DeadLetter, ProjectorPosition
 from projections.projectors.shape import Projector, identifier
 
 ALIAS = "projections"
-# What positions and dead letters are looked at with.
-SHARED = ("users.dead_letters_listed", "users.django_migrations")
 # How long readers that are still at a table may keep it from being dropped.
 LOCK_TIMEOUT = "10s"
 # Names with definitions, without the schema: the table to compare with is in another. "Not null" is a
@@ -52,9 +50,7 @@ def table_of(model: type[Model]) -> str:
 
 def read_models() -> dict[str, type[Model]]:
     """The models of the projections store by their tables."""
-    return {
-        table_of(model): model for model in apps.get_app_config(ALIAS).get_models() if model._meta.managed
-    }
+    return {table_of(model): model for model in apps.get_app_config(ALIAS).get_models()}
 
 
 def find_damage(tables: Iterable[str]) -> dict[str, str]:
@@ -68,7 +64,7 @@ def find_damage(tables: Iterable[str]) -> dict[str, str]:
 
 def is_unusable() -> bool:
     """Whether what all projectors share is damaged: positions, dead letters, the record of migrations."""
-    there = all(_exists(relation) for relation in SHARED)
+    there = _exists("users.django_migrations")
     return not there or bool(find_damage(map(table_of, (ProjectorPosition, DeadLetter))))
 
 

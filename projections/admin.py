@@ -11,35 +11,35 @@ from django.http import HttpRequest
 from eventstore.admin import LookingOnly
 from projections import deadletters
 from projections.connect import connect
-from projections.models import DeadLetterView
+from projections.models import DeadLetter
 from projections.projectors import PROJECTORS
 from projections.worker import Worker
 
 if TYPE_CHECKING:
-    LetterAdmin = admin.ModelAdmin[DeadLetterView]
+    LetterAdmin = admin.ModelAdmin[DeadLetter]
 else:
     LetterAdmin = admin.ModelAdmin
 
 logger = logging.getLogger(__name__)
 
 
-@admin.register(DeadLetterView)
-class DeadLetterViewAdmin(LookingOnly, LetterAdmin):
+@admin.register(DeadLetter)
+class DeadLetterAdmin(LookingOnly, LetterAdmin):
     list_display = ("projector", "position", "stream", "type", "reason", "attempts", "first_at", "last_at")
     list_filter = ("projector", "type")
     ordering = ("projector", "position")
     actions = ("retry",)
 
     @admin.display(description="error")
-    def reason(self, letter: DeadLetterView) -> str:
+    def reason(self, letter: DeadLetter) -> str:
         return letter.error or "waits behind an earlier event of its stream"
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Whoever may "change" dead letters: this is the one change that there is."""
-        return request.user.has_perm("projections.change_deadletterview")
+        return request.user.has_perm("projections.change_deadletter")
 
     @admin.action(description="Try again, each stream in its order", permissions=["retry"])
-    def retry(self, request: HttpRequest, chosen: QuerySet[DeadLetterView]) -> None:
+    def retry(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
         """A letter brings its whole stream along: it cannot be applied before those that it waits behind."""
         streams = defaultdict(set)
         for projector, stream in chosen.values_list("projector", "stream"):

@@ -19,9 +19,21 @@ INSERT INTO "users"."dead_letters"
        (projector, position, stream, version, type, error, attempts, first_at, last_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())
 """
+FIRST = """
+SELECT position, version FROM "users"."dead_letters" WHERE projector = %s AND stream = %s
+ ORDER BY position LIMIT 1
+"""
+FAILED = """
+UPDATE "users"."dead_letters" SET error = %s, attempts = attempts + 1, last_at = clock_timestamp()
+ WHERE projector = %s AND position = %s
+"""
+DONE = """
+WITH done AS (DELETE FROM "users"."dead_letters" WHERE projector = %(projector)s AND position = %(position)s)
+UPDATE "users"."projector_positions" SET parked = EXISTS (
+       SELECT FROM "users"."dead_letters" WHERE projector = %(projector)s AND position <> %(position)s)
+ WHERE projector = %(projector)s RETURNING parked
+"""
 LONGEST_ERROR = 2_000
-# letters of one stream that one transaction retries: it holds up the projector meanwhile
-AT_ONCE = 1_000
 
 
 class Letter(NamedTuple):
@@ -95,66 +107,33 @@ def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
         stuck = sorted(streams(cursor, worker.name) if chosen is None else chosen)
     applied = 0
     for stream in stuck:
-        going = True
-        while going:
-            done, going = _retry_some(worker, stream)
-            applied += done
-    with worker.connection.cursor() as cursor:
-        cursor.execute('SELECT count(*) FROM "users"."dead_letters" WHERE projector = %s', [worker.name])
-        (left,) = cursor.fetchone() or (0,)
+        while _retry_first(worker, stream):
+            applied += 1
+    ((left,),) = worker.connection.execute(
+        'SELECT count(*) FROM "users"."dead_letters" WHERE projector = %s', [worker.name]
+    )
     return Retried(applied, left)
 
 
-def _retry_some(worker: "Worker", stream: int) -> tuple[int, bool]:
-    """How many of the stream's next letters could be applied, or dropped; and whether to go on with it."""
+def _retry_first(worker: "Worker", stream: int) -> bool:
+    """Apply the first letter of a stream, or drop it; false where it fails again, or where there is none."""
     with worker.connection.transaction(), worker.connection.cursor() as cursor:
         worker.hold(cursor)
-        cursor.execute(
-            'SELECT position, version FROM "users"."dead_letters" WHERE projector = %s AND stream = %s'
-            " ORDER BY position LIMIT %s",
-            [worker.name, stream, AT_ONCE],
-        )
-        waiting: dict[int, int] = dict(cursor.fetchall())
-        if not waiting:
-            return 0, False
-        versions = waiting.values()
-        kept = log.read_stream(stream, after=min(versions) - 1, upto=max(versions))
-        events = [event for event in kept if event.position in waiting]
-        failed = _apply_until_failure(worker, cursor, events)
-        done = [position for position in waiting if failed is None or position < failed]
-        cursor.execute(
-            'DELETE FROM "users"."dead_letters" WHERE projector = %s AND position = ANY(%s)',
-            [worker.name, done],
-        )
-        cursor.execute(
-            'UPDATE "users"."projector_positions" SET parked ='
-            ' EXISTS (SELECT FROM "users"."dead_letters" WHERE projector = %s)'
-            " WHERE projector = %s RETURNING parked",
-            [worker.name, worker.name],
-        )
-        (worker.parked,) = cursor.fetchone() or (False,)
-    return len(done), failed is None
-
-
-def _apply_until_failure(
-    worker: "Worker", cursor: Cursor[Any], events: Sequence[RecordedEvent]
-) -> int | None:
-    """The position of the first event that fails again; its letter says with what."""
-    for event in events:
-        batch = Batch([event], event.position)
+        if (first := cursor.execute(FIRST, [worker.name, stream]).fetchone()) is None:
+            return False
+        position, version = first
+        events = log.read_stream(stream, after=version - 1, upto=version)
         try:
             with worker.connection.transaction():
-                worker.project(cursor, batch.facts([event]))
+                worker.project(cursor, Batch(events, position).facts(events))
         except Exception as failure:
             if is_outage(failure):
                 raise
-            cursor.execute(
-                'UPDATE "users"."dead_letters" SET error = %s, attempts = attempts + 1,'
-                " last_at = clock_timestamp() WHERE projector = %s AND position = %s",
-                [_text(failure), worker.name, event.position],
-            )
-            return event.position
-    return None
+            cursor.execute(FAILED, [_text(failure), worker.name, position])
+            return False
+        cursor.execute(DONE, {"projector": worker.name, "position": position})
+        (worker.parked,) = cursor.fetchone() or (False,)
+        return True
 
 
 def _text(error: Exception) -> str:

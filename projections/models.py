@@ -320,7 +320,8 @@ class DeadLetter(models.Model):
     The event itself stays in the events store, which keeps it as long as a dead letter points at it.
     """
 
-    pk = models.CompositePrimaryKey("projector", "position")
+    # of one column, for the Django admin
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID())
     projector = models.TextField()
     position = models.BigIntegerField()
     stream = models.BigIntegerField()
@@ -334,27 +335,8 @@ class DeadLetter(models.Model):
 
     class Meta:
         db_table = '"users"."dead_letters"'
+        constraints = [models.UniqueConstraint(fields=["projector", "position"], name="dead_letters_once")]
         indexes = [models.Index(fields=["projector", "stream", "position"], name="dead_letters_by_stream")]
-
-
-class DeadLetterView(models.Model):
-    """The dead letters as the Django admin lists them: a database view with an ``id`` of one column."""
-
-    id = models.TextField(primary_key=True)
-    projector = models.TextField()
-    position = models.BigIntegerField()
-    stream = models.BigIntegerField()
-    version = models.IntegerField()
-    type = models.TextField()
-    error = models.TextField()
-    attempts = models.IntegerField()
-    first_at = models.DateTimeField()
-    last_at = models.DateTimeField()
-
-    class Meta:
-        managed = False
-        db_table = '"users"."dead_letters_listed"'
-        verbose_name = "dead letter"
 
     def __str__(self) -> str:
         return f"{self.type} {self.position} of {self.projector}"

@@ -3,14 +3,6 @@ import django.contrib.postgres.functions
 import django.db.models.functions.text
 from django.db import migrations, models
 
-# The Django admin tells rows apart by one column.
-VIEW = """
-CREATE VIEW "users"."dead_letters_listed" AS
-SELECT projector || ' ' || position AS id,
-       projector, position, stream, version, type, error, attempts, first_at, last_at
-  FROM "users"."dead_letters"
-"""
-
 
 class Migration(migrations.Migration):
     initial = True
@@ -311,9 +303,11 @@ class Migration(migrations.Migration):
             name="DeadLetter",
             fields=[
                 (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "projector", "position", blank=True, editable=False, primary_key=True, serialize=False
+                    "id",
+                    models.UUIDField(
+                        db_default=django.contrib.postgres.functions.RandomUUID(),
+                        primary_key=True,
+                        serialize=False,
                     ),
                 ),
                 ("projector", models.TextField()),
@@ -330,6 +324,9 @@ class Migration(migrations.Migration):
                 "db_table": '"users"."dead_letters"',
                 "indexes": [
                     models.Index(fields=["projector", "stream", "position"], name="dead_letters_by_stream")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=["projector", "position"], name="dead_letters_once")
                 ],
             },
         ),
@@ -423,27 +420,6 @@ class Migration(migrations.Migration):
                     models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
                     models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
                 ],
-            },
-        ),
-        migrations.RunSQL(VIEW, 'DROP VIEW "users"."dead_letters_listed"'),
-        migrations.CreateModel(
-            name="DeadLetterView",
-            fields=[
-                ("id", models.TextField(primary_key=True, serialize=False)),
-                ("projector", models.TextField()),
-                ("position", models.BigIntegerField()),
-                ("stream", models.BigIntegerField()),
-                ("version", models.IntegerField()),
-                ("type", models.TextField()),
-                ("error", models.TextField()),
-                ("attempts", models.IntegerField()),
-                ("first_at", models.DateTimeField()),
-                ("last_at", models.DateTimeField()),
-            ],
-            options={
-                "verbose_name": "dead letter",
-                "db_table": '"users"."dead_letters_listed"',
-                "managed": False,
             },
         ),
     ]

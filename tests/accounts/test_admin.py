@@ -22,7 +22,7 @@ PAGES = [
     "/admin/accounts/playtoken/",
     "/admin/eventstore/storedevent/",
     "/admin/feeds/category/",
-    "/admin/projections/deadletterview/",
+    "/admin/projections/deadletter/",
 ]
 
 

@@ -177,13 +177,30 @@ def test_going_back_says_what_goes_and_asks_for_a_phrase(
         call_command("db_migrate", to=("projections", "zero"))
     said = capsys.readouterr().out
     assert "drops the table users.activity_levels (1 rows)" in said
-    assert 'runs: DROP VIEW "users"."dead_letters_listed"' in said
     assert catalog("projections") == before
     call_command("db_migrate", to=("projections", "zero"))
     assert "rebuild_projections" in capsys.readouterr().out
     assert "activity_levels" not in tables(catalog("projections")["users"])
     call_command("projections_migrate")
     assert catalog("projections") == before
+
+
+@one
+def test_going_back_says_what_sql_it_runs(
+    fresh: None,
+    scratch_migrations: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    back = """, 'ALTER TABLE "system"."categories" DROP colour')"""
+    (scratch_migrations / "0002_colours.py").write_text(COLOURS.replace("')", f"'{back}"))
+    migrate("system")
+    before = catalog("system")
+    monkeypatch.setattr("sys.stdin", io.StringIO("DELETE\n"))
+    with pytest.raises(CommandError, match="was not what was typed"):
+        call_command("db_migrate", to=("feeds", "0001"))
+    assert 'runs: ALTER TABLE "system"."categories" DROP colour' in capsys.readouterr().out
+    assert catalog("system") == before
 
 
 @pytest.mark.usefixtures("stores")

@@ -1,13 +1,15 @@
 """Dead letters in the administration: who sees them, who tries them again, and what else is not offered."""
 
+from uuid import UUID
+
 import pytest
-from django.contrib.admin.utils import quote
 from django.test import Client
 
 from eventstore import log
 from projections import catch_up, deadletters
 from projections.catch_up import apply_until
 from projections.connect import Connection
+from projections.models import DeadLetter
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.worker import Worker
@@ -15,7 +17,7 @@ from tests.factories import HelperFactory, OperatorFactory
 from tests.projections.histories import ALICE, BOB, played, record
 from tests.web.people import logged_in, text_of
 
-PAGE = "/admin/projections/deadletterview/"
+PAGE = "/admin/projections/deadletter/"
 NAME = "plays"
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
@@ -41,8 +43,12 @@ def olivia() -> Client:
     return logged_in(OperatorFactory.create())
 
 
+def id_of(position: int) -> UUID:
+    return DeadLetter.objects.get(projector=NAME, position=position).id
+
+
 def retry(client: Client, *positions: int) -> str:
-    chosen = [f"{NAME} {position}" for position in positions]
+    chosen = [id_of(position) for position in positions]
     return text_of(client.post(PAGE, {"action": "retry", "_selected_action": chosen}, follow=True))
 
 
@@ -54,7 +60,7 @@ def test_each_is_listed_with_what_is_the_matter(olivia: Client) -> None:
     text = text_of(olivia.get(PAGE))
     assert text.count("ValueError: &lt;b&gt;no&lt;/b&gt;") == 2
     assert text.count("waits behind an earlier event of its stream") == 2
-    assert "ValueError" in text_of(olivia.get(f"{PAGE}{quote(NAME)} 1/change/"))
+    assert "ValueError" in text_of(olivia.get(f"{PAGE}{id_of(1)}/change/"))
 
 
 def test_a_letter_is_tried_again_with_its_stream_and_no_other(olivia: Client, connection: Connection) -> None:
@@ -93,22 +99,22 @@ def test_letters_of_a_projector_that_is_gone_are_left_alone(
 
 
 def test_nothing_else_can_be_done(olivia: Client, connection: Connection) -> None:
-    letter = f"{PAGE}{quote(NAME)} 1"
+    letter = f"{PAGE}{id_of(1)}"
     for place in (f"{PAGE}add/", f"{letter}/change/", f"{letter}/delete/"):
         assert olivia.post(place, {"error": "", "post": "yes"}).status_code == 403
-    chosen = {"action": "delete_selected", "_selected_action": f"{NAME} 1", "post": "yes"}
+    chosen = {"action": "delete_selected", "_selected_action": id_of(1), "post": "yes"}
     olivia.post(PAGE, chosen)
     assert waiting(connection) == [1, 2, 3, 4]
     assert log.head() == 4
 
 
 def test_a_helper_who_may_look_does_not_try_again(connection: Connection) -> None:
-    henry = logged_in(HelperFactory.create(permissions=["view_deadletterview"]))
+    henry = logged_in(HelperFactory.create(permissions=["view_deadletter"]))
     assert henry.get(PAGE).status_code == 200
     retry(henry, 1)
     assert waiting(connection) == [1, 2, 3, 4]
 
 
 def test_a_helper_who_may_change_them_tries_again(connection: Connection) -> None:
-    retry(logged_in(HelperFactory.create(permissions=["view_deadletterview", "change_deadletterview"])), 1, 3)
+    retry(logged_in(HelperFactory.create(permissions=["view_deadletter", "change_deadletter"])), 1, 3)
     assert waiting(connection) == []
