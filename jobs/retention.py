@@ -90,7 +90,7 @@ def run(
     with _alone():
         now = log.database_time()
         done = Run(now, cutoff or now - timedelta(days=settings.RETENTION_DAYS))
-        _work(done, say, chunk, wait)
+        _work(done, _sparingly(say), chunk, wait)
         done.oldest_event, done.finished_at = retention.oldest_event(), log.database_time()
         _publish(done)
     return done
@@ -102,8 +102,9 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
         done.users_due = len(users)
     failpoint("due")
     with _timed(done, "checkpoint"):
-        for number, user_id in _told(users, say, "checkpoints"):
+        for number, user_id in _unhurried(enumerate(users, 1)):
             done.users_checkpointed += checkpoint(user_id, done.started_at, done.cutoff)
+            say(f"checkpoints: {number:,} of {len(users):,}")
             failpoint("checkpointing" if number < len(users) else "checkpointed")
     with _timed(done, "project"):
         done.passed = wait(log.head())
@@ -183,13 +184,11 @@ def _close(cutoff: datetime) -> None:
 
 def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
     types = sorted(name for name, (cls, _) in codec.EVENTS.items() if cls in IN_CHECKPOINT | NOT_STATE)
-    deleted, said = 0, time.monotonic()
+    deleted = 0
     for reached, gone in _unhurried(retention.delete_covered(cutoff, passed, types, chunk)):
         deleted += gone
         failpoint("deleting")
-        if time.monotonic() - said >= SAY_EVERY:
-            said = time.monotonic()
-            say(f"deleted {deleted:,} events, at position {reached:,}")
+        say(f"deleted {deleted:,} events, at position {reached:,}")
     failpoint("deleted")
     deleted += retention.delete_superseded(passed)
     retention.delete_outdated_snapshots()
@@ -212,13 +211,17 @@ def _publish(done: Run) -> None:
         connection.set(LAST_RUN, msgspec.json.encode(done))
 
 
-def _told(users: list[UUID], say: Say, what: str) -> Iterator[tuple[int, UUID]]:
+def _sparingly(say: Say) -> Say:
+    """What is said is heard every few seconds only."""
     said = time.monotonic()
-    for number, user_id in _unhurried(enumerate(users, 1)):
-        yield number, user_id
+
+    def sometimes(line: str) -> None:
+        nonlocal said
         if time.monotonic() - said >= SAY_EVERY:
             said = time.monotonic()
-            say(f"{what}: {number:,} of {len(users):,}")
+            say(line)
+
+    return sometimes
 
 
 def _unhurried(steps: Iterable[Step]) -> Iterator[Step]:

@@ -6,7 +6,7 @@ several listeners stand behind a figure: of one alone, everybody who knows him w
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from django.db import transaction
@@ -49,6 +49,16 @@ SELECT coalesce(array_agg(DISTINCT feed_key), '{}'),
        coalesce(array_agg(DISTINCT item_key) FILTER (WHERE item_key IS NOT NULL), '{}')
   FROM taken
 """
+COLUMNS = (
+    "rss_source_feed",
+    "rss_source_item",
+    "score",
+    "score_previous",
+    "plays",
+    "likes",
+    "shares",
+    "subscribers",
+)
 CHANGES = """
 SELECT coalesce(now.feed, known.rss_source_feed), {item}, coalesce(now.score, 0), coalesce(known.score, 0),
        coalesce(now.plays, 0), coalesce(now.likes, 0), coalesce(now.shares, 0), coalesce(now.subscribers, 0)
@@ -102,21 +112,4 @@ def recalculate(now: datetime) -> int:
 
 def _changes(statement: str, keys: list[UUID], now: datetime) -> Iterator[PopularityRecalculated]:
     for row in run(statement, {"keys": keys}):
-        yield _event(now, *row)
-
-
-def _event(
-    now: datetime, feed: str, item: str | None, score: int, score_previous: int, *counts: Any
-) -> PopularityRecalculated:
-    plays, likes, shares, subscribers = counts
-    return PopularityRecalculated(
-        rss_source_feed=feed,
-        rss_source_item=item,
-        score=score,
-        score_previous=score_previous,
-        plays=plays,
-        likes=likes,
-        shares=shares,
-        subscribers=subscribers,
-        calculated_at=now,
-    )
+        yield PopularityRecalculated(calculated_at=now, **dict(zip(COLUMNS, row, strict=True)))
