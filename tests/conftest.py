@@ -18,6 +18,7 @@ from tests.factories import UserFactory
 
 # how long an example takes says how busy the machine is
 settings.register_profile("balados", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=1_000)
 settings.load_profile("balados")
 STORES = ("system", "projections", "events")
 

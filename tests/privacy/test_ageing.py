@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import dispatcher, log
@@ -23,14 +23,10 @@ from tests.jobs.working import state_of, work
 from tests.privacy.acts import FEEDS, ITEMS, KINDS, Act, level
 from tests.projections.conftest import Project
 from tests.projections.histories import dump, minutes, record_at
+from tests.properties import examples
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
-PROPERTY = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
-    max_examples=15,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
+PROPERTY = examples(15)
 ALICE = UUID(int=1)
 # minutes by which a device tells another time than the server's: also ahead, by what is believed
 clocks = st.integers(-6, 4)

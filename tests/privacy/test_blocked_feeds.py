@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import log, marks
@@ -22,6 +22,7 @@ from tests.privacy.test_noninterference import ALICE, BOB, XAVER, YVONNE, ZOE, d
 from tests.projecting import behind
 from tests.projections.conftest import Project
 from tests.projections.histories import dump, marked, minutes, played, record, subscribed
+from tests.properties import examples
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 NEWS, OTHER, ITEM = feed(2), feed(1), item(1)
@@ -39,12 +40,7 @@ acts = st.builds(
     st.integers(0, 300),
 )
 blocked_doings = st.lists(st.tuples(st.sampled_from(SEEN), acts), min_size=1, max_size=8)
-rarely = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
-    max_examples=5,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
+rarely = examples(5)
 
 
 @rarely

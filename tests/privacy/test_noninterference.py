@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.domain.messages import Event
@@ -27,6 +27,7 @@ from tests.privacy.acts import (
     perform,
 )
 from tests.projections.histories import minutes
+from tests.properties import examples
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -40,13 +41,7 @@ acts = st.builds(
 # who of the others does what: Alice and Bob are public, Yvonne and Zoe anonymous
 doings = st.lists(st.tuples(st.sampled_from([ALICE, BOB, YVONNE, ZOE]), acts), max_size=12)
 hidden = st.lists(acts, min_size=1, max_size=8)
-rarely = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
-    max_examples=5,
-    # a run takes a second: shrinking would take many minutes
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
+rarely = examples(5)
 
 
 def settled() -> list[Event]:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import log, retention
@@ -18,6 +18,7 @@ from tests.conftest import STORES, empty, forget
 from tests.privacy.acts import FEEDS, ITEMS, KINDS, Act, level
 from tests.projections.conftest import Project
 from tests.projections.histories import dump, marked, minutes, record
+from tests.properties import examples
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
@@ -70,12 +71,7 @@ SELECT feed_key, item_key FROM users.activity UNION SELECT feed_key, NULL FROM p
 """
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
-    max_examples=25,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
+@examples(15)
 @given(st.lists(st.tuples(events, afterwards), min_size=5, max_size=40))
 def test_a_rebuild_equals_live(
     connection: Connection, project: Project, history: list[tuple[Event, str]]

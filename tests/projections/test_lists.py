@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventstore import log
@@ -69,9 +69,10 @@ from tests.projections.histories import (
     subscribed,
     unsubscribed,
 )
+from tests.properties import examples
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
-many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+many = examples(40, shrink=True)
 
 LISTS = [UUID(int=1), UUID(int=2)]
 WALK, RUN = LISTS
@@ -268,7 +269,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@examples(15, shrink=True)
 @given(st.lists(st.tuples(commands, st.booleans()), max_size=20))
 def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[Command, bool]]) -> None:
     """Live as the runner does it: both projectors in one transaction, in one go."""

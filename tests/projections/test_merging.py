@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
@@ -29,9 +29,10 @@ from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, identifier
 from tests.domain.drawn import events, structs
 from tests.projections.histories import ALICE, BOB, NOON, minutes, played, subscribed
+from tests.properties import examples
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
-few = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+few = examples(40, shrink=True)
 of_every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 users = st.sampled_from([ALICE, BOB])
 CHECKPOINT = "checkpoint"
