@@ -8,7 +8,7 @@ import time
 import psycopg
 
 from eventstore.log import NOTIFICATION_CHANNEL
-from projections.connect import Connection, connect, discard
+from projections.connect import Connection, connect
 
 # how long a sleeper sleeps when no hint comes
 IDLE = 0.2
@@ -35,7 +35,8 @@ class Listener:
         return hinted
 
     def close(self) -> None:
-        discard(self._connection)
+        if self._connection is not None:
+            self._connection.close()
         self._connection = None
 
     def _hints(self, seconds: float) -> bool:

@@ -10,16 +10,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from psycopg.errors import TransactionTimeout
-
 from eventstore import log, retention
 from eventstore.follower import Follower
+from projections import locks
 from projections.batches import Batch
 from projections.catch_up import NEAR, CatchUp
-from projections.connect import PROJECTOR_SESSION, Connection, connect, discard
+from projections.connect import LIVE_SESSION, Connection, connect
 from projections.failures import in_maintenance, is_outage
 from projections.listener import Listener
-from projections.locks import Locks
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.worker import StalePosition, Worker, apply_together, flush, safe_positions
@@ -35,34 +33,18 @@ POLL_SHARE = 1 / 20
 AWAKE = 1.0
 # Free locks are looked for so often: with the server's own notice of a dead holder under 5 s to take over.
 HOUSEKEEPING_EVERY = 1.0
-# Seconds. A process that froze amid a transaction of the live loop holds its rows, and is not "idle in
-# transaction": the statements go out in one piece, and the server waits for the rest of it. PostgreSQL 17 can
-# end that. A batch that takes longer by itself (a checkpoint of 50,000 plays on a slow disk, a wait for an
-# erasure) is given four times as long when it begins again, and so on, or it would begin again for ever.
-LONGEST_TRANSACTION = 3.0
-LENGTHENED = 4
-# Seconds until it is as before: batches that take long come in a row.
-RELAXED_FOR = 60.0
 ACKNOWLEDGE_EVERY = 1.0
 LONGEST_BACKOFF = 2.0
 POSITIONS = 'SELECT projector, position FROM "users"."projector_positions" WHERE projector = ANY(%s)'
 
 
 class Runner:
-    """Runs projectors. Not for sharing between threads; ``close`` it at the end.
+    """Runs projectors. Not for sharing between threads; ``close`` it at the end."""
 
-    ``applied`` is called with projector and position after each commit of the live loop.
-    """
-
-    def __init__(
-        self,
-        projectors: Iterable[Projector] | None = None,
-        applied: Callable[[str, int], None] = lambda projector, position: None,
-    ) -> None:
+    def __init__(self, projectors: Iterable[Projector] | None = None) -> None:
         chosen = PROJECTORS.values() if projectors is None else projectors
-        self._projectors = {projector.name: projector for projector in chosen}
-        self._applied = applied
-        self._locks = Locks()
+        self.projectors = {projector.name: projector for projector in chosen}
+        self._held: set[str] = set()
         self._listener = Listener()
         self._connection: Connection | None = None
         self._follower: Follower | None = None
@@ -70,7 +52,7 @@ class Runner:
         self._late: list[CatchUp] = []
         self._acknowledged: dict[str, int] = {}
         self._housekept_at = self._acknowledged_at = float("-inf")
-        self._longest, self._relaxed_until = LONGEST_TRANSACTION, 0.0
+        self._one_by_one = False
 
     def run(self, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
         """Work until ``stopped``, also while stores are away. ``ready`` is called once, when each lock is
@@ -86,8 +68,6 @@ class Runner:
                     is_ready = True
                     ready()
                 backoff = 0.1
-                if self._longest != LONGEST_TRANSACTION and time.monotonic() > self._relaxed_until:
-                    self._limit_transactions(LONGEST_TRANSACTION)
                 if moving or self._rest(time.monotonic() - woken_at):
                     woken_at = time.monotonic()
             except Exception as failure:
@@ -95,10 +75,7 @@ class Runner:
                     raise
                 said = str(failure).strip().partition("\n")[0] if in_maintenance(failure) else failure
                 logger.warning("A store is away, trying again in %.1f s: %s", backoff, said)
-                self._disconnect()
-                if isinstance(failure, TransactionTimeout):
-                    self._limit_transactions(LENGTHENED * self._longest)
-                    self._relaxed_until = time.monotonic() + RELAXED_FOR
+                self.disconnect()
                 time.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF)
         self.close()
@@ -116,15 +93,6 @@ class Runner:
         self._apply_all(batch)
         return True
 
-    def run_until(self, position: int, seconds: float = 30.0) -> None:
-        """Work until every projector has reached ``position``. Raises ``TimeoutError``."""
-        deadline = time.monotonic() + seconds
-        while not self._reached(position):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not at {position}: {self.positions()}")
-            if not self.step():
-                time.sleep(SHORTEST_POLL)
-
     def positions(self) -> dict[str, int]:
         """How far the projectors of the live loop have come."""
         return {name: worker.position for name, worker in self._live.items()}
@@ -140,7 +108,7 @@ class Runner:
         except Exception as failure:
             if not is_outage(failure):
                 raise
-        self._disconnect()
+        self.disconnect()
         self._listener.close()
 
     def _rest(self, quiet: float) -> bool:
@@ -158,21 +126,23 @@ class Runner:
         due = now - self._housekept_at >= HOUSEKEEPING_EVERY
         if due:
             self._housekept_at = now
-            self._release_moved()
-            taken = self._locks.take(self._projectors)
-            self._go_live([self._projectors[name] for name in taken], fresh=True)
+            self._restart_moved()
+            # asked for none as well: it shows that the session lives, and with it the locks
+            taken = locks.take(self._session(), self.projectors.keys() - self._held)
+            self._held |= taken
+            self._go_live([self.projectors[name] for name in taken], fresh=True)
         for late in [late for late in self._late if not late.is_alive()]:
             self._rejoin(late, again=due)
         if now - self._acknowledged_at >= ACKNOWLEDGE_EVERY:
             self._acknowledged_at = now
             self._acknowledge()
 
-    def _go_live(self, projectors: Iterable[Projector], *, fresh: bool) -> None:
-        """Let projectors join the live loop; those that are too far behind catch up first.
+    def _go_live(self, projectors: Iterable[Projector], *, fresh: bool = False) -> None:
+        """Let projectors join the live loop from what is saved; those that are too far behind catch up first.
 
         ``fresh``: this process has just got their locks.
         """
-        workers = [self._worker(projector) for projector in projectors]
+        workers = [Worker(projector, self._session()) for projector in projectors]
         if workers and self._follower is None:
             self._follower = Follower(max(worker.position for worker in workers))
         for worker in workers:
@@ -187,12 +157,9 @@ class Runner:
 
     def _rejoin(self, late: CatchUp, *, again: bool) -> None:
         """Take a projector back whose thread has ended. ``again``: it is time to retry after an outage."""
-        if late.failure is None:
+        if late.failure is None or isinstance(late.failure, StalePosition):
             self._late.remove(late)
-            self._go_live([late.projector], fresh=False)
-        elif isinstance(late.failure, StalePosition):
-            self._late.remove(late)
-            self._release(late.projector.name)
+            self._go_live([late.projector])
         elif not is_outage(late.failure):
             raise late.failure
         elif again:
@@ -202,11 +169,9 @@ class Runner:
 
     def _apply_all(self, batch: Batch) -> None:
         """Apply a batch for all projectors in one transaction; where that fails, one by one."""
-        connection = self._connection
-        if connection is None:
-            return
-        apart = [worker for worker in self._live.values() if worker.parked]
-        together = [worker for worker in self._live.values() if not worker.parked]
+        connection = self._session()
+        apart = [worker for worker in self._live.values() if worker.parked or self._one_by_one]
+        together = [worker for worker in self._live.values() if worker not in apart]
         try:
             apply_together(connection, together, batch)
         except Exception as failure:
@@ -214,52 +179,42 @@ class Runner:
                 raise
             logger.info("One by one before %s: %s", batch.upto, type(failure).__name__)
             apart += together
-        else:
-            for worker in together:
-                self._applied(worker.name, worker.position)
         for worker in apart:
             self._apply(worker, batch)
+        self._one_by_one = False
 
     def _apply(self, worker: Worker, batch: Batch) -> None:
         try:
             worker.apply(batch)
         except StalePosition:
-            self._release(worker.name)
+            self._restart(worker.projector)
         except Exception as failure:
             if worker.connection.closed or in_maintenance(failure):
                 raise
             # its own trouble (an event, a missing column, a deadlock), and not that of the others
             # by name: PostgreSQL tells the row that failed along, and the dead letter keeps it all
             logger.warning("%s stumbled before %s: %s", worker.name, batch.upto, type(failure).__name__)
-            self._demote(worker)
-        else:
-            self._applied(worker.name, worker.position)
-
-    def _demote(self, worker: Worker) -> None:
-        """Take a projector out of the live loop: it catches up in a thread of its own."""
-        self._live.pop(worker.name, None)
-        self._begin_catch_up(worker.projector)
+            # it catches up in a thread of its own
+            self._live.pop(worker.name, None)
+            self._begin_catch_up(worker.projector)
 
     def _begin_catch_up(self, projector: Projector) -> None:
         self._late.append(late := CatchUp(projector, self._position))
         late.start()
 
-    def _release_moved(self) -> None:
-        """Release projectors whose position a rebuild or a reset has moved: only a batch would notice it."""
-        if self._connection is None or not self._live:
-            return
-        saved: dict[str, int] = dict(self._connection.execute(POSITIONS, [list(self._live)]).fetchall())
-        for name in [name for name, worker in self._live.items() if saved.get(name) != worker.position]:
-            self._release(name)
+    def _restart_moved(self) -> None:
+        """Restart projectors whose position a rebuild or a reset has moved: only a batch would notice it."""
+        saved = dict(self._session().execute(POSITIONS, [list(self._live)]).fetchall())
+        for worker in [each for each in self._live.values() if saved.get(each.name) != each.position]:
+            self._restart(worker.projector)
 
-    def _release(self, name: str) -> None:
-        """Give a projector up whose position somebody else has saved: a rebuild was swapped in, or another
-        process thinks that it holds the lock. It starts again from what is saved, if its lock can be had.
+    def _restart(self, projector: Projector) -> None:
+        """Start from what is saved: a rebuild was swapped in, or an account erased. Another process has not
+        been at it, for the session that writes is the one that holds the lock.
         """
-        logger.info("The position of %s was moved by somebody else", name)
-        self._live.pop(name, None)
-        self._locks.release(name)
-        self._housekept_at = float("-inf")
+        logger.info("The position of %s was moved by somebody else", projector.name)
+        self._live.pop(projector.name, None)
+        self._go_live([projector])
 
     def _acknowledge(self) -> None:
         """Tell the event store which events it may delete: those whose rows are on the disk here."""
@@ -279,38 +234,28 @@ class Runner:
             return
         self._acknowledged = positions
 
-    def _worker(self, projector: Projector) -> Worker:
+    def _session(self) -> Connection:
         if self._connection is None:
-            # what a crash of PostgreSQL takes back, rows and positions alike, is applied again: no waiting
-            # for the disk, but before acknowledging
-            self._connection = connect(
-                "projections", "balados-projector", **PROJECTOR_SESSION, synchronous_commit="off"
-            )
-            self._limit_transactions(self._longest)
-        return Worker(projector, self._connection)
-
-    def _limit_transactions(self, seconds: float) -> None:
-        """Let the server end a transaction that lasts longer (PostgreSQL 17 or newer)."""
-        self._longest = seconds
-        if self._connection is not None and self._connection.info.server_version >= 170_000:
-            self._connection.execute(f"SET transaction_timeout = {1000 * seconds:.0f}")
+            self._connection = connect("projections", "balados-projector", **LIVE_SESSION)
+        return self._connection
 
     def _position(self) -> int:
         """How far the live loop has come: below it no event can appear any more."""
         return 0 if self._follower is None else self._follower.position
 
-    def _reached(self, position: int) -> bool:
-        held = self._live.keys() == self._projectors.keys()
-        return held and min(self.positions().values(), default=position) >= position
-
-    def _disconnect(self) -> None:
+    def disconnect(self) -> None:
+        """Drop everything, locks too. The next step starts from what is saved."""
         for late in self._late:
             late.stop()
+        # the session may have ended because a batch took too long for all in one transaction (a checkpoint of
+        # 50,000 plays on a slow disk): one by one, nothing limits it
+        self._one_by_one = True
         self._live.clear()
         self._late.clear()
         self._acknowledged.clear()
         self._follower = None
-        self._locks.close()
-        discard(self._connection)
+        self._held.clear()
+        if self._connection is not None:
+            self._connection.close()
         self._connection = None
         self._housekept_at = float("-inf")

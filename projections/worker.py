@@ -33,6 +33,9 @@ SELECT saved.projector, least(saved.position, min(letter.position) - 1)
   FROM "users"."projector_positions" saved LEFT JOIN "users"."dead_letters" letter USING (projector)
  WHERE projector = ANY(%s) GROUP BY saved.projector, saved.position
 """
+# Seconds. A process that froze while it sent the statements of a batch holds its rows, and is not "idle in
+# transaction": the server waits for the rest of them. PostgreSQL 17 or newer ends that.
+LONGEST_TRANSACTION = 3.0
 
 
 class StalePosition(Exception):
@@ -130,7 +133,7 @@ def apply_together(connection: Connection, workers: Sequence[Worker], batch: Bat
 
     One transaction, sent in two packages however many there are: this is what the delay from an append to
     its rows is made of. Raises ``StalePosition``, ``CodecError``, and what projectors or the database raise:
-    then ``Worker.apply``, one by one, finds the worker to blame.
+    then ``Worker.apply``, one by one, finds the worker to blame. ``TransactionTimeout`` ends the session.
     """
     behind = [worker for worker in workers if worker.position < batch.upto]
     if not behind:
@@ -138,14 +141,18 @@ def apply_together(connection: Connection, workers: Sequence[Worker], batch: Bat
     names = [worker.name for worker in behind]
     positions, epochs = [worker.position for worker in behind], [worker.epoch for worker in behind]
     try:
-        with connection.pipeline(), connection.cursor() as claims, connection.cursor() as cursor:
-            # by hand: a ``transaction()`` waits for each of its own statements
-            cursor.execute("BEGIN")
-            claims.execute(CLAIM, [batch.upto, names, positions, epochs])
-            for worker in behind:
-                worker.project(cursor, batch.facts(worker.wanted(batch)))
+        with connection.cursor() as claims, connection.cursor() as cursor:
+            with connection.pipeline():
+                # by hand: a ``transaction()`` waits for each of its own statements
+                cursor.execute("BEGIN")
+                if connection.info.server_version >= 170_000:
+                    cursor.execute(f"SET LOCAL transaction_timeout = {1000 * LONGEST_TRANSACTION:.0f}")
+                claims.execute(CLAIM, [batch.upto, names, positions, epochs])
+                for worker in behind:
+                    worker.project(cursor, batch.facts(worker.wanted(batch)))
             if claims.fetchall() != [(False,)] * len(behind):
                 raise StalePosition
+            # outside the pipeline: the session of one that freezes now is idle, which the server ends
             cursor.execute("COMMIT")
     except BaseException:
         if not connection.closed:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psycopg
 from django.db import connections
 
 from projections.connect import Connection
@@ -36,6 +37,19 @@ def running(runner: Runner) -> Iterator[Runner]:
     assert not thread.is_alive()
     if failures:
         raise failures[0]
+
+
+def run_until(runner: Runner, position: int, seconds: float = 30.0) -> None:
+    """Work in this thread until every projector of the runner has reached ``position``."""
+    deadline = time.monotonic() + seconds
+    while not all(runner.positions().get(name, -1) >= position for name in runner.projectors):
+        assert time.monotonic() < deadline, f"not at {position}: {runner.positions()}"
+        try:
+            if not runner.step():
+                time.sleep(0.0002)
+        except psycopg.OperationalError:
+            # the server has ended the session: the test did something else for long
+            runner.disconnect()
 
 
 def eventually(check: Callable[[], bool], seconds: float = 10.0) -> float:

@@ -29,18 +29,17 @@ from tests.projections.histories import (
     saved,
     subscribed,
 )
-from tests.projections.running import eventually
+from tests.projections.running import eventually, run_until
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
-# a projector process whose session the server gives up after half a second without a heartbeat
+# a projector process whose session the server ends after half a second without a word
 FREEZABLE = """
 import django
 django.setup()
-from projections import locks, runner
+from projections import connect, runner
 from tests.projections.histories import counting
-locks.SESSION["idle_session_timeout"] = "500ms"
-locks.BEAT = 0.1
+connect.LIVE_SESSION["idle_session_timeout"] = "500ms"
 runner.HOUSEKEEPING_EVERY = 0.1
 runner.Runner([counting()]).run(lambda: False, lambda: print("ready", flush=True))
 """
@@ -58,9 +57,12 @@ def die(at):
     if at == where and batches == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 projector = counting(before=lambda facts: die("before"), after=lambda facts: die("between"))
-runner = Runner([projector], applied=lambda name, position: die("after"))
+class Dying(Runner):
+    def _apply_all(self, batch):
+        super()._apply_all(batch)
+        die("after")
 print("ready", flush=True)
-runner.run(lambda: False, lambda: None)
+Dying([projector]).run(lambda: False, lambda: None)
 """
 
 # a rebuild that ends so at half of it
@@ -98,7 +100,7 @@ def test_killed_between_rows_and_position_it_applies_each_event_once(
     assert counted(connection) == list(range(1, survives + 1))
     head = record(played(ALICE, position=4))
     runner = Runner([counter])
-    runner.run_until(head)
+    run_until(runner, head)
     runner.close()
     assert counted(connection) == [1, 2, 3, 4]
 
@@ -113,10 +115,10 @@ def test_a_frozen_process_is_replaced_and_writes_nothing_when_it_wakes(
     process.send_signal(signal.SIGSTOP)
     head = record(played(ALICE, position=2))
     heir = Runner([counter])
-    heir.run_until(head)
+    run_until(heir, head)
     process.send_signal(signal.SIGCONT)
     head = record(*(played(ALICE, position=n) for n in range(3, 9)))
-    heir.run_until(head)
+    run_until(heir, head)
     heir.close()
     head = record(played(ALICE, position=9))
     # it is the one that stands by, until the heir has gone
@@ -174,7 +176,7 @@ def test_sigterm_ends_it_with_everything_acknowledged_and_its_locks_free(
     with connections["events"].cursor() as cursor:
         cursor.execute("SELECT projector, position FROM events.projection_versions")
         assert dict(cursor.fetchall()) == dict.fromkeys(PROJECTORS, head)
-    heir.run_until(head, seconds=5)
+    run_until(heir, head, seconds=5)
     heir.close()
 
 

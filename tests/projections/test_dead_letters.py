@@ -26,6 +26,7 @@ from tests.projections.histories import (
     saved,
     subscribed,
 )
+from tests.projections.running import run_until
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
@@ -180,14 +181,14 @@ def a_batch_with(connection: Connection, poison: Callable[[], int], *projectors:
     """One batch of the live loop over three streams, with Bob's poison in its middle; its head."""
     live = Runner(projectors)
     try:
-        live.run_until(log.head())
+        run_until(live, log.head())
         three_streams()
         position = poison()
         head = three_streams()
-        live.run_until(head)
+        run_until(live, head)
         # a second time: the live loop is whole again, and what comes later of Bob's waits
         assert live.positions().keys() == {projector.name for projector in projectors}
-        live.run_until(three_streams(1))
+        run_until(live, three_streams(1))
     finally:
         live.close()
     return position

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from django.core.management import call_command
 from django.db import connections
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.errors import LockNotAvailable
 
@@ -65,7 +65,8 @@ from tests.projections.histories import (
     subscribed,
     unsubscribed,
 )
-from tests.projections.running import eventually, running
+from tests.projections.running import eventually, run_until, running
+from tests.properties import examples
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 EVERY = list(PROJECTORS.values())
@@ -137,11 +138,11 @@ marks = st.builds(marked, feeds, st.booleans())
 Happening: TypeAlias = Command | Event
 History: TypeAlias = list[tuple[Happening, bool]]
 histories = st.lists(
-    st.tuples(st.one_of(commands, commands, trims, marks, figures), st.booleans()), max_size=25
+    st.tuples(st.one_of(commands, commands, trims, marks, figures), st.booleans()), max_size=20
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@examples(10, shrink=True)
 @given(histories)
 def test_a_rebuild_equals_live_and_misses_nothing_that_a_checkpoint_stands_for(
     connection: Connection, project: Project, history: History
@@ -235,12 +236,12 @@ def test_a_running_projector_goes_on_from_where_the_rebuild_is(
     connection: Connection, counter: Projector
 ) -> None:
     runner = Runner([counter])
-    runner.run_until(record(*(played(ALICE, position=n) for n in range(5))))
+    run_until(runner, record(*(played(ALICE, position=n) for n in range(5))))
     ahead = record(played(ALICE, position=5))
     rebuild.rebuild([counter])
     assert runner.positions() == {"counter": ahead - 1}
     assert saved(connection, "counter") == ahead
-    runner.run_until(record(played(ALICE, position=6)))
+    run_until(runner, record(played(ALICE, position=6)))
     runner.close()
     assert counted(connection) == [1, 2, 3, 4, 5, 6, 7]
 

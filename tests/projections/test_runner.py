@@ -32,7 +32,7 @@ from tests.projections.histories import (
     saved,
     subscribed,
 )
-from tests.projections.running import end_sessions, eventually, running
+from tests.projections.running import end_sessions, eventually, run_until, running
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
@@ -66,21 +66,15 @@ def reached(connection: Connection, name: str, position: int) -> bool:
 
 def test_it_brings_every_projector_to_the_head(connection: Connection, alone: Runner) -> None:
     head = record(subscribed(ALICE), played(ALICE), played(BOB))
-    alone.run_until(head)
+    run_until(alone, head)
     assert alone.positions() == dict.fromkeys(PROJECTORS, head)
     rows = dump(connection)
     assert (len(rows["subscriptions"]), len(rows["play_statuses"])) == (1, 2)
 
 
-def test_it_says_so_when_a_position_is_not_reached(alone: Runner) -> None:
-    head = record(played(ALICE))
-    with pytest.raises(TimeoutError, match="not at 2"):
-        alone.run_until(head + 1, seconds=0.05)
-
-
 def test_it_acknowledges_what_is_applied(alone: Runner) -> None:
     head = record(played(ALICE), subscribed(ALICE))
-    alone.run_until(head)
+    run_until(alone, head)
     alone.close()
     assert acknowledged() == dict.fromkeys(PROJECTORS, head)
 
@@ -166,7 +160,7 @@ def test_of_two_processes_one_applies_and_the_other_stands_by(
 ) -> None:
     first, second = Runner([counter]), Runner([counter])
     head = record(played(ALICE))
-    first.run_until(head)
+    run_until(first, head)
     second.step()
     assert second.positions() == {}
     record(played(ALICE, position=1))
@@ -185,7 +179,7 @@ def test_it_takes_over_within_five_seconds_when_the_holders_session_ends(
         eventually(lambda: reached(connection, "counter", 1))
         with running(Runner([counter])) as second:
             # as when its machine is gone: both the lock and the work end
-            assert end_sessions(connection, "balados-projector-locks") == 2
+            assert end_sessions(connection, "balados-projector") == 2
             taken = eventually(lambda: bool(second.positions() or first.positions()))
             assert taken < 5
             head = record(played(ALICE, position=1))
@@ -196,11 +190,11 @@ def test_it_takes_over_within_five_seconds_when_the_holders_session_ends(
 def test_a_zombie_that_lost_its_lock_writes_nothing(connection: Connection, counter: Projector) -> None:
     zombie, heir = Runner([counter]), Runner([counter])
     record(played(ALICE))
-    zombie.run_until(1)
-    end_sessions(connection, "balados-projector-locks")
+    run_until(zombie, 1)
+    end_sessions(connection, "balados-projector")
     record(played(ALICE, position=1))
-    heir.run_until(2)
-    # it does not know yet: its locks are looked after once a second
+    run_until(heir, 2)
+    # it does not know yet
     assert zombie.positions() == {"counter": 1}
     with pytest.raises(psycopg.OperationalError):
         zombie.step()
@@ -247,15 +241,12 @@ def test_a_hint_ends_the_sleep() -> None:
 
 
 @pytest.mark.usefixtures("_brisk")
-@pytest.mark.parametrize("application", ["balados-projector", "balados-projector-locks"])
-def test_it_goes_on_after_its_sessions_were_ended(
-    connection: Connection, counter: Projector, application: str
-) -> None:
+def test_it_goes_on_after_its_session_was_ended(connection: Connection, counter: Projector) -> None:
     with running(Runner([counter])):
         for n in range(5):
             head = record(played(ALICE, position=n))
             eventually(partial(reached, connection, "counter", head))
-            eventually(lambda: end_sessions(connection, application) > 0)
+            eventually(lambda: end_sessions(connection, "balados-projector") > 0)
         head = record(played(ALICE, position=9))
         eventually(lambda: reached(connection, "counter", head))
     assert counted(connection) == list(range(1, head + 1))
@@ -282,7 +273,7 @@ def test_what_a_listener_follows_is_not_in_the_log(
         ALICE, "PlayRecorded", 1, f'{{{fields}, "position": -1, "played_at": "2026-01-01T00:00:00Z"}}'
     )
     with caplog.at_level("INFO"):
-        alone.run_until(bad)
+        run_until(alone, bad)
     (letter,) = deadletters.letters(connection)
     assert letter.error.startswith("CheckViolation: ")
     assert "stumbled" in caplog.text

@@ -14,16 +14,15 @@ import pytest
 from psycopg import Cursor
 
 from eventstore import retention
-from projections import locks, runner
-from projections.connect import Connection, connect
-from projections.locks import Locks
+from projections import connect, runner, worker
+from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector, Tables
 from projections.queries import position_of
 from projections.runner import Runner
 from tests.projections.conftest import Launch
 from tests.projections.histories import ALICE, BOB, CHARLIE, counted, counting, played, record, subscribed
-from tests.projections.running import eventually, running
+from tests.projections.running import eventually, run_until, running
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
@@ -32,11 +31,10 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 FREEZING = """
 import os, signal, django
 django.setup()
-from projections import locks, runner
+from projections import connect, runner, worker
 from tests.projections.histories import counting
-locks.SESSION["idle_session_timeout"] = "500ms"
-runner.LONGEST_TRANSACTION = 0.5
-locks.BEAT = 0.1
+connect.LIVE_SESSION["idle_session_timeout"] = "500ms"
+worker.LONGEST_TRANSACTION = 0.5
 live, batches = runner.Runner([]), 0
 def freeze(facts):
     global batches
@@ -91,10 +89,10 @@ def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(
     eventually(lambda: frozen(process))
     heir = Runner([counter])
     head = record(played(ALICE, position=2))
-    heir.run_until(head)
+    run_until(heir, head)
     process.send_signal(signal.SIGCONT)
     head = record(played(ALICE, position=3))
-    heir.run_until(head)
+    run_until(heir, head)
     heir.close()
     head = record(played(ALICE, position=4))
     eventually(lambda: position_of("counter") == head)
@@ -109,10 +107,10 @@ def frozen(process: "subprocess.Popen[bytes]") -> bool:
 def test_one_that_waits_for_long_begins_again(
     connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "LONGEST_TRANSACTION", 0.1)
+    monkeypatch.setattr(worker, "LONGEST_TRANSACTION", 0.1)
     with running(Runner([counter])) as patient:
         eventually(lambda: bool(patient.positions()))
-        with connect("projections") as other, other.transaction():
+        with connect.connect("projections") as other, other.transaction():
             other.execute("SELECT 1 FROM users.projector_positions FOR UPDATE")
             head = record(played(ALICE))
             eventually(lambda: not patient.positions())
@@ -124,7 +122,7 @@ def test_a_batch_that_takes_longer_than_any_should_is_applied_in_the_end(
     connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a slow disk, a checkpoint of many rows: to begin again for ever would be to stand still."""
-    monkeypatch.setattr(runner, "LONGEST_TRANSACTION", 0.1)
+    monkeypatch.setattr(worker, "LONGEST_TRANSACTION", 0.1)
 
     def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
         counter.apply(facts, cursor, tables)
@@ -140,9 +138,9 @@ def test_a_batch_that_takes_longer_than_any_should_is_applied_in_the_end(
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server ends a session after half a second without a heartbeat."""
-    monkeypatch.setitem(locks.SESSION, "idle_session_timeout", "500ms")
-    monkeypatch.setattr(locks, "BEAT", 0.05)
+    """The server ends a session after half a second without a word."""
+    monkeypatch.setitem(connect.LIVE_SESSION, "idle_session_timeout", "500ms")
+    monkeypatch.setattr(runner, "HOUSEKEEPING_EVERY", 0.1)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -155,18 +153,20 @@ def test_one_that_is_busy_for_long_keeps_its_locks(connection: Connection, count
         eventually(lambda: bool(busy.positions()))
         head = record(played(ALICE))
         eventually(lambda: position_of("counter") == head)
-        assert busy.positions() == {"counter": head}
+        eventually(lambda: busy.positions() == {"counter": head})
         assert other.positions() == {}
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_one_whose_work_does_not_move_any_more_loses_its_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "HUNG", 0.2)
-    hanging, other = Locks(), Locks()
-    try:
-        assert hanging.take(["counter"]) == {"counter"}
-        # it looks after its locks no more
-        eventually(lambda: other.take(["counter"]) == {"counter"})
-    finally:
-        other.close()
-        hanging.close()
+def test_one_whose_work_does_not_move_any_more_loses_its_locks(counter: Projector) -> None:
+    hanging, other = Runner([counter]), Runner([counter])
+    hanging.step()
+    assert hanging.positions() == {"counter": 0}
+
+    def taken_over() -> bool:
+        other.step()
+        return bool(other.positions())
+
+    eventually(taken_over)
+    other.close()
+    hanging.close()
