@@ -204,7 +204,7 @@ class Runner:
 
     def _restart_moved(self) -> None:
         """Restart projectors whose position a rebuild or a reset has moved: only a batch would notice it."""
-        saved = dict(self._session().execute(POSITIONS, [list(self._live)]).fetchall())
+        saved: dict[str, int] = dict(self._session().execute(POSITIONS, [list(self._live)]).fetchall())
         for worker in [each for each in self._live.values() if saved.get(each.name) != each.position]:
             self._restart(worker.projector)
 
