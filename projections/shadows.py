@@ -12,15 +12,9 @@ from projections.connect import Connection
 from projections.projectors.shape import Tables, identifier
 
 INDEXES = """
-SELECT index.relname, constr.conname IS NOT NULL, pg_get_constraintdef(constr.oid),
-       CASE WHEN pg_index.indisunique THEN 'UNIQUE ' ELSE '' END,
-       substring(pg_get_indexdef(pg_index.indexrelid) FROM ' USING .*')
-  FROM pg_index
-  JOIN pg_class index ON index.oid = pg_index.indexrelid
-  LEFT JOIN pg_constraint constr
-    ON constr.conindid = pg_index.indexrelid AND constr.contype IN ('p', 'u', 'x')
- WHERE pg_index.indrelid = %s::regclass
- ORDER BY index.relname
+SELECT relname, indisprimary, indisunique, substring(pg_get_indexdef(indexrelid) FROM ' USING .*')
+  FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+ WHERE indrelid = %s::regclass ORDER BY relname
 """
 COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
@@ -39,9 +33,8 @@ class TableChanged(Exception):
 
 class Index(NamedTuple):
     name: str
-    of_constraint: bool
-    constraint: str | None
-    unique: str
+    primary: bool
+    unique: bool
     definition: str
 
 
@@ -61,21 +54,21 @@ def drop(connection: Connection, tables: Sequence[str], use: Use = "rebuild") ->
 
 
 def create(connection: Connection, table: str, use: Use = "rebuild") -> None:
-    """An empty shadow with the constraints of the live table; its plain indexes come with ``finish``."""
+    """An empty shadow with the unique indexes of the live table; the others come with ``finish``."""
     connection.execute(
         sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES)").format(
             identifier(shadow_of(table, use)), identifier(table)
         )
     )
     for index in _indexes(connection, table):
-        if index.of_constraint or index.unique:
+        if index.unique:
             _build(connection, table, index, use)
 
 
 def finish(connection: Connection, table: str) -> None:
-    """Build the plain indexes of a filled shadow (faster than filling them along), and its statistics."""
+    """Build the other indexes of a filled shadow (faster than filling them along), and its statistics."""
     for index in _indexes(connection, table):
-        if not (index.of_constraint or index.unique):
+        if not index.unique:
             _build(connection, table, index)
     connection.execute(sql.SQL("ANALYZE {}").format(identifier(shadow_of(table))))
 
@@ -102,12 +95,11 @@ def swap(connection: Connection, tables: Sequence[str]) -> None:
 
 def _build(connection: Connection, table: str, index: Index, use: Use = "rebuild") -> None:
     shadow, name = identifier(shadow_of(table, use)), sql.Identifier(_shadow_index(index.name, use))
-    if index.constraint is not None:
-        statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} ").format(shadow, name)
-        connection.execute(statement + _text(index.constraint))
-    else:
-        statement = sql.SQL("CREATE {}INDEX {} ON {}").format(_text(index.unique), name, shadow)
-        connection.execute(statement + _text(index.definition))
+    create = sql.SQL("CREATE UNIQUE INDEX {} ON {}" if index.unique else "CREATE INDEX {} ON {}")
+    # PostgreSQL's own words about its own catalogue
+    connection.execute(create.format(name, shadow) + sql.SQL(index.definition))
+    if index.primary:
+        connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY USING INDEX {}").format(shadow, name))
 
 
 def _rename(connection: Connection, table: str, index: str) -> None:
@@ -133,8 +125,3 @@ def _shape(connection: Connection, table: str) -> tuple[object, ...]:
     columns = connection.execute(COLUMNS, [table]).fetchall()
     indexes = {index.definition for index in _indexes(connection, table)}
     return columns, indexes
-
-
-def _text(definition: str) -> sql.Composable:
-    # PostgreSQL's own words about its own catalogue
-    return sql.SQL(definition)
