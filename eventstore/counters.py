@@ -74,18 +74,6 @@ def publish_in_background() -> None:
         _thread.start()
 
 
-def clear() -> None:
-    """Drop what this process has added (tests)."""
-    with _lock:
-        _counts.clear()
-
-
-def pending() -> dict[Key, float]:
-    """What this process has added and not sent."""
-    with _lock:
-        return dict(_counts)
-
-
 _lock = threading.Lock()
 _counts: dict[Key, float] = {}
 _thread: threading.Thread | None = None

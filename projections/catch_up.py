@@ -58,20 +58,16 @@ def apply_or_park(worker: Worker, batch: Batch) -> None:
             raise
         if len(batch.events) == 1:
             _try_again_or_park(worker, batch, failure)
-            return
-    else:
-        return
-    for half in batch.halves():
-        apply_or_park(worker, half)
+        else:
+            for half in batch.halves():
+                apply_or_park(worker, half)
 
 
 def _try_again_or_park(worker: Worker, batch: Batch, failure: Exception) -> None:
-    attempts = 1
-    for pause in PAUSES:
-        if isinstance(failure, CodecError):
-            break  # decoding is pure: the next time ends the same
+    # decoding is pure: the next time ends the same
+    pauses = () if isinstance(failure, CodecError) else PAUSES
+    for pause in pauses:
         time.sleep(pause)
-        attempts += 1
         try:
             worker.apply(batch)
             return
@@ -79,7 +75,7 @@ def _try_again_or_park(worker: Worker, batch: Batch, failure: Exception) -> None
             if isinstance(again, StalePosition) or is_outage(again):
                 raise
             failure = again
-    worker.park(batch, failure, attempts)
+    worker.park(batch, failure, 1 + len(pauses))
 
 
 def _batches(workers: Sequence[Worker], upto: int) -> Generator[Batch]:
