@@ -16,7 +16,7 @@ def found(*texts: str) -> list[str]:
         f"{alias}: {schema}.{table}"
         for alias, schemas in SCHEMAS.items()
         for schema, table in _tables(alias, schemas)
-        if any(_holds(alias, schema, table, text) for text in texts)
+        if _holds(alias, schema, table, texts)
     ]
     return places + [
         f"redis: {key!r}" for key, value in _keys() if any(_in(text, key, value) for text in texts)
@@ -32,13 +32,12 @@ def _tables(alias: str, schemas: tuple[str, ...]) -> list[tuple[str, str]]:
         return [(schema, table) for schema, table in cursor.fetchall()]
 
 
-def _holds(alias: str, schema: str, table: str, text: str) -> bool:
+def _holds(alias: str, schema: str, table: str, texts: tuple[str, ...]) -> bool:
     # a row as text shows bytea in hexadecimal
-    statement = sql.SQL(
-        "SELECT EXISTS (SELECT FROM {} AS kept WHERE kept::text ILIKE %s OR kept::text ILIKE %s)"
-    ).format(sql.Identifier(schema, table))
+    wanted = [f"%{spelling}%" for text in texts for spelling in (_escaped(text), text.encode().hex())]
+    statement = sql.SQL("SELECT EXISTS (SELECT FROM {} AS kept WHERE kept::text ILIKE ANY(%s))")
     with connections[alias].cursor() as cursor:
-        cursor.execute(statement, [f"%{_escaped(text)}%", f"%{text.encode().hex()}%"])
+        cursor.execute(statement.format(sql.Identifier(schema, table)), [wanted])
         return bool(cursor.fetchone()[0])
 
 
