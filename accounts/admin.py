@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from accounts import pseudonyms
 from accounts.models import AppGrant, PlayToken, User
-from eventstore.admin import LookingOnly
+from eventstore.admin import ReadOnly
 
 # what makes an administrator: only a superuser hands it out, or a helper could promote himself
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -60,7 +60,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(AppGrant)
-class AppGrantAdmin(LookingOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class AppGrantAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "app_id", "user", "scope_list", "key", "updated_at")
     list_select_related = ("user",)
     search_fields = ("name", "app_id", "user__username")
@@ -76,7 +76,7 @@ class AppGrantAdmin(LookingOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(PlayToken)
-class PlayTokenAdmin(LookingOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class PlayTokenAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "beginning", "user", "created_at", "expires_at")
     list_select_related = ("user",)
     search_fields = ("name", "user__username")

@@ -45,8 +45,6 @@ def username_key(name: str) -> str:
 
 def validate_username(name: str) -> None:
     """Raise ``ValidationError`` (codes length, characters, scripts, reserved) for what is no user name."""
-    if not SHORTEST <= len(name) <= LONGEST:
-        raise ValidationError(f"A user name has {SHORTEST} to {LONGEST} characters.", code="length")
     for form in (name, unicodedata.normalize("NFKC", name)):
         _check_characters(form)
     scripts = {script for script in map(_script, unicodedata.normalize("NFKC", name)) if script}

@@ -14,7 +14,7 @@ else:
     EventAdmin = admin.ModelAdmin
 
 
-class LookingOnly:
+class ReadOnly:
     """Permissions of an admin page on which nothing can be done."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -28,7 +28,7 @@ class LookingOnly:
 
 
 @admin.register(StoredEvent)
-class StoredEventAdmin(LookingOnly, EventAdmin):
+class StoredEventAdmin(ReadOnly, EventAdmin):
     list_display = ("position", "stream", "version", "type", "recorded_at")
     list_filter = ("type",)
     ordering = ("-position",)

@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from eventstore.admin import LookingOnly
+from eventstore.admin import ReadOnly
 from projections import deadletters
 from projections.connect import connect
 from projections.models import DeadLetter
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(LookingOnly, LetterAdmin):
+class DeadLetterAdmin(ReadOnly, LetterAdmin):
     list_display = ("projector", "position", "stream", "type", "reason", "attempts", "first_at", "last_at")
     list_filter = ("projector", "type")
     ordering = ("projector", "position")
