@@ -1,20 +1,42 @@
-"""Read models made anew, with a progress bar, and what the events store may forget of them afterwards."""
+"""Read models made anew, and what the events store may forget of them afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from django.apps import apps
+from django.db import connections, transaction
+from django.db.models import Model
+from psycopg import sql
+
 from eventstore import retention
-from operations import repair
 from operations.errors import OperatorError
+from operations.exclusive import exclusive, raw_connection
 from operations.progress import progress
+from operations.recreate import table_of
 from projections import lag
 from projections.connect import connect
 from projections.garbage import relaxed_gc
 from projections.projectors import PROJECTORS
-from projections.projectors.shape import Projector
+from projections.projectors.shape import Projector, identifier
 from projections.rebuild import AlreadyRunning, rebuild
 from projections.shadows import TableChanged
 from projections.worker import safe_positions
+
+ALIAS = "projections"
+# How long readers that are still at a table may keep it from being dropped.
+LOCK_TIMEOUT = "10s"
+START_AGAIN = """
+UPDATE "users"."projector_positions" SET position = 0, parked = false, epoch = epoch + 1
+ WHERE projector = ANY(%s)
+"""
+# Columns that are missing, too many, or of another type. A table that is not there lacks all of them.
+WRONG_COLUMNS = """
+SELECT coalesce(attname, name) FROM (SELECT attname, atttypid FROM pg_attribute
+         WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped) AS found
+  FULL JOIN unnest(%s::text[], %s::text[]) AS wanted (name, type) ON attname = name
+ WHERE atttypid IS DISTINCT FROM to_regtype(type) ORDER BY 1
+"""
+KEY = "SELECT FROM pg_index WHERE indrelid = to_regclass(%s) AND indisprimary"
 
 
 class NotRebuilt(OperatorError):
@@ -35,15 +57,15 @@ def rebuild_beside(projectors: Sequence[Projector], out: TextIO) -> list[str]:
     ``psycopg.errors.LockNotAvailable``, and the errors of a store that is away.
     """
     try:
-        with relaxed_gc(), progress(out, "Rebuilding", "events") as reached:
-            rebuild(projectors, reached)
+        with relaxed_gc():
+            rebuild(projectors, progress(out, "Rebuilding", "events"))
     except AlreadyRunning as error:
         raise NotRebuilt(f"{error} is being rebuilt by another process.") from error
     except TableChanged as error:
         raise NotRebuilt(f"{error} was migrated meanwhile: nothing changed, try again.") from error
     names = [projector.name for projector in projectors]
     # on the disk now, a swap waits for it: else retention would wait for the next event
-    with connect("projections", application_name="balados-rebuild") as connection:
+    with connect(ALIAS, application_name="balados-rebuild") as connection:
         retention.acknowledge(safe_positions(connection, names))
     return [
         f"{each.projector}: {each.failed} events could not be applied, {each.behind} wait behind them;"
@@ -53,19 +75,55 @@ def rebuild_beside(projectors: Sequence[Projector], out: TextIO) -> list[str]:
     ]
 
 
-def repair_and_rebuild(projectors: Sequence[Projector], out: TextIO) -> list[str]:
-    """``rebuild_beside``, after tables that are missing or altered were made anew; also returns which.
+def reset_and_rebuild(projectors: Sequence[Projector], out: TextIO) -> list[str]:
+    """``rebuild_beside`` after all tables of the projectors were dropped and made anew, whatever was wrong
+    with them. Raises as it does."""
+    with exclusive(raw_connection(ALIAS), ALIAS, lambda line: out.write(f"{line}\n")):
+        recreate_tables(projectors)
+    return rebuild_beside(projectors, out)
 
-    Raises as ``rebuild_beside``; ``NotRebuilt`` also where all of the store needs to be made anew.
+
+def recreate_tables(projectors: Sequence[Projector]) -> None:
+    """Make all tables of these projectors anew, empty, in one transaction; each starts at the first event.
+
+    Raises ``psycopg.errors.LockNotAvailable`` where readers stay for long.
     """
-    if repair.is_unusable():
-        raise NotRebuilt(
-            "Positions, dead letters or the record of migrations are missing or altered:"
-            " run manage.py db_reset --projections, which makes the whole store anew."
-        )
-    wrong = repair.find_damage(table for projector in projectors for table in projector.tables)
-    damaged = [each for each in projectors if not wrong.keys().isdisjoint(each.tables)]
-    if damaged:
-        repair.repair(damaged, lambda line: out.write(f"{line}\n"))
-    left = rebuild_beside(projectors, out)
-    return [*(f"{table} was made anew: {words}." for table, words in wrong.items()), *left]
+    names = [projector.name for projector in projectors]
+    # first: retention must not count on rows that are gone
+    retention.acknowledge(dict.fromkeys(names, 0))
+    models = read_models()
+    tables = [table for projector in projectors for table in projector.tables]
+    with transaction.atomic(using=ALIAS):
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            # the row of the position comes first, as in every transaction of a projector
+            cursor.execute(START_AGAIN, [names])
+            cursor.execute('DELETE FROM "users"."dead_letters" WHERE projector = ANY(%s)', [names])
+            for table in tables:
+                cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(identifier(table)))
+        with connections[ALIAS].schema_editor() as editor:
+            for table in tables:
+                editor.create_model(models[table])
+
+
+def read_models() -> dict[str, type[Model]]:
+    """The models of the projections store by their tables."""
+    return {table_of(model): model for model in apps.get_app_config(ALIAS).get_models()}
+
+
+def find_damage(tables: Iterable[str]) -> dict[str, str]:
+    """Those of the read tables whose columns or primary key are not as in their models -> what is wrong."""
+    models = read_models()
+    return {table: wrong for table in tables if (wrong := _damage(table, models[table]))}
+
+
+def _damage(table: str, model: type[Model]) -> str:
+    connection = connections[ALIAS]
+    wanted = {field.column: field.db_type(connection) for field in model._meta.local_concrete_fields}
+    with connection.cursor() as cursor:
+        cursor.execute(WRONG_COLUMNS, [table, list(wanted), list(wanted.values())])
+        wrong = [f"column {name}" for (name,) in cursor.fetchall()]
+        cursor.execute(KEY, [table])
+        if cursor.fetchone() is None:
+            wrong.append("primary key")
+    return "missing" if len(wrong) > len(wanted) else ", ".join(wrong)

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connections
+from django.db.models import Model
 from psycopg import Cursor, sql
 
 from operations.exclusive import Say
 from operations.migrations import migrate
-from operations.repair import table_of
 from operations.stores import COMMENT, RESTORING, SCHEMAS
 from projections.shadows import USES, shadow_of
 
@@ -32,6 +32,11 @@ SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p
 """
 # in the order of dropping
 KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE", "r": "TABLE", "p": "TABLE"}
+
+
+def table_of(model: type[Model]) -> str:
+    """The name as statements write it: schema, dot, table."""
+    return model._meta.db_table.replace('"', "")
 
 
 def owned_tables(cursor: Cursor[Any] | Any, alias: str) -> dict[str, str]:

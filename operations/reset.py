@@ -1,36 +1,35 @@
-"""Resetting a store, beside processes that go on running. The operator sees first what goes and what stays.
+"""Resetting stores while none of the programs runs. The operator sees first what goes and what stays.
 
-Every part is one transaction of its store, and finds its own work: a reset that was killed is repeated.
+Each store is reset in one transaction: a reset that was killed is repeated. docs/decisions/0010
 """
 
 import getpass
 import json
 import logging
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TextIO
 
 import psycopg
-import redis
 from django.conf import settings
 from django.db import connections, transaction
 
 from accounts.models import ErasedAccount
-from eventstore import administration, retention
-from operations import inventory, maintenance, rebuilding, repair, stores
+from eventstore import administration, log, retention
+from eventstore.domain.checkpoint import PublicHistoryTrimmed
+from operations import inventory, maintenance, rebuilding, stores
 from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive, raw_connection
-from operations.inventory import Table
 from operations.recreate import owned_tables, recreate
 from operations.seeds import reference
+from operations.stopped import without_programs
 from operations.stores import parameters
 from projections.projectors import PROJECTORS
 
 What = Literal["projections", "system", "events", "all"]
-LOCK = 0x62616C72  # "balr": one reset at a time
+Rows = dict[str, int]
 # a line for every reset begun and done
 AUDIT = "resets.log"
 # How long readers may keep a table from being dropped.
@@ -40,60 +39,46 @@ logger = logging.getLogger(__name__)
 
 
 class Kind(NamedTuple):
-    """``phrase``: what is typed to confirm; ``counters``: keys in Redis that go with it; ``consequence``:
-    what the operator reads beside the list of tables."""
+    """``phrase``: what is typed to confirm; ``stores``: what goes, the last first; ``consequence``: what the
+    operator reads beside the list of tables; ``done``: what afterwards."""
 
     phrase: str
     stores: tuple[str, ...]
-    counters: tuple[str, ...]
     consequence: str
+    done: str
 
 
 KINDS: Mapping[What, Kind] = {
     "projections": Kind(
         "DELETE",
         ("projections",),
-        (),
-        "Safe, also while the server runs: read models are rebuilt from the events, and readers see the old"
-        " rows until all new ones are there.",
+        "Safe: read models are rebuilt from the events.",
+        "The read models were rebuilt from the events.",
     ),
     "system": Kind(
         "DELETE",
         ("system",),
-        ("balados:attempts:*",),
         "Every account, app grant, play token and session goes, and nothing brings them back.",
+        "The system store is empty: nobody has an account, and every app and session gets 401.",
     ),
     "events": Kind(
         "DELETE ALL EVENTS",
         ("events", "projections"),
-        ("balados:worker:*",),
-        "What every listener did goes, and nothing brings it back. The read models are stale after it, and"
-        " are cleared too. Accounts and apps stay; devices that sync get a full answer, which is empty.",
+        "What every listener did goes, and nothing brings it back; the read models go with it. Accounts and"
+        " apps stay; devices that sync get a full answer, which is empty.",
+        "The log and the read models are empty.",
     ),
     "all": Kind(
         "DELETE ALL DATA",
         ("system", "events", "projections"),
-        ("balados:*",),
         "Everything goes, and nothing brings it back.",
+        "All stores are empty.",
     ),
 }
 
 
 class NotReset(OperatorError):
     """Nothing was touched."""
-
-
-class Holding(NamedTuple):
-    """What a store holds: the tables that go, and those of others in the same schemas, which stay.
-
-    ``tables`` is None where the database does not exist.
-    """
-
-    alias: str
-    place: str
-    database: str
-    tables: list[Table] | None
-    others: list[Table]
 
 
 def check_allowed(what: What) -> None:
@@ -105,60 +90,31 @@ def check_allowed(what: What) -> None:
         )
 
 
-def holdings(what: What) -> list[Holding]:
-    """What the stores hold that a reset empties. Raises ``psycopg.Error``."""
-    return [_holding(alias) for alias in KINDS[what].stores]
+def rows_of(alias: str) -> Rows:
+    """The tables of a store that a reset empties ("schema.table"): how many rows they have. Raises
+    ``psycopg.Error``."""
+    with psycopg.connect(**parameters(alias), autocommit=True) as connection, connection.cursor() as cursor:
+        going = owned_tables(cursor, alias)
+        return {each.name: each.rows for each in inventory.tables(connection, alias) if each.name in going}
 
 
-def names_to_type(what: What, held: list[Holding]) -> dict[str, str]:
+def names_to_type(what: What) -> dict[str, str]:
     """The names of the databases that lose what nothing rebuilds -> what they are called in a question."""
     if what == "projections" or settings.DEBUG:
         return {}
     asked: dict[str, list[str]] = {}
-    for each in held:
-        if what in ("all", each.alias):
-            asked.setdefault(each.database, []).append(each.alias)
+    for alias in KINDS[what].stores:
+        if what in ("all", alias):
+            asked.setdefault(str(parameters(alias)["dbname"]), []).append(alias)
     return {name: f"the name of the database of {', '.join(aliases)}" for name, aliases in asked.items()}
 
 
-@contextmanager
-def only_reset() -> Iterator[None]:
-    """Keep every other reset out. Raises ``NotReset`` where there is one, ``stores.CannotCreate``."""
-    stores.create(say=lambda line: None)
-    with psycopg.connect(**parameters("system"), autocommit=True) as connection:
-        if connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone() != (True,):
-            raise NotReset("Nothing was touched: another reset is running.")
-        yield
+def run(what: What, rows: Rows, out: TextIO) -> None:
+    """Do it, and leave a line before and one after. ``rows``: what the operator was shown.
 
-
-@contextmanager
-def audited(what: What, held: list[Holding]) -> Iterator[None]:
-    """A line before and one after, in $BALADOS_HOME/resets.log and in the log. Raises ``OSError`` before
-    anything is touched where it cannot be written.
-    """
-    rows = {table.name: table.rows for each in held for table in each.tables or ()}
-    entry = {
-        "reset": what,
-        "databases": {each.alias: f"{each.database} on {each.place}" for each in held},
-        "by": _operator(),
-        "host": socket.gethostname(),
-        "process": os.getpid(),
-    }
-    _write("begun", {**entry, "rows": rows})
-    try:
-        yield
-    except BaseException as failure:
-        _write(f"failed: {type(failure).__name__}", entry)
-        raise
-    _write("done", entry)
-
-
-def run(what: What, out: TextIO) -> list[str]:
-    """Do it. Returns what to tell the operator, line by line.
-
-    Raises ``psycopg.errors.LockNotAvailable``, ``DependentObjectsStillExist``, the errors of a store that is
-    away, ``migrations.NotMigrated``, and ``rebuilding.NotRebuilt``; what was not done then, a repeat does.
-    ``maintenance.InMaintenance``, before anything, where a store is closed to writes.
+    Raises before anything is touched ``StillRunning``, ``maintenance.InMaintenance`` where a store is
+    closed to writes, and ``OSError`` where the line cannot be written. What was not done when a store is away
+    or ``migrations.NotMigrated`` is raised, a repeat does.
     """
 
     def say(line: str) -> None:
@@ -166,35 +122,20 @@ def run(what: What, out: TextIO) -> list[str]:
 
     for alias in KINDS[what].stores:
         maintenance.check(alias)
-    done = []
-    if what in ("system", "all"):
-        _reset_system(say)
-        done.append("The system store is empty: nobody has an account, and every app and session gets 401.")
-    if what in ("events", "all"):
-        _reset_events(say, keep=what == "events")
-    if what == "events":
-        done.append("The log is empty: of each listener a checkpoint is left that says so.")
-    if what == "all":
-        _recreate_projections(say)
-        done += ["The log is empty.", "The read models are empty."]
-    if what in ("projections", "events"):
-        if repair.is_unusable():
-            _recreate_projections(say)
-            done.append("The store's tables were missing or altered: all were made anew.")
-        done += rebuilding.repair_and_rebuild(list(PROJECTORS.values()), out)
-        done.append("The read models were rebuilt from the events.")
-    return [*done, *_delete_counters(KINDS[what].counters)]
+    with without_programs(stores.SCHEMAS), _audited(what, rows):
+        known = _last_position()
+        for alias in reversed(KINDS[what].stores):
+            RESETS[alias](say, known)
+        if what == "events":
+            # the head is then above every position that a client may remember, so none of them is refused
+            log.append_to_instance([PublicHistoryTrimmed(before=log.database_time())])
+        if what == "projections":
+            for note in rebuilding.rebuild_beside(list(PROJECTORS.values()), out):
+                say(note)
+    say(KINDS[what].done)
 
 
-def _recreate_projections(say: Say) -> None:
-    # retention must not count on rows that are gone
-    retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
-    with _whole("projections", say):
-        recreate("projections", say)
-    retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
-
-
-def _reset_system(say: Say) -> None:
+def _reset_system(say: Say, known: int) -> None:
     with _whole("system", say):
         # kept: restores of older backups need the ledger of erased accounts, which names nobody
         with connections["system"].cursor() as cursor:
@@ -205,18 +146,31 @@ def _reset_system(say: Say) -> None:
         reference.up(say)
 
 
-def _reset_events(say: Say, *, keep: bool) -> None:
-    with exclusive(raw_connection("events"), "events", say):
-        administration.reset_log(lambda: recreate("events", say), _known_positions(), keep=keep)
+def _reset_projections(say: Say, known: int) -> None:
+    if administration.last_position():
+        # retention must not count on rows that are gone
+        retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
+    with _whole("projections", say):
+        recreate("projections", say)
 
 
-def _known_positions() -> int:
-    """The greatest position that the read models know: where the log is lost, the only trace of numbers."""
+def _reset_events(say: Say, known: int) -> None:
+    """An empty log with an epoch of its own: no position is given out twice, and no cursor is believed."""
+    with _whole("events", say):
+        recreate("events", say)
+        administration.begin_epoch(known)
+
+
+RESETS = {"system": _reset_system, "projections": _reset_projections, "events": _reset_events}
+
+
+def _last_position() -> int:
+    """The last position that was given out; where the log is lost, the last that the read models know."""
     lost = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
     row = None
     with suppress(*lost), psycopg.connect(**parameters("projections"), autocommit=True) as connection:
         row = connection.execute(POSITIONS).fetchone()
-    return int(row[0]) if row else 0
+    return max(administration.last_position(), int(row[0]) if row else 0)
 
 
 @contextmanager
@@ -228,31 +182,17 @@ def _whole(alias: str, say: Say) -> Iterator[None]:
         yield
 
 
-def _delete_counters(patterns: tuple[str, ...]) -> list[str]:
+@contextmanager
+def _audited(what: What, rows: Rows) -> Iterator[None]:
+    """A line before and one after, in $BALADOS_HOME/resets.log and in the log."""
+    entry = {"reset": what, "by": _operator(), "rows": rows}
+    _write("begun", entry)
     try:
-        with redis.Redis.from_url(settings.REDIS_URL) as connection:
-            for pattern in patterns:
-                for key in connection.scan_iter(pattern, count=1_000):
-                    connection.delete(key)
-    except redis.RedisError:
-        return ["Redis is away: what it counts of requests and log-ins stays there until it expires."]
-    return []
-
-
-def _holding(alias: str) -> Holding:
-    wanted = parameters(alias)
-    try:
-        place = inventory.place(alias)
-        with psycopg.connect(**wanted, autocommit=True) as connection, connection.cursor() as cursor:
-            going = owned_tables(cursor, alias)
-            found = inventory.tables(connection, alias)
-    except psycopg.OperationalError as failure:
-        if not stores.is_missing(wanted):
-            raise failure
-        return Holding(alias, str(wanted.get("host", "")), str(wanted["dbname"]), None, [])
-    tables = [table for table in found if table.name in going]
-    others = [table for table in found if table.name not in going]
-    return Holding(alias, place.server, place.database, tables, others)
+        yield
+    except BaseException as failure:
+        _write(f"failed: {type(failure).__name__}", entry)
+        raise
+    _write("done", entry)
 
 
 def _operator() -> str:
@@ -270,5 +210,4 @@ def _write(state: str, entry: Mapping[str, Any]) -> None:
         file.write(json.dumps({"at": at, "state": state, **entry}) + "\n")
         file.flush()
         os.fsync(descriptor)
-    fields = {"reset": entry["reset"], "by": entry["by"], "rows": sum(entry.get("rows", {}).values())}
-    logger.warning("reset %s", state, extra={"fields": fields})
+    logger.warning("reset %s", state, extra={"fields": {"reset": entry["reset"], "by": entry["by"]}})

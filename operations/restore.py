@@ -6,42 +6,33 @@ restore, it is begun anew, and nothing starts to serve what is half there.
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 import redis
 from django.conf import settings
-from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from psycopg import sql
 
 from accounts import ledger
 from accounts.models import User
-from eventstore import administration, dispatcher, log
+from eventstore import administration, log
 from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from eventstore.failpoints import failpoint
 from operations import backup, dump, erasures, inventory, maintenance, stores
 from operations.backup import Backup, Store
 from operations.errors import OperatorError
+from operations.stopped import forget, without_programs
 from projections.connect import connect
 
-LOCK: Final = 0x62616C73  # "bals": one restore at a time in a database
 # what is worth more than a backup; of the events, see eventstore's count of what is a user's
 ACCOUNTS = "SELECT count(*) FROM system.users"
-# the names of Balados' own connections
-SESSIONS = """
-SELECT count(*) FROM pg_stat_activity
- WHERE datname = current_database() AND application_name LIKE 'balados-%' AND pid <> pg_backend_pid()
-"""
 REACHED = 'SELECT coalesce(max(position), 0) FROM "users"."projector_positions"'
 # how long locks on an empty store's tables wait for whoever still looks at them
 LOCK_TIMEOUT = "5s"
-# sessions that were just closed need a moment to go
-SECONDS_TO_LEAVE = 3.0
 
 Connection = psycopg.Connection[Any]
 Say = Callable[[str], object]
@@ -99,7 +90,7 @@ def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequenc
 
 def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) -> None:
     """May be repeated from its beginning."""
-    _forget()
+    forget()
     stores.migrate(0, say)
     if "events" in stopped:
         following = administration.begin_epoch(_position_of_read_models())
@@ -144,45 +135,16 @@ def _fill(connection: Connection, chosen: Backup, say: Say) -> None:
 def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[Stopped]:
     """Connections to these stores: all that is needed answers, no server uses them, and no other restore.
 
-    Raises ``Refused``, ``maintenance.InMaintenance`` for a store that is written to besides, and the errors
-    of what does not answer.
+    Raises ``StillRunning``, ``maintenance.InMaintenance`` for a store that is written to besides, and the
+    errors of what does not answer.
     """
     with redis.Redis.from_url(settings.REDIS_URL) as server:
         server.ping()
     stores.create(say=say)
     for other in stores.SCHEMAS.keys() - set(aliases):
         maintenance.check(other)
-    _forget()
-    with contextlib.ExitStack() as held:
-        stopped = {alias: held.enter_context(_connected(alias)) for alias in aliases}
-        for alias, connection in stopped.items():
-            locked = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LOCK, alias])
-            if locked.fetchone() != (True,):
-                raise Refused("Another restore is running.")
-            if sessions := _sessions(connection):
-                raise Refused(
-                    f"{sessions} sessions of a running Balados are connected to the {alias} store's database:"
-                    " stop the web, projector, worker and beat processes first. Nothing was touched."
-                )
-        yield stopped
-
-
-def _sessions(connection: Connection) -> int:
-    deadline = time.monotonic() + SECONDS_TO_LEAVE
-    while True:
-        (sessions,) = connection.execute(SESSIONS).fetchall()[0]
-        if not sessions or time.monotonic() > deadline:
-            return int(sessions)
-        time.sleep(0.05)
-
-
-def _forget() -> None:
-    """Forget what this process remembers of the stores, and its connections: their tables may go."""
-    for alias in stores.SCHEMAS:
-        connections[alias].close()
-        connections[alias].close_pool()  # type: ignore[attr-defined]
-    dispatcher.forget()
-    log.clear_caches()
+    with without_programs(aliases) as connections:
+        yield connections
 
 
 def _check_program(chosen: Backup) -> None:
@@ -220,7 +182,7 @@ def _rows_of_users(connection: Connection, alias: Store) -> dict[str, int]:
     if not exists or stores.being_restored(connection, alias):
         return {}
     if alias == "events":
-        return administration.count_user_rows(connection)
+        return {table: administration.count_user_events(connection)}
     return {table: connection.execute(ACCOUNTS).fetchall()[0][0]}
 
 

@@ -11,7 +11,7 @@ from eventstore import erasure, log, retention
 from eventstore import verification as log_verification
 from eventstore.log import StreamErased
 from eventstore.verification import LogFault
-from operations import repair
+from operations import rebuilding
 from operations.errors import OperatorError
 from operations.progress import progress, without
 from projections.comparison import Difference, NotCompared, Scratch
@@ -78,10 +78,7 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
     stream = None if user_id is None else _stream(user_id)
     report = Report(head=log.head())
     _log(report, out, stream)
-    with connect(repair.ALIAS, application_name="balados-verify") as connection:
-        if repair.is_unusable():
-            report.damaged["projector_positions, dead_letters or django_migrations"] = "missing or altered"
-            return report
+    with connect(rebuilding.ALIAS, application_name="balados-verify") as connection:
         names = list(PROJECTORS)
         # read before the positions, which only grow
         acknowledged = retention.acknowledged() if user_id is None else {}
@@ -93,7 +90,9 @@ def verify(out: TextIO, user_id: UUID | None = None) -> Report:
         ]
         letters = connection.execute(LETTERS, [names, stream, stream])
         report.dead_letters = [Letters(*row) for row in letters]
-        report.damaged = repair.find_damage(table for each in PROJECTORS.values() for table in each.tables)
+        report.damaged = rebuilding.find_damage(
+            table for each in PROJECTORS.values() for table in each.tables
+        )
     _read_models(report, out, user_id)
     return report
 
@@ -143,7 +142,8 @@ def _stream(user_id: UUID) -> int:
 
 def _log(report: Report, out: TextIO, stream: int | None) -> None:
     report.log = log_verification.order(stream)
-    with relaxed_gc(), progress(out, "Reading events", "events") as reached:
+    with relaxed_gc():
+        reached = progress(out, "Reading events", "events")
         report.log += log_verification.undecodable(without(log.position_gaps(), reached), stream)
     report.log += log_verification.unfaithful_snapshots(stream)
 
@@ -154,7 +154,8 @@ def _read_models(report: Report, out: TextIO, user_id: UUID | None) -> None:
     wanted = [each for each in whole if user_id is None or each.name != "popularity"]
     try:
         with closing(Scratch(wanted, user_id)) as scratch:
-            with relaxed_gc(), progress(out, "Folding events", "events") as reached:
+            with relaxed_gc():
+                reached = progress(out, "Folding events", "events")
                 scratch.fill(without(log.position_gaps(), reached))
             for projector in wanted:
                 try:

@@ -29,7 +29,7 @@ from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.erasure import digest_of, tombstone_stream, tombstoned_with_events
 from eventstore.log import Origin
-from operations import backup, maintenance, reset, restore, stores
+from operations import backup, maintenance, reset, stopped, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
@@ -334,7 +334,7 @@ def test_what_cannot_be_restored_is_refused_and_nothing_is_touched(
     assert event_types(phone.user_id) == before
 
     lose("events")
-    monkeypatch.setattr(restore, "SECONDS_TO_LEAVE", 0.1)
+    monkeypatch.setattr(stopped, "SECONDS_TO_LEAVE", 0.1)
     url = {**stores.parameters("events"), "application_name": "balados-projector"}
     with psycopg.connect(**url):
         assert "stop the web" in refused("store_restore", "--store", "events", "--from", str(shelf))
@@ -367,11 +367,11 @@ def test_a_store_that_was_reset_is_filled_and_one_in_use_since_then_is_not(
     for phone in (alice, bob):
         phone.sync(play_statuses=[status(1)])
     back_up(shelf)
-    reset.run(what, StringIO())
+    reset.run(what, {}, StringIO())
     if what == "events":
         bob.post("plays", play(2))
         assert "events.events: 1)" in refused("store_restore", "--store", "events", "--from", str(shelf))
-        reset.run(what, StringIO())
+        reset.run(what, {}, StringIO())
     bring_back(shelf, store=what)
     assert event_types(alice.user_id) == event_types(bob.user_id) == ["PlayRecorded"]
     assert len(bob.sync()["data"]["play_statuses"]) == 1

@@ -146,7 +146,7 @@ def test_a_reset_is_refused_before_it_touches_anything(what: reset.What) -> None
     write(1)
     close(what)
     with pytest.raises(InMaintenance):
-        reset.run(what, StringIO())
+        reset.run(what, {}, StringIO())
     assert written() == [1]
 
 

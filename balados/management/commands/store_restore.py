@@ -70,5 +70,5 @@ Exit codes: 0 done; 1 refused, failed or damaged; 2 a wrong option.
 
     def _rebuild(self) -> None:
         out: Any = self.stdout
-        with relaxed_gc(), progress(out, "rebuilding", "positions") as reached:
-            rebuild(list(PROJECTORS.values()), reached)
+        with relaxed_gc():
+            rebuild(list(PROJECTORS.values()), progress(out, "rebuilding", "positions"))

@@ -1,0 +1,71 @@
+"""Work on whole stores while none of the programs runs, which would go on with what they remember of them."""
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, TypeVar
+
+import django.db
+import psycopg
+
+from eventstore import dispatcher, log
+from operations.errors import OperatorError
+from operations.stores import SCHEMAS, parameters
+
+Connection = psycopg.Connection[Any]
+Alias = TypeVar("Alias", bound=str)
+LOCK: Final = 0x62616C73  # "bals": one restore or reset of a store at a time
+# the names of the programs' own connections
+SESSIONS = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE 'balados-%' AND pid <> pg_backend_pid()
+"""
+# sessions that were just closed need a moment to go
+SECONDS_TO_LEAVE = 3.0
+
+
+class StillRunning(OperatorError):
+    """A program, or another such command, uses the stores: nothing was touched."""
+
+
+@contextlib.contextmanager
+def without_programs(aliases: Iterable[Alias]) -> Iterator[dict[Alias, Connection]]:
+    """Keep other restores and resets out of these stores in the block; yields a connection to each.
+
+    Raises ``StillRunning`` where programs are connected, and ``psycopg.OperationalError``.
+    """
+    forget()
+    with contextlib.ExitStack() as held:
+        connections = {alias: held.enter_context(_connect(alias)) for alias in aliases}
+        for alias, connection in connections.items():
+            locked = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LOCK, alias])
+            if locked.fetchone() != (True,):
+                raise StillRunning("Another restore or reset is running. Nothing was touched.")
+            if sessions := _sessions(connection):
+                raise StillRunning(
+                    f"{sessions} sessions of a running Balados are connected to the {alias} store's database:"
+                    " stop the web, projector, worker and beat processes first. Nothing was touched."
+                )
+        yield connections
+
+
+def forget() -> None:
+    """Forget what this process remembers of the stores, and its connections: their tables may go."""
+    for alias in SCHEMAS:
+        django.db.connections[alias].close()
+        django.db.connections[alias].close_pool()  # type: ignore[attr-defined]
+    dispatcher.forget()
+    log.clear_caches()
+
+
+def _connect(alias: str) -> Connection:
+    return psycopg.connect(**parameters(alias), application_name="store_lock", autocommit=True)
+
+
+def _sessions(connection: Connection) -> int:
+    deadline = time.monotonic() + SECONDS_TO_LEAVE
+    while True:
+        (sessions,) = connection.execute(SESSIONS).fetchall()[0]
+        if not sessions or time.monotonic() > deadline:
+            return int(sessions)
+        time.sleep(0.05)
