@@ -7,21 +7,15 @@ locked, but for the lock of any reader.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import msgspec
 from django.utils.crypto import salted_hmac
 from psycopg import sql
-from psycopg.errors import SerializationFailure
 
 from eventstore import log
-from eventstore.domain.messages import INSTANCE
-from eventstore.log import RecordedEvent
 from projections import deadletters
 from projections.batches import Batch
-from projections.catch_up import AT_ONCE, apply_or_park
 from projections.connect import connect
 from projections.failures import is_outage
 from projections.locks import try_lock
@@ -34,11 +28,9 @@ VERIFY: Use = "verify"
 # Differing rows that are named of a table; all of them are counted.
 NAMED = 50
 ATTEMPTS = 20
-# how long a projector may take to come to where a difference can be looked at again
-PATIENCE = 10.0
+# Seconds until a difference is looked at again, and how long the projector may take to come past it.
+PAUSE_BETWEEN_LOOKS, PATIENCE = 2.0, 10.0
 PAUSE = 0.05
-LOOKS = 3
-PAUSE_BETWEEN_LOOKS = 1.0
 ACTIVITY, PUBLIC = "users.activity", "public.public_events"
 POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
 KEY = """
@@ -87,17 +79,16 @@ class Compared(NamedTuple):
 
 
 class NotCompared(Exception):
-    """The live projector does not come to where it could be compared; the text says where it is."""
+    """The live read models moved on, or back, all the time; the text says of which projector."""
 
 
 class Scratch:
-    """The scratch tables of projectors, filled with all events, or with those of one listener.
+    """The scratch tables of projectors, to be filled with all events.
 
     ``close`` removes them; what a killed one left, the next one removes. Raises ``AlreadyRunning``.
     """
 
-    def __init__(self, projectors: Sequence[Projector], user_id: UUID | None = None) -> None:
-        self._user = user_id
+    def __init__(self, projectors: Sequence[Projector]) -> None:
         self._projectors = projectors
         self.connection = connect("projections", "balados-verify", synchronous_commit="off")
         self._workers: dict[str, Worker] = {}
@@ -121,50 +112,39 @@ class Scratch:
         """Apply everything up to where the live projectors are. ``reached``: as of ``rebuild``."""
         workers = list(self._workers.values())
         upto = min((self._live(worker.projector.name) for worker in workers), default=0)
-        self._bring(workers, upto, lambda position: reached(position, upto))
+        apply_until_beside_erasures(workers, upto, lambda position: reached(position, upto))
         for projector in self._projectors:
             for table in projector.tables:
                 shadow = identifier(shadow_of(table, VERIFY))
                 self.connection.execute(sql.SQL("ANALYZE {}").format(shadow))
 
     def compare(self, projector: Projector) -> Compared:
-        """What differs at every one of three looks, if at all.
+        """What differs, and still does when the live projector has come past what may have caused it.
 
-        Between reading the live rows and the log, something may have been taken out of both: the live
-        projector has come past it at the next look, or the erasure through. Raises ``NotCompared``.
+        Between reading the live rows and the log, a removal or an erasure may have taken something out of
+        one of both. Raises ``NotCompared``.
         """
         found = self._compare(projector)
-        for _ in range(LOOKS - 1):
-            if not found.counts:
-                break
-            with suppress(NotCompared):  # no projector runs, so nothing moves either
-                self._wait(projector, log.head())
-            time.sleep(PAUSE_BETWEEN_LOOKS)
+        if found.counts:
+            self._wait(projector, log.head())
             found = _lasting(found, self._compare(projector))
         return found
 
     def _compare(self, projector: Projector) -> Compared:
         worker = self._workers[projector.name]
         for _ in range(ATTEMPTS):
-            self._bring([worker], self._live(projector.name))
-            if worker.position > self._live(projector.name):
-                # the live one was reset meanwhile, and comes back
-                self._wait(projector, worker.position)
+            apply_until_beside_erasures([worker], self._live(projector.name))
             try:
-                found = self._at_live(worker)
-            except (StalePosition, SerializationFailure):
-                worker.refresh()
+                return self._at_live(worker)
             except Exception as failure:
                 if is_outage(failure):
                     raise
-                # an event that cannot be applied came in between: the next round parks it
-            else:
-                if found is not None:
-                    return found
-        raise NotCompared(f"{projector.name} moves too fast to be compared, or back and forth")
+                # an account was erased, or an event came that cannot be applied: the next round parks it
+                worker.refresh()
+        raise NotCompared(f"{projector.name} moved on all the time, or was reset: try again")
 
-    def _at_live(self, worker: Worker) -> Compared | None:
-        """Compare in one snapshot, at the position of the live projector; None where that is too far off."""
+    def _at_live(self, worker: Worker) -> Compared:
+        """Compare in one snapshot, at the position of the live projector."""
         connection, projector = self.connection, worker.projector
         with connection.transaction(force_rollback=True), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -172,18 +152,16 @@ class Scratch:
                 # before the snapshot: a rebuild that swaps its tables in afterwards would show empty ones
                 cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(identifier(table)))
             position = self._live(projector.name)
-            events = self._between(worker.position, position) if worker.position <= position else None
-            if events is None:
-                return None
+            if worker.position > position:
+                raise StalePosition(projector.name)
             # without a claim: an erasure, which waits for those, need not wait for the comparison
-            batch = Batch(events, position)
-            stuck = deadletters.streams(cursor, worker.name) if worker.parked else frozenset()
+            batch = Batch(log.read_all(worker.position, position - worker.position, position), position)
+            stuck = deadletters.streams(cursor, worker.name)
             worker.project(
                 cursor, batch.facts([one for one in worker.wanted(batch) if one.stream not in stuck])
             )
-            found = {
-                table: self._in_table(table) for table in projector.tables if table not in projector.queues
-            }
+            tables = [table for table in projector.tables if table not in projector.queues]
+            found = {table: self._in_table(table) for table in tables}
         differences = [one for _, named in found.values() for one in named]
         return Compared(position, differences, {table: count for table, (count, _) in found.items() if count})
 
@@ -195,62 +173,22 @@ class Scratch:
 
     def _rows(self, table: str, of: Callable[[str], str]) -> sql.Composed:
         key = [str(name) for (name,) in self.connection.execute(KEY, [table])]
-        form = {ACTIVITY: ACTIVITY_ROWS, PUBLIC: PUBLIC_ROWS}.get(table, ROWS)
-        rows = form.format(
+        return {ACTIVITY: ACTIVITY_ROWS, PUBLIC: PUBLIC_ROWS}.get(table, ROWS).format(
             key=sql.SQL(", ").join(map(sql.Identifier, key)),
             table=identifier(of(table)),
             activity=identifier(of(ACTIVITY)),
         )
-        if self._user is None:
-            return rows
-        if table == PUBLIC:
-            return rows + sql.SQL(" WHERE coalesce(a.user_id, p.user_id) = {}").format(self._user)
-        # marks of feeds belong to no listener, and a listener's rows depend on all of them
-        return rows + sql.SQL(" WHERE user_id = {}").format(self._user) if "user_id" in key else rows
 
     def _live(self, name: str) -> int:
         row = self.connection.execute(POSITION, [name]).fetchone()
         return int(row[0]) if row else 0
 
     def _wait(self, projector: Projector, position: int) -> None:
+        """Give the live projector time to come to ``position``, where it runs at all."""
         deadline = time.monotonic() + PATIENCE
-        while (reached := self._live(projector.name)) < position:
-            if time.monotonic() > deadline:
-                raise NotCompared(
-                    f"{projector.name} is at position {reached} and does not come to {position}:"
-                    " is a projector process running?"
-                )
+        time.sleep(PAUSE_BETWEEN_LOOKS)
+        while self._live(projector.name) < position and time.monotonic() < deadline:
             time.sleep(PAUSE)
-
-    def _bring(
-        self, workers: Sequence[Worker], upto: int, reached: Callable[[int], None] = lambda position: None
-    ) -> None:
-        """Apply, for good, what there is up to ``upto``, a position that the live one has passed."""
-        if self._user is None:
-            apply_until_beside_erasures(workers, upto, reached)
-            return
-        for worker in workers:
-            while worker.position < upto:
-                try:
-                    events = self._of_user(worker.position, upto)
-                    apply_or_park(worker, Batch(events, upto))
-                except StalePosition:
-                    if not worker.refresh():
-                        raise
-        reached(upto)
-
-    def _between(self, after: int, upto: int) -> list[RecordedEvent] | None:
-        """The events in between; None where they are more than one page."""
-        if self._user is not None:
-            return self._of_user(after, upto)
-        events = log.read_all(after, AT_ONCE, upto) if after < upto else []
-        return events if len(events) < AT_ONCE else None
-
-    def _of_user(self, after: int, upto: int) -> list[RecordedEvent]:
-        # looked up each time: the listener may begin meanwhile, and a look opens no stream
-        streams = [log.known_stream(each) for each in (self._user, INSTANCE) if each is not None]
-        rows = [row for stream in streams if stream is not None for row in log.read_stream(stream)]
-        return sorted((row for row in rows if after < row.position <= upto), key=lambda row: row.position)
 
 
 def _lasting(before: Compared, now: Compared) -> Compared:

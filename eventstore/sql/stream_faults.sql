@@ -8,7 +8,7 @@ WITH judged AS (
            coalesce((SELECT max(c.version) FROM events.events c
                       WHERE c.stream = e.stream AND c.type = 'UserCheckpoint'), 0) AS base
       FROM events.events e LEFT JOIN events.streams s ON s.id = e.stream
-     WHERE s.tombstone IS NULL AND (%(stream)s::bigint IS NULL OR e.stream = %(stream)s)
+     WHERE s.tombstone IS NULL
     WINDOW one AS (PARTITION BY e.stream ORDER BY e.version))
 SELECT stream, version, position,
        CASE WHEN name IS NULL THEN 'unknown' WHEN position < earlier THEN 'order' ELSE 'gap' END
