@@ -223,7 +223,3 @@ def _position_of_read_models() -> int:
 
 def _listeners_without_account() -> int:
     return len(set(log.users()) - set(User.objects.values_list("pk", flat=True)))
-
-
-def _connected(alias: Store) -> Connection:
-    return psycopg.connect(**stores.parameters(alias), application_name="store_restore", autocommit=True)
