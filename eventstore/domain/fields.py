@@ -87,7 +87,7 @@ class Group:
         """Whether ``one`` says something greater than ``other``."""
         at, than = self.at(one), self.at(other)
         if at == than:
-            return self.ranks(one) > self.ranks(other)
+            return self._values(one) != self._values(other) and self.ranks(one) > self.ranks(other)
         return than is None or (at is not None and at > than)
 
     def taken(self, of: Any) -> dict[str, Any]:

@@ -304,31 +304,33 @@ class OrderedSet(OnOff[L], Generic[L, M]):
 
     def changes(
         self, key: Mapping[str, Any], known: L | None, sent: L, user_id: UUID, now: datetime
-    ) -> Iterator[Event]:
-        name = str(key[self.key.column])
-        yield from self._changes(key, known, known or self.blank(user_id, name), sent, user_id, now)
+    ) -> list[Event]:
+        events = self._changes(key, known, sent, user_id, now)
         for member, one in sent.members.items():
             at_hand = known.members.get(member) if known else None
             named = {**key, **self.members.key.named(member)}
-            yield from self.members.changes(named, at_hand, one, user_id, now)
+            events += self.members.changes(named, at_hand, one, user_id, now)
+        return events
 
     def _changes(
-        self, key: Mapping[str, Any], known: L | None, current: Any, sent: Any, user_id: UUID, now: datetime
-    ) -> Iterator[Event]:
+        self, key: Mapping[str, Any], known: L | None, sent: L, user_id: UUID, now: datetime
+    ) -> list[Event]:
         """What a device says of the list itself, where it is news."""
+        current = known or self.blank(user_id, str(key[self.key.column]))
         on, off = times.accept_both(sent.updated_at, sent.deleted_at, current.skewed, now)
-        if on.at is not None:
-            said = replace(sent, updated_at=on.at)
-            if on.skewed or self.turned_on.exceeds(said, current):
-                if known is None:
-                    yield self.carriers[self.events.created].make(user_id, key, said, on.skewed)
-                if known is not None or said.order:
-                    yield self.carriers[self.events.updated].make(user_id, key, said, on.skewed)
+        events = []
+        said = sent if on.at is None else replace(sent, updated_at=on.at)
+        if on.at is not None and (on.skewed or self.turned_on.exceeds(said, current)):
+            kinds = [] if known else [self.events.created]
+            if known or said.order:
+                kinds.append(self.events.updated)
+            events += [self.carriers[kind].make(user_id, key, said, on.skewed) for kind in kinds]
         if off.at is not None and (
             off.skewed or times.later(current.deleted_at, off.at) != current.deleted_at
         ):
             said = replace(sent, deleted_at=off.at)
-            yield self.carriers[self.events.deleted].make(user_id, key, said, off.skewed)
+            events.append(self.carriers[self.events.deleted].make(user_id, key, said, off.skewed))
+        return events
 
     def rule_against(self, said: L, current: L, now: datetime) -> str | None:
         """Of a list, or of the first of its members that lost."""

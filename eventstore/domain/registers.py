@@ -194,22 +194,25 @@ class Register(Generic[S]):
     def merge_payload(self, payload: Iterable[Any], user_id: UUID) -> dict[str, S]:
         """One state per key of a payload: two entries of one key merge, by the times that they give."""
         sent: dict[str, S] = {}
+        key_of, make = self.key_of_entry, self.from_entry
         for entry in payload:
-            key, said = self.key_of_entry(entry), self.from_entry(entry, user_id)
+            key, said = key_of(entry), make(entry, user_id)
             twin = sent.get(key)
             sent[key] = said if twin is None else self.merge(twin, said)
         return sent
 
     def reconcile(
         self, entries: Mapping[str, S], payload: Iterable[Any], user_id: UUID, now: datetime
-    ) -> Iterator[Event]:
+    ) -> list[Event]:
         """The events of every difference between what a device knows and the state."""
+        events: list[Event] = []
         for key, sent in self.merge_payload(payload, user_id).items():
-            yield from self.changes(self.key.named(key), entries.get(key), sent, user_id, now)
+            events += self.changes(self.key.named(key), entries.get(key), sent, user_id, now)
+        return events
 
     def changes(
         self, key: Mapping[str, Any], known: S | None, sent: S, user_id: UUID, now: datetime
-    ) -> Iterator[Event]:
+    ) -> list[Event]:
         """What of an entry of a device is news."""
         raise NotImplementedError
 
@@ -324,15 +327,15 @@ class LastWriter(Register[S]):
 
     def changes(
         self, key: Mapping[str, Any], known: S | None, sent: S, user_id: UUID, now: datetime
-    ) -> Iterator[Event]:
+    ) -> list[Event]:
         accepted = times.accept_client_time(self.newest.at(sent), skewed_of(known), now)
         if accepted.at is None:
-            return
+            return []
         if accepted.skewed is not None:
             sent = self.at(sent, self.event, accepted.at)
         elif known is not None and not self.newest.exceeds(sent, known):
-            return
-        yield self.carriers[self.event].make(user_id, key, sent, accepted.skewed)
+            return []
+        return [self.carriers[self.event].make(user_id, key, sent, accepted.skewed)]
 
     def rule_against(self, said: S, current: S, now: datetime) -> str | None:
         if self.says_same(said, current):
@@ -399,13 +402,15 @@ class OnOff(Register[S]):
 
     def changes(
         self, key: Mapping[str, Any], known: S | None, sent: S, user_id: UUID, now: datetime
-    ) -> Iterator[Event]:
+    ) -> list[Event]:
         on, off = times.accept_both(self.turned_on.at(sent), self.turned_off.at(sent), skewed_of(known), now)
-        turned_on, turned_off = self.halves(sent, on.at, off.at)
-        if on.at is not None and (on.skewed or self.is_news(known, turned_on)):
-            yield self.carriers[self.on_event].make(user_id, key, turned_on, on.skewed)
-        if off.at is not None and (off.skewed or self.is_news(known, turned_off)):
-            yield self.carriers[self.off_event].make(user_id, key, turned_off, off.skewed)
+        events = []
+        for event, accepted, said in zip(
+            (self.on_event, self.off_event), (on, off), self.halves(sent, on.at, off.at), strict=True
+        ):
+            if accepted.at is not None and (accepted.skewed or self.is_news(known, said)):
+                events.append(self.carriers[event].make(user_id, key, said, accepted.skewed))
+        return events
 
     def rule_against(self, said: S, current: S, now: datetime) -> str | None:
         at = self.decided_at(said)

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import codec
@@ -23,8 +23,9 @@ from eventstore.domain.topics import TOPICS
 from eventstore.domain.user import User, decide, evolve
 from tests.domain.drawn import events, states
 from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, SCIENCE, TUESDAY, folded, minutes
+from tests.properties import examples
 
-few = settings(max_examples=40, deadline=None)
+few = examples(30, shrink=True)
 of_every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 LIST = UUID("11111111-1111-4111-8111-111111111111")
 

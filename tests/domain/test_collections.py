@@ -260,24 +260,6 @@ def payloads(times: st.SearchStrategy[datetime] = PAST) -> st.SearchStrategy[Syn
     return st.lists(entries(times), max_size=3).map(lambda drawn: payload(*drawn))
 
 
-def one_of_them(drawn: list[CollectionEntry]) -> Collection:
-    same = [msgspec.structs.replace(one, id=GYM) for one in drawn]
-    return collections.REGISTER.merge_payload(same, ALICE)[str(GYM)]
-
-
-one_collection = st.lists(entries(), min_size=1, max_size=3).map(one_of_them)
-
-
-@given(one_collection, one_collection, one_collection)
-def test_merging_is_commutative_associative_and_idempotent(
-    a: Collection, b: Collection, c: Collection
-) -> None:
-    merge = collections.REGISTER.merge
-    assert merge(a, b) == merge(b, a)
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
-    assert merge(merge(a, b), b) == merge(a, b)
-
-
 @given(st.lists(payloads(), max_size=4), st.randoms(use_true_random=False))
 def test_any_order_any_cut_and_any_repeats_end_with_the_same(
     sent: list[SyncUserData], random: Random

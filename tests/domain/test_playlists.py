@@ -279,25 +279,6 @@ def payloads(times: st.SearchStrategy[datetime] = PAST) -> st.SearchStrategy[Syn
     return st.lists(entries(times), max_size=3).map(lambda drawn: payload(*drawn))
 
 
-one_playlist = st.lists(entries(), min_size=1, max_size=3).map(
-    lambda drawn: next(
-        iter(
-            playlists.REGISTER.merge_payload(
-                [msgspec.structs.replace(e, id=WALK) for e in drawn], ALICE
-            ).values()
-        )
-    )
-)
-
-
-@given(one_playlist, one_playlist, one_playlist)
-def test_merging_is_commutative_associative_and_idempotent(a: Playlist, b: Playlist, c: Playlist) -> None:
-    merge = playlists.REGISTER.merge
-    assert merge(a, b) == merge(b, a)
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
-    assert merge(merge(a, b), b) == merge(a, b)
-
-
 @given(st.lists(payloads(), max_size=4), st.randoms(use_true_random=False))
 def test_any_order_and_any_repeats_end_with_the_same(sent: list[SyncUserData], random: Random) -> None:
     in_order, other = User(ALICE), User(ALICE)

@@ -17,7 +17,6 @@ from eventstore.domain.privacy import (
     Level,
     PrivacyChanged,
     PrivacyEntry,
-    PrivacySetting,
     scope_of,
 )
 from eventstore.domain.sync import SyncUserData
@@ -31,7 +30,6 @@ from tests.domain.scenarios import (
     NOON,
     PAST,
     SCIENCE,
-    TIMES,
     folded,
     minutes,
     synced,
@@ -43,9 +41,7 @@ LEVELS: list[Level] = ["public", "anonymous", "private"]
 OR_CLEARED: list[Level | None] = [*LEVELS, None]
 
 feeds, items = st.none() | st.sampled_from(FEEDS), st.none() | st.sampled_from(ITEMS)
-claims = st.lists(TIMES, max_size=3).map(lambda drawn: tuple(sorted(set(drawn))))
 # of one scope: merging is for those
-one_setting = st.builds(PrivacySetting, st.sampled_from(OR_CLEARED), PAST, feeds, st.just(MONDAY), claims)
 entries = st.builds(PrivacyEntry, st.sampled_from(OR_CLEARED), PAST, feeds, items)
 
 
@@ -184,16 +180,6 @@ def test_of_a_payload_what_hides_is_recorded_before_what_it_hides() -> None:
         privacy_settings=[PrivacyEntry("private", NOON, NEWS)],
     )
     assert [type(event).__name__ for event in when(payload)] == ["PrivacyChanged", "PlayRecorded"]
-
-
-@given(one_setting, one_setting, one_setting)
-def test_merging_is_commutative_associative_and_idempotent(
-    a: PrivacySetting, b: PrivacySetting, c: PrivacySetting
-) -> None:
-    merge = privacy.REGISTER.merge
-    assert merge(a, b) == merge(b, a)
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
-    assert merge(merge(a, b), b) == merge(a, b)
 
 
 @given(st.lists(entries, max_size=6), st.randoms(use_true_random=False))

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from eventstore.domain import history, sync
@@ -17,6 +17,7 @@ from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS, User
 from tests.domain.drawn import FROM_KEY, REGISTERS, entries, events, of_type, states
 from tests.domain.scenarios import ALICE, NOON, folded, synced
+from tests.properties import examples
 
 of_every_register = pytest.mark.parametrize("register", REGISTERS.values(), ids=REGISTERS)
 of_every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
@@ -26,7 +27,7 @@ GROUPED = [
     for group in register.groups
     for field in group.fields
 ]
-few = settings(max_examples=40, deadline=None)
+few = examples(30, shrink=True)
 SHOWN = [
     (topic, field)
     for topic in TOPICS

@@ -175,16 +175,6 @@ def test_a_device_with_a_wrong_clock_keeps_the_order_of_its_own_actions(last: st
     assert user.saved[MONDAY].saved is (last == "saved")
 
 
-@given(one_episode, one_episode, one_episode)
-def test_merging_is_commutative_associative_and_idempotent(
-    a: SavedEpisode, b: SavedEpisode, c: SavedEpisode
-) -> None:
-    merge = REGISTER.merge
-    assert merge(a, b) == merge(b, a)
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
-    assert merge(merge(a, b), b) == merge(a, b)
-
-
 @given(st.lists(entries, max_size=6), st.randoms(use_true_random=False))
 def test_entries_in_any_order_cut_anyhow_end_with_the_same(
     sent: list[SavedEpisodeEntry], random: Any

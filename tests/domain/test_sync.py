@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventstore.domain import plays, subscriptions, sync
 from eventstore.domain.plays import PlayEntry, PlayStatus
-from eventstore.domain.subscriptions import Subscription, SubscriptionEntry
+from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncData, SyncUserData
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import (
@@ -19,7 +19,6 @@ from tests.domain.scenarios import (
     MONDAY,
     NEWS,
     NOON,
-    PAST,
     SCIENCE,
     TIMES,
     folded,
@@ -28,37 +27,9 @@ from tests.domain.scenarios import (
     synced,
 )
 
-claims = st.lists(TIMES, max_size=3).map(lambda drawn: tuple(sorted(set(drawn))))
-one_subscription = st.builds(
-    Subscription, st.sampled_from([None, "a", "b"]), st.none() | PAST, st.none() | PAST, claims
-).map(lambda of: of if of.subscribed_at else msgspec.structs.replace(of, source_id=None))
-one_status = st.builds(
-    PlayStatus, st.sampled_from(FEEDS), st.integers(0, 3), st.booleans(), PAST, skewed=claims
-)
-
 
 def state(user: User) -> object:
     return msgspec.to_builtins(user)
-
-
-@given(one_subscription, one_subscription, one_subscription)
-def test_merging_subscriptions_is_commutative_associative_and_idempotent(
-    a: Subscription, b: Subscription, c: Subscription
-) -> None:
-    merge = subscriptions.REGISTER.merge
-    assert merge(a, b) == merge(b, a)
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
-    assert merge(merge(a, b), b) == merge(a, b)
-
-
-@given(one_status, one_status, one_status)
-def test_merging_play_statuses_is_commutative_associative_and_idempotent(
-    a: PlayStatus, b: PlayStatus, c: PlayStatus
-) -> None:
-    merge = plays.REGISTER.merge
-    assert merge(a, b) == merge(b, a)
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
-    assert merge(merge(a, b), b) == merge(a, b)
 
 
 @given(st.lists(payloads(), max_size=4), st.randoms(use_true_random=False))

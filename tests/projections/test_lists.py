@@ -1,30 +1,24 @@
 """Playlists and collections in the read tables: as the domain folds them, whatever the batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import log
 from eventstore.dispatcher import DomainError, dispatch
-from eventstore.domain.checkpoint import TakeCheckpoint, UserCheckpoint, take
+from eventstore.domain.checkpoint import TakeCheckpoint, take
 from eventstore.domain.collections import (
     AddFeedToCollection,
     CollectionCreated,
-    CollectionDeleted,
     CollectionReordered,
-    CollectionUpdated,
-    CollectionVisibilityChanged,
     CreateCollection,
     DeleteCollection,
-    FeedAddedToCollection,
-    FeedRemovedFromCollection,
     ReorderCollection,
     default_id,
 )
@@ -38,21 +32,17 @@ from eventstore.domain.playlists import (
     PlaylistItemAdded,
     PlaylistItemRemoved,
     PlaylistReordered,
-    PlaylistUpdated,
-    PlaylistVisibilityChanged,
     RemoveFromPlaylist,
     ReorderPlaylist,
     UpdatePlaylist,
 )
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.domain.times import NEVER
 from eventstore.domain.user import User, evolve
-from eventstore.log import Origin, RecordedEvent
+from eventstore.log import Origin
 from projections import lists, rebuild
 from projections.batches import Batch
 from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
-from projections.projectors.shape import Fact, identifier
 from projections.queries import InvalidCursor
 from projections.worker import Worker, apply_together
 from tests.conftest import STORES, empty, forget
@@ -69,80 +59,15 @@ from tests.projections.histories import (
     subscribed,
     unsubscribed,
 )
+from tests.projections.test_merging import project as project_batches
 from tests.properties import examples
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
-many = examples(40, shrink=True)
 
 LISTS = [UUID(int=1), UUID(int=2)]
 WALK, RUN = LISTS
 times = st.integers(0, 5).map(minutes)
 names = st.sampled_from(["a", "B", "é"])
-texts = st.none() | names
-of = {"user_id": st.sampled_from([ALICE, BOB])}
-a_playlist = of | {"playlist_id": st.sampled_from(LISTS)}
-a_collection = of | {"collection_id": st.sampled_from(LISTS)}
-register = {"name": names, "description": texts, "is_public": st.booleans(), "updated_at": times}
-feeds, items = st.sampled_from(["Zg==", "Zw==", "w6k="]), st.sampled_from(["MSw=", "Miw=", "Myw="])
-an_item = {"rss_source_item": items, "rss_source_feed": feeds}
-
-
-def orders(members: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    return st.lists(members, max_size=3, unique=True).map(tuple)
-
-
-playlist_events: st.SearchStrategy[Event] = st.one_of(
-    st.builds(PlaylistCreated, **a_playlist, **register),
-    st.builds(PlaylistUpdated, **a_playlist, **register, order=st.none() | orders(items)),
-    st.builds(PlaylistVisibilityChanged, **a_playlist, **register),
-    st.builds(PlaylistReordered, **a_playlist, order=orders(items), updated_at=times),
-    st.builds(PlaylistDeleted, **a_playlist, deleted_at=times),
-    st.builds(PlaylistItemAdded, **a_playlist, **an_item, item_title=texts, feed_title=texts, added_at=times),
-    st.builds(PlaylistItemRemoved, **a_playlist, **an_item, removed_at=times),
-)
-color = {"color": st.none() | st.just("#2f6f4e")}
-collection_events: st.SearchStrategy[Event] = st.one_of(
-    st.builds(CollectionCreated, **a_collection, **register, **color),
-    st.builds(CollectionUpdated, **a_collection, **register, **color, order=st.none() | orders(feeds)),
-    st.builds(CollectionVisibilityChanged, **a_collection, **register, **color),
-    st.builds(CollectionReordered, **a_collection, order=orders(feeds), updated_at=times),
-    st.builds(CollectionDeleted, **a_collection, deleted_at=times),
-    st.builds(FeedAddedToCollection, **a_collection, rss_source_feed=feeds, added_at=times),
-    st.builds(FeedRemovedFromCollection, **a_collection, rss_source_feed=feeds, removed_at=times),
-    st.builds(subscribed, of["user_id"], feeds, st.integers(0, 5)),
-    st.builds(unsubscribed, of["user_id"], feeds, st.integers(0, 5)),
-)
-CHECKPOINT = "checkpoint"
-
-
-@st.composite
-def deliveries(
-    draw: st.DrawFn, events: st.SearchStrategy[Event], first: Callable[..., Event]
-) -> list[list[Event]]:
-    """Batches of a history in which every list is made first, with checkpoints in between."""
-    made = [first(user, list_id) for user in (ALICE, BOB) for list_id in LISTS]
-    drawn = draw(st.lists(events | st.just(CHECKPOINT), max_size=15))
-    users, history = {ALICE: User(ALICE), BOB: User(BOB)}, list[Event]()
-    for step in [*made, *drawn]:
-        if isinstance(step, str):
-            command = TakeCheckpoint(user_id=ALICE, now=NOON, before=draw(st.just(NEVER) | times))
-            step = take(users[ALICE], command)
-        evolve(users[step.user_id], step)
-        history.append(step)
-    cuts = sorted(draw(st.lists(st.integers(0, len(history)), max_size=3)))
-    return [history[start:end] for start, end in pairwise([0, *cuts, len(history)]) if start < end]
-
-
-def apply(connection: Connection, name: str, batches: Sequence[Sequence[Event]]) -> None:
-    projector = PROJECTORS[name]
-    tables = {table: identifier(table) for table in projector.tables}
-    recorded = RecordedEvent(1, 1, 1, str(ALICE), "", 1, "", "", NOON)
-    for table in projector.tables:
-        connection.execute(f"TRUNCATE {table}")
-    for batch in batches:
-        facts = [Fact(recorded, event) for event in batch if type(event) in projector.handles]
-        with connection.transaction(), connection.cursor() as cursor:
-            projector.apply(facts, cursor, tables)
 
 
 def folded(batches: Sequence[Sequence[Event]]) -> list[User]:
@@ -160,87 +85,11 @@ def collection(user: UUID, list_id: UUID, name: str = "Gym", at: int = 0) -> Col
     return CollectionCreated(user_id=user, collection_id=list_id, name=name, updated_at=minutes(at))
 
 
-@many
-@given(deliveries(playlist_events, playlist))
-@example(
-    # an item of a playlist that went with a checkpoint: nothing was said of the playlist itself since
-    [
-        [playlist(ALICE, WALK), PlaylistDeleted(user_id=ALICE, playlist_id=WALK, deleted_at=minutes(1))],
-        [
-            UserCheckpoint(user_id=ALICE, taken_at=NOON),
-            PlaylistItemAdded(
-                user_id=ALICE,
-                playlist_id=WALK,
-                rss_source_item=ITEM,
-                rss_source_feed=FEED,
-                added_at=minutes(2),
-            ),
-        ],
-    ]
-)
-def test_playlists_end_as_the_domain_folds_them(connection: Connection, batches: list[list[Event]]) -> None:
-    apply(connection, "playlists", batches)
-    users = folded(batches)
-    rows = connection.execute(
-        "SELECT user_id, playlist_id, name, description, is_public, updated_at, deleted_at, item_order"
-        " FROM users.playlists"
-    ).fetchall()
-    assert {(user, str(list_id)): fields for user, list_id, *fields in rows} == {
-        (user.user_id, key): [
-            one.name, one.description, one.is_public, one.updated_at, one.deleted_at, list(one.order)
-        ]
-        for user in users
-        for key, one in user.playlists.items() if one.updated_at != NEVER or one.deleted_at
-    }  # fmt: skip
-    rows = connection.execute(
-        "SELECT user_id, playlist_id, rss_source_item, rss_source_feed, item_title, feed_title, added_at,"
-        " removed_at FROM users.playlist_items"
-    ).fetchall()
-    assert {(user, str(list_id), item): fields for user, list_id, item, *fields in rows} == {
-        (user.user_id, key, item): [
-            kept.feed, kept.item_title, kept.feed_title, kept.added_at, kept.removed_at
-        ]
-        for user in users
-        for key, one in user.playlists.items()
-        for item, kept in one.members.items()
-    }  # fmt: skip
+feeds, items = st.sampled_from(["Zg==", "Zw==", "w6k="]), st.sampled_from(["MSw=", "Miw=", "Myw="])
 
 
-@many
-@given(deliveries(collection_events, collection))
-def test_collections_end_as_the_domain_folds_them_and_the_default_one_as_the_subscriptions(
-    connection: Connection, batches: list[list[Event]]
-) -> None:
-    apply(connection, "collections", batches)
-    users = folded(batches)
-    rows = connection.execute(
-        "SELECT user_id, collection_id, name, description, color, is_public, is_default, updated_at,"
-        " deleted_at, feed_order FROM users.collections"
-    ).fetchall()
-    assert {(user, str(list_id)): fields for user, list_id, *fields in rows} == {
-        (user.user_id, key): [
-            one.name, one.description, one.color, one.is_public, one.is_default, one.updated_at,
-            one.deleted_at, list(one.order),
-        ]
-        for user in users
-        for key, one in user.collections.items() if one.updated_at != NEVER or one.deleted_at
-    }  # fmt: skip
-    rows = connection.execute(
-        "SELECT user_id, collection_id, rss_source_feed, added_at, removed_at FROM users.collection_feeds"
-    ).fetchall()
-    members = {
-        (user.user_id, key, feed): [kept.added_at, kept.removed_at]
-        for user in users
-        for key, one in user.collections.items()
-        for feed, kept in one.members.items()
-    }
-    followed = {
-        (user.user_id, str(default_id(user.user_id)), feed): [one.subscribed_at, one.unsubscribed_at]
-        for user in users
-        for feed, one in user.subscriptions.items()
-    }
-    found = {(user, str(list_id), feed): fields for user, list_id, feed, *fields in rows}
-    assert found == members | followed
+def orders(members: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(members, max_size=3, unique=True).map(tuple)
 
 
 users = st.sampled_from([ALICE, BOB])
@@ -413,6 +262,6 @@ def test_an_order_of_fifty_thousand_is_read_in_its_order(connection: Connection,
     many_items = [f"item{n}" for n in range(50_000)]
     everything = [playlist(ALICE, WALK), *(added(item) for item in many_items), reordered(*many_items[::-1])]
     project()
-    apply(connection, "playlists", [everything])
+    project_batches(connection, "playlists", [everything])
     page = lists.playlist_items(ALICE, WALK, limit=1_000)
     assert items_of(page) == many_items[:-1_001:-1]

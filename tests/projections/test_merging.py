@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
+from eventstore.domain import playlists
 from eventstore.domain.checkpoint import TakeCheckpoint, UserCheckpoint, take
 from eventstore.domain.collections import default_id
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.playlists import PlaylistCreated, PlaylistDeleted, PlaylistItemAdded
 from eventstore.domain.registers import Register
 from eventstore.domain.saved import EpisodeSaved, SavedEpisode
 from eventstore.domain.times import NEVER
@@ -193,6 +195,23 @@ def test_a_checkpoint_takes_the_place_of_what_was_before_it(
     batches = [history] if data.draw(st.booleans()) else one_by_one
     project(connection, topic.name, batches)
     assert stored(connection, topic) == expected(topic, folded(history))
+
+
+def test_a_member_of_a_list_that_went_with_a_checkpoint_makes_no_list(connection: Connection) -> None:
+    """Nothing was said of the playlist itself since."""
+    list_id: dict[str, Any] = {"user_id": ALICE, "playlist_id": UUID(int=1)}
+    item: dict[str, Any] = {"rss_source_item": "MSw=", "rss_source_feed": "Zg=="}
+    before: list[Event] = [
+        PlaylistCreated(**list_id, name="Walk", updated_at=minutes(0)),
+        PlaylistDeleted(**list_id, deleted_at=minutes(1)),
+    ]
+    after = [
+        UserCheckpoint(user_id=ALICE, taken_at=NOON),
+        PlaylistItemAdded(**list_id, **item, added_at=minutes(2)),
+    ]
+    project(connection, "playlists", [before, after])
+    lists, members = stored(connection, playlists.TOPIC)
+    assert (len(lists), len(members)) == (0, 1)
 
 
 def saved(item: str, at: int) -> EpisodeSaved:
