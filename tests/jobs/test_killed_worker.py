@@ -56,6 +56,20 @@ POINTS = (
     "finished",
 )
 
+COPIER = """
+import os, sys, django
+from django.core.management import call_command
+django.setup()
+for line in sys.stdin:
+    point, cutoff = line.split()
+    if os.fork() == 0:
+        os.dup2(2, 1)
+        os.environ["BALADOS_FAILPOINT"] = point
+        call_command("run_worker_once", "--before", cutoff, "--chunk", "7")
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
 
 def item(number: int) -> str:
     return f"item-{number}"
@@ -131,12 +145,23 @@ def outcome() -> tuple[Any, ...]:
     return states(), logs, shown()
 
 
-def die_at(point: str, cutoff: datetime) -> None:
+@pytest.fixture(scope="module")
+def copier() -> Iterator["subprocess.Popen[str]"]:
+    """A process that makes a copy of itself for each line that it reads, and tells how that one ended."""
+    command = [sys.executable, "-c", COPIER]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "balados.settings"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+        process.communicate()
+
+
+def die_at(point: str, cutoff: datetime, copier: "subprocess.Popen[str]") -> None:
     """The worker, as an operator runs it, killed at that point."""
-    command = [sys.executable, "manage.py", "run_worker_once", "--before", cutoff.isoformat(), "--chunk", "7"]
-    environment = {**os.environ, "BALADOS_FAILPOINT": point}
-    killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-    assert killed.returncode == -9, killed.stderr + killed.stdout
+    assert copier.stdin is not None
+    assert copier.stdout is not None
+    print(point, cutoff.isoformat(), file=copier.stdin, flush=True)
+    assert copier.stdout.readline() == "-9\n"
     # its session ends a moment later, and with it its lock
     eventually(unlocked)
 
@@ -174,11 +199,11 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_there_and_run_again_it_is_as_if_it_had_run_once(
-    point: str, reference: tuple[Any, ...], projecting: None
+    point: str, reference: tuple[Any, ...], projecting: None, copier: "subprocess.Popen[str]"
 ) -> None:
     cutoff = begin()
     before = states()
-    die_at(point, cutoff)
+    die_at(point, cutoff, copier)
     assert states() == before, "what is left of a killed run folds to the same"
     done = retention.run(cutoff, say=print, chunk=7)
     assert done.passed

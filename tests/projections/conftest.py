@@ -11,12 +11,14 @@ import pytest
 
 from projections.connect import Connection, connect
 from projections.projectors.shape import Projector
+from tests.killing import Copy
 from tests.projecting import bring_up_to_date
 from tests.projections.histories import COUNTS, counting
 from tests.projections.running import eventually
 
 Project: TypeAlias = Callable[[], int]
 Launch: TypeAlias = Callable[..., "subprocess.Popen[bytes]"]
+InACopy: TypeAlias = Callable[[Callable[[], object]], Copy]
 
 
 @pytest.fixture
@@ -55,6 +57,20 @@ def launch() -> Iterator[Launch]:
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def copy() -> Iterator[InACopy]:
+    """Work in a copy of this process; whatever still runs at the end of the test is killed."""
+    copies: list[Copy] = []
+
+    def start(work: Callable[[], object]) -> Copy:
+        copies.append(Copy(work))
+        return copies[-1]
+
+    yield start
+    for each in copies:
+        each.kill()
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
 )
 
 
-@examples(15, shrink=True)
+@examples(10, shrink=True)
 @given(st.lists(st.tuples(commands, st.booleans()), max_size=20))
 def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[Command, bool]]) -> None:
     """Live as the runner does it: both projectors in one transaction, in one go."""

@@ -275,7 +275,7 @@ def test_readers_and_writers_go_on_under_load(connection: Connection) -> None:
         threads = [threading.Thread(target=work) for work in (read, write)]
         for thread in threads:
             thread.start()
-        for _ in range(5):
+        for _ in range(3):
             rebuild.rebuild(EVERY)
         stop.set()
         for thread in threads:

@@ -3,6 +3,7 @@ busy keeps them.
 """
 
 import dataclasses
+import os
 import signal
 import subprocess
 import time
@@ -20,33 +21,31 @@ from projections.projectors import PROJECTORS
 from projections.projectors.shape import Fact, Projector, Tables
 from projections.queries import position_of
 from projections.runner import Runner
-from tests.projections.conftest import Launch
+from tests.projections.conftest import InACopy, Launch
 from tests.projections.histories import ALICE, BOB, CHARLIE, counted, counting, played, record, subscribed
 from tests.projections.running import eventually, run_until, running
 
 pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
-# a projector process that freezes amid its second transaction: its statements are on their way to the server,
-# which waits for the rest of them
-FREEZING = """
-import os, signal, django
-django.setup()
-from projections import connect, runner, worker
-from tests.projections.histories import counting
-connect.LIVE_SESSION["idle_session_timeout"] = "500ms"
-worker.LONGEST_TRANSACTION = 0.5
-live, batches = runner.Runner([]), 0
-def freeze(facts):
-    global batches
-    batches += 1
-    if batches == 2:
-        # as when the buffer is full: the server has the claim of the position, and holds its row
-        live._connection.pgconn.send_flush_request()
-        live._connection.pgconn.flush()
-        os.kill(os.getpid(), signal.SIGSTOP)
-live = runner.Runner([counting(after=freeze)])
-live.run(lambda: False, lambda: print("ready", flush=True))
-"""
+
+def freeze_amid_the_second_transaction() -> None:
+    """Its statements are on their way to the server, which waits for the rest of them."""
+    connect.LIVE_SESSION["idle_session_timeout"] = "500ms"
+    worker.LONGEST_TRANSACTION = 0.5
+    batches = 0
+
+    def freeze(facts: Sequence[Fact]) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            # as when the buffer is full: the server has the claim of the position, and holds its row
+            pgconn = live._session().pgconn
+            pgconn.send_flush_request()
+            pgconn.flush()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    live = Runner([counting(after=freeze)])
+    live.run(lambda: False, lambda: None)
 
 
 def everything_at(position: int) -> bool:
@@ -70,23 +69,21 @@ def test_one_that_is_killed_is_replaced_within_five_seconds(
 
 
 def test_different_processes_run_different_projectors(launch: Launch) -> None:
-    for name in ("plays", "subscriptions"):
-        launch("manage.py", "run_projectors", name)
+    launch("manage.py", "run_projectors", "plays")
     head = record(played(ALICE), subscribed(ALICE))
-    eventually(lambda: min(position_of(name) for name in ("plays", "subscriptions")) == head, seconds=30)
+    with running(Runner([PROJECTORS["subscriptions"]])):
+        eventually(lambda: min(position_of(name) for name in ("plays", "subscriptions")) == head, seconds=30)
     assert position_of("playlists") == 0
 
 
 def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(
-    connection: Connection, counter: Projector, launch: Launch
+    connection: Connection, counter: Projector, copy: InACopy
 ) -> None:
-    process = launch("-c", FREEZING)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    process = copy(freeze_amid_the_second_transaction)
     head = record(played(ALICE))
     eventually(lambda: position_of("counter") == head)
     record(played(ALICE, position=1))
-    eventually(lambda: frozen(process))
+    eventually(lambda: frozen(process.pid))
     heir = Runner([counter])
     head = record(played(ALICE, position=2))
     run_until(heir, head)
@@ -99,8 +96,8 @@ def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(
     assert counted(connection) == list(range(1, head + 1))
 
 
-def frozen(process: "subprocess.Popen[bytes]") -> bool:
-    with open(f"/proc/{process.pid}/stat") as file:
+def frozen(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0] == "T"
 
 
