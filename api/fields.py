@@ -17,7 +17,9 @@ from eventstore.domain.identifiers import (
     LONGEST_FEED_URL,
     LONGEST_ITEM,
     feed_of_url,
+    normalise_enclosure,
     normalise_feed,
+    normalise_guid,
     normalise_item,
 )
 
@@ -26,6 +28,7 @@ LONGEST_CURSOR = 512
 LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_TITLE = 200, 4_000, 1_000
 PAGE, LONGEST_PAGE = 100, 1_000
 LAST_POSITION = 2**31 - 1
+_SECOND_60 = re.compile(r"^(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d):60(?:\.\d+)?(?=[Zz+-])", re.ASCII)
 
 
 def _base64(decoded: int) -> int:
@@ -66,6 +69,11 @@ def _spaces_as_plus(text: str) -> str:
     return text.replace(" ", "+")
 
 
+def _leap_second(text: str) -> str:
+    """Clocks show a second 60 now and then, which Python's times do not have."""
+    return _SECOND_60.sub(r"\1:59.999999", text)
+
+
 def _offset_with_plus(text: str) -> str:
     return re.sub(r" (?=\d\d:\d\d$)", "+", text)
 
@@ -84,15 +92,16 @@ def meta(
     *,
     normalise: Callable[[Any], object] | None = None,
     parse: Callable[[str], object] | None = None,
+    mend: Callable[[str], str] | None = None,
     example: object = None,
     format: str | None = None,
     **constraints: Any,
 ) -> Meta:
     """What is said of a kind of value. ``parse`` reads it from a query string; ``normalise`` raises
-    ``ValueError`` with the reason."""
+    ``ValueError`` with the reason; ``mend`` makes of a text that msgspec refuses one that it takes."""
     shown = {"format": format} if format else None
     examples = None if example is None else [example]
-    extra = {"normalise": normalise, "parse": parse}
+    extra = {"normalise": normalise, "parse": parse, "mend": mend}
     return Meta(
         description=description, examples=examples, extra_json_schema=shown, extra=extra, **constraints
     )
@@ -129,6 +138,24 @@ Item = Annotated[
         example="ZXBpc29kZS0xLGh0dHBzOi8vZXhhbXBsZS5vcmcvMS5tcDM=",
     ),
 ]
+Guid = Annotated[
+    str,
+    meta(
+        "The episode's GUID as its feed has it. It wins over the one in the item.",
+        normalise=normalise_guid,
+        max_length=LONGEST_ITEM,
+        example="episode-1",
+    ),
+]
+EnclosureUrl = Annotated[
+    str,
+    meta(
+        "The address of the episode's file. It wins over the one in the item.",
+        normalise=normalise_enclosure,
+        max_length=LONGEST_ITEM,
+        example="https://example.org/1.mp3",
+    ),
+]
 SourceId = Annotated[
     str, meta("The feed's own id in the app's directory, if it has one.", max_length=LONGEST_SOURCE_ID)
 ]
@@ -139,6 +166,7 @@ Time = Annotated[
     meta(
         "RFC 3339 with an offset.",
         normalise=in_utc,
+        mend=_leap_second,
         parse=_offset_with_plus,
         tz=True,
         example="2026-05-01T12:00:00Z",

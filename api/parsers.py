@@ -18,11 +18,11 @@ from api.validation import (
     check_across,
     count_entries,
     field_error,
-    field_errors,
     fields_of,
-    first_errors,
+    leave_out,
     lists_of,
     normalise,
+    validate,
 )
 
 KIB = 1024
@@ -59,7 +59,10 @@ class BodyParser(BaseParser):
 
 
 def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
-    """The struct in ``raw``; raises as ``BodyParser.parse`` does."""
+    """The struct in ``raw``; raises as ``BodyParser.parse`` does.
+
+    A struct with a field ``refused`` gets the entries there that were left out for their addresses.
+    """
     _check_text(raw)
     try:
         body = msgspec.json.decode(raw, type=struct)
@@ -67,26 +70,34 @@ def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
         normalise(struct, [body])
     except RecursionError:
         raise Malformed("The body is nested too deeply.") from None
-    except msgspec.DecodeError as error:
-        if not isinstance(error, msgspec.ValidationError):
+    except ValueError as error:  # of msgspec, or of a normaliser
+        if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
             raise Malformed(f"{error}.") from None
-        raise Invalid(*_errors(struct, raw, most_entries) or [field_error(error)]) from None
-    except ValueError as error:  # of a normaliser
-        raise Invalid(*_errors(struct, raw, most_entries) or [field_error(error)]) from None
+        body = _look_again(struct, raw, most_entries, error)
     check_across(body)
     return body
 
 
-def _errors(struct: type[Struct], raw: bytes, most_entries: int | None) -> list[Any]:
-    """Every error; none where the body cannot be taken apart (integers of 5,000 digits)."""
+def _look_again(struct: type[T], raw: bytes, most_entries: int | None, error: ValueError) -> T:
+    """The struct without what need not refuse all of it. Raises ``Invalid`` with every error."""
     try:
         data = _known_fields(struct, raw)
     except (msgspec.DecodeError, RecursionError):
-        return []
+        # it cannot be taken apart (integers of 5,000 digits)
+        raise Invalid(field_error(error)) from None
     if isinstance(data, dict):
         lists = (data.get(name) for name, _ in lists_of(struct))
         _check_count(sum(len(entries) for entries in lists if isinstance(entries, list)), most_entries)
-    return first_errors(field_errors(struct, data))
+    if not hasattr(struct, "refused"):
+        return validate(struct, data)
+    refused = list(leave_out(struct, data))
+    try:
+        body = validate(struct, data)
+    except Invalid:
+        # with the places as they were sent
+        return validate(struct, _known_fields(struct, raw))
+    body.refused = refused  # type: ignore[attr-defined]
+    return body
 
 
 def _known_fields(struct: type[Struct], raw: bytes) -> object:

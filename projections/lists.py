@@ -58,7 +58,7 @@ ITEMS = _members(
     "rss_source_feed, rss_source_item, item_title, feed_title, added_at",
     "playlist_id",
     members="playlist_items",
-    name="rss_source_item",
+    name="replace(item_key::text, '-', '')",
     order="item_order",
     key_="item_key",
 )

@@ -1,7 +1,8 @@
 """Every read table. Projectors alone write them; a wiped one is rebuilt from the events.
 
 Feeds and items are up to 5,464 characters, a B-tree entry at most 2,704 bytes: so the primary keys hold a
-digest of them (``identifiers.key_of``), which is smaller besides. Texts that merge rules compare have the
+digest of a feed (``identifiers.feed_key_of``) and of an episode (``identifiers.episode_key``, which is of its
+feed and its GUID), which is smaller besides. Texts that merge rules compare have the
 collation "C" (order of bytes): the order of the domain, the same on every machine.
 """
 
@@ -73,7 +74,7 @@ class Playlist(models.Model):
     is_public = models.BooleanField()
     updated_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True)
-    # items in the order that the listener gave them; those that were added since come after these
+    # keys of items in the order that the listener gave them; those that were added since come after these
     item_order = ArrayField(models.TextField())
 
     class Meta:
@@ -187,11 +188,11 @@ class BlockedFeed(models.Model):
 class Activity(models.Model):
     """What a listener did that others may get to see, private things included, and which public row shows it.
 
-    ``key``: a feed followed, an episode played or saved, each share of its own. An episode that came in
-    several feeds has a row for each; the one of the latest time is shown.
+    ``key``: a feed followed, an episode played or saved, each share of its own. ``guid_key``: what names the
+    episode in its feed, whichever that is.
     """
 
-    pk = models.CompositePrimaryKey("user_id", "kind", "key", "feed_key")
+    pk = models.CompositePrimaryKey("user_id", "kind", "key")
     user_id = models.UUIDField()
     kind = models.TextField()
     key = models.UUIDField()
@@ -199,6 +200,7 @@ class Activity(models.Model):
     rss_source_feed = models.TextField(db_collation="C")
     rss_source_item = models.TextField(db_collation="C", null=True)
     item_key = models.UUIDField(null=True)
+    guid_key = models.UUIDField(null=True)
     happened_at = models.DateTimeField(null=True)
     # unsubscribed, unsaved: the later of the two decides
     withdrawn_at = models.DateTimeField(null=True)
@@ -236,6 +238,7 @@ class PublicEvent(models.Model):
     feed_key = models.UUIDField()
     rss_source_item = models.TextField(db_collation="C", null=True)
     item_key = models.UUIDField(null=True)
+    guid_key = models.UUIDField(null=True)
     happened_at = models.DateTimeField()
     user_id = models.UUIDField(null=True)
 
@@ -245,6 +248,7 @@ class PublicEvent(models.Model):
             models.Index(fields=["happened_at", "id"], name="public_events_by_time"),
             models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
             models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
+            models.Index(fields=["guid_key", "item_key"], name="public_events_by_guid"),
         ]
 
 

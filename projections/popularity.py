@@ -24,7 +24,7 @@ PATIENCE = 60.0
 # Contributions come from public_events alone; users.activity only says how many are behind them. A group
 # without enough listeners is none.
 FIGURES = """
-SELECT key, min(feed) AS feed, min(item) AS item,
+SELECT key, min(feed) AS feed, (array_agg(item ORDER BY latest DESC, item))[1] AS item,
        (10 * coalesce(sum(times) FILTER (WHERE kind = 'subscribe'), 0)
          + 5 * coalesce(sum(times) FILTER (WHERE kind = 'play'), 0)
          + 3 * coalesce(sum(times) FILTER (WHERE kind = 'save'), 0)
@@ -33,8 +33,8 @@ SELECT key, min(feed) AS feed, min(item) AS item,
        coalesce(sum(times) FILTER (WHERE kind = 'save'), 0)::bigint AS likes,
        coalesce(sum(times) FILTER (WHERE kind = 'share'), 0)::bigint AS shares,
        coalesce(sum(times) FILTER (WHERE kind = 'subscribe'), 0)::bigint AS subscribers
-  FROM (SELECT p.{key} AS key, p.kind, min(p.rss_source_feed) AS feed, min(p.rss_source_item) AS item,
-               count(*) AS times
+  FROM (SELECT p.{key} AS key, p.kind, min(p.rss_source_feed) AS feed, {item} AS item,
+               max(p.happened_at) AS latest, count(*) AS times
           FROM "public"."public_events" p
           LEFT JOIN "users"."activity" a ON a.public_id = CASE WHEN p.user_id IS NULL THEN p.id END
          WHERE {condition}
@@ -42,6 +42,8 @@ SELECT key, min(feed) AS feed, min(item) AS item,
         HAVING NOT (p.user_id IS NULL) OR count(DISTINCT a.user_id) >= {fewest}) AS counted
  GROUP BY key
 """
+# Listeners were given several addresses of an episode: the one that was used last is shown.
+NEWEST_ITEM = "(array_agg(p.rss_source_item ORDER BY p.happened_at DESC, p.rss_source_item))[1]"
 # What the projector says has changed, or whoever erased it; each is counted once, however often it did.
 TAKE = """
 WITH taken AS (DELETE FROM "users"."popularity_due" RETURNING feed_key, item_key)
@@ -73,7 +75,8 @@ SELECT coalesce(now.feed, known.rss_source_feed), {item}, coalesce(now.score, 0)
 
 def figures(key: Literal["feed_key", "item_key"], condition: str) -> str:
     """SQL for the figures by feed or by item of the rows of public_events (``p``) with ``condition``."""
-    return FIGURES.format(key=key, condition=condition, fewest=FEWEST_ANONYMOUS)
+    item = "NULL::text" if key == "feed_key" else NEWEST_ITEM
+    return FIGURES.format(key=key, item=item, condition=condition, fewest=FEWEST_ANONYMOUS)
 
 
 OF_PODCASTS = CHANGES.format(

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 from eventstore import codec, log
-from eventstore.domain.identifiers import key_of
+from eventstore.domain.errors import DomainError
+from eventstore.domain.identifiers import episode_key, guid_key_of, key_of
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
@@ -67,6 +68,9 @@ SELECT EXISTS (SELECT FROM "users"."activity" WHERE happened_at < %(before)s)
 CUT = """
 SELECT happened_at, (SELECT min(happened_at) FROM "users"."activity") FROM "users"."activity"
  WHERE happened_at < %(before)s ORDER BY happened_at OFFSET %(rows)s LIMIT 1
+"""
+OF_GUID = """
+SELECT DISTINCT true, item_key FROM "public"."public_events" WHERE guid_key = %s LIMIT 2
 """
 BY_SCORE = "page.score DESC, page.key"
 PODCASTS = {"key": "feed_key", "table": '"public"."podcast_popularity"'}
@@ -123,12 +127,22 @@ def trending_episodes(limit: int, feed: str | None = None) -> list[Popular]:
 
 def podcast(feed: str) -> Popular:
     """The figures of a feed; zeros where nothing of it is public."""
-    return _one(PODCASTS, feed) or Popular(feed, None, 0, 0, 0, 0, 0, 0, [])
+    return _one(PODCASTS, key_of(feed)) or Popular(feed, None, 0, 0, 0, 0, 0, 0, [])
 
 
-def episode(item: str) -> Popular:
-    """The figures of an item; zeros where nothing of it is public."""
-    return _one(EPISODES, item) or Popular(None, item, 0, 0, 0, 0, 0, 0, [])
+def episode(item: str, feed: str | None = None) -> Popular:
+    """The figures of an episode; zeros where nothing of it is public.
+
+    Without the feed that one is meant of which something is public: raises ``DomainError`` ``ambiguous_item``
+    where several feeds have it.
+    """
+    nothing = Popular(feed, item, 0, 0, 0, 0, 0, 0, [])
+    if feed is not None:
+        return _one(EPISODES, episode_key(feed, item)) or nothing
+    keys = [key for _, key in _fenced(OF_GUID, "page.item_key", [guid_key_of(item)])]
+    if len(keys) > 1:
+        raise DomainError("ambiguous_item", "Several feeds have this episode: give the feed as well.")
+    return (_one(EPISODES, str(keys[0])) if keys else None) or nothing
 
 
 def timeline(
@@ -147,8 +161,8 @@ def _trending(of: dict[str, str], limit: int, feed: str | None) -> list[Popular]
     return [Popular(*row[:-1]) for row in found]
 
 
-def _one(of: dict[str, str], name: str) -> Popular | None:
-    found = _fenced(_figures(ONE.format(**of), of), BY_SCORE, [key_of(name)])
+def _one(of: dict[str, str], key: str) -> Popular | None:
+    found = _fenced(_figures(ONE.format(**of), of), BY_SCORE, [key])
     return Popular(*found[0][:-1]) if found else None
 
 

@@ -9,7 +9,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
 from uuid import UUID
 
 from eventstore.domain import privacy
-from eventstore.domain.identifiers import key_of
+from eventstore.domain.identifiers import has_guid, key_of
+from eventstore.domain.naming import Episode, EpisodeName, choose
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import Level
 from projections import replicas
@@ -34,15 +35,14 @@ SELECT kind, rss_source_feed, rss_source_item, happened_at, withdrawn_at, level,
 FEEDS_NAMED = """
 SELECT feed_key, min(rss_source_feed) FROM "users"."activity" WHERE feed_key = ANY(%s) GROUP BY feed_key
 """
-# where a listener's own actions tell of which feed an item is
-FEED_OF_ITEM = """
-SELECT rss_source_feed FROM "users"."play_statuses" WHERE user_id = %(user)s AND item_key = %(item)s
-UNION ALL
-SELECT rss_source_feed FROM "users"."saved_episodes" WHERE user_id = %(user)s AND item_key = %(item)s
-UNION ALL
-SELECT rss_source_feed FROM "users"."user_privacy"
- WHERE user_id = %(user)s AND scope_key = %(scope)s AND rss_source_feed IS NOT NULL
- LIMIT 1
+# the episodes that a listener's own actions tell of
+EPISODES_OF = """
+SELECT DISTINCT rss_source_feed, rss_source_item FROM (
+    SELECT rss_source_feed, rss_source_item FROM "users"."play_statuses" WHERE user_id = %(user)s
+    UNION ALL SELECT rss_source_feed, rss_source_item FROM "users"."saved_episodes" WHERE user_id = %(user)s
+    UNION ALL SELECT rss_source_feed, rss_source_item FROM "users"."playlist_items" WHERE user_id = %(user)s
+    UNION ALL SELECT rss_source_feed, rss_source_item FROM "users"."user_privacy"
+               WHERE user_id = %(user)s AND rss_source_item IS NOT NULL) AS known
 """
 
 Row = TypeVar("Row")
@@ -216,7 +216,7 @@ ACTIVE_SUBSCRIPTIONS = SUBSCRIPTIONS._replace(
 )
 PLAY_STATUSES = Query(
     "plays",
-    ", ".join(PlayEntry.__struct_fields__),
+    ", ".join(name for name in PlayEntry.__struct_fields__ if name not in ("guid", "enclosure_url")),
     '"users"."play_statuses" WHERE user_id = %s',
     {"updated_at": moment, "item_key": key},
 )
@@ -286,12 +286,12 @@ def privacy_settings(user_id: UUID, after: str | None = None, limit: int = PAGE)
 def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[PrivacyRow]:
     """The settings that bear on an item, a feed, or with neither on the account; at most three.
 
-    Of an item without its feed, the feed counts that the listener's own actions tell.
+    Of an item without its feed, the feed counts that the listener's own actions tell; raises ``DomainError``
+    ``ambiguous_item`` where these are several.
     """
-    if feed is None and item is not None:
-        keys = {"item": key_of(item), "scope": key_of(privacy.scope_of(None, item))}
-        told = run(FEED_OF_ITEM, {"user": user_id, **keys}).fetchone()
-        feed = told[0] if told else None
+    if item is not None and (feed is None or not has_guid(item)):
+        known = run(EPISODES_OF, {"user": user_id})
+        feed, item = choose(map(Episode._make, known), EpisodeName(feed, item))
     keys_of_scopes = [key_of(scope) for _, scope in privacy.scopes_of(feed, item)]
     return PRIVACY_SETTINGS.page(_privacy_row, [user_id], {"scope_key = ANY(%s::uuid[])": keys_of_scopes})
 

@@ -3,7 +3,7 @@
 An entry that is sent is the domain's own, with every field checked for what its name says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -14,8 +14,25 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct, defstruct
 
-from api.fields import Color, Description, Feed, Item, Level, Name, Position, SourceId, Speed, Time, Title
-from eventstore.domain.sync import SyncConflict, SyncUserData
+from api.episodes import show_episodes
+from api.errors import FieldError
+from api.fields import (
+    Color,
+    Description,
+    EnclosureUrl,
+    Feed,
+    Guid,
+    Item,
+    Level,
+    Name,
+    Position,
+    SourceId,
+    Speed,
+    Time,
+    Title,
+)
+from eventstore.domain.fields import ITEM
+from eventstore.domain.sync import SyncConflict, SyncData, SyncUserData
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS
 
@@ -24,6 +41,8 @@ from eventstore.domain.topics import TOPICS
 KINDS: dict[str, Any] = {
     "rss_source_feed": Feed,
     "rss_source_item": Item,
+    "guid": Guid,
+    "enclosure_url": EnclosureUrl,
     "rss_source_id": SourceId,
     "position": Position,
     "speed": Speed,
@@ -40,16 +59,20 @@ PLAIN = (bool, UUID)
 
 def _sent(entry: type[Struct], name: str) -> type[Struct]:
     """An entry as a device may send it. Where it has no time that must be given, one of those that may be is
-    needed: it would say nothing."""
+    needed: it would say nothing. An item may be named by its GUID and enclosure instead."""
     fields = msgspec.structs.fields(entry)
     times = {field.name: field.required for field in fields if _bare(field.type) is datetime}
-    rules = {} if any(times.values()) else {"at_least_one": tuple(times)}
+    rules: dict[str, Any] = {} if any(times.values()) else {"at_least_one": tuple(times)}
+    required = {field.name: field.required for field in fields}
+    if ITEM in required:
+        rules |= {"needs_episode": True} if required[ITEM] else {"errors": _errors_of_optional}
     return defstruct(
         name,
         [(field.name, _checked(field), _default(field)) for field in fields],
         bases=(entry,),
         namespace={"__doc__": entry.__doc__, **rules},
         frozen=True,
+        kw_only=True,
         gc=entry.__struct_config__.gc,
     )
 
@@ -62,10 +85,18 @@ def _checked(field: msgspec.structs.FieldInfo) -> Any:
     kind = Time if bare is datetime else KINDS.get(field.name, bare if bare in PLAIN else None)
     if kind is None:
         raise TypeError(f"{field.name}: say in KINDS what it may hold")
-    return kind | None if NoneType in get_args(field.type) else kind
+    return kind | None if NoneType in get_args(field.type) or field.name == ITEM else kind
+
+
+def _errors_of_optional(entry: Any) -> Iterator[FieldError]:
+    """An episode is one of its feed."""
+    if entry.rss_source_item is not None and entry.rss_source_feed is None:
+        yield FieldError("required", "Give the feed of the episode.", "rss_source_feed")
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.name == ITEM:
+        return None
     if field.default_factory is not msgspec.NODEFAULT:
         return msgspec.field(default_factory=field.default_factory)
     return field.default if field.default is not msgspec.NODEFAULT else msgspec.field()
@@ -122,6 +153,15 @@ def command_of(sent: Any, user_id: UUID, now: datetime) -> SyncUserData:
     return SyncUserData(user_id=user_id, now=now, **lists)
 
 
+def show(data: SyncData) -> SyncData:
+    """What the server knows as answers have it: every episode named in all three ways, in place."""
+    for topic in TOPICS:
+        show_episodes(getattr(data, topic.plural))
+    return data
+
+
 def shown(lost: SyncConflict) -> Struct:
     """A conflict as answers have it."""
+    show_episodes([lost.client])
+    show_episodes([lost.server])
     return _CONFLICTS[lost.type](lost.key, lost.client, lost.server, lost.winner, lost.rule)

@@ -20,6 +20,8 @@ from api.views import View
 from eventstore import codec, dispatcher, log
 from eventstore.domain import history
 from eventstore.domain.checkpoint import UserCheckpoint
+from eventstore.domain.fields import ITEM
+from eventstore.domain.identifiers import shown_item
 from eventstore.domain.messages import Event
 from eventstore.domain.registers import InEffect
 from eventstore.log import LAST_VERSION, Origin, RecordedEvent
@@ -139,6 +141,8 @@ def _data(one: Read) -> dict[str, Any]:
     if isinstance(one.event, UserCheckpoint):
         return counted(one.event)
     data: dict[str, Any] = msgspec.json.decode(one.row.data)
+    if data.get(ITEM) is not None:
+        data[ITEM], data["guid"], data["enclosure_url"] = shown_item(data[ITEM])
     return {name: value for name, value in data.items() if name != "user_id"}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -20,19 +20,21 @@ from api.auth import caller_of
 from api.clock import now
 from api.fields import Flag, meta
 from api.operations import MIB, operation
-from api.v1.entries import Conflict, SentData, command_of, lists_of_entries, shown
+from api.v1.entries import Conflict, SentData, command_of, lists_of_entries, show, shown
 from api.v1.events import counted, decoded, origin_of
-from api.validation import count_entries
+from api.validation import Refusal, count_entries
 from api.views import View
 from eventstore import dispatcher, log
 from eventstore.dispatcher import Outcome, dispatch
-from eventstore.domain import sync
+from eventstore.domain import episodes, sync
 from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.collections import default_id
+from eventstore.domain.identifiers import shown_item_or_none
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.topics import TOPICS
 from eventstore.log import Origin, RecordedEvent
 from projections import queries
+from projections.queries import ActivityRow
 
 # An export of 100,000 plays has 72 MB and what others may see of them; without the events it has 20.
 LARGEST = 128 * MIB
@@ -70,6 +72,8 @@ class ExportedActivity(Struct):
     kind: Kind
     rss_source_feed: str
     rss_source_item: str | None
+    guid: str | None
+    enclosure_url: str | None
     happened_at: datetime | None
     withdrawn_at: datetime | None
     level: str
@@ -122,9 +126,12 @@ class ExportQuery(Struct):
     events: Annotated[Flag, meta("false leaves the history out.")] = True
 
 
-class ImportBody(SentData, kw_only=True):  # type: ignore[call-arg,misc]  # made from the registry
+class ImportBody(SentData, kw_only=True, dict=True):  # type: ignore[call-arg,misc]  # made from the registry
     """An export, of this instance or another. The lists of the state are merged as a sync merges them, the
     rest, the events too, is left alone and may be left out. `user_id`: of the account that was exported."""
+
+    # what was left out of it, for its address
+    refused: ClassVar[list[Refusal]] = []
 
     format: Format
     version: Version
@@ -133,11 +140,12 @@ class ImportBody(SentData, kw_only=True):  # type: ignore[call-arg,misc]  # made
 
 class Imported(Struct):
     """`recorded`: how many events came of it; none where everything was known. `conflicts`: the entries that
-    lost to something later."""
+    lost to something later. `refused`: those that were left out, as a sync leaves them out."""
 
     status: Success
     recorded: int
     conflicts: list[Conflict]
+    refused: list[Refusal]
 
 
 class ExportView(View):
@@ -152,7 +160,7 @@ class ExportView(View):
         user = User.objects.get(pk=caller.user_id)
         with dispatcher.hold(caller.user_id) as folded:
             folded.catch_up()
-            data, version, position = sync.to_entries(folded.user), folded.version, folded.position
+            data, version, position = show(sync.to_entries(folded.user)), folded.version, folded.position
             stream = folded.stream
         export = Export(
             format="balados-export",
@@ -164,7 +172,7 @@ class ExportView(View):
             email=user.email,
             date_joined=user.date_joined,
             **{name: getattr(data, name) for name in data.__struct_fields__},
-            activity=[ExportedActivity(*row) for row in activity.rows],
+            activity=[_activity(row) for row in activity.rows],
             apps=_apps(caller.user_id),
             play_tokens=_tokens(caller.user_id),
             events=[],
@@ -192,7 +200,8 @@ class ImportView(View):
         def render(outcome: Outcome) -> Struct:
             told = [*merged, _outcome(last, outcome)]
             recorded = sum(number for number, _ in told)
-            return Imported("success", recorded, [lost for _, conflicts in told for lost in conflicts])
+            conflicts = [lost for _, lost_here in told for lost in lost_here]
+            return Imported("success", recorded, conflicts, body.refused)
 
         return answers.dispatch_and_answer(request, last, render)
 
@@ -211,7 +220,8 @@ def _merge(part: SyncUserData, origin: Origin) -> tuple[int, list[Struct]]:
 
 
 def _outcome(part: SyncUserData, outcome: Outcome) -> tuple[int, list[Struct]]:
-    return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, part)]
+    sent = episodes.resolve(outcome.user, part)
+    return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, sent)]
 
 
 def with_own_default(body: ImportBody, user_id: UUID) -> ImportBody:
@@ -257,6 +267,21 @@ def _with_events(export: bytes, stream: int, version: int) -> bytes:
             content += b"" if content.endswith(b"[") else b","
             content += msgspec.json.encode([_event(row) for row in rows])[1:-1]
     return bytes(content + b"]}")
+
+
+def _activity(row: ActivityRow) -> ExportedActivity:
+    item, guid, enclosure_url = shown_item_or_none(row.rss_source_item)
+    return ExportedActivity(
+        row.kind,
+        row.rss_source_feed,
+        item,
+        guid,
+        enclosure_url,
+        row.happened_at,
+        row.withdrawn_at,
+        row.level,
+        row.shown,
+    )
 
 
 def _event(row: RecordedEvent) -> ExportedEvent:

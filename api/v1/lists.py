@@ -1,7 +1,7 @@
 """Lists with a name, and members in an order: playlists of episodes and collections of feeds are two kinds of
 them. What they have in common: their views, and most of their shapes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,6 +20,7 @@ from api.auth import caller_of
 from api.errors import FieldError
 from api.fields import PAGE, Cursor, Description, ListId, Name, PageSize, Time
 from api.operations import MIB, Operation, operation
+from api.validation import IN_ITEM
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain.messages import Command
@@ -29,7 +30,7 @@ from projections.queries import Page
 MOST_MEMBERS = 50_000
 READ, WRITE = "user.{many}.read", "user.{many}.write"
 # fields of a body that commands call otherwise
-IN_COMMANDS = {"rss_source_feed": "feed", "rss_source_item": "item", "added_at": "at"}
+IN_COMMANDS = {"rss_source_feed": "feed", "rss_source_item": "item", "added_at": "at", "removed_at": "at"}
 
 
 class PageQuery(Struct):
@@ -61,13 +62,13 @@ class NewMember(Struct, kw_only=True):
 class Order(Struct):
     """Subclasses have a list of members, and say how each is named."""
 
-    def names(self) -> Sequence[str]:
+    def names(self) -> Sequence[Hashable]:
         raise NotImplementedError
 
     def errors(self) -> Iterator[FieldError]:
         """Members that stand further up already."""
         (members, name) = self.place
-        seen: set[str] = set()
+        seen: set[Hashable] = set()
         for number, named in enumerate(self.names()):
             if named in seen:
                 yield FieldError("invalid", "Named twice.", f"{members}.{number}.{name}")
@@ -179,6 +180,7 @@ class Kind:
             description=" ".join(declared.description.format(**words, **self.words).split()),
             answers={status: self.shape_of(struct) for status, struct in declared.answers.items()},
             path=declared.path and self.shape_of(declared.path),
+            query=declared.query and self.shape_of(declared.query),
             body=declared.body and self.shape_of(declared.body),
         )
 
@@ -200,7 +202,7 @@ class ListView(View):
     ) -> Response:
         """Give ``command`` for a list, and answer with the list."""
         kind = self.kind
-        named = {IN_COMMANDS.get(name, name): value for name, value in fields.items()}
+        named = {IN_COMMANDS.get(name, name): value for name, value in fields.items() if name not in IN_ITEM}
         order = answers.order(request, command, **{f"{kind.one}_id": list_id}, **named)
 
         def render(outcome: Outcome) -> Struct:
@@ -295,7 +297,7 @@ class MemberView(ListView):
     def delete(self, request: Request, path: MemberPath, query: RemoveQuery) -> Response:
         """`removed_at` is for what was done offline. 422 `{member}_not_in_{one}` where it never was in
         it{except_default}."""
-        fields = {self.kind.member: getattr(path, self.kind.member), "at": query.removed_at}
+        fields = {**msgspec.structs.asdict(query), self.kind.member: getattr(path, self.kind.member)}
         return self.dispatch_and_answer(request, self.kind.remove, self.id_in(path), **fields)
 
 

@@ -7,11 +7,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from api.fields import Feed, Item, Title
+from api.episodes import NamedEpisode
+from api.fields import EnclosureUrl, Feed, Guid, Item, Title
 from api.v1 import lists
-from api.v1.lists import Kind, ListChanges, NewList, NewMember, Order
+from api.v1.lists import Kind, ListChanges, NewList, NewMember, Order, RemoveQuery
 from eventstore.domain import playlists
-from eventstore.domain.identifiers import parts_of_item
+from eventstore.domain.identifiers import shown_item
+from eventstore.domain.naming import EpisodeName
 from eventstore.domain.user import User
 from projections import lists as reads
 from projections.lists import PlaylistItemRow
@@ -52,14 +54,26 @@ class PlaylistChanges(ListChanges):
 class PlaylistItemBody(NewMember, kw_only=True):
     """`added_at` is for what was done offline."""
 
+    needs_episode: ClassVar = True
+
     rss_source_feed: Feed
-    rss_source_item: Item
+    rss_source_item: Item | None = None
+    guid: Guid | None = None
+    enclosure_url: EnclosureUrl | None = None
     item_title: Title | None = None
     feed_title: Title | None = None
 
 
-class OrderedItem(Struct):
-    rss_source_item: Item
+class PlaylistRemoveQuery(RemoveQuery):
+    """`feed`: needed where the playlist has the item of several feeds."""
+
+    feed: Feed | None = None
+
+
+class OrderedItem(NamedEpisode, kw_only=True):
+    """The feed is needed where the playlist has the item of several."""
+
+    rss_source_feed: Feed | None = None
 
 
 class PlaylistOrder(Order):
@@ -69,13 +83,13 @@ class PlaylistOrder(Order):
 
     items: list[OrderedItem]
 
-    def names(self) -> Sequence[str]:
-        return [item.rss_source_item for item in self.items]
+    def names(self) -> Sequence[EpisodeName]:
+        return [EpisodeName(one.rss_source_feed, one.rss_source_item or "") for one in self.items]
 
 
 def _show_item(row: PlaylistItemRow) -> PlaylistItem:
     feed, item, item_title, feed_title, added_at = row
-    return PlaylistItem(feed, item, *parts_of_item(item), item_title, feed_title, added_at)
+    return PlaylistItem(feed, *shown_item(item), item_title, feed_title, added_at)
 
 
 def _state(user: User, playlist_id: UUID) -> Playlist:
@@ -97,7 +111,7 @@ paths = lists.paths(
         shape=Playlist,
         member_shape=PlaylistItem,
         member_name=Item,
-        taken=(PlaylistBody, PlaylistChanges, PlaylistItemBody, PlaylistOrder),
+        taken=(PlaylistBody, PlaylistChanges, PlaylistItemBody, PlaylistRemoveQuery, PlaylistOrder),
         read_lists=reads.playlists,
         read_list=reads.playlist,
         read_members=reads.playlist_items,

@@ -9,12 +9,14 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
+from api.episodes import NamedEpisode, show_episodes
 from api.fields import PAGE, Cursor, Feed, Flag, Item, PageSize, Position, Speed, Time
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
-from eventstore.domain.identifiers import parts_of_item
-from eventstore.domain.plays import REGISTER, PlayEntry, RecordPlay, UpdatePosition
+from eventstore.domain import episodes
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.plays import REGISTER, PlayCommand, PlayEntry, RecordPlay, UpdatePosition
 from projections import queries
 
 
@@ -47,12 +49,11 @@ class PlaysQuery(Struct):
     cursor: Cursor | None = None
 
 
-class PlayBody(Struct):
+class PlayBody(NamedEpisode, kw_only=True):
     """`played_at` is for what was heard offline; without it the server's clock counts. `speed` is null where
     none is given."""
 
     rss_source_feed: Feed
-    rss_source_item: Item
     position: Position
     played: bool
     speed: Speed | None = None
@@ -60,7 +61,8 @@ class PlayBody(Struct):
 
 
 class PositionBody(Struct):
-    """`rss_source_feed` is needed for an episode without an earlier play. Without `speed` that stays."""
+    """`rss_source_feed` is needed for an episode of which nothing is known yet; it may stand in the query.
+    Without `speed` that stays."""
 
     position: Position
     speed: Speed | None = None
@@ -70,6 +72,10 @@ class PositionBody(Struct):
 
 class ItemPath(Struct):
     item: Item
+
+
+class FeedQuery(Struct):
+    feed: Feed | None = None
 
 
 class PlaysView(View):
@@ -101,16 +107,17 @@ class PlaysView(View):
             speed=body.speed,
             at=body.played_at,
         )
-        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command.item))
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command))
 
 
 class PositionView(View):
     scopes = {"PUT": "user.plays.write"}
 
     @operation("Move the position", answers={200: PlayWritten})
-    def put(self, request: Request, path: ItemPath, body: PositionBody) -> Response:
+    def put(self, request: Request, path: ItemPath, query: FeedQuery, body: PositionBody) -> Response:
         """`played` stays as it was. The item in any of the four spellings; the URL-safe one needs no
-        percent-encoding. 422 `feed_required` where the episode has no earlier play and no feed is given."""
+        percent-encoding. Without a feed, 422 `feed_required` where nothing is known of the episode, and
+        `ambiguous_item` where several of the user's feeds have it."""
         command = order(
             request,
             UpdatePosition,
@@ -118,24 +125,22 @@ class PositionView(View):
             position=body.position,
             speed=body.speed,
             at=body.updated_at,
-            feed=body.rss_source_feed,
+            feed=body.rss_source_feed or query.feed,
         )
-        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command.item))
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command))
 
 
 def _shown(entry: PlayEntry) -> PlayStatus:
-    guid, enclosure_url = parts_of_item(entry.rss_source_item)
-    return PlayStatus(
-        **msgspec.structs.asdict(entry),
-        guid=guid,
-        enclosure_url=enclosure_url,
-        rss_feed_title=None,
-        rss_item_title=None,
-    )
+    show_episodes([entry])
+    return PlayStatus(**msgspec.structs.asdict(entry), rss_feed_title=None, rss_item_title=None)
 
 
-def _written(outcome: Outcome, item: str) -> PlayWritten:
-    return PlayWritten("success", _shown(REGISTER.to_entry(item, outcome.user.plays[item])))
+def _written(outcome: Outcome, command: PlayCommand) -> PlayWritten:
+    feed, item = episodes.find(outcome.user, command.feed, command.item)
+    assert feed is not None  # it was needed to decide
+    key = episode_key(feed, item)
+    status = msgspec.structs.replace(outcome.user.plays[key], item=item)
+    return PlayWritten("success", _shown(REGISTER.to_entry(key, status)))
 
 
 paths = [

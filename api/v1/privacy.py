@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 from django.conf import settings
 from django.urls import path
@@ -13,11 +13,12 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
-from api.fields import PAGE, Cursor, Feed, Item, Level, PageSize, Time, meta
+from api.fields import PAGE, Cursor, EnclosureUrl, Feed, Guid, Item, Level, PageSize, Time, meta
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
-from eventstore.domain import privacy
+from eventstore.domain import episodes, privacy
+from eventstore.domain.identifiers import shown_item_or_none
 from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy, PrivacySetting, Source
 from projections import queries
 from projections.queries import Page, PrivacyRow
@@ -29,6 +30,8 @@ class Setting(Struct):
     privacy: privacy.Level
     rss_source_feed: str | None
     rss_source_item: str | None
+    guid: str | None
+    enclosure_url: str | None
     updated_at: datetime
 
 
@@ -58,6 +61,8 @@ class PrivacyWritten(Struct):
 class PrivacyQuery(Struct):
     feed: Feed | None = None
     item: Item | None = None
+    guid: Guid | None = None
+    enclosure_url: EnclosureUrl | None = None
     limit: PageSize = PAGE
     cursor: Cursor | None = None
 
@@ -65,15 +70,21 @@ class PrivacyQuery(Struct):
 class ClearQuery(Struct):
     feed: Feed | None = None
     item: Item | None = None
+    guid: Guid | None = None
+    enclosure_url: EnclosureUrl | None = None
     updated_at: Time | None = None
 
 
 class PrivacyBody(Struct):
-    """For an item, for a feed, or with neither for the account. `updated_at` is for what was set offline."""
+    """For an item of a feed, for a feed, or with neither for the account. The feed may be left out where one
+    alone of the user's has the item (422 `ambiguous_item`, `feed_required`). `updated_at` is for what was set
+    offline."""
 
     privacy: Level
     feed: Feed | None = None
     item: Item | None = None
+    guid: Guid | None = None
+    enclosure_url: EnclosureUrl | None = None
     updated_at: Time | None = None
 
 
@@ -98,7 +109,7 @@ class PrivacyView(View):
 
         page = answers.page(request, "privacy", read)
         [(bearing, listed)] = page.rows
-        found = Settings([_row(row) for row in listed.rows], _of_rows(bearing.rows, query.item), listed.next)
+        found = Settings([_row(row) for row in listed.rows], _of_rows(bearing.rows), listed.next)
         return answers.answer(found, page.position)
 
     @operation("Set a privacy level", answers={200: PrivacyWritten}, once=True)
@@ -117,14 +128,16 @@ class PrivacyView(View):
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, **named))
 
 
-def _of_rows(rows: list[PrivacyRow], item: str | None) -> InForce:
-    """What is in force by the settings that bear on something."""
-    known = {
-        privacy.scope_of(row.rss_source_feed, row.rss_source_item): PrivacySetting(row.level, row.changed_at)
+def _of_rows(rows: list[PrivacyRow]) -> InForce:
+    """What is in force by the settings that bear on something, of which the most specific decides."""
+    by_source = {
+        "item" if row.rss_source_item else "feed" if row.rss_source_feed else "user": row.level
         for row in rows
     }
-    feeds = [row.rss_source_feed for row in rows if row.rss_source_item is None]
-    return _in_force(known, next(filter(None, feeds), None), item)
+    for source in get_args(Source):
+        if source in by_source:
+            return InForce(by_source[source], source)
+    return InForce(cast(privacy.Level, settings.DEFAULT_PRIVACY), "instance")
 
 
 def _in_force(known: Mapping[str, PrivacySetting], feed: str | None, item: str | None) -> InForce:
@@ -133,18 +146,21 @@ def _in_force(known: Mapping[str, PrivacySetting], feed: str | None, item: str |
 
 def _written(outcome: Outcome, feed: str | None, item: str | None) -> PrivacyWritten:
     user = outcome.user
+    if item is not None:
+        feed, item = episodes.find(user, feed, item)
     setting = user.privacy.get(privacy.scope_of(feed, item))
-    if item is not None and feed is None:
-        told = [setting, user.plays.get(item), user.saved.get(item)]
-        feed = next((one.feed for one in told if one is not None and one.feed is not None), None)
     shown = None
     if setting is not None and setting.level is not None:
-        shown = Setting(setting.level, setting.feed, setting.item, setting.changed_at)
+        shown = _setting(setting.level, setting.feed, setting.item, setting.changed_at)
     return PrivacyWritten("success", shown, _in_force(user.privacy, feed, item))
 
 
 def _row(row: PrivacyRow) -> Setting:
-    return Setting(row.level, row.rss_source_feed, row.rss_source_item, row.changed_at)
+    return _setting(row.level, row.rss_source_feed, row.rss_source_item, row.changed_at)
+
+
+def _setting(level: privacy.Level, feed: str | None, item: str | None, changed_at: datetime) -> Setting:
+    return Setting(level, feed, *shown_item_or_none(item), changed_at)
 
 
 paths = [path("privacy", PrivacyView.as_view())]

@@ -20,7 +20,7 @@ from accounts.models import User
 from api.fields import PAGE, Cursor, Feed, Item, PageSize
 from api.operations import operation
 from api.views import PublicView
-from eventstore.domain.identifiers import key_of, parts_of_item, url_of_feed
+from eventstore.domain.identifiers import key_of, shown_item, shown_item_or_none, url_of_feed
 from projections import public
 from projections.public import Kind, Popular, PublicRow
 
@@ -115,6 +115,10 @@ class ItemPath(Struct):
     item: Item
 
 
+class FeedQuery(Struct):
+    feed: Feed | None = None
+
+
 class TrendingPodcastsView(PublicView):
     @operation("List trending podcasts", answers={200: TrendingPodcasts})
     def get(self, request: Request, query: TrendingQuery) -> HttpResponseBase:
@@ -144,9 +148,10 @@ class PodcastView(PublicView):
 
 class EpisodeView(PublicView):
     @operation("Show how popular an episode is", answers={200: EpisodePopularity})
-    def get(self, request: Request, path: ItemPath) -> HttpResponseBase:
-        """Zeros for an episode of which nothing is public."""
-        found = public.episode(path.item)
+    def get(self, request: Request, path: ItemPath, query: FeedQuery) -> HttpResponseBase:
+        """Zeros for an episode of which nothing is public. Without a feed, 422 `ambiguous_item` where several
+        have the item."""
+        found = public.episode(path.item, query.feed)
         return _cached(request, _episode(found, _names([found])))
 
 
@@ -195,12 +200,12 @@ def _podcast(of: Popular, names: Names) -> PodcastPopularity:
 
 def _episode(of: Popular, names: Names) -> EpisodePopularity:
     assert of.rss_source_item is not None
-    guid, enclosure_url = parts_of_item(of.rss_source_item)
+    item, guid, enclosure_url = shown_item(of.rss_source_item)
     return EpisodePopularity(
         *of.figures,
         people=_people(of, names),
         rss_source_feed=of.rss_source_feed,
-        rss_source_item=of.rss_source_item,
+        rss_source_item=item,
         guid=guid,
         enclosure_url=enclosure_url,
         rss_feed_title=None,
@@ -210,7 +215,7 @@ def _episode(of: Popular, names: Names) -> EpisodePopularity:
 
 
 def _entry(of: PublicRow, names: Names) -> TimelineEntry:
-    guid, enclosure_url = (None, None) if of.rss_source_item is None else parts_of_item(of.rss_source_item)
+    item, guid, enclosure_url = shown_item_or_none(of.rss_source_item)
     return TimelineEntry(
         id=of.id,
         event_type=of.kind,
@@ -219,7 +224,7 @@ def _entry(of: PublicRow, names: Names) -> TimelineEntry:
         rss_source_feed=of.rss_source_feed,
         feed_url=url_of_feed(of.rss_source_feed),
         rss_feed_title=None,
-        rss_source_item=of.rss_source_item,
+        rss_source_item=item,
         guid=guid,
         enclosure_url=enclosure_url,
         rss_item_title=None,

@@ -15,7 +15,8 @@ from api.fields import PAGE, Cursor, Feed, Item, PageSize, Time
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
-from eventstore.domain.identifiers import parts_of_item
+from eventstore.domain import episodes
+from eventstore.domain.identifiers import episode_key, shown_item
 from eventstore.domain.saved import SaveEpisode, ShareEpisode, UnsaveEpisode
 from projections import queries
 
@@ -111,14 +112,14 @@ class SaveView(View):
         in the body or as `?feed=`."""
         feed = _one_feed(query.feed, body.rss_source_feed)
         command = order(request, SaveEpisode, feed=feed, item=path.item, at=body.saved_at)
-        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, path.item))
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command))
 
     @operation("Unsave an episode", answers={200: EpisodeWritten}, once=True)
     def delete(self, request: Request, path: ItemPath, query: UnsaveQuery) -> Response:
         """`unsaved_at` is for what was done offline; an episode of which nothing is known then needs its
-        feed (422 `feed_required`)."""
+        feed (422 `feed_required`), and so does an item of several of the user's feeds (`ambiguous_item`)."""
         command = order(request, UnsaveEpisode, feed=query.feed, item=path.item, at=query.unsaved_at)
-        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, path.item))
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command))
 
 
 class ShareView(View):
@@ -143,8 +144,9 @@ def _one_feed(in_query: str | None, in_body: str | None) -> str:
     return feed
 
 
-def _written(outcome: Outcome, item: str) -> EpisodeWritten:
-    state = outcome.user.saved.get(item)
+def _written(outcome: Outcome, command: SaveEpisode | UnsaveEpisode) -> EpisodeWritten:
+    feed, item = episodes.find(outcome.user, command.feed, command.item)
+    state = None if feed is None else outcome.user.saved.get(episode_key(feed, item))
     if state is None:
         return EpisodeWritten("success", None)
     return EpisodeWritten("success", _shown(state.feed, item, state.saved, state.saved_at, state.unsaved_at))
@@ -153,7 +155,7 @@ def _written(outcome: Outcome, item: str) -> EpisodeWritten:
 def _shown(
     feed: str, item: str, saved: bool, saved_at: datetime | None, unsaved_at: datetime | None = None
 ) -> SavedEpisode:
-    return SavedEpisode(feed, item, *parts_of_item(item), None, None, saved, saved_at, unsaved_at)
+    return SavedEpisode(feed, *shown_item(item), None, None, saved, saved_at, unsaved_at)
 
 
 paths = [

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -17,11 +18,12 @@ from api.clock import now
 from api.errors import FieldError, Invalid
 from api.fields import Cursor
 from api.operations import MIB, operation
-from api.v1.entries import Conflict, SentData, command_of, shown
+from api.v1.entries import Conflict, SentData, command_of, show, shown
+from api.validation import Refusal
 from api.views import View
 from eventstore import log
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
-from eventstore.domain import sync
+from eventstore.domain import episodes, sync
 from eventstore.domain.checkpoint import EventsRemoved, UserCheckpoint
 from eventstore.domain.messages import Event
 from eventstore.domain.sync import SyncData
@@ -32,9 +34,12 @@ MOST_ENTRIES = 50_000
 MOST_EVENTS = 50_000
 
 
-class SyncBody(SentData):  # type: ignore[misc]  # made from the registry
+class SyncBody(SentData, dict=True):  # type: ignore[call-arg,misc]  # made from the registry
     """`cursor`: of the last answer; null or left out for everything. Send all that the device knows, or
     what changed since: the same entry twice does no harm."""
+
+    # what was left out of it, for its address
+    refused: ClassVar[list[Refusal]] = []
 
     cursor: Cursor | None = None
 
@@ -42,13 +47,15 @@ class SyncBody(SentData):  # type: ignore[misc]  # made from the registry
 class SyncAnswer(Struct):
     """`data`: everything where `full`, else what has reached the server since the cursor, this device's own
     included. `conflicts`: the entries of the request that lost; of a list, its members are not named one by
-    one. The `key` of a privacy setting is `user`, or `feed:` or `item:` and the name."""
+    one. The `key` of a privacy setting is `user`, or `feed:` or `item:` and the name. `refused`: the entries
+    of the request that were left out, since their addresses can never be accepted."""
 
     status: Success
     cursor: str
     full: bool
     data: SyncData
     conflicts: list[Conflict]
+    refused: list[Refusal]
 
 
 class _Place(Struct, array_like=True):
@@ -64,19 +71,25 @@ class SyncView(View):
 
     @operation("Sync", answers={200: SyncAnswer}, largest=LARGEST, most_entries=MOST_ENTRIES)
     def post(self, request: Request, body: SyncBody) -> Response:
-        """One unit: all of it is recorded, or nothing. At most 50,000 entries and 16 MiB."""
+        """One unit: all of it is recorded, or nothing; but an entry whose address can never be accepted (with
+        credentials, of another scheme, too long, …) is left out, and named in `refused`. At most 50,000
+        entries and 16 MiB."""
         caller = caller_of(request)
         since = None if body.cursor is None else _version_of(body.cursor, caller.user_id)
         command = command_of(body, caller.user_id, now())
 
         def render(outcome: Outcome) -> Struct:
             news = None if since is None else _news(caller.user_id, since, outcome)
+            # in the device's own words: the addresses that it sent
+            sent = episodes.resolve(outcome.user, command)
+            seen = sync.seen_by(outcome.user, sent)
             return SyncAnswer(
                 status="success",
                 cursor=_cursor(outcome.version, caller.user_id),
                 full=news is None,
-                data=sync.to_entries(outcome.user, news),
-                conflicts=[shown(lost) for lost in sync.conflicts(outcome.user, command)],
+                data=show(sync.to_entries(seen, news)),
+                conflicts=[shown(lost) for lost in sync.conflicts(seen, sent)],
+                refused=body.refused,
             )
 
         return answers.dispatch_and_answer(request, command, render)

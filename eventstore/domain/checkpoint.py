@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.messages import INSTANCE, Command, Event
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import TOPICS, Topics, User
@@ -83,11 +84,12 @@ INSTANCE_EVENTS: frozenset[type[Event]] = frozenset(
 OTHER_EVENTS: dict[type[Event], str | None] = {
     UserCheckpoint: "taken_at",
     EventsRemoved: "removed_at",
+    EpisodeIdentified: "identified_at",
     **dict.fromkeys((PopularityRecalculated, PublicHistoryTrimmed, FeedMarked)),
 }
 # Retention deletes events of these types and of no others: a checkpoint carries what they changed.
 IN_CHECKPOINT: frozenset[type[Event]] = frozenset(
-    (UserCheckpoint, *(event for topic in TOPICS for event in topic.register.carriers))
+    (UserCheckpoint, EpisodeIdentified, *(event for topic in TOPICS for event in topic.register.carriers))
 )
 # What the public saw of a share is as old as the share, and what was removed is gone.
 NOT_STATE: frozenset[type[Event]] = frozenset(
@@ -99,6 +101,12 @@ def take(user: User, command: TakeCheckpoint) -> UserCheckpoint:
     """The whole state, without what has been gone since before ``command.before``. Shares nothing mutable."""
     kept = {topic.name: topic.register.prune(getattr(user, topic.name), command.before) for topic in TOPICS}
     return UserCheckpoint(user_id=command.user_id, taken_at=command.now, **kept)
+
+
+def copy(user: User) -> User:
+    """The same state, which can be changed."""
+    same = {topic.name: topic.register.prune(getattr(user, topic.name), NEVER) for topic in TOPICS}
+    return User(user.user_id, **same)
 
 
 def restore(user: User, of: UserCheckpoint) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore.domain import times
+from eventstore.domain.identifiers import episode_key, key_of
 from eventstore.domain.messages import Event
 
 Values = Callable[[Any], tuple[Any, ...]]
@@ -19,18 +20,36 @@ FEED, ITEM = "rss_source_feed", "rss_source_item"
 class Key(NamedTuple):
     """What names an entry of a topic.
 
-    ``column``: of the table, which holds the key's digest. ``read``: the key, from an event or an entry.
-    ``named``: the fields of events, entries and tables that it stands for, with their values.
+    ``column``: of the table, which holds its ``digest``. ``read``: the key, from an event or an entry.
+    ``named``: the fields of events, entries and tables that it stands for, with their values. ``shown``: what
+    conflicts call an entry, where not by its key. ``of_episode``: the key of what is said of an episode.
     """
 
     column: str
     fields: tuple[str, ...]
     read: Callable[[Any], str]
     named: Callable[[str], dict[str, Any]]
+    digest: Callable[[str], str] = key_of
+    shown: Callable[[Any], str] | None = None
+    of_episode: Callable[[str], str] | None = None
 
 
 FEED_KEY = Key("feed_key", (FEED,), attrgetter(FEED), lambda key: {FEED: key})
-EPISODE_KEY = Key("item_key", (ITEM,), attrgetter(ITEM), lambda key: {ITEM: key})
+# feed and item are part of the state, which keeps the newest spelling of the item
+EPISODE_KEY = Key(
+    "item_key",
+    (),
+    lambda of: episode_key(of.rss_source_feed, of.rss_source_item),
+    lambda _: {},
+    digest=lambda key: key,
+    shown=attrgetter(ITEM),
+    of_episode=lambda key: key,
+)
+
+
+def episode_named(command: Any) -> tuple[str, ...]:
+    """The key of the episode that a command names; none where its feed is not known."""
+    return () if command.feed is None else (episode_key(command.feed, command.item),)
 
 
 class Field(NamedTuple):

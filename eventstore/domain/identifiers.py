@@ -93,18 +93,77 @@ def normalise_item(text: str) -> str:
 def item_of(guid: str, enclosure_url: str) -> str:
     """The ``rss_source_item`` of a GUID and an enclosure URL, either of which may be empty.
 
-    Raises ``InvalidIdentifier``, also where both are.
+    Where the comma between them would be read as another, a line break, which neither can hold, parts them
+    (``shown_item`` has the comma). Raises ``InvalidIdentifier``, also where both are empty.
     """
     guid = normalise_guid(guid)
-    enclosure_url = enclosure_url and normalise_url(enclosure_url, LONGEST_ITEM)
+    enclosure_url = normalise_enclosure(enclosure_url)
     if not guid and not enclosure_url:
         raise InvalidIdentifier("no_episode", "an item needs a GUID or an enclosure URL")
-    return _encode(_within(f"{guid},{enclosure_url}", LONGEST_ITEM))
+    text = _within(f"{guid},{enclosure_url}", LONGEST_ITEM)
+    return _encode(text if _split(text) == (guid, enclosure_url) else f"{guid}\n{enclosure_url}")
 
 
 def parts_of_item(item: str) -> tuple[str, str]:
     """GUID and enclosure URL of a normalised ``rss_source_item``; either may be empty."""
-    return _split(binascii.a2b_base64(item).decode())
+    text = binascii.a2b_base64(item).decode()
+    guid, parted, enclosure_url = text.partition("\n")
+    return (guid, enclosure_url) if parted else _split(text)
+
+
+def shown_item(item: str) -> tuple[str, str, str]:
+    """What every answer gives of an item: ``rss_source_item``, as apps know it, GUID and enclosure URL."""
+    guid, enclosure_url = parts_of_item(item)
+    # what has a line break is rare: it is all that is spelt otherwise
+    plain = binascii.a2b_base64(item).find(b"\n") < 0
+    return item if plain else _encode(f"{guid},{enclosure_url}"), guid, enclosure_url
+
+
+def shown_item_or_none(item: str | None) -> tuple[str | None, str | None, str | None]:
+    """The same, of what may name no item."""
+    return (None, None, None) if item is None else shown_item(item)
+
+
+@lru_cache(maxsize=8_192)
+def feed_key_of(feed: str) -> str:
+    """The digest of a normalised ``rss_source_feed``."""
+    return key_of(feed)
+
+
+@lru_cache(maxsize=32_768)
+def episode_key(feed: str, item: str) -> str:
+    """What one episode is, wherever it is named: the digest of its feed and of its name in there.
+
+    A GUID is unique in its feed at best. The same GUID with another enclosure URL is the same episode.
+    """
+    return key_of(f"{feed}\n{_name_of(*parts_of_item(item))}")
+
+
+def guid_key_of(item: str) -> str:
+    """The digest of what names an episode in its feed, without the feed."""
+    return key_of(_name_of(*parts_of_item(item)))
+
+
+def enclosure_key(feed: str, item: str) -> str | None:
+    """The key of the same episode while only its enclosure was known; None where it has no GUID, or no
+    enclosure."""
+    guid, enclosure_url = parts_of_item(item)
+    return key_of(f"{feed}\n{_name_of('', enclosure_url)}") if guid and enclosure_url else None
+
+
+def enclosure_only(item: str) -> str:
+    """The item of the same enclosure without its GUID."""
+    return item_of("", parts_of_item(item)[1])
+
+
+def digests_of(feed: str | None, item: str | None) -> tuple[str | None, str | None]:
+    """The digests of what is known of a feed and an item."""
+    return feed and feed_key_of(feed), item and episode_key(feed or "", item)
+
+
+def has_guid(item: str) -> bool:
+    # base64 of a text that starts with a comma starts so; a GUID may start with one, too
+    return not item.startswith("L") or bool(parts_of_item(item)[0])
 
 
 def normalise_guid(guid: str) -> str:
@@ -112,7 +171,12 @@ def normalise_guid(guid: str) -> str:
 
     Raises ``InvalidIdentifier`` for other control characters.
     """
-    return _checked(_XML_SPACES.sub(" ", guid.strip()))
+    return _within(_checked(_XML_SPACES.sub(" ", guid.strip())), LONGEST_ITEM)
+
+
+def normalise_enclosure(url: str) -> str:
+    """The normal form of an enclosure's URL; of none, none. Raises ``InvalidIdentifier``."""
+    return url and normalise_url(url, LONGEST_ITEM)
 
 
 def normalise_url(url: str, longest: int = LONGEST_FEED_URL) -> str:
@@ -135,6 +199,11 @@ def normalise_url(url: str, longest: int = LONGEST_FEED_URL) -> str:
     scheme, path, query = parts[1].lower(), parts[3] or "/", parts[4].removesuffix("?") and parts[4]
     tail = _TO_RESPELL.sub(_respell, path + query)
     return _within(f"{scheme}://{_normalise_authority(parts[2], scheme)}{tail}", longest)
+
+
+def _name_of(guid: str, enclosure_url: str) -> str:
+    """A GUID, or the enclosure URL where there is none: no GUID starts with a line break."""
+    return guid or f"\n{enclosure_url}"
 
 
 def _with_web_scheme(url: str) -> str:

@@ -5,7 +5,7 @@ later ``updated_at``, and it exists while that is not before ``deleted_at``. Eac
 its own, by ``added_at`` and ``removed_at``.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -16,7 +16,6 @@ import msgspec
 from eventstore.domain import times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import Field, Key
-from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.registers import Covers, Decided, OnOff, replace, skewed_of
 from eventstore.domain.times import NEVER
@@ -105,7 +104,6 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         self.called = self.group((), called)
         self.carriers |= members.carriers
         self._listed = attrgetter(plural)
-        self._member = attrgetter(words.member)
         self.decisions: dict[type[Command], Callable[[L | None, Any], list[Event]]] = {
             commands.create: self.create,
             commands.update: lambda known, command: self.update(self.existing(known), command),
@@ -132,7 +130,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         here = {key: one.added_at for key, one in of.members.items() if self.is_member(one)}
         first = [key for key in of.order if key in here]
         placed = set(first)
-        since = sorted((at, key_of(key), key) for key, at in here.items() if key not in placed)
+        digest = self.members.key.digest
+        since = sorted((at, digest(key), key) for key, at in here.items() if key not in placed)
         return [*first, *(key for _, _, key in since)]
 
     # the fold
@@ -227,26 +226,27 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return [self._changed(self.events.deleted, known, known, command)]
 
     def add(self, known: L, command: Any) -> list[Event]:
-        key = self._member(command)
+        key = self.member_named(known, command)
         member = known.members.get(key)
         said = {name: getattr(command, name) or None for name in self.members.beside_times}
         is_in = command.at is None and member is not None and self.is_member(member)
         if is_in and all(value in (None, getattr(member, name)) for name, value in said.items()):
             return []
-        return self._write_member(member, self.members.state(**said), self.members.on_event, command)
+        return self._write_member(key, member, self.members.state(**said), self.members.on_event, command)
 
     def remove(self, known: L, command: Any) -> list[Event]:
-        member = known.members.get(self._member(command))
+        key = self.member_named(known, command)
+        member = known.members.get(key)
         if member is None:
             detail = f"This {self.words.shown} is not in the {self.words.noun}."
             raise DomainError(self._not_in, detail)
         if command.at is None and not self.is_member(member):
             return []
         _, said = self.members.halves(member, None, None)
-        return self._write_member(member, said, self.members.off_event, command)
+        return self._write_member(key, member, said, self.members.off_event, command)
 
     def reorder(self, known: L, command: Any) -> list[Event]:
-        asked = dict.fromkeys(self._listed(command))
+        asked = dict.fromkeys(self.members_named(known, command))
         if any(key not in known.members for key in asked):
             detail = f"Not all of these {self.words.shown}s are in the {self.words.noun}."
             raise DomainError(self._not_in, detail)
@@ -273,9 +273,21 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         said = replace(said, **{self.off if event is self.off_event else self.on: at}, **more)
         return self.carriers[event].make(command.user_id, self.key.named(self.key.read(command)), said, None)
 
-    def _write_member(self, member: M | None, said: M, event: type[Event], command: Any) -> list[Event]:
+    def member_named(self, of: L, command: Any) -> str:
+        """The key of the member that a command names."""
+        name: str = getattr(command, self.words.member)
+        return name
+
+    def members_named(self, of: L, command: Any) -> Iterable[str]:
+        """The keys of the members that a command names."""
+        names: Iterable[str] = self._listed(command)
+        return names
+
+    def _write_member(
+        self, key: str, member: M | None, said: M, event: type[Event], command: Any
+    ) -> list[Event]:
         within = getattr(command, self.key.column)
-        return self.members.write(member, said, event, command, self._member(command), within)
+        return self.members.write(member, said, event, command, key, within)
 
     # syncs
 
@@ -376,7 +388,43 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return event if left == order else replace(event, order=left)
 
     def _stripped(self, order: tuple[str, ...], covers: Covers) -> tuple[str, ...]:
-        return tuple(key for key in order if not covers(*self.members.named_by(key)))
+        digest, is_episode = self.members.key.digest, self.members.key.of_episode is not None
+        digests = ((key, digest(key)) for key in order)
+        return tuple(
+            key for key, of in digests if not covers(None if is_episode else of, of if is_episode else None)
+        )
+
+    # episodes
+
+    def keys_of_episode(self, entries: Mapping[str, L], key: str) -> list[str]:
+        return [name for name, of in entries.items() if self.members.keys_of_episode(of.members, key)]
+
+    def join(self, entries: dict[str, L], known_key: str, key: str, item: str) -> None:
+        for of in entries.values():
+            self.members.join(of.members, known_key, key, item)
+            if known_key in of.order:
+                of.order = tuple(dict.fromkeys(key if one == known_key else one for one in of.order))
+
+    def named_in(self, payload: Iterable[Any]) -> Iterator[tuple[str, str]]:
+        for entry in payload:
+            yield from self.members.named_in(self._listed(entry))
+
+    def renamed_in(self, payload: Iterable[Any], rename: Callable[[str, str], str]) -> list[Any]:
+        return [
+            replace(entry, **{self.plural: self.members.renamed_in(self._listed(entry), rename)})
+            for entry in payload
+        ]
+
+    def spelt_as(self, entries: Mapping[str, L], payload: Iterable[Any]) -> Mapping[str, L]:
+        spelt = {}
+        for entry in payload:
+            key = self.key_of_entry(entry)
+            of = entries.get(key)
+            if of is not None:
+                members = self.members.spelt_as(of.members, self._listed(entry))
+                if members is not of.members:
+                    spelt[key] = replace(of, members=members)
+        return {**entries, **spelt} if spelt else entries
 
     def size(self, entries: Mapping[str, L]) -> int:
         return len(entries) + sum(len(of.members) for of in entries.values())

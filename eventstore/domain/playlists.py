@@ -5,15 +5,18 @@ one by one, by the later of ``added_at`` and ``removed_at``; on equal times the 
 time like any other: the playlist exists while ``updated_at`` is not before ``deleted_at``.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from eventstore.domain import times
-from eventstore.domain.fields import EPISODE_KEY, FEED
+from eventstore.domain.fields import EPISODE_KEY, FEED, ITEM
+from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Command, Event, Order
+from eventstore.domain.naming import Episode, EpisodeName, choose
 from eventstore.domain.ordered import Commands, Events, ListHeader, OrderedSet, Words
 from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
@@ -48,13 +51,16 @@ class AddToPlaylist(Order, frozen=True, kw_only=True):
 
 
 class RemoveFromPlaylist(Order, frozen=True, kw_only=True):
+    """``feed`` may be left out where the playlist has the item of one feed alone."""
+
     playlist_id: UUID
     item: str
+    feed: str | None = None
 
 
 class ReorderPlaylist(Command, frozen=True, kw_only=True):
     playlist_id: UUID
-    items: tuple[str, ...]
+    items: tuple[EpisodeName, ...]
 
 
 class PlaylistCreated(Event, frozen=True, kw_only=True, gc=False):
@@ -67,7 +73,7 @@ class PlaylistCreated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class PlaylistUpdated(Event, frozen=True, kw_only=True, gc=False):
-    """``order`` is none where it stays as it was: what came by a sync gives it."""
+    """``order``: the keys of the episodes; none where it stays as it was. What came by a sync gives it."""
 
     playlist_id: UUID
     name: str
@@ -123,6 +129,7 @@ PlaylistCommand: TypeAlias = (
 
 class PlaylistItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     feed: str
+    item: str
     item_title: str | None = None
     feed_title: str | None = None
     added_at: datetime | None = None
@@ -144,6 +151,8 @@ class PlaylistItemEntry(msgspec.Struct, frozen=True, gc=False):
     position: int | None = None
     added_at: datetime | None = None
     removed_at: datetime | None = None
+    guid: str | None = None
+    enclosure_url: str | None = None
 
 
 class PlaylistEntry(msgspec.Struct, frozen=True):
@@ -159,21 +168,35 @@ class PlaylistEntry(msgspec.Struct, frozen=True):
     items: list[PlaylistItemEntry] = []
 
 
-# the titles go with the later addition, the feed with the latest of both times
+class _Playlists(OrderedSet[Playlist, PlaylistItem]):
+    """A playlist's own episodes are meant where a command leaves the feed out."""
+
+    def member_named(self, of: Playlist, command: Any) -> str:
+        return self._key(of, EpisodeName(command.feed, command.item))
+
+    def members_named(self, of: Playlist, command: Any) -> Iterator[str]:
+        return (self._key(of, name) for name in command.items)
+
+    def _key(self, of: Playlist, name: EpisodeName) -> str:
+        found = choose((Episode(one.feed, one.item) for one in of.members.values()), name)
+        return "" if found.feed is None else episode_key(found.feed, found.item)
+
+
+# the titles go with the later addition, the newest item is that of the latest of both times
 ITEMS = OnOff(
     PlaylistItem,
     PlaylistItemEntry,
     key=EPISODE_KEY,
-    names={"feed": FEED},
+    names={"feed": FEED, "item": ITEM},
     on="added_at",
     off="removed_at",
     with_on=("item_title", "feed_title"),
-    with_latest=("feed",),
+    with_latest=("feed", "item"),
     events=(PlaylistItemAdded, PlaylistItemRemoved),
     tie="added_wins_a_tie",
     within="playlist_id",
 )
-REGISTER = OrderedSet(
+REGISTER = _Playlists(
     Playlist,
     PlaylistEntry,
     key="playlist_id",

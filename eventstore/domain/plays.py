@@ -1,7 +1,7 @@
 """Plays: how far each episode was heard.
 
-One status per item. Of two statuses the later wins, on equal times the further position; the rest only makes
-the order total, so that merging never depends on who comes first.
+One status per episode. Of two statuses the later wins, on equal times the further position; the rest only
+makes the order total, so that merging never depends on who comes first.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ import msgspec
 
 from eventstore.domain import times
 from eventstore.domain.errors import DomainError
-from eventstore.domain.fields import EPISODE_KEY, FEED
+from eventstore.domain.fields import EPISODE_KEY, FEED, ITEM, episode_named
+from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Event, Order
 from eventstore.domain.registers import LastWriter
 from eventstore.domain.topic import Topic
@@ -29,7 +30,8 @@ class RecordPlay(Order, frozen=True, kw_only=True):
 
 
 class UpdatePosition(Order, frozen=True, kw_only=True):
-    """``feed`` is needed only for an item that was never played before. Without a speed that stays."""
+    """``feed`` is needed only for an item that is not known yet, or in several feeds. Without a speed that
+    stays."""
 
     item: str
     position: int
@@ -66,6 +68,7 @@ PlayCommand: TypeAlias = RecordPlay | UpdatePosition
 
 class PlayStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     feed: str
+    item: str
     position: int
     played: bool
     updated_at: datetime
@@ -82,16 +85,18 @@ class PlayEntry(msgspec.Struct, frozen=True, gc=False):
     played: bool
     updated_at: datetime
     speed: float | None = None
+    guid: str | None = None
+    enclosure_url: str | None = None
 
 
 REGISTER = LastWriter(
     PlayStatus,
     PlayEntry,
     key=EPISODE_KEY,
-    names={"feed": FEED},
+    names={"feed": FEED, "item": ITEM},
     time="updated_at",
-    by=("position", "played", "feed", "speed"),
-    shown=("position", "played", "feed", "speed"),
+    by=("position", "played", "item", "speed"),
+    shown=("position", "played", "speed"),
     events={PlayRecorded: {"updated_at": "played_at"}, PositionUpdated: {}},
     tie="further_position_wins_a_tie",
 )
@@ -102,36 +107,38 @@ def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Even
 
     Raises ``DomainError`` ``feed_required`` for the position of an unknown item without its feed.
     """
-    known = entries.get(command.item)
+    if command.feed is None:
+        raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
+    key = episode_key(command.feed, command.item)
+    known = entries.get(key)
     accepted = REGISTER.accept(known, command)
     if accepted.at is None:
         return []
     match command:
         case RecordPlay():
             event: type[Event] = PlayRecorded
-            feed, played, speed = command.feed, command.played, command.speed
+            played, speed = command.played, command.speed
         case UpdatePosition():
             event = PositionUpdated
-            feed, played, speed = _as_it_was(known, command)
+            played, speed = _as_it_was(known, command)
         case _:
             assert_never(command)
-    status = PlayStatus(feed, command.position, played, accepted.at, speed)
+    status = PlayStatus(command.feed, command.item, command.position, played, accepted.at, speed)
     if known is not None and _is_repeat(known, status, command, accepted.skewed):
         return []
-    return REGISTER.record(event, command, command.item, status, accepted.skewed)
+    return REGISTER.record(event, command, key, status, accepted.skewed)
 
 
-def _as_it_was(known: PlayStatus | None, command: UpdatePosition) -> tuple[str, bool, float | None]:
-    """What a new position leaves alone: the feed, whether it was played, the speed."""
-    feed = command.feed or (known.feed if known else None)
-    if feed is None:
-        raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
+def _as_it_was(known: PlayStatus | None, command: UpdatePosition) -> tuple[bool, float | None]:
+    """What a new position leaves alone: whether it was played, the speed."""
     if known is None:
-        return feed, False, command.speed
-    return feed, known.played, known.speed if command.speed is None else command.speed
+        return False, command.speed
+    return known.played, known.speed if command.speed is None else command.speed
 
 
 def _is_repeat(known: PlayStatus, status: PlayStatus, command: PlayCommand, skewed: datetime | None) -> bool:
+    if status.item != known.item:
+        return False
     if command.at is None and known.updated_at >= command.now and REGISTER.says_same(status, known):
         return True  # the same action, decided again
     # a replaced time is recorded also where it loses: so that it is known when it comes again
@@ -144,6 +151,6 @@ TOPIC = Topic(
     kind="play_status",
     register=REGISTER,
     commands={RecordPlay: decide, UpdatePosition: decide},
-    keys=lambda command: (command.item,),
+    keys=episode_named,
 )
 Plays: TypeAlias = Annotated[dict[str, PlayStatus], TOPIC]

@@ -11,7 +11,9 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias, assert_never
 import msgspec
 
 from eventstore.domain import times
+from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import FEED, ITEM, Key
+from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Event, Order
 from eventstore.domain.registers import LastWriter
 from eventstore.domain.topic import Topic
@@ -21,7 +23,8 @@ Source: TypeAlias = Literal["item", "feed", "user", "instance"]
 
 
 class ChangePrivacy(Order, frozen=True, kw_only=True):
-    """For an item, for a feed, or with neither for the account. The feed beside an item is kept with it."""
+    """For an item of a feed, for a feed, or with neither for the account. ``feed`` may be left out where one
+    feed alone is known to have the item."""
 
     level: Level
     feed: str | None = None
@@ -64,6 +67,8 @@ class PrivacyEntry(msgspec.Struct, frozen=True, gc=False):
     updated_at: datetime
     rss_source_feed: str | None = None
     rss_source_item: str | None = None
+    guid: str | None = None
+    enclosure_url: str | None = None
 
 
 ACCOUNT = "user"
@@ -81,15 +86,16 @@ class InForce(NamedTuple):
 def scope_of(feed: str | None, item: str | None) -> str:
     """The key of a setting: an item's own, else a feed's, else the account's."""
     if item is not None:
-        return f"item:{item}"
+        # of no feed it would be in force nowhere
+        return f"item:{episode_key(feed or '', item)}"
     return ACCOUNT if feed is None else f"feed:{feed}"
 
 
 def scopes_of(feed: str | None, item: str | None) -> list[tuple[Source, str]]:
     """The scopes that bear on an item, a feed, or with neither on the account; the most specific first."""
     scopes: list[tuple[Source, str]] = []
-    if item is not None:
-        scopes.append(("item", scope_of(None, item)))
+    if feed is not None and item is not None:
+        scopes.append(("item", scope_of(feed, item)))
     if feed is not None:
         scopes.append(("feed", scope_of(feed, None)))
     return [*scopes, ("user", ACCOUNT)]
@@ -106,14 +112,28 @@ def in_force(
     return InForce(default, "instance")
 
 
+def shown_scope(of: PrivacyEntry) -> str:
+    """A scope as conflicts name it: by the item or the feed itself."""
+    if of.rss_source_item is not None:
+        return f"item:{of.rss_source_item}"
+    return ACCOUNT if of.rss_source_feed is None else f"feed:{of.rss_source_feed}"
+
+
 REGISTER = LastWriter(
     PrivacySetting,
     PrivacyEntry,
-    key=Key("scope_key", (), lambda of: scope_of(of.rss_source_feed, of.rss_source_item), lambda _: {}),
+    key=Key(
+        "scope_key",
+        (),
+        lambda of: scope_of(of.rss_source_feed, of.rss_source_item),
+        lambda _: {},
+        shown=shown_scope,
+        of_episode=lambda key: f"item:{key}",
+    ),
     names={"feed": FEED, "item": ITEM},
     entry_names={"level": "privacy", "changed_at": "updated_at"},
     time="changed_at",
-    by=("level", "feed"),
+    by=("level", "item"),
     ranks={"level": STRICTNESS},
     shown=("level",),
     cleared="level",
@@ -123,6 +143,8 @@ REGISTER = LastWriter(
 
 
 def decide(entries: Mapping[str, PrivacySetting], command: PrivacyCommand) -> list[Event]:
+    if command.item is not None and command.feed is None:
+        raise DomainError("feed_required", "Nothing is known of this episode: give the feed as well.")
     scope = scope_of(command.feed, command.item)
     known = entries.get(scope)
     match command:
@@ -132,16 +154,10 @@ def decide(entries: Mapping[str, PrivacySetting], command: PrivacyCommand) -> li
             level = None
         case _:
             assert_never(command)
-    feed = command.feed
-    if command.at is None:
-        if known is None and level is None:
-            return []
-        # who names the item alone does not take back which feed it is of
-        feed = feed or (known.feed if known else None)
-        if known is not None and (level, feed) == (known.level, known.feed):
-            return []
+    if command.at is None and level == (known.level if known else None):
+        return []
     # the time is still to be found
-    setting = PrivacySetting(level, command.now, feed, command.item)
+    setting = PrivacySetting(level, command.now, command.feed, command.item)
     return REGISTER.write(known, setting, PrivacyChanged, command, scope)
 
 

@@ -18,11 +18,12 @@ import msgspec
 
 from eventstore.domain import times
 from eventstore.domain.fields import FEED, ITEM, Carrier, Field, Group, Key, copier, reader, values_of
+from eventstore.domain.identifiers import digests_of
 from eventstore.domain.messages import Event, Order
 from eventstore.domain.times import AcceptedTime
 
 S = TypeVar("S", bound=msgspec.Struct)
-# whether something is of a feed, and an item, as far as these are known
+# whether something is of a feed, and an item, as far as these are known: by their digests
 Covers = Callable[[str | None, str | None], bool]
 replace = msgspec.structs.replace
 
@@ -95,7 +96,9 @@ class Register(Generic[S]):
         self._from_entry = copier(
             state, {name: f"{public} or None" if name in blank else public for name, public in said.items()}
         )
-        beside = [name for name in entry.__struct_fields__ if name not in said.values()]
+        # an item is both of the last: whoever shows an entry writes them out
+        known = {*said.values(), "guid", "enclosure_url"}
+        beside = [name for name in entry.__struct_fields__ if name not in known]
         self._to_entry = copier(entry, {public: name for name, public in said.items()}, beside)
 
     def carry(self, event: type[Event], time: str, names: Mapping[str, str] = {}) -> Carrier:
@@ -224,7 +227,9 @@ class Register(Generic[S]):
             current = entries.get(key)
             rule = None if current is None else self.rule_against(said, current, now)
             if rule is not None:
-                yield Conflict(key, self.to_entry(key, said), self.to_entry(key, entries[key]), rule)
+                client = self.to_entry(key, said)
+                shown = self.key.shown(client) if self.key.shown else key
+                yield Conflict(shown, client, self.to_entry(key, entries[key]), rule)
 
     def rule_against(self, said: S, current: S, now: datetime) -> str | None:
         """Why a device's entry lost to what stands; None where both say the same."""
@@ -242,13 +247,7 @@ class Register(Generic[S]):
 
     def feed_and_item(self, key: str, of: S) -> tuple[str | None, str | None]:
         """Which feed and which item an entry is about."""
-        feed, item = self.named_by(key)
-        return self._feed(of) or feed, self._item(of) or item
-
-    def named_by(self, key: str) -> tuple[str | None, str | None]:
-        """Feed and item, as far as a key names them."""
-        named = self.key.named(key)
-        return named.get(FEED), named.get(ITEM)
+        return self._feed(of) or self.key.named(key).get(FEED), self._item(of)
 
     def about(self, entries: Mapping[str, S]) -> Iterator[tuple[str | None, str | None]]:
         """Feed and item of everything in there."""
@@ -256,12 +255,66 @@ class Register(Generic[S]):
 
     def strip(self, entries: Mapping[str, S], covers: Covers) -> dict[str, S]:
         """A copy without what is covered."""
-        return {key: of for key, of in entries.items() if not covers(*self.feed_and_item(key, of))}
+        about = ((key, of, digests_of(*self.feed_and_item(key, of))) for key, of in entries.items())
+        return {key: of for key, of, digests in about if not covers(*digests)}
 
     def strip_event(self, event: Event, covers: Covers) -> Event | None:
         """The event itself where nothing of it is covered; None where nothing is left."""
         carrier = self.carriers[type(event)]
-        return None if covers(carrier.feed(event), carrier.item(event)) else event
+        return None if covers(*digests_of(carrier.feed(event), carrier.item(event))) else event
+
+    # episodes
+
+    def keys_of_episode(self, entries: Mapping[str, S], key: str) -> list[str]:
+        """The entries that say something of an episode."""
+        name = self.key.of_episode(key) if self.key.of_episode else None
+        return [name] if name is not None and name in entries else []
+
+    def join(self, entries: dict[str, S], known_key: str, key: str, item: str) -> None:
+        """Merge what is known of an episode by one key into what is known of it by another, in place."""
+        if self.key.of_episode is None:
+            return
+        of = entries.pop(self.key.of_episode(known_key), None)
+        if of is not None:
+            of = replace(of, **{self.item_field: item})
+            name = self.key.of_episode(key)
+            twin = entries.get(name)
+            entries[name] = of if twin is None else self.merge(twin, of)
+
+    @property
+    def item_field(self) -> str:
+        """The field of the state that is the item."""
+        return next(name for name, field in self.fields.items() if field.public == ITEM)
+
+    def named_in(self, payload: Iterable[Any]) -> Iterator[tuple[str, str]]:
+        """Feed and item of the episodes that the entries of a device name."""
+        if ITEM in self.entry.__struct_fields__:
+            for entry in payload:
+                if entry.rss_source_item is not None:
+                    yield entry.rss_source_feed, entry.rss_source_item
+
+    def renamed_in(self, payload: Iterable[Any], rename: Callable[[str, str], str]) -> list[Any]:
+        """The entries of a device with other items."""
+        if ITEM not in self.entry.__struct_fields__:
+            return list(payload)
+        return [
+            entry
+            if entry.rss_source_item is None
+            else replace(entry, rss_source_item=rename(entry.rss_source_feed, entry.rss_source_item))
+            for entry in payload
+        ]
+
+    def spelt_as(self, entries: Mapping[str, S], payload: Iterable[Any]) -> Mapping[str, S]:
+        """The entries, with the items of those that a device sent spelt as it did."""
+        if ITEM not in self.entry.__struct_fields__:
+            return entries
+        spelt = {}
+        for entry in payload:
+            key = self.key_of_entry(entry)
+            of, item = entries.get(key), entry.rss_source_item
+            if of is not None and item is not None and self._item(of) != item:
+                spelt[key] = replace(of, **{self.item_field: item})
+        return {**entries, **spelt} if spelt else entries
 
     def size(self, entries: Mapping[str, S]) -> int:
         """How many entries it holds: what it costs to keep."""

@@ -4,21 +4,24 @@ What remains is folded anew; the events that held something of it are deleted, a
 remains stands for them. Pure, as the topics are.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from eventstore.domain import checkpoint
+from eventstore.domain import checkpoint, episodes
 from eventstore.domain.checkpoint import EventsRemoved, TakeCheckpoint, UserCheckpoint
-from eventstore.domain.identifiers import key_of
+from eventstore.domain.episodes import EpisodeIdentified
+from eventstore.domain.identifiers import digests_of, episode_key, feed_key_of
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.naming import Episode, choose
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import OF_EVENT, TOPICS
 from eventstore.domain.user import User, evolve
 
 
 class RemoveEvents(Command, frozen=True, kw_only=True):
-    """A feed with all that is known to be of it, an item, an item of one feed, or with neither everything."""
+    """A feed, an item of a feed, or with neither everything. ``feed`` may be left out where one feed alone
+    is known to have the item."""
 
     feed: str | None = None
     item: str | None = None
@@ -32,27 +35,29 @@ class Remains(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """What is removed. ``items``: those that the history knows to be of the feed."""
+    """What is removed, by digests: everything, a feed with the episodes that the history knows to be of it,
+    or without the feed some episodes."""
 
-    feed: str | None
-    item: str | None
-    items: frozenset[str]
+    feed: str | None = None
+    episodes: frozenset[str] | None = None
 
-    def covers(self, feed: str | None, item: str | None) -> bool:
-        if self.feed is None and self.item is None:
+    def covers(self, feed: str | None, episode: str | None) -> bool:
+        if self.feed is None and self.episodes is None:
             return True
-        if self.item is not None and item != self.item:
-            return False
-        if self.feed is None or feed is not None:
-            return self.feed in (None, feed)
-        return item in self.items
+        return (feed is not None and feed == self.feed) or episode in (self.episodes or ())
 
 
 def remove(history: Sequence[Event], command: RemoveEvents) -> Remains:
-    """What to delete of a history, and what to record instead; nothing where there is nothing of it."""
-    scope = Scope(command.feed, command.item, frozenset(_items_of(command.feed, history)))
+    """What to delete of a history, and what to record instead; nothing where there is nothing of it.
+
+    Raises ``DomainError`` ``ambiguous_item`` where several feeds have the item.
+    """
+    feed, item = _meant(history, command)
+    if item is not None and feed is None:
+        return Remains([], [])
+    scopes = _scopes(history, feed, item)
     user, gone = User(command.user_id), []
-    for number, event in enumerate(history):
+    for number, (event, scope) in enumerate(zip(history, scopes, strict=True)):
         left = without(event, scope)
         if left is not event:
             gone.append(number)
@@ -62,10 +67,11 @@ def remove(history: Sequence[Event], command: RemoveEvents) -> Remains:
         return Remains([], [])
     # the checkpoint stands for older ones too, whatever they hold
     gone = sorted({*gone, *(n for n, event in enumerate(history) if isinstance(event, UserCheckpoint))})
+    feed_key, item_key = digests_of(feed, item)
     removed = EventsRemoved(
         user_id=command.user_id,
-        feed_key=_key(command.feed),
-        item_key=_key(command.item),
+        feed_key=None if feed_key is None else UUID(feed_key),
+        item_key=None if item_key is None else UUID(item_key),
         removed_at=command.now,
     )
     take = TakeCheckpoint(user_id=command.user_id, now=command.now, before=NEVER)
@@ -76,6 +82,8 @@ def without(event: Event, scope: Scope) -> Event | None:
     """The event itself where it holds nothing of it; a copy without it; None where nothing else is left."""
     if isinstance(event, UserCheckpoint):
         return _stripped(event, scope)
+    if isinstance(event, EpisodeIdentified):
+        return None if scope.covers(*digests_of(event.rss_source_feed, event.rss_source_item)) else event
     topic = OF_EVENT.get(type(event))
     return event if topic is None else topic.strip_event(event, scope.covers)
 
@@ -88,14 +96,49 @@ def _stripped(of: UserCheckpoint, scope: Scope) -> UserCheckpoint:
     return of if stripped == of else stripped
 
 
-def _items_of(feed: str | None, history: Iterable[Event]) -> Iterator[str]:
-    """The items that a history knows to be of a feed."""
-    if feed is None:
-        return
+def _meant(history: Sequence[Event], command: RemoveEvents) -> tuple[str | None, str | None]:
+    """Feed and item of what is to be removed, as they are known at the end of the history."""
+    if command.item is None:
+        return command.feed, None
+    user = User(command.user_id)
+    for event in history:
+        evolve(user, event)
+    found = episodes.find(user, command.feed, command.item)
+    if found.feed is None:
+        # what was merely shared is no part of the state
+        found = choose(_shared(history), found)
+    return found
+
+
+def _shared(history: Sequence[Event]) -> Iterator[Episode]:
+    for event in history:
+        topic = OF_EVENT.get(type(event))
+        if topic is not None and type(event) in topic.not_state:
+            carrier = topic.carriers[type(event)]
+            yield Episode(carrier.feed(event), carrier.item(event))
+
+
+def _scopes(history: Sequence[Event], feed: str | None, item: str | None) -> list[Scope]:
+    """What is removed, at each event: before an enclosure was identified, it stood for the same episode."""
+    if item is None:
+        whole = Scope() if feed is None else Scope(feed_key_of(feed), frozenset(_episodes_of(feed, history)))
+        return [whole] * len(history)
+    assert feed is not None
+    keys = frozenset((episode_key(feed, item),))
+    scopes = []
+    for event in reversed(history):
+        scopes.append(Scope(None, keys))
+        if isinstance(event, EpisodeIdentified):
+            keys = keys | {event.known_key} if event.key in keys else keys - {event.known_key}
+    return scopes[::-1]
+
+
+def _episodes_of(feed: str, history: Sequence[Event]) -> Iterator[str]:
+    """The keys of the episodes that a history knows to be of a feed."""
     for event in history:
         for of_feed, item in _about(event):
             if of_feed == feed and item is not None:
-                yield item
+                yield episode_key(feed, item)
 
 
 def _about(event: Event) -> Iterator[tuple[str | None, str | None]]:
@@ -106,7 +149,3 @@ def _about(event: Event) -> Iterator[tuple[str | None, str | None]]:
     elif (of := OF_EVENT.get(type(event))) is not None:
         carrier = of.carriers[type(event)]
         yield carrier.feed(event), carrier.item(event)
-
-
-def _key(text: str | None) -> UUID | None:
-    return None if text is None else UUID(key_of(text))

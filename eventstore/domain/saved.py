@@ -11,7 +11,8 @@ import msgspec
 
 from eventstore.domain import times
 from eventstore.domain.errors import DomainError
-from eventstore.domain.fields import EPISODE_KEY, FEED
+from eventstore.domain.fields import EPISODE_KEY, FEED, ITEM, episode_named
+from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Event, Order
 from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
@@ -58,6 +59,7 @@ class EpisodeShared(Event, frozen=True, kw_only=True, gc=False):
 
 class SavedEpisode(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     feed: str
+    item: str
     saved_at: datetime | None = None
     unsaved_at: datetime | None = None
     skewed: times.Skewed = ()
@@ -74,38 +76,43 @@ class SavedEpisodeEntry(msgspec.Struct, frozen=True, gc=False):
     rss_source_item: str
     saved_at: datetime | None = None
     unsaved_at: datetime | None = None
+    guid: str | None = None
+    enclosure_url: str | None = None
 
 
-# the feed goes with the latest of both times: an episode may come in several
+# the newest item is that of the latest of both times
 REGISTER = OnOff(
     SavedEpisode,
     SavedEpisodeEntry,
     key=EPISODE_KEY,
-    names={"feed": FEED},
+    names={"feed": FEED, "item": ITEM},
     on="saved_at",
     off="unsaved_at",
-    with_latest=("feed",),
+    with_latest=("feed", "item"),
     events=(EpisodeSaved, EpisodeUnsaved),
     tie="saved_wins_a_tie",
 )
 
 
 def save(entries: Mapping[str, SavedEpisode], command: SaveEpisode) -> list[Event]:
-    known = entries.get(command.item)
-    if command.at is None and known is not None and known.saved:
+    key = episode_key(command.feed, command.item)
+    known = entries.get(key)
+    if command.at is None and known is not None and known.saved and known.item == command.item:
         return []
-    return REGISTER.write(known, SavedEpisode(command.feed), EpisodeSaved, command, command.item)
+    return REGISTER.write(known, SavedEpisode(command.feed, command.item), EpisodeSaved, command, key)
 
 
 def unsave(entries: Mapping[str, SavedEpisode], command: UnsaveEpisode) -> list[Event]:
     """Raises ``DomainError`` ``feed_required`` for an unknown item without its feed."""
-    known = entries.get(command.item)
+    if command.feed is None:
+        if command.at is None:
+            return []
+        raise DomainError("feed_required", "Nothing is known of this episode: give rss_source_feed.")
+    key = episode_key(command.feed, command.item)
+    known = entries.get(key)
     if command.at is None and (known is None or not known.saved):
         return []
-    feed = command.feed or (known.feed if known else None)
-    if feed is None:
-        raise DomainError("feed_required", "Nothing is known of this episode: give rss_source_feed.")
-    return REGISTER.write(known, SavedEpisode(feed), EpisodeUnsaved, command, command.item)
+    return REGISTER.write(known, SavedEpisode(command.feed, command.item), EpisodeUnsaved, command, key)
 
 
 def share(_: Mapping[str, SavedEpisode], command: ShareEpisode) -> list[Event]:
@@ -126,7 +133,7 @@ TOPIC = Topic(
     kind="saved_episode",
     register=REGISTER,
     commands={SaveEpisode: save, UnsaveEpisode: unsave, ShareEpisode: share},
-    keys=lambda command: (command.item,),
+    keys=episode_named,
     not_state={EpisodeShared: "shared_at"},
 )
 Saved: TypeAlias = Annotated[dict[str, SavedEpisode], TOPIC]

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.topics import OF_EVENT, TOPICS, User
 
@@ -68,21 +69,35 @@ def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
     ]
 
 
+def seen_by(user: User, command: SyncUserData) -> User:
+    """The state as the device sees it that sent this: with the addresses of episodes that it sent itself."""
+    seen: dict[str, Any] = {
+        topic.name: topic.register.spelt_as(getattr(user, topic.name), getattr(command, topic.plural))
+        for topic in TOPICS
+    }
+    return User(user.user_id, **seen)
+
+
 def to_entries(user: User, since: Iterable[Event] | None = None) -> SyncData:
     """Everything, or what the events ``since`` a device's cursor changed, as it stands now.
 
     Of events that are newer than the state, a key that the state lacks is left for the next sync.
     """
-    keys = dict.fromkeys(topic.name for topic in TOPICS) if since is None else changed_keys(since)
+    keys = dict.fromkeys(topic.name for topic in TOPICS) if since is None else changed_keys(user, since)
     return SyncData(
         *(topic.register.to_entries(getattr(user, topic.name), keys[topic.name]) for topic in TOPICS)
     )
 
 
-def changed_keys(events: Iterable[Event]) -> dict[str, dict[str, None]]:
+def changed_keys(user: User, events: Iterable[Event]) -> dict[str, dict[str, None]]:
     """The keys of each topic that events changed, in the order of their first change."""
     keys: dict[str, dict[str, None]] = {topic.name: {} for topic in TOPICS}
     for event in events:
+        if isinstance(event, EpisodeIdentified):
+            for one in TOPICS:
+                held = one.register.keys_of_episode(getattr(user, one.name), event.key)
+                keys[one.name] |= dict.fromkeys(held)
+            continue
         topic = OF_EVENT.get(type(event))
         if topic is not None and type(event) not in topic.not_state:
             keys[topic.name][topic.register.key.read(event)] = None

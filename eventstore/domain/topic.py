@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from eventstore.domain.fields import FEED, ITEM, Carrier
+from eventstore.domain.identifiers import digests_of
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.registers import Covers, Register
 
@@ -56,4 +57,4 @@ class Topic:
         if type(event) not in self.not_state:
             return self.register.strip_event(event, covers)
         carrier = self.carriers[type(event)]
-        return None if covers(carrier.feed(event), carrier.item(event)) else event
+        return None if covers(*digests_of(carrier.feed(event), carrier.item(event))) else event

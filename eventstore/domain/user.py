@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from eventstore.domain import checkpoint, collections, sync
+from eventstore.domain import checkpoint, collections, episodes, sync
 from eventstore.domain.checkpoint import OTHER_EVENTS, TakeCheckpoint, UserCheckpoint
 from eventstore.domain.collections import AddFeedToCollection, CollectionCreated, default_id
+from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.subscriptions import Subscribe, UserSubscribed
@@ -39,7 +40,13 @@ def decide(user: User, command: Command) -> list[Event]:
     """The events that a command leads to; none when nothing changes. Pure. Raises ``DomainError``."""
     if isinstance(command, TakeCheckpoint):
         return [checkpoint.take(user, command)]
-    return decide_on(_entries(user, keys(command)), command)
+    identified = episodes.identified(user, episodes.named_by(command), command)
+    if identified:
+        user = checkpoint.copy(user)
+        for event in identified:
+            episodes.identify(user, event)
+    command = episodes.resolve(user, command)
+    return [*identified, *decide_on(_entries(user, keys(command)), command)]
 
 
 def decide_on(entries: Entries, command: Command) -> list[Event]:
@@ -66,6 +73,8 @@ def evolve(user: User, event: Event) -> None:
 def _evolve_other(user: User, event: Event) -> None:
     if isinstance(event, UserCheckpoint):
         checkpoint.restore(user, event)
+    elif isinstance(event, EpisodeIdentified):
+        episodes.identify(user, event)
     elif type(event) not in OTHER_EVENTS:
         raise TypeError(type(event).__name__)
     # a checkpoint follows a removal; the others are nobody's

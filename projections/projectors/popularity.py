@@ -8,7 +8,7 @@ import msgspec
 from psycopg import Cursor, sql
 
 from eventstore.domain.checkpoint import PopularityRecalculated
-from eventstore.domain.identifiers import key_of
+from eventstore.domain.identifiers import episode_key, feed_key_of
 from projections.projectors.shape import Fact, Projector, Tables, as_json
 
 PODCASTS = "public.podcast_popularity"
@@ -48,7 +48,7 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
             if isinstance(event, PopularityRecalculated):
                 feed, item = event.rss_source_feed, event.rss_source_item
                 if (item is None) == (table == PODCASTS):
-                    latest[key_of(feed if item is None else item)] = _row(event)
+                    latest[feed_key_of(feed) if item is None else episode_key(feed, item)] = _row(event)
         if not latest:
             continue
         names = {"table": tables[table], "key": KEYS[table], "columns": COLUMNS[table]}
@@ -63,8 +63,8 @@ def _row(of: PopularityRecalculated) -> Row | None:
         return None
     item = of.rss_source_item
     return Row(
-        key_of(of.rss_source_feed),
-        None if item is None else key_of(item),
+        feed_key_of(of.rss_source_feed),
+        None if item is None else episode_key(of.rss_source_feed, item),
         of.rss_source_feed,
         item,
         of.score,

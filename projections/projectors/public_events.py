@@ -24,7 +24,8 @@ from eventstore.domain.checkpoint import (
     PublicHistoryTrimmed,
     UserCheckpoint,
 )
-from eventstore.domain.identifiers import key_of
+from eventstore.domain.episodes import EpisodeIdentified
+from eventstore.domain.identifiers import digests_of, episode_key, feed_key_of, guid_key_of
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.privacy import Privacy, PrivacyChanged, PrivacySetting
 from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
@@ -32,14 +33,18 @@ from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.domain.times import MAX_SKEW, later
 from projections.projectors.merging import merge_of
+from projections.projectors.registers import between_joins
 from projections.projectors.rows import Rows
 from projections.projectors.shape import Fact, Projector, Tables, as_json
 from projections.projectors.showing import (
+    COLUMNS,
     FORGET_OLD,
     FORGET_OLD_TIMES,
     HIDE_OLD,
+    JOIN,
     KEEP,
     MARK,
+    MERGE,
     REMOVE,
     SHOW_IN_REACH,
     SHOW_MARKED,
@@ -65,19 +70,27 @@ LEVELS = Rows(
         "changed_at": "timestamptz",
     },
     keys=3,
-    # of which feed an item is does not matter here
+    # how the item is spelt does not matter here
     merge=merge_of(privacy.REGISTER, only=("level", "changed_at")),
 )
 
 
 class Act(NamedTuple):
-    """What is one row of the activity, as an event names it."""
+    """What is one row of the activity."""
 
     user_id: UUID
     kind: str
     key: str
+
+
+class Told(NamedTuple):
+    """What an event tells of an act; ``withdrawn``: that it was taken back."""
+
+    act: Act
     feed: str
     item: str | None
+    at: datetime
+    withdrawn: bool = False
 
 
 class Row(msgspec.Struct, gc=False):
@@ -88,14 +101,18 @@ class Row(msgspec.Struct, gc=False):
     rss_source_feed: str
     rss_source_item: str | None
     item_key: str | None
+    guid_key: str | None
     secret: bool
     happened_at: datetime | None = None
     withdrawn_at: datetime | None = None
     arrived_at: datetime | None = None
 
-    def happen(self, at: datetime, arrived_at: datetime) -> None:
+    def happen(self, told: Told, arrived_at: datetime) -> None:
+        """The latest counts, also in how the item is spelt."""
+        at = told.at
         if self.happened_at is None or at >= self.happened_at:
             self.happened_at, self.arrived_at = at, arrived_at if at > arrived_at else None
+            self.rss_source_item, self.secret = told.item, _is_secret(told.feed, told.item)
 
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
@@ -123,14 +140,39 @@ class Mark(msgspec.Struct, gc=False):
     since: datetime | None
 
 
-def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
-    names = {
+def _names(tables: Tables) -> dict[str, sql.Composable]:
+    """What stands in braces in the statements."""
+    return {
+        "columns": COLUMNS,
+        "merge": MERGE,
         "activity": tables[ACTIVITY],
         "levels": tables[LEVELS.table],
         "blocked": tables[BLOCKED],
         "due": tables[DUE],
         "public": tables[PUBLIC],
     }
+
+
+def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
+    """Of two episodes, which are one, the activity and the levels."""
+    user_id, names = event.user_id, _names(tables)
+    moved = {
+        "user": user_id,
+        "known": event.known_key,
+        "key": event.key,
+        "guid_key": guid_key_of(event.rss_source_item),
+        "item": event.rss_source_item,
+        "secret": _is_secret(event.rss_source_feed, event.rss_source_item),
+    }
+    cursor.execute(JOIN.format(**names), moved)
+    of = {"user_id": user_id, "feed_key": NO_KEY, "item_key": UUID(event.known_key)}
+    LEVELS.move(cursor, tables, of, {"item_key": UUID(event.key)})
+    reached = {Scope(user_id, item_key=event.key)}
+    cursor.execute(SHOW_IN_REACH.format(**names), _parameters(set(), reached, []))
+
+
+def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+    names = _names(tables)
     rows: dict[Act, Row] = {}
     touched: set[Scope] = set()
     reached: set[Scope] = set()
@@ -167,16 +209,16 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
             case FeedMarked():
                 marks[event.marked_by, event.feed_key] = event
             case _:
-                act, at, withdrawn = _told(event, recorded.event_id)
-                row = rows.get(act)
-                if row is None:
-                    row = rows[act] = _row(act)
+                told = _told(event, recorded.event_id)
                 # no further than the worker trims beyond what it deletes
-                at = min(at, recorded.recorded_at + MAX_SKEW)
-                if withdrawn:
-                    row.withdrawn_at = later(row.withdrawn_at, at)
+                told = told._replace(at=min(told.at, recorded.recorded_at + MAX_SKEW))
+                row = rows.get(told.act)
+                if row is None:
+                    row = rows[told.act] = _row(told)
+                if told.withdrawn:
+                    row.withdrawn_at = later(row.withdrawn_at, told.at)
                 else:
-                    row.happen(at, recorded.recorded_at)
+                    row.happen(told, recorded.recorded_at)
     keep()
     rows_of_levels = list(_levels(levels))
     reached |= {Scope(user_id) for user_id in LEVELS.changed(cursor, tables, rows_of_levels, replaced)}
@@ -184,51 +226,63 @@ def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
     marked = [feed_key for _, feed_key in marks]
     if marks:
         for marker in get_args(Marker):
-            told = [_mark(event) for (by, _), event in marks.items() if by == marker]
+            since = [_mark(event) for (by, _), event in marks.items() if by == marker]
             column = sql.Identifier(f"{marker}_since")
-            cursor.execute(MARK.format(marker=column, **names), [as_json(told)])
+            cursor.execute(MARK.format(marker=column, **names), [as_json(since)])
         cursor.execute(UNMARK.format(**names), [marked])
     if touched or reached or marks:
         show = SHOW_MARKED if marks else SHOW_IN_REACH if reached else SHOW_TOUCHED
         cursor.execute(show.format(**names), _parameters(touched, reached, marked))
 
 
-def _told(event: object, event_id: str) -> tuple[Act, datetime, bool]:
-    """Which row an event is about, its time, and whether it takes something back."""
+def _told(event: object, event_id: str) -> Told:
     match event:
         case UserSubscribed():
-            feed = event.rss_source_feed
-            return Act(event.user_id, "subscribe", key_of(feed), feed, None), event.subscribed_at, False
+            return _of_feed(event, event.subscribed_at)
         case UserUnsubscribed():
-            feed = event.rss_source_feed
-            return Act(event.user_id, "subscribe", key_of(feed), feed, None), event.unsubscribed_at, True
+            return _of_feed(event, event.unsubscribed_at, withdrawn=True)
         case PlayRecorded():
-            return _of_item(event, "play"), event.played_at, False
+            return _of_item(event, "play", event.played_at)
         case EpisodeSaved():
-            return _of_item(event, "save"), event.saved_at, False
+            return _of_item(event, "save", event.saved_at)
         case EpisodeUnsaved():
-            return _of_item(event, "save"), event.unsaved_at, True
+            return _of_item(event, "save", event.unsaved_at, withdrawn=True)
         case EpisodeShared():
-            return _of_item(event, "share")._replace(key=event_id), event.shared_at, False
+            told = _of_item(event, "share", event.shared_at)
+            return told._replace(act=told.act._replace(key=event_id))
     raise TypeError(type(event).__name__)
 
 
-def _of_item(event: PlayRecorded | EpisodeSaved | EpisodeUnsaved | EpisodeShared, kind: str) -> Act:
-    item = event.rss_source_item
-    return Act(event.user_id, kind, key_of(item), event.rss_source_feed, item)
+def _of_feed(event: UserSubscribed | UserUnsubscribed, at: datetime, withdrawn: bool = False) -> Told:
+    feed = event.rss_source_feed
+    return Told(Act(event.user_id, "subscribe", feed_key_of(feed)), feed, None, at, withdrawn)
 
 
-def _row(act: Act) -> Row:
-    secret = is_secret_feed(act.feed) or (act.item is not None and is_secret_item(act.item))
-    item_key = None if act.item is None else key_of(act.item)
-    return Row(act.user_id, act.kind, act.key, key_of(act.feed), act.feed, act.item, item_key, secret)
+def _of_item(
+    event: PlayRecorded | EpisodeSaved | EpisodeUnsaved | EpisodeShared,
+    kind: str,
+    at: datetime,
+    withdrawn: bool = False,
+) -> Told:
+    feed, item = event.rss_source_feed, event.rss_source_item
+    return Told(Act(event.user_id, kind, episode_key(feed, item)), feed, item, at, withdrawn)
+
+
+def _row(told: Told) -> Row:
+    act, feed, item, _, _ = told
+    feed_key, item_key = digests_of(feed, item)
+    assert feed_key is not None
+    guid_key = None if item is None else guid_key_of(item)
+    return Row(*act, feed_key, feed, item, item_key, guid_key, _is_secret(feed, item))
+
+
+def _is_secret(feed: str, item: str | None) -> bool:
+    return is_secret_feed(feed) or (item is not None and is_secret_item(item))
 
 
 def _reach(event: PrivacyChanged) -> Scope:
-    if event.rss_source_item is not None:
-        return Scope(event.user_id, item_key=key_of(event.rss_source_item))
-    feed = event.rss_source_feed
-    return Scope(event.user_id, feed_key=None if feed is None else key_of(feed))
+    feed_key, item_key = digests_of(event.rss_source_feed, event.rss_source_item)
+    return Scope(event.user_id, item_key=item_key) if item_key else Scope(event.user_id, feed_key=feed_key)
 
 
 def _superseded(facts: Sequence[Fact]) -> Iterator[int]:
@@ -252,9 +306,8 @@ def _levels(users: dict[UUID, Privacy]) -> Iterator[Level]:
 
 
 def _keys(of: PrivacySetting) -> tuple[str, str]:
-    if of.item is not None:
-        return NO_KEY.hex, key_of(of.item)
-    return NO_KEY.hex if of.feed is None else key_of(of.feed), NO_KEY.hex
+    feed_key, item_key = digests_of(of.feed, of.item)
+    return (NO_KEY.hex, item_key) if item_key else (feed_key or NO_KEY.hex, NO_KEY.hex)
 
 
 def _mark(event: FeedMarked) -> Mark:
@@ -272,6 +325,7 @@ def _parameters(touched: set[Scope], reached: set[Scope], marked: list[UUID]) ->
     return parameters | of_users | {"marked": marked}
 
 
+apply = between_joins(_apply_part, _join)
 projector = Projector(
     name="public_events",
     handles=frozenset(
@@ -285,6 +339,7 @@ projector = Projector(
             PrivacyChanged,
             UserCheckpoint,
             EventsRemoved,
+            EpisodeIdentified,
             PublicHistoryTrimmed,
             FeedMarked,
         )

@@ -8,8 +8,8 @@ import msgspec
 from psycopg import Cursor, sql
 
 from eventstore.domain.checkpoint import UserCheckpoint
-from eventstore.domain.fields import values_of
-from eventstore.domain.identifiers import key_of
+from eventstore.domain.episodes import EpisodeIdentified
+from eventstore.domain.fields import ITEM, values_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
 from eventstore.domain.registers import Register
@@ -17,7 +17,7 @@ from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic
 from projections.projectors.merging import columns_of, merge_of
 from projections.projectors.rows import Rows, listed
-from projections.projectors.shape import Fact, Projector, Tables
+from projections.projectors.shape import Apply, Fact, Projector, Tables
 
 # whose, and the id of the list
 Named: TypeAlias = tuple[UUID, str]
@@ -26,6 +26,15 @@ Users: TypeAlias = dict[UUID, dict[str, Any]]
 KNOWN = sql.SQL("""
 SELECT {columns} FROM {table} JOIN jsonb_to_recordset(%s::jsonb) AS asked (user_id uuid, {id} uuid)
  USING (user_id, {id})
+""")
+
+# once, at the place of the first of both
+JOIN_IN_ORDER = sql.SQL("""
+UPDATE {table} SET {order} = ARRAY(
+    SELECT name
+      FROM unnest(array_replace({order}, %(known)s, %(key)s)) WITH ORDINALITY AS placed (name, place)
+     GROUP BY name ORDER BY min(place))
+ WHERE user_id = %(user)s AND %(known)s = ANY({order})
 """)
 
 
@@ -41,8 +50,16 @@ class Entries:
         self._key = key
         self._values = values_of(register.fields)
 
+    def join(self, cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
+        """What ``Register.join`` does in the fold."""
+        of_episode, column = self._key.of_episode, self._key.column
+        if of_episode is not None:
+            known_key, key = (self._key.digest(of_episode(one)) for one in (event.known_key, event.key))
+            of = {"user_id": event.user_id, column: UUID(known_key)}
+            self.rows.move(cursor, tables, of, {column: UUID(key), ITEM: event.rss_source_item})
+
     def row(self, key: str, state: Any, *whose: Any) -> msgspec.Struct:
-        return self._row(*whose, key_of(key), *self._key.named(key).values(), *self._values(state))
+        return self._row(*whose, self._key.digest(key), *self._key.named(key).values(), *self._values(state))
 
 
 class Headers(Rows):
@@ -106,12 +123,12 @@ def project_register(topic: Topic, table: str) -> Projector:
     """The projector of a topic that is a register."""
     entries = Entries(topic.register, table)
 
-    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+    def apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
         users, replaced = _fold(topic, facts, {})
         rows = [entries.row(key, one, user_id) for user_id, of in users.items() for key, one in of.items()]
         entries.rows.put(cursor, tables, rows, replaced)
 
-    return _projector(topic, (table,), topic.register.carriers, apply)
+    return _projector(topic, (table,), topic.register.carriers, between_joins(apply_part, entries.join))
 
 
 def project_ordered_set(
@@ -136,7 +153,7 @@ def project_ordered_set(
             for key, one in of.items():
                 yield entries.row(key, shown.member(one), user_id, shown.list_id(user_id))
 
-    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+    def apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
         changed = headers.changed_by(facts)
         users, replaced = _fold(topic, facts, headers.known(cursor, tables, changed))
         changed |= {(user_id, key) for user_id in replaced for key in users[user_id]}
@@ -144,7 +161,30 @@ def project_ordered_set(
         rows = [*rows_of(users), *(rows_of_shown(facts) if shown else ())]
         entries.rows.put(cursor, tables, rows, replaced)
 
+    def join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
+        if register.members.key.of_episode is None:
+            return
+        entries.join(cursor, tables, event)
+        keys = {"user": event.user_id, "known": event.known_key, "key": event.key}
+        cursor.execute(JOIN_IN_ORDER.format(table=tables[lists], order=sql.Identifier(order)), keys)
+
+    apply = between_joins(apply_part, join)
     return _projector(topic, (lists, members), register.carriers | beside, apply)
+
+
+def between_joins(apply_part: Apply, join: Callable[[Cursor[Any], Tables, EpisodeIdentified], None]) -> Apply:
+    """What applies a batch part by part, where two episodes in it turn out to be one."""
+
+    def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+        start = 0
+        for place, (_, event) in enumerate(facts):
+            if isinstance(event, EpisodeIdentified):
+                apply_part(facts[start:place], cursor, tables)
+                join(cursor, tables, event)
+                start = place + 1
+        apply_part(facts[start:], cursor, tables)
+
+    return apply
 
 
 def _fold(topic: Topic, facts: Sequence[Fact], users: Users) -> tuple[Users, set[UUID]]:
@@ -162,4 +202,4 @@ def _fold(topic: Topic, facts: Sequence[Fact], users: Users) -> tuple[Users, set
 def _projector(
     topic: Topic, tables: tuple[str, ...], events: Mapping[type[Event], Any], apply: Any
 ) -> Projector:
-    return Projector(topic.name, frozenset((*events, UserCheckpoint)), tables, apply)
+    return Projector(topic.name, frozenset((*events, EpisodeIdentified, UserCheckpoint)), tables, apply)

@@ -27,6 +27,11 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
 """)
 
 
+MOVE = sql.SQL("""
+WITH moved AS (DELETE FROM {table} WHERE {of} RETURNING *)
+INSERT INTO {table} AS kept ({columns}) SELECT {selected} FROM moved
+ON CONFLICT ({keys}) DO UPDATE SET {merge}
+""")
 CHANGED = sql.SQL("""
 SELECT DISTINCT coalesce(came.user_id, there.user_id) FROM {beside}
  WHERE (came.user_id IS NULL OR came.user_id = ANY(%(replaced)s::uuid[])) AND {differs}
@@ -41,6 +46,7 @@ class Rows:
     def __init__(self, table: str, columns: Mapping[str, str], *, keys: int, merge: str) -> None:
         self.table = table
         self.columns = columns
+        self.keys, self.merge = keys, merge
         names = list(columns)
         source, beside = _came(columns), _beside(columns, names[:keys])
         differs = _differs(names[keys:])
@@ -72,6 +78,22 @@ class Rows:
         if rows:
             merge = self._merge_news if replaced else self._merge
             cursor.execute(merge.format(table=table), parameters)
+
+    def move(self, cursor: Cursor[Any], tables: Tables, of: Mapping[str, Any], to: Mapping[str, Any]) -> None:
+        """Give the rows whose columns are ``of`` the columns ``to``; they merge into those there."""
+        names = list(self.columns)
+        columns = [sql.Placeholder(f"to_{name}") if name in to else sql.Identifier(name) for name in names]
+        statement = MOVE.format(
+            table=tables[self.table],
+            columns=listed(names),
+            selected=sql.SQL(", ").join(columns),
+            keys=listed(names[: self.keys]),
+            of=sql.SQL(" AND ").join(
+                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in of
+            ),
+            merge=sql.SQL(self.merge),
+        )
+        cursor.execute(statement, {**of, **{f"to_{name}": value for name, value in to.items()}})
 
     def changed(
         self, cursor: Cursor[Any], tables: Tables, rows: Sequence[msgspec.Struct], replaced: Collection[UUID]

@@ -5,18 +5,38 @@ In braces stand its tables (public_events.py), which a rebuild replaces by fresh
 
 from psycopg import sql
 
-# Of two acts of one time the one that came later counts: its event stays the longer.
-KEEP = sql.SQL("""
-INSERT INTO {activity} AS kept (user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key,
-       secret, happened_at, withdrawn_at, arrived_at, level)
-SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, kind text, key uuid,
-       feed_key uuid, rss_source_feed text, rss_source_item text, item_key uuid, secret boolean,
-       happened_at timestamptz, withdrawn_at timestamptz, arrived_at timestamptz)
-ON CONFLICT (user_id, kind, key, feed_key) DO UPDATE SET
+# Of two acts of one time the one that came later counts: its event stays the longer. The item is spelt as in
+# the one that counts.
+MERGE = sql.SQL("""
+ON CONFLICT (user_id, kind, key) DO UPDATE SET
     happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
     withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at),
-    arrived_at = CASE WHEN EXCLUDED.happened_at IS NULL OR EXCLUDED.happened_at < kept.happened_at
-                      THEN kept.arrived_at ELSE EXCLUDED.arrived_at END
+    arrived_at = CASE WHEN {older} THEN kept.arrived_at ELSE EXCLUDED.arrived_at END,
+    rss_source_item = CASE WHEN {older} THEN kept.rss_source_item ELSE EXCLUDED.rss_source_item END,
+    secret = CASE WHEN {older} THEN kept.secret ELSE EXCLUDED.secret END
+""").format(older=sql.SQL("EXCLUDED.happened_at IS NULL OR EXCLUDED.happened_at < kept.happened_at"))
+COLUMNS = sql.SQL("""user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key, guid_key,
+       secret, happened_at, withdrawn_at, arrived_at""")
+KEEP = sql.SQL("""
+INSERT INTO {activity} AS kept ({columns}, level)
+SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, kind text, key uuid,
+       feed_key uuid, rss_source_feed text, rss_source_item text, item_key uuid, guid_key uuid,
+       secret boolean, happened_at timestamptz, withdrawn_at timestamptz, arrived_at timestamptz)
+{merge}
+""")
+# What was done with an episode that another one turned out to be. Its public rows are made anew.
+JOIN = sql.SQL("""
+WITH moved AS (DELETE FROM {activity} WHERE user_id = %(user)s AND item_key = %(known)s RETURNING *),
+hidden AS (
+    DELETE FROM {public} p USING moved WHERE p.id = moved.public_id RETURNING p.feed_key, p.item_key
+),
+counted AS (INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden)
+INSERT INTO {activity} AS kept ({columns}, level)
+SELECT user_id, kind, CASE key WHEN %(known)s::uuid THEN %(key)s::uuid ELSE key END, feed_key,
+       rss_source_feed, %(item)s, %(key)s::uuid, %(guid_key)s::uuid, %(secret)s, happened_at, withdrawn_at,
+       arrived_at, 'private'
+  FROM moved
+{merge}
 """)
 
 TOUCHED = """
@@ -39,8 +59,7 @@ WITH reach AS ({reach}),
 states AS (
     SELECT a.*, CASE WHEN a.secret OR blocked.feed_key IS NOT NULL THEN 'private' ELSE
                 coalesce(of_item.level, of_feed.level, of_account.level, %(default)s) END AS in_force,
-           a.happened_at IS NOT NULL AND row_number() OVER latest = 1
-           AND a.happened_at >= coalesce(max(a.withdrawn_at) OVER one, a.happened_at) AS stands
+           a.happened_at >= coalesce(a.withdrawn_at, a.happened_at) AS stands
       FROM reach
       JOIN {{activity}} a USING (user_id, kind, key)
       LEFT JOIN {{levels}} of_item ON of_item.user_id = a.user_id
@@ -50,11 +69,9 @@ states AS (
       LEFT JOIN {{levels}} of_account ON of_account.user_id = a.user_id
            AND of_account.feed_key = %(no_key)s AND of_account.item_key = %(no_key)s
       LEFT JOIN {{blocked}} blocked ON blocked.feed_key = a.feed_key
-    WINDOW one AS (PARTITION BY a.user_id, a.kind, a.key),
-           latest AS (one ORDER BY a.happened_at DESC NULLS LAST, a.rss_source_feed DESC)
 ),
 wanted AS (
-    SELECT *, stands AND in_force IN ('public', 'anonymous') AS shown,
+    SELECT *, coalesce(stands, false) AND in_force IN ('public', 'anonymous') AS shown,
            CASE in_force WHEN 'public' THEN user_id END AS shown_user,
            CASE in_force WHEN 'public' THEN least(happened_at, arrived_at)
                          ELSE date_trunc('hour', least(happened_at, arrived_at), 'UTC') END AS shown_at
@@ -64,7 +81,8 @@ due AS MATERIALIZED (
     SELECT wanted.*, CASE WHEN shown THEN gen_random_uuid() END AS new_id
       FROM wanted LEFT JOIN {{public}} p ON p.id = wanted.public_id
      WHERE wanted.level <> in_force OR shown <> (p.id IS NOT NULL)
-        OR shown AND (p.happened_at, p.user_id) IS DISTINCT FROM (shown_at, shown_user)
+        OR shown AND (p.happened_at, p.user_id, p.rss_source_item)
+                     IS DISTINCT FROM (shown_at, shown_user, wanted.rss_source_item)
 ),
 gone AS (DELETE FROM {{public}} p USING due WHERE p.id = due.public_id),
 counted AS (
@@ -73,12 +91,12 @@ counted AS (
 ),
 come AS (
     INSERT INTO {{public}}
-           (id, kind, rss_source_feed, feed_key, rss_source_item, item_key, happened_at, user_id)
-    SELECT new_id, kind, rss_source_feed, feed_key, rss_source_item, item_key, shown_at, shown_user
+           (id, kind, rss_source_feed, feed_key, rss_source_item, item_key, guid_key, happened_at, user_id)
+    SELECT new_id, kind, rss_source_feed, feed_key, rss_source_item, item_key, guid_key, shown_at, shown_user
       FROM due WHERE shown
 )
 UPDATE {{activity}} a SET level = due.in_force, public_id = due.new_id FROM due
- WHERE a.user_id = due.user_id AND a.kind = due.kind AND a.key = due.key AND a.feed_key = due.feed_key
+ WHERE a.user_id = due.user_id AND a.kind = due.kind AND a.key = due.key
 """
 SHOW_TOUCHED = sql.SQL(SHOW.format(reach=TOUCHED))
 SHOW_IN_REACH = sql.SQL(SHOW.format(reach=TOUCHED + REACHED))

@@ -38,12 +38,22 @@ def item(number: int = 1) -> str:
 def play(number: int = 1, **changes: Any) -> dict[str, Any]:
     """The body of a recorded play."""
     entry = {"rss_source_feed": feed(), "rss_source_item": item(number), "position": 60, "played": False}
-    return entry | changes
+    entry |= changes
+    return parts(entry["rss_source_item"]) | entry
+
+
+def parts(item: object) -> dict[str, str]:
+    """GUID and enclosure URL of an item, if it is one: answers have them beside it."""
+    try:
+        guid, _, enclosure_url = base64.b64decode(str(item)).decode().partition(",")
+    except ValueError:
+        return {}
+    return {"guid": guid, "enclosure_url": enclosure_url}
 
 
 def status(number: int = 1, at: str = "2026-05-01T12:00:00Z", **changes: Any) -> dict[str, Any]:
     """A play status in a sync."""
-    return play(number, updated_at=at, speed=None) | changes
+    return play(number, updated_at=at, **{"speed": None, **changes})
 
 
 class Device:

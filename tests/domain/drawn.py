@@ -10,12 +10,13 @@ import msgspec
 from hypothesis import strategies as st
 
 from eventstore.domain.fields import FEED, ITEM
+from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
 from eventstore.domain.registers import OnOff, Register
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS
-from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON
+from tests.domain.scenarios import ALICE, FEEDS, ITEMS, MONDAY, NOON
 
 LISTS = [UUID("111a0000-0000-4000-8000-000000000000"), UUID("222b0000-0000-4000-8000-000000000000")]
 # few values of everything, so that they meet, and tie, often
@@ -26,7 +27,22 @@ VALUES: dict[Any, Sequence[Any]] = {
     bool: [False, True],
     UUID: LISTS,
 }
-NAMED: dict[str, Sequence[Any]] = {"user_id": [ALICE], FEED: FEEDS, ITEM: ITEMS}
+# spellings of one item, and its file without the GUID
+SPELLINGS = [
+    MONDAY,
+    item_of("monday", "https://example.org/1.mp3"),
+    item_of("monday", "https://example.org/2"),
+]
+FILE = item_of("", "https://example.org/1.mp3")
+EPISODES = [*ITEMS, *SPELLINGS[1:], FILE]
+NAMED: dict[str, Sequence[Any]] = {
+    "user_id": [ALICE],
+    FEED: FEEDS,
+    ITEM: EPISODES,
+    "known_item": [FILE],
+    "guid": [None],
+    "enclosure_url": [None],
+}
 Times = st.SearchStrategy[datetime]
 PAST: Times = st.integers(0, 5).map(lambda minutes: NOON - timedelta(minutes=minutes))
 AHEAD: Times = st.integers(1, 3).map(lambda days: NOON + timedelta(days=days))
@@ -75,8 +91,13 @@ def orders(topic: Topic) -> st.SearchStrategy[Any]:
     """Orders of a list's members; none where it stays as it was."""
     if not isinstance(topic.register, OrderedSet):
         return st.none()
-    names = NAMED[topic.register.members.key.fields[0]]
-    return st.lists(st.sampled_from(names), unique=True).map(tuple)
+    return st.lists(st.sampled_from(member_keys(topic.register)), unique=True).map(tuple)
+
+
+def member_keys(register: OrderedSet[Any, Any]) -> list[str]:
+    if register.members.key.of_episode is None:
+        return FEEDS
+    return [episode_key(feed, item) for feed in FEEDS for item in EPISODES]
 
 
 def entries(topic: Topic, times: Times = PAST) -> st.SearchStrategy[Any]:
@@ -101,10 +122,12 @@ def states(register: Register[Any], times: Times = PAST) -> st.SearchStrategy[An
             given[name] = st.none() | named if field.nullable else named
         elif field.ranks is not None:
             given[name] = st.sampled_from(field.ranks)
+    if "item" in register.fields:
+        given["item"] = st.sampled_from(SPELLINGS)
     # of one thing: what its key says is the same in all of them
     given |= {name: st.just(value) for name, value in FROM_KEY.items() if name in register.fields}
     if isinstance(register, OrderedSet):
-        names = NAMED[register.members.key.fields[0]]
+        names = member_keys(register)
         given["order"] = st.lists(st.sampled_from(names), unique=True).map(tuple)
         given["members"] = st.dictionaries(
             st.sampled_from(names), states(register.members, times), max_size=1
@@ -114,7 +137,7 @@ def states(register: Register[Any], times: Times = PAST) -> st.SearchStrategy[An
 
 
 # fields of a state that its key decides, and no time
-FROM_KEY: dict[str, Any] = {"is_default": False, "item": ITEMS[0]}
+FROM_KEY: dict[str, Any] = {"is_default": False, "feed": FEEDS[0]}
 
 
 def as_folded(register: Register[Any], of: Any) -> Any:

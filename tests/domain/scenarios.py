@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from eventstore.domain.errors import DomainError
-from eventstore.domain.identifiers import feed_of_url, normalise_item
+from eventstore.domain.identifiers import episode_key, feed_of_url, normalise_item
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
@@ -21,6 +21,11 @@ NEWS, SCIENCE, MUSIC = FEEDS
 MONDAY, TUESDAY = "bW9uZGF5LA==", "dHVlc2RheSw="
 ITEMS = [MONDAY, TUESDAY]
 assert [normalise_item(item) for item in ITEMS] == ITEMS
+
+
+def key(item: str, feed: str = NEWS) -> str:
+    """The key of an episode."""
+    return episode_key(feed, item)
 
 
 def minutes(number: float) -> datetime:

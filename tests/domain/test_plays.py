@@ -8,7 +8,7 @@ import pytest
 from eventstore.domain.plays import PlayRecorded, PositionUpdated, RecordPlay, UpdatePosition
 from eventstore.domain.times import REMEMBERED_SKEWS
 from eventstore.domain.user import decide
-from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, SCIENCE, folded, minutes, refusal, when
+from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, SCIENCE, folded, key, minutes, refusal, when
 
 YEAR = timedelta(days=365)
 
@@ -57,7 +57,7 @@ def test_a_position_leaves_the_speed_as_it_was_and_a_play_says_all_of_it() -> No
     (kept,) = when(move(90, minutes(1)), given)
     assert isinstance(kept, PositionUpdated)
     assert kept.speed == 1.5
-    assert folded([*given, recorded(60, minutes(1))]).plays[MONDAY].speed is None
+    assert folded([*given, recorded(60, minutes(1))]).plays[key(MONDAY)].speed is None
 
 
 def test_the_same_play_again_is_not_recorded() -> None:
@@ -81,7 +81,7 @@ def test_an_older_position_is_recorded_and_changes_nothing() -> None:
         user = folded([recorded(60, NOON)])
         events = decide(user, move(position, at))
         assert events == [moved(position, at)]
-        assert folded(events, user).plays[MONDAY].position == 60
+        assert folded(events, user).plays[key(MONDAY)].position == 60
     assert when(move(61, NOON), [recorded(60, NOON)]) == [moved(61, NOON)]
 
 
@@ -89,15 +89,15 @@ def test_an_older_play_is_recorded_and_changes_nothing() -> None:
     """Nothing is lost: the history has it, the newer status stands."""
     newer, older = recorded(90, NOON), recorded(60, minutes(-60))
     user = folded([newer])
-    before = user.plays[MONDAY]
-    assert folded([older], user).plays[MONDAY] == before
+    before = user.plays[key(MONDAY)]
+    assert folded([older], user).plays[key(MONDAY)] == before
     assert folded([older, newer]) == folded([newer, older])
 
 
 def test_a_play_without_a_time_comes_after_what_is_known() -> None:
     command = record(10, now=NOON)
     user = folded([recorded(60, minutes(4))])
-    assert folded(decide(user, command), user).plays[MONDAY].position == 10
+    assert folded(decide(user, command), user).plays[key(MONDAY)].position == 10
 
 
 def test_a_position_keeps_played_and_the_feed() -> None:
@@ -111,8 +111,8 @@ def test_a_position_of_an_unknown_item_needs_its_feed() -> None:
 
 
 def test_on_equal_times_the_further_position_stands() -> None:
-    assert folded([recorded(60, NOON), recorded(90, NOON)]).plays[MONDAY].position == 90
-    assert folded([recorded(90, NOON), recorded(60, NOON)]).plays[MONDAY].position == 90
+    assert folded([recorded(60, NOON), recorded(90, NOON)]).plays[key(MONDAY)].position == 90
+    assert folded([recorded(90, NOON), recorded(60, NOON)]).plays[key(MONDAY)].position == 90
 
 
 def test_an_action_of_a_wrong_clock_counts_once() -> None:
@@ -145,7 +145,7 @@ def test_an_action_of_a_wrong_clock_that_lost_does_not_win_later() -> None:
         (move(100, claim), move(100, claim, now=minutes(10))),
     ):
         since = [*given, *when(command, given)]
-        assert folded(since).plays[MONDAY].position == 10
+        assert folded(since).plays[key(MONDAY)].position == 10
         assert when(again, since) == []
 
 
@@ -159,6 +159,6 @@ def test_an_action_of_a_wrong_clock_that_agrees_does_not_count_later(before: int
 def test_claims_are_bounded() -> None:
     claims = [NOON + YEAR + timedelta(minutes=n) for n in range(REMEMBERED_SKEWS + 5)]
     given = [recorded(n, minutes(n), claimed_at=claim) for n, claim in enumerate(claims)]
-    assert len(folded(given).plays[MONDAY].skewed) == REMEMBERED_SKEWS
+    assert len(folded(given).plays[key(MONDAY)].skewed) == REMEMBERED_SKEWS
     for n, claim in enumerate(claims):
         assert when(record(n, claim, now=minutes(60)), given) == []

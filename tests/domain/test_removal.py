@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from eventstore import codec
 from eventstore.domain import privacy, subscriptions
 from eventstore.domain.checkpoint import EventsRemoved, TakeCheckpoint, UserCheckpoint
+from eventstore.domain.identifiers import episode_key, feed_key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.playlists import PlaylistReordered
 from eventstore.domain.removal import RemoveEvents, Scope, remove, without
@@ -19,7 +20,7 @@ from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS
 from eventstore.domain.user import User, decide
 from tests.domain.drawn import events
-from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, TUESDAY, folded, minutes
+from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, TUESDAY, folded, key, minutes
 from tests.domain.test_checkpoint import (
     COLLECTION,
     IN_COLLECTION,
@@ -74,7 +75,8 @@ def renamed(event: Event) -> Event:
 def test_what_is_left_is_as_if_the_feed_had_never_been(of_it: list[Event], data: st.DataObject) -> None:
     others = [renamed(event) for event in LIBRARY]
     history = data.draw(st.permutations([*of_it, *others]))
-    scope = Scope(NEWS, None, frozenset(known_items(history)))
+    keys = frozenset(episode_key(NEWS, item) for item in known_items(history))
+    scope = Scope(feed_key_of(NEWS), keys)
     never = [event for event in (without(event, scope) for event in history) if event is not None]
     assert removed(list(history), NEWS) == folded(never)
 
@@ -102,22 +104,22 @@ def test_an_item_goes_and_the_others_of_its_feed_stay() -> None:
     assert state.saved == {}
     assert NEWS in state.subscriptions
     (playlist,) = state.playlists.values()
-    assert set(playlist.members) == {TUESDAY}
+    assert set(playlist.members) == {key(TUESDAY)}
 
 
 def test_an_item_of_a_feed_leaves_the_same_item_of_another_feed() -> None:
     other = msgspec.structs.replace(PLAYED, rss_source_feed=SCIENCE, played_at=minutes(0))
     state = removed([PLAYED, other], NEWS, MONDAY)
-    assert state.plays[MONDAY].feed == SCIENCE
+    assert list(state.plays) == [key(MONDAY, SCIENCE)]
 
 
-def test_an_item_that_is_not_of_the_feed_stays_where_no_feed_is_told() -> None:
+def test_an_item_of_another_feed_is_not_in_an_order() -> None:
     names = {"user_id": ALICE, "playlist_id": PLAYLIST.playlist_id}
-    order = PlaylistReordered(**names, order=(TUESDAY, MONDAY), updated_at=minutes(3))
+    order = PlaylistReordered(**names, order=(key(TUESDAY), key(MONDAY)), updated_at=minutes(3))
     history = [PLAYLIST, *IN_PLAYLIST, order]
-    assert folded(history).playlists[str(order.playlist_id)].order == (TUESDAY, MONDAY)
+    assert folded(history).playlists[str(order.playlist_id)].order == (key(TUESDAY), key(MONDAY))
     assert remove(history, command(SCIENCE, MONDAY)).gone == []
-    assert removed(history, NEWS, MONDAY).playlists[str(order.playlist_id)].order == (TUESDAY,)
+    assert removed(history, NEWS, MONDAY).playlists[str(order.playlist_id)].order == (key(TUESDAY),)
 
 
 def test_settings_of_the_feed_and_of_its_items_go_and_the_accounts_own_stays() -> None:
@@ -125,10 +127,10 @@ def test_settings_of_the_feed_and_of_its_items_go_and_the_accounts_own_stays() -
         privacy.PrivacyChanged(
             user_id=ALICE, level="public", rss_source_feed=feed, rss_source_item=item, changed_at=NOON
         )
-        for feed, item in ((None, None), (NEWS, None), (SCIENCE, None), (None, MONDAY), (None, TUESDAY))
+        for feed, item in ((None, None), (NEWS, None), (SCIENCE, None), (NEWS, MONDAY), (SCIENCE, MONDAY))
     ]
     state = removed([PLAYED, *settings], NEWS)
-    assert set(state.privacy) == {"user", f"feed:{SCIENCE}", f"item:{TUESDAY}"}
+    assert set(state.privacy) == {"user", f"feed:{SCIENCE}", f"item:{key(MONDAY, SCIENCE)}"}
 
 
 def test_with_neither_feed_nor_item_everything_goes() -> None:

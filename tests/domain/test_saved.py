@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventstore.domain.identifiers import item_of
 from eventstore.domain.saved import (
     REGISTER,
     EpisodeSaved,
@@ -21,6 +22,7 @@ from eventstore.domain.saved import (
 )
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.user import User, decide
+from tests.domain.drawn import SPELLINGS
 from tests.domain.scenarios import (
     ALICE,
     FEEDS,
@@ -33,6 +35,7 @@ from tests.domain.scenarios import (
     TIMES,
     TUESDAY,
     folded,
+    key,
     minutes,
     refusal,
     synced,
@@ -43,14 +46,16 @@ YEAR = timedelta(days=365)
 
 moments = st.none() | PAST
 claims = st.lists(TIMES, max_size=3).map(lambda drawn: tuple(sorted(set(drawn))))
-one_episode = st.builds(SavedEpisode, st.sampled_from(FEEDS), moments, moments, claims)
+one_episode = st.builds(SavedEpisode, st.just(NEWS), st.sampled_from(SPELLINGS), moments, moments, claims)
 entries = st.builds(
     SavedEpisodeEntry, st.sampled_from(FEEDS), st.sampled_from(ITEMS), moments, moments
 ).filter(lambda entry: entry.saved_at is not None or entry.unsaved_at is not None)
 
 
-def save(at: datetime | None = None, now: datetime = NOON, feed: str = NEWS) -> SaveEpisode:
-    return SaveEpisode(user_id=ALICE, feed=feed, item=MONDAY, at=at, now=now)
+def save(
+    at: datetime | None = None, now: datetime = NOON, feed: str = NEWS, item: str = MONDAY
+) -> SaveEpisode:
+    return SaveEpisode(user_id=ALICE, feed=feed, item=item, at=at, now=now)
 
 
 def unsave(at: datetime | None = None, now: datetime = NOON, feed: str | None = None) -> UnsaveEpisode:
@@ -100,9 +105,9 @@ def test_unsaving_what_is_not_saved_changes_nothing() -> None:
 def test_it_can_be_unsaved_and_saved_again_within_one_instant() -> None:
     user = folded([saved(NOON)])
     folded(decide(user, unsave()), user)
-    assert not user.saved[MONDAY].saved
+    assert not user.saved[key(MONDAY)].saved
     folded(decide(user, save()), user)
-    assert user.saved[MONDAY].saved
+    assert user.saved[key(MONDAY)].saved
 
 
 def test_unsaving_knows_the_feed_of_what_was_saved() -> None:
@@ -116,22 +121,23 @@ def test_unsaving_what_nobody_knows_needs_the_feed_where_it_came_from_offline() 
 
 def test_the_later_decides_whatever_comes_first() -> None:
     for events in ([saved(NOON), unsaved(minutes(1))], [unsaved(minutes(1)), saved(NOON)]):
-        assert not folded(events).saved[MONDAY].saved
+        assert not folded(events).saved[key(MONDAY)].saved
     for events in ([saved(NOON), unsaved(NOON)], [unsaved(NOON), saved(NOON)]):
-        assert folded(events).saved[MONDAY].saved, "on equal times it is saved"
+        assert folded(events).saved[key(MONDAY)].saved, "on equal times it is saved"
 
 
 def test_an_older_action_is_recorded_where_it_says_something_new() -> None:
     """Else what a device did earlier would be lost to one that comes even later."""
     assert when(save(minutes(-5)), [unsaved(NOON)]) == [saved(minutes(-5))]
-    assert not folded([unsaved(NOON), saved(minutes(-5))]).saved[MONDAY].saved
+    assert not folded([unsaved(NOON), saved(minutes(-5))]).saved[key(MONDAY)].saved
 
 
-def test_of_two_feeds_for_one_time_the_same_stands_in_any_order() -> None:
-    for one, other in ((NEWS, SCIENCE), (SCIENCE, NEWS)):
-        user = folded(when(save(NOON, feed=one)))
-        folded(decide(user, save(NOON, feed=other)), user)
-        assert user.saved[MONDAY].feed == max(NEWS, SCIENCE)
+def test_of_two_addresses_for_one_time_the_same_stands_in_any_order() -> None:
+    moved = item_of("monday", "https://example.org/moved.mp3")
+    for one, other in ((MONDAY, moved), (moved, MONDAY)):
+        user = folded(when(save(NOON, item=one)))
+        folded(decide(user, save(NOON, item=other)), user)
+        assert user.saved[key(MONDAY)].item == max(MONDAY, moved)
 
 
 def test_every_share_counts_and_is_no_state() -> None:
@@ -162,7 +168,7 @@ def test_an_action_of_a_wrong_clock_counts_once() -> None:
 def test_an_action_of_a_wrong_clock_that_lost_does_not_win_later() -> None:
     given_ = [unsaved(minutes(4))]
     since = [*given_, *when(save(NOON + YEAR), given_)]
-    assert not folded(since).saved[MONDAY].saved
+    assert not folded(since).saved[key(MONDAY)].saved
     assert when(save(NOON + YEAR, now=minutes(10)), since) == []
 
 
@@ -172,7 +178,7 @@ def test_a_device_with_a_wrong_clock_keeps_the_order_of_its_own_actions(last: st
     sent = entry(*times) if last == "saved" else entry(*reversed(times))
     user = User(ALICE)
     synced(user, sends(sent))
-    assert user.saved[MONDAY].saved is (last == "saved")
+    assert user.saved[key(MONDAY)].saved is (last == "saved")
 
 
 @given(st.lists(entries, max_size=6), st.randoms(use_true_random=False))
@@ -196,7 +202,9 @@ def test_what_lost_is_listed_with_both_values(
     user = User(ALICE)
     synced(user, sends(*known))
     synced(user, sends(*sent))
-    lost = {item: (client, server, rule) for item, client, server, rule in _lost(user, sent)}
+    lost = {
+        REGISTER.key.read(client): (client, server, rule) for _, client, server, rule in _lost(user, sent)
+    }
     for item, said in REGISTER.merge_payload(sent, ALICE).items():
         stands = user.saved[item]
         assert (item in lost) is (said.saved is not stands.saved)
@@ -220,8 +228,8 @@ def test_what_lost_to_a_wrong_clock_says_so() -> None:
 def test_the_document_holds_what_was_asked_for() -> None:
     user = folded([saved(NOON), unsaved(minutes(1))])
     assert REGISTER.to_entries(user.saved) == [entry(NOON, minutes(1))]
-    assert REGISTER.to_entries(user.saved, [MONDAY, TUESDAY]) == [entry(NOON, minutes(1))]
-    assert REGISTER.to_entries(user.saved, [TUESDAY]) == []
+    assert REGISTER.to_entries(user.saved, [key(MONDAY), key(TUESDAY)]) == [entry(NOON, minutes(1))]
+    assert REGISTER.to_entries(user.saved, [key(TUESDAY)]) == []
 
 
 @given(st.dictionaries(st.sampled_from(ITEMS), one_episode), PAST)

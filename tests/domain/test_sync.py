@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.domain import plays, subscriptions, sync
+from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.plays import PlayEntry, PlayStatus
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncData, SyncUserData
@@ -86,7 +87,7 @@ def test_nothing_newer_is_lost(first: SyncUserData, second: SyncUserData) -> Non
         ):
             assert sent is None or (kept is not None and kept >= sent)
     for play in [*first.play_statuses, *second.play_statuses]:
-        assert user.plays[play.rss_source_item].updated_at >= play.updated_at
+        assert user.plays[plays.REGISTER.key.read(play)].updated_at >= play.updated_at
 
 
 @given(payloads(TIMES), payloads(TIMES))
@@ -95,11 +96,13 @@ def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: Sy
     synced(user, first)
     assert sync.conflicts(user, first) == [], "a first device has nobody to lose to"
     synced(user, second)
-    lost = {conflict.key: conflict for conflict in sync.conflicts(user, second)}
+    found = sync.conflicts(user, second)
+    lost = {conflict.key: conflict for conflict in found}
+    items = {plays.REGISTER.key.read(one.client) for one in found if one.type == "play_status"}
     for feed, said in subscriptions.REGISTER.merge_payload(second.subscriptions, ALICE).items():
         assert (feed in lost) is (user.subscriptions[feed].active is not said.active)
     for item, heard in plays.REGISTER.merge_payload(second.play_statuses, ALICE).items():
-        assert (item in lost) is not plays.REGISTER.says_same(user.plays[item], heard)
+        assert (item in items) is not plays.REGISTER.says_same(user.plays[item], heard)
     for conflict in lost.values():
         assert conflict.client != conflict.server
 
@@ -139,8 +142,8 @@ def test_contradictory_entries_of_one_item_merge_in_every_order() -> None:
     for order in permutations(entries):
         user = User(ALICE)
         synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=list(order)))
-        states.add(user.plays[MONDAY])
-    assert states == {PlayStatus(max(FEEDS[:2]), 2, False, NOON)}
+        states.add(tuple(user.plays[episode_key(feed, MONDAY)] for feed in FEEDS[:2]))
+    assert states == {tuple(PlayStatus(feed, MONDAY, 2, False, NOON) for feed in FEEDS[:2])}
 
 
 def test_leaving_without_having_subscribed_is_kept() -> None:
@@ -168,7 +171,7 @@ def test_an_empty_sync_records_nothing() -> None:
 
 
 def test_ten_thousand_entries_lead_to_an_event_each_and_none_the_second_time() -> None:
-    heard = [PlayEntry(NEWS, f"item {number}", number, False, NOON) for number in range(10_000)]
+    heard = [PlayEntry(NEWS, item_of(f"{number}", ""), number, False, NOON) for number in range(10_000)]
     payload = SyncUserData(user_id=ALICE, now=NOON, play_statuses=heard)
     user = User(ALICE)
     assert len(synced(user, payload)) == 10_000

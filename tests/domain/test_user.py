@@ -13,7 +13,7 @@ from eventstore.domain.messages import Command, Event
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User, decide
-from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON, folded, minutes, payloads
+from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON, folded, key, minutes, payloads
 
 # of a device whose clock is right, a little ahead, or not to be believed
 times = st.none() | st.sampled_from([-60, -1, 0, 4, 6, 90, 500_000]).map(minutes)
@@ -119,9 +119,10 @@ def test_an_action_at_the_server_stands_whatever_devices_said_before(history: li
     assert not user.subscriptions[FEEDS[0]].active
     play = RecordPlay(user_id=ALICE, feed=FEEDS[0], item=ITEMS[0], position=7, played=True, now=NOON)
     folded(decide(user, play), user)
-    assert (user.plays[ITEMS[0]].position, user.plays[ITEMS[0]].played) == (7, True)
-    folded(decide(user, UpdatePosition(user_id=ALICE, item=ITEMS[0], position=3, now=NOON)), user)
-    assert (user.plays[ITEMS[0]].position, user.plays[ITEMS[0]].played) == (3, True)
+    assert (user.plays[key(ITEMS[0])].position, user.plays[key(ITEMS[0])].played) == (7, True)
+    move = UpdatePosition(user_id=ALICE, feed=FEEDS[0], item=ITEMS[0], position=3, now=NOON)
+    folded(decide(user, move), user)
+    assert (user.plays[key(ITEMS[0])].position, user.plays[key(ITEMS[0])].played) == (3, True)
 
 
 def test_its_size_is_what_it_holds() -> None:

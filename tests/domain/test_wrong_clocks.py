@@ -22,7 +22,7 @@ from eventstore.domain.times import (
     remember,
 )
 from eventstore.domain.user import User, decide
-from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, minutes, payloads, synced
+from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, key, minutes, payloads, synced
 
 YEAR = timedelta(days=365)
 # some believed, some up to five minutes ahead, some that are not believed yet, and some that never are
@@ -80,13 +80,13 @@ def test_a_device_a_year_ahead_does_not_win_for_ever() -> None:
     for turn in range(30):
         synced(user, heard(1_000, NOON + YEAR, now=minutes(10 * turn)))
         synced(user, heard(turn, minutes(10 * turn + 5), now=minutes(10 * turn + 5)))
-        assert user.plays[MONDAY].position == turn
+        assert user.plays[key(MONDAY)].position == turn
 
 
 def test_what_lost_when_it_came_does_not_win_when_it_comes_again() -> None:
     """Replaced by now it is older than what a device four minutes ahead said; later it would be newer."""
     user = after(heard(10, minutes(4), NOON), heard(100, NOON + YEAR, NOON))
-    assert user.plays[MONDAY].position == 10
+    assert user.plays[key(MONDAY)].position == 10
     assert synced(user, heard(100, NOON + YEAR, minutes(10))) == []
 
     user = after(follows(NOON, minutes(3), minutes(4)), follows(NOON, NOON + YEAR))

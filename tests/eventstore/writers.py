@@ -12,6 +12,7 @@ import psycopg
 from django.db import connections
 
 from eventstore import codec, database, log
+from eventstore.domain.identifiers import item_of
 from eventstore.domain.plays import PlayRecorded
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
@@ -24,7 +25,7 @@ def play(number: int, user_id: UUID = ALICE) -> PlayRecorded:
     return PlayRecorded(
         user_id=user_id,
         rss_source_feed="Zg==",
-        rss_source_item=f"item-{number}",
+        rss_source_item=item_of(f"item-{number}", ""),
         position=number,
         played=False,
         played_at=NOON,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eventstore import log, retention
 from eventstore.domain.checkpoint import EventsRemoved, Marker, PublicHistoryTrimmed, UserCheckpoint
-from eventstore.domain.identifiers import key_of
+from eventstore.domain.identifiers import episode_key, key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level, PrivacySetting, scope_of
 from projections import popularity, rebuild
@@ -39,7 +39,7 @@ def removed(user: UUID, feed: str | None, item: str | None) -> Event:
     return EventsRemoved(
         user_id=user,
         feed_key=None if feed is None else UUID(key_of(feed)),
-        item_key=None if item is None else UUID(key_of(item)),
+        item_key=None if item is None else UUID(episode_key(feed or "", item)),
         removed_at=minutes(0),
     )
 

@@ -22,7 +22,9 @@ from eventstore.domain.collections import (
     ReorderCollection,
     default_id,
 )
+from eventstore.domain.identifiers import episode_key, item_of, parts_of_item
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.naming import EpisodeName
 from eventstore.domain.playlists import (
     AddToPlaylist,
     CreatePlaylist,
@@ -51,7 +53,6 @@ from tests.projections.histories import (
     ALICE,
     BOB,
     FEED,
-    ITEM,
     NOON,
     dump,
     minutes,
@@ -107,7 +108,12 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(DeletePlaylist, **lists_of, playlist_id=st.just(WALK)),
     st.builds(AddToPlaylist, **lists_of, **at, playlist_id=st.just(WALK), feed=feeds, item=items),
     st.builds(RemoveFromPlaylist, **lists_of, **at, playlist_id=st.just(WALK), item=items),
-    st.builds(ReorderPlaylist, **lists_of, playlist_id=st.just(WALK), items=orders(items)),
+    st.builds(
+        ReorderPlaylist,
+        **lists_of,
+        playlist_id=st.just(WALK),
+        items=orders(items).map(lambda drawn: tuple(EpisodeName(None, item) for item in drawn)),
+    ),
     st.builds(CreateCollection, **lists_of, collection_id=st.just(RUN), name=names),
     st.builds(DeleteCollection, **lists_of, collection_id=st.just(RUN)),
     st.builds(AddFeedToCollection, **lists_of, **at, collection_id=st.just(RUN), feed=feeds),
@@ -139,18 +145,33 @@ def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[Comma
     assert dump(connection) == live
 
 
-def added(item: str = ITEM, at: int = 1, user: UUID = ALICE, list_id: UUID = WALK) -> PlaylistItemAdded:
+def added(guid: str = "1", at: int = 1, user: UUID = ALICE, list_id: UUID = WALK) -> PlaylistItemAdded:
     return PlaylistItemAdded(
-        user_id=user, playlist_id=list_id, rss_source_feed=FEED, rss_source_item=item, added_at=minutes(at)
+        user_id=user,
+        playlist_id=list_id,
+        rss_source_feed=FEED,
+        rss_source_item=item_of(guid, ""),
+        added_at=minutes(at),
     )
 
 
-def reordered(*items: str, at: int = 9) -> PlaylistReordered:
-    return PlaylistReordered(user_id=ALICE, playlist_id=WALK, order=items, updated_at=minutes(at))
+def removed(guid: str) -> PlaylistItemRemoved:
+    return PlaylistItemRemoved(
+        user_id=ALICE,
+        playlist_id=WALK,
+        rss_source_feed=FEED,
+        rss_source_item=item_of(guid, ""),
+        removed_at=minutes(5),
+    )
+
+
+def reordered(*guids: str, at: int = 9) -> PlaylistReordered:
+    order = tuple(episode_key(FEED, item_of(guid, "")) for guid in guids)
+    return PlaylistReordered(user_id=ALICE, playlist_id=WALK, order=order, updated_at=minutes(at))
 
 
 def items_of(page: Any) -> list[str]:
-    return [row.rss_source_item for row in page.rows]
+    return [parts_of_item(row.rss_source_item)[0] for row in page.rows]
 
 
 def test_it_shows_what_alice_has_and_nothing_of_bob(project: Project) -> None:
@@ -165,9 +186,7 @@ def test_it_shows_what_alice_has_and_nothing_of_bob(project: Project) -> None:
 
 
 def test_what_is_deleted_or_removed_is_not_shown(project: Project) -> None:
-    gone = PlaylistItemRemoved(
-        user_id=ALICE, playlist_id=WALK, rss_source_feed=FEED, rss_source_item="a", removed_at=minutes(5)
-    )
+    gone = removed("a")
     record(playlist(ALICE, WALK), added("a"), added("b"), gone)
     project()
     assert items_of(lists.playlist_items(ALICE, WALK)) == ["b"]
@@ -179,9 +198,7 @@ def test_what_is_deleted_or_removed_is_not_shown(project: Project) -> None:
 
 
 def test_a_checkpoint_takes_away_what_it_does_not_hold(connection: Connection, project: Project) -> None:
-    gone = PlaylistItemRemoved(
-        user_id=ALICE, playlist_id=WALK, rss_source_feed=FEED, rss_source_item="a", removed_at=minutes(5)
-    )
+    gone = removed("a")
     history = [playlist(ALICE, WALK), playlist(ALICE, RUN), added("a"), added("b"), gone]
     history.append(PlaylistDeleted(user_id=ALICE, playlist_id=RUN, deleted_at=minutes(5)))
     record(*history, playlist(BOB, RUN))
@@ -191,7 +208,7 @@ def test_a_checkpoint_takes_away_what_it_does_not_hold(connection: Connection, p
     project()
     left = dump(connection)
     assert [(row[0], row[1]) for row in left["playlists"]] == sorted([(ALICE, WALK), (BOB, RUN)])
-    assert [row[3] for row in left["playlist_items"]] == ["b"]
+    assert [row[3] for row in left["playlist_items"]] == [item_of("b", "")]
 
 
 def test_an_older_addition_that_comes_later_does_not_bring_its_titles(project: Project) -> None:

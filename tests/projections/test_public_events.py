@@ -8,7 +8,8 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from eventstore.domain.checkpoint import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
-from eventstore.domain.identifiers import feed_of_url, key_of
+from eventstore.domain.episodes import EpisodeIdentified
+from eventstore.domain.identifiers import episode_key, feed_of_url, item_of, key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level
 from projections.connect import Connection
@@ -127,11 +128,35 @@ def test_an_unsubscription_that_came_first_still_counts(connection: Connection, 
     assert shown(connection) == []
 
 
-def test_an_episode_that_came_in_two_feeds_is_shown_once(connection: Connection, project: Project) -> None:
+def test_the_same_item_of_two_feeds_is_two_episodes(connection: Connection, project: Project) -> None:
     record(level("public"), saved(ALICE, feed=FEED, at=1), saved(ALICE, feed=OTHER_FEED, at=2))
     project()
-    assert shown(connection) == [("save", minutes(2), ALICE)]
+    assert shown(connection) == [("save", minutes(1), ALICE), ("save", minutes(2), ALICE)]
     record(unsaved(ALICE, feed=FEED, at=3))
+    project()
+    assert shown(connection) == [("save", minutes(2), ALICE)]
+
+
+def identified(item: str, file: str) -> EpisodeIdentified:
+    return EpisodeIdentified(
+        user_id=ALICE, rss_source_feed=FEED, known_item=file, rss_source_item=item, identified_at=NOON
+    )
+
+
+def test_what_is_identified_is_shown_once_and_hidden_by_the_settings_of_both(
+    connection: Connection, project: Project
+) -> None:
+    url = "https://example.org/1.mp3"
+    item, file = item_of("1", url), item_of("", url)
+    record(level("public"), played(ALICE, file, at=2), shared(ALICE, file, at=3), played(ALICE, item, at=1))
+    project()
+    assert len(shown(connection)) == 3
+    record(identified(item, file))
+    project()
+    assert shown(connection) == [("play", minutes(2), ALICE), ("share", minutes(3), ALICE)]
+    rows = connection.execute("SELECT rss_source_item, item_key FROM public.public_events").fetchall()
+    assert set(rows) == {(item, UUID(episode_key(FEED, item)))}
+    record(played(ALICE, file, at=4), level("private", feed=FEED, item=file, at=5), identified(item, file))
     project()
     assert shown(connection) == []
 
@@ -242,7 +267,7 @@ def test_a_removal_takes_the_rows_of_the_feed_the_item_or_all(
         return EventsRemoved(
             user_id=ALICE,
             feed_key=None if feed is None else UUID(key_of(feed)),
-            item_key=None if item is None else UUID(key_of(item)),
+            item_key=None if item is None else UUID(episode_key(FEED, item)),
             removed_at=NOON,
         )
 
