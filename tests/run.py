@@ -6,6 +6,7 @@ busy. In each part the logs of that part are searched for secrets at the end (te
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -111,12 +112,21 @@ def run(waiting: list[Part], results: Path) -> dict[str, int]:
             waiting.clear()
             for each in running:
                 each.stop()
-        for each in [each for each in running if each.process.poll() is not None]:
+        for each in tuple(running):
+            used = processor_seconds()
+            if each.process.poll() is None:
+                continue
             running.remove(each)
             codes[each.name] = FAILED + 1 if stop else each.process.returncode
-            print(each.report(), flush=True)
+            print(each.report(processor_seconds() - used), flush=True)
         time.sleep(0.1)
     return codes
+
+
+def processor_seconds() -> float:
+    """What the parts that have ended used, their servers and browsers included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Running:
@@ -130,9 +140,9 @@ class Running:
         with self._output.open("wb") as log:
             self.process = start_pytest(part.arguments, part.environment, log)
 
-    def report(self) -> str:
-        seconds = time.monotonic() - self._started
-        return f"\n===== {self.name}: {seconds:.0f} s\n{self._output.read_text(errors='replace')}"
+    def report(self, used: float) -> str:
+        took = f"{time.monotonic() - self._started:.0f} s, {used:.0f} s of processors"
+        return f"\n===== {self.name}: {took}\n{self._output.read_text(errors='replace')}"
 
     def stop(self) -> None:
         if not self._stopped:
