@@ -30,9 +30,9 @@ PARTS: tuple[tuple[str, ...], ...] = (
     ("operations", "commands"),
     ("projections", "privacy"),
 )
-# What may differ where the stores share a database, its locks and its notifications. Instances of the
-# end-to-end tests have one database as well, and tests of operators' commands choose by themselves.
-AGAIN = ("eventstore/test_order_races.py", "projections/test_runner.py", "projections/test_takeover.py")
+# Where tests are marked ``topology``: what may differ where the stores share a database, its locks and its
+# notifications. Instances of the end-to-end tests have one database as well.
+AGAIN = ("eventstore", "projections", "operations")
 AT_ONCE = max(2, os.cpu_count() or 1)
 LEAKS = "test_leaks.py"
 # pytest's own: all passed, some failed, interrupted … , and what a part of no tests at all ends with
@@ -78,7 +78,7 @@ def parts(results: Path, cluster: Path, *, coverage: bool) -> list[Part]:
     made = [
         *(Part(" ".join(group), paths(group)) for group in PARTS),
         Part("the rest", paths(rest)),
-        Part("one database", paths(AGAIN), {"TEST_STORES": "one"}),
+        Part("one database", ["-m", "topology", *paths(AGAIN)], {"TEST_STORES": "one"}),
     ]
     for part in made:
         part.arguments.append(f"--junitxml={results / part.name}.xml")

@@ -41,7 +41,7 @@ from tests.projections.running import running
 from tests.searching import found
 from tests.web.people import Visitor
 
-pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
+pytestmark = pytest.mark.usefixtures("stores")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "Aliceandra"

@@ -6,7 +6,6 @@ from accounts.models import User
 from tests.api.devices import Device, code_of, document, faults, in_path, play, unharmed
 from tests.apps import App
 
-pytestmark = pytest.mark.topology
 KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
 OTHER_KEY = "1f8fad5b-d9cb-469f-a165-70867728950e"
 

@@ -8,7 +8,6 @@ from eventstore import log
 from tests.api.devices import Device, code_of, document, faults, play, unharmed
 from tests.projecting import bring_up_to_date
 
-pytestmark = pytest.mark.topology
 LISTS = pytest.mark.parametrize("path", ["plays", "subscriptions"])
 
 

@@ -24,7 +24,7 @@ from tests.jobs.working import read_models, settle, settled, work
 from tests.projecting import bring_up_to_date
 from tests.searching import found
 
-pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
+pytestmark = pytest.mark.usefixtures("stores")
 
 WHEN = "2026-05-01T12:00:00Z"
 

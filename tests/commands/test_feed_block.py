@@ -14,7 +14,7 @@ from tests.privacy.acts import level
 from tests.projecting import bring_up_to_date
 from tests.projections.histories import FEED, record, subscribed
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 URL = url_of_feed(FEED)
 KEY = UUID(key_of(FEED))
 UNKNOWN = "https://example.org/nobody-follows.xml"

@@ -13,7 +13,7 @@ from projections.worker import Worker
 from tests.projecting import bring_up_to_date
 from tests.projections.histories import ALICE, played, record, record_raw, subscribed
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 def run(*arguments: str) -> str:

@@ -17,7 +17,7 @@ from tests.factories import PASSWORD, UserFactory
 from tests.jobs.working import do, event_types, settle
 from tests.projections.running import running
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tests.eventstore.dispatching import (
     unsubscribe,
 )
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 def an_id(fingerprint: bytes = b"play") -> CommandId:

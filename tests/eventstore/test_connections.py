@@ -3,12 +3,9 @@
 from typing import Any
 
 import psycopg
-import pytest
 from django.db import connections
 
 from eventstore import log
-
-pytestmark = pytest.mark.topology
 
 
 def test_connections_that_the_server_ended_are_not_handed_out(stores: None) -> None:

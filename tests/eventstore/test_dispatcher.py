@@ -38,7 +38,7 @@ from tests.eventstore.dispatching import (
 from tests.eventstore.test_connections import end_every_backend_of
 from tests.eventstore.writers import plays
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 Append = Callable[..., int | None]
 

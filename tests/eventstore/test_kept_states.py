@@ -29,7 +29,7 @@ from tests.eventstore.dispatching import (
     unsubscribe,
 )
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 READS = ("stream_of", "read_stream", "read_snapshot", "remembered_command")
 WRITES = ("append", "remember_command", "write_snapshot", "notify")

@@ -21,8 +21,6 @@ from eventstore.follower import Follower, settled_head
 from eventstore.log import RecordedEvent
 from tests.eventstore.writers import ALICE, SlowWriter, connect, play, plays, stored
 
-pytestmark = pytest.mark.topology
-
 
 class Reader(Protocol):
     """Anything that follows the global order."""

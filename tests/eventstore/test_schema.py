@@ -11,8 +11,6 @@ from eventstore import log
 from eventstore.log import Origin
 from tests.eventstore.writers import ALICE, connect, plays
 
-pytestmark = pytest.mark.topology
-
 Connection = psycopg.Connection[Any]
 
 

@@ -15,8 +15,6 @@ from eventstore.dispatcher import CommandId, Origin
 from eventstore.log import CommandAlreadyRecorded, Snapshot, StreamErased
 from tests.eventstore.writers import ALICE, NOON, SlowWriter, appending, connect, plays, stored
 
-pytestmark = pytest.mark.topology
-
 
 @pytest.fixture
 def stream(stores: None) -> int:

@@ -35,7 +35,7 @@ from tests.domain.scenarios import FEEDS
 from tests.jobs.working import do, event_types, events, read_models, state_of
 from tests.projections.running import eventually, running
 
-pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
+pytestmark = pytest.mark.usefixtures("stores")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CAST = [UUID(int=number, version=4) for number in range(1, 7)]

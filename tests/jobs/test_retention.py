@@ -34,7 +34,7 @@ from tests.jobs.working import do, event_types, events, read_models, settle, set
 from tests.projections.histories import marked
 from tests.projections.running import running
 
-pytestmark = [pytest.mark.usefixtures("stores"), pytest.mark.topology]
+pytestmark = pytest.mark.usefixtures("stores")
 
 ALICE, BOB, CHARLIE = uuid4(), uuid4(), uuid4()
 # after every cutoff: a checkpoint leaves out what was unsubscribed before

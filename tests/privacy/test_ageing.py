@@ -25,7 +25,7 @@ from tests.projections.conftest import Project
 from tests.projections.histories import dump, minutes, record_at
 from tests.properties import examples
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 PROPERTY = examples(15)
 ALICE = UUID(int=1)
 # minutes by which a device tells another time than the server's: also ahead, by what is believed

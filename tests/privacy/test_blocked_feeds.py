@@ -24,7 +24,7 @@ from tests.projections.conftest import Project
 from tests.projections.histories import dump, marked, minutes, played, record, subscribed
 from tests.properties import examples
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 NEWS, OTHER, ITEM = feed(2), feed(1), item(1)
 # who shows what he does, or does so without his name
 SEEN = [ALICE, BOB, XAVER, YVONNE, ZOE]

@@ -20,7 +20,7 @@ from tests.projections.conftest import Project
 from tests.projections.histories import dump, marked, minutes, record
 from tests.properties import examples
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 users = st.sampled_from([UUID(int=number) for number in range(1, 5)])
 feeds, items = st.sampled_from(FEEDS), st.sampled_from(ITEMS)

@@ -29,7 +29,7 @@ from tests.projecting import bring_up_to_date
 from tests.projections.conftest import Project
 from tests.projections.histories import minutes, played, record, subscribed
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 FEED, ITEM = feed(1), item(1)
 ALICE, BOB, CHARLIE, DORA = (UUID(int=number) for number in range(1, 5))
 

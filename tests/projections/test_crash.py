@@ -34,7 +34,7 @@ from tests.projections.histories import (
 )
 from tests.projections.running import eventually, run_until, running
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 def project_for_ever(projectors: list[Projector] | None = None) -> None:

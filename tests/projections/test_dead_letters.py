@@ -28,7 +28,7 @@ from tests.projections.histories import (
 )
 from tests.projections.running import run_until
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 @pytest.fixture(autouse=True)

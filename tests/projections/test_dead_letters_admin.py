@@ -20,7 +20,7 @@ from tests.web.people import logged_in, text_of
 PAGE = "/admin/projections/deadletter/"
 NAME = "plays"
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 @pytest.fixture(autouse=True)

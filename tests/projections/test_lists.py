@@ -63,7 +63,7 @@ from tests.projections.histories import (
 from tests.projections.test_merging import project as project_batches
 from tests.properties import examples
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 LISTS = [UUID(int=1), UUID(int=2)]
 WALK, RUN = LISTS

@@ -35,7 +35,7 @@ from tests.domain.drawn import SPELLINGS, events, structs
 from tests.projections.histories import ALICE, BOB, NOON, minutes, played, subscribed
 from tests.properties import examples
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 few = examples(40, shrink=True)
 of_every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 users = st.sampled_from([ALICE, BOB])

@@ -31,7 +31,7 @@ from tests.projections.histories import (
     unsubscribed,
 )
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 OTHER_FEED = feed_of_url("https://example.org/other")
 SECRET_FEED = feed_of_url("https://www.patreon.com/rss/somebody?auth=1")
 

@@ -31,7 +31,7 @@ from tests.projections.histories import (
     unsubscribed,
 )
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 def items(page: Page[PlayEntry]) -> list[str]:

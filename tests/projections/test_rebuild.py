@@ -68,7 +68,7 @@ from tests.projections.histories import (
 from tests.projections.running import eventually, run_until, running
 from tests.properties import examples
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 EVERY = list(PROJECTORS.values())
 
 users = st.sampled_from([ALICE, BOB, CHARLIE])

@@ -24,7 +24,7 @@ from tests.projections.histories import (
     subscribed,
 )
 
-pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 def batch(after: int = 0, upto: int = log.LAST_POSITION) -> Batch:
