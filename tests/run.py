@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 # What runs in one part, the longest first; what is not named here is the last part, "the rest".
 PARTS: tuple[tuple[str, ...], ...] = (
-    ("e2e", "launch"),
     ("api",),
+    ("e2e", "launch"),
     ("web", "accounts"),
     ("operations", "commands"),
     ("projections", "privacy"),

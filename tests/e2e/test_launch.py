@@ -119,7 +119,7 @@ def test_the_web_answers_again_after_it_was_killed(victim: Instance) -> None:
     def answers() -> bool:
         try:
             return requests.get(f"{victim.url}/health/live", timeout=1).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     eventually(lambda: not answers())
