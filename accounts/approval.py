@@ -4,7 +4,6 @@ Nothing is stored before the user's own POST, which brings the token again: it i
 else of the form counts but the decision.
 """
 
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
@@ -31,12 +30,14 @@ def authorize(request: HttpRequest) -> HttpResponse:
     try:
         authorization = tokens.read_authorization(token, timezone.now(), settings.PUBLIC_URL)
     except tokens.TokenError as error:
-        return _refuse(request, error, nothing_sent=not token)
+        refused = {"error": error, "nothing_sent": not token}
+        return render(request, "accounts/authorize_refused.html", refused, status=400)
     user = request.user
     if not isinstance(user, User):
         return _log_in_first(token)
     if authorization.subject not in (None, str(user.pk)):
-        return _refuse(request, grants.WrongUser(), status=403)
+        refused = {"error": grants.WrongUser(), "nothing_sent": False}
+        return render(request, "accounts/authorize_refused.html", refused, status=403)
     if request.method != "POST":
         return _ask(request, user, authorization, token)
     decision = request.POST.get("decision")
@@ -57,7 +58,7 @@ def _ask(
         "token": token,
         "host": urlsplit(authorization.url).netloc,
         "image": authorization.image if preview.shows_image else "",
-        "goes_to": _shown_target(authorization.redirect_uri),
+        "goes_to": _shown_target(authorization.redirect_uri or ""),
         "fingerprint": spaced(authorization.fingerprint),
         "scopes": [
             {"name": scope, "words": WORDS[scope], "added": scope in preview.added}
@@ -107,26 +108,16 @@ def _to_app(redirect_uri: str, answer: dict[str, str], state: str | None) -> Htt
     return HttpResponse(status=302, headers={"Location": f"{redirect_uri}{separator}{urlencode(said)}"})
 
 
-def _refuse(
-    request: HttpRequest, error: tokens.TokenError, *, status: int = 400, nothing_sent: bool = False
-) -> HttpResponse:
-    context: dict[str, Any] = {"error": error, "nothing_sent": nothing_sent}
-    return render(request, "accounts/authorize_refused.html", context, status=status)
-
-
 def form_target(redirect_uri: str) -> str:
     """The source that Content-Security-Policy's form-action needs for a redirect to ``redirect_uri``."""
     parts = urlsplit(redirect_uri)
-    if parts.scheme not in ("http", "https"):
-        return f"{parts.scheme}:"
-    if ":" in (parts.hostname or ""):  # CSP has no way to write an IPv6 address
+    # CSP has no way to write an IPv6 address
+    if parts.scheme not in ("http", "https") or ":" in (parts.hostname or ""):
         return f"{parts.scheme}:"
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def _shown_target(redirect_uri: str | None) -> str:
-    """Where the browser goes afterwards: the host, or the app's own scheme."""
-    if redirect_uri is None:
-        return ""
+def _shown_target(redirect_uri: str) -> str:
+    """Where the browser goes afterwards: the host, or the app's own scheme; nothing for nowhere."""
     parts = urlsplit(redirect_uri)
-    return parts.netloc if parts.scheme in ("http", "https") else f"{parts.scheme}:"
+    return parts.netloc if parts.scheme in ("", "http", "https") else f"{parts.scheme}:"

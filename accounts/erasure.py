@@ -21,6 +21,7 @@ from django.db import transaction
 
 from accounts import ledger
 from accounts.models import AppGrant, PlayToken, UsedToken, User
+from eventstore.erasure import digest_of
 from eventstore.failpoints import failpoint
 
 # erases the events and read models of a user, and returns how many of what (projections.erasure)
@@ -44,7 +45,7 @@ def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
 
     Raises the errors of a store that is away, and ``redis.RedisError``: the rest is then erased later.
     """
-    ledger.keep(user_id)
+    ledger.record({digest_of(user_id)})
     failpoint("ledgered")
     counts = Counter(erase_history(user_id))
     failpoint("history_erased")

@@ -7,7 +7,6 @@ browser in which that listener has logged in before.
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 from axes.handlers.database import AxesDatabaseHandler
 from django.conf import settings
@@ -47,14 +46,16 @@ class GuessingHandler(AxesDatabaseHandler):  # type: ignore[misc]
 def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
     """The name that failures count for, the same in every spelling (``AXES_USERNAME_CALLABLE``)."""
     given = (credentials or {}).get("username") or request.POST.get("username", "")
-    return username_key(given[:LONGEST].replace("\0", ""))
+    # PostgreSQL stores no NUL, and nothing signs or sends a lone surrogate
+    return username_key(given[:LONGEST].replace("\0", "").encode(errors="replace").decode())
 
 
 def remember_browser(request: HttpRequest, response: HttpResponse, user: User) -> None:
-    """Set a signed cookie that says that ``user`` has logged in here; it grants nothing."""
+    """Set a cookie that says that ``user`` has logged in here, signed for that name; it grants nothing."""
     response.set_signed_cookie(
         KNOWN_BROWSER,
-        _as_ascii(user.username_key),
+        "known",
+        salt=user.username_key,
         max_age=KNOWN_FOR,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
@@ -82,9 +83,4 @@ def _failures(attempts: Any) -> int:
 
 
 def _is_known(request: HttpRequest, name: str) -> bool:
-    return request.get_signed_cookie(KNOWN_BROWSER, "", max_age=KNOWN_FOR) == _as_ascii(name)
-
-
-def _as_ascii(name: str) -> str:
-    """The name in ASCII: with any other letter in a cookie the web server passes on no cookie at all."""
-    return quote(name, errors="replace")
+    return request.get_signed_cookie(KNOWN_BROWSER, None, salt=name, max_age=KNOWN_FOR) is not None

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
@@ -23,11 +22,6 @@ logger = logging.getLogger(__name__)
 HEADING = "# Erased accounts, for restores (docs/operations.md, Backups). It names nobody; keep it.\n"
 # a line that a crash cut short is no digest
 LINE = re.compile(r"^([0-9a-f]{32})(?:\s|$)", re.MULTILINE)
-
-
-def keep(user_id: UUID) -> None:
-    """Enter an account, before anything of it is deleted."""
-    record({erasure.digest_of(user_id)})
 
 
 def record(digests: Iterable[str]) -> None:

@@ -107,7 +107,7 @@ def events_since(user_id: UUID, version: int) -> list[Event] | None:
     rows = log.read_stream(log.stream_of(user_id), after=version)
     if rows and rows[0].version != version + 1:
         return None
-    return list(decode(rows))
+    return decode(rows)
 
 
 def hold(user_id: UUID) -> AbstractContextManager[Folded]:

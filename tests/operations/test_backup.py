@@ -541,11 +541,11 @@ def test_the_ledger_is_in_the_store_and_in_the_file_and_each_is_topped_up(
     file = tmp_path / "deep" / "erasures"
     monkeypatch.setattr(settings, "ERASURE_LEDGER", str(file))
     first, second, third = uuid4(), uuid4(), uuid4()
-    ledger.keep(first)
+    ledger.record({digest_of(first)})
     with file.open("a") as opened:
         opened.write("0123456789abcdef")  # cut short by a crash
-    ledger.keep(second)
-    ledger.keep(second)
+    ledger.record({digest_of(second)})
+    ledger.record({digest_of(second)})
     tombstone_stream(third)  # by a program without a ledger
     ledger.top_up()
     everybody = {digest_of(user) for user in (first, second, third)}
