@@ -17,7 +17,7 @@ from psycopg import IsolationLevel, sql
 from eventstore.failpoints import failpoint
 from operations import erasures, maintenance
 from operations.dump import dump
-from operations.errors import OperatorError
+from operations.errors import OperatorError, Refused
 from operations.inventory import TEXT, TableSum, place, table_sums
 from operations.stores import parameters
 
@@ -35,10 +35,6 @@ APPLIED = sql.SQL("SELECT app, name FROM {}.django_migrations ORDER BY id")
 
 class Damaged(OperatorError):
     """A backup is not what its manifest says, or has none."""
-
-
-class NotTaken(OperatorError):
-    """There is nothing to back up here, or another process is at it."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +75,7 @@ class Backup(msgspec.Struct, frozen=True):
 def take(alias: Store, to: Path, keep: int | None = None) -> Backup:
     """Back up a store into a directory of its own below ``to``, and delete all but the newest ``keep``.
 
-    Raises ``NotTaken``, ``dump.ToolFailed``, ``OSError``, ``psycopg.Error``: then nothing is left that could
+    Raises ``Refused``, ``dump.ToolFailed``, ``OSError``, ``psycopg.Error``: then nothing is left that could
     be mistaken for a backup.
     """
     _check_place(alias)
@@ -107,9 +103,8 @@ def take(alias: Store, to: Path, keep: int | None = None) -> Backup:
     return Backup(done, manifest)
 
 
-def read(path: Path) -> Backup:
-    """The backup at ``path``, a directory or the manifest in it. Raises ``Damaged``, ``OSError``."""
-    directory = path.parent if path.name == MANIFEST else path
+def read(directory: Path) -> Backup:
+    """The backup in ``directory``. Raises ``Damaged``, ``OSError``."""
     if directory.name.endswith(PARTIAL):
         raise Damaged(f"{directory} was never finished: it is no backup.")
     try:
@@ -124,7 +119,7 @@ def read(path: Path) -> Backup:
 def find(path: Path, alias: Store) -> Backup:
     """The backup at ``path``, or the store's newest in the directory ``path``. Raises ``Damaged``."""
     path = path.resolve()  # "." has no neighbours
-    if (path / MANIFEST).exists() or path.name == MANIFEST or not path.is_dir():
+    if (path / MANIFEST).exists() or not path.is_dir():
         found = read(path)
         if found.manifest.store != alias:
             raise Damaged(f"{found.path} is a backup of the {found.manifest.store} store, not of {alias}.")
@@ -193,7 +188,7 @@ def _check_place(alias: Store) -> None:
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
         note, status = maintenance.read(connection, alias), maintenance.status(connection, alias)
     if note is not None and status in ("moved", "filling"):
-        raise NotTaken(f"No backup of the {alias} store from here. {maintenance.message(alias, note)}")
+        raise Refused(f"No backup of the {alias} store from here. {maintenance.message(alias, note)}")
 
 
 def _all(directory: Path, alias: Store) -> list[Backup]:
@@ -201,7 +196,7 @@ def _all(directory: Path, alias: Store) -> list[Backup]:
     found = []
     for manifest in sorted(directory.glob(f"{alias}-[0-9]*/{MANIFEST}"), reverse=True):
         with contextlib.suppress(Damaged):
-            found.append(read(manifest))
+            found.append(read(manifest.parent))
     return found
 
 
@@ -243,5 +238,5 @@ def _locked(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise NotTaken(f"Another process is making this backup in {lock.parent}.") from None
+            raise Refused(f"Another process is making this backup in {lock.parent}.") from None
         yield

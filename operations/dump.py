@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Final
@@ -133,6 +134,7 @@ def _candidates(name: str) -> Iterator[Path]:
         yield Path(spec.origin).parent / "pginstall18" / "bin" / name
 
 
+@cache
 def _version(path: Path) -> int | None:
     try:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603

@@ -69,8 +69,7 @@ def exclusive(
 
 
 def _try(connection: psycopg.Connection[Any], keys: list[int]) -> bool:
-    row = connection.execute("SELECT pg_try_advisory_lock(%s::int, %s::int)", keys).fetchone()
-    return bool(row and row[0])
+    return connection.execute("SELECT pg_try_advisory_lock(%s::int, %s::int)", keys).fetchone() == (True,)
 
 
 def _waiting(connection: psycopg.Connection[Any], alias: str, keys: list[int]) -> str:

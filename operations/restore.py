@@ -23,8 +23,8 @@ from eventstore import administration, log
 from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from eventstore.failpoints import failpoint
 from operations import backup, dump, erasures, inventory, maintenance, stores
-from operations.backup import Backup, Store
-from operations.errors import OperatorError
+from operations.backup import Backup, Damaged, Store
+from operations.errors import Refused
 from operations.stopped import forget, without_programs
 from projections.connect import connect
 
@@ -40,30 +40,22 @@ Rebuild = Callable[[], None]
 Stopped = dict[Store, Connection]  # of the stores that are restored
 
 
-class Refused(OperatorError):
-    """Nothing was touched; the text says why, and what to do."""
-
-
-class Unlike(OperatorError):
-    """What was restored is not what the backup's manifest says."""
-
-
 def restore(chosen: Sequence[Backup], say: Say, rebuild: Rebuild, ledgers: Sequence[Path] = ()) -> None:
     """Fill one empty store, or both, from their backups, and do what must follow.
 
     ``rebuild`` rebuilds the read models. ``ledgers``: files that name erased accounts, besides those in and
-    next to the backups, this machine's own and what the stores know. Raises ``backup.Damaged``, ``Refused``
-    and ``maintenance.InMaintenance`` before anything is touched. ``Unlike``, ``dump.ToolFailed`` and the
-    errors of a store that is away leave the store marked as being restored: repeat it.
+    next to the backups, this machine's own and what the stores know. Raises ``Damaged``, ``Refused``,
+    ``stopped.StillRunning`` and ``maintenance.InMaintenance`` before anything is touched.
+    ``dump.ToolFailed``, the errors of a store that is away, and ``Damaged`` for what is then not in it leave
+    the store marked as being restored: repeat it.
     """
     for each in chosen:
         say(f"Checking {each.path}")
         backup.verify(each)
-        _check_program(each)
     aliases = [each.manifest.store for each in chosen]
     with _stopped_server(aliases, say) as stopped:
         for each in chosen:
-            _check_server(each)
+            _check_version(each)
             _check_empty(stopped[each.manifest.store], each.manifest.store)
         known = erasures.known((*ledgers, *(file for each in chosen for file in _ledgers_beside(each.path))))
         # what the stores know of it goes with their schemas
@@ -113,9 +105,9 @@ def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) ->
 
 def _fill(connection: Connection, chosen: Backup, say: Say) -> None:
     manifest, alias = chosen.manifest, chosen.manifest.store
+    where = inventory.place(alias)
     _empty(connection, alias)
     failpoint("emptied")
-    where = inventory.place(alias)
     say(f"{alias}: loading {manifest.rows:,} rows into {where}")
     version = max(where.major, manifest.major)
     dump.load(alias, stores.parameters(alias), version, chosen.path / backup.DUMP)
@@ -123,7 +115,7 @@ def _fill(connection: Connection, chosen: Backup, say: Say) -> None:
     with backup.snapshot_reader(alias) as reader:
         found = inventory.table_sums(reader, alias, backup.WITHOUT_ROWS[alias])
     if unlike := [name for name in found | manifest.tables if found.get(name) != manifest.tables.get(name)]:
-        raise Unlike(
+        raise Damaged(
             f"{', '.join(sorted(unlike))}: not what the backup's manifest says. Do not use this store."
         )
     _mark(connection, alias)
@@ -147,21 +139,19 @@ def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[Stopped]:
         yield connections
 
 
-def _check_program(chosen: Backup) -> None:
-    ours = set(MigrationLoader(None).disk_migrations)
-    if unknown := [f"{app}.{name}" for app, name in chosen.manifest.migrations if (app, name) not in ours]:
+def _check_version(chosen: Backup) -> None:
+    """Raise ``Refused`` for a backup of a program or of a server that is newer than what is here."""
+    ours, made = set(MigrationLoader(None).disk_migrations), chosen.manifest
+    if unknown := [f"{app}.{name}" for app, name in made.migrations if (app, name) not in ours]:
         raise Refused(
             f"{chosen.path.name} was made by a newer program, which knows {', '.join(unknown)}:"
             " update this one first. Nothing was touched."
         )
-
-
-def _check_server(chosen: Backup) -> None:
-    here = inventory.place(chosen.manifest.store)
-    if here.major < chosen.manifest.major:
+    here = inventory.place(made.store)
+    if here.major < made.major:
         raise Refused(
-            f"The backup is of PostgreSQL {chosen.manifest.major}, and {here} has {here.version}: give the"
-            f" store a server of version {chosen.manifest.major} or newer. Nothing was touched."
+            f"The backup is of PostgreSQL {made.major}, and {here} has {here.version}: give the store a"
+            f" server of version {made.major} or newer. Nothing was touched."
         )
 
 

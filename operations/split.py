@@ -23,7 +23,7 @@ from psycopg import sql
 
 from eventstore.failpoints import failpoint
 from operations import dump, inventory, maintenance, recreate, stores
-from operations.errors import OperatorError
+from operations.errors import OperatorError, Refused
 from operations.exclusive import exclusive
 from operations.inventory import Connection, Place, Server, TableSum, place_of
 from operations.maintenance import Note
@@ -51,10 +51,6 @@ NO_WAY_BACK = (
 Say = Callable[[str], None]
 Confirm = Callable[[str], None]
 Settings = Mapping[str, Any]  # as balados.databases.store gives them
-
-
-class Refused(OperatorError):
-    """This cannot be done; the text says why. Nothing was changed."""
 
 
 class Differs(OperatorError):
@@ -318,7 +314,7 @@ def _drop_old(alias: str, source: Connection, there: Place, here: Place, say: Sa
 
 
 def _check_sessions(source: Connection, alias: str, there: Place) -> None:
-    (sessions,) = source.execute(SESSIONS, [NAMES[alias]]).fetchall()[0]
+    ((sessions,),) = source.execute(SESSIONS, [NAMES[alias]]).fetchall()
     if sessions:
         raise Refused(
             f"{sessions} sessions still use the {alias} store in {there}: restart every process (web,"
