@@ -23,7 +23,6 @@ from django.db.migrations.exceptions import (
 )
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.operations import CreateModel, RunSQL
 from django.db.migrations.state import ProjectState
 from psycopg.errors import LockNotAvailable
 
@@ -33,14 +32,6 @@ from operations.exclusive import Say, exclusive, raw_connection
 
 # How often a migration asks for its tables, and the pause between in seconds: it doubles each time.
 ATTEMPTS, PAUSE, LONGEST_PAUSE = 6, 1.0, 8.0
-# Who may be in the way. Not what they do: a statement may hold a row.
-LONGEST = """
-SELECT pid, coalesce(nullif(application_name, ''), 'no name given'),
-       extract(epoch FROM clock_timestamp() - xact_start)::int
-  FROM pg_stat_activity
- WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
- ORDER BY xact_start LIMIT 3
-"""
 # Django's plan: each migration with whether it is undone.
 Plan = list[tuple[Migration, bool]]
 
@@ -98,37 +89,13 @@ def plan(alias: str, to: Target | None = None) -> Plan:
     return _Executor(alias).plan(to)
 
 
-def effects(alias: str, migration: Migration, backwards: bool) -> list[str]:
-    """What applying or undoing a migration does in a store, a line for each operation."""
-    if not backwards:
-        return [operation.formatted_description() for operation in migration.operations]
-    models = _Executor(alias).state().apps
-    lines = []
-    for operation in reversed(migration.operations):
-        match operation:
-            case CreateModel() if operation.options.get("managed", True):
-                model = models.get_model(migration.app_label, operation.name)
-                table, rows = (
-                    model._meta.db_table.replace('"', ""),
-                    model._default_manager.using(alias).count(),
-                )
-                lines.append(f"drops the table {table} ({rows:,} rows)")
-            case CreateModel():
-                continue
-            case RunSQL():
-                lines += [f"runs: {line}" for line in str(operation.reverse_sql).strip().splitlines()]
-            case _:
-                lines.append(f"undoes: {operation.describe()}")
-    return lines
-
-
 def migrate(alias: str, say: Say = print, to: Target | None = None, *, verbosity: int = 1) -> None:
     """Bring a store to its newest migrations, or to ``to``. May be repeated after whatever happened.
 
     ``say`` gets a line for each migration unless ``verbosity`` is 0, and always what is waited for. Raises
     ``NotMigrated``, and ``django.db.Error`` when the server is away.
     """
-    tell: Say = say if verbosity else _say_nothing
+    tell: Say = say if verbosity else lambda line: None
     with exclusive(raw_connection(alias), alias, say):
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -136,15 +103,15 @@ def migrate(alias: str, say: Say = print, to: Target | None = None, *, verbosity
                 break
             except _InUse as refused:
                 if attempt == ATTEMPTS:
-                    raise NotMigrated(_gave_up(alias, refused)) from refused
+                    raise NotMigrated(
+                        f"{alias}: {refused} did not get the tables it changes within"
+                        f" {settings.MIGRATION_LOCK_TIMEOUT:g} s (MIGRATION_LOCK_TIMEOUT), {ATTEMPTS} times."
+                        "\nNothing of it was done: run the command again later."
+                    ) from refused
                 pause = min(PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
                 say(f"{alias}: {refused} needs what others use; lets them pass, tries again in {pause:g} s")
                 time.sleep(pause)
     tell(f"{alias}: up to date" if to is None else f"{alias}: at {to.app} {to.migration or 'zero'}")
-
-
-def _say_nothing(line: str) -> None:
-    """For those who want to hear nothing."""
 
 
 class _InUse(Exception):
@@ -154,15 +121,9 @@ class _InUse(Exception):
 class _Executor(MigrationExecutor):
     """Django's, of one store, with each migration and its note as one transaction."""
 
-    def __init__(self, alias: str, say: Say = _say_nothing) -> None:
+    def __init__(self, alias: str, say: Say = lambda line: None) -> None:
         super().__init__(connections[alias])
         self.alias, self.say = alias, say
-
-    def state(self) -> ProjectState:
-        """The models as of what is applied."""
-        state = self._create_project_state(with_applied_migrations=True)  # type: ignore[attr-defined]
-        assert isinstance(state, ProjectState)
-        return state
 
     def plan(self, to: Target | None) -> Plan:
         try:
@@ -177,10 +138,9 @@ class _Executor(MigrationExecutor):
 
     def run(self, to: Target | None) -> None:
         plan = self.plan(to)
-        backwards = any(undone for _, undone in plan)
         before = None
-        if plan and not backwards:
-            before = self.state()
+        if plan and not any(undone for _, undone in plan):
+            before = self._create_project_state(with_applied_migrations=True)  # type: ignore[attr-defined]
             # contenttypes renames its rows where a model is renamed
             emit_pre_migrate_signal(
                 verbosity=0, interactive=False, db=self.alias, apps=before.apps, plan=plan
@@ -237,18 +197,6 @@ class _Executor(MigrationExecutor):
                 milliseconds = int(settings.MIGRATION_LOCK_TIMEOUT * 1000)
                 cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{milliseconds}ms"])
             yield
-
-
-def _gave_up(alias: str, refused: _InUse) -> str:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(LONGEST)
-        holders = [f"process {pid} ({name}) for {seconds} s" for pid, name, seconds in cursor.fetchall()]
-    longest = f" Longest in a transaction: {', '.join(holders)}." if holders else ""
-    return (
-        f"{alias}: {refused} did not get the tables it changes within {settings.MIGRATION_LOCK_TIMEOUT:g} s"
-        f" (MIGRATION_LOCK_TIMEOUT), {ATTEMPTS} times.\nNothing of it was done: run the command again"
-        f" later.{longest}"
-    )
 
 
 def _message(error: django.db.Error) -> str:

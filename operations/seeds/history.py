@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from random import Random
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from eventstore.domain.collections import AddFeedToCollection, CreateCollection
@@ -17,8 +17,8 @@ from eventstore.domain.messages import Command
 from eventstore.domain.playlists import AddToPlaylist, CreatePlaylist
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.privacy import ChangePrivacy, Level
-from eventstore.domain.saved import SaveEpisode, ShareEpisode
-from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from eventstore.domain.saved import SaveEpisode
+from eventstore.domain.subscriptions import Subscribe
 from eventstore.log import Origin
 
 SPAN = timedelta(days=28)
@@ -34,11 +34,10 @@ class Podcast(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """``unsubscribed``: a podcast that was followed for a while; ``hidden``: one that is kept private."""
+    """``hidden``: a podcast that is kept private."""
 
     level: Level
     podcasts: tuple[str, ...]
-    unsubscribed: str | None = None
     hidden: str | None = None
 
 
@@ -49,16 +48,13 @@ PODCASTS: Mapping[str, Podcast] = MappingProxyType(
         "bread-and-salt": Podcast("Bread and Salt", 3.5, 31),
         "small-hours": Podcast("Small Hours", 3.5, 24),
         "seven-minutes": Podcast("News in Seven Minutes", 1, 7),
-        "tide-tables": Podcast("Tide Tables", 14, 75),
     }
 )
 LISTENERS: Mapping[str, Listener] = MappingProxyType(
     {
-        "demo-ana": Listener("public", ("night-trains", "bread-and-salt", "seven-minutes", "tide-tables")),
-        "demo-ben": Listener(
-            "anonymous", ("night-trains", "the-long-table", "small-hours"), unsubscribed="small-hours"
-        ),
-        "demo-chen": Listener("private", ("seven-minutes", "small-hours", "tide-tables")),
+        "demo-ana": Listener("public", ("night-trains", "bread-and-salt", "seven-minutes")),
+        "demo-ben": Listener("anonymous", ("night-trains", "the-long-table", "small-hours")),
+        "demo-chen": Listener("private", ("seven-minutes", "small-hours")),
         "demo-dora": Listener(
             "public", ("the-long-table", "night-trains", "bread-and-salt"), hidden="bread-and-salt"
         ),
@@ -66,98 +62,72 @@ LISTENERS: Mapping[str, Listener] = MappingProxyType(
 )
 
 
-class Episode(NamedTuple):
-    podcast: str
-    number: int
-    published: datetime
-
-    @property
-    def item(self) -> str:
-        text = f"{self.podcast}-{self.number},https://media.example.org/{self.podcast}/{self.number}.mp3"
-        return normalise_item(base64.b64encode(text.encode()).decode())
-
-
 def of(name: str, user_id: UUID, began: datetime) -> list[Command]:
     """A listener's commands in the order of their times. The last one sets the privacy of the account."""
     listener = LISTENERS[name]
-    commands = [*_follows(listener, user_id, began), *_listens(name, listener, user_id, began)]
-    commands += _sorts(listener, user_id, began)
+    commands = [*_listens(name, listener, user_id, began), *_sorts(listener, user_id, began)]
+    for number, podcast in enumerate(listener.podcasts):
+        at = began + timedelta(minutes=3 * number)
+        commands.append(Subscribe(user_id=user_id, feed=feed_of(podcast), now=at, at=at))
     if listener.hidden is not None:
         hidden, at = feed_of(listener.hidden), began + timedelta(days=1)
         commands.append(ChangePrivacy(user_id=user_id, level="private", feed=hidden, now=at, at=at))
-    commands.sort(key=attrgetter("now"))
     end = began + SPAN
-    return [*commands, ChangePrivacy(user_id=user_id, level=listener.level, now=end, at=end)]
+    last = ChangePrivacy(user_id=user_id, level=listener.level, now=end, at=end)
+    return [*sorted(commands, key=attrgetter("now")), last]
 
 
 def feed_of(podcast: str) -> str:
     return feed_of_url(f"https://feeds.example.org/{podcast}.xml")
 
 
-def _follows(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
-    for number, podcast in enumerate(listener.podcasts):
-        at = began + timedelta(minutes=3 * number)
-        yield Subscribe(user_id=user_id, feed=feed_of(podcast), now=at, at=at)
-    if listener.unsubscribed is not None:
-        at = began + timedelta(days=19, hours=2)
-        yield Unsubscribe(user_id=user_id, feed=feed_of(listener.unsubscribed), now=at, at=at)
+def _item_of(podcast: str, number: int) -> str:
+    text = f"{podcast}-{number},https://media.example.org/{podcast}/{number}.mp3"
+    return normalise_item(base64.b64encode(text.encode()).decode())
 
 
 def _listens(name: str, listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
     dice = Random(name)  # noqa: S311 (the same habits each time)
     for podcast in listener.podcasts:
-        for episode in episodes(podcast, began):
-            at = episode.published + timedelta(hours=1 + dice.random() * 20)
+        every, length = timedelta(days=PODCASTS[podcast].days), PODCASTS[podcast].minutes * 60
+        for number in range(1, int(SPAN / every) + 1):
+            at = began + (number - 1) * every + timedelta(hours=6 + dice.random() * 20)
             mood = dice.random()
             if mood < 0.2 or at > began + SPAN - timedelta(hours=3):
                 continue  # not to the listener's taste, or not out yet
-            feed, item, length = feed_of(podcast), episode.item, PODCASTS[podcast].minutes * 60
-            yield RecordPlay(user_id=user_id, feed=feed, item=item, position=0, played=False, now=at, at=at)
-            at += timedelta(seconds=length // 2)
-            yield UpdatePosition(user_id=user_id, item=item, position=length // 2, now=at, at=at)
+            heard: dict[str, Any] = {
+                "user_id": user_id,
+                "feed": feed_of(podcast),
+                "item": _item_of(podcast, number),
+            }
+            half, end = (at + timedelta(seconds=length // part) for part in (2, 1))
+            yield RecordPlay(**heard, position=0, played=False, now=at, at=at)
+            yield UpdatePosition(user_id=user_id, item=heard["item"], position=length // 2, now=half, at=half)
             if mood < 0.4:
                 continue  # fell asleep
-            at += timedelta(seconds=length // 2)
-            yield RecordPlay(
-                user_id=user_id, feed=feed, item=item, position=length, played=True, now=at, at=at
-            )
-            at += timedelta(minutes=1)
+            yield RecordPlay(**heard, position=length, played=True, now=end, at=end)
             if mood > 0.75:
-                yield SaveEpisode(user_id=user_id, feed=feed, item=item, now=at, at=at)
-            if mood > 0.93:
-                yield ShareEpisode(user_id=user_id, feed=feed, item=item, now=at, at=at)
+                yield SaveEpisode(**heard, now=end + timedelta(minutes=1), at=end + timedelta(minutes=1))
 
 
 def _sorts(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
     """A playlist and a collection, as people make them in their second week."""
     at = began + timedelta(days=8)
     playlist, collection = uuid5(user_id, "for the road"), uuid5(user_id, "mornings")
-    shown = listener.level == "public"
-    yield CreatePlaylist(user_id=user_id, playlist_id=playlist, name="For the road", is_public=shown, now=at)
-    yield CreateCollection(
-        user_id=user_id, collection_id=collection, name="Mornings", color="#2a9d8f", is_public=shown, now=at
-    )
-    for number, podcast in enumerate(listener.podcasts[:2]):
+    own: dict[str, Any] = {"user_id": user_id, "is_public": listener.level == "public", "now": at}
+    yield CreatePlaylist(playlist_id=playlist, name="For the road", **own)
+    yield CreateCollection(collection_id=collection, name="Mornings", color="#2a9d8f", **own)
+    for podcast in listener.podcasts[:2]:
         at += timedelta(minutes=1)
-        yield AddFeedToCollection(
-            user_id=user_id, collection_id=collection, feed=feed_of(podcast), now=at, at=at
+        feed, title = feed_of(podcast), PODCASTS[podcast].title
+        yield AddFeedToCollection(user_id=user_id, collection_id=collection, feed=feed, now=at, at=at)
+        yield AddToPlaylist(
+            user_id=user_id,
+            playlist_id=playlist,
+            feed=feed,
+            item=_item_of(podcast, 1),
+            item_title=f"{title} 1",
+            feed_title=title,
+            now=at,
+            at=at,
         )
-        for episode in list(episodes(podcast, began))[: 3 - number]:
-            at += timedelta(seconds=20)
-            yield AddToPlaylist(
-                user_id=user_id,
-                playlist_id=playlist,
-                feed=feed_of(podcast),
-                item=episode.item,
-                item_title=f"{PODCASTS[podcast].title} {episode.number}",
-                feed_title=PODCASTS[podcast].title,
-                now=at,
-                at=at,
-            )
-
-
-def episodes(podcast: str, began: datetime) -> Iterator[Episode]:
-    """What came out in the four weeks."""
-    every = timedelta(days=PODCASTS[podcast].days)
-    for number in range(int(SPAN / every)):
-        yield Episode(podcast, number + 1, began + number * every + timedelta(hours=5))

@@ -24,15 +24,13 @@ class InUse(Exception):
 
 
 class Changes(NamedTuple):
-    added: int
-    updated: int
+    """``written``: rows that were added, or named anew."""
+
+    written: int
     removed: int
 
     def __str__(self) -> str:
-        if not any(self):
-            return "up to date"
-        words = {"added": self.added, "updated": self.updated, "removed": self.removed}
-        return ", ".join(f"{count} {word}" for word, count in words.items() if count)
+        return f"{self.written} rows written, {self.removed} removed" if any(self) else "up to date"
 
 
 def wanted(path: Path = CATEGORIES) -> dict[str, Category]:
@@ -46,25 +44,25 @@ def wanted(path: Path = CATEGORIES) -> dict[str, Category]:
 
 
 def up(say: Say, path: Path = CATEGORIES) -> Changes:
-    """Bring the reference data to this version's. The operator's own rows stay: ``say`` hears which.
+    """Bring the reference data to this version's. The operator's own rows stay: ``say`` hears which, and
+    which rows of older versions stay because something refers to them.
 
     One ``SELECT`` where nothing has changed. Raises ``django.db.Error`` when the store is away.
     """
     goal = wanted(path)
     with exclusive(raw_connection(STORE), STORE, say), transaction.atomic(using=STORE):
-        there = {category.slug: category for category in Category.objects.all()}
-        for slug in sorted(goal.keys() & there.keys()):
-            if not there[slug].seeded:
-                say(f"category {slug}: there is one of your own, which stays as it is")
-        missing = [category for slug, category in goal.items() if slug not in there]
-        changed = [
-            category for slug, category in goal.items() if slug in there and _differs(category, there[slug])
-        ]
-        Category.objects.bulk_create(missing)
-        Category.objects.bulk_update(changed, ["name", "parent"])
-        gone = [category for slug, category in there.items() if category.seeded and slug not in goal]
-        gone.sort(key=lambda category: category.parent_id is None)  # children first
-        return Changes(len(missing), len(changed), _withdraw([category.slug for category in gone], say))
+        there = list(Category.objects.all())
+        rows = {each.slug: (each.name, each.parent_id) for each in there if each.seeded}
+        own = {each.slug for each in there if not each.seeded}
+        for slug in sorted(own & goal.keys()):
+            say(f"category {slug}: there is one of your own, which stays as it is")
+        others = [each for slug, each in goal.items() if slug not in own]
+        written = [each for each in others if rows.get(each.slug) != (each.name, each.parent_id)]
+        Category.objects.bulk_create(
+            written, update_conflicts=True, unique_fields=["slug"], update_fields=["name", "parent"]
+        )
+        gone = sorted(rows.keys() - goal.keys(), key=lambda slug: rows[slug][1] is None)  # children first
+        return Changes(len(written), sum(_withdraw(slug, say) for slug in gone))
 
 
 def down(say: Say) -> int:
@@ -73,19 +71,12 @@ def down(say: Say) -> int:
         return _delete(list(Category.objects.filter(seeded=True).values_list("slug", flat=True)))
 
 
-def _differs(category: Category, there: Category) -> bool:
-    return there.seeded and (category.name, category.parent_id) != (there.name, there.parent_id)
-
-
-def _withdraw(slugs: list[str], say: Say) -> int:
-    """Remove what this version does not know any more, unless something refers to it."""
-    removed = 0
-    for slug in slugs:
-        try:
-            removed += _delete([slug])
-        except InUse as used:
-            say(f"category {slug} is not in the list any more, and stays: {used}")
-    return removed
+def _withdraw(slug: str, say: Say) -> int:
+    try:
+        return _delete([slug])
+    except InUse as used:
+        say(f"category {slug} is not in the list any more, and stays: {used}")
+        return 0
 
 
 def _delete(slugs: list[str]) -> int:

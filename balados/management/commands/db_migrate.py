@@ -2,6 +2,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db.migrations.operations import RunSQL
+from django.db.migrations.operations.base import Operation
 
 from operations import migrations
 from operations.command import OperatorCommand
@@ -82,7 +84,15 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
         self.stdout.write(f"{alias}: {len(plan) or 'nothing'} {'to undo' if back else 'pending'}")
         for migration, undone in plan:
             self.stdout.write(f"  {'undo ' if undone else ''}{migration.app_label} {migration.name}")
-            for line in migrations.effects(alias, migration, undone) if detailed else ():
-                self.stdout.write(f"    {line}")
+            for operation in migration.operations if detailed else ():
+                self.stdout.write(f"    {_effect(operation, undone)}")
         for name in migrations.unknown(alias):
             self.stdout.write(f"  {name} is applied, and unknown to this version: a newer one was here")
+
+
+def _effect(operation: Operation, undone: bool) -> str:
+    if not undone:
+        return operation.formatted_description()
+    if isinstance(operation, RunSQL):
+        return f"runs: {operation.reverse_sql}"
+    return f"undoes: {operation.describe()}"
