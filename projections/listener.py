@@ -22,32 +22,23 @@ class Listener:
         self._connection: Connection | None = None
         self._tried_at = -RECONNECT_EVERY
 
-    def hinted(self) -> bool:
-        """Whether hints came while nobody waited; forgets them, so read once more before ``wait``."""
-        return self._hints(0)
-
     def wait(self, seconds: float = IDLE) -> bool:
-        """Sleep until a hint comes (true) or the time is over."""
+        """Sleep until a hint comes (true; at once where some came meanwhile), or the time is over."""
         until = time.monotonic() + seconds
-        hinted = self._hints(seconds)
-        if not hinted and self._connection is None:
-            time.sleep(max(0.0, until - time.monotonic()))
-        return hinted
+        try:
+            if (connection := self._session()) is not None:
+                # all that came meanwhile ask for one look
+                came = list(connection.notifies(timeout=0))
+                return bool(came or list(connection.notifies(timeout=seconds, stop_after=1)))
+        except psycopg.OperationalError:
+            self.close()
+        time.sleep(max(0.0, until - time.monotonic()))
+        return False
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
-
-    def _hints(self, seconds: float) -> bool:
-        try:
-            connection = self._session()
-            if connection is None:
-                return False
-            return bool(list(connection.notifies(timeout=seconds, stop_after=1 if seconds else None)))
-        except psycopg.OperationalError:
-            self.close()
-            return False
 
     def _session(self) -> Connection | None:
         if self._connection is None and time.monotonic() - self._tried_at >= RECONNECT_EVERY:

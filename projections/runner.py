@@ -116,8 +116,6 @@ class Runner:
         if quiet < AWAKE:
             time.sleep(min(max(quiet * POLL_SHARE, SHORTEST_POLL), LONGEST_POLL))
             return False
-        if self._listener.hinted():
-            return True
         return self._listener.wait()
 
     def _housekeeping(self) -> None:

@@ -227,15 +227,15 @@ def listening(events: Connection) -> bool:
 def test_a_hint_ends_the_sleep() -> None:
     listener = Listener()
     try:
-        assert not listener.hinted()
+        assert not listener.wait(0)
         with connect("events") as writer:
             timer = threading.Timer(0.05, partial(writer.execute, f"NOTIFY {log.NOTIFICATION_CHANNEL}"))
             timer.start()
             assert listener.wait(10)
             timer.join()
             writer.execute(f"NOTIFY {log.NOTIFICATION_CHANNEL}")
-        eventually(listener.hinted)
-        assert not listener.hinted()
+        eventually(lambda: listener.wait(0))
+        assert not listener.wait(0)
     finally:
         listener.close()
 
