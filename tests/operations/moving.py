@@ -15,6 +15,7 @@ from eventstore.domain.plays import RecordPlay
 from eventstore.log import Origin
 from operations.split import Settings, override_connection
 from projections.failures import in_maintenance
+from tests.api.devices import item
 
 CAST = [UUID(int=number, version=4) for number in range(1, 4)]
 FEED = "aHR0cHM6Ly9leGFtcGxlLm9yZy9mZWVk"
@@ -24,7 +25,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 def write(number: int, user_id: UUID = CAST[0]) -> None:
     """Record a play that its number tells apart."""
     command = RecordPlay(
-        user_id=user_id, feed=FEED, item=f"item-{number}", position=number, played=False, now=NOON
+        user_id=user_id, feed=FEED, item=item(number), position=number, played=False, now=NOON
     )
     dispatch(command, Origin())
 
