@@ -79,6 +79,8 @@ def test_different_processes_run_different_projectors(launch: Launch) -> None:
 def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(
     connection: Connection, counter: Projector, copy: InACopy
 ) -> None:
+    if connection.info.server_version < 170_000:
+        pytest.skip("PostgreSQL 17 and newer alone end a transaction that takes too long")
     process = copy(freeze_amid_the_second_transaction)
     head = record(played(ALICE))
     eventually(lambda: position_of("counter") == head)
