@@ -23,7 +23,7 @@ from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.fields import ITEM
 from eventstore.domain.identifiers import shown_item
 from eventstore.domain.messages import Event
-from eventstore.domain.registers import InEffect
+from eventstore.domain.register import InEffect
 from eventstore.log import LAST_VERSION, Origin, RecordedEvent
 from eventstore.streams import StreamUnreadable
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor

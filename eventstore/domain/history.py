@@ -8,7 +8,7 @@ from datetime import datetime
 
 from eventstore.domain.checkpoint import OTHER_EVENTS
 from eventstore.domain.messages import Event
-from eventstore.domain.registers import InEffect
+from eventstore.domain.register import InEffect
 from eventstore.domain.topics import OF_EVENT, User
 
 

@@ -17,7 +17,8 @@ from eventstore.domain import times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import Field, Key
 from eventstore.domain.messages import Command, Event
-from eventstore.domain.registers import Covers, Decided, OnOff, replace, skewed_of
+from eventstore.domain.register import Covers, Decided, replace, skewed_of
+from eventstore.domain.registers import OnOff
 from eventstore.domain.times import NEVER
 
 

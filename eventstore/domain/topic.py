@@ -9,7 +9,7 @@ from typing import Any
 from eventstore.domain.fields import FEED, ITEM, Carrier
 from eventstore.domain.identifiers import digests_of
 from eventstore.domain.messages import Command, Event
-from eventstore.domain.registers import Covers, Register
+from eventstore.domain.register import Covers, Register
 
 Decide = Callable[[Mapping[str, Any], Any], list[Event]]
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
 from eventstore.domain.fields import Field, Group
-from eventstore.domain.registers import LastWriter, OnOff, Register
+from eventstore.domain.register import Register
+from eventstore.domain.registers import LastWriter, OnOff
 
 KINDS: dict[Any, str] = {
     str: "text",

@@ -12,7 +12,7 @@ from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.fields import ITEM, values_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
-from eventstore.domain.registers import Register
+from eventstore.domain.register import Register
 from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic
 from projections.projectors.merging import columns_of, merge_of

@@ -13,7 +13,8 @@ from eventstore.domain.fields import FEED, ITEM
 from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
-from eventstore.domain.registers import OnOff, Register
+from eventstore.domain.register import Register
+from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS
 from tests.domain.scenarios import ALICE, FEEDS, ITEMS, MONDAY, NOON

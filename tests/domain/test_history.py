@@ -19,7 +19,7 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.privacy import PrivacyChanged
-from eventstore.domain.registers import InEffect
+from eventstore.domain.register import InEffect
 from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.domain.topics import User

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from eventstore.domain import history, sync
 from eventstore.domain.ordered import OrderedSet
-from eventstore.domain.registers import LastWriter, Register
+from eventstore.domain.register import Register
+from eventstore.domain.registers import LastWriter
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS, User

@@ -21,7 +21,7 @@ from eventstore.domain.identifiers import episode_key, key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
 from eventstore.domain.playlists import PlaylistCreated, PlaylistDeleted, PlaylistItemAdded
-from eventstore.domain.registers import Register
+from eventstore.domain.register import Register
 from eventstore.domain.saved import EpisodeSaved, SavedEpisode
 from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic

@@ -183,7 +183,7 @@ class Levels:
 
     def of(self, feed: str, item: str | None) -> str:
         """The most specific decides; the default is private."""
-        scopes = (scope(None, item) if item else "", scope(feed, None), scope(None, None))
+        scopes = (scope(feed, item), scope(feed, None), scope(None, None))
         return next((self._by_scope[one] for one in scopes if one in self._by_scope), "private")
 
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
+from eventstore.domain.fields import FEED, ITEM
 from eventstore.domain.ordered import OrderedSet
 from eventstore.domain.registers import LastWriter, OnOff
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS
 
 Json: TypeAlias = dict[str, Any]
+ENTRIES: dict[str, Topic] = {topic.plural: topic for topic in TOPICS}
 
 
 class Shown(NamedTuple):
@@ -43,18 +46,19 @@ def _place(entry: Json) -> tuple[bool, int]:
 
 
 def scope(feed: str | None, item: str | None) -> str:
-    """What a privacy setting stands for: the item alone where there is one."""
-    return f"item {item}" if item else f"feed {feed}" if feed else "account"
+    """What a privacy setting stands for, as its key."""
+    return ENTRIES["privacy_settings"].register.key.read(_named(feed, item))
+
+
+def _named(feed: str | None, item: str | None) -> SimpleNamespace:
+    return SimpleNamespace(rss_source_feed=feed, rss_source_item=item)
 
 
 def key_of(topic: Topic, entry: Json) -> str:
-    """What an entry is about: a list by its id, all else by what names it."""
+    """What an entry is about: a list by its id, all else by the feed and the item that it names."""
     if isinstance(topic.register, OrderedSet):
         return str(entry["id"])
-    names = topic.register.key.fields
-    if not names:
-        return scope(entry.get("rss_source_feed"), entry.get("rss_source_item"))
-    return " ".join(entry[name] for name in names)
+    return topic.register.key.read(_named(entry.get("rss_source_feed"), entry.get("rss_source_item")))
 
 
 def seen(topic: Topic, entry: Json) -> object:
@@ -64,16 +68,14 @@ def seen(topic: Topic, entry: Json) -> object:
             if not is_there(entry, register):
                 return None
             called = [entry.get(name) or None for name in register.called.names]
-            return *called, members(entry[register.plural], register.members.key.fields[0])
+            of_items = ITEM in register.members.entry.__struct_fields__
+            return *called, members(entry[register.plural], ITEM if of_items else FEED)
         case OnOff():
             return is_there(entry, register) or None
         case LastWriter():
             said = tuple(entry.get(register.entry_fields[name]) for name in register.shown_fields)
             return None if register.cleared and said == (None,) else said
     raise TypeError(type(register).__name__)
-
-
-ENTRIES: dict[str, Topic] = {topic.plural: topic for topic in TOPICS}
 
 
 def shown(topic: str, entries: Iterable[Json]) -> Iterable[Shown]:

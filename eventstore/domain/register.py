@@ -1,0 +1,339 @@
+"""What all registers have in common (registers.py): one state of many, whatever says a part of it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from eventstore.domain import times
+from eventstore.domain.fields import FEED, ITEM, Carrier, Field, Group, Key, copier, reader
+from eventstore.domain.identifiers import digests_of
+from eventstore.domain.messages import Event, Order
+from eventstore.domain.times import AcceptedTime
+
+S = TypeVar("S", bound=msgspec.Struct)
+# whether something is of a feed, and an item, as far as these are known: by their digests
+Covers = Callable[[str | None, str | None], bool]
+replace = msgspec.structs.replace
+
+
+class Conflict(NamedTuple):
+    """An entry of a device that lost: what it said, what counts, and the rule that decided."""
+
+    key: str
+    client: Any
+    server: Any
+    rule: str
+
+
+class InEffect(NamedTuple):
+    """Whether what an event said holds now, and the rule that decided for or against it."""
+
+    holds: bool
+    rule: str
+
+
+class Decided(NamedTuple):
+    """Whether an event holds, the time of what does, and the name of the rule for equal times."""
+
+    holds: bool
+    at: datetime | None
+    tie: str
+
+
+class Register(Generic[S]):
+    """What all shapes have in common; ``key``, ``tie`` (the rule for equal times) and ``names`` (of the
+    state's fields where events, entries and tables call them otherwise) are the topic's own.
+
+    ``entry_names``: the same for entries alone. ``ranks``: values of fields that do not compare, the least
+    first. ``within``: what an event calls the list that it is about a member of.
+    """
+
+    groups: tuple[Group, ...]
+
+    def __init__(
+        self,
+        state: type[S],
+        entry: type[msgspec.Struct],
+        *,
+        key: Key,
+        tie: str,
+        names: Mapping[str, str] = {},
+        entry_names: Mapping[str, str] = {},
+        ranks: Mapping[str, tuple[Any, ...]] = {},
+        within: str | None = None,
+    ) -> None:
+        self.state, self.entry, self.key, self.tie = state, entry, key, tie
+        types = {field.name: field.type for field in msgspec.structs.fields(state)}
+        self.names = names
+        self.fields = {
+            name: Field(name, names.get(name, name), type_, ranks.get(name))
+            for name, type_ in types.items()
+            if name not in ("skewed", "members")
+        }
+        inside = {public: name for name, public in names.items()}
+        self._feed, self._item = reader(state, inside.get(FEED, FEED)), reader(state, inside.get(ITEM, ITEM))
+        self.within = within
+        self.carriers: dict[type[Event], Carrier] = {}
+        said = {
+            name: entry_names.get(name, field.public)
+            for name, field in self.fields.items()
+            if entry_names.get(name, field.public) in entry.__struct_fields__
+        }
+        self.entry_fields = said
+        blank = {name for name in said if self.fields[name].is_nullable_text}
+        self._from_entry = copier(
+            state, {name: f"{public} or None" if name in blank else public for name, public in said.items()}
+        )
+        # an item is both of the last: whoever shows an entry writes them out
+        known = {*said.values(), "guid", "enclosure_url"}
+        beside = [name for name in entry.__struct_fields__ if name not in known]
+        self._to_entry = copier(entry, {public: name for name, public in said.items()}, beside)
+
+    def carry(self, event: type[Event], time: str, names: Mapping[str, str] = {}) -> Carrier:
+        """Declare an event class, which says when ``time`` (a field of the state) was."""
+        key = self.key.fields if self.within is None else (*self.key.fields, self.within)
+        carrier = Carrier(event, self.state, key, {**self.names, **names}, time)
+        self.carriers[event] = carrier
+        return carrier
+
+    def group(self, times: tuple[str, ...], names: Iterable[str] = ()) -> Group:
+        return Group(times, tuple(self.fields[name] for name in names))
+
+    # the fold
+
+    def merge(self, one: S, other: S) -> S:
+        """One state of two; it does not matter which comes first, nor how often."""
+        first, *others = self.groups
+        merged = other if first.exceeds(other, one) else one
+        taken: dict[str, Any] = {}
+        for group in others:
+            taken |= group.taken(other if group.exceeds(other, one) else one)
+        if one.skewed or other.skewed:  # type: ignore[attr-defined]  # every state has it
+            taken["skewed"] = times.remember(one.skewed, *other.skewed)  # type: ignore[attr-defined]
+        return replace(merged, **taken) if taken else merged
+
+    def said_by(self, event: Any) -> S:
+        """An event as a state of which nothing else is known."""
+        carrier = self.carriers[type(event)]
+        said: S = carrier.state_of(event)
+        if carrier.is_skewable and event.claimed_at is not None:
+            return replace(said, skewed=(event.claimed_at,))
+        return said
+
+    def evolve(self, entries: dict[str, S], event: Event) -> None:
+        key = self.key.read(event)
+        known = entries.get(key)
+        said = self.said_by(event)
+        entries[key] = said if known is None else self.merge(known, said)
+
+    # deciding
+
+    def is_news(self, known: S | None, said: S) -> bool:
+        return known is None or self.merge(known, said) != known
+
+    def accept(self, known: S | None, order: Order) -> AcceptedTime:
+        """The time of an order. One that names none comes after everything that is known."""
+        if order.at is not None:
+            return times.accept_client_time(order.at, skewed_of(known), order.now)
+        known_times = [group.at(known) for group in self.groups] if known else []
+        return AcceptedTime(times.after_all(order.now, *known_times))
+
+    def write(
+        self, known: S | None, said: S, event: type[Event], order: Order, key: str, within: Any = None
+    ) -> list[Event]:
+        """The event of an order that says ``said``, whose time is still to be found; none where it is no
+        news. A replaced time is recorded also where it loses, so that it is known when it comes again."""
+        accepted = self.accept(known, order)
+        if accepted.at is None:
+            return []
+        said = self.at(said, event, accepted.at)
+        if accepted.skewed is None and not self.is_news(known, said):
+            return []
+        named = self.key.named(key)
+        if self.within is not None:
+            named[self.within] = within
+        return [self.carriers[event].make(order.user_id, named, said, accepted.skewed)]
+
+    def record(
+        self, event: type[Event], order: Order, key: str, said: S, skewed: datetime | None
+    ) -> list[Event]:
+        """The event of an order, whatever is known already."""
+        return [self.carriers[event].make(order.user_id, self.key.named(key), said, skewed)]
+
+    def at(self, said: S, event: type[Event], at: datetime) -> S:
+        """The same, said at another time."""
+        raise NotImplementedError
+
+    # syncs
+
+    def from_entry(self, entry: Any, user_id: UUID) -> S:
+        """What a device of that user says; an empty text is none."""
+        return self._from_entry(entry)  # type: ignore[no-any-return]
+
+    def to_entry(self, key: str, state: S, **more: Any) -> Any:
+        """The state as a device would send it."""
+        return self._to_entry(state, **self.key.named(key), **more)
+
+    def key_of_entry(self, entry: Any) -> str:
+        return self.key.read(entry)
+
+    def to_entries(self, entries: Mapping[str, S], keys: Iterable[str] | None = None) -> list[Any]:
+        """All entries, or those of ``keys`` that are known, as a device would send them."""
+        named = entries if keys is None else [key for key in keys if key in entries]
+        return [self.to_entry(key, entries[key]) for key in named]
+
+    def merge_payload(self, payload: Iterable[Any], user_id: UUID) -> dict[str, S]:
+        """One state per key of a payload: two entries of one key merge, by the times that they give."""
+        sent: dict[str, S] = {}
+        key_of, make = self.key_of_entry, self.from_entry
+        for entry in payload:
+            key, said = key_of(entry), make(entry, user_id)
+            twin = sent.get(key)
+            sent[key] = said if twin is None else self.merge(twin, said)
+        return sent
+
+    def reconcile(
+        self, entries: Mapping[str, S], payload: Iterable[Any], user_id: UUID, now: datetime
+    ) -> list[Event]:
+        """The events of every difference between what a device knows and the state."""
+        events: list[Event] = []
+        for key, sent in self.merge_payload(payload, user_id).items():
+            events += self.changes(self.key.named(key), entries.get(key), sent, user_id, now)
+        return events
+
+    def changes(
+        self, key: Mapping[str, Any], known: S | None, sent: S, user_id: UUID, now: datetime
+    ) -> list[Event]:
+        """What of an entry of a device is news."""
+        raise NotImplementedError
+
+    def conflicts(
+        self, entries: Mapping[str, S], payload: Iterable[Any], user_id: UUID, now: datetime
+    ) -> Iterator[Conflict]:
+        """The entries that lost, given the state after the merge: what differs, as that keeps the greater."""
+        for key, said in self.merge_payload(payload, user_id).items():
+            current = entries.get(key)
+            rule = None if current is None else self.rule_against(said, current, now)
+            if rule is not None:
+                client = self.to_entry(key, said)
+                shown = self.key.shown(client) if self.key.shown else key
+                yield Conflict(shown, client, self.to_entry(key, entries[key]), rule)
+
+    def rule_against(self, said: S, current: S, now: datetime) -> str | None:
+        """Why a device's entry lost to what stands; None where both say the same."""
+        raise NotImplementedError
+
+    # retention and removal
+
+    def is_gone(self, of: S, before: datetime) -> bool:
+        """Whether it was turned off, or cleared, before that time."""
+        return False
+
+    def prune(self, entries: Mapping[str, S], before: datetime) -> dict[str, S]:
+        """A copy without what was gone before that time; shares nothing that the fold changes."""
+        return {key: one for key, one in entries.items() if not self.is_gone(one, before)}
+
+    def feed_and_item(self, key: str, of: S) -> tuple[str | None, str | None]:
+        """Which feed and which item an entry is about."""
+        return self._feed(of) or self.key.named(key).get(FEED), self._item(of)
+
+    def about(self, entries: Mapping[str, S]) -> Iterator[tuple[str | None, str | None]]:
+        """Feed and item of everything in there."""
+        return (self.feed_and_item(key, of) for key, of in entries.items())
+
+    def strip(self, entries: Mapping[str, S], covers: Covers) -> dict[str, S]:
+        """A copy without what is covered."""
+        about = ((key, of, digests_of(*self.feed_and_item(key, of))) for key, of in entries.items())
+        return {key: of for key, of, digests in about if not covers(*digests)}
+
+    def strip_event(self, event: Event, covers: Covers) -> Event | None:
+        """The event itself where nothing of it is covered; None where nothing is left."""
+        carrier = self.carriers[type(event)]
+        return None if covers(*digests_of(carrier.feed(event), carrier.item(event))) else event
+
+    # episodes
+
+    def keys_of_episode(self, entries: Mapping[str, S], key: str) -> list[str]:
+        """The entries that say something of an episode."""
+        name = self.key.of_episode(key) if self.key.of_episode else None
+        return [name] if name is not None and name in entries else []
+
+    def join(self, entries: dict[str, S], known_key: str, key: str, item: str) -> None:
+        """Merge what is known of an episode by one key into what is known of it by another, in place."""
+        if self.key.of_episode is None:
+            return
+        of = entries.pop(self.key.of_episode(known_key), None)
+        if of is not None:
+            of = replace(of, **{self.item_field: item})
+            name = self.key.of_episode(key)
+            twin = entries.get(name)
+            entries[name] = of if twin is None else self.merge(twin, of)
+
+    @property
+    def item_field(self) -> str:
+        """The field of the state that is the item."""
+        return next(name for name, field in self.fields.items() if field.public == ITEM)
+
+    def named_in(self, payload: Iterable[Any]) -> Iterator[tuple[str, str]]:
+        """Feed and item of the episodes that the entries of a device name."""
+        if ITEM in self.entry.__struct_fields__:
+            for entry in payload:
+                if entry.rss_source_item is not None:
+                    yield entry.rss_source_feed, entry.rss_source_item
+
+    def renamed_in(self, payload: Iterable[Any], rename: Callable[[str, str], str]) -> list[Any]:
+        """The entries of a device with other items."""
+        if ITEM not in self.entry.__struct_fields__:
+            return list(payload)
+        return [
+            entry
+            if entry.rss_source_item is None
+            else replace(entry, rss_source_item=rename(entry.rss_source_feed, entry.rss_source_item))
+            for entry in payload
+        ]
+
+    def spelt_as(self, entries: Mapping[str, S], payload: Iterable[Any]) -> Mapping[str, S]:
+        """The entries, with the items of those that a device sent spelt as it did."""
+        if ITEM not in self.entry.__struct_fields__:
+            return entries
+        spelt = {}
+        for entry in payload:
+            key = self.key_of_entry(entry)
+            of, item = entries.get(key), entry.rss_source_item
+            if of is not None and item is not None and self._item(of) != item:
+                spelt[key] = replace(of, **{self.item_field: item})
+        return {**entries, **spelt} if spelt else entries
+
+    def size(self, entries: Mapping[str, S]) -> int:
+        """How many entries it holds: what it costs to keep."""
+        return len(entries)
+
+    # the history
+
+    def happened_at(self, event: Event) -> datetime:
+        return self.carriers[type(event)].happened_at(event)
+
+    def in_effect(self, entries: Mapping[str, S], event: Event) -> InEffect | None:
+        """None where it cannot be told: what has been gone for long is forgotten."""
+        decided = self.decided(entries, event)
+        if decided is None:
+            return None
+        if not decided.holds and getattr(event, "claimed_at", None) is not None:
+            return InEffect(False, "clock_ahead")
+        is_tie = not decided.holds and self.happened_at(event) == decided.at
+        return InEffect(decided.holds, decided.tie if is_tie else "later_wins")
+
+    def decided(self, entries: Mapping[str, S], event: Event) -> Decided | None:
+        of = entries.get(self.key.read(event))
+        return None if of is None else self.decided_by(of, event)
+
+    def decided_by(self, of: S, event: Event) -> Decided:
+        raise NotImplementedError
+
+
+def skewed_of(state: Any) -> times.Skewed:
+    """The replaced times of a state, if there is one."""
+    return () if state is None else state.skewed
