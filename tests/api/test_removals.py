@@ -59,7 +59,12 @@ def live(device: Device, name: str, items: tuple[str, ...]) -> None:
         ],
         privacy_settings=[
             {"privacy": "public", "updated_at": WHEN, "rss_source_feed": name},
-            {"privacy": "public", "updated_at": WHEN, "rss_source_item": items[0]},
+            {
+                "privacy": "public",
+                "updated_at": WHEN,
+                "rss_source_feed": name,
+                "rss_source_item": items[0],
+            },
         ],
     )
     answer = device.post("plays", play(rss_source_feed=name), Idempotency_Key=str(uuid.uuid4()))

@@ -11,7 +11,7 @@ from django.db import connections
 
 from eventstore import codec, database, dispatcher, log
 from eventstore.dispatcher import CommandId, Outcome
-from eventstore.domain.identifiers import feed_of_url
+from eventstore.domain.identifiers import episode_key, feed_of_url
 from eventstore.domain.messages import Command
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
@@ -25,6 +25,7 @@ CHARLIE = UUID("c4a211e0-0000-4000-8000-000000000000")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NEWS, SCIENCE = (feed_of_url(f"https://example.org/{name}.xml") for name in ("news", "science"))
 ITEM = "bW9uZGF5LA=="
+EPISODE = episode_key(NEWS, ITEM)
 
 Result = TypeVar("Result")
 

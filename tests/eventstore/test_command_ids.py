@@ -12,7 +12,7 @@ from eventstore.dispatcher import CommandId, CommandIdReused, Conflict, DomainEr
 from eventstore.domain.messages import Command
 from tests.eventstore.dispatching import (
     BOB,
-    ITEM,
+    EPISODE,
     SCIENCE,
     Processes,
     append_what_nobody_knows,
@@ -37,7 +37,7 @@ def an_id(fingerprint: bytes = b"play") -> CommandId:
 
 def seen(outcome: Outcome) -> bytes:
     """An answer that tells what its command's state was."""
-    status = outcome.user.plays.get(ITEM)
+    status = outcome.user.plays.get(EPISODE)
     return f"version {outcome.version}, at {status and status.position}".encode()
 
 
@@ -246,7 +246,7 @@ def test_twenty_ids_at_once_are_twenty_commands() -> None:
     assert sorted(outcome.version for outcome in outcomes) == list(range(1, 21))
     for number, outcome in enumerate(outcomes):
         assert outcome.answer == f"version {outcome.version}, at {number}".encode()
-    assert replayed().plays[ITEM].position == last_of(outcomes)
+    assert replayed().plays[EPISODE].position == last_of(outcomes)
 
 
 def last_of(outcomes: list[Outcome]) -> int:

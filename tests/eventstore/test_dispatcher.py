@@ -17,6 +17,7 @@ from eventstore.streams import Busy
 from tests.eventstore.dispatching import (
     ALICE,
     BOB,
+    EPISODE,
     ITEM,
     NEWS,
     SCIENCE,
@@ -73,7 +74,7 @@ def test_it_decides_again_when_another_process_came_first() -> None:
     outcome = dispatch(move(3))
     assert outcome.version == 3
     assert outcome.user == replayed()
-    assert outcome.user.plays[ITEM].position == 3
+    assert outcome.user.plays[EPISODE].position == 3
 
 
 def test_the_second_decision_is_made_on_the_newest_state() -> None:

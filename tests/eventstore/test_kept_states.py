@@ -10,6 +10,7 @@ import pytest
 
 from eventstore import dispatcher, log, streams
 from eventstore.dispatcher import CommandId
+from eventstore.domain.identifiers import item_of
 from eventstore.streams import Streams, StreamUnreadable
 from tests.eventstore.dispatching import (
     ALICE,
@@ -103,7 +104,7 @@ def listen_to(episodes: int) -> None:
     with patch.object(dispatcher, "_streams", Streams()):
         dispatch(subscribe())
         for number in range(episodes):
-            dispatch(play(number, item=f"item-{number % 3}"))
+            dispatch(play(number, item=item_of(f"item-{number % 3}", "")))
 
 
 def snapshots() -> list[tuple[Any, ...]]:
@@ -210,7 +211,7 @@ def test_the_least_recently_used_state_goes_first(monkeypatch: pytest.MonkeyPatc
 def test_large_states_leave_room_for_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MOST_ENTRIES", 4)
     for number in range(3):
-        dispatch(play(number, item=f"item-{number}"))
+        dispatch(play(number, item=item_of(f"item-{number}", "")))
     dispatch(subscribe(BOB))
     assert kept() == [ALICE, BOB]
     dispatch(subscribe(CHARLIE))
@@ -221,7 +222,7 @@ def test_large_states_leave_room_for_fewer(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_state_that_is_too_large_to_keep_is_used_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MOST_ENTRIES", 2)
     for number in range(5):
-        outcome = dispatch(play(number, item=f"item-{number}"))
+        outcome = dispatch(play(number, item=item_of(f"item-{number}", "")))
         assert outcome.user == replayed()
     assert kept() == []
     assert outcome.version == 5
@@ -264,7 +265,7 @@ def test_many_users_at_once_in_a_small_cache(monkeypatch: pytest.MonkeyPatch) ->
     def work(number: int) -> None:
         for turn in range(12):
             user_id = users[(number + turn) % 6]
-            dispatch(play(number * 100 + turn, user_id, item=f"item-{turn % 4}"))
+            dispatch(play(number * 100 + turn, user_id, item=item_of(f"item-{turn % 4}", "")))
 
     at_once(8, work)
     assert len(kept()) <= 2
