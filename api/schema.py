@@ -4,7 +4,7 @@ Views say with ``operation`` what they take and give; what holds everywhere (aut
 of errors, the headers) is added here once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -36,6 +36,21 @@ ERRORS = {
 }
 EVERYWHERE = (400, 401, 403, 414, 429, 503)
 POSITION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+# headers of answers
+POSITION_READ = {
+    "schema": POSITION_SCHEMA,
+    "description": "The position in the log of events that this answer reflects.",
+}
+POSITION_WRITTEN = {
+    "schema": POSITION_SCHEMA,
+    "description": "The position in the log of events; a read that sends it back reflects this write.",
+}
+KEPT = {
+    "ETag": {
+        "schema": {"type": "string"},
+        "description": "Send it back as If-None-Match: 304 says that nothing has changed.",
+    }
+}
 
 
 class ErrorEntry(Struct):
@@ -60,42 +75,20 @@ class ApiSchema(AutoSchema):
         described = operation_of(self.view, method)
         if described is None:
             return None
-        if self.view.public:  # type: ignore[attr-defined]  # api.views.View
-            return _public(described)
-        scopes: Mapping[str, str] = self.view.scopes  # type: ignore[attr-defined]
-        scope = scopes[method]
-        needs = "Any app that the user has let in." if scope is ANY_GRANT else f"Scope: `{scope}`."
+        view: Any = self.view
+        reads = method == "GET"
         document: Document = {
             "operationId": described.summary.lower().replace(" ", "_"),
             "summary": described.summary,
-            "description": f"{_text(described)}\n\n{needs}",
+            "description": f"{_text(described)}\n\n{_needs(view, method)}",
             "tags": [path.split("/")[3]],
-            "security": [{scheme: [] for scheme in SECURITY}],
-            "parameters": [*_parameters(described), _header(reads=method == "GET")],
-            "responses": _responses(described, reads=method == "GET"),
+            "security": [] if view.public else [{scheme: [] for scheme in SECURITY}],
+            "parameters": [*_parameters(described), *([] if view.public else [_header(reads=reads)])],
+            "responses": _responses(described, reads=reads, public=view.public),
         }
         if described.body is not None:
             document["requestBody"] = {"required": not described.bodiless, "content": _json(described.body)}
         return document
-
-
-def _public(described: Operation) -> Document:
-    """An operation for everybody, and for caches: without a token, and without a position."""
-    responses = _responses(described, reads=True)
-    for error in ("401", "403"):
-        del responses[error]
-    kept = "Send it back as If-None-Match: 304 says that nothing has changed."
-    for status in described.answers:
-        responses[str(status)]["headers"] = {"ETag": {"schema": {"type": "string"}, "description": kept}}
-    return {
-        "operationId": described.summary.lower().replace(" ", "_"),
-        "summary": described.summary,
-        "description": f"{_text(described)}\n\nNo token is needed. Answers may be kept for a minute.",
-        "tags": ["public"],
-        "security": [],
-        "parameters": [*_parameters(described)],
-        "responses": responses,
-    }
 
 
 def add_components(
@@ -122,6 +115,13 @@ def _rules(struct: type[Struct]) -> Document:
     names: tuple[str, ...] = getattr(struct, "at_least_one", ())
     given = [{"required": [name], "properties": {name: {"type": "string"}}} for name in names]
     return {"anyOf": given} if given else {}
+
+
+def _needs(view: Any, method: str) -> str:
+    if view.public:
+        return "No token is needed. Answers may be kept for a minute."
+    scope = view.scopes[method]
+    return "Any app that the user has let in." if scope is ANY_GRANT else f"Scope: `{scope}`."
 
 
 def _text(described: Operation) -> str:
@@ -170,8 +170,8 @@ def _header(*, reads: bool) -> Document:
     return {"name": IDEMPOTENCY_KEY, "in": "header", "schema": schema, "description": text}
 
 
-def _responses(described: Operation, *, reads: bool) -> Document:
-    errors = {*EVERYWHERE, *described.errors}
+def _responses(described: Operation, *, reads: bool, public: bool) -> Document:
+    errors = {*EVERYWHERE, *described.errors} - ({401, 403} if public else set())
     if not reads:
         errors |= {409, 422}
     if described.body is not None:
@@ -182,7 +182,7 @@ def _responses(described: Operation, *, reads: bool) -> Document:
     for status, struct in described.answers.items():
         responses[str(status)] = {
             "description": described.notes.get(status, "Done." if not reads else "As asked."),
-            "headers": {POSITION: {"schema": POSITION_SCHEMA, "description": _position_text(reads)}},
+            "headers": KEPT if public else {POSITION: POSITION_READ if reads else POSITION_WRITTEN},
             "content": _json(struct),
         }
     for status in sorted(errors):
@@ -193,12 +193,6 @@ def _responses(described: Operation, *, reads: bool) -> Document:
         if status == 401:
             responses["401"]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return responses
-
-
-def _position_text(reads: bool) -> str:
-    if reads:
-        return "The position in the log of events that this answer reflects."
-    return "The position in the log of events; a read that sends it back reflects this write."
 
 
 def _json(struct: type[Struct]) -> Document:
