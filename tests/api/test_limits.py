@@ -167,7 +167,7 @@ def test_what_it_counts_names_nobody(phone: Device, settings: Settings) -> None:
     phone.get("me")
     attempts.count("erase", str(phone.user_id), 5, timedelta(minutes=1))
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        keys = [key.decode() for key in client.scan_iter("balados:*")]
+        keys = [key.decode() for key in client.scan_iter("balados:attempts:*")]
     assert len(keys) == 2
     assert not any(str(phone.user_id) in key for key in keys)
 
@@ -176,5 +176,5 @@ def test_what_it_counts_is_forgotten(phone: Device, settings: Settings) -> None:
     settings.API_REQUESTS_PER_MINUTE = 5
     phone.get("me")
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        (key,) = client.scan_iter("balados:*")
+        (key,) = client.scan_iter("balados:attempts:*")
         assert 0 < client.pttl(key) <= 60_000
