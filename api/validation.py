@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import chain
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -74,11 +75,13 @@ def field_errors(struct: type[Struct], data: object, place: str = "") -> Iterato
         if not isinstance(data, dict):
             yield FieldError("invalid", "Expected an object.", place or None)
             return
-        places = ((field, _inside(place, field.name)) for field in _fields_that_count(struct, data))
-        errors = [error for field, inside in places for error in _errors_of_field(field, data, inside)]
-        errors += _error_of_episode(struct, data, place)
-        # none of a field alone: of several together
-        yield from errors or [field_error(error, place or None)]
+        # one by one: nobody asks for all of 50,000
+        alone = False
+        for found in chain(_errors_of_fields(struct, data, place), _error_of_episode(struct, data, place)):
+            alone = True
+            yield found
+        if not alone:  # but of several fields together
+            yield field_error(error, place or None)
     else:
         yield from cross_field_errors(value, place)
 
@@ -257,7 +260,8 @@ def _own_errors(value: Struct) -> Iterator[FieldError]:
 
 def _error_of_episode(struct: type[Struct], data: dict[str, Any], place: str) -> list[FieldError]:
     name = item_field(struct)
-    if not getattr(struct, "needs_episode", False) or any(data.get(one) for one in (name, *IN_ITEM)):
+    given = data.get(name) is not None or any(data.get(one) for one in IN_ITEM)
+    if given or not getattr(struct, "needs_episode", False):
         return []
     return [FieldError("required", NO_EPISODE, _inside(place, name))]
 
@@ -271,6 +275,11 @@ def _has_rules(struct: type[Struct]) -> bool:
 @cache
 def _normalisers(struct: type[Struct]) -> tuple[tuple[str, Callable[[Any], object]], ...]:
     return tuple((field.name, field.normalise) for field in fields_of(struct) if field.normalise is not None)
+
+
+def _errors_of_fields(struct: type[Struct], data: dict[str, Any], place: str) -> Iterator[FieldError]:
+    for field in _fields_that_count(struct, data):
+        yield from _errors_of_field(field, data, _inside(place, field.name))
 
 
 def _errors_of_field(field: Field, data: dict[str, Any], place: str) -> Iterator[FieldError]:

@@ -148,7 +148,7 @@ def test_every_fault_is_named_with_its_place(phone: Device) -> None:
                 "subscriptions": [subscription(), {"rss_source_feed": "x"}, "feed"],
                 "play_statuses": [
                     status(),
-                    status(rss_source_item=b64("no enclosure"), position=True),
+                    status(rss_source_item=b64("no enclosure"), guid=None, enclosure_url=None, position=True),
                     {"rss_source_feed": feed(), "updated_at": "2026-05-01T12:00:00"},
                     None,
                 ],
