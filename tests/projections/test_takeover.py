@@ -76,11 +76,15 @@ def test_different_processes_run_different_projectors(launch: Launch) -> None:
     assert position_of("playlists") == 0
 
 
+def skip_without_a_timeout_of_transactions(connection: Connection) -> None:
+    if connection.info.server_version < 170_000:
+        pytest.skip("PostgreSQL 17 and newer alone end a transaction that takes too long")
+
+
 def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(
     connection: Connection, counter: Projector, copy: InACopy
 ) -> None:
-    if connection.info.server_version < 170_000:
-        pytest.skip("PostgreSQL 17 and newer alone end a transaction that takes too long")
+    skip_without_a_timeout_of_transactions(connection)
     process = copy(freeze_amid_the_second_transaction)
     head = record(played(ALICE))
     eventually(lambda: position_of("counter") == head)
@@ -106,6 +110,7 @@ def frozen(pid: int) -> bool:
 def test_one_that_waits_for_long_begins_again(
     connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    skip_without_a_timeout_of_transactions(connection)
     monkeypatch.setattr(worker, "LONGEST_TRANSACTION", 0.1)
     with running(Runner([counter])) as patient:
         eventually(lambda: bool(patient.positions()))
