@@ -69,23 +69,19 @@ def identify(user: User, event: EpisodeIdentified) -> None:
 
 def identified(user: Topics, named: Iterable[Episode], command: Any) -> list[EpisodeIdentified]:
     """Which of the episodes that a command names were known by their enclosures alone."""
-    nameless = {episode_key(*one) for one in known(user) if not has_guid(one.item)}
-    events = []
-    for feed, item in named if nameless else ():
+    events: dict[str, EpisodeIdentified] = {}
+    for feed, item in named:
         key = enclosure_key(feed, item)
-        if key in nameless:
-            # of two GUIDs with one enclosure the first has it
-            nameless.discard(key)
-            events.append(
-                EpisodeIdentified(
-                    user_id=command.user_id,
-                    rss_source_feed=feed,
-                    known_item=enclosure_only(item),
-                    rss_source_item=item,
-                    identified_at=command.now,
-                )
+        # of two GUIDs with one enclosure the first has it
+        if key is not None and key not in events and is_known(user, key):
+            events[key] = EpisodeIdentified(
+                user_id=command.user_id,
+                rss_source_feed=feed,
+                known_item=enclosure_only(item),
+                rss_source_item=item,
+                identified_at=command.now,
             )
-    return events
+    return list(events.values())
 
 
 def named_by(command: Any) -> Iterator[Episode]:

@@ -1,10 +1,11 @@
 """Which episode is meant where a device names it by less than feed and GUID."""
 
+import binascii
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from eventstore.domain.errors import DomainError
-from eventstore.domain.identifiers import episode_key, guid_key_of, has_guid, parts_of_item
+from eventstore.domain.identifiers import episode_key, has_guid, parts_of_item
 
 
 class EpisodeName(NamedTuple):
@@ -27,12 +28,11 @@ def choose(known: Iterable[Episode], name: EpisodeName) -> EpisodeName:
     """
     if name.feed is not None and has_guid(name.item):
         return name
-    guid_key = guid_key_of(name.item)
-    here = [one for one in known if name.feed in (None, one.feed)]
-    same = [one for one in here if guid_key_of(one.item) == guid_key]
-    found = {episode_key(*one): Episode(one.feed, name.item) for one in same}
-    if not found and not has_guid(name.item):
-        found = {episode_key(*one): one for one in _with_enclosure(here, name.item)}
+    here = (one for one in known if name.feed in (None, one.feed))
+    if has_guid(name.item):
+        found = {episode_key(*one): Episode(one.feed, name.item) for one in _with_guid(here, name.item)}
+    else:
+        found = _by_enclosure(here, name.item)
     if len(found) == 1:
         (one,) = found.values()
         return EpisodeName(*one)
@@ -42,6 +42,16 @@ def choose(known: Iterable[Episode], name: EpisodeName) -> EpisodeName:
     return name
 
 
-def _with_enclosure(known: Iterable[Episode], item: str) -> Iterator[Episode]:
+def _with_guid(known: Iterable[Episode], item: str) -> Iterator[Episode]:
+    guid, _ = parts_of_item(item)
+    # all items of a GUID begin alike, which is quicker to see than to read each of a long history
+    alike = binascii.b2a_base64(guid.encode()[: len(guid.encode()) // 3 * 3], newline=False).decode()
+    return (one for one in known if one.item.startswith(alike) and parts_of_item(one.item)[0] == guid)
+
+
+def _by_enclosure(known: Iterable[Episode], item: str) -> dict[str, Episode]:
+    """The episodes that are known by this enclosure alone; where there are none, those that have it."""
     _, enclosure_url = parts_of_item(item)
-    return (one for one in known if parts_of_item(one.item)[1] == enclosure_url)
+    having = [one for one in known if parts_of_item(one.item)[1] == enclosure_url]
+    alone = [Episode(one.feed, item) for one in having if not has_guid(one.item)]
+    return {episode_key(*one): one for one in alone or having}
