@@ -13,6 +13,7 @@ from django.db import connections
 from django.http import HttpResponse
 from django.test import Client
 
+from eventstore.domain.identifiers import InvalidIdentifier, normalise_item, shown_item
 from tests.apps import App
 
 FEED_URL = "https://example.org/feed.xml"
@@ -45,8 +46,8 @@ def play(number: int = 1, **changes: Any) -> dict[str, Any]:
 def parts(item: object) -> dict[str, str]:
     """GUID and enclosure URL of an item, if it is one: answers have them beside it."""
     try:
-        guid, _, enclosure_url = base64.b64decode(str(item)).decode().partition(",")
-    except ValueError:
+        _, guid, enclosure_url = shown_item(normalise_item(str(item)))
+    except InvalidIdentifier:
         return {}
     return {"guid": guid, "enclosure_url": enclosure_url}
 

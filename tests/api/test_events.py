@@ -37,6 +37,8 @@ def test_it_tells_what_happened_when_and_from_where(phone: Device) -> None:
         "data": {
             "rss_source_feed": feed(),
             "rss_source_item": item(),
+            "guid": "episode-1",
+            "enclosure_url": "https://example.org/1.mp3",
             "position": 60,
             "played": False,
             "played_at": MAY,

@@ -308,7 +308,12 @@ def test_what_an_older_part_lost_is_listed_too(phone: Device, monkeypatch: pytes
 
 def test_an_empty_document_changes_nothing(phone: Device) -> None:
     with unharmed(phone):
-        assert imported(phone, empty()) == {"status": "success", "recorded": 0, "conflicts": []}
+        assert imported(phone, empty()) == {
+            "status": "success",
+            "recorded": 0,
+            "conflicts": [],
+            "refused": [],
+        }
 
 
 def test_every_fault_is_named_and_nothing_recorded(phone: Device) -> None:

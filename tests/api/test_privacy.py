@@ -52,7 +52,8 @@ def rows() -> int:
 
 
 def test_it_sets_a_level_for_the_account(phone: Device) -> None:
-    setting = {"privacy": "public", "rss_source_feed": None, "rss_source_item": None, "updated_at": MAY}
+    names = ("rss_source_feed", "rss_source_item", "guid", "enclosure_url")
+    setting = {"privacy": "public", **dict.fromkeys(names), "updated_at": MAY}
     level = {"privacy": "public", "source": "user"}
     assert put(phone, "public", updated_at=MAY) == {
         "status": "success",
@@ -88,7 +89,7 @@ def test_the_settings_that_bear_on_an_item_are_shown_with_it(phone: Device) -> N
     put(phone, "public")
     put(phone, "private", feed=feed(1))
     put(phone, "anonymous", feed=feed(2))
-    put(phone, "private", item=item(2))
+    put(phone, "private", feed=feed(1), item=item(2))
     found = shown(phone, f"?feed={in_path(feed(1))}&item={in_path(item(1))}")
     assert {(one["privacy"], one["rss_source_feed"]) for one in found["settings"]} == {
         ("public", None),

@@ -91,6 +91,7 @@ def test_nothing_ties_the_rows_of_somebody_anonymous_together(
     ).fetchall()
     assert [name for (name,) in columns] == [
         "feed_key",
+        "guid_key",
         "happened_at",
         "id",
         "item_key",
