@@ -26,7 +26,7 @@ from api.validation import Refusal, count_entries
 from api.views import View
 from eventstore import dispatcher, log
 from eventstore.dispatcher import Outcome, dispatch
-from eventstore.domain import episodes, sync
+from eventstore.domain import sync
 from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.collections import default_id
 from eventstore.domain.identifiers import shown_item_or_none
@@ -220,8 +220,7 @@ def _merge(part: SyncUserData, origin: Origin) -> tuple[int, list[Struct]]:
 
 
 def _outcome(part: SyncUserData, outcome: Outcome) -> tuple[int, list[Struct]]:
-    sent = episodes.resolve(outcome.user, part)
-    return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, sent)]
+    return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, part)]
 
 
 def with_own_default(body: ImportBody, user_id: UUID) -> ImportBody:

@@ -23,7 +23,7 @@ from api.validation import Refusal
 from api.views import View
 from eventstore import log
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
-from eventstore.domain import episodes, sync
+from eventstore.domain import sync
 from eventstore.domain.checkpoint import EventsRemoved, UserCheckpoint
 from eventstore.domain.messages import Event
 from eventstore.domain.sync import SyncData
@@ -81,14 +81,13 @@ class SyncView(View):
         def render(outcome: Outcome) -> Struct:
             news = None if since is None else _news(caller.user_id, since, outcome)
             # in the device's own words: the addresses that it sent
-            sent = episodes.resolve(outcome.user, command)
-            seen = sync.seen_by(outcome.user, sent)
+            seen = sync.seen_by(outcome.user, command)
             return SyncAnswer(
                 status="success",
                 cursor=_cursor(outcome.version, caller.user_id),
                 full=news is None,
                 data=show(sync.to_entries(seen, news)),
-                conflicts=[shown(lost) for lost in sync.conflicts(seen, sent)],
+                conflicts=[shown(lost) for lost in sync.conflicts(seen, command)],
                 refused=body.refused,
             )
 

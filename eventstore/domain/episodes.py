@@ -21,6 +21,7 @@ from eventstore.domain.messages import Command, Event
 from eventstore.domain.naming import Episode, EpisodeName, choose
 from eventstore.domain.topics import TOPICS, Topics, User
 
+MANY = 100
 C = TypeVar("C", bound=Command)
 
 
@@ -70,7 +71,10 @@ def identify(user: User, event: EpisodeIdentified) -> None:
 def identified(user: Topics, named: Iterable[Episode], command: Any) -> list[EpisodeIdentified]:
     """Which of the episodes that a command names were known by their enclosures alone."""
     events: dict[str, EpisodeIdentified] = {}
-    for feed, item in named:
+    named = list(named)
+    # of thousands each digest counts: where nothing is known by its enclosure alone, none is made
+    alone = len(named) < MANY or any(not has_guid(one.item) for one in known(user))
+    for feed, item in named if alone else ():
         key = enclosure_key(feed, item)
         # of two GUIDs with one enclosure the first has it
         if key is not None and key not in events and is_known(user, key):

@@ -353,7 +353,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         if self.turned_on.ranks(said) != self.turned_on.ranks(current):
             at, decided_at, skewed = said.updated_at, current.updated_at, skewed_of(current)
             return times.deciding_rule(at, decided_at, skewed, now, self.value_tie)
-        of_members = ((one, current.members[key]) for key, one in said.members.items())
+        both = said.members.keys() & current.members
+        of_members = ((one, current.members[key]) for key, one in said.members.items() if key in both)
         rules = (self.members.rule_against(one, kept, now) for one, kept in of_members)
         return next(filter(None, rules), None)
 

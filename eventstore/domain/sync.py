@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from eventstore.domain import episodes
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.topics import OF_EVENT, TOPICS, User
@@ -60,6 +61,7 @@ def decide(entries: Mapping[str, Mapping[str, Any]], command: SyncUserData) -> l
 
 def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
     """The entries that lost, given the state after the merge."""
+    command = episodes.resolve(user, command)
     return [
         SyncConflict(topic.kind, lost.key, lost.client, lost.server, "server", lost.rule)
         for topic in TOPICS
@@ -71,6 +73,7 @@ def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
 
 def seen_by(user: User, command: SyncUserData) -> User:
     """The state as the device sees it that sent this: with the addresses of episodes that it sent itself."""
+    command = episodes.resolve(user, command)
     seen: dict[str, Any] = {
         topic.name: topic.register.spelt_as(getattr(user, topic.name), getattr(command, topic.plural))
         for topic in TOPICS

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventstore.domain import privacy, sync
 from eventstore.domain.checkpoint import TakeCheckpoint, UserCheckpoint, take
-from eventstore.domain.episodes import EpisodeIdentified, resolve
+from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.identifiers import episode_key, item_of, normalise_url, parts_of_item, shown_item
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.naming import EpisodeName
@@ -258,7 +258,7 @@ def test_a_conflict_names_the_item_and_shows_the_device_its_own_address() -> Non
     synced(user, payload(heard(ELSEWHERE, 20, 2)))
     sent = payload(heard(ONE, 10, 1))
     synced(user, sent)
-    [conflict] = sync.conflicts(sync.seen_by(user, sent), resolve(user, sent))
+    [conflict] = sync.conflicts(sync.seen_by(user, sent), sent)
     assert (conflict.key, conflict.client.rss_source_item, conflict.server.rss_source_item) == (ONE, ONE, ONE)
 
 
