@@ -15,6 +15,7 @@ from django.db import connections
 
 from eventstore import database, log
 from eventstore.dispatcher import dispatch
+from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.saved import SaveEpisode, ShareEpisode
@@ -72,7 +73,7 @@ for line in sys.stdin:
 
 
 def item(number: int) -> str:
-    return f"item-{number}"
+    return item_of(f"item-{number}", "")
 
 
 def half_a_life(user_id: UUID, number: int) -> None:
@@ -245,7 +246,7 @@ def test_listeners_who_go_on_meanwhile_lose_nothing(projecting: None) -> None:
                 number += 1
                 episode, position = number % 20, number
                 dispatch(play(user_id, episode, position), Origin())
-                recorded[user_id][item(episode)] = position
+                recorded[user_id][episode_key(FEEDS[0], item(episode))] = position
         finally:
             connections.close_all()
 

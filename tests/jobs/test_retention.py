@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 
 from eventstore import codec, dispatcher, log, marks
 from eventstore.domain.checkpoint import IN_CHECKPOINT, PopularityRecalculated, PublicHistoryTrimmed
+from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.messages import INSTANCE, Command
 from eventstore.domain.plays import PlayEntry, RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
@@ -247,11 +248,11 @@ def test_a_snapshot_from_before_the_checkpoint_is_not_loaded_and_goes() -> None:
     before = len(event_types(ALICE))
     assert before
     with dispatcher.hold(ALICE) as folded:
-        expected = folded.user.plays[TUESDAY].position
+        expected = folded.user.plays[episode_key(NEWS, TUESDAY)].position
     work()
     # somebody slow writes it again
     log.write_snapshot(log.stream_of(ALICE), 2, old)
-    assert state_of(ALICE).plays[TUESDAY].position == expected
+    assert state_of(ALICE).plays[episode_key(NEWS, TUESDAY)].position == expected
     work()
     assert log.read_snapshot(log.stream_of(ALICE), 2) is None
 
@@ -343,7 +344,9 @@ def test_a_sync_that_lets_a_stream_grow_by_much_takes_a_checkpoint(settings: Set
     settings.CHECKPOINT_EVERY = 3
 
     def sync(*positions: int) -> SyncUserData:
-        entries = [PlayEntry(NEWS, f"item-{number}", number, False, NOON) for number in positions]
+        entries = [
+            PlayEntry(NEWS, item_of(f"item-{number}", ""), number, False, NOON) for number in positions
+        ]
         return SyncUserData(user_id=ALICE, now=NOON, play_statuses=entries)
 
     do(sync(1, 2), sync(3))
@@ -354,7 +357,8 @@ def test_a_sync_that_lets_a_stream_grow_by_much_takes_a_checkpoint(settings: Set
     dispatcher.forget()
     do(sync(7), sync(8))
     assert event_types(ALICE)[5:] == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
-    assert set(state_of(ALICE).plays) == {f"item-{number}" for number in range(1, 9)}
+    items = [item_of(f"item-{number}", "") for number in range(1, 9)]
+    assert set(state_of(ALICE).plays) == {episode_key(NEWS, item) for item in items}
 
 
 def test_commands_are_decided_on_the_checkpoint_as_on_the_events() -> None:
