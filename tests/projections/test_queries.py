@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from eventstore.domain.identifiers import item_of, parts_of_item
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import Level, PrivacyChanged
@@ -34,8 +35,18 @@ from tests.projections.histories import (
 pytestmark = pytest.mark.usefixtures("stores")
 
 
+def named(guid: str) -> str:
+    return item_of(guid, "")
+
+
+def name_of(item: str) -> str:
+    guid, enclosure_url = parts_of_item(item)
+    assert not enclosure_url
+    return guid
+
+
 def items(page: Page[PlayEntry]) -> list[str]:
-    return [row.rss_source_item for row in page.rows]
+    return [name_of(row.rss_source_item) for row in page.rows]
 
 
 def test_it_shows_what_alice_follows_and_nothing_of_bob(project: Project) -> None:
@@ -89,17 +100,21 @@ def test_a_full_last_page_has_no_next(project: Project) -> None:
 
 
 def test_plays_come_the_oldest_change_first_or_the_newest(project: Project) -> None:
-    record(played(ALICE, "b", at=1), played(ALICE, "a", at=2), moved(ALICE, "c", at=0))
+    record(played(ALICE, named("b"), at=1), played(ALICE, named("a"), at=2), moved(ALICE, named("c"), at=0))
     project()
     assert items(queries.play_statuses(ALICE)) == ["c", "b", "a"]
     assert items(queries.play_statuses(ALICE, newest_first=True)) == ["a", "b", "c"]
 
 
 def test_who_walks_through_the_pages_misses_nothing_that_changes_meanwhile(project: Project) -> None:
-    record(*(played(ALICE, f"item{n}", at=n) for n in range(6)))
+    record(*(played(ALICE, named(f"item{n}"), at=n) for n in range(6)))
     project()
     first = queries.play_statuses(ALICE, limit=2)
-    record(moved(ALICE, "item1", at=10), moved(ALICE, "item4", at=11), played(ALICE, "item6", at=12))
+    record(
+        moved(ALICE, named("item1"), at=10),
+        moved(ALICE, named("item4"), at=11),
+        played(ALICE, named("item6"), at=12),
+    )
     project()
     seen, page = items(first), first
     while page.next is not None:
@@ -109,7 +124,7 @@ def test_who_walks_through_the_pages_misses_nothing_that_changes_meanwhile(proje
 
 
 def test_newest_first_pages_go_on_where_the_last_ended(project: Project) -> None:
-    record(*(played(ALICE, f"item{n}") for n in range(5)))
+    record(*(played(ALICE, named(f"item{n}")) for n in range(5)))
     project()
     first = queries.play_statuses(ALICE, limit=3, newest_first=True)
     second = queries.play_statuses(ALICE, after=first.next, limit=3, newest_first=True)
@@ -119,10 +134,10 @@ def test_newest_first_pages_go_on_where_the_last_ended(project: Project) -> None
 
 def test_plays_can_be_asked_for_by_feed_by_played_and_by_time(project: Project) -> None:
     record(
-        played(ALICE, "a", feed="one", played=True, at=1),
-        played(ALICE, "b", feed="two", played=False, at=2),
-        played(ALICE, "c", feed="two", played=True, at=3),
-        played(BOB, "d", feed="two", played=True, at=3),
+        played(ALICE, named("a"), feed="one", played=True, at=1),
+        played(ALICE, named("b"), feed="two", played=False, at=2),
+        played(ALICE, named("c"), feed="two", played=True, at=3),
+        played(BOB, named("d"), feed="two", played=True, at=3),
     )
     project()
     assert items(queries.play_statuses(ALICE, feed="two")) == ["b", "c"]
@@ -184,21 +199,21 @@ def changed(
 
 def test_saved_episodes_come_the_oldest_first_page_by_page_without_what_was_unsaved(project: Project) -> None:
     record(
-        saved(ALICE, "c", at=3),
-        saved(ALICE, "a", at=1),
-        saved(ALICE, "b", at=1),
-        saved(ALICE, "gone", at=1),
-        unsaved(ALICE, "gone", at=2),
-        saved(ALICE, "tied", at=4),
-        unsaved(ALICE, "tied", at=4),
-        saved(BOB, "bobs"),
+        saved(ALICE, named("c"), at=3),
+        saved(ALICE, named("a"), at=1),
+        saved(ALICE, named("b"), at=1),
+        saved(ALICE, named("gone"), at=1),
+        unsaved(ALICE, named("gone"), at=2),
+        saved(ALICE, named("tied"), at=4),
+        unsaved(ALICE, named("tied"), at=4),
+        saved(BOB, named("bobs")),
     )
     head = project()
     seen, after = [], None
     for _ in range(4):
         page = queries.saved_episodes(ALICE, after=after, limit=1)
         assert page.position == head
-        seen += [row.rss_source_item for row in page.rows]
+        seen += [name_of(row.rss_source_item) for row in page.rows]
         after = page.next
     assert after is None
     assert sorted(seen[:2]) == ["a", "b"]
@@ -207,9 +222,9 @@ def test_saved_episodes_come_the_oldest_first_page_by_page_without_what_was_unsa
 
 
 def test_saved_episodes_can_be_asked_for_by_feed(project: Project) -> None:
-    record(saved(ALICE, "a", feed="one"), saved(ALICE, "b", feed="two"))
+    record(saved(ALICE, named("a"), feed="one"), saved(ALICE, named("b"), feed="two"))
     project()
-    assert [row.rss_source_item for row in queries.saved_episodes(ALICE, feed="two").rows] == ["b"]
+    assert [name_of(row.rss_source_item) for row in queries.saved_episodes(ALICE, feed="two").rows] == ["b"]
 
 
 def test_settings_are_shown_but_not_those_that_were_taken_back(project: Project) -> None:
@@ -224,7 +239,7 @@ def test_only_the_settings_that_bear_on_something_are_read_for_it(project: Proje
         changed(ALICE, "public"),
         changed(ALICE, "anonymous", FEED),
         changed(ALICE, "private", "other"),
-        changed(ALICE, "private", None, ITEM),
+        changed(ALICE, "private", FEED, ITEM),
         changed(BOB, "private", FEED),
     )
     project()
@@ -235,7 +250,10 @@ def test_only_the_settings_that_bear_on_something_are_read_for_it(project: Proje
     assert levels() == {"public"}
     assert levels(FEED) == {"public", "anonymous"}
     assert levels(FEED, ITEM) == {"public", "anonymous", "private"}
-    assert levels(item=ITEM) == {"public", "private"}, "nothing tells of which feed it is"
+    assert levels(FEED, named("another")) == {"public", "anonymous"}
+    assert levels("third", ITEM) == {"public"}, "a GUID names an episode in its feed alone"
+    assert levels(item=ITEM) == {"public", "anonymous", "private"}, "its own setting tells the feed"
+    assert levels(item=named("another")) == {"public"}, "nothing tells of which feed it is"
 
 
 @pytest.mark.parametrize(

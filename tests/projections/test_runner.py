@@ -23,6 +23,7 @@ from tests.projections.histories import (
     ALICE,
     BOB,
     FEED,
+    ITEM,
     counted,
     counting,
     dump,
@@ -268,7 +269,7 @@ def test_wiped_read_models_come_back_by_themselves(connection: Connection) -> No
 def test_what_a_listener_follows_is_not_in_the_log(
     connection: Connection, alone: Runner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fields = f'"user_id": "{ALICE}", "rss_source_feed": "{FEED}", "rss_source_item": "x", "played": true'
+    fields = f'"user_id": "{ALICE}", "rss_source_feed": "{FEED}", "rss_source_item": "{ITEM}", "played": true'
     bad = record_raw(
         ALICE, "PlayRecorded", 1, f'{{{fields}, "position": -1, "played_at": "2026-01-01T00:00:00Z"}}'
     )
