@@ -57,9 +57,9 @@ class ApiGate:
             response.headers.setdefault(name, value)
         for name, value in _headers().items():
             response.headers.setdefault(name, value)
-        if response.status_code < 500 or response.status_code == 503:
-            # what callers do wrong is no news in our log; a 503 has its line there already (api/errors.py)
-            response._has_been_logged = True  # type: ignore[attr-defined]
+        # what callers do wrong is no news in our log; a 503 has its line there already (api/errors.py), and
+        # so has a 500, with its traceback
+        response._has_been_logged = True  # type: ignore[attr-defined]
         if isinstance(response, HttpResponse):
             response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
