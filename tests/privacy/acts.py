@@ -40,6 +40,7 @@ PATHS = [
     *(f"timeline?limit=1000&feed={name}" for name in FEEDS),
     *(f"podcast/{name}/popularity" for name in FEEDS),
     *(f"episode/{name}/popularity" for name in ITEMS),
+    *(f"episode/{name}/popularity?feed={of}" for name in ITEMS for of in FEEDS),
 ]
 TABLES = {
     "public_events": "kind, rss_source_feed, feed_key, rss_source_item, item_key, happened_at, user_id",
@@ -129,11 +130,14 @@ def seen(path: str) -> dict[str, Any]:
 
 
 def everything_seen() -> dict[str, tuple[dict[str, str], bytes]]:
-    """Every public answer, headers and bytes; without random ids, and sorted where they gave the order."""
+    """Every public answer, headers and bytes; without random ids, and sorted where they gave the order.
+
+    That several feeds have an item is an answer, too.
+    """
     found = {}
     for path in PATHS:
         answer = Client().get(f"/api/v1/public/{path}")
-        assert answer.status_code == 200, answer.content
+        assert answer.status_code == 200 or b'"ambiguous_item"' in answer.content, answer.content
         headers = {name: value for name, value in answer.headers.items() if name not in RANDOM}
         content = answer.content
         if path.startswith("timeline"):

@@ -47,7 +47,7 @@ rarely = examples(5)
 def settled() -> list[Event]:
     return [
         level("public", ALICE),
-        level("private", ALICE, item=ITEMS[1]),
+        *(level("private", ALICE, feed=feed, item=ITEMS[1]) for feed in FEEDS),
         level("public", BOB),
         level("anonymous", XAVER),
         level("anonymous", YVONNE),

@@ -12,6 +12,7 @@ import pytest
 from django.db import connections
 
 from eventstore import log
+from eventstore.domain.identifiers import item_of
 from eventstore.log import Origin
 from projections import catch_up, connect, locks, rebuild, runner
 from projections.batches import Batch
@@ -137,7 +138,7 @@ def test_killed_again_and_again_under_load_it_loses_and_doubles_nothing(
             event = (
                 subscribed(user, f"feed{choose.randrange(5)}", at)
                 if choose.random() < 0.2
-                else played(user, f"item{choose.randrange(20)}", position=at, at=at)
+                else played(user, item_of(f"item{choose.randrange(20)}", ""), position=at, at=at)
             )
             assert log.append(streams[user], versions[user], [event], Origin())
             versions[user] += 1
@@ -172,7 +173,7 @@ def test_sigterm_ends_it_with_everything_acknowledged_and_its_locks_free(
 def test_killed_halfway_it_changes_nothing_and_starts_anew(
     connection: Connection, project: Project, copy: InACopy
 ) -> None:
-    record(*(played(ALICE, f"item{n}") for n in range(40)))
+    record(*(played(ALICE, item_of(f"item{n}", "")) for n in range(40)))
     project()
     before, tables = dump(connection), catalogue(connection)
     assert copy(rebuild_half).wait() == -signal.SIGKILL

@@ -26,6 +26,7 @@ from eventstore.domain.collections import (
     DeleteCollection,
     RemoveFeedFromCollection,
 )
+from eventstore.domain.identifiers import item_of
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.playlists import (
     AddToPlaylist,
@@ -247,7 +248,7 @@ def test_a_running_projector_goes_on_from_where_the_rebuild_is(
 
 
 def test_readers_and_writers_go_on_under_load(connection: Connection) -> None:
-    record(*(played(ALICE, f"item{n}", at=n) for n in range(300)))
+    record(*(played(ALICE, item_of(f"item{n}", ""), at=n) for n in range(300)))
     record(*(subscribed(ALICE, f"feed{n}") for n in range(50)))
     stop = threading.Event()
     seen = [350]
@@ -266,7 +267,7 @@ def test_readers_and_writers_go_on_under_load(connection: Connection) -> None:
         nonlocal written
         stream = log.stream_of(BOB)
         while not stop.is_set():
-            log.append(stream, written, [played(BOB, f"item{written}")], Origin())
+            log.append(stream, written, [played(BOB, item_of(f"item{written}", ""))], Origin())
             written += 1
         connections.close_all()
 
