@@ -14,7 +14,7 @@ from msgspec import Struct
 from api.auth import ANY_GRANT
 from api.operations import Operation, operation_of
 from api.parameters import IDEMPOTENCY_KEY, POSITION
-from api.validation import fields_of
+from api.validation import IN_ITEM, fields_of, item_field, names_episodes
 
 Document = dict[str, Any]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -113,7 +113,9 @@ def add_components(
 def _rules(struct: type[Struct]) -> Document:
     """That one of some fields, at least, is given and not null."""
     names: tuple[str, ...] = getattr(struct, "at_least_one", ())
-    given = [{"required": [name], "properties": {name: {"type": "string"}}} for name in names]
+    if names_episodes(struct) and item_field(struct) in names:
+        names += IN_ITEM
+    given = [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in names]
     return {"anyOf": given} if given else {}
 
 

@@ -232,3 +232,11 @@ def test_the_deletion_event_itself_goes_when_it_is_old(phone: Device) -> None:
     types = {row.type for row in log.read_stream(log.stream_of(phone.user_id))}
     assert types == {"UserCheckpoint"}
     assert log.stream_of(INSTANCE)
+
+
+@pytest.mark.parametrize("body", [{}, {"guid": ""}, {"guid": "", "enclosure_url": None}])
+def test_who_names_nothing_removes_nothing(phone: Device, body: dict[str, str | None]) -> None:
+    phone.post("plays", play(1))
+    assert phone.post("removals", body).status_code == 400
+    settle()
+    assert found(feed(1))
