@@ -113,7 +113,7 @@ def _false_acknowledgements() -> list[Acknowledgement]:
         safe = safe_positions(connection, list(PROJECTORS))
     return [
         Acknowledgement(name, position, safe.get(name, 0))
-        for name, position in acknowledged.items()
+        for name, position in sorted(acknowledged.items())
         if name in PROJECTORS and position > safe.get(name, 0)
     ]
 
