@@ -106,17 +106,15 @@ def item_of(guid: str, enclosure_url: str) -> str:
 
 def parts_of_item(item: str) -> tuple[str, str]:
     """GUID and enclosure URL of a normalised ``rss_source_item``; either may be empty."""
-    text = binascii.a2b_base64(item).decode()
-    guid, parted, enclosure_url = text.partition("\n")
-    return (guid, enclosure_url) if parted else _split(text)
+    return _parts_of_text(binascii.a2b_base64(item).decode())
 
 
 def shown_item(item: str) -> tuple[str, str, str]:
     """What every answer gives of an item: ``rss_source_item``, as apps know it, GUID and enclosure URL."""
-    guid, enclosure_url = parts_of_item(item)
+    text = binascii.a2b_base64(item).decode()
+    guid, enclosure_url = _parts_of_text(text)
     # what has a line break is rare: it is all that is spelt otherwise
-    plain = binascii.a2b_base64(item).find(b"\n") < 0
-    return item if plain else _encode(f"{guid},{enclosure_url}"), guid, enclosure_url
+    return _encode(f"{guid},{enclosure_url}") if "\n" in text else item, guid, enclosure_url
 
 
 def shown_item_or_none(item: str | None) -> tuple[str | None, str | None, str | None]:
@@ -199,6 +197,11 @@ def normalise_url(url: str, longest: int = LONGEST_FEED_URL) -> str:
     scheme, path, query = parts[1].lower(), parts[3] or "/", parts[4].removesuffix("?") and parts[4]
     tail = _TO_RESPELL.sub(_respell, path + query)
     return _within(f"{scheme}://{_normalise_authority(parts[2], scheme)}{tail}", longest)
+
+
+def _parts_of_text(text: str) -> tuple[str, str]:
+    guid, parted, enclosure_url = text.partition("\n")
+    return (guid, enclosure_url) if parted else _split(text)
 
 
 def _name_of(guid: str, enclosure_url: str) -> str:
