@@ -132,7 +132,9 @@ def _create_database(alias: str, params: dict[str, Any]) -> bool:
         except psycopg.OperationalError:
             raise refused from None
         if not missing:
-            raise
+            # made by somebody else since, or closed: the server says which
+            psycopg.connect(**params).close()
+            return False
     with _maintenance(params) as connection:
         return _create_missing(connection, alias, name)
 
