@@ -103,12 +103,6 @@ def take(user: User, command: TakeCheckpoint) -> UserCheckpoint:
     return UserCheckpoint(user_id=command.user_id, taken_at=command.now, **kept)
 
 
-def copy(user: User) -> User:
-    """The same state, which can be changed."""
-    same = {topic.name: topic.register.prune(getattr(user, topic.name), NEVER) for topic in TOPICS}
-    return User(user.user_id, **same)
-
-
 def restore(user: User, of: UserCheckpoint) -> None:
     """Put a checkpoint in the place of the state. Copies what a fold goes on to change."""
     for topic in TOPICS:

@@ -61,7 +61,11 @@ def key_of(text: str) -> str:
 
     No two feeds or items share a key, neither by chance nor on purpose.
     """
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return _digest(text.encode())
+
+
+def _digest(text: bytes) -> str:
+    return blake2b(text, digest_size=16).hexdigest()
 
 
 @lru_cache(maxsize=8_192)
@@ -134,19 +138,19 @@ def episode_key(feed: str, item: str) -> str:
 
     A GUID is unique in its feed at best. The same GUID with another enclosure URL is the same episode.
     """
-    return key_of(f"{feed}\n{_name_of(*parts_of_item(item))}")
+    return _digest(feed.encode() + b"\n" + _name_in(item))
 
 
 def guid_key_of(item: str) -> str:
     """The digest of what names an episode in its feed, without the feed."""
-    return key_of(_name_of(*parts_of_item(item)))
+    return _digest(_name_in(item))
 
 
 def enclosure_key(feed: str, item: str) -> str | None:
     """The key of the same episode while only its enclosure was known; None where it has no GUID, or no
     enclosure."""
     guid, enclosure_url = parts_of_item(item)
-    return key_of(f"{feed}\n{_name_of('', enclosure_url)}") if guid and enclosure_url else None
+    return key_of(f"{feed}\n\n{enclosure_url}") if guid and enclosure_url else None
 
 
 def enclosure_only(item: str) -> str:
@@ -201,12 +205,18 @@ def normalise_url(url: str, longest: int = LONGEST_FEED_URL) -> str:
 
 def _parts_of_text(text: str) -> tuple[str, str]:
     guid, parted, enclosure_url = text.partition("\n")
-    return (guid, enclosure_url) if parted else _split(text)
+    if parted:
+        return guid, enclosure_url
+    # nearly all end with an address in its normal form, which is found quicker than one of any form
+    guid, found, rest = text.partition(",http")
+    is_address = found and rest.startswith(("://", "s://")) and not rest.endswith(",")
+    return (guid, f"http{rest}") if is_address else _split(text)
 
 
-def _name_of(guid: str, enclosure_url: str) -> str:
-    """A GUID, or the enclosure URL where there is none: no GUID starts with a line break."""
-    return guid or f"\n{enclosure_url}"
+def _name_in(item: str) -> bytes:
+    """What names an episode: its GUID, or the enclosure URL after a line break, which starts no GUID."""
+    guid, enclosure_url = parts_of_item(item)
+    return (guid or f"\n{enclosure_url}").encode()
 
 
 def _with_web_scheme(url: str) -> str:

@@ -407,23 +407,16 @@ class OrderedSet(OnOff[L], Generic[L, M]):
             if known_key in of.order:
                 of.order = tuple(dict.fromkeys(key if one == known_key else one for one in of.order))
 
-    def named_in(self, payload: Iterable[Any]) -> Iterator[tuple[str, str]]:
-        for entry in payload:
-            yield from self.members.named_in(self._listed(entry))
+    def items(self, entries: Mapping[str, L]) -> Iterator[str | None]:
+        for of in entries.values():
+            yield from self.members.items(of.members)
 
-    def renamed_in(self, payload: Iterable[Any], rename: Callable[[str, str], str]) -> list[Any]:
-        return [
-            replace(entry, **{self.plural: self.members.renamed_in(self._listed(entry), rename)})
-            for entry in payload
-        ]
-
-    def spelt_as(self, entries: Mapping[str, L], payload: Iterable[Any]) -> Mapping[str, L]:
+    def spelt_as(self, entries: Mapping[str, L], sent: Mapping[str, L]) -> Mapping[str, L]:
         spelt = {}
-        for entry in payload:
-            key = self.key_of_entry(entry)
+        for key, said in sent.items():
             of = entries.get(key)
             if of is not None:
-                members = self.members.spelt_as(of.members, self._listed(entry))
+                members = self.members.spelt_as(of.members, said.members)
                 if members is not of.members:
                     spelt[key] = replace(of, members=members)
         return {**entries, **spelt} if spelt else entries

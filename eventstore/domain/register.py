@@ -196,12 +196,15 @@ class Register(Generic[S]):
         return sent
 
     def reconcile(
-        self, entries: Mapping[str, S], payload: Iterable[Any], user_id: UUID, now: datetime
+        self, entries: Mapping[str, S], sent: Mapping[str, S], user_id: UUID, now: datetime
     ) -> list[Event]:
         """The events of every difference between what a device knows and the state."""
         events: list[Event] = []
-        for key, sent in self.merge_payload(payload, user_id).items():
-            events += self.changes(self.key.named(key), entries.get(key), sent, user_id, now)
+        for key, said in sent.items():
+            known = entries.get(key)
+            # most of a sync is what the server knows already
+            if said != known:
+                events += self.changes(self.key.named(key), known, said, user_id, now)
         return events
 
     def changes(
@@ -210,17 +213,17 @@ class Register(Generic[S]):
         """What of an entry of a device is news."""
         raise NotImplementedError
 
-    def conflicts(
-        self, entries: Mapping[str, S], payload: Iterable[Any], user_id: UUID, now: datetime
-    ) -> Iterator[Conflict]:
+    def conflicts(self, entries: Mapping[str, S], sent: Mapping[str, S], now: datetime) -> Iterator[Conflict]:
         """The entries that lost, given the state after the merge: what differs, as that keeps the greater."""
-        for key, said in self.merge_payload(payload, user_id).items():
+        for key, said in sent.items():
             current = entries.get(key)
-            rule = None if current is None else self.rule_against(said, current, now)
+            if current is None or current == said:
+                continue
+            rule = self.rule_against(said, current, now)
             if rule is not None:
                 client = self.to_entry(key, said)
                 shown = self.key.shown(client) if self.key.shown else key
-                yield Conflict(shown, client, self.to_entry(key, entries[key]), rule)
+                yield Conflict(shown, client, self.to_entry(key, current), rule)
 
     def rule_against(self, said: S, current: S, now: datetime) -> str | None:
         """Why a device's entry lost to what stands; None where both say the same."""
@@ -277,33 +280,17 @@ class Register(Generic[S]):
         """The field of the state that is the item."""
         return next(name for name, field in self.fields.items() if field.public == ITEM)
 
-    def named_in(self, payload: Iterable[Any]) -> Iterator[tuple[str, str]]:
-        """Feed and item of the episodes that the entries of a device name."""
-        if ITEM in self.entry.__struct_fields__:
-            for entry in payload:
-                if entry.rss_source_item is not None:
-                    yield entry.rss_source_feed, entry.rss_source_item
+    def items(self, entries: Mapping[str, S]) -> Iterator[str | None]:
+        """The items of everything in there."""
+        return map(self._item, entries.values())
 
-    def renamed_in(self, payload: Iterable[Any], rename: Callable[[str, str], str]) -> list[Any]:
-        """The entries of a device with other items."""
-        if ITEM not in self.entry.__struct_fields__:
-            return list(payload)
-        return [
-            entry
-            if entry.rss_source_item is None
-            else replace(entry, rss_source_item=rename(entry.rss_source_feed, entry.rss_source_item))
-            for entry in payload
-        ]
-
-    def spelt_as(self, entries: Mapping[str, S], payload: Iterable[Any]) -> Mapping[str, S]:
+    def spelt_as(self, entries: Mapping[str, S], sent: Mapping[str, S]) -> Mapping[str, S]:
         """The entries, with the items of those that a device sent spelt as it did."""
-        if ITEM not in self.entry.__struct_fields__:
-            return entries
         spelt = {}
-        for entry in payload:
-            key = self.key_of_entry(entry)
-            of, item = entries.get(key), entry.rss_source_item
-            if of is not None and item is not None and self._item(of) != item:
+        item_of = self._item
+        for key, said in sent.items():
+            of, item = entries.get(key), item_of(said)
+            if of is not None and item is not None and item_of(of) != item:
                 spelt[key] = replace(of, **{self.item_field: item})
         return {**entries, **spelt} if spelt else entries
 

@@ -1,6 +1,7 @@
 """Sync: what a device knows, merged into what the server knows, and what the device lacks."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -22,9 +23,22 @@ _Payload: Any = msgspec.defstruct(
 _Data: Any = msgspec.defstruct("_Data", _LISTS, frozen=True)
 
 
-class SyncUserData(_Payload):  # type: ignore[misc]  # made from the registry
+class SyncUserData(_Payload, dict=True):  # type: ignore[call-arg,misc]  # made from the registry
     """What a device knows, a list of entries for each topic. One unit: all of it is recorded in one append,
-    or nothing."""
+    or nothing. ``resolved``: what ``episodes.resolve`` makes of the entries."""
+
+    resolved: User | None = None
+
+    @cached_property
+    def sent(self) -> User:
+        """What the entries say as a state, where two entries of one key are one. Not to be changed."""
+        if self.resolved is not None:
+            return self.resolved
+        merged = {
+            topic.name: topic.register.merge_payload(getattr(self, topic.plural), self.user_id)
+            for topic in TOPICS
+        }
+        return User(self.user_id, **merged)
 
 
 class SyncData(_Data):  # type: ignore[misc]
@@ -44,38 +58,35 @@ class SyncConflict(msgspec.Struct, frozen=True):
 
 def keys(command: SyncUserData) -> dict[str, tuple[str, ...]]:
     """The keys of the entries on which a sync is decided, by topic."""
-    return {
-        topic.name: tuple(topic.register.key_of_entry(entry) for entry in getattr(command, topic.plural))
-        for topic in TOPICS
-    }
+    return {topic.name: tuple(getattr(command.sent, topic.name)) for topic in TOPICS}
 
 
 def decide(entries: Mapping[str, Mapping[str, Any]], command: SyncUserData) -> list[Event]:
     """The events of every difference. A setting that hides counts before what it hides is shown."""
     events: list[Event] = []
     for topic in sorted(TOPICS, key=lambda topic: not topic.first):
-        payload = getattr(command, topic.plural)
-        events += topic.register.reconcile(entries[topic.name], payload, command.user_id, command.now)
+        sent = getattr(command.sent, topic.name)
+        events += topic.register.reconcile(entries[topic.name], sent, command.user_id, command.now)
     return events
 
 
 def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
     """The entries that lost, given the state after the merge."""
-    command = episodes.resolve(user, command)
+    sent = episodes.resolve(user, command).sent
     return [
         SyncConflict(topic.kind, lost.key, lost.client, lost.server, "server", lost.rule)
         for topic in TOPICS
         for lost in topic.register.conflicts(
-            getattr(user, topic.name), getattr(command, topic.plural), command.user_id, command.now
+            getattr(user, topic.name), getattr(sent, topic.name), command.now
         )
     ]
 
 
 def seen_by(user: User, command: SyncUserData) -> User:
     """The state as the device sees it that sent this: with the addresses of episodes that it sent itself."""
-    command = episodes.resolve(user, command)
+    sent = episodes.resolve(user, command).sent
     seen: dict[str, Any] = {
-        topic.name: topic.register.spelt_as(getattr(user, topic.name), getattr(command, topic.plural))
+        topic.name: topic.register.spelt_as(getattr(user, topic.name), getattr(sent, topic.name))
         for topic in TOPICS
     }
     return User(user.user_id, **seen)

@@ -10,6 +10,7 @@ from eventstore.domain.plays import Plays
 from eventstore.domain.privacy import Privacy
 from eventstore.domain.saved import Saved
 from eventstore.domain.subscriptions import Subscriptions
+from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic
 
 
@@ -36,6 +37,11 @@ OF_EVENT: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event
 class User(Topics, frozen=False):  # type: ignore[misc]  # it shares the fields, and is changed
     """The folded state of one listener. ``evolve`` changes it in place: a copy per event would be quadratic
     on replay."""
+
+    def copy(self) -> "User":
+        """The same state, which can be changed."""
+        same = {topic.name: topic.register.prune(getattr(self, topic.name), NEVER) for topic in TOPICS}
+        return User(self.user_id, **same)
 
     @property
     def size(self) -> int:

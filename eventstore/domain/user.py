@@ -40,9 +40,9 @@ def decide(user: User, command: Command) -> list[Event]:
     """The events that a command leads to; none when nothing changes. Pure. Raises ``DomainError``."""
     if isinstance(command, TakeCheckpoint):
         return [checkpoint.take(user, command)]
-    identified = episodes.identified(user, episodes.named_by(command), command)
+    identified = episodes.identified(user, command)
     if identified:
-        user = checkpoint.copy(user)
+        user = user.copy()
         for event in identified:
             episodes.identify(user, event)
     command = episodes.resolve(user, command)

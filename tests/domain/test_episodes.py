@@ -314,7 +314,12 @@ def test_a_checkpoint_in_the_middle_changes_nothing(commands: list[Command], cut
 
 
 def test_a_guid_or_an_address_may_hold_a_comma_before_an_address() -> None:
-    for guid, url in (("a,http://b", "https://c/"), ("a", "https://c/x,http://d"), ("a", "https://c/x,")):
+    for guid, url in (
+        ("a,http://b", ""),
+        ("a,http://b", "https://c/"),
+        ("a", "https://c/x,http://d"),
+        ("a", "https://c/x,"),
+    ):
         item = item_of(guid, url)
         assert parts_of_item(item) == (guid, url)
         assert shown_item(item)[1:] == (guid, url)

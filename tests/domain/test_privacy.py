@@ -199,9 +199,10 @@ def test_what_lost_is_listed_with_both_values(known: list[PrivacyEntry], sent: l
     user = User(ALICE)
     synced(user, sends(*known))
     synced(user, sends(*sent))
-    found = privacy.REGISTER.conflicts(user.privacy, sent, ALICE, NOON)
+    merged = privacy.REGISTER.merge_payload(sent, ALICE)
+    found = privacy.REGISTER.conflicts(user.privacy, merged, NOON)
     lost = {privacy.REGISTER.key.read(client): (client, *rest) for _, client, *rest in found}
-    for scope, said in privacy.REGISTER.merge_payload(sent, ALICE).items():
+    for scope, said in merged.items():
         stands = user.privacy[scope]
         assert (scope in lost) is (said.level != stands.level)
         if scope in lost:

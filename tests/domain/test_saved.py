@@ -257,4 +257,4 @@ def test_folding_goes_on_from_a_snapshot() -> None:
 def _lost(
     user: User, sent: list[SavedEpisodeEntry]
 ) -> list[tuple[str, SavedEpisodeEntry, SavedEpisodeEntry, str]]:
-    return list(REGISTER.conflicts(user.saved, sent, ALICE, NOON))
+    return list(REGISTER.conflicts(user.saved, REGISTER.merge_payload(sent, ALICE), NOON))
