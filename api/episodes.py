@@ -1,14 +1,24 @@
 """How requests name an episode, and how answers show one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
 
-from api.fields import EnclosureUrl, Guid, Item
-from eventstore.domain.identifiers import shown_item
+from api.fields import EnclosureUrl, Feed, Guid, Item
+from eventstore.domain.identifiers import (
+    InvalidIdentifier,
+    item_of,
+    normalise_item,
+    parts_of_item,
+    shown_item,
+)
+
+# what an item holds, and may be given beside it or in its place
+IN_ITEM = ("guid", "enclosure_url")
 
 
 class NamedEpisode(Struct, kw_only=True):
@@ -19,6 +29,72 @@ class NamedEpisode(Struct, kw_only=True):
     rss_source_item: Item | None = None
     guid: Guid | None = None
     enclosure_url: EnclosureUrl | None = None
+
+
+class FeedOrEpisode(Struct, kw_only=True):
+    """A feed, an episode of it, or neither. The feed may be left out where one alone of the user's has the
+    item (422 `ambiguous_item`)."""
+
+    feed: Feed | None = None
+    item: Item | None = None
+    guid: Guid | None = None
+    enclosure_url: EnclosureUrl | None = None
+
+
+class FeedPath(Struct):
+    feed: Feed
+
+
+class ItemPath(Struct):
+    item: Item
+
+
+class FeedQuery(Struct):
+    feed: Feed | None = None
+
+
+@cache
+def names_episodes(struct: type[Any]) -> bool:
+    """Whether GUID and enclosure URL may stand in the place of the item."""
+    return set(IN_ITEM) <= set(struct.__struct_fields__)
+
+
+def item_field(struct: type[Struct]) -> str:
+    return "item" if "item" in struct.__struct_fields__ else "rss_source_item"
+
+
+@cache
+def needed(struct: type[Struct]) -> list[tuple[str, ...]]:
+    """The groups of fields of which one must be given: a struct says so by ``at_least_one`` (names) and
+    ``needs_episode``."""
+    item = item_field(struct)
+    groups = [getattr(struct, "at_least_one", ()), (item,) if hasattr(struct, "needs_episode") else ()]
+    more = IN_ITEM if names_episodes(struct) else ()
+    return [names + more if item in names else names for names in groups if names]
+
+
+def by_item(values: Sequence[Any]) -> Sequence[Any]:
+    """Those that name their episode by its item alone."""
+    if not values or not names_episodes(values[0].__class__):
+        return values
+    return [one for one in values if not (one.guid or one.enclosure_url)]
+
+
+def fill_items(values: Sequence[Any]) -> None:
+    """Make the items, in place, where GUID or enclosure URL are given, which win over those in the item."""
+    if not values or not names_episodes(values[0].__class__):
+        return
+    name = item_field(values[0].__class__)
+    for one in values:
+        guid, enclosure_url = one.guid, one.enclosure_url
+        if not guid and not enclosure_url:
+            continue
+        if not guid or not enclosure_url:
+            # of an item that is none, nothing
+            with suppress(InvalidIdentifier):
+                others = parts_of_item(normalise_item(getattr(one, name) or ""))
+                guid, enclosure_url = guid or others[0], enclosure_url or others[1]
+        msgspec.structs.force_setattr(one, name, item_of(guid or "", enclosure_url or ""))
 
 
 def show_episodes(entries: Iterable[Any]) -> None:

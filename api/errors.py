@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from django.core.exceptions import DisallowedHost, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
-from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
 from accounts.tokens import TokenError
@@ -51,44 +50,13 @@ class Invalid(exceptions.ValidationError):
         self.errors = errors
 
 
-class Malformed(exceptions.ParseError):
-    """400 as a whole: not the JSON, the path or the header that it should be."""
+class ApiError(exceptions.APIException):
+    """An answer that is an error: ``code`` for programs, ``detail`` for people. ``wait`` (seconds) becomes
+    Retry-After."""
 
-    def __init__(self, detail: str, code: str = "parse_error") -> None:
+    def __init__(self, status: int, code: str, detail: str, wait: int | None = None) -> None:
         super().__init__(detail, code)
-
-
-class TooLarge(APIException):
-    """413; names the limit."""
-
-    status_code = 413
-    default_code = "too_large"
-
-
-class Refused(APIException):
-    """422: understood, but the rules of the domain are against it."""
-
-    status_code = 422
-
-
-class WriteConflict(APIException):
-    """409: the write lost every race against others for the same user."""
-
-    status_code = 409
-    default_code = "conflict"
-    default_detail = "Other writes came first every time. Send it again."
-
-
-class Unavailable(APIException):
-    """503; ``wait`` (seconds) becomes Retry-After."""
-
-    status_code = 503
-    default_code = "unavailable"
-    default_detail = "A store of this instance is away. Try again later."
-
-    def __init__(self, wait: int, detail: str | None = None, code: str | None = None) -> None:
-        super().__init__(detail, code)
-        self.wait = wait
+        self.status_code, self.wait = status, wait
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -101,7 +69,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return None
     if isinstance(answer, UNAUTHENTICATED):
         answer = _counted(answer, context)
-    if answer.status_code == Unavailable.status_code:
+    if answer.status_code == 503:
         # expected while a store restarts: a line, not a traceback for every request
         logger.warning("503 %s: %s", answer.get_codes(), type(error).__name__)
     return Response(_body(answer), answer.status_code, headers=_headers(answer))
@@ -113,18 +81,17 @@ def error_response(status: int, code: str, detail: str) -> HttpResponse:
     return HttpResponse(content, content_type="application/json", status=status)
 
 
-def to_api_error(error: Exception) -> APIException | None:
+def to_api_error(error: Exception) -> exceptions.APIException | None:
     """An error of the layers below as what it means to a caller; None for a mistake of ours."""
     match error:
-        case APIException():
+        case exceptions.APIException():
             return error
         case DomainError():
-            return Refused(error.detail, error.code)
+            return ApiError(422, error.code, error.detail)
         case CommandIdReused():
-            detail = "This Idempotency-Key stands for another request."
-            return Refused(detail, "idempotency_key_reused")
+            return ApiError(422, "idempotency_key_reused", "This Idempotency-Key stands for another request.")
         case Conflict():
-            return WriteConflict()
+            return ApiError(409, "conflict", "Other writes came first every time. Send it again.")
         case StreamErased():
             # the account is gone: the words that every token of nobody gets (accounts.grants.authenticate)
             detail = "The token is not valid for any user and app."
@@ -133,27 +100,27 @@ def to_api_error(error: Exception) -> APIException | None:
             return exceptions.AuthenticationFailed(error.detail, error.code)
         case Behind():
             # how far the log is grows with what is private, so no position is named
-            return Unavailable(SOON, "The read model has not come that far yet. Try again.", "behind")
+            return ApiError(503, "behind", "The read model has not come that far yet. Try again.", SOON)
         case Busy():
-            return Unavailable(SOON, "Another request of this user takes long. Try again.", "busy")
+            return ApiError(503, "busy", "Another request of this user takes long. Try again.", SOON)
         case StreamUnreadable():
-            return Unavailable(MUCH_LATER, "The history of this user cannot be read now.", "unreadable")
+            return ApiError(503, "unreadable", "The history of this user cannot be read now.", MUCH_LATER)
         case InvalidCursor():
             return Invalid(FieldError("invalid", "Not a cursor of this list.", "cursor"))
         case RequestDataTooBig():
-            return TooLarge("The body is too large.")
-        case DisallowedHost():
-            return Malformed("This instance has another name.", "disallowed_host")
+            return ApiError(413, "too_large", "The body is too large.")
         case SuspiciousOperation() | UnreadablePostError():
-            return Malformed("The request cannot be read.", "bad_request")
+            return ApiError(400, "bad_request", "The request cannot be read.")
         case Http404():
             return exceptions.NotFound()
     if in_maintenance(error):
-        return Unavailable(IN_MAINTENANCE, MAINTENANCE_DETAIL, "maintenance")
-    return Unavailable(LATER) if is_outage(error) else None
+        return ApiError(503, "maintenance", MAINTENANCE_DETAIL, IN_MAINTENANCE)
+    if is_outage(error):
+        return ApiError(503, "unavailable", "A store of this instance is away. Try again later.", LATER)
+    return None
 
 
-def _counted(failure: APIException, context: dict[str, Any]) -> APIException:
+def _counted(failure: exceptions.APIException, context: dict[str, Any]) -> exceptions.APIException:
     """The failure to authenticate, or that there were too many from this address."""
     limit = FailureLimit()
     if limit.allow_request(context["request"], context["view"]):
@@ -161,7 +128,7 @@ def _counted(failure: APIException, context: dict[str, Any]) -> APIException:
     return exceptions.Throttled(limit.wait())
 
 
-def _body(error: APIException) -> dict[str, Any]:
+def _body(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error, Invalid):
         return _shape("validation_error", error.errors)
     entry = FieldError(str(error.get_codes()), str(error.detail), None)
@@ -176,7 +143,7 @@ def _kind(status: int) -> str:
     return "server_error" if status >= 500 else "client_error"
 
 
-def _headers(error: APIException) -> dict[str, str]:
+def _headers(error: exceptions.APIException) -> dict[str, str]:
     if isinstance(error, UNAUTHENTICATED):
         return {"WWW-Authenticate": CHALLENGE}
     wait = getattr(error, "wait", None)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from api.errors import FieldError
 from eventstore.domain.identifiers import (
@@ -27,7 +27,8 @@ LONGEST_CURSOR = 512
 LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_TITLE = 200, 4_000, 1_000
 PAGE, LONGEST_PAGE = 100, 1_000
 LAST_POSITION = 2**31 - 1
-_SECOND_60 = re.compile(r"^(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d):60(?:\.\d+)?(?=[Zz+-])", re.ASCII)
+# a whole text, in a query or in JSON
+_SECOND_60 = re.compile(r'(^|")(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d):60(?:\.\d+)?(?=[Zz+-])', re.ASCII)
 
 
 def in_utc(at: datetime) -> datetime:
@@ -64,13 +65,13 @@ def _spaces_as_plus(text: str) -> str:
     return text.replace(" ", "+")
 
 
-def _leap_second(text: str) -> str:
+def leap_second(text: str) -> str:
     """Clocks show a second 60 now and then, which Python's times do not have."""
-    return _SECOND_60.sub(r"\1:59.999999", text)
+    return _SECOND_60.sub(r"\1\2:59.999999", text)
 
 
-def _offset_with_plus(text: str) -> str:
-    return re.sub(r" (?=\d\d:\d\d$)", "+", text)
+def _time(text: str) -> str:
+    return leap_second(re.sub(r" (?=\d\d:\d\d$)", "+", text))
 
 
 def named_twice(names: Sequence[str], place: str) -> Iterator[FieldError]:
@@ -87,16 +88,15 @@ def meta(
     *,
     normalise: Callable[[Any], object] | None = None,
     parse: Callable[[str], object] | None = None,
-    mend: Callable[[str], str] | None = None,
     example: object = None,
     format: str | None = None,
     **constraints: Any,
 ) -> Meta:
     """What is said of a kind of value. ``parse`` reads it from a query string; ``normalise`` raises
-    ``ValueError`` with the reason; ``mend`` makes of a text that msgspec refuses one that it takes."""
+    ``ValueError`` with the reason."""
     shown = {"format": format} if format else None
     examples = None if example is None else [example]
-    extra = {"normalise": normalise, "parse": parse, "mend": mend}
+    extra = {"normalise": normalise, "parse": parse}
     return Meta(
         description=description, examples=examples, extra_json_schema=shown, extra=extra, **constraints
     )
@@ -159,8 +159,7 @@ Time = Annotated[
     meta(
         "RFC 3339 with an offset.",
         normalise=in_utc,
-        mend=_leap_second,
-        parse=_offset_with_plus,
+        parse=_time,
         tz=True,
         example="2026-05-01T12:00:00Z",
     ),
@@ -215,3 +214,10 @@ Level = Annotated[
     Literal["public", "anonymous", "private"],
     meta("What others may see: everything, that somebody did it, or nothing."),
 ]
+
+
+class PageQuery(Struct):
+    """Which page of a list."""
+
+    limit: PageSize = PAGE
+    cursor: Cursor | None = None

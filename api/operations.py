@@ -20,72 +20,53 @@ Handler = Callable[..., HttpResponseBase]
 
 
 class Operation(NamedTuple):
-    """``errors``: statuses beside those of all. ``bodiless``: the body may be left out. ``once``: a token
-    with a ``jti`` is accepted once. ``largest``: bytes of the body."""
+    """``notes``: what an answer's status means here. ``bodiless``: the body may be left out. ``once``: a
+    token with a ``jti`` is accepted once. ``largest``: bytes of the body."""
 
     summary: str
-    description: str
     answers: Mapping[int, type[Struct]]
-    path: type[Struct] | None
-    query: type[Struct] | None
-    body: type[Struct] | None
-    errors: tuple[int, ...]
-    notes: Mapping[int, str]
-    bodiless: bool
-    once: bool
-    largest: int
-    most_entries: int | None
+    description: str = ""
+    path: type[Struct] | None = None
+    query: type[Struct] | None = None
+    body: type[Struct] | None = None
+    notes: Mapping[int, str] = {}
+    bodiless: bool = False
+    once: bool = False
+    largest: int = SMALL
+    most_entries: int | None = None
 
 
-def operation(
-    summary: str,
-    *,
-    answers: Mapping[int, type[Struct]],
-    errors: tuple[int, ...] = (),
-    notes: Mapping[int, str] | None = None,
-    bodiless: bool = False,
-    once: bool = False,
-    largest: int = SMALL,
-    most_entries: int | None = None,
-) -> Callable[[Handler], Handler]:
-    """Declare a view's method. Its arguments ``path``, ``query`` and ``body``, if any, are structs, which it
-    gets checked and normalised; its docstring becomes the description."""
+def operation(summary: str, **fields: Any) -> Callable[[Handler], Handler]:
+    """Declare a view's method, by the ``fields`` of ``Operation``. Its arguments ``path``, ``query`` and
+    ``body``, if any, are structs, which it gets checked and normalised; its docstring is the description."""
 
     def declare(handler: Handler) -> Handler:
-        structs = {name: handler.__annotations__.get(name) for name in ("path", "query", "body")}
-        declared = Operation(
-            summary=summary,
-            description=" ".join((handler.__doc__ or "").split()),
-            answers=answers,
-            errors=errors,
-            notes=notes or {},
-            bodiless=bodiless,
-            once=once,
-            largest=largest,
-            most_entries=most_entries,
-            **structs,
-        )
-
-        @functools.wraps(handler)
-        def handle(view: Any, request: Request, **names: str) -> HttpResponseBase:
-            return handler(view, request, **_arguments(view, request, names))
-
-        handle.operation = declared  # type: ignore[attr-defined]
-        return handle
+        taken: Any = {name: handler.__annotations__.get(name) for name in ("path", "query", "body")}
+        description = " ".join((handler.__doc__ or "").split())
+        return redeclare(handler, Operation(summary, description=description, **taken, **fields))
 
     return declare
 
 
+def redeclare(handler: Handler, declared: Operation) -> Handler:
+    """The method with another declaration."""
+    undeclared = getattr(handler, "__wrapped__", handler)
+
+    @functools.wraps(undeclared)
+    def handle(view: Any, request: Request, **names: str) -> HttpResponseBase:
+        return undeclared(view, request, **_arguments(declared, request, names))
+
+    handle.operation = declared  # type: ignore[attr-defined]
+    return handle
+
+
 def operation_of(view: Any, method: str | None) -> Operation | None:
     """What was declared for this method of a view; None for views and methods that declare nothing."""
-    declared = getattr(getattr(view, str(method).lower(), None), "operation", None)
-    return None if declared is None else view.describe(declared)
+    return getattr(getattr(view, str(method).lower(), None), "operation", None)
 
 
-def _arguments(view: Any, request: Request, names: dict[str, str]) -> dict[str, Any]:
+def _arguments(declared: Operation, request: Request, names: dict[str, str]) -> dict[str, Any]:
     """Raises ``Invalid`` and whatever is wrong with the body or the token."""
-    declared = operation_of(view, request.method)
-    assert declared is not None
     arguments: dict[str, Any] = {}
     if declared.path is not None:
         arguments["path"] = validate(declared.path, names)

@@ -9,11 +9,12 @@ import msgspec
 from django.conf import settings
 from django.http import HttpRequest
 from msgspec import Struct
-from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
-from api.errors import Invalid, Malformed, TooLarge
-from api.operations import MIB, Operation, operation_of
+from api.errors import ApiError, Invalid
+from api.fields import leap_second
+from api.operations import KIB, MIB, Operation, operation_of
 from api.validation import (
     check_across,
     count_entries,
@@ -25,7 +26,6 @@ from api.validation import (
     validate,
 )
 
-KIB = 1024
 JSON = re.compile(r'application/json(?:\s*;\s*charset\s*=\s*"?utf-8"?)?\s*', re.IGNORECASE)
 # An escaped U+0000, which PostgreSQL cannot store, but not its letters after an escaped backslash.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -47,7 +47,7 @@ class BodyParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Raises ``Invalid``, ``Malformed``, ``TooLarge``, ``UnsupportedMediaType``."""
+        """Raises ``Invalid``, ``ParseError``, ``ApiError`` (413), ``UnsupportedMediaType``."""
         assert parser_context is not None
         view, request = parser_context["view"], cast(HttpRequest, stream)
         operation = operation_of(view, request.method)
@@ -69,11 +69,11 @@ def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
         _check_count(count_entries(body), most_entries)
         normalise(struct, [body])
     except RecursionError:
-        raise Malformed("The body is nested too deeply.") from None
+        raise ParseError("The body is nested too deeply.") from None
     except ValueError as error:  # of msgspec, or of a normaliser
         if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
-            raise Malformed(f"{error}.") from None
-        body = _look_again(struct, raw, most_entries, error)
+            raise ParseError(f"{error}.") from None
+        return _look_again(struct, raw, most_entries, error)
     check_across(body)
     return body
 
@@ -106,16 +106,16 @@ def _known_fields(struct: type[Struct], raw: bytes) -> object:
         members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
         return msgspec.json.decode(raw)  # no object: refused for that
-    known = {field.name: members[field.name] for field in fields_of(struct) if field.name in members}
-    if sum(bytes(value).count(b",") for value in known.values()) > MOST_VALUES:
-        raise TooLarge(f"The body holds more than {MOST_VALUES:,} values.", "too_many_entries")
-    return {name: msgspec.json.decode(value) for name, value in known.items()}
+    known = {field.name: bytes(members[field.name]) for field in fields_of(struct) if field.name in members}
+    if sum(value.count(b",") for value in known.values()) > MOST_VALUES:
+        raise ApiError(413, "too_many_entries", f"The body holds more than {MOST_VALUES:,} values.")
+    return {name: msgspec.json.decode(leap_second(value.decode())) for name, value in known.items()}
 
 
 def _check_count(entries: int, most: int | None) -> None:
     if most is not None and entries > most:
         detail = f"At most {most:,} entries go into one request; this one has {entries:,}."
-        raise TooLarge(detail, "too_many_entries")
+        raise ApiError(413, "too_many_entries", detail)
 
 
 def _check_text(raw: bytes) -> None:
@@ -123,9 +123,9 @@ def _check_text(raw: bytes) -> None:
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        raise Malformed("The body is not UTF-8.") from None
+        raise ParseError("The body is not UTF-8.") from None
     if "\\u0000" in text and NUL.search(raw):
-        raise Malformed("The body holds the character U+0000.")
+        raise ParseError("The body holds the character U+0000.")
 
 
 def _is_empty(request: HttpRequest) -> bool:
@@ -146,7 +146,7 @@ def _bytes(request: HttpRequest, operation: Operation) -> bytes:
         _check_size(len(raw), operation.largest)
         return bytes(raw)
     if length and not re.fullmatch("[0-9]{1,20}", length):
-        raise Malformed("Content-Length is not a number.")
+        raise ParseError("Content-Length is not a number.")
     size = int(length or 0)
     _check_size(size, operation.largest)
     # Django's own limit is that of ordinary requests
@@ -156,4 +156,4 @@ def _bytes(request: HttpRequest, operation: Operation) -> bytes:
 def _check_size(size: int, largest: int) -> None:
     if size > largest:
         limit = f"{largest // MIB} MiB" if largest >= MIB else f"{largest // KIB} KiB"
-        raise TooLarge(f"The body may have {limit} at most.")
+        raise ApiError(413, "too_large", f"The body may have {limit} at most.")

@@ -12,9 +12,10 @@ from drf_spectacular.openapi import AutoSchema
 from msgspec import Struct
 
 from api.auth import ANY_GRANT
+from api.episodes import needed
 from api.operations import Operation, operation_of
 from api.parameters import IDEMPOTENCY_KEY, POSITION
-from api.validation import IN_ITEM, fields_of, item_field, names_episodes
+from api.validation import fields_of
 
 Document = dict[str, Any]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -112,11 +113,12 @@ def add_components(
 
 def _rules(struct: type[Struct]) -> Document:
     """That one of some fields, at least, is given and not null."""
-    names: tuple[str, ...] = getattr(struct, "at_least_one", ())
-    if names_episodes(struct) and item_field(struct) in names:
-        names += IN_ITEM
-    given = [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in names]
-    return {"anyOf": given} if given else {}
+    given = {"type": "string", "minLength": 1}
+    groups = [
+        {"anyOf": [{"required": [name], "properties": {name: given}} for name in names]}
+        for names in needed(struct)
+    ]
+    return {"allOf": groups} if groups else {}
 
 
 def _needs(view: Any, method: str) -> str:
@@ -173,7 +175,7 @@ def _header(*, reads: bool) -> Document:
 
 
 def _responses(described: Operation, *, reads: bool, public: bool) -> Document:
-    errors = {*EVERYWHERE, *described.errors} - ({401, 403} if public else set())
+    errors = {*EVERYWHERE} - ({401, 403} if public else set())
     if not reads:
         errors |= {409, 422}
     if described.body is not None:

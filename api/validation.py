@@ -6,29 +6,20 @@ gone over again, field by field.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from functools import cache
-from itertools import chain
+from functools import cache, partial
+from itertools import chain, islice
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
+from api.episodes import IN_ITEM, by_item, fill_items, item_field, names_episodes, needed
 from api.errors import FieldError, Invalid
-from eventstore.domain.identifiers import (
-    CODES_OF_ADDRESSES,
-    InvalidIdentifier,
-    item_of,
-    normalise_item,
-    parts_of_item,
-)
+from eventstore.domain.identifiers import CODES_OF_ADDRESSES, InvalidIdentifier
 
 # A payload may be wrong in every one of 50,000 entries; nobody reads on after this many.
 MOST_ERRORS = 1_000
-NO_EPISODE = "Give rss_source_item, guid or enclosure_url."
-# what an item holds, and may be given instead
-IN_ITEM = ("guid", "enclosure_url")
 # what names a feed or an episode
 ADDRESSES = frozenset(("rss_source_feed", "rss_source_item", *IN_ITEM))
 _PLACE = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
@@ -37,8 +28,7 @@ T = TypeVar("T", bound=Struct)
 
 
 class Field(NamedTuple):
-    """A field of a request, as far as checking it goes. ``entries``: the struct of a list of structs.
-    ``mend``: for what msgspec would refuse, and need not."""
+    """A field of a request, as far as checking it goes. ``entries``: the struct of a list of structs."""
 
     name: str
     type: Any
@@ -46,12 +36,19 @@ class Field(NamedTuple):
     entries: type[Struct] | None
     normalise: Callable[[Any], object] | None
     parse: Callable[[str], object] | None
-    mend: Callable[[str], str] | None
+
+
+class Refusal(Struct):
+    """An entry that was left out, as its address can never be accepted: nobody but the publisher of the feed
+    could mend it."""
+
+    place: str
+    code: str
+    detail: str
 
 
 def validate(struct: type[T], data: object) -> T:
     """``data`` (names to values, as JSON has them) as a normalised ``struct``. Raises ``Invalid``."""
-    mend(struct, data)
     try:
         value = _convert(struct, data)
     except ValueError:
@@ -75,12 +72,11 @@ def field_errors(struct: type[Struct], data: object, place: str = "") -> Iterato
         if not isinstance(data, dict):
             yield FieldError("invalid", "Expected an object.", place or None)
             return
+        found = None
         # one by one: nobody asks for all of 50,000
-        alone = False
-        for found in chain(_errors_of_fields(struct, data, place), _error_of_episode(struct, data, place)):
-            alone = True
+        for found in chain(_errors_of_fields(struct, data, place), _missing(struct, data.get, place)):
             yield found
-        if not alone:  # but of several fields together
+        if found is None:  # several fields together
             yield field_error(error, place or None)
     else:
         yield from cross_field_errors(value, place)
@@ -89,9 +85,10 @@ def field_errors(struct: type[Struct], data: object, place: str = "") -> Iterato
 def cross_field_errors(value: Struct, place: str = "") -> Iterator[FieldError]:
     """The rules across fields that a normalised struct breaks, and those of each entry of its lists.
 
-    A struct may name fields of which it needs one (``at_least_one``), and have a method ``errors``.
+    A struct may name fields of which it needs one (``api.episodes.needed``), and have a method ``errors``.
     """
-    for error in _own_errors(value):
+    yield from _missing(type(value), partial(getattr, value), place)
+    for error in value.errors() if hasattr(value, "errors") else ():
         yield error._replace(attr=_inside(place, error.attr))
     for name, entries in lists_of(type(value)):
         if _has_rules(entries):
@@ -101,12 +98,10 @@ def cross_field_errors(value: Struct, place: str = "") -> Iterator[FieldError]:
 
 def first_errors(errors: Iterator[FieldError]) -> list[FieldError]:
     """The errors, or the first ``MOST_ERRORS`` and a word that there are more."""
-    listed: list[FieldError] = []
-    for error in errors:
-        if len(listed) == MOST_ERRORS:
-            more = f"Only the first {MOST_ERRORS} faults are listed."
-            return [*listed, FieldError("too_many_faults", more, None)]
-        listed.append(error)
+    listed = list(islice(errors, MOST_ERRORS + 1))
+    if len(listed) > MOST_ERRORS:
+        more = f"Only the first {MOST_ERRORS} faults are listed."
+        listed[MOST_ERRORS:] = [FieldError("too_many_faults", more, None)]
     return listed
 
 
@@ -126,47 +121,18 @@ def normalise(struct: type[Struct], values: Sequence[Struct]) -> None:
     Field by field, so that each of thousands of entries costs no look-ups.
     """
     set_field = msgspec.structs.force_setattr
-    named: list[Any] = []
-    unnamed: list[Any] = []
-    if names_episodes(struct):
-        for one in values:
-            (named if one.guid or one.enclosure_url else unnamed).append(one)  # type: ignore[attr-defined]
     for name, normalised in _normalisers(struct):
-        # of those that are named by the two fields, the item counts only where one of them is missing
-        for one in unnamed if named and name == item_field(struct) else values:
+        for one in by_item(values) if name == item_field(struct) else values:
             value = getattr(one, name)
             if value is not None:
                 set_field(one, name, normalised(value))
-    for one in named:
-        _name_episode(one)
+    fill_items(values)
     for name, entries in lists_of(struct):
         normalise(entries, [entry for one in values for entry in getattr(one, name)])
 
 
-def mend(struct: type[Struct], data: object) -> None:
-    """Bring what msgspec would refuse for its spelling alone into one that it takes, in place."""
-    if not isinstance(data, dict):
-        return
-    for field in fields_of(struct):
-        value = data.get(field.name)
-        if field.mend is not None and isinstance(value, str):
-            data[field.name] = field.mend(value)
-        elif field.entries is not None and isinstance(value, list):
-            for entry in value:
-                mend(field.entries, entry)
-
-
-class Refusal(Struct):
-    """An entry that was left out, as its address can never be accepted: nobody but the publisher of the feed
-    could mend it."""
-
-    place: str
-    code: str
-    detail: str
-
-
 def leave_out(struct: type[Struct], data: object, place: str = "") -> Iterator[Refusal]:
-    """Take the entries out of the lists in ``data`` that nothing is wrong with but an address, in place."""
+    """Take the entries out of the lists in ``data``, in place, whose addresses can never be accepted."""
     for name, entries in lists_of(struct):
         listed = data.get(name) if isinstance(data, dict) else None
         if not isinstance(listed, list):
@@ -182,46 +148,6 @@ def leave_out(struct: type[Struct], data: object, place: str = "") -> Iterator[R
         listed[:] = kept
 
 
-def _refusals(struct: type[Struct], entry: object, place: str) -> Iterator[Refusal]:
-    if not isinstance(entry, dict):
-        return
-    for field in _fields_that_count(struct, entry):
-        value = entry.get(field.name)
-        if field.normalise is not None and field.name in ADDRESSES and isinstance(value, str):
-            try:
-                field.normalise(value)
-            except InvalidIdentifier as error:
-                if error.code in CODES_OF_ADDRESSES:
-                    yield Refusal(_inside(place, field.name), error.code, f"{error}.")
-
-
-def _fields_that_count(struct: type[Struct], data: dict[str, Any]) -> Iterator[Field]:
-    """Without the item where GUID or enclosure URL are given, which win."""
-    named = names_episodes(struct) and (data.get("guid") or data.get("enclosure_url"))
-    return (field for field in fields_of(struct) if not named or field.name != item_field(struct))
-
-
-@cache
-def names_episodes(struct: type[Struct]) -> bool:
-    return set(IN_ITEM) <= set(struct.__struct_fields__)
-
-
-def item_field(struct: type[Struct]) -> str:
-    return "item" if "item" in struct.__struct_fields__ else "rss_source_item"
-
-
-def _name_episode(one: Any) -> None:
-    """GUID and enclosure URL, where they are given, win over those in the item."""
-    name = item_field(type(one))
-    guid, enclosure_url = one.guid, one.enclosure_url
-    if not guid or not enclosure_url:
-        # of an item that is none, nothing
-        with suppress(InvalidIdentifier):
-            others = parts_of_item(normalise_item(getattr(one, name) or ""))
-            guid, enclosure_url = guid or others[0], enclosure_url or others[1]
-    msgspec.structs.force_setattr(one, name, item_of(guid or "", enclosure_url or ""))
-
-
 def count_entries(value: Struct) -> int:
     """How many entries its lists hold, those of the entries included."""
     total = 0
@@ -233,7 +159,7 @@ def count_entries(value: Struct) -> int:
 
 @cache
 def fields_of(struct: type[Struct]) -> tuple[Field, ...]:
-    return tuple(_field(field) for field in msgspec.structs.fields(struct))
+    return tuple(map(_field, msgspec.structs.fields(struct)))
 
 
 @cache
@@ -248,27 +174,17 @@ def _convert(struct: type[T], data: object) -> T:
     return value
 
 
-def _own_errors(value: Struct) -> Iterator[FieldError]:
-    names: tuple[str, ...] = getattr(value, "at_least_one", ())
-    if names and all(getattr(value, name) is None for name in names):
-        yield FieldError("required", f"Give {', '.join(names[:-1])} or {names[-1]}.", names[0])
-    if getattr(value, "needs_episode", False) and getattr(value, item_field(type(value))) is None:
-        yield FieldError("required", NO_EPISODE, item_field(type(value)))
-    if hasattr(value, "errors"):
-        yield from value.errors()
-
-
-def _error_of_episode(struct: type[Struct], data: dict[str, Any], place: str) -> list[FieldError]:
-    name = item_field(struct)
-    given = data.get(name) is not None or any(data.get(one) for one in IN_ITEM)
-    if given or not getattr(struct, "needs_episode", False):
-        return []
-    return [FieldError("required", NO_EPISODE, _inside(place, name))]
+def _missing(struct: type[Struct], get: Callable[[str], object], place: str) -> Iterator[FieldError]:
+    """The fields of which one must be given, where none is. An empty GUID or enclosure is none."""
+    for names in needed(struct):
+        if not any(get(name) if name in IN_ITEM else get(name) is not None for name in names):
+            detail = f"Give {', '.join(names[:-1])} or {names[-1]}."
+            yield FieldError("required", detail, _inside(place, names[0]))
 
 
 @cache
 def _has_rules(struct: type[Struct]) -> bool:
-    own = any(hasattr(struct, name) for name in ("at_least_one", "needs_episode", "errors"))
+    own = bool(needed(struct)) or hasattr(struct, "errors")
     return own or any(_has_rules(entries) for _, entries in lists_of(struct))
 
 
@@ -277,17 +193,35 @@ def _normalisers(struct: type[Struct]) -> tuple[tuple[str, Callable[[Any], objec
     return tuple((field.name, field.normalise) for field in fields_of(struct) if field.normalise is not None)
 
 
+def _fields_that_count(struct: type[Struct], data: dict[str, Any]) -> Iterator[Field]:
+    """Without the item where GUID or enclosure URL are given, which win."""
+    named = names_episodes(struct) and any(data.get(name) for name in IN_ITEM)
+    return (field for field in fields_of(struct) if not named or field.name != item_field(struct))
+
+
+def _refusals(struct: type[Struct], entry: object, place: str) -> Iterator[Refusal]:
+    if not isinstance(entry, dict):
+        return
+    for field in _fields_that_count(struct, entry):
+        value = entry.get(field.name)
+        if field.normalise is not None and field.name in ADDRESSES and isinstance(value, str):
+            try:
+                field.normalise(value)
+            except InvalidIdentifier as error:
+                if error.code in CODES_OF_ADDRESSES:
+                    yield Refusal(_inside(place, field.name), error.code, f"{error}.")
+
+
 def _errors_of_fields(struct: type[Struct], data: dict[str, Any], place: str) -> Iterator[FieldError]:
     for field in _fields_that_count(struct, data):
-        yield from _errors_of_field(field, data, _inside(place, field.name))
+        inside = _inside(place, field.name)
+        if field.name in data:
+            yield from _errors_of_value(field, data[field.name], inside)
+        elif field.required:
+            yield FieldError("required", "This field is required.", inside)
 
 
-def _errors_of_field(field: Field, data: dict[str, Any], place: str) -> Iterator[FieldError]:
-    if field.name not in data:
-        if field.required:
-            yield FieldError("required", "This field is required.", place)
-        return
-    value = data[field.name]
+def _errors_of_value(field: Field, value: object, place: str) -> Iterator[FieldError]:
     if field.entries is not None and isinstance(value, list):
         for number, entry in enumerate(value):
             yield from field_errors(field.entries, entry, f"{place}.{number}")
@@ -305,10 +239,11 @@ def _inside(place: str, name: str | None) -> str:
 
 
 def _field(field: msgspec.structs.FieldInfo) -> Field:
-    extra = next((meta.extra for meta in _metas(field.type) if meta.extra is not None), {})
+    said: Any = next((meta.extra for meta in _metas(field.type) if meta.extra is not None), {})
     entries = _entries(field.type)
-    told = (extra.get(name) for name in ("normalise", "parse", "mend"))
-    return Field(field.encode_name, field.type, field.required, entries, *told)
+    return Field(
+        field.encode_name, field.type, field.required, entries, said.get("normalise"), said.get("parse")
+    )
 
 
 def _metas(type_: Any) -> Iterator[Meta]:

@@ -11,7 +11,6 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from api.operations import Operation
 from api.throttles import AddressLimit
 
 
@@ -22,11 +21,6 @@ class View(APIView):
     scopes: ClassVar[Mapping[str, str]] = {}
     # no address ends in .json
     format_kwarg = None
-
-    @classmethod
-    def describe(cls, declared: Operation) -> Operation:
-        """What a method takes and gives, in this view."""
-        return declared
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         made = super().initialize_request(request, *args, **kwargs)

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import grants
+from accounts.grants import Caller
 from accounts.models import AppGrant
 from accounts.scopes import allows
 from api import answers
@@ -54,10 +55,10 @@ class AppsView(View):
         """The apps that the user has let in; without the scope `user`, the calling app alone."""
         caller = caller_of(request)
         position = answers.account_position(request)
-        listed = grants.list_grants(caller.user_id)
+        apps = listed_apps(caller)
         if not allows(caller.scopes, ALL):
-            listed = [grant for grant in listed if grant.app_id == caller.app_id]
-        return answers.answer(Apps([_shown(grant, caller.app_id) for grant in listed]), position)
+            apps = [app for app in apps if app.current]
+        return answers.answer(Apps(apps), position)
 
 
 class AppView(View):
@@ -76,6 +77,11 @@ class AppView(View):
                 raise NotFound("No such app.")
 
         return answers.answer_once(request, Revoked("success"), revoke)
+
+
+def listed_apps(caller: Caller) -> list[App]:
+    """The apps that the caller's user has let in."""
+    return [_shown(grant, caller.app_id) for grant in grants.list_grants(caller.user_id)]
 
 
 def _shown(grant: AppGrant, calling: str) -> App:

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from accounts import grants
 from api import answers
 from api.auth import caller_of
-from api.fields import PAGE, Cursor, PageSize, meta
+from api.fields import PageQuery, meta
 from api.operations import operation
 from api.views import View
 from eventstore import codec, dispatcher, log
@@ -61,11 +61,6 @@ class History(Struct):
     next_cursor: str | None
 
 
-class HistoryQuery(Struct):
-    limit: PageSize = PAGE
-    cursor: Cursor | None = None
-
-
 class Read(Struct):
     """A stored event with what the program makes of it; of one that it cannot read, nothing."""
 
@@ -78,7 +73,7 @@ class EventsView(View):
     scopes = {"GET": "user.read"}
 
     @operation("Show the history", answers={200: History})
-    def get(self, request: Request, query: HistoryQuery) -> Response:
+    def get(self, request: Request, query: PageQuery) -> Response:
         """What the user did, the newest arrival first: what, when it happened, when it arrived, from which
         app and device, and whether it still holds. Single events are kept for 45 days, unless the operator
         says otherwise; a checkpoint stands for those before."""

@@ -12,16 +12,17 @@ from msgspec import Struct, defstruct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import grants
-from accounts.models import PlayToken, User
+from accounts.models import User
 from api import answers
 from api.answers import Success
 from api.auth import caller_of
 from api.clock import now
 from api.fields import Flag, meta
 from api.operations import MIB, operation
+from api.v1.apps import App, listed_apps
 from api.v1.entries import Conflict, SentData, command_of, lists_of_entries, show, shown
 from api.v1.events import counted, decoded, origin_of
+from api.v1.tokens import Token, listed_tokens
 from api.validation import Refusal, count_entries
 from api.views import View
 from eventstore import dispatcher, log
@@ -80,25 +81,6 @@ class ExportedActivity(Struct):
     shown: bool
 
 
-class ExportedApp(Struct):
-    app_id: str
-    name: str
-    url: str | None
-    fingerprint: str
-    scopes: list[str]
-    created_at: datetime
-    updated_at: datetime
-
-
-class ExportedToken(Struct):
-    """A play token, without its text: that is stored nowhere."""
-
-    name: str
-    prefix: str
-    created_at: datetime
-    expires_at: datetime | None
-
-
 class _Account(Struct):
     format: Format
     version: Version
@@ -117,8 +99,8 @@ class Export(_State):  # type: ignore[misc]  # made from the registry
     """Everything of the user. The lists before `activity` are the state, in the shapes of a sync."""
 
     activity: list[ExportedActivity]
-    apps: list[ExportedApp]
-    play_tokens: list[ExportedToken]
+    apps: list[App]
+    play_tokens: list[Token]
     events: list[ExportedEvent]
 
 
@@ -173,8 +155,8 @@ class ExportView(View):
             date_joined=user.date_joined,
             **{name: getattr(data, name) for name in data.__struct_fields__},
             activity=[_activity(row) for row in activity.rows],
-            apps=_apps(caller.user_id),
-            play_tokens=_tokens(caller.user_id),
+            apps=listed_apps(caller),
+            play_tokens=listed_tokens(caller.user_id),
             events=[],
         )
         content = msgspec.json.encode(export)
@@ -269,18 +251,8 @@ def _with_events(export: bytes, stream: int, version: int) -> bytes:
 
 
 def _activity(row: ActivityRow) -> ExportedActivity:
-    item, guid, enclosure_url = shown_item_or_none(row.rss_source_item)
-    return ExportedActivity(
-        row.kind,
-        row.rss_source_feed,
-        item,
-        guid,
-        enclosure_url,
-        row.happened_at,
-        row.withdrawn_at,
-        row.level,
-        row.shown,
-    )
+    feed, times = (row.kind, row.rss_source_feed), (row.happened_at, row.withdrawn_at)
+    return ExportedActivity(*feed, *shown_item_or_none(row.rss_source_item), *times, row.level, row.shown)
 
 
 def _event(row: RecordedEvent) -> ExportedEvent:
@@ -300,28 +272,6 @@ def _event(row: RecordedEvent) -> ExportedEvent:
         occurred_at=origin.occurred_at,
         data=msgspec.Raw(data),
     )
-
-
-def _apps(user_id: UUID) -> list[ExportedApp]:
-    return [
-        ExportedApp(
-            app_id=grant.app_id,
-            name=grant.name,
-            url=grant.url or None,
-            fingerprint=grant.fingerprint,
-            scopes=list(grant.scopes),
-            created_at=grant.created_at,
-            updated_at=grant.updated_at,
-        )
-        for grant in grants.list_grants(user_id)
-    ]
-
-
-def _tokens(user_id: UUID) -> list[ExportedToken]:
-    return [
-        ExportedToken(token.name, token.prefix, token.created_at, token.expires_at)
-        for token in PlayToken.objects.filter(user_id=user_id).order_by("id")
-    ]
 
 
 paths = [path("export", ExportView.as_view()), path("import", ImportView.as_view())]

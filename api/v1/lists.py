@@ -17,10 +17,10 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success
 from api.auth import caller_of
+from api.episodes import IN_ITEM
 from api.errors import FieldError
-from api.fields import PAGE, Cursor, Description, ListId, Name, PageSize, Time
-from api.operations import MIB, Operation, operation
-from api.validation import IN_ITEM
+from api.fields import Description, ListId, Name, PageQuery, Time
+from api.operations import MIB, Operation, operation, redeclare
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain.messages import Command
@@ -31,11 +31,6 @@ MOST_MEMBERS = 50_000
 READ, WRITE = "user.{many}.read", "user.{many}.write"
 # fields of a body that commands call otherwise
 IN_COMMANDS = {"rss_source_feed": "feed", "rss_source_item": "item", "added_at": "at", "removed_at": "at"}
-
-
-class PageQuery(Struct):
-    limit: PageSize = PAGE
-    cursor: Cursor | None = None
 
 
 class RemoveQuery(Struct):
@@ -159,38 +154,24 @@ class Kind:
             _struct(MemberPath, f"{name}{self.member.capitalize()}Path", id_, member),
         )
 
-    def shape_of(self, struct: type[Struct]) -> Any:
+    def shape_of(self, struct: type[Struct] | None) -> Any:
         """This kind's own shape for a shape of any kind."""
-        return next((own for own in self.shapes if issubclass(own, struct)), struct)
-
-    @cached_property
-    def described(self) -> dict[str, Operation]:
-        return {}
+        return struct and next((own for own in self.shapes if issubclass(own, struct)), struct)
 
     def describe(self, declared: Operation) -> Operation:
         """An operation on any kind of lists, in the words and shapes of this one."""
-        if declared.summary not in self.described:
-            self.described[declared.summary] = self._describe(declared)
-        return self.described[declared.summary]
-
-    def _describe(self, declared: Operation) -> Operation:
         words = {"one": self.one, "many": self.many, "member": self.member, "content": self.content}
+        shaped = {place: self.shape_of(getattr(declared, place)) for place in ("path", "query", "body")}
         return declared._replace(
             summary=declared.summary.format(**words),
             description=" ".join(declared.description.format(**words, **self.words).split()),
             answers={status: self.shape_of(struct) for status, struct in declared.answers.items()},
-            path=declared.path and self.shape_of(declared.path),
-            query=declared.query and self.shape_of(declared.query),
-            body=declared.body and self.shape_of(declared.body),
+            **shaped,
         )
 
 
 class ListView(View):
     kind: ClassVar[Kind]
-
-    @classmethod
-    def describe(cls, declared: Operation) -> Operation:
-        return cls.kind.describe(declared)
 
     def dispatch_and_answer(
         self,
@@ -326,8 +307,11 @@ def paths(kind: Kind) -> list[URLPattern]:
 
 
 def _view(view: type[ListView], kind: Kind) -> Any:
+    """The view for one kind, with its operations in the words and shapes of that."""
     scopes = {method: scope.format(many=kind.many) for method, scope in view.scopes.items()}
-    return type(view.__name__, (view,), {"kind": kind, "scopes": scopes}).as_view()  # type: ignore[attr-defined]
+    handlers = {method.lower(): getattr(view, method.lower()) for method in scopes}
+    own = {name: redeclare(one, kind.describe(one.operation)) for name, one in handlers.items()}
+    return type(view.__name__, (view,), {"kind": kind, "scopes": scopes, **own}).as_view()  # type: ignore[attr-defined]
 
 
 def _struct(base: type[Struct], name: str, *fields: tuple[str, Any], doc: str = "") -> type[Struct]:

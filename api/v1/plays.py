@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
-from api.episodes import NamedEpisode, show_episodes
-from api.fields import PAGE, Cursor, Feed, Flag, Item, PageSize, Position, Speed, Time
+from api.episodes import FeedQuery, ItemPath, NamedEpisode, show_episodes
+from api.fields import Feed, Flag, PageQuery, Position, Speed, Time
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
@@ -41,12 +41,10 @@ class PlayWritten(Struct):
     play_status: PlayStatus
 
 
-class PlaysQuery(Struct):
+class PlaysQuery(PageQuery):
     feed: Feed | None = None
     played: Flag | None = None
     updated_since: Time | None = None
-    limit: PageSize = PAGE
-    cursor: Cursor | None = None
 
 
 class PlayBody(NamedEpisode, kw_only=True):
@@ -68,14 +66,6 @@ class PositionBody(Struct):
     speed: Speed | None = None
     rss_source_feed: Feed | None = None
     updated_at: Time | None = None
-
-
-class ItemPath(Struct):
-    item: Item
-
-
-class FeedQuery(Struct):
-    feed: Feed | None = None
 
 
 class PlaysView(View):

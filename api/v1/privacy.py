@@ -13,7 +13,8 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
-from api.fields import PAGE, Cursor, EnclosureUrl, Feed, Guid, Item, Level, PageSize, Time, meta
+from api.episodes import FeedOrEpisode
+from api.fields import PAGE, Cursor, Level, PageSize, Time, meta
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
@@ -58,33 +59,21 @@ class PrivacyWritten(Struct):
     in_force: InForce
 
 
-class PrivacyQuery(Struct):
-    feed: Feed | None = None
-    item: Item | None = None
-    guid: Guid | None = None
-    enclosure_url: EnclosureUrl | None = None
+class PrivacyQuery(FeedOrEpisode):
     limit: PageSize = PAGE
     cursor: Cursor | None = None
 
 
-class ClearQuery(Struct):
-    feed: Feed | None = None
-    item: Item | None = None
-    guid: Guid | None = None
-    enclosure_url: EnclosureUrl | None = None
+class ClearQuery(FeedOrEpisode):
     updated_at: Time | None = None
 
 
-class PrivacyBody(Struct):
+class PrivacyBody(FeedOrEpisode, kw_only=True):
     """For an item of a feed, for a feed, or with neither for the account. The feed may be left out where one
     alone of the user's has the item (422 `ambiguous_item`, `feed_required`). `updated_at` is for what was set
     offline."""
 
     privacy: Level
-    feed: Feed | None = None
-    item: Item | None = None
-    guid: Guid | None = None
-    enclosure_url: EnclosureUrl | None = None
     updated_at: Time | None = None
 
 

@@ -17,7 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
-from api.fields import PAGE, Cursor, Feed, Item, PageSize
+from api.episodes import FeedPath, FeedQuery, ItemPath
+from api.fields import Feed, PageQuery, PageSize
 from api.operations import operation
 from api.views import PublicView
 from eventstore.domain.identifiers import key_of, shown_item, shown_item_or_none, url_of_feed
@@ -95,27 +96,12 @@ class Timeline(Struct):
     next_cursor: str | None
 
 
-class TrendingQuery(Struct):
-    feed: Feed | None = None
+class TrendingQuery(FeedQuery):
     limit: PageSize = TRENDING
 
 
-class TimelineQuery(Struct):
+class TimelineQuery(PageQuery):
     event_type: Annotated[Kind, Meta(description="One kind alone.")] | None = None
-    feed: Feed | None = None
-    limit: PageSize = PAGE
-    cursor: Cursor | None = None
-
-
-class FeedPath(Struct):
-    feed: Feed
-
-
-class ItemPath(Struct):
-    item: Item
-
-
-class FeedQuery(Struct):
     feed: Feed | None = None
 
 
@@ -124,26 +110,24 @@ class TrendingPodcastsView(PublicView):
     def get(self, request: Request, query: TrendingQuery) -> HttpResponseBase:
         """The highest score first: a subscription counts 10 points, a play 5, a saved episode 3, a share 2,
         over the last 45 days."""
-        found = public.trending_podcasts(query.limit, query.feed)
-        names = _names(found)
-        return _cached(request, TrendingPodcasts([_podcast(one, names) for one in found]))
+        shown = _podcasts(public.trending_podcasts(query.limit, query.feed))
+        return _cached(request, TrendingPodcasts(shown))
 
 
 class TrendingEpisodesView(PublicView):
     @operation("List trending episodes", answers={200: TrendingEpisodes})
     def get(self, request: Request, query: TrendingQuery) -> HttpResponseBase:
         """As for podcasts; of one feed, or of all."""
-        found = public.trending_episodes(query.limit, query.feed)
-        names = _names(found)
-        return _cached(request, TrendingEpisodes([_episode(one, names) for one in found]))
+        shown = _episodes(public.trending_episodes(query.limit, query.feed))
+        return _cached(request, TrendingEpisodes(shown))
 
 
 class PodcastView(PublicView):
     @operation("Show how popular a podcast is", answers={200: PodcastPopularity})
     def get(self, request: Request, path: FeedPath) -> HttpResponseBase:
         """Zeros for a feed of which nothing is public."""
-        found = public.podcast(path.feed)
-        return _cached(request, _podcast(found, _names([found])))
+        [shown] = _podcasts([public.podcast(path.feed)])
+        return _cached(request, shown)
 
 
 class EpisodeView(PublicView):
@@ -151,8 +135,8 @@ class EpisodeView(PublicView):
     def get(self, request: Request, path: ItemPath, query: FeedQuery) -> HttpResponseBase:
         """Zeros for an episode of which nothing is public. Without a feed, 422 `ambiguous_item` where several
         have the item."""
-        found = public.episode(path.item, query.feed)
-        return _cached(request, _episode(found, _names([found])))
+        [shown] = _episodes([public.episode(path.item, query.feed)])
+        return _cached(request, shown)
 
 
 class TimelineView(PublicView):
@@ -166,69 +150,44 @@ class TimelineView(PublicView):
         return _cached(request, Timeline(shown, following))
 
 
-Names = dict[UUID, str]
+def _podcasts(found: list[Popular]) -> list[PodcastPopularity]:
+    shown = []
+    for one, people in zip(found, _people(found), strict=True):
+        assert one.rss_source_feed is not None
+        feed = one.rss_source_feed, url_of_feed(one.rss_source_feed)
+        shown.append(PodcastPopularity(*one.figures, people, *feed, None, None))
+    return shown
 
 
-def _names(found: Iterable[Popular]) -> Names:
-    return _usernames(user_id for one in found for user_id in one.people)
+def _episodes(found: list[Popular]) -> list[EpisodePopularity]:
+    shown = []
+    for one, people in zip(found, _people(found), strict=True):
+        assert one.rss_source_item is not None
+        episode = one.rss_source_feed, *shown_item(one.rss_source_item)
+        shown.append(EpisodePopularity(*one.figures, people, *episode, None, None, None))
+    return shown
 
 
-def _usernames(ids: Iterable[UUID]) -> Names:
+def _entry(of: PublicRow, names: dict[UUID, str]) -> TimelineEntry:
+    username = None if of.user_id is None else names[of.user_id]
+    feed = of.rss_source_feed, url_of_feed(of.rss_source_feed), None
+    episode = shown_item_or_none(of.rss_source_item)
+    return TimelineEntry(of.id, of.kind, of.happened_at, username, *feed, *episode, None)
+
+
+def _people(found: list[Popular]) -> list[list[Person]]:
+    """For each, who wants to be seen with it."""
+    names = _usernames(user_id for one in found for user_id in one.people)
+    return [[Person(names[user_id]) for user_id in one.people if user_id in names] for one in found]
+
+
+def _usernames(ids: Iterable[UUID]) -> dict[UUID, str]:
     """The names of these users, as far as they have an account that is in use."""
     wanted = set(ids)
     if not wanted:
         return {}
     users = User.objects.using("system").filter(pk__in=wanted, is_active=True)
     return dict(users.values_list("pk", "username"))
-
-
-def _people(of: Popular, names: Names) -> list[Person]:
-    return [Person(names[user_id]) for user_id in of.people if user_id in names]
-
-
-def _podcast(of: Popular, names: Names) -> PodcastPopularity:
-    assert of.rss_source_feed is not None
-    return PodcastPopularity(
-        *of.figures,
-        people=_people(of, names),
-        rss_source_feed=of.rss_source_feed,
-        feed_url=url_of_feed(of.rss_source_feed),
-        rss_feed_title=None,
-        cover=None,
-    )
-
-
-def _episode(of: Popular, names: Names) -> EpisodePopularity:
-    assert of.rss_source_item is not None
-    item, guid, enclosure_url = shown_item(of.rss_source_item)
-    return EpisodePopularity(
-        *of.figures,
-        people=_people(of, names),
-        rss_source_feed=of.rss_source_feed,
-        rss_source_item=item,
-        guid=guid,
-        enclosure_url=enclosure_url,
-        rss_feed_title=None,
-        rss_item_title=None,
-        cover=None,
-    )
-
-
-def _entry(of: PublicRow, names: Names) -> TimelineEntry:
-    item, guid, enclosure_url = shown_item_or_none(of.rss_source_item)
-    return TimelineEntry(
-        id=of.id,
-        event_type=of.kind,
-        happened_at=of.happened_at,
-        username=None if of.user_id is None else names[of.user_id],
-        rss_source_feed=of.rss_source_feed,
-        feed_url=url_of_feed(of.rss_source_feed),
-        rss_feed_title=None,
-        rss_source_item=item,
-        guid=guid,
-        enclosure_url=enclosure_url,
-        rss_item_title=None,
-    )
 
 
 def _cached(request: Request, body: Struct) -> HttpResponseBase:

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from api import answers
 from api.answers import Success
-from api.fields import EnclosureUrl, Feed, Guid, Item
+from api.episodes import FeedOrEpisode
 from api.operations import operation
 from api.parameters import command_id
 from api.views import View
@@ -17,16 +17,11 @@ from eventstore.domain.removal import RemoveEvents
 from eventstore.removal import remove
 
 
-class RemovalBody(Struct):
+class RemovalBody(FeedOrEpisode):
     """A feed with all its episodes, or an episode of a feed. The feed may be left out where one alone of the
     user's has the item (422 `ambiguous_item`)."""
 
     at_least_one: ClassVar = ("feed", "item")
-
-    feed: Feed | None = None
-    item: Item | None = None
-    guid: Guid | None = None
-    enclosure_url: EnclosureUrl | None = None
 
 
 class Removed(Struct):

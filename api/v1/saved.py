@@ -10,8 +10,9 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
+from api.episodes import FeedQuery, ItemPath
 from api.errors import FieldError, Invalid
-from api.fields import PAGE, Cursor, Feed, Item, PageSize, Time
+from api.fields import Feed, PageQuery, Time
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
@@ -53,18 +54,11 @@ class EpisodeShared(Struct):
     status: Success
 
 
-class SavedQuery(Struct):
-    feed: Feed | None = None
-    limit: PageSize = PAGE
-    cursor: Cursor | None = None
-
-
-class FeedQuery(Struct):
+class SavedQuery(PageQuery):
     feed: Feed | None = None
 
 
-class UnsaveQuery(Struct):
-    feed: Feed | None = None
+class UnsaveQuery(FeedQuery):
     unsaved_at: Time | None = None
 
 
@@ -80,10 +74,6 @@ class ShareBody(Struct):
 
     rss_source_feed: Feed | None = None
     shared_at: Time | None = None
-
-
-class ItemPath(Struct):
-    item: Item
 
 
 class SavedView(View):

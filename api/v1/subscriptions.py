@@ -12,8 +12,9 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success, dispatch_and_answer, order
 from api.auth import caller_of
+from api.episodes import FeedPath
 from api.errors import FieldError
-from api.fields import PAGE, Cursor, Feed, FeedUrl, PageSize, SourceId, Time, meta
+from api.fields import Feed, FeedUrl, PageQuery, SourceId, Time, meta
 from api.operations import operation
 from api.views import View
 from eventstore.dispatcher import Outcome
@@ -47,10 +48,8 @@ class SubscriptionWritten(Struct):
     subscription: Subscription
 
 
-class SubscriptionsQuery(Struct):
+class SubscriptionsQuery(PageQuery):
     include: Annotated[Literal["removed"], meta("Also what is not followed any more.")] | None = None
-    limit: PageSize = PAGE
-    cursor: Cursor | None = None
 
 
 class SubscriptionBody(Struct):
@@ -70,10 +69,6 @@ class SubscriptionBody(Struct):
 
 class UnsubscribeQuery(Struct):
     unsubscribed_at: Time | None = None
-
-
-class FeedPath(Struct):
-    feed: Feed
 
 
 class SubscriptionsView(View):

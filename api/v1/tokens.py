@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 from django.db import IntegrityError
@@ -16,7 +17,7 @@ from api import answers
 from api.answers import Success
 from api.auth import caller_of
 from api.clock import now
-from api.errors import FieldError, Invalid, Refused
+from api.errors import ApiError, FieldError, Invalid
 from api.fields import Time, meta
 from api.operations import operation
 from api.parameters import command_id
@@ -94,9 +95,7 @@ class TokensView(View):
     def get(self, request: Request) -> Response:
         """The user's tokens, the oldest first; their texts are stored nowhere."""
         position = answers.account_position(request)
-        moment = now()
-        listed = PlayToken.objects.filter(user_id=caller_of(request).user_id).order_by("id")
-        return answers.answer(Tokens([_shown(token, moment) for token in listed]), position)
+        return answers.answer(Tokens(listed_tokens(caller_of(request).user_id)), position)
 
     @operation("Make a play token", answers={201: TokenIssued})
     def post(self, request: Request, body: TokenBody) -> Response:
@@ -130,12 +129,18 @@ class TokenView(View):
         return answers.answer_once(request, TokenRevoked("success"), revoke)
 
 
+def listed_tokens(user_id: UUID) -> list[Token]:
+    """The user's tokens, the oldest first, without their texts."""
+    moment = now()
+    return [_shown(token, moment) for token in PlayToken.objects.filter(user_id=user_id).order_by("id")]
+
+
 def _issue(user: User, body: TokenBody, moment: datetime, text: str | None) -> tuple[Token, str]:
-    """The token and its text, which is made here unless it is given. Raises ``Invalid``, ``Refused``."""
+    """The token and its text, which is made here unless it is given. Raises ``Invalid``, ``ApiError``."""
     if body.expires_at is not None and body.expires_at <= moment:
         raise Invalid(FieldError("invalid", "Not in the future.", "expires_at"))
     if PlayToken.objects.filter(user=user).count() >= MOST_TOKENS:
-        raise Refused(f"There are {MOST_TOKENS} tokens already: revoke one first.", "too_many_tokens")
+        raise ApiError(422, "too_many_tokens", f"There are {MOST_TOKENS} tokens already: revoke one first.")
     try:
         token, text = PlayToken.objects.issue(user, body.name, moment, body.expires_at, text)
     except IntegrityError:

@@ -332,6 +332,7 @@ def test_every_fault_is_named_and_nothing_recorded(phone: Device) -> None:
             "version": "invalid",
             "user_id": "invalid",
             "subscriptions.1.rss_source_feed": "invalid",
+            "subscriptions.1.subscribed_at": "required",
             "play_statuses.0.position": "invalid",
             "playlists.0.items.0.added_at": "required",
             "playlists.0.name": "invalid",

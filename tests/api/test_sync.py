@@ -157,6 +157,7 @@ def test_every_fault_is_named_with_its_place(phone: Device) -> None:
         assert faults(answer) == {
             "cursor": "invalid",
             "subscriptions.1.rss_source_feed": "invalid",
+            "subscriptions.1.subscribed_at": "required",
             "subscriptions.2": "invalid",
             "play_statuses.1.rss_source_item": "invalid",
             "play_statuses.1.position": "invalid",
