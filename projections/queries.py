@@ -321,15 +321,7 @@ def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int
     do, else from the primary. Raises when the primary is away.
     """
     statement = PAGE_SQL.format(page=page, order=order)
-    if (replica := replicas.choose()) is not None:
-        try:
-            position, rows = _fetch(statement, [*values, projector], replica)
-        except replicas.FAILURES as failure:
-            replicas.leave_out(replica, failure)
-        else:
-            if replicas.is_enough(projector, position):
-                return position, rows
-    return _fetch(statement, [*values, projector], "projections")
+    return replicas.read(projector, lambda alias: _fetch(statement, [*values, projector], alias))
 
 
 def _fetch(statement: str, values: list[Any], alias: str) -> tuple[int, list[tuple[Any, ...]]]:

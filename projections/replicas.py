@@ -1,19 +1,19 @@
 """Reads from streaming replicas of the projections, where there are any.
 
-Nobody watches the replicas. A read asks one of them, and its answer carries the position that its rows
-reflect. Where that is not enough, or where the replica fails, the primary is asked. It is enough when it is
-at least what the caller has seen already, and what the primary had at a look that is not older than
+Nobody watches the replicas. A read asks one of them, each in its turn, and its answer carries the position that
+its rows reflect. Where that is below what is wanted, or where the replica fails, the primary is asked. Wanted is
+what the caller has seen already, and what the primary had at a look that is not older than
 ``PROJECTIONS_REPLICA_MAX_LAG_SECONDS``. Whatever decides anything, and whatever the public sees, is read from
 the primary in any case.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import django.db
 import psycopg
@@ -27,31 +27,15 @@ logger = logging.getLogger(__name__)
 LEFT_OUT = 5.0
 FAILURES = (psycopg.Error, django.db.Error)
 OK, BEHIND, UNREACHABLE, UNKNOWN = "ok", "behind", "unreachable", "unknown"
+POSITIONS = 'SELECT projector, position FROM "users"."projector_positions"'
+# how far a server is, and how old the newest transaction is that a replica has applied
 LOOK = """
-SELECT ARRAY[(SELECT system_identifier FROM pg_control_system()),
-             (SELECT oid::bigint FROM pg_database WHERE datname = current_database())],
-       pg_is_in_recovery(),
-       extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::double precision,
-       (SELECT array_agg(projector) FROM "users"."projector_positions"),
-       (SELECT array_agg(position) FROM "users"."projector_positions")
+SELECT coalesce(max(position), 0),
+       extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::double precision
+  FROM "users"."projector_positions"
 """
-
-
-class Look(NamedTuple):
-    """What a server says of itself. ``database`` is the same on a primary and its replicas alone; ``age`` is
-    that of the newest transaction that a replica has applied, in seconds.
-    """
-
-    database: list[int]
-    in_recovery: bool
-    age: float | None
-    positions: dict[str, int]
-
-    def word_beside(self, primary: "Look") -> str:
-        """``ok``, or why this is no replica of the primary."""
-        if self.database != primary.database:
-            return "of another database"
-        return OK if self.in_recovery else "not a replica"
+# the position that the rows reflect, and the rows
+Found: TypeAlias = tuple[int, list[tuple[Any, ...]]]
 
 
 class State(NamedTuple):
@@ -65,7 +49,8 @@ class State(NamedTuple):
     events: int | None = None
 
 
-_looks: dict[str, tuple[float, Look]] = {}
+_looked_at = float("-inf")
+_positions: dict[str, int] = {}
 _left_out_until: dict[str, float] = {}
 _turns = count()
 _minimum: ContextVar[int] = ContextVar("minimum", default=0)
@@ -81,81 +66,69 @@ def at_least(position: int) -> Iterator[None]:
         _minimum.reset(before)
 
 
-def choose() -> str | None:
-    """The alias of a replica to ask; None where it has to be the primary.
-
-    Raises when the primary is away, once it has been so for as long as a replica may lag.
+def read(projector: str, ask: Callable[[str], Found]) -> Found:
+    """What ``ask`` finds in the store of the alias that it is given: a replica's where that will do, else the
+    primary's. Raises when the primary is away, once it has been so for as long as a replica may lag.
     """
-    usable = [alias for alias in settings.PROJECTIONS_REPLICAS if _is_usable(alias)]
-    return usable[next(_turns) % len(usable)] if usable else None
-
-
-def is_enough(projector: str, position: int) -> bool:
-    """Whether a replica's answer may be given out, which reflects this position of the projector."""
-    return position >= max(_minimum.get(), _look("projections").positions.get(projector, 0))
-
-
-def leave_out(alias: str, failure: Exception) -> None:
-    """Ask this replica no more for some seconds: a read there has failed."""
-    if alias not in _left_out_until:
-        reason = str(failure).partition("\n")[0]
-        logger.warning("Replica %s of the projections is left out: %s", _number(alias), reason)
-    _looks.pop(alias, None)
-    _left_out_until[alias] = monotonic() + LEFT_OUT
+    usable = [alias for alias in settings.PROJECTIONS_REPLICAS if monotonic() > _left_out_until.get(alias, 0.0)]
+    if usable:
+        alias = usable[next(_turns) % len(usable)]
+        try:
+            found = ask(alias)
+        except FAILURES as failure:
+            _leave_out(alias, failure)
+        else:
+            if _left_out_until.pop(alias, None):
+                logger.info("Replica %s of the projections is read", _number(alias))
+            if found[0] >= max(_minimum.get(), _position_of_primary(projector)):
+                return found
+    return ask("projections")
 
 
 def states() -> list[State]:
-    """Of every replica what a look finds now, in the order of ``PROJECTIONS_REPLICA_URLS``."""
-    _looks.clear()
-    return [_state(alias) for alias in settings.PROJECTIONS_REPLICAS]
+    """How every replica is now, in the order of ``PROJECTIONS_REPLICA_URLS``."""
+    primary = _look("projections") if settings.PROJECTIONS_REPLICAS else None
+    return [_state(_number(alias), primary, _look(alias)) for alias in settings.PROJECTIONS_REPLICAS]
 
 
 def forget() -> None:
-    """Drop what this process knows of replicas."""
-    _looks.clear()
+    """Drop what this process knows of the servers."""
+    global _looked_at
+    _looked_at = float("-inf")
     _left_out_until.clear()
 
 
-def _state(alias: str) -> State:
-    number = _number(alias)
-    try:
-        usable, primary = _is_usable(alias), _look("projections")
-    except FAILURES:
+def _state(number: int, primary: tuple[int, float] | None, replica: tuple[int, float] | None) -> State:
+    if primary is None:
         return State(number, UNKNOWN)
-    if alias not in _looks:
+    if replica is None:
         return State(number, UNREACHABLE)
-    replica = _look(alias)
-    if not usable:
-        return State(number, replica.word_beside(primary))
-    events = max(0, max(primary.positions.values(), default=0) - max(replica.positions.values(), default=0))
-    return State(number, BEHIND if events else OK, replica.age if events else 0.0, events)
+    events = max(0, primary[0] - replica[0])
+    return State(number, BEHIND if events else OK, replica[1] if events else 0.0, events)
 
 
-def _is_usable(alias: str) -> bool:
-    if monotonic() < _left_out_until.get(alias, 0.0):
-        return False
-    primary = _look("projections")
+def _look(alias: str) -> tuple[int, float] | None:
+    """None where the server is away."""
     try:
-        replica = _look(alias)
-    except FAILURES as failure:
-        leave_out(alias, failure)
-        return False
-    if _left_out_until.pop(alias, None):
-        logger.info("Replica %s of the projections is read", _number(alias))
-    return replica.word_beside(primary) == OK
+        return run(LOOK, [], alias).fetchone()  # type: ignore[return-value]
+    except FAILURES:
+        return None
 
 
-def _look(alias: str) -> Look:
-    """What a server said lately, or says now. Raises when it is away."""
-    at, known = _looks.get(alias, (0.0, None))
-    if known is None or monotonic() - at >= settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS:
+def _leave_out(alias: str, failure: Exception) -> None:
+    if alias not in _left_out_until:
+        reason = str(failure).partition("\n")[0]
+        logger.warning("Replica %s of the projections is left out: %s", _number(alias), reason)
+    _left_out_until[alias] = monotonic() + LEFT_OUT
+
+
+def _position_of_primary(projector: str) -> int:
+    global _looked_at, _positions
+    if monotonic() - _looked_at >= settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS:
         # the time before the answer: since then anything may have happened
-        at = monotonic()
-        row: Any = run(LOOK, [], alias).fetchone()
-        database, in_recovery, age, names, positions = row
-        known = Look(database, in_recovery, age, dict(zip(names or (), positions or (), strict=True)))
-        _looks[alias] = at, known
-    return known
+        now = monotonic()
+        _positions, _looked_at = dict(run(POSITIONS, []).fetchall()), now
+    return _positions.get(projector, 0)
 
 
 def _number(alias: str) -> int:
