@@ -219,6 +219,11 @@ def head() -> int:
     return int(fetch_value("SELECT coalesce(max(position), 0) FROM events.events"))
 
 
+def count_events(upto: int) -> int:
+    """How many events there are up to a position."""
+    return int(fetch_value("SELECT count(*) FROM events.events WHERE position <= %s", [upto]))
+
+
 def privacy_fence() -> int:
     """The position of the newest event that may take something out of public sight; 0 when there is none."""
     return int(fetch_value(SQL["privacy_fence"]))
@@ -324,11 +329,6 @@ def epoch() -> str:
     if _epoch is None:
         _epoch = fetch_value("SELECT epoch FROM events.restores ORDER BY next DESC LIMIT 1") or ""
     return _epoch
-
-
-def position_gaps() -> list[tuple[int, int]]:
-    """For each restore two positions: after the first and up to the second there never are any."""
-    return execute("SELECT head, next - 1 FROM events.restores ORDER BY next").fetchall()
 
 
 def clear_caches(user_id: UUID | None = None) -> None:

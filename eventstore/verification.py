@@ -48,13 +48,14 @@ def order() -> list[LogFault]:
 def undecodable(reached: Callable[[int, int], None]) -> Iterator[LogFault]:
     """Events that cannot be read, or that are another listener's than their stream.
 
-    ``reached`` is called with the position come to and the one to come to.
+    ``reached`` is called with the number of events looked at and of all.
     """
-    after, head = 0, settled_head()
+    after, done, head = 0, 0, settled_head()
+    total = log.count_events(head)
     while rows := log.read_all(after, AT_ONCE, head):
         yield from _faults_in(rows)
-        after = rows[-1].position
-        reached(after, head)
+        after, done = rows[-1].position, done + len(rows)
+        reached(min(done, total), total)
 
 
 def _faults_in(rows: Sequence[RecordedEvent]) -> Iterator[LogFault]:

@@ -1,10 +1,7 @@
 """How far a long command is: a line now and then, with the rate and the time left."""
 
 import time
-from collections.abc import Sequence
 from typing import Protocol, TextIO
-
-from projections.rebuild import less
 
 SECONDS_BETWEEN_LINES = 1.0
 
@@ -29,11 +26,3 @@ def progress(out: TextIO, what: str, unit: str) -> Reached:
         out.flush()
 
     return reached
-
-
-def without(leaps: Sequence[tuple[int, int]], reached: Reached) -> Reached:
-    """What is told of positions, told of those that can be events' (``leaps``: of ``log.position_gaps``).
-
-    A restore leaves out a thousand million of them, which takes no time and would be shown as a rate.
-    """
-    return lambda done, total: reached(less(leaps, done), less(leaps, total))

@@ -10,7 +10,7 @@ from psycopg import Cursor, sql
 from operations.exclusive import Say
 from operations.migrations import migrate
 from operations.stores import COMMENT, RESTORING, SCHEMAS
-from projections.shadows import USES, shadow_of
+from projections.shadows import shadow_of
 
 # In this schema everybody's tables are: of it only those that we made are ours.
 SHARED = "public"
@@ -42,7 +42,7 @@ def table_of(model: type[Model]) -> str:
 def owned_tables(cursor: Cursor[Any] | Any, alias: str) -> dict[str, str]:
     """Tables and views of a store, "schema.name" -> kind as in ``pg_class``; nobody else's in ``public``."""
     made = [table_of(model) for app in apps.get_app_configs() for model in app.get_models()]
-    made += [shadow_of(table, use) for table in made for use in USES]
+    made += [shadow_of(table) for table in made]
     shared = [table for table in made if SHARED in SCHEMAS[alias] and table.startswith(f"{SHARED}.")]
     cursor.execute(RELATIONS, [_own_schemas(alias), shared])
     return dict(cursor.fetchall())

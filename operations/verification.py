@@ -1,7 +1,6 @@
 """Whether the stores are what they should be: the log in order, the read models what the log makes of it."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import TextIO
 
 import msgspec
@@ -11,19 +10,19 @@ from eventstore import verification as log_verification
 from eventstore.verification import LogFault
 from operations import rebuilding
 from operations.errors import OperatorError
-from operations.progress import progress, without
+from operations.progress import progress
 from projections import lag
-from projections.comparison import Difference, NotCompared, Scratch
+from projections.comparison import Difference, NotCompared, compare, fill
 from projections.connect import connect
 from projections.garbage import relaxed_gc
 from projections.lag import DeadLetterCount
 from projections.projectors import PROJECTORS
-from projections.rebuild import AlreadyRunning
+from projections.rebuild import AlreadyRunning, fresh_tables
 from projections.worker import safe_positions
 
 
 class AlreadyVerifying(OperatorError):
-    """Another verification is running."""
+    """Another verification, or a rebuild, is running."""
 
 
 class Acknowledgement(msgspec.Struct):
@@ -64,7 +63,7 @@ def verify(out: TextIO) -> Report:
     report = Report(head=log.head(), log=log_verification.order())
     with relaxed_gc():
         reached = progress(out, "Reading events", "events")
-        report.log += log_verification.undecodable(without(log.position_gaps(), reached))
+        report.log += log_verification.undecodable(reached)
     report.acknowledgements = _false_acknowledgements()
     report.dead_letters = [each for each in lag.dead_letter_counts() if each.failed + each.behind]
     report.damaged = rebuilding.find_damage(table for each in PROJECTORS.values() for table in each.tables)
@@ -121,17 +120,17 @@ def _false_acknowledgements() -> list[Acknowledgement]:
 def _compare(report: Report, out: TextIO) -> None:
     whole = [each for each in PROJECTORS.values() if report.damaged.keys().isdisjoint(each.tables)]
     try:
-        with closing(Scratch(whole)) as scratch:
+        with fresh_tables(whole, "balados-verify") as workers:
             with relaxed_gc():
-                scratch.fill(without(log.position_gaps(), progress(out, "Folding events", "events")))
-            for projector in whole:
+                fill(workers, progress(out, "Folding events", "events"))
+            for worker in workers:
                 try:
-                    compared = scratch.compare(projector)
+                    compared = compare(worker)
                 except NotCompared as reason:
                     report.not_compared.append(str(reason))
                     continue
-                report.positions[projector.name] = compared.position
+                report.positions[worker.projector.name] = compared.position
                 report.rows |= compared.counts
                 report.differences += compared.differences
     except AlreadyRunning as error:
-        raise AlreadyVerifying("Another verification is running.") from error
+        raise AlreadyVerifying("Another verification, or a rebuild, is running.") from error

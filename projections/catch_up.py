@@ -32,12 +32,12 @@ def apply_until(
     workers: Sequence[Worker],
     upto: int,
     *,
-    reached: Callable[[int], None] = lambda position: None,
+    applied: Callable[[int], None] = lambda events: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     """Apply everything up to ``upto``, a position below which no event can appear any more.
 
-    ``reached`` is called with the position after each batch; ``stopped`` is asked before each.
+    ``applied`` is called with the number of events after each batch; ``stopped`` is asked before each.
     Raises ``StalePosition``, and errors of a store that is away. An event that cannot be applied is parked.
     """
     with closing(_batches(workers, upto)) as batches:
@@ -46,7 +46,7 @@ def apply_until(
                 return
             for worker in workers:
                 apply_or_park(worker, batch)
-            reached(batch.upto)
+            applied(len(batch.events))
 
 
 def apply_or_park(worker: Worker, batch: Batch) -> None:

@@ -5,14 +5,11 @@ older epoch, and so is read again: nothing writes the rows back.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from psycopg import Cursor, sql
+from psycopg import sql
 
 from eventstore import erasure, log
 from eventstore.domain.checkpoint import PublicHistoryTrimmed
@@ -21,7 +18,7 @@ from eventstore.follower import settled_head
 from projections.connect import connect
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import identifier
-from projections.shadows import USES, shadow_of
+from projections.shadows import shadow_of
 
 # events per transaction
 CHUNK = 5_000
@@ -29,12 +26,11 @@ CHUNK = 5_000
 LOCK = 'LOCK TABLE "users"."projector_positions" IN EXCLUSIVE MODE'
 NEXT_EPOCH = 'UPDATE "users"."projector_positions" SET epoch = epoch + 1'
 LETTERS = 'DELETE FROM "users"."dead_letters" WHERE stream = ANY(%s)'
-# the live tables, and those that a rebuild or a verification fills
-NAMED: tuple[Callable[[str], str], ...] = (str, *(partial(shadow_of, use=use) for use in USES))
 ACTIVITY, PUBLIC_EVENTS, DUE = "users.activity", "public.public_events", "users.popularity_due"
-HAS_USERS = """
-SELECT count(*) FROM pg_attribute
- WHERE attrelid = to_regclass(%s) AND attname = 'user_id' AND attnum > 0 AND NOT attisdropped
+# those of these tables that exist (a shadow need not) and have a column user_id
+OF_USERS = """
+SELECT name FROM unnest(%s::text[]) AS name JOIN pg_attribute ON attrelid = to_regclass(name)
+ WHERE attname = 'user_id' AND NOT attisdropped
 """
 ROWS = sql.SQL("DELETE FROM {table} WHERE user_id = %s")
 # what others see of him, also where it does not say that it is his
@@ -76,6 +72,7 @@ def erase_history(user_id: UUID) -> dict[str, int]:
 def erase_rows(user_id: UUID, streams: list[int]) -> Counter[str]:
     """Delete the rows of a user, and the dead letters of his streams; returns how many of what."""
     counts: Counter[str] = Counter()
+    tables = [table for projector in PROJECTORS.values() for table in projector.tables]
     with (
         connect("projections", application_name="balados-erasure") as connection,
         connection.transaction(),
@@ -83,38 +80,16 @@ def erase_rows(user_id: UUID, streams: list[int]) -> Counter[str]:
     ):
         cursor.execute(LOCK)
         cursor.execute(NEXT_EPOCH)
-        for projector in PROJECTORS.values():
-            for named in NAMED:
-                if deleted := _erase_public(cursor, projector.tables, named, user_id):
-                    counts[PUBLIC_EVENTS] += deleted
-                for table in projector.tables:
-                    if deleted := _erase_table(cursor, named(table), user_id):
-                        counts[table] += deleted
-        cursor.execute(LETTERS, [streams])
-        counts["users.dead_letters"] += cursor.rowcount
+        # the live tables, and those that a rebuild or a verification fills
+        for names in ({table: table for table in tables}, {table: shadow_of(table) for table in tables}):
+            of_users = {name for (name,) in cursor.execute(OF_USERS, [list(names.values())])}
+            at = {table: identifier(name) for table, name in names.items() if name in of_users}
+            if PUBLIC_EVENTS in at:  # before the activity, which says whose the public rows are
+                due = identifier(names[DUE])
+                public = PUBLIC.format(public=at[PUBLIC_EVENTS], activity=at[ACTIVITY], due=due)
+                counts[PUBLIC_EVENTS] += sum(count for (count,) in cursor.execute(public, {"user": user_id}))
+            for table in at:
+                counts[table] += cursor.execute(ROWS.format(table=at[table]), [user_id]).rowcount
+        counts["users.dead_letters"] += cursor.execute(LETTERS, [streams]).rowcount
         failpoint("unprojecting")
     return +counts
-
-
-def _erase_public(
-    cursor: Cursor[Any], tables: Sequence[str], named: Callable[[str], str], user_id: UUID
-) -> int:
-    """Called before the activity is deleted, which says whose the public rows are."""
-    if PUBLIC_EVENTS not in tables or not _has_users(cursor, named(PUBLIC_EVENTS)):
-        return 0
-    names = {"public": PUBLIC_EVENTS, "activity": ACTIVITY, "due": DUE}
-    statement = PUBLIC.format(**{name: identifier(named(table)) for name, table in names.items()})
-    return sum(count for (count,) in cursor.execute(statement, {"user": user_id}))
-
-
-def _erase_table(cursor: Cursor[Any], table: str, user_id: UUID) -> int:
-    if not _has_users(cursor, table):
-        return 0
-    cursor.execute(ROWS.format(table=identifier(table)), [user_id])
-    return cursor.rowcount
-
-
-def _has_users(cursor: Cursor[Any], table: str) -> bool:
-    """Whether there is such a table (a shadow need not exist), with a column ``user_id``."""
-    cursor.execute(HAS_USERS, [table])
-    return cursor.fetchone() != (0,)

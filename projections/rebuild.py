@@ -8,7 +8,8 @@ rebuild was ahead, and starts from there.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
@@ -19,7 +20,6 @@ from projections.catch_up import apply_until
 from projections.connect import Connection, connect
 from projections.locks import try_lock, unlock
 from projections.projectors.shape import Projector
-from projections.shadows import Use
 from projections.worker import StalePosition, Worker, load
 
 SWAP_ATTEMPTS = 60
@@ -40,82 +40,92 @@ DELETE FROM "users"."projector_positions" WHERE projector = %(shadow)s
 
 
 class AlreadyRunning(Exception):
-    """Another process rebuilds this projector."""
+    """Another process fills fresh tables of this projector."""
 
 
 def rebuild(
-    projectors: Sequence[Projector], progress: Callable[[int, int], None] = lambda position, head: None
+    projectors: Sequence[Projector], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
     """Fill fresh tables from all events, then swap them in, projector by projector.
 
-    Readers see the old rows until they see all of the new. ``progress`` is called with the position reached
-    and the one to reach, less those that restores have left out. Raises ``AlreadyRunning``,
-    ``LockNotAvailable`` when readers hold a table for half a minute, ``TableChanged`` when a migration ran
-    meanwhile, and the errors of a store that is away; then nothing has changed. What a killed rebuild leaves,
-    the next one removes.
+    Readers see the old rows until they see all of the new. ``progress``: as of ``fill``. Raises
+    ``AlreadyRunning``, ``LockNotAvailable`` when readers hold a table for half a minute, ``TableChanged``
+    when a migration ran meanwhile, and the errors of a store that is away; then nothing has changed.
     """
-    # nothing counts before the swap, which flushes all: no waiting for the disk until then
-    with connect("projections", synchronous_commit="off", application_name="balados-rebuild") as connection:
+    with fresh_tables(projectors, "balados-rebuild") as workers:
+        fill(workers, settled_head(), progress)
+        for worker in workers:
+            for table in worker.projector.tables:
+                shadows.finish(worker.connection, table)
+        for worker in workers:
+            _swap_when_possible(worker)
+
+
+@contextmanager
+def fresh_tables(projectors: Sequence[Projector], application_name: str) -> Iterator[list[Worker]]:
+    """Workers that fill empty tables of their own, which nobody reads; what is left of those goes at the end.
+
+    What a killed process left goes first. Raises ``AlreadyRunning``.
+    """
+    # nothing counts before a swap, which flushes all: no waiting for the disk until then
+    with connect("projections", application_name, synchronous_commit="off") as connection:
         for projector in projectors:
-            if not try_lock(connection, name_beside(projector)):
+            if not try_lock(connection, _name_beside(projector)):
                 raise AlreadyRunning(projector.name)
         try:
-            workers = [begin(connection, projector) for projector in projectors]
-            head = settled_head()
-            leaps = log.position_gaps()
-            apply_until_beside_erasures(
-                workers, head, lambda position: progress(less(leaps, position), less(leaps, head))
-            )
-            for worker in workers:
-                for table in worker.projector.tables:
-                    shadows.finish(connection, table)
-            for worker in workers:
-                _swap_when_possible(worker)
+            yield [_begin(connection, projector) for projector in projectors]
         finally:
             if not connection.closed:
                 for projector in projectors:
-                    forget(connection, projector)
+                    _forget(connection, projector)
                     # the server ends the session a moment later, and the next rebuild may come before that
-                    unlock(connection, name_beside(projector))
+                    unlock(connection, _name_beside(projector))
 
 
-def less(leaps: Sequence[tuple[int, int]], position: int) -> int:
-    """A position without those below it that can be no event's (``leaps``: of ``log.position_gaps``)."""
-    return position - sum(min(position, last) - first for first, last in leaps if position > first)
+def fill(workers: Sequence[Worker], upto: int, progress: Callable[[int, int], None]) -> None:
+    """Apply all events up to a position. ``progress`` gets the number of events applied, and of all."""
+    done, total = 0, log.count_events(upto)
 
+    def applied(events: int) -> None:
+        nonlocal done
+        done = min(done + events, total)
+        progress(done, total)
 
-def name_beside(projector: Projector, use: Use = "rebuild") -> str:
-    """What a projector is called that fills shadows: its lock, its position, its dead letters."""
-    return f"{projector.name}__{use}"
-
-
-def begin(connection: Connection, projector: Projector, use: Use = "rebuild") -> Worker:
-    """A worker that fills empty shadows from the first event on; what a killed one left goes before."""
-    forget(connection, projector, use)
-    for table in projector.tables:
-        shadows.create(connection, table, use)
-    return Worker(projector, connection, name_beside(projector, use), shadows.shadows(projector.tables, use))
-
-
-def forget(connection: Connection, projector: Projector, use: Use = "rebuild") -> None:
-    """Remove the shadows of a projector, their position and dead letters."""
-    shadows.drop(connection, projector.tables, use)
-    _run(connection, FORGET, projector, use)
+    apply_until_beside_erasures(workers, upto, applied)
 
 
 def apply_until_beside_erasures(
-    workers: Sequence[Worker], upto: int, reached: Callable[[int], None] = lambda position: None
+    workers: Sequence[Worker], upto: int, applied: Callable[[int], None] = lambda events: None
 ) -> None:
     """``apply_until``, also while accounts are erased."""
     while True:
         try:
-            apply_until(workers, upto, reached=reached)
+            apply_until(workers, upto, applied=applied)
         except StalePosition:
             erased = [worker.refresh() for worker in workers]
             if not any(erased):
                 raise
         else:
             return
+
+
+def _name_beside(projector: Projector) -> str:
+    """What a projector is called that fills shadows: its lock, its position, its dead letters."""
+    return f"{projector.name}__rebuild"
+
+
+def _begin(connection: Connection, projector: Projector) -> Worker:
+    _forget(connection, projector)
+    for table in projector.tables:
+        shadows.create(connection, table)
+    return Worker(projector, connection, _name_beside(projector), shadows.shadows(projector.tables))
+
+
+def _forget(connection: Connection, projector: Projector) -> None:
+    with connection.transaction():
+        # first: an erasure, which deletes from the shadows that it finds, has locked these rows
+        _run(connection, FORGET, projector)
+        shadows.drop(connection, projector.tables)
 
 
 def _swap_when_possible(worker: Worker) -> None:
@@ -150,7 +160,7 @@ def _swap(worker: Worker) -> None:
     _run(connection, TAKE_OVER, projector)
 
 
-def _run(connection: Connection, statements: str, projector: Projector, use: Use = "rebuild") -> None:
-    names = {"live": projector.name, "shadow": name_beside(projector, use)}
+def _run(connection: Connection, statements: str, projector: Projector) -> None:
+    names = {"live": projector.name, "shadow": _name_beside(projector)}
     for statement in statements.split(";"):
         connection.execute(statement, names)

@@ -1,8 +1,8 @@
 """Reads from streaming replicas of the projections, where there are any.
 
-Nobody watches the replicas. A read asks one of them, each in its turn, and its answer carries the position that
-its rows reflect. Where that is below what is wanted, or where the replica fails, the primary is asked. Wanted is
-what the caller has seen already, and what the primary had at a look that is not older than
+Nobody watches the replicas. A read asks one of them, each in its turn, and its answer carries the position
+that its rows reflect. Where that is below what is wanted, or where the replica fails, the primary is asked.
+Wanted is what the caller has seen already, and what the primary had at a look that is not older than
 ``PROJECTIONS_REPLICA_MAX_LAG_SECONDS``. Whatever decides anything, and whatever the public sees, is read from
 the primary in any case.
 """
@@ -70,7 +70,9 @@ def read(projector: str, ask: Callable[[str], Found]) -> Found:
     """What ``ask`` finds in the store of the alias that it is given: a replica's where that will do, else the
     primary's. Raises when the primary is away, once it has been so for as long as a replica may lag.
     """
-    usable = [alias for alias in settings.PROJECTIONS_REPLICAS if monotonic() > _left_out_until.get(alias, 0.0)]
+    usable = [
+        alias for alias in settings.PROJECTIONS_REPLICAS if monotonic() > _left_out_until.get(alias, 0.0)
+    ]
     if usable:
         alias = usable[next(_turns) % len(usable)]
         try:
@@ -110,7 +112,7 @@ def _state(number: int, primary: tuple[int, float] | None, replica: tuple[int, f
 def _look(alias: str) -> tuple[int, float] | None:
     """None where the server is away."""
     try:
-        return run(LOOK, [], alias).fetchone()  # type: ignore[return-value]
+        return run(LOOK, [], alias).fetchone()
     except FAILURES:
         return None
 

@@ -1,10 +1,10 @@
-"""Fresh tables beside the live ones: filled by a rebuild and swapped in, or filled to compare (``verify``).
+"""Fresh tables beside the live ones: filled by a rebuild and swapped in, or by ``verify`` and compared.
 
 A shadow ends as exactly what the migrations made, names of indexes and constraints included.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from psycopg import sql
 
@@ -20,9 +20,6 @@ COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
  WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname
 """
-# What a shadow is for: each has names of its own, so that a verification runs beside a rebuild.
-Use: TypeAlias = Literal["rebuild", "verify"]
-USES: Final[tuple[Use, ...]] = ("rebuild", "verify")
 # The swap waits at most so long for the readers at work, and lets those pass who queued behind it.
 LOCK_TIMEOUT = "200ms"
 
@@ -38,31 +35,31 @@ class Index(NamedTuple):
     definition: str
 
 
-def shadow_of(table: str, use: Use = "rebuild") -> str:
-    return f"{table}__{use}"
+def shadow_of(table: str) -> str:
+    return f"{table}__rebuild"
 
 
-def shadows(tables: Iterable[str], use: Use = "rebuild") -> Tables:
+def shadows(tables: Iterable[str]) -> Tables:
     """Live names -> the shadow tables, as a worker takes them."""
-    return {table: identifier(shadow_of(table, use)) for table in tables}
+    return {table: identifier(shadow_of(table)) for table in tables}
 
 
-def drop(connection: Connection, tables: Sequence[str], use: Use = "rebuild") -> None:
+def drop(connection: Connection, tables: Sequence[str]) -> None:
     """Drop what a killed rebuild left, the last first: who finds one finds those that were made before it."""
     for table in reversed(tables):
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(identifier(shadow_of(table, use))))
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(identifier(shadow_of(table))))
 
 
-def create(connection: Connection, table: str, use: Use = "rebuild") -> None:
+def create(connection: Connection, table: str) -> None:
     """An empty shadow with the unique indexes of the live table; the others come with ``finish``."""
     connection.execute(
         sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES)").format(
-            identifier(shadow_of(table, use)), identifier(table)
+            identifier(shadow_of(table)), identifier(table)
         )
     )
     for index in _indexes(connection, table):
         if index.unique:
-            _build(connection, table, index, use)
+            _build(connection, table, index)
 
 
 def finish(connection: Connection, table: str) -> None:
@@ -93,8 +90,8 @@ def swap(connection: Connection, tables: Sequence[str]) -> None:
             _rename(connection, table, index)
 
 
-def _build(connection: Connection, table: str, index: Index, use: Use = "rebuild") -> None:
-    shadow, name = identifier(shadow_of(table, use)), sql.Identifier(_shadow_index(index.name, use))
+def _build(connection: Connection, table: str, index: Index) -> None:
+    shadow, name = identifier(shadow_of(table)), sql.Identifier(_shadow_index(index.name))
     create = sql.SQL("CREATE UNIQUE INDEX {} ON {}" if index.unique else "CREATE INDEX {} ON {}")
     # PostgreSQL's own words about its own catalogue
     connection.execute(create.format(name, shadow) + sql.SQL(index.definition))
@@ -112,9 +109,9 @@ def _rename(connection: Connection, table: str, index: str) -> None:
     )
 
 
-def _shadow_index(index: str, use: Use = "rebuild") -> str:
+def _shadow_index(index: str) -> str:
     # PostgreSQL cuts names at 63 bytes
-    return f"{use[0]}__{index}"[:63]
+    return f"r__{index}"[:63]
 
 
 def _indexes(connection: Connection, table: str) -> list[Index]:

@@ -9,7 +9,7 @@ from eventstore.log import RecordedEvent
 from projections import deadletters
 from projections.batches import Batch
 from projections.connect import Connection
-from projections.projectors.shape import Fact, Projector, Tables, identifier
+from projections.projectors.shape import Fact, Projector, Tables
 
 # The position comes first: of two that write at once the second waits here, finds the position moved, and
 # has touched no row. Events that were read before an account was erased are of an older epoch: applying them
@@ -58,7 +58,7 @@ class Worker:
         self.projector = projector
         self.connection = connection
         self.name = name or projector.name
-        self.tables = tables or {table: identifier(table) for table in projector.tables}
+        self.tables = tables or projector.live_tables
         self.position, self.parked, self.epoch = load(connection, self.name)
 
     def refresh(self) -> bool:

@@ -43,6 +43,10 @@ class Projector:
     queues: frozenset[str] = frozenset()
 
     @cached_property
+    def live_tables(self) -> Tables:
+        return {table: identifier(table) for table in self.tables}
+
+    @cached_property
     def ignores(self) -> frozenset[str]:
         """Stored names of known events that it does not handle: skipped without being decoded.
 

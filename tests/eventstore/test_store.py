@@ -265,7 +265,6 @@ def test_what_a_restore_has_left_out_counts_as_no_event_that_anybody_lacks(store
     assert log.head() == following + 5_999
     lacking = [count for count, _ in log.lag([0, 6_000, following - 1, log.head()])]
     assert lacking == [12_000, 6_000, 6_000, 0]
-    assert log.position_gaps() == [(6_000, following - 1)]
 
 
 def test_a_restore_gives_no_number_out_again_that_anybody_may_remember(stores: None) -> None:

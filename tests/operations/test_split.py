@@ -31,7 +31,6 @@ from projections.erasure import erase_history
 from projections.failures import in_maintenance
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
-from projections.shadows import USES
 from tests.factories import UserFactory
 from tests.jobs.working import read_models, settle
 from tests.killing import killed_at
@@ -177,13 +176,12 @@ def test_read_models_move_and_are_those_of_the_events(elsewhere: Elsewhere) -> N
     live = read_models()
     there = elsewhere("projections")
     with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
-        for use in USES:  # what a killed rebuild or verification left moves with them, and is made anew there
-            shadows.create(connection, "users.subscriptions", use)
+        # what a killed rebuild left moves with them, and is made anew there
+        shadows.create(connection, "users.subscriptions")
         try:
             moved = split.move("projections", there)
         finally:
-            for use in USES:
-                shadows.drop(connection, ["users.subscriptions"], use)
+            shadows.drop(connection, ["users.subscriptions"])
     assert "users.subscriptions" in moved.tables
     assert status("projections") == MOVED
     write(20)

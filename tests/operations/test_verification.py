@@ -20,7 +20,6 @@ from jobs import retention
 from operations import verification
 from operations.verification import Report, verify
 from projections import comparison, deadletters, rebuild
-from projections.comparison import Scratch
 from projections.connect import Connection, connect
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
@@ -108,7 +107,7 @@ def damage_log(statement: str, *values: Any) -> None:
 
 
 def scratch_tables(connection: Connection) -> list[str]:
-    found = connection.execute("SELECT relname FROM pg_class WHERE relname LIKE '%\\_\\_verify'").fetchall()
+    found = connection.execute("SELECT relname FROM pg_class WHERE relname LIKE '%\\_\\_rebuild'").fetchall()
     return [name for (name,) in found]
 
 
@@ -156,7 +155,7 @@ def said(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_a_busy_instance_is_clean_beside_a_rebuild_and_an_erasure(
+def test_a_busy_instance_is_clean_after_a_rebuild_and_beside_an_erasure(
     history: User, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "PATIENCE", 20)
@@ -176,10 +175,8 @@ def test_a_busy_instance_is_clean_beside_a_rebuild_and_an_erasure(
         writer = threading.Thread(target=write)
         writer.start()
         reports.append(verified())
-        rebuilding = threading.Thread(target=lambda: rebuild.rebuild(list(PROJECTORS.values())))
-        rebuilding.start()
+        rebuild.rebuild(list(PROJECTORS.values()))
         reports.append(verified())
-        rebuilding.join()
         erasure.begin(charlie.pk, NOON)
         erasure.complete(charlie.pk, erase_history)
         reports.append(verified())
@@ -334,37 +331,33 @@ def test_dead_letters_and_acknowledgements_that_lie_are_told(history: User, conn
 
 
 def test_what_a_killed_one_left_goes_with_the_next(history: User, connection: Connection) -> None:
-    connection.execute(f"CREATE TABLE {shadow_of('users.subscriptions', 'verify')} (left_over integer)")
+    connection.execute(f"CREATE TABLE {shadow_of('users.subscriptions')} (left_over integer)")
     assert not verified().findings
     assert scratch_tables(connection) == []
 
 
 def test_two_at_once_are_refused(history: User) -> None:
-    scratch = Scratch([PROJECTORS["subscriptions"]])
-    try:
-        with pytest.raises(CommandError, match="Another verification is running"):
-            said()
-    finally:
-        scratch.close()
+    with (
+        rebuild.fresh_tables([PROJECTORS["subscriptions"]], "balados-verify"),
+        pytest.raises(CommandError, match="Another verification, or a rebuild, is running"),
+    ):
+        said()
 
 
 def test_an_erasure_leaves_nothing_in_the_scratch_tables(history: User, connection: Connection) -> None:
-    scratch = Scratch(list(PROJECTORS.values()))
-    try:
-        scratch.fill(lambda position, head: None)
+    with rebuild.fresh_tables(list(PROJECTORS.values()), "balados-verify") as workers:
+        comparison.fill(workers, lambda done, total: None)
         erasure.begin(history.pk, NOON)
         erasure.complete(history.pk, erase_history)
         for projector in PROJECTORS.values():
             for table in projector.tables:
                 found = connection.execute(
-                    f"SELECT count(*) FROM {shadow_of(table, 'verify')} t WHERE t::text LIKE %s",
+                    f"SELECT count(*) FROM {shadow_of(table)} t WHERE t::text LIKE %s",
                     [f"%{history.pk}%"],
                 ).fetchone()
                 assert found == (0,), table
         settle()
-        assert not any(scratch.compare(each).counts for each in PROJECTORS.values())
-    finally:
-        scratch.close()
+        assert not any(comparison.compare(worker).counts for worker in workers)
 
 
 @pytest.mark.usefixtures("stores")
