@@ -111,9 +111,10 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
     failpoint("projected")
     with _timed(done, "popularity"):
         # what is deleted below tells of nothing later than this
-        done.public_history_trimmed = _trim(done.cutoff + MAX_SKEW, wait)
+        trimmed = list(_unhurried(_trims(done.cutoff + MAX_SKEW, wait)))
+        done.public_history_trimmed = bool(trimmed)
         failpoint("trimmed")
-        done.passed = done.passed and wait(log.head())
+        done.passed = done.passed and all(trimmed) and wait(log.head())
         if done.passed:
             done.figures_changed = popularity.recalculate(done.started_at)
             _close(done.cutoff)
@@ -152,27 +153,16 @@ def last_run() -> Run | None:
     return msgspec.json.decode(text, type=Run) if isinstance(text, bytes) else None
 
 
-def _trim(cutoff: datetime, wait: Wait) -> bool:
-    """Let the projectors forget what is too old to be shown, so much at once; whether there was any."""
-    return bool(list(_unhurried(_trims(cutoff, wait))))
-
-
-def _trims(cutoff: datetime, wait: Wait) -> Iterator[datetime]:
-    """What is to be trimmed before: up to the cutoff in any case, which events are deleted by as well."""
-    last = None
-    while has_older(cutoff):
-        before = cut(cutoff, TRIMMED_AT_ONCE)
-        if before == last:
-            before = cutoff  # nobody has trimmed: it waits behind a dead letter
-        yield before
+def _trims(cutoff: datetime, wait: Wait) -> Iterator[bool]:
+    """Let the projectors forget what is too old to be shown, so much at once; whether they did, each time."""
+    before = None
+    while before != cutoff and has_older(cutoff):
+        step = cut(cutoff, TRIMMED_AT_ONCE)
+        # the same again: nobody has trimmed. The cutoff that events are deleted by is recorded in any case
+        before = cutoff if step == before else step
         position = log.append_to_instance([PublicHistoryTrimmed(before=before)])
         log.notify()
-        if before == cutoff:
-            return
-        if not wait(position):
-            log.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
-            return
-        last = before
+        yield wait(position)
 
 
 def _close(cutoff: datetime) -> None:

@@ -1,10 +1,10 @@
 """Reads of playlists and collections: which there are, and what is in one, in its order."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from projections.queries import PAGE, Page, Query, key, moment
+from projections.queries import PAGE, Page, Query, Row, key, moment
 
 # The place of those that were added since the order was given: after all others.
 LAST = 2**31 - 1
@@ -30,47 +30,6 @@ def _place(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > LAST:
         raise ValueError(text)
     return int(text)
-
-
-def _lists(projector: str, columns: str, id_: str, members: str) -> Query:
-    """The lists of one kind that exist, each with how many members are in it."""
-    count = COUNT.format(members=members, id=id_, is_in=IS_IN)
-    source = f'"users"."{projector}" list WHERE user_id = %s AND {EXISTS}'
-    return Query(projector, f"{id_}, {columns}, {count} AS members", source, {id_: key})
-
-
-def _members(projector: str, columns: str, id_: str, members: str, name: str, order: str, key_: str) -> Query:
-    """What is in a list, in its order."""
-    names = {"lists": projector, "id": id_, "members": members, "name": name, "order": order}
-    source = MEMBERS.format(exists=EXISTS, is_in=IS_IN, last=LAST, **names)
-    return Query(projector, columns, source, {"place": _place, "added_at": moment, key_: key})
-
-
-PLAYLISTS = _lists("playlists", "name, description, is_public, updated_at", "playlist_id", "playlist_items")
-COLLECTIONS = _lists(
-    "collections",
-    "name, description, color, is_public, is_default, updated_at",
-    "collection_id",
-    "collection_feeds",
-)
-ITEMS = _members(
-    "playlists",
-    "rss_source_feed, rss_source_item, item_title, feed_title, added_at",
-    "playlist_id",
-    members="playlist_items",
-    name="replace(item_key::text, '-', '')",
-    order="item_order",
-    key_="item_key",
-)
-FEEDS = _members(
-    "collections",
-    "rss_source_feed, added_at",
-    "collection_id",
-    members="collection_feeds",
-    name="rss_source_feed",
-    order="feed_order",
-    key_="feed_key",
-)
 
 
 class PlaylistRow(NamedTuple):
@@ -110,35 +69,71 @@ class CollectionFeedRow(NamedTuple):
     added_at: datetime
 
 
+def _lists(row: type[Row], projector: str, id_: str, members: str) -> Query[Row]:
+    """The lists of one kind that exist, each with how many members are in it."""
+    count = COUNT.format(members=members, id=id_, is_in=IS_IN)
+    columns = [f"{id_} AS id", *cast(Any, row)._fields[1:-1], f"{count} AS members"]
+    source = f'"users"."{projector}" list WHERE user_id = %s AND {EXISTS}'
+    return Query(projector, row, source, {id_: key}, ", ".join(columns))
+
+
+def _members(row: type[Row], projector: str, *, key_: str, name: str, **names: str) -> Query[Row]:
+    """What is in a list, in its order."""
+    source = MEMBERS.format(exists=EXISTS, is_in=IS_IN, last=LAST, lists=projector, name=name, **names)
+    return Query(projector, row, source, {"place": _place, "added_at": moment, key_: key})
+
+
+PLAYLISTS = _lists(PlaylistRow, "playlists", "playlist_id", "playlist_items")
+COLLECTIONS = _lists(CollectionRow, "collections", "collection_id", "collection_feeds")
+ITEMS = _members(
+    PlaylistItemRow,
+    "playlists",
+    id="playlist_id",
+    members="playlist_items",
+    key_="item_key",
+    name="replace(item_key::text, '-', '')",
+    order="item_order",
+)
+FEEDS = _members(
+    CollectionFeedRow,
+    "collections",
+    id="collection_id",
+    members="collection_feeds",
+    key_="feed_key",
+    name="rss_source_feed",
+    order="feed_order",
+)
+
+
 def playlists(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[PlaylistRow]:
     """A listener's playlists in a stable order. Raises ``InvalidCursor``, as all with ``after`` do."""
-    return PLAYLISTS.page(PlaylistRow._make, [user_id], {}, after, limit)
+    return PLAYLISTS.page([user_id], {}, after, limit)
 
 
 def playlist(user_id: UUID, playlist_id: UUID) -> Page[PlaylistRow]:
     """One of a listener's playlists; a page without rows where there is none of that id."""
-    return PLAYLISTS.page(PlaylistRow._make, [user_id], {"playlist_id = %s": playlist_id})
+    return PLAYLISTS.page([user_id], {"playlist_id = %s": playlist_id})
 
 
 def playlist_items(
     user_id: UUID, playlist_id: UUID, after: str | None = None, limit: int = PAGE
 ) -> Page[PlaylistItemRow]:
     """What is in a playlist, in its order."""
-    return ITEMS.page(PlaylistItemRow._make, [user_id, playlist_id], {}, after, limit)
+    return ITEMS.page([user_id, playlist_id], {}, after, limit)
 
 
 def collections(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[CollectionRow]:
     """A listener's collections in a stable order."""
-    return COLLECTIONS.page(CollectionRow._make, [user_id], {}, after, limit)
+    return COLLECTIONS.page([user_id], {}, after, limit)
 
 
 def collection(user_id: UUID, collection_id: UUID) -> Page[CollectionRow]:
     """One of a listener's collections; a page without rows where there is none of that id."""
-    return COLLECTIONS.page(CollectionRow._make, [user_id], {"collection_id = %s": collection_id})
+    return COLLECTIONS.page([user_id], {"collection_id = %s": collection_id})
 
 
 def collection_feeds(
     user_id: UUID, collection_id: UUID, after: str | None = None, limit: int = PAGE
 ) -> Page[CollectionFeedRow]:
     """The feeds of a collection, in its order."""
-    return FEEDS.page(CollectionFeedRow._make, [user_id, collection_id], {}, after, limit)
+    return FEEDS.page([user_id, collection_id], {}, after, limit)

@@ -19,7 +19,7 @@ from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from projections.connect import run
 from projections.popularity import figures
-from projections.queries import Behind, Query, key, moment, wait_for
+from projections.queries import Behind, Query, key, moment, read_page, wait_for
 
 PROJECTOR = "public_events"
 PEOPLE = 10
@@ -75,12 +75,6 @@ SELECT DISTINCT true, item_key FROM "public"."public_events" WHERE guid_key = %s
 BY_SCORE = "page.score DESC, page.key"
 PODCASTS = {"key": "feed_key", "table": '"public"."podcast_popularity"'}
 EPISODES = {"key": "item_key", "table": '"public"."episode_popularity"'}
-TIMELINE = Query(
-    PROJECTOR,
-    "kind, rss_source_feed, rss_source_item, happened_at, user_id, id",
-    '"public"."public_events" WHERE true',
-    {"happened_at": moment, "id": key},
-)
 
 
 class Popular(NamedTuple):
@@ -115,6 +109,11 @@ class PublicRow(NamedTuple):
     id: UUID
 
 
+TIMELINE = Query(
+    PROJECTOR, PublicRow, '"public"."public_events" WHERE true', {"happened_at": moment, "id": key}
+)
+
+
 def trending_podcasts(limit: int, feed: str | None = None) -> list[Popular]:
     """Feeds, the highest score first. Like all here raises ``Behind``, and errors of a store that is away."""
     return _trending(PODCASTS, limit, feed)
@@ -139,7 +138,7 @@ def episode(item: str, feed: str | None = None) -> Popular:
     nothing = Popular(feed, item, 0, 0, 0, 0, 0, 0, [])
     if feed is not None:
         return _one(EPISODES, episode_key(feed, item)) or nothing
-    keys = [key for _, key in _fenced(OF_GUID, "page.item_key", [guid_key_of(item)])]
+    keys = [key for _, key in _rows(OF_GUID, "page.item_key", [guid_key_of(item)])]
     if len(keys) > 1:
         raise DomainError("ambiguous_item", "Several feeds have this episode: give the feed as well.")
     return (_one(EPISODES, str(keys[0])) if keys else None) or nothing
@@ -150,19 +149,18 @@ def timeline(
 ) -> tuple[list[PublicRow], str | None]:
     """What is public, the newest first, and the cursor of the next page. Raises ``InvalidCursor``."""
     where = {"kind = %s": kind, "feed_key = %s": None if feed is None else key_of(feed)}
-    statement, order, values = TIMELINE.prepare([], where, after, limit, descending=True)
-    found, following = TIMELINE.cut(_fenced(statement, order, values), limit)
-    return [PublicRow._make(row) for row in found], following
+    found = TIMELINE.page([], where, after, limit, descending=True, read=_fenced)
+    return found.rows, found.next
 
 
 def _trending(of: dict[str, str], limit: int, feed: str | None) -> list[Popular]:
     condition, values = ("", [limit]) if feed is None else ("WHERE feed_key = %s", [key_of(feed), limit])
-    found = _fenced(_figures(TRENDING.format(condition=condition, **of), of), BY_SCORE, values)
+    found = _rows(_figures(TRENDING.format(condition=condition, **of), of), BY_SCORE, values)
     return [Popular(*row[:-1]) for row in found]
 
 
 def _one(of: dict[str, str], key: str) -> Popular | None:
-    found = _fenced(_figures(ONE.format(**of), of), BY_SCORE, [key])
+    found = _rows(_figures(ONE.format(**of), of), BY_SCORE, [key])
     return Popular(*found[0][:-1]) if found else None
 
 
@@ -171,25 +169,21 @@ def _figures(top: str, of: dict[str, str]) -> str:
     return FIGURES.format(top=top, key=key, figures=figures(key, f"p.{key} = top.key"), people=PEOPLE)
 
 
-def _fenced(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
+def _rows(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    return _fenced(PROJECTOR, rows, order, values)[1]
+
+
+def _fenced(projector: str, rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
     """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``."""
     fence = log.privacy_fence()
-    position, found = _read(rows, order, values)
+    statement, parameters = READ.format(rows=rows, order=order), [HARMLESS, *values, projector]
+    position, found = read_page(statement, parameters)
     if 0 <= position < fence:
-        wait_for(PROJECTOR, fence)
-        position, found = _read(rows, order, values)
+        wait_for(projector, fence)
+        position, found = read_page(statement, parameters)
     if position < fence:
-        raise Behind(PROJECTOR, fence, max(position, 0))
-    return found
-
-
-def _read(rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
-    statement = READ.format(rows=rows, order=order)
-    found = run(statement, [HARMLESS, *values, PROJECTOR]).fetchall()
-    if not found:
-        return 0, []
-    # the last column is a key, which is never null in a row
-    return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
+        raise Behind(projector, fence, max(position, 0))
+    return position, found
 
 
 def has_older(before: datetime) -> bool:

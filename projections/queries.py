@@ -5,7 +5,7 @@ import binascii
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from eventstore.domain import privacy
@@ -46,6 +46,8 @@ SELECT DISTINCT rss_source_feed, rss_source_item FROM (
 """
 
 Row = TypeVar("Row")
+# the rows of a projector's page, of which SQL, order and values are given, and the position that they reflect
+Read: TypeAlias = Callable[[str, str, str, list[Any]], tuple[int, list[tuple[Any, ...]]]]
 
 
 class Behind(Exception):
@@ -81,66 +83,53 @@ def moment(text: str) -> datetime:
     return found
 
 
-class Query(NamedTuple):
-    """A read of rows in pages: ``columns`` from a ``source`` (all behind FROM, a condition included).
+class Query(NamedTuple, Generic[Row]):
+    """A read of rows in pages: the fields of ``row`` from a ``source`` (all behind FROM, with a condition).
 
     ``keys`` are the columns that order the rows, the last of them never null, each with what reads it from a
     cursor. A cursor is the keys of a page's last row: a walk through the pages misses no row that stays.
+    ``columns``: where they are not the names of the row's fields.
     """
 
     projector: str
-    columns: str
+    row: Callable[..., Row]
     source: str
     keys: dict[str, Callable[[str], Any]]
+    columns: str = ""
 
     def page(
         self,
-        make: Callable[[tuple[Any, ...]], Row],
         values: Sequence[Any],
         where: Mapping[str, Any] = {},
         after: str | None = None,
         limit: int = PAGE,
+        *,
         descending: bool = False,
+        read: Read | None = None,
     ) -> Page[Row]:
         """One page. ``values`` are the source's. A condition of ``where`` counts unless its value is None.
 
         Raises ``InvalidCursor``.
         """
-        statement, order, parameters = self.prepare(values, where, after, limit, descending)
-        position, found = fetch(self.projector, statement, order, parameters)
-        rows, following = self.cut(found, limit)
-        return Page([make(row) for row in rows], following, position)
-
-    def prepare(
-        self,
-        values: Sequence[Any],
-        where: Mapping[str, Any],
-        after: str | None,
-        limit: int,
-        descending: bool = False,
-    ) -> tuple[str, str, list[Any]]:
-        """The statement, how the rows of what it names ``page`` are ordered, and its parameters."""
         conditions = {condition: value for condition, value in where.items() if value is not None}
         parameters = [*values, *conditions.values()]
-        direction = "DESC" if descending else "ASC"
-        statement = f"SELECT {self.columns}"
-        for number, name in enumerate(self.keys):
-            statement += f", {name} AS key_{number}"
-        statement += f" FROM {self.source}" + "".join(f" AND {condition}" for condition in conditions)
         if after is not None:
             marks = ", ".join(["%s"] * len(self.keys))
-            statement += f" AND ({', '.join(self.keys)}) {'<' if descending else '>'} ({marks})"
+            conditions[f"({', '.join(self.keys)}) {'<' if descending else '>'} ({marks})"] = after
             parameters += self._read(after)
-        order = ", ".join(f"{name} {direction}" for name in self.keys)
-        outer = ", ".join(f"page.key_{number} {direction}" for number in range(len(self.keys)))
-        return f"{statement} ORDER BY {order} LIMIT %s", outer, [*parameters, limit + 1]
-
-    def cut(self, found: list[tuple[Any, ...]], limit: int) -> tuple[list[tuple[Any, ...]], str | None]:
-        """The rows of a page without their keys, and the cursor of the next page if there is one."""
-        rows = [row[: -len(self.keys)] for row in found[:limit]]
+        direction = "DESC" if descending else "ASC"
+        keys = [f"{name} AS key_{number}" for number, name in enumerate(self.keys)]
+        columns = self.columns or ", ".join(cast(Any, self.row)._fields)
+        statement = f"SELECT {', '.join([columns, *keys])}"
+        statement += f" FROM {self.source}" + "".join(f" AND {condition}" for condition in conditions)
+        statement += f" ORDER BY {', '.join(f'{name} {direction}' for name in self.keys)} LIMIT %s"
+        order = ", ".join(f"page.key_{number} {direction}" for number in range(len(keys)))
+        position, found = (read or fetch)(self.projector, statement, order, [*parameters, limit + 1])
+        rows = [self.row(*row[: -len(keys)]) for row in found[:limit]]
         if len(found) <= limit:
-            return rows, None
-        return rows, encode_cursor(" ".join(map(_written, found[limit - 1][-len(self.keys) :])))
+            return Page(rows, None, position)
+        cursor = encode_cursor(" ".join(map(_written, found[limit - 1][-len(keys) :])))
+        return Page(rows, cursor, position)
 
     def _read(self, cursor: str) -> list[Any]:
         parts = decode_cursor(cursor).split(" ")
@@ -205,10 +194,7 @@ def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
 
 
 SUBSCRIPTIONS = Query(
-    "subscriptions",
-    "rss_source_feed, rss_source_id, subscribed_at, unsubscribed_at",
-    '"users"."subscriptions" WHERE user_id = %s',
-    {"feed_key": key},
+    "subscriptions", SubscriptionRow, '"users"."subscriptions" WHERE user_id = %s', {"feed_key": key}
 )
 ACTIVE_SUBSCRIPTIONS = SUBSCRIPTIONS._replace(
     source=SUBSCRIPTIONS.source
@@ -216,22 +202,26 @@ ACTIVE_SUBSCRIPTIONS = SUBSCRIPTIONS._replace(
 )
 PLAY_STATUSES = Query(
     "plays",
-    ", ".join(name for name in PlayEntry.__struct_fields__ if name not in ("guid", "enclosure_url")),
+    PlayEntry,
     '"users"."play_statuses" WHERE user_id = %s',
     {"updated_at": moment, "item_key": key},
+    ", ".join(name for name in PlayEntry.__struct_fields__ if name not in ("guid", "enclosure_url")),
 )
 SAVED_EPISODES = Query(
     "saved",
-    "rss_source_feed, rss_source_item, saved_at",
+    SavedEpisodeRow,
     '"users"."saved_episodes" WHERE user_id = %s'
     " AND saved_at IS NOT NULL AND (unsaved_at IS NULL OR saved_at >= unsaved_at)",
     {"saved_at": moment, "item_key": key},
 )
 PRIVACY_SETTINGS = Query(
     "privacy",
-    "level, changed_at, rss_source_feed, rss_source_item",
+    PrivacyRow,
     '"users"."user_privacy" WHERE user_id = %s AND level IS NOT NULL',
     {"scope_key": key},
+    # a level that this program does not know may hide anything
+    "CASE WHEN level IN ('public', 'anonymous') THEN level ELSE 'private' END, changed_at, rss_source_feed,"
+    " rss_source_item",
 )
 
 
@@ -243,7 +233,7 @@ def subscriptions(
     Raises ``InvalidCursor``, as all reads here that take ``after``.
     """
     query = SUBSCRIPTIONS if include_removed else ACTIVE_SUBSCRIPTIONS
-    return query.page(SubscriptionRow._make, [user_id], {}, after, limit)
+    return query.page([user_id], {}, after, limit)
 
 
 def play_statuses(
@@ -267,20 +257,19 @@ def play_statuses(
         "played = %s": played,
         "updated_at >= %s": updated_since,
     }
-    return PLAY_STATUSES.page(lambda row: PlayEntry(*row), [user_id], where, after, limit, newest_first)
+    return PLAY_STATUSES.page([user_id], where, after, limit, descending=newest_first)
 
 
 def saved_episodes(
     user_id: UUID, feed: str | None = None, after: str | None = None, limit: int = PAGE
 ) -> Page[SavedEpisodeRow]:
     """What a listener has saved, the oldest first, so that a walk through the pages misses none."""
-    where = {"rss_source_feed = %s": feed}
-    return SAVED_EPISODES.page(SavedEpisodeRow._make, [user_id], where, after, limit)
+    return SAVED_EPISODES.page([user_id], {"rss_source_feed = %s": feed}, after, limit)
 
 
 def privacy_settings(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[PrivacyRow]:
     """Every setting of a listener that was not taken back, in a stable order."""
-    return PRIVACY_SETTINGS.page(_privacy_row, [user_id], {}, after, limit)
+    return PRIVACY_SETTINGS.page([user_id], {}, after, limit)
 
 
 def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[PrivacyRow]:
@@ -293,7 +282,7 @@ def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[Privac
         known = run(EPISODES_OF, {"user": user_id})
         feed, item = choose(map(Episode._make, known), EpisodeName(feed, item))
     keys_of_scopes = [key_of(scope) for _, scope in privacy.scopes_of(feed, item)]
-    return PRIVACY_SETTINGS.page(_privacy_row, [user_id], {"scope_key = ANY(%s::uuid[])": keys_of_scopes})
+    return PRIVACY_SETTINGS.page([user_id], {"scope_key = ANY(%s::uuid[])": keys_of_scopes})
 
 
 def activity(user_id: UUID) -> Page[ActivityRow]:
@@ -309,26 +298,22 @@ def feeds_named(feed_keys: Sequence[UUID]) -> dict[UUID, str]:
     return dict(run(FEEDS_NAMED, [list(feed_keys)]).fetchall())
 
 
-def _privacy_row(row: tuple[Any, ...]) -> PrivacyRow:
-    level, changed_at, feed, item = row
-    # a level that this program does not know may hide anything
-    known: Level = cast(Level, level) if level in get_args(Level) else "private"
-    return PrivacyRow(known, changed_at, feed, item)
-
-
 def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
     """The position of the projector and the rows of the page, of one snapshot; from a replica where that will
     do, else from the primary. Raises when the primary is away.
     """
     statement = PAGE_SQL.format(page=page, order=order)
-    return replicas.read(projector, lambda alias: _fetch(statement, [*values, projector], alias))
+    return replicas.read(projector, lambda alias: read_page(statement, [*values, projector], alias))
 
 
-def _fetch(statement: str, values: list[Any], alias: str) -> tuple[int, list[tuple[Any, ...]]]:
+def read_page(
+    statement: str, values: list[Any], alias: str = "projections"
+) -> tuple[int, list[tuple[Any, ...]]]:
+    """The position in the first column of what a statement finds, and its rows without that."""
     found = run(statement, values, alias).fetchall()
     if not found:
         return 0, []
-    # the key is never null in a row, so it tells the empty page
+    # the last column is a key, which is never null in a row: so it tells the empty page
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
 
 
