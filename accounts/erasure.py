@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-import redis
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
-from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import SESSION_KEY
 from django.contrib.contenttypes.models import ContentType
@@ -43,13 +41,12 @@ def begun() -> list[UUID]:
 def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
     """Erase what is left of a closed account; returns how many rows of what were deleted. May be repeated.
 
-    Raises the errors of a store that is away, and ``redis.RedisError``: the rest is then erased later.
+    Raises the errors of a store that is away: the rest is then erased later.
     """
     ledger.record({digest_of(user_id)})
     failpoint("ledgered")
     counts = Counter(erase_history(user_id))
     failpoint("history_erased")
-    counts["redis_keys"] += _erase_keys(user_id)
     with transaction.atomic(using="system"):
         counts += _erase_account(user_id)
         failpoint("account_erasing")
@@ -86,9 +83,3 @@ def _sessions(user_id: UUID) -> list[str]:
         for session in Session.objects.iterator()
         if session.get_decoded().get(SESSION_KEY) == str(user_id)
     ]
-
-
-def _erase_keys(user_id: UUID) -> int:
-    with redis.Redis.from_url(settings.REDIS_URL) as connection:
-        keys = list(connection.scan_iter(f"balados:*{user_id}*", count=1_000))
-        return sum(1 for key in keys if connection.delete(key))

@@ -3,7 +3,6 @@
 import logging
 from datetime import timedelta
 
-import redis
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
@@ -60,7 +59,7 @@ def _erase(request: HttpRequest, user: User) -> HttpResponse:
     try:
         counts = erasure.complete(user_id, erase_history)
     except Exception as failure:
-        if not is_outage(failure) and not isinstance(failure, redis.RedisError):
+        if not is_outage(failure):
             raise
         logger.warning("An erasure was interrupted, and goes on later: %s", type(failure).__name__)
         page = render(request, "web/erasing.html")

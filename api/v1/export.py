@@ -1,7 +1,8 @@
 """Everything of a listener as one JSON document, and back again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -33,7 +34,7 @@ from eventstore.domain.collections import default_id
 from eventstore.domain.identifiers import shown_item_or_none
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.topics import TOPICS
-from eventstore.log import Origin, RecordedEvent
+from eventstore.log import RecordedEvent
 from projections import queries
 from projections.queries import ActivityRow
 
@@ -176,33 +177,23 @@ class ImportView(View):
         state, and the same document twice records nothing the second time. At most 250,000 entries and
         128 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
         user_id, origin = caller_of(request).user_id, answers.origin_of(request)
-        *first, last = split(command_of(with_own_default(body, user_id), user_id, now()), PART)
-        merged = [_merge(part, origin) for part in first]
+        parts = split(command_of(with_own_default(body, user_id), user_id, now()), PART)
+        told: dict[int, tuple[int, list[Struct]]] = {}
 
-        def render(outcome: Outcome) -> Struct:
-            told = [*merged, _outcome(last, outcome)]
-            recorded = sum(number for number, _ in told)
-            conflicts = [lost for _, lost_here in told for lost in lost_here]
-            return Imported("success", recorded, conflicts, body.refused)
+        def render(number: int, outcome: Outcome) -> Imported:
+            # while the stream is held: later its state may be that of another command
+            lost = [shown(one) for one in sync.conflicts(outcome.user, parts[number])]
+            told[number] = len(outcome.events), lost
+            conflicts = [one for _, lost in told.values() for one in lost]
+            return Imported("success", sum(events for events, _ in told.values()), conflicts, body.refused)
 
-        return answers.dispatch_and_answer(request, last, render)
-
-
-def _merge(part: SyncUserData, origin: Origin) -> tuple[int, list[Struct]]:
-    """How many events a part led to, and what of it lost."""
-    told: list[tuple[int, list[Struct]]] = []
-
-    def look(outcome: Outcome) -> bytes:
-        # while the stream is held: later its state may be that of another command
-        told[:] = [_outcome(part, outcome)]
-        return b""
-
-    dispatch(part, origin, answer=look)
-    return told[0]
+        for number, part in enumerate(parts[:-1]):
+            dispatch(part, origin, answer=partial(_stored, render, number))
+        return answers.dispatch_and_answer(request, parts[-1], partial(render, len(parts) - 1))
 
 
-def _outcome(part: SyncUserData, outcome: Outcome) -> tuple[int, list[Struct]]:
-    return len(outcome.events), [shown(lost) for lost in sync.conflicts(outcome.user, part)]
+def _stored(render: Callable[[int, Outcome], Struct], number: int, outcome: Outcome) -> bytes:
+    return answers.stored(render(number, outcome))
 
 
 def with_own_default(body: ImportBody, user_id: UUID) -> ImportBody:
@@ -218,25 +209,19 @@ def with_own_default(body: ImportBody, user_id: UUID) -> ImportBody:
 
 def split(command: SyncUserData, most: int) -> list[SyncUserData]:
     """The command in commands of at most ``most`` entries (more where one list has more); at least one."""
-    nothing = SyncUserData(user_id=command.user_id, now=command.now)
-    return [msgspec.structs.replace(nothing, **part) for part in _cut(command, most)] or [nothing]
-
-
-def _cut(command: SyncUserData, most: int) -> Iterator[dict[str, list[Any]]]:
-    part: dict[str, list[Any]] = {}
+    parts = [SyncUserData(user_id=command.user_id, now=command.now)]
     room = most
     # A new account gets its default collection with its first subscription, and a setting that hides should
     # count before what it hides is there: so the last topics come first.
     for topic in reversed(TOPICS):
         for entry in getattr(command, topic.plural):
             size = 1 + count_entries(entry)
-            if part and size > room:
-                yield part
-                part, room = {}, most
-            part.setdefault(topic.plural, []).append(entry)
+            if most > room and size > room:
+                parts.append(SyncUserData(user_id=command.user_id, now=command.now))
+                room = most
+            getattr(parts[-1], topic.plural).append(entry)
             room -= size
-    if part:
-        yield part
+    return parts
 
 
 def _with_events(export: bytes, stream: int, version: int) -> bytes:
