@@ -61,12 +61,9 @@ def append(file: Path, digests: set[str]) -> None:
     if not lines:
         return
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        text = HEADING if not size else "\n" * torn
-        os.write(descriptor, (text + lines).encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # a line break first: a crash may have cut the last line short
+    before = "\n" if file.exists() else HEADING
+    with open(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as ledger:
+        ledger.write(before + lines)
+        ledger.flush()
+        os.fsync(ledger.fileno())

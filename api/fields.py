@@ -5,14 +5,13 @@ errors (api/validation.py) and the OpenAPI document (api/schema.py) all go by th
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from api.errors import FieldError
 from eventstore.domain.identifiers import (
     LONGEST_FEED_URL,
     feed_of_url,
@@ -41,7 +40,7 @@ def in_utc(at: datetime) -> datetime:
         raise ValueError("outside of the years 1 to 9999 in UTC") from None
 
 
-def _trimmed(text: str) -> str:
+def trimmed(text: str) -> str:
     """Raises ``ValueError`` for a name that nobody would see."""
     name = text.strip()
     if not name:
@@ -72,15 +71,6 @@ def leap_second(text: str) -> str:
 
 def _time(text: str) -> str:
     return leap_second(re.sub(r" (?=\d\d:\d\d$)", "+", text))
-
-
-def named_twice(names: Sequence[str], place: str) -> Iterator[FieldError]:
-    """The places, from a pattern like ``items.{}.name``, of names that stand further up already."""
-    seen: set[str] = set()
-    for number, name in enumerate(names):
-        if name in seen:
-            yield FieldError("invalid", "Named twice.", place.format(number))
-        seen.add(name)
 
 
 def meta(
@@ -179,7 +169,7 @@ Name = Annotated[
     str,
     meta(
         f"1 to {LONGEST_NAME} characters, without the blanks around it.",
-        normalise=_trimmed,
+        normalise=trimmed,
         min_length=1,
         # before trimming
         max_length=2 * LONGEST_NAME,
@@ -189,25 +179,15 @@ Name = Annotated[
 ListId = Annotated[UUID, meta("A UUID, as the app or the server chose it.")]
 Description = Annotated[str, meta("What it is about.", max_length=LONGEST_DESCRIPTION)]
 Title = Annotated[str, meta("As the feed had it.", max_length=LONGEST_TITLE)]
-Color = Annotated[
-    str,
-    meta(
-        "Red, green and blue in hexadecimal.",
-        pattern="^#[0-9a-fA-F]{6}$",
-        # "$" lets a line end after it
-        max_length=7,
-        normalise=str.lower,
-        example="#2f6f4e",
-    ),
-]
+# "$" lets a line end after it: hence the length
+_COLOR: dict[str, Any] = {"max_length": 7, "normalise": str.lower, "example": "#2f6f4e"}
+Color = Annotated[str, meta("Red, green and blue in hexadecimal.", pattern="^#[0-9a-fA-F]{6}$", **_COLOR)]
 NewColor = Annotated[
     str,
     meta(
         "Red, green and blue in hexadecimal, or nothing to take it away.",
         pattern="^(#[0-9a-fA-F]{6})?$",
-        max_length=7,
-        normalise=str.lower,
-        example="#2f6f4e",
+        **_COLOR,
     ),
 ]
 Level = Annotated[

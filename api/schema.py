@@ -14,7 +14,7 @@ from msgspec import Struct
 from api.auth import ANY_GRANT
 from api.episodes import needed
 from api.operations import Operation, operation_of
-from api.parameters import IDEMPOTENCY_KEY, POSITION
+from api.parameters import IDEMPOTENCY_KEY, LAST_POSITION, POSITION
 from api.validation import fields_of
 
 Document = dict[str, Any]
@@ -35,22 +35,17 @@ ERRORS = {
     429: "Too many requests; Retry-After says when to come back.",
     503: "A store is away or in maintenance, or a read model behind; Retry-After says when to come back.",
 }
-EVERYWHERE = (400, 401, 403, 414, 429, 503)
-POSITION_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+EVERYWHERE = frozenset({400, 401, 403, 414, 429, 503})
+INTEGER = {"type": "integer", "minimum": 0}
+POSITION_SCHEMA = {**INTEGER, "maximum": LAST_POSITION}
 # headers of answers
-POSITION_READ = {
-    "schema": POSITION_SCHEMA,
-    "description": "The position in the log of events that this answer reflects.",
-}
-POSITION_WRITTEN = {
-    "schema": POSITION_SCHEMA,
-    "description": "The position in the log of events; a read that sends it back reflects this write.",
-}
-KEPT = {
-    "ETag": {
-        "schema": {"type": "string"},
-        "description": "Send it back as If-None-Match: 304 says that nothing has changed.",
-    }
+READ = "The position in the log of events that this answer reflects."
+WRITTEN = "The position in the log of events; a read that sends it back reflects this write."
+KEPT = "Send it back as If-None-Match: 304 says that nothing has changed."
+ERROR_HEADERS: dict[int, Document] = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    429: {"Retry-After": {"schema": INTEGER, "description": "Seconds to wait."}},
+    503: {"Retry-After": {"schema": INTEGER, "description": "Seconds to wait."}},
 }
 
 
@@ -133,25 +128,15 @@ def _text(described: Operation) -> str:
     return described.description + once
 
 
-def properties_of(struct: type[Struct]) -> Document:
-    """The JSON schema of each field of a struct."""
-    _, components = msgspec.json.schema_components([struct], ref_template=REFERENCE)
-    properties: Document = components[struct.__name__]["properties"]
-    return properties
-
-
 def _parameters(described: Operation) -> Iterable[Document]:
     for place, struct in (("path", described.path), ("query", described.query)):
-        if struct is None:
-            continue
-        for name, schema in properties_of(struct).items():
-            shown = _without_null(schema)
-            parameter: Document = {"name": name, "in": place, "schema": shown}
-            if "description" in shown:
-                parameter["description"] = shown.pop("description")
-            if place == "path":
-                parameter["required"] = True
-            yield parameter
+        components = msgspec.json.schema_components([struct], ref_template=REFERENCE)[1] if struct else {}
+        for component in components.values():
+            for name, schema in component["properties"].items():
+                shown = _without_null(schema)
+                said = {"description": shown.pop("description")} if "description" in shown else {}
+                required = {"required": True} if place == "path" else {}
+                yield {"name": name, "in": place, "schema": shown, **said, **required}
 
 
 def _without_null(schema: Document) -> Document:
@@ -175,27 +160,25 @@ def _header(*, reads: bool) -> Document:
 
 
 def _responses(described: Operation, *, reads: bool, public: bool) -> Document:
-    errors = {*EVERYWHERE} - ({401, 403} if public else set())
+    errors = EVERYWHERE - ({401, 403} if public else set())
     if not reads:
         errors |= {409, 422}
     if described.body is not None:
         errors |= {413, 415}
     if described.path is not None:
-        errors.add(404)
+        errors |= {404}
+    position = {"schema": POSITION_SCHEMA, "description": READ if reads else WRITTEN}
+    etag = {"schema": {"type": "string"}, "description": KEPT}
     responses: Document = {}
     for status, struct in described.answers.items():
         responses[str(status)] = {
             "description": described.notes.get(status, "Done." if not reads else "As asked."),
-            "headers": KEPT if public else {POSITION: POSITION_READ if reads else POSITION_WRITTEN},
+            "headers": {"ETag": etag} if public else {POSITION: position},
             "content": _json(struct),
         }
     for status in sorted(errors):
-        responses[str(status)] = {"description": ERRORS[status], "content": _json(ErrorAnswer)}
-        if status in (429, 503):
-            seconds = {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds to wait."}
-            responses[str(status)]["headers"] = {"Retry-After": seconds}
-        if status == 401:
-            responses["401"]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+        headers = {"headers": ERROR_HEADERS[status]} if status in ERROR_HEADERS else {}
+        responses[str(status)] = {"description": ERRORS[status], "content": _json(ErrorAnswer), **headers}
     return responses
 
 

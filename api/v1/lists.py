@@ -62,12 +62,11 @@ class Order(Struct):
 
     def errors(self) -> Iterator[FieldError]:
         """Members that stand further up already."""
-        (members, name) = self.place
-        seen: set[Hashable] = set()
-        for number, named in enumerate(self.names()):
-            if named in seen:
+        names, (members, name) = self.names(), self.place
+        first = {named: number for number, named in reversed(list(enumerate(names)))}
+        for number, named in enumerate(names):
+            if first[named] < number:
                 yield FieldError("invalid", "Named twice.", f"{members}.{number}.{name}")
-            seen.add(named)
 
     place: ClassVar[tuple[str, str]]
 

@@ -18,7 +18,7 @@ from api.answers import Success
 from api.auth import caller_of
 from api.clock import now
 from api.errors import ApiError, FieldError, Invalid
-from api.fields import Time, meta
+from api.fields import Time, meta, trimmed
 from api.operations import operation
 from api.parameters import command_id
 from api.views import View
@@ -30,18 +30,11 @@ LONGEST_NAME = 100
 MOST_TOKENS = 100
 
 
-def _trimmed(text: str) -> str:
-    """Raises ``ValueError`` for a name that nobody would see."""
-    if not (name := text.strip()):
-        raise ValueError("empty")
-    return name
-
-
 TokenName = Annotated[
     str,
     meta(
         "Which player it is for.",
-        normalise=_trimmed,
+        normalise=trimmed,
         min_length=1,
         max_length=LONGEST_NAME,
         example="Kitchen radio",
