@@ -6,13 +6,14 @@ ends. The reasons are in docs/decisions/0001-supervisor.md.
 
 import contextlib
 import datetime
+import math
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from threading import Lock, Thread
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
 from typing import IO
 
 from honcho.colour import get_colours
@@ -20,11 +21,11 @@ from honcho.printer import Message, Printer
 
 OWN_PREFIX = "balados"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# seconds between two looks at the programs, the signals and the terminal
+# seconds between two looks at the signals and the terminal
 INTERVAL = 0.1
 # A program that lived shorter than this before it ended waits before its next start, ever longer.
 SHORT_LIFE = 10.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
+PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
 
 
 class StopRequested(Exception):
@@ -46,17 +47,19 @@ class Program:
     grace: float = 10.0
     colour: str = ""
     process: "subprocess.Popen[bytes] | None" = None
-    reader: Thread | None = None
-    started_at: float = 0.0
-    # when to start it again, by the monotonic clock
-    start_at: float | None = None
+    keeper: Thread = field(default_factory=Thread)
+    # no start after this, and no signal to a process that another start replaces
+    stopping: Event = field(default_factory=Event)
+    starting: Lock = field(default_factory=Lock)
+    # how often in a row it ended soon after its start
     short_lives: int = 0
 
 
 class Supervisor:
-    """Starts, watches and stops programs in the main thread; one thread per program prints its lines.
+    """Starts programs, each kept running by a thread of its own, and stops them.
 
-    Use it as a context manager: what still runs at the end is stopped, the last started first.
+    Use it as a context manager in the main thread, which the signals reach: what still runs at the end is
+    stopped, the last started first.
     """
 
     def __init__(self, output: IO[str]) -> None:
@@ -72,117 +75,97 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop(reversed(self._programs))
+        self.stop(tuple(reversed(self._programs)))
 
     def start(self, program: Program) -> None:
         """Start a program, and start it again whenever it ends, until ``stop``."""
-        self._add(program)
-        self._spawn(program)
+        self._run_in_thread(program, self._keep)
+
+    def run_once(self, program: Program, seconds: float) -> None:
+        """Run a program to its end. Raises ``StartFailed`` when it fails, ``StopRequested`` as above."""
+        endings: list[str] = []
+        self._run_in_thread(program, lambda program: endings.append(self._run(program)))
+        self.run_until(lambda: bool(endings), seconds)
+        del self._programs[program.name]
+        if endings != ["ended with code 0"]:
+            raise StartFailed(f"{program.name} {endings[0]}")
 
     def run_until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Keep everything running until ``condition`` holds. Raises ``StopRequested``, or ``StartFailed``
         after ``seconds`` or when a program ended three times in a row."""
         deadline = time.monotonic() + seconds
         while not condition():
-            self._turn()
-            for program in self._programs.values():
-                if program.short_lives >= 3:
-                    raise StartFailed(f"{program.name} keeps ending; see its lines above")
+            time.sleep(INTERVAL)
+            # a terminal that has gone tells its session leader alone, and make would wait for us for ever
+            if self._on_terminal and not self._output.isatty():
+                self._signal = signal.SIGHUP
+            if self._signal is not None:
+                raise StopRequested(signal.Signals(self._signal).name)
+            failing = [program.name for program in self._programs.values() if program.short_lives >= 3]
+            if failing and deadline < math.inf:
+                raise StartFailed(f"{failing[0]} keeps ending; see its lines above")
             if time.monotonic() > deadline:
                 raise StartFailed(f"not ready after {seconds:.0f} seconds")
 
-    def run_once(self, program: Program, seconds: float) -> None:
-        """Run a program to its end. Raises ``StartFailed`` when it fails, ``StopRequested`` as above."""
-        self._add(program)
-        self._spawn(program)
-        deadline = time.monotonic() + seconds
-        while _runs(program) and time.monotonic() < deadline:
-            self._pause()
-        code = self._end(program)
-        del self._programs[program.name]
-        if code != 0:
-            raise StartFailed(f"{program.name} {_how_it_ended(code)}")
-
     def run(self) -> None:
         """Keep everything running until a signal asks to stop, which raises ``StopRequested``."""
-        while True:
-            self._turn()
+        self.run_until(lambda: False, math.inf)
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop the named programs one after the other, each by its own signal, and by kill -9 after its
         grace."""
-        for program in [self._programs[name] for name in names if name in self._programs]:
-            if program.process is not None:
-                with contextlib.suppress(ProcessLookupError):
+        for program in [self._programs.pop(name) for name in names if name in self._programs]:
+            with program.starting:
+                program.stopping.set()
+                if program.process is not None:
                     program.process.send_signal(program.stop_signal)
-                deadline = time.monotonic() + program.grace
-                while _runs(program) and time.monotonic() < deadline:
-                    time.sleep(INTERVAL / 2)
-                if _runs(program):
-                    self.say(f"{program.name} did not stop within {program.grace:.0f} seconds: killing it")
-                self._end(program)
-            del self._programs[program.name]
+            program.keeper.join(program.grace)
+            if program.keeper.is_alive() and program.process is not None:
+                self.say(f"{program.name} did not stop within {program.grace:.0f} seconds: killing it")
+                kill_group(program.process)
+            program.keeper.join()
 
     def say(self, text: str) -> None:
         """Print a line of the supervisor's own."""
         self._print(OWN_PREFIX, text.encode(), None)
 
-    def _pause(self) -> None:
-        time.sleep(INTERVAL)
-        # a terminal that has gone tells its session leader alone, and make would wait for us for ever
-        if self._on_terminal and not self._output.isatty():
-            self._signal = signal.SIGHUP
-        if self._signal is not None:
-            raise StopRequested(signal.Signals(self._signal).name)
-
-    def _turn(self) -> None:
-        """Wait a moment, then start again what has ended."""
-        self._pause()
-        now = time.monotonic()
-        for program in self._programs.values():
-            if program.process is not None and not _runs(program):
-                self._start_later(program, _how_it_ended(self._end(program)), now)
-            elif program.start_at is not None and now >= program.start_at:
-                try:
-                    self._spawn(program)
-                except OSError as error:  # no memory, no process slot: try again later
-                    self._start_later(program, f"does not start ({error})", now)
-
-    def _start_later(self, program: Program, why: str, now: float) -> None:
-        short_lived = now - program.started_at < SHORT_LIFE
-        program.short_lives = program.short_lives + 1 if short_lived else 1
-        # the exponent is limited lest the power overflow
-        program.start_at = now + min(FIRST_PAUSE * 2 ** min(program.short_lives - 1, 10), LONGEST_PAUSE)
-        self.say(f"{program.name} {why}; starting it again")
-
-    def _add(self, program: Program) -> None:
+    def _run_in_thread(self, program: Program, run: Callable[[Program], None]) -> None:
         self._programs[program.name] = program
         self._printer.width = max(self._printer.width, len(program.name))
         program.colour = next(self._colours)
+        program.keeper = Thread(target=run, args=(program,), daemon=True)
+        program.keeper.start()
 
-    def _spawn(self, program: Program) -> None:
-        program.start_at, program.started_at = None, time.monotonic()
-        program.process = program.spawn()
-        if program.process.stdout is not None:
-            program.reader = Thread(target=self._read, args=(program, program.process.stdout), daemon=True)
-            program.reader.start()
+    def _keep(self, program: Program) -> None:
+        while not program.stopping.is_set():
+            started = time.monotonic()
+            ending = self._run(program)
+            if program.stopping.is_set():
+                return
+            short_lived = time.monotonic() - started < SHORT_LIFE
+            program.short_lives = program.short_lives + 1 if short_lived else 1
+            self.say(f"{program.name} {ending}; starting it again")
+            program.stopping.wait(PAUSES[min(program.short_lives, len(PAUSES)) - 1])
 
-    def _end(self, program: Program) -> int:
-        """Kill what is left of it (children of a leader that was killed) and print its last lines. Returns
-        its exit code."""
-        process, program.process = program.process, None
-        assert process is not None
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+    def _run(self, program: Program) -> str:
+        """Run it once, children that it leaves behind included; returns how it ended."""
+        with program.starting:
+            if program.stopping.is_set():
+                return "was not started"
+            try:
+                program.process = process = program.spawn()
+            except OSError as error:  # no memory, no process slot
+                return f"does not start ({error})"
+        reader = Thread(target=self._print_lines, args=(program, process.stdout), daemon=True)
+        reader.start()
         code = process.wait()
-        if program.reader is not None:
-            program.reader.join(timeout=1)
-        return code
+        kill_group(process)
+        reader.join(timeout=1)
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
-    def _read(self, program: Program, lines: IO[bytes]) -> None:
-        with lines:
-            for line in lines:
-                self._print(program.name, line, program.colour)
+    def _print_lines(self, program: Program, lines: IO[bytes] | None) -> None:
+        for line in lines or ():
+            self._print(program.name, line, program.colour)
 
     def _print(self, name: str, data: bytes, colour: str | None) -> None:
         now = datetime.datetime.now()  # noqa: DTZ005  local time, for whoever reads the terminal
@@ -194,9 +177,6 @@ class Supervisor:
         self._signal = number
 
 
-def _runs(program: Program) -> bool:
-    return program.process is not None and program.process.poll() is None
-
-
-def _how_it_ended(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
