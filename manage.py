@@ -7,8 +7,12 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from balados import environment
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
+    if not environment.DATABASE_URL and not {"help", "--help", "--version"} & set(sys.argv):
+        sys.exit(f"balados: {environment.NO_STORE}")
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

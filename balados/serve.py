@@ -7,7 +7,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from balados import settings
+from balados import environment, settings
 
 # One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
 # PostgreSQL's default of 100 connections.
@@ -41,6 +41,8 @@ def server() -> MPServer:
 
 
 def main() -> None:
+    if not settings.DATABASE_URL:
+        sys.exit(f"balados: {environment.NO_STORE}")
     if not settings.SECRET_KEY:
         sys.exit("balados: SECRET_KEY is not set (docs/settings.md)")
     server().serve()

@@ -1,49 +1,27 @@
-"""Settings, read from the environment (django-environ). Every variable is listed in docs/settings.md."""
+"""Django's settings. What an operator sets is in balados/environment.py."""
 
-import os
 from datetime import timedelta
-from pathlib import Path
+from urllib.parse import urlsplit
 
-import environ
 from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
-from balados import logs
-from balados.databases import redis_url, replicas, store
+from balados import databases, environment, logs
+from balados.environment import *  # noqa: F403  the settings that an operator makes
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-
-BALADOS_HOME = Path(env.str("BALADOS_HOME", default=str(BASE_DIR / ".balados"))).absolute()
-# What `make run` chose by itself (its secret key, its embedded servers), so that manage.py beside it works
-# on the same data. The environment wins.
-if (BALADOS_HOME / "environment").is_file():
-    env.read_env(BALADOS_HOME / "environment")
-DEBUG = env.bool("DEBUG", default=False)
-# Whether db_reset may delete what nothing rebuilds where DEBUG is off; set it for the one command.
-ALLOW_DESTRUCTIVE_RESET = env.bool("ALLOW_DESTRUCTIVE_RESET", default=False)
-# No default: Django refuses to sign anything without it.
-SECRET_KEY = env.str("SECRET_KEY", default="")
-LISTEN_HOST = env.str("LISTEN_HOST", default="127.0.0.1")
-# Processes that answer requests (balados/serve.py).
-WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", default=min(os.cpu_count() or 1, 4))
-PORT = env.int("PORT", default=8000)
-# Where the instance is reached from outside; links, `aud` and the Host check come from it alone.
-PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://localhost:{PORT}").rstrip("/")
-_public = environ.urlparse(PUBLIC_URL)
-ALLOWED_HOSTS = env.list(
-    "ALLOWED_HOSTS", default=[_public.hostname or "localhost", "localhost", "127.0.0.1", "[::1]"]
-)
-HTTPS = _public.scheme == "https"
-SETUP_TOKEN = env.str("SETUP_TOKEN", default="")
-REGISTRATION_OPEN = env.bool("REGISTRATION_OPEN", default=True)
-# What others see of a listener who has set nothing.
-DEFAULT_PRIVACY = env.str("DEFAULT_PRIVACY", default="private")
-if DEFAULT_PRIVACY not in ("public", "anonymous", "private"):
-    raise ImproperlyConfigured("DEFAULT_PRIVACY is public, anonymous or private.")
-# How many proxies in front of us may be believed about X-Forwarded-For.
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+# Where nothing is said, the address of the last `make run` is meant, beside which a command runs.
+if "PUBLIC_URL" not in environment.given and "PUBLIC_URL" in environment.remembered:
+    PUBLIC_URL = environment.remembered["PUBLIC_URL"]
+else:
+    PUBLIC_URL = environment.PUBLIC_URL
+HTTPS = PUBLIC_URL.startswith("https://")
+ALLOWED_HOSTS = [
+    str(urlsplit(PUBLIC_URL).hostname),
+    *environment.ALLOWED_HOSTS,
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
 
 INSTALLED_APPS = [
     "balados",
@@ -93,7 +71,7 @@ APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [environment.BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -105,42 +83,22 @@ TEMPLATES = [
     }
 ]
 
-# Stores. One URL is enough; the other two default to it.
-DATABASE_URL = env.str("DATABASE_URL", default="postgresql://postgres:@/balados?host=/var/run/postgresql")
 _pool = {
     "min_size": 1,
-    "max_size": env.int("DATABASE_POOL_SIZE", default=16),
-    "timeout": env.float("DATABASE_POOL_TIMEOUT", default=5.0),
+    "max_size": environment.DATABASE_POOL_SIZE,
+    "timeout": environment.DATABASE_POOL_TIMEOUT,
 }
+_replicas = databases.replicas(environment.PROJECTIONS_REPLICA_URLS, pool=_pool)
 DATABASES = {
     "default": {},
-    "system": store("system", DATABASE_URL, pool=_pool),
-    "projections": store("projections", env.str("PROJECTIONS_URL", default="") or DATABASE_URL, pool=_pool),
-    "events": store("events", env.str("EVENT_STORE_URL", default="") or DATABASE_URL, pool=_pool),
+    "system": databases.store("system", environment.DATABASE_URL, pool=_pool),
+    "projections": databases.store("projections", environment.PROJECTIONS_URL, pool=_pool),
+    "events": databases.store("events", environment.EVENT_STORE_URL, pool=_pool),
+    **_replicas,
 }
-# Streaming replicas of the projections. Reads may go to them (projections/replicas.py) while what they lack
-# is younger than so many seconds.
-_replicas = replicas(env.list("PROJECTIONS_REPLICA_URLS", default=[]), pool=_pool)
-DATABASES |= _replicas
 PROJECTIONS_REPLICAS = list(_replicas)
-PROJECTIONS_REPLICA_MAX_LAG_SECONDS = env.float("PROJECTIONS_REPLICA_MAX_LAG_SECONDS", default=10.0)
 DATABASE_ROUTERS = ["balados.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-
-
-# Retention (jobs/retention.py): events older than this go, once a checkpoint stands for them.
-RETENTION_DAYS = env.int("RETENTION_DAYS", default=45)
-# A sync after which a stream has more events than this since its last checkpoint takes one.
-CHECKPOINT_EVERY = env.int("CHECKPOINT_EVERY", default=2000)
-
-# Digests of erased accounts, for restores (accounts/ledger.py).
-ERASURE_LEDGER = env.str("ERASURE_LEDGER", default="") or str(BALADOS_HOME / "erasures")
-
-REDIS_URL = redis_url(env.str("REDIS_URL", default="") or "redis://localhost:6379/0")
-
-# Seconds that a migration waits for a table: whoever wants the table meanwhile waits behind it. Less than a
-# request waits for a connection (DATABASE_POOL_TIMEOUT), so that none fails for it.
-MIGRATION_LOCK_TIMEOUT = env.float("MIGRATION_LOCK_TIMEOUT", default=1.0)
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
@@ -181,7 +139,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_SSL_REDIRECT = False  # the proxy in front ends TLS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if environment.TRUSTED_PROXIES else None
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # check --deploy: the redirect to https belongs to the proxy that ends TLS (W008); neighbours under our domain
 # (W005) and the browsers' preload list (W021) are for its owner to decide
@@ -205,12 +163,6 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Per app and user; and what fails to authenticate, per address. 0: no limit.
-API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=1200)
-API_FAILURES_PER_MINUTE = env.int("API_FAILURES_PER_MINUTE", default=120)
-# What one address reads below /api/v1/public/.
-PUBLIC_REQUESTS_PER_MINUTE = env.int("PUBLIC_REQUESTS_PER_MINUTE", default=120)
-
 # 16 MiB: the largest sync (api.md)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
@@ -220,7 +172,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [environment.BASE_DIR / "static"]
 # WhiteNoise serves the files where they lie: nothing to collect, nothing to go stale
 WHITENOISE_USE_FINDERS = True
 
@@ -246,14 +198,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").replace(
+    "?db=", "?virtual_host="
+)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_IGNORE_RESULT = True
 # a task that dies with its worker is done again: every task must bear that
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE_FILENAME = str(BALADOS_HOME / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE_FILENAME = str(environment.BALADOS_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "purge idempotency keys": {"task": "jobs.tasks.purge_commands", "schedule": crontab(minute="7")},
     "purge used tokens": {"task": "jobs.tasks.purge_used_tokens", "schedule": crontab(minute="17")},
@@ -262,15 +216,8 @@ CELERY_BEAT_SCHEDULE = {
     "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
 }
 
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": environment.REDIS_URL}
+}
 
-LOGGING = logs.configuration(
-    env.str("LOG_LEVEL", default="INFO"), env.str("LOG_FORMAT", default="") or "console"
-)
-
-# Who may read /metrics: these networks, and who sends the token (none: nobody by token)
-METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=["127.0.0.0/8", "::1/128"])
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-# /health/ready answers 503 when a projector is further behind than this
-READY_MAX_LAG_SECONDS = env.float("READY_MAX_LAG_SECONDS", default=60.0)
-READY_MAX_LAG_EVENTS = env.int("READY_MAX_LAG_EVENTS", default=50_000)
+LOGGING = logs.configuration(environment.LOG_LEVEL, environment.LOG_FORMAT)

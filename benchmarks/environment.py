@@ -33,15 +33,20 @@ def servers() -> Iterator[Path]:
     for variable in ("PROJECTIONS_URL", "EVENT_STORE_URL"):
         os.environ.pop(variable, None)
     from balados import embedded
+    from balados.home import postgres_url, redis_url
 
+    os.environ.update(DATABASE_URL=postgres_url(home), REDIS_URL=redis_url(home))
+    started = []
     try:
-        os.environ["DATABASE_URL"] = embedded.start_postgres(home)
-        os.environ["REDIS_URL"], _ = embedded.start_redis(home)
+        started.append(embedded.postgres(home).start_and_wait())
+        started.append(embedded.redis_server(home).start_and_wait())
         _set_up()
         yield home
     finally:
-        embedded.stop_redis(home)
-        embedded.stop_postgres(home, "immediate")
+        for process in started:
+            process.kill()
+            process.wait()
+        embedded.remove_sockets(home)
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -28,22 +28,22 @@ def start() -> None:
     os.environ["BALADOS_HOME"] = str(home)
     # tmp_path below it, too: another run of pytest closes the common /tmp/pytest-of-root to PostgreSQL's user
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)
-    # atexit does not run on SIGTERM's default action; after kill -9 the kernel ends both (embedded.py)
+    # atexit does not run on SIGTERM's default action; after kill -9 the kernel ends both (embedding.py)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    from balados import embedded
+    from tests import embedding
 
     if "TEST_DATABASE_URL" in os.environ:
         os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
     else:
         if cluster := os.environ.get("TEST_CLUSTER"):
             subprocess.run(["cp", "--archive", cluster, home / "postgres"], check=True)
-        os.environ["DATABASE_URL"] = embedded.start_postgres(home, "test_balados")
-        atexit.register(embedded.stop_postgres, home, "immediate")
+        os.environ["DATABASE_URL"] = embedding.start_postgres(home, "test_balados")
+        atexit.register(embedding.stop_postgres, home, "immediate")
     if "TEST_REDIS_URL" in os.environ:
         os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
     else:
-        os.environ["REDIS_URL"], redis = embedded.start_redis(home)
+        os.environ["REDIS_URL"], redis = embedding.start_redis(home)
         atexit.register(redis.wait)
         atexit.register(redis.kill)
 

@@ -19,8 +19,8 @@ def main(directory: Path) -> None:
     from django.db import connections
 
     django.setup()
-    from balados import embedded
     from operations import stores
+    from tests import embedding
 
     three = {alias: connections[alias].settings_dict["NAME"] for alias in stores.SCHEMAS}
     one = dict.fromkeys(three, "test_balados")
@@ -32,7 +32,7 @@ def main(directory: Path) -> None:
         stores.create(say=str)
         stores.migrate(verbosity=0, say=str)
     home = Path(os.environ["BALADOS_HOME"])
-    embedded.stop_postgres(home)
+    embedding.stop_postgres(home)
     # with its owner, which is not us where we are root
     subprocess.run(["cp", "--archive", home / "postgres", directory], check=True)
 

@@ -15,7 +15,7 @@ PROCFILE: dict[str, str] = parse_procfile((ROOT / "Procfile").read_text()).proce
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 READ_BY_SETTINGS = set(
-    re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (ROOT / "balados" / "settings.py").read_text())
+    re.findall(r' = _\w+\(\s*"([A-Z_]+)"', (ROOT / "balados" / "environment.py").read_text())
 )
 
 

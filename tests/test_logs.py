@@ -174,11 +174,6 @@ def test_a_line_that_cannot_be_written_says_so_and_not_what_it_was_given(
     assert PASSWORD not in capfd.readouterr().err
 
 
-def test_a_format_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="LOG_FORMAT is 'xml'; it is one of: console, json"):
-        logs.configuration("INFO", "xml")
-
-
 @pytest.mark.parametrize(
     ("line", "left"),
     [

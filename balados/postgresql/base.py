@@ -8,7 +8,10 @@ socket is readable. Looking takes 2 microseconds, and a restarted PostgreSQL cos
 import select
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base, features
+
+from balados.environment import NO_STORE
 
 
 class DatabaseFeatures(features.DatabaseFeatures):
@@ -19,6 +22,12 @@ class DatabaseFeatures(features.DatabaseFeatures):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     features_class = DatabaseFeatures
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Raises ``ImproperlyConfigured`` where nothing names a database: the machine's own is not ours."""
+        if not self.settings_dict["NAME"]:
+            raise ImproperlyConfigured(NO_STORE)
+        return dict(super().get_connection_params())
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """A connection whose server is there. Raises ``OperationalError`` when none can be had."""

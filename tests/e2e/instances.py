@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from balados import embedded
+from balados.home import postgres_url
 from examples.two_devices import Browser
 from tests import leaks
 
@@ -84,7 +84,7 @@ class Instance:
 
     def store(self) -> "psycopg.Connection[Any]":
         """A connection to the instance's database."""
-        return psycopg.connect(embedded.postgres_url(self.home), autocommit=True)
+        return psycopg.connect(postgres_url(self.home), autocommit=True)
 
     def manage(self, *arguments: str) -> str:
         """The output of a management command, run as an operator would beside the instance."""

@@ -15,7 +15,7 @@ import requests
 from psycopg import sql
 
 from balados import embedded, home, launch
-from tests.e2e.instances import PASSWORD, Instance, eventually, free_port, left_of, running
+from tests.e2e.instances import OURS, PASSWORD, Instance, eventually, free_port, left_of, running
 from tests.launch.test_supervisor import gone
 
 PROGRAMS = {"web": "balados.serve", "projector": "run_projectors", "worker": " worker ", "beat": " beat "}
@@ -33,7 +33,7 @@ def refused(place: Path, **environment: str) -> str:
     run = subprocess.run(
         [sys.executable, "-m", "balados.launch"],
         cwd=launch.ROOT,
-        env={**os.environ, "BALADOS_HOME": str(place), **environment},
+        env={**outside(), "BALADOS_HOME": str(place), **environment},
         capture_output=True,
         text=True,
     )
@@ -61,11 +61,38 @@ def test_a_home_in_use_is_one_clear_line(tmp_path: Path) -> None:
         assert "already running on" in refused(tmp_path, PORT=str(free_port()))
 
 
-def test_empty_variables_count_as_absent() -> None:
-    absent = launch.Instance.of({})
-    assert launch.Instance.of({"PORT": "", "BALADOS_HOME": "", "LISTEN_HOST": "", "PUBLIC_URL": ""}) == absent
-    assert (absent.host, absent.port, absent.public_url) == ("127.0.0.1", 8000, "http://localhost:8000")
-    assert absent.home == launch.ROOT / ".balados"
+def outside() -> dict[str, str]:
+    """The environment without the servers of this test run."""
+    return {name: value for name, value in os.environ.items() if name not in OURS}
+
+
+def test_a_home_that_cannot_be_written_to_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "supervisor.lock").mkdir()
+    assert "Is a directory" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("before", [{}, {"DATABASE_URL": "postgresql://h/one"}])
+@pytest.mark.parametrize("name", home.URLS)
+def test_other_servers_than_those_of_the_last_start_are_refused_in_one_line(
+    tmp_path: Path, before: dict[str, str], name: str
+) -> None:
+    home.remember(tmp_path, {"SECRET_KEY": "k" * 50, **before})
+    other = "redis://h/1" if name == "REDIS_URL" else "postgresql://h/two"
+    assert f"{name} is not what it was at the last start" in refused(tmp_path, **{name: other})
+
+
+def test_without_a_url_and_an_instance_no_database_of_the_machine_is_touched(tmp_path: Path) -> None:
+    for command in ("db_init", "setup_link", "store_status", "run_projectors", "dbshell"):
+        run = subprocess.run(
+            [sys.executable, "manage.py", command],
+            cwd=launch.ROOT,
+            env={**outside(), "BALADOS_HOME": str(tmp_path), "SECRET_KEY": "k" * 50},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode != 0
+        assert "Set DATABASE_URL, or start an instance with `make run`" in run.stderr
+        assert "Traceback" not in run.stderr
 
 
 def said(instance: Instance, words: str) -> bool:
@@ -142,7 +169,7 @@ def test_the_web_goes_on_whenever_postgres_comes_back(victim: Instance) -> None:
     for strike in ("kill -9", "immediate", "kill -9", "immediate"):
         before = postmaster(victim.home)
         if strike == "immediate":
-            embedded.stop_postgres(victim.home, "immediate")
+            psutil.Process(int(before.split()[0])).send_signal(signal.SIGQUIT)
         else:
             psutil.Process(int(before.split()[0])).kill()
         eventually(partial(is_another, victim.home, before))
@@ -163,15 +190,58 @@ def is_another(place: Path, before: str) -> bool:
 
 def test_the_servers_alone_are_there_for_a_restore_also_beside_another_instance(tmp_path: Path) -> None:
     other = socket.create_server(("127.0.0.1", 0))
+    home.remember(tmp_path, {"PUBLIC_URL": "https://balados.example"})
     instance = Instance(tmp_path, "servers", PORT=str(other.getsockname()[1]))
     try:
-        eventually(lambda: "the servers are up, and nothing else" in instance.output, 60)
+        servers_up(instance)
         assert not [part for part in ("balados.serve", "manage.py", "celery") if instance.processes(part)]
         assert "created: balados" in instance.manage("db_create")
+        assert home.variables(tmp_path)["PUBLIC_URL"] == "https://balados.example"
     finally:
         instance.stop()
         other.close()
     assert instance.process.returncode == 0
+
+
+def servers_up(instance: Instance) -> None:
+    eventually(lambda: "the servers are up, and nothing else" in instance.output, 60)
+
+
+def test_a_copy_of_a_home_never_reaches_the_servers_of_the_original(tmp_path: Path) -> None:
+    original = Instance(tmp_path / "original", "servers")
+    copy = None
+    try:
+        servers_up(original)
+        before = postmaster(original.home)
+        # as it is while its servers run, with their numbers and sockets in it
+        subprocess.run(["cp", "--archive", original.home, tmp_path / "copy"], check=True)
+        beside = {**original.environment, "BALADOS_HOME": str(tmp_path / "copy")}
+        command = [sys.executable, "manage.py", "db_create"]
+        away = subprocess.run(command, cwd=launch.ROOT, env=beside, capture_output=True, text=True)
+        assert str(home.sockets(tmp_path / "copy")) in away.stderr
+        assert away.returncode == 1
+        copy = Instance(tmp_path / "copy", "servers")
+        servers_up(copy)
+        assert "created: balados" in copy.manage("db_create")
+        assert "created: balados" in original.manage("db_create")
+        copy.stop()
+        assert postmaster(original.home) == before
+        with original.store() as store:
+            assert store.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        for instance in (copy, original):
+            if instance is not None:
+                instance.stop()
+
+
+def test_a_directory_with_a_path_too_long_for_sockets_keeps_its_own_when_it_moves(tmp_path: Path) -> None:
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    before = home.sockets(long)
+    long.rename(long.with_name("moved" * 30))
+    long.mkdir()
+    assert home.sockets(long) != before
+    assert home.sockets(long.with_name("moved" * 30)) == before
 
 
 def test_servers_that_are_named_are_used_and_not_started(tmp_path: Path) -> None:

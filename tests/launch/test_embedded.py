@@ -9,7 +9,8 @@ import psycopg
 import pytest
 import redis
 
-from balados import embedded
+from balados import embedded, home
+from tests import embedding
 from tests.launch.test_supervisor import gone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,9 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def place(tmp_path: Path) -> Iterator[Path]:
     """A directory for embedded servers; they are stopped after the test."""
     yield tmp_path
-    embedded.stop_redis(tmp_path)
-    if (tmp_path / "postgres").exists():
-        embedded.stop_postgres(tmp_path, "immediate")
+    embedding.stop_postgres(tmp_path, "immediate")
 
 
 def value(url: str, statement: str) -> object:
@@ -31,74 +30,71 @@ def value(url: str, statement: str) -> object:
     return row[0]
 
 
+def stop(process: "subprocess.Popen[bytes]") -> int:
+    process.terminate()
+    return process.wait(10)
+
+
 def test_postgres_listens_on_its_socket_alone_and_keeps_what_it_was_told(place: Path) -> None:
-    url = embedded.start_postgres(place, "postgres")
+    url = embedding.start_postgres(place, "postgres")
     assert value(url, "SHOW listen_addresses") == ""
     assert value(url, "SELECT current_setting('fsync') || current_setting('synchronous_commit')") == "onon"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept (number int)")
-    embedded.stop_postgres(place)
-    assert value(embedded.start_postgres(place, "postgres"), "SELECT count(*) FROM kept") == 0
-
-
-def test_a_postgres_that_runs_already_is_joined(place: Path) -> None:
-    first = embedded.start_postgres(place, "postgres")
-    running = (place / "postgres" / "postmaster.pid").read_text()
-    assert embedded.start_postgres(place, "postgres") == first
-    assert (place / "postgres" / "postmaster.pid").read_text() == running
+    embedding.stop_postgres(place)
+    assert value(embedding.start_postgres(place, "postgres"), "SELECT count(*) FROM kept") == 0
 
 
 def test_a_path_too_long_or_too_odd_for_a_socket_does_not_matter(place: Path) -> None:
     odd = place / ("long, odd and ünusual " * 6)
     odd.mkdir()
-    postgres_url = embedded.start_postgres(odd, "postgres")
-    redis_url, process = embedded.start_redis(odd)
+    postgres_url = embedding.start_postgres(odd, "postgres")
+    redis_url, process = embedding.start_redis(odd)
     try:
         assert value(postgres_url, "SELECT 1") == 1
         with redis.Redis.from_url(redis_url) as client:
             assert client.ping()
     finally:
-        embedded.stop_redis(odd)
-        process.wait(10)
-        embedded.stop_postgres(odd)
+        stop(process)
+        embedding.stop_postgres(odd)
     assert not Path(postgres_url.partition("?host=")[2]).exists()
     assert not Path(redis_url.removeprefix("unix://")).parent.exists()
 
 
 def test_a_socket_directory_that_others_can_reach_is_refused(place: Path) -> None:
-    data = place / ("long" * 30)
-    directory = embedded.socket_directory(data)
+    long = place / ("long" * 30)
+    long.mkdir()
+    home.sockets(long).mkdir(mode=0o777)
+    home.sockets(long).chmod(0o777)
     try:
-        directory.chmod(0o777)
         with pytest.raises(RuntimeError, match="not ours alone"):
-            embedded.socket_directory(data)
+            embedded.redis_server(long)
     finally:
-        directory.rmdir()
+        home.sockets(long).rmdir()
 
 
 def test_a_cluster_that_was_left_half_made_is_made_again(place: Path) -> None:
     (place / "postgres.new").mkdir()
     (place / "postgres.new" / "PG_VERSION").write_text("18\n")
-    assert value(embedded.start_postgres(place, "postgres"), "SELECT 1") == 1
+    assert value(embedding.start_postgres(place, "postgres"), "SELECT 1") == 1
 
 
 def test_redis_writes_its_file_before_it_stops(place: Path) -> None:
-    url, process = embedded.start_redis(place)
+    url, process = embedding.start_redis(place)
     with redis.Redis.from_url(url) as client:
         client.set("kept", "yes")
-    embedded.stop_redis(place)
-    assert process.wait(10) == 0
-    url, process = embedded.start_redis(place)
+    assert stop(process) == 0
+    url, process = embedding.start_redis(place)
     with redis.Redis.from_url(url) as client:
         assert client.get("kept") == b"yes"
-    embedded.stop_redis(place)
-    process.wait(10)
+    stop(process)
 
 
 def test_both_end_with_whoever_started_them_even_by_kill_9(place: Path) -> None:
     code = (
-        "import pathlib, sys, time; from balados import embedded; home = pathlib.Path(sys.argv[1]);"
-        "embedded.start_postgres(home); print(embedded.start_redis(home)[1].pid, flush=True); time.sleep(60)"
+        "import pathlib, sys, time; from tests import embedding; home = pathlib.Path(sys.argv[1]);"
+        "embedding.start_postgres(home); print(embedding.start_redis(home)[1].pid, flush=True);"
+        "time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(place)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
@@ -111,7 +107,7 @@ def test_both_end_with_whoever_started_them_even_by_kill_9(place: Path) -> None:
 
 
 def test_a_server_that_would_lose_writes_is_refused(place: Path) -> None:
-    url = embedded.start_postgres(place, "balados", fsync="off")
+    url = embedding.start_postgres(place, "balados", fsync="off")
     environment = {**os.environ, "DATABASE_URL": url, "PROJECTIONS_URL": "", "EVENT_STORE_URL": ""}
     command = [sys.executable, "manage.py", "db_init"]
     refused = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

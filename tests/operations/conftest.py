@@ -12,7 +12,7 @@ from psycopg import sql
 from pytest_django import DjangoDbBlocker
 from pytest_django.fixtures import Settings
 
-from balados import embedded
+from tests import embedding
 from tests.operations.living import stores_at
 from tests.operations.operating import ROOT, Operator, drop, urls_on
 
@@ -61,8 +61,8 @@ def operator(nothing_yet: Operator, topology: str, templates: dict[str, dict[str
 def other_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A URL on a PostgreSQL of its own."""
     home = tmp_path_factory.mktemp("other")
-    yield embedded.start_postgres(home)
-    embedded.stop_postgres(home, "immediate")
+    yield embedding.start_postgres(home)
+    embedding.stop_postgres(home, "immediate")
 
 
 @pytest.fixture

@@ -79,13 +79,6 @@ def test_a_chunk_of_nothing_is_a_wrong_option(chunk: str) -> None:
         call_command("run_worker_once", f"--chunk={chunk}")
 
 
-@pytest.mark.parametrize("url", ["geheim:6379/0", "http://:geheim@h/0", "redis://:geheim@h:port/0"])
-def test_a_redis_url_that_is_none_is_refused_without_the_url(url: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match="REDIS_URL is not of the form redis://") as refused:
-        databases.redis_url(url)
-    assert "geheim" not in str(refused.value)
-
-
 @pytest.mark.parametrize(
     "url", ["mysql://u:geheim@h/x", "postgresql://u:geheim@h:port/x", "geheim", "postgresql://u@h"]
 )
@@ -98,8 +91,8 @@ def test_a_database_url_that_is_none_is_refused_without_the_url(url: str) -> Non
 @pytest.mark.parametrize(
     ("setting", "url", "words"),
     [
-        ("REDIS_URL", "geheim:6379/0", "REDIS_URL is not of the form redis://"),
-        ("DATABASE_URL", "mysql://u:geheim@h/x", "is not of the form postgresql://"),
+        ("REDIS_URL", "geheim:6379/0", "REDIS_URL must be of the form redis://"),
+        ("DATABASE_URL", "mysql://u:geheim@h/x", "DATABASE_URL must be of the form postgresql://"),
         ("DATABASE_URL", "postgresql://someone:geheim@127.0.0.1:1/balados", "Is the server running"),
     ],
 )

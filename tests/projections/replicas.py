@@ -14,7 +14,9 @@ from django.db import connections
 from psycopg import sql
 
 from balados import databases, embedded
+from balados.home import postgres_url, sockets
 from projections import replicas
+from tests import embedding
 from tests.projections.running import eventually
 
 NAME = "balados_replicated"
@@ -29,13 +31,13 @@ class Server:
     def __init__(self, home: Path, **parameters: str) -> None:
         self.home = home
         self.parameters = parameters
-        self.url = embedded.postgres_url(home, NAME)
+        self.url = postgres_url(home, NAME)
 
     def start(self) -> None:
-        embedded.start_postgres(self.home, NAME, **self.parameters)
+        embedding.start_postgres(self.home, NAME, **self.parameters)
 
     def stop(self, mode: str = "immediate") -> None:
-        embedded.stop_postgres(self.home, mode)
+        embedding.stop_postgres(self.home, mode)
 
     def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -62,18 +64,16 @@ class Replica(Server):
 
     def copy(self) -> None:
         """A base backup that follows the primary once it is started."""
-        data, account = self.home / "postgres", embedded._account()
+        data, account = self.home / "postgres", embedded.system_account()
         data.mkdir(mode=0o700)
         if account:
-            embedded._let_in(account, data)
+            embedded.let_in(account, data)
             shutil.chown(data, account)
-        source = embedded.socket_directory(self.primary.home / "postgres", account)
-        command = [str(embedded.POSTGRES_BIN / "pg_basebackup"), "-D", str(data), "-h", str(source)]
+        source = str(sockets(self.primary.home))
+        command = [str(embedded.POSTGRES_BIN / "pg_basebackup"), "-D", str(data), "-h", source]
         command += ["-U", "postgres", "--write-recovery-conf", "--checkpoint=fast"]
-        copied = subprocess.run(command, capture_output=True, text=True, **embedded._as(account))
+        copied = subprocess.run(command, capture_output=True, text=True, **embedded.run_as(account))
         assert copied.returncode == 0, copied.stderr
-        # the primary's socket lies in its data directory
-        (data / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     def catch_up(self) -> None:
         """Wait until it has applied all that the primary has done."""
@@ -100,7 +100,7 @@ def make_primary(home: Path) -> Server:
     """A server with the database of a projections store, without tables."""
     server = Server(home, fsync="off", autovacuum="off", wal_writer_delay="10ms")
     server.start()
-    with psycopg.connect(embedded.postgres_url(home, "postgres"), autocommit=True) as connection:
+    with psycopg.connect(postgres_url(home, "postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
     server.run("CREATE SCHEMA users")
     return server

@@ -363,7 +363,7 @@ def test_nobody_writes_or_migrates_there(replica: Replica) -> None:
 
 
 def test_a_url_that_is_none_is_refused_without_being_shown() -> None:
-    with pytest.raises(ImproperlyConfigured, match="PROJECTIONS_REPLICA_URLS") as refusal:
+    with pytest.raises(ImproperlyConfigured, match="is not of the form postgresql://") as refusal:
         databases.replicas(["postgresql://a@/b", "mysql://a:hidden@c/d"], pool=POOL)
     assert "hidden" not in str(refusal.value)
 

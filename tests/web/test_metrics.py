@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 import msgspec
@@ -72,7 +73,7 @@ def test_it_is_not_there_for_others(address: str) -> None:
 
 
 def test_a_network_that_is_named_is_let_in(settings: Settings) -> None:
-    settings.METRICS_NETWORKS = ["10.0.0.0/8"]
+    settings.METRICS_NETWORKS = [ip_network("10.0.0.0/8")]
     assert ask("10.0.0.7").status_code == 200
     assert ask("127.0.0.1").status_code == 404
 

@@ -1,0 +1,242 @@
+"""Every setting that an operator makes, with its type, range and shape; docs/settings.md explains them.
+
+Whoever imports this module ends at once where a setting cannot be used: with a line for each of them that
+names it, its value (unless that may be secret) and what it must be. Blank is as good as unset. What the last
+``make run`` on this BALADOS_HOME was given or made counts where the environment says nothing.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import idna
+import redis
+
+from balados import databases, home
+
+T = TypeVar("T")
+BASE_DIR = Path(__file__).resolve().parent.parent
+FOR_EVER = 36_500  # days
+WORDS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_faults: list[str] = []
+given = {name: value.strip() for name, value in os.environ.items() if value.strip()}
+
+
+def _read(name: str, default: T, parse: Callable[[str], T], right: str, *, secret: bool = False) -> T:
+    if name not in given:
+        return default
+    try:
+        return parse(given[name])
+    except ValueError:
+        _faults.append(f"{name} must be {right}" + ("" if secret else f", not {given[name]!r}"))
+        return default
+
+
+def _text(name: str, pattern: str, right: str) -> str:
+    return _read(name, "", lambda text: _matching(pattern, text), right, secret=True)
+
+
+def _path(name: str, default: Path) -> Path:
+    return _read(name, default, lambda text: Path(text).absolute(), "a path")
+
+
+def _whole(name: str, default: int, low: int, high: int = 2**31 - 1, also: str = "") -> int:
+    def parse(text: str) -> int:
+        return _within(int(_matching(r"-?\d+", text)), low, high)
+
+    return _read(name, default, parse, f"a number from {low} to {high}{also}")
+
+
+def _seconds(name: str, default: float, low: float = 0.001, high: float = 86_400.0) -> float:
+    def parse(text: str) -> float:
+        return _within(float(_matching(r"-?\d+(\.\d+)?", text)), low, high)
+
+    return _read(name, default, parse, f"a number of seconds from {low:g} to {high:g}")
+
+
+def _switch(name: str, default: bool) -> bool:
+    return _read(name, default, lambda text: _one_of(WORDS, text.lower()), "true or false")
+
+
+def _choice(name: str, default: str, *words: str) -> str:
+    chosen = {word.lower(): word for word in words}
+    return _read(name, default, lambda text: _one_of(chosen, text.lower()), f"one of {', '.join(words)}")
+
+
+def _list(
+    name: str, default: list[T], parse: Callable[[str], T], right: str, *, secret: bool = False
+) -> list[T]:
+    def parse_all(text: str) -> list[T]:
+        return [parse(part.strip()) for part in text.split(",") if part.strip()]
+
+    return _read(name, default, parse_all, f"{right}, separated by commas", secret=secret)
+
+
+def _store(name: str, default: str) -> str:
+    return _read(name, default, databases.check_url, databases.FORM, secret=True)
+
+
+def _matching(pattern: str, text: str) -> str:
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise ValueError
+    return text
+
+
+def _within(number: T, low: T, high: T) -> T:
+    if not low <= number <= high:  # type: ignore[operator]
+        raise ValueError
+    return number
+
+
+def _one_of(chosen: dict[str, T], word: str) -> T:
+    if word not in chosen:
+        raise ValueError
+    return chosen[word]
+
+
+def public_url(text: str) -> str:
+    """``text`` as browsers send it: lower case, IDN hosts in ASCII, no default port, no slash at the end.
+
+    Raises ``ValueError`` for anything but a scheme, a host and a port.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in DEFAULT_PORTS or parts.username is not None or parts.path.strip("/"):
+        raise ValueError
+    if not parts.hostname or "?" in text or "#" in text or parts.port == 0:
+        raise ValueError
+    port = "" if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{_host(parts.hostname)}{port}"
+
+
+def _host(name: str) -> str:
+    """An address or a host name, as it stands in a URL."""
+    if ":" in name or re.fullmatch(r"[\d.]+", name):
+        address = ip_address(name.strip("[]"))
+        return f"[{address}]" if address.version == 6 else str(address)
+    return idna.encode(name.rstrip("."), uts46=True, std3_rules=True).decode()
+
+
+def _allowed_host(text: str) -> str:
+    dot = "." if text.startswith(".") else ""
+    return text if text == "*" else dot + _host(text.removeprefix("."))
+
+
+def _redis(text: str) -> str:
+    redis.Redis.from_url(text).close()  # it connects to nothing yet
+    return text
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text, strict=False)
+
+
+# What an instance keeps on this machine.
+BALADOS_HOME = _path("BALADOS_HOME", BASE_DIR / ".balados")
+# Said to `make run` once: the URLs of the last start count no longer.
+STORES_MOVED = _switch("STORES_MOVED", False)
+remembered = home.variables(BALADOS_HOME)
+given = {
+    **{name: remembered[name] for name in (() if STORES_MOVED else home.URLS) if name in remembered},
+    **{name: remembered[name] for name in ("SECRET_KEY",) if name in remembered},
+    **given,
+}
+
+DEBUG = _switch("DEBUG", False)
+# Whether db_reset may delete what nothing rebuilds where DEBUG is off; set it for the one command.
+ALLOW_DESTRUCTIVE_RESET = _switch("ALLOW_DESTRUCTIVE_RESET", False)
+# No default: Django refuses to sign anything without it.
+SECRET_KEY = _text(
+    "SECRET_KEY",
+    r"(?s).{50,}",
+    "50 random characters or more: python3 -c 'import secrets; print(secrets.token_urlsafe(50))' makes one",
+)
+LISTEN_HOST = _read(
+    "LISTEN_HOST",
+    "127.0.0.1",
+    lambda text: str(ip_address(text)),
+    "an IP address, as 127.0.0.1, 0.0.0.0 or ::1",
+)
+PORT = _whole("PORT", 8000, 1, 65_535)
+# Processes that answer requests (balados/serve.py).
+WEB_CONCURRENCY = _whole("WEB_CONCURRENCY", min(os.cpu_count() or 1, 4), 1, 256)
+# Where the instance is reached from outside; links, `aud` and the Host check come from it alone.
+PUBLIC_URL = _read(
+    "PUBLIC_URL",
+    public_url(f"http://localhost:{PORT}"),
+    public_url,
+    "http:// or https:// and a host, with or without a port, and no path: an instance has a host of its own",
+)
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", [], _allowed_host, "host names without scheme and port")
+TRUSTED_PROXIES = _whole("TRUSTED_PROXIES", 0, 0, 100)
+SETUP_TOKEN = _text("SETUP_TOKEN", r"[\w.~-]{8,}", "8 characters or more, letters, digits and - . _ ~")
+REGISTRATION_OPEN = _switch("REGISTRATION_OPEN", True)
+# What others see of a listener who has set nothing.
+DEFAULT_PRIVACY = _choice("DEFAULT_PRIVACY", "private", "public", "anonymous", "private")
+
+# One URL is enough; the other two default to it. Blank where there is no server in BALADOS_HOME either.
+DATABASE_URL = _store("DATABASE_URL", "")
+EMBEDDED_POSTGRES, EMBEDDED_REDIS = not given.get("DATABASE_URL"), not given.get("REDIS_URL")
+if EMBEDDED_POSTGRES and (BALADOS_HOME / "postgres").is_dir():
+    DATABASE_URL = home.postgres_url(BALADOS_HOME)
+NO_STORE = (
+    f"no database: DATABASE_URL is not set, and BALADOS_HOME ({BALADOS_HOME}) holds no instance. Set"
+    " DATABASE_URL, or start an instance with `make run` (another BALADOS_HOME names another)"
+)
+PROJECTIONS_URL = _store("PROJECTIONS_URL", DATABASE_URL)
+EVENT_STORE_URL = _store("EVENT_STORE_URL", DATABASE_URL)
+# Streaming replicas of the projections (projections/replicas.py); what they lack may be so old.
+PROJECTIONS_REPLICA_URLS = _list(
+    "PROJECTIONS_REPLICA_URLS", [], databases.check_url, databases.FORM, secret=True
+)
+PROJECTIONS_REPLICA_MAX_LAG_SECONDS = _seconds("PROJECTIONS_REPLICA_MAX_LAG_SECONDS", 10.0)
+DATABASE_POOL_SIZE = _whole("DATABASE_POOL_SIZE", 16, 1, 10_000)
+DATABASE_POOL_TIMEOUT = _seconds("DATABASE_POOL_TIMEOUT", 5.0)
+# Seconds that a migration waits for a table: whoever wants the table meanwhile waits behind it.
+MIGRATION_LOCK_TIMEOUT = _seconds("MIGRATION_LOCK_TIMEOUT", 1.0)
+if MIGRATION_LOCK_TIMEOUT >= DATABASE_POOL_TIMEOUT:
+    _faults.append(
+        f"MIGRATION_LOCK_TIMEOUT ({MIGRATION_LOCK_TIMEOUT:g}) must be less than DATABASE_POOL_TIMEOUT"
+        f" ({DATABASE_POOL_TIMEOUT:g}): requests that wait for a migration would fail"
+    )
+REDIS_URL = _read(
+    "REDIS_URL",
+    home.redis_url(BALADOS_HOME) if (BALADOS_HOME / "redis").is_dir() else "redis://localhost:6379/0",
+    _redis,
+    "of the form redis://:password@host:port/number, rediss:// or unix:///path",
+    secret=True,
+)
+
+# Events older than this go, once a checkpoint stands for them (jobs/retention.py).
+RETENTION_DAYS = _whole("RETENTION_DAYS", 45, 1, FOR_EVER, also=" (for ever)")
+# A sync after which a stream has more events than this since its last checkpoint takes one.
+CHECKPOINT_EVERY = _whole("CHECKPOINT_EVERY", 2000, 1)
+# Digests of erased accounts, for restores (accounts/ledger.py).
+ERASURE_LEDGER = _path("ERASURE_LEDGER", BALADOS_HOME / "erasures")
+
+# Per app and user; what fails to authenticate, per address; reads of public pages, per address. 0: no limit.
+API_REQUESTS_PER_MINUTE = _whole("API_REQUESTS_PER_MINUTE", 1200, 0)
+API_FAILURES_PER_MINUTE = _whole("API_FAILURES_PER_MINUTE", 120, 0)
+PUBLIC_REQUESTS_PER_MINUTE = _whole("PUBLIC_REQUESTS_PER_MINUTE", 120, 0)
+
+LOG_LEVEL = _choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMAT = _choice("LOG_FORMAT", "console", "console", "json")
+# Who may read /metrics: these networks, and who sends the token (none: nobody by token)
+METRICS_NETWORKS = _list(
+    "METRICS_NETWORKS", [_network("127.0.0.0/8"), _network("::1/128")], _network, "networks, as 10.0.0.0/8"
+)
+METRICS_TOKEN = _text("METRICS_TOKEN", r"[!-~]+", "printable ASCII without blanks")
+# /health/ready answers 503 when a projector is further behind than this
+READY_MAX_LAG_SECONDS = _seconds("READY_MAX_LAG_SECONDS", 60.0)
+READY_MAX_LAG_EVENTS = _whole("READY_MAX_LAG_EVENTS", 50_000, 1)
+
+if _faults:
+    sys.exit("\n".join(f"balados: {fault}" for fault in _faults))
