@@ -141,12 +141,11 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 # What an instance keeps on this machine.
 BALADOS_HOME = _path("BALADOS_HOME", BASE_DIR / ".balados")
-# Said to `make run` once: the URLs of the last start count no longer.
+# Said to `make run` once: other URLs than those of its last start are meant.
 STORES_MOVED = _switch("STORES_MOVED", False)
 remembered = home.variables(BALADOS_HOME)
 given = {
-    **{name: remembered[name] for name in (() if STORES_MOVED else home.URLS) if name in remembered},
-    **{name: remembered[name] for name in ("SECRET_KEY",) if name in remembered},
+    **{name: value for name, value in remembered.items() if name in ("SECRET_KEY", *home.URLS)},
     **given,
 }
 

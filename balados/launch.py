@@ -25,6 +25,7 @@ from balados.home import Refused
 from balados.supervisor import Program, StartFailed, StopRequested, Supervisor
 
 ROOT, PLACE, PUBLIC_URL = environment.BASE_DIR, environment.BALADOS_HOME, environment.PUBLIC_URL
+SECRET_KEY = environment.SECRET_KEY or secrets.token_urlsafe(50)
 # where each program leaves a file when it is ready (balados/readiness.py)
 READY = PLACE / "ready"
 # generous for a slow disk: the first start makes a PostgreSQL cluster and every table
@@ -56,10 +57,10 @@ def run(lock: int, *, programs: bool = True) -> None:
     with Supervisor(sys.stdout) as supervisor:
         try:
             start_servers(supervisor, lock)
-            remember(address=programs)
             if programs:
                 start_programs(supervisor, commands, lock)
             else:
+                remember(address=False)
                 supervisor.say("the servers are up, and nothing else: Ctrl-C stops them")
             supervisor.run()
         except StopRequested as request:
@@ -84,12 +85,11 @@ def refuse_other_stores() -> None:
 
 
 def remember(*, address: bool) -> None:
-    """Leave for manage.py and for the next start the URLs, a secret key where none is given, and the address
-    where programs run."""
+    """Leave for manage.py and for the next start the secret key, the URLs, and where programs run the
+    address."""
     known = environment.remembered
     chosen = {name: environment.given[name] for name in home.URLS if name in environment.given}
-    if key := known.get("SECRET_KEY") or (not environment.SECRET_KEY and secrets.token_urlsafe(50)):
-        chosen["SECRET_KEY"] = key
+    chosen |= {"SECRET_KEY": known.get("SECRET_KEY", SECRET_KEY)}
     if url := PUBLIC_URL if address else known.get("PUBLIC_URL"):
         chosen["PUBLIC_URL"] = url
     home.remember(PLACE, chosen)
@@ -121,6 +121,7 @@ def start_programs(supervisor: Supervisor, commands: Mapping[str, str], lock: in
     READY.mkdir(mode=0o700)
     prepare = Program("prepare", spawner("python manage.py db_init -v 0", lock))
     supervisor.run_once(prepare, SECONDS_TO_START)
+    remember(address=True)  # the stores at these URLs are ours
     for name, command in commands.items():
         supervisor.start(Program(name, spawner(command, lock)))
     printed, _ = spawner("python manage.py setup_link", lock)().communicate()
@@ -139,6 +140,7 @@ def spawner(command: str, lock: int) -> Callable[[], "subprocess.Popen[bytes]"]:
             env={
                 **os.environ,
                 "BALADOS_HOME": str(PLACE),
+                "SECRET_KEY": SECRET_KEY,
                 "PORT": str(environment.PORT),
                 "PUBLIC_URL": PUBLIC_URL,
                 "BALADOS_READY": str(READY),

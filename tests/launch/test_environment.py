@@ -161,7 +161,6 @@ def test_the_last_start_of_this_home_counts_where_nothing_is_said(read: Any, tmp
     assert read()["DATABASE_URL"] == read()["EVENT_STORE_URL"] == "postgresql://h/one"
     assert read()["SECRET_KEY"] == KEY
     assert read(DATABASE_URL="postgresql://h/two")["DATABASE_URL"] == "postgresql://h/two"
-    assert read(STORES_MOVED="true")["DATABASE_URL"] == ""
 
 
 def test_the_servers_of_a_home_are_those_in_it_wherever_it_lies(read: Any, tmp_path: Path) -> None:
