@@ -206,7 +206,7 @@ class Activity(models.Model):
     withdrawn_at = models.DateTimeField(null=True)
     # the address of the feed or the item is a key to it: shown to nobody, whatever the level
     secret = models.BooleanField()
-    level = models.TextField()
+    level = models.TextField(db_default="private")
     # the row of public_events, where there is one
     public_id = models.UUIDField(null=True)
     # of what happened, where the device's clock was ahead: what it is shown with

@@ -11,14 +11,12 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
-from eventstore import codec, log
+from eventstore import log
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import episode_key, guid_key_of, key_of
-from eventstore.domain.plays import PlayRecorded
-from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
-from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from projections.connect import run
 from projections.popularity import figures
+from projections.projectors.public_events import TELLING
 from projections.queries import Behind, Query, key, moment, read_page, wait_for
 
 PROJECTOR = "public_events"
@@ -26,11 +24,7 @@ PEOPLE = 10
 Kind = Literal["subscribe", "play", "save", "share"]
 
 # A dead letter of any other type may be a change of privacy that was not made: then nothing is shown.
-HARMLESS = sorted(
-    name
-    for name, (cls, _) in codec.EVENTS.items()
-    if cls in (UserSubscribed, UserUnsubscribed, PlayRecorded, EpisodeSaved, EpisodeUnsaved, EpisodeShared)
-)
+HARMLESS = sorted(event.__name__ for event in TELLING)
 # The rows and how far they are, of one snapshot; -1 where nobody knows what may be shown.
 READ = """
 SELECT CASE WHEN reached.parked AND EXISTS (

@@ -280,7 +280,7 @@ class Migration(migrations.Migration):
                 ("happened_at", models.DateTimeField(null=True)),
                 ("withdrawn_at", models.DateTimeField(null=True)),
                 ("secret", models.BooleanField()),
-                ("level", models.TextField()),
+                ("level", models.TextField(db_default="private")),
                 ("public_id", models.UUIDField(null=True)),
                 ("arrived_at", models.DateTimeField(null=True)),
             ],

@@ -3,13 +3,17 @@
 from collections.abc import Collection
 from datetime import datetime
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 from uuid import UUID
+
+import msgspec
 
 from eventstore.domain.fields import Field, Group
 from eventstore.domain.register import Register
 from eventstore.domain.registers import LastWriter, OnOff
 
+# a digest, in hexadecimal digits
+Key: TypeAlias = Annotated[str, "uuid"]
 KINDS: dict[Any, str] = {
     str: "text",
     int: "integer",
@@ -17,18 +21,21 @@ KINDS: dict[Any, str] = {
     bool: "boolean",
     datetime: "timestamptz",
     UUID: "uuid",
+    Key: "uuid",
     tuple[str, ...]: "text[]",
 }
 # what stands for no value where one is compared: less than any
 LEAST = {"text": "''", "double precision": "'-infinity'", "timestamptz": "'-infinity'"}
 
 
+def columns_in(row: type[msgspec.Struct]) -> dict[str, str]:
+    """The columns that the fields of a struct stand for, with their types."""
+    return {name: _kind(type_) for name, type_ in get_type_hints(row, include_extras=True).items()}
+
+
 def kind_of(field: Field) -> str:
     """The SQL type of a field."""
-    type_ = field.type
-    if field.nullable:
-        (type_,) = (one for one in get_args(type_) if one is not NoneType)
-    return "text" if get_origin(type_) is Literal else KINDS[type_]
+    return _kind(field.type)
 
 
 def columns_of(register: Register[Any]) -> dict[str, str]:
@@ -48,6 +55,12 @@ def merge_of(register: Register[Any], only: Collection[str] = ()) -> str:
         case OnOff():
             return ", ".join(part for group in register.groups for part in _parts(register, group))
     raise TypeError(type(register).__name__)
+
+
+def _kind(type_: Any) -> str:
+    if NoneType in get_args(type_):
+        (type_,) = (one for one in get_args(type_) if one is not NoneType)
+    return "text" if get_origin(type_) is Literal else KINDS[type_]
 
 
 def _parts(register: Register[Any], group: Group) -> list[str]:

@@ -9,7 +9,7 @@ whoever changes one of them derives anew what hangs on it.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 from uuid import UUID
 
 import msgspec
@@ -25,34 +25,32 @@ from eventstore.domain.checkpoint import (
     UserCheckpoint,
 )
 from eventstore.domain.episodes import EpisodeIdentified
-from eventstore.domain.identifiers import digests_of, episode_key, feed_key_of, guid_key_of
+from eventstore.domain.identifiers import digests_of, guid_key_of
+from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.privacy import Privacy, PrivacyChanged, PrivacySetting
 from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from eventstore.domain.times import MAX_SKEW, later
-from projections.projectors.merging import merge_of
+from projections.projectors.merging import Key, columns_in, merge_of
 from projections.projectors.registers import between_joins
 from projections.projectors.rows import Rows
 from projections.projectors.shape import Fact, Projector, Tables, as_json
 from projections.projectors.showing import (
-    COLUMNS,
+    FORGET_IN_SCOPE,
     FORGET_OLD,
     FORGET_OLD_TIMES,
+    HIDE_IN_SCOPE,
     HIDE_OLD,
-    JOIN,
-    KEEP,
     MARK,
     MERGE,
-    REMOVE,
     SHOW_IN_REACH,
     SHOW_MARKED,
     SHOW_TOUCHED,
     UNMARK,
 )
 
-ACTIVITY = "users.activity"
 BLOCKED = "users.blocked_feeds"
 PUBLIC = "public.public_events"
 # of what public rows came or went since its figures were counted (projections/popularity.py)
@@ -60,59 +58,38 @@ DUE = "users.popularity_due"
 # in place of the feed of an item's setting, and of both in the account's
 NO_KEY = UUID(int=0)
 
-LEVELS = Rows(
-    "users.activity_levels",
-    {
-        "user_id": "uuid",
-        "feed_key": "uuid",
-        "item_key": "uuid",
-        "level": "text",
-        "changed_at": "timestamptz",
-    },
-    keys=3,
-    # how the item is spelt does not matter here
-    merge=merge_of(privacy.REGISTER, only=("level", "changed_at")),
-)
-
-
-class Act(NamedTuple):
-    """What is one row of the activity."""
-
-    user_id: UUID
-    kind: str
-    key: str
-
-
-class Told(NamedTuple):
-    """What an event tells of an act; ``withdrawn``: that it was taken back."""
-
-    act: Act
-    feed: str
-    item: str | None
-    at: datetime
-    withdrawn: bool = False
+# The events that tell of an act: its kind, the field with its time, and whether they take it back.
+TELLING: dict[type[Event], tuple[str, str, bool]] = {
+    UserSubscribed: ("subscribe", "subscribed_at", False),
+    UserUnsubscribed: ("subscribe", "unsubscribed_at", True),
+    PlayRecorded: ("play", "played_at", False),
+    EpisodeSaved: ("save", "saved_at", False),
+    EpisodeUnsaved: ("save", "unsaved_at", True),
+    EpisodeShared: ("share", "shared_at", False),
+}
 
 
 class Row(msgspec.Struct, gc=False):
+    """What is known of an act: a feed followed, an episode played or saved, a share."""
+
     user_id: UUID
     kind: str
-    key: str
-    feed_key: str
+    key: Key
+    feed_key: Key
     rss_source_feed: str
     rss_source_item: str | None
-    item_key: str | None
-    guid_key: str | None
+    item_key: Key | None
+    guid_key: Key | None
     secret: bool
     happened_at: datetime | None = None
     withdrawn_at: datetime | None = None
     arrived_at: datetime | None = None
 
-    def happen(self, told: Told, arrived_at: datetime) -> None:
+    def happen(self, item: str | None, at: datetime, arrived_at: datetime) -> None:
         """The latest counts, also in how the item is spelt."""
-        at = told.at
         if self.happened_at is None or at >= self.happened_at:
             self.happened_at, self.arrived_at = at, arrived_at if at > arrived_at else None
-            self.rss_source_item, self.secret = told.item, _is_secret(told.feed, told.item)
+            self.rss_source_item, self.secret = item, _is_secret(self.rss_source_feed, item)
 
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
@@ -127,25 +104,26 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
 
 class Level(msgspec.Struct, gc=False):
     user_id: UUID
-    feed_key: str
-    item_key: str
+    feed_key: Key
+    item_key: Key
     level: str | None
     changed_at: datetime
 
 
-class Mark(msgspec.Struct, gc=False):
-    """Since when a marker has blocked a feed, if it does."""
-
-    feed_key: UUID
-    since: datetime | None
+ACTIVITY = Rows("users.activity", columns_in(Row), keys=3, merge=MERGE)
+# how the item is spelt does not matter here
+LEVELS = Rows(
+    "users.activity_levels",
+    columns_in(Level),
+    keys=3,
+    merge=merge_of(privacy.REGISTER, only=("level", "changed_at")),
+)
 
 
 def _names(tables: Tables) -> dict[str, sql.Composable]:
     """What stands in braces in the statements."""
     return {
-        "columns": COLUMNS,
-        "merge": MERGE,
-        "activity": tables[ACTIVITY],
+        "activity": tables[ACTIVITY.table],
         "levels": tables[LEVELS.table],
         "blocked": tables[BLOCKED],
         "due": tables[DUE],
@@ -156,24 +134,26 @@ def _names(tables: Tables) -> dict[str, sql.Composable]:
 def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
     """Of two episodes, which are one, the activity and the levels."""
     user_id, names = event.user_id, _names(tables)
-    moved = {
-        "user": user_id,
-        "known": event.known_key,
-        "key": event.key,
-        "guid_key": guid_key_of(event.rss_source_item),
-        "item": event.rss_source_item,
+    known, key = UUID(event.known_key), UUID(event.key)
+    cursor.execute(HIDE_IN_SCOPE.format(**names), {"user": user_id, "feed": None, "item": known})
+    there = {
+        "item_key": key,
+        "guid_key": UUID(guid_key_of(event.rss_source_item)),
+        "rss_source_item": event.rss_source_item,
         "secret": _is_secret(event.rss_source_feed, event.rss_source_item),
     }
-    cursor.execute(JOIN.format(**names), moved)
-    of = {"user_id": user_id, "feed_key": NO_KEY, "item_key": UUID(event.known_key)}
-    LEVELS.move(cursor, tables, of, {"item_key": UUID(event.key)})
+    of = {"user_id": user_id, "item_key": known}
+    ACTIVITY.move(cursor, tables, {**of, "key": known}, {**there, "key": key})
+    # shares, each of which has a key of its own
+    ACTIVITY.move(cursor, tables, of, there)
+    LEVELS.move(cursor, tables, {**of, "feed_key": NO_KEY}, {"item_key": key})
     reached = {Scope(user_id, item_key=event.key)}
     cursor.execute(SHOW_IN_REACH.format(**names), _parameters(set(), reached, []))
 
 
 def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
     names = _names(tables)
-    rows: dict[Act, Row] = {}
+    rows: dict[tuple[UUID, str, str], Row] = {}
     touched: set[Scope] = set()
     reached: set[Scope] = set()
     levels: dict[UUID, Privacy] = {}
@@ -182,8 +162,8 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
 
     def keep() -> None:
         if rows:
-            cursor.execute(KEEP.format(**names), [as_json(list(rows.values()))])
-            touched.update(Scope(act.user_id, kind=act.kind, key=act.key) for act in rows)
+            ACTIVITY.put(cursor, tables, list(rows.values()))
+            touched.update(Scope(user_id, kind=kind, key=key) for user_id, kind, key in rows)
             rows.clear()
 
     superseded = set(_superseded(facts))
@@ -199,7 +179,8 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
             case EventsRemoved():
                 keep()
                 removed = {"user": event.user_id, "feed": event.feed_key, "item": event.item_key}
-                cursor.execute(REMOVE.format(**names), removed)
+                for statement in (HIDE_IN_SCOPE, FORGET_IN_SCOPE):
+                    cursor.execute(statement.format(**names), removed)
                 reached.add(Scope(event.user_id))
             case PublicHistoryTrimmed():
                 if recorded.position not in superseded:
@@ -209,16 +190,15 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
             case FeedMarked():
                 marks[event.marked_by, event.feed_key] = event
             case _:
-                told = _told(event, recorded.event_id)
+                kind, time, withdrawn = TELLING[type(event)]
+                row = _row(event, kind, recorded.event_id)
+                row = rows.setdefault((row.user_id, row.kind, row.key), row)
                 # no further than the worker trims beyond what it deletes
-                told = told._replace(at=min(told.at, recorded.recorded_at + MAX_SKEW))
-                row = rows.get(told.act)
-                if row is None:
-                    row = rows[told.act] = _row(told)
-                if told.withdrawn:
-                    row.withdrawn_at = later(row.withdrawn_at, told.at)
+                at = min(getattr(event, time), recorded.recorded_at + MAX_SKEW)
+                if withdrawn:
+                    row.withdrawn_at = later(row.withdrawn_at, at)
                 else:
-                    row.happen(told, recorded.recorded_at)
+                    row.happen(getattr(event, "rss_source_item", None), at, recorded.recorded_at)
     keep()
     rows_of_levels = list(_levels(levels))
     reached |= {Scope(user_id) for user_id in LEVELS.changed(cursor, tables, rows_of_levels, replaced)}
@@ -226,7 +206,11 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
     marked = [feed_key for _, feed_key in marks]
     if marks:
         for marker in get_args(Marker):
-            since = [_mark(event) for (by, _), event in marks.items() if by == marker]
+            since = [
+                {"feed_key": feed_key, "since": event.marked_at if event.blocked else None}
+                for (by, feed_key), event in marks.items()
+                if by == marker
+            ]
             column = sql.Identifier(f"{marker}_since")
             cursor.execute(MARK.format(marker=column, **names), [as_json(since)])
         cursor.execute(UNMARK.format(**names), [marked])
@@ -235,45 +219,14 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
         cursor.execute(show.format(**names), _parameters(touched, reached, marked))
 
 
-def _told(event: object, event_id: str) -> Told:
-    match event:
-        case UserSubscribed():
-            return _of_feed(event, event.subscribed_at)
-        case UserUnsubscribed():
-            return _of_feed(event, event.unsubscribed_at, withdrawn=True)
-        case PlayRecorded():
-            return _of_item(event, "play", event.played_at)
-        case EpisodeSaved():
-            return _of_item(event, "save", event.saved_at)
-        case EpisodeUnsaved():
-            return _of_item(event, "save", event.unsaved_at, withdrawn=True)
-        case EpisodeShared():
-            told = _of_item(event, "share", event.shared_at)
-            return told._replace(act=told.act._replace(key=event_id))
-    raise TypeError(type(event).__name__)
-
-
-def _of_feed(event: UserSubscribed | UserUnsubscribed, at: datetime, withdrawn: bool = False) -> Told:
-    feed = event.rss_source_feed
-    return Told(Act(event.user_id, "subscribe", feed_key_of(feed)), feed, None, at, withdrawn)
-
-
-def _of_item(
-    event: PlayRecorded | EpisodeSaved | EpisodeUnsaved | EpisodeShared,
-    kind: str,
-    at: datetime,
-    withdrawn: bool = False,
-) -> Told:
-    feed, item = event.rss_source_feed, event.rss_source_item
-    return Told(Act(event.user_id, kind, episode_key(feed, item)), feed, item, at, withdrawn)
-
-
-def _row(told: Told) -> Row:
-    act, feed, item, _, _ = told
+def _row(event: Any, kind: str, event_id: str) -> Row:
+    feed, item = event.rss_source_feed, getattr(event, "rss_source_item", None)
     feed_key, item_key = digests_of(feed, item)
+    key = event_id if kind == "share" else item_key or feed_key
     assert feed_key is not None
+    assert key is not None
     guid_key = None if item is None else guid_key_of(item)
-    return Row(*act, feed_key, feed, item, item_key, guid_key, _is_secret(feed, item))
+    return Row(event.user_id, kind, key, feed_key, feed, item, item_key, guid_key, _is_secret(feed, item))
 
 
 def _is_secret(feed: str, item: str | None) -> bool:
@@ -310,10 +263,6 @@ def _keys(of: PrivacySetting) -> tuple[str, str]:
     return (NO_KEY.hex, item_key) if item_key else (feed_key or NO_KEY.hex, NO_KEY.hex)
 
 
-def _mark(event: FeedMarked) -> Mark:
-    return Mark(event.feed_key, event.marked_at if event.blocked else None)
-
-
 def _parameters(touched: set[Scope], reached: set[Scope], marked: list[UUID]) -> dict[str, Any]:
     parameters = {"touched": as_json(list(touched)), "default": settings.DEFAULT_PRIVACY, "no_key": NO_KEY}
     if not reached and not marked:
@@ -330,12 +279,7 @@ projector = Projector(
     name="public_events",
     handles=frozenset(
         (
-            UserSubscribed,
-            UserUnsubscribed,
-            PlayRecorded,
-            EpisodeSaved,
-            EpisodeUnsaved,
-            EpisodeShared,
+            *TELLING,
             PrivacyChanged,
             UserCheckpoint,
             EventsRemoved,
@@ -345,7 +289,7 @@ projector = Projector(
         )
     ),
     # the last is what an erasure looks for, and then needs the others
-    tables=(ACTIVITY, LEVELS.table, BLOCKED, DUE, PUBLIC),
+    tables=(ACTIVITY.table, LEVELS.table, BLOCKED, DUE, PUBLIC),
     queues=frozenset((DUE,)),
     apply=apply,
 )

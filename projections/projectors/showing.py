@@ -7,37 +7,13 @@ from psycopg import sql
 
 # Of two acts of one time the one that came later counts: its event stays the longer. The item is spelt as in
 # the one that counts.
-MERGE = sql.SQL("""
-ON CONFLICT (user_id, kind, key) DO UPDATE SET
+MERGE = """
     happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
     withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at),
     arrived_at = CASE WHEN {older} THEN kept.arrived_at ELSE EXCLUDED.arrived_at END,
     rss_source_item = CASE WHEN {older} THEN kept.rss_source_item ELSE EXCLUDED.rss_source_item END,
     secret = CASE WHEN {older} THEN kept.secret ELSE EXCLUDED.secret END
-""").format(older=sql.SQL("EXCLUDED.happened_at IS NULL OR EXCLUDED.happened_at < kept.happened_at"))
-COLUMNS = sql.SQL("""user_id, kind, key, feed_key, rss_source_feed, rss_source_item, item_key, guid_key,
-       secret, happened_at, withdrawn_at, arrived_at""")
-KEEP = sql.SQL("""
-INSERT INTO {activity} AS kept ({columns}, level)
-SELECT came.*, 'private' FROM jsonb_to_recordset(%s::jsonb) AS came (user_id uuid, kind text, key uuid,
-       feed_key uuid, rss_source_feed text, rss_source_item text, item_key uuid, guid_key uuid,
-       secret boolean, happened_at timestamptz, withdrawn_at timestamptz, arrived_at timestamptz)
-{merge}
-""")
-# What was done with an episode that another one turned out to be. Its public rows are made anew.
-JOIN = sql.SQL("""
-WITH moved AS (DELETE FROM {activity} WHERE user_id = %(user)s AND item_key = %(known)s RETURNING *),
-hidden AS (
-    DELETE FROM {public} p USING moved WHERE p.id = moved.public_id RETURNING p.feed_key, p.item_key
-),
-counted AS (INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden)
-INSERT INTO {activity} AS kept ({columns}, level)
-SELECT user_id, kind, CASE key WHEN %(known)s::uuid THEN %(key)s::uuid ELSE key END, feed_key,
-       rss_source_feed, %(item)s, %(key)s::uuid, %(guid_key)s::uuid, %(secret)s, happened_at, withdrawn_at,
-       arrived_at, 'private'
-  FROM moved
-{merge}
-""")
+""".format(older="EXCLUDED.happened_at IS NULL OR EXCLUDED.happened_at < kept.happened_at")
 
 TOUCHED = """
 SELECT user_id, kind, key
@@ -111,25 +87,23 @@ UNMARK = sql.SQL("""
 DELETE FROM {blocked} WHERE feed_key = ANY(%s::uuid[]) AND publisher_since IS NULL AND operator_since IS NULL
 """)
 
-REMOVE = sql.SQL("""
-WITH gone AS (
-    DELETE FROM {activity} WHERE user_id = %(user)s
-       AND (%(feed)s::uuid IS NULL OR feed_key = %(feed)s) AND (%(item)s::uuid IS NULL OR item_key = %(item)s)
-    RETURNING public_id
-),
-hidden AS (
-    DELETE FROM {public} p USING gone WHERE p.id = gone.public_id RETURNING p.feed_key, p.item_key
-)
-INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
-""")
+# Which of the activity goes: what a listener takes back, what another episode turned out to be, what is old.
+IN_SCOPE = """
+a.user_id = %(user)s AND (%(feed)s::uuid IS NULL OR a.feed_key = %(feed)s)
+ AND (%(item)s::uuid IS NULL OR a.item_key = %(item)s)
+"""
 # what is shown stands on its happened_at; without that there is nothing to show
-HIDE_OLD = sql.SQL("""
+OLD = "a.happened_at < %(before)s"
+HIDE = """
 WITH hidden AS (
-    DELETE FROM {public} p USING {activity} a WHERE a.happened_at < %(before)s AND p.id = a.public_id
+    DELETE FROM {{public}} p USING {{activity}} a WHERE p.id = a.public_id AND {which}
     RETURNING p.feed_key, p.item_key
 )
-INSERT INTO {due} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
-""")
+INSERT INTO {{due}} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
+"""
+HIDE_IN_SCOPE = sql.SQL(HIDE.format(which=IN_SCOPE))
+HIDE_OLD = sql.SQL(HIDE.format(which=OLD))
+FORGET_IN_SCOPE = sql.SQL("DELETE FROM {{activity}} a WHERE {which}".format(which=IN_SCOPE))
 FORGET_OLD = sql.SQL("""
 DELETE FROM {activity} a
  WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s)
