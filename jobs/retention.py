@@ -182,17 +182,17 @@ def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
     failpoint("deleted")
     deleted += retention.delete_superseded(passed)
     retention.delete_outdated_snapshots()
-    _drop_letters()
+    _retry_letters()
     failpoint("finished")
     return deleted
 
 
-def _drop_letters() -> None:
-    """Dead letters of events that are gone."""
+def _retry_letters() -> None:
+    """Of dead letters those go whose event is gone: their error texts may still tell what it was."""
     with connect("projections", application_name="balados-worker") as connection:
-        for name, streams in deadletters.streams_of_gone_events(connection).items():
-            if name in PROJECTORS:
-                deadletters.retry(Worker(PROJECTORS[name], connection), streams)
+        for worker in [Worker(projector, connection) for projector in PROJECTORS.values()]:
+            if worker.parked:
+                deadletters.retry(worker)
 
 
 def _publish(done: Run) -> None:

@@ -80,22 +80,6 @@ def letters(connection: Connection, projector: str | None = None, limit: int = 1
     return [Letter(*row) for row in rows]
 
 
-def streams_of_gone_events(connection: Connection) -> dict[str, set[int]]:
-    """By projector, the streams with dead letters whose event was removed or deleted.
-
-    Their error texts may still tell what the event was. ``retry`` drops them, and applies what waits behind.
-    """
-    rows = connection.execute(
-        'SELECT projector, stream, array_agg(version) FROM "users"."dead_letters" GROUP BY projector, stream'
-    )
-    gone: dict[str, set[int]] = {}
-    for projector, stream, versions in rows.fetchall():
-        kept = log.read_stream(stream, after=min(versions) - 1, upto=max(versions))
-        if not {event.version for event in kept}.issuperset(versions):
-            gone.setdefault(projector, set()).add(stream)
-    return gone
-
-
 def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
     """Apply what waits, each stream (or each of the ``chosen``) in its order, up to its first event that
     fails again.

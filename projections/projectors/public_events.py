@@ -200,9 +200,8 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
                 else:
                     row.happen(getattr(event, "rss_source_item", None), at, recorded.recorded_at)
     keep()
-    rows_of_levels = list(_levels(levels))
-    reached |= {Scope(user_id) for user_id in LEVELS.changed(cursor, tables, rows_of_levels, replaced)}
-    LEVELS.put(cursor, tables, rows_of_levels, replaced)
+    changed = LEVELS.put(cursor, tables, list(_levels(levels)), replaced)
+    reached |= {Scope(user_id) for user_id in changed}
     marked = [feed_key for _, feed_key in marks]
     if marks:
         for marker in get_args(Marker):

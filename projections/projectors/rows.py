@@ -18,12 +18,13 @@ BESIDE = sql.SQL("""{came} FULL JOIN
        (SELECT ctid AS place, * FROM {table} WHERE user_id = ANY(%(replaced)s::uuid[])) AS there ON {same}""")
 MERGE = sql.SQL("""
 INSERT INTO {table} AS kept ({columns}) SELECT came.* FROM {source}
-ON CONFLICT ({keys}) DO UPDATE SET {merge}
+ON CONFLICT ({keys}) DO UPDATE SET {merge} RETURNING kept.user_id
 """)
 NEWS = sql.SQL("{beside} WHERE came.user_id IS NOT NULL AND (there.place IS NULL OR {differs})")
 CLEAR = sql.SQL("""
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
     SELECT there.place FROM {beside} WHERE there.place IS NOT NULL AND (came.user_id IS NULL OR {differs})))
+RETURNING user_id
 """)
 
 
@@ -31,10 +32,6 @@ MOVE = sql.SQL("""
 WITH moved AS (DELETE FROM {table} WHERE {of} RETURNING *)
 INSERT INTO {table} AS kept ({columns}) SELECT {selected} FROM moved
 ON CONFLICT ({keys}) DO UPDATE SET {merge}
-""")
-CHANGED = sql.SQL("""
-SELECT DISTINCT coalesce(came.user_id, there.user_id) FROM {beside}
- WHERE (came.user_id IS NULL OR came.user_id = ANY(%(replaced)s::uuid[])) AND {differs}
 """)
 
 
@@ -56,8 +53,6 @@ class Rows:
         self._merge = _of_a_table(MERGE.format(table=TABLE, source=source, **put))
         self._merge_news = _of_a_table(MERGE.format(table=TABLE, source=news, **put))
         self._clear = _of_a_table(CLEAR.format(table=TABLE, beside=beside, differs=differs))
-        # a row that is on one side alone differs, too: no key is null
-        self._changed = _of_a_table(CHANGED.format(beside=beside, differs=_differs(names)))
 
     def put(
         self,
@@ -65,19 +60,23 @@ class Rows:
         tables: Tables,
         rows: Sequence[msgspec.Struct],
         replaced: Collection[UUID] = (),
-    ) -> None:
+    ) -> set[UUID]:
         """Merge ``rows``; the users in ``replaced``, whose checkpoint came, have these and no others then.
+        Returns those of the replaced for whom that changed anything.
 
         What such a user has already is left alone: nearly all of a checkpoint, taken for 500 rows or for
         50,000, is what the table holds, and writing it again was most of what the worker cost others.
         """
         table = tables[self.table]
         parameters = {"rows": as_json(rows), "replaced": list(replaced)}
-        if replaced:
-            cursor.execute(self._clear.format(table=table), parameters)
+        if not replaced:
+            if rows:
+                cursor.execute(self._merge.format(table=table), parameters)
+            return set()
+        changed = {user_id for (user_id,) in cursor.execute(self._clear.format(table=table), parameters)}
         if rows:
-            merge = self._merge_news if replaced else self._merge
-            cursor.execute(merge.format(table=table), parameters)
+            changed |= {row[0] for row in cursor.execute(self._merge_news.format(table=table), parameters)}
+        return changed.intersection(replaced)
 
     def move(self, cursor: Cursor[Any], tables: Tables, of: Mapping[str, Any], to: Mapping[str, Any]) -> None:
         """Give the rows whose columns are ``of`` the columns ``to``; they merge into those there."""
@@ -94,16 +93,6 @@ class Rows:
             merge=sql.SQL(self.merge),
         )
         cursor.execute(statement, {**of, **{f"to_{name}": value for name, value in to.items()}})
-
-    def changed(
-        self, cursor: Cursor[Any], tables: Tables, rows: Sequence[msgspec.Struct], replaced: Collection[UUID]
-    ) -> list[UUID]:
-        """Those of ``replaced`` for whom ``put`` would change something; asks only where there are any."""
-        if not replaced:
-            return []
-        parameters = {"rows": as_json(rows), "replaced": list(replaced)}
-        found = cursor.execute(self._changed.format(table=tables[self.table]), parameters)
-        return [user_id for (user_id,) in found]
 
 
 def _of_a_table(statement: sql.Composed) -> sql.SQL:

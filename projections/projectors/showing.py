@@ -101,9 +101,10 @@ WITH hidden AS (
 )
 INSERT INTO {{due}} (feed_key, item_key) SELECT DISTINCT feed_key, item_key FROM hidden
 """
+FORGET = "DELETE FROM {{activity}} a WHERE {which}"
 HIDE_IN_SCOPE = sql.SQL(HIDE.format(which=IN_SCOPE))
 HIDE_OLD = sql.SQL(HIDE.format(which=OLD))
-FORGET_IN_SCOPE = sql.SQL("DELETE FROM {{activity}} a WHERE {which}".format(which=IN_SCOPE))
+FORGET_IN_SCOPE = sql.SQL(FORGET.format(which=IN_SCOPE))
 FORGET_OLD = sql.SQL("""
 DELETE FROM {activity} a
  WHERE (happened_at < %(before)s OR withdrawn_at < %(before)s)
