@@ -7,13 +7,12 @@ from django.contrib.auth.forms import AuthenticationForm, SetPasswordMixin
 from django.core.exceptions import ValidationError
 
 from accounts.models import User
-from accounts.usernames import LONGEST, SHORTEST, username_key, validate_username
+from accounts.usernames import LONGEST, SHORTEST, username_skeleton, validate_username
 
 # longer ones would only cost time to hash
 LONGEST_PASSWORD = 1000
 LONGEST_EMAIL = 254
-# one wording for a taken and a reserved name
-NOT_AVAILABLE = ValidationError("This user name is not available.", code="unavailable")
+TAKEN = ValidationError("This user name, or one that looks like it, is taken.", code="taken")
 
 
 # a text that no browser should correct or capitalise
@@ -49,12 +48,9 @@ class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
 
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]
-        try:
-            validate_username(name)
-        except ValidationError as error:
-            raise NOT_AVAILABLE if error.code == "reserved" else error from None
-        if User.objects.filter(username_key=username_key(name)).exists():
-            raise NOT_AVAILABLE
+        validate_username(name)
+        if User.objects.filter(username_skeleton=username_skeleton(name)).exists():
+            raise TAKEN
         return name
 
     def clean(self) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """Accounts, what they grant to apps, and the play tokens of their players. Store: system."""
 
 import base64
-import contextlib
 import hashlib
 import secrets
 import uuid
@@ -17,7 +16,7 @@ from django.db.models import F, Func, Q, Value
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from accounts.usernames import LONGEST, username_key, validate_username
+from accounts.usernames import LONGEST, username_key, username_skeleton, validate_username
 
 
 class UserManager(BaseUserManager["User"]):
@@ -26,7 +25,8 @@ class UserManager(BaseUserManager["User"]):
     def create_user(
         self, username: str, email: str = "", password: str | None = None, **fields: Any
     ) -> "User":
-        """Add a listener. Raises ``ValidationError`` for a bad name, ``IntegrityError`` for a taken one."""
+        """Add a listener. Raises ``ValidationError`` for a bad name, ``IntegrityError`` for one that is taken
+        or looks like one that is."""
         validate_username(username)
         user = self.model(username=username, email=self.normalize_email(email), **fields)
         user.set_password(password)
@@ -57,6 +57,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     username = models.CharField("user name", max_length=LONGEST, validators=[validate_username])
     # three times as long: folding may make three characters of one
     username_key = models.CharField(max_length=3 * LONGEST, unique=True, editable=False)
+    # no two names look alike
+    username_skeleton = models.TextField(unique=True, editable=False)
     email = models.EmailField("e-mail address", blank=True)
     is_active = models.BooleanField(
         "active", default=True, help_text="Switch off instead of deleting: apps and sessions end at once."
@@ -86,18 +88,21 @@ class User(AbstractBaseUser, PermissionsMixin):
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.username_key = username_key(self.username)
         fields = kwargs.get("update_fields")
+        if fields is None or "username" in fields:
+            self.username_key = username_key(self.username)
+            self.username_skeleton = username_skeleton(self.username)
         if fields is not None and "username" in fields:
-            kwargs["update_fields"] = {*fields, "username_key"}
+            kwargs["update_fields"] = {*fields, "username_key", "username_skeleton"}
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
         super().clean()
         # forms leave out the uniqueness of fields that they do not show
-        with contextlib.suppress(User.DoesNotExist):
-            if User.objects.get_by_natural_key(self.username).pk != self.pk:
-                raise ValidationError({"username": "This user name is taken."})
+        others = User.objects.exclude(pk=self.pk)
+        # of a form with a bad name, there is none here
+        if self.username and others.filter(username_skeleton=username_skeleton(self.username)).exists():
+            raise ValidationError({"username": "This user name, or one that looks like it, is taken."})
 
 
 class AppGrant(models.Model):

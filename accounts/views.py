@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import attempts, grants, setup
 from accounts.addresses import client_address
-from accounts.forms import NOT_AVAILABLE, LogInForm, NewAccountForm, SetupForm
+from accounts.forms import TAKEN, LogInForm, NewAccountForm, SetupForm
 from accounts.guessing import remember_browser, too_many
 from accounts.models import AppGrant, User
 from accounts.pages import private, read_or_post, safe_next, spaced
@@ -156,7 +156,7 @@ def _create(form: NewAccountForm) -> User | None:
         with transaction.atomic(using="system"):
             return User.objects.create_user(typed["username"], typed["email"], typed["password1"])
     except IntegrityError:  # somebody took the name since it was looked up
-        form.add_error("username", NOT_AVAILABLE)
+        form.add_error("username", TAKEN)
         return None
 
 

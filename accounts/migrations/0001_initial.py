@@ -46,6 +46,7 @@ class Migration(migrations.Migration):
                     "username_key",
                     models.CharField(editable=False, max_length=120, unique=True),
                 ),
+                ("username_skeleton", models.TextField(editable=False, unique=True)),
                 ("email", models.EmailField(blank=True, max_length=254, verbose_name="e-mail address")),
                 (
                     "is_active",

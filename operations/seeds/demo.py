@@ -18,7 +18,7 @@ from django.db import transaction
 
 from accounts import erasure
 from accounts.models import User
-from accounts.usernames import username_key
+from accounts.usernames import username_skeleton
 from eventstore import dispatcher
 from eventstore.dispatcher import CommandId
 from eventstore.domain.privacy import ACCOUNT
@@ -79,7 +79,7 @@ def others() -> int:
 
 
 def _refuse_taken(name: str, ids: list[UUID]) -> None:
-    has_name = User.objects.filter(username_key=username_key(name)).exclude(pk=ids[-1]).first()
+    has_name = User.objects.filter(username_skeleton=username_skeleton(name)).exclude(pk=ids[-1]).first()
     if has_name is None:
         return
     if has_name.pk in ids:

@@ -29,7 +29,8 @@ def call(token: str) -> grants.Caller:
 def crowd(number: int) -> list[User]:
     """So many listeners more."""
     return User.objects.bulk_create(
-        User(username=f"listener{n}", username_key=f"listener{n}", password="!") for n in range(number)
+        User(username=name, username_key=name, username_skeleton=name, password="!")
+        for name in map("listener{}".format, range(number))
     )
 
 

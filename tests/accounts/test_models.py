@@ -20,7 +20,7 @@ def test_a_name_is_kept_as_written_and_found_in_any_spelling(alice: User) -> Non
         assert User.objects.get_by_natural_key(spelling) == alice
 
 
-@pytest.mark.parametrize("name", ["alice", "ALICE", "ａlice"])
+@pytest.mark.parametrize("name", ["alice", "ALICE", "ａlice", "alıce", "alíce", "a1ice"])
 def test_a_name_cannot_be_taken_twice(alice: User, name: str) -> None:
     with pytest.raises(IntegrityError):
         User.objects.create_user(name)

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from accounts.usernames import LONGEST, RESERVED, username_key, validate_username
+from accounts.usernames import LONGEST, RESERVED, username_key, username_skeleton, validate_username
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,8 @@ def test_it_takes_names_of_many_scripts(name: str) -> None:
         ("арр", "reserved"),
         ("root", "reserved"),
         ("favicon.ico", "reserved"),
+        ("r00t", "reserved"),
+        ("adrnin", "reserved"),
     ],
     ids=lambda value: ascii(value)[:30],
 )
@@ -92,6 +94,33 @@ def test_it_refuses_names_that_deceive(name: str, code: str) -> None:
     with pytest.raises(ValidationError) as refusal:
         validate_username(name)
     assert refusal.value.code == code
+
+
+@pytest.mark.parametrize("sign", "!@#$%&*()+=|<>?{}[]~")
+def test_it_refuses_the_signs_that_podcast_apps_refuse_with_that_reason(sign: str) -> None:
+    with pytest.raises(ValidationError, match="Podcast apps refuse") as refusal:
+        validate_username(f"ali{sign}ce")
+    assert sign in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    "name", ["alice", "ALICE", "alıce", "alíce", "ålice", "a1ice", "ａｌｉｃｅ", "аⅼісе", "\U0001d41alice"]
+)
+def test_names_that_look_alike_have_one_skeleton(name: str) -> None:
+    assert username_skeleton(name) == username_skeleton("alice")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("alice", "alicia"), ("bob", "rob"), ("かき", "がき"), ("कि", "का"), ("listener1", "listener7")],
+)
+def test_names_that_do_not_have_their_own(one: str, other: str) -> None:
+    assert username_skeleton(one) != username_skeleton(other)
+
+
+@given(st.text(max_size=LONGEST))
+def test_any_name_has_a_skeleton_whatever_its_case(name: str) -> None:
+    assert username_skeleton(username_key(name)) == username_skeleton(name)
 
 
 @given(st.text(max_size=60))

@@ -84,7 +84,7 @@ def test_before_the_set_up(page: Page) -> None:
     page.get_by_label("Password", exact=True).fill("0123456789")
     page.get_by_label("The password again").fill("0123456780")
     page.get_by_role("button", name="Make the administrator").click()
-    expect(page.get_by_text("This user name is not available.")).to_be_visible()
+    expect(page.get_by_text("This user name is reserved.")).to_be_visible()
     check(page, "setup-errors")
 
 

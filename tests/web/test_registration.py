@@ -96,13 +96,29 @@ def test_a_space_around_the_name_is_a_slip_of_the_hand() -> None:
     assert listeners() == {"Alice"}
 
 
-@pytest.mark.parametrize("name", ["Alice", "ALICE", "ａlice"])
-def test_a_taken_name_is_refused_as_a_reserved_one_is(alice: User, name: str) -> None:
-    taken, reserved = register(username=name), register(username="admin")
-    assert taken.status_code == reserved.status_code == 400
-    for page in (taken, reserved):
-        assert "This user name is not available." in text_of(page)
+@pytest.mark.parametrize("name", ["Alice", "ALICE", "ａlice", "alıce", "alíce", "A1ice"])
+def test_a_taken_name_is_refused_and_so_is_one_that_looks_like_it(alice: User, name: str) -> None:
+    page = register(username=name)
+    assert page.status_code == 400
+    assert "This user name, or one that looks like it, is taken." in text_of(page)
     assert listeners() == {"Alice"}
+
+
+@pytest.mark.parametrize("name", ["root", "Admin"])
+def test_a_reserved_name_is_said_to_be_reserved(name: str) -> None:
+    page = register(username=name)
+    assert page.status_code == 400
+    assert "This user name is reserved." in text_of(page)
+
+
+@pytest.mark.parametrize(
+    "password", ["a" * 20, " " * 20, "aB" * 10, "\u3000" * 12, "a \u200b" * 8, "AaÀ" * 7]
+)
+def test_a_password_of_few_characters_is_refused(password: str) -> None:
+    page = register(password1=password, password2=password)
+    assert page.status_code == 400
+    assert "at least 4 different characters" in text_of(page)
+    assert not listeners()
 
 
 def test_a_known_address_is_no_news(alice: User) -> None:

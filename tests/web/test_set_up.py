@@ -106,7 +106,7 @@ def test_nobody_registers_before_the_owner() -> None:
 def test_a_bad_account_is_said_and_leaves_the_set_up_open() -> None:
     response = set_up(name="admin")
     assert response.status_code == 400
-    assert "This user name is not available." in text_of(response)
+    assert "This user name is reserved." in text_of(response)
     assert setup.pending()
 
 
