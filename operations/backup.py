@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import psycopg
@@ -18,11 +18,10 @@ from eventstore.failpoints import failpoint
 from operations import erasures, maintenance
 from operations.dump import dump
 from operations.errors import OperatorError, Refused
-from operations.inventory import TEXT, TableSum, place, table_sums
-from operations.stores import parameters
+from operations.inventory import TEXT, TableSum, table_sums
+from operations.stores import Connection, connect, parameters, place, read_note
 
 Store = Literal["events", "system"]
-Connection = psycopg.Connection[Any]
 
 MANIFEST, DUMP, ERASURES = "manifest.json", "store.dump", "erasures"
 PARTIAL = ".partial"
@@ -80,7 +79,7 @@ def take(alias: Store, to: Path, keep: int | None = None) -> Backup:
     """
     _check_place(alias)
     to.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(to / f".{alias}.lock"):
+    with _locked(to):
         for left in to.glob(f"{alias}-[0-9]*{PARTIAL}"):  # of a process that was killed
             shutil.rmtree(left)
         now = datetime.now(UTC)
@@ -97,9 +96,9 @@ def take(alias: Store, to: Path, keep: int | None = None) -> Backup:
         failpoint("complete")
         partial.rename(done)
         _sync(to)
-        if keep is not None:
-            for old in _all(to, alias)[keep:]:
-                _remove(old.path)
+        for old in _all(to, alias)[keep:] if keep is not None else ():
+            # under the name of an unfinished one, so that what is half gone is never taken for a backup
+            shutil.rmtree(old.path.rename(old.path.with_name(f"{old.path.name}{PARTIAL}")))
     return Backup(done, manifest)
 
 
@@ -124,10 +123,9 @@ def find(path: Path, alias: Store) -> Backup:
         if found.manifest.store != alias:
             raise Damaged(f"{found.path} is a backup of the {found.manifest.store} store, not of {alias}.")
         return found
-    newest = _all(path, alias)[:1]
-    if not newest:
+    if not (complete := _all(path, alias)):
         raise Damaged(f"In {path} is no complete backup of the {alias} store.")
-    return newest[0]
+    return complete[0]
 
 
 def verify(backup: Backup) -> None:
@@ -145,7 +143,6 @@ def write_ledger(to: Path) -> int:
     to.mkdir(mode=0o700, parents=True, exist_ok=True)
     known = erasures.known()
     new = to / f"{ERASURES}{PARTIAL}"
-    new.unlink(missing_ok=True)
     _write(new, erasures.text(known))
     new.replace(to / ERASURES)
     _sync(to)
@@ -170,6 +167,7 @@ def _dump(alias: Store, partial: Path, now: datetime) -> Manifest:
         ((head,),) = connection.execute(HEAD[alias]).fetchall()
         tables = table_sums(connection, alias, without)
         migrations = connection.execute(APPLIED.format(sql.Identifier(alias))).fetchall()
+    (partial / DUMP).chmod(0o600)  # pg_dump has seen to it that it is on the disk
     _write(partial / ERASURES, erasures.text(erasures.known()))
     return Manifest(
         store=alias,
@@ -179,14 +177,14 @@ def _dump(alias: Store, partial: Path, now: datetime) -> Manifest:
         head=head,
         migrations=migrations,
         tables=tables,
-        files={name: _finished(partial / name) for name in (DUMP, ERASURES)},
+        files={name: _sha256(partial / name) for name in (DUMP, ERASURES)},
     )
 
 
 def _check_place(alias: Store) -> None:
     """A nightly job with the setting from before a move would push out the good backups by useless ones."""
-    with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-        note, status = maintenance.read(connection, alias), maintenance.status(connection, alias)
+    with connect(alias) as connection:
+        note, status = read_note(connection, alias), maintenance.status(connection, alias)
     if note is not None and status in ("moved", "filling"):
         raise Refused(f"No backup of the {alias} store from here. {maintenance.message(alias, note)}")
 
@@ -200,43 +198,39 @@ def _all(directory: Path, alias: Store) -> list[Backup]:
     return found
 
 
-def _remove(old: Path) -> None:
-    """Under the name of an unfinished one, so that what is half gone is never taken for a backup."""
-    going = old.rename(old.with_name(f"{old.name}{PARTIAL}"))
-    shutil.rmtree(going)
-
-
-def _finished(file: Path) -> str:
-    file.chmod(0o600)
-    _sync(file)
-    return _sha256(file)
-
-
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _write(file: Path, content: bytes) -> None:
-    with open(file, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as opened:
+    """Readable to its owner alone, and on the disk."""
+    with open(file, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as opened:
         opened.write(content)
-    _sync(file)
+        opened.flush()
+        os.fsync(opened)
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file's content, or a directory's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+def _sync(directory: Path) -> None:
+    """Wait until a directory's names are on the disk."""
+    with _opened(directory) as descriptor:
         os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
 @contextlib.contextmanager
-def _locked(lock: Path) -> Iterator[None]:
-    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)) as held:
+def _locked(directory: Path) -> Iterator[None]:
+    with _opened(directory) as descriptor:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused(f"Another process is making this backup in {lock.parent}.") from None
+            raise Refused(f"Another process is making a backup in {directory}.") from None
         yield

@@ -1,45 +1,35 @@
-"""Where a store is, and what is in it: places, tables with their rows and sizes, and sums over all rows."""
+"""What is in a store: its relations, their rows, and sums over all rows; and dropping what is ours."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 import msgspec
-import psycopg
+from django.apps import apps
+from django.db.models import Model
 from psycopg import sql
 
-from operations.recreate import owned_tables
-from operations.stores import SCHEMAS, parameters
+from operations.stores import SCHEMAS, SHARED, Connection
+from projections.shadows import shadow_of
 
-Connection = psycopg.Connection[Any]
-Server = dict[str, Any]  # as stores.parameters gives it
-
-TABLES = """
-SELECT n.nspname, c.relname, pg_total_relation_size(c.oid)
-       + coalesce((SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = c.oid), 0)
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
- ORDER BY 1, 2
-"""
-PLACE = """
-SELECT current_database(), (SELECT system_identifier FROM pg_control_system()),
-       current_setting('server_version'), current_setting('server_version_num')::integer / 10000
-"""
-# What is in a database besides the tables "ours" and their sequences.
-OTHERS = """
-SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+# What belongs to an extension (pg_stat_statements, say) is nobody's.
+RELATIONS = """
+SELECT n.nspname, c.relname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-   AND c.oid <> ALL(%(ours)s::regclass[])
+   AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND NOT c.relispartition
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                      AND (d.deptype = 'e'
-                           OR d.deptype IN ('a', 'i') AND d.refobjid = ANY(%(ours)s::regclass[])))
+                      AND d.deptype = 'e')
  ORDER BY 1, 2
 """
-SEQUENCES = """
-SELECT schemaname || '.' || sequencename, last_value FROM pg_sequences WHERE schemaname = ANY(%s)
+FUNCTIONS = """
+SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE n.nspname = ANY(%s)
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                      AND d.deptype = 'e')
 """
+# in the order of dropping; sequences go with their tables
+KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE", "r": "TABLE", "p": "TABLE"}
 # How rows read as text must not depend on the server's settings, nor on who asks.
-TEXT = (
+TEXT: Final = (
     "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
     " -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c statement_timeout=0"
 )
@@ -50,29 +40,23 @@ SELECT count(*), coalesce(sum(('x' || left(md5(kept::text), 16))::bit(64)::bigin
 """
 
 
-class Place(NamedTuple):
-    """Where a store is. ``server``: host and port, or the socket's directory; ``system``: of the cluster."""
+class Relation(NamedTuple):
+    """``kind`` as in ``pg_class``."""
 
-    server: str
-    database: str
-    system: int
-    version: str
-    major: int
+    schema: str
+    name: str
+    kind: str
 
     def __str__(self) -> str:
-        return f"database {self.database} on {self.server}"
+        return f"{self.schema}.{self.name}"
 
-    def same_database(self, other: "Place") -> bool:
-        """Whether both are one database, whatever their URLs."""
-        return (self.system, self.database) == (other.system, other.database)
+    @property
+    def is_table(self) -> bool:
+        return self.kind in "rp"
 
-
-class Table(NamedTuple):
-    """``name`` is "schema.table"; ``size`` in bytes, indexes and TOAST included."""
-
-    name: str
-    rows: int
-    size: int
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
 
 
 class TableSum(msgspec.Struct, frozen=True):
@@ -82,59 +66,63 @@ class TableSum(msgspec.Struct, frozen=True):
     sum: str
 
 
-def place_of(parameters: Mapping[str, Any]) -> Place:
-    """Where a connection with these parameters (``stores.parameters``) goes. Raises ``psycopg.Error``."""
-    with psycopg.connect(**parameters, autocommit=True) as connection:
-        row = connection.execute(PLACE).fetchone()
-        assert row is not None
-        host, port = connection.info.host, connection.info.port
-    server = host if host.startswith("/") else f"{host}:{port}"
-    return Place(server, *row)
+def table_of(model: type[Model]) -> str:
+    """The name as statements write it: schema, dot, table."""
+    return model._meta.db_table.replace('"', "")
 
 
-def place(alias: str) -> Place:
-    """Where a store is. Raises ``psycopg.Error``."""
-    return place_of(parameters(alias))
+def relations(connection: Connection) -> list[Relation]:
+    """Everything with rows or a number in a database, whosever it is; a table in partitions is one."""
+    return [Relation(*row) for row in connection.execute(RELATIONS)]
 
 
-def owned(connection: Connection, alias: str) -> list[tuple[str, str]]:
-    """Schema and name of every table of a store, in order; one in partitions is one table."""
-    with connection.cursor() as cursor:
-        found = [name.partition(".") for name, kind in owned_tables(cursor, alias).items() if kind in "rp"]
-    return [(schema, name) for schema, _, name in found]
-
-
-def others(connection: Connection, alias: str | None = None) -> list[tuple[str, str]]:
-    """Schema and name of every relation in a database that is not of the store ``alias``."""
-    ours = [] if alias is None else owned(connection, alias)
-    quoted = [sql.Identifier(*table).as_string(connection) for table in ours]
-    return connection.execute(OTHERS, {"ours": quoted}).fetchall()
-
-
-def tables(connection: Connection, alias: str) -> list[Table]:
-    """Every table in a store's schemas, whosever it is, with its exact number of rows."""
-    found = connection.execute(TABLES, [list(SCHEMAS[alias])]).fetchall()
+def owned(connection: Connection, alias: str) -> list[Relation]:
+    """Tables and views of a store: all in its schemas, but of ``public`` only what is ours."""
+    made = [table_of(model) for app in apps.get_app_configs() for model in app.get_models()]
+    made += [shadow_of(table) for table in made]
     return [
-        Table(f"{schema}.{name}", _rows(connection, schema, name), int(size)) for schema, name, size in found
+        each
+        for each in relations(connection)
+        if each.kind in KINDS
+        and each.schema in SCHEMAS[alias]
+        and (each.schema != SHARED or str(each) in made)
     ]
 
 
-def sequences(connection: Connection, alias: str) -> dict[str, int | None]:
-    """The last number that each sequence in a store's schemas gave out."""
-    return dict(connection.execute(SEQUENCES, [list(SCHEMAS[alias])]).fetchall())
+def owned_tables(connection: Connection, alias: str) -> list[Relation]:
+    return [each for each in owned(connection, alias) if each.is_table]
+
+
+def row_counts(connection: Connection, alias: str) -> dict[str, int]:
+    """ "schema.table" of a store's tables: how many rows each has."""
+    count = sql.SQL("SELECT count(*) FROM {}")
+    return {
+        str(table): connection.execute(count.format(table.identifier)).fetchall()[0][0]
+        for table in owned_tables(connection, alias)
+    }
 
 
 def table_sums(connection: Connection, alias: str, without: Collection[str] = ()) -> dict[str, TableSum]:
     """The sum of each table ("schema.table") of a store; ``connection`` has the options ``TEXT``."""
-    names = [table for table in owned(connection, alias) if ".".join(table) not in without]
-    return {".".join(table): _table_sum(connection, *table) for table in names}
+    return {
+        str(table): TableSum(*connection.execute(sql.SQL(SUM).format(table=table.identifier)).fetchall()[0])
+        for table in owned_tables(connection, alias)
+        if str(table) not in without
+    }
 
 
-def _table_sum(connection: Connection, schema: str, name: str) -> TableSum:
-    statement = sql.SQL(SUM).format(table=sql.Identifier(schema, name))
-    return TableSum(*connection.execute(statement).fetchall()[0])
+def drop(connection: Connection, alias: str) -> None:
+    """Drop all that is ours in a store, inside the caller's transaction; its schemas stay.
+
+    Raises ``psycopg.errors.DependentObjectsStillExist`` where somebody else's view stands on a table of ours.
+    """
+    going = owned(connection, alias)
+    for kind in dict.fromkeys(KINDS.values()):
+        if names := [each.identifier for each in going if KINDS[each.kind] == kind]:
+            connection.execute(sql.SQL("DROP {} {}").format(sql.SQL(kind), sql.SQL(", ").join(names)))
+    for (function,) in connection.execute(FUNCTIONS, [own_schemas(alias)]).fetchall():
+        connection.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(function)))
 
 
-def _rows(connection: Connection, schema: str, name: str) -> int:
-    count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
-    return int(connection.execute(count).fetchall()[0][0])
+def own_schemas(alias: str) -> list[str]:
+    return [schema for schema in SCHEMAS[alias] if schema != SHARED]

@@ -1,5 +1,6 @@
 """Read models made anew, and what the events store may forget of them afterwards."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -11,8 +12,8 @@ from psycopg import sql
 from eventstore import retention
 from operations.errors import OperatorError
 from operations.exclusive import exclusive, raw_connection
+from operations.inventory import table_of
 from operations.progress import progress
-from operations.recreate import table_of
 from projections import lag
 from projections.connect import connect
 from projections.garbage import relaxed_gc
@@ -43,11 +44,11 @@ class NotRebuilt(OperatorError):
     """The read models are as they were."""
 
 
-def find_projectors(names: Sequence[str]) -> list[Projector]:
-    """The projectors of these names, all where none is given. Raises ``NotRebuilt`` for an unknown one."""
-    if unknown := [name for name in names if name not in PROJECTORS]:
-        raise NotRebuilt(f"No such projector: {', '.join(unknown)}. There are {', '.join(PROJECTORS)}.")
-    return [PROJECTORS[name] for name in dict.fromkeys(names or PROJECTORS)]
+def named(name: str) -> Projector:
+    """The projector of this name, for ``argparse``. Raises ``ArgumentTypeError``."""
+    if name not in PROJECTORS:
+        raise ArgumentTypeError(f"no such projector: {name}; there are {', '.join(PROJECTORS)}")
+    return PROJECTORS[name]
 
 
 def rebuild_beside(projectors: Sequence[Projector], out: TextIO) -> list[str]:

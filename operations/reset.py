@@ -8,24 +8,22 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import Literal, NamedTuple, TextIO, cast
 
-import psycopg
 from django.conf import settings
 from django.db import connections, transaction
 
 from accounts.models import ErasedAccount
 from eventstore import administration, log, retention
 from eventstore.domain.checkpoint import PublicHistoryTrimmed
-from operations import inventory, maintenance, rebuilding, stores
+from operations import inventory, maintenance, migrations, rebuilding
 from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive, raw_connection
-from operations.recreate import owned_tables, recreate
 from operations.seeds import reference
-from operations.stopped import without_programs
-from operations.stores import parameters
+from operations.stopped import last_position_of_read_models, without_programs
+from operations.stores import SCHEMAS, Connection, connect, parameters, read_note, write_note
 from projections.projectors import PROJECTORS
 
 What = Literal["projections", "system", "events", "all"]
@@ -34,7 +32,6 @@ Rows = dict[str, int]
 AUDIT = "resets.log"
 # How long readers may keep a table from being dropped.
 LOCK_TIMEOUT = "10s"
-POSITIONS = 'SELECT coalesce(max(position), 0) FROM "users"."projector_positions"'
 logger = logging.getLogger(__name__)
 
 
@@ -91,11 +88,9 @@ def check_allowed(what: What) -> None:
 
 
 def rows_of(alias: str) -> Rows:
-    """The tables of a store that a reset empties ("schema.table"): how many rows they have. Raises
-    ``psycopg.Error``."""
-    with psycopg.connect(**parameters(alias), autocommit=True) as connection, connection.cursor() as cursor:
-        going = owned_tables(cursor, alias)
-        return {each.name: each.rows for each in inventory.tables(connection, alias) if each.name in going}
+    """The tables of a store that a reset empties: how many rows they have. Raises ``psycopg.Error``."""
+    with connect(alias) as connection:
+        return inventory.row_counts(connection, alias)
 
 
 def names_to_type(what: What) -> dict[str, str]:
@@ -105,7 +100,7 @@ def names_to_type(what: What) -> dict[str, str]:
     asked: dict[str, list[str]] = {}
     for alias in KINDS[what].stores:
         if what in ("all", alias):
-            asked.setdefault(str(parameters(alias)["dbname"]), []).append(alias)
+            asked.setdefault(parameters(alias)["dbname"], []).append(alias)
     return {name: f"the name of the database of {', '.join(aliases)}" for name, aliases in asked.items()}
 
 
@@ -122,10 +117,11 @@ def run(what: What, rows: Rows, out: TextIO) -> None:
 
     for alias in KINDS[what].stores:
         maintenance.check(alias)
-    with without_programs(stores.SCHEMAS), _audited(what, rows):
-        known = _last_position()
+    with without_programs(SCHEMAS), _audited(what, rows):
+        # the last position that was given out; where the log is lost, the last that the read models know
+        known = max(administration.last_position(), last_position_of_read_models())
         for alias in reversed(KINDS[what].stores):
-            RESETS[alias](say, known)
+            _reset(alias, say, known)
         if what == "events":
             # the head is then above every position that a client may remember, so none of them is refused
             log.append_to_instance([PublicHistoryTrimmed(before=log.database_time())])
@@ -135,79 +131,53 @@ def run(what: What, rows: Rows, out: TextIO) -> None:
     say(KINDS[what].done)
 
 
-def _reset_system(say: Say, known: int) -> None:
-    with _whole("system", say):
-        # kept: restores of older backups need the ledger of erased accounts, which names nobody
-        with connections["system"].cursor() as cursor:
-            kept = "system.erased_accounts" in owned_tables(cursor, "system")
-        erased = list(ErasedAccount.objects.all()) if kept else []
-        recreate("system", say)
-        ErasedAccount.objects.bulk_create(erased)
-        reference.up(say)
-
-
-def _reset_projections(say: Say, known: int) -> None:
-    if administration.last_position():
+def _reset(alias: str, say: Say, known: int) -> None:
+    """Drop what is ours in a store and migrate it from nothing, in one transaction, under its lock."""
+    if alias == "projections" and administration.last_position():
         # retention must not count on rows that are gone
         retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
-    with _whole("projections", say):
-        recreate("projections", say)
-
-
-def _reset_events(say: Say, known: int) -> None:
-    """An empty log with an epoch of its own: no position is given out twice, and no cursor is believed."""
-    with _whole("events", say):
-        recreate("events", say)
-        administration.begin_epoch(known)
-
-
-RESETS = {"system": _reset_system, "projections": _reset_projections, "events": _reset_events}
-
-
-def _last_position() -> int:
-    """The last position that was given out; where the log is lost, the last that the read models know."""
-    lost = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
-    row = None
-    with suppress(*lost), psycopg.connect(**parameters("projections"), autocommit=True) as connection:
-        row = connection.execute(POSITIONS).fetchone()
-    return max(administration.last_position(), int(row[0]) if row else 0)
-
-
-@contextmanager
-def _whole(alias: str, say: Say) -> Iterator[None]:
-    """One transaction of a store, under its lock."""
     with exclusive(raw_connection(alias), alias, say), transaction.atomic(using=alias):
-        with connections[alias].cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        yield
+        connection = cast(Connection, connections[alias].connection)
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        tables = set(map(str, inventory.owned_tables(connection, alias)))
+        # kept: restores of older backups need the ledger of erased accounts, which names nobody
+        erased = list(ErasedAccount.objects.all()) if "system.erased_accounts" in tables else []
+        inventory.drop(connection, alias)
+        note = read_note(connection, alias)
+        if note is not None and note.state == "restoring":  # and was given up
+            write_note(connection, alias, None)
+        migrations.migrate(alias, say, verbosity=0)
+        if alias == "system":
+            ErasedAccount.objects.bulk_create(erased)
+            reference.up(say)
+        if alias == "events":
+            # with an epoch of its own no position is given out twice, and no cursor is believed
+            administration.begin_epoch(known)
 
 
 @contextmanager
 def _audited(what: What, rows: Rows) -> Iterator[None]:
     """A line before and one after, in $BALADOS_HOME/resets.log and in the log."""
-    entry = {"reset": what, "by": _operator(), "rows": rows}
-    _write("begun", entry)
+    _write("begun", what, rows)
     try:
         yield
     except BaseException as failure:
-        _write(f"failed: {type(failure).__name__}", entry)
+        _write(f"failed: {type(failure).__name__}", what, rows)
         raise
-    _write("done", entry)
+    _write("done", what, rows)
 
 
-def _operator() -> str:
+def operator() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a uid without a name, as in containers
         return str(os.getuid())
 
 
-def _write(state: str, entry: Mapping[str, Any]) -> None:
-    at = datetime.now(UTC).isoformat(timespec="seconds")
+def _write(state: str, what: What, rows: Rows) -> None:
+    at, by = datetime.now(UTC).isoformat(timespec="seconds"), operator()
     settings.BALADOS_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(settings.BALADOS_HOME / AUDIT, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with open(descriptor, "a") as file:
-        file.write(json.dumps({"at": at, "state": state, **entry}) + "\n")
-        file.flush()
-        os.fsync(descriptor)
-    logger.warning("reset %s", state, extra={"fields": {"reset": entry["reset"], "by": entry["by"]}})
+    file = settings.BALADOS_HOME / AUDIT
+    with open(file, "a", opener=lambda path, flags: os.open(path, flags, 0o600)) as opened:
+        opened.write(json.dumps({"at": at, "state": state, "reset": what, "by": by, "rows": rows}) + "\n")
+    logger.warning("reset %s", state, extra={"fields": {"reset": what, "by": by}})

@@ -1,17 +1,15 @@
 """Bringing a store back from a backup, and what has to follow: no number that was given out gets a second
 meaning, the read models show the log that is there, and who was erased stays erased.
 
-Until all of that is done the comment on the store's schema says that it is being restored: whatever kills a
-restore, it is begun anew, and nothing starts to serve what is half there.
+Until all of that is done the note on the store says that it is being restored: whatever kills a restore, it
+is begun anew, and nothing starts to serve what is half there.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import redis
 from django.conf import settings
 from django.db.migrations.loader import MigrationLoader
@@ -25,18 +23,16 @@ from eventstore.failpoints import failpoint
 from operations import backup, dump, erasures, inventory, maintenance, stores
 from operations.backup import Backup, Damaged, Store
 from operations.errors import Refused
-from operations.stopped import forget, without_programs
-from projections.connect import connect
+from operations.stopped import forget, last_position_of_read_models, without_programs
+from operations.stores import Connection, Note, place, read_note, write_note
 
 # what is worth more than a backup; of the events, see eventstore's count of what is a user's
-ACCOUNTS = "SELECT count(*) FROM system.users"
-REACHED = 'SELECT coalesce(max(position), 0) FROM "users"."projector_positions"'
+VALUABLE = {"events": "events.events", "system": "system.users"}
 # how long locks on an empty store's tables wait for whoever still looks at them
 LOCK_TIMEOUT = "5s"
 
-Connection = psycopg.Connection[Any]
 Say = Callable[[str], object]
-Rebuild = Callable[[], None]
+Rebuild = Callable[[], object]
 Stopped = dict[Store, Connection]  # of the stores that are restored
 
 
@@ -52,8 +48,7 @@ def restore(chosen: Sequence[Backup], say: Say, rebuild: Rebuild, ledgers: Seque
     for each in chosen:
         say(f"Checking {each.path}")
         backup.verify(each)
-    aliases = [each.manifest.store for each in chosen]
-    with _stopped_server(aliases, say) as stopped:
+    with _stopped_server([each.manifest.store for each in chosen], say) as stopped:
         for each in chosen:
             _check_version(each)
             _check_empty(stopped[each.manifest.store], each.manifest.store)
@@ -71,12 +66,12 @@ def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequenc
         for alias, connection in stopped.items():
             if maintenance.status(connection, alias) == "filling":
                 raise Refused(
-                    f"The {alias} store in {inventory.place(alias)} was being filled by store_split when it"
+                    f"The {alias} store in {place(alias)} was being filled by store_split when it"
                     " was copied: it does not hold everything. Take a copy of the old place."
                     " Nothing was touched."
                 )
         for alias, connection in stopped.items():
-            _mark(connection, alias)
+            maintenance.disable(connection, alias, Note("restoring"))
         _follow_up(stopped, erasures.known(ledgers), say, rebuild)
 
 
@@ -85,7 +80,7 @@ def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) ->
     forget()
     stores.migrate(0, say)
     if "events" in stopped:
-        following = administration.begin_epoch(_position_of_read_models())
+        following = administration.begin_epoch(last_position_of_read_models())
         failpoint("renumbered")
         # the head is then above every position that a client may remember, so none of them is refused
         before = log.database_time() - timedelta(days=settings.RETENTION_DAYS)
@@ -93,19 +88,20 @@ def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) ->
         say(f"New events have positions from {following:,} on; cursors of syncs from before get everything.")
     again = erasures.reapply(known)
     say(f"{again} of {len(known)} accounts known to be erased were in it, and are erased again.")
-    if "system" in stopped and (strangers := _listeners_without_account()):
+    if "system" in stopped:
+        strangers = len(set(log.users()) - set(User.objects.values_list("pk", flat=True)))
         say(f"{strangers} listeners have events and no account: they registered after the backup.")
     failpoint("erased")
     if "events" in stopped:
         rebuild()
         say("The read models are rebuilt.")
     for alias, connection in stopped.items():
-        _comment(connection, alias, None)
+        write_note(connection, alias, None)
 
 
 def _fill(connection: Connection, chosen: Backup, say: Say) -> None:
     manifest, alias = chosen.manifest, chosen.manifest.store
-    where = inventory.place(alias)
+    where = place(alias)
     _empty(connection, alias)
     failpoint("emptied")
     say(f"{alias}: loading {manifest.rows:,} rows into {where}")
@@ -118,7 +114,7 @@ def _fill(connection: Connection, chosen: Backup, say: Say) -> None:
         raise Damaged(
             f"{', '.join(sorted(unlike))}: not what the backup's manifest says. Do not use this store."
         )
-    _mark(connection, alias)
+    maintenance.disable(connection, alias, Note("restoring"))  # closed when it was copied, perhaps
     connection.execute("ANALYZE")
     say(f"{alias}: {len(found)} tables hold what the manifest says, row by row")
 
@@ -147,7 +143,7 @@ def _check_version(chosen: Backup) -> None:
             f"{chosen.path.name} was made by a newer program, which knows {', '.join(unknown)}:"
             " update this one first. Nothing was touched."
         )
-    here = inventory.place(made.store)
+    here = place(made.store)
     if here.major < made.major:
         raise Refused(
             f"The backup is of PostgreSQL {made.major}, and {here} has {here.version}: give the store a"
@@ -156,24 +152,21 @@ def _check_version(chosen: Backup) -> None:
 
 
 def _check_empty(connection: Connection, alias: Store) -> None:
-    rows = [f"{table}: {count:,}" for table, count in _rows_of_users(connection, alias).items() if count]
+    """Nothing counts in a store that is not initialised, or after a restore that was killed."""
+    table, note = VALUABLE[alias], read_note(connection, alias)
+    exists = connection.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
+    if not exists or (note is not None and note.state == "restoring"):
+        return
+    if alias == "events":
+        rows = administration.count_user_events(connection)
+    else:
+        ((rows,),) = connection.execute("SELECT count(*) FROM system.users").fetchall()
     if rows:
         raise Refused(
-            f"The {alias} store in {inventory.place(alias)} is not empty ({', '.join(rows)})."
+            f"The {alias} store in {place(alias)} is not empty ({table}: {rows:,})."
             " A restore overwrites nothing: give the store an empty database in its URL, or empty this one"
             f" with db_reset --{alias}. Nothing was touched."
         )
-
-
-def _rows_of_users(connection: Connection, alias: Store) -> dict[str, int]:
-    """By table; nothing counts in a store that is not initialised, or after a restore that was killed."""
-    table = {"events": "events.events", "system": "system.users"}[alias]
-    exists = connection.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
-    if not exists or stores.being_restored(connection, alias):
-        return {}
-    if alias == "events":
-        return {table: administration.count_user_events(connection)}
-    return {table: connection.execute(ACCOUNTS).fetchall()[0][0]}
 
 
 def _empty(connection: Connection, alias: Store) -> None:
@@ -184,32 +177,10 @@ def _empty(connection: Connection, alias: Store) -> None:
         for schema in map(sql.Identifier, stores.SCHEMAS[alias]):
             connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
-        _comment(connection, alias, stores.RESTORING)
-
-
-def _mark(connection: Connection, alias: Store) -> None:
-    """Say that the store is being restored, and open it where it was closed when it was copied."""
-    with connection.transaction():
-        maintenance.disable(connection, alias)
-        _comment(connection, alias, stores.RESTORING)
-
-
-def _comment(connection: Connection, alias: Store, comment: str | None) -> None:
-    schema = sql.Identifier(stores.SCHEMAS[alias][0])
-    text = sql.NULL if comment is None else sql.Literal(comment)
-    connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(schema, text))
+        write_note(connection, alias, Note("restoring"))
 
 
 def _ledgers_beside(path: Path) -> list[Path]:
     """The ledgers in a backup, in its neighbours, which may be younger, and beside them."""
     path = path.resolve()
     return [*path.parent.glob(f"*/{backup.ERASURES}"), *path.parent.glob(backup.ERASURES)]
-
-
-def _position_of_read_models() -> int:
-    with connect("projections") as connection:
-        return int(connection.execute(REACHED).fetchall()[0][0])
-
-
-def _listeners_without_account() -> int:
-    return len(set(log.users()) - set(User.objects.values_list("pk", flat=True)))

@@ -5,7 +5,7 @@ however large a store is.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -15,17 +15,17 @@ from psycopg import errors, sql
 from psycopg.rows import class_row
 
 from operations import maintenance
-from operations.inventory import place
-from operations.stores import SCHEMAS, parameters
+from operations.stores import SCHEMAS, Connection, connect, place_of
 from projections import lag
 from projections.failures import is_outage
 
-Connection = psycopg.Connection[Any]
 T = TypeVar("T")
-# Above these a store had better have a database of its own (docs/operations.md).
-EVENTS_PER_DAY = 10_000
-EVENTS = 1_000_000
-READ_MS = 200.0
+# Above one of these a store had better have a database of its own (docs/operations.md).
+LIMITS: dict[str, dict[str, float]] = {
+    "system": {},
+    "projections": {"slowest_read_ms": 200},
+    "events": {"events_per_day": 10_000, "events": 1_000_000},
+}
 SLOWEST_SHOWN, LONGEST_QUERY = 5, 200
 # A partitioned table has the size and the rows of its partitions; tables of extensions are not ours.
 TABLES = """
@@ -37,7 +37,7 @@ SELECT n.nspname || '.' || c.relname AS name, sum(greatest(l.reltuples, s.n_live
   JOIN pg_class l ON l.oid = leaf.relid LEFT JOIN pg_stat_all_tables s ON s.relid = leaf.relid
  WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
- GROUP BY 1 HAVING count(pg_total_relation_size(l.oid)) > 0 ORDER BY 1
+ GROUP BY 1 HAVING count(pg_total_relation_size(l.oid)) > 0 ORDER BY 3 DESC, 1
 """
 SERVER = """
 SELECT pg_database_size(current_database()), (SELECT sum(numbackends)::integer FROM pg_stat_database),
@@ -81,7 +81,7 @@ class Query(msgspec.Struct):
 
 class Store(msgspec.Struct):
     """A store that answers. ``cluster``: which PostgreSQL, whatever its address; ``writes``: open, or why not
-    (``maintenance.State``); ``slowest_queries``: None where the server does not keep them."""
+    (``stores.State``); ``slowest_queries``: None where the server does not keep them."""
 
     server: str
     cluster: str
@@ -156,26 +156,20 @@ def report() -> Report:
     stores = {alias: _store(alias) for alias in SCHEMAS}
     up = {alias for alias, store in stores.items() if store.up}
     events = _unless_away(log) if "events" in up else None
-    return Report(
-        at=datetime.now(UTC),
-        stores=stores,
-        events=events,
-        projectors=_unless_away(_projectors) if {"events", "projections"} <= up else None,
-        advice=[
-            advise(alias, stores, thresholds) for alias, thresholds in _thresholds(stores, events).items()
-        ],
-    )
+    projectors = _unless_away(_projectors) if {"events", "projections"} <= up else None
+    return Report(datetime.now(UTC), stores, events, projectors, advise(stores, events))
 
 
 def log() -> Log:
     """The log's size and rate. Raises ``psycopg.Error``."""
-    with _connect("events") as connection:
+    most = int(LIMITS["events"]["events_per_day"])
+    with connect("events") as connection:
         (total,) = (table.rows for table in _tables(connection, ["events"]) if table.name == "events.events")
-        recent, days = connection.execute(RATE, [EVENTS_PER_DAY + 1]).fetchall()[0]
+        recent, days = connection.execute(RATE, [most + 1]).fetchall()[0]
         oldest = connection.execute(OLDEST).fetchone()
     if oldest is None:
         return Log(0, 0.0, None)  # the server may not yet know that the table is empty
-    per_day = recent if recent <= EVENTS_PER_DAY else recent / days
+    per_day = recent if recent <= most else recent / days
     return Log(max(total, recent), round(per_day, 1), oldest[0])
 
 
@@ -205,48 +199,118 @@ def without_values(text: str) -> str:
     return text if len(text) <= LONGEST_QUERY else f"{text[:LONGEST_QUERY]}…"
 
 
-def advise(alias: str, stores: dict[str, Store | Away], thresholds: list[Threshold]) -> Advice:
-    """Whether to move a store: a limit is passed, and it shares its database."""
+def advise(stores: dict[str, Store | Away], events: Log | None) -> list[Advice]:
+    """Whether to move each store: a limit is passed, and it shares its database."""
+    projections = stores["projections"]
+    queries = projections.slowest_queries if isinstance(projections, Store) else None
+    reads = [each.mean_ms for each in queries or () if re.match("SELECT|WITH", each.query, re.IGNORECASE)]
+    figures = {
+        "slowest_read_ms": max(reads, default=None),
+        "events_per_day": None if events is None else events.per_day,
+        "events": None if events is None else events.total,
+    }
+    told = []
+    for alias, limits in LIMITS.items():
+        values = [(name, limit, figures[name]) for name, limit in limits.items()]
+        thresholds = [Threshold(*each, each[2] is not None and each[2] > each[1]) for each in values]
+        shared = _neighbours(alias, stores)
+        split = bool(shared) and any(each.reached for each in thresholds)
+        told.append(Advice(alias, split, shared, thresholds))
+    return told
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The report for the eye."""
+    for alias, store in report.stores.items():
+        yield from (
+            [f"{alias.upper()}  is away: {store.error}", ""]
+            if isinstance(store, Away)
+            else _shown(alias, store)
+        )
+    yield "THE LOG" if report.events else "THE LOG  unknown"
+    if report.events:
+        oldest = report.events.oldest_at
+        since = f", the oldest of {oldest:%Y-%m-%d %H:%M}" if oldest else ""
+        yield f"  about {report.events.total:,} events{since}; {report.events.per_day:,.0f} a day"
+    yield from ["", "PROJECTORS" if report.projectors else "PROJECTORS  unknown"]
+    heads = ("", "events behind", "seconds", "dead letters", "waiting behind them")
+    yield from _aligned([heads, *map(msgspec.structs.astuple, report.projectors or ())])
+    yield from ["", "WHETHER TO SPLIT"]
+    for advice in report.advice:
+        yield f"  {advice.store}: {_verdict(advice)}"
+        for each in advice.thresholds:
+            value = "unknown" if each.value is None else f"{each.value:,.0f}"
+            yield f"    {each.name} {value}, limit {each.limit:,.0f}{' (over)' if each.reached else ''}"
+
+
+def _shown(alias: str, store: Store) -> Iterator[str]:
+    writes = "open" if store.writes == "open" else f"CLOSED ({store.writes})"
+    size = sum(table.size_bytes for table in store.tables)
+    yield f"{alias.upper()}  database {store.database} on {store.server}"
+    yield f"  writes {writes}; {_megabytes(size)} in a database of {_megabytes(store.database_size_bytes)}"
+    yield f"  PostgreSQL {store.version}; {store.connections} of {store.max_connections} connections"
+    rows = [(table.name, table.rows, _megabytes(table.size_bytes)) for table in store.tables]
+    yield from _aligned([("", "rows, about", "size"), *rows])
+    if store.slowest_queries is None:
+        yield "  slowest queries: unknown, pg_stat_statements is not there"
+    for query in store.slowest_queries or ():
+        yield f"  {query.mean_ms:,.2f} ms in the mean, {query.calls:,} times:\n    {query.query}"
+    yield ""
+
+
+def _verdict(advice: Advice) -> str:
+    if advice.shares_database_with is None:
+        return "is away"
+    if not advice.shares_database_with:
+        return "has a database of its own"
+    if advice.split:
+        return f"move it: manage.py store_split --store {advice.store} --to URL"
+    return f"may stay with {' and '.join(advice.shares_database_with)}"
+
+
+def _aligned(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Rows under each other, numbers and all but the first column to the right."""
+    table = [[f"{each:,.0f}" if isinstance(each, int | float) else each for each in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for name, *others in table if len(table) > 1 else ():
+        right = (each.rjust(width) for each, width in zip(others, widths[1:], strict=True))
+        yield "  ".join(["", name.ljust(widths[0]), *right]).rstrip()
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _neighbours(alias: str, stores: dict[str, Store | Away]) -> list[str] | None:
+    """The other stores in the same database; None where it is away."""
     here = stores[alias]
     if isinstance(here, Away):
-        return Advice(alias, False, None, thresholds)
-    shared = [
-        other
-        for other, store in stores.items()
-        if other != alias and isinstance(store, Store) and _database(store) == _database(here)
-    ]
-    return Advice(alias, bool(shared) and any(each.reached for each in thresholds), shared, thresholds)
-
-
-def _database(store: Store) -> tuple[str, str]:
-    return store.cluster, store.database
+        return None
+    others = {other: store for other, store in stores.items() if other != alias and isinstance(store, Store)}
+    at = (here.cluster, here.database)
+    return [other for other, store in others.items() if (store.cluster, store.database) == at]
 
 
 def _store(alias: str) -> Store | Away:
-    schemas = list(SCHEMAS[alias])
     try:
-        where = place(alias)
-        with _connect(alias) as connection:
-            database_size, used, most = connection.execute(SERVER).fetchall()[0]
+        with connect(alias) as connection:
+            where = place_of(connection)
+            ((size, used, most),) = connection.execute(SERVER).fetchall()
             return Store(
                 server=where.server,
                 cluster=str(where.system),
                 database=where.database,
                 version=where.version,
                 writes=maintenance.status(connection, alias),
-                database_size_bytes=database_size,
+                database_size_bytes=size,
                 connections=used,
                 max_connections=most,
-                tables=_tables(connection, schemas),
-                slowest_queries=slowest(connection, schemas),
+                tables=_tables(connection, list(SCHEMAS[alias])),
+                slowest_queries=slowest(connection, list(SCHEMAS[alias])),
             )
     except (psycopg.OperationalError, psycopg.InterfaceError, errors.InsufficientPrivilege) as failure:
         message = (failure.diag.message_primary or str(failure)).strip()
         return Away(message.partition("\n")[0] or type(failure).__name__)
-
-
-def _connect(alias: str) -> Connection:
-    return psycopg.connect(**parameters(alias), autocommit=True)
 
 
 def _tables(connection: Connection, schemas: list[str]) -> list[Table]:
@@ -268,22 +332,3 @@ def _projectors() -> list[Projector]:
         Projector(each.projector, each.events, round(each.seconds, 3), waiting.failed, waiting.behind)
         for each, waiting in zip(lag.lags(), lag.dead_letter_counts(), strict=True)
     ]
-
-
-def _thresholds(stores: dict[str, Store | Away], events: Log | None) -> dict[str, list[Threshold]]:
-    """The figures that speak for a database of its own, by store."""
-    projections = stores["projections"]
-    queries = projections.slowest_queries if isinstance(projections, Store) else None
-    reads = [each.mean_ms for each in queries or () if re.match("SELECT|WITH", each.query, re.IGNORECASE)]
-    return {
-        "system": [],
-        "projections": [_threshold("slowest_read_ms", READ_MS, max(reads, default=None))],
-        "events": [
-            _threshold("events_per_day", EVENTS_PER_DAY, None if events is None else events.per_day),
-            _threshold("events", EVENTS, None if events is None else events.total),
-        ],
-    }
-
-
-def _threshold(name: str, limit: float, value: float | None) -> Threshold:
-    return Threshold(name, limit, value, value is not None and value > limit)

@@ -3,16 +3,15 @@
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import django.db
 import psycopg
 
 from eventstore import dispatcher, log
 from operations.errors import OperatorError
-from operations.stores import SCHEMAS, parameters
+from operations.stores import SCHEMAS, Connection, connect
 
-Connection = psycopg.Connection[Any]
 Alias = TypeVar("Alias", bound=str)
 LOCK: Final = 0x62616C73  # "bals": one restore or reset of a store at a time
 # the names of the programs' own connections
@@ -20,6 +19,7 @@ SESSIONS = """
 SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name LIKE 'balados-%' AND pid <> pg_backend_pid()
 """
+POSITION = 'SELECT coalesce(max(position), 0) FROM "users"."projector_positions"'
 # sessions that were just closed need a moment to go
 SECONDS_TO_LEAVE = 3.0
 
@@ -36,7 +36,7 @@ def without_programs(aliases: Iterable[Alias]) -> Iterator[dict[Alias, Connectio
     """
     forget()
     with contextlib.ExitStack() as held:
-        connections = {alias: held.enter_context(_connect(alias)) for alias in aliases}
+        connections = {alias: held.enter_context(connect(alias)) for alias in aliases}
         for alias, connection in connections.items():
             locked = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LOCK, alias])
             if locked.fetchone() != (True,):
@@ -58,14 +58,18 @@ def forget() -> None:
     log.clear_caches()
 
 
-def _connect(alias: str) -> Connection:
-    return psycopg.connect(**parameters(alias), application_name="store_lock", autocommit=True)
+def last_position_of_read_models() -> int:
+    """The furthest that a projector has come; 0 where the read models are lost."""
+    lost = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+    with contextlib.suppress(*lost), connect("projections") as connection:
+        return int(connection.execute(POSITION).fetchall()[0][0])
+    return 0
 
 
 def _sessions(connection: Connection) -> int:
     deadline = time.monotonic() + SECONDS_TO_LEAVE
     while True:
-        (sessions,) = connection.execute(SESSIONS).fetchall()[0]
+        ((sessions,),) = connection.execute(SESSIONS).fetchall()
         if not sessions or time.monotonic() > deadline:
             return int(sessions)
         time.sleep(0.05)

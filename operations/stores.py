@@ -1,8 +1,11 @@
-"""Creating the three stores, whether they share one database or not."""
+"""The three stores: where each of them is, what its first schema says of it, and creating them."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple
 
+import msgspec
 import psycopg
 from django.db import connections
 from psycopg import sql
@@ -11,17 +14,22 @@ from operations import migrations
 from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive
 
-SCHEMAS = {"system": ("system",), "projections": ("users", "public"), "events": ("events",)}
+SCHEMAS: Final = {"system": ("system",), "projections": ("users", "public"), "events": ("events",)}
+# In this schema everybody's tables are: of it only those that we made are ours.
+SHARED: Final = "public"
 # What an acknowledged write rests on: "off" loses it in a crash. Projections can be rebuilt, these cannot.
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 LASTING = ("events", "system")
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones, and two stores could become one
+PREFIX: Final = "balados: "
+PLACE = """
+SELECT current_database(), (SELECT system_identifier FROM pg_control_system()),
+       current_setting('server_version'), current_setting('server_version_num')::integer / 10000
+"""
 
-
-# the comment on a store's schema while operations/restores.py is at it
-RESTORING = "balados: being restored"
-KNOWN = "SELECT FROM pg_database WHERE datname = %s"
-COMMENT = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
+Connection = psycopg.Connection[Any]
+Server = Mapping[str, Any]  # what ``psycopg.connect`` needs
+State = Literal["maintenance", "moving", "moved", "filling", "arrived", "restoring"]
 
 
 class UnsafeStore(OperatorError):
@@ -32,27 +40,108 @@ class CannotCreate(OperatorError):
     """A database is not there and cannot be made."""
 
 
+class Place(NamedTuple):
+    """Where a store is. ``server``: host and port, or the socket's directory; ``system``: of the cluster."""
+
+    server: str
+    database: str
+    system: int
+    version: str
+    major: int
+
+    def __str__(self) -> str:
+        return f"database {self.database} on {self.server}"
+
+    def same_database(self, other: "Place") -> bool:
+        """Whether both are one database, whatever their URLs."""
+        return (self.system, self.database) == (other.system, other.database)
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What is going on with a store at this place: kept as the comment on its first schema.
+
+    ``other`` is where it goes to or came from.
+    """
+
+    state: State
+    other: Place | None = None
+    since: datetime = msgspec.field(default_factory=partial(datetime.now, UTC))
+
+    @property
+    def is_away(self) -> bool:
+        """Whether this is the old place of a move, be it done or not."""
+        return self.state in ("moving", "moved")
+
+    def names(self, place: Place) -> bool:
+        """Whether ``place`` is the other place."""
+        return self.other is not None and self.other.same_database(place)
+
+
+def read_note(connection: Connection | Any, alias: str) -> Note | None:
+    """The note of the store at this place, if there is one; ``connection`` may be a cursor of Django's."""
+    asked = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
+    ((text,),) = connection.execute(asked, [SCHEMAS[alias][0]]).fetchall()
+    if text is None or not text.startswith(PREFIX + "{"):
+        return None
+    return msgspec.json.decode(text.removeprefix(PREFIX), type=Note)
+
+
+def write_note(connection: Connection, alias: str, note: Note | None) -> None:
+    text = sql.NULL if note is None else sql.Literal(PREFIX + msgspec.json.encode(note).decode())
+    schema = sql.Identifier(SCHEMAS[alias][0])
+    connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(schema, text))
+
+
+def parameters(alias: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What ``psycopg.connect`` needs for a plain connection to a store, outside Django's pool.
+
+    ``settings``: of the store at another place, as ``balados.databases.store`` gives them.
+    """
+    found = connections[alias].settings_dict if settings is None else settings
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    wanted = {name: found[key] for name, key in names.items() if found.get(key)}
+    ours = {key: value for key, value in found["OPTIONS"].items() if key.startswith(("ssl", "passfile"))}
+    return {**ours, **wanted, "connect_timeout": 5}
+
+
+def connect(alias: str) -> Connection:
+    """A plain connection to a store, in autocommit. Raises ``psycopg.OperationalError``."""
+    return psycopg.connect(**parameters(alias), autocommit=True)
+
+
+def place(alias: str) -> Place:
+    """Where a store is. Raises ``psycopg.Error``."""
+    with connect(alias) as connection:
+        return place_of(connection)
+
+
+def place_of(connection: Connection) -> Place:
+    row = connection.execute(PLACE).fetchall()[0]
+    host, port = connection.info.host, connection.info.port
+    return Place(host if host.startswith("/") else f"{host}:{port}", *row)
+
+
 def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print) -> list[str]:
     """Create the databases that do not exist and the schemas of the stores. Returns the databases created.
 
     Repeatable, also by two at once. Raises ``CannotCreate``, and ``psycopg.Error`` when a server is away,
     refuses the password, or the role may not create schemas.
     """
-    created = []
-    for alias in aliases:
-        params = parameters(alias)
-        if _create_database(alias, params):
-            created.append(str(params["dbname"]))
-        with psycopg.connect(**params, autocommit=True) as connection:
-            _refuse_old_server(connection, alias)
-            wanted = [schema for schema in SCHEMAS[alias] if not _has_schema(connection, schema)]
-            if not wanted:
-                continue  # without a right to create any
+    servers = {alias: parameters(alias) for alias in aliases}
+    return [server["dbname"] for alias, server in servers.items() if create_at(alias, server, say)]
+
+
+def create_at(alias: str, server: Server, say: Say) -> bool:
+    """``create`` one store at a place. Returns whether the database had to be made."""
+    created = _create_database(alias, server)
+    with psycopg.connect(**server, autocommit=True) as connection:
+        _refuse_old_server(connection, alias)
+        present = "SELECT to_regnamespace(%s) IS NOT NULL"
+        wanted = [name for name in SCHEMAS[alias] if not connection.execute(present, [name]).fetchall()[0][0]]
+        if wanted:  # else it takes no right to create any
             with exclusive(connection, alias, say):
-                for schema in wanted:
-                    connection.execute(
-                        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
-                    )
+                for schema in map(sql.Identifier, wanted):
+                    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     return created
 
 
@@ -65,48 +154,28 @@ def migrate(verbosity: int = 1, say: Say = print) -> None:
 def refuse_unsafe(aliases: Iterable[str] = LASTING) -> None:
     """Raise ``UnsafeStore`` when a store that nothing can rebuild is on a server that would lose writes."""
     for alias in aliases:
-        with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-            for setting in DURABILITY:
-                row = connection.execute("SELECT current_setting(%s)", [setting]).fetchone()
-                if row == ("off",):
-                    raise UnsafeStore(f"{setting} is off on the server of the {alias} store; switch it on")
-            if being_restored(connection, alias):
-                raise UnsafeStore(
-                    f"A restore of the {alias} store has not ended: run that store_restore again, to its end"
-                )
+        with connect(alias) as connection:
+            check_safe(connection, alias)
 
 
-def being_restored(connection: psycopg.Connection[Any], alias: str) -> bool:
-    """Whether a restore of this store has begun and not ended."""
-    return connection.execute(COMMENT, [SCHEMAS[alias][0]]).fetchone() == (RESTORING,)
+def check_safe(connection: Connection, alias: str) -> None:
+    """Raise ``UnsafeStore`` where the server would lose writes, or a restore of the store has not ended."""
+    for setting in DURABILITY if alias in LASTING else ():
+        if connection.execute("SELECT current_setting(%s)", [setting]).fetchone() == ("off",):
+            raise UnsafeStore(f"{setting} is off on the server of the {alias} store; switch it on")
+    check_restored(connection, alias)
 
 
-def parameters(alias: str) -> dict[str, Any]:
-    """What ``psycopg.connect`` needs for a plain connection to a store, outside Django's pool."""
-    settings = connections[alias].settings_dict
-    wanted = {
-        "dbname": settings["NAME"],
-        "user": settings["USER"],
-        "password": settings["PASSWORD"],
-        "host": settings["HOST"],
-        "port": settings["PORT"],
-        "connect_timeout": 5,
-    }
-    options = {
-        key: value for key, value in settings["OPTIONS"].items() if key.startswith("ssl") or key == "passfile"
-    }
-    return {**options, **{key: value for key, value in wanted.items() if value}}
+def check_restored(connection: Connection, alias: str) -> None:
+    """Raise ``UnsafeStore`` where a restore of the store has begun and not ended."""
+    note = read_note(connection, alias)
+    if note is not None and note.state == "restoring":
+        raise UnsafeStore(
+            f"A restore of the {alias} store has not ended: run that store_restore again, to its end."
+        )
 
 
-def is_missing(params: Mapping[str, Any]) -> bool:
-    """Whether the server is there and the database is not: libpq says why it cannot connect in a text of the
-    server's language alone, so the server is asked. Raises ``psycopg.OperationalError`` where it is away.
-    """
-    with _maintenance(params) as connection:
-        return connection.execute(KNOWN, [params["dbname"]]).fetchone() is None
-
-
-def _refuse_old_server(connection: psycopg.Connection[Any], alias: str) -> None:
+def _refuse_old_server(connection: Connection, alias: str) -> None:
     """What Django refuses at its own first connection, before anything is made. Raises ``CannotCreate``."""
     major, minor = divmod(connection.info.server_version, 10_000)
     (oldest,) = connections[alias].features.minimum_database_version or (0,)
@@ -116,35 +185,25 @@ def _refuse_old_server(connection: psycopg.Connection[Any], alias: str) -> None:
         )
 
 
-def _create_database(alias: str, params: dict[str, Any]) -> bool:
+def _create_database(alias: str, server: Server) -> bool:
     """Whether the database had to be made."""
-    name = str(params["dbname"])
+    name = str(server["dbname"])
     if len(name.encode()) > LONGEST_NAME:
         raise CannotCreate(f"{alias}: PostgreSQL's names have at most {LONGEST_NAME} bytes, not {name}.")
     if name in ("template0", "template1"):
         raise CannotCreate(f"{alias}: {name} is what PostgreSQL copies new databases from: name another.")
     try:
-        psycopg.connect(**params).close()
+        # libpq says why it cannot connect in the server's language alone: the server's own database is asked
+        with psycopg.connect(**{**server, "dbname": "postgres"}, autocommit=True) as connection:
+            if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
+                return False
+            return _create_missing(connection, alias, name)
+    except psycopg.OperationalError:
+        psycopg.connect(**server).close()  # where that one is closed to us, ours may be open
         return False
-    except psycopg.OperationalError as refused:
-        try:
-            missing = is_missing(params)
-        except psycopg.OperationalError:
-            raise refused from None
-        if not missing:
-            # made by somebody else since, or closed: the server says which
-            psycopg.connect(**params).close()
-            return False
-    with _maintenance(params) as connection:
-        return _create_missing(connection, alias, name)
 
 
-def _maintenance(params: Mapping[str, Any]) -> psycopg.Connection[Any]:
-    """A connection to the server's own database."""
-    return psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True)
-
-
-def _create_missing(connection: psycopg.Connection[Any], alias: str, name: str) -> bool:
+def _create_missing(connection: Connection, alias: str, name: str) -> bool:
     statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     try:
         connection.execute(statement)
@@ -158,7 +217,3 @@ def _create_missing(connection: psycopg.Connection[Any], alias: str, name: str) 
             f"As an administrator of the server: {by_hand}"
         ) from None
     return True
-
-
-def _has_schema(connection: psycopg.Connection[Any], schema: str) -> bool:
-    return connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema]).fetchone() is not None

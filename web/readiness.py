@@ -7,7 +7,6 @@ and no more: anybody may ask.
 from functools import cache
 from typing import Any, Final
 
-import psycopg
 import redis
 from django.conf import settings
 from django.db import connections
@@ -17,7 +16,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from operations import maintenance, migrations, stores
-from operations.stores import parameters
 from projections import lag, replicas
 from projections.failures import is_outage
 
@@ -67,13 +65,12 @@ def _store(alias: str) -> str:
     try:
         applied = MigrationRecorder(connections[alias]).applied_migrations()
         with connections[alias].cursor() as cursor:
-            cursor.execute(stores.COMMENT, [stores.SCHEMAS[alias][0]])
-            restoring = cursor.fetchone() == (stores.RESTORING,)
+            note = stores.read_note(cursor, alias)
     except Exception as error:
         if not is_outage(error):
             raise
         return UNREACHABLE
-    if restoring:
+    if note is not None and note.state == "restoring":
         return RESTORED
     return OK if _known_migrations(alias) <= applied.keys() else UNMIGRATED
 
@@ -106,7 +103,7 @@ def _closed() -> bool:
 
     Of a store that has moved away they are late for good.
     """
-    with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
+    with stores.connect("projections") as connection:
         return maintenance.status(connection, "projections") in ("maintenance", "moving")
 
 

@@ -33,7 +33,7 @@ def test_rebuild_says_how_far_and_how_fast() -> None:
 
 def test_rebuild_takes_the_names_of_projectors() -> None:
     assert "Rebuilt: plays." in run("rebuild_projections", "plays")
-    with pytest.raises(CommandError, match="No such projector: listens"):
+    with pytest.raises(CommandError, match="no such projector: listens"):
         run("rebuild_projections", "listens")
 
 

@@ -1,25 +1,43 @@
 """Places to move stores to, and a listener's writes before, during and after."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 from django.db import connections
+from django.db.utils import load_backend
 
 from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.plays import RecordPlay
 from eventstore.log import Origin
-from operations.split import Settings, override_connection
 from projections.failures import in_maintenance
 from tests.api.devices import item
 
 CAST = [UUID(int=number, version=4) for number in range(1, 4)]
 FEED = "aHR0cHM6Ly9leGFtcGxlLm9yZy9mZWVk"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+Settings = Mapping[str, Any]  # as balados.databases.store gives them
+
+
+@contextmanager
+def override_connection(alias: str, settings: Settings) -> Iterator[None]:
+    """In this thread ``alias`` is the store at ``settings``, without a pool."""
+    usual = connections[alias]
+    options = {key: value for key, value in settings["OPTIONS"].items() if key != "pool"}
+    wanted = {**usual.settings_dict, **settings, "OPTIONS": options}
+    connections[alias] = load_backend(wanted["ENGINE"]).DatabaseWrapper(wanted, alias)
+    try:
+        yield
+    finally:
+        connections[alias].close()
+        connections[alias] = usual
 
 
 def write(number: int, user_id: UUID = CAST[0]) -> None:

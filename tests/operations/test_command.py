@@ -123,12 +123,15 @@ def test_what_is_our_own_fault_is_not_hidden() -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "DELETE ", " DELETE", "delete", "DELETE ALL EVENTS", "yes\nDELETE\n"])
-def test_anything_but_the_exact_phrase_is_refused(typed: str) -> None:
+def test_anything_but_the_exact_phrase_is_refused(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     with pytest.raises(NotConfirmed, match="Nothing was touched"):
-        confirm("DELETE", io.StringIO(), io.StringIO(typed))
+        confirm("DELETE")
 
 
-def test_the_exact_phrase_is_enough() -> None:
-    asked = io.StringIO()
-    confirm("DELETE", asked, io.StringIO("DELETE\n"))
-    assert "Type 'DELETE' to confirm: " in asked.getvalue()
+def test_the_exact_phrase_is_enough(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("DELETE\n"))
+    confirm("DELETE")
+    assert "Type 'DELETE' to confirm: " in capsys.readouterr().out

@@ -23,9 +23,9 @@ from eventstore import log
 from eventstore.retention import acknowledged_by_all
 from jobs import retention, tasks
 from operations import maintenance, reset
-from operations.inventory import Place, owned
-from operations.maintenance import Blocked, InMaintenance, Note
-from operations.stores import RESTORING, SCHEMAS, being_restored, parameters
+from operations.inventory import owned_tables
+from operations.maintenance import Blocked, InMaintenance
+from operations.stores import SCHEMAS, Connection, Note, Place, parameters, read_note, write_note
 from projections import deadletters
 from projections.connect import connect
 from projections.failures import MAINTENANCE, in_maintenance, is_outage
@@ -71,19 +71,19 @@ def test_every_table_of_a_closed_store_refuses_every_write_and_those_of_the_othe
     close(closed)
     for alias in SCHEMAS:
         with psycopg.connect(**parameters(alias)) as connection:
-            tables = owned(connection, alias)
+            tables = [table.identifier for table in owned_tables(connection, alias)]
             answers = {answer(connection, write, table) for table in tables for write in WRITES}
             assert tables
             assert (answers == {MAINTENANCE}) is (alias == closed), answers
             assert (MAINTENANCE in answers) is (alias == closed), answers
             for table in tables:
-                connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*table)))
+                connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table))
 
 
-def answer(connection: psycopg.Connection[Any], write: str, table: tuple[str, str]) -> str | None:
+def answer(connection: Connection, write: str, table: sql.Identifier) -> str | None:
     """The SQLSTATE with which a write is refused, if it is."""
     try:
-        connection.execute(sql.SQL(write).format(sql.Identifier(*table)))
+        connection.execute(sql.SQL(write).format(table))
     except psycopg.Error as failure:
         return failure.sqlstate
     else:
@@ -296,50 +296,47 @@ def is_closed(alias: str) -> bool:
 
 
 @contextmanager
-def noted(alias: str, comment: str) -> Iterator[psycopg.Connection[Any]]:
-    """The comment on the first schema of a store, which all that goes on there shares."""
+def noted(alias: str, note: Note) -> Iterator[Connection]:
     with psycopg.connect(**parameters(alias), autocommit=True) as connection:
-        said = sql.SQL("COMMENT ON SCHEMA {} IS {}")
-        schema = sql.Identifier(SCHEMAS[alias][0])
-        connection.execute(said.format(schema, sql.Literal(comment)))
+        write_note(connection, alias, note)
         try:
             yield connection
         finally:
-            connection.execute(said.format(schema, sql.NULL))
+            write_note(connection, alias, None)
 
 
 def test_a_store_whose_restore_has_not_ended_is_not_closed_and_still_says_so() -> None:
-    with noted("events", RESTORING) as connection:
+    restoring = Note("restoring")
+    with noted("events", restoring) as connection:
         with pytest.raises(CommandError, match="restore of the events store has not ended"):
             say("on")
         assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
         # and triggers that came along with what is restored are switched off without a word of it
         maintenance.enable(connection, "events", Note("maintenance"))
-        connection.execute(sql.SQL("COMMENT ON SCHEMA events IS {}").format(sql.Literal(RESTORING)))
+        write_note(connection, "events", None)
         assert "nothing says why" in say("status", "--store", "events")
+        write_note(connection, "events", restoring)
+        assert "has not ended" in say("status", "--store", "events")
         assert say("off", "--store", "events") == "events: open\n"
         assert not is_closed("events")
-        assert being_restored(connection, "events")
+        assert read_note(connection, "events") == restoring
 
 
 def test_all_stores_are_closed_or_none() -> None:
-    with noted("events", "") as connection:
-        maintenance.write(connection, "events", Note("filling"))
-        with pytest.raises(CommandError, match="is being filled here"):
-            say("on")
+    with noted("events", Note("filling")), pytest.raises(CommandError, match="is being filled here"):
+        say("on")
     assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
 
 
 def test_a_store_that_moved_to_here_is_closed_and_opened_as_any_other() -> None:
     arrived = Note("arrived", Place("/run", "old", 1, "18", 18))
-    with noted("events", "") as connection:
-        maintenance.write(connection, "events", arrived)
+    with noted("events", arrived) as connection:
         say("on", "--store", "events")
         assert "in maintenance" in say("status", "--store", "events")
         with pytest.raises(psycopg.OperationalError, match="in maintenance"):
             write(1)
         say("off", "--store", "events")
-        assert maintenance.read(connection, "events") == arrived
+        assert read_note(connection, "events") == arrived
     write(1)
 
 
@@ -349,7 +346,7 @@ def test_stores_that_were_closed_before_one_that_cannot_be_are_open_again(
     close("system")
     enable = maintenance.enable
 
-    def enable_two(connection: maintenance.Connection, alias: str, note: Note) -> None:
+    def enable_two(connection: Connection, alias: str, note: Note) -> None:
         if alias == "projections":
             raise Blocked("somebody writes")
         enable(connection, alias, note)

@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 
 from balados.management.commands.make_migration import own_apps
 from operations import stores
-from operations.migrations import NotMigrated, Target, migrate
+from operations.migrations import NotMigrated, migrate
 from operations.stores import SCHEMAS
 from tests.operations.pointing import catalog, elsewhere
 
@@ -51,7 +51,7 @@ def test_an_empty_migration_fails_until_it_is_filled_in_and_then_goes_both_ways(
     call_command("make_migration", store="system", app="feeds", name="colours")
     file = scratch_migrations / "0002_colours.py"
     assert str(file) in capsys.readouterr().out
-    first, newest = (Target("system", "feeds", name) for name in ("0001_categories", "0002_colours"))
+    first, newest = (("feeds", name) for name in ("0001_categories", "0002_colours"))
     with elsewhere(three=False):
         stores.create()
         with pytest.raises(NotMigrated, match="FORWARD of feeds 0002_colours is not filled in"):

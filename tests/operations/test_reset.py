@@ -22,7 +22,7 @@ from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.log import Origin
 from feeds.models import Category
-from operations import rebuilding, recreate, reset, stopped
+from operations import migrations, rebuilding, reset, stopped
 from operations.stores import SCHEMAS, parameters
 from projections import deadletters, runner
 from projections.connect import Connection, connect
@@ -151,7 +151,7 @@ def test_a_line_of_who_and_when_and_how_many_is_left_and_no_content(
     begun, done = (json.loads(line) for line in lines[-2:])
     assert (begun["state"], done["state"]) == ("begun", "done")
     assert begun["reset"] == "projections"
-    assert begun["by"] == reset._operator()
+    assert begun["by"] == reset.operator()
     assert begun["rows"]["users.subscriptions"] == 1
     assert feed(7) not in lines[-2] + lines[-1]
     assert "reset begun" in caplog.text
@@ -354,7 +354,7 @@ def test_what_fails_half_way_has_touched_nothing_of_its_store_and_a_repeat_does_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(recreate, "migrate", fail)
+        patched.setattr(migrations, "migrate", fail)
         with pytest.raises(CommandError, match="Interrupted"):
             answered(what, reset.KINDS[what].phrase)
     assert (log_dump(), dump(connection), User.objects.count()) == before

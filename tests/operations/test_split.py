@@ -24,8 +24,8 @@ from eventstore import dispatcher, log
 from operations import dump, maintenance, split
 from operations.confirmation import NotConfirmed
 from operations.errors import Refused
-from operations.split import Differs, Settings, Unfinished, override_connection, server_of
-from operations.stores import RESTORING, SCHEMAS, parameters
+from operations.split import Differs, Unfinished
+from operations.stores import SCHEMAS, Note, UnsafeStore, parameters, read_note, write_note
 from projections import shadows
 from projections.erasure import erase_history
 from projections.failures import in_maintenance
@@ -35,7 +35,7 @@ from tests.factories import UserFactory
 from tests.jobs.working import read_models, settle
 from tests.killing import killed_at
 from tests.operations.living import Life, life
-from tests.operations.moving import CAST, gaps, listening, write, written
+from tests.operations.moving import CAST, Settings, gaps, listening, override_connection, write, written
 from tests.operations.operating import VARIABLES, Operator, drop, urls_on
 from tests.operations.test_partitions import psql
 from tests.projections.running import eventually
@@ -75,6 +75,10 @@ def second() -> Iterator[Elsewhere]:
     drop(found)
 
 
+def move(alias: str, there: Settings) -> split.MoveResult:
+    return split.move(alias, parameters(alias, there))
+
+
 def status(alias: str, there: Settings | None = None) -> tuple[str, bool]:
     """What is said of a store, and whether it takes writes."""
     statements = {
@@ -86,7 +90,7 @@ def status(alias: str, there: Settings | None = None) -> tuple[str, bool]:
         if there is not None:
             stack.enter_context(override_connection(alias, there))
         connection = stack.enter_context(psycopg.connect(**parameters(alias), autocommit=True))
-        note = maintenance.read(connection, alias)
+        note = read_note(connection, alias)
         try:
             connection.execute(statements[alias])
             takes_writes = True
@@ -102,8 +106,10 @@ MOVED = ("moved", False)
 ARRIVED = ("arrived", True)
 
 
-def abort(alias: str, there: Settings) -> None:
-    split.abort(alias, there, say=silent, confirm=silent)
+def reopen(alias: str, answer: str = "REOPEN") -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", StringIO(f"{answer}\n"))
+        called("maintenance", "off", "--store", alias)
 
 
 def silent(text: str) -> None:
@@ -139,7 +145,7 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(elsewher
     with listening("events") as listener:
         eventually(lambda: len(listener.done) > 10)
         settle()
-        moved = split.move("events", there)
+        moved = move("events", there)
         eventually(lambda: listener.refused > 0)
         before = len(listener.done)
         old = written()
@@ -162,8 +168,6 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(elsewher
         forget()
     with pytest.raises(CommandError, match="was moved to database balados_"):
         call_command("store_backup", "--store", "events", "--to", "/nowhere")
-    with pytest.raises(Refused, match=r"was moved to .* Only a move whose new place is not open yet"):
-        abort("events", there)
     assert (status("events"), status("events", there)) == (MOVED, ARRIVED)
 
 
@@ -179,7 +183,7 @@ def test_read_models_move_and_are_those_of_the_events(elsewhere: Elsewhere) -> N
         # what a killed rebuild left moves with them, and is made anew there
         shadows.create(connection, "users.subscriptions")
         try:
-            moved = split.move("projections", there)
+            moved = move("projections", there)
         finally:
             shadows.drop(connection, ["users.subscriptions"])
     assert "users.subscriptions" in moved.tables
@@ -197,8 +201,6 @@ def test_read_models_move_and_are_those_of_the_events(elsewhere: Elsewhere) -> N
         after = read_models()
         rebuild(list(PROJECTORS.values()))
         assert read_models() == after
-    with pytest.raises(Refused, match="was moved to"):  # nobody erased comes back
-        abort("projections", there)
 
 
 @in_three
@@ -226,7 +228,7 @@ def test_accounts_move_and_their_numbers_go_on(url: str, elsewhere: Elsewhere) -
     with pytest.raises(Exception, match="was moved to"):
         UserFactory.create(username="bob")
     with pytest.raises(Refused, match="in use"):  # a second store in the new place of another
-        split.move("events", elsewhere("events"))
+        move("events", elsewhere("events"))
 
 
 def test_it_moves_to_another_server_at_a_terminal_and_the_old_place_is_dropped(
@@ -300,8 +302,8 @@ def test_what_is_dropped_is_ours_alone_and_a_drop_that_was_killed_or_done_by_han
     url: str, elsewhere: Elsewhere, second: Elsewhere
 ) -> None:
     here, there = elsewhere("projections"), second("projections")
-    split.move("projections", here)
-    old = server_of("projections", here)
+    move("projections", here)
+    old = parameters("projections", here)
 
     def drop_source(confirm: split.Confirm = silent) -> None:
         split.drop_source("projections", old, say=said.append, confirm=confirm)
@@ -311,13 +313,13 @@ def test_what_is_dropped_is_ours_alone_and_a_drop_that_was_killed_or_done_by_han
         owner.execute("CREATE TABLE public.notes (id serial, text text)")
         owner.execute("CREATE VIEW public.popular AS SELECT * FROM public.podcast_popularity")
         with override_connection("projections", here):
-            assert "public.notes" not in split.move("projections", there).tables
+            assert "public.notes" not in move("projections", there).tables
         owner.execute("INSERT INTO public.notes (text) VALUES ('ours is closed, this is not')")
         with override_connection("projections", there):
             with psycopg.connect(**parameters("projections"), autocommit=True) as new:
                 found = new.execute("SELECT to_regclass('public.notes'), to_regclass('public.popular')")
                 assert found.fetchone() == (None, None)
-                arrived = maintenance.read(new, "projections")
+                arrived = read_note(new, "projections")
             with pytest.raises(psycopg.errors.DependentObjectsStillExist):
                 drop_source()
             owner.execute("DROP VIEW public.popular")
@@ -328,14 +330,13 @@ def test_what_is_dropped_is_ours_alone_and_a_drop_that_was_killed_or_done_by_han
             assert left.fetchone() == (None, None)
             assert status("projections") == ARRIVED
             with pytest.raises(Refused, match="nothing is dropped"):  # another empty place tells nothing
-                split.drop_source("projections", old | {"dbname": "postgres"}, say=silent, confirm=silent)
+                split.drop_source("projections", {**old, "dbname": "postgres"}, say=silent, confirm=silent)
             drop_source(not_confirmed)
             assert status("projections") == UNTOUCHED
     with override_connection("projections", there):
-        # as it was, with the database gone
+        # the tables gone by hand
         with psycopg.connect(**parameters("projections"), autocommit=True) as new:
-            maintenance.write(new, "projections", arrived)
-        drop({"projections": url})
+            write_note(new, "projections", arrived)
         drop_source(not_confirmed)
         assert status("projections") == UNTOUCHED
 
@@ -345,7 +346,7 @@ def test_what_is_dropped_is_ours_alone_and_a_drop_that_was_killed_or_done_by_han
 
 def refused(alias: str, target: Settings, why: str) -> None:
     with pytest.raises(Refused, match=why):
-        split.move(alias, target)
+        move(alias, target)
     assert status(alias) == UNTOUCHED
 
 
@@ -373,14 +374,14 @@ def test_a_place_that_cannot_be_moved_to_is_refused(url: str, elsewhere: Elsewhe
 
 
 def test_a_store_that_is_restored_or_in_maintenance_is_not_moved(elsewhere: Elsewhere) -> None:
-    comment = sql.SQL("COMMENT ON SCHEMA events IS {}")
     with psycopg.connect(**parameters("events"), autocommit=True) as connection:
-        connection.execute(comment.format(sql.Literal(RESTORING)))
-        refused("events", elsewhere("events"), "restore of the events store has not ended")
-        connection.execute(comment.format(sql.NULL))
+        write_note(connection, "events", Note("restoring"))
+        with pytest.raises(UnsafeStore, match="restore of the events store has not ended"):
+            move("events", elsewhere("events"))
+        write_note(connection, "events", None)
     call_command("maintenance", "on", "--store", "events", stdout=StringIO())
     with pytest.raises(Refused, match="maintenance status"):
-        split.move("events", elsewhere("events"))
+        move("events", elsewhere("events"))
     assert status("events") == ("maintenance", False)
 
 
@@ -418,12 +419,12 @@ def test_whatever_ends_the_copy_the_old_place_opens_again_and_the_repeat_starts_
         with monkeypatch.context() as patch:
             patch.setattr(dump, "copy", spoiled)
             with pytest.raises(error, match=message):
-                split.move("events", there)
+                move("events", there)
         assert status("events") == UNTOUCHED, trouble
         assert status("events", there)[0] == "filling"
         write(number)
     # what the tries left there is ours, and made anew
-    assert split.move("events", there).tables["events.events"].rows == len(written())
+    assert move("events", there).tables["events.events"].rows == len(written())
     assert record_there(there, 5) == [0, 1, 2, 3, 4, 5]
 
 
@@ -440,10 +441,10 @@ def test_where_it_is_not_known_whether_the_new_place_is_open_the_old_stays_close
     with monkeypatch.context() as patch:
         patch.setattr(maintenance, "disable", without_an_answer)
         with pytest.raises(Unfinished, match="stays closed to writes"):
-            split.move("events", there)
+            move("events", there)
     assert status("events") == ("moving", False)
     assert record_there(there, 2) == [1, 2]
-    assert split.move("events", there).tables == {}
+    assert move("events", there).tables == {}
     assert (status("events"), status("events", there)) == (MOVED, ARRIVED)
 
 
@@ -468,7 +469,7 @@ def test_a_store_that_is_being_moved_is_not_opened_by_hand_and_is_closed_whole_a
 
     monkeypatch.setattr(split, "failpoint", look)
     write(1)
-    split.move("events", there)
+    move("events", there)
     assert ["is at work" in text for text in told] == [True, True], told
     assert status("events") == MOVED
     with pytest.raises(psycopg.OperationalError, match="was moved to"):
@@ -478,45 +479,40 @@ def test_a_store_that_is_being_moved_is_not_opened_by_hand_and_is_closed_whole_a
 # Killed, and back ---------------------------------------------------------------------------------------
 
 
-def test_killed_anywhere_it_is_open_or_closed_and_the_repeat_goes_on_or_the_abort_goes_back(
+def test_killed_anywhere_it_is_open_or_closed_and_the_repeat_goes_on_or_it_is_opened_again(
     url: str, elsewhere: Elsewhere
 ) -> None:
     there = elsewhere("events")
     third = store_settings("events", url.replace("/balados_", "/balados_x"), pool={})
 
-    def move() -> None:
-        split.move("events", there)
+    def go() -> None:
+        move("events", there)
 
     write(0)
     for number, point in enumerate(("prepared", "closed", "copied", "opening"), 1):
-        killed_at(point, move)
+        killed_at(point, go)
         if point == "prepared":
             assert status("events") == UNTOUCHED
         else:
             with pytest.raises(psycopg.OperationalError, match="is being moved to database balados_"):
                 write(number)
-            for refuse in (split.move, abort):
-                with pytest.raises(Refused, match="balados_"):
-                    refuse("events", third)
-            killed_at(point, move)  # the repeat starts over
-            with pytest.raises(NotConfirmed):
-                split.abort("events", there, say=silent, confirm=not_confirmed)
+            with pytest.raises(Refused, match="balados_"):
+                move("events", third)
+            killed_at(point, go)  # the repeat starts over
+            with pytest.raises(CommandError, match="Nothing was touched"):
+                reopen("events", "yes")
             assert status("events") == ("moving", False)
-            killed_at("taken_back", lambda: abort("events", there))
-            assert status("events") == ("moving", False)
-        abort("events", there)
+            reopen("events")
         assert status("events") == UNTOUCHED
-        assert status("events", there) == ("", False)
+        assert status("events", there) == ("filling", False)
         write(number)
-    # after an abort the new place is as empty as one that was never used
-    killed_at("arrived", move)
+    # what was left at the new place is made anew
+    killed_at("arrived", go)
     with pytest.raises(psycopg.OperationalError, match="is being moved to database balados_"):
         write(5)
     assert record_there(there, 6) == [0, 1, 2, 3, 4, 6]
-    with pytest.raises(Refused, match="what was written there would be lost"):
-        abort("events", there)
     assert (status("events"), status("events", there)) == (("moving", False), ARRIVED)
-    assert split.move("events", there).tables == {}
+    assert move("events", there).tables == {}
     assert (status("events"), status("events", there)) == (MOVED, ARRIVED)
     assert record_there(there, 7) == [0, 1, 2, 3, 4, 6, 7]
 
@@ -529,11 +525,11 @@ def test_a_copy_that_outlives_its_killed_command_is_ended_by_the_repeat(
     with monkeypatch.context() as patch:
         patch.setattr(dump, "copy", lambda *arguments: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
-            split.move("events", there)
-    server = server_of("events", there)
+            move("events", there)
+    server = parameters("events", there)
     orphan = psycopg.connect(**server, application_name=dump.APPLICATION)
     orphan.execute("CREATE TABLE events.streams ()")
-    assert split.move("events", there).tables["events.events"].rows == 1
+    assert move("events", there).tables["events.events"].rows == 1
     with pytest.raises(psycopg.OperationalError):
         orphan.execute("SELECT 1")
     assert record_there(there, 2) == [1, 2]
@@ -544,22 +540,20 @@ def test_a_new_place_that_does_not_say_what_it_is_is_neither_dropped_nor_used_ag
 ) -> None:
     write(1)
     there = elsewhere("events")
-    killed_at("arrived", lambda: split.move("events", there))
-    with psycopg.connect(**server_of("events", there), autocommit=True) as new:
-        arrived = maintenance.read(new, "events")
-        maintenance.write(new, "events", None)
-    for refuse in (abort, split.move):
-        with pytest.raises(Refused):
-            refuse("events", there)
+    killed_at("arrived", lambda: move("events", there))
+    with psycopg.connect(**parameters("events", there), autocommit=True) as new:
+        arrived = read_note(new, "events")
+        write_note(new, "events", None)
+    with pytest.raises(Refused):
+        move("events", there)
     assert status("events") == ("moving", False)
     # nor one whose old place was opened again by hand, and took writes
     with psycopg.connect(**parameters("events"), autocommit=True) as old:
         maintenance.disable(old, "events")
-    with psycopg.connect(**server_of("events", there), autocommit=True) as new:
-        maintenance.write(new, "events", arrived)
+    with psycopg.connect(**parameters("events", there), autocommit=True) as new:
+        write_note(new, "events", arrived)
     write(2)
-    for refuse in (abort, split.move):
-        with pytest.raises(Refused):
-            refuse("events", there)
+    with pytest.raises(Refused):
+        move("events", there)
     assert status("events") == UNTOUCHED
     assert record_there(there, 3) == [1, 3]

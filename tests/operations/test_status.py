@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections
 
-from operations import inventory, maintenance, status
-from operations.maintenance import Note
+from operations import maintenance, status, stores
 from operations.status import Away, Log, Query, Store
-from operations.stores import SCHEMAS, parameters
+from operations.stores import SCHEMAS, Note, parameters
 from tests.jobs.working import settle
 from tests.operations.moving import CAST, write
 
@@ -81,7 +81,7 @@ def test_the_rate_is_that_of_the_last_day_or_of_the_newest_events_where_these_ar
     assert found.per_day == 7
     assert found.oldest_at is not None
     assert datetime.now(UTC) - found.oldest_at > timedelta(days=8)
-    monkeypatch.setattr(status, "EVENTS_PER_DAY", 6)
+    monkeypatch.setitem(status.LIMITS["events"], "events_per_day", 6)
     assert status.log().per_day == pytest.approx(14, rel=0.01)
 
 
@@ -91,7 +91,7 @@ def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so
     def gone(alias: str) -> dict[str, Any]:
         return {**parameters(alias), **({"host": "127.0.0.1", "port": 1} if alias == "events" else {})}
 
-    monkeypatch.setattr(inventory, "parameters", gone)
+    monkeypatch.setattr(stores, "parameters", gone)
     out = StringIO()
     with pytest.raises(CommandError, match="Away: events"):
         call_command("store_status", "--json", stdout=out)
@@ -109,18 +109,18 @@ def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so
 
 def test_it_says_which_store_to_move_and_why_but_never_one_on_its_own() -> None:
     def advice(total: int, per_day: float, *read_ms: float) -> dict[str, bool]:
-        stores: dict[str, Store | Away] = {alias: store(list(read_ms)) for alias in SCHEMAS}
-        asked = status._thresholds(stores, Log(total, per_day, None))
-        return {alias: status.advise(alias, stores, asked[alias]).split for alias in SCHEMAS}
+        found: dict[str, Store | Away] = {alias: store(list(read_ms)) for alias in SCHEMAS}
+        return {each.store: each.split for each in status.advise(found, Log(total, per_day, None))}
 
     assert advice(1_000_000, 10_000, 200) == {"events": False, "projections": False, "system": False}
     assert advice(1_000_001, 0)["events"]
     assert advice(0, 10_001)["events"]
     assert advice(0, 0, 201, 20) == {"events": False, "projections": True, "system": False}
-    stores: dict[str, Store | Away] = {"events": store([]), "system": Away("refused")}
-    told = status.advise("events", stores, [status._threshold("events", 1.0, 2.0)])
-    assert (told.split, told.shares_database_with) == (False, [])
-    assert status.advise("system", stores, []).shares_database_with is None
+    alone = msgspec.structs.replace(store([]), database="another")
+    found: dict[str, Store | Away] = {"events": alone, "system": Away("no"), "projections": store([])}
+    told = {each.store: each for each in status.advise(found, Log(9_000_000, 0, None))}
+    assert (told["events"].split, told["events"].shares_database_with) == (False, [])
+    assert told["system"].shares_database_with is None
 
 
 def store(read_ms: list[float]) -> Store:

@@ -1,14 +1,14 @@
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db.migrations.operations import RunSQL
-from django.db.migrations.operations.base import Operation
+from django.db.migrations import Migration
 
 from operations import migrations
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
-from operations.migrations import Plan, Target
 from operations.stores import SCHEMAS, refuse_unsafe
 
 # Their first migrations made the store itself: taking it away is a reset, which asks for more.
@@ -41,58 +41,62 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
         only.add_argument("--check", action="store_true", help="say what is pending; exit code 1 if anything")
         only.add_argument("--plan", action="store_true", help="say what each pending migration would do")
         parser.add_argument(
-            "--to", nargs=2, metavar=("APP", "MIGRATION"), help="to this one; zero is before the first"
+            "--to", nargs=2, metavar=("APP", "MIGRATION"), default=(), help="zero is before the first"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        to = migrations.find_target(*options["to"]) if options["to"] else None
-        if to is not None and to.alias not in self.stores:
-            raise CommandError(f"{to.app} is in the {to.alias} store: db_migrate goes there.")
-        plans = {alias: migrations.plan(alias, to) for alias in ((to.alias,) if to else self.stores)}
-        if options["plan"] or options["check"]:
-            for alias, plan in plans.items():
-                self._show(alias, plan, detailed=options["plan"])
-            if options["check"] and any(plans.values()):
-                raise CommandError("Migrations are pending: see above.")
+        to, say = options["to"], self.stdout.write
+        aliases = [migrations.store_of(to[0])] if to else self.stores
+        if not set(aliases) <= set(self.stores):
+            raise CommandError(f"{to[0]} is in the {aliases[0]} store: db_migrate goes there.")
+        if options["check"]:
+            self._check(aliases, to)
             return
-        if self.checks_durability:
+        if self.checks_durability and not options["plan"]:
             refuse_unsafe(self.stores)
+        for alias in aliases:
+            undone = self._show(alias, to) if options["plan"] or to else []
+            if not options["plan"]:
+                if undone:
+                    self._confirm_way_back(alias, to, undone)
+                migrations.migrate(alias, say, to, verbosity=options["verbosity"])
+                if undone:
+                    say("Run the version that fits: this one is not ready before db_migrate.")
+                if undone and alias == "projections":
+                    say("After it run rebuild_projections: tables made anew are empty.")
+
+    def _check(self, aliases: Sequence[str], to: Sequence[str]) -> None:
+        plans = {alias: migrations.plan(alias, to) for alias in aliases}
         for alias, plan in plans.items():
-            backwards = to is not None and any(undone for _, undone in plan)
-            if to is not None and backwards:
-                self._confirm(to, plan)
-            migrations.migrate(alias, self.stdout.write, to, verbosity=options["verbosity"])
-            if backwards:
-                self.stdout.write("Run the version that fits: this one is not ready before db_migrate.")
-            if backwards and alias == "projections":
-                self.stdout.write("After it run rebuild_projections: tables made anew are empty.")
+            names = [f"\n  {each.app_label} {each.name}" for each, _ in plan]
+            self.stdout.write(f"{alias}: {len(plan) or 'nothing'} pending{''.join(names)}")
+            self._tell_unknown(alias)
+        if any(plans.values()):
+            raise CommandError("Migrations are pending: see above.")
 
-    def _confirm(self, to: Target, plan: Plan) -> None:
-        """Say what going back takes away, and ask. Raises ``CommandError`` where it is no way to go."""
-        if any(each.app_label in NEVER_UNDONE and each.name.startswith("0001") for each, _ in plan):
-            raise CommandError("Nothing was done: that takes the whole store away. See db_reset.")
-        stuck = [str(each) for each, _ in plan if not all(one.reversible for one in each.operations)]
-        if stuck:
-            raise CommandError(f"Nothing was done: there is no way back from {', '.join(stuck)}.")
-        self._show(to.alias, plan, detailed=True)
-        if to.alias != "projections":
-            self.stdout.write(f"No event brings back what goes from the {to.alias} store: is there a backup?")
-        confirm(f"BACK TO {to.app} {to.migration or 'zero'}", self.stdout)
+    def _show(self, alias: str, to: Sequence[str]) -> list[Migration]:
+        """Say what would be done. Returns what would be undone."""
+        self.stdout.write(f"{alias}:")
+        # which refuses the names that it does not know
+        call_command("migrate", *to, database=alias, plan=True, stdout=self.stdout)
+        self._tell_unknown(alias)
+        undone = [migration for migration, backwards in migrations.plan(alias, to) if backwards]
+        for each in undone:
+            name = (each.app_label, each.name)
+            call_command("sqlmigrate", *name, database=alias, backwards=True, stdout=self.stdout)
+        return undone
 
-    def _show(self, alias: str, plan: Plan, *, detailed: bool) -> None:
-        back = any(undone for _, undone in plan)
-        self.stdout.write(f"{alias}: {len(plan) or 'nothing'} {'to undo' if back else 'pending'}")
-        for migration, undone in plan:
-            self.stdout.write(f"  {'undo ' if undone else ''}{migration.app_label} {migration.name}")
-            for operation in migration.operations if detailed else ():
-                self.stdout.write(f"    {_effect(operation, undone)}")
+    def _tell_unknown(self, alias: str) -> None:
         for name in migrations.unknown(alias):
             self.stdout.write(f"  {name} is applied, and unknown to this version: a newer one was here")
 
-
-def _effect(operation: Operation, undone: bool) -> str:
-    if not undone:
-        return operation.formatted_description()
-    if isinstance(operation, RunSQL):
-        return f"runs: {operation.reverse_sql}"
-    return f"undoes: {operation.describe()}"
+    def _confirm_way_back(self, alias: str, to: Sequence[str], undone: list[Migration]) -> None:
+        """Raises ``CommandError`` where there is no way, and ``NotConfirmed``."""
+        if any(each.app_label in NEVER_UNDONE and each.name.startswith("0001") for each in undone):
+            raise CommandError("Nothing was done: that takes the whole store away. See db_reset.")
+        stuck = [str(each) for each in undone if not all(one.reversible for one in each.operations)]
+        if stuck:
+            raise CommandError(f"Nothing was done: there is no way back from {', '.join(stuck)}.")
+        if alias != "projections":
+            self.stdout.write(f"No event brings back what goes from the {alias} store: is there a backup?")
+        confirm(f"BACK TO {' '.join(to)}")

@@ -9,9 +9,8 @@ from eventstore import log
 from operations import reset
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
-from operations.inventory import place
 from operations.reset import KINDS, Rows, What
-from operations.stores import SCHEMAS, create
+from operations.stores import SCHEMAS, create, place
 
 
 class Command(OperatorCommand):
@@ -43,14 +42,14 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
             chosen.add_argument(f"--{what}", dest="what", action="store_const", const=what, help=help_)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        what, out = cast(What, options["what"]), cast(TextIO, self.stdout)
+        what = cast(What, options["what"])
         reset.check_allowed(what)
         create(say=self.stdout.write)  # what is lost altogether
         rows = self._describe(what)
-        confirm(KINDS[what].phrase, out)
+        confirm(KINDS[what].phrase)
         for name, asked in reset.names_to_type(what).items():
-            confirm(name, out, asked=asked)
-        reset.run(what, rows, out)
+            confirm(name, asked)
+        reset.run(what, rows, cast(TextIO, self.stdout))
         if what in ("system", "all") and (token := setup.one_time_token()):
             self.stdout.write(f"The first administrator: {settings.PUBLIC_URL}/setup?token={token}")
 

@@ -2,23 +2,22 @@ from argparse import ArgumentParser
 from contextlib import ExitStack
 from typing import Any
 
-import psycopg
 from django.core.management.base import CommandError
 
 from operations import maintenance
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
 from operations.exclusive import exclusive
-from operations.maintenance import Connection, Note
-from operations.stores import SCHEMAS, being_restored, parameters
+from operations.stores import SCHEMAS, Connection, Note, check_restored, connect, read_note
 
 # what people do before what follows from it
 ORDER = ("system", "events", "projections")
 WAYS = {
     "maintenance": "manage.py maintenance off --store {alias} opens it.",
-    "moving": "store_split --store {alias} --to … again goes on; with --abort it goes back.",
+    "moving": "store_split --store {alias} --to … again goes on; maintenance off --store {alias} goes back.",
     "moved": "Let {alias} point at the new place.",
     "filling": "This is the new place of a move that is not done: see the old one.",
+    "restoring": "manage.py maintenance off --store {alias} opens it.",
 }
 
 
@@ -42,56 +41,48 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         parser.add_argument("--store", choices=SCHEMAS, help="one store; all of them when not given")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        aliases = [options["store"]] if options["store"] else list(SCHEMAS)
         with ExitStack() as held:
-            stores = {
-                alias: held.enter_context(psycopg.connect(**parameters(alias), autocommit=True))
-                for alias in aliases
-            }
+            aliases = [options["store"]] if options["store"] else list(SCHEMAS)
+            stores = {alias: held.enter_context(connect(alias)) for alias in aliases}
             if options["what"] == "on":
                 self._on(stores)
-                return
             for alias, connection in stores.items():
-                {"off": self._off, "status": self._status}[options["what"]](connection, alias)
+                if options["what"] == "off":
+                    self._off(connection, alias)
+                if options["what"] == "status":
+                    self._status(connection, alias)
 
     def _on(self, stores: dict[str, Connection]) -> None:
         """All of them, or none: those that were closed are open again where a later one cannot be."""
+        notes = {alias: read_note(connection, alias) for alias, connection in stores.items()}
         for alias, connection in stores.items():
-            self._check_closable(connection, alias)
+            check_restored(connection, alias)
+            note, status = notes[alias], maintenance.status(connection, alias)
+            if note is not None and status not in ("open", "maintenance"):
+                raise CommandError(maintenance.message(alias, note))
         with ExitStack() as undo:
             for alias in sorted(stores, key=ORDER.index):
-                connection = stores[alias]
-                known = maintenance.read(connection, alias)
-                if maintenance.status(connection, alias) == "open":
-                    undo.callback(maintenance.disable, connection, alias, known)
-                maintenance.enable(connection, alias, known or Note("maintenance"))
+                if maintenance.status(stores[alias], alias) == "open":
+                    undo.callback(maintenance.disable, stores[alias], alias, notes[alias])
+                maintenance.enable(stores[alias], alias, notes[alias] or Note("maintenance"))
             undo.pop_all()
         for alias in stores:
             self.stdout.write(f"{alias}: closed to writes")
 
-    def _check_closable(self, connection: Connection, alias: str) -> None:
-        if being_restored(connection, alias):
-            raise CommandError(
-                f"A restore of the {alias} store has not ended: run that store_restore again, to its end."
-            )
-        note = maintenance.read(connection, alias)
-        if note is not None and maintenance.status(connection, alias) not in ("open", "maintenance"):
-            raise CommandError(maintenance.message(alias, note))
-
     def _off(self, connection: Connection, alias: str) -> None:
         with exclusive(connection, alias, self.stdout.write, wait=False):
-            known, status = maintenance.read(connection, alias), maintenance.status(connection, alias)
-            if known is not None and status not in ("open", "maintenance"):
+            known, status = read_note(connection, alias), maintenance.status(connection, alias)
+            if known is not None and status in ("moving", "moved", "filling"):
                 self.stdout.write(
                     f"{maintenance.message(alias, known)}\n"
                     "Whoever writes here while the other place is in use writes for nobody."
                 )
-                confirm("REOPEN", self.stdout)
-            maintenance.disable(connection, alias, maintenance.origin(known))
+                confirm("REOPEN")
+            maintenance.disable(connection, alias, maintenance.lasting(known))
         self.stdout.write(f"{alias}: open")
 
     def _status(self, connection: Connection, alias: str) -> None:
-        status, note = maintenance.status(connection, alias), maintenance.read(connection, alias)
+        status, note = maintenance.status(connection, alias), read_note(connection, alias)
         if status == "open":
             self.stdout.write(f"{alias}: open")
             return

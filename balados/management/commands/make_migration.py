@@ -36,14 +36,12 @@ Exit codes: 0 written, or shown (--dry-run); 1 refused, with the reason.
 
     def handle(self, *args: Any, **options: Any) -> None:
         labels = own_apps(options["store"])
-        if options["app"] is not None:
-            if options["app"] not in labels:
-                store = options["store"]
-                raise CommandError(
-                    f"{options['app']} is not in the {store} store; in it are: {', '.join(labels)}."
-                )
-            labels = [options["app"]]
-        self._written: list[str] = []
+        if options["app"] not in (None, *labels):
+            raise CommandError(
+                f"{options['app']} is not in the {options['store']} store; in it are: {', '.join(labels)}."
+            )
+        labels = [options["app"]] if options["app"] else labels
+        self._written = False
         self._make(labels, options, empty=False)
         if self._written:
             return
@@ -54,34 +52,25 @@ Exit codes: 0 written, or shown (--dry-run); 1 refused, with the reason.
     def write_migration_files(
         self, changes: dict[str, list[Migration]], update_previous_migration_paths: Any = None
     ) -> None:
+        self._written = True
         for app, made in changes.items():
             for migration in made:
-                self._written.append(migration.name)
                 if not migration.operations:
                     forward, back = (
-                        FAILS.format(direction=direction, app=app, name=migration.name)
-                        for direction in ("FORWARD", "BACK")
+                        FAILS.format(direction=each, app=app, name=migration.name)
+                        for each in ("FORWARD", "BACK")
                     )
                     migration.operations = [RunSQL(forward, back)]  # type: ignore[misc]
         super().write_migration_files(changes, update_previous_migration_paths)
 
     def _make(self, labels: list[str], options: dict[str, Any], *, empty: bool) -> None:
         """Django's command, which asks nothing: models say what existing rows get."""
+        ours = {"name": options["name"], "dry_run": options["dry_run"], "empty": empty}
+        # Django shows the file from verbosity 3 on
+        usual: dict[str, Any] = {"verbosity": 3 if options["dry_run"] else 1, "interactive": False}
+        without = dict.fromkeys(("include_header", "check_changes", "scriptable", "update", "merge"), False)
         try:
-            super().handle(
-                *labels,
-                name=options["name"],
-                dry_run=options["dry_run"],
-                # Django shows the file from 3 on
-                verbosity=3 if options["dry_run"] else 1,
-                empty=empty,
-                interactive=False,
-                include_header=False,
-                check_changes=False,
-                scriptable=False,
-                update=False,
-                merge=False,
-            )
+            super().handle(*labels, **ours, **usual, **without)
         except SystemExit as ended:
             raise CommandError(
                 "The rows that are there, and those that the version before this one goes on writing, need a"

@@ -44,5 +44,5 @@ Exit codes: 0 done, or there was nothing; 1 refused or failed, with the reason.
             return
         names = ", ".join(user.username for user in accounts)
         self.stdout.write(f"These accounts go with everything they did, for good: {names}.")
-        confirm("DELETE", self.stdout)
+        confirm("DELETE")
         demo.down(accounts, timezone.now(), self.stdout.write)

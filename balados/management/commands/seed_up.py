@@ -41,7 +41,7 @@ Exit codes: 0 done; 1 refused or failed, with the reason.
             self.stdout.write(
                 f"{others} listeners have accounts here; {missing} of the demonstration come to them."
             )
-            confirm("DEMO", self.stdout)
+            confirm("DEMO")
         try:
             for made in demo.up(timezone.now(), self.stdout.write):
                 password = f"password {made.password}" if made.password else "was there already"

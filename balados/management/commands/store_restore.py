@@ -1,15 +1,14 @@
 from argparse import ArgumentParser
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 from django.core.management.base import CommandError
 
 from operations import backup, restore
 from operations.command import OperatorCommand
-from operations.progress import progress
-from projections.garbage import relaxed_gc
+from operations.rebuilding import rebuild_beside
 from projections.projectors import PROJECTORS
-from projections.rebuild import AlreadyRunning, rebuild
 
 ALIASES: Final[dict[str, list[backup.Store]]] = {
     "events": ["events"],
@@ -57,18 +56,11 @@ Exit codes: 0 done; 1 refused, failed or damaged; 2 a wrong option.
     def handle(self, *args: Any, **options: Any) -> None:
         if (options["source"] is None) is not options["in_place"]:
             raise CommandError("Give either --from, a backup, or --in-place.", returncode=2)
-        aliases, ledgers = ALIASES[options["store"]], options["erasures"]
-        try:
-            if options["in_place"]:
-                restore.adopt(aliases, self.stdout.write, self._rebuild, ledgers)
-            else:
-                chosen = [backup.find(options["source"], alias) for alias in aliases]
-                restore.restore(chosen, self.stdout.write, self._rebuild, ledgers)
-        except AlreadyRunning as error:
-            raise CommandError(f"{error} is being rebuilt by another process: run this again.") from error
-        self.stdout.write("Restored: start the server.")
-
-    def _rebuild(self) -> None:
-        out: Any = self.stdout
-        with relaxed_gc():
-            rebuild(list(PROJECTORS.values()), progress(out, "rebuilding", "positions"))
+        aliases, say, ledgers = ALIASES[options["store"]], self.stdout.write, options["erasures"]
+        rebuild = partial(rebuild_beside, list(PROJECTORS.values()), cast(TextIO, self.stdout))
+        if options["in_place"]:
+            restore.adopt(aliases, say, rebuild, ledgers)
+        else:
+            chosen = [backup.find(options["source"], alias) for alias in aliases]
+            restore.restore(chosen, say, rebuild, ledgers)
+        say("Restored: start the server.")

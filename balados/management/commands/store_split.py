@@ -2,7 +2,6 @@ import os
 import re
 import sys
 from argparse import ArgumentParser
-from functools import partial
 from getpass import getpass
 from typing import Any
 
@@ -13,7 +12,7 @@ from operations import split
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
 from operations.split import MoveResult
-from operations.stores import SCHEMAS
+from operations.stores import SCHEMAS, parameters
 
 VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events": "EVENT_STORE_URL"}
 
@@ -27,44 +26,35 @@ then it says which setting to change. Restart every process with that setting: w
 refused writes, and goes on reading what was there.
 
   manage.py store_split --store events --to postgresql://user@db2/balados_events
-  manage.py store_split --store events --to ... --abort           end an unfinished one: open the old place
   manage.py store_split --store events --drop-source --from ...   after the switch: delete the old place
 
---to - and --from - read the URL from standard input: others see command lines. A move asks nothing, --abort
-asks for DELETE, --drop-source for DELETE and the old database's name.
-Interrupted or killed: run the same again, it goes on or starts over.
+--to - and --from - read the URL from standard input: others see command lines. A move asks nothing,
+--drop-source asks for DELETE and the old database's name.
+Interrupted or killed: run the same again, it goes on or starts over; or open the old place again with
+maintenance off --store events.
 Exit codes: 0 done; 1 refused or failed, and the old place as it was unless it says otherwise; 2 a wrong
 option.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--store", required=True, choices=SCHEMAS)
-        parser.add_argument("--to", metavar="URL", help="the new place; - reads it from standard input")
-        parser.add_argument(
-            "--abort", action="store_true", help="end an unfinished move, and open the old place"
-        )
+        place = parser.add_mutually_exclusive_group(required=True)
+        place.add_argument("--to", metavar="URL", help="the new place; - reads it from standard input")
+        place.add_argument("--from", dest="old", metavar="URL", help="with --drop-source: the old place")
         parser.add_argument(
             "--drop-source", action="store_true", help="delete the old place, after the switch"
         )
-        parser.add_argument("--from", dest="old", metavar="URL", help="with --drop-source: the old place")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        alias, say, ask = options["store"], self.stdout.write, partial(confirm, out=self.stdout)
-        if options["abort"] and options["drop_source"]:
-            raise CommandError("Either --abort or --drop-source.", returncode=2)
-        given = options["old" if options["drop_source"] else "to"]
-        if given is None or (options["to"] and options["old"]):
+        alias, url = options["store"], _read(options["old"] or options["to"])
+        if options["drop_source"] != bool(options["old"]):
             raise CommandError("--to names the new place; --drop-source takes --from.", returncode=2)
-        url = _read(given)
-        there = databases.store(alias, url, pool={})
+        server = parameters(alias, databases.store(alias, url, pool={}))
         if options["drop_source"]:
-            split.drop_source(alias, split.server_of(alias, there), say=say, confirm=ask)
-            say("Deleted.")
-        elif options["abort"]:
-            split.abort(alias, there, say=say, confirm=ask)
-            say("Back at the old place.")
+            split.drop_source(alias, server, say=self.stdout.write, confirm=confirm)
+            self.stdout.write("Deleted.")
         else:
-            self._tell(alias, url, split.move(alias, there, say=say))
+            self._tell(alias, url, split.move(alias, server, say=self.stdout.write))
 
     def _tell(self, alias: str, url: str, moved: MoveResult) -> None:
         for table, held in moved.tables.items():

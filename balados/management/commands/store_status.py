@@ -1,10 +1,10 @@
 from argparse import ArgumentParser
-from typing import Any, TextIO, cast
+from typing import Any
 
 import msgspec
 from django.core.management.base import CommandError
 
-from operations import status, statustext
+from operations import status
 from operations.command import OperatorCommand
 
 
@@ -29,6 +29,6 @@ Exit codes: 0 every store answers, 1 one is away (the others are shown), 2 a wro
         if options["json"]:
             self.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:
-            statustext.show(report, cast(TextIO, self.stdout))
+            self.stdout.write("\n".join(status.lines(report)))
         if report.away:
             raise CommandError(f"Away: {', '.join(report.away)}.")
