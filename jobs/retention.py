@@ -26,7 +26,7 @@ from eventstore.log import Origin
 from projections import deadletters, popularity
 from projections.connect import connect
 from projections.lag import wait_for_all
-from projections.locks import try_lock
+from projections.locks import try_lock, unlock
 from projections.projectors import PROJECTORS
 from projections.public import cut, has_older
 from projections.worker import Worker
@@ -116,7 +116,7 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
         failpoint("trimmed")
         done.passed = done.passed and all(trimmed) and wait(log.head())
         if done.passed:
-            done.figures_changed = popularity.recalculate(done.started_at)
+            done.figures_changed = popularity.recalculate()
             _close(done.cutoff)
     failpoint("recalculated")
     with _timed(done, "delete"):
@@ -229,6 +229,8 @@ def _alone() -> Iterator[None]:
         if not try_lock(connection, LOCK):
             raise AlreadyRunning
         yield
+        # the server ends the session a moment later, and the next run may come before that
+        unlock(connection, LOCK)
 
 
 @contextmanager

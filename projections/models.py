@@ -267,12 +267,10 @@ class PopularityQueue(models.Model):
 class Popularity(models.Model):
     rss_source_feed = models.TextField(db_collation="C")
     score = models.BigIntegerField()
-    score_previous = models.BigIntegerField()
     plays = models.BigIntegerField()
     likes = models.BigIntegerField()
     shares = models.BigIntegerField()
     subscribers = models.BigIntegerField()
-    calculated_at = models.DateTimeField()
 
     class Meta:
         abstract = True

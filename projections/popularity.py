@@ -2,10 +2,12 @@
 
 A subscription counts 10 points, a play 5, a saved episode 3, a share 2. What is anonymous counts only where
 several listeners stand behind a figure: of one alone, everybody who knows him would know what he did.
+
+The score before is counted in the same way, from those of the same rows that are a week old. A stored one
+would show what somebody has hidden since.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -21,20 +23,25 @@ FEWEST_ANONYMOUS = 3
 AT_ONCE = 1_000
 PATIENCE = 60.0
 
+# Points of a kind of act, by how often it counts.
+POINTS = """
+(10 * coalesce(sum({times}) FILTER (WHERE kind = 'subscribe'), 0)
+  + 5 * coalesce(sum({times}) FILTER (WHERE kind = 'play'), 0)
+  + 3 * coalesce(sum({times}) FILTER (WHERE kind = 'save'), 0)
+  + 2 * coalesce(sum({times}) FILTER (WHERE kind = 'share'), 0))::bigint"""
 # Contributions come from public_events alone; users.activity only says how many are behind them. A group
 # without enough listeners is none.
 FIGURES = """
 SELECT key, min(feed) AS feed, (array_agg(item ORDER BY latest DESC, item))[1] AS item,
-       (10 * coalesce(sum(times) FILTER (WHERE kind = 'subscribe'), 0)
-         + 5 * coalesce(sum(times) FILTER (WHERE kind = 'play'), 0)
-         + 3 * coalesce(sum(times) FILTER (WHERE kind = 'save'), 0)
-         + 2 * coalesce(sum(times) FILTER (WHERE kind = 'share'), 0))::bigint AS score,
+       {score} AS score, {score_previous} AS score_previous,
        coalesce(sum(times) FILTER (WHERE kind = 'play'), 0)::bigint AS plays,
        coalesce(sum(times) FILTER (WHERE kind = 'save'), 0)::bigint AS likes,
        coalesce(sum(times) FILTER (WHERE kind = 'share'), 0)::bigint AS shares,
        coalesce(sum(times) FILTER (WHERE kind = 'subscribe'), 0)::bigint AS subscribers
   FROM (SELECT p.{key} AS key, p.kind, min(p.rss_source_feed) AS feed, {item} AS item,
-               max(p.happened_at) AS latest, count(*) AS times
+               max(p.happened_at) AS latest, count(*) AS times,
+               CASE WHEN NOT (p.user_id IS NULL) OR count(DISTINCT a.user_id) FILTER (WHERE {old}) >= {fewest}
+                    THEN count(*) FILTER (WHERE {old}) ELSE 0 END AS times_before
           FROM "public"."public_events" p
           LEFT JOIN "users"."activity" a ON a.public_id = CASE WHEN p.user_id IS NULL THEN p.id END
          WHERE {condition}
@@ -42,6 +49,8 @@ SELECT key, min(feed) AS feed, (array_agg(item ORDER BY latest DESC, item))[1] A
         HAVING NOT (p.user_id IS NULL) OR count(DISTINCT a.user_id) >= {fewest}) AS counted
  GROUP BY key
 """
+# whole hours: so are the times of what is anonymous, and an answer does not change with every second
+OLD = "p.happened_at < date_trunc('hour', now(), 'UTC') - interval '7 days'"
 # Listeners were given several addresses of an episode: the one that was used last is shown.
 NEWEST_ITEM = "(array_agg(p.rss_source_item ORDER BY p.happened_at DESC, p.rss_source_item))[1]"
 # What the projector says has changed, or whoever erased it; each is counted once, however often it did.
@@ -51,19 +60,10 @@ SELECT coalesce(array_agg(DISTINCT feed_key), '{}'),
        coalesce(array_agg(DISTINCT item_key) FILTER (WHERE item_key IS NOT NULL), '{}')
   FROM taken
 """
-COLUMNS = (
-    "rss_source_feed",
-    "rss_source_item",
-    "score",
-    "score_previous",
-    "plays",
-    "likes",
-    "shares",
-    "subscribers",
-)
+COLUMNS = ("rss_source_feed", "rss_source_item", "score", "plays", "likes", "shares", "subscribers")
 CHANGES = """
-SELECT coalesce(now.feed, known.rss_source_feed), {item}, coalesce(now.score, 0), coalesce(known.score, 0),
-       coalesce(now.plays, 0), coalesce(now.likes, 0), coalesce(now.shares, 0), coalesce(now.subscribers, 0)
+SELECT coalesce(now.feed, known.rss_source_feed), {item}, coalesce(now.score, 0), coalesce(now.plays, 0),
+       coalesce(now.likes, 0), coalesce(now.shares, 0), coalesce(now.subscribers, 0)
   FROM unnest(%(keys)s::uuid[]) AS due (key)
   LEFT JOIN ({figures}) AS now ON now.key = due.key
   LEFT JOIN {table} known ON known.{key} = due.key
@@ -76,7 +76,15 @@ SELECT coalesce(now.feed, known.rss_source_feed), {item}, coalesce(now.score, 0)
 def figures(key: Literal["feed_key", "item_key"], condition: str) -> str:
     """SQL for the figures by feed or by item of the rows of public_events (``p``) with ``condition``."""
     item = "NULL::text" if key == "feed_key" else NEWEST_ITEM
-    return FIGURES.format(key=key, item=item, condition=condition, fewest=FEWEST_ANONYMOUS)
+    return FIGURES.format(
+        key=key,
+        item=item,
+        condition=condition,
+        fewest=FEWEST_ANONYMOUS,
+        old=OLD,
+        score=POINTS.format(times="times"),
+        score_previous=POINTS.format(times="times_before"),
+    )
 
 
 OF_PODCASTS = CHANGES.format(
@@ -93,7 +101,7 @@ OF_EPISODES = CHANGES.format(
 )
 
 
-def recalculate(now: datetime) -> int:
+def recalculate() -> int:
     """Count anew what changed since the last time, and record the figures that are others now; returns how
     many. Whoever is killed in the middle leaves the rest to the next.
 
@@ -105,7 +113,7 @@ def recalculate(now: datetime) -> int:
         wait_for(projector, head, PATIENCE)
     with transaction.atomic(using="projections"):
         ((feeds, items),) = run(TAKE, []).fetchall()
-        changed = [*_changes(OF_PODCASTS, feeds, now), *_changes(OF_EPISODES, items, now)]
+        changed = [*_changes(OF_PODCASTS, feeds), *_changes(OF_EPISODES, items)]
         for start in range(0, len(changed), AT_ONCE):
             log.append_to_instance(changed[start : start + AT_ONCE])
     if changed:
@@ -113,6 +121,6 @@ def recalculate(now: datetime) -> int:
     return len(changed)
 
 
-def _changes(statement: str, keys: list[UUID], now: datetime) -> Iterator[PopularityRecalculated]:
+def _changes(statement: str, keys: list[UUID]) -> Iterator[PopularityRecalculated]:
     for row in run(statement, {"keys": keys}):
-        yield PopularityRecalculated(calculated_at=now, **dict(zip(COLUMNS, row, strict=True)))
+        yield PopularityRecalculated(**dict(zip(COLUMNS, row, strict=True)))

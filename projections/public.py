@@ -3,8 +3,8 @@
 It is read from the primary alone. An erasure deletes rows beside the log, so the position that a replica's
 rows reflect does not tell whether they are gone there.
 
-What is shown is counted from the rows that are public now; the tables of popularity only tell which feeds and
-episodes are looked at, and what their score was before. So a change of privacy is in every figure at once.
+What is shown is counted from the rows that are public now, the score before as well; the tables of popularity
+only tell which feeds and episodes are looked at. So a change of privacy is in every figure at once.
 """
 
 from datetime import datetime
@@ -37,7 +37,7 @@ SELECT CASE WHEN reached.parked AND EXISTS (
  ORDER BY {order}
 """
 FIGURES = """
-SELECT now.feed, now.item, now.score, top.score_previous, now.plays, now.likes, now.shares, now.subscribers,
+SELECT now.feed, now.item, now.score, now.score_previous, now.plays, now.likes, now.shares, now.subscribers,
        people.ids, top.key
   FROM ({top}) AS top
   JOIN LATERAL ({figures}) AS now ON true
@@ -48,12 +48,9 @@ SELECT now.feed, now.item, now.score, top.score_previous, now.plays, now.likes, 
              GROUP BY user_id ORDER BY at DESC, user_id LIMIT {people}) AS latest) AS people
 """
 TRENDING = """
-SELECT {key} AS key, score_previous FROM {table} {condition} ORDER BY score DESC, {key} LIMIT %s
+SELECT {key} AS key FROM {table} {condition} ORDER BY score DESC, {key} LIMIT %s
 """
-ONE = """
-SELECT asked.key, coalesce(known.score_previous, 0) AS score_previous
-  FROM (SELECT %s::uuid AS key) AS asked LEFT JOIN {table} known ON known.{key} = asked.key
-"""
+ONE = "SELECT %s::uuid AS key"
 OLDER = """
 SELECT EXISTS (SELECT FROM "users"."activity" WHERE happened_at < %(before)s)
     OR EXISTS (SELECT FROM "users"."activity" WHERE withdrawn_at < %(before)s)
@@ -154,7 +151,7 @@ def _trending(of: dict[str, str], limit: int, feed: str | None) -> list[Popular]
 
 
 def _one(of: dict[str, str], key: str) -> Popular | None:
-    found = _rows(_figures(ONE.format(**of), of), BY_SCORE, [key])
+    found = _rows(_figures(ONE, of), BY_SCORE, [key])
     return Popular(*found[0][:-1]) if found else None
 
 

@@ -26,7 +26,8 @@ from projections import public
 from projections.public import Kind, Popular, PublicRow
 
 TRENDING = 20
-CACHED = "public, max-age=60"
+# asked for again each time: somebody may have hidden something meanwhile
+CACHED = "public, no-cache"
 
 
 class Person(Struct):
@@ -34,7 +35,8 @@ class Person(Struct):
 
 
 class Popularity(Struct):
-    """What the public may know. Anonymous listeners count where at least three stand behind a figure."""
+    """What the public may know. Anonymous listeners count where at least three stand behind a figure.
+    `score_previous`: the score without what happened in the last seven days."""
 
     score: int
     score_previous: int
@@ -191,7 +193,7 @@ def _usernames(ids: Iterable[UUID]) -> dict[UUID, str]:
 
 
 def _cached(request: Request, body: Struct) -> HttpResponseBase:
-    """An answer that anybody may keep for a minute, and ask again by its ETag: 304 while it is the same."""
+    """An answer that anybody may keep, and asks for again by its ETag: 304 while it is the same."""
     content = msgspec.json.encode(body)
     etag = f'"{key_of(content.decode())}"'
     response = Response(content, headers={"Cache-Control": CACHED, "ETag": etag})

@@ -47,12 +47,10 @@ class PopularityRecalculated(Event, frozen=True, kw_only=True, gc=False):
     rss_source_feed: str
     rss_source_item: str | None = None
     score: int = 0
-    score_previous: int = 0
     plays: int = 0
     likes: int = 0
     shares: int = 0
     subscribers: int = 0
-    calculated_at: datetime
 
 
 class PublicHistoryTrimmed(Event, frozen=True, kw_only=True, gc=False):

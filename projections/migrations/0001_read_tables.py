@@ -335,12 +335,10 @@ class Migration(migrations.Migration):
             fields=[
                 ("rss_source_feed", models.TextField(db_collation="C")),
                 ("score", models.BigIntegerField()),
-                ("score_previous", models.BigIntegerField()),
                 ("plays", models.BigIntegerField()),
                 ("likes", models.BigIntegerField()),
                 ("shares", models.BigIntegerField()),
                 ("subscribers", models.BigIntegerField()),
-                ("calculated_at", models.DateTimeField()),
                 ("item_key", models.UUIDField(primary_key=True, serialize=False)),
                 ("feed_key", models.UUIDField()),
                 ("rss_source_item", models.TextField(db_collation="C")),
@@ -388,12 +386,10 @@ class Migration(migrations.Migration):
             fields=[
                 ("rss_source_feed", models.TextField(db_collation="C")),
                 ("score", models.BigIntegerField()),
-                ("score_previous", models.BigIntegerField()),
                 ("plays", models.BigIntegerField()),
                 ("likes", models.BigIntegerField()),
                 ("shares", models.BigIntegerField()),
                 ("subscribers", models.BigIntegerField()),
-                ("calculated_at", models.DateTimeField()),
                 ("feed_key", models.UUIDField(primary_key=True, serialize=False)),
             ],
             options={

@@ -126,9 +126,9 @@ def shown() -> dict[str, list[tuple[Any, ...]]]:
         "public": 'SELECT kind, feed_key, item_key, user_id FROM "public"."public_events"',
         "activity": "SELECT user_id, kind, rss_source_feed, rss_source_item, level, happened_at IS NULL,"
         ' withdrawn_at IS NULL, public_id IS NULL FROM "users"."activity"',
-        "podcasts": "SELECT rss_source_feed, score, score_previous, plays, likes, shares, subscribers"
+        "podcasts": "SELECT rss_source_feed, score, plays, likes, shares, subscribers"
         ' FROM "public"."podcast_popularity"',
-        "episodes": "SELECT rss_source_item, score, score_previous, plays, likes, shares, subscribers"
+        "episodes": "SELECT rss_source_item, score, plays, likes, shares, subscribers"
         ' FROM "public"."episode_popularity"',
     }
     found = {}

@@ -283,7 +283,7 @@ def test_of_two_at_a_time_one_works_and_the_other_says_so_and_leaves() -> None:
 
 def test_the_instances_stream_keeps_what_a_rebuild_needs() -> None:
     def figures(score: int, feed: str = NEWS) -> PopularityRecalculated:
-        return PopularityRecalculated(rss_source_feed=feed, score=score, plays=score, calculated_at=NOON)
+        return PopularityRecalculated(rss_source_feed=feed, score=score, plays=score)
 
     def trimmed(days: int) -> PublicHistoryTrimmed:
         return PublicHistoryTrimmed(before=datetime.fromisoformat("2020-01-01T00:00:00Z") + timedelta(days))

@@ -51,7 +51,7 @@ CHANGED = {
     "users.activity_levels": "level = 'private'",
     "users.blocked_feeds": "operator_since = '2001-01-01Z'",
     "public.public_events": "happened_at = '2001-01-01Z'",
-    "public.podcast_popularity": "score_previous = score_previous + 1",
+    "public.podcast_popularity": "score = score + 1",
     "public.episode_popularity": "likes = likes + 1",
 }
 KEYS = {

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -105,20 +104,20 @@ def account(name: str, number: int) -> User:
     return UserFactory.create(username=name, id=UUID(int=number))
 
 
-def work(now: datetime) -> None:
+def work() -> None:
     """What projectors and the worker do, as far as the public notices."""
     bring_up_to_date()
-    popularity.recalculate(now)
+    popularity.recalculate()
     bring_up_to_date()
 
 
-def perform(events: Iterable[Event], now: datetime, pause: int = 4) -> None:
+def perform(events: Iterable[Event], pause: int = 4) -> None:
     """Let them happen, with the worker in between."""
     for number, event in enumerate(events, 1):
         record(event)
         if number % pause == 0:
-            work(now)
-    work(now)
+            work()
+    work()
 
 
 def seen(path: str) -> dict[str, Any]:

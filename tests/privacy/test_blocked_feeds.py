@@ -21,7 +21,7 @@ from tests.privacy.acts import KINDS, PATHS, Act, account, level, perform, seen
 from tests.privacy.test_noninterference import ALICE, BOB, XAVER, YVONNE, ZOE, doings, interleaved, lead
 from tests.projecting import behind
 from tests.projections.conftest import Project
-from tests.projections.histories import dump, marked, minutes, played, record, subscribed
+from tests.projections.histories import dump, marked, played, record, subscribed
 from tests.properties import examples
 
 pytestmark = pytest.mark.usefixtures("stores")
@@ -64,7 +64,7 @@ def test_a_block_and_its_end_reach_rows_figures_and_people_at_once(
     account("alice", 1)
     anonymous = [event for user in (BOB, YVONNE, ZOE) for event in (level("anonymous", user), follows(user))]
     shown = [level("public", ALICE), follows(ALICE), played(ALICE, ITEM, feed=NEWS)]
-    perform([*anonymous, *shown], minutes(0), pause=100)
+    perform([*anonymous, *shown], pause=100)
     before = dump(connection)
     assert len(before["public_events"]) == 5
     for by in get_args(Marker):

@@ -76,7 +76,7 @@ def test_every_change_reaches_rows_figures_and_people_at_once(
         for user in (BOB, CHARLIE)
         for event in (level("anonymous", user), played(user, ITEM, feed=FEED), subscribed(user, FEED))
     ]
-    perform([*others, played(ALICE, ITEM, feed=FEED, at=30)], minutes(0), pause=100)
+    perform([*others, played(ALICE, ITEM, feed=FEED, at=30)], pause=100)
     for at, to in enumerate((*way, *way)):
         record(level(to, ALICE, on_feed, on_item, at=at))
         project()
@@ -106,7 +106,7 @@ def test_every_change_reaches_rows_figures_and_people_at_once(
 
 def test_what_is_hidden_is_in_no_list_before_the_worker_comes(project: Project) -> None:
     account("alice", 1)
-    perform([level("public", ALICE), played(ALICE, ITEM, feed=FEED)], minutes(0))
+    perform([level("public", ALICE), played(ALICE, ITEM, feed=FEED)])
     assert seen("trending/podcasts")["podcasts"]
     assert seen("trending/episodes")["episodes"]
     record(level("private", ALICE, at=1))

@@ -79,19 +79,19 @@ def test_a_rebuild_equals_live(
     for alias in STORES:
         empty(alias)
     forget()
-    for number, (event, after) in enumerate(history):
+    for event, after in history:
         record(event)
         if after:
             project()
         if after == RECOUNT:
-            popularity.recalculate(minutes(number))
+            popularity.recalculate()
         if after == RETAIN:
             retention.delete_superseded(log.head())
     project()
-    popularity.recalculate(minutes(1_000))
+    popularity.recalculate()
     project()
     live = dump(connection)
     connection.execute(EVERYTHING_IS_DUE)
-    assert popularity.recalculate(minutes(2_000)) == 0, "nothing was left out"
+    assert popularity.recalculate() == 0, "nothing was left out"
     rebuild.rebuild([PROJECTORS["public_events"], PROJECTORS["popularity"]])
     assert dump(connection) == live

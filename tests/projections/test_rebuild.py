@@ -127,12 +127,10 @@ figures = st.builds(
     rss_source_feed=feeds,
     rss_source_item=st.none() | items,
     score=st.integers(0, 9),
-    score_previous=st.integers(0, 9),
     plays=st.integers(0, 2),
     likes=st.just(0),
     shares=st.just(0),
     subscribers=st.just(0),
-    calculated_at=nows,
 )
 trims = st.builds(PublicHistoryTrimmed, before=nows)
 marks = st.builds(marked, feeds, st.booleans())
