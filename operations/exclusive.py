@@ -16,10 +16,9 @@ KEYS: Final = {"system": 1, "projections": 2, "events": 3}
 SECONDS_BETWEEN_TRIES = 0.2
 # objsubid 2: advisory locks with two keys
 HOLDER = """
-SELECT l.pid, to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS')
-  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
- WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = %s AND l.objid = %s
-   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+SELECT pid FROM pg_locks
+ WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s AND objid = %s
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 Say = Callable[[str], object]
@@ -49,17 +48,18 @@ def exclusive(
     instead of waiting where ``wait`` is false.
     """
     keys = [LOCK, KEYS[alias]]
-    waits = False
+    waiting = ""
     # asked again and again: a session that waits inside a statement keeps the snapshot that a
     # CREATE INDEX CONCURRENTLY of the other one waits for
     while not _try(connection, keys):
         if not wait:
             raise Busy(f"A command that changes the {alias} store is at work: wait for it, or end it, first.")
-        if not waits:
-            waits = True
-            say(_waiting(connection, alias, keys))
+        if not waiting:
+            pids = "".join(f" (server process {pid})" for (pid,) in connection.execute(HOLDER, keys))
+            waiting = f"{alias}: waiting for another migrator or seeder of this store to finish{pids}"
+            say(waiting)
         time.sleep(SECONDS_BETWEEN_TRIES)
-    if waits:
+    if waiting:
         say(f"{alias}: the other one has finished, going on")
     try:
         yield
@@ -70,9 +70,3 @@ def exclusive(
 
 def _try(connection: psycopg.Connection[Any], keys: list[int]) -> bool:
     return connection.execute("SELECT pg_try_advisory_lock(%s::int, %s::int)", keys).fetchone() == (True,)
-
-
-def _waiting(connection: psycopg.Connection[Any], alias: str, keys: list[int]) -> str:
-    row = connection.execute(HOLDER, keys).fetchone()
-    who = f" (server process {row[0]}, connected since {row[1]} UTC)" if row else ""
-    return f"{alias}: waiting for another migrator or seeder of this store to finish{who}"

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
-import msgspec
 import psycopg
 import pytest
 from django.core.management import call_command
@@ -13,7 +12,6 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from operations import maintenance, status, stores
-from operations.status import Away, Log, Query, Store
 from operations.stores import SCHEMAS, Note, parameters
 from tests.jobs.working import settle
 from tests.operations.moving import CAST, write
@@ -78,11 +76,10 @@ def test_the_rate_is_that_of_the_last_day_or_of_the_newest_events_where_these_ar
     for days_ago, number in ((9, 4), (1.5, 5), (0.5, 7)):
         record(days_ago, number)
     found = status.log()
-    assert found.per_day == 7
-    assert found.oldest_at is not None
-    assert datetime.now(UTC) - found.oldest_at > timedelta(days=8)
+    assert found["per_day"] == 7
+    assert datetime.now(UTC) - datetime.fromisoformat(found["oldest_at"]) > timedelta(days=8)
     monkeypatch.setitem(status.LIMITS["events"], "events_per_day", 6)
-    assert status.log().per_day == pytest.approx(14, rel=0.01)
+    assert status.log()["per_day"] == pytest.approx(14, rel=0.01)
 
 
 def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so(
@@ -109,23 +106,28 @@ def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so
 
 def test_it_says_which_store_to_move_and_why_but_never_one_on_its_own() -> None:
     def advice(total: int, per_day: float, *read_ms: float) -> dict[str, bool]:
-        found: dict[str, Store | Away] = {alias: store(list(read_ms)) for alias in SCHEMAS}
-        return {each.store: each.split for each in status.advise(found, Log(total, per_day, None))}
+        found = {alias: store(list(read_ms)) for alias in SCHEMAS}
+        told = status.advise(found, {"total": total, "per_day": per_day})
+        return {each["store"]: each["split"] for each in told}
 
     assert advice(1_000_000, 10_000, 200) == {"events": False, "projections": False, "system": False}
     assert advice(1_000_001, 0)["events"]
     assert advice(0, 10_001)["events"]
     assert advice(0, 0, 201, 20) == {"events": False, "projections": True, "system": False}
-    alone = msgspec.structs.replace(store([]), database="another")
-    found: dict[str, Store | Away] = {"events": alone, "system": Away("no"), "projections": store([])}
-    told = {each.store: each for each in status.advise(found, Log(9_000_000, 0, None))}
-    assert (told["events"].split, told["events"].shares_database_with) == (False, [])
-    assert told["system"].shares_database_with is None
+    found = {
+        "events": {**store([]), "database": "another"},
+        "system": {"up": False},
+        "projections": store([]),
+    }
+    told = {each["store"]: each for each in status.advise(found, {"total": 9_000_000, "per_day": 0})}
+    assert (told["events"]["split"], told["events"]["shares_database_with"]) == (False, [])
+    assert told["system"]["shares_database_with"] is None
 
 
-def store(read_ms: list[float]) -> Store:
-    queries = [Query("SELECT $1", 1, each) for each in read_ms] + [Query("INSERT INTO $1", 1, 900)]
-    return Store("here", "1", "balados", "18", "open", 0, 0, 0, [], queries)
+def store(read_ms: list[float]) -> dict[str, Any]:
+    queries = [{"query": "SELECT $1", "mean_ms": each} for each in read_ms]
+    queries.append({"query": "INSERT INTO $1", "mean_ms": 900})
+    return {"up": True, "cluster": "1", "database": "balados", "slowest_queries": queries}
 
 
 def test_a_closed_store_is_shown_as_closed() -> None:
@@ -170,7 +172,7 @@ def test_slow_queries_are_those_of_the_store_and_no_statement_that_may_hold_a_pa
             )
         found = status.slowest(connection, ["events"])
     assert found is not None
-    assert [(each.query, each.calls, each.mean_ms) for each in found] == [
+    assert [tuple(each.values()) for each in found] == [
         ("INSERT INTO events.streams SELECT $1", 2, 1.0),
         ("SELECT $1 FROM events.events", 2, 0.0),
     ]

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from jobs import retention
 from operations.command import OperatorCommand
@@ -42,12 +43,9 @@ class Command(OperatorCommand):
 
 
 def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a time of RFC 3339") from None
-    if time.tzinfo is None:
-        raise ArgumentTypeError(f"{text!r} is without an offset, such as Z")
+    time = parse_datetime(text)
+    if time is None or time.tzinfo is None:
+        raise ArgumentTypeError(f"{text!r} is not a time of RFC 3339 with an offset, such as Z")
     if time > timezone.now():
         raise ArgumentTypeError(f"{text} is not past: everything would be old")
     return time

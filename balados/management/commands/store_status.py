@@ -1,7 +1,7 @@
+import json
 from argparse import ArgumentParser
 from typing import Any
 
-import msgspec
 from django.core.management.base import CommandError
 
 from operations import status
@@ -26,9 +26,7 @@ Exit codes: 0 every store answers, 1 one is away (the others are shown), 2 a wro
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = status.report()
-        if options["json"]:
-            self.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
-        else:
-            self.stdout.write("\n".join(status.lines(report)))
-        if report.away:
-            raise CommandError(f"Away: {', '.join(report.away)}.")
+        shown = json.dumps(report, indent=2) if options["json"] else "\n".join(status.lines(report))
+        self.stdout.write(shown)
+        if away := [alias for alias, store in report["stores"].items() if not store["up"]]:
+            raise CommandError(f"Away: {', '.join(away)}.")
