@@ -5,7 +5,6 @@ import os
 import sys
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
 
 from balados import environment
 
@@ -14,7 +13,9 @@ if __name__ == "__main__":
     if not environment.DATABASE_URL and not {"help", "--help", "--version"} & set(sys.argv):
         sys.exit(f"balados: {environment.NO_STORE}")
     try:
-        execute_from_command_line(sys.argv)
+        from balados.commandline import Utility
+
+        Utility(sys.argv).execute()
     except ImproperlyConfigured as error:
         # a setting that cannot be: the operator's, and said in a line
         sys.exit(f"balados: {error}")

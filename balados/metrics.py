@@ -25,6 +25,7 @@ from balados.requests import CLASSES
 from eventstore import counters, log
 from eventstore.counters import Key
 from jobs.retention import Run, last_run
+from operations import maintenance
 from projections import lag, replicas
 from projections.failures import is_outage
 
@@ -65,6 +66,8 @@ class Figures(Collector):
         answers = [(name, int(figures is not None)) for name, figures in found.items()]
         yield _gauge("store_up", "Whether the store answers.", answers, "store")
         yield from _unless_away(lag_figures) or ()
+        closed = [(alias, int(state != "open")) for alias, state in maintenance.states().items()]
+        yield _gauge("store_maintenance", "Whether the store is closed to writes.", closed, "store")
         yield from replica_figures()
 
     def describe(self) -> Iterator[Metric]:

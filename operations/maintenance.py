@@ -6,16 +6,17 @@ the old URL in their environment. docs/decisions/0011-maintenance.md
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
+from django.db import connections
 from psycopg import sql
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from operations.errors import OperatorError
 from operations.inventory import owned_tables
 from operations.stores import SCHEMAS, Connection, Note, State, connect, read_note, write_note
-from projections.failures import MAINTENANCE
+from projections.failures import MAINTENANCE, is_outage
 
 NAME: Final = "balados_maintenance"
 # Writers queue behind a lock that waits, so it waits no longer than this, and is tried again. It is more than
@@ -123,6 +124,19 @@ def status(connection: Connection | Any, alias: str) -> Literal["open"] | State:
     if not is_enabled(connection, alias):
         return "open"
     return "maintenance" if note is None or note.state == "arrived" else note.state
+
+
+def states(aliases: Iterable[str] = tuple(SCHEMAS)) -> dict[str, Literal["open"] | State]:
+    """``status`` of these stores, for those that answer."""
+    found = {}
+    for alias in aliases:
+        try:
+            with connections[alias].cursor() as cursor:
+                found[alias] = status(cursor, alias)
+        except Exception as failure:
+            if not is_outage(failure):
+                raise
+    return found
 
 
 def lasting(note: Note | None) -> Note | None:

@@ -38,10 +38,14 @@ def live(request: HttpRequest) -> HttpResponse:
 def ready(request: HttpRequest) -> HttpResponse:
     """200 when every check is in order, else 503; in both cases what each of them found.
 
-    Replicas are named, and may be away: the primary answers in their place.
+    Replicas are named, and may be away: the primary answers in their place. Stores that are closed to writes
+    are named, and make nothing unready: reads go on.
     """
     found, replicas = checks(), replica_words()
-    body = {"checks": found, "replicas": replicas} if replicas else {"checks": found}
+    states = maintenance.states(alias for alias in STORES if found[alias] != UNREACHABLE)
+    closed = {alias: state for alias, state in states.items() if state != "open"}
+    body: dict[str, object] = {"checks": found, "replicas": replicas, "maintenance": closed}
+    body = {name: part for name, part in body.items() if part}
     if all(word == OK for word in found.values()):
         return JsonResponse({"status": "ready", **body})
     return JsonResponse({"status": "unavailable", **body}, status=503, headers={"Retry-After": RETRY_AFTER})
@@ -103,8 +107,7 @@ def _closed() -> bool:
 
     Of a store that has moved away they are late for good.
     """
-    with stores.connect("projections") as connection:
-        return maintenance.status(connection, "projections") in ("maintenance", "moving")
+    return maintenance.states(["projections"]).get("projections") in ("maintenance", "moving")
 
 
 @cache

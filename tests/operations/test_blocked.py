@@ -1,8 +1,12 @@
-"""Django's own commands that know nothing of three stores: refused to people, there for test runners."""
+"""Django's own commands that know nothing of three stores: refused to people, there for test runners; or they
+ask which store is meant."""
 
 import pytest
 from django.core.management import call_command, execute_from_command_line
 from django.core.management.base import CommandError
+
+from accounts.models import User
+from balados.commandline import Utility
 
 BLOCKED = {"migrate": "db_migrate", "flush": "db_reset", "sqlflush": "db_reset", "reset_db": "db_reset"}
 
@@ -32,3 +36,41 @@ def test_what_django_calls_from_within_goes_on_working() -> None:
     assert "TRUNCATE" in call_command("sqlflush", database="system")
     with pytest.raises(CommandError, match="db_reset"):
         call_command("reset_db")
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dbshell"],
+        ["showmigrations"],
+        ["loaddata", "x"],
+        ["dumpdata", "accounts"],
+        ["inspectdb"],
+        ["sqlmigrate", "accounts", "0001"],
+        ["sqlsequencereset", "accounts"],
+        ["createcachetable"],
+        ["remove_stale_contenttypes"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_means_one_store_asks_for_its_name(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        Utility(["manage.py", *command]).execute()
+    assert ended.value.code == 2
+    assert "required: --database" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        Utility(["manage.py", *command, "--database", "default"]).execute()
+    assert "(choose from 'system', 'projections', 'events')" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("stores")
+def test_a_command_for_accounts_means_the_store_of_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a-long-password")
+    named = ["--username", "alice", "--email", "alice@example.org", "--noinput"]
+    Utility(["manage.py", "createsuperuser", *named]).execute()
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "another-long-password")
+    Utility(["manage.py", "changepassword", "alice"]).execute()
+    assert User.objects.get().check_password("another-long-password")

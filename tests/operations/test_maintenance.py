@@ -273,6 +273,20 @@ def test_an_instance_whose_read_models_are_late_on_purpose_is_ready(settings: Se
     assert readiness.checks()["projectors"] == readiness.BEHIND
 
 
+def test_a_closed_store_shows_for_monitoring_and_in_the_administration_and_reads_go_on() -> None:
+    metric = 'balados_store_maintenance{{store="events"}} {}.0'
+    assert "maintenance" not in Visitor().get("/health/ready").json()
+    assert metric.format(0) in Visitor().get("/metrics").content.decode()
+    close("events")
+    answer = Visitor().get("/health/ready")
+    assert (answer.status_code, answer.json()["maintenance"]) == (200, {"events": "maintenance"})
+    assert metric.format(1) in Visitor().get("/metrics").content.decode()
+    admin = Visitor(UserFactory.create(username="root-of-it", is_staff=True, is_superuser=True))
+    assert "The events store is in maintenance: it takes no writes." in admin.get("/admin/").content.decode()
+    reopen("events")
+    assert "in maintenance" not in admin.get("/admin/").content.decode()
+
+
 def test_a_rebuild_is_refused_and_leaves_the_store_closed() -> None:
     write(1)
     bring_up_to_date()

@@ -9,6 +9,7 @@ from django.db.migrations import Migration
 from operations import migrations
 from operations.command import OperatorCommand
 from operations.confirmation import confirm
+from operations.exclusive import raw_connection
 from operations.stores import SCHEMAS, refuse_unsafe
 
 # Their first migrations made the store itself: taking it away is a reset, which asks for more.
@@ -76,6 +77,7 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
 
     def _show(self, alias: str, to: Sequence[str]) -> list[Migration]:
         """Say what would be done. Returns what would be undone."""
+        raw_connection(alias)  # which says at once what is the matter
         self.stdout.write(f"{alias}:")
         # which refuses the names that it does not know
         call_command("migrate", *to, database=alias, plan=True, stdout=self.stdout)

@@ -1,0 +1,31 @@
+"""Django's command line for three stores: none of them is the default, so whoever means one names it."""
+
+from typing import Any
+
+from django.core.management import ManagementUtility
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DEFAULT_DB_ALIAS
+
+from operations.stores import SCHEMAS
+
+OF_ACCOUNTS = ("createsuperuser", "changepassword")
+
+
+class Utility(ManagementUtility):
+    """Of every command, whosever it is: ``--database`` has to be given, but for those that mean accounts."""
+
+    def fetch_command(self, subcommand: str) -> BaseCommand:
+        command = super().fetch_command(subcommand)
+        create_parser = command.create_parser
+
+        def create(*args: Any, **options: Any) -> CommandParser:
+            parser = create_parser(*args, **options)
+            for action in parser._actions:
+                if action.dest == "database" and action.default == DEFAULT_DB_ALIAS:
+                    action.choices = tuple(SCHEMAS)
+                    action.default = "system" if subcommand in OF_ACCOUNTS else None
+                    action.required = action.default is None
+            return parser
+
+        command.create_parser = create  # type: ignore[method-assign]
+        return command
