@@ -1,9 +1,25 @@
-"""From which address a request comes, as far as that can be believed."""
+"""From which address a request comes, as far as that can be believed, and for which host."""
 
 import ipaddress
+import logging
 
 from django.conf import settings
 from django.http import HttpRequest
+
+logger = logging.getLogger(__name__)
+
+
+def other_host(request: HttpRequest) -> str:
+    """What a caller is told whose Host is not one of ours; also a line in the log, for the operator who set
+    up a proxy or a name."""
+    # whatever was sent: escaped and cut
+    name = ascii(request.META.get("HTTP_HOST", ""))[1:-1][:253]
+    told = (
+        f"This server does not answer to the host name {name}. If it should, its operator puts that into "
+        "PUBLIC_URL or ALLOWED_HOSTS (docs/settings.md)."
+    )
+    logger.warning("400 disallowed_host: %s", told)
+    return told
 
 
 def client_address(request: HttpRequest) -> str | None:

@@ -1,8 +1,10 @@
-"""The administration of people; apps and tokens are for looking only."""
+"""The administration of people, their apps and the tokens of their players."""
 
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.http import HttpRequest
@@ -35,11 +37,11 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("username", "email")
     ordering = ("username_key",)
-    readonly_fields = ("id", "name_in_logs", "date_joined", "last_login")
+    readonly_fields = ("id", "name_in_logs", "date_joined", "last_login", "switched_off_at")
     fieldsets = (
         (None, {"fields": ("username", "email", "password", "is_active")}),
         ("Powers", {"fields": POWERS}),
-        ("Facts", {"fields": ("id", "name_in_logs", "date_joined", "last_login")}),
+        ("Facts", {"fields": ("id", "name_in_logs", "date_joined", "last_login", "switched_off_at")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "email", "usable_password", "password1", "password2")}),)
 
@@ -59,12 +61,36 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         return False  # what a user did is in the event store too: deleting the row would leave it behind
 
 
+TIMES = ("created_at", "updated_at", "last_used_at")
+
+
+class Revocable(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """What a user has given out: to look at and to revoke, which deletes it."""
+
+    actions = ("delete_selected",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    # Django's confirmation comes back under this name
+    @admin.action(permissions=["delete"], description="Revoke the chosen ones")
+    def delete_selected(self, request: HttpRequest, chosen: Any) -> Any:
+        return delete_selected(self, request, chosen)
+
+    def log_deletions(self, request: HttpRequest, revoked: Any) -> Any:
+        """As changes of the users: an erasure finds what names them."""
+        for one in revoked:
+            message = f"Revoked: {one._meta.verbose_name} {one}"
+            by: Any = request.user.pk
+            LogEntry.objects.log_actions(by, [one.user], CHANGE, message, single_object=True)
+
+
 @admin.register(AppGrant)
-class AppGrantAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("name", "app_id", "user", "scope_list", "key", "updated_at")
+class AppGrantAdmin(Revocable):
+    list_display = ("name", "app_id", "user", "scope_list", "key", "updated_at", "last_used_at")
     list_select_related = ("user",)
     search_fields = ("name", "app_id", "user__username")
-    fields = ("user", "app_id", "name", "url", "image", "scope_list", "key", "created_at", "updated_at")
+    fields = ("user", "app_id", "name", "url", "image", "scope_list", "key", *TIMES)
 
     @admin.display(description="scopes")
     def scope_list(self, grant: AppGrant) -> str:
@@ -76,7 +102,7 @@ class AppGrantAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(PlayToken)
-class PlayTokenAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class PlayTokenAdmin(Revocable):
     list_display = ("name", "beginning", "user", "created_at", "expires_at")
     list_select_related = ("user",)
     search_fields = ("name", "user__username")

@@ -50,6 +50,10 @@ class UserManager(BaseUserManager["User"]):
         return self.get(username_key=key)
 
 
+# what changes with a field of a user
+SAVED_WITH = {"username": ("username_key", "username_skeleton"), "is_active": ("switched_off_at",)}
+
+
 class User(AbstractBaseUser, PermissionsMixin):
     """A listener. The id names the event stream ``user-<id>`` and is what an app signs its requests for."""
 
@@ -63,6 +67,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(
         "active", default=True, help_text="Switch off instead of deleting: apps and sessions end at once."
     )
+    # a session of before this is none any more
+    switched_off_at = models.DateTimeField(null=True, editable=False)
     is_staff = models.BooleanField("may use the administration", default=False)
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
     # the account is closed, and everything of it goes (accounts/erasure.py)
@@ -92,9 +98,20 @@ class User(AbstractBaseUser, PermissionsMixin):
         if fields is None or "username" in fields:
             self.username_key = username_key(self.username)
             self.username_skeleton = username_skeleton(self.username)
-        if fields is not None and "username" in fields:
-            kwargs["update_fields"] = {*fields, "username_key", "username_skeleton"}
+        if not self.is_active:
+            self.switched_off_at = timezone.now()
+        if fields is not None:
+            kwargs["update_fields"] = {
+                *fields,
+                *(more for name in fields for more in SAVED_WITH.get(name, ())),
+            }
         super().save(*args, **kwargs)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session holds and is compared with: another one after the account was switched off."""
+        off = self.switched_off_at and self.switched_off_at.isoformat()
+        known = f"{self.password} {off}"
+        return salted_hmac("accounts.User.session", known, secret=secret, algorithm="sha256").hexdigest()
 
     def clean(self) -> None:
         super().clean()
@@ -118,6 +135,8 @@ class AppGrant(models.Model):
     scopes = ArrayField(models.CharField(max_length=64))
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+    # to the hour (grants.authenticate)
+    last_used_at = models.DateTimeField(null=True, editable=False)
 
     # set by grants.list_grants: how many people use this very app, and whether that suffices for its picture
     users = 0

@@ -14,6 +14,7 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from accounts.addresses import other_host
 from api.errors import error_response
 from api.parameters import IDEMPOTENCY_KEY, POSITION
 
@@ -77,7 +78,7 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     try:
         request.get_host()
     except DisallowedHost:
-        return error_response(400, "disallowed_host", "This instance has another name.")
+        return error_response(400, "disallowed_host", other_host(request))
     query = request.META.get("QUERY_STRING", "")
     if len(request.path_info) + len(query) > LONGEST_ADDRESS:
         return error_response(414, "uri_too_long", f"An address has at most {LONGEST_ADDRESS:,} characters.")

@@ -22,20 +22,23 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 REFERENCE = "#/components/schemas/{name}"
 SECURITY = {"request_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+# what never reaches the API
+BY_THE_SERVER = "Where the HTTP server refuses what it cannot read, the answer has no body."
 ERRORS = {
-    400: "Malformed or invalid; every fault with its place.",
+    400: f"Malformed or invalid; every fault with its place. {BY_THE_SERVER}",
     401: "No token, or none that is valid.",
     403: "The app was not granted the scope.",
     404: "No such thing.",
     409: "Other writes came first every time; send it again.",
     413: "Too large; names the limit.",
-    414: "The address is too long.",
+    414: f"The address is too long. {BY_THE_SERVER}",
     415: "Not JSON in UTF-8.",
     422: "The rules are against it, or the Idempotency-Key stands for another request.",
     429: "Too many requests; Retry-After says when to come back.",
+    431: f"The headers are too large. {BY_THE_SERVER}",
     503: "A store is away or in maintenance, or a read model behind; Retry-After says when to come back.",
 }
-EVERYWHERE = frozenset({400, 401, 403, 414, 429, 503})
+EVERYWHERE = frozenset({400, 401, 403, 414, 429, 431, 503})
 INTEGER = {"type": "integer", "minimum": 0}
 POSITION_SCHEMA = {**INTEGER, "maximum": LAST_POSITION}
 # headers of answers

@@ -11,7 +11,10 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from api.errors import Invalid
+from api.operations import operation_of
 from api.throttles import AddressLimit
+from api.validation import validate
 
 
 class View(APIView):
@@ -34,6 +37,18 @@ class View(APIView):
         self.perform_authentication(request)
         self.check_throttles(request)
         self.check_permissions(request)
+
+    def http_method_not_allowed(self, request: Any, *args: Any, **names: str) -> Response:
+        """404 in place of 405 for a path that is none with any method: identifiers are matched with their
+        slashes, so that ``subscriptions/{feed}/nothing`` comes here too."""
+        for method in self.allowed_methods:
+            declared = operation_of(self, method)
+            if declared is not None and declared.path is not None:
+                try:
+                    validate(declared.path, names)
+                except Invalid:
+                    raise NotFound from None
+        return super().http_method_not_allowed(request, *args, **names)
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
         """Which methods there are, in Allow. What browsers ask beforehand the gate answers."""

@@ -33,7 +33,7 @@ INSTALLED_APPS = [
     "jobs",
     "operations",
     "feeds",
-    "django.contrib.admin",
+    "balados.administration.AdministrationConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

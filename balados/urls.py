@@ -14,4 +14,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 # the page of last resort tells a store that is away from a fault of ours
+handler400 = "web.views.bad_request"
 handler500 = "web.views.server_error"

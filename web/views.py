@@ -7,13 +7,14 @@ from typing import NamedTuple
 import redis
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
 from accounts import setup
+from accounts.addresses import other_host
 from accounts.models import User
 from accounts.pages import private
 from eventstore.domain.plays import PlayEntry
@@ -77,6 +78,12 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "paged": older is not None or more is not None,
     }
     return render(request, "web/dashboard.html", context)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400; of a host name that is not ours it says so."""
+    told = other_host(request) if isinstance(exception, DisallowedHost) else ""
+    return HttpResponse(render_to_string("400.html", {"told": told}), status=400)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -56,6 +56,7 @@ class Migration(migrations.Migration):
                         verbose_name="active",
                     ),
                 ),
+                ("switched_off_at", models.DateTimeField(editable=False, null=True)),
                 ("is_staff", models.BooleanField(default=False, verbose_name="may use the administration")),
                 ("date_joined", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("erasing_since", models.DateTimeField(editable=False, null=True)),
@@ -105,6 +106,7 @@ class Migration(migrations.Migration):
                 ),
                 ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
+                ("last_used_at", models.DateTimeField(editable=False, null=True)),
                 (
                     "user",
                     models.ForeignKey(

@@ -295,7 +295,7 @@ class OrderView(ListView):
 def paths(kind: Kind) -> list[URLPattern]:
     """The addresses of a kind of lists."""
     many, member = kind.many, kind.member
-    one = f"{many}/<path:{kind.one}_id>"
+    one = f"{many}/<str:{kind.one}_id>"
     return [
         path(many, _view(ListsView, kind)),
         path(f"{one}/{member}s/<path:{member}>", _view(MemberView, kind)),

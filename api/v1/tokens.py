@@ -155,5 +155,5 @@ def _shown(token: PlayToken, moment: datetime) -> Token:
 
 paths = [
     path("tokens", TokensView.as_view()),
-    path("tokens/<path:token_id>", TokenView.as_view()),
+    path("tokens/<str:token_id>", TokenView.as_view()),
 ]

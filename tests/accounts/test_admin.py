@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 from axes.models import AccessAttempt
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts import pseudonyms
@@ -88,17 +90,86 @@ def test_an_operator_who_reads_the_logs_learns_who_a_user_is(browser: Client, al
     assert name in browser.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
 
 
-def test_tokens_are_for_looking_only(browser: Client, alice: User) -> None:
-    grant = App().grant(alice)
-    token = PlayTokenFactory.create(user=alice)
-    for kind, number in (("appgrant", grant.pk), ("playtoken", token.pk)):
-        for place in ("add/", f"{number}/change/", f"{number}/delete/"):
-            fields = {"name": "Other", "post": "yes"}
-            assert browser.post(f"/admin/accounts/{kind}/{place}", fields).status_code == 403
-        chosen = {"action": "delete_selected", "_selected_action": str(number), "post": "yes"}
-        browser.post(f"/admin/accounts/{kind}/", chosen)
+KINDS = ("appgrant", "playtoken")
+
+
+def given_out(user: User) -> dict[str, int]:
+    """A grant and a token of the user, by kind."""
+    return {"appgrant": App().grant(user).pk, "playtoken": PlayTokenFactory.create(user=user).pk}
+
+
+def test_tokens_are_not_made_or_changed_here(browser: Client, alice: User) -> None:
+    for kind, number in given_out(alice).items():
+        for place in ("add/", f"{number}/change/"):
+            assert browser.post(f"/admin/accounts/{kind}/{place}", {"name": "Other"}).status_code == 403
     assert AppGrant.objects.get().name == "Castaway"
     assert PlayToken.objects.get().name == "Kitchen radio"
+
+
+def test_the_operator_revokes_a_grant_and_a_token(browser: Client, alice: User) -> None:
+    app = App().bearer(alice.pk)
+    for kind, number in given_out(alice).items():
+        assert Client().get("/api/v1/me", headers=app).status_code == (200 if kind == "appgrant" else 401)
+        chosen = {"action": "delete_selected", "_selected_action": str(number)}
+        page = browser.post(f"/admin/accounts/{kind}/", chosen)
+        assert "Are you sure" in page.content.decode()
+        assert browser.post(f"/admin/accounts/{kind}/", {**chosen, "post": "yes"}).status_code == 302
+    assert not AppGrant.objects.exists()
+    assert not PlayToken.objects.exists()
+
+
+def test_or_one_of_them_on_its_page(browser: Client, alice: User) -> None:
+    for kind, number in given_out(alice).items():
+        assert browser.post(f"/admin/accounts/{kind}/{number}/delete/", {"post": "yes"}).status_code == 302
+    assert not AppGrant.objects.exists()
+    # what names them is found when the account is erased
+    assert {entry.object_id for entry in LogEntry.objects.all()} == {str(alice.pk)}
+    assert "Castaway" in LogEntry.objects.last().change_message  # type: ignore[union-attr]
+
+
+def test_a_helper_may_look_and_not_revoke(alice: User) -> None:
+    helper = HelperFactory.create()
+    views = Permission.objects.filter(codename__in=[f"view_{kind}" for kind in KINDS])
+    helper.user_permissions.set(views)
+    browser = logged_in(helper)
+    for kind, number in given_out(alice).items():
+        assert browser.get(f"/admin/accounts/{kind}/").status_code == 200
+        assert browser.post(f"/admin/accounts/{kind}/{number}/delete/", {"post": "yes"}).status_code == 403
+        browser.post(
+            f"/admin/accounts/{kind}/",
+            {"action": "delete_selected", "_selected_action": str(number), "post": "yes"},
+        )
+    assert AppGrant.objects.exists()
+    assert PlayToken.objects.exists()
+
+
+def test_the_last_use_of_an_app_is_shown(browser: Client, alice: User) -> None:
+    grant = App().grant(alice)
+    page = f"/admin/accounts/appgrant/{grant.pk}/change/"
+    assert str(datetime.now(UTC).year) not in browser.get(page).content.decode().partition("Last used at")[2]
+    Client().get("/api/v1/me", headers=App().bearer(alice.pk))
+    assert str(datetime.now(UTC).year) in browser.get(page).content.decode().partition("Last used at")[2]
+
+
+@pytest.mark.parametrize("page", PAGES[1:])
+@pytest.mark.parametrize("search", ["{}__regex=(", "{}__iregex=%5B", "{}=%00", "{}__gt=%00", "q=%00", "q=("])
+def test_no_search_is_a_fault_of_ours(browser: Client, page: str, search: str) -> None:
+    field = {"user": "username", "appgrant": "name", "playtoken": "name", "category": "slug"}
+    name = field.get(page.split("/")[-2], "type")
+    assert browser.get(f"{page}?{search.format(name)}").status_code in (200, 302, 400)
+
+
+def test_a_session_does_not_outlive_the_account_being_switched_off(browser: Client, alice: User) -> None:
+    hers = logged_in(alice)
+    assert hers.get("/dashboard").status_code == 200
+    form = {"username": "alice", "email": "alice@example.org"}
+    page = f"/admin/accounts/user/{alice.pk}/change/"
+    assert browser.post(page, form).status_code == 302
+    assert hers.get("/dashboard").status_code == 302
+    assert browser.post(page, {**form, "is_active": "on"}).status_code == 302
+    assert hers.get("/dashboard").status_code == 302
+    alice.refresh_from_db()
+    assert logged_in(alice).get("/dashboard").status_code == 200
 
 
 def test_nobody_is_deleted_here(browser: Client, alice: User) -> None:

@@ -70,7 +70,10 @@ def test_another_name_is_refused(phone: Device, host: str) -> None:
     with unharmed(phone):
         answer = phone.get("me", Host=host)
         assert answer.status_code == 400
-        assert json.loads(answer.content)["errors"][0]["code"] == "disallowed_host"
+        [error] = json.loads(answer.content)["errors"]
+        assert error["code"] == "disallowed_host"
+        assert f"host name {host}." in error["detail"]
+        assert "ALLOWED_HOSTS" in error["detail"]
 
 
 def test_X_Forwarded_Host_means_nothing(phone: Device) -> None:

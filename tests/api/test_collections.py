@@ -231,7 +231,7 @@ def commands(device: Device, of: str) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("name", ["x", "%00", GYM + "0", "a/b"])
+@pytest.mark.parametrize("name", ["x", "%00", GYM + "0"])
 def test_a_path_that_is_no_id_is_400(phone: Device, name: str) -> None:
     with unharmed(phone):
         assert faults(phone.get(f"collections/{name}")) == {"collection_id": "invalid"}

@@ -263,7 +263,7 @@ def test_cursors_that_no_page_gave_are_named(phone: Device, walk: str, cursor: s
         assert faults(phone.get(f"playlists?cursor={quote(cursor)}")) == {"cursor": "invalid"}
 
 
-@pytest.mark.parametrize("name", ["x", "1", "%00", WALK + "0", WALK[:-1] + "g", "a/b"])
+@pytest.mark.parametrize("name", ["x", "1", "%00", WALK + "0", WALK[:-1] + "g"])
 def test_a_path_that_is_no_id_is_400(phone: Device, name: str) -> None:
     with unharmed(phone):
         for answer in (

@@ -1,6 +1,7 @@
 """What holds for every route, found through the URL resolver: whoever adds one is asked about it here."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from tests.factories import PlayTokenFactory
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 LIST, BOBS_LIST = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
-ONE_PLAYLIST, ONE_COLLECTION = "playlists/<path:playlist_id>", "collections/<path:collection_id>"
+ONE_PLAYLIST, ONE_COLLECTION = "playlists/<str:playlist_id>", "collections/<str:collection_id>"
 AN_ITEM, A_FEED = {"rss_source_feed": feed(), "rss_source_item": item()}, {"rss_source_feed": feed()}
 
 
@@ -79,7 +80,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("POST", "import"): Call("user.write", "import", {"format": "balados-export", "version": 1}),
     ("GET", "tokens"): Call("user.write", "tokens"),
     ("POST", "tokens"): Call("user.write", "tokens", {"name": "Kitchen radio"}),
-    ("DELETE", "tokens/<path:token_id>"): Call("user.write", "tokens/1"),
+    ("DELETE", "tokens/<str:token_id>"): Call("user.write", "tokens/1"),
     ("POST", "removals"): Call("user.write", "removals", {"feed": feed()}),
     ("POST", "sync"): Call("user.sync", "sync", {}),
     ("GET", "apps"): Call(ANY_GRANT, "apps"),
@@ -228,6 +229,30 @@ def test_what_no_method_is_meant_for_is_405(phone: Device) -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        f"subscriptions/{feed()}/nothing",
+        f"plays/{item()}/position/nothing",
+        f"plays/{item()}/nothing/position",
+        f"episodes/{item()}/nothing",
+        f"episodes/{item()}/save/nothing",
+        f"playlists/{LIST}/nothing",
+        f"playlists/{LIST}/items/{item()}/nothing",
+        f"collections/{LIST}/order/nothing",
+        f"collections/{LIST}/feeds/{feed()}/nothing",
+        "tokens/1/nothing",
+        "privacy/nothing",
+    ],
+)
+def test_a_path_below_a_known_object_that_is_none_is_404(phone: Device, path: str) -> None:
+    phone.post("playlists", {"id": LIST, "name": "Walk"})
+    phone.post("collections", {"id": LIST, "name": "Gym"})
+    for method in ("GET", "PATCH"):
+        answer = phone.send(method, path, b"{}")
+        assert (answer.status_code, code_of(answer)) == (404, "not_found"), method
+
+
+@pytest.mark.parametrize(
     ("path", "methods"),
     [("plays", "GET, POST, HEAD, OPTIONS"), ("sync", "POST, OPTIONS"), ("apps/x", "DELETE, OPTIONS")],
 )
@@ -248,8 +273,14 @@ def test_the_schema_describes_every_scoped_route_and_every_public_list() -> None
     described = json.loads(documents.document())["paths"]
     routes = [*CALLS, *(("GET", path) for path in PUBLIC)]
     assert {(method.upper(), path) for path, methods in described.items() for method in methods} == {
-        (method, "/api/v1/" + path.replace("<path:", "{").replace(">", "}")) for method, path in routes
+        (method, "/api/v1/" + re.sub("<[a-z]+:([a-z_]+)>", r"{\1}", path)) for method, path in routes
     }
+
+
+def test_the_schema_names_what_the_HTTP_server_refuses_by_itself() -> None:
+    for path, methods in json.loads(documents.document())["paths"].items():
+        for method, described in methods.items():
+            assert {"400", "414", "431"} <= described["responses"].keys(), (method, path)
 
 
 def call(device: Device, method: str, path: str) -> Any:
@@ -260,7 +291,7 @@ def call(device: Device, method: str, path: str) -> Any:
 def _fill(device: Device, method: str, path: str, ids: dict[str, str]) -> Any:
     body = CALLS[method, path].body
     for name, value in ids.items():
-        path = path.replace(f"<path:{name}>", value)
+        path = re.sub(f"<[a-z]+:{name}>", value, path)
     return _send(device, method, path, body)
 
 

@@ -142,7 +142,7 @@ def test_names_are_kept_without_the_blanks_around_them(phone: Device) -> None:
     assert document(make(phone, "  Küche  "))["token"]["name"] == "Küche"
 
 
-@pytest.mark.parametrize("token_id", ["x", "-1", "1.5", "1" * 19, "%00", "1/2", "１"])
+@pytest.mark.parametrize("token_id", ["x", "-1", "1.5", "1" * 19, "%00", "１"])
 def test_an_id_that_is_none_is_400(phone: Device, token_id: str) -> None:
     with unharmed(phone):
         assert faults(phone.delete(f"tokens/{token_id}")) == {"token_id": "invalid"}

@@ -75,9 +75,22 @@ def test_the_pages_have_one_small_sheet_and_one_small_script() -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "localhost:8000@evil.example", "a b"]
 )
-def test_another_host_name_is_refused(operator: User, host: str) -> None:
+def test_another_host_name_is_refused(operator: User, host: str, caplog: pytest.LogCaptureFixture) -> None:
     for path in ("/", "/users/log_in", "/app-creator", "/health/ready"):
-        assert Visitor(HTTP_HOST=host).get(path).status_code == 400
+        caplog.clear()
+        page = Visitor(HTTP_HOST=host).get(path)
+        assert page.status_code == 400
+        for told in (text_of(page), caplog.text):
+            assert f"does not answer to the host name {host}." in told
+            assert "ALLOWED_HOSTS" in told
+
+
+def test_whatever_stands_for_the_host_is_harmless(caplog: pytest.LogCaptureFixture) -> None:
+    host = "<script>\n\x1b[31m\u202e" + "x" * 5_000
+    text = text_of(Visitor(HTTP_HOST=host).get("/"))
+    assert "<script>" not in text
+    assert not set(caplog.text) & {"\x1b", "\u202e"}
+    assert len(text) + len(caplog.text) < 5_000
 
 
 def test_links_come_from_the_settings_and_not_from_the_caller(settings: Settings) -> None:
