@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 WINDOW = timedelta(minutes=1)
 # Seconds for which a Redis that does not answer is left alone: its timeout is paid once, not per request.
 PAUSE = 5.0
+_away_until = 0.0
 
 
 class Limit(BaseThrottle):
@@ -37,9 +38,14 @@ class Limit(BaseThrottle):
         return str(client_address(request._request))
 
     def allow_request(self, request: Request, view: Any) -> bool:
+        global _away_until
         limit: int = getattr(settings, self.setting)
-        if limit:
-            self._waits = _count(self.what, self.who(request), limit)
+        if limit and time.monotonic() >= _away_until:
+            try:
+                self._waits = attempts.count(self.what, self.who(request), limit, WINDOW)
+            except redis.RedisError as error:
+                _away_until = time.monotonic() + PAUSE
+                logger.warning("No rate limits for %s s: %s", PAUSE, type(error).__name__)
         return self._waits is None
 
     def wait(self) -> float | None:
@@ -69,19 +75,3 @@ class AddressLimit(Limit):
     """What one address reads of what is public."""
 
     what, setting = "public", "PUBLIC_REQUESTS_PER_MINUTE"
-
-
-_away_until = 0.0
-
-
-def _count(what: str, who: str, limit: int) -> timedelta | None:
-    """As ``attempts.count``; None as well while Redis is away."""
-    global _away_until
-    if time.monotonic() < _away_until:
-        return None
-    try:
-        return attempts.count(what, who, limit, WINDOW)
-    except redis.RedisError as error:
-        _away_until = time.monotonic() + PAUSE
-        logger.warning("No rate limits for %s s: %s", PAUSE, type(error).__name__)
-        return None

@@ -22,8 +22,6 @@ class Administration(AdminSite):
             try:
                 return view(request, *args, **kwargs)
             except DataError:
-                if request.method != "GET":
-                    raise
                 raise BadRequest("The database understands no such search.") from None
 
         return super().admin_view(checked, cacheable)

@@ -18,7 +18,8 @@ from projections.lists import CollectionFeedRow
 
 
 class Collection(Struct):
-    """A collection without its feeds. The default one holds every feed that is subscribed to. `updated_at`:
+    """A collection without its feeds. The default one holds every feed that is subscribed to, and is not
+    deleted or taken from (422 `default_collection`). `updated_at`:
     when its name, description, color, visibility or order last changed."""
 
     id: UUID
@@ -54,7 +55,7 @@ class CollectionChanges(ListChanges, kw_only=True):
 
 
 class CollectionFeedBody(NewMember, kw_only=True):
-    """`added_at` is for what was done offline."""
+    """A feed that the user subscribes to (422 `not_subscribed`). `added_at` is for what was done offline."""
 
     rss_source_feed: Feed
 
@@ -101,11 +102,6 @@ paths = lists.paths(
         one="collection",
         member="feed",
         content="feed",
-        words={
-            "changes": "Name, description, color, who sees it.",
-            "adding": "A feed that the user subscribes to, else 422 `not_subscribed`.",
-            "except_default": ", `default_collection` for the one of all subscriptions",
-        },
         shape=Collection,
         member_shape=CollectionFeed,
         member_name=Feed,

@@ -1,7 +1,7 @@
 """Lists with a name, and members in an order: playlists of episodes and collections of feeds are two kinds of
 them. What they have in common: their views, and most of their shapes."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -100,13 +100,12 @@ class Kind:
     """A kind of lists.
 
     ``one`` and ``member`` are the nouns of paths and fields, ``content`` is what a member is to people.
-    ``taken``: the bodies, subclasses of those above. ``words``: what its descriptions add.
+    ``taken``: the bodies, subclasses of those above.
     """
 
     one: str
     member: str
     content: str
-    words: Mapping[str, str]
     shape: type[Struct]
     member_shape: type[Struct]
     member_name: Any
@@ -163,7 +162,7 @@ class Kind:
         shaped = {place: self.shape_of(getattr(declared, place)) for place in ("path", "query", "body")}
         return declared._replace(
             summary=declared.summary.format(**words),
-            description=" ".join(declared.description.format(**words, **self.words).split()),
+            description=" ".join(declared.description.format(**words).split()),
             answers={status: self.shape_of(struct) for status, struct in declared.answers.items()},
             **shaped,
         )
@@ -246,13 +245,13 @@ class OneListView(ListView):
 
     @operation("Change a {one}", answers={200: Written})
     def patch(self, request: Request, path: ListPath, body: ListChanges) -> Response:
-        """{changes} 422 `{one}_not_found` where there is none."""
+        """What is left out stays. 422 `{one}_not_found` where there is none."""
         fields = msgspec.structs.asdict(body)
         return self.dispatch_and_answer(request, self.kind.update, self.id_in(path), **fields)
 
     @operation("Delete a {one}", answers={200: Deleted}, once=True)
     def delete(self, request: Request, path: ListPath) -> Response:
-        """Repeating it changes nothing. 422 `{one}_not_found` where there never was one{except_default}."""
+        """Repeating it changes nothing. 422 `{one}_not_found` where there never was one."""
         return self.dispatch_and_answer(request, self.kind.delete, self.id_in(path))
 
 
@@ -265,7 +264,7 @@ class MembersView(ListView):
         notes={200: "It was in it already, and nothing changed."},
     )
     def post(self, request: Request, path: ListPath, body: NewMember) -> Response:
-        """{adding} Of `added_at` and `removed_at`, the later decides."""
+        """A {content} is in it once. Of `added_at` and `removed_at`, the later decides."""
         fields = msgspec.structs.asdict(body)
         return self.dispatch_and_answer(request, self.kind.add, self.id_in(path), creates=True, **fields)
 
@@ -276,7 +275,7 @@ class MemberView(ListView):
     @operation("Remove from a {one}", answers={200: Written}, once=True)
     def delete(self, request: Request, path: MemberPath, query: RemoveQuery) -> Response:
         """`removed_at` is for what was done offline. 422 `{member}_not_in_{one}` where it never was in
-        it{except_default}."""
+        it."""
         fields = {**msgspec.structs.asdict(query), self.kind.member: getattr(path, self.kind.member)}
         return self.dispatch_and_answer(request, self.kind.remove, self.id_in(path), **fields)
 

@@ -103,11 +103,6 @@ paths = lists.paths(
         one="playlist",
         member="item",
         content="episode",
-        words={
-            "changes": "Its name, its description, who sees it.",
-            "adding": "An episode is in a playlist once.",
-            "except_default": "",
-        },
         shape=Playlist,
         member_shape=PlaylistItem,
         member_name=Item,
