@@ -2,6 +2,7 @@
 """Django's command line."""
 
 import os
+import signal
 import sys
 
 from django.core.exceptions import ImproperlyConfigured
@@ -15,7 +16,14 @@ if __name__ == "__main__":
     try:
         from balados.commandline import Utility
 
-        Utility(sys.argv).execute()
+        try:
+            Utility(sys.argv).execute()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever read what it says has gone, as `| head` does: nothing more is said, not at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except ImproperlyConfigured as error:
         # a setting that cannot be: the operator's, and said in a line
         sys.exit(f"balados: {error}")

@@ -5,6 +5,7 @@ Positions and cursors that devices remember never mean something else afterwards
 
 import secrets
 from itertools import count
+from uuid import UUID
 
 from psycopg import sql
 
@@ -47,6 +48,12 @@ def count_user_events(connection: Connection) -> int:
     """How many events say something of a user. ``connection``: to a store that has them. Raises
     ``psycopg.Error``."""
     return int(connection.execute(USER_EVENTS).fetchall()[0][0])
+
+
+def count_events_of(user_id: UUID) -> int:
+    """How many events the log has of a user."""
+    stream = log.known_stream(user_id)
+    return int(fetch_value("SELECT count(*) FROM events.events WHERE stream = %s", [stream]))
 
 
 def last_position() -> int:

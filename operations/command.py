@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from psycopg import errors
 
+from operations.confirmation import confirm
 from operations.errors import OperatorError
 from projections.failures import in_maintenance
 
@@ -56,6 +57,8 @@ class OperatorCommand(BaseCommand):
 
     requires_system_checks = []
     details: str = ""
+    # Whether something may have changed by now: of a command that asks first, or only looks, nothing has.
+    touched = True
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         kwargs |= {"epilog": self.details.strip(), "formatter_class": RawDescriptionHelpFormatter}
@@ -72,11 +75,17 @@ class OperatorCommand(BaseCommand):
         except CommandError:
             raise
         except KeyboardInterrupt:
-            raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
+            said = "Interrupted." if self.touched else "Nothing was touched."
+            raise CommandError(said, returncode=INTERRUPTED) from None
         except Exception as failure:
             if (message := explain(failure)) is None:
                 raise
             raise CommandError(message) from failure
+
+    def confirm(self, phrase: str, asked: str = "") -> None:
+        """``confirmation.confirm``, with which the changes begin. Raises ``NotConfirmed``."""
+        confirm(phrase, asked)
+        self.touched = True
 
 
 def explain(failure: Exception) -> str | None:

@@ -140,6 +140,8 @@ def migrate(alias: str, say: Say = print, to: Sequence[str] = (), *, verbosity: 
                 say(f"{alias}: {refused} needs what others use; lets them pass, tries again in {pause:g} s")
                 time.sleep(pause)
     tell(f"{alias}: at {' '.join(to)}" if to else f"{alias}: up to date")
+    for name in unknown(alias):
+        say(f"{alias}: {name} is applied, and unknown to this version: a newer one was here")
 
 
 @contextmanager

@@ -86,6 +86,7 @@ def move(alias: str, server: Server, *, say: Say = lambda text: None) -> MoveRes
     with connected(parameters(alias)) as old, exclusive(old, alias, say):
         source, known = place_of(old), read_note(old, alias)
         _check_movable(old, alias, known)
+        stores.refuse_unsafe_place(alias, server)
         if stores.create_at(alias, server, say):
             say(f"created: {server['dbname']}")
         with _target(alias, server, source, say) as (new, there):
@@ -161,7 +162,6 @@ def _check_target(new: Connection, alias: str, source: Place, there: Place, know
     """What an earlier try of the same move left there is ours. Raises ``Refused`` for anything else."""
     if known is not None and known.is_away and not known.names(there):
         raise Refused(f"{maintenance.message(alias, known)} Go on with that one.")
-    stores.check_safe(new, alias)
     found = read_note(new, alias)
     ours = ("filling", "arrived") if known is not None and known.is_away else ("filling",)
     if found is not None and found.state in ours and found.names(source):

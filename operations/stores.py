@@ -121,13 +121,16 @@ def place_of(connection: Connection) -> Place:
     return Place(host if host.startswith("/") else f"{host}:{port}", *row)
 
 
-def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print) -> list[str]:
+def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print, *, safe: bool = False) -> list[str]:
     """Create the databases that do not exist and the schemas of the stores. Returns the databases created.
 
     Repeatable, also by two at once. Raises ``CannotCreate``, and ``psycopg.Error`` when a server is away,
-    refuses the password, or the role may not create schemas.
+    refuses the password, or the role may not create schemas; with ``safe`` also ``UnsafeStore``, before
+    anything is made.
     """
     servers = {alias: parameters(alias) for alias in aliases}
+    for alias, server in servers.items() if safe else ():
+        refuse_unsafe_place(alias, server)
     return [server["dbname"] for alias, server in servers.items() if create_at(alias, server, say)]
 
 
@@ -149,6 +152,16 @@ def migrate(verbosity: int = 1, say: Say = print) -> None:
     """Bring every store to its newest migrations. Raises what ``migrations.migrate`` raises."""
     for alias in SCHEMAS:
         migrations.migrate(alias, say, verbosity=verbosity)
+
+
+def refuse_unsafe_place(alias: str, server: Server) -> None:
+    """``refuse_unsafe`` of one store, at a place whose database need not be there yet."""
+    try:
+        connection = psycopg.connect(**server, autocommit=True)
+    except psycopg.OperationalError:
+        connection = psycopg.connect(**{**server, "dbname": "postgres"}, autocommit=True)
+    with connection:
+        check_safe(connection, alias)
 
 
 def refuse_unsafe(aliases: Iterable[str] = LASTING) -> None:

@@ -89,8 +89,11 @@ def test_a_user_is_erased_with_a_receipt(alice: User, bob: User) -> None:
 def test_it_asks_for_the_name_again(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     for typed in ("", "yes\n", "alice \n"):
         monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-        with pytest.raises(CommandError, match="nothing done"):
+        with pytest.raises(CommandError, match="Nothing was touched"):
             run("erase_user", "alice")
     assert User.objects.get().is_active
     monkeypatch.setattr("sys.stdin", io.StringIO("Alice\n"))
-    assert "accounts: 1" in run("erase_user", "alice")
+    said = run("erase_user", "alice")
+    assert said.startswith("This goes for good, and nobody can bring it back: the account Alice of 20")
+    assert "his sessions, and 1 events with all that is shown of them." in said
+    assert "accounts: 1" in said

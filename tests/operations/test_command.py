@@ -14,7 +14,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from psycopg import errors
 
+from accounts.models import User
 from balados import databases
+from operations import migrations, status
 from operations.command import INTERRUPTED, OperatorCommand, explain
 from operations.confirmation import NotConfirmed, confirm
 from projections.runner import Runner
@@ -112,6 +114,49 @@ def test_only_the_first_line_of_a_server_is_said_since_the_others_may_hold_a_row
 
 def test_ctrl_c_is_no_traceback_and_has_the_exit_code_of_a_shell() -> None:
     assert ended(KeyboardInterrupt()).returncode == INTERRUPTED
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize(
+    "command",
+    [["db_reset", "--projections"], ["erase_user", "alice"], ["db_migrate", "--to", "projections", "zero"]],
+    ids=" ".join,
+)
+def test_ctrl_c_at_a_question_says_that_nothing_was_touched(
+    command: list[str], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupt)
+    with pytest.raises(CommandError, match=r"^Nothing was touched\.$") as ended:
+        call_command(*command)
+    assert ended.value.returncode == INTERRUPTED
+
+
+@pytest.mark.usefixtures("stores")
+def test_ctrl_c_while_something_is_done_or_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "report", interrupt)
+    with pytest.raises(CommandError, match="Nothing was touched"):
+        call_command("store_status")
+    monkeypatch.setattr(migrations, "migrate", interrupt)
+    with pytest.raises(CommandError, match="Interrupted"):
+        call_command("db_migrate")
+
+
+def test_a_reader_that_has_gone_is_no_traceback() -> None:
+    for command in ("help", "store_status"):
+        reader, writer = os.pipe()
+        os.close(reader)
+        ours = [sys.executable, "manage.py", command]
+        done = subprocess.run(ours, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+        os.close(writer)
+        assert done.returncode == 128 + signal.SIGPIPE
+        assert "Traceback" not in done.stderr
+        assert "BrokenPipe" not in done.stderr
 
 
 def test_what_is_our_own_fault_is_not_hidden() -> None:

@@ -78,6 +78,20 @@ def test_a_postgresql_that_is_too_old_is_refused_by_its_version_before_anything_
             call_command(command)
 
 
+@pytest.mark.parametrize("topology", ["three"], indirect=True)
+def test_a_server_that_loses_writes_is_refused_before_anything_is_made(
+    nowhere: list[str], server: "psycopg.Connection[Any]"
+) -> None:
+    server.execute("ALTER DATABASE postgres SET synchronous_commit = off")
+    try:
+        with pytest.raises(CommandError, match="synchronous_commit is off on the server of the system store"):
+            call_command("db_init")
+    finally:
+        server.execute("ALTER DATABASE postgres RESET synchronous_commit")
+    found = server.execute("SELECT datname FROM pg_database WHERE datname = ANY(%s)", [nowhere]).fetchall()
+    assert found == []
+
+
 @pytest.mark.usefixtures("old_server")
 def test_a_postgresql_that_is_too_old_is_refused_by_every_command_and_program() -> None:
     connection = DatabaseWrapper(connections["system"].settings_dict | {"NAME": "postgres"}, "old")

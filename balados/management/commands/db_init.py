@@ -17,9 +17,8 @@ Exit codes: 0 ready; 1 refused or failed, with the reason.
 
     def handle(self, *args: Any, **options: Any) -> None:
         say = self.stdout.write
-        for name in stores.create(say=say):
+        for name in stores.create(say=say, safe=True):
             say(f"created: {name}")
-        stores.refuse_unsafe()
         stores.migrate(options["verbosity"], say)
         changes = reference.up(say)
         if options["verbosity"]:

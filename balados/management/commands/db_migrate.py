@@ -8,7 +8,6 @@ from django.db.migrations import Migration
 
 from operations import migrations
 from operations.command import OperatorCommand
-from operations.confirmation import confirm
 from operations.exclusive import raw_connection
 from operations.stores import SCHEMAS, refuse_unsafe
 
@@ -47,6 +46,7 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
 
     def handle(self, *args: Any, **options: Any) -> None:
         to, say = options["to"], self.stdout.write
+        self.touched = False
         aliases = [migrations.store_of(to[0])] if to else self.stores
         if not set(aliases) <= set(self.stores):
             raise CommandError(f"{to[0]} is in the {aliases[0]} store: db_migrate goes there.")
@@ -60,6 +60,7 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
             if not options["plan"]:
                 if undone:
                     self._confirm_way_back(alias, to, undone)
+                self.touched = True
                 migrations.migrate(alias, say, to, verbosity=options["verbosity"])
                 if undone:
                     say("Run the version that fits: this one is not ready before db_migrate.")
@@ -101,4 +102,4 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
             raise CommandError(f"Nothing was done: there is no way back from {', '.join(stuck)}.")
         if alias != "projections":
             self.stdout.write(f"No event brings back what goes from the {alias} store: is there a backup?")
-        confirm(f"BACK TO {' '.join(to)}")
+        self.confirm(f"BACK TO {' '.join(to)}")

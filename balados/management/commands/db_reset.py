@@ -8,7 +8,6 @@ from accounts import setup
 from eventstore import log
 from operations import reset
 from operations.command import OperatorCommand
-from operations.confirmation import confirm
 from operations.reset import KINDS, Rows, What
 from operations.stores import SCHEMAS, create, place
 
@@ -43,12 +42,13 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
 
     def handle(self, *args: Any, **options: Any) -> None:
         what = cast(What, options["what"])
+        self.touched = False
         reset.check_allowed(what)
         create(say=self.stdout.write)  # what is lost altogether
         rows = self._describe(what)
-        confirm(KINDS[what].phrase)
+        self.confirm(KINDS[what].phrase)
         for name, asked in reset.names_to_type(what).items():
-            confirm(name, asked)
+            self.confirm(name, asked)
         reset.run(what, rows, cast(TextIO, self.stdout))
         if what in ("system", "all") and (token := setup.one_time_token()):
             self.stdout.write(f"The first administrator: {settings.PUBLIC_URL}/setup?token={token}")

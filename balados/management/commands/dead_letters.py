@@ -18,7 +18,7 @@ class Command(OperatorCommand):
         parser.add_argument("--retry", action="store_true", help="apply what waits, each stream in its order")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        name = options["name"]
+        name, self.touched = options["name"], options["retry"]
         with connect("projections") as connection:
             if options["retry"]:
                 waiting = 0

@@ -1,4 +1,3 @@
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -7,6 +6,7 @@ from django.utils import timezone
 
 from accounts import erasure
 from accounts.models import User
+from eventstore import administration
 from operations.command import OperatorCommand
 from projections.erasure import erase_history
 
@@ -19,15 +19,23 @@ class Command(OperatorCommand):
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.touched = options["yes"]
         try:
             user = User.objects.get_by_natural_key(options["name"])
         except User.DoesNotExist:
             raise CommandError("No such user.") from None
         if not options["yes"]:
-            self.stdout.write("Everything of this user goes, and nobody can bring it back.")
-            self.stdout.write("The user name again: ", ending="")
-            if sys.stdin.readline().rstrip("\n") != user.username:
-                raise CommandError("Not the same name: nothing done.")
+            self._tell(user)
+            self.confirm(user.username, "the user name again")
         erasure.begin(user.pk, timezone.now())
         for what, count in erasure.complete(user.pk, erase_history).items():
             self.stdout.write(f"{what}: {count}")
+
+    def _tell(self, user: User) -> None:
+        """Say what goes."""
+        apps, tokens = user.app_grants.count(), user.play_tokens.count()
+        self.stdout.write(
+            f"This goes for good, and nobody can bring it back: the account {user.username} of"
+            f" {user.date_joined:%Y-%m-%d}, {apps} apps and {tokens} play tokens of his, his sessions, and"
+            f" {administration.count_events_of(user.pk):,} events with all that is shown of them."
+        )

@@ -42,6 +42,7 @@ takes back what this command did; a feed that its publisher blocks (itunes:block
     def handle(self, *args: Any, **options: Any) -> None:
         if options["list"] == (options["feed"] is not None):
             raise CommandError("Name one feed, or --list all.", returncode=2)
+        self.touched = not options["list"]
         if options["list"]:
             for line in _listed():
                 self.stdout.write(line)

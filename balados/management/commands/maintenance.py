@@ -6,7 +6,6 @@ from django.core.management.base import CommandError
 
 from operations import maintenance
 from operations.command import OperatorCommand
-from operations.confirmation import confirm
 from operations.exclusive import exclusive
 from operations.stores import SCHEMAS, Connection, Note, check_restored, connect, read_note
 
@@ -41,6 +40,7 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         parser.add_argument("--store", choices=SCHEMAS, help="one store; all of them when not given")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.touched = options["what"] == "on"
         with ExitStack() as held:
             aliases = [options["store"]] if options["store"] else list(SCHEMAS)
             stores = {alias: held.enter_context(connect(alias)) for alias in aliases}
@@ -77,7 +77,8 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
                     f"{maintenance.message(alias, known)}\n"
                     "Whoever writes here while the other place is in use writes for nobody."
                 )
-                confirm("REOPEN")
+                self.confirm("REOPEN")
+            self.touched = True
             maintenance.disable(connection, alias, maintenance.lasting(known))
         self.stdout.write(f"{alias}: open")
 

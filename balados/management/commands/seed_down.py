@@ -5,7 +5,6 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from operations.command import OperatorCommand
-from operations.confirmation import confirm
 from operations.seeds import demo, reference
 
 
@@ -38,11 +37,12 @@ Exit codes: 0 done, or there was nothing; 1 refused or failed, with the reason.
         self.stdout.write(f"reference data: {removed} rows removed")
 
     def _demo(self) -> None:
+        self.touched = False
         accounts = demo.accounts()
         if not accounts:
             self.stdout.write("There are no accounts of the demonstration.")
             return
         names = ", ".join(user.username for user in accounts)
         self.stdout.write(f"These accounts go with everything they did, for good: {names}.")
-        confirm("DELETE")
+        self.confirm("DELETE")
         demo.down(accounts, timezone.now(), self.stdout.write)

@@ -5,7 +5,6 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from operations.command import OperatorCommand
-from operations.confirmation import confirm
 from operations.seeds import demo, reference
 from operations.seeds.history import LISTENERS
 
@@ -41,7 +40,7 @@ Exit codes: 0 done; 1 refused or failed, with the reason.
             self.stdout.write(
                 f"{others} listeners have accounts here; {missing} of the demonstration come to them."
             )
-            confirm("DEMO")
+            self.confirm("DEMO")
         try:
             for made in demo.up(timezone.now(), self.stdout.write):
                 password = f"password {made.password}" if made.password else "was there already"

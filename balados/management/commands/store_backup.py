@@ -42,6 +42,7 @@ Every night at 3:17, two weeks of them, in a crontab:
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen, to, keep = options["store"], options["to"], options["keep"]
+        self.touched = not options["verify"]
         if options["verify"]:
             found = backup.read(options["verify"])
             backup.verify(found)

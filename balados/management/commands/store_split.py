@@ -10,7 +10,6 @@ from django.core.management.base import CommandError
 from balados import databases
 from operations import split
 from operations.command import OperatorCommand
-from operations.confirmation import confirm
 from operations.split import MoveResult
 from operations.stores import SCHEMAS, parameters
 
@@ -50,8 +49,9 @@ option.
         if options["drop_source"] != bool(options["old"]):
             raise CommandError("--to names the new place; --drop-source takes --from.", returncode=2)
         server = parameters(alias, databases.store(alias, url, pool={}))
+        self.touched = not options["drop_source"]
         if options["drop_source"]:
-            split.drop_source(alias, server, say=self.stdout.write, confirm=confirm)
+            split.drop_source(alias, server, say=self.stdout.write, confirm=self.confirm)
             self.stdout.write("Deleted.")
         else:
             self._tell(alias, url, split.move(alias, server, say=self.stdout.write))

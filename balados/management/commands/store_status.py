@@ -10,6 +10,7 @@ from operations.command import OperatorCommand
 
 class Command(OperatorCommand):
     help = "Tell how the three stores are doing, and whether one has grown enough to live on its own."
+    touched = False
     details = """
 Asks every store for size, tables, slow queries and connections, the log for its events, the projectors for
 their lag. It changes nothing and costs the same however large a store is: rows are the server's estimate.

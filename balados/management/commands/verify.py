@@ -10,6 +10,7 @@ from operations.verification import clean_line, lines, verify
 
 class Command(OperatorCommand):
     help = "Compare the read models with what the events make of them, and look through the log itself."
+    touched = False
     details = """
 Reads every event and every stream's order, folds the log into scratch tables and compares them with the
 live ones, row by row. Safe while the server runs: it changes nothing live, and removes its scratch tables
