@@ -29,6 +29,7 @@ ERRORS = {
     401: "No token, or none that is valid.",
     403: "The app was not granted the scope.",
     404: "No such thing.",
+    408: "The body did not come in time: 15 s, and 1 s more for each 16 KiB of it.",
     409: "Other writes came first every time; send it again.",
     413: "Too large; names the limit.",
     414: f"The address is too long. {BY_THE_SERVER}",
@@ -167,7 +168,7 @@ def _responses(described: Operation, *, reads: bool, public: bool) -> Document:
     if not reads:
         errors |= {409, 422}
     if described.body is not None:
-        errors |= {413, 415}
+        errors |= {408, 413, 415}
     if described.path is not None:
         errors |= {404}
     position = {"schema": POSITION_SCHEMA, "description": READ if reads else WRITTEN}

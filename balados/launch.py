@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] = ()) -> int:
             if programs:  # PostgreSQL and Redis listen on sockets in the home
                 refuse_taken_port()
             run(lock, programs=programs)
-    except (Refused, StartFailed, OSError) as reason:
+    except (Refused, StartFailed, OSError, RuntimeError) as reason:
         print(f"balados: {reason}", file=sys.stderr)
         return 1
     return 0

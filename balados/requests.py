@@ -45,22 +45,22 @@ class Observed:
         try:
             response = self._answer(request)
             response.headers[HEADER] = request_id
-            self._note(request, response.status_code, perf_counter() - began)
+            note(request.method, route_of(request), response.status_code, perf_counter() - began)
         finally:
             logs.request.reset(current)
         return response
 
-    def _note(self, request: HttpRequest, status: int, seconds: float) -> None:
-        method = request.method if request.method in METHODS else "OTHER"
-        route = route_of(request)
-        text, place = str(status), str(bisect_left(CLASSES, seconds))
-        counters.add(
-            (("requests", method, route, text), 1),
-            (("seconds", method, route, place), 1),
-            (("seconds_sum", method, route), seconds),
-        )
-        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-        logger.log(_level(status, route), "request", extra={"fields": fields})
+
+def note(method: str | None, route: str, status: int, seconds: float) -> None:
+    """Count an answered request and write its line."""
+    method = method if method in METHODS else "OTHER"
+    counters.add(
+        (("requests", method, route, str(status)), 1),
+        (("seconds", method, route, str(bisect_left(CLASSES, seconds))), 1),
+        (("seconds_sum", method, route), seconds),
+    )
+    fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+    logger.log(_level(status, route), "request", extra={"fields": fields})
 
 
 def route_of(request: HttpRequest) -> str:

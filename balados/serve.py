@@ -1,5 +1,6 @@
 """The web process: ``python -m balados.serve``. The only place that knows which HTTP server it is."""
 
+import resource
 import sys
 
 from granian.constants import HTTPModes, Interfaces
@@ -9,26 +10,22 @@ from granian.server.mp import MPServer
 
 from balados import environment, settings
 
-# One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
-# PostgreSQL's default of 100 connections.
-THREADS = 8
-# Connections that wait in the kernel, and requests that wait in a worker, before others are turned away.
-BACKLOG, BACKPRESSURE = 512, 64
-# One request's line and headers: a token is 8 KB at most. Bodies are limited by Django's settings.
+# Connections that wait in the kernel, and that a worker has at once, idle and slow ones included.
+BACKLOG, CONNECTIONS = 512, 4096
+# One request's line and headers: a token is 8 KB at most. Bodies are limited in balados/buffering.py.
 HEADERS = HTTP1Settings(max_buffer_size=64 * 1024, header_read_timeout=10_000)
 
 
 def server() -> MPServer:
     """No access log: addresses carry tokens (/authorize?token=, /setup?token=)."""
     return MPServer(
-        "balados.wsgi:application",
+        "balados.buffering:application",
         address=settings.LISTEN_HOST,
         port=settings.PORT,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.ASGINL,
         workers=settings.WEB_CONCURRENCY,
-        blocking_threads=THREADS,
         backlog=BACKLOG,
-        backpressure=BACKPRESSURE,
+        backpressure=CONNECTIONS,
         http=HTTPModes.http1,
         http1_settings=HEADERS,
         websockets=False,
@@ -45,6 +42,8 @@ def main() -> None:
         sys.exit(f"balados: {environment.NO_STORE}")
     if not settings.SECRET_KEY:
         sys.exit("balados: SECRET_KEY is not set (docs/settings.md)")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 2 * CONNECTIONS), most))
     server().serve()
 
 

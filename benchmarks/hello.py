@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from balados import serve
+from balados.buffering import Buffered
 
 Start = Callable[[str, list[tuple[str, str]]], object]
 
@@ -12,7 +13,9 @@ def application(environ: dict[str, object], start_response: Start) -> Iterable[b
     return [b"hello"]
 
 
+buffered = Buffered(application)
+
 if __name__ == "__main__":
     server = serve.server()
-    server.target = "benchmarks.hello:application"
+    server.target = "benchmarks.hello:buffered"
     server.serve()

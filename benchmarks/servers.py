@@ -39,6 +39,7 @@ def contenders() -> dict[str, list[str]]:
         for workers, threads in ((1, 2), (1, 4), (1, 8), (2, 1), (2, 2), (2, 4), (2, 8))
     }
     found["granian ASGI, 2 workers"] = granian("asgi", 2, 0)
+    found["balados.serve, 2 × 8 threads"] = [sys.executable, "-m", "balados.serve"]
     if find_spec("gunicorn"):
         found |= {f"gunicorn gthread, 2 × {threads} threads": gunicorn(2, threads) for threads in (4, 8)}
     if find_spec("uvicorn"):
@@ -60,7 +61,7 @@ def run(scale: Scale) -> Section:
     with instance.projector():
         for _ in range(min(ROUNDS, scale.request_rounds)):
             for name, command in contenders().items():
-                with instance.web(command) as server:
+                with instance.web(command, WEB_CONCURRENCY="2") as server:
                     wrk.run(server, "GET", "/api/v1/subscriptions", who, 1)
                     wrk.run(server, "POST", "/api/v1/plays", who, 1)
                     pair = (

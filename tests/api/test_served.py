@@ -219,6 +219,46 @@ def test_a_lost_answer_is_given_again(wire: Wire, phone: Device, bearer: str, go
     assert count_events() == 1
 
 
+def test_bodies_that_dribble_make_nobody_wait(wire: Wire, bearer: str) -> None:
+    alone = [seconds(wire, bearer) for _ in range(40)]
+    stalled = [wire.connect() for _ in range(200)]
+    try:
+        for number, connection in enumerate(stalled):
+            length = CHUNKED if number % 2 else "Content-Length: 1000"
+            connection.sendall(head("POST /api/v1/plays", bearer, JSON, length) + b"5\r\n{")
+        beside = [seconds(wire, bearer) for _ in range(40)]
+    finally:
+        for connection in stalled:
+            connection.close()
+    # a busy machine alone makes more of a difference
+    assert sorted(beside)[-3] < 2 * sorted(alone)[-3] + 0.2
+
+
+def seconds(wire: Wire, bearer: str) -> float:
+    """How long a read and a look at the server's life take."""
+    began = time.monotonic()
+    assert wire.send("GET /api/v1/me", bearer)[0] == 200
+    assert wire.send("GET /health/live")[0] == 200
+    return time.monotonic() - began
+
+
+def test_after_a_refusal_the_connection_goes_on_or_says_that_it_ends(wire: Wire, good: bytes) -> None:
+    request = head("POST /api/v1/plays", JSON, f"Content-Length: {len(good)}").replace(
+        b"Connection: close\r\n", b""
+    )
+    with wire.connect() as connection:
+        for _ in range(3):
+            connection.sendall(request + good)
+            answer = connection.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 401 ")
+            assert b"connection: close" not in answer.lower()
+    with wire.connect() as connection:
+        connection.sendall(request.replace(str(len(good)).encode(), b"104857600"))
+        answer = connection.recv(65_536).lower()
+        assert answer.startswith(b"http/1.1 401 ")
+        assert b"connection: close\r\n" in answer
+
+
 def test_the_schema_and_its_page_are_served(wire: Wire) -> None:
     assert wire.send(f"GET {reverse('schema')}")[0] == 200
     assert wire.send(f"GET {reverse('docs')}")[0] == 200

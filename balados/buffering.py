@@ -1,0 +1,211 @@
+"""Between the HTTP server and Django: a body is awaited without a thread, then a thread answers.
+
+Django's views block, and a thread that reads from a phone in a tunnel answers nobody else: a few bodies that
+come slowly would stop the instance. Here they wait in the event loop, under a deadline. Answers are handed
+over whole, so that nobody who reads slowly holds a thread either.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from time import monotonic, perf_counter
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from balados import requests
+from balados.wsgi import application as django
+
+# One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
+# PostgreSQL's default of 100 connections.
+THREADS = 8
+# A body has so many seconds, and one more for each so many bytes of it that have come: 16 MiB on a line of
+# 128 kbit/s are let in, a byte now and then is not.
+PATIENCE, BYTES_PER_SECOND, LOOK_EVERY = 15.0, 16_384, 1.0
+# The largest that a view takes; they have their own limits, and say them.
+LARGEST = 16 * 1024 * 1024
+# What bodies may take of the memory of a process until they are there. A small one is let in all the same.
+MOST_HELD, SMALL = 256 * 1024 * 1024, 64 * 1024
+# Requests that wait for a thread, before others are turned away.
+MOST_WAITING = 512
+
+Environment = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Sequence[tuple[str, str]]
+    content: bytes
+
+
+class Refused(Exception):
+    """The server answers in the place of Django."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+
+
+class Buffered:
+    """An ASGI application around a WSGI one."""
+
+    def __init__(self, wsgi: Callable[..., Iterable[bytes]]) -> None:
+        self._wsgi = wsgi
+        self._threads = ThreadPoolExecutor(THREADS, "answer")
+        self._held = self._waiting = 0
+        # when the body that a task reads has to be there, by the monotonic clock
+        self._deadlines: dict[asyncio.Task[Any], float] = {}
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        environment = to_environment(scope)
+        began = perf_counter()
+        try:
+            body, whole = await self._read(environment, receive)
+            environment["wsgi.input"] = BytesIO(body)
+            answer = await self._in_thread(environment)
+        except Refused as refusal:
+            whole = False
+            answer = _refusal(refusal, environment["PATH_INFO"])
+            requests.note(
+                environment["REQUEST_METHOD"], requests.UNKNOWN, answer.status, perf_counter() - began
+            )
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers
+        ]
+        if not whole:  # what is left of the body would be read as the next request
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.content})
+
+    async def _read(self, environment: Environment, receive: Receive) -> tuple[bytes, bool]:
+        """The body, and whether that is all of it: of one that is too large, or says so, the view needs no
+        more to refuse it. Raises ``Refused``."""
+        length = environment.get("CONTENT_LENGTH", "")
+        if "HTTP_TRANSFER_ENCODING" not in environment and length in ("", "0"):
+            return b"", True
+        if length.isdigit() and int(length) > LARGEST:
+            return b"", False
+        reading = asyncio.current_task()
+        assert reading is not None
+        began, parts, size, more = monotonic(), [], 0, True
+        try:
+            while more and size <= LARGEST:
+                self._deadlines[reading] = began + PATIENCE + size / BYTES_PER_SECOND
+                self._watch_deadlines()
+                message = await receive()
+                if message["type"] != "http.request":  # the device has left, or its chunks are none
+                    raise Refused(400, "bad_request", "The request cannot be read.")
+                part, more = message.get("body", b""), message.get("more_body", False)
+                parts.append(part)
+                size += len(part)
+                self._held += len(part)
+                if self._held > MOST_HELD and size > SMALL:
+                    raise Refused(503, "busy", "Too many large requests at once. Try again later.")
+        except asyncio.CancelledError:
+            if reading in self._deadlines:
+                raise  # not by us
+            reading.uncancel()
+            raise Refused(408, "timeout", "The body did not come in time.") from None
+        finally:
+            self._deadlines.pop(reading, None)
+            self._held -= size
+        return b"".join(parts), not more
+
+    def _watch_deadlines(self) -> None:
+        """One task for all bodies: a timer for each (``asyncio.timeout``) takes 60 µs of each request."""
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.get_running_loop().create_task(self._cancel_late())
+
+    async def _cancel_late(self) -> None:
+        while self._deadlines:
+            await asyncio.sleep(LOOK_EVERY)
+            now = monotonic()
+            for reading, deadline in list(self._deadlines.items()):
+                if deadline < now:
+                    del self._deadlines[reading]
+                    reading.cancel()
+
+    async def _in_thread(self, environment: Environment) -> Answer:
+        """Raises ``Refused`` where too many wait already."""
+        if self._waiting >= MOST_WAITING:
+            raise Refused(503, "busy", "Too many requests at once. Try again later.")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, answer, self._wsgi, environment)
+        finally:
+            self._waiting -= 1
+
+
+def answer(wsgi: Callable[..., Iterable[bytes]], environment: Environment) -> Answer:
+    """What a WSGI application answers."""
+    started: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
+        started[:] = [int(status[:3]), headers]
+
+    response = wsgi(environment, start_response)
+    try:
+        content = b"".join(response)
+    finally:
+        if hasattr(response, "close"):
+            response.close()
+    status, sent = started
+    return Answer(status, sent, content)
+
+
+def to_environment(scope: dict[str, Any]) -> Environment:
+    """A request as WSGI has it, without its body."""
+    host, port = scope["server"] or ("localhost", 80)
+    environment = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        # as it was sent: the server has replaced what is no UTF-8
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": scope["client"][0] if scope["client"] else "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for raw_name, raw_value in scope["headers"]:
+        if b"_" in raw_name:
+            continue  # it would pass for the one with a hyphen, which a proxy may have vouched for
+        name, value = raw_name.decode("latin-1").upper().replace("-", "_"), raw_value.decode("latin-1")
+        name = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+        separator = "; " if name == "HTTP_COOKIE" else ","
+        environment[name] = f"{environment[name]}{separator}{value}" if name in environment else value
+    return environment
+
+
+def _refusal(refusal: Refused, path: str) -> Answer:
+    """In the shape of the API's errors (api/errors.py) where that is what was asked."""
+    headers = [("Content-Type", "text/plain"), ("Cache-Control", "no-store")]
+    content = f"{refusal.detail}\n".encode()
+    if path.startswith("/api/"):
+        kind = "server_error" if refusal.status >= 500 else "client_error"
+        errors = [{"code": refusal.code, "detail": refusal.detail, "attr": None}]
+        headers[0] = ("Content-Type", "application/json")
+        content = msgspec.json.encode({"type": kind, "errors": errors})
+    if refusal.status == 503:
+        headers.append(("Retry-After", "5"))
+    return Answer(refusal.status, headers, content)
+
+
+# The event loop needs the interpreter's lock several times for each request, and waits so long for it at most
+# while threads are busy: with the default of 5 ms a fifth of the requests per second is lost.
+sys.setswitchinterval(0.0005)
+application = Buffered(django)
