@@ -39,13 +39,6 @@ def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelt
     return timedelta(seconds=max(math.ceil(milliseconds / 1000), 1)) if attempts > limit else None
 
 
-def clear() -> None:
-    """Start counting anew."""
-    client = _client(settings.REDIS_URL)
-    for key in client.scan_iter(f"{PREFIX}*"):
-        client.delete(key)
-
-
 @cache
 def _script(url: str) -> Script:
     return _client(url).register_script(COUNT)

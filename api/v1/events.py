@@ -23,7 +23,6 @@ from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.fields import ITEM
 from eventstore.domain.identifiers import shown_item
 from eventstore.domain.messages import Event
-from eventstore.domain.register import InEffect
 from eventstore.log import LAST_VERSION, Origin, RecordedEvent
 from eventstore.streams import StreamUnreadable
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
@@ -61,14 +60,6 @@ class History(Struct):
     next_cursor: str | None
 
 
-class Read(Struct):
-    """A stored event with what the program makes of it; of one that it cannot read, nothing."""
-
-    row: RecordedEvent
-    event: Event | None
-    in_effect: InEffect | None = None
-
-
 class EventsView(View):
     scopes = {"GET": "user.read"}
 
@@ -82,15 +73,17 @@ class EventsView(View):
         position = answers.account_position(request)
         stream = log.known_stream(caller.user_id)
         rows = [] if stream is None else log.read_history(stream, before, query.limit + 1)
-        found = [Read(row, decoded(row)) for row in rows[: query.limit]]
-        if found:
+        names = {grant.app_id: grant.name for grant in grants.list_grants(caller.user_id)}
+        events = [decoded(row) for row in rows[: query.limit]]
+        shown = [_shown(row, event, names) for row, event in zip(rows, events, strict=False)]
+        if shown:
             with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:
                 folded.catch_up()
-                for one in found:
-                    one.in_effect = None if one.event is None else history.in_effect(folded.user, one.event)
-        names = {grant.app_id: grant.name for grant in grants.list_grants(caller.user_id)}
+                for one, event in zip(shown, events, strict=True):
+                    if event is not None:
+                        one.stands, one.rule = history.in_effect(folded.user, event) or (None, None)
         following = encode_cursor(str(rows[query.limit - 1].version)) if len(rows) > query.limit else None
-        return answers.answer(History([_shown(one, names) for one in found], following), position)
+        return answers.answer(History(shown, following), position)
 
 
 def origin_of(row: RecordedEvent) -> Origin:
@@ -114,28 +107,28 @@ def decoded(row: RecordedEvent) -> Event | None:
         return None
 
 
-def _shown(one: Read, names: dict[str, str]) -> HistoryEvent:
-    origin = origin_of(one.row)
+def _shown(row: RecordedEvent, event: Event | None, names: dict[str, str]) -> HistoryEvent:
+    origin = origin_of(row)
     return HistoryEvent(
-        version=one.row.version,
-        type=one.row.type,
-        happened_at=None if one.event is None else history.happened_at(one.event),
-        claimed_at=getattr(one.event, "claimed_at", None),
-        recorded_at=one.row.recorded_at,
+        version=row.version,
+        type=row.type,
+        happened_at=None if event is None else history.happened_at(event),
+        claimed_at=getattr(event, "claimed_at", None),
+        recorded_at=row.recorded_at,
         app_id=origin.app_id,
         app_name=None if origin.app_id is None else names.get(origin.app_id),
         device_id=origin.device_id,
         device_name=origin.device_name,
-        data=_data(one),
-        stands=None if one.in_effect is None else one.in_effect.holds,
-        rule=None if one.in_effect is None else one.in_effect.rule,
+        data=_data(row, event),
+        stands=None,
+        rule=None,
     )
 
 
-def _data(one: Read) -> dict[str, Any]:
-    if isinstance(one.event, UserCheckpoint):
-        return counted(one.event)
-    data: dict[str, Any] = msgspec.json.decode(one.row.data)
+def _data(row: RecordedEvent, event: Event | None) -> dict[str, Any]:
+    if isinstance(event, UserCheckpoint):
+        return counted(event)
+    data: dict[str, Any] = msgspec.json.decode(row.data)
     if data.get(ITEM) is not None:
         data[ITEM], data["guid"], data["enclosure_url"] = shown_item(data[ITEM])
     return {name: value for name, value in data.items() if name != "user_id"}

@@ -5,10 +5,11 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+import redis
+from django.conf import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.fixtures import Settings
 
-from accounts import attempts
 from accounts.models import User
 from tests.factories import PASSWORD, OperatorFactory, UserFactory
 from tests.web.serving import serving
@@ -40,11 +41,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         )
 
 
+def forget_attempts() -> None:
+    """Start counting anew."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        for key in client.scan_iter("balados:attempts:*"):
+            client.delete(key)
+
+
 @pytest.fixture(autouse=True)
 def _count_attempts_anew(stores: None) -> Iterator[None]:
-    attempts.clear()
+    forget_attempts()
     yield
-    attempts.clear()
+    forget_attempts()
 
 
 @pytest.fixture
