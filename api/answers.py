@@ -23,6 +23,12 @@ from projections import replicas
 from projections.queries import Page, wait_for
 
 Success = Literal["success"]
+
+
+class Done(Struct):
+    status: Success
+
+
 Row = TypeVar("Row")
 Order = TypeVar("Order", bound=Command)
 

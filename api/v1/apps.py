@@ -13,7 +13,7 @@ from accounts.grants import Caller
 from accounts.models import AppGrant
 from accounts.scopes import allows
 from api import answers
-from api.answers import Success
+from api.answers import Done
 from api.auth import ANY_GRANT, HasScope, caller_of, needs
 from api.operations import operation
 from api.views import View
@@ -39,10 +39,6 @@ class Apps(Struct):
     apps: list[App]
 
 
-class Revoked(Struct):
-    status: Success
-
-
 class AppPath(Struct):
     app_id: str
 
@@ -64,7 +60,7 @@ class AppsView(View):
 class AppView(View):
     scopes = {"DELETE": ANY_GRANT}
 
-    @operation("Revoke an app", answers={200: Revoked}, once=True)
+    @operation("Revoke an app", answers={200: Done}, once=True)
     def delete(self, request: Request, path: AppPath) -> Response:
         """Its tokens are refused from the next request on. Without the scope `user`, an app revokes itself
         alone."""
@@ -76,7 +72,7 @@ class AppView(View):
             if not grants.revoke(caller.user_id, path.app_id):
                 raise NotFound("No such app.")
 
-        return answers.answer_once(request, Revoked("success"), revoke)
+        return answers.answer_once(request, Done("success"), revoke)
 
 
 def listed_apps(caller: Caller) -> list[App]:

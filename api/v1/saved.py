@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import answers
-from api.answers import Success, dispatch_and_answer, order
+from api.answers import Done, Success, dispatch_and_answer, order
 from api.auth import caller_of
 from api.episodes import FeedQuery, ItemPath
 from api.errors import FieldError, Invalid
@@ -48,10 +48,6 @@ class EpisodeWritten(Struct):
 
     status: Success
     saved_episode: SavedEpisode | None
-
-
-class EpisodeShared(Struct):
-    status: Success
 
 
 class SavedQuery(PageQuery):
@@ -115,13 +111,13 @@ class SaveView(View):
 class ShareView(View):
     scopes = {"POST": WRITE}
 
-    @operation("Share an episode", bodiless=True, answers={200: EpisodeShared})
+    @operation("Share an episode", bodiless=True, answers={200: Done})
     def post(self, request: Request, path: ItemPath, query: FeedQuery, body: ShareBody) -> Response:
         """Every share counts: an Idempotency-Key makes a repeat safe. The feed is given in the body or as
         `?feed=`."""
         feed = _one_feed(query.feed, body.rss_source_feed)
         command = order(request, ShareEpisode, feed=feed, item=path.item, at=body.shared_at)
-        return dispatch_and_answer(request, command, lambda _: EpisodeShared("success"))
+        return dispatch_and_answer(request, command, lambda _: Done("success"))
 
 
 def _one_feed(in_query: str | None, in_body: str | None) -> str:

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from accounts.models import PlayToken, User
 from api import answers
-from api.answers import Success
+from api.answers import Done, Success
 from api.auth import caller_of
 from api.clock import now
 from api.errors import ApiError, FieldError, Invalid
@@ -66,10 +66,6 @@ class TokenIssued(Struct):
     text: str
 
 
-class TokenRevoked(Struct):
-    status: Success
-
-
 class TokenBody(Struct):
     """Without `expires_at` it opens what it opens until it is revoked."""
 
@@ -110,7 +106,7 @@ class TokensView(View):
 class TokenView(View):
     scopes = {"DELETE": SCOPE}
 
-    @operation("Revoke a play token", answers={200: TokenRevoked}, once=True)
+    @operation("Revoke a play token", answers={200: Done}, once=True)
     def delete(self, request: Request, path: TokenPath) -> Response:
         """It opens nothing from the next request on."""
 
@@ -119,7 +115,7 @@ class TokenView(View):
             if not tokens.delete()[0]:
                 raise NotFound("No such token.")
 
-        return answers.answer_once(request, TokenRevoked("success"), revoke)
+        return answers.answer_once(request, Done("success"), revoke)
 
 
 def listed_tokens(user_id: UUID) -> list[Token]:
