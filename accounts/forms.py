@@ -4,15 +4,13 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, SetPasswordMixin
-from django.core.exceptions import ValidationError
 
 from accounts.models import User
-from accounts.usernames import LONGEST, SHORTEST, username_skeleton, validate_username
+from accounts.usernames import LONGEST, SHORTEST, validate_username
 
 # longer ones would only cost time to hash
 LONGEST_PASSWORD = 1000
 LONGEST_EMAIL = 254
-TAKEN = ValidationError("This user name, or one that looks like it, is taken.", code="taken")
 
 
 # a text that no browser should correct or capitalise
@@ -49,8 +47,7 @@ class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]
         validate_username(name)
-        if User.objects.filter(username_skeleton=username_skeleton(name)).exists():
-            raise TAKEN
+        User.objects.check_free(name)
         return name
 
     def clean(self) -> dict[str, Any] | None:

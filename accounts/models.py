@@ -18,6 +18,8 @@ from django.utils.crypto import salted_hmac
 
 from accounts.usernames import LONGEST, username_key, username_skeleton, validate_username
 
+TAKEN = "This user name, or one that looks like it, is taken."
+
 
 class UserManager(BaseUserManager["User"]):
     """Finds users by name, whatever its case and Unicode form."""
@@ -25,13 +27,20 @@ class UserManager(BaseUserManager["User"]):
     def create_user(
         self, username: str, email: str = "", password: str | None = None, **fields: Any
     ) -> "User":
-        """Add a listener. Raises ``ValidationError`` for a bad name, ``IntegrityError`` for one that is taken
-        or looks like one that is."""
+        """Add a listener. Raises ``ValidationError`` for a bad name, and for one that is taken or looks like
+        one that is; ``IntegrityError`` where somebody else takes it in this moment."""
         validate_username(username)
+        self.check_free(username)
         user = self.model(username=username, email=self.normalize_email(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
+
+    def check_free(self, username: str, of: uuid.UUID | None = None) -> None:
+        """Raise ``ValidationError`` where another than ``of`` has this name, or one that looks like it."""
+        others = self.exclude(pk=of) if of else self.all()
+        if others.filter(username_skeleton=username_skeleton(username)).exists():
+            raise ValidationError(TAKEN, code="taken")
 
     def create_superuser(
         self, username: str, email: str = "", password: str | None = None, **fields: Any
@@ -116,10 +125,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def clean(self) -> None:
         super().clean()
         # forms leave out the uniqueness of fields that they do not show
-        others = User.objects.exclude(pk=self.pk)
-        # of a form with a bad name, there is none here
-        if self.username and others.filter(username_skeleton=username_skeleton(self.username)).exists():
-            raise ValidationError({"username": "This user name, or one that looks like it, is taken."})
+        if self.username:  # there is none of a form with a bad one
+            try:
+                User.objects.check_free(self.username, self.pk)
+            except ValidationError as taken:
+                raise ValidationError({"username": taken}) from None
 
 
 class AppGrant(models.Model):

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -17,9 +18,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import attempts, grants, setup
 from accounts.addresses import client_address
-from accounts.forms import TAKEN, LogInForm, NewAccountForm, SetupForm
+from accounts.forms import LogInForm, NewAccountForm, SetupForm
 from accounts.guessing import remember_browser, too_many
-from accounts.models import AppGrant, User
+from accounts.models import TAKEN, AppGrant, User
 from accounts.pages import private, read_or_post, safe_next, spaced
 from accounts.scopes import WORDS
 
@@ -155,7 +156,7 @@ def _create(form: NewAccountForm) -> User | None:
     try:
         with transaction.atomic(using="system"):
             return User.objects.create_user(typed["username"], typed["email"], typed["password1"])
-    except IntegrityError:  # somebody took the name since it was looked up
+    except (IntegrityError, ValidationError):  # somebody took the name since it was looked up
         form.add_error("username", TAKEN)
         return None
 

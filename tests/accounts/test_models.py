@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import authenticate
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connections, transaction
 from django.http import HttpRequest
 
@@ -22,10 +22,14 @@ def test_a_name_is_kept_as_written_and_found_in_any_spelling(alice: User) -> Non
 
 @pytest.mark.parametrize("name", ["alice", "ALICE", "ａlice", "alıce", "alíce", "a1ice"])
 def test_a_name_cannot_be_taken_twice(alice: User, name: str) -> None:
-    with pytest.raises(IntegrityError):
+    with pytest.raises(ValidationError, match="taken"):
         User.objects.create_user(name)
     with pytest.raises(ValidationError, match="taken"):
         User(username=name, password="!").full_clean()
+    with pytest.raises(CommandError, match="taken"):
+        call_command("createsuperuser", username=name, email="", interactive=False, database="system")
+    with pytest.raises(IntegrityError):  # who is quicker than the look-up
+        User(username=name, password="!").save()
 
 
 def test_a_listener_keeps_his_own_name(alice: User) -> None:
