@@ -10,15 +10,15 @@ from uuid import UUID
 import psycopg
 
 from eventstore import log
-from eventstore.database import SQL, deleting, execute, fetch_column, raw_connection
+from eventstore.database import SQL, deleting, execute, fetch_column, fetch_value, raw_connection
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.log import CommandId, Origin
 
 DELETE_COMMANDS = "DELETE FROM events.commands WHERE stream = %s"
-DELETE_CHUNK = """
-DELETE FROM events.events WHERE position IN (
-    SELECT position FROM events.events WHERE stream = %s ORDER BY version LIMIT %s)"""
+# with the rights of the schema's owner (schema.sql): most programs may not delete events
+DELETE_CHUNK = "SELECT events.purge_erased(%s, %s)"
+DELETE_REMOVED = "SELECT events.delete_removed(%s, %s::integer[])"
 # a second stream of an erased user has its number behind the digest (tombstone_stream.sql)
 TOMBSTONES = "SELECT DISTINCT split_part(name, '-', 2) FROM events.streams WHERE tombstone IS NOT NULL"
 TOMBSTONED = """
@@ -62,7 +62,7 @@ def purge_stream(stream: int, chunk: int) -> Iterator[int]:
     execute(DELETE_COMMANDS, [stream])
     while True:
         with deleting():
-            deleted = execute(DELETE_CHUNK, (stream, chunk)).rowcount
+            deleted = int(fetch_value(DELETE_CHUNK, (stream, chunk)))
         if not deleted:
             return
         yield deleted
@@ -86,6 +86,6 @@ def replace_history(
         position = log.append(stream, expected, events, origin, command_id, answer)
         if position is None:
             raise psycopg.Rollback
-        execute("DELETE FROM events.events WHERE stream = %s AND version = ANY(%s)", (stream, list(removed)))
+        execute(DELETE_REMOVED, (stream, list(removed)))
         execute("DELETE FROM events.snapshots WHERE stream = %s AND version < 2147483647", [stream])
     return position

@@ -7,7 +7,7 @@ SCHEMA = (Path(__file__).parent.parent / "sql" / "schema.sql").read_text()
 DROP = """
 DROP TABLE events.events, events.streams, events.snapshots, events.projection_versions, events.commands,
     events.restores;
-DROP FUNCTION events.refuse_update(), events.refuse_delete();
+DROP FUNCTION events.refuse_update, events.refuse_delete, events.delete_removed, events.purge_erased;
 """
 
 

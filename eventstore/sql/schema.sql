@@ -48,6 +48,33 @@ CREATE TRIGGER events_are_never_updated BEFORE UPDATE ON events.events
 CREATE TRIGGER events_are_deleted_by_retention_only BEFORE DELETE ON events.events
     FOR EACH STATEMENT EXECUTE FUNCTION events.refuse_delete();
 
+-- What a listener takes back, with the rights of the schema's owner: where the programs have roles of their own
+-- (operations/grants.py), nobody but the worker's may delete events otherwise. Only what a removal says that it
+-- removes in the same transaction, and what has a tombstone.
+CREATE FUNCTION events.delete_removed(of_stream bigint, versions integer[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM events.events WHERE stream = of_stream AND type = 'EventsRemoved'
+                      AND recorded_at >= transaction_timestamp()) THEN
+        RAISE EXCEPTION 'no removal says so' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    DELETE FROM events.events WHERE stream = of_stream AND version = ANY(versions);
+END $$;
+
+CREATE FUNCTION events.purge_erased(of_stream bigint, most integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    deleted bigint;
+BEGIN
+    DELETE FROM events.events WHERE position IN (
+        SELECT position FROM events.events JOIN events.streams s ON s.id = stream
+         WHERE stream = of_stream AND s.tombstone IS NOT NULL ORDER BY version LIMIT most);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION events.delete_removed, events.purge_erased FROM PUBLIC;
+
 CREATE TABLE events.snapshots (
     stream bigint PRIMARY KEY,
     version integer NOT NULL,
