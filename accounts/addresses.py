@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 def other_host(request: HttpRequest) -> str:
     """What a caller is told whose Host is not one of ours; also a line in the log, for the operator who set
     up a proxy or a name."""
-    # whatever was sent: escaped and cut
-    name = ascii(request.META.get("HTTP_HOST", ""))[1:-1][:253]
+    # whatever was sent: escaped, cut, and as names of hosts are compared, so that no token is read in it
+    name = ascii(request.META.get("HTTP_HOST", "").lower())[1:-1][:253]
     told = (
         f"This server does not answer to the host name {name}. If it should, its operator puts that into "
         "PUBLIC_URL or ALLOWED_HOSTS (docs/settings.md)."
