@@ -25,29 +25,22 @@ SPAN = timedelta(days=28)
 ORIGIN = Origin(app_id="demonstration", device_id="demo-phone", device_name="Phone")
 
 
-class Podcast(NamedTuple):
-    """An invented podcast (its domain is reserved) with a new episode of ``minutes`` every ``days``."""
-
-    title: str
-    days: float
-    minutes: int
-
-
 class Listener(NamedTuple):
-    """``hidden``: a podcast that is kept private."""
+    """``podcasts`` by their names; ``hidden``: one that is kept private."""
 
     level: Level
     podcasts: tuple[str, ...]
     hidden: str | None = None
 
 
-PODCASTS: Mapping[str, Podcast] = MappingProxyType(
+# Invented (their domain is reserved): title, days from one episode to the next, minutes of an episode.
+PODCASTS: Mapping[str, tuple[str, float, int]] = MappingProxyType(
     {
-        "night-trains": Podcast("Night Trains", 7, 48),
-        "the-long-table": Podcast("The Long Table", 7, 62),
-        "bread-and-salt": Podcast("Bread and Salt", 3.5, 31),
-        "small-hours": Podcast("Small Hours", 3.5, 24),
-        "seven-minutes": Podcast("News in Seven Minutes", 1, 7),
+        "night-trains": ("Night Trains", 7, 48),
+        "the-long-table": ("The Long Table", 7, 62),
+        "bread-and-salt": ("Bread and Salt", 3.5, 31),
+        "small-hours": ("Small Hours", 3.5, 24),
+        "seven-minutes": ("News in Seven Minutes", 1, 7),
     }
 )
 LISTENERS: Mapping[str, Listener] = MappingProxyType(
@@ -89,25 +82,22 @@ def _item_of(podcast: str, number: int) -> str:
 def _listens(name: str, listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
     dice = Random(name)  # noqa: S311 (the same habits each time)
     for podcast in listener.podcasts:
-        every, length = timedelta(days=PODCASTS[podcast].days), PODCASTS[podcast].minutes * 60
-        for number in range(1, int(SPAN / every) + 1):
-            at = began + (number - 1) * every + timedelta(hours=6 + dice.random() * 20)
+        _, days, minutes = PODCASTS[podcast]
+        feed, length = feed_of(podcast), minutes * 60
+        for number in range(1, int(SPAN.days / days) + 1):
+            at = began + timedelta(days=(number - 1) * days, hours=6 + dice.random() * 20)
             mood = dice.random()
             if mood < 0.2 or at > began + SPAN - timedelta(hours=3):
                 continue  # not to the listener's taste, or not out yet
-            heard: dict[str, Any] = {
-                "user_id": user_id,
-                "feed": feed_of(podcast),
-                "item": _item_of(podcast, number),
-            }
+            heard: dict[str, Any] = {"user_id": user_id, "item": _item_of(podcast, number)}
             half, end = (at + timedelta(seconds=length // part) for part in (2, 1))
-            yield RecordPlay(**heard, position=0, played=False, now=at, at=at)
-            yield UpdatePosition(user_id=user_id, item=heard["item"], position=length // 2, now=half, at=half)
+            yield RecordPlay(**heard, feed=feed, position=0, played=False, now=at, at=at)
+            yield UpdatePosition(**heard, position=length // 2, now=half, at=half)
             if mood < 0.4:
                 continue  # fell asleep
-            yield RecordPlay(**heard, position=length, played=True, now=end, at=end)
+            yield RecordPlay(**heard, feed=feed, position=length, played=True, now=end, at=end)
             if mood > 0.75:
-                yield SaveEpisode(**heard, now=end + timedelta(minutes=1), at=end + timedelta(minutes=1))
+                yield SaveEpisode(**heard, feed=feed, now=end, at=end)
 
 
 def _sorts(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
@@ -119,7 +109,7 @@ def _sorts(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Comma
     yield CreateCollection(collection_id=collection, name="Mornings", color="#2a9d8f", **own)
     for podcast in listener.podcasts[:2]:
         at += timedelta(minutes=1)
-        feed, title = feed_of(podcast), PODCASTS[podcast].title
+        feed, title = feed_of(podcast), PODCASTS[podcast][0]
         yield AddFeedToCollection(user_id=user_id, collection_id=collection, feed=feed, now=at, at=at)
         yield AddToPlaylist(
             user_id=user_id,
