@@ -17,18 +17,14 @@ PROGRAMS: Final = ("web", "projector", "worker")
 CHANGES: Final = "SELECT, INSERT, UPDATE, DELETE"
 # of the stores that change as a whole: reference data, and what only commands write
 READ_ONLY: Final = ("system.categories", "system.django_migrations", "users.django_migrations")
+# Events are never updated; retention deletes them, in the worker. What is not named here is beside the log.
 _APPENDS = {
     "events": "SELECT, INSERT",
     "streams": "SELECT, INSERT, UPDATE",
-    "snapshots": CHANGES,
-    "commands": CHANGES,
+    **dict.fromkeys(("projection_versions", "restores", "django_migrations"), "SELECT"),
 }
-# Events are never updated; retention deletes them, in the worker. All may read.
-EVENTS: Final = {
-    "web": _APPENDS,
-    "projector": {"projection_versions": "SELECT, INSERT, UPDATE"},
-    "worker": {**_APPENDS, "events": "SELECT, INSERT, DELETE"},
-}
+EVENTS: Final = {"web": _APPENDS, "worker": {**_APPENDS, "events": "SELECT, INSERT, DELETE"}}
+ACKNOWLEDGES: Final = {"projection_versions": "SELECT, INSERT, UPDATE"}
 # pg_restore leaves them to everybody
 NO_FUNCTIONS = sql.SQL("REVOKE ALL ON FUNCTION events.delete_removed, events.purge_erased FROM PUBLIC, {}")
 FUNCTIONS = sql.SQL("GRANT EXECUTE ON FUNCTION events.delete_removed, events.purge_erased TO {}")
@@ -76,8 +72,10 @@ def _statements(
             yield usual.format(schema, sql.SQL(CHANGES), role)
     for table in tables:
         rights = "SELECT" if str(table) in READ_ONLY else CHANGES
-        if alias == "events":
-            rights = EVENTS[program].get(table.name, "SELECT")
+        if alias == "events" and program == "projector":
+            rights = ACKNOWLEDGES.get(table.name, "SELECT")
+        elif alias == "events":
+            rights = EVENTS[program].get(table.name, CHANGES)
         yield sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), table.identifier, role)
     if alias == "events":
         yield NO_FUNCTIONS.format(role)
