@@ -112,4 +112,4 @@ def test_a_server_that_would_lose_writes_is_refused(place: Path) -> None:
     command = [sys.executable, "manage.py", "db_init"]
     refused = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert refused.returncode != 0
-    assert "fsync is off on the server of the events store" in refused.stderr
+    assert "fsync is off on the server of the system store" in refused.stderr
