@@ -5,18 +5,25 @@ ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PATH=/opt/balados/bin:$PATH \
     BALADOS_HOME=/data \
+    BALADOS_READY=/tmp \
     LISTEN_HOST=0.0.0.0 \
     PORT=8000
 
 RUN useradd --system --create-home --uid 10001 balados \
-    && mkdir /data && chown balados /data
+    && mkdir /data /backups && chown balados /data /backups
 
 WORKDIR /app
+# the packages first, pg_dump and pg_restore among them: they change less often than the code
+COPY requirements.lock .
+RUN python -m venv /opt/balados \
+    && pip install --no-cache-dir --requirement requirements.lock \
+    && pip check
 COPY . .
 # editable: the code runs where it lies, beside its templates and static files
-RUN python -m venv /opt/balados && pip install --no-cache-dir --editable .
+RUN pip install --no-cache-dir --no-deps --editable . \
+    && python manage.py help >/dev/null
 
 USER balados
-VOLUME /data
+VOLUME /data /backups
 EXPOSE 8000
 CMD ["python", "-m", "balados.serve"]

@@ -2,6 +2,7 @@
 # make servers starts its PostgreSQL and Redis alone, for a restore
 # make demo   plays two devices           make check  lints, types, imports, migrations
 # make bench  measures                    make soak   lives a week of 200 listeners, in ten minutes
+# make lock   writes down the newest packages for the image (requirements.lock)
 # make clean  forgets the installation, not the data          make coverage  which lines the tests run
 #
 # Python 3.11 or newer: PYTHON=/path/to/python chooses one.
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --editable
 
-.PHONY: run servers test coverage check lint demo bench soak install install-dev clean
+.PHONY: run servers test coverage check lint demo bench soak lock install install-dev clean
 
 run: .venv/runs
 	@exec $(BIN)/python -m balados.launch
@@ -46,6 +47,12 @@ soak: .venv/tests
 
 install: .venv/runs
 install-dev: .venv/tests
+
+lock:
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/pip install -qq --disable-pip-version-check --editable '.[run]'
+	{ head -1 requirements.lock; .venv-lock/bin/pip freeze --exclude-editable; } > requirements.new
+	mv requirements.new requirements.lock; rm -rf .venv-lock
 
 clean:
 	rm -rf .venv *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

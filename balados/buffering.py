@@ -25,10 +25,11 @@ THREADS = 8
 # A body has so many seconds, and one more for each so many bytes of it that have come: 16 MiB on a line of
 # 128 kbit/s are let in, a byte now and then is not.
 PATIENCE, BYTES_PER_SECOND, LOOK_EVERY = 15.0, 16_384, 1.0
-# The largest that a view takes; they have their own limits, and say them.
-LARGEST = 16 * 1024 * 1024
+# The largest that views take; they have their own limits, and say them.
+LARGEST, LARGEST_IMPORT = 16 * 1024 * 1024, 128 * 1024 * 1024
+IMPORT = "/api/v1/import"
 # What bodies may take of the memory of a process until they are there. A small one is let in all the same.
-MOST_HELD, SMALL = 256 * 1024 * 1024, 64 * 1024
+MOST_HELD, SMALL = 384 * 1024 * 1024, 64 * 1024
 # Requests that wait for a thread, before others are turned away.
 MOST_WAITING = 512
 
@@ -68,7 +69,7 @@ class Buffered:
         began = perf_counter()
         try:
             body, whole = await self._read(environment, receive)
-            environment["wsgi.input"] = BytesIO(body)
+            environment["wsgi.input"] = body
             answer = await self._in_thread(environment)
         except Refused as refusal:
             whole = False
@@ -84,26 +85,27 @@ class Buffered:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
 
-    async def _read(self, environment: Environment, receive: Receive) -> tuple[bytes, bool]:
+    async def _read(self, environment: Environment, receive: Receive) -> tuple[BytesIO, bool]:
         """The body, and whether that is all of it: of one that is too large, or says so, the view needs no
         more to refuse it. Raises ``Refused``."""
         length = environment.get("CONTENT_LENGTH", "")
         if "HTTP_TRANSFER_ENCODING" not in environment and length in ("", "0"):
-            return b"", True
-        if length.isdigit() and int(length) > LARGEST:
-            return b"", False
+            return BytesIO(), True
+        largest = LARGEST_IMPORT if environment["PATH_INFO"] == IMPORT else LARGEST
+        if length.isdigit() and int(length) > largest:
+            return BytesIO(), False
         reading = asyncio.current_task()
         assert reading is not None
-        began, parts, size, more = monotonic(), [], 0, True
+        began, body, size, more = monotonic(), BytesIO(), 0, True
         try:
-            while more and size <= LARGEST:
+            while more and size <= largest:
                 self._deadlines[reading] = began + PATIENCE + size / BYTES_PER_SECOND
                 self._watch_deadlines()
                 message = await receive()
                 if message["type"] != "http.request":  # the device has left, or its chunks are none
                     raise Refused(400, "bad_request", "The request cannot be read.")
                 part, more = message.get("body", b""), message.get("more_body", False)
-                parts.append(part)
+                body.write(part)
                 size += len(part)
                 self._held += len(part)
                 if self._held > MOST_HELD and size > SMALL:
@@ -116,7 +118,8 @@ class Buffered:
         finally:
             self._deadlines.pop(reading, None)
             self._held -= size
-        return b"".join(parts), not more
+        body.seek(0)
+        return body, not more
 
     def _watch_deadlines(self) -> None:
         """One task for all bodies: a timer for each (``asyncio.timeout``) takes 60 µs of each request."""

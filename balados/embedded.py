@@ -51,6 +51,8 @@ DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 WRITE_AHEAD = {"wal_compression": "pglz", "min_wal_size": "256MB"}
 SETTINGS = {**DISCREET, **WRITE_AHEAD}
 PR_SET_PDEATHSIG = 1
+# a longer one is put aside at the next start; some lines a day are usual
+LARGEST_LOG = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Server:
     def start(self, *inherited: int) -> "subprocess.Popen[bytes]":
         """Start it in a session of its own, so that Ctrl-C at the terminal does not reach it. It ends with
         this process at the latest (Linux), and keeps the descriptors ``inherited`` open until then."""
+        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with open(self.log, "ab", opener=partial(os.open, mode=0o600)) as log:
             return subprocess.Popen(  # noqa: S603
                 self.command,

@@ -218,6 +218,8 @@ REDIS_URL = _read(
 RETENTION_DAYS = _whole("RETENTION_DAYS", 45, 1, FOR_EVER, also=" (for ever)")
 # A sync after which a stream has more events than this since its last checkpoint takes one.
 CHECKPOINT_EVERY = _whole("CHECKPOINT_EVERY", 2000, 1)
+# Where pg_dump and pg_restore are, before PATH and the embedded PostgreSQL (operations/dump.py).
+POSTGRES_BIN = _read("POSTGRES_BIN", "", str, "a directory")
 # Digests of erased accounts, for restores (accounts/ledger.py).
 ERASURE_LEDGER = _path("ERASURE_LEDGER", BALADOS_HOME / "erasures")
 

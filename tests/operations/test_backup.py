@@ -491,7 +491,7 @@ def test_what_failed_or_was_killed_never_looks_like_a_backup(
     )
     (tools / "pg_dump").chmod(0o755)
     with monkeypatch.context() as patch:
-        patch.setenv("POSTGRES_BIN", str(tools))
+        patch.setattr(settings, "POSTGRES_BIN", str(tools))
         assert "No space left on device" in refused("store_backup", "--store", "events", "--to", str(shelf))
     with monkeypatch.context() as patch:
         patch.setattr(backup, "failpoint", cut)

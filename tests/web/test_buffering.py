@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from django.urls import resolve
 
+from api.v1 import export, sync
 from balados import buffering
 from balados.buffering import Buffered, to_environment
 
@@ -96,6 +98,12 @@ def test_a_body_that_keeps_coming_has_more_time(monkeypatch: pytest.MonkeyPatch)
 
     asyncio.run(Buffered(echo)(scope(transfer_encoding="chunked"), receive, send))
     assert sent[1]["body"] == b"x" * 20
+
+
+def test_the_largest_body_that_a_view_takes_is_let_in() -> None:
+    assert (buffering.LARGEST, buffering.LARGEST_IMPORT) == (sync.LARGEST, export.LARGEST)
+    assert export.LARGEST < buffering.MOST_HELD
+    assert resolve(buffering.IMPORT).func.view_class is export.ImportView
 
 
 def test_of_a_body_that_is_too_large_no_more_is_read_and_the_connection_ends(

@@ -21,9 +21,14 @@ class Command(OperatorCommand):
         signals: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: signals.append(number))
+
+        def stopped() -> bool:
+            readiness.refresh("projector")
+            return bool(signals)
+
         # a late projector decodes in its thread: the live loop waits a tenth of the usual for the interpreter
         # (p90 from append to projected, beside a late one: 9 ms instead of 16)
         sys.setswitchinterval(0.0005)
         with relaxed_gc():
             runner = Runner(options["name"] or PROJECTORS.values())
-            runner.run(stopped=lambda: bool(signals), ready=lambda: readiness.announce("projector"))
+            runner.run(stopped=stopped, ready=lambda: readiness.announce("projector"))
