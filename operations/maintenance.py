@@ -7,9 +7,8 @@ the old URL in their environment. docs/decisions/0011-maintenance.md
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from django.db import connections
 from psycopg import sql
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
@@ -111,13 +110,13 @@ def check(alias: str) -> None:
     raise InMaintenance(f"{said}\nmanage.py maintenance status tells how to go on.")
 
 
-def is_enabled(connection: Connection | Any, alias: str) -> bool:
+def is_enabled(connection: Connection, alias: str) -> bool:
     """Whether there are triggers that refuse writes, whatever the note says or does not say."""
     return bool(connection.execute(ENABLED, [list(SCHEMAS[alias]), NAME]).rowcount)
 
 
-def status(connection: Connection | Any, alias: str) -> Literal["open"] | State:
-    """Whether the store takes writes, or why not. ``connection`` may be a cursor of Django's."""
+def status(connection: Connection, alias: str) -> Literal["open"] | State:
+    """Whether the store takes writes, or why not."""
     note = read_note(connection, alias)
     if note is not None and note.state == "filling":
         return "filling"
@@ -131,8 +130,9 @@ def states(aliases: Iterable[str] = tuple(SCHEMAS)) -> dict[str, Literal["open"]
     found = {}
     for alias in aliases:
         try:
-            with connections[alias].cursor() as cursor:
-                found[alias] = status(cursor, alias)
+            # not of the pool, which tries for 5 s where the server is not there
+            with connect(alias) as connection:
+                found[alias] = status(connection, alias)
         except Exception as failure:
             if not is_outage(failure):
                 raise

@@ -22,7 +22,7 @@ from accounts.models import User
 from eventstore import log
 from eventstore.retention import acknowledged_by_all
 from jobs import retention, tasks
-from operations import maintenance, reset
+from operations import maintenance, reset, stores
 from operations.inventory import owned_tables
 from operations.maintenance import Blocked, InMaintenance
 from operations.stores import SCHEMAS, Connection, Note, Place, parameters, read_note, write_note
@@ -285,6 +285,14 @@ def test_a_closed_store_shows_for_monitoring_and_in_the_administration_and_reads
     assert "The events store is in maintenance: it takes no writes." in admin.get("/admin/").content.decode()
     reopen("events")
     assert "in maintenance" not in admin.get("/admin/").content.decode()
+
+
+def test_of_a_store_that_is_away_it_is_not_said_whether_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(alias: str) -> dict[str, Any]:
+        return {**parameters(alias), **({"host": "127.0.0.1", "port": 1} if alias == "events" else {})}
+
+    monkeypatch.setattr(stores, "parameters", nowhere)
+    assert maintenance.states() == {"system": "open", "projections": "open"}
 
 
 def test_a_rebuild_is_refused_and_leaves_the_store_closed() -> None:
