@@ -15,6 +15,7 @@ FORM = "of the form postgresql://user:password@host:port/name (?host=/directory 
 SEARCH_PATHS = {"system": "system", "projections": "users", "events": "events"}
 # What a server, role or database may have set otherwise, and what our statements rest on.
 SESSION = {
+    "client_encoding": "UTF8",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",

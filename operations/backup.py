@@ -151,7 +151,7 @@ def write_ledger(to: Path) -> int:
 
 def snapshot_reader(alias: str) -> Connection:
     """A connection to a store whose transaction sees one moment, and reads rows as ``table_sums`` needs."""
-    connection = psycopg.connect(**parameters(alias), options=TEXT, application_name="store_backup")
+    connection = psycopg.connect(**{**parameters(alias), "options": TEXT}, application_name="store_backup")
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     return connection

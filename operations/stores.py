@@ -27,6 +27,10 @@ SELECT current_database(), (SELECT system_identifier FROM pg_control_system()),
        current_setting('server_version'), current_setting('server_version_num')::integer / 10000
 """
 
+OTHER_ENCODING = (
+    "SELECT FROM pg_database WHERE datname = 'template1' AND pg_encoding_to_char(encoding) <> 'UTF8'"
+)
+
 Connection = psycopg.Connection[Any]
 Server = Mapping[str, Any]  # what ``psycopg.connect`` needs
 State = Literal["maintenance", "moving", "moved", "filling", "arrived", "restoring"]
@@ -100,7 +104,8 @@ def parameters(alias: str, settings: Mapping[str, Any] | None = None) -> dict[st
     found = connections[alias].settings_dict if settings is None else settings
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     wanted = {name: found[key] for name, key in names.items() if found.get(key)}
-    ours = {key: value for key, value in found["OPTIONS"].items() if key.startswith(("ssl", "passfile"))}
+    kept = ("ssl", "passfile", "options")
+    ours = {key: value for key, value in found["OPTIONS"].items() if key.startswith(kept)}
     return {**ours, **wanted, "connect_timeout": 5}
 
 
@@ -138,7 +143,7 @@ def create_at(alias: str, server: Server, say: Say) -> bool:
     """``create`` one store at a place. Returns whether the database had to be made."""
     created = _create_database(alias, server)
     with psycopg.connect(**server, autocommit=True) as connection:
-        _refuse_old_server(connection, alias)
+        _refuse_unsuitable(connection, alias)
         present = "SELECT to_regnamespace(%s) IS NOT NULL"
         wanted = [name for name in SCHEMAS[alias] if not connection.execute(present, [name]).fetchall()[0][0]]
         if wanted:  # else it takes no right to create any
@@ -188,8 +193,14 @@ def check_restored(connection: Connection, alias: str) -> None:
         )
 
 
-def _refuse_old_server(connection: Connection, alias: str) -> None:
-    """What Django refuses at its own first connection, before anything is made. Raises ``CannotCreate``."""
+def _refuse_unsuitable(connection: Connection, alias: str) -> None:
+    """Raise ``CannotCreate`` on a server that is too old, which Django refuses at its own first connection,
+    and in a database that cannot hold every text."""
+    if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+        raise CannotCreate(
+            f"The database of the {alias} store has the encoding {encoding}; it must be UTF8."
+            " Make another: CREATE DATABASE … ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+        )
     major, minor = divmod(connection.info.server_version, 10_000)
     (oldest,) = connections[alias].features.minimum_database_version or (0,)
     if major < oldest:
@@ -218,6 +229,8 @@ def _create_database(alias: str, server: Server) -> bool:
 
 def _create_missing(connection: Connection, alias: str, name: str) -> bool:
     statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    if connection.execute(OTHER_ENCODING).rowcount:
+        statement += sql.SQL(" ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0")
     try:
         connection.execute(statement)
     except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):

@@ -17,6 +17,7 @@ from operations import stores
 from operations.command import explain
 from operations.exclusive import raw_connection
 from operations.stores import SCHEMAS, CannotCreate
+from projections.connect import connect as fresh_connection
 from tests.operations.operating import Operator
 from tests.operations.pointing import elsewhere
 
@@ -194,3 +195,47 @@ def test_a_name_that_no_store_can_have_is_refused(
     monkeypatch.setitem(connections["events"].settings_dict, "NAME", name)
     with pytest.raises(CannotCreate, match=said):
         stores.create(["events"])
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused(
+    nowhere: list[str], server: "psycopg.Connection[Any]"
+) -> None:
+    name = sql.Identifier(nowhere[0])
+    latin = sql.SQL("CREATE DATABASE {} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0").format(name)
+    server.execute(latin)
+    with pytest.raises(CommandError, match="has the encoding LATIN1; it must be UTF8"):
+        call_command("db_create")
+
+
+OTHERWISE = {
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "iso_8601",
+    "TimeZone": "Asia/Tokyo",
+    "search_path": "nowhere",
+    "client_encoding": "LATIN1",
+    "bytea_output": "escape",
+    "standard_conforming_strings": "off",
+    "default_transaction_isolation": "serializable",
+}
+
+
+def test_what_a_database_has_set_otherwise_makes_no_difference(
+    nowhere: list[str], server: "psycopg.Connection[Any]"
+) -> None:
+    call_command("db_create")
+    for name in nowhere:
+        for setting, value in OTHERWISE.items():
+            place, wanted = sql.Identifier(name), sql.SQL("{} = {}").format(sql.Identifier(setting), value)
+            server.execute(sql.SQL("ALTER DATABASE {} SET {}").format(place, wanted))
+    call_command("db_migrate", verbosity=0)
+    for alias in SCHEMAS:
+        connections[alias].close()
+        with stores.connect(alias) as plain, fresh_connection(alias) as fresh:
+            for setting, value in OTHERWISE.items():
+                found = {
+                    plain.execute(f"SHOW {setting}").fetchone(),
+                    fresh.execute(f"SHOW {setting}").fetchone(),
+                    connections[alias].cursor().execute(f"SHOW {setting}").fetchone(),
+                }
+                assert len(found) == 1
+                assert found != {(value,)}
