@@ -9,17 +9,22 @@ from django.http import HttpRequest
 logger = logging.getLogger(__name__)
 
 
+# Nobody names a host like that; a token in the place of a host name is not to be logged.
+LONGEST_LABEL = 24
+
+
 def other_host(request: HttpRequest) -> str:
     """What a caller is told whose Host is not one of ours; also a line in the log, for the operator who set
     up a proxy or a name."""
     # whatever was sent: escaped, cut, and as names of hosts are compared, so that no token is read in it
     name = ascii(request.META.get("HTTP_HOST", "").lower())[1:-1][:253]
     told = (
-        f"This server does not answer to the host name {name}. If it should, its operator puts that into "
+        "This server does not answer to the host name {}. If it should, its operator puts that into "
         "PUBLIC_URL or ALLOWED_HOSTS (docs/settings.md)."
     )
-    logger.warning("400 disallowed_host: %s", told)
-    return told
+    is_name = max(map(len, name.split("."))) <= LONGEST_LABEL
+    logger.warning("400 disallowed_host: %s", told.format(name if is_name else "that was sent"))
+    return told.format(name)
 
 
 def client_address(request: HttpRequest) -> str | None:

@@ -6,9 +6,11 @@ import pytest
 from axes.models import AccessAttempt
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
 from accounts import pseudonyms
+from accounts.admin import UserAdmin
 from accounts.models import AppGrant, PlayToken, User
 from feeds.models import Category
 from tests.apps import App
@@ -151,13 +153,32 @@ def test_the_last_use_of_an_app_is_shown(browser: Client, alice: User) -> None:
     assert str(datetime.now(UTC).year) in browser.get(page).content.decode().partition("Last used at")[2]
 
 
+ODD_SEARCHES = [
+    *("username__regex=(", "name__iregex=%5B", "slug__regex=(", "type__regex=("),
+    *("username=%00", "name__gt=%00", "type__exact=%00", "q=%00", "q=(", "o=x", "p=x", "id__gt=" + "9" * 30),
+    *("date_joined__year=99999", "created_at__year=999999999", "recorded_at__year=0", "id__range=1"),
+    *("scopes__contains=(", "scopes__0_9=x", "public_key__regex=(", "user__password__startswith=a"),
+]
+
+
 @pytest.mark.parametrize("page", PAGES[1:])
-@pytest.mark.parametrize("search", ["{}__regex=(", "{}__iregex=%5B", "{}=%00", "{}__gt=%00", "q=%00", "q=("])
-def test_no_search_is_a_fault_of_ours(browser: Client, page: str, search: str) -> None:
-    field = {"user": "username", "appgrant": "name", "playtoken": "name", "category": "slug"}
-    name = field.get(page.split("/")[-2], "type")
-    for send in (browser.get, browser.post):
-        assert send(f"{page}?{search.format(name)}").status_code in (200, 302, 400)
+def test_no_search_is_a_fault_of_ours(browser: Client, page: str) -> None:
+    for search in ODD_SEARCHES:
+        for send in (browser.get, browser.post):
+            assert send(f"{page}?{search}").status_code in (200, 302, 400), search
+
+
+def test_no_id_is_a_fault_of_ours(browser: Client, alice: User) -> None:
+    users = ContentType.objects.get_for_model(User).pk
+    for odd in ("notuuid", "%00", "9" * 30, "(", "a" * 3_000):
+        for page in (f"r/{users}/{odd}/", f"accounts/user/{odd}/change/", f"accounts/appgrant/{odd}/delete/"):
+            assert browser.get(f"/admin/{page}").status_code in (302, 400, 404), page
+
+
+def test_a_fault_of_ours_stays_one(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(UserAdmin, "get_queryset", lambda *_: int("x"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        browser.get("/admin/accounts/user/")
 
 
 def test_a_session_does_not_outlive_the_account_being_switched_off(browser: Client, alice: User) -> None:
