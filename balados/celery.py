@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import beat_init, setup_logging, worker_ready
 
 from balados import readiness
@@ -12,6 +13,8 @@ from eventstore import counters
 
 # `make run` works as root too; the advice is about tasks in pickle, and ours are JSON
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
+# what Celery 6 will do when Redis goes away; our tasks bear it either way
+warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 app = Celery("balados")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -80,7 +80,7 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
             "application_name": f"balados-{alias}",
             "server_side_binding": True,
             "prepare_threshold": 1,
-            "pool": pool,
+            "pool": {"name": alias, **pool} if pool else {},
         },
         # without this, some selections of tests fail with "Circular dependency in TEST[DEPENDENCIES]"
         "TEST": {"DEPENDENCIES": []},

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 
 from accounts import pseudonyms
 from balados import redaction
+from balados.databases import SEARCH_PATHS
 from projections.connect import ConnectionWithTimeout
 from projections.failures import in_maintenance
 
@@ -27,6 +28,9 @@ OWN = frozenset(("timestamp", "level", "logger", "request", "user", "app"))
 # Django's own loggers put the path of a request behind a colon
 PATH_AFTER_COLON = ("django.request", "django.security", "django.server")
 
+logger = logging.getLogger(__name__)
+# the stores whose pools have failed to connect
+_away: set[str] = set()
 # The request that this thread answers.
 request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
@@ -62,18 +66,33 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             "psycopg.pool": {"level": "WARNING", "filters": ["stores"]},
         },
         "filters": {
-            "stores": {"()": "balados.logs.OfStores"},
+            "stores": {"()": "balados.logs.OncePerOutage"},
             "unexpected": {"()": "balados.logs.Unexpected"},
         },
     }
 
 
-class OfStores(logging.Filter):
-    """A replica that is away has its one line (projections/replicas.py): its pool's attempts get none."""
+class OncePerOutage(logging.Filter):
+    """Of what a store's pool says, the first failure to connect, until ``store_answers``.
+
+    A pool has a line for each connection that a restart of PostgreSQL ended, and for each attempt after that.
+    A replica that is away has its one line already (projections/replicas.py).
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         about = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        return not (isinstance(about, ConnectionWithTimeout) or str(about).startswith("projections_replica_"))
+        if not isinstance(about, str):
+            return not (isinstance(about, ConnectionWithTimeout) or record.msg.startswith("discarding"))
+        is_news = about in SEARCH_PATHS and about not in _away
+        _away.add(about)
+        return is_news
+
+
+def store_answers(alias: str) -> None:
+    """A connection to the store was had: says so after an outage."""
+    if alias in _away:
+        _away.discard(alias)
+        logger.warning("The %s store is back", alias)
 
 
 class Lines(logging.Formatter):

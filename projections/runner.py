@@ -34,7 +34,7 @@ AWAKE = 1.0
 # Free locks are looked for so often: with the server's own notice of a dead holder under 5 s to take over.
 HOUSEKEEPING_EVERY = 1.0
 ACKNOWLEDGE_EVERY = 1.0
-LONGEST_BACKOFF = 2.0
+SHORTEST_BACKOFF, LONGEST_BACKOFF = 0.1, 2.0
 POSITIONS = 'SELECT projector, position FROM "users"."projector_positions" WHERE projector = ANY(%s)'
 
 
@@ -58,7 +58,7 @@ class Runner:
         """Work until ``stopped``, also while stores are away. ``ready`` is called once, when each lock is
         held here or known to be held by another process.
         """
-        backoff = 0.1
+        backoff = SHORTEST_BACKOFF
         woken_at = float("-inf")
         is_ready = False
         while not stopped():
@@ -67,14 +67,17 @@ class Runner:
                 if not is_ready:
                     is_ready = True
                     ready()
-                backoff = 0.1
+                if backoff > SHORTEST_BACKOFF:
+                    logger.warning("The stores are back")
+                backoff = SHORTEST_BACKOFF
                 if moving or self._rest(time.monotonic() - woken_at):
                     woken_at = time.monotonic()
             except Exception as failure:
                 if not is_outage(failure):
                     raise
                 said = str(failure).strip().partition("\n")[0] if in_maintenance(failure) else failure
-                logger.warning("A store is away, trying again in %.1f s: %s", backoff, said)
+                if backoff == SHORTEST_BACKOFF:  # once for each outage
+                    logger.warning("A store is away, trying again and again: %s", said)
                 self.disconnect()
                 time.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF)

@@ -163,6 +163,23 @@ def test_for_the_eye_it_is_a_line_of_words_and_a_traceback_below() -> None:
     assert traceback[-1] == f"ZeroDivisionError: of {GONE}"
 
 
+def test_an_outage_of_a_store_has_a_line_when_it_begins_and_one_when_it_ends(lines: Lines) -> None:
+    pool = logging.getLogger("psycopg.pool")
+    for _ in range(3):
+        pool.warning("discarding closed connection: %s", object())
+        pool.warning("error connecting in %r: %s", "events", "connection refused")
+        pool.warning("error connecting in %r: %s", "projections_replica_1", "connection refused")
+    logs.store_answers("events")
+    logs.store_answers("events")
+    logs.store_answers("system")
+    assert [line["event"] for line in lines.all()] == [
+        "error connecting in 'events': connection refused",
+        "The events store is back",
+    ]
+    pool.warning("rolling back returned connection: %s", object())
+    assert len(lines.all()) == 3
+
+
 @pytest.mark.parametrize("words", ["%s %s", "%d", "\ud800 %s"])
 def test_a_line_that_cannot_be_written_says_so_and_not_what_it_was_given(
     lines: Lines, words: str, capfd: pytest.CaptureFixture[str]

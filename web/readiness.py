@@ -23,6 +23,7 @@ TIMEOUTS: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
 RETRY_AFTER = "5"  # seconds; a store restarts in about that time
 STORES = ("system", "projections", "events")
 OK: Final = "ok"
+UNWRITABLE: Final = "takes no writes"
 UNREACHABLE, UNMIGRATED, BEHIND, UNKNOWN = "unreachable", "migrations are missing", "behind", "unknown"
 RESTORED: Final = "being restored"
 
@@ -82,7 +83,9 @@ def _store(alias: str) -> str:
 def _redis() -> str:
     try:
         with redis.Redis.from_url(settings.REDIS_URL, **TIMEOUTS) as connection:
-            connection.ping()
+            connection.set("ready", "", ex=10)
+    except redis.ResponseError:  # its memory or its disk is full, or it is a replica
+        return UNWRITABLE
     except redis.RedisError:
         return UNREACHABLE
     return OK

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base, features
 
+from balados import logs
 from balados.environment import NO_STORE
 
 
@@ -37,6 +38,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.close()
             pool.putconn(connection)  # which replaces it
             connection = pool.getconn()
+        logs.store_answers(self.alias)
         return connection
 
 

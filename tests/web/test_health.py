@@ -1,6 +1,7 @@
 """What a supervisor asks, and the pages while a store is away."""
 
 import pytest
+import redis
 from django.db import OperationalError
 from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.fixtures import Settings
@@ -61,6 +62,16 @@ def test_redis_is_a_store_too(settings: Settings) -> None:
     response = Visitor().get("/health/ready")
     assert response.status_code == 503
     assert response.json() == readiness_of({"redis": "unreachable"})
+
+
+def test_a_redis_that_is_full_is_not_said_to_be_away(settings: Settings) -> None:
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            response = Visitor().get("/health/ready")
+        finally:
+            client.config_set("maxmemory", 0)
+    assert response.json() == readiness_of({"redis": "takes no writes"})
 
 
 def test_projectors_that_are_behind_make_it_unready_until_they_have_caught_up(settings: Settings) -> None:
