@@ -13,8 +13,6 @@ from eventstore import counters
 
 # `make run` works as root too; the advice is about tasks in pickle, and ours are JSON
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
-# what Celery 6 will do when Redis goes away; our tasks bear it either way
-warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 app = Celery("balados")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -28,6 +26,9 @@ def keep_our_logging(**_: Any) -> None:
 
 @worker_ready.connect
 def announce_worker(**_: Any) -> None:
+    # what Celery 6 will do when Redis goes away; our tasks bear it either way. The worker itself has switched
+    # these warnings on.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     counters.publish_in_background()
     readiness.announce("worker")
 

@@ -36,11 +36,13 @@ request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 class Unexpected(logging.Filter):
-    """Leaves out the tracebacks of maintenance: the operator asked for it, and each 503 has its line."""
+    """Leaves out the tracebacks of maintenance, which the operator asked for. Each 503 has its line already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         failure = record.exc_info[1] if record.exc_info else None
-        return failure is None or not in_maintenance(failure)
+        if failure is None:
+            return getattr(record, "status_code", None) != 503
+        return not in_maintenance(failure)
 
 
 def configuration(level: str, form: str) -> dict[str, Any]:
