@@ -36,7 +36,7 @@ request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 class Unexpected(logging.Filter):
-    """Leaves out the tracebacks of maintenance, which the operator asked for. Each 503 has its line already."""
+    """Leaves out the tracebacks of maintenance, which the operator asked for. Each 503 has a line already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         failure = record.exc_info[1] if record.exc_info else None

@@ -163,7 +163,10 @@ def test_for_the_eye_it_is_a_line_of_words_and_a_traceback_below() -> None:
     assert traceback[-1] == f"ZeroDivisionError: of {GONE}"
 
 
-def test_an_outage_of_a_store_has_a_line_when_it_begins_and_one_when_it_ends(lines: Lines) -> None:
+def test_an_outage_of_a_store_has_a_line_when_it_begins_and_one_when_it_ends(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_away", set())
     pool = logging.getLogger("psycopg.pool")
     for _ in range(3):
         pool.warning("discarding closed connection: %s", object())
