@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
+from balados import metrics
 from eventstore import counters, log
 from eventstore.log import Origin
 from jobs import retention
@@ -192,17 +193,18 @@ def test_while_redis_is_away_counts_wait_and_the_rest_is_told(settings: Settings
     settings.REDIS_URL = url
     found = figures()
     assert found[("balados_append_conflicts_total",)] == 1
-    assert found[("balados_store_up", "redis")] == 1
+    assert found[("balados_store_up", "redis")] == found[("balados_store_up", "system")] == 1
 
 
 def test_a_store_that_is_away_takes_its_own_figures_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> list[lag.DeadLetterCount]:
         raise OperationalError("connection to /var/run/secret refused")
 
+    monkeypatch.setattr(metrics, "account_figures", away)
     monkeypatch.setattr(lag, "dead_letter_counts", away)
     monkeypatch.setattr(lag, "lags", away)
     found = figures()
-    assert found[("balados_store_up", "projections")] == 0
+    assert found[("balados_store_up", "system")] == found[("balados_store_up", "projections")] == 0
     assert found[("balados_store_up", "events")] == 1
     assert ("balados_log_position",) in found
 
