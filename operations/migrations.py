@@ -12,7 +12,9 @@ from typing import Any
 
 import django.db
 import psycopg
+from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.management import create_permissions
 from django.core.management import call_command
 from django.core.management.commands import migrate as django_migrate
 from django.db import connections, router, transaction
@@ -139,6 +141,10 @@ def migrate(alias: str, say: Say = print, to: Sequence[str] = (), *, verbosity: 
                 pause = PAUSE * 2 ** (attempt - 1)
                 say(f"{alias}: {refused} needs what others use; lets them pass, tries again in {pause:g} s")
                 time.sleep(pause)
+        if alias == store_of("auth") and not to:
+            # Django makes those of the apps alone whose migrations it has seen: of one store
+            for config in apps.get_app_configs():
+                create_permissions(config, verbosity=0, using=alias)
     tell(f"{alias}: at {' '.join(to)}" if to else f"{alias}: up to date")
     for name in unknown(alias):
         say(f"{alias}: {name} is applied, and unknown to this version: a newer one was here")
