@@ -17,7 +17,6 @@ from accounts.tokens import TokenError
 from api.auth import CHALLENGE
 from api.throttles import FailureLimit
 from eventstore.dispatcher import CommandIdReused, Conflict, DomainError, StreamErased, StreamUnreadable
-from eventstore.streams import Busy
 from projections.failures import in_maintenance, is_outage
 from projections.queries import Behind, InvalidCursor
 
@@ -101,8 +100,6 @@ def to_api_error(error: Exception) -> exceptions.APIException | None:
         case Behind():
             # how far the log is grows with what is private, so no position is named
             return ApiError(503, "behind", "The read model has not come that far yet. Try again.", SOON)
-        case Busy():
-            return ApiError(503, "busy", "Another request of this user takes long. Try again.", SOON)
         case StreamUnreadable():
             return ApiError(503, "unreadable", "The history of this user cannot be read now.", MUCH_LATER)
         case InvalidCursor():

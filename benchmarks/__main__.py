@@ -8,7 +8,18 @@ import time
 from benchmarks import environment
 from benchmarks.scale import FULL, TINY
 
-TOPICS = ("appends", "batches", "reads", "rebuilds", "retention", "delays", "gaps", "syncs", "requests")
+TOPICS = (
+    "appends",
+    "batches",
+    "reads",
+    "rebuilds",
+    "retention",
+    "delays",
+    "gaps",
+    "syncs",
+    "listeners",
+    "requests",
+)
 # asked for by name only
 MORE = ("servers",)
 

@@ -14,23 +14,28 @@ from eventstore import codec, dispatcher, log
 from eventstore.domain.plays import RecordPlay
 
 RAW_INSERT = """
-INSERT INTO events.events (stream, version, type, schema, data, metadata) VALUES (%s, %s, %s, %s, %s, %s)
+WITH recorded AS (
+    INSERT INTO events.events (stream, version, type, schema, data, metadata) VALUES (%s, %s, %s, %s, %s, %s))
+INSERT INTO events.snapshots (stream, topic, key, name, state) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (stream, topic, key) DO UPDATE SET state = excluded.state
 """
 RAW, APPEND, DISPATCH = "raw prepared INSERT", "log.append", "dispatch (load, decide, append)"
 PUT, SAVE = "eventsourcing: events.put", "eventsourcing: command and save"
 
 
 def raw(number: int) -> Step:
-    """The limit: the same row into the same table, encoded beforehand, no check of the version."""
+    """The limit: the same rows into the same tables, encoded beforehand, no check of the version."""
     stream = log.stream_of(uuid4())
     event = sample.play(uuid4(), number)
     data, metadata = codec.encode(event).decode(), msgspec.json.encode(sample.ORIGIN).decode()
+    entry = sample.entry(event)
     versions = count(1)
     connection = environment.connect()
 
     def step() -> int:
         values = (stream, next(versions), "PlayRecorded", 1, data, metadata)
-        connection.execute(RAW_INSERT, values, prepare=True)
+        kept = (stream, entry.topic, uuid4(), entry.name, entry.state)
+        connection.execute(RAW_INSERT, (*values, *kept), prepare=True)
         return 1
 
     return step
@@ -43,7 +48,8 @@ def append(number: int) -> Step:
 
     def step() -> int:
         version = next(versions)
-        assert log.append(stream, version, [sample.play(user_id, version)], sample.ORIGIN)
+        play = sample.play(user_id, version)
+        assert log.append(stream, version, [play], sample.ORIGIN, changed=[sample.entry(play)])
         return 1
 
     return step

@@ -20,7 +20,7 @@ from benchmarks import environment, history, instance, sample
 from benchmarks.instance import Listener, Web
 from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
-from eventstore import dispatcher
+from eventstore import dispatcher, log, streams
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.log import Origin
 
@@ -68,8 +68,7 @@ def run(scale: Scale) -> Section:
     section.notes.append(
         "All events are recorded before the worker's cutoff (`run_worker_once --before`), and nearly all go."
         " Plays are timed from when they were due; web, projector, PostgreSQL, the worker and the client"
-        f" share the machine. The long history is of {LONGEST_ITEMS:,} episodes; snapshots are taken away"
-        " before every load."
+        f" share the machine. The long history is of {LONGEST_ITEMS:,} episodes."
     )
     return section
 
@@ -143,13 +142,9 @@ def loads(events: int) -> tuple[list[float], list[float]]:
 
 
 def _load(user_id: UUID) -> float:
-    with environment.connect() as connection:
-        connection.execute("DELETE FROM events.snapshots")
-    dispatcher.forget()
-    with dispatcher.hold(user_id) as folded:
-        begin = time.perf_counter()
-        folded.catch_up()
-        return 1000 * (time.perf_counter() - begin)
+    begin = time.perf_counter()
+    streams.fold(log.stream_of(user_id), user_id)
+    return 1000 * (time.perf_counter() - begin)
 
 
 def _caught_up() -> None:

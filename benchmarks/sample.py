@@ -6,9 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore import codec
-from eventstore.domain.plays import PlayRecorded
-from eventstore.log import Origin
+from eventstore import codec, streams
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.plays import REGISTER, PlayRecorded
+from eventstore.log import KeptEntry, Origin
 
 SIZE = 337
 FEED = b64encode(b"https://example.org/rss").decode()
@@ -30,6 +31,12 @@ def play(user_id: UUID, number: int, event: type[PlayRecorded] = PlayRecorded) -
         played=False,
         played_at=START + timedelta(seconds=number),
     )
+
+
+def entry(play: PlayRecorded) -> KeptEntry:
+    """What is kept of it beside the log."""
+    status = REGISTER.said_by(play)
+    return streams.kept("plays", episode_key(status.feed, status.item), status)
 
 
 def plays(user_id: UUID, count: int, first: int = 0) -> list[PlayRecorded]:

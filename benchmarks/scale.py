@@ -26,6 +26,11 @@ class Scale:
     sync_rounds: int = 5
     request_seconds: float = 5.0
     request_rounds: int = 5
+    # how many plays are known of single listeners, and of many
+    listeners: tuple[int, ...] = (100, 100_000, 500_000)
+    active: int = 5_000
+    active_entries: int = 1_000
+    plays: int = 2_000
 
 
 FULL = Scale()
@@ -44,4 +49,8 @@ TINY = Scale(
     sync_rounds=1,
     request_seconds=1.0,
     request_rounds=1,
+    listeners=(10, 200),
+    active=5,
+    active_entries=10,
+    plays=20,
 )

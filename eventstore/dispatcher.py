@@ -1,24 +1,18 @@
 """From a command to its events: load, decide, append, and decide again when another writer came first."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from django.conf import settings
-
-from eventstore import log
+from eventstore import entries, log
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
-from eventstore.domain.sync import SyncUserData
-from eventstore.domain.user import User, decide
+from eventstore.domain.user import User, decide, keys
 from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
-from eventstore.streams import Busy, Folded, Streams, StreamUnreadable, decode
+from eventstore.streams import Stream, Streams, StreamUnreadable, decode, fold
 
 __all__ = [
-    "Busy",
     "CommandId",
     "CommandIdReused",
     "Conflict",
@@ -31,17 +25,15 @@ __all__ = [
     "earlier",
     "events_since",
     "forget",
-    "hold",
+    "state_of",
 ]
 
-# Each attempt loses only to a rival that succeeded, so somebody always gets on. A process whose state is
-# current beats one that has to read first, many times in a row: 12 attempts were not enough for every one of
-# 50 syncs of one user at once.
-ATTEMPTS = 50
+# So many lost races, and then others wait: small commands come before a checkpoint many times in a row.
+ATTEMPTS = 8
 
 
 class Conflict(Exception):
-    """Other writers came first every time."""
+    """Other writers came first every time, and could not be held up."""
 
 
 class CommandIdReused(Exception):
@@ -72,28 +64,24 @@ def dispatch(
 ) -> Outcome:
     """Decide ``command`` on its user's stream and record what follows, exactly once per ``command_id``.
 
-    ``answer`` renders what to give back; it runs while the stream is held, so it sees the state of its own
-    command. Raises ``DomainError`` when the rules refuse, ``Conflict`` after ``ATTEMPTS`` lost races,
-    ``CommandIdReused``, ``StreamUnreadable``, ``StreamErased``, ``Busy``, and ``OperationalError`` while the
-    store is away.
+    ``answer`` renders what to give back, from the state after the command. Raises ``DomainError`` when the
+    rules refuse, ``Conflict`` after many lost races, ``CommandIdReused``, ``StreamUnreadable``,
+    ``StreamErased``, and ``OperationalError`` while the store is away.
     """
-    with _streams.hold(command.user_id) as folded:
-        if command_id is not None:
-            first = earlier(folded, command_id)
-            if first is not None:
-                return first
-        try:
-            outcome = _decide_and_append(folded, command, origin, command_id, answer)
-        except CommandAlreadyRecorded:
-            folded.reset()
-            assert command_id is not None
-            first = earlier(folded, command_id)
-            if first is None:
-                log.check_not_erased(folded.stream)
-                raise Conflict from None
-            return first
-        if isinstance(command, SyncUserData) and outcome.events:
-            _checkpoint_when_grown(folded, command)
+    stream = _streams.take(command.user_id)
+    if command_id is not None and (first := earlier(stream, command_id)) is not None:
+        return first
+    try:
+        outcome = _decide_and_append(stream, command, origin, command_id, answer)
+    except CommandAlreadyRecorded:
+        assert command_id is not None
+        first = earlier(Stream(command.user_id), command_id)
+        if first is None:
+            log.check_not_erased(stream.id)
+            raise Conflict from None
+        return first
+    # what failed on the way is not kept: it may be false
+    _streams.give_back(stream)
     if outcome.events:
         log.notify()
     return outcome
@@ -110,21 +98,21 @@ def events_since(user_id: UUID, version: int) -> list[Event] | None:
     return decode(rows)
 
 
-def hold(user_id: UUID) -> AbstractContextManager[Folded]:
-    """The user's folded stream, for this thread alone, and not necessarily the newest. Raises ``Busy``."""
-    return _streams.hold(user_id)
+def state_of(user_id: UUID) -> Stream:
+    """A user's stream as it is now; its entries are read when they are asked for. Raises ``StreamErased``."""
+    stream = Stream(user_id)
+    stream.read({})
+    return stream
 
 
-def earlier(folded: Folded, command_id: CommandId) -> Outcome | None:
+def earlier(stream: Stream, command_id: CommandId) -> Outcome | None:
     """What this command led to the first time. Raises ``CommandIdReused``."""
-    if not folded.loaded:
-        folded.catch_up()
-    found = log.remembered_command(folded.stream, command_id.key)
+    found = log.remembered_command(stream.id, command_id.key)
     if found is None:
         return None
     if found.fingerprint != command_id.fingerprint:
         raise CommandIdReused
-    return Outcome([], found.version, found.position, folded.user, replayed=True, answer=found.answer)
+    return Outcome([], found.version, found.position, stream.user, replayed=True, answer=found.answer)
 
 
 def forget() -> None:
@@ -136,42 +124,33 @@ _streams = Streams()
 
 
 def _decide_and_append(
-    folded: Folded, command: Command, origin: Origin, command_id: CommandId | None, answer: Render | None
+    stream: Stream, command: Command, origin: Origin, command_id: CommandId | None, answer: Render | None
 ) -> Outcome:
-    current = False
-    if not folded.loaded:
-        folded.catch_up()
-        current = True
+    named = keys(command)
+    is_current = stream.read(named)
     for _ in range(ATTEMPTS):
-        decided = _decide(folded.user, command)
-        if not current and not (isinstance(decided, list) and decided):
+        decided = _decide(stream, command)
+        if not is_current and not (isinstance(decided, list) and decided):
             # "nothing to do" and "refused" are only true on the newest state; an append checks by itself
-            current = True
-            if folded.catch_up():
-                continue
-        if isinstance(decided, DomainError):
-            raise decided
-        outcome = _append(folded, decided, origin, command_id, answer)
+            stream.refresh(named)
+            decided = _decide(stream, command)
+        outcome = _append(stream, decided, origin, command_id, answer)
         if outcome is not None:
             return outcome
-        if not folded.catch_up():
-            log.check_not_erased(folded.stream)
-        current = True
-    raise Conflict
+        stream.refresh(named)
+        is_current = True
+    with entries.blocked_appends():
+        stream.refresh(named)
+        outcome = _append(stream, _decide(stream, command), origin, command_id, answer)
+    if outcome is None:
+        raise Conflict
+    return outcome
 
 
-def _checkpoint_when_grown(folded: Folded, command: SyncUserData) -> None:
-    """After a sync: an import of a whole library is then read once, and not at every load."""
-    if folded.since_checkpoint() <= settings.CHECKPOINT_EVERY:
-        return
-    before = command.now - timedelta(days=settings.RETENTION_DAYS)
-    events = decide(folded.user, TakeCheckpoint(user_id=command.user_id, now=command.now, before=before))
-    position = log.append(folded.stream, folded.version, events, Origin())
-    if position is not None:  # else somebody else goes on writing, and the next sync takes it
-        folded.recorded(events, position)
-
-
-def _decide(user: User, command: Command) -> list[Event] | DomainError:
+def _decide(stream: Stream, command: Command) -> list[Event] | DomainError:
+    # a checkpoint stands for events that are deleted: it says what they say, not what is kept of them
+    is_checkpoint = isinstance(command, TakeCheckpoint)
+    user = fold(stream.id, stream.user_id, stream.version) if is_checkpoint else stream.user
     try:
         return decide(user, command)
     except DomainError as refused:
@@ -179,31 +158,33 @@ def _decide(user: User, command: Command) -> list[Event] | DomainError:
 
 
 def _append(
-    folded: Folded, events: list[Event], origin: Origin, command_id: CommandId | None, answer: Render | None
+    stream: Stream,
+    decided: list[Event] | DomainError,
+    origin: Origin,
+    command_id: CommandId | None,
+    answer: Render | None,
 ) -> Outcome | None:
-    """The outcome once it is recorded; None when the stream has moved on."""
+    """The outcome once it is recorded; None when the stream has moved on. Raises ``DomainError``."""
+    if isinstance(decided, DomainError):
+        raise decided
+    events = decided
     if not events:
-        outcome = _rendered(Outcome([], folded.version, folded.position, folded.user), answer)
+        outcome = _rendered(Outcome([], stream.version, stream.position, stream.user), answer)
         if command_id is not None:
-            log.remember_command(folded.stream, command_id, folded.position, folded.version, outcome.answer)
+            log.remember_command(stream.id, command_id, stream.position, stream.version, outcome.answer)
         return outcome
-    expected = folded.version
-    if command_id is None:
-        position = log.append(folded.stream, expected, events, origin)
-        if position is None:
-            return None
-        folded.recorded(events, position)
-        return _rendered(Outcome(events, folded.version, position, folded.user), answer)
-    # the answer is stored in the statement that appends, so it is rendered on the state after it; that state
-    # is false until the append has succeeded
-    folded.reset()
-    folded.apply(events)
-    outcome = _rendered(Outcome(events, expected + len(events), 0, folded.user), answer)
-    position = log.append(folded.stream, expected, events, origin, command_id, outcome.answer)
+    version = stream.version + len(events)
+    changed = stream.apply(events)
+    # what an id stands for is stored in the statement that appends, so it is rendered before
+    outcome = Outcome(events, version, 0, stream.user)
+    if command_id is not None:
+        outcome = _rendered(outcome, answer)
+    position = log.append(stream.id, stream.version, events, origin, command_id, outcome.answer, changed)
     if position is None:
         return None
-    folded.confirm(outcome.version, position)
-    return outcome._replace(position=position)
+    stream.recorded(events, position)
+    outcome = outcome._replace(position=position)
+    return outcome if command_id is not None else _rendered(outcome, answer)
 
 
 def _rendered(outcome: Outcome, answer: Render | None) -> Outcome:

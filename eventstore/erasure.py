@@ -4,18 +4,20 @@ A tombstone refuses every later append to the stream of an erased user. All that
 is a digest of a random id: enough to refuse, too little to find anybody.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 import psycopg
 
-from eventstore import log
+from eventstore import entries, log
 from eventstore.database import SQL, deleting, execute, fetch_column, fetch_value, raw_connection
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
-from eventstore.log import CommandId, Origin
+from eventstore.domain.topics import STATE_SCHEMA
+from eventstore.log import CommandId, KeptEntry, Origin
 
 DELETE_COMMANDS = "DELETE FROM events.commands WHERE stream = %s"
+DELETE_ENTRIES = "DELETE FROM events.snapshots WHERE stream = %s"
 # with the rights of the schema's owner (schema.sql): most programs may not delete events
 DELETE_CHUNK = "SELECT events.purge_erased(%s, %s)"
 DELETE_REMOVED = "SELECT events.delete_removed(%s, %s::integer[])"
@@ -62,6 +64,7 @@ def purge_stream(stream: int, chunk: int) -> Iterator[int]:
     execute(DELETE_COMMANDS, [stream])
     while True:
         with deleting():
+            execute(DELETE_ENTRIES, [stream])
             deleted = int(fetch_value(DELETE_CHUNK, (stream, chunk)))
         if not deleted:
             return
@@ -73,12 +76,14 @@ def replace_history(
     expected: int,
     removed: Sequence[int],
     events: Sequence[Event],
+    kept: Iterable[KeptEntry],
     origin: Origin,
     command_id: CommandId | None = None,
     answer: bytes = b"",
 ) -> int | None:
-    """``log.append``, and in the same transaction delete the versions ``removed``, the snapshot and the
-    remembered commands. Raises and returns as ``append`` does, and then deletes nothing.
+    """``log.append``, and in the same transaction delete the versions ``removed`` and the remembered
+    commands, and keep the entries ``kept`` alone. Raises and returns as ``append`` does; then nothing is
+    deleted.
     """
     position = None
     with deleting():
@@ -87,5 +92,5 @@ def replace_history(
         if position is None:
             raise psycopg.Rollback
         execute(DELETE_REMOVED, (stream, list(removed)))
-        execute("DELETE FROM events.snapshots WHERE stream = %s AND version < 2147483647", [stream])
+        entries.replace(stream, kept, STATE_SCHEMA)
     return position

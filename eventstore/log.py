@@ -24,6 +24,7 @@ from eventstore import codec, counters
 from eventstore.database import SQL, discard_when_broken, execute, fetch_value, raw_connection
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import INSTANCE, Event
+from eventstore.domain.topics import STATE_SCHEMA
 from eventstore.failpoints import failpoint
 from eventstore.prepared import Prepared
 
@@ -53,8 +54,8 @@ SELECT position, stream, version, event_id, type, schema, data, metadata, record
 FIND_STREAM = """
 SELECT id, tombstone FROM events.streams WHERE name = ANY(%s) ORDER BY tombstone NULLS LAST LIMIT 1"""
 OPEN_STREAM = """
-INSERT INTO events.streams (name) SELECT %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s)
-ON CONFLICT (name) DO NOTHING"""
+INSERT INTO events.streams (name, state_schema)
+SELECT %s, %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s) ON CONFLICT (name) DO NOTHING"""
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -97,12 +98,14 @@ class RememberedCommand(NamedTuple):
     answer: bytes
 
 
-class Snapshot(NamedTuple):
-    """A folded state (``state``: JSON) of a stream at ``version``, whose last event is at ``position``."""
+class KeptEntry(NamedTuple):
+    """The newest entry of a topic and key. ``digest``: of the key, which is the ``name`` where that is not
+    empty. ``state``: as JSON; None where there is none any more."""
 
-    version: int
-    position: int
-    state: bytes
+    topic: str
+    digest: str
+    name: str
+    state: str | None
 
 
 class StreamErased(Exception):
@@ -126,17 +129,20 @@ def append(
     origin: Origin,
     command_id: CommandId | None = None,
     answer: bytes = b"",
+    changed: Sequence[KeptEntry] = (),
 ) -> int | None:
-    """Record ``events`` after version ``expected``, all or none; with ``command_id`` its ``answer`` as well.
+    """Record ``events`` after version ``expected``, all or none, and the entries that they ``changed``; with
+    ``command_id`` its ``answer`` as well.
 
     Returns the position of the last one once it is committed, or None when the stream is at another version.
     Raises ``CommandAlreadyRecorded`` when the command id is taken.
     """
-    alone = command_id is None and len(events) == 1 and not _partitioned and raw_connection().autocommit
+    is_small = command_id is None and len(events) == 1 and len(changed) < 2
+    alone = is_small and not _partitioned and raw_connection().autocommit
     position = (
-        _append_one(stream, expected, events[0], origin)
+        _append_one(stream, expected, events[0], origin, changed)
         if alone
-        else _append_many(stream, expected, events, origin, command_id, answer)
+        else _append_many(stream, expected, events, origin, command_id, answer, changed)
     )
     if position is None:
         counters.count("append_conflicts")
@@ -261,7 +267,7 @@ def stream_of(user_id: UUID) -> int:
     names = [stream_name(user_id), tombstone_name(user_id)]
     row = execute(FIND_STREAM, (names,)).fetchone()
     if row is None:
-        execute(OPEN_STREAM, (names[0], names[1]))
+        execute(OPEN_STREAM, (names[0], STATE_SCHEMA, names[1]))
         row = execute(FIND_STREAM, (names,)).fetchone()
     assert row is not None
     if row[1] is not None:
@@ -295,17 +301,6 @@ def users() -> list[UUID]:
         "SELECT name FROM events.streams WHERE tombstone IS NULL AND starts_with(name, 'user-') ORDER BY id"
     )
     return [UUID(name.removeprefix("user-")) for (name,) in execute(statement)]
-
-
-def read_snapshot(stream: int, schema: int) -> Snapshot | None:
-    """The newest folded state, unless it was written by another state schema."""
-    row = execute(SQL["read_snapshot"], (stream, schema)).fetchone()
-    return Snapshot(*row) if row else None
-
-
-def write_snapshot(stream: int, schema: int, snapshot: Snapshot) -> None:
-    """Keep a folded state to load from; an older one never replaces a newer one."""
-    execute(SQL["write_snapshot"], {"stream": stream, "schema": schema, **snapshot._asdict()})
 
 
 def check_not_erased(stream: int) -> None:
@@ -346,9 +341,12 @@ _epoch: str | None = None
 _hinted = 0.0
 _partitioned = False
 _APPEND = Prepared("append", SQL["append"])
+_APPEND_AND_KEEP = Prepared("append_and_keep", SQL["append_and_keep"])
 
 
-def _append_one(stream: int, expected: int, event: Event, origin: Origin) -> int | None:
+def _append_one(
+    stream: int, expected: int, event: Event, origin: Origin, changed: Sequence[KeptEntry]
+) -> int | None:
     global _partitioned
     name, schema = codec.name_of(event)
     values = {
@@ -359,13 +357,20 @@ def _append_one(stream: int, expected: int, event: Event, origin: Origin) -> int
         "data": codec.encode(event),
         "metadata": msgspec.json.encode(origin),
     }
+    statement = _APPEND
+    for topic, key, called, state in changed:
+        if state is None:
+            return _append_many(stream, expected, [event], origin, None, b"", changed)
+        statement = _APPEND_AND_KEEP
+        values |= {"topic": topic.encode(), "key": key.encode()}
+        values |= {"name": called.encode(), "state": state.encode()}
     try:
         with discard_when_broken():
-            position = _APPEND.first_value(raw_connection(), values)
+            position = statement.first_value(raw_connection(), values)
     except InvalidColumnReference:
         # the log was partitioned while we ran: no one index is unique over (stream, version)
         _partitioned = True
-        return _append_many(stream, expected, [event], origin, None, b"")
+        return _append_many(stream, expected, [event], origin, None, b"", changed)
     return None if position is None else int(position)
 
 
@@ -376,20 +381,24 @@ def _append_many(
     origin: Origin,
     command_id: CommandId | None,
     answer: bytes,
+    changed: Sequence[KeptEntry],
 ) -> int | None:
+    kept = [one for one in changed if one.state is not None]
+    gone = [one[:2] for one in changed if one.state is None]
     parameters: dict[str, Any] = {
         "stream": stream,
         "expected": expected,
         "metadata": msgspec.json.encode(origin).decode(),
         "events": msgspec.json.encode([_Line(*codec.name_of(event), event) for event in events]).decode(),
+        "kept": msgspec.json.encode(kept).decode(),
+        "gone": msgspec.json.encode(gone).decode(),
+        "version": expected + len(events),
+        "id": command_id and command_id.key,
+        "fingerprint": command_id and command_id.fingerprint,
+        "answer": answer,
     }
-    if command_id is not None:
-        parameters |= {"id": command_id.key, "fingerprint": command_id.fingerprint}
-        parameters |= {"version": expected + len(events), "answer": answer}
-    # two statements: the part for the command would cost every batch 4 %
-    statement = SQL["append_many" if command_id is None else "append_once"]
     try:
-        position: int | None = fetch_value(statement, parameters)
+        position: int | None = fetch_value(SQL["append_many"], parameters)
     except UniqueViolation as error:
         taken = error.diag.constraint_name or ""
         if taken.startswith(VERSION_TAKEN):

@@ -8,7 +8,7 @@ from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict
 from eventstore.domain import removal
 from eventstore.domain.removal import RemoveEvents
 from eventstore.log import CommandAlreadyRecorded, Origin
-from eventstore.streams import Folded, decode
+from eventstore.streams import Stream, decode, folded, kept_entries
 
 
 class Removed(NamedTuple):
@@ -35,40 +35,35 @@ def remove(
 
     ``answer`` renders what to give back from the number of events deleted. Raises as ``dispatcher.dispatch``.
     """
-    with dispatcher.hold(command.user_id) as folded:
-        for _ in range(ATTEMPTS):
-            folded.catch_up()
-            if command_id is not None and (first := dispatcher.earlier(folded, command_id)) is not None:
-                return Removed(0, first.position, first.answer)
-            try:
-                removed = _remove(folded, command, origin, command_id, answer)
-            except CommandAlreadyRecorded:
-                continue  # its twin was quicker
-            if removed is not None:
-                break
-            log.check_not_erased(folded.stream)
-        else:
-            raise Conflict
-    log.notify()
-    return removed
+    for _ in range(ATTEMPTS):
+        stream = dispatcher.state_of(command.user_id)
+        if command_id is not None and (first := dispatcher.earlier(stream, command_id)) is not None:
+            return Removed(0, first.position, first.answer)
+        try:
+            removed = _remove(stream, command, origin, command_id, answer)
+        except CommandAlreadyRecorded:
+            continue  # its twin was quicker
+        if removed is not None:
+            log.notify()
+            return removed
+        log.check_not_erased(stream.id)
+    raise Conflict
 
 
 def _remove(
-    folded: Folded, command: RemoveEvents, origin: Origin, command_id: CommandId | None, answer: Render
+    stream: Stream, command: RemoveEvents, origin: Origin, command_id: CommandId | None, answer: Render
 ) -> Removed | None:
     """None when the stream has moved on."""
-    rows = log.read_stream(folded.stream, upto=folded.version)
+    rows = log.read_stream(stream.id, upto=stream.version)
     indexes, events = removal.remove(decode(rows), command)
     rendered = answer(len(indexes))
     if not events:
         if command_id is not None:
-            log.remember_command(folded.stream, command_id, folded.position, folded.version, rendered)
-        return Removed(0, folded.position, rendered)
+            log.remember_command(stream.id, command_id, stream.position, stream.version, rendered)
+        return Removed(0, stream.position, rendered)
     versions = [rows[index].version for index in indexes]
+    kept = kept_entries(folded(command.user_id, events))
     position = erasure.replace_history(
-        folded.stream, folded.version, versions, events, origin, command_id, rendered
+        stream.id, stream.version, versions, events, kept, origin, command_id, rendered
     )
-    if position is None:
-        return None
-    folded.recorded(events, position)
-    return Removed(len(indexes), position, rendered)
+    return None if position is None else Removed(len(indexes), position, rendered)

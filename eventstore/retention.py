@@ -36,11 +36,6 @@ SELECT max(position) FROM (SELECT position FROM events.events WHERE recorded_at 
 END_OF_CHUNK = """
 SELECT max(position) FROM (
     SELECT position FROM events.events WHERE position > %s ORDER BY position LIMIT %s) chunk"""
-# what a checkpoint has replaced is never loaded again, and may hold what was removed since
-DELETE_OUTDATED_SNAPSHOTS = """
-DELETE FROM events.snapshots s WHERE EXISTS (
-    SELECT FROM events.events c
-     WHERE c.stream = s.stream AND c.type = 'UserCheckpoint' AND c.version > s.version)"""
 DELETE_OLD_COMMANDS = """
 DELETE FROM events.commands WHERE (stream, id) IN (
     SELECT stream, id FROM events.commands WHERE at < %s LIMIT 5000)"""
@@ -72,6 +67,20 @@ def users_to_checkpoint(cutoff: datetime) -> list[UUID]:
     return _users(_execute_with_cutoff(SQL["users_to_checkpoint"], cutoff))
 
 
+def note_growth(stream: int, most: int) -> None:
+    """Have the worker take a checkpoint of a stream that has more than ``most`` events since the last one."""
+    execute(SQL["note_growth"], {"stream": stream, "most": most})
+
+
+def users_with_checkpoint_due() -> list[UUID]:
+    """The users of whom ``note_growth`` wants a checkpoint."""
+    return _users(execute("SELECT name FROM events.streams WHERE checkpoint_due AND tombstone IS NULL"))
+
+
+def checkpoint_taken(stream: int) -> None:
+    execute("UPDATE events.streams SET checkpoint_due = false WHERE id = %s AND checkpoint_due", (stream,))
+
+
 def users_without_checkpoint() -> list[UUID]:
     """The users with events after their newest checkpoint."""
     return _users(execute(SQL["users_without_checkpoint"]))
@@ -101,10 +110,6 @@ def delete_superseded(acknowledged: int) -> int:
     values = {"stream": stream_of(INSTANCE), "acknowledged": acknowledged}
     with deleting(durable=False):
         return execute(SQL["delete_superseded"], values).rowcount
-
-
-def delete_outdated_snapshots() -> None:
-    execute(DELETE_OUTDATED_SNAPSHOTS)
 
 
 def delete_old_commands(before: datetime) -> int:

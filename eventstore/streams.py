@@ -1,116 +1,295 @@
-"""The folded streams that a process keeps, so that a command costs the same however long the history is."""
+"""The state of a listener as the store keeps it: the newest entry of every topic and key, written by the
+statement that appends the events.
+
+A command reads the entries that it names, so it costs the same however much is known of its listener. What
+is kept here can be folded from the log at any time (``fold``), and is where its shape has changed.
+"""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from eventstore import codec, log
-from eventstore.domain.checkpoint import UserCheckpoint
-from eventstore.domain.errors import DomainError
+from eventstore import codec, entries, log
 from eventstore.domain.messages import Event
-from eventstore.domain.user import User, evolve
-from eventstore.log import RecordedEvent, Snapshot
+from eventstore.domain.partial import PartialEntries
+from eventstore.domain.topics import STATE_SCHEMA, TOPICS, WITHOUT_GUID, Keys, User
+from eventstore.domain.user import evolve
+from eventstore.log import LAST_VERSION, KeptEntry, RecordedEvent, StreamErased
 
-# Changes whenever the shape of User does: older snapshots are then ignored.
-SNAPSHOT_SCHEMA = 2
-# A load that had to fold more events than this leaves a snapshot behind.
-SNAPSHOT_EVERY = 500
-# How many entries (subscriptions, play statuses) all kept states may hold: about 0.5 KB each.
-MOST_ENTRIES = 400_000
-MOST_STREAMS = 10_000
-# How long a command waits for another one of the same user in this process.
-LOCK_SECONDS = 10.0
+# How many entries (subscriptions, play statuses) a process may keep for the next command: about 1 KB each.
+MOST_ENTRIES = 20_000
+MOST_OF_A_STREAM = 1_000
 
-_decode_state = msgspec.json.Decoder(User).decode
-
-
-class Busy(Exception):
-    """Another command of the same user has held the stream for too long."""
+_REGISTERS = {topic.name: topic.register for topic in TOPICS}
+_DIGESTS = {topic.name: topic.register.key.digest for topic in TOPICS} | {WITHOUT_GUID: lambda key: key}
+ENTRIES = tuple(_DIGESTS)
+_DECODERS = {topic.name: msgspec.json.Decoder(topic.register.state).decode for topic in TOPICS}
+_DECODERS[WITHOUT_GUID] = msgspec.json.Decoder(bool).decode
 
 
 class StreamUnreadable(Exception):
     """The stream holds an event that this program cannot read, or has lost some: no ground to decide on."""
 
 
-class Folded:
-    """One user's stream, folded up to ``version``; the lock lets one command at a time use it."""
+class UnreadableEntry(StreamUnreadable):
+    """An entry beside the log cannot be read."""
+
+
+class Entries(PartialEntries):
+    """The entries of one topic, read from the store when they are asked for."""
+
+    def __init__(self, stream: "Stream", topic: str) -> None:
+        self._stream, self._topic = stream, topic
+        # what was asked for; None where there is none
+        self.known: dict[str, Any] = {}
+        self.is_whole = False
+        self.changed: dict[str, None] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if key not in self.known and not self.is_whole:
+            self._stream.fetch({self._topic: (key,)})
+        found = self.known.get(key)
+        return default if found is None else found
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.get(key) is not None
+
+    def __setitem__(self, key: str, entry: Any) -> None:
+        self.known[key] = entry
+        self.changed[key] = None
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self.known[key] = None
+        self.changed[key] = None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole())
+
+    def __len__(self) -> int:
+        return len(self._whole())
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._whole().items()
+
+    def values(self) -> ValuesView[Any]:
+        return self._whole().values()
+
+    def pick(self, keys: Iterable[str]) -> dict[str, Any]:
+        keys = list(keys)
+        if not self.is_whole and not self.known.keys() >= set(keys):
+            self._stream.fetch({self._topic: tuple(key for key in keys if key not in self.known)})
+        known = self.known
+        return {key: entry for key in keys if (entry := known.get(key)) is not None}
+
+    def holding(self, text: str) -> Mapping[str, Any]:
+        if self.is_whole or not _REGISTERS[self._topic].key.of_episode:
+            return self._whole()
+        self._stream.search(self._topic, text)
+        return {key: entry for key, entry in self.known.items() if entry is not None}
+
+    def _whole(self) -> dict[str, Any]:
+        if not self.is_whole:
+            self._stream.fetch_whole(self._topic)
+        return {key: entry for key, entry in self.known.items() if entry is not None}
+
+
+class Stream:
+    """One listener's stream as it was at ``version``, whose last event is at ``position``."""
 
     def __init__(self, user_id: UUID) -> None:
-        self.lock = threading.Lock()
         self.user_id = user_id
-        self.loaded = False
-        self.size = 0
-        # the version of the newest checkpoint, where it is known
-        self.checkpoint: int | None = None
+        self.id = log.stream_of(user_id)
+        self._entries: dict[str, Entries] = {}
+        self._forget(0, 0)
 
-    def reset(self) -> None:
-        """Fold anew next time: after an append of which nobody knows whether it was recorded."""
-        self.loaded = False
+    @property
+    def size(self) -> int:
+        """How many entries it has at hand."""
+        return sum(len(one.known) for one in self._entries.values())
 
-    def catch_up(self) -> int:
-        """Fold what is newer in the store; returns how many events. Raises ``StreamUnreadable``."""
-        if not self.loaded:
-            self._load()
-        newer = log.read_stream(self.stream, after=self.version)
-        if newer and newer[0].version != self.version + 1:
-            # deleted meanwhile: a checkpoint or a newer snapshot stands for what is missing
-            self._load()
-            newer = log.read_stream(self.stream, after=self.version)
-        self._fold(newer)
-        if len(newer) > SNAPSHOT_EVERY:
-            snapshot = Snapshot(self.version, self.position, msgspec.json.encode(self.user))
-            log.write_snapshot(self.stream, SNAPSHOT_SCHEMA, snapshot)
-        return len(newer)
+    def read(self, keys: Keys) -> bool:
+        """Have the entries of ``keys`` at hand; whether they had to be read, and all at hand is the newest.
 
-    def recorded(self, events: list[Event], position: int) -> None:
-        """Take in what this process has just appended."""
-        self.apply(events)
-        self.confirm(self.version + len(events), position)
+        Raises ``StreamErased``, ``StreamUnreadable``.
+        """
+        missing = {
+            topic: tuple(key for key in named if self._lacks(topic, key)) for topic, named in keys.items()
+        }
+        if self.version and not any(missing.values()):
+            return False
+        version, position, rows = self._read(missing)
+        if version != self.version:
+            # what was at hand is old
+            self._forget(version, position)
+        self._take(rows, missing)
+        if any(self._lacks(topic, key) for topic, named in keys.items() for key in named):
+            self.fetch(keys)
+        return True
 
-    def confirm(self, version: int, position: int) -> None:
-        """The state is that of ``version``, recorded at ``position``."""
-        self.version, self.position = version, position
-        self.loaded = True
+    def refresh(self, keys: Keys) -> None:
+        """Read what is the newest now."""
+        self._forget(0, 0)
+        self.read(keys)
 
-    def since_checkpoint(self) -> int:
-        """How many events were recorded since the newest checkpoint of the stream."""
-        if self.checkpoint is None:
-            found = log.read_checkpoint(self.stream)
-            self.checkpoint = found.version if found else 0
-        return self.version - self.checkpoint
+    def read_whole(self) -> User:
+        """Have everything at hand, as it is now; returns a copy of the state."""
+        version, position, rows = self._read(None)
+        self._forget(version, position)
+        self._take(rows, {})
+        for one in self._entries.values():
+            one.is_whole = True
+        return User(self.user_id, **{topic: dict(one) for topic, one in self._entries.items()})
 
-    def apply(self, events: Sequence[Event]) -> None:
-        for number, event in enumerate(events, self.version + 1):
-            if isinstance(event, UserCheckpoint):
-                self.checkpoint = number
+    def fetch(self, keys: Keys) -> None:
+        """Read entries which a later append than that of ``version`` may have written: merging does not mind,
+        and an append finds out."""
+        self._take(self._read(keys)[2], keys)
+
+    def fetch_whole(self, topic: str) -> None:
+        self._take(entries.read_topic(self.id, topic), {})
+        self._entries[topic].is_whole = True
+
+    def search(self, topic: str, text: str) -> None:
+        self._take(entries.search(self.id, topic, text), {})
+
+    def apply(self, events: Iterable[Event]) -> list[KeptEntry]:
+        """Fold events in; returns what the store is to keep."""
+        for event in events:
             evolve(self.user, event)
+        return [
+            kept(topic, key, one.known[key]) for topic, one in self._entries.items() for key in one.changed
+        ]
 
-    def _load(self) -> None:
-        """Start from the snapshot, else from the newest checkpoint, else from nothing."""
-        self.stream = log.stream_of(self.user_id)
-        self.user, self.version, self.position = User(self.user_id), 0, 0
-        self.checkpoint = None
-        snapshot = log.read_snapshot(self.stream, SNAPSHOT_SCHEMA)
-        if snapshot is not None:
-            self.user = _restored(snapshot)
-            self.version, self.position = snapshot.version, snapshot.position
-        elif (checkpoint := log.read_checkpoint(self.stream)) is not None:
-            self.version = checkpoint.version - 1
-            self._fold([checkpoint])
-        self.loaded = True
+    def recorded(self, events: Sequence[Event], position: int) -> None:
+        """What was applied has been appended."""
+        for one in self._entries.values():
+            one.changed.clear()
+        self.version += len(events)
+        self.position = position
 
-    def _fold(self, rows: list[RecordedEvent]) -> None:
-        if not rows:
-            return
-        if rows[0].version != self.version + 1:
-            # deleted by retention, and the snapshot that stands for them is of another program
-            raise StreamUnreadable(f"the events after version {self.version} are gone")
-        self.apply(decode(rows))
-        self.version, self.position = rows[-1].version, rows[-1].position
+    def _lacks(self, topic: str, key: str) -> bool:
+        one = self._entries[topic]
+        return key not in one.known and not one.is_whole
+
+    def _forget(self, version: int, position: int) -> None:
+        self.version, self.position = version, position
+        self._entries = {topic: Entries(self, topic) for topic in ENTRIES}
+        self.user = User(self.user_id, **self._entries)
+
+    def _read(self, keys: Keys | None) -> tuple[int, int, list[tuple[str, str, str]]]:
+        digests = None
+        if keys is not None:
+            digests = [(topic, _DIGESTS[topic](key)) for topic, named in keys.items() for key in named]
+        found = entries.read_state(self.id, digests)
+        if found.is_erased:
+            raise StreamErased(str(self.id))
+        if found.schema != STATE_SCHEMA:
+            rebuild(self.user_id)
+            found = entries.read_state(self.id, digests)
+        return found.version, found.position, found.entries
+
+    def _take(self, rows: Iterable[tuple[str, str, str]], asked: Keys) -> None:
+        for topic, named in asked.items():
+            known = self._entries[topic].known
+            for key in named:
+                known.setdefault(key, None)
+        try:
+            for topic, key, state in rows:
+                one = self._entries[topic]
+                # what was changed here is newer
+                if one.known.get(key) is None and key not in one.changed:
+                    one.known[key] = _DECODERS[topic](state)
+        except msgspec.DecodeError as error:
+            raise UnreadableEntry(f"an entry of the stream at version {self.version}: {error}") from error
+
+
+class Streams:
+    """What commands have read of streams, for the next command of the same listener; least recently used out
+    first. A stream is one thread's at a time: another reads anew, and the store decides between the two."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # each with its size when it came here
+        self._kept: OrderedDict[UUID, tuple[Stream, int]] = OrderedDict()
+        self._entries = 0
+
+    def take(self, user_id: UUID) -> Stream:
+        with self._lock:
+            kept = self._kept.pop(user_id, None)
+            if kept is not None:
+                self._entries -= kept[1]
+                return kept[0]
+        return Stream(user_id)
+
+    def give_back(self, stream: Stream) -> None:
+        with self._lock:
+            size = stream.size
+            if size > MOST_OF_A_STREAM or stream.user_id in self._kept:
+                return
+            self._kept[stream.user_id] = stream, size
+            self._entries += size
+            while self._entries > MOST_ENTRIES:
+                _, (_, oldest) = self._kept.popitem(last=False)
+                self._entries -= oldest
+
+    def forget(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._entries = 0
+
+
+def fold(stream: int, user_id: UUID, upto: int = LAST_VERSION) -> User:
+    """The state that the log leads to at version ``upto``, from its newest checkpoint on.
+
+    Raises ``StreamUnreadable``.
+    """
+    checkpoint = log.read_checkpoint(stream)
+    rows = [] if checkpoint is None else [checkpoint]
+    version = rows[0].version if rows else 0
+    rows += log.read_stream(stream, version, upto)
+    if len(rows) != (rows[-1].version - version + (version > 0) if rows else 0):
+        raise StreamUnreadable(f"events after version {version} are gone")
+    return folded(user_id, decode(rows))
+
+
+def folded(user_id: UUID, events: Iterable[Event]) -> User:
+    user = User(user_id)
+    for event in events:
+        evolve(user, event)
+    return user
+
+
+def rebuild(user_id: UUID) -> None:
+    """Fold what is kept of a stream from the log. Appends wait meanwhile. Raises ``StreamUnreadable``."""
+    stream = log.stream_of(user_id)
+    with entries.blocked_appends():
+        entries.replace(stream, kept_entries(fold(stream, user_id)), STATE_SCHEMA)
+
+
+def kept_entries(user: User) -> Iterator[KeptEntry]:
+    """What the store is to keep of a state."""
+    for topic in ENTRIES:
+        for key, entry in getattr(user, topic).items():
+            yield kept(topic, key, entry)
+
+
+def kept(topic: str, key: str, entry: Any) -> KeptEntry:
+    """An entry as it is stored; one that is None is gone."""
+    digest = _DIGESTS[topic](key)
+    state = None if entry is None else msgspec.json.encode(entry).decode()
+    return KeptEntry(topic, digest, "" if key == digest else key, state)
 
 
 def decode(rows: Sequence[RecordedEvent]) -> list[Event]:
@@ -119,56 +298,3 @@ def decode(rows: Sequence[RecordedEvent]) -> list[Event]:
         return [codec.decode(row.type, row.schema, row.data) for row in rows]
     except codec.CodecError as error:
         raise StreamUnreadable(str(error)) from error
-
-
-def _restored(snapshot: Snapshot) -> User:
-    try:
-        return _decode_state(snapshot.state)
-    except msgspec.DecodeError as error:
-        raise StreamUnreadable(f"the snapshot of version {snapshot.version}: {error}") from error
-
-
-class Streams:
-    """A bounded store of folded streams, least recently used out first."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[UUID, Folded] = OrderedDict()
-        self._entries = 0
-
-    @contextmanager
-    def hold(self, user_id: UUID) -> Iterator[Folded]:
-        """The user's folded stream, for this thread alone. Raises ``Busy``."""
-        with self._lock:
-            folded = self._kept.get(user_id)
-            if folded is None:
-                folded = self._kept[user_id] = Folded(user_id)
-            self._kept.move_to_end(user_id)
-        if not folded.lock.acquire(timeout=LOCK_SECONDS):
-            raise Busy
-        try:
-            yield folded
-        except DomainError:
-            raise  # refused: the state is as it was
-        except BaseException:
-            folded.reset()
-            raise
-        finally:
-            self._weigh(folded)
-            folded.lock.release()
-
-    def forget(self) -> None:
-        with self._lock:
-            self._kept.clear()
-            self._entries = 0
-
-    def _weigh(self, folded: Folded) -> None:
-        size = folded.user.size if folded.loaded else 0
-        with self._lock:
-            if self._kept.get(folded.user_id) is not folded:
-                return  # evicted meanwhile
-            self._entries += size - folded.size
-            folded.size = size
-            while self._entries > MOST_ENTRIES or len(self._kept) > MOST_STREAMS:
-                _, oldest = self._kept.popitem(last=False)
-                self._entries -= oldest.size

@@ -1,9 +1,10 @@
-"""Checks of the stored log: events that cannot be read, and versions out of order.
+"""Checks of the stored log: events that cannot be read, versions out of order, what is kept beside it.
 
 Nothing is changed and nothing locked. Findings name positions, streams and versions, never a value.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,8 @@ from eventstore import codec, log
 from eventstore.database import SQL, execute
 from eventstore.domain.messages import Event
 from eventstore.follower import settled_head
-from eventstore.log import Origin, RecordedEvent
+from eventstore.log import Origin, RecordedEvent, StreamErased
+from eventstore.streams import ENTRIES, Stream, StreamUnreadable, UnreadableEntry, fold
 
 # events to a page
 AT_ONCE = 5_000
@@ -56,6 +58,33 @@ def undecodable(reached: Callable[[int, int], None]) -> Iterator[LogFault]:
         yield from _faults_in(rows)
         after, done = rows[-1].position, done + len(rows)
         reached(min(done, total), total)
+
+
+def kept(reached: Callable[[int, int], None]) -> Iterator[LogFault]:
+    """Entries beside the log that are not what the log makes of them; each stream at one moment.
+
+    ``reached`` is called with the number of streams looked at and of all.
+    """
+    users = log.users()
+    for number, user_id in enumerate(users, 1):
+        with suppress(StreamErased, StreamUnreadable):  # erased meanwhile; what cannot be read is told above
+            yield from _faults_of(Stream(user_id))
+        reached(number, len(users))
+
+
+def _faults_of(stream: Stream) -> Iterator[LogFault]:
+    try:
+        found = stream.read_whole()
+    except UnreadableEntry as error:
+        yield LogFault("entry", stream.id, stream.version, stream.position, str(error))
+        return
+    expected = fold(stream.id, stream.user_id, stream.version)
+    for topic in ENTRIES:
+        told, made = getattr(found, topic), getattr(expected, topic)
+        wrong = sum(told.get(key) != made.get(key) for key in told.keys() | made.keys())
+        if wrong:
+            what = f"{topic}: {wrong:,} kept entries are not what the events make of them (rebuild_state)"
+            yield LogFault("entry", stream.id, stream.version, stream.position, what)
 
 
 def _faults_in(rows: Sequence[RecordedEvent]) -> Iterator[LogFault]:

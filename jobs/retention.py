@@ -17,7 +17,7 @@ import redis
 from django.conf import settings
 
 from eventstore import codec, database, log, retention
-from eventstore.dispatcher import Busy, Conflict, StreamErased, StreamUnreadable, dispatch
+from eventstore.dispatcher import Conflict, StreamErased, StreamUnreadable, dispatch
 from eventstore.domain.checkpoint import IN_CHECKPOINT, NOT_STATE, PublicHistoryTrimmed, TakeCheckpoint
 from eventstore.domain.messages import INSTANCE
 from eventstore.domain.times import MAX_SKEW
@@ -98,7 +98,8 @@ def run(
 
 def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
     with _timed(done, "due"):
-        users = retention.users_to_checkpoint(done.cutoff)
+        old, grown = retention.users_to_checkpoint(done.cutoff), retention.users_with_checkpoint_due()
+        users = list(dict.fromkeys([*old, *grown]))
         done.users_due = len(users)
     failpoint("due")
     with _timed(done, "checkpoint"):
@@ -138,11 +139,12 @@ def checkpoint(user_id: UUID, now: datetime, before: datetime) -> bool:
     command = TakeCheckpoint(user_id=user_id, now=now, before=before)
     try:
         dispatch(command, Origin())
-    except (Busy, Conflict, StreamErased):
+    except (Conflict, StreamErased):
         return False
     except StreamUnreadable as error:
         logger.warning("No checkpoint of stream %s: %s", log.stream_of(user_id), error)
         return False
+    retention.checkpoint_taken(log.stream_of(user_id))
     return True
 
 
@@ -181,7 +183,6 @@ def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
         say(f"deleted {deleted:,} events, at position {reached:,}")
     failpoint("deleted")
     deleted += retention.delete_superseded(passed)
-    retention.delete_outdated_snapshots()
     _retry_letters()
     failpoint("finished")
     return deleted

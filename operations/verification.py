@@ -64,6 +64,7 @@ def verify(out: TextIO) -> Report:
     with relaxed_gc():
         reached = progress(out, "Reading events", "events")
         report.log += log_verification.undecodable(reached)
+        report.log += log_verification.kept(progress(out, "Folding streams", "streams"))
     report.acknowledgements = _false_acknowledgements()
     report.dead_letters = [each for each in lag.dead_letter_counts() if each.failed + each.behind]
     report.damaged = rebuilding.find_damage(table for each in PROJECTORS.values() for table in each.tables)

@@ -77,11 +77,12 @@ class EventsView(View):
         events = [decoded(row) for row in rows[: query.limit]]
         shown = [_shown(row, event, names) for row, event in zip(rows, events, strict=False)]
         if shown:
-            with suppress(StreamUnreadable), dispatcher.hold(caller.user_id) as folded:
-                folded.catch_up()
+            with suppress(StreamUnreadable):
+                state = dispatcher.state_of(caller.user_id)
+                state.fetch(history.keys(event for event in events if event is not None))
                 for one, event in zip(shown, events, strict=True):
                     if event is not None:
-                        one.stands, one.rule = history.in_effect(folded.user, event) or (None, None)
+                        one.stands, one.rule = history.in_effect(state.user, event) or (None, None)
         following = encode_cursor(str(rows[query.limit - 1].version)) if len(rows) > query.limit else None
         return answers.answer(History(shown, following), position)
 

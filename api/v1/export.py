@@ -141,10 +141,8 @@ class ExportView(View):
         caller = caller_of(request)
         activity = answers.page(request, "public_events", lambda: queries.activity(caller.user_id))
         user = User.objects.get(pk=caller.user_id)
-        with dispatcher.hold(caller.user_id) as folded:
-            folded.catch_up()
-            data, version, position = show(sync.to_entries(folded.user)), folded.version, folded.position
-            stream = folded.stream
+        stream = dispatcher.state_of(caller.user_id)
+        data = show(sync.to_entries(stream.read_whole()))
         export = Export(
             format="balados-export",
             version=1,
@@ -162,8 +160,8 @@ class ExportView(View):
         )
         content = msgspec.json.encode(export)
         if query.events:
-            content = _with_events(content, stream, version)
-        answer = answers.answer(content, min(position, activity.position))
+            content = _with_events(content, stream.id, stream.version)
+        answer = answers.answer(content, min(stream.position, activity.position))
         answer["Content-Disposition"] = 'attachment; filename="balados-export.json"'
         return answer
 

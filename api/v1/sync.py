@@ -6,6 +6,7 @@ from typing import ClassVar
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
@@ -21,7 +22,7 @@ from api.operations import MIB, operation
 from api.v1.entries import Conflict, SentData, command_of, show, shown
 from api.validation import Refusal
 from api.views import View
-from eventstore import log
+from eventstore import log, retention
 from eventstore.dispatcher import Outcome, StreamUnreadable, events_since
 from eventstore.domain import sync
 from eventstore.domain.checkpoint import EventsRemoved, UserCheckpoint
@@ -77,21 +78,25 @@ class SyncView(View):
         caller = caller_of(request)
         since = None if body.cursor is None else _version_of(body.cursor, caller.user_id)
         command = command_of(body, caller.user_id, now())
+        recorded: list[Event] = []
 
         def render(outcome: Outcome) -> Struct:
+            recorded.extend(outcome.events)
             news = None if since is None else _news(caller.user_id, since, outcome)
-            # in the device's own words: the addresses that it sent
-            seen = sync.seen_by(outcome.user, command)
             return SyncAnswer(
                 status="success",
                 cursor=_cursor(outcome.version, caller.user_id),
                 full=news is None,
-                data=show(sync.to_entries(seen, news)),
-                conflicts=[shown(lost) for lost in sync.conflicts(seen, command)],
+                data=show(sync.to_entries(outcome.user, news, command)),
+                conflicts=[shown(lost) for lost in sync.conflicts(outcome.user, command)],
                 refused=body.refused,
             )
 
-        return answers.dispatch_and_answer(request, command, render)
+        answer = answers.dispatch_and_answer(request, command, render)
+        if recorded:
+            # an import of a whole library is then folded from one event
+            retention.note_growth(log.stream_of(caller.user_id), settings.CHECKPOINT_EVERY)
+        return answer
 
 
 def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:

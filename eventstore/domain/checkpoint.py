@@ -4,10 +4,12 @@
 deletion event: what it names is gone from the log, and a checkpoint of what remains follows it.
 """
 
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
+from eventstore.domain import episodes
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.messages import INSTANCE, Command, Event
 from eventstore.domain.times import NEVER
@@ -104,4 +106,14 @@ def take(user: User, command: TakeCheckpoint) -> UserCheckpoint:
 def restore(user: User, of: UserCheckpoint) -> None:
     """Put a checkpoint in the place of the state. Copies what a fold goes on to change."""
     for topic in TOPICS:
-        setattr(user, topic.name, topic.register.prune(getattr(of, topic.name), NEVER))
+        _replace(getattr(user, topic.name), topic.register.prune(getattr(of, topic.name), NEVER))
+    _replace(user.without_guid, dict.fromkeys(episodes.keys_without_guid(of), True))
+
+
+def _replace(entries: MutableMapping[str, Any], others: Mapping[str, Any]) -> None:
+    """Make the entries the same as others: what is the same already is left alone."""
+    for key in [key for key in entries if key not in others]:
+        del entries[key]
+    for key, one in others.items():
+        if entries.get(key) != one:
+            entries[key] = one

@@ -6,6 +6,7 @@ is a time like any other. The default collection shows every feed that is subscr
 own, and cannot be deleted.
 """
 
+from collections.abc import MutableMapping
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID, uuid5
@@ -252,7 +253,7 @@ TOPIC = Topic(
     commands=dict.fromkeys(REGISTER.decisions, REGISTER.decide),
     keys=REGISTER.keys,
 )
-Collections: TypeAlias = Annotated[dict[str, Collection], TOPIC]
+Collections: TypeAlias = Annotated[MutableMapping[str, Collection], TOPIC]
 
 
 def default(known: Collection | None, user_id: UUID, now: datetime) -> CollectionCreated | None:

@@ -19,9 +19,10 @@ from eventstore.domain.identifiers import (
 )
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.naming import Episode, EpisodeName, choose
+from eventstore.domain.partial import holding
 from eventstore.domain.topics import TOPICS, Topics, User
 
-# So many digests (3 µs each) are made without a look, through the whole state, at whether one is needed.
+# So many digests are made, of 2 µs each, before it is asked whether there is any to compare them with.
 FEW = 100
 C = TypeVar("C", bound=Command)
 
@@ -43,28 +44,44 @@ class EpisodeIdentified(Event, frozen=True, kw_only=True, gc=False):
         return episode_key(self.rss_source_feed, self.rss_source_item)
 
 
-def known(user: Topics) -> Iterator[Episode]:
-    """Every episode of which something is known, once for each thing."""
+def known(user: Topics, text: str = "") -> Iterator[Episode]:
+    """Every episode of which something is known, once for each thing; of those whose GUIDs or enclosures hold
+    a ``text`` at least these."""
     for topic in TOPICS:
-        for feed, item in topic.register.about(getattr(user, topic.name)):
+        for feed, item in topic.register.about(holding(getattr(user, topic.name), text)):
             if feed is not None and item is not None:
                 yield Episode(feed, item)
 
 
-def find(user: Topics, feed: str | None, item: str) -> EpisodeName:
+def keys_without_guid(user: Topics) -> Iterator[str]:
+    """The keys of the episodes of which an enclosure alone is known."""
+    return (
+        episode_key(*one)
+        for topic in TOPICS
+        for one in topic.register.without_guid(getattr(user, topic.name))
+    )
+
+
+def find(user: User, feed: str | None, item: str) -> EpisodeName:
     """The episode that a device means; see ``choose``."""
-    if feed is not None and (has_guid(item) or is_known(user, episode_key(feed, item))):
+    if feed is not None and (has_guid(item) or episode_key(feed, item) in user.without_guid):
         return EpisodeName(feed, item)
-    return choose(known(user), EpisodeName(feed, item))
-
-
-def is_known(user: Topics, key: str) -> bool:
-    return any(topic.register.keys_of_episode(getattr(user, topic.name), key) for topic in TOPICS)
+    guid, enclosure_url = parts_of_item(item)
+    return choose(known(user, guid or enclosure_url), EpisodeName(feed, item))
 
 
 def identify(user: User, event: EpisodeIdentified) -> None:
     """Join what is known of the two, in place."""
     _join(user, event.known_key, event.key, event.rss_source_item)
+    user.without_guid.pop(event.known_key, None)
+
+
+def note(user: User, feed: str, item: str) -> None:
+    """Take down that of an episode an enclosure alone is known, where it is so."""
+    if not has_guid(item):
+        key = episode_key(feed, item)
+        if key not in user.without_guid:
+            user.without_guid[key] = True
 
 
 def _join(user: User, known_key: str, key: str, item: str) -> None:
@@ -72,16 +89,15 @@ def _join(user: User, known_key: str, key: str, item: str) -> None:
         topic.register.join(getattr(user, topic.name), known_key, key, item)
 
 
-def identified(user: Topics, command: Any) -> list[EpisodeIdentified]:
+def identified(user: User, command: Any) -> list[EpisodeIdentified]:
     """Which of the episodes that a command names were known by their enclosures alone."""
     events: dict[str, EpisodeIdentified] = {}
-    is_large = hasattr(command, "sent") and command.sent.size > FEW
-    if is_large and not _is_any_without_guid(user):
+    if _is_large(command) and not user.without_guid:
         return []
     for feed, item in named_by(command):
         key = enclosure_key(feed, item)
         # of two GUIDs with one enclosure the first has it
-        if key is not None and key not in events and is_known(user, key):
+        if key is not None and key not in events and key in user.without_guid:
             events[key] = EpisodeIdentified(
                 user_id=command.user_id,
                 rss_source_feed=feed,
@@ -92,6 +108,15 @@ def identified(user: Topics, command: Any) -> list[EpisodeIdentified]:
     return list(events.values())
 
 
+def keys_of_enclosures(command: Any) -> Iterator[str]:
+    """The keys under which the episodes that a command names are known by an enclosure alone; of a large
+    sync none, for which ``identified`` asks whether there is any such episode at all."""
+    for feed, item in () if _is_large(command) else named_by(command):
+        key = enclosure_key(feed, item) if has_guid(item) else episode_key(feed, item)
+        if key is not None:
+            yield key
+
+
 def named_by(command: Any) -> Iterable[Episode]:
     """The episodes that a command names with their feeds."""
     if hasattr(command, "sent"):
@@ -100,7 +125,7 @@ def named_by(command: Any) -> Iterable[Episode]:
     return () if feed is None or item is None else (Episode(feed, item),)
 
 
-def resolve(user: Topics, command: C) -> C:
+def resolve(user: User, command: C) -> C:
     """The command in terms of the episodes that are known. Raises ``DomainError`` ``ambiguous_item``."""
     if hasattr(command, "sent"):
         sent = _resolve_sent(user, command.sent)
@@ -112,17 +137,20 @@ def resolve(user: Topics, command: C) -> C:
     return msgspec.structs.replace(command, feed=found.feed, item=found.item)
 
 
-def _resolve_sent(user: Topics, sent: User) -> User:
+def _resolve_sent(user: User, sent: User) -> User:
     """What a device says, where an enclosure that one GUID alone has in its feed is that episode."""
-    if not _is_any_without_guid(sent):
-        return sent
     unknown = {
         one
-        for one in known(sent)
-        if not has_guid(one.item) and not is_known(user, episode_key(one.feed, one.item))
+        for topic in TOPICS
+        for one in topic.register.without_guid(getattr(sent, topic.name))
+        if episode_key(*one) not in user.without_guid
     }
+    if not unknown:
+        return sent
     found: dict[Episode, dict[str, str]] = {}
-    for feed, item in (*known(user), *known(sent)) if unknown else ():
+    # of one, those that have it; of several, whatever is known
+    text = parts_of_item(next(iter(unknown)).item)[1] if len(unknown) == 1 else ""
+    for feed, item in (*known(user, text), *known(sent)):
         guid, enclosure_url = parts_of_item(item)
         alone = Episode(feed, enclosure_only(item)) if guid and enclosure_url else None
         if alone in unknown:
@@ -135,9 +163,5 @@ def _resolve_sent(user: Topics, sent: User) -> User:
     return resolved
 
 
-def _is_any_without_guid(user: Topics) -> bool:
-    return any(
-        item is not None and not has_guid(item)
-        for topic in TOPICS
-        for item in topic.register.items(getattr(user, topic.name))
-    )
+def _is_large(command: Any) -> bool:
+    return hasattr(command, "sent") and command.sent.size > FEW

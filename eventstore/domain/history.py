@@ -4,12 +4,13 @@ Told from the state alone, so that a page of a long history costs no fold of all
 known for every key that the state still holds.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from eventstore.domain.checkpoint import OTHER_EVENTS
 from eventstore.domain.messages import Event
 from eventstore.domain.register import InEffect
-from eventstore.domain.topics import OF_EVENT, User
+from eventstore.domain.topics import OF_EVENT, Keys, User
 
 
 def happened_at(event: Event) -> datetime | None:
@@ -19,6 +20,16 @@ def happened_at(event: Event) -> datetime | None:
         return topic.happened_at(event)
     name = OTHER_EVENTS[type(event)]
     return None if name is None else getattr(event, name)
+
+
+def keys(events: Iterable[Event]) -> Keys:
+    """The entries by which ``in_effect`` tells."""
+    named: dict[str, dict[str, None]] = {}
+    for event in events:
+        topic = OF_EVENT.get(type(event))
+        if topic is not None and type(event) not in topic.not_state:
+            named.setdefault(topic.name, {})[topic.register.key.read(event)] = None
+    return {topic: tuple(keys) for topic, keys in named.items()}
 
 
 def in_effect(user: User, event: Event) -> InEffect | None:

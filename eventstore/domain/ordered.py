@@ -5,7 +5,7 @@ later ``updated_at``, and it exists while that is not before ``deleted_at``. Eac
 its own, by ``added_at`` and ``removed_at``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -17,6 +17,7 @@ from eventstore.domain import times
 from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import Field, Key
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.naming import Episode
 from eventstore.domain.register import Covers, Decided, replace, skewed_of
 from eventstore.domain.registers import OnOff
 from eventstore.domain.times import NEVER
@@ -143,15 +144,14 @@ class OrderedSet(OnOff[L], Generic[L, M]):
             members[key] = self.members.merge(members[key], of) if key in members else of
         return replace(super().merge(one, other), members=members)
 
-    def evolve(self, entries: dict[str, L], event: Event) -> None:
+    def evolve(self, entries: MutableMapping[str, L], event: Event) -> None:
         key = self.key.read(event)
-        known = entries.get(key)
-        if known is None:
-            known = entries[key] = self.blank(event.user_id, key)
+        known = entries.get(key) or self.blank(event.user_id, key)
         if type(event) in self.members.carriers:
             self.members.evolve(known.members, event)
         else:
             self._fold(known, event)
+        entries[key] = known
 
     def _fold(self, known: Any, event: Any) -> None:
         carrier = self.carriers[type(event)]
@@ -401,25 +401,20 @@ class OrderedSet(OnOff[L], Generic[L, M]):
     def keys_of_episode(self, entries: Mapping[str, L], key: str) -> list[str]:
         return [name for name, of in entries.items() if self.members.keys_of_episode(of.members, key)]
 
-    def join(self, entries: dict[str, L], known_key: str, key: str, item: str) -> None:
-        for of in entries.values():
-            self.members.join(of.members, known_key, key, item)
-            if known_key in of.order:
+    def join(self, entries: MutableMapping[str, L], known_key: str, key: str, item: str) -> None:
+        for name, of in list(entries.items()):
+            if known_key in of.members or known_key in of.order:
+                self.members.join(of.members, known_key, key, item)
                 of.order = tuple(dict.fromkeys(key if one == known_key else one for one in of.order))
+                entries[name] = of
 
-    def items(self, entries: Mapping[str, L]) -> Iterator[str | None]:
+    def without_guid(self, entries: Mapping[str, L]) -> Iterator[Episode]:
         for of in entries.values():
-            yield from self.members.items(of.members)
+            yield from self.members.without_guid(of.members)
 
-    def spelt_as(self, entries: Mapping[str, L], sent: Mapping[str, L]) -> Mapping[str, L]:
-        spelt = {}
-        for key, said in sent.items():
-            of = entries.get(key)
-            if of is not None:
-                members = self.members.spelt_as(of.members, said.members)
-                if members is not of.members:
-                    spelt[key] = replace(of, members=members)
-        return {**entries, **spelt} if spelt else entries
+    def spelt_as(self, of: L, said: L) -> L:
+        spelt = self.members.spelt(of.members, said.members)
+        return replace(of, members=of.members | spelt) if spelt else of
 
     def size(self, entries: Mapping[str, L]) -> int:
         return len(entries) + sum(len(of.members) for of in entries.values())

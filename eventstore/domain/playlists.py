@@ -5,7 +5,7 @@ one by one, by the later of ``added_at`` and ``removed_at``; on equal times the 
 time like any other: the playlist exists while ``updated_at`` is not before ``deleted_at``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
@@ -219,4 +219,4 @@ TOPIC = Topic(
     commands=dict.fromkeys(REGISTER.decisions, REGISTER.decide),
     keys=REGISTER.keys,
 )
-Playlists: TypeAlias = Annotated[dict[str, Playlist], TOPIC]
+Playlists: TypeAlias = Annotated[MutableMapping[str, Playlist], TOPIC]

@@ -4,7 +4,7 @@ One status per episode. Of two statuses the later wins, on equal times the furth
 makes the order total, so that merging never depends on who comes first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from typing import Annotated, TypeAlias, assert_never
 
@@ -153,4 +153,4 @@ TOPIC = Topic(
     commands={RecordPlay: decide, UpdatePosition: decide},
     keys=episode_named,
 )
-Plays: TypeAlias = Annotated[dict[str, PlayStatus], TOPIC]
+Plays: TypeAlias = Annotated[MutableMapping[str, PlayStatus], TOPIC]

@@ -4,7 +4,7 @@ A setting stands for the whole account, a feed or an item; the most specific dec
 scope the later wins, on equal times the one that shows less: every doubt resolves to private.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple, TypeAlias, assert_never
 
@@ -170,4 +170,4 @@ TOPIC = Topic(
     keys=lambda command: (scope_of(command.feed, command.item),),
     first=True,
 )
-Privacy: TypeAlias = Annotated[dict[str, PrivacySetting], TOPIC]
+Privacy: TypeAlias = Annotated[MutableMapping[str, PrivacySetting], TOPIC]

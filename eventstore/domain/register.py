@@ -1,6 +1,6 @@
 """What all registers have in common (registers.py): one state of many, whatever says a part of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -9,8 +9,10 @@ import msgspec
 
 from eventstore.domain import times
 from eventstore.domain.fields import FEED, ITEM, Carrier, Field, Group, Key, copier, reader
-from eventstore.domain.identifiers import digests_of
+from eventstore.domain.identifiers import digests_of, has_guid
 from eventstore.domain.messages import Event, Order
+from eventstore.domain.naming import Episode
+from eventstore.domain.partial import pick
 from eventstore.domain.times import AcceptedTime
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -123,11 +125,13 @@ class Register(Generic[S]):
             return replace(said, skewed=(event.claimed_at,))
         return said
 
-    def evolve(self, entries: dict[str, S], event: Event) -> None:
+    def evolve(self, entries: MutableMapping[str, S], event: Event) -> None:
         key = self.key.read(event)
         known = entries.get(key)
         said = self.said_by(event)
-        entries[key] = said if known is None else self.merge(known, said)
+        merged = said if known is None else self.merge(known, said)
+        if merged is not known:
+            entries[key] = merged
 
     # deciding
 
@@ -180,10 +184,13 @@ class Register(Generic[S]):
     def key_of_entry(self, entry: Any) -> str:
         return self.key.read(entry)
 
-    def to_entries(self, entries: Mapping[str, S], keys: Iterable[str] | None = None) -> list[Any]:
-        """All entries, or those of ``keys`` that are known, as a device would send them."""
-        named = entries if keys is None else [key for key in keys if key in entries]
-        return [self.to_entry(key, entries[key]) for key in named]
+    def to_entries(
+        self, entries: Mapping[str, S], keys: Iterable[str] | None = None, spelt: Mapping[str, S] = {}
+    ) -> list[Any]:
+        """All entries, or those of ``keys`` that are known, as a device would send them; ``spelt`` has those
+        that are shown otherwise than they are known."""
+        shown = entries if keys is None else pick(entries, keys)
+        return [self.to_entry(key, spelt.get(key, of)) for key, of in shown.items()]
 
     def merge_payload(self, payload: Iterable[Any], user_id: UUID) -> dict[str, S]:
         """One state per key of a payload: two entries of one key merge, by the times that they give."""
@@ -214,7 +221,8 @@ class Register(Generic[S]):
         raise NotImplementedError
 
     def conflicts(self, entries: Mapping[str, S], sent: Mapping[str, S], now: datetime) -> Iterator[Conflict]:
-        """The entries that lost, given the state after the merge: what differs, as that keeps the greater."""
+        """The entries that lost, given the state after the merge: what differs, as that keeps the greater.
+        The server's are spelt as the device spells them."""
         for key, said in sent.items():
             current = entries.get(key)
             if current is None or current == said:
@@ -223,7 +231,7 @@ class Register(Generic[S]):
             if rule is not None:
                 client = self.to_entry(key, said)
                 shown = self.key.shown(client) if self.key.shown else key
-                yield Conflict(shown, client, self.to_entry(key, current), rule)
+                yield Conflict(shown, client, self.to_entry(key, self.spelt_as(current, said)), rule)
 
     def rule_against(self, said: S, current: S, now: datetime) -> str | None:
         """Why a device's entry lost to what stands; None where both say the same."""
@@ -264,7 +272,7 @@ class Register(Generic[S]):
         name = self.key.of_episode(key) if self.key.of_episode else None
         return [name] if name is not None and name in entries else []
 
-    def join(self, entries: dict[str, S], known_key: str, key: str, item: str) -> None:
+    def join(self, entries: MutableMapping[str, S], known_key: str, key: str, item: str) -> None:
         """Merge what is known of an episode by one key into what is known of it by another, in place."""
         if self.key.of_episode is None:
             return
@@ -280,19 +288,25 @@ class Register(Generic[S]):
         """The field of the state that is the item."""
         return next(name for name, field in self.fields.items() if field.public == ITEM)
 
-    def items(self, entries: Mapping[str, S]) -> Iterator[str | None]:
-        """The items of everything in there."""
-        return map(self._item, entries.values())
-
-    def spelt_as(self, entries: Mapping[str, S], sent: Mapping[str, S]) -> Mapping[str, S]:
-        """The entries, with the items of those that a device sent spelt as it did."""
-        spelt = {}
+    def without_guid(self, entries: Mapping[str, S]) -> Iterator[Episode]:
+        """The episodes in there of which an enclosure alone is known."""
         item_of = self._item
-        for key, said in sent.items():
-            of, item = entries.get(key), item_of(said)
-            if of is not None and item is not None and item_of(of) != item:
-                spelt[key] = replace(of, **{self.item_field: item})
-        return {**entries, **spelt} if spelt else entries
+        for key, of in entries.items():
+            item = item_of(of)
+            if item is not None and not has_guid(item):
+                feed, _ = self.feed_and_item(key, of)
+                yield Episode(feed or "", item)
+
+    def spelt_as(self, of: S, said: S) -> S:
+        """The state with its item spelt as a device did; the same where that is no difference."""
+        item = self._item(said)
+        return of if item is None or item == self._item(of) else replace(of, **{self.item_field: item})
+
+    def spelt(self, entries: Mapping[str, S], sent: Mapping[str, S]) -> dict[str, S]:
+        """The entries that a device spells otherwise, spelt so."""
+        both = ((key, of, said) for key, said in sent.items() if (of := entries.get(key)) is not None)
+        spelt = ((key, of, self.spelt_as(of, said)) for key, of, said in both)
+        return {key: one for key, of, one in spelt if one is not of}
 
     def size(self, entries: Mapping[str, S]) -> int:
         """How many entries it holds: what it costs to keep."""

@@ -3,7 +3,7 @@
 Saved is two times, and the later one decides; on equal times it is saved. Shares are not state: each counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
@@ -136,4 +136,4 @@ TOPIC = Topic(
     keys=episode_named,
     not_state={EpisodeShared: "shared_at"},
 )
-Saved: TypeAlias = Annotated[dict[str, SavedEpisode], TOPIC]
+Saved: TypeAlias = Annotated[MutableMapping[str, SavedEpisode], TOPIC]

@@ -4,7 +4,7 @@ A subscription is two times, and the later one decides; on equal times it is sub
 grow, so that devices which send theirs in any order, twice or late, end with the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
@@ -104,4 +104,4 @@ TOPIC = Topic(
     commands={Subscribe: subscribe, Unsubscribe: unsubscribe},
     keys=lambda command: (command.feed,),
 )
-Subscriptions: TypeAlias = Annotated[dict[str, Subscription], TOPIC]
+Subscriptions: TypeAlias = Annotated[MutableMapping[str, Subscription], TOPIC]

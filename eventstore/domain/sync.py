@@ -9,6 +9,7 @@ import msgspec
 from eventstore.domain import episodes
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.topic import Topic
 from eventstore.domain.topics import OF_EVENT, TOPICS, User
 
 # the entries of each topic, by its plural name
@@ -82,25 +83,23 @@ def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
     ]
 
 
-def seen_by(user: User, command: SyncUserData) -> User:
-    """The state as the device sees it that sent this: with the addresses of episodes that it sent itself."""
-    sent = episodes.resolve(user, command).sent
-    seen: dict[str, Any] = {
-        topic.name: topic.register.spelt_as(getattr(user, topic.name), getattr(sent, topic.name))
-        for topic in TOPICS
-    }
-    return User(user.user_id, **seen)
-
-
-def to_entries(user: User, since: Iterable[Event] | None = None) -> SyncData:
-    """Everything, or what the events ``since`` a device's cursor changed, as it stands now.
+def to_entries(
+    user: User, since: Iterable[Event] | None = None, device: SyncUserData | None = None
+) -> SyncData:
+    """Everything, or what the events ``since`` a device's cursor changed, as it stands now; of episodes that
+    the ``device`` sent, with the addresses that it sent itself.
 
     Of events that are newer than the state, a key that the state lacks is left for the next sync.
     """
     keys = dict.fromkeys(topic.name for topic in TOPICS) if since is None else changed_keys(user, since)
-    return SyncData(
-        *(topic.register.to_entries(getattr(user, topic.name), keys[topic.name]) for topic in TOPICS)
-    )
+    sent = None if device is None else episodes.resolve(user, device).sent
+    return SyncData(*(_to_entries(topic, user, keys[topic.name], sent) for topic in TOPICS))
+
+
+def _to_entries(topic: Topic, user: User, keys: Iterable[str] | None, sent: User | None) -> list[Any]:
+    entries = getattr(user, topic.name)
+    spelt = {} if sent is None else topic.register.spelt(entries, getattr(sent, topic.name))
+    return topic.register.to_entries(entries, keys, spelt)
 
 
 def changed_keys(user: User, events: Iterable[Event]) -> dict[str, dict[str, None]]:

@@ -1,7 +1,8 @@
 """The registry of topics, a line for each: what the state, syncs, checkpoints, removals, the history, the
 codec, exports, the API and the projectors go over."""
 
-from typing import get_type_hints
+from collections.abc import MutableMapping
+from typing import Final, get_type_hints
 
 from eventstore.domain.collections import Collections
 from eventstore.domain.messages import Command, Event, Owned
@@ -12,6 +13,12 @@ from eventstore.domain.saved import Saved
 from eventstore.domain.subscriptions import Subscriptions
 from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic
+
+# Changes whenever the shape of an entry does: what the store keeps is then folded anew.
+STATE_SCHEMA: Final = 1
+# names of entries, by topic
+Keys = dict[str, tuple[str, ...]]
+WITHOUT_GUID: Final = "without_guid"
 
 
 class Topics(Owned, frozen=True, omit_defaults=True):
@@ -35,13 +42,16 @@ OF_EVENT: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event
 
 
 class User(Topics, frozen=False):  # type: ignore[misc]  # it shares the fields, and is changed
-    """The folded state of one listener. ``evolve`` changes it in place: a copy per event would be quadratic
-    on replay."""
+    """The state of one listener. ``evolve`` changes it in place: a copy per event would be quadratic on
+    replay. ``without_guid``: the keys of the episodes of which an enclosure alone is known.
+    """
+
+    without_guid: MutableMapping[str, bool] = {}
 
     def copy(self) -> "User":
         """The same state, which can be changed."""
         same = {topic.name: topic.register.prune(getattr(self, topic.name), NEVER) for topic in TOPICS}
-        return User(self.user_id, **same)
+        return User(self.user_id, without_guid=dict(self.without_guid), **same)
 
     @property
     def size(self) -> int:

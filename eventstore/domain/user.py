@@ -9,24 +9,28 @@ from eventstore.domain.collections import AddFeedToCollection, CollectionCreated
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.partial import pick
 from eventstore.domain.subscriptions import Subscribe, UserSubscribed
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.topics import OF_COMMAND, OF_EVENT, User
+from eventstore.domain.times import NEVER
+from eventstore.domain.topics import OF_COMMAND, OF_EVENT, TOPICS, WITHOUT_GUID, Keys, User
 
 __all__ = ["User", "decide", "evolve", "keys"]
 
-Keys = dict[str, tuple[str, ...]]
 Entries = Mapping[str, Mapping[str, Any]]
 
 
 def keys(command: Command) -> Keys:
     """The entries on which a command is decided: their keys, by topic."""
     match command:
+        case TakeCheckpoint():
+            return {}
         case SyncUserData():
             named = sync.keys(command)
         case _:
             topic = OF_COMMAND[type(command)]
             named = {topic.name: topic.keys(command)}
+    named[WITHOUT_GUID] = tuple(episodes.keys_of_enclosures(command))
     match command:
         case Subscribe() | SyncUserData():
             default = str(default_id(command.user_id))
@@ -42,7 +46,9 @@ def decide(user: User, command: Command) -> list[Event]:
         return [checkpoint.take(user, command)]
     identified = episodes.identified(user, command)
     if identified:
-        user = user.copy()
+        # a command names one episode: what is known of others does not matter
+        is_sync = isinstance(command, SyncUserData)
+        user = user.copy() if is_sync else _excerpt(user, command, identified)
         for event in identified:
             episodes.identify(user, event)
     command = episodes.resolve(user, command)
@@ -68,6 +74,10 @@ def evolve(user: User, event: Event) -> None:
         _evolve_other(user, event)
     elif type(event) not in topic.not_state:
         topic.register.evolve(getattr(user, topic.name), event)
+        carrier = topic.carriers[type(event)]
+        item = carrier.item(event)
+        if item is not None:
+            episodes.note(user, carrier.feed(event) or "", item)
 
 
 def _evolve_other(user: User, event: Event) -> None:
@@ -80,13 +90,23 @@ def _evolve_other(user: User, event: Event) -> None:
     # a checkpoint follows a removal; the others are nobody's
 
 
+def _excerpt(user: User, command: Command, identified: Iterable[EpisodeIdentified]) -> User:
+    """A copy of what is known of some episodes, and of what the command names."""
+    named = keys(command)
+    for topic in TOPICS:
+        entries = getattr(user, topic.name)
+        for event in identified:
+            for key in (event.known_key, event.key):
+                held = topic.register.keys_of_episode(entries, key)
+                named[topic.name] = (*named.get(topic.name, ()), *held)
+    picked = _entries(user, named)
+    copied = {topic.name: topic.register.prune(picked[topic.name], NEVER) for topic in TOPICS}
+    return User(user.user_id, without_guid=dict(picked[WITHOUT_GUID]), **copied)
+
+
 def _entries(user: User, named: Mapping[str, Iterable[str]]) -> Entries:
-    """The one place that knows where entries come from: today the fold of the whole stream."""
-    return {
-        topic: {key: known[key] for key in names if key in known}
-        for topic, names in named.items()
-        for known in (getattr(user, topic),)
-    }
+    """What is known of some keys, and nothing else."""
+    return {topic: pick(getattr(user, topic), keys) for topic, keys in named.items()}
 
 
 def _check_subscribed(entries: Entries, command: AddFeedToCollection) -> None:

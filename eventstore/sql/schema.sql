@@ -2,8 +2,13 @@ CREATE TABLE events.streams (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE CHECK (name <> ''),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    tombstone timestamptz
+    tombstone timestamptz,
+    -- the shape of what is kept of it in snapshots
+    state_schema smallint NOT NULL DEFAULT 0,
+    -- whether it has grown by so much that the worker is to take a checkpoint soon
+    checkpoint_due boolean NOT NULL DEFAULT false
 );
+CREATE INDEX streams_checkpoint_due ON events.streams (id) WHERE checkpoint_due;
 
 CREATE TABLE events.events (
     position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
@@ -75,14 +80,16 @@ END $$;
 
 REVOKE EXECUTE ON FUNCTION events.delete_removed, events.purge_erased FROM PUBLIC;
 
+-- The newest entry of every topic and key, as JSON. ``name``: the key, where it is not its digest already.
+-- Room in each page, so that an entry is changed where it is.
 CREATE TABLE events.snapshots (
-    stream bigint PRIMARY KEY,
-    version integer NOT NULL,
-    position bigint NOT NULL,
-    schema smallint NOT NULL,
-    state bytea NOT NULL,
-    taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
+    stream bigint NOT NULL,
+    topic text NOT NULL,
+    key uuid NOT NULL,
+    name text NOT NULL,
+    state text NOT NULL,
+    PRIMARY KEY (stream, topic, key)
+) WITH (fillfactor = 85);
 
 CREATE TABLE events.projection_versions (
     projector text PRIMARY KEY,

@@ -113,10 +113,8 @@ def _account(name: str, user_id: UUID, now: datetime) -> tuple[User, str | None]
 
 def _record(name: str, user: User) -> int:
     """How many events it took. The last command of a history sets the account's privacy: then it is whole."""
-    with dispatcher.hold(user.pk) as folded:
-        folded.catch_up()
-        if ACCOUNT in folded.user.privacy:
-            return 0
+    if ACCOUNT in dispatcher.state_of(user.pk).user.privacy:
+        return 0
     recorded = 0
     for number, command in enumerate(history.of(name, user.pk, user.date_joined)):
         # of one that was interrupted, nothing twice: as when an app repeats what it got no answer to

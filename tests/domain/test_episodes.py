@@ -239,7 +239,7 @@ def test_a_device_is_answered_with_the_address_that_it_sent_and_others_with_the_
     sent = payload(heard(ONE, 10, 1))
     synced(user, sent)
     assert user.plays[ONE_KEY].item == ELSEWHERE
-    [own] = sync.to_entries(sync.seen_by(user, sent)).play_statuses
+    [own] = sync.to_entries(user, None, sent).play_statuses
     [others] = sync.to_entries(user).play_statuses
     assert (own.rss_source_item, own.position) == (ONE, 20)
     assert (others.rss_source_item, others.position) == (ELSEWHERE, 20)
@@ -258,7 +258,7 @@ def test_a_conflict_names_the_item_and_shows_the_device_its_own_address() -> Non
     synced(user, payload(heard(ELSEWHERE, 20, 2)))
     sent = payload(heard(ONE, 10, 1))
     synced(user, sent)
-    [conflict] = sync.conflicts(sync.seen_by(user, sent), sent)
+    [conflict] = sync.conflicts(user, sent)
     assert (conflict.key, conflict.client.rss_source_item, conflict.server.rss_source_item) == (ONE, ONE, ONE)
 
 

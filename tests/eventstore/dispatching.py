@@ -17,7 +17,7 @@ from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User, evolve
 from eventstore.log import Origin, RecordedEvent
-from eventstore.streams import Streams
+from eventstore.streams import Stream, Streams
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
 BOB = UUID("b0b00000-0000-4000-8000-000000000000")
@@ -75,7 +75,7 @@ def replayed(user_id: UUID = ALICE) -> User:
     return user
 
 
-def execute(statement: str, *parameters: int | bytes) -> list[tuple[Any, ...]]:
+def execute(statement: str, *parameters: int | str) -> list[tuple[Any, ...]]:
     with connections[database.ALIAS].cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall() if cursor.description else []
@@ -133,5 +133,8 @@ class Processes:
     def join(self, number: int) -> None:
         self._mine.streams = self.all[number % len(self.all)]
 
-    def hold(self, user_id: UUID) -> Any:
-        return self._mine.streams.hold(user_id)
+    def take(self, user_id: UUID) -> Stream:
+        return self._mine.streams.take(user_id)  # type: ignore[no-any-return]
+
+    def give_back(self, stream: Stream) -> None:
+        self._mine.streams.give_back(stream)

@@ -12,7 +12,7 @@ from psycopg.errors import UniqueViolation
 
 from eventstore import administration, codec, database, log, retention
 from eventstore.dispatcher import CommandId, Origin
-from eventstore.log import CommandAlreadyRecorded, Snapshot, StreamErased
+from eventstore.log import CommandAlreadyRecorded, StreamErased
 from tests.eventstore.writers import ALICE, NOON, SlowWriter, appending, connect, plays, stored
 
 
@@ -164,27 +164,6 @@ def test_old_command_ids_are_purged(stream: int) -> None:
 
     assert log.remembered_command(stream, old.key) is None
     assert log.remembered_command(stream, new.key) is not None
-
-
-def test_the_newest_snapshot_stands(stream: int) -> None:
-    log.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
-    log.write_snapshot(stream, 1, Snapshot(3, 30, b"three"))
-    assert log.read_snapshot(stream, 1) == Snapshot(5, 50, b"five")
-    assert log.read_snapshot(stream, 2) is None
-
-
-def test_a_snapshot_of_another_schema_is_replaced(stream: int) -> None:
-    log.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
-    log.write_snapshot(stream, 2, Snapshot(5, 50, b"another shape"))
-    assert log.read_snapshot(stream, 1) is None
-    assert log.read_snapshot(stream, 2) == Snapshot(5, 50, b"another shape")
-
-
-def test_a_stream_without_events_goes_on_from_its_snapshot(stream: int) -> None:
-    """Where retention has left no event, the version goes on."""
-    log.write_snapshot(stream, 1, Snapshot(5, 50, b"five"))
-    assert log.append(stream, 0, plays(1), Origin()) is None
-    assert log.append(stream, 5, plays(1), Origin()) is not None
 
 
 def test_positions_are_acknowledged(stores: None) -> None:

@@ -48,6 +48,17 @@ def connect(name: str = SLOW) -> "psycopg.Connection[Any]":
     )
 
 
+# what a statement that appends takes beside events
+NOTHING_ELSE: dict[str, Any] = {
+    "kept": "[]",
+    "gone": "[]",
+    "id": None,
+    "fingerprint": None,
+    "version": 0,
+    "answer": b"",
+}
+
+
 class SlowWriter:
     """An append whose transaction stays open: the position is drawn, and nothing is visible yet."""
 
@@ -58,6 +69,7 @@ class SlowWriter:
         self.connection.execute("BEGIN")
         lines = [{"t": "PlayRecorded", "s": 1, "d": json.loads(codec.encode(e))} for e in events]
         parameters = {"stream": stream, "expected": expected, "metadata": "{}", "events": json.dumps(lines)}
+        parameters |= NOTHING_ELSE
         row = self.connection.execute(database.SQL["append_many"], parameters).fetchone()
         assert row is not None
         self.position: int = row[0]

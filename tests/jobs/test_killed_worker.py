@@ -242,7 +242,7 @@ def test_listeners_who_go_on_meanwhile_lose_nothing(projecting: None) -> None:
     def listen(user_id: UUID) -> None:
         number = 0
         try:
-            while not stop.is_set():
+            while not stop.wait(0.005):
                 number += 1
                 episode, position = number % 20, number
                 dispatch(play(user_id, episode, position), Origin())

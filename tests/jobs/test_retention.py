@@ -1,6 +1,7 @@
 """The worker: what is old goes once a checkpoint stands for it, and nothing else changes."""
 
 from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import msgspec
@@ -9,14 +10,14 @@ from django.db import connections
 from pytest_django.fixtures import Settings
 
 from eventstore import codec, dispatcher, log, marks
+from eventstore import retention as log_retention
 from eventstore.domain.checkpoint import IN_CHECKPOINT, PopularityRecalculated, PublicHistoryTrimmed
-from eventstore.domain.identifiers import episode_key, item_of
+from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import INSTANCE, Command
-from eventstore.domain.plays import PlayEntry, RecordPlay
+from eventstore.domain.plays import RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.saved import SaveEpisode, ShareEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.domain.sync import SyncUserData
 from eventstore.domain.times import MAX_SKEW
 from eventstore.log import Origin
 from eventstore.retention import acknowledged_by_all, delete_superseded, oldest_event
@@ -40,6 +41,9 @@ pytestmark = pytest.mark.usefixtures("stores")
 ALICE, BOB, CHARLIE = uuid4(), uuid4(), uuid4()
 # after every cutoff: a checkpoint leaves out what was unsubscribed before
 NOON = datetime(2100, 6, 1, 12, tzinfo=UTC)
+
+
+YEARS_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def life(user_id: UUID) -> list[Command]:
@@ -239,37 +243,27 @@ def test_a_stream_that_cannot_be_read_keeps_everything_and_holds_up_nobody() -> 
     assert event_types(ALICE) == [*before, "UserSang"]
 
 
-def test_a_snapshot_from_before_the_checkpoint_is_not_loaded_and_goes() -> None:
-    do(*life(ALICE))
-    with dispatcher.hold(ALICE) as folded:
-        old = log.Snapshot(folded.version - 1, folded.position - 1, b"of the past")
-    log.write_snapshot(log.stream_of(ALICE), 2, old)
-    do(play(ALICE, 9, TUESDAY))
-    before = len(event_types(ALICE))
-    assert before
-    with dispatcher.hold(ALICE) as folded:
-        expected = folded.user.plays[episode_key(NEWS, TUESDAY)].position
-    work()
-    # somebody slow writes it again
-    log.write_snapshot(log.stream_of(ALICE), 2, old)
-    assert state_of(ALICE).plays[episode_key(NEWS, TUESDAY)].position == expected
-    work()
-    assert log.read_snapshot(log.stream_of(ALICE), 2) is None
-
-
 def test_a_process_that_was_behind_goes_on_from_the_checkpoint() -> None:
     do(*life(ALICE))
-    with dispatcher.hold(ALICE) as folded:
-        kept = folded
     other = Streams()
-    with other.hold(ALICE) as slow:
-        slow.catch_up()
+    with patch.object(dispatcher, "_streams", other):
+        do(play(ALICE, 2))
     do(play(ALICE, 3), play(ALICE, 4))
     work()
-    with other.hold(ALICE) as slow:
-        slow.catch_up()
-        assert slow.user == state_of(ALICE)
-        assert slow.version == kept.version
+    with patch.object(dispatcher, "_streams", other):
+        do(play(ALICE, 5))
+    assert state_of(ALICE).plays[episode_key(NEWS, MONDAY)].position == 5
+
+
+def test_what_is_kept_beside_the_log_is_pruned_with_it() -> None:
+    do(*life(ALICE))
+    with connections["events"].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM events.snapshots")
+        [(before,)] = cursor.fetchall()
+        work()
+        cursor.execute("SELECT count(*) FROM events.snapshots")
+        assert cursor.fetchall()[0][0] <= before
+    state_of(ALICE)
 
 
 def test_of_two_at_a_time_one_works_and_the_other_says_so_and_leaves() -> None:
@@ -340,25 +334,16 @@ def test_a_run_tells_what_it_did() -> None:
     assert done.oldest_event == oldest_event()
 
 
-def test_a_sync_that_lets_a_stream_grow_by_much_takes_a_checkpoint(settings: Settings) -> None:
-    settings.CHECKPOINT_EVERY = 3
-
-    def sync(*positions: int) -> SyncUserData:
-        entries = [
-            PlayEntry(NEWS, item_of(f"item-{number}", ""), number, False, NOON) for number in positions
-        ]
-        return SyncUserData(user_id=ALICE, now=NOON, play_statuses=entries)
-
-    do(sync(1, 2), sync(3))
-    assert "UserCheckpoint" not in event_types(ALICE)
-    do(sync(4))
-    assert event_types(ALICE) == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
-    do(sync(4), sync(5, 6))
-    dispatcher.forget()
-    do(sync(7), sync(8))
-    assert event_types(ALICE)[5:] == ["PlayRecorded"] * 4 + ["UserCheckpoint"]
-    items = [item_of(f"item-{number}", "") for number in range(1, 9)]
-    assert set(state_of(ALICE).plays) == {episode_key(NEWS, item) for item in items}
+def test_a_stream_that_has_grown_by_much_gets_a_checkpoint() -> None:
+    do(*life(ALICE))
+    stream, recorded = log.stream_of(ALICE), len(event_types(ALICE))
+    log_retention.note_growth(stream, recorded)
+    assert work(YEARS_AGO).users_checkpointed == 0
+    log_retention.note_growth(stream, recorded - 1)
+    assert work(YEARS_AGO).users_checkpointed == 1
+    assert event_types(ALICE)[-1] == "UserCheckpoint"
+    log_retention.note_growth(stream, 0)
+    assert work(YEARS_AGO).users_checkpointed == 0
 
 
 def test_commands_are_decided_on_the_checkpoint_as_on_the_events() -> None:

@@ -4,10 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.db import connections
 
-from eventstore import dispatcher, log
+from eventstore import dispatcher, log, streams
 from eventstore.dispatcher import dispatch
 from eventstore.domain.messages import Command
 from eventstore.domain.user import User
@@ -45,11 +44,10 @@ def do(*commands: Command) -> None:
 
 
 def state_of(user_id: UUID) -> User:
-    """As a process folds it that has kept nothing."""
-    dispatcher.forget()
-    with dispatcher.hold(user_id) as folded:
-        folded.catch_up()
-        return msgspec.json.decode(msgspec.json.encode(folded.user), type=User)
+    """What the store keeps of a listener, which is what the log says."""
+    kept = dispatcher.state_of(user_id).read_whole()
+    assert kept == streams.fold(log.stream_of(user_id), user_id)
+    return kept
 
 
 def event_types(user_id: UUID) -> list[str]:

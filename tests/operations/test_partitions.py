@@ -19,7 +19,7 @@ from balados import embedded
 from eventstore import administration, database, log
 from tests.api.devices import Device, play
 from tests.apps import App
-from tests.eventstore.writers import plays
+from tests.eventstore.writers import NOTHING_ELSE, plays
 from tests.factories import UserFactory
 from tests.operations.living import here, life
 from tests.operations.operating import Operator
@@ -123,6 +123,7 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
 def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Operator) -> None:
     psql(operator, "partition_events.sql", bound=100)
     event = {"stream": 1, "expected": 0, "metadata": "{}", "events": '[{"t": "A", "s": 1, "d": {}}]'}
+    event |= NOTHING_ELSE
     with (
         operator.connect("events") as slow,
         operator.connect("events") as rival,

@@ -363,3 +363,33 @@ def test_an_erasure_leaves_nothing_in_the_scratch_tables(history: User, connecti
 @pytest.mark.usefixtures("stores")
 def test_for_programs_it_prints_an_object_alone() -> None:
     assert json.loads(said("--json"))["clean"] is True
+
+
+# -- what commands are decided on
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM events.snapshots WHERE topic = 'plays'",
+        "UPDATE events.snapshots SET state = replace(state, '\"position\":', '\"position\":1')",
+        "UPDATE events.snapshots SET key = gen_random_uuid() WHERE topic = 'plays'",
+        "UPDATE events.snapshots SET state = 'geheim' WHERE topic = 'plays'",
+    ],
+)
+def test_entries_that_are_not_what_the_log_says_are_found_and_made_anew(
+    history: User, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verified().log == []
+    damage_log(damage)
+    report = verified()
+    assert {fault.kind for fault in report.log} == {"entry"}
+    assert "geheim" not in "".join(verification.lines(report))
+    call_command("rebuild_state", user=history.username)
+    assert capsys.readouterr().out == "Folded anew: 1 of 1 listeners.\n"
+    assert verified().log == []
+    with pytest.raises(CommandError, match="No such user: nobody"):
+        call_command("rebuild_state", user="nobody")
+    record_raw(history.pk, "FromTheFuture")
+    with pytest.raises(CommandError, match="1 could not be read"):
+        call_command("rebuild_state")

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from django.db import connections
 from psycopg import Cursor
 
-from eventstore import codec, log
+from eventstore import codec, dispatcher, log
 from eventstore.domain.checkpoint import FeedMarked, Marker
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
@@ -86,9 +86,8 @@ def record(*events: Event) -> int:
     """Append events in order, each to the stream of its user; returns the last position."""
     position = 0
     for user, run in groupby(events, key=lambda event: event.user_id):
-        stream = log.stream_of(user)
-        newest = log.read_history(stream, limit=1)
-        appended = log.append(stream, newest[0].version if newest else 0, list(run), Origin())
+        told, stream = list(run), dispatcher.state_of(user)
+        appended = log.append(stream.id, stream.version, told, Origin(), changed=stream.apply(told))
         assert appended is not None
         position = appended
     return position

@@ -74,14 +74,14 @@ def test_it_would_find_what_should_have_been_removed(played: Soak) -> None:
     (erased,) = (one for one in played.listeners if one.erased)
     change(
         played,
-        "INSERT INTO events.snapshots (stream, version, position, schema, state)"
-        " SELECT id, 1, 1, 1, %s FROM events.streams WHERE name LIKE 'user-%%' LIMIT 1 ON CONFLICT (stream)"
-        " DO UPDATE SET state = excluded.state",
-        erased.own.feed.encode(),
+        "INSERT INTO events.snapshots (stream, topic, key, name, state)"
+        " SELECT id, 'plays', gen_random_uuid(), '', %s FROM events.streams WHERE name LIKE 'user-%%'"
+        " LIMIT 1",
+        erased.own.feed,
     )
     (fault,) = checks.removed_is_gone(played.instance, played.listeners)
     assert fault == f"events.snapshots still holds {erased.own.feed}"
-    change(played, "DELETE FROM events.snapshots WHERE state = %s", erased.own.feed.encode())
+    change(played, "DELETE FROM events.snapshots WHERE state = %s", erased.own.feed)
 
 
 def test_it_would_find_a_secret_in_the_log(played: Soak) -> None:

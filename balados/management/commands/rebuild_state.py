@@ -1,0 +1,42 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from accounts.models import User
+from eventstore import log, streams
+from eventstore.dispatcher import StreamErased, StreamUnreadable
+from operations.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = (
+        "Fold anew, from the events, what commands are decided on: the newest entry of every topic and key."
+    )
+    details = """
+Safe while the server runs; whoever writes waits for as long as one listener's history takes to fold. Needed
+only where verify says that kept entries are not what the events make of them.
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--user", metavar="NAME", help="of this one alone")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        users = log.users()
+        if options["user"] is not None:
+            try:
+                users = [User.objects.get_by_natural_key(options["user"]).pk]
+            except User.DoesNotExist:
+                raise CommandError(f"No such user: {options['user']}.") from None
+        unreadable = 0
+        for user_id in users:
+            try:
+                streams.rebuild(user_id)
+            except StreamErased:
+                continue  # meanwhile
+            except StreamUnreadable as error:
+                unreadable += 1
+                self.stderr.write(f"stream {log.stream_of(user_id)}: {error}")
+        self.stdout.write(f"Folded anew: {len(users) - unreadable} of {len(users)} listeners.")
+        if unreadable:
+            raise CommandError(f"{unreadable} could not be read.")

@@ -1,0 +1,77 @@
+"""What the store keeps of a stream beside its events: the newest entry of every topic and key.
+
+``log.append`` writes an entry in the statement that records its event. Every function raises
+``psycopg.OperationalError`` (or Django's) when the store is away.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from eventstore.database import SQL, discard_when_broken, execute, raw_connection
+from eventstore.log import KeptEntry, StreamErased
+
+LONGEST_WAIT = "5s"
+KEEP_ENTRIES = "COPY events.snapshots (stream, topic, key, name, state) FROM STDIN"
+READ_ENTRIES = """
+SELECT topic, coalesce(nullif(name, ''), replace(key::text, '-', '')), state
+  FROM events.snapshots WHERE stream = %s AND topic = %s ORDER BY key"""
+
+
+class KeptState(NamedTuple):
+    """What is kept of a stream at ``version``, whose last event is at ``position``: of each entry topic, key
+    and JSON. ``schema``: the shape of the entries."""
+
+    schema: int
+    is_erased: bool
+    version: int
+    position: int
+    entries: list[tuple[str, str, str]]
+
+
+def read_state(stream: int, keys: Sequence[tuple[str, str]] | None = None) -> KeptState:
+    """How far a stream has come, and the entries that are kept of some topics and digests of keys; of None,
+    everything."""
+    values: dict[str, Any] = {"stream": stream}
+    if keys is not None:
+        values |= {"topics": " ".join(topic for topic, _ in keys), "keys": " ".join(key for _, key in keys)}
+    rows = execute(SQL["read_whole_state" if keys is None else "read_state"], values).fetchall()
+    schema, is_erased, version, position, *_ = rows[0]
+    entries = [(topic, key, state) for *_, topic, key, state in rows if topic is not None]
+    return KeptState(schema, is_erased, version, position, entries)
+
+
+def read_topic(stream: int, topic: str) -> list[tuple[str, str, str]]:
+    """Topic, key and JSON of every entry that is kept of a topic."""
+    return execute(READ_ENTRIES, (stream, topic)).fetchall()
+
+
+def search(stream: int, topic: str, text: str) -> list[tuple[str, str, str]]:
+    """The entries of a topic whose items hold a text."""
+    return execute(SQL["search_entries"], {"stream": stream, "topic": topic, "text": text}).fetchall()
+
+
+@contextmanager
+def blocked_appends() -> Iterator[None]:
+    """A transaction for which every append of others that changes an entry waits.
+
+    Raises ``psycopg.errors.LockNotAvailable`` where one that has begun takes longer than ``LONGEST_WAIT``.
+    """
+    with discard_when_broken(), raw_connection().transaction():
+        execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'")
+        execute("LOCK TABLE events.snapshots IN SHARE ROW EXCLUSIVE MODE")
+        yield
+
+
+def replace(stream: int, entries: Iterable[KeptEntry], schema: int) -> None:
+    """Keep these entries of a stream and no others. In a transaction that blocks its appends.
+
+    Raises ``StreamErased``.
+    """
+    updated = "UPDATE events.streams SET state_schema = %s WHERE id = %s AND tombstone IS NULL"
+    if not execute(updated, (schema, stream)).rowcount:
+        raise StreamErased(str(stream))
+    execute("DELETE FROM events.snapshots WHERE stream = %s", (stream,))
+    with raw_connection().cursor() as cursor, cursor.copy(KEEP_ENTRIES) as copy:
+        for one in entries:
+            copy.write_row((stream, *one))
