@@ -97,9 +97,10 @@ def remember(*, address: bool) -> None:
 
 def start_servers(supervisor: Supervisor, lock: int) -> None:
     """Start PostgreSQL and Redis where no URL is given."""
+    # who wrote his number there has ended, since we hold the lock, or is another's: this is a copy
+    (PLACE / "postgres" / "postmaster.pid").unlink(missing_ok=True)
+    shutil.rmtree(home.sockets(PLACE), ignore_errors=True)
     if environment.EMBEDDED_POSTGRES:
-        # whoever wrote his number there has ended, or it is another one's whose directory was copied
-        (PLACE / "postgres" / "postmaster.pid").unlink(missing_ok=True)
         start_server(supervisor, "postgres", embedded.postgres(PLACE), lock)
     if environment.EMBEDDED_REDIS:
         start_server(supervisor, "redis", embedded.redis_server(PLACE), lock)

@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -207,20 +209,31 @@ def servers_up(instance: Instance) -> None:
     eventually(lambda: "the servers are up, and nothing else" in instance.output, 60)
 
 
-def test_a_copy_of_a_home_never_reaches_the_servers_of_the_original(tmp_path: Path) -> None:
-    original = Instance(tmp_path / "original", "servers")
+@pytest.fixture(params=["sockets inside", "sockets beside"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A directory with a path short enough for sockets, and one that is too long."""
+    if request.param == "sockets beside":
+        (tmp_path / ("long" * 20)).mkdir()
+        yield tmp_path / ("long" * 20)
+    else:
+        with tempfile.TemporaryDirectory(dir="/tmp") as short:
+            yield Path(short)
+
+
+def test_a_copy_of_a_home_never_reaches_the_servers_of_the_original(place: Path) -> None:
+    original = Instance(place / "original", "servers")
     copy = None
     try:
         servers_up(original)
         before = postmaster(original.home)
         # as it is while its servers run, with their numbers and sockets in it
-        subprocess.run(["cp", "--archive", original.home, tmp_path / "copy"], check=True)
-        beside = {**original.environment, "BALADOS_HOME": str(tmp_path / "copy")}
+        subprocess.run(["cp", "--archive", original.home, place / "copy"], check=True)
+        beside = {**original.environment, "BALADOS_HOME": str(place / "copy")}
         command = [sys.executable, "manage.py", "db_create"]
         away = subprocess.run(command, cwd=launch.ROOT, env=beside, capture_output=True, text=True)
-        assert str(home.sockets(tmp_path / "copy")) in away.stderr
+        assert str(home.sockets(place / "copy")) in away.stderr
         assert away.returncode == 1
-        copy = Instance(tmp_path / "copy", "servers")
+        copy = Instance(place / "copy", "servers")
         servers_up(copy)
         assert "created: balados" in copy.manage("db_create")
         assert "created: balados" in original.manage("db_create")
