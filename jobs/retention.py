@@ -25,7 +25,7 @@ from eventstore.failpoints import failpoint
 from eventstore.log import Origin
 from projections import deadletters, popularity
 from projections.connect import connect
-from projections.lag import wait_for_all
+from projections.lag import check_log, wait_for_all
 from projections.locks import try_lock, unlock
 from projections.projectors import PROJECTORS
 from projections.public import cut, has_older
@@ -85,9 +85,11 @@ def run(
     by the database's clock.
 
     ``wait`` waits for the projectors to pass a position, and says whether they did. Raises ``AlreadyRunning``
-    at once, and the errors of a store that is away.
+    at once, ``WrongStore`` for a log that is older than the read models, and the errors of a store that is
+    away.
     """
     with _alone():
+        check_log()
         now = log.database_time()
         done = Run(now, cutoff or now - timedelta(days=settings.RETENTION_DAYS))
         _work(done, _sparingly(say), chunk, wait)

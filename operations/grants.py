@@ -9,6 +9,7 @@ from typing import Final
 
 from psycopg import sql
 
+from eventstore import instance
 from operations.errors import OperatorError
 from operations.inventory import owned_tables
 from operations.stores import SCHEMAS, Connection, connect
@@ -70,6 +71,9 @@ def _statements(
         if alias == "projections":  # a rebuild makes its tables anew
             usual = sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT {} ON TABLES TO {}")
             yield usual.format(schema, sql.SQL(CHANGES), role)
+    yield sql.SQL("GRANT SELECT ON {} TO {}").format(
+        sql.Identifier(instance.SCHEMAS[alias], "instance"), role
+    )
     for table in tables:
         rights = "SELECT" if str(table) in READ_ONLY else CHANGES
         if alias == "events" and program == "projector":
@@ -78,6 +82,7 @@ def _statements(
             rights = EVENTS[program].get(table.name, CHANGES)
         yield sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), table.identifier, role)
     if alias == "events":
+        yield sql.SQL("GRANT SELECT ON SEQUENCE events.events_position_seq TO {}").format(role)
         yield NO_FUNCTIONS.format(role)
     if alias == "events" and program != "projector":
         yield FUNCTIONS.format(role)

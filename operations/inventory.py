@@ -77,13 +77,15 @@ def relations(connection: Connection) -> list[Relation]:
 
 
 def owned(connection: Connection, alias: str) -> list[Relation]:
-    """Tables and views of a store: all in its schemas, but of ``public`` only what is ours."""
+    """Tables and views of a store: all in its schemas, but of ``public`` only what is ours. The id of its
+    instance belongs to the schema: it is there before the tables, and stays."""
     made = [table_of(model) for app in apps.get_app_configs() for model in app.get_models()]
     made += [shadow_of(table) for table in made]
     return [
         each
         for each in relations(connection)
         if each.kind in KINDS
+        and each.name != "instance"
         and each.schema in SCHEMAS[alias]
         and (each.schema != SHARED or str(each) in made)
     ]

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from accounts import ledger
 from accounts.models import User
-from eventstore import administration, log
+from eventstore import administration, instance, log
 from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from eventstore.failpoints import failpoint
 from operations import backup, dump, erasures, inventory, maintenance, stores
@@ -77,6 +77,7 @@ def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequenc
 
 def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) -> None:
     """May be repeated from its beginning."""
+    _unite(stopped)
     forget()
     stores.migrate(0, say)
     if "events" in stopped:
@@ -97,6 +98,14 @@ def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) ->
         say("The read models are rebuilt.")
     for alias, connection in stopped.items():
         write_note(connection, alias, None)
+
+
+def _unite(stopped: Stopped) -> None:
+    """Give all stores the id of what was restored: it may be another instance's than was begun here."""
+    (id_, *_) = [id_ for alias, connection in stopped.items() if (id_ := instance.read(connection, alias))]
+    for alias in stores.SCHEMAS:
+        with stores.connect(alias) as connection:
+            instance.write(connection, alias, id_)
 
 
 def _fill(connection: Connection, chosen: Backup, say: Say) -> None:
@@ -128,7 +137,7 @@ def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[Stopped]:
     """
     with redis.Redis.from_url(settings.REDIS_URL) as server:
         server.ping()
-    stores.create(say=say)
+    stores.create(say=say, anew=stores.LASTING)  # what else is lost is restored next
     for other in stores.SCHEMAS.keys() - set(aliases):
         maintenance.check(other)
     with without_programs(aliases) as connections:

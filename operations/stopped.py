@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import django.db
 import psycopg
 
-from eventstore import dispatcher, log
+from eventstore import dispatcher, instance, log
 from operations.errors import OperatorError
 from operations.stores import SCHEMAS, Connection, connect
 
@@ -56,6 +56,7 @@ def forget() -> None:
         django.db.connections[alias].close_pool()  # type: ignore[attr-defined]
     dispatcher.forget()
     log.clear_caches()
+    instance.forget()
 
 
 def last_position_of_read_models() -> int:

@@ -1,15 +1,18 @@
 """The three stores: where each of them is, what its first schema says of it, and creating them."""
 
-from collections.abc import Iterable, Mapping
+from argparse import ArgumentParser
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
 from django.db import connections
 from psycopg import sql
 
+from eventstore import instance
 from operations import migrations
 from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive
@@ -26,6 +29,13 @@ PLACE = """
 SELECT current_database(), (SELECT system_identifier FROM pg_control_system()),
        current_setting('server_version'), current_setting('server_version_num')::integer / 10000
 """
+IS_USED = {
+    "system": "SELECT EXISTS (SELECT FROM system.users)",
+    "projections": "SELECT EXISTS (SELECT FROM users.projector_positions WHERE position > 0)",
+    "events": "SELECT EXISTS (SELECT FROM events.events)",
+}
+URLS: Final = "DATABASE_URL, PROJECTIONS_URL and EVENT_STORE_URL"
+DATABASE = "SELECT FROM pg_database WHERE datname = %s"
 
 OTHER_ENCODING = (
     "SELECT FROM pg_database WHERE datname = 'template1' AND pg_encoding_to_char(encoding) <> 'UTF8'"
@@ -42,6 +52,13 @@ class UnsafeStore(OperatorError):
 
 class CannotCreate(OperatorError):
     """A database is not there and cannot be made."""
+
+
+class Found(NamedTuple):
+    """Of a store: the id of its instance, and whether it holds anything."""
+
+    id: UUID | None = None
+    is_used: bool = False
 
 
 class Place(NamedTuple):
@@ -126,17 +143,67 @@ def place_of(connection: Connection) -> Place:
     return Place(host if host.startswith("/") else f"{host}:{port}", *row)
 
 
-def create(aliases: Iterable[str] = tuple(SCHEMAS), say: Say = print, *, safe: bool = False) -> list[str]:
-    """Create the databases that do not exist and the schemas of the stores. Returns the databases created.
+def create(
+    aliases: Iterable[str] = tuple(SCHEMAS),
+    say: Say = print,
+    anew: Collection[str] = (),
+    *,
+    safe: bool = False,
+) -> list[str]:
+    """Create the databases that do not exist and the schemas of the stores, which get the id of the instance.
+    Returns the databases created.
 
-    Repeatable, also by two at once. Raises ``CannotCreate``, and ``psycopg.Error`` when a server is away,
-    refuses the password, or the role may not create schemas; with ``safe`` also ``UnsafeStore``, before
-    anything is made.
+    ``anew``: the stores that may be made empty beside others that are not. Repeatable, also by two at once.
+    Raises ``CannotCreate``, and ``psycopg.Error`` when a server is away, refuses the password, or the role
+    may not create schemas; with ``safe`` also ``UnsafeStore``, before anything is made.
     """
+    id_ = _instance(anew)
     servers = {alias: parameters(alias) for alias in aliases}
     for alias, server in servers.items() if safe else ():
         refuse_unsafe_place(alias, server)
-    return [server["dbname"] for alias, server in servers.items() if create_at(alias, server, say)]
+    created = [server["dbname"] for alias, server in servers.items() if create_at(alias, server, say)]
+    for alias in servers:
+        with connect(alias) as connection, exclusive(connection, alias, say):
+            if instance.read(connection, alias) is None:
+                instance.write(connection, alias, id_)
+    return created
+
+
+def _instance(anew: Collection[str]) -> UUID:
+    """The id that the stores have in common, or a new one where none has any. Raises ``CannotCreate``."""
+    found = {alias: _found(alias) for alias in SCHEMAS}
+    known = {each.id for each in found.values() if each.id}
+    if len(known) > 1:
+        raise CannotCreate(f"The stores are of different instances: look at {URLS}.")
+    used = [alias for alias, each in found.items() if each.is_used]
+    lost = [alias for alias in LASTING if found[alias].id is None and alias not in anew]
+    if known and used and lost:
+        raise CannotCreate(
+            f"There is no {lost[0]} store in {parameters(lost[0])['dbname']}, and the {used[0]} store is in"
+            f" use: an empty one beside it would hide what is in the right one. Look at {URLS}. If it"
+            f" is lost, restore it (store_restore), or begin it anew: db_create --anew {lost[0]}"
+        )
+    return known.pop() if known else uuid4()
+
+
+def _found(alias: str) -> Found:
+    """What is there of a store. Raises ``psycopg.OperationalError`` when its server is away."""
+    server = parameters(alias)
+    try:
+        with connect(alias) as connection:
+            return Found(instance.read(connection, alias), _is_used(connection, alias))
+    except psycopg.OperationalError:
+        with psycopg.connect(**{**server, "dbname": "postgres"}) as connection:
+            if connection.execute(DATABASE, [server["dbname"]]).rowcount:
+                raise
+        return Found()
+
+
+def _is_used(connection: Connection, alias: str) -> bool:
+    try:
+        return connection.execute(IS_USED[alias]).fetchone() == (True,)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return False
 
 
 def create_at(alias: str, server: Server, say: Say) -> bool:
@@ -151,6 +218,16 @@ def create_at(alias: str, server: Server, say: Say) -> bool:
                 for schema in map(sql.Identifier, wanted):
                     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     return created
+
+
+def add_anew(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--anew",
+        choices=LASTING,
+        action="append",
+        default=[],
+        help="make this store, which is lost, empty beside the others",
+    )
 
 
 def migrate(verbosity: int = 1, say: Say = print) -> None:
@@ -219,7 +296,7 @@ def _create_database(alias: str, server: Server) -> bool:
     try:
         # libpq says why it cannot connect in the server's language alone: the server's own database is asked
         with psycopg.connect(**{**server, "dbname": "postgres"}, autocommit=True) as connection:
-            if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
+            if connection.execute(DATABASE, [name]).rowcount:
                 return False
             return _create_missing(connection, alias, name)
     except psycopg.OperationalError:

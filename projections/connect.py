@@ -11,6 +11,8 @@ from django.db import connections
 from psycopg import Cursor
 from psycopg.types.datetime import TimestamptzLoader
 
+from eventstore import instance
+
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -46,7 +48,7 @@ SILENCE = 5.0
 def connect(alias: str, application_name: str = "", **settings: str) -> Connection:
     """A fresh connection to a store, in autocommit, with ``settings`` of the server set for its session.
 
-    Raises ``psycopg.OperationalError`` when the store is away.
+    Raises ``psycopg.OperationalError`` when the store is away or another instance's.
     """
     wanted = connections[alias].get_connection_params()
     # Django's cursors and adapters are for its own wrapper
@@ -55,7 +57,13 @@ def connect(alias: str, application_name: str = "", **settings: str) -> Connecti
     params["options"] = " ".join([params.get("options", ""), *extra]).strip()
     if application_name:
         params["application_name"] = application_name
-    return psycopg.connect(**{**SOCKET, **params, "autocommit": True})
+    connection = psycopg.connect(**{**SOCKET, **params, "autocommit": True})
+    try:
+        instance.check(connection, alias)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def run(

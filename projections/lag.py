@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from django.db import connections
 
-from eventstore import log, retention
+from eventstore import administration, log, retention
+from eventstore.instance import WrongStore
 from projections.connect import run
 from projections.projectors import PROJECTORS
 
@@ -39,6 +40,20 @@ def lags() -> list[Lag]:
         reached: dict[str, int] = dict(cursor.fetchall())
     behind = log.lag([reached.get(name, 0) for name in PROJECTORS])
     return [Lag(name, *found) for name, found in zip(PROJECTORS, behind, strict=True)]
+
+
+def check_log() -> None:
+    """Raise ``WrongStore`` where the log has not given out the positions that the read models have come to:
+    it is a copy from before, and what it records now would get numbers that mean something else already.
+    """
+    with connections["projections"].cursor() as cursor:
+        cursor.execute('SELECT coalesce(max(position), 0) FROM "users"."projector_positions"')
+        ((reached,),) = cursor.fetchall()
+    if reached > (last := administration.last_position()):
+        raise WrongStore(
+            f"The events store is older than the read models: it is at {last}, and they are at {reached}."
+            " Look at EVENT_STORE_URL. After a restore by other means: store_restore --in-place."
+        )
 
 
 def dead_letter_counts() -> list[DeadLetterCount]:

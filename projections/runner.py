@@ -17,6 +17,7 @@ from projections.batches import Batch
 from projections.catch_up import NEAR, CatchUp
 from projections.connect import LIVE_SESSION, Connection, connect
 from projections.failures import in_maintenance, is_outage
+from projections.lag import check_log
 from projections.listener import Listener
 from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
@@ -144,6 +145,8 @@ class Runner:
         ``fresh``: this process has just got their locks.
         """
         workers = [Worker(projector, self._session()) for projector in projectors]
+        if workers:
+            check_log()
         if workers and self._follower is None:
             self._follower = Follower(max(worker.position for worker in workers))
         for worker in workers:

@@ -84,7 +84,7 @@ def charlie(stores: None) -> "User":
     return UserFactory.create(username="charlie")
 
 
-KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+KEPT = {"django_migrations", "django_content_type", "auth_permission", "instance"}
 
 
 @pytest.fixture
@@ -112,10 +112,11 @@ def _used(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 
 
 def forget() -> None:
-    from eventstore import dispatcher, log
+    from eventstore import dispatcher, instance, log
 
     dispatcher.forget()
     log.clear_caches()
+    instance.forget()
 
 
 def empty(alias: str) -> None:

@@ -19,6 +19,7 @@ def main(directory: Path) -> None:
     from django.db import connections
 
     django.setup()
+    from eventstore import instance
     from operations import stores
     from tests import embedding
 
@@ -29,6 +30,7 @@ def main(directory: Path) -> None:
             connections[alias].close()
             connections[alias].close_pool()  # type: ignore[attr-defined]
             connections[alias].settings_dict["NAME"] = name
+        instance.forget()
         stores.create(say=str)
         stores.migrate(verbosity=0, say=str)
     home = Path(os.environ["BALADOS_HOME"])

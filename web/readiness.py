@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from eventstore.instance import WrongStore
 from operations import maintenance, migrations, stores
 from projections import lag, replicas
 from projections.failures import is_outage
@@ -26,6 +27,8 @@ OK: Final = "ok"
 UNWRITABLE: Final = "takes no writes"
 UNREACHABLE, UNMIGRATED, BEHIND, UNKNOWN = "unreachable", "migrations are missing", "behind", "unknown"
 RESTORED: Final = "being restored"
+WRONG: Final = "of another instance"
+OLDER: Final = "older than the read models"
 
 
 @never_cache
@@ -57,6 +60,8 @@ def checks() -> dict[str, str]:
     found = {alias: _store(alias) for alias in STORES}
     found["redis"] = _redis()
     readable = found["projections"] == found["events"] == OK
+    if readable and _is_log_older():
+        found["events"], readable = OLDER, False
     found["projectors"] = _projectors() if readable else UNKNOWN
     return found
 
@@ -74,7 +79,7 @@ def _store(alias: str) -> str:
     except Exception as error:
         if not is_outage(error):
             raise
-        return UNREACHABLE
+        return WRONG if isinstance(error.__cause__, WrongStore) else UNREACHABLE
     if note is not None and note.state == "restoring":
         return RESTORED
     return OK if _known_migrations(alias) <= applied.keys() else UNMIGRATED
@@ -89,6 +94,17 @@ def _redis() -> str:
     except redis.RedisError:
         return UNREACHABLE
     return OK
+
+
+def _is_log_older() -> bool:
+    try:
+        lag.check_log()
+    except WrongStore:
+        return True
+    except Exception as error:
+        if not is_outage(error):
+            raise
+    return False
 
 
 def _projectors() -> str:

@@ -13,6 +13,7 @@ from django.db.backends.postgresql import base, features
 
 from balados import logs
 from balados.environment import NO_STORE
+from eventstore import instance
 
 
 class DatabaseFeatures(features.DatabaseFeatures):
@@ -31,13 +32,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return dict(super().get_connection_params())
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """A connection whose server is there. Raises ``OperationalError`` when none can be had."""
+        """A connection whose server is there and whose store is this instance's. Raises
+        ``OperationalError`` when none can be had."""
         connection = super().get_new_connection(conn_params)
         pool = self.pool
         while pool is not None and _is_closed_by_server(connection):
             connection.close()
             pool.putconn(connection)  # which replaces it
             connection = pool.getconn()
+        try:
+            instance.check(connection, self.alias)
+        except BaseException:
+            connection.close() if pool is None else pool.putconn(connection)
+            raise
         logs.store_answers(self.alias)
         return connection
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import psycopg
 from django.db import connections
 
+from eventstore import instance
 from tests.operations.operating import drop, urls_on
 
 STORES = ("system", "projections", "events")
@@ -63,6 +64,7 @@ def tables(objects: frozenset[tuple[str, ...]]) -> set[str]:
 
 
 def _point(names: dict[str, str]) -> None:
+    instance.forget()
     for alias, name in names.items():
         connections[alias].close()
         cast(Any, connections[alias]).close_pool()

@@ -15,6 +15,8 @@ from psycopg import sql
 
 from balados import databases, embedded
 from balados.home import postgres_url, sockets
+from eventstore import instance
+from operations import stores
 from projections import replicas
 from tests import embedding
 from tests.projections.running import eventually
@@ -103,6 +105,10 @@ def make_primary(home: Path) -> Server:
     with psycopg.connect(postgres_url(home, "postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
     server.run("CREATE SCHEMA users")
+    with psycopg.connect(server.url, autocommit=True) as connection, stores.connect("projections") as own:
+        id_ = instance.read(own, "projections")
+        assert id_ is not None
+        instance.write(connection, "projections", id_)
     return server
 
 

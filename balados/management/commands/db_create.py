@@ -16,6 +16,9 @@ It changes nothing that is there, and may be repeated.
 none) and no more: in all stores, on the tables that are there. To be run after db_init, and again after
 updates, restores and moves. --print shows the statements instead. docs/deploy.md
 
+Every store of an instance has the same id. An empty events or system store is not made beside others that
+have one, because a mistyped URL would hide what is in the right one; --anew says that it is lost for good.
+
 Exit codes: 0 everything is there; 1 it cannot be.
 
   manage.py db_create --grant web=balados_web --grant projector=balados_projector
@@ -23,12 +26,13 @@ Exit codes: 0 everything is there; 1 it cannot be.
     aliases: tuple[str, ...] = tuple(stores.SCHEMAS)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        stores.add_anew(parser)
         parser.add_argument("--grant", action="append", default=[], type=_grant, metavar="PROGRAM=ROLE")
         parser.add_argument("--print", action="store_true", help="with --grant: only show what would be run")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["print"]:
-            created = stores.create(self.aliases, self.stdout.write)
+            created = stores.create(self.aliases, self.stdout.write, options["anew"])
             self.stdout.write(
                 f"created: {', '.join(created)}" if created else "every database was there already"
             )

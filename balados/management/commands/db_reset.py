@@ -44,7 +44,7 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         what = cast(What, options["what"])
         self.touched = False
         reset.check_allowed(what)
-        create(say=self.stdout.write)  # what is lost altogether
+        create(say=self.stdout.write, anew=KINDS[what].stores)  # what is lost altogether
         rows = self._describe(what)
         self.confirm(KINDS[what].phrase)
         for name, asked in reset.names_to_type(what).items():
