@@ -46,9 +46,7 @@ def check_log() -> None:
     """Raise ``WrongStore`` where the log has not given out the positions that the read models have come to:
     it is a copy from before, and what it records now would get numbers that mean something else already.
     """
-    with connections["projections"].cursor() as cursor:
-        cursor.execute('SELECT coalesce(max(position), 0) FROM "users"."projector_positions"')
-        ((reached,),) = cursor.fetchall()
+    ((reached,),) = run('SELECT coalesce(max(position), 0) FROM "users"."projector_positions"', []).fetchall()
     if reached > (last := administration.last_position()):
         raise WrongStore(
             f"The events store is older than the read models: it is at {last}, and they are at {reached}."
