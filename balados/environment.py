@@ -9,13 +9,16 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import idna
+import msgspec
 import redis
+from msgspec import Meta
 
 from balados import databases, home
 
@@ -42,7 +45,8 @@ def _read(name: str, default: T, parse: Callable[[str], T], right: str, *, secre
 
 
 def _text(name: str, pattern: str, right: str) -> str:
-    return _read(name, "", lambda text: _matching(pattern, text), right, secret=True)
+    kind = Annotated[str, Meta(pattern=f"^{pattern}$")]
+    return _read(name, "", partial(_read_as, kind), right, secret=True)
 
 
 def _path(name: str, default: Path) -> Path:
@@ -50,17 +54,13 @@ def _path(name: str, default: Path) -> Path:
 
 
 def _whole(name: str, default: int, low: int, high: int = 2**31 - 1, also: str = "") -> int:
-    def parse(text: str) -> int:
-        return _within(int(_matching(r"-?\d+", text)), low, high)
-
-    return _read(name, default, parse, f"a number from {low} to {high}{also}")
+    number = Annotated[int, Meta(ge=low, le=high)]
+    return _read(name, default, partial(_read_as, number), f"a number from {low} to {high}{also}")
 
 
 def _seconds(name: str, default: float, low: float = 0.001, high: float = 86_400.0) -> float:
-    def parse(text: str) -> float:
-        return _within(float(_matching(r"-?\d+(\.\d+)?", text)), low, high)
-
-    return _read(name, default, parse, f"a number of seconds from {low:g} to {high:g}")
+    number = Annotated[float, Meta(ge=low, le=high)]
+    return _read(name, default, partial(_read_as, number), f"a number of seconds from {low:g} to {high:g}")
 
 
 def _switch(name: str, default: bool) -> bool:
@@ -85,16 +85,8 @@ def _store(name: str, default: str) -> str:
     return _read(name, default, databases.check_url, databases.FORM, secret=True)
 
 
-def _matching(pattern: str, text: str) -> str:
-    if not re.fullmatch(pattern, text, re.ASCII):
-        raise ValueError
-    return text
-
-
-def _within(number: T, low: T, high: T) -> T:
-    if not low <= number <= high:  # type: ignore[operator]
-        raise ValueError
-    return number
+def _read_as(kind: Any, text: str) -> Any:
+    return msgspec.convert(text, kind, strict=False)
 
 
 def _one_of(chosen: dict[str, T], word: str) -> T:
@@ -155,7 +147,7 @@ ALLOW_DESTRUCTIVE_RESET = _switch("ALLOW_DESTRUCTIVE_RESET", False)
 # No default: Django refuses to sign anything without it.
 SECRET_KEY = _text(
     "SECRET_KEY",
-    r"(?s).{50,}",
+    r".{50,}",
     "50 random characters or more: python3 -c 'import secrets; print(secrets.token_urlsafe(50))' makes one",
 )
 LISTEN_HOST = _read(
@@ -176,7 +168,9 @@ PUBLIC_URL = _read(
 )
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS", [], _allowed_host, "host names without scheme and port")
 TRUSTED_PROXIES = _whole("TRUSTED_PROXIES", 0, 0, 100)
-SETUP_TOKEN = _text("SETUP_TOKEN", r"[\w.~-]{8,}", "8 characters or more, letters, digits and - . _ ~")
+SETUP_TOKEN = _text(
+    "SETUP_TOKEN", r"[A-Za-z0-9_.~-]{8,}", "8 characters or more, letters, digits and - . _ ~"
+)
 REGISTRATION_OPEN = _switch("REGISTRATION_OPEN", True)
 # What others see of a listener who has set nothing.
 DEFAULT_PRIVACY = _choice("DEFAULT_PRIVACY", "private", "public", "anonymous", "private")

@@ -16,7 +16,7 @@ NUMBERS = {
     "PORT": ("http", "0", "65536", "-1", "８０００", "8_000", "80.5"),
     "WEB_CONCURRENCY": ("0", "-1", "many"),
     "TRUSTED_PROXIES": ("-1", "yes"),
-    "DATABASE_POOL_SIZE": ("0", "-3", "1e3"),
+    "DATABASE_POOL_SIZE": ("0", "-3", "1e9"),
     "DATABASE_POOL_TIMEOUT": ("0", "-1", "nan", "inf", "5s"),
     "MIGRATION_LOCK_TIMEOUT": ("0", "-1", "5", "soon"),
     "PROJECTIONS_REPLICA_MAX_LAG_SECONDS": ("-1", "x"),
