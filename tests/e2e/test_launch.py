@@ -142,6 +142,12 @@ def test_a_program_that_is_killed_comes_back_by_itself(victim: Instance, program
     eventually(said.exists)
 
 
+def test_a_projector_that_works_says_so_again_and_again(victim: Instance) -> None:
+    said = victim.home / "ready" / "projector"
+    os.utime(said, (0, 0))
+    eventually(lambda: said.stat().st_mtime > 0)
+
+
 def test_the_web_answers_again_after_it_was_killed(victim: Instance) -> None:
     victim.processes("balados.serve")[0].kill()
 
