@@ -31,6 +31,7 @@ class WrongStore(psycopg.OperationalError):
 
 _ids: dict[str, UUID | None] = {}
 _checked: WeakSet[Connection] = WeakSet()
+_told: set[str] = set()
 
 
 def check(connection: Connection, alias: str) -> None:
@@ -50,7 +51,9 @@ def check(connection: Connection, alias: str) -> None:
             + ("of another instance" if found else "empty, and others are not")
             + ": look at DATABASE_URL, PROJECTIONS_URL and EVENT_STORE_URL."
         )
-        logger.critical("%s", error)
+        if store not in _told:
+            _told.add(store)
+            logger.critical("%s", error)
         raise error
     _ids[store] = found
     _checked.add(connection)
@@ -74,3 +77,4 @@ def write(connection: Connection, store: str, id_: UUID) -> None:
 def forget() -> None:
     """Let this process open other stores than before: what a restore has put in their place."""
     _ids.clear()
+    _told.clear()

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from psycopg import errors
 
+from eventstore.instance import WrongStore
 from operations.confirmation import confirm
 from operations.errors import OperatorError
 from projections.failures import in_maintenance
@@ -27,6 +28,7 @@ AWAY: Final = (
 )
 # PostgreSQL's errors and what to do about them: the first that fits. The server's own line is shown before.
 ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
+    (WrongStore, "It is refused, and nothing was done."),
     (
         errors.InsufficientPrivilege,
         "The role in the URL may not do this: grant the right, or name another.",

@@ -1,6 +1,5 @@
 """The three stores: where each of them is, what its first schema says of it, and creating them."""
 
-from argparse import ArgumentParser
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -181,7 +180,7 @@ def _instance(anew: Collection[str]) -> UUID:
         raise CannotCreate(
             f"There is no {lost[0]} store in {parameters(lost[0])['dbname']}, and the {used[0]} store is in"
             f" use: an empty one beside it would hide what is in the right one. Look at {URLS}. If it"
-            f" is lost, restore it (store_restore), or begin it anew: db_create --anew {lost[0]}"
+            f" is lost, restore it (store_restore), or begin it anew: db_reset --{lost[0]}"
         )
     return known.pop() if known else uuid4()
 
@@ -218,16 +217,6 @@ def create_at(alias: str, server: Server, say: Say) -> bool:
                 for schema in map(sql.Identifier, wanted):
                     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     return created
-
-
-def add_anew(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--anew",
-        choices=LASTING,
-        action="append",
-        default=[],
-        help="make this store, which is lost, empty beside the others",
-    )
 
 
 def migrate(verbosity: int = 1, say: Say = print) -> None:

@@ -1,7 +1,9 @@
 """Stores of different instances are never used together, and no empty one is made beside those in use."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,11 +12,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.utils import OperationalError
+from pytest_django.fixtures import Settings
 
-from eventstore import instance, log
+from eventstore import instance
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.instance import WrongStore
 from operations import stores
+from projections import lag
 from projections.connect import connect
 from projections.runner import Runner
 from tests.domain.scenarios import NOON
@@ -83,13 +87,17 @@ def test_an_empty_store_is_not_made_beside_those_in_use(used: Operator, alias: s
 
 
 @three
-def test_it_is_made_where_the_operator_says_that_it_is_lost(used: Operator) -> None:
+def test_it_is_made_where_the_operator_says_that_what_was_in_it_is_to_go(
+    used: Operator, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings.DEBUG, settings.BALADOS_HOME = True, tmp_path
+    monkeypatch.setattr("sys.stdin", io.StringIO("DELETE ALL EVENTS\n"))
     urls = elsewhere(used, "events")
     used.urls["events"] = urls["events"]  # to be dropped
     with stores_at(urls):
-        call_command("db_init", anew=["events"], verbosity=0)
-        assert log.head() == 0
+        call_command("db_reset", "--events", stdout=io.StringIO())
         call_command("db_init", verbosity=0)
+        lag.check_log()
         with stores.connect("system") as system, stores.connect("events") as events:
             assert instance.read(system, "system") == instance.read(events, "events")
 

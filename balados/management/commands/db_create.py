@@ -17,7 +17,7 @@ none) and no more: in all stores, on the tables that are there. To be run after 
 updates, restores and moves. --print shows the statements instead. docs/deploy.md
 
 Every store of an instance has the same id. An empty events or system store is not made beside others that
-have one, because a mistyped URL would hide what is in the right one; --anew says that it is lost for good.
+are in use, because a mistyped URL would hide what is in the right one. Where it is lost: db_reset.
 
 Exit codes: 0 everything is there; 1 it cannot be.
 
@@ -26,13 +26,12 @@ Exit codes: 0 everything is there; 1 it cannot be.
     aliases: tuple[str, ...] = tuple(stores.SCHEMAS)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        stores.add_anew(parser)
         parser.add_argument("--grant", action="append", default=[], type=_grant, metavar="PROGRAM=ROLE")
         parser.add_argument("--print", action="store_true", help="with --grant: only show what would be run")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["print"]:
-            created = stores.create(self.aliases, self.stdout.write, options["anew"])
+            created = stores.create(self.aliases, self.stdout.write)
             self.stdout.write(
                 f"created: {', '.join(created)}" if created else "every database was there already"
             )

@@ -1,4 +1,3 @@
-from argparse import ArgumentParser
 from typing import Any
 
 from operations import stores
@@ -16,12 +15,9 @@ do not disturb each other. The read models need nothing else: projectors fill th
 Exit codes: 0 ready; 1 refused or failed, with the reason.
 """
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        stores.add_anew(parser)
-
     def handle(self, *args: Any, **options: Any) -> None:
         say = self.stdout.write
-        for name in stores.create(say=say, anew=options["anew"], safe=True):
+        for name in stores.create(say=say, safe=True):
             say(f"created: {name}")
         stores.migrate(options["verbosity"], say)
         changes = reference.up(say)
