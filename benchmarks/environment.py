@@ -71,7 +71,8 @@ def empty() -> None:
     with connect() as connection:
         rows = connection.execute(
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-            " WHERE schemaname IN ('events', 'users', 'public') AND tablename <> 'django_migrations'"
+            " WHERE schemaname IN ('events', 'users', 'public')"
+            " AND tablename NOT IN ('django_migrations', 'instance')"
         )
         tables = ", ".join(str(name) for (name,) in rows)
         connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
