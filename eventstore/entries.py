@@ -74,4 +74,4 @@ def replace(stream: int, entries: Iterable[KeptEntry], schema: int) -> None:
     execute("DELETE FROM events.snapshots WHERE stream = %s", (stream,))
     with raw_connection().cursor() as cursor, cursor.copy(KEEP_ENTRIES) as copy:
         for one in entries:
-            copy.write_row((stream, *one))
+            copy.write_row((stream, one.topic, one.digest, one.name, one.state))

@@ -98,9 +98,12 @@ class RememberedCommand(NamedTuple):
     answer: bytes
 
 
-class KeptEntry(NamedTuple):
+class KeptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The newest entry of a topic and key. ``digest``: of the key, which is the ``name`` where that is not
-    empty. ``state``: as JSON; None where there is none any more."""
+    empty. ``state``: as JSON; None where there is none any more.
+
+    No tuple, which the collector watches: of 50,000 it took a tenth of a second.
+    """
 
     topic: str
     digest: str
@@ -358,12 +361,12 @@ def _append_one(
         "metadata": msgspec.json.encode(origin),
     }
     statement = _APPEND
-    for topic, key, called, state in changed:
-        if state is None:
+    for one in changed:
+        if one.state is None:
             return _append_many(stream, expected, [event], origin, None, b"", changed)
         statement = _APPEND_AND_KEEP
-        values |= {"topic": topic.encode(), "key": key.encode()}
-        values |= {"name": called.encode(), "state": state.encode()}
+        values |= {"topic": one.topic.encode(), "key": one.digest.encode()}
+        values |= {"name": one.name.encode(), "state": one.state.encode()}
     try:
         with discard_when_broken():
             position = statement.first_value(raw_connection(), values)
@@ -384,7 +387,7 @@ def _append_many(
     changed: Sequence[KeptEntry],
 ) -> int | None:
     kept = [one for one in changed if one.state is not None]
-    gone = [one[:2] for one in changed if one.state is None]
+    gone = [(one.topic, one.digest) for one in changed if one.state is None]
     parameters: dict[str, Any] = {
         "stream": stream,
         "expected": expected,
