@@ -21,6 +21,7 @@ NAME: Final = "balados_maintenance"
 # Writers queue behind a lock that waits, so it waits no longer than this, and is tried again. It is more than
 # deadlock_timeout (1 s): only then PostgreSQL calls off an autovacuum that is in the way.
 LOCK_TIMEOUT = "1500ms"
+APPENDED_FIRST: Final = ("events.events", "events.snapshots")
 PAUSE = 0.1
 PATIENCE = 60.0
 
@@ -71,7 +72,9 @@ def enable(connection: Connection, alias: str, note: Note, *, patience: float = 
     function = sql.Identifier(SCHEMAS[alias][0], NAME)
 
     def close() -> None:
-        tables = [table.identifier for table in owned_tables(connection, alias)]
+        # those that an append locks first come first: neither then waits for the other
+        owned = sorted(owned_tables(connection, alias), key=lambda table: str(table) not in APPENDED_FIRST)
+        tables = [table.identifier for table in owned]
         if tables:
             # what writes waits from here on, and finds the triggers when it goes on
             names = sql.SQL(", ").join(tables)
