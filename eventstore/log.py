@@ -344,7 +344,7 @@ _epoch: str | None = None
 _hinted = 0.0
 _partitioned = False
 _APPEND = Prepared("append", SQL["append"])
-_APPEND_AND_KEEP = Prepared("append_and_keep", SQL["append_and_keep"])
+_APPEND_AND_KEEP = Prepared("append_and_keep", SQL["append_and_keep"].format(append=SQL["append"]))
 
 
 def _append_one(

@@ -137,7 +137,7 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
 
 
 def checkpoint(user_id: UUID, now: datetime, before: datetime) -> bool:
-    """Take a checkpoint of a user; False where his stream cannot be read now, is busy, or is gone."""
+    """Take a checkpoint of a user; False where his stream cannot be read now, grows too fast, or is gone."""
     command = TakeCheckpoint(user_id=user_id, now=now, before=before)
     try:
         dispatch(command, Origin())

@@ -179,7 +179,7 @@ class ImportView(View):
         told: dict[int, tuple[int, list[Struct]]] = {}
 
         def render(number: int, outcome: Outcome) -> Imported:
-            # while the stream is held: later its state may be that of another command
+            # now: the next command may change the state
             lost = [shown(one) for one in sync.conflicts(outcome.user, parts[number])]
             told[number] = len(outcome.events), lost
             conflicts = [one for _, lost in told.values() for one in lost]

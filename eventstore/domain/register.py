@@ -309,7 +309,7 @@ class Register(Generic[S]):
         return {key: one for key, of, one in spelt if one is not of}
 
     def size(self, entries: Mapping[str, S]) -> int:
-        """How many entries it holds: what it costs to keep."""
+        """How many entries it holds."""
         return len(entries)
 
     # the history

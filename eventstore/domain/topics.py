@@ -55,5 +55,5 @@ class User(Topics, frozen=False):  # type: ignore[misc]  # it shares the fields,
 
     @property
     def size(self) -> int:
-        """How many entries it holds: what it costs to keep."""
+        """How many entries it holds."""
         return sum(topic.register.size(getattr(self, topic.name)) for topic in TOPICS)
