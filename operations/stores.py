@@ -284,13 +284,16 @@ def _create_database(alias: str, server: Server) -> bool:
         raise CannotCreate(f"{alias}: {name} is what PostgreSQL copies new databases from: name another.")
     try:
         # libpq says why it cannot connect in the server's language alone: the server's own database is asked
-        with psycopg.connect(**{**server, "dbname": "postgres"}, autocommit=True) as connection:
-            if connection.execute(DATABASE, [name]).rowcount:
-                return False
-            return _create_missing(connection, alias, name)
+        connection = psycopg.connect(**{**server, "dbname": "postgres"}, autocommit=True)
     except psycopg.OperationalError:
         psycopg.connect(**server).close()  # where that one is closed to us, ours may be open
         return False
+    with connection:
+        # one creator at a time: two at once may end each other's statement (deadlock, template in use)
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"balados create {name}"])
+        if connection.execute(DATABASE, [name]).rowcount:
+            return False
+        return _create_missing(connection, alias, name)
 
 
 def _create_missing(connection: Connection, alias: str, name: str) -> bool:
