@@ -1,6 +1,10 @@
 """What is known of podcasts beside what listeners do with them. Store: system."""
 
+from uuid import uuid4
+
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Now
 
 
 class Category(models.Model):
@@ -30,3 +34,218 @@ class Category(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Feed(models.Model):
+    """A podcast, by its feed: what its publisher last said of it. No listener is named in any table here.
+
+    ``uid`` is its public name. ``url`` is where it is fetched, in its normal form; every address that it is,
+    or ever was, known by is a ``FeedAlias``. Texts are as they came: HTML is sanitised when it goes out.
+    ``version`` grows with each change that a reader could see.
+    """
+
+    class State(models.TextChoices):
+        NEW = "new"  # never read yet
+        ACTIVE = "active"
+        FAILING = "failing"  # the last fetch failed; what was read before stays
+        GONE = "gone"  # its server said so twice, a day apart (410)
+        DEAD = "dead"  # no success for 90 days; still tried
+        MERGED = "merged"  # the same show as ``merged_into``
+
+    id = models.BigAutoField(primary_key=True)
+    uid = models.UUIDField(unique=True, default=uuid4, editable=False)
+    url = models.TextField(unique=True)
+    podcast_guid = models.UUIDField(null=True, db_index=True)
+    is_secret = models.BooleanField(default=False, db_default=False)
+    state = models.TextField(choices=State, default=State.NEW, db_default=State.NEW)
+    title = models.TextField(default="", db_default="")
+    author = models.TextField(default="", db_default="")
+    description = models.TextField(default="", db_default="")
+    link = models.TextField(default="", db_default="")
+    cover_url = models.TextField(default="", db_default="")
+    language = models.TextField(default="", db_default="")
+    copyright = models.TextField(default="", db_default="")
+    kind = models.TextField(default="", db_default="")  # episodic, serial or empty
+    medium = models.TextField(default="", db_default="")
+    explicit = models.BooleanField(null=True)
+    blocked = models.BooleanField(default=False, db_default=False)  # by itunes:block
+    complete = models.BooleanField(default=False, db_default=False)
+    locked = models.BooleanField(default=False, db_default=False)
+    owner_email = models.TextField(default="", db_default="")  # for checks of ownership alone, never shown
+    hub_url = models.TextField(default="", db_default="")
+    self_url = models.TextField(default="", db_default="")
+    categories = ArrayField(models.TextField(), default=list, db_default=[])
+    episode_count = models.IntegerField(default=0, db_default=0)
+    newest_at = models.DateTimeField(null=True)
+    extra = models.JSONField(default=dict, db_default={})
+    warnings = models.JSONField(default=list, db_default=[])
+    reader_version = models.SmallIntegerField(default=0, db_default=0)
+    version = models.BigIntegerField(default=0, db_default=0)
+    merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    first_seen_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = '"system"."feeds"'
+
+    def __str__(self) -> str:
+        return self.title or self.url
+
+
+class FeedHost(models.Model):
+    """A server that feeds come from: how many requests it bears, and until when it is left alone."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.TextField(unique=True)
+    paused_until = models.DateTimeField(null=True)
+    failures = models.IntegerField(default=0, db_default=0)
+    feeds = models.IntegerField(default=0, db_default=0)
+    connections = models.SmallIntegerField(default=2, db_default=2)
+
+    class Meta:
+        db_table = '"system"."feed_hosts"'
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FeedSchedule(models.Model):
+    """When a feed is fetched next, and how the last time ended. Narrow, for it changes at each fetch."""
+
+    feed = models.OneToOneField(Feed, on_delete=models.CASCADE, primary_key=True, related_name="schedule")
+    host = models.ForeignKey(FeedHost, on_delete=models.PROTECT, related_name="+", db_index=False)
+    slot = models.SmallIntegerField()  # 0 to 63, of the host: which pump serves it
+    next_at = models.DateTimeField(db_index=True)
+    etag = models.TextField(default="", db_default="")
+    last_modified = models.TextField(default="", db_default="")
+    validators_url = models.TextField(default="", db_default="")
+    body_hash = models.BinaryField(null=True, max_length=16)
+    interval_s = models.IntegerField(default=21_600, db_default=21_600)
+    fetched_at = models.DateTimeField(null=True)
+    ok_at = models.DateTimeField(null=True)
+    failures = models.IntegerField(default=0, db_default=0)
+    error = models.TextField(default="", db_default="")
+    error_since = models.DateTimeField(null=True)
+    status = models.SmallIntegerField(null=True)
+    followers = models.IntegerField(default=0, db_default=0)
+    asked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"system"."feed_schedule"'
+
+    def __str__(self) -> str:
+        return f"feed {self.feed_id}, next at {self.next_at}"
+
+
+class FeedAlias(models.Model):
+    """An address that a feed is known by, its own among them. ``feed_key`` is the digest of its name.
+
+    Clients name a feed by the base64 of its address (``rss_source_feed``); ``feed_key_of`` makes the digest.
+    """
+
+    class Reason(models.TextChoices):
+        TYPED = "typed"
+        TWIN = "twin"
+        MOVED = "moved"
+        NEW_FEED_URL = "new_feed_url"
+        MERGED = "merged"
+        OPERATOR = "operator"
+
+    feed_key = models.UUIDField(primary_key=True)
+    url = models.TextField(unique=True)
+    feed = models.ForeignKey(Feed, on_delete=models.CASCADE, related_name="aliases")
+    reason = models.TextField(choices=Reason, default=Reason.TYPED, db_default=Reason.TYPED)
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = '"system"."feed_aliases"'
+        verbose_name_plural = "feed aliases"
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class FeedMove(models.Model):
+    """Evidence that a feed lives at another address now, and what was decided of it."""
+
+    class Decision(models.TextChoices):
+        FOLLOWED = "followed"
+        REFUSED = "refused"
+
+    pk = models.CompositePrimaryKey("feed_id", "to_url")
+    feed = models.ForeignKey(Feed, on_delete=models.CASCADE, related_name="moves", db_index=False)
+    to_url = models.TextField()
+    from_url = models.TextField(default="", db_default="")
+    reason = models.TextField(choices=FeedAlias.Reason)
+    first_seen_at = models.DateTimeField(db_default=Now())
+    last_seen_at = models.DateTimeField(db_default=Now())
+    times = models.IntegerField(default=1, db_default=1)
+    decided = models.TextField(choices=Decision, null=True)
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"system"."feed_moves"'
+
+    def __str__(self) -> str:
+        return f"feed {self.feed_id} to {self.to_url}"
+
+
+class Episode(models.Model):
+    """An episode as its feed last described it.
+
+    ``key`` names it in its feed: the digest of its GUID, or of its enclosure's address where it has none.
+    ``gone_at``: since when a complete document lacks it; nothing is deleted.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    feed = models.ForeignKey(Feed, on_delete=models.CASCADE, related_name="episodes", db_index=False)
+    key = models.BinaryField(max_length=16)
+    guid = models.TextField(default="", db_default="")
+    enclosure_url = models.TextField(default="", db_default="")
+    enclosure_type = models.TextField(default="", db_default="")
+    enclosure_length = models.BigIntegerField(default=-1, db_default=-1)  # bytes; -1: not told
+    title = models.TextField(default="", db_default="")
+    link = models.TextField(default="", db_default="")
+    description = models.TextField(default="", db_default="")
+    published_at = models.DateTimeField(null=True)
+    sort_at = models.DateTimeField()  # published, or first seen where that is missing or in the future
+    duration = models.IntegerField(null=True)  # seconds
+    image_url = models.TextField(default="", db_default="")
+    season = models.IntegerField(null=True)
+    number = models.IntegerField(null=True)
+    kind = models.TextField(default="", db_default="")  # full, trailer, bonus or empty
+    explicit = models.BooleanField(null=True)
+    blocked = models.BooleanField(default=False, db_default=False)
+    extra = models.JSONField(default=dict, db_default={})
+    content_hash = models.BinaryField(max_length=16)
+    text_changes = models.SmallIntegerField(default=0, db_default=0)  # within 30 days
+    text_changed_at = models.DateTimeField(null=True)
+    first_seen_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
+    gone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"system"."episodes"'
+        constraints = [models.UniqueConstraint(fields=["feed", "key"], name="episodes_have_one_key")]
+        indexes = [models.Index("feed", models.F("sort_at").desc(), name="episodes_newest_first")]
+
+    def __str__(self) -> str:
+        return self.title or self.guid or self.enclosure_url
+
+
+class EpisodeItem(models.Model):
+    """A pair of GUID and enclosure that an episode was ever known by, so that old item ids resolve for ever.
+
+    ``item_hash``: the digest of feed, GUID and enclosure (``feeds.store.item_hash``).
+    """
+
+    item_hash = models.BinaryField(primary_key=True, max_length=16)
+    feed = models.ForeignKey(Feed, on_delete=models.CASCADE, related_name="+", db_index=False)
+    episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="items")
+    enclosure_url = models.TextField(default="", db_default="")
+
+    class Meta:
+        db_table = '"system"."episode_items"'
+
+    def __str__(self) -> str:
+        return self.enclosure_url

@@ -30,11 +30,11 @@ from tests.operations.operating import ROOT, Operator
 from tests.operations.pointing import catalog, elsewhere, tables
 from web import readiness
 
-FIRST = ("feeds", "0001_categories")
-COLOURS = """
+FIRST = ("feeds", max((ROOT / "feeds" / "migrations").glob("0*.py")).stem)  # the newest of the program
+COLOURS = f"""
 from django.db import migrations
 class Migration(migrations.Migration):
-    dependencies = [("feeds", "0001_categories")]
+    dependencies = [("feeds", "{FIRST[1]}")]
     operations = [migrations.RunSQL('ALTER TABLE "system"."categories" ADD colour text')]
 """
 
@@ -51,7 +51,7 @@ def fresh(topology: str, django_db_setup: None, django_db_blocker: Any) -> Itera
 def pending(fresh: None, scratch_migrations: Path, settings: Settings) -> None:
     """A migration of ``system.categories`` that waits 0.05 s for the table, twice."""
     migrate("system", to=FIRST)
-    (scratch_migrations / "0002_colours.py").write_text(COLOURS)
+    (scratch_migrations / "0900_colours.py").write_text(COLOURS)
     settings.MIGRATION_LOCK_TIMEOUT = 0.05
 
 
@@ -192,12 +192,12 @@ def test_going_back_says_what_sql_it_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     back = """, 'ALTER TABLE "system"."categories" DROP colour')"""
-    (scratch_migrations / "0002_colours.py").write_text(COLOURS.replace("')", f"'{back}"))
+    (scratch_migrations / "0900_colours.py").write_text(COLOURS.replace("')", f"'{back}"))
     migrate("system")
     before = catalog("system")
     monkeypatch.setattr("sys.stdin", io.StringIO("DELETE\n"))
     with pytest.raises(CommandError, match="was not what was typed"):
-        call_command("db_migrate", to=("feeds", "0001"))
+        call_command("db_migrate", to=FIRST)
     assert 'ALTER TABLE "system"."categories" DROP colour' in capsys.readouterr().out
     assert catalog("system") == before
 
@@ -227,8 +227,8 @@ def test_what_is_not_to_be_gone_to_is_refused(command: str, to: tuple[str, str],
 def test_a_migration_gives_up_on_a_table_in_use_with_nothing_done(pending: None) -> None:
     before = catalog("system")
     with reader("system.categories"):
-        with pytest.raises(NotMigrated, match=r"feeds 0002_colours did not get "):
-            migrate("system", to=("feeds", "0002_colours"))
+        with pytest.raises(NotMigrated, match=r"feeds 0900_colours did not get "):
+            migrate("system", to=("feeds", "0900_colours"))
         # who comes now need not queue
         with reader("system.categories"):
             pass
@@ -244,9 +244,9 @@ def test_a_migration_comes_through_once_the_reader_has_gone(pending: None) -> No
             said.append(line)
             somebody.rollback()
 
-        migrate("system", hear, ("feeds", "0002_colours"))
+        migrate("system", hear, ("feeds", "0900_colours"))
     assert "lets them pass" in said[0]
-    assert "0002_colours applied" in said[1]
+    assert "0900_colours applied" in said[1]
     assert raw_connection("system").execute("SHOW lock_timeout").fetchone() == ("0",)
 
 
@@ -254,19 +254,17 @@ def test_a_migration_comes_through_once_the_reader_has_gone(pending: None) -> No
 def test_an_index_is_made_outside_of_a_transaction_and_what_fails_there_says_so(
     pending: None, scratch_migrations: Path
 ) -> None:
-    migrate("system", to=("feeds", "0002_colours"))
-    text = COLOURS.replace("    operations", "    atomic = False\n    operations").replace(
-        "0001_categories", "{}"
-    )
+    migrate("system", to=("feeds", "0900_colours"))
+    text = COLOURS.replace("    operations", "    atomic = False\n    operations").replace(FIRST[1], "{}")
     concurrently = "CREATE INDEX CONCURRENTLY by_name ON system.categories (name)"
-    for number, after in (("0003", "0002_colours"), ("0004", "0003_index")):
+    for number, after in (("0901", "0900_colours"), ("0902", "0901_index")):
         file = scratch_migrations / f"{number}_index.py"
         file.write_text(
             text.format(after).replace('ALTER TABLE "system"."categories" ADD colour text', concurrently)
         )
-    migrate("system", to=("feeds", "0003_index"))
+    migrate("system", to=("feeds", "0901_index"))
     with pytest.raises(NotMigrated, match=r'(?s)relation "by_name" already exists.*not one transaction'):
-        migrate("system", to=("feeds", "0004_index"))
+        migrate("system", to=("feeds", "0902_index"))
 
 
 # --- beside each other, and killed

@@ -1,0 +1,302 @@
+import uuid
+
+import django.contrib.postgres.fields
+import django.db.models.deletion
+import django.db.models.functions.datetime
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("feeds", "0001_categories"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="Episode",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.BinaryField(max_length=16)),
+                ("guid", models.TextField(db_default="", default="")),
+                ("enclosure_url", models.TextField(db_default="", default="")),
+                ("enclosure_type", models.TextField(db_default="", default="")),
+                ("enclosure_length", models.BigIntegerField(db_default=-1, default=-1)),
+                ("title", models.TextField(db_default="", default="")),
+                ("link", models.TextField(db_default="", default="")),
+                ("description", models.TextField(db_default="", default="")),
+                ("published_at", models.DateTimeField(null=True)),
+                ("sort_at", models.DateTimeField()),
+                ("duration", models.IntegerField(null=True)),
+                ("image_url", models.TextField(db_default="", default="")),
+                ("season", models.IntegerField(null=True)),
+                ("number", models.IntegerField(null=True)),
+                ("kind", models.TextField(db_default="", default="")),
+                ("explicit", models.BooleanField(null=True)),
+                ("blocked", models.BooleanField(db_default=False, default=False)),
+                ("extra", models.JSONField(db_default={}, default=dict)),
+                ("content_hash", models.BinaryField(max_length=16)),
+                ("text_changes", models.SmallIntegerField(db_default=0, default=0)),
+                ("text_changed_at", models.DateTimeField(null=True)),
+                ("first_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("changed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("gone_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"system"."episodes"',
+            },
+        ),
+        migrations.CreateModel(
+            name="Feed",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("url", models.TextField(unique=True)),
+                ("podcast_guid", models.UUIDField(db_index=True, null=True)),
+                ("is_secret", models.BooleanField(db_default=False, default=False)),
+                (
+                    "state",
+                    models.TextField(
+                        choices=[
+                            ("new", "New"),
+                            ("active", "Active"),
+                            ("failing", "Failing"),
+                            ("gone", "Gone"),
+                            ("dead", "Dead"),
+                            ("merged", "Merged"),
+                        ],
+                        db_default="new",
+                        default="new",
+                    ),
+                ),
+                ("title", models.TextField(db_default="", default="")),
+                ("author", models.TextField(db_default="", default="")),
+                ("description", models.TextField(db_default="", default="")),
+                ("link", models.TextField(db_default="", default="")),
+                ("cover_url", models.TextField(db_default="", default="")),
+                ("language", models.TextField(db_default="", default="")),
+                ("copyright", models.TextField(db_default="", default="")),
+                ("kind", models.TextField(db_default="", default="")),
+                ("medium", models.TextField(db_default="", default="")),
+                ("explicit", models.BooleanField(null=True)),
+                ("blocked", models.BooleanField(db_default=False, default=False)),
+                ("complete", models.BooleanField(db_default=False, default=False)),
+                ("locked", models.BooleanField(db_default=False, default=False)),
+                ("owner_email", models.TextField(db_default="", default="")),
+                ("hub_url", models.TextField(db_default="", default="")),
+                ("self_url", models.TextField(db_default="", default="")),
+                (
+                    "categories",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), db_default=[], default=list, size=None
+                    ),
+                ),
+                ("episode_count", models.IntegerField(db_default=0, default=0)),
+                ("newest_at", models.DateTimeField(null=True)),
+                ("extra", models.JSONField(db_default={}, default=dict)),
+                ("warnings", models.JSONField(db_default=[], default=list)),
+                ("reader_version", models.SmallIntegerField(db_default=0, default=0)),
+                ("version", models.BigIntegerField(db_default=0, default=0)),
+                ("first_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("changed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "merged_into",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="feeds.feed",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."feeds"',
+            },
+        ),
+        migrations.CreateModel(
+            name="FeedHost",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("name", models.TextField(unique=True)),
+                ("paused_until", models.DateTimeField(null=True)),
+                ("failures", models.IntegerField(db_default=0, default=0)),
+                ("feeds", models.IntegerField(db_default=0, default=0)),
+                ("connections", models.SmallIntegerField(db_default=2, default=2)),
+            ],
+            options={
+                "db_table": '"system"."feed_hosts"',
+            },
+        ),
+        migrations.CreateModel(
+            name="EpisodeItem",
+            fields=[
+                ("item_hash", models.BinaryField(max_length=16, primary_key=True, serialize=False)),
+                ("enclosure_url", models.TextField(db_default="", default="")),
+                (
+                    "episode",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="feeds.episode"
+                    ),
+                ),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="feeds.feed",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."episode_items"',
+            },
+        ),
+        migrations.AddField(
+            model_name="episode",
+            name="feed",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="episodes",
+                to="feeds.feed",
+            ),
+        ),
+        migrations.CreateModel(
+            name="FeedAlias",
+            fields=[
+                ("feed_key", models.UUIDField(primary_key=True, serialize=False)),
+                ("url", models.TextField(unique=True)),
+                (
+                    "reason",
+                    models.TextField(
+                        choices=[
+                            ("typed", "Typed"),
+                            ("twin", "Twin"),
+                            ("moved", "Moved"),
+                            ("new_feed_url", "New Feed Url"),
+                            ("merged", "Merged"),
+                            ("operator", "Operator"),
+                        ],
+                        db_default="typed",
+                        default="typed",
+                    ),
+                ),
+                ("since", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="aliases", to="feeds.feed"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "feed aliases",
+                "db_table": '"system"."feed_aliases"',
+            },
+        ),
+        migrations.CreateModel(
+            name="FeedMove",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "feed_id", "to_url", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("to_url", models.TextField()),
+                ("from_url", models.TextField(db_default="", default="")),
+                (
+                    "reason",
+                    models.TextField(
+                        choices=[
+                            ("typed", "Typed"),
+                            ("twin", "Twin"),
+                            ("moved", "Moved"),
+                            ("new_feed_url", "New Feed Url"),
+                            ("merged", "Merged"),
+                            ("operator", "Operator"),
+                        ]
+                    ),
+                ),
+                ("first_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("last_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("times", models.IntegerField(db_default=1, default=1)),
+                (
+                    "decided",
+                    models.TextField(choices=[("followed", "Followed"), ("refused", "Refused")], null=True),
+                ),
+                ("decided_at", models.DateTimeField(null=True)),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="moves",
+                        to="feeds.feed",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."feed_moves"',
+            },
+        ),
+        migrations.CreateModel(
+            name="FeedSchedule",
+            fields=[
+                (
+                    "feed",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="schedule",
+                        serialize=False,
+                        to="feeds.feed",
+                    ),
+                ),
+                ("slot", models.SmallIntegerField()),
+                ("next_at", models.DateTimeField(db_index=True)),
+                ("etag", models.TextField(db_default="", default="")),
+                ("last_modified", models.TextField(db_default="", default="")),
+                ("validators_url", models.TextField(db_default="", default="")),
+                ("body_hash", models.BinaryField(max_length=16, null=True)),
+                ("interval_s", models.IntegerField(db_default=21600, default=21600)),
+                ("fetched_at", models.DateTimeField(null=True)),
+                ("ok_at", models.DateTimeField(null=True)),
+                ("failures", models.IntegerField(db_default=0, default=0)),
+                ("error", models.TextField(db_default="", default="")),
+                ("error_since", models.DateTimeField(null=True)),
+                ("status", models.SmallIntegerField(null=True)),
+                ("followers", models.IntegerField(db_default=0, default=0)),
+                ("asked_at", models.DateTimeField(null=True)),
+                (
+                    "host",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="feeds.feedhost",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."feed_schedule"',
+            },
+        ),
+        migrations.AddIndex(
+            model_name="episode",
+            index=models.Index(
+                models.F("feed"),
+                models.OrderBy(models.F("sort_at"), descending=True),
+                name="episodes_newest_first",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="episode",
+            constraint=models.UniqueConstraint(fields=("feed", "key"), name="episodes_have_one_key"),
+        ),
+        # one row is written at each fetch: room for it in its page keeps the index out of it (HOT)
+        migrations.RunSQL(
+            'ALTER TABLE "system"."feed_schedule" SET (fillfactor = 70)', migrations.RunSQL.noop
+        ),
+    ]
