@@ -193,7 +193,7 @@ class FeedMove(models.Model):
 class Episode(models.Model):
     """An episode as its feed last described it.
 
-    ``key`` names it in its feed: the digest of its GUID, or of its enclosure's address where it has none.
+    ``key`` names it in its feed: the digest of its GUID, or of its enclosure's address (``feeds.keys``).
     ``gone_at``: since when a complete document lacks it; nothing is deleted.
     """
 
@@ -236,7 +236,7 @@ class Episode(models.Model):
 class EpisodeItem(models.Model):
     """A pair of GUID and enclosure that an episode was ever known by, so that old item ids resolve for ever.
 
-    ``item_hash``: the digest of feed, GUID and enclosure (``feeds.store.item_hash``).
+    ``item_hash``: the digest of feed, GUID and enclosure (``feeds.keys.item_hash``).
     """
 
     item_hash = models.BinaryField(primary_key=True, max_length=16)
