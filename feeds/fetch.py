@@ -57,10 +57,12 @@ class Outcome(Struct):
         return self.code in ("ok", "not_modified")
 
 
-def fetch(requests: Iterable[Request], *, concurrency: int = 200) -> Iterator[Outcome]:
+def fetch(requests: Iterable[Request | None], *, concurrency: int = 200) -> Iterator[Outcome]:
     """Fetch all, many at once, and yield each outcome as it ends. Never raises for what a server does.
 
     Requests are taken from the iterable only as there is room, so it may be endless and may look at what has
-    come back. The caller keeps the limits of hosts; a slow reader of the outcomes slows the fetching.
+    come back. None in it means that there is nothing to start right now: it is asked again after the next
+    outcome, and within 50 ms at the latest, whether something is in flight or not. The caller keeps the
+    limits of hosts; a slow reader of the outcomes slows the fetching.
     """
     raise NotImplementedError

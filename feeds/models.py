@@ -93,12 +93,18 @@ class Feed(models.Model):
 
 
 class FeedHost(models.Model):
-    """A server that feeds come from: how many requests it bears, and until when it is left alone."""
+    """A server that feeds come from: how many requests it bears, and until when it is left alone.
+
+    ``failures`` counts those of the network in a row, of any of its feeds; ``pauses`` the pauses since it
+    last answered: while there are any, one request at a time tries whether it does.
+    """
 
     id = models.BigAutoField(primary_key=True)
     name = models.TextField(unique=True)
     paused_until = models.DateTimeField(null=True)
+    pauses = models.SmallIntegerField(default=0, db_default=0)
     failures = models.IntegerField(default=0, db_default=0)
+    failed_at = models.DateTimeField(null=True)
     feeds = models.IntegerField(default=0, db_default=0)
     connections = models.SmallIntegerField(default=2, db_default=2)
 
@@ -110,12 +116,16 @@ class FeedHost(models.Model):
 
 
 class FeedSchedule(models.Model):
-    """When a feed is fetched next, and how the last time ended. Narrow, for it changes at each fetch."""
+    """When a feed is fetched next, and how the last time ended. Narrow, for it changes at each fetch.
+
+    ``next_at`` is None while nobody follows it and nobody has asked for it in 30 days. ``asked_at``: when
+    somebody last asked for it, or the last listener left it.
+    """
 
     feed = models.OneToOneField(Feed, on_delete=models.CASCADE, primary_key=True, related_name="schedule")
     host = models.ForeignKey(FeedHost, on_delete=models.PROTECT, related_name="+", db_index=False)
     slot = models.SmallIntegerField()  # 0 to 63, of the host: which pump serves it
-    next_at = models.DateTimeField(db_index=True)
+    next_at = models.DateTimeField(null=True, db_index=True)
     etag = models.TextField(default="", db_default="")
     last_modified = models.TextField(default="", db_default="")
     validators_url = models.TextField(default="", db_default="")
@@ -127,6 +137,8 @@ class FeedSchedule(models.Model):
     error = models.TextField(default="", db_default="")
     error_since = models.DateTimeField(null=True)
     status = models.SmallIntegerField(null=True)
+    episodes = models.IntegerField(default=0, db_default=0)  # in the last complete document
+    shrunk = models.BooleanField(default=False, db_default=False)  # to under half of that, once
     followers = models.IntegerField(default=0, db_default=0)
     asked_at = models.DateTimeField(null=True)
 
