@@ -1,0 +1,191 @@
+"""What is known of feeds and episodes that are named as apps name them: for every list that shows titles.
+
+Each read is one statement, however many are asked for. Of a feed that was never fetched nothing is known, and
+nobody waits for it. A feed that was merged answers as the one that it was merged into.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from eventstore.domain.identifiers import feed_key_of, guid_key_of, parts_of_item
+from feeds.keys import item_hash
+from feeds.states import Facts, FeedError, FeedState, error_of, state_of
+from projections.connect import run
+
+# a feed and an item, normalised
+EpisodeName: TypeAlias = tuple[str, str]
+
+FEEDS = """
+SELECT alias.feed_key, alias.url, feed.id,
+       ARRAY(SELECT merged.id FROM "system"."feeds" AS merged WHERE merged.merged_into_id = feed.id),
+       feed.uid, feed.url, feed.title, feed.author, feed.cover_url, feed.language, feed.is_secret,
+       feed.blocked, feed.state, coalesce(host.name, ''), schedule.fetched_at, schedule.ok_at,
+       schedule.next_at, coalesce(schedule.error, ''), schedule.error_since, schedule.status,
+       host.paused_until, host.failures,
+       (SELECT max(move.decided_at) FROM "system"."feed_moves" AS move
+         WHERE move.feed_id = feed.id AND move.decided = 'followed')
+  FROM "system"."feed_aliases" AS alias
+  JOIN "system"."feeds" AS named ON named.id = alias.feed_id
+  JOIN "system"."feeds" AS feed ON feed.id = coalesce(named.merged_into_id, named.id)
+  LEFT JOIN "system"."feed_schedule" AS schedule ON schedule.feed_id = feed.id
+  LEFT JOIN "system"."feed_hosts" AS host ON host.id = schedule.host_id
+ WHERE alias.feed_key = ANY(%s)
+"""
+# The exact pair first: two episodes of a feed may have one GUID, and an enclosure may have moved since.
+EPISODES = """
+SELECT wanted.place, episode.id, episode.feed_id, episode.guid, episode.enclosure_url, episode.title,
+       episode.published_at, episode.duration, episode.image_url, episode.blocked
+  FROM unnest(%s::integer[], %s::bigint[], %s::bytea[], %s::bytea[]) AS wanted (place, feed_id, key, hash)
+ CROSS JOIN LATERAL (SELECT coalesce(
+       (SELECT episode_id FROM "system"."episode_items" WHERE item_hash = wanted.hash),
+       (SELECT id FROM "system"."episodes" WHERE feed_id = wanted.feed_id AND key = wanted.key)) AS id
+       ) AS found
+  JOIN "system"."episodes" AS episode ON episode.id = found.id
+ ORDER BY wanted.place
+"""
+FOLLOWED = """
+SELECT feed_key FROM "users"."subscriptions"
+ WHERE user_id = %s AND feed_key = ANY(%s)
+   AND subscribed_at IS NOT NULL AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)
+"""
+
+
+class FeedShown(NamedTuple):
+    """A feed as lists show it. ``known_as``: the address by which it was asked for; ``url``: where it is now.
+
+    Title and author are empty while it was never read. ``merged_ids``: of the rows that were merged into it.
+    """
+
+    known_as: str
+    id: int
+    merged_ids: list[int]
+    uid: UUID
+    url: str
+    title: str
+    author: str
+    cover_url: str
+    language: str
+    is_secret: bool
+    blocked: bool
+    facts: Facts
+
+    @property
+    def cover(self) -> str | None:
+        """The path of its cover on this server; None where there is none."""
+        return cover_path(self.cover_url)
+
+    @property
+    def moved_to(self) -> str | None:
+        """Where it is now, if that is not the address by which it was asked for."""
+        return None if self.url == self.known_as else self.url
+
+    @property
+    def error(self) -> FeedError | None:
+        return error_of(self.facts)
+
+    def state(self, now: datetime) -> FeedState:
+        return state_of(self.facts, now)
+
+
+class EpisodeShown(NamedTuple):
+    """An episode as lists show it, as its feed last described it."""
+
+    id: int
+    feed_id: int
+    guid: str
+    enclosure_url: str
+    stored_title: str
+    published_at: datetime | None
+    duration: int | None
+    image_url: str
+    blocked: bool
+
+    @property
+    def title(self) -> str:
+        """Its title, else the file name of its enclosure; empty where it has neither."""
+        return self.stored_title or file_name(self.enclosure_url)
+
+    @property
+    def cover(self) -> str | None:
+        """The path of its own picture on this server; None where it has none, and its feed's is to be
+        shown."""
+        return cover_path(self.image_url)
+
+
+def cover_path(image_url: str) -> str | None:
+    """The path of a publisher's picture on this server; None where there is none."""
+    return None
+
+
+def feeds_of(names: Iterable[str | None]) -> dict[str, FeedShown]:
+    """What is known of these normalised ``rss_source_feed``; nothing of those that were never fetched.
+
+    Secret and blocked feeds are among them: ``feeds_for`` and ``public_feeds`` leave out what is not for the
+    reader. Raises ``psycopg.OperationalError`` (or Django's) when the store is away, as all here do.
+    """
+    keys = {UUID(feed_key_of(name)): name for name in names if name is not None}
+    if not keys:
+        return {}
+    return {keys[row[0]]: _feed(row) for row in run(FEEDS, [list(keys)], "system")}
+
+
+def feeds_for(user_id: UUID, names: Iterable[str | None]) -> dict[str, FeedShown]:
+    """The same for a listener's own lists: of a secret feed, only if he follows it."""
+    found = feeds_of(names)
+    secret = [UUID(feed_key_of(name)) for name, feed in found.items() if feed.is_secret]
+    if not secret:
+        return found
+    followed = {key for (key,) in run(FOLLOWED, [user_id, secret])}
+    return {
+        name: feed
+        for name, feed in found.items()
+        if not feed.is_secret or UUID(feed_key_of(name)) in followed
+    }
+
+
+def public_feeds(names: Iterable[str | None]) -> dict[str, FeedShown]:
+    """The same for what everybody may read: no secret feed, and none that its publisher blocks."""
+    return {name: feed for name, feed in feeds_of(names).items() if not (feed.is_secret or feed.blocked)}
+
+
+def episodes_of(
+    names: Iterable[tuple[str | None, str | None]], feeds: Mapping[str, FeedShown]
+) -> dict[EpisodeName, EpisodeShown]:
+    """What is known of these episodes (normalised feed and item) of these ``feeds``, by their names.
+
+    An item that an older copy of the feed gave leads to its episode as well.
+    """
+    known = ((feed, item) for feed, item in names if feed is not None and item is not None and feed in feeds)
+    wanted = list(dict.fromkeys(known))
+    rows = [row for place, name in enumerate(wanted) for row in _keys(place, name, feeds)]
+    if not rows:
+        return {}
+    found: dict[EpisodeName, EpisodeShown] = {}
+    for place, *columns in run(EPISODES, [list(column) for column in zip(*rows, strict=True)], "system"):
+        found.setdefault(wanted[place], EpisodeShown(*columns))
+    return found
+
+
+def file_name(url: str) -> str:
+    """The last part of a URL's path, decoded; empty where there is none."""
+    try:
+        return unquote(urlsplit(url).path.rpartition("/")[2])
+    except ValueError:  # an enclosure is whatever a publisher wrote
+        return ""
+
+
+def _feed(row: tuple[Any, ...]) -> FeedShown:
+    return FeedShown._make((*row[1:12], Facts._make(row[12:])))
+
+
+def _keys(
+    place: int, name: EpisodeName, feeds: Mapping[str, FeedShown]
+) -> Iterable[tuple[int, int, bytes, bytes]]:
+    """What an episode may be found by: its pair may stand under the id of a feed that was merged."""
+    feed, item = name
+    key = bytes.fromhex(guid_key_of(item))
+    for feed_id in (feeds[feed].id, *feeds[feed].merged_ids):
+        yield place, feed_id, key, item_hash(feed_id, *parts_of_item(item))
