@@ -82,6 +82,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
     # the account is closed, and everything of it goes (accounts/erasure.py)
     erasing_since = models.DateTimeField(null=True, editable=False)
+    # a subscription goes along when its feed moves to another address (jobs/moves.py)
+    follow_moves = models.BooleanField(default=True, db_default=True, editable=False)
     # PermissionsMixin's own two, with their tables named after the schema
     groups = models.ManyToManyField(  # type: ignore[assignment]
         Group, blank=True, related_name="user_set", db_table='"system"."user_groups"'

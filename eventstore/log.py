@@ -59,12 +59,16 @@ SELECT %s, %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s) ON C
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who and what sent a command: the events' metadata. ``occurred_at``: the client's own time, as sent."""
+    """Who and what sent a command: the events' metadata. ``occurred_at``: the client's own time, as sent.
+
+    ``cause``: why the server itself sent it: ``feed_moved``.
+    """
 
     app_id: str | None = None
     device_id: str | None = None
     device_name: str | None = None
     occurred_at: datetime | None = None
+    cause: str | None = None
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, gc=False):

@@ -74,6 +74,7 @@ class Feed(models.Model):
     owner_email = models.TextField(default="", db_default="")  # for checks of ownership alone, never shown
     hub_url = models.TextField(default="", db_default="")
     self_url = models.TextField(default="", db_default="")
+    new_feed_url = models.TextField(default="", db_default="")  # evidence of a move, and nothing more
     categories = ArrayField(models.TextField(), default=list, db_default=[])
     episode_count = models.IntegerField(default=0, db_default=0)
     newest_at = models.DateTimeField(null=True)
@@ -178,11 +179,16 @@ class FeedAlias(models.Model):
 
 
 class FeedMove(models.Model):
-    """Evidence that a feed lives at another address now, and what was decided of it."""
+    """Evidence that a feed lives at another address now, and what was decided of it.
+
+    ``same_show``: what was read behind the address, when it was first seen, was what had been read before.
+    ``undo``: what a merge changed, so that it can be undone (``feeds.merges``).
+    """
 
     class Decision(models.TextChoices):
         FOLLOWED = "followed"
         REFUSED = "refused"
+        WAITING = "waiting"  # for the operator
 
     pk = models.CompositePrimaryKey("feed_id", "to_url")
     feed = models.ForeignKey(Feed, on_delete=models.CASCADE, related_name="moves", db_index=False)
@@ -192,8 +198,10 @@ class FeedMove(models.Model):
     first_seen_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())
     times = models.IntegerField(default=1, db_default=1)
+    same_show = models.BooleanField(default=False, db_default=False)
     decided = models.TextField(choices=Decision, null=True)
     decided_at = models.DateTimeField(null=True)
+    undo = models.JSONField(null=True)
 
     class Meta:
         db_table = '"system"."feed_moves"'
@@ -206,7 +214,8 @@ class Episode(models.Model):
     """An episode as its feed last described it.
 
     ``key`` names it in its feed: the digest of its GUID, or of its enclosure's address (``feeds.keys``).
-    ``gone_at``: since when a complete document lacks it; nothing is deleted.
+    ``gone_at``: since when a complete document lacks it; nothing is deleted. ``merged_from``: the id of the
+    feed that it came with, where that is the same show as this one now.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -235,6 +244,7 @@ class Episode(models.Model):
     first_seen_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     gone_at = models.DateTimeField(null=True)
+    merged_from = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = '"system"."episodes"'
@@ -248,13 +258,15 @@ class Episode(models.Model):
 class EpisodeItem(models.Model):
     """A pair of GUID and enclosure that an episode was ever known by, so that old item ids resolve for ever.
 
-    ``item_hash``: the digest of feed, GUID and enclosure (``feeds.keys.item_hash``).
+    ``item_hash``: the digest of feed, GUID and enclosure (``feeds.keys.item_hash``); of a pair that came with
+    another feed, of that one: ``merged_from``.
     """
 
     item_hash = models.BinaryField(primary_key=True, max_length=16)
     feed = models.ForeignKey(Feed, on_delete=models.CASCADE, related_name="+", db_index=False)
     episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="items")
     enclosure_url = models.TextField(default="", db_default="")
+    merged_from = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = '"system"."episode_items"'

@@ -60,6 +60,7 @@ class Migration(migrations.Migration):
                 ("is_staff", models.BooleanField(default=False, verbose_name="may use the administration")),
                 ("date_joined", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("erasing_since", models.DateTimeField(editable=False, null=True)),
+                ("follow_moves", models.BooleanField(db_default=True, default=True, editable=False)),
                 (
                     "groups",
                     models.ManyToManyField(

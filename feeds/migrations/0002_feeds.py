@@ -40,6 +40,7 @@ class Migration(migrations.Migration):
                 ("first_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("changed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("gone_at", models.DateTimeField(null=True)),
+                ("merged_from", models.BigIntegerField(null=True)),
             ],
             options={
                 "db_table": '"system"."episodes"',
@@ -84,6 +85,7 @@ class Migration(migrations.Migration):
                 ("owner_email", models.TextField(db_default="", default="")),
                 ("hub_url", models.TextField(db_default="", default="")),
                 ("self_url", models.TextField(db_default="", default="")),
+                ("new_feed_url", models.TextField(db_default="", default="")),
                 (
                     "categories",
                     django.contrib.postgres.fields.ArrayField(
@@ -134,6 +136,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("item_hash", models.BinaryField(max_length=16, primary_key=True, serialize=False)),
                 ("enclosure_url", models.TextField(db_default="", default="")),
+                ("merged_from", models.BigIntegerField(null=True)),
                 (
                     "episode",
                     models.ForeignKey(
@@ -224,11 +227,16 @@ class Migration(migrations.Migration):
                 ("first_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("last_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("times", models.IntegerField(db_default=1, default=1)),
+                ("same_show", models.BooleanField(db_default=False, default=False)),
                 (
                     "decided",
-                    models.TextField(choices=[("followed", "Followed"), ("refused", "Refused")], null=True),
+                    models.TextField(
+                        choices=[("followed", "Followed"), ("refused", "Refused"), ("waiting", "Waiting")],
+                        null=True,
+                    ),
                 ),
                 ("decided_at", models.DateTimeField(null=True)),
+                ("undo", models.JSONField(null=True)),
                 (
                     "feed",
                     models.ForeignKey(
