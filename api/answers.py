@@ -16,9 +16,10 @@ from api.clock import now
 from api.errors import FieldError, Invalid
 from api.parameters import POSITION, command_id, wanted_position
 from eventstore import log
-from eventstore.dispatcher import CommandIdReused, Outcome, dispatch
+from eventstore.dispatcher import CommandId, CommandIdReused, Outcome, Render, dispatch
 from eventstore.domain.messages import Command
 from eventstore.log import CommandAlreadyRecorded, Origin, RememberedCommand
+from jobs.announcing import announce
 from projections import replicas
 from projections.queries import Page, wait_for
 
@@ -55,8 +56,17 @@ def dispatch_and_answer(
         return stored(render(outcome), 201 if creates and outcome.events else 200)
 
     origin = origin_of(request, getattr(command, "at", None))
-    outcome = dispatch(command, origin, command_id=command_id(request), answer=rendered)
+    outcome = record(command, origin, command_id=command_id(request), answer=rendered)
     return restored(outcome.answer, outcome.position)
+
+
+def record(
+    command: Command, origin: Origin, *, command_id: CommandId | None = None, answer: Render | None = None
+) -> Outcome:
+    """``dispatch``; the feeds that it begins to follow will be fetched."""
+    outcome = dispatch(command, origin, command_id=command_id, answer=answer)
+    announce(outcome.events)
+    return outcome
 
 
 def origin_of(request: Request, at: datetime | None = None) -> Origin:

@@ -203,6 +203,7 @@ CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").
     "?db=", "?virtual_host="
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_IMPORTS = ["jobs.feeds"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_IGNORE_RESULT = True
 # a task that dies with its worker is done again: every task must bear that
@@ -214,6 +215,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge used tokens": {"task": "jobs.tasks.purge_used_tokens", "schedule": crontab(minute="17")},
     "retention": {"task": "jobs.tasks.run_worker", "schedule": crontab(minute="*/5")},
     "finish erasures": {"task": "jobs.tasks.finish_erasures", "schedule": crontab(minute="*/5")},
+    "reconcile feeds": {"task": "jobs.feeds.reconcile", "schedule": crontab(minute="37")},
     "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
 }
 

@@ -19,6 +19,7 @@ __all__ = [
     "DomainError",
     "Origin",
     "Outcome",
+    "Render",
     "StreamErased",
     "StreamUnreadable",
     "dispatch",

@@ -27,7 +27,7 @@ from api.v1.tokens import Token, listed_tokens
 from api.validation import Refusal, count_entries
 from api.views import View
 from eventstore import dispatcher, log
-from eventstore.dispatcher import Outcome, dispatch
+from eventstore.dispatcher import Outcome
 from eventstore.domain import sync
 from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.collections import default_id
@@ -186,7 +186,7 @@ class ImportView(View):
             return Imported("success", sum(events for events, _ in told.values()), conflicts, body.refused)
 
         for number, part in enumerate(parts[:-1]):
-            dispatch(part, origin, answer=partial(_stored, render, number))
+            answers.record(part, origin, answer=partial(_stored, render, number))
         return answers.dispatch_and_answer(request, parts[-1], partial(render, len(parts) - 1))
 
 

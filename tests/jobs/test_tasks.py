@@ -67,7 +67,7 @@ def subscription(user: User, number: int) -> Subscribe:
 
 
 def test_every_scheduled_task_exists() -> None:
-    app.autodiscover_tasks(force=True)
+    app.loader.import_default_modules()
     for name, entry in settings.CELERY_BEAT_SCHEDULE.items():
         assert entry["task"] in app.tasks, name
 

@@ -1,0 +1,89 @@
+"""What is followed is fetched: whoever follows it does not wait for that, and a lost message is no loss."""
+
+import base64
+import json
+from itertools import chain
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from balados.celery import app
+from feeds.models import FeedAlias
+from jobs import announcing, feeds
+from tests.api.devices import Device, feed
+from tests.apps import App
+from tests.factories import UserFactory
+from tests.projections.running import eventually
+
+pytestmark = pytest.mark.usefixtures("stores")
+
+
+@pytest.fixture
+def phone() -> Device:
+    alice = UserFactory.create(username="alice")
+    App().grant(alice)
+    return Device(alice.pk)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The messages as the worker gets them from Redis."""
+    found: list[list[str]] = []
+    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+        broker.delete("default")
+    monkeypatch.setattr(announcing, "AT_ONCE", 2)
+    return found
+
+
+def messages() -> list[dict[str, Any]]:
+    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+        return [json.loads(message) for message in reversed(broker.lrange("default", 0, -1))]
+
+
+def work_off() -> list[list[str]]:
+    """Does what a worker does with what lies in the queue."""
+    arguments = [json.loads(base64.b64decode(message["body"]))[0] for message in messages()]
+    for (names,) in arguments:
+        feeds.ensure(names)
+    return [names for (names,) in arguments]
+
+
+@pytest.mark.usefixtures("sent")
+def test_following_syncing_and_importing_have_feeds_fetched(phone: Device) -> None:
+    phone.post("subscriptions", {"rss_source_feed": feed(1)})
+    entries = [
+        {"rss_source_feed": feed(number), "subscribed_at": "2026-05-01T12:00:00Z", "unsubscribed_at": None}
+        for number in (1, 2, 3, 4)
+    ]
+    phone.post("sync", {"subscriptions": entries})
+    eventually(lambda: len(messages()) == 3)
+    assert all(message["headers"]["argsrepr"] == "(feeds)" for message in messages())
+    names = work_off()
+    assert names[0] == [feed(1)]
+    assert set(chain.from_iterable(names[1:])) == {feed(2), feed(3), feed(4)}
+    assert FeedAlias.objects.count() == 4
+
+
+@pytest.mark.usefixtures("sent")
+def test_what_follows_nothing_new_sends_nothing(phone: Device) -> None:
+    phone.post("subscriptions", {"rss_source_feed": feed(1)})
+    phone.post("subscriptions", {"rss_source_feed": feed(1)})
+    phone.delete(f"subscriptions/{feed(1)}")
+    phone.post("subscriptions", {"rss_source_feed": feed(2)})
+    eventually(lambda: len(messages()) == 2)
+    assert work_off() == [[feed(1)], [feed(2)]]
+
+
+def test_without_redis_following_is_what_it_was(
+    phone: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(app.tasks["jobs.feeds.ensure"], "apply_async", refuse)
+    assert phone.post("subscriptions", {"rss_source_feed": feed(1)}).status_code == 201
+    eventually(lambda: "an hour later" in caplog.text)
+    assert "example.org" not in caplog.text
