@@ -3,7 +3,10 @@
 from uuid import uuid4
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Func
 from django.db.models.functions import Now
 
 
@@ -88,6 +91,12 @@ class Feed(models.Model):
 
     class Meta:
         db_table = '"system"."feeds"'
+        indexes = [
+            GinIndex(
+                Func("title", "author", "description", function="system.feed_words"), name="feeds_by_words"
+            ),
+            GinIndex(fields=["categories"], name="feeds_by_category"),
+        ]
 
     def __str__(self) -> str:
         return self.title or self.url
@@ -249,7 +258,10 @@ class Episode(models.Model):
     class Meta:
         db_table = '"system"."episodes"'
         constraints = [models.UniqueConstraint(fields=["feed", "key"], name="episodes_have_one_key")]
-        indexes = [models.Index("feed", models.F("sort_at").desc(), name="episodes_newest_first")]
+        indexes = [
+            models.Index("feed", models.F("sort_at").desc(), name="episodes_newest_first"),
+            GinIndex(Func("title", function="system.search_words"), name="episodes_by_words"),
+        ]
 
     def __str__(self) -> str:
         return self.title or self.guid or self.enclosure_url
@@ -273,3 +285,34 @@ class EpisodeItem(models.Model):
 
     def __str__(self) -> str:
         return self.enclosure_url
+
+
+class EnrichedPodcast(models.Model):
+    """What the operator says of a podcast beside what its publisher does. Shown to everybody who sees it.
+
+    It is of an address, of which nothing need be known: so it outlives moves, merges, and a feed that nobody
+    follows any more. ``links``: objects with ``url`` and ``title``.
+    """
+
+    feed_key = models.UUIDField(primary_key=True, editable=False)
+    url = models.TextField(unique=True)
+    slug = models.SlugField(unique=True, max_length=64)
+    color = models.CharField(
+        max_length=7,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[RegexValidator("^#[0-9a-f]{6}$", "Red, green and blue in hexadecimal: #2f6f4e.")],
+    )
+    links = models.JSONField(blank=True, default=list, db_default=[])
+    note = models.TextField(blank=True, default="", db_default="", max_length=4_000)
+    featured = models.BooleanField(default=False, db_default=False)
+
+    class Meta:
+        db_table = '"system"."enriched_podcasts"'
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(slug=""), name="enriched_podcasts_have_slugs")
+        ]
+
+    def __str__(self) -> str:
+        return self.slug

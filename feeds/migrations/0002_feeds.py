@@ -1,9 +1,38 @@
 import uuid
 
 import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
+import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
+
+# Letters that Unicode does not part into a letter and its accent become what people type, and signs become
+# spaces: else PostgreSQL's parser takes a host, a path or a number with its sign for one word. It drops tags.
+# Every name has its schema: pg_restore fills indexes too, and has no search_path. One expression each, so that
+# the planner inlines them: a call costs more than what it does.
+SEARCH = r"""
+CREATE FUNCTION system.folded(written text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT CASE WHEN pg_catalog.octet_length(written) = pg_catalog.length(written)
+       THEN pg_catalog.translate(pg_catalog.lower(written), '-./@_+', '      ')
+       ELSE pg_catalog.translate(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.lower(
+            pg_catalog.regexp_replace(normalize(written, NFKD), '[\u0300-\u036f]+', '', 'g')),
+            'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'øđłı-./@_+', 'odli      ') END
+$$;
+CREATE FUNCTION system.search_words(written text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT pg_catalog.to_tsvector('pg_catalog.simple'::regconfig, system.folded(written))
+$$;
+CREATE FUNCTION system.feed_words(title text, author text, description text)
+RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT system.search_words(title || ' ' || author || ' ' || pg_catalog.left(description, 2000))
+$$;
+CREATE FUNCTION system.search_query(written text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT pg_catalog.to_tsquery('pg_catalog.simple'::regconfig, pg_catalog.string_agg(
+       pg_catalog.quote_literal(word) || CASE WHEN pg_catalog.length(word) > 1 THEN ':*' ELSE '' END, ' & '))
+  FROM pg_catalog.unnest(pg_catalog.tsvector_to_array(system.search_words(written))) AS word
+$$;
+"""
+NO_SEARCH = "DROP FUNCTION system.search_query, system.feed_words, system.search_words, system.folded"
 
 
 class Migration(migrations.Migration):
@@ -12,6 +41,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunSQL(SEARCH, NO_SEARCH),
         migrations.CreateModel(
             name="Episode",
             fields=[
@@ -306,6 +336,57 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="episode",
             constraint=models.UniqueConstraint(fields=("feed", "key"), name="episodes_have_one_key"),
+        ),
+        migrations.CreateModel(
+            name="EnrichedPodcast",
+            fields=[
+                ("feed_key", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("url", models.TextField(unique=True)),
+                ("slug", models.SlugField(max_length=64, unique=True)),
+                (
+                    "color",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        max_length=7,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^#[0-9a-f]{6}$", "Red, green and blue in hexadecimal: #2f6f4e."
+                            )
+                        ],
+                    ),
+                ),
+                ("links", models.JSONField(blank=True, db_default=[], default=list)),
+                ("note", models.TextField(blank=True, db_default="", default="", max_length=4000)),
+                ("featured", models.BooleanField(db_default=False, default=False)),
+            ],
+            options={
+                "db_table": '"system"."enriched_podcasts"',
+            },
+        ),
+        migrations.AddConstraint(
+            model_name="enrichedpodcast",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("slug", ""), _negated=True), name="enriched_podcasts_have_slugs"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="episode",
+            index=django.contrib.postgres.indexes.GinIndex(
+                models.Func("title", function="system.search_words"), name="episodes_by_words"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="feed",
+            index=django.contrib.postgres.indexes.GinIndex(
+                models.Func("title", "author", "description", function="system.feed_words"),
+                name="feeds_by_words",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="feed",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["categories"], name="feeds_by_category"),
         ),
         # one row is written at each fetch: room for it in its page keeps the index out of it (HOT)
         migrations.RunSQL(

@@ -69,7 +69,7 @@ def test_an_episode_is_found_by_its_guid_and_by_each_pair_that_its_feed_ever_gav
     feed = known_feed()
     episode = known_episode(feed, "1", MP3, title="One")
     known_item(episode, "old-guid", "https://old.example/1.mp3")
-    without = known_episode(feed, "", "https://cdn.example/two%20words.mp3")
+    without = known_episode(feed, "", "https://cdn.example/two%20words.mp3", title="")
     for guid, enclosure in (("1", MP3), ("1", "https://elsewhere.example/x.mp3"), ("1", "")):
         shown = episode_of(FEED, guid, enclosure)
         assert shown is not None
