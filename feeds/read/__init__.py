@@ -1,0 +1,6 @@
+"""Reads RSS and Atom: bytes and their type in, a channel and episodes out. Pure: no network, no database."""
+
+from feeds.read.context import WARNINGS
+from feeds.read.reader import READER_VERSION, read
+
+__all__ = ["READER_VERSION", "WARNINGS", "read"]

@@ -1,0 +1,176 @@
+"""What publishers write, as values: dates, durations, numbers, yes and no, URLs, texts. Pure.
+
+Each takes any text and gives None or "" for what it is not: never an error.
+"""
+
+import re
+import unicodedata
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_tz
+from html import unescape
+from mimetypes import types_map
+from urllib.parse import quote, urljoin, urlsplit
+from uuid import UUID
+
+import nh3
+
+LONGEST_URL = 2_000  # bytes
+LONGEST_TITLE = 1_000  # characters
+LONGEST_DESCRIPTION = 256 * 1024  # bytes
+LONGEST_DURATION = 10_000_000  # seconds
+_EARLIEST_YEAR = 1990
+
+_CLOCK = re.compile(r"([0-9]{1,30})(?::([0-9]{1,30}))?(?::([0-9]{1,30}))?(?:[.,][0-9]*)?", re.ASCII)
+_INTEGER = re.compile(r"[0-9]{1,16}", re.ASCII)
+_RFC_3339 = re.compile(
+    r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})"
+    r"(?:[T ]+([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,][0-9]+)?)?)?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?",
+    re.ASCII | re.IGNORECASE,
+)
+# an address that needs no resolving: a host without credentials, nothing that may not stand in a URL
+_WEB = re.compile(
+    r"https?://[^\s/?#@\\<>\"]+(?:[/?#][^\s<>\"\x00-\x1f\x7f-\x9f]*)?", re.IGNORECASE | re.ASCII
+)
+_UNSAFE = re.compile(r"[\s<>\"\x00-\x1f\x7f-\x9f]")
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_XML_SPACES = re.compile("[ \t\r\n]+")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_TRUE = frozenset({"yes", "true", "explicit"})
+_FALSE = frozenset({"no", "false", "clean"})
+_AUDIO = {".m4a": "audio/mp4", ".m4b": "audio/mp4", ".ogg": "audio/ogg", ".oga": "audio/ogg",
+          ".flac": "audio/flac", ".aac": "audio/aac", ".m4v": "video/mp4"}  # fmt: skip
+
+
+def clean(text: str) -> str:
+    """Characters of XML 1.0 alone, in NFC, without white space around it."""
+    text = text.strip()
+    if text.isascii() and text.isprintable():
+        return text
+    text = _NOT_XML.sub("", text)
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def date(text: str) -> datetime | None:
+    """RFC 822 as it is really written, or RFC 3339; in UTC. None for what is impossible or before 1990."""
+    text = text[:100]
+    try:
+        moment = _rfc_822(text) if "," in text else _rfc_3339(text) or _rfc_822(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment and moment.year >= _EARLIEST_YEAR else None
+
+
+def duration(text: str) -> int | None:
+    """Seconds of ``s``, ``m:s`` or ``h:m:s``, decimals cut; None for all else and beyond 10^7 seconds."""
+    found = _CLOCK.fullmatch(text.strip())
+    if found is None:
+        return None
+    seconds = 0
+    for part in found.groups():
+        seconds = seconds if part is None else seconds * 60 + int(part)
+    return seconds if seconds <= LONGEST_DURATION else None
+
+
+def integer(text: str, most: int = 1_000_000) -> int | None:
+    """A whole number from 0 to ``most``."""
+    number = int(text) if _INTEGER.fullmatch(text := text.strip()) else None
+    return number if number is not None and number <= most else None
+
+
+def explicit(text: str) -> bool | None:
+    word = text.strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def one_of(text: str, words: frozenset[str]) -> str:
+    """The word in lower case if it is one of these; else ""."""
+    word = text.strip().lower()
+    return word if word in words else ""
+
+
+def play_time(text: str) -> float | None:
+    """Seconds of a normal play time such as ``00:01:02.500``."""
+    seconds = duration(text)
+    _, dot, decimals = text.strip().partition(".")
+    return seconds if seconds is None or not dot else round(seconds + float(f"0.{decimals[:3] or 0}"), 3)
+
+
+def guid(text: str) -> str:
+    """As written, but for white space: none around it, one space for a run inside; no control characters."""
+    plain = _NOT_XML.sub("", text)
+    return _CONTROL.sub("", _XML_SPACES.sub(" ", plain.strip()))
+
+
+def text_of_html(html: str) -> str:
+    return unescape(nh3.clean(html, tags=set())) if "<" in html or "&" in html else html
+
+
+def yes(text: str) -> bool:
+    return text.strip().lower() == "yes"
+
+
+def uuid(text: str) -> str:
+    """A UUID in lower case; "" for anything else."""
+    try:
+        return str(UUID(text.strip())) if len(text.strip()) == 36 else ""
+    except ValueError:
+        return ""
+
+
+def web_url(text: str) -> str:
+    """An absolute http or https URL as it is written; "" for anything else."""
+    url = text.strip()
+    return url if _WEB.fullmatch(url) else ""
+
+
+def resolve(base: str, text: str) -> str:
+    """The URL that a relative one means, what may not stand in a URL percent-encoded.
+
+    "" for other schemes than http and https, for credentials and nonsense.
+    """
+    if not (url := text.strip()):
+        return ""
+    try:
+        return web_url(_UNSAFE.sub(lambda found: quote(found[0], safe=""), urljoin(base, url)))
+    except ValueError:
+        return ""
+
+
+def media_type(declared: str, url: str) -> str:
+    """What an enclosure is: as declared, else by the extension of its URL; "" where neither says."""
+    declared = declared.strip().lower()
+    if "/" in declared:
+        return declared[:100]
+    _, dot, extension = urlsplit(url).path.rpartition(".")
+    extension = f"{dot}{extension.lower()}"
+    return _AUDIO.get(extension) or types_map.get(extension, "")
+
+
+def cut_bytes(text: str, most: int) -> str:
+    """The beginning of a text that has at most so many bytes in UTF-8."""
+    return text if len(text) * 4 <= most else text.encode()[:most].decode(errors="ignore")
+
+
+def _rfc_822(text: str) -> datetime | None:
+    parts = parsedate_tz(text)
+    if parts is None:
+        return None
+    year, month, day, hour, minute, second = parts[:6]
+    zone = timezone(timedelta(seconds=parts[9])) if parts[9] else UTC
+    # a leap second, and midnight as 24:00
+    midnight = hour == 24
+    moment = datetime(year, month, day, 0 if midnight else hour, minute, min(second, 59), tzinfo=zone)
+    return (moment + timedelta(days=midnight)).astimezone(UTC)
+
+
+def _rfc_3339(text: str) -> datetime | None:
+    found = _RFC_3339.fullmatch(text.strip())
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    zone = found[7] or "Z"
+    moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
+    if zone in "Zz":
+        return moment
+    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+    return moment - offset if zone[0] == "+" else moment + offset

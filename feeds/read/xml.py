@@ -1,0 +1,130 @@
+"""RSS and Atom by lxml, item by item: only one item and the channel are in memory at a time. Pure."""
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from lxml import etree
+
+from feeds.documents import Channel, Episode
+from feeds.read.channels import read_channel
+from feeds.read.context import Context, Element
+from feeds.read.items import read_item
+from feeds.read.names import split_tag
+
+MOST_ITEMS = 20_000  # that are looked at
+MOST_MARKUP = 150_000  # tags and attributes within one item: about 30 MB of memory
+_SLICE = 64 * 1024
+_ITEM_TAGS = ("{*}item", "{*}entry", "{*}liveItem", "podcast:liveItem")
+_PARENTS = frozenset({"channel", "rss", "rdf", "feed", "items"})
+
+
+class NotWellFormed(Exception):
+    """The document is not XML, or more of it is in one item than is read; parts may be readable."""
+
+
+class NoFeed(Exception):
+    """What is XML in it is neither RSS nor Atom."""
+
+
+class Reading:
+    """One way through a document of UTF-8. ``recover``: go on after what is not well-formed.
+
+    ``is_cut``: not all of it was read.
+    """
+
+    def __init__(self, text: bytes, context: Context, *, recover: bool) -> None:
+        self.is_cut = False
+        self._text = text
+        self._context = context
+        self._recover = recover
+        self._items = 0
+
+    def run(self, hand_on: Callable[[Episode], None]) -> Channel:
+        """Hand on each episode as soon as it is read; the channel. Raises ``NotWellFormed``, ``NoFeed``."""
+        parser = etree.XMLPullParser(
+            events=("end",),
+            tag=_ITEM_TAGS,
+            encoding="utf-8",
+            recover=self._recover,
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            huge_tree=False,
+            remove_pis=True,
+            remove_comments=True,
+        )
+        try:
+            return self._channel(self._read_items(parser, hand_on))
+        except etree.XMLSyntaxError as error:
+            raise NotWellFormed(str(error)) from error
+
+    def _read_items(self, parser: etree.XMLPullParser, hand_on: Callable[[Episode], None]) -> Element:
+        """The root, with the last item inside and without the others."""
+        previous: Element | None = None
+        for item in self._parse(parser):
+            episode = self._read_item(item)
+            if episode is not None:
+                hand_on(episode)
+            # one item late: the parser may still add to what follows the last one
+            if previous is not None and (parent := previous.getparent()) is not None:
+                parent.remove(previous)
+            previous = item
+        if self.is_cut and previous is not None:
+            return previous.getroottree().getroot()
+        return parser.close()
+
+    def _parse(self, parser: etree.XMLPullParser) -> Iterator[Element]:
+        """The items of the document, each complete, up to the limits."""
+        markup = 0
+        for start in range(0, len(self._text), _SLICE):
+            piece = self._text[start : start + _SLICE]
+            parser.feed(piece)
+            markup += piece.count(b"<") + piece.count(b"=")
+            for _, found in parser.read_events():
+                element = cast(Element, found)
+                if self._is_item(element):
+                    markup = 0
+                    self._items += 1
+                    yield element
+            if markup > MOST_MARKUP or self._items >= MOST_ITEMS:
+                return self._cut("too_much_markup" if markup > MOST_MARKUP else "too_many_items")
+        return None
+
+    def _cut(self, reason: str) -> None:
+        if reason == "too_much_markup" and not self._recover:
+            raise NotWellFormed(reason)
+        self._context.warn(reason)
+        self.is_cut = True
+
+    def _is_item(self, element: Element) -> bool:
+        parent = element.getparent()
+        if parent is None or split_tag(parent.tag)[1] not in _PARENTS:
+            return False
+        if not self._items:
+            self._context.adopt(element)
+        # a live item stays with its channel until it has ended
+        return self._context.name(element) != "podcast:liveitem" or is_over(element, self._context)
+
+    def _read_item(self, element: Element) -> Episode | None:
+        return read_item(element, self._context) if self._items <= MOST_ITEMS else None
+
+    def _channel(self, root: Element | None) -> Channel:
+        kind = "" if root is None else split_tag(root.tag)[1]
+        if root is None or kind not in _PARENTS:
+            raise NoFeed
+        if not self._items:
+            self._context.adopt(root)
+        channels = [child for child in root if self._context.name(child) == "channel"]
+        if not self._items and not channels and self._looks_fuller(kind):
+            raise NoFeed
+        return read_channel([*channels, root], self._context)
+
+    def _looks_fuller(self, kind: str) -> bool:
+        """Whether there must be more in it than was found."""
+        return kind in ("rdf", "channel") or (self._recover and b"<item" in self._text)
+
+
+def is_over(live_item: Element, context: Context) -> bool:
+    """Whether a live item is an episode by now: it has ended, and there is something to play."""
+    has_ended = live_item.get("status", "").strip().lower() == "ended"
+    return has_ended and any(context.name(child) == "enclosure" for child in live_item)
