@@ -127,6 +127,11 @@ def _redis(text: str) -> str:
     return text
 
 
+def _port(text: str) -> int:
+    port: int = _read_as(Annotated[int, Meta(ge=1, le=65_535)], text)
+    return port
+
+
 def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network(text, strict=False)
 
@@ -221,6 +226,12 @@ ERASURE_LEDGER = _path("ERASURE_LEDGER", BALADOS_HOME / "erasures")
 API_REQUESTS_PER_MINUTE = _whole("API_REQUESTS_PER_MINUTE", 1200, 0)
 API_FAILURES_PER_MINUTE = _whole("API_FAILURES_PER_MINUTE", 120, 0)
 PUBLIC_REQUESTS_PER_MINUTE = _whole("PUBLIC_REQUESTS_PER_MINUTE", 120, 0)
+
+# What the feed client may ask beside the public internet: networks of one's own; the ports; whether a
+# redirect may lead from https to http (feeds/addresses.py).
+FEED_ALLOW_NETWORKS = _list("FEED_ALLOW_NETWORKS", [], _network, "networks, as 10.0.0.0/8")
+FEED_PORTS = _list("FEED_PORTS", [80, 443, 8080, 8443], _port, "ports from 1 to 65535")
+FEED_ALLOW_DOWNGRADE = _switch("FEED_ALLOW_DOWNGRADE", False)
 
 LOG_LEVEL = _choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMAT = _choice("LOG_FORMAT", "console", "console", "json")

@@ -1,5 +1,6 @@
 """Django's settings. What an operator sets is in balados/environment.py."""
 
+import tomllib
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from csp.constants import NONCE, NONE, SELF
 from balados import databases, environment, logs
 from balados.environment import *  # noqa: F403  the settings that an operator makes
 
+VERSION = tomllib.loads((environment.BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 # Where nothing is said, the address of the last `make run` is meant, beside which a command runs.
 if "PUBLIC_URL" not in environment.given and "PUBLIC_URL" in environment.remembered:
     PUBLIC_URL = environment.remembered["PUBLIC_URL"]

@@ -1,63 +1,36 @@
-"""The one client for foreign servers: every fetch of the program goes through ``fetch``."""
+"""The one client for foreign servers: every fetch of the program goes through ``fetch``.
 
+libcurl's multi interface: hundreds of requests in one thread, connections kept per host while a run lasts.
+What a server sends is bounded in time, size and addresses (``feeds.addresses``, ``feeds.outcomes.Limits``).
+"""
+
+import selectors
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
-from msgspec import Struct
+import pycurl
+from django.conf import settings
 
-MAX_BODY = 24 * 1024 * 1024  # bytes, decoded: a show with 10,000 episodes has 22.6 MB
+from feeds import addresses
+from feeds.addresses import Rules
+from feeds.lookups import Names
+from feeds.outcomes import LIMITS, MAX_BODY, Config, Hop, Limits, Outcome, Request
+from feeds.room import room
+from feeds.transfer import Transfer
 
+__all__ = ["MAX_BODY", "Hop", "Limits", "Outcome", "Request", "config", "fetch", "fetch_one"]
 
-class Request(Struct, frozen=True):
-    """What to fetch. ``context`` is the caller's own and comes back in the outcome.
-
-    ``followers``: how many listeners follow it, for the User-Agent; None leaves it out (secret feeds).
-    """
-
-    url: str
-    etag: str = ""
-    last_modified: str = ""
-    followers: int | None = None
-    accept: str = "application/rss+xml, application/atom+xml, application/xml;q=0.9, */*;q=0.1"
-    max_body: int = MAX_BODY
-    context: Any = None
+# how soon an iterable that had nothing is asked again, and a transfer that found no room tries once more
+ASK_AGAIN_S = 0.05
 
 
-class Hop(Struct, frozen=True):
-    """A redirect that was followed: from where, with which status, to where."""
-
-    url: str
-    status: int
-    to: str
-
-
-class Outcome(Struct):
-    """How a fetch ended.
-
-    ``code``: "ok" (a 200 with a body), "not_modified" (a 304 that was asked for), or what went wrong:
-    "bad_answer", "needs_login", "forbidden", "not_found", "gone" (a 410), "paused" (429 and 503),
-    "http_error", "unreachable", "tls", "timeout", "too_large", "too_many_redirects", "refused" (by our own
-    rules of addresses). ``detail`` is for the log and the operator, without secrets.
-    """
-
-    request: Request
-    code: str
-    status: int | None = None
-    url: str = ""  # where the answer came from, behind all redirects
-    hops: list[Hop] = []
-    headers: dict[str, str] = {}  # of the answer, names in lower case, the last of each name
-    body: bytes = b""
-    detail: str = ""
-    retry_after_s: int | None = None
-    seconds: float = 0.0
-    wire_bytes: int = 0
-
-    @property
-    def ok(self) -> bool:
-        return self.code in ("ok", "not_modified")
-
-
-def fetch(requests: Iterable[Request | None], *, concurrency: int = 200) -> Iterator[Outcome]:
+def fetch(
+    requests: Iterable[Request | None], *, concurrency: int = 200, limits: Limits = LIMITS
+) -> Iterator[Outcome]:
     """Fetch all, many at once, and yield each outcome as it ends. Never raises for what a server does.
 
     Requests are taken from the iterable only as there is room, so it may be endless and may look at what has
@@ -65,4 +38,198 @@ def fetch(requests: Iterable[Request | None], *, concurrency: int = 200) -> Iter
     outcome, and within 50 ms at the latest, whether something is in flight or not. The caller keeps the
     limits of hosts; a slow reader of the outcomes slows the fetching.
     """
-    raise NotImplementedError
+    source = iter(requests)
+    ended = False
+    with closing(_Loop(config(limits), concurrency)) as loop:
+        while not ended or loop.running:
+            is_idle = False
+            while not ended and not is_idle and loop.has_room():
+                try:
+                    request = next(source)
+                except StopIteration:
+                    ended = True
+                    continue
+                is_idle = request is None
+                if request is not None:
+                    loop.start(request)
+            wait = ASK_AGAIN_S if is_idle else 1.0
+            for transfer in loop.turn(wait if is_idle or loop.running else 0.0):
+                assert transfer.outcome is not None
+                yield transfer.outcome
+                loop.forget(transfer)
+
+
+def fetch_one(request: Request, *, limits: Limits = LIMITS) -> Outcome:
+    """The outcome of one request."""
+    return next(fetch([request], limits=limits))
+
+
+def config(limits: Limits = LIMITS) -> Config:
+    """The client as the settings have it."""
+    own = urlsplit(settings.PUBLIC_URL)
+    ports = {80, 443, own.port or 443}
+    rules = Rules(
+        ports=frozenset(settings.FEED_PORTS),
+        networks=tuple(settings.FEED_ALLOW_NETWORKS),
+        allow_downgrade=settings.FEED_ALLOW_DOWNGRADE,
+        own=frozenset((str(own.hostname), port) for port in ports),
+    )
+    return Config(rules, f"Balados/{settings.VERSION}", settings.PUBLIC_URL, limits)
+
+
+class _Loop:
+    """What runs at one time: transfers whose host is looked up, in libcurl, waiting for room to unpack."""
+
+    def __init__(self, config: Config, concurrency: int) -> None:
+        self._config = config
+        self._concurrency = concurrency
+        self.running: set[Transfer] = set()
+        self._finished: list[Transfer] = []
+        self._packed: deque[Transfer] = deque()
+        self._handles: dict[Any, Transfer] = {}
+        self._spare: list[Any] = []
+        self._names: Names[Transfer] = Names()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._names.bell, selectors.EVENT_READ)
+        self._timer: float | None = None
+        self._multi = pycurl.CurlMulti()
+        # never more handles in it than may run: libcurl's clocks run for those that it lets wait
+        self._multi.setopt(pycurl.M_MAXCONNECTS, concurrency)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+
+    def has_room(self) -> bool:
+        """Whether another may start; with nothing running one always may."""
+        return len(self.running) < self._concurrency and not (self.running and room.is_full)
+
+    def start(self, request: Request) -> None:
+        transfer = Transfer(request, self._config, time.monotonic())
+        self.running.add(transfer)
+        self._go_on(transfer)
+
+    def forget(self, transfer: Transfer) -> None:
+        """The outcome was taken; its body is the caller's now."""
+        self.running.discard(transfer)
+        room.give_back(transfer.number)
+
+    def turn(self, wait: float) -> list[Transfer]:
+        """Do what there is to do, for which it waits ``wait`` seconds at most; returns what has ended."""
+        for key, events in self._selector.select(0 if self._finished else self._wait(wait)):
+            if key.fileobj is self._names.bell:
+                self._take_names()
+            else:
+                self._multi.socket_action(key.fd, _as_curl(events))
+        now = time.monotonic()
+        if self._timer is not None and self._timer <= now:
+            self._timer = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._give_up_names(now)
+        self._collect()
+        self._resume()
+        finished, self._finished = self._finished, []
+        return finished
+
+    def close(self) -> None:
+        for handle in self._handles:
+            self._multi.remove_handle(handle)
+            handle.close()
+        for transfer in self.running:
+            room.give_back(transfer.number)
+        self._multi.close()
+        self._selector.close()
+        self._names.close()
+        self.running.clear()
+        self._handles.clear()
+
+    def _wait(self, wait: float) -> float:
+        now = time.monotonic()
+        times = [transfer.lookup_until - now for _, transfer in self._names.waiting()]
+        if self._timer is not None:
+            times.append(self._timer - now)
+        if self._packed or any(transfer.is_paused for transfer in self._handles.values()):
+            times.append(ASK_AGAIN_S)
+        return max(0.0, min([wait, *times]))
+
+    def _go_on(self, transfer: Transfer) -> None:
+        """Whatever comes next for it: its end, unpacking, or the host of its next hop."""
+        if transfer.outcome is not None:
+            self._finished.append(transfer)
+        elif transfer.is_packed:
+            self._packed.append(transfer)
+        elif (literal := addresses.literal(transfer.target.host)) is not None:
+            self._connect(transfer, (literal,))
+        elif (known := self._names.known(transfer.target.host, time.monotonic())) is not None:
+            self._connect(transfer, known)
+        else:
+            self._names.ask(transfer.target.host, transfer)
+
+    def _connect(self, transfer: Transfer, found: tuple[str, ...]) -> None:
+        now = time.monotonic()
+        if not found:
+            transfer.end("unreachable", "no such host", now)
+        elif not transfer.may_connect(found):
+            transfer.end("refused", "an address that is not of the public internet", now)
+        if transfer.outcome is not None:
+            self._finished.append(transfer)
+            return
+        handle = self._spare.pop() if self._spare else pycurl.Curl()
+        transfer.prepare(handle, found, now)
+        self._handles[handle] = transfer
+        self._multi.add_handle(handle)
+
+    def _collect(self) -> None:
+        """Take what libcurl is done with, and what that leads to."""
+        waiting = True
+        while waiting:
+            waiting, good, bad = self._multi.info_read()
+            for handle, errno in [*((each, 0) for each in good), *((each, code) for each, code, _ in bad)]:
+                transfer = self._handles.pop(handle)
+                self._multi.remove_handle(handle)
+                transfer.complete(handle, errno, time.monotonic())
+                handle.reset()
+                self._spare.append(handle)
+                self._go_on(transfer)
+
+    def _resume(self) -> None:
+        """Let go on what found no room, as far as there is some now."""
+        for _ in range(len(self._packed)):
+            transfer = self._packed.popleft()
+            (self._finished if transfer.unpack(time.monotonic()) else self._packed).append(transfer)
+        for handle, transfer in list(self._handles.items()):
+            if transfer.is_paused:
+                transfer.is_paused = False
+                handle.pause(pycurl.PAUSE_CONT)
+
+    def _take_names(self) -> None:
+        for transfer, found in self._names.answered(time.monotonic()):
+            self._connect(transfer, found)
+
+    def _give_up_names(self, now: float) -> None:
+        for host, transfer in self._names.waiting():
+            if transfer.lookup_until <= now:
+                self._names.give_up(host, transfer)
+                transfer.end("timeout", "its host was not found in time", now)
+                self._finished.append(transfer)
+        self._names.begin()
+
+    def _watch(self, event: int, fd: int, multi: Any, data: Any) -> None:
+        """libcurl's wish to be told of a socket."""
+        with suppress(KeyError):
+            self._selector.unregister(fd)
+        if event != pycurl.POLL_REMOVE:
+            self._selector.register(fd, _as_selector(event))
+
+    def _set_timer(self, milliseconds: int) -> None:
+        self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+def _as_curl(events: int) -> int:
+    readable = pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0
+    writable = pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
+    return int(readable | writable)
+
+
+def _as_selector(event: int) -> int:
+    readable = selectors.EVENT_READ if event & pycurl.POLL_IN else 0
+    writable = selectors.EVENT_WRITE if event & pycurl.POLL_OUT else 0
+    return readable | writable

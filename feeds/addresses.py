@@ -1,0 +1,132 @@
+"""Which addresses the outgoing client may ask: URLs, the ports in them, and what their names lead to. Pure.
+
+An allow-list: the public internet by its own rules of both versions, and the networks that the operator has
+opened. ``ipaddress`` alone is not believed: versions of Python call 64:ff9b::7f00:1 and 2002:7f00:1:: global.
+"""
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import quote, urljoin, urlsplit
+
+from msgspec import Struct
+
+from eventstore.domain.identifiers import InvalidIdentifier, normalise_url
+
+Network = IPv4Network | IPv6Network
+
+LONGEST_URL = 8_192  # bytes: signed addresses behind redirects are long
+PORTS = (80, 443, 8080, 8443)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_START = re.compile(r"https?://[^/?#]*", re.IGNORECASE | re.ASCII)
+_IN_URLS = "%/?:@!$&'()*+,;=-._~[]"
+# beside what is_global knows: protocol assignments, 6to4 relays, the metadata service of Azure
+_NOT_IPV4 = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
+_IPV6 = IPv6Network("2000::/3")
+# protocol assignments (Teredo among them), documentation, 6to4, documentation
+_NOT_IPV6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+
+
+class Rules(Struct, frozen=True):
+    """What may be asked. ``networks`` are open beside the public internet; ``own`` are hosts and ports at
+    which this instance itself answers; ``allow_downgrade`` lets https redirect to http."""
+
+    ports: frozenset[int] = frozenset(PORTS)
+    networks: tuple[Network, ...] = ()
+    allow_downgrade: bool = False
+    own: frozenset[tuple[str, int]] = frozenset()
+
+
+class Refused(ValueError):
+    """An address that is not asked. ``malformed``: it is none, rather than a forbidden one."""
+
+    def __init__(self, detail: str, *, malformed: bool = False) -> None:
+        super().__init__(detail)
+        self.malformed = malformed
+
+
+class Target(Struct, frozen=True):
+    """A URL in ASCII as it is requested, without a fragment; its host (IPv6 without brackets) and port."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+
+
+def target_of(url: str, rules: Rules) -> Target:
+    """What ``url`` asks for. Path and query stay as they are, but for what may not stand in a URL.
+
+    Raises ``Refused`` for all but http and https, for credentials, for a port that is not open, for an
+    address of this instance.
+    """
+    start = _START.match(url)
+    if start is None:
+        raise Refused("neither http nor https")
+    try:
+        normal = urlsplit(normalise_url(start[0], LONGEST_URL))
+    except InvalidIdentifier as error:
+        raise Refused(str(error), malformed=error.code == "invalid_host") from error
+    host, port = str(normal.hostname), normal.port
+    if port is None:
+        port = _DEFAULT_PORTS[normal.scheme]
+    if port not in rules.ports:
+        raise Refused(f"port {port} is not open")
+    if (host, port) in rules.own:
+        raise Refused("an address of this instance")
+    tail = quote(url[start.end() :].partition("#")[0], safe=_IN_URLS)
+    asked = f"{normal.scheme}://{normal.netloc}{tail if tail.startswith('/') else f'/{tail}'}"
+    if len(asked) > LONGEST_URL:
+        raise Refused(f"longer than {LONGEST_URL} bytes", malformed=True)
+    return Target(asked, normal.scheme, host, port)
+
+
+def redirect_of(target: Target, location: str, rules: Rules) -> Target:
+    """Where a redirect from ``target`` leads. Raises ``Refused``, also where https would become http."""
+    try:
+        url = urljoin(target.url, location)
+    except ValueError as error:
+        raise Refused("the redirect leads to no address", malformed=True) from error
+    to = target_of(url, rules)
+    if target.scheme == "https" and to.scheme == "http" and not rules.allow_downgrade:
+        raise Refused("a redirect from https to http")
+    return to
+
+
+def is_allowed(address: str, networks: tuple[Network, ...] = ()) -> bool:
+    """Whether the IP address ``address`` is of the public internet, or in one of ``networks``."""
+    ip = _parse(address)
+    return ip is not None and (_is_public(ip) or any(ip in network for network in networks))
+
+
+def is_opened(address: str, networks: tuple[Network, ...]) -> bool:
+    """Whether the operator has opened a network that ``address`` is in."""
+    ip = _parse(address)
+    return ip is not None and any(ip in network for network in networks)
+
+
+def literal(host: str) -> str | None:
+    """The address that ``host`` is, where it is one rather than a name.
+
+    Other spellings of IPv4 addresses (2130706433, 0x7f.1) count as names: what they are looked up as counts.
+    """
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None
+
+
+def _parse(address: str) -> IPv4Address | IPv6Address | None:
+    """An address, without its scope; IPv4 that is mapped into IPv6 is IPv4."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip
+
+
+@lru_cache(maxsize=8_192)
+def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+    if isinstance(ip, IPv4Address):
+        return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_IPV4)
+    return ip in _IPV6 and ip.is_global and not any(ip in network for network in _NOT_IPV6)

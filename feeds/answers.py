@@ -1,0 +1,162 @@
+"""What a server's answer says before its body: status, codings, length, how long to wait. Pure."""
+
+import zlib
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+
+from feeds.outcomes import Limits
+
+_PERMITTED_CODINGS = ("gzip", "x-gzip", "identity")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_CODES = {
+    401: "needs_login",
+    403: "forbidden",
+    404: "not_found",
+    407: "needs_login",
+    410: "gone",
+    429: "paused",
+    451: "forbidden",
+    503: "paused",
+}
+_GZIP = b"\x1f\x8b"
+_PIECE = 256 * 1024  # bytes: what is unpacked at once
+
+
+class Head:
+    """Status and headers of an answer, line by line as they come; of several answers (103, 200) the last."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.size = 0
+        self.complete = False
+        self._values: dict[str, list[str]] = {}
+
+    def add(self, line: bytes) -> None:
+        """One line, its end included. What comes behind the body (trailers) counts for ``size`` alone."""
+        self.size += len(line)
+        if self.complete:
+            return
+        text = line.decode("latin-1").strip()
+        if text.startswith("HTTP/"):
+            self.status, self._values = _status_of(text), {}
+        elif text:
+            name, _, value = text.partition(":")
+            self._values.setdefault(name.strip().lower(), []).append(value.strip())
+        else:
+            self.complete = not 100 <= self.status < 200
+
+    def values(self, name: str) -> list[str]:
+        return self._values.get(name, [])
+
+    def value(self, name: str) -> str:
+        """The last of that name, or ""."""
+        return self._values.get(name, [""])[-1]
+
+    def plain(self) -> dict[str, str]:
+        found = {name: values[-1] for name, values in self._values.items()}
+        if "link" in found:
+            found["link"] = ", ".join(self._values["link"])
+        return found
+
+    @property
+    def location(self) -> str | None:
+        """Where a redirect leads; None where it does not say so, or says two things."""
+        found = set(self.values("location"))
+        if self.status not in _REDIRECTS or len(found) != 1:
+            return None
+        raw = found.pop()
+        try:
+            return raw.encode("latin-1").decode() or None
+        except UnicodeDecodeError:
+            return raw
+
+    @property
+    def is_gzip(self) -> bool:
+        return self._codings() in (["gzip"], ["x-gzip"])
+
+    def fault(self, max_body: int) -> tuple[str, str] | None:
+        """Why the body of a 200 is not wanted: an outcome's code and detail."""
+        codings = self._codings()
+        if len(codings) > 1 or any(coding not in _PERMITTED_CODINGS for coding in codings):
+            return "bad_answer", "a content coding that was not asked for"
+        if any(coding not in ("chunked", "identity") for coding in _tokens(self.values("transfer-encoding"))):
+            return "bad_answer", "a transfer coding that was not asked for"
+        lengths = set(_tokens(self.values("content-length")))
+        if len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
+            return "bad_answer", "no length that can be believed"
+        # the digits first: Python refuses to read numbers of more than 4,300
+        if any(len(length) > 18 or int(length) > max_body for length in lengths):
+            return "too_large", f"announces more than {max_body} bytes"
+        return None
+
+    def announced(self) -> int:
+        """The length of the body in bytes where it was told, else 0."""
+        length = self.value("content-length")
+        return int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else 0
+
+    def _codings(self) -> list[str]:
+        return _tokens(self.values("content-encoding"))
+
+
+def code_of(status: int, *, conditional: bool) -> str:
+    """The outcome's code for a status; ``conditional``: validators were sent."""
+    if status == 200:
+        return "ok"
+    if status == 304:
+        return "not_modified" if conditional else "bad_answer"
+    if status in _CODES:
+        return _CODES[status]
+    return "http_error" if 400 <= status < 600 else "bad_answer"
+
+
+def retry_after(value: str, now: float) -> int | None:
+    """Seconds to wait, by a number or a date; ``now`` in seconds since 1970. None where neither is there."""
+    if value.isascii() and value.isdigit():
+        return int(value[:12])
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    # "-0000" comes without a zone
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0, round(at.timestamp() - now))
+
+
+def decoded_at_most(wire: int, max_body: int, limits: Limits) -> int:
+    """How many bytes ``wire`` bytes of gzip may become."""
+    return min(max_body, max(limits.ratio_from, wire * limits.ratio))
+
+
+def gunzip(wire: bytes, most: int) -> bytes | None:
+    """The content of ``wire``, or None where it would have more than ``most`` bytes.
+
+    Raises ``ValueError`` where it is no gzip, or not all of it.
+    """
+    body = BytesIO()
+    while wire:
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            try:
+                piece = member.decompress(wire, _PIECE)
+            except zlib.error:
+                raise ValueError("not the gzip that it claims to be") from None
+            if not piece and not member.unconsumed_tail and not member.eof:
+                raise ValueError("gzip that ends too early")
+            body.write(piece)
+            if body.tell() > most:
+                return None
+            wire = member.unconsumed_tail
+        # several members may follow each other; what else stands behind the last is no part of it
+        wire = member.unused_data if member.unused_data.startswith(_GZIP) else b""
+    return body.getvalue()
+
+
+def _status_of(line: str) -> int:
+    words = line.split()
+    return int(words[1]) if len(words) > 1 and words[1].isascii() and words[1].isdigit() else 0
+
+
+def _tokens(values: list[str]) -> list[str]:
+    """The words of comma-separated values, in lower case."""
+    return [token for value in values for word in value.split(",") if (token := word.strip().lower())]

@@ -1,0 +1,295 @@
+"""One fetch on its way: its hops, what libcurl is told of each, what its answers come to."""
+
+import socket
+import time
+from io import BytesIO
+from typing import Any
+
+import pycurl
+
+from feeds import addresses, answers
+from feeds.addresses import Refused, Target
+from feeds.answers import Head
+from feeds.outcomes import Config, Hop, Outcome, Request
+from feeds.room import room
+
+# the bodies of answers that have none to give, so that the connection can be used again
+_DISCARDED = 64 * 1024
+_FEWEST_FOLLOWERS = 3
+_TLS = {
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CERTPROBLEM,
+    pycurl.E_SSL_CIPHER,
+    pycurl.E_SSL_CACERT_BADFILE,
+    pycurl.E_SSL_ISSUER_ERROR,
+    pycurl.E_SSL_INVALIDCERTSTATUS,
+}
+_BAD = {
+    pycurl.E_FTP_WEIRD_SERVER_REPLY,
+    pycurl.E_PARTIAL_FILE,
+    pycurl.E_BAD_CONTENT_ENCODING,
+    pycurl.E_HTTP2,
+    pycurl.E_UNSUPPORTED_PROTOCOL,  # HTTP/0.9
+    92,  # a stream of HTTP/2 that ended badly; pycurl has no name for it
+}
+_TOO_LARGE = {pycurl.E_FILESIZE_EXCEEDED, 100}  # 100: a header that libcurl finds too large
+_DETAILS = {
+    "tls": "no TLS connection that can be trusted",
+    "timeout": "did not answer in time",
+    "bad_answer": "an answer that is not whole, or not HTTP",
+    "too_large": "headers that are too large",
+    "unreachable": "could not be reached, or broke the connection off",
+}
+
+
+class Transfer:
+    """A request from its first hop to its outcome. The loop of ``feeds.fetch`` drives it."""
+
+    def __init__(self, request: Request, config: Config, now: float) -> None:
+        self.request = request
+        self.number = room.number()
+        self.hops: list[Hop] = []
+        self.outcome: Outcome | None = None
+        self.is_paused = False
+        self.is_packed = False
+        self._began = now
+        self._config = config
+        self._rules, self._limits = config.rules, config.limits
+        self._wire_bytes = 0
+        self._begin(now)
+        self.target = Target(request.url, "", "", 0)
+        try:
+            self.target = addresses.target_of(request.url, self._rules)
+        except Refused as refusal:
+            self.end("refused", str(refusal), now)
+
+    def _begin(self, now: float) -> None:
+        """A hop begins."""
+        self._hop_began = now
+        self._head = Head()
+        self._body = BytesIO()
+        self._stopped: tuple[str, str] | None = None
+
+    @property
+    def lookup_until(self) -> float:
+        return min(self._hop_began + self._limits.connect_s, self._began + self._limits.total_s)
+
+    def may_connect(self, found: tuple[str, ...]) -> bool:
+        """Whether all addresses of the host are allowed: one name that leads to several is one host."""
+        return all(addresses.is_allowed(address, self._rules.networks) for address in found)
+
+    def prepare(self, handle: Any, found: tuple[str, ...], now: float) -> None:
+        """Tell ``handle``, which knows nothing yet, what this hop asks for, at which addresses."""
+        limit = self._limits
+        rest = max(0.001, self._began + limit.total_s - now)
+        setopt = handle.setopt
+        setopt(pycurl.URL, self.target.url)
+        setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        setopt(pycurl.PROXY, "")  # nor one of the environment
+        setopt(pycurl.NOPROXY, "*")
+        setopt(pycurl.NOSIGNAL, 1)
+        setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+        setopt(pycurl.HTTP09_ALLOWED, 0)
+        setopt(pycurl.FOLLOWLOCATION, 0)
+        setopt(pycurl.BUFFERSIZE, 64 * 1024)
+        setopt(pycurl.TIMEOUT_MS, max(1, round(rest * 1000)))
+        setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(min(rest, self.lookup_until - now) * 1000)))
+        setopt(pycurl.HTTPHEADER, self._headers())
+        if addresses.literal(self.target.host) is None:
+            setopt(
+                pycurl.RESOLVE, [f"+{self.target.host}:{self.target.port}:{','.join(map(_bracketed, found))}"]
+            )
+        setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        setopt(pycurl.HEADERFUNCTION, self._take_header)
+        setopt(pycurl.WRITEFUNCTION, self._take_body)
+
+    def _headers(self) -> list[bytes]:
+        request = self.request
+        headers = {
+            "User-Agent": user_agent(self._config, request.followers),
+            "Accept": request.accept,
+            "Accept-Encoding": "gzip",
+            "If-None-Match": request.etag,
+            "If-Modified-Since": request.last_modified,
+        }
+        return [
+            f"{name}: {value}".encode("latin-1") for name, value in headers.items() if _is_sendable(value)
+        ]
+
+    def _open_socket(self, purpose: int, peer: Any) -> Any:
+        """The one place where connections are made: no other address is ever connected to."""
+        ip, port = peer.addr[0], peer.addr[1]
+        if not self._is_open(ip, port):
+            self._stopped = ("refused", "an address that is not of the public internet")
+            return pycurl.SOCKET_BAD
+        return _Socket(peer.family, peer.socktype, peer.protocol)
+
+    def _is_open(self, ip: str, port: int) -> bool:
+        is_ours = not addresses.is_opened(ip, self._rules.networks) and _is_local(ip)
+        return port in self._rules.ports and addresses.is_allowed(ip, self._rules.networks) and not is_ours
+
+    def _take_header(self, line: bytes) -> int | None:
+        """libcurl's header callback: anything but None ends the transfer."""
+        was_complete = self._head.complete
+        self._head.add(line)
+        if self._head.size > self._limits.header_bytes:
+            return self._stop("too_large", f"more than {self._limits.header_bytes} bytes of headers")
+        if was_complete or not self._head.complete:
+            return None
+        if self._head.status == 200:
+            fault = self._head.fault(self.request.max_body)
+            return self._stop(*fault) if fault else None
+        return -1 if self._head.announced() > _DISCARDED else None
+
+    def _take_body(self, data: bytes) -> int | None:
+        """libcurl's callback for the body, as it came over the wire."""
+        size = self._body.tell() + len(data)
+        if self._head.status != 200:
+            self._body.seek(size)
+            return -1 if size > _DISCARDED else None
+        if size > self.request.max_body:
+            return self._stop("too_large", f"more than {self.request.max_body} bytes")
+        if not room.take(self.number, size):
+            self.is_paused = True
+            return int(pycurl.WRITEFUNC_PAUSE)
+        self._body.write(data)
+        return None
+
+    def _stop(self, code: str, detail: str) -> int:
+        self._stopped = (code, detail)
+        return -1
+
+    def complete(self, handle: Any, errno: int, now: float) -> None:
+        """libcurl is done with this hop: there is an outcome then, or a body to unpack, or another target."""
+        self._wire_bytes += int(handle.getinfo(pycurl.SIZE_DOWNLOAD_T)) + int(
+            handle.getinfo(pycurl.HEADER_SIZE)
+        )
+        peer = handle.getinfo(pycurl.PRIMARY_IP)
+        if peer and not addresses.is_allowed(peer, self._rules.networks):
+            self._stopped = ("refused", "an address that is not of the public internet")
+        if self._stopped is not None:
+            self.end(*self._stopped, now)
+        elif errno and (self._head.status in (0, 200) or not self._head.complete):
+            code = _code_of_error(errno)
+            self.end(code, _DETAILS[code], now)
+        elif 300 <= self._head.status < 400 and self._head.status != 304:
+            self._redirect(now)
+        else:
+            self._judge(now)
+
+    def _redirect(self, now: float) -> None:
+        location = self._head.location
+        if location is None:
+            self.end("bad_answer", "a redirect that leads nowhere", now)
+            return
+        try:
+            to = addresses.redirect_of(self.target, location, self._rules)
+        except Refused as refusal:
+            self.end("bad_answer" if refusal.malformed else "refused", str(refusal), now)
+            return
+        if len(self.hops) == self._limits.redirects or to.url in self._visited():
+            self.end("too_many_redirects", f"{len(self.hops) + 1} redirects, or a loop", now)
+            return
+        self.hops.append(Hop(self.target.url, self._head.status, to.url))
+        self.target = to
+        self._begin(now)
+
+    def _visited(self) -> set[str]:
+        return {self.target.url, *(hop.url for hop in self.hops)}
+
+    def _judge(self, now: float) -> None:
+        """What the status says of an answer that arrived."""
+        is_conditional = bool(self.request.etag or self.request.last_modified)
+        code = answers.code_of(self._head.status, conditional=is_conditional)
+        self.is_packed = code == "ok" and self._head.is_gzip
+        if self.is_packed:
+            return
+        body = self._body.getvalue() if code == "ok" else b""
+        self.end(
+            code, "" if body or code in ("ok", "not_modified") else f"HTTP {self._head.status}", now, body
+        )
+
+    def unpack(self, now: float) -> bool:
+        """Decode the body; False where there is no room for it yet."""
+        size = self._body.tell()
+        most = answers.decoded_at_most(size, self.request.max_body, self._limits)
+        if not room.take(self.number, size + most):
+            return False
+        self.is_packed = False
+        try:
+            body = answers.gunzip(self._body.getvalue(), most)
+        except ValueError as error:
+            self.end("bad_answer", str(error), now)
+            return True
+        if body is None:
+            self.end("too_large", f"more than {most} bytes when unpacked", now)
+        else:
+            self.end("ok", "", now, body)
+        return True
+
+    def end(self, code: str, detail: str, now: float, body: bytes = b"") -> None:
+        """The outcome. Its body counts as taking room until the loop gives that back."""
+        self._body = BytesIO()
+        room.take(self.number, len(body)) if body else room.give_back(self.number)
+        self.outcome = Outcome(
+            request=self.request,
+            code=code,
+            status=self._head.status or None,
+            url=self.target.url,
+            hops=self.hops,
+            headers=self._head.plain(),
+            body=body,
+            detail=detail,
+            retry_after_s=answers.retry_after(self._head.value("retry-after"), time.time()),
+            seconds=now - self._began,
+            wire_bytes=self._wire_bytes,
+        )
+
+
+class _Socket(socket.socket):
+    """libcurl takes a copy of it; this one closes by itself, and without Python's warning that it does."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def user_agent(config: Config, followers: int | None) -> str:
+    """Who we are: where to read about us, and how many listen, to one significant digit.
+
+    Of a secret feed (``followers`` None) neither: its publisher knows by its address whose it is.
+    """
+    if followers is None:
+        return config.agent
+    rounded = round(followers, 1 - len(str(followers)))
+    count = f"; {rounded} followers" if followers >= _FEWEST_FOLLOWERS else ""
+    return f"{config.agent} (+{config.public_url}/about/fetcher{count})"
+
+
+def _is_sendable(value: str) -> bool:
+    """Whether it can be the value of a header: what a server once sent is sent back, but in one line."""
+    return bool(value) and value.isprintable() and all(ord(character) < 256 for character in value)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _is_local(ip: str) -> bool:
+    """Whether ``ip`` is an address of this machine: packets to it would leave from the same one."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((ip, 9))
+            return bool(probe.getsockname()[0] == ip)
+        except OSError:
+            return False
+
+
+def _code_of_error(errno: int) -> str:
+    if errno == pycurl.E_OPERATION_TIMEDOUT:
+        return "timeout"
+    for code, errors in (("tls", _TLS), ("bad_answer", _BAD), ("too_large", _TOO_LARGE)):
+        if errno in errors:
+            return code
+    return "unreachable"
