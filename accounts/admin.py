@@ -103,10 +103,10 @@ class AppGrantAdmin(Revocable):
 
 @admin.register(PlayToken)
 class PlayTokenAdmin(Revocable):
-    list_display = ("name", "beginning", "user", "created_at", "expires_at")
+    list_display = ("name", "beginning", "user", "created_at", "expires_at", "last_used_at", "plays")
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
-    fields = ("user", "name", "beginning", "created_at", "expires_at")
+    fields = ("user", "name", "beginning", "lists", "created_at", "expires_at", "last_used_at", "plays")
 
     @admin.display(description="token")
     def beginning(self, token: PlayToken) -> str:

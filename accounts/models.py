@@ -4,6 +4,7 @@ import base64
 import hashlib
 import secrets
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -180,7 +181,9 @@ class AppGrant(models.Model):
         return self.name
 
 
-TOKEN_BYTES = 24
+TOKEN_BYTES = 32
+# what a token opens that is limited to lists: these two, and playlists and collections by their ids
+WHOLE_LISTS = ("subscriptions", "saved")
 
 
 class PlayTokenManager(models.Manager["PlayToken"]):
@@ -191,10 +194,12 @@ class PlayTokenManager(models.Manager["PlayToken"]):
         now: datetime,
         expires_at: datetime | None = None,
         text: str | None = None,
+        lists: Sequence[str] | None = None,
     ) -> tuple["PlayToken", str]:
         """Make a token; its text is returned here once and stored nowhere.
 
-        ``text``: of ``PlayToken.text_of``. Raises ``IntegrityError`` where that is issued already.
+        ``lists``: of ``WHOLE_LISTS``, and ids of playlists and collections; None opens them all. ``text``:
+        of ``PlayToken.text_of``. Raises ``IntegrityError`` where that is issued already.
         """
         text = text or secrets.token_urlsafe(TOKEN_BYTES)
         token = self.create(
@@ -204,12 +209,16 @@ class PlayTokenManager(models.Manager["PlayToken"]):
             prefix=text[:6],
             created_at=now,
             expires_at=expires_at,
+            lists=None if lists is None else list(lists),
         )
         return token, text
 
 
 class PlayToken(models.Model):
-    """Opens feeds and plays to a player or feed reader, and nothing else. Only its SHA-256 is kept."""
+    """Opens feeds and plays to a player or feed reader, and nothing else. Only its SHA-256 is kept.
+
+    Limited to ``lists``, it opens the feeds of those and plays what they link to.
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="play_tokens")
     name = models.CharField(max_length=100)
@@ -217,6 +226,10 @@ class PlayToken(models.Model):
     prefix = models.CharField("first 6 characters", max_length=6, editable=False)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
+    lists = ArrayField(models.CharField(max_length=36), null=True, blank=True)
+    # to the hour (playgateway/tokens.py)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    plays = models.IntegerField("plays recorded", default=0, db_default=0, editable=False)
 
     objects: ClassVar[PlayTokenManager] = PlayTokenManager()
 
@@ -230,6 +243,9 @@ class PlayToken(models.Model):
             models.CheckConstraint(
                 condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")),
                 name="play_tokens_expire_later",
+            ),
+            models.CheckConstraint(
+                condition=Q(lists=None) | Q(lists__len__gte=1), name="play_tokens_open_something"
             ),
         ]
 

@@ -137,6 +137,19 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField()),
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
                 (
+                    "lists",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=36), blank=True, null=True, size=None
+                    ),
+                ),
+                ("last_used_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "plays",
+                    models.IntegerField(
+                        db_default=0, default=0, editable=False, verbose_name="plays recorded"
+                    ),
+                ),
+                (
                     "user",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
@@ -269,6 +282,13 @@ class Migration(migrations.Migration):
                     ("expires_at", None), ("expires_at__gt", models.F("created_at")), _connector="OR"
                 ),
                 name="play_tokens_expire_later",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="playtoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("lists", None), ("lists__len__gte", 1), _connector="OR"),
+                name="play_tokens_open_something",
             ),
         ),
         migrations.AddConstraint(

@@ -12,7 +12,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import PlayToken, User
+from accounts.models import WHOLE_LISTS, PlayToken, User
 from api import answers
 from api.answers import Done, Success
 from api.auth import caller_of
@@ -28,6 +28,7 @@ SCOPE = "user.write"
 LONGEST_NAME = 100
 # More than anybody has players; a list of this length needs no pages.
 MOST_TOKENS = 100
+MOST_LISTS = 100
 
 
 TokenName = Annotated[
@@ -40,11 +41,31 @@ TokenName = Annotated[
         example="Kitchen radio",
     ),
 ]
+
+
+def _lists(names: list[str]) -> list[str]:
+    """Each once. Raises ``ValueError``."""
+    return list(dict.fromkeys(name if name in WHOLE_LISTS else str(UUID(name)) for name in names))
+
+
+ListName = Annotated[
+    str,
+    meta(
+        "`subscriptions`, `saved`, or the id of a playlist or a collection.",
+        pattern="^(subscriptions|saved|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
+        example="subscriptions",
+    ),
+]
+Lists = Annotated[
+    list[ListName],
+    meta("Which lists it opens.", normalise=_lists, min_length=1, max_length=MOST_LISTS),
+]
 TokenId = Annotated[str, meta("The id of a token.", pattern="^[0-9]{1,18}$", example="7")]
 
 
 class Token(Struct):
-    """`prefix`: how its text begins. `expired`: it opens nothing any more."""
+    """`prefix`: how its text begins. `expired`: it opens nothing any more. `lists`: null where it opens all.
+    `last_used_at` is true to the hour; `plays`: how many it has recorded."""
 
     id: str
     name: str
@@ -52,6 +73,9 @@ class Token(Struct):
     created_at: datetime
     expires_at: datetime | None
     expired: bool
+    lists: list[str] | None
+    last_used_at: datetime | None
+    plays: int
 
 
 class Tokens(Struct):
@@ -67,9 +91,11 @@ class TokenIssued(Struct):
 
 
 class TokenBody(Struct):
-    """Without `expires_at` it opens what it opens until it is revoked."""
+    """Without `expires_at` it opens what it opens until it is revoked. Limited to `lists`, it opens their
+    feeds and plays what these link to."""
 
     name: TokenName
+    lists: Lists | None = None
     expires_at: Time | None = None
 
 
@@ -131,7 +157,7 @@ def _issue(user: User, body: TokenBody, moment: datetime, text: str | None) -> t
     if PlayToken.objects.filter(user=user).count() >= MOST_TOKENS:
         raise ApiError(422, "too_many_tokens", f"There are {MOST_TOKENS} tokens already: revoke one first.")
     try:
-        token, text = PlayToken.objects.issue(user, body.name, moment, body.expires_at, text)
+        token, text = PlayToken.objects.issue(user, body.name, moment, body.expires_at, text, body.lists)
     except IntegrityError:
         # under one Idempotency-Key, its twin was quicker
         token = PlayToken.objects.get(token_hash=PlayToken.digest(str(text)))
@@ -146,6 +172,9 @@ def _shown(token: PlayToken, moment: datetime) -> Token:
         created_at=token.created_at,
         expires_at=token.expires_at,
         expired=token.expires_at is not None and token.expires_at <= moment,
+        lists=token.lists,
+        last_used_at=token.last_used_at,
+        plays=token.plays,
     )
 
 

@@ -92,7 +92,7 @@ def test_the_database_holds_one_grant_per_user_and_app(alice: User, bob: User) -
 
 def test_a_play_token_is_shown_once_and_kept_as_a_hash(alice: User) -> None:
     token, text = PlayToken.objects.issue(alice, "Kitchen radio", NOW)
-    assert len(text) == 32
+    assert len(text) == 43
     assert str(token) == f"Kitchen radio ({text[:6]}…)"
     stored = PlayToken.objects.values().get()
     assert text not in str(stored)

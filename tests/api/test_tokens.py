@@ -124,6 +124,33 @@ def test_an_expired_one_says_so(phone: Device, alice: User) -> None:
     assert [one["expired"] for one in listed(phone)] == [True]
 
 
+def test_a_token_may_be_limited_to_lists(phone: Device) -> None:
+    playlist = "9B024349-CCF0-5F69-A609-6B82873EAB3C"
+    token = document(make(phone, lists=["saved", playlist, "saved"]))["token"]
+    assert token["lists"] == ["saved", playlist.lower()]
+    assert document(make(phone))["token"]["lists"] is None
+    assert (token["last_used_at"], token["plays"]) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("lists", "attr"),
+    [
+        ([], "lists"),
+        (["subscriptions"] * 101, "lists"),
+        ("saved", "lists"),
+        (["saved", "playlists"], "lists.1"),
+        (["saved", 7], "lists.1"),
+        ([""], "lists.0"),
+        (["9b024349ccf05f69a6096b82873eab3c"], "lists.0"),
+        (["saved\n"], "lists"),
+    ],
+)
+def test_lists_that_are_none_are_400(phone: Device, lists: object, attr: str) -> None:
+    with unharmed(phone):
+        assert list(faults(make(phone, lists=lists))) == [attr]
+    assert listed(phone) == []
+
+
 @pytest.mark.parametrize("name", ["", " ", "\t", "x" * 101, None, 7, [], {}, True])
 def test_a_name_that_is_none_is_400(phone: Device, name: Any) -> None:
     with unharmed(phone):
