@@ -47,7 +47,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "axes",
     "csp",
-    "django_htmx",
 ]
 
 MIDDLEWARE = [
@@ -59,13 +58,11 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "accounts.language.LanguageOfListener",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -83,7 +80,6 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "web.navigation.sections",
             ]
         },
     }
@@ -175,9 +171,6 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English"), ("fr", "Français")]
-LOCALE_PATHS = [environment.BASE_DIR / "locale"]
-FORMAT_MODULE_PATH = ["web.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -214,6 +207,9 @@ CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_IMPORTS = ["jobs.feeds"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"jobs.feeds.pump": {"queue": "feeds"}, "jobs.feeds.fetch_now": {"queue": "feeds_now"}}
+# a pump takes a minute: what waits behind it is for others
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True
 # a task that dies with its worker is done again: every task must bear that
 CELERY_TASK_ACKS_LATE = True
@@ -226,6 +222,16 @@ CELERY_BEAT_SCHEDULE = {
     "finish erasures": {"task": "jobs.tasks.finish_erasures", "schedule": crontab(minute="*/5")},
     "reconcile feeds": {"task": "jobs.feeds.reconcile", "schedule": crontab(minute="37")},
     "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
+    # a pump that runs is not begun a second time
+    **{
+        f"feeds, pump {number}": {
+            "task": "jobs.feeds.pump",
+            "args": (number,),
+            "schedule": timedelta(seconds=10),
+            "options": {"expires": 10.0},
+        }
+        for number in range(environment.FEED_PUMPS)
+    },
 }
 
 CACHES = {

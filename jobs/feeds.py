@@ -1,28 +1,59 @@
 """The tasks of feeds: knowing them, refreshing them, putting right what was missed."""
 
 import logging
+import threading
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
 from django.utils import timezone
 
+from feeds import pump as pumping
 from feeds import store
 from feeds.reconcile import reconcile as reconcile_feeds
 from jobs.tasks import stepping_aside
 
 logger = logging.getLogger(__name__)
 
-# An import of a library is not fetched all at once.
+# An import of a library is not fetched all at once; a few feeds are, for whoever waits for them.
 SPREAD: Final = timedelta(minutes=10)
+FEW: Final = 10
+
+_stopping = threading.Event()
+
+
+@worker_shutting_down.connect
+def stop_pumps(**_: Any) -> None:
+    """What they have claimed becomes due again: nobody need wait for it."""
+    _stopping.set()
 
 
 @shared_task
 @stepping_aside
 def ensure(feeds: list[str]) -> int:
     """Know the feeds of these names, which somebody has begun to follow. Returns how many were new."""
-    spread = SPREAD if len(feeds) > 1 else timedelta(0)
-    return len(store.ensure(feeds, timezone.now(), asked=True, spread=spread).new)
+    spread = SPREAD if len(feeds) > FEW else timedelta(0)
+    new = store.ensure(feeds, timezone.now(), asked=True, spread=spread).new
+    for feed_id in new[:FEW]:
+        fetch_now.delay(feed_id)
+    return len(new)
+
+
+@shared_task
+@stepping_aside
+def fetch_now(feed_id: int, forced: bool = False) -> bool:
+    """Fetch one feed that somebody waits for. Returns whether it was: not where its host is left alone, nor
+    twice in five minutes unless ``forced``."""
+    return pumping.fetch_now(feed_id, forced=forced) is not None
+
+
+@shared_task
+@stepping_aside
+def pump(number: int) -> int | None:
+    """Fetch what is due, for up to a minute. Leaves at once where the last run is still at it."""
+    return pumping.run(number, settings.FEED_PUMPS, stop=_stopping.is_set)
 
 
 @shared_task

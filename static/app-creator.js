@@ -67,9 +67,9 @@ async function copy(id) {
   field.select();
   try {
     await navigator.clipboard.writeText(field.value);
-    element("creator-said").textContent = element("creator").dataset.copied;
+    element("creator-said").textContent = "Copied.";
   } catch {
-    element("creator-said").textContent = element("creator").dataset.selected;
+    element("creator-said").textContent = "The text is selected: copy it with the keyboard.";
   }
 }
 
@@ -84,7 +84,7 @@ function start() {
   element("creator-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!document.querySelector("[data-scope]:checked")) {
-      complain(creator.dataset.nothingAsked);
+      complain("Tick at least one thing that the app asks for.");
       return;
     }
     complain("");
@@ -93,7 +93,7 @@ function start() {
     try {
       await make(creator.dataset.instance);
     } catch (error) {
-      complain(`${creator.dataset.failed} ${error.message}`);
+      complain(`The browser could not make the keys: ${error.message}`);
     } finally {
       button.disabled = false;
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from honcho.environ import parse_procfile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROCFILE: dict[str, str] = parse_procfile((ROOT / "Procfile").read_text()).processes
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+WORKERS = ("worker", "feeds", "feeds_now", "covers")
 READ_BY_SETTINGS = set(
     re.findall(r' = _\w+\(\s*"([A-Z_]+)"', (ROOT / "balados" / "environment.py").read_text())
 )
@@ -31,12 +33,22 @@ def text(name: str) -> str:
 
 
 def test_compose_has_the_servers_the_migration_and_every_program_of_the_procfile() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "migrate", "backup", *PROCFILE}
+    assert set(SERVICES) == {"postgres", "redis", "migrate", "backup", *PROCFILE, *WORKERS}
 
 
-@pytest.mark.parametrize("name", PROCFILE)
+@pytest.mark.parametrize("name", PROCFILE.keys() - {"worker"})
 def test_compose_runs_the_command_of_the_procfile(name: str) -> None:
     assert SERVICES[name]["command"] == PROCFILE[name]
+
+
+def test_compose_gives_each_queue_of_the_one_worker_a_worker_of_its_own() -> None:
+    form = re.compile(r"--concurrency \d+ --queues (\S+)")
+    (together,) = form.findall(PROCFILE["worker"])
+    commands = [SERVICES[name]["command"] for name in WORKERS]
+    assert sorted(together.split(",")) == sorted(queue for each in commands for queue in form.findall(each))
+    assert {form.sub("", command) for command in commands} == {form.sub("", PROCFILE["worker"])}
+    routes = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+    assert routes <= {*together.split(",")} - {"default"}
 
 
 def test_the_image_serves_the_web_by_default() -> None:

@@ -1,0 +1,241 @@
+"""Fetches what is due: claims it, keeps the limits of hosts, reads and stores, writes down how it ended.
+
+Two threads for each run. One turns libcurl's loop, claims and finishes; the other reads and stores, so that a
+document of 22 MB (0.4 s) holds up no other fetch. A run that is killed leaves nothing behind but leases.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from queue import SimpleQueue
+from typing import Final
+
+from django.db import connections
+from django.utils import timezone
+
+from eventstore import counters
+from eventstore.failpoints import failpoint
+from feeds.claims import Claimed, claim_due, claim_one, finish, is_due, note_answer, release, request_of
+from feeds.decide import Schedule, schedule_after
+from feeds.fetch import Outcome, Request, fetch
+from feeds.read import READER_VERSION
+from feeds.refresh import CODES, Refreshed, refresh
+from feeds.traffic import PACE, Traffic
+from projections.connect import connect
+from projections.locks import try_lock
+
+logger = logging.getLogger(__name__)
+
+IN_FLIGHT: Final = 200
+CLAIMED_AT_ONCE: Final = 200
+FINISHED_AT_ONCE: Final = 100
+# seconds: until nothing more is claimed, between two looks for what is due, and between two writes
+CLAIMS_FOR: Final = 40.0
+LOOK_EVERY: Final = 1.0
+WRITE_EVERY: Final = 1.0
+# bodies that wait to be read
+MOST_BODIES: Final = 32
+MOST_BYTES: Final = 128 * 1024 * 1024
+
+Fetching = Callable[[Iterable[Request | None]], Iterator[Outcome]]
+
+
+def run(number: int, pumps: int, *, stop: Callable[[], bool] = lambda: False) -> int | None:
+    """Fetch what is due for pump ``number`` of ``pumps`` for up to a minute; returns how many fetches ended.
+
+    None, at once, where nothing is due or another process is at it. ``stop`` is asked all the time; what is
+    under way then is given up, and becomes due again. Raises what a store that is away raises.
+    """
+    if not is_due(timezone.now(), number, pumps):
+        return None
+    with connect("system", application_name="balados-feeds") as connection:
+        if not try_lock(connection, f"feeds pump {number} of {pumps}"):
+            return None
+        return Pump(number, pumps, stop=stop).run()
+
+
+def fetch_now(feed_id: int, *, forced: bool = False) -> Schedule | None:
+    """Fetch one feed for a person who waits for it; returns its new schedule.
+
+    None where its host is paused, or where it was fetched in the last 5 minutes. ``forced``: even then, whole
+    and without validators.
+    """
+    feed = claim_one(feed_id, timezone.now(), forced=forced)
+    if feed is None:
+        return None
+    outcome = next(fetch([request_of(feed, READER_VERSION, forced=forced)]))
+    now = timezone.now()
+    refreshed = refresh(feed, outcome, now, forced=forced)
+    host = note_answer(feed.host, CODES.get(outcome.code, outcome.code), outcome.retry_after_s, now)
+    new = schedule_after(feed.schedule, refreshed.answer, host, now, random.random())  # noqa: S311
+    finish([(feed, new)])
+    _count(outcome, refreshed)
+    return new
+
+
+class Stopped(Exception):
+    """The worker is told to stop."""
+
+
+class Pump:
+    """One run of a pump. What it is given is for tests and measurements: the clock, the client, the pace."""
+
+    def __init__(
+        self,
+        number: int,
+        pumps: int,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], datetime] = timezone.now,
+        fetching: Fetching = fetch,
+        concurrency: int = IN_FLIGHT,
+        pace: float = PACE,
+        claims_for: float = CLAIMS_FOR,
+    ) -> None:
+        self._number, self._pumps = number, pumps
+        self._stop, self._clock, self._fetching = stop, clock, fetching
+        self._traffic = Traffic(concurrency, pace)
+        self._concurrency = concurrency
+        self._claims_until = time.monotonic() + claims_for
+        self._look_at = self._write_at = 0.0
+        self._is_exhausted = False
+        self._to_read: SimpleQueue[tuple[Claimed, Outcome] | None] = SimpleQueue()
+        self._read: deque[tuple[Claimed, Outcome, Refreshed]] = deque()
+        self._bodies = self._bytes = 0
+        self._failure: BaseException | None = None
+        self._finished: list[tuple[Claimed, Schedule]] = []
+        self._claimed: dict[int, Claimed] = {}
+        self.fetches = 0
+
+    def run(self) -> int:
+        """Until nothing is due, or it is time to end; returns how many fetches ended."""
+        reader = threading.Thread(target=self._read_and_store, name=f"feeds-{self._number}")
+        reader.start()
+        try:
+            for outcome in self._fetching(self._requests()):
+                self._take(outcome)
+        except Stopped:
+            logger.info("Feeds: told to stop, %s fetches are given up", len(self._claimed))
+        finally:
+            self._to_read.put(None)
+            reader.join()
+        self._conclude_what_is_read()
+        self._write()
+        release(self._claimed.values())
+        return self.fetches
+
+    def _requests(self) -> Iterator[Request | None]:
+        """What to fetch next; None where nothing may be fetched just now."""
+        while True:
+            if self._stop():
+                raise Stopped
+            now = time.monotonic()
+            self._conclude_what_is_read()
+            if len(self._finished) >= FINISHED_AT_ONCE or now >= self._write_at:
+                self._write()
+            self._claim(now)
+            if self._is_exhausted and self._is_idle():
+                return
+            feed = None if self._is_congested() else self._traffic.next(now)
+            yield None if feed is None else request_of(feed, READER_VERSION)
+
+    def _claim(self, now: float) -> None:
+        """Have enough waiting for every connection to be busy; past the time, give the rest back."""
+        if now >= self._claims_until:
+            self._give_back(self._traffic.drain())
+            self._is_exhausted = True
+        elif (now >= self._look_at or self._is_idle()) and self._traffic.waiting < CLAIMED_AT_ONCE // 2:
+            found = claim_due(
+                self._clock(), self._number, self._pumps, most=CLAIMED_AT_ONCE, full=self._traffic.full()
+            )
+            counters.add((("feeds_claimed",), len(found)))
+            for feed in found:
+                if feed.id in self._claimed:
+                    continue
+                self._claimed[feed.id] = feed
+                self._traffic.add(feed)
+            self._is_exhausted = not found
+            self._look_at = now if len(found) == CLAIMED_AT_ONCE else now + LOOK_EVERY
+
+    def _is_idle(self) -> bool:
+        return not (self._traffic.waiting or self._traffic.in_flight or self._bodies)
+
+    def _is_congested(self) -> bool:
+        """Whether reading is behind: then nothing new is begun."""
+        return self._bodies >= MOST_BODIES or self._bytes >= MOST_BYTES
+
+    def _take(self, outcome: Outcome) -> None:
+        """What follows at once from an answer; a document is handed to the other thread."""
+        feed: Claimed = outcome.request.context
+        self._traffic.done(feed)
+        self.fetches += 1
+        failpoint("feed_fetched")
+        now = self._clock()
+        code = CODES.get(outcome.code, outcome.code)
+        host = note_answer(self._traffic.host(feed), code, outcome.retry_after_s, now)
+        # those of a paused host are put off, in their rows already
+        for other in self._traffic.note(host, host.is_paused(now)):
+            del self._claimed[other.id]
+        if outcome.code == "ok":
+            self._bodies += 1
+            self._bytes += len(outcome.body)
+            self._to_read.put((feed, outcome))
+        else:
+            self._conclude(feed, outcome, refresh(feed, outcome, now))
+
+    def _read_and_store(self) -> None:
+        """The other thread."""
+        try:
+            while (work := self._to_read.get()) is not None:
+                feed, outcome = work
+                self._read.append((feed, outcome, refresh(feed, outcome, self._clock())))
+                failpoint("feed_stored")
+        except BaseException as failure:
+            self._failure = failure
+        finally:
+            connections.close_all()
+
+    def _conclude_what_is_read(self) -> None:
+        """Raises what made the other thread end."""
+        if self._failure is not None:
+            raise self._failure
+        while self._read:
+            feed, outcome, refreshed = self._read.popleft()
+            self._bodies -= 1
+            self._bytes -= len(outcome.body)
+            self._conclude(feed, outcome, refreshed)
+
+    def _conclude(self, feed: Claimed, outcome: Outcome, refreshed: Refreshed) -> None:
+        host = self._traffic.host(feed)
+        chance = random.random()  # noqa: S311
+        new = schedule_after(feed.schedule, refreshed.answer, host, self._clock(), chance)
+        self._finished.append((feed, new))
+        _count(outcome, refreshed)
+
+    def _write(self) -> None:
+        finish(self._finished)
+        for feed, _ in self._finished:
+            self._claimed.pop(feed.id, None)
+        self._finished.clear()
+        self._write_at = time.monotonic() + WRITE_EVERY
+
+    def _give_back(self, feeds: Iterable[Claimed]) -> None:
+        given = list(feeds)
+        release(given)
+        for feed in given:
+            del self._claimed[feed.id]
+
+
+def _count(outcome: Outcome, refreshed: Refreshed) -> None:
+    code = (
+        "unchanged" if refreshed.answer.code == "ok" and refreshed.document is None else refreshed.answer.code
+    )
+    counters.add(
+        (("feeds_fetched", code), 1),
+        (("feeds_seconds", code), outcome.seconds),
+        (("feeds_bytes",), outcome.wire_bytes),
+    )

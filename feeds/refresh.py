@@ -1,0 +1,147 @@
+"""One feed from the answer of its server to its rows: compared, read, stored, and scheduled anew."""
+
+import logging
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import django.db
+import psycopg
+from django.db import transaction
+from msgspec.structs import replace
+
+from eventstore import counters
+from feeds import episodes
+from feeds.claims import Claimed
+from feeds.decide import Answer, asked_by, at_least, interval_of
+from feeds.documents import Document, UnreadableFeed
+from feeds.episodes import Intake, Stored, StoredMeanwhile
+from feeds.fetch import Outcome
+from feeds.read import READER_VERSION, read
+
+logger = logging.getLogger(__name__)
+
+# what the client calls otherwise than the schedule
+CODES: Final = {"paused": "rate_limited", "gone": "not_found", "not_modified": "ok"}
+# Seconds from publishing to storing: the classes of a histogram.
+DELAYS: Final = (60, 300, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400)
+LONGEST_VALIDATOR: Final = 2_000
+
+
+class Refreshed(NamedTuple):
+    """``answer``: for the schedule; ``document``: where one was read and stored."""
+
+    answer: Answer
+    document: Document | None = None
+
+
+def refresh(feed: Claimed, outcome: Outcome, now: datetime, *, forced: bool = False) -> Refreshed:
+    """Store what a server answered, unless it is what is stored already.
+
+    ``forced``: read it even so. Raises what a store that is away raises; nothing that a document could cause.
+    """
+    code = CODES.get(outcome.code, outcome.code)
+    asked = asked_by(outcome.headers, now)
+    if outcome.code == "not_modified":
+        newer = _validator(outcome, "last-modified")
+        return Refreshed(Answer("ok", outcome.status, asked, last_modified=newer))
+    if outcome.code != "ok":
+        return Refreshed(Answer(code, outcome.status))
+    body_hash = blake2b(outcome.body, digest_size=16).digest()
+    is_same = feed.schedule.body_hash == body_hash and feed.reader_version == READER_VERSION
+    if is_same and not forced:
+        return Refreshed(_with_validators(feed, outcome, Answer("ok", outcome.status, asked), body_hash))
+    try:
+        document, stored = _read_and_store(feed, outcome, now)
+    except UnreadableFeed as failure:
+        return Refreshed(Answer(failure.code, outcome.status))
+    except StoredMeanwhile:  # by another worker, again and again: it is as new as can be
+        return Refreshed(Answer("ok", outcome.status, asked))
+    return Refreshed(_answer(feed, outcome, document, stored, body_hash, now), document)
+
+
+def _read_and_store(feed: Claimed, outcome: Outcome, now: datetime) -> tuple[Document, Stored]:
+    """Raises ``UnreadableFeed``, ``StoredMeanwhile``."""
+    for attempt in (1, 2, 3):
+        intake = Intake(feed.id)
+        document = _read(intake, outcome)
+        try:
+            stored = _store(feed, intake, document, now)
+        except StoredMeanwhile:
+            if attempt == 3:
+                raise
+            continue
+        except (psycopg.DataError, django.db.DataError) as failure:
+            # a value that no row takes is the document's fault; the text could hold it
+            logger.warning("Feed %s cannot be stored: %s", feed.id, type(failure).__name__)
+            raise UnreadableFeed("unreadable", "it has a value that cannot be stored") from None
+        _count(stored)
+        return document, stored
+    raise AssertionError
+
+
+def _store(feed: Claimed, intake: Intake, document: Document, now: datetime) -> Stored:
+    """All of it in one transaction of the one store that it is in."""
+    known = feed.schedule
+    with transaction.atomic(using="system"):
+        return episodes.store(
+            intake,
+            document,
+            now,
+            episodes_before=known.episodes,
+            was_shrunk=known.shrunk,
+            reader=READER_VERSION,
+        )
+
+
+def _read(intake: Intake, outcome: Outcome) -> Document:
+    """Raises ``UnreadableFeed``, for whatever the reader raises: one document must not stop all others."""
+    content_type = outcome.headers.get("content-type", "")
+    try:
+        return read(outcome.body, content_type=content_type, url=outcome.url, begin=intake.begin)
+    except UnreadableFeed:
+        raise
+    except Exception:
+        logger.exception("Feed %s cannot be read: this is a fault of the reader", intake.feed_id)
+        raise UnreadableFeed("unreadable", "the reader failed") from None
+
+
+def _answer(
+    feed: Claimed, outcome: Outcome, document: Document, stored: Stored, body_hash: bytes, now: datetime
+) -> Answer:
+    answer = Answer(
+        "ok",
+        outcome.status,
+        asked_by(outcome.headers, now),
+        at_least(interval_of(stored.newest, now), document.channel.ttl_s),
+        episodes=stored.episodes,
+        shrunk=stored.shrunk,
+    )
+    if stored.shrunk:  # the next fetch has to bring it whole once more
+        return replace(answer, etag="", last_modified="", validators_url="", body_hash=b"")
+    return _with_validators(feed, outcome, answer, body_hash)
+
+
+def _with_validators(feed: Claimed, outcome: Outcome, answer: Answer, body_hash: bytes) -> Answer:
+    return replace(
+        answer,
+        etag=_validator(outcome, "etag") or "",
+        last_modified=_validator(outcome, "last-modified") or "",
+        validators_url=feed.url,
+        body_hash=body_hash,
+    )
+
+
+def _validator(outcome: Outcome, name: str) -> str | None:
+    """Byte for byte; None where there is none, or none that anybody would want back."""
+    value = outcome.headers.get(name, "")
+    return value if 0 < len(value) <= LONGEST_VALIDATOR and "\0" not in value else None
+
+
+def _count(stored: Stored) -> None:
+    classes = [sum(delay > end for end in DELAYS) for delay in stored.delays]
+    counters.add(
+        (("feeds_episodes",), stored.written),
+        (("feeds_delay_sum",), sum(stored.delays)),
+        *((("feeds_delay", str(place)), 1) for place in classes),
+    )

@@ -1,0 +1,145 @@
+"""How many requests go to which host at a time, within one pump: its hosts are served by nobody else.
+
+Pure but for the clock, which its caller hands in (seconds of a monotonic one).
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Final
+
+from feeds.claims import Claimed
+from feeds.decide import Host
+
+# seconds between two requests on one connection
+PACE: Final = 0.1
+# What waits for a host in memory at most, per connection, before no more is claimed for it.
+MOST_WAITING: Final = 10
+# What hosts may take of all that is in flight: those that did not answer the last time, and those that have
+# not answered yet in this run. Hosts that hang leave the rest to the others.
+SUSPECTS, UNPROVEN, ANYBODY = "suspects", "unproven", "anybody"
+SHARES: Final = {SUSPECTS: 0.5, UNPROVEN: 0.75, ANYBODY: 1.0}
+
+
+class _Lane:
+    """What is to be fetched from one host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.waiting: deque[Claimed] = deque()
+        self.in_flight: dict[int, str] = {}
+        self.is_proven = False
+        self.is_queued = False
+        self.start_at = 0.0
+
+    @property
+    def connections(self) -> int:
+        return 1 if self.host.is_suspect else self.host.connections
+
+    @property
+    def share(self) -> str:
+        if self.host.is_suspect:
+            return SUSPECTS
+        return ANYBODY if self.is_proven else UNPROVEN
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self.waiting) and len(self.in_flight) < self.connections and not self.is_queued
+
+
+class Traffic:
+    """The feeds that are claimed and not fetched yet, by host. ``concurrency``: in flight at most."""
+
+    def __init__(self, concurrency: int, pace: float = PACE) -> None:
+        self._lanes: dict[int, _Lane] = {}
+        self._ready: list[tuple[float, int]] = []
+        self._held: dict[str, deque[int]] = {share: deque() for share in SHARES}
+        self._taken = dict.fromkeys(SHARES, 0)
+        self._limits = {share: max(1, int(part * concurrency)) for share, part in SHARES.items()}
+        self._pace = pace
+        self.waiting = 0
+        self.in_flight = 0
+
+    def add(self, feed: Claimed) -> None:
+        """Have a feed fetched when its turn comes."""
+        lane = self._lanes.setdefault(feed.host.id, _Lane(feed.host))
+        if not lane.in_flight:
+            lane.host = feed.host  # as it is now in its row
+        lane.waiting.append(feed)
+        self.waiting += 1
+        self._queue(lane)
+
+    def next(self, now: float) -> Claimed | None:
+        """A feed that may be fetched now; None where every host has as much as it bears."""
+        while self._ready and self._ready[0][0] <= now:
+            lane = self._lanes[heappop(self._ready)[1]]
+            lane.is_queued = False
+            if not lane.is_ready:
+                continue
+            if self._taken[lane.share] >= self._limits[lane.share]:
+                lane.is_queued = True
+                self._held[lane.share].append(lane.host.id)
+                continue
+            return self._start(lane, now)
+        return None
+
+    def done(self, feed: Claimed) -> None:
+        """A fetch has ended."""
+        lane = self._lanes[feed.host.id]
+        share = lane.in_flight.pop(feed.id)
+        self._taken[share] -= 1
+        self.in_flight -= 1
+        self._queue(lane)
+        for held in self._held.values():
+            if held:
+                other = self._lanes[held.popleft()]
+                other.is_queued = False
+                self._queue(other)
+
+    def note(self, host: Host, now_paused: bool) -> list[Claimed]:
+        """A host's row has changed, or it has answered; returns what waited for one that is paused."""
+        lane = self._lanes[host.id]
+        lane.host = host
+        lane.is_proven = not host.is_suspect
+        if not now_paused:
+            self._queue(lane)
+            return []
+        dropped = list(lane.waiting)
+        lane.waiting.clear()
+        self.waiting -= len(dropped)
+        return dropped
+
+    def host(self, feed: Claimed) -> Host:
+        """The host of a feed, as far as is known here."""
+        return self._lanes[feed.host.id].host
+
+    def full(self) -> list[int]:
+        """The hosts for which nothing more is to be claimed now."""
+        return [
+            host_id
+            for host_id, lane in self._lanes.items()
+            if len(lane.waiting) >= MOST_WAITING * lane.connections
+        ]
+
+    def drain(self) -> Iterator[Claimed]:
+        """Give up what is waiting."""
+        for lane in self._lanes.values():
+            while lane.waiting:
+                self.waiting -= 1
+                yield lane.waiting.popleft()
+
+    def _start(self, lane: _Lane, now: float) -> Claimed:
+        feed = lane.waiting.popleft()
+        share = lane.share
+        lane.in_flight[feed.id] = share
+        self._taken[share] += 1
+        self.waiting -= 1
+        self.in_flight += 1
+        lane.start_at = now + self._pace / lane.connections
+        self._queue(lane)
+        return feed
+
+    def _queue(self, lane: _Lane) -> None:
+        if lane.is_ready:
+            lane.is_queued = True
+            heappush(self._ready, (lane.start_at, lane.host.id))

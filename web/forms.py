@@ -1,1 +1,0 @@
-"""What listeners type into the pages."""
