@@ -2,13 +2,19 @@
 
 import ipaddress
 import logging
+from typing import Final
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.translation import gettext, gettext_noop
 
 logger = logging.getLogger(__name__)
 
 
+NOT_OURS: Final = gettext_noop(
+    "This server does not answer to the host name %(host)s. If it should, its operator puts that into "
+    "PUBLIC_URL or ALLOWED_HOSTS (docs/settings.md)."
+)
 # Nobody names a host like that; a token in the place of a host name is not to be logged.
 LONGEST_LABEL = 24
 
@@ -18,13 +24,9 @@ def other_host(request: HttpRequest) -> str:
     up a proxy or a name."""
     # whatever was sent: escaped, cut, and as names of hosts are compared, so that no token is read in it
     name = ascii(request.META.get("HTTP_HOST", "").lower())[1:-1][:253]
-    told = (
-        "This server does not answer to the host name {}. If it should, its operator puts that into "
-        "PUBLIC_URL or ALLOWED_HOSTS (docs/settings.md)."
-    )
     is_name = max(map(len, name.split("."))) <= LONGEST_LABEL
-    logger.warning("400 disallowed_host: %s", told.format(name if is_name else "that was sent"))
-    return told.format(name)
+    logger.warning("400 disallowed_host: %s", NOT_OURS % {"host": name if is_name else "that was sent"})
+    return gettext(NOT_OURS) % {"host": name}
 
 
 def client_address(request: HttpRequest) -> str | None:

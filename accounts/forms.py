@@ -1,23 +1,29 @@
 """What people type to come in. The fields are named by hand: nothing else of a request reaches a user."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, SetPasswordMixin
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.usernames import LONGEST, SHORTEST, validate_username
 
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
 # longer ones would only cost time to hash
 LONGEST_PASSWORD = 1000
 LONGEST_EMAIL = 254
+Text: TypeAlias = "str | _StrPromise"  # known to the type stubs alone
 
 
 # a text that no browser should correct or capitalise
 EXACTLY = {"autocapitalize": "none", "spellcheck": "false"}
 
 
-def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharField:
+def _password(label: Text, autocomplete: str, help_text: Text = "") -> forms.CharField:
     widget = forms.PasswordInput(attrs={"autocomplete": autocomplete})
     return forms.CharField(
         label=label, strip=False, max_length=LONGEST_PASSWORD, widget=widget, help_text=help_text
@@ -27,22 +33,24 @@ def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharF
 class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
     """A user name and a password twice; the e-mail address is optional."""
 
-    error_messages = {"password_mismatch": "The two passwords differ."}
+    error_messages = {"password_mismatch": _("The two passwords differ.")}
     username = forms.CharField(
-        label="User name",
+        label=_("User name"),
         max_length=LONGEST,
-        help_text=f"{SHORTEST} to {LONGEST} letters, digits and . _ -",
+        help_text=format_lazy(
+            _("{shortest} to {longest} letters, digits and . _ -"), shortest=SHORTEST, longest=LONGEST
+        ),
         widget=forms.TextInput(attrs={"autocomplete": "username", **EXACTLY}),
     )
     email = forms.EmailField(
-        label="E-mail address (optional)",
+        label=_("E-mail address (optional)"),
         required=False,
         max_length=LONGEST_EMAIL,
-        help_text="Kept on this server, shown to nobody.",
+        help_text=_("Kept on this server, shown to nobody."),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
-    password1 = _password("Password", "new-password", "At least 10 characters, and not an easy guess.")
-    password2 = _password("The password again", "new-password")
+    password1 = _password(_("Password"), "new-password", _("At least 10 characters, and not an easy guess."))
+    password2 = _password(_("The password again"), "new-password")
 
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]
@@ -61,9 +69,9 @@ class SetupForm(NewAccountForm):
     """A new account that proves to be the owner's."""
 
     token = forms.CharField(
-        label="Set-up token",
+        label=_("Set-up token"),
         max_length=200,
-        help_text="The server printed it when it started, as part of the link to this page.",
+        help_text=_("The server printed it when it started, as part of the link to this page."),
         widget=forms.TextInput(attrs={"autocomplete": "off", **EXACTLY}),
     )
     field_order = ("token", "username", "email", "password1", "password2")
@@ -73,18 +81,18 @@ class LogInForm(AuthenticationForm):
     """One answer for a wrong name, a wrong password and a closed account."""
 
     error_messages = {
-        "invalid_login": "This user name and password do not belong together.",
-        "inactive": "This user name and password do not belong together.",
+        "invalid_login": _("This user name and password do not belong together."),
+        "inactive": _("This user name and password do not belong together."),
     }
     username = forms.CharField(
-        label="User name",
+        label=_("User name"),
         widget=forms.TextInput(attrs={"autocomplete": "username", **EXACTLY}),
     )
-    password = _password("Password", "current-password")
+    password = _password(_("Password"), "current-password")
 
 
 class EraseForm(forms.Form):
     """Whoever sits at an open page is not yet its owner: the password says so."""
 
-    password = _password("Your password", "current-password")
-    sure = forms.BooleanField(label="Erase everything. I know that nobody can bring it back.")
+    password = _password(_("Your password"), "current-password")
+    sure = forms.BooleanField(label=_("Erase everything. I know that nobody can bring it back."))

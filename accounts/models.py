@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, Permission, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
@@ -16,10 +17,11 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from accounts.usernames import LONGEST, username_key, username_skeleton, validate_username
 
-TAKEN = "This user name, or one that looks like it, is taken."
+TAKEN = _("This user name, or one that looks like it, is taken.")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -81,6 +83,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     switched_off_at = models.DateTimeField(null=True, editable=False)
     is_staff = models.BooleanField("may use the administration", default=False)
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
+    # of the pages; empty: what the browser asks for
+    language = models.CharField(
+        max_length=8, blank=True, default="", db_default="", choices=settings.LANGUAGES
+    )
+    # the podcasts followed as a list, not as a grid of covers
+    podcasts_as_list = models.BooleanField(default=False, db_default=False, editable=False)
     # the account is closed, and everything of it goes (accounts/erasure.py)
     erasing_since = models.DateTimeField(null=True, editable=False)
     # a subscription goes along when its feed moves to another address (jobs/moves.py)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 FEWEST_CHARACTERS = 4
 
@@ -33,4 +34,5 @@ class VarietyValidator:
             raise ValidationError(self.get_help_text(), code="password_too_uniform")
 
     def get_help_text(self) -> str:
-        return f"A password has at least {FEWEST_CHARACTERS} different characters that are no blanks."
+        text = gettext("A password has at least %(fewest)d different characters that are no blanks.")
+        return text % {"fewest": FEWEST_CHARACTERS}

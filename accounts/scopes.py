@@ -2,31 +2,36 @@
 
 from collections.abc import Iterable
 
-# what an app may see of each topic, and what it may change
-_TOPICS = {
-    "subscriptions": ("the podcasts you follow", "follow and unfollow podcasts"),
-    "plays": ("what you listen to and how far", "record what you listen to and how far"),
-    "playlists": ("your playlists", "make, change and delete playlists"),
-    "collections": ("your collections of podcasts", "make, change and delete collections"),
-    "privacy": ("what you keep private", "change what you keep private"),
-}
+from django.utils.translation import gettext_lazy as _
+
 # every scope, in the order in which they are shown, with what it lets an app do
 WORDS = {
-    "*": "Do everything that you can do here, also what later versions add",
-    "*.read": "See everything that is here of you, also what later versions add",
-    "*.write": "Change everything that is here of you, also what later versions add",
-    "user.*": "See, change and keep in step every part of your account",
-    "user.*.read": "See every part of your account",
-    "user.*.write": "Change every part of your account",
-    "user": "See, change and keep in step everything in your account",
-    "user.read": "See your whole history, and take out all your data as one file",
-    "user.write": "Bring in exported data, remove parts of your history for good, make tokens for players",
-    "user.sync": "Keep your podcasts, plays and playlists in step with the app, both ways",
+    "*": _("Do everything that you can do here, also what later versions add"),
+    "*.read": _("See everything that is here of you, also what later versions add"),
+    "*.write": _("Change everything that is here of you, also what later versions add"),
+    "user.*": _("See, change and keep in step every part of your account"),
+    "user.*.read": _("See every part of your account"),
+    "user.*.write": _("Change every part of your account"),
+    "user": _("See, change and keep in step everything in your account"),
+    "user.read": _("See your whole history, and take out all your data as one file"),
+    "user.write": _("Bring in exported data, remove parts of your history for good, make tokens for players"),
+    "user.sync": _("Keep your podcasts, plays and playlists in step with the app, both ways"),
+    "user.subscriptions": _("See the podcasts you follow, and follow and unfollow podcasts"),
+    "user.subscriptions.read": _("See the podcasts you follow"),
+    "user.subscriptions.write": _("Follow and unfollow podcasts"),
+    "user.plays": _("See what you listen to and how far, and record what you listen to and how far"),
+    "user.plays.read": _("See what you listen to and how far"),
+    "user.plays.write": _("Record what you listen to and how far"),
+    "user.playlists": _("See your playlists, and make, change and delete playlists"),
+    "user.playlists.read": _("See your playlists"),
+    "user.playlists.write": _("Make, change and delete playlists"),
+    "user.collections": _("See your collections of podcasts, and make, change and delete collections"),
+    "user.collections.read": _("See your collections of podcasts"),
+    "user.collections.write": _("Make, change and delete collections"),
+    "user.privacy": _("See what you keep private, and change what you keep private"),
+    "user.privacy.read": _("See what you keep private"),
+    "user.privacy.write": _("Change what you keep private"),
 }
-for _topic, (_see, _change) in _TOPICS.items():
-    WORDS[f"user.{_topic}"] = f"See {_see}, and {_change}"
-    WORDS[f"user.{_topic}.read"] = f"See {_see}"
-    WORDS[f"user.{_topic}.write"] = f"{_change[0].upper()}{_change[1:]}"
 SCOPES = tuple(WORDS)
 
 

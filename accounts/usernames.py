@@ -5,6 +5,7 @@ from functools import cache
 
 from confusable_homoglyphs.utils import load
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 SHORTEST = 3
 LONGEST = 40
@@ -56,28 +57,34 @@ def validate_username(name: str) -> None:
         _check_characters(form)
     scripts = {script for script in map(_script, unicodedata.normalize("NFKC", name)) if script}
     if len(scripts) > 1 and not any(scripts <= together for together in WRITTEN_TOGETHER):
-        raise ValidationError("A user name is written in one script.", code="scripts")
+        raise ValidationError(_("A user name is written in one script."), code="scripts")
     if username_skeleton(name) in _reserved_skeletons():
-        raise ValidationError("This user name is reserved.", code="reserved")
+        raise ValidationError(_("This user name is reserved."), code="reserved")
 
 
 def _check_characters(name: str) -> None:
     if not SHORTEST <= len(name) <= LONGEST:
-        raise ValidationError(f"A user name has {SHORTEST} to {LONGEST} characters.", code="length")
+        raise ValidationError(
+            _("A user name has %(shortest)d to %(longest)d characters."),
+            code="length",
+            params={"shortest": SHORTEST, "longest": LONGEST},
+        )
     marks = 0
     for character in name:
         category = unicodedata.category(character)
         marks = marks + 1 if category.startswith("M") else 0
         if character in REFUSED_BY_APPS:
             signs = " ".join(REFUSED_BY_APPS)
-            raise ValidationError(f"Podcast apps refuse user names with {signs}", code="characters")
+            raise ValidationError(
+                _("Podcast apps refuse user names with %(signs)s"), code="characters", params={"signs": signs}
+            )
         known = category.startswith("L") or category in ("Nd", "Mn", "Mc") or character in PUNCTUATION
         if not known or marks > MOST_MARKS_IN_A_ROW:
             raise ValidationError(
-                "A user name consists of letters, digits and the signs . _ and -", code="characters"
+                _("A user name consists of letters, digits and the signs . _ and -"), code="characters"
             )
     if not name[0].isalnum() or name[-1] in PUNCTUATION or ".." in name:
-        raise ValidationError("A user name starts and ends with a letter or a digit.", code="characters")
+        raise ValidationError(_("A user name starts and ends with a letter or a digit."), code="characters")
 
 
 def _script(character: str) -> str | None:

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
@@ -52,7 +53,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
             typed["username"], typed["email"], typed["password1"], typed["token"], timezone.now()
         )
     except setup.WrongToken:
-        form.add_error("token", "This is not the token that the server printed.")
+        form.add_error("token", _("This is not the token that the server printed."))
         return render(request, "accounts/setup.html", {"form": form}, status=400)
     except setup.AlreadySetUp:
         return redirect(settings.LOGIN_URL)
@@ -136,7 +137,7 @@ def app_creator(request: HttpRequest) -> HttpResponse:
 def _revoke(request: HttpRequest, user: User, app_id: str) -> HttpResponse:
     names = {grant.app_id: grant.name for grant in grants.list_grants(user.pk)}
     if grants.revoke(user.pk, app_id):
-        messages.success(request, f"{names.get(app_id, app_id)} is shut out from now on.")
+        messages.success(request, _("%(app)s is shut out from now on.") % {"app": names.get(app_id, app_id)})
     return redirect("apps")
 
 

@@ -194,6 +194,26 @@ Level = Annotated[
     Literal["public", "anonymous", "private"],
     meta("What others may see: everything, that somebody did it, or nothing."),
 ]
+Category = Annotated[
+    str,
+    meta(
+        "The slug of a category, as Apple's are called.",
+        pattern="^[a-z0-9-]+$",
+        max_length=64,
+        normalise=str.strip,
+        example="society-and-culture",
+    ),
+]
+Language = Annotated[
+    str,
+    meta(
+        "A language as feeds name theirs, in any case.",
+        pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$",
+        max_length=35,
+        normalise=str.lower,
+        example="fr",
+    ),
+]
 
 
 class PageQuery(Struct):

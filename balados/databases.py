@@ -24,8 +24,10 @@ SESSION = {
     "default_transaction_isolation": r"read\ committed",
 }
 # A log that was just filled has no statistics yet: plans made for the parameters at hand then sorted all of
-# it for each page (110 ms where the generic plan walks the index in 10).
-PLANS = {"events": {"plan_cache_mode": "force_generic_plan"}}
+# it for each page (110 ms where the generic plan walks the index in 10). And one that was small when it was
+# last analysed is read whole until it is again: 5,000 events later a play took 2.3 ms of the server's
+# processor in place of 0.5.
+PLANS = {"events": {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}}
 # A rebuild locks the tables that it swaps: a replica until it has got all of that transaction, whenever that
 # is. Whoever meets the lock there reads the primary instead.
 ON_REPLICA = " -c default_transaction_read_only=on -c lock_timeout=100ms"

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +19,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from benchmarks import processor
+
 APP = "org.example.player"
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0
 GREETINGS = 16
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,11 @@ class Web:
 
     def cpu_seconds(self) -> float:
         """What its processes have used so far, user and system."""
-        return sum(_cpu(pid) for pid in self._pids())
+        return processor.seconds(self.process.pid)
 
     def peak_mib(self) -> float:
         """The largest resident size that any of its processes has had."""
-        return max(_peak_kib(pid) for pid in self._pids()) / 1024
-
-    def _pids(self) -> list[int]:
-        found = [self.process.pid]
-        for pid in found:
-            for thread in Path(f"/proc/{pid}/task").iterdir():
-                with suppress(FileNotFoundError):  # it has just ended
-                    found += [int(child) for child in (thread / "children").read_text().split()]
-        return found
+        return max(_peak_kib(pid) for pid in processor.tree(self.process.pid)) / 1024
 
 
 def listeners(count: int) -> list[Listener]:
@@ -122,8 +115,8 @@ def web(command: Sequence[str] | None = None, **environ: str) -> Iterator[Web]:
 
 
 @contextmanager
-def projector() -> Iterator[None]:
-    """``manage.py run_projectors``, ready."""
+def projector() -> Iterator[int]:
+    """``manage.py run_projectors``, ready; yields its process."""
     command = (sys.executable, str(ROOT / "manage.py"), "run_projectors")
     with (
         tempfile.TemporaryDirectory() as ready,
@@ -132,7 +125,7 @@ def projector() -> Iterator[None]:
         try:
             while process.poll() is None and not (Path(ready) / "projector").exists():
                 time.sleep(0.02)
-            yield
+            yield process.pid
         finally:
             process.terminate()
 
@@ -152,11 +145,6 @@ def _wait_for(server: Web) -> None:
             time.sleep(0.05)
         else:
             answered += 1
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _peak_kib(pid: int) -> int:

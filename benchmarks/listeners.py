@@ -2,16 +2,19 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPConnection
 from itertools import count
-from statistics import median, quantiles
+from statistics import median
+from typing import NamedTuple
 
-from benchmarks import environment, instance, sample
+from benchmarks import environment, instance, processor, requests, sample, wrk
 from benchmarks.instance import Listener, Web
-from benchmarks.report import Goal, Section, number
+from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
+from benchmarks.wrk import Run
 from eventstore import entries, log
 from eventstore.domain.topics import STATE_SCHEMA
 
@@ -21,10 +24,75 @@ SELECT %s, topic, key, name, state FROM events.snapshots WHERE stream = %s"""
 LARGEST_PROCESS = 150.0  # MiB
 # of the first figure: a command costs the same for every listener
 SAME = 1.2
+PROCESSOR, SLOWEST = 1.2, 20.0  # ms
+OF_PROCESSES = ("web", "PostgreSQL", "projector", "Redis")
+COLUMNS = ("", "p50 ms", "p99 ms", *(f"{name} ms" for name in OF_PROCESSES), "all ms", "log bytes")
+
+NOTE = (
+    "One connection, but for the last line; half of the plays are of new episodes, half of known ones. What"
+    " is known was put beside the log as syncs leave it there; every listener's first play is counted."
+    " Processor time and bytes of PostgreSQL's log are per play; a server's is that of all its processes."
+)
+
+
+class Cost(NamedTuple):
+    """Of one play: what its sender waited for, what each process used, and what it wrote, in ms and bytes."""
+
+    name: str
+    p50: float
+    p99: float
+    web: float
+    postgresql: float
+    projector: float
+    redis: float
+    written: float
+
+    @property
+    def processor(self) -> float:
+        """Of all processes together."""
+        return self.web + self.postgresql + self.projector + self.redis
+
+    def row(self) -> list[str]:
+        waits, processes = (self.p50, self.p99), (self.web, self.postgresql, self.projector, self.redis)
+        return [self.name, *map(number, (*waits, *processes, self.processor, self.written))]
 
 
 def run(scale: Scale) -> Section:
     environment.empty()
+    single, many = _known_listeners(scale)
+    under_load = instance.listeners(requests.LISTENERS)
+    environment.settle()
+    environment.let_go()
+    with instance.projector() as projector, instance.web() as server:
+        processes = {"web": server.process.pid, "projector": projector, **processor.servers()}
+        of_one = []
+        for who, known in zip(single, scale.listeners, strict=True):
+            name = f"one listener, {known:,} plays known"
+            of_one.append(_cost(name, processes, partial(_plays, server, [who], scale.plays)))
+        name = f"{len(many):,} listeners in turn, {scale.active_entries:,} each"
+        in_turn = partial(_plays, server, many, max(scale.plays, len(many)))
+        of_one.append(_cost(name, processes, in_turn))
+        loaded = _under_load(processes, server, under_load, scale) if wrk.PROGRAM else None
+        largest = server.peak_mib()
+    first, *others = of_one
+    section = Section("POST /plays, by listeners", COLUMNS, [cost.row() for cost in of_one], notes=[NOTE])
+    section.goals = [
+        Goal(f"p50, {cost.name} / {first.name}", cost.p50 / first.p50, SAME, at_most=True) for cost in others
+    ]
+    section.goals.append(Goal("largest web process", largest, LARGEST_PROCESS, at_most=True, unit=" MiB"))
+    if loaded is None:
+        section.notes.append(wrk.MISSING)
+        return section
+    section.rows.append(loaded.row())
+    section.goals += [
+        Goal("processor of a play, all processes", loaded.processor, PROCESSOR, at_most=True, unit=" ms"),
+        Goal("p99 under load", loaded.p99, SLOWEST, at_most=True, unit=" ms"),
+    ]
+    return section
+
+
+def _known_listeners(scale: Scale) -> tuple[list[Listener], list[Listener]]:
+    """Single ones of whom more and more is known, and many of whom the same is."""
     single = instance.listeners(len(scale.listeners))
     for who, known in zip(single, scale.listeners, strict=True):
         _know(who, known)
@@ -34,29 +102,34 @@ def run(scale: Scale) -> Section:
         streams = [log.stream_of(who.user_id) for who in many]
         for stream in streams[1:]:
             connection.execute(COPY_TO_ANOTHER, (stream, streams[0]))
-    environment.settle()
-    environment.let_go()
-    rows, medians = [], []
-    with instance.projector(), instance.web() as server:
-        for who, known in zip(single, scale.listeners, strict=True):
-            taken = _plays(server, [who], scale.plays)
-            medians.append(median(taken))
-            rows.append([f"one listener, {known:,} plays known", *_figures(taken)])
-        taken = _plays(server, many, max(scale.plays, len(many)))
-        medians.append(median(taken))
-        rows.append([f"{len(many):,} listeners in turn, {scale.active_entries:,} each", *_figures(taken)])
-        largest = server.peak_mib()
-    section = Section("POST /plays, by listeners", ["", "p50 ms", "p99 ms"], rows)
-    section.goals = [
-        Goal(f"p50, {row[0]} / {rows[0][0]}", one / medians[0], SAME, at_most=True)
-        for row, one in zip(rows[1:], medians[1:], strict=True)
-    ]
-    section.goals.append(Goal("largest web process", largest, LARGEST_PROCESS, at_most=True, unit=" MiB"))
-    section.notes.append(
-        "One connection; half of the plays are of new episodes, half of known ones. What is known was put"
-        " beside the log as syncs leave it there; every listener's first play is counted."
+    return single, many
+
+
+def _under_load(processes: Mapping[str, int], server: Web, who: list[Listener], scale: Scale) -> Cost:
+    """Of several rounds of steady load: of each figure the one in the middle."""
+    load = partial(wrk.run, server, "POST", "/api/v1/plays", who, scale.request_seconds)
+    if scale.request_rounds > 1:  # connections and statements that a server has after a minute
+        load()
+    rounds = [_cost("", processes, load) for _ in range(scale.request_rounds)]
+    figures = [median(values) for values in zip(*(one[1:] for one in rounds), strict=True)]
+    return Cost(f"{len(who)} listeners, {wrk.CONNECTIONS} connections", *figures)
+
+
+def _cost(name: str, processes: Mapping[str, int], plays: Callable[[], Run]) -> Cost:
+    began, position = processor.used(processes), _log_position()
+    run = plays()
+    used, written = processor.used(processes), _log_position() - position
+    web, postgresql, projector, redis = (
+        1000 * (used[one] - began[one]) / run.requests for one in OF_PROCESSES
     )
-    return section
+    return Cost(name, run.p50, run.p99, web, postgresql, projector, redis, written / run.requests)
+
+
+def _log_position() -> int:
+    """How many bytes PostgreSQL has written to its log."""
+    with environment.connect() as connection:
+        ((written,),) = connection.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+    return int(str(written))
 
 
 def _know(who: Listener, plays: int) -> None:
@@ -65,8 +138,8 @@ def _know(who: Listener, plays: int) -> None:
         entries.replace(log.stream_of(who.user_id), kept, STATE_SCHEMA)
 
 
-def _plays(server: Web, listeners: list[Listener], wanted: int) -> list[float]:
-    """Milliseconds of each play, the listeners in turn."""
+def _plays(server: Web, listeners: list[Listener], wanted: int) -> Run:
+    """Plays one after the other, the listeners in turn."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
     numbers = _numbers()
     taken = []
@@ -88,7 +161,7 @@ def _plays(server: Web, listeners: list[Listener], wanted: int) -> list[float]:
         if answer.status not in (200, 201):
             raise RuntimeError(f"{answer.status}: {content[:200]!r}")
     connection.close()
-    return taken
+    return Run(wanted, wanted / sum(taken) * 1000, median(taken), quantile(taken, 0.99), 0.0)
 
 
 def _numbers() -> Iterator[int]:
@@ -96,7 +169,3 @@ def _numbers() -> Iterator[int]:
     for new in count(1_000_000):
         yield new
         yield new % 100
-
-
-def _figures(taken: list[float]) -> list[str]:
-    return [number(median(taken)), number(quantiles(taken, n=100)[98])]

@@ -22,6 +22,7 @@ _first_item = count(0, 1_000_000)
 class Run:
     """``p50`` and ``p99`` in milliseconds; ``cpu`` in milliseconds of the web processes per request."""
 
+    requests: int
     per_second: float
     p50: float
     p99: float
@@ -49,4 +50,4 @@ def run(server: Web, method: str, path: str, who: Sequence[Listener], seconds: f
     requests, duration, p50, p99, refused = (float(value) for value in line.split()[1:])
     if refused:
         raise RuntimeError(f"{refused:.0f} of {requests:.0f} requests were refused: {done.stdout}")
-    return Run(requests / duration * 1e6, p50 / 1000, p99 / 1000, used / requests * 1000)
+    return Run(int(requests), requests / duration * 1e6, p50 / 1000, p99 / 1000, used / requests * 1000)

@@ -96,6 +96,7 @@ class Feed(models.Model):
                 Func("title", "author", "description", function="system.feed_words"), name="feeds_by_words"
             ),
             GinIndex(fields=["categories"], name="feeds_by_category"),
+            models.Index(fields=["id"], condition=~models.Q(new_feed_url=""), name="feeds_with_new_address"),
         ]
 
     def __str__(self) -> str:

@@ -22,7 +22,12 @@ FEEDS = """
 SELECT alias.feed_key, alias.url, feed.id,
        ARRAY(SELECT merged.id FROM "system"."feeds" AS merged WHERE merged.merged_into_id = feed.id),
        feed.uid, feed.url, feed.title, feed.author, feed.cover_url, feed.language, feed.is_secret,
-       feed.blocked, feed.state, coalesce(host.name, ''), schedule.fetched_at, schedule.ok_at,
+       feed.blocked,
+       (SELECT jsonb_build_object('slug', own.slug, 'color', own.color, 'links', own.links, 'note', own.note,
+                                  'featured', own.featured)
+          FROM "system"."feed_aliases" AS other JOIN "system"."enriched_podcasts" AS own USING (feed_key)
+         WHERE other.feed_id = feed.id ORDER BY own.slug LIMIT 1),
+       feed.state, coalesce(host.name, ''), schedule.fetched_at, schedule.ok_at,
        schedule.next_at, coalesce(schedule.error, ''), schedule.error_since, schedule.status,
        host.paused_until, host.failures,
        (SELECT max(move.decided_at) FROM "system"."feed_moves" AS move
@@ -57,6 +62,7 @@ class FeedShown(NamedTuple):
     """A feed as lists show it. ``known_as``: the address by which it was asked for; ``url``: where it is now.
 
     Title and author are empty while it was never read. ``merged_ids``: of the rows that were merged into it.
+    ``enriched``: what the operator says of it, the fields of ``EnrichedPodcast`` as JSON.
     """
 
     known_as: str
@@ -70,6 +76,7 @@ class FeedShown(NamedTuple):
     language: str
     is_secret: bool
     blocked: bool
+    enriched: str | None
     facts: Facts
 
     @property
@@ -178,7 +185,7 @@ def file_name(url: str) -> str:
 
 
 def _feed(row: tuple[Any, ...]) -> FeedShown:
-    return FeedShown._make((*row[1:12], Facts._make(row[12:])))
+    return FeedShown._make((*row[1:13], Facts._make(row[13:])))
 
 
 def _keys(

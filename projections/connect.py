@@ -37,8 +37,16 @@ PROJECTOR_SESSION = {
 # The live loop holds its locks by the session that it writes on. It says something once a second at least:
 # the server ends the session of a process that hangs or froze after 3 s, and a second later somebody else has
 # the locks. What a crash of PostgreSQL takes back, rows and positions alike, is applied again: so no commit
-# waits for the disk, but before acknowledging.
-LIVE_SESSION = {**PROJECTOR_SESSION, "idle_session_timeout": "3s", "synchronous_commit": "off"}
+# waits for the disk, but before acknowledging. A batch touches a few rows, by their keys: no table
+# that was small when it was analysed is to be read whole for them, and no plan to be made twice, which takes
+# ten times as long as what it is for.
+LIVE_SESSION = {
+    **PROJECTOR_SESSION,
+    "idle_session_timeout": "3s",
+    "synchronous_commit": "off",
+    "enable_seqscan": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 # A server that vanished without a word is noticed after 10 s. No effect on unix sockets.
 SOCKET = {"keepalives_idle": 5, "keepalives_interval": 1, "keepalives_count": 5, "tcp_user_timeout": 10_000}
 # seconds that a page of a replica may take; it takes milliseconds

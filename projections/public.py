@@ -7,6 +7,7 @@ What is shown is counted from the rows that are public now, the score before as 
 only tell which feeds and episodes are looked at. So a change of privacy is in every figure at once.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
@@ -105,19 +106,24 @@ TIMELINE = Query(
 )
 
 
-def trending_podcasts(limit: int, feed: str | None = None) -> list[Popular]:
-    """Feeds, the highest score first. Like all here raises ``Behind``, and errors of a store that is away."""
-    return _trending(PODCASTS, limit, feed)
+def trending_podcasts(
+    limit: int, feed: str | None = None, among: Sequence[UUID] | None = None
+) -> list[Popular]:
+    """Feeds, the highest score first; of those alone whose digests are ``among`` these. Like all here raises
+    ``Behind``, and errors of a store that is away."""
+    return _trending(PODCASTS, limit, feed, among)
 
 
-def trending_episodes(limit: int, feed: str | None = None) -> list[Popular]:
+def trending_episodes(
+    limit: int, feed: str | None = None, among: Sequence[UUID] | None = None
+) -> list[Popular]:
     """Episodes, of one feed or of all, the highest score first."""
-    return _trending(EPISODES, limit, feed)
+    return _trending(EPISODES, limit, feed, among)
 
 
 def podcast(feed: str) -> Popular:
     """The figures of a feed; zeros where nothing of it is public."""
-    return _one(PODCASTS, key_of(feed)) or Popular(feed, None, 0, 0, 0, 0, 0, 0, [])
+    return _one(PODCASTS, key_of(feed)) or nothing(feed, None)
 
 
 def episode(item: str, feed: str | None = None) -> Popular:
@@ -126,13 +132,17 @@ def episode(item: str, feed: str | None = None) -> Popular:
     Without the feed that one is meant of which something is public: raises ``DomainError`` ``ambiguous_item``
     where several feeds have it.
     """
-    nothing = Popular(feed, item, 0, 0, 0, 0, 0, 0, [])
     if feed is not None:
-        return _one(EPISODES, episode_key(feed, item)) or nothing
+        return _one(EPISODES, episode_key(feed, item)) or nothing(feed, item)
     keys = [key for _, key in _rows(OF_GUID, "page.item_key", [guid_key_of(item)])]
     if len(keys) > 1:
         raise DomainError("ambiguous_item", "Several feeds have this episode: give the feed as well.")
-    return (_one(EPISODES, str(keys[0])) if keys else None) or nothing
+    return (_one(EPISODES, str(keys[0])) if keys else None) or nothing(feed, item)
+
+
+def nothing(feed: str | None, item: str | None) -> Popular:
+    """The figures of what nobody has in public."""
+    return Popular(feed, item, 0, 0, 0, 0, 0, 0, [])
 
 
 def timeline(
@@ -144,8 +154,16 @@ def timeline(
     return found.rows, found.next
 
 
-def _trending(of: dict[str, str], limit: int, feed: str | None) -> list[Popular]:
-    condition, values = ("", [limit]) if feed is None else ("WHERE feed_key = %s", [key_of(feed), limit])
+def _trending(
+    of: dict[str, str], limit: int, feed: str | None, among: Sequence[UUID] | None
+) -> list[Popular]:
+    where = {
+        "feed_key = %s": None if feed is None else key_of(feed),
+        "feed_key = ANY(%s)": None if among is None else list(among),
+    }
+    where = {condition: value for condition, value in where.items() if value is not None}
+    condition = f"WHERE {' AND '.join(where)}" if where else ""
+    values = [*where.values(), limit]
     found = _rows(_figures(TRENDING.format(condition=condition, **of), of), BY_SCORE, values)
     return [Popular(*row[:-1]) for row in found]
 

@@ -67,9 +67,9 @@ async function copy(id) {
   field.select();
   try {
     await navigator.clipboard.writeText(field.value);
-    element("creator-said").textContent = "Copied.";
+    element("creator-said").textContent = element("creator").dataset.copied;
   } catch {
-    element("creator-said").textContent = "The text is selected: copy it with the keyboard.";
+    element("creator-said").textContent = element("creator").dataset.selected;
   }
 }
 
@@ -84,7 +84,7 @@ function start() {
   element("creator-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!document.querySelector("[data-scope]:checked")) {
-      complain("Tick at least one thing that the app asks for.");
+      complain(creator.dataset.nothingAsked);
       return;
     }
     complain("");
@@ -93,7 +93,7 @@ function start() {
     try {
       await make(creator.dataset.instance);
     } catch (error) {
-      complain(`The browser could not make the keys: ${error.message}`);
+      complain(`${creator.dataset.failed} ${error.message}`);
     } finally {
       button.disabled = false;
     }

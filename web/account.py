@@ -8,6 +8,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import attempts, erasure
@@ -40,7 +41,7 @@ def account(request: HttpRequest) -> HttpResponse:
         return too_many(request, wait)
     form = EraseForm(request.POST)
     if form.is_valid() and not user.check_password(form.cleaned_data["password"]):
-        form.add_error("password", "This is not your password.")
+        form.add_error("password", _("This is not your password."))
     if not form.is_valid():
         return _page(request, user, form, status=400)
     return _erase(request, user)

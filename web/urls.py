@@ -2,12 +2,13 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web import account, readiness, views
+from web import account, readiness, styleguide, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
     path("dashboard", views.dashboard, name="dashboard"),
     path("settings/account", account.account, name="account"),
+    path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health/live", readiness.live, name="live"),
     path("health/ready", readiness.ready, name="ready"),
 ]

@@ -1,8 +1,10 @@
 """Pages of the listener, and the page of last resort."""
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 import redis
 from django.conf import settings
@@ -18,9 +20,11 @@ from accounts.addresses import other_host
 from accounts.models import User
 from accounts.pages import private
 from eventstore.domain.plays import PlayEntry
+from feeds.queries import EpisodeShown, FeedShown, episodes_of, feeds_for
 from projections import queries
 from projections.failures import in_maintenance, is_outage
-from web.words import clock, episode_name, feed_words
+from projections.queries import SubscriptionRow
+from web.words import clock, episode_name, feed_words, shortened
 
 PLAYS = 50
 SUBSCRIPTIONS = 100
@@ -37,8 +41,10 @@ class Play(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    host: str
-    path: str
+    """``name``: its title, else the host of its address; ``detail``: its author, else the rest of that."""
+
+    name: str
+    detail: str
     subscribed_at: datetime | None
 
 
@@ -67,12 +73,10 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         raise BadRequest from None
     context = {
         "instance": settings.PUBLIC_URL,
-        "plays": [_play(row) for row in plays.rows],
+        "plays": _plays(user.pk, plays.rows),
         "older_plays": plays.next,
         "paged_plays": older is not None,
-        "subscriptions": [
-            Subscription(*feed_words(row.rss_source_feed), row.subscribed_at) for row in subscriptions.rows
-        ],
+        "subscriptions": _subscriptions(user.pk, subscriptions.rows),
         "more_subscriptions": subscriptions.next,
         "paged_subscriptions": more is not None,
         "paged": older is not None or more is not None,
@@ -100,11 +104,37 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return HttpResponse(render_to_string("500.html"), status=500)
 
 
-def _play(row: PlayEntry) -> Play:
+def _plays(user_id: UUID, rows: Sequence[PlayEntry]) -> list[Play]:
+    feeds = feeds_for(user_id, {row.rss_source_feed for row in rows})
+    episodes = episodes_of(((row.rss_source_feed, row.rss_source_item) for row in rows), feeds)
+    return [
+        _play(
+            row,
+            feeds.get(row.rss_source_feed),
+            episodes.get((row.rss_source_feed, row.rss_source_item)),
+        )
+        for row in rows
+    ]
+
+
+def _play(row: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None) -> Play:
+    title, feed_title = episode and shortened(episode.title), feed and shortened(feed.title)
     return Play(
-        name=episode_name(row.rss_source_item),
-        feed="".join(feed_words(row.rss_source_feed)),
+        name=title or episode_name(row.rss_source_item),
+        feed=feed_title or "".join(feed_words(row.rss_source_feed)),
         position=clock(row.position),
         played=row.played,
         updated_at=row.updated_at,
     )
+
+
+def _subscriptions(user_id: UUID, rows: Sequence[SubscriptionRow]) -> list[Subscription]:
+    feeds = feeds_for(user_id, (row.rss_source_feed for row in rows))
+    return [_subscription(row, feeds.get(row.rss_source_feed)) for row in rows]
+
+
+def _subscription(row: SubscriptionRow, feed: FeedShown | None) -> Subscription:
+    host, path = feed_words(row.rss_source_feed)
+    if feed is None or not feed.title:
+        return Subscription(host, path, row.subscribed_at)
+    return Subscription(shortened(feed.title), shortened(feed.author) or host, row.subscribed_at)

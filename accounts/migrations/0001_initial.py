@@ -59,6 +59,20 @@ class Migration(migrations.Migration):
                 ("switched_off_at", models.DateTimeField(editable=False, null=True)),
                 ("is_staff", models.BooleanField(default=False, verbose_name="may use the administration")),
                 ("date_joined", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "language",
+                    models.CharField(
+                        blank=True,
+                        choices=[("en", "English"), ("fr", "Français")],
+                        db_default="",
+                        default="",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "podcasts_as_list",
+                    models.BooleanField(db_default=False, default=False, editable=False),
+                ),
                 ("erasing_since", models.DateTimeField(editable=False, null=True)),
                 ("follow_moves", models.BooleanField(db_default=True, default=True, editable=False)),
                 (

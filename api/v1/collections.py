@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from api.fields import Color, Feed, NewColor
+from api.titles import Titles
 from api.v1 import lists
 from api.v1.lists import Kind, ListChanges, NewList, NewMember, Order
 from eventstore.domain import collections
@@ -75,8 +76,10 @@ class CollectionOrder(Order):
         return [feed.rss_source_feed for feed in self.feeds]
 
 
-def _show_feed(row: CollectionFeedRow) -> CollectionFeed:
-    return CollectionFeed(row.rss_source_feed, url_of_feed(row.rss_source_feed), None, None, row.added_at)
+def _show_feed(row: CollectionFeedRow, titles: Titles) -> CollectionFeed:
+    feed = row.rss_source_feed
+    told = titles.feed_title(feed), titles.cover(feed)
+    return CollectionFeed(feed, url_of_feed(feed), *told, row.added_at)
 
 
 def _state(user: User, collection_id: UUID) -> Collection:

@@ -21,6 +21,7 @@ from api.episodes import IN_ITEM
 from api.errors import FieldError
 from api.fields import Description, ListId, Name, PageQuery, Time
 from api.operations import MIB, Operation, operation, redeclare
+from api.titles import Titles, titles_for
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain.messages import Command
@@ -113,7 +114,7 @@ class Kind:
     read_lists: Callable[[UUID, str | None, int], Page[Any]]
     read_list: Callable[[UUID, UUID], Page[Any]]
     read_members: Callable[[UUID, UUID, str | None, int], Page[Any]]
-    show_member: Callable[[Any], Struct]
+    show_member: Callable[[Any, Titles], Struct]
     state: Callable[[User, UUID], Struct]
     create: Callable[..., Command]
     update: Callable[..., Command]
@@ -239,7 +240,8 @@ class OneListView(ListView):
         if not page.rows:
             raise NotFound
         [(row, members)] = page.rows
-        listed = [kind.show_member(member) for member in members.rows]
+        titles = titles_for(user_id, members.rows)
+        listed = [kind.show_member(member, titles) for member in members.rows]
         shown = kind.shape_of(WithMembers)(kind.shape(*row), listed, members.next)
         return answers.answer(shown, page.position)
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from api.episodes import NamedEpisode
 from api.fields import EnclosureUrl, Feed, Guid, Item, Title
+from api.titles import Titles
 from api.v1 import lists
 from api.v1.lists import Kind, ListChanges, NewList, NewMember, Order, RemoveQuery
 from eventstore.domain import playlists
@@ -32,7 +33,8 @@ class Playlist(Struct):
 
 
 class PlaylistItem(Struct):
-    """An episode of a playlist, with the titles that the app gave it."""
+    """An episode of a playlist: `item_title` and `feed_title` are what the app gave it; the others, and the
+    cover, are the feed's own, and null while it has not been fetched."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -40,6 +42,9 @@ class PlaylistItem(Struct):
     enclosure_url: str
     item_title: str | None
     feed_title: str | None
+    rss_feed_title: str | None
+    rss_item_title: str | None
+    cover: str | None
     added_at: datetime
 
 
@@ -87,9 +92,10 @@ class PlaylistOrder(Order):
         return [EpisodeName(one.rss_source_feed, one.rss_source_item or "") for one in self.items]
 
 
-def _show_item(row: PlaylistItemRow) -> PlaylistItem:
+def _show_item(row: PlaylistItemRow, titles: Titles) -> PlaylistItem:
     feed, item, item_title, feed_title, added_at = row
-    return PlaylistItem(feed, *shown_item(item), item_title, feed_title, added_at)
+    told = *titles.both(feed, item), titles.cover(feed, item)
+    return PlaylistItem(feed, *shown_item(item), item_title, feed_title, *told, added_at)
 
 
 def _state(user: User, playlist_id: UUID) -> Playlist:

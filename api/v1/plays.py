@@ -1,5 +1,8 @@
 """How far each episode was heard."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 import msgspec
 from django.urls import path
 from msgspec import Struct
@@ -12,6 +15,7 @@ from api.auth import caller_of
 from api.episodes import FeedQuery, ItemPath, NamedEpisode, show_episodes
 from api.fields import Feed, Flag, PageQuery, Position, Speed, Time
 from api.operations import operation
+from api.titles import UNTITLED, Titles, titles_for
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain import episodes
@@ -21,12 +25,13 @@ from projections import queries
 
 
 class PlayStatus(PlayEntry, frozen=True, kw_only=True):
-    """How far an episode was heard. Titles are null while the feed has not been fetched."""
+    """How far an episode was heard. Titles and cover are null while the feed has not been fetched."""
 
     guid: str
     enclosure_url: str
     rss_feed_title: str | None
     rss_item_title: str | None
+    cover: str | None
 
 
 class PlayStatuses(Struct):
@@ -35,7 +40,8 @@ class PlayStatuses(Struct):
 
 
 class PlayWritten(Struct):
-    """The status as it stands, also where a later play had won already."""
+    """The status as it stands, also where a later play had won already. Titles and cover are for reads, and
+    null here."""
 
     status: Success
     play_status: PlayStatus
@@ -81,7 +87,7 @@ class PlaysView(View):
             lambda: queries.play_statuses(
                 user_id, query.feed, query.played, query.updated_since, query.cursor, query.limit
             ),
-            lambda rows, following: PlayStatuses([_shown(row) for row in rows], following),
+            lambda rows, following: PlayStatuses(_shown(user_id, rows), following),
         )
 
     @operation("Record a play", answers={200: PlayWritten})
@@ -120,9 +126,21 @@ class PositionView(View):
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command))
 
 
-def _shown(entry: PlayEntry) -> PlayStatus:
+def _shown(user_id: UUID, entries: Sequence[PlayEntry]) -> list[PlayStatus]:
+    titles = titles_for(user_id, entries)
+    return [_status(entry, titles) for entry in entries]
+
+
+def _status(entry: PlayEntry, titles: Titles) -> PlayStatus:
+    named = entry.rss_source_feed, entry.rss_source_item
+    feed_title, item_title = titles.both(*named)
     show_episodes([entry])
-    return PlayStatus(**msgspec.structs.asdict(entry), rss_feed_title=None, rss_item_title=None)
+    return PlayStatus(
+        **msgspec.structs.asdict(entry),
+        rss_feed_title=feed_title,
+        rss_item_title=item_title,
+        cover=titles.cover(*named),
+    )
 
 
 def _written(outcome: Outcome, command: PlayCommand) -> PlayWritten:
@@ -130,7 +148,7 @@ def _written(outcome: Outcome, command: PlayCommand) -> PlayWritten:
     assert feed is not None  # it was needed to decide
     key = episode_key(feed, item)
     status = msgspec.structs.replace(outcome.user.plays[key], item=item)
-    return PlayWritten("success", _shown(REGISTER.to_entry(key, status)))
+    return PlayWritten("success", _status(REGISTER.to_entry(key, status), UNTITLED))
 
 
 paths = [

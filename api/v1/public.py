@@ -18,10 +18,13 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from api.episodes import FeedPath, FeedQuery, ItemPath
-from api.fields import Feed, PageQuery, PageSize
+from api.fields import Category, Feed, Language, PageQuery, PageSize
+from api.known import among
 from api.operations import operation
+from api.titles import Enriched, Titles, public_titles
 from api.views import PublicView
 from eventstore.domain.identifiers import key_of, shown_item, shown_item_or_none, url_of_feed
+from feeds import search
 from projections import public
 from projections.public import Kind, Popular, PublicRow
 
@@ -48,13 +51,15 @@ class Popularity(Struct):
 
 
 class PodcastPopularity(Popularity):
-    """`people`: the last ten who played or liked it, and want that to be seen. Titles and covers are null
-    while the feed has not been fetched."""
+    """`people`: the last ten who played or liked it, and want that to be seen. Title and cover are null
+    while the feed has not been fetched, and where all figures are zero: what is known here of a podcast that
+    is heard in private alone is nobody's business."""
 
     rss_source_feed: str
     feed_url: str
     rss_feed_title: str | None
     cover: str | None
+    enriched: Enriched | None
 
 
 class EpisodePopularity(Popularity):
@@ -91,6 +96,7 @@ class TimelineEntry(Struct):
     guid: str | None
     enclosure_url: str | None
     rss_item_title: str | None
+    cover: str | None
 
 
 class Timeline(Struct):
@@ -99,7 +105,11 @@ class Timeline(Struct):
 
 
 class TrendingQuery(FeedQuery):
+    """Of a category those below it are part; of a language its variants: `fr` takes `fr-CA` too."""
+
     limit: PageSize = TRENDING
+    category: Category | None = None
+    language: Language | None = None
 
 
 class TimelineQuery(PageQuery):
@@ -112,7 +122,7 @@ class TrendingPodcastsView(PublicView):
     def get(self, request: Request, query: TrendingQuery) -> HttpResponseBase:
         """The highest score first: a subscription counts 10 points, a play 5, a saved episode 3, a share 2,
         over the last 45 days."""
-        shown = _podcasts(public.trending_podcasts(query.limit, query.feed))
+        shown = _podcasts(public.trending_podcasts(query.limit, query.feed, _among(query)))
         return _cached(request, TrendingPodcasts(shown))
 
 
@@ -120,7 +130,7 @@ class TrendingEpisodesView(PublicView):
     @operation("List trending episodes", answers={200: TrendingEpisodes})
     def get(self, request: Request, query: TrendingQuery) -> HttpResponseBase:
         """As for podcasts; of one feed, or of all."""
-        shown = _episodes(public.trending_episodes(query.limit, query.feed))
+        shown = _episodes(public.trending_episodes(query.limit, query.feed, _among(query)))
         return _cached(request, TrendingEpisodes(shown))
 
 
@@ -135,9 +145,10 @@ class PodcastView(PublicView):
 class EpisodeView(PublicView):
     @operation("Show how popular an episode is", answers={200: EpisodePopularity})
     def get(self, request: Request, path: ItemPath, query: FeedQuery) -> HttpResponseBase:
-        """Zeros for an episode of which nothing is public. Without a feed, 422 `ambiguous_item` where several
-        have the item."""
-        [shown] = _episodes([public.episode(path.item, query.feed)])
+        """Zeros for an episode of which nothing is public, or that its publisher blocks. Without a feed, 422
+        `ambiguous_item` where several have the item."""
+        found = public.episode(path.item, query.feed)
+        [shown] = _episodes([found]) or _episodes([public.nothing(query.feed, path.item)])
         return _cached(request, shown)
 
 
@@ -148,33 +159,52 @@ class TimelineView(PublicView):
         rows, following = public.timeline(query.limit, query.event_type, query.feed, query.cursor)
         names = _usernames(row.user_id for row in rows if row.user_id is not None)
         # whose account is gone, or switched off, is not shown, and not as somebody anonymous either
-        shown = [_entry(row, names) for row in rows if row.user_id is None or row.user_id in names]
+        rows = [row for row in rows if row.user_id is None or row.user_id in names]
+        titles = public_titles(rows)
+        shown = [_entry(row, names, titles) for row in rows if not titles.is_blocked(row)]
         return _cached(request, Timeline(shown, following))
 
 
+def _among(query: TrendingQuery) -> list[UUID] | None:
+    """The digests of the feeds that are asked for; None for all. Raises ``Invalid``."""
+    wanted = among(query.category, query.language)
+    return None if wanted == search.ALL else search.public_feed_keys(wanted)
+
+
 def _podcasts(found: list[Popular]) -> list[PodcastPopularity]:
-    shown = []
+    shown, titles = [], public_titles(filter(_is_public, found))
     for one, people in zip(found, _people(found), strict=True):
-        assert one.rss_source_feed is not None
-        feed = one.rss_source_feed, url_of_feed(one.rss_source_feed)
-        shown.append(PodcastPopularity(*one.figures, people, *feed, None, None))
+        feed = one.rss_source_feed
+        assert feed is not None
+        told = titles.feed_title(feed), titles.cover(feed), titles.enriched(feed)
+        shown.append(PodcastPopularity(*one.figures, people, feed, url_of_feed(feed), *told))
     return shown
 
 
 def _episodes(found: list[Popular]) -> list[EpisodePopularity]:
-    shown = []
+    """Without those that their publisher blocks."""
+    titles = public_titles(filter(_is_public, found))
+    found, shown = [one for one in found if not titles.is_blocked(one)], []
     for one, people in zip(found, _people(found), strict=True):
-        assert one.rss_source_item is not None
-        episode = one.rss_source_feed, *shown_item(one.rss_source_item)
-        shown.append(EpisodePopularity(*one.figures, people, *episode, None, None, None))
+        feed, item = one.rss_source_feed, one.rss_source_item
+        assert item is not None
+        told = *titles.both(feed, item), titles.cover(feed, item)
+        shown.append(EpisodePopularity(*one.figures, people, feed, *shown_item(item), *told))
     return shown
 
 
-def _entry(of: PublicRow, names: dict[UUID, str]) -> TimelineEntry:
+def _is_public(one: Popular) -> bool:
+    """Whether anything of it is. The titles of others would tell that somebody here has their feed."""
+    return any(one.figures)
+
+
+def _entry(of: PublicRow, names: dict[UUID, str], titles: Titles) -> TimelineEntry:
     username = None if of.user_id is None else names[of.user_id]
-    feed = of.rss_source_feed, url_of_feed(of.rss_source_feed), None
+    feed_title, item_title = titles.both(of.rss_source_feed, of.rss_source_item)
+    feed = of.rss_source_feed, url_of_feed(of.rss_source_feed), feed_title
     episode = shown_item_or_none(of.rss_source_item)
-    return TimelineEntry(of.id, of.kind, of.happened_at, username, *feed, *episode, None)
+    cover = titles.cover(of.rss_source_feed, of.rss_source_item)
+    return TimelineEntry(of.id, of.kind, of.happened_at, username, *feed, *episode, item_title, cover)
 
 
 def _people(found: list[Popular]) -> list[list[Person]]:

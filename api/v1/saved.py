@@ -1,6 +1,8 @@
 """Episodes that a listener saved ("liked"), and sharing one."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.urls import path
 from msgspec import Struct
@@ -14,18 +16,20 @@ from api.episodes import FeedQuery, ItemPath
 from api.errors import FieldError, Invalid
 from api.fields import Feed, PageQuery, Time
 from api.operations import operation
+from api.titles import UNTITLED, Titles, titles_for
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain import episodes
 from eventstore.domain.identifiers import episode_key, shown_item
 from eventstore.domain.saved import SaveEpisode, ShareEpisode, UnsaveEpisode
 from projections import queries
+from projections.queries import SavedEpisodeRow
 
 READ, WRITE = "user.plays.read", "user.plays.write"
 
 
 class SavedEpisode(Struct):
-    """An episode that is, or was, saved. Titles are null while the feed has not been fetched."""
+    """An episode that is, or was, saved. Titles and cover are null while the feed has not been fetched."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -33,6 +37,7 @@ class SavedEpisode(Struct):
     enclosure_url: str
     rss_feed_title: str | None
     rss_item_title: str | None
+    cover: str | None
     saved: bool
     saved_at: datetime | None
     unsaved_at: datetime | None
@@ -44,7 +49,8 @@ class SavedEpisodes(Struct):
 
 
 class EpisodeWritten(Struct):
-    """The episode as it stands, also where a later action had won already; null where it was never saved."""
+    """The episode as it stands, also where a later action had won already; null where it was never saved.
+    Titles and cover are for reads, and null here."""
 
     status: Success
     saved_episode: SavedEpisode | None
@@ -83,9 +89,7 @@ class SavedView(View):
             request,
             "saved",
             lambda: queries.saved_episodes(user_id, query.feed, query.cursor, query.limit),
-            lambda rows, following: SavedEpisodes(
-                [_shown(feed, item, True, saved_at) for feed, item, saved_at in rows], following
-            ),
+            lambda rows, following: SavedEpisodes(_shown(user_id, rows), following),
         )
 
 
@@ -135,13 +139,25 @@ def _written(outcome: Outcome, command: SaveEpisode | UnsaveEpisode) -> EpisodeW
     state = None if feed is None else outcome.user.saved.get(episode_key(feed, item))
     if state is None:
         return EpisodeWritten("success", None)
-    return EpisodeWritten("success", _shown(state.feed, item, state.saved, state.saved_at, state.unsaved_at))
+    shown = _episode(state.feed, item, UNTITLED, state.saved, state.saved_at, state.unsaved_at)
+    return EpisodeWritten("success", shown)
 
 
-def _shown(
-    feed: str, item: str, saved: bool, saved_at: datetime | None, unsaved_at: datetime | None = None
+def _shown(user_id: UUID, rows: Sequence[SavedEpisodeRow]) -> list[SavedEpisode]:
+    titles = titles_for(user_id, rows)
+    return [_episode(feed, item, titles, True, saved_at) for feed, item, saved_at in rows]
+
+
+def _episode(
+    feed: str,
+    item: str,
+    titles: Titles,
+    saved: bool,
+    saved_at: datetime | None,
+    unsaved_at: datetime | None = None,
 ) -> SavedEpisode:
-    return SavedEpisode(feed, *shown_item(item), None, None, saved, saved_at, unsaved_at)
+    told = *titles.both(feed, item), titles.cover(feed, item)
+    return SavedEpisode(feed, *shown_item(item), *told, saved, saved_at, unsaved_at)
 
 
 paths = [

@@ -1,8 +1,9 @@
 """The feeds that a listener follows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
+from uuid import UUID
 
 from django.urls import path
 from msgspec import Struct
@@ -16,22 +17,27 @@ from api.episodes import FeedPath
 from api.errors import FieldError
 from api.fields import Feed, FeedUrl, PageQuery, SourceId, Time, meta
 from api.operations import operation
+from api.titles import UNTITLED, Enriched, Titles, titles_for
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain import subscriptions
 from eventstore.domain.identifiers import url_of_feed
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from projections import queries
+from projections.queries import SubscriptionRow
 
 
 class Subscription(Struct):
-    """A feed that is, or was, followed. Title and cover are null while the feed has not been fetched."""
+    """A feed that is, or was, followed. Title and cover are null while the feed has not been fetched.
+    `moved_to`: its address now, where that is another. `enriched`: null where the operator says nothing."""
 
     rss_source_feed: str
     feed_url: str
     rss_source_id: str | None
     rss_feed_title: str | None
     cover: str | None
+    moved_to: str | None
+    enriched: Enriched | None
     subscribed_at: datetime | None
     unsubscribed_at: datetime | None
 
@@ -42,7 +48,8 @@ class Subscriptions(Struct):
 
 
 class SubscriptionWritten(Struct):
-    """The subscription as it stands, also where a later action had won already."""
+    """The subscription as it stands, also where a later action had won already. Titles, covers and what goes
+    with them are for reads, and null here."""
 
     status: Success
     subscription: Subscription
@@ -82,7 +89,7 @@ class SubscriptionsView(View):
             request,
             "subscriptions",
             lambda: queries.subscriptions(user_id, removed, query.cursor, query.limit),
-            lambda rows, following: Subscriptions([_shown(*row) for row in rows], following),
+            lambda rows, following: Subscriptions(_shown(user_id, rows), following),
         )
 
     @operation(
@@ -111,16 +118,30 @@ class SubscriptionView(View):
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, path.feed))
 
 
-def _shown(
-    feed: str, source_id: str | None, subscribed_at: datetime | None, unsubscribed_at: datetime | None
-) -> Subscription:
-    return Subscription(feed, url_of_feed(feed), source_id, None, None, subscribed_at, unsubscribed_at)
+def _shown(user_id: UUID, rows: Sequence[SubscriptionRow]) -> list[Subscription]:
+    titles = titles_for(user_id, rows)
+    return [_subscription(row, titles) for row in rows]
+
+
+def _subscription(row: SubscriptionRow, titles: Titles) -> Subscription:
+    feed = row.rss_source_feed
+    return Subscription(
+        rss_source_feed=feed,
+        feed_url=url_of_feed(feed),
+        rss_source_id=row.rss_source_id,
+        rss_feed_title=titles.feed_title(feed),
+        cover=titles.cover(feed),
+        moved_to=titles.moved_to(feed),
+        enriched=titles.enriched(feed),
+        subscribed_at=row.subscribed_at,
+        unsubscribed_at=row.unsubscribed_at,
+    )
 
 
 def _written(outcome: Outcome, feed: str) -> SubscriptionWritten:
     state: subscriptions.Subscription = outcome.user.subscriptions[feed]
-    shown = _shown(feed, state.source_id, state.subscribed_at, state.unsubscribed_at)
-    return SubscriptionWritten("success", shown)
+    row = SubscriptionRow(feed, state.source_id, state.subscribed_at, state.unsubscribed_at)
+    return SubscriptionWritten("success", _subscription(row, UNTITLED))
 
 
 paths = [

@@ -388,6 +388,14 @@ class Migration(migrations.Migration):
             model_name="feed",
             index=django.contrib.postgres.indexes.GinIndex(fields=["categories"], name="feeds_by_category"),
         ),
+        migrations.AddIndex(
+            model_name="feed",
+            index=models.Index(
+                fields=["id"],
+                condition=models.Q(("new_feed_url", ""), _negated=True),
+                name="feeds_with_new_address",
+            ),
+        ),
         # one row is written at each fetch: room for it in its page keeps the index out of it (HOT)
         migrations.RunSQL(
             'ALTER TABLE "system"."feed_schedule" SET (fillfactor = 70)', migrations.RunSQL.noop

@@ -29,7 +29,8 @@ UNION SELECT user_id, kind, key FROM {activity} JOIN
 MARKED = """
 UNION SELECT user_id, kind, key FROM {activity} WHERE feed_key = ANY(%(marked)s::uuid[])
 """
-# From what was done and what was set to what is shown; leaves alone what is right already.
+# From what was done and what was set to what is shown; leaves alone what is right already. LIMIT keeps the
+# planner from reading all of the activity to find a few rows: it takes a batch for a hundred.
 SHOW = """
 WITH reach AS ({reach}),
 states AS (
@@ -37,7 +38,9 @@ states AS (
                 coalesce(of_item.level, of_feed.level, of_account.level, %(default)s) END AS in_force,
            a.happened_at >= coalesce(a.withdrawn_at, a.happened_at) AS stands
       FROM reach
-      JOIN {{activity}} a USING (user_id, kind, key)
+     CROSS JOIN LATERAL (
+            SELECT ctid AS place, * FROM {{activity}} k
+             WHERE k.user_id = reach.user_id AND k.kind = reach.kind AND k.key = reach.key LIMIT 1) a
       LEFT JOIN {{levels}} of_item ON of_item.user_id = a.user_id
            AND of_item.feed_key = %(no_key)s AND of_item.item_key = a.item_key
       LEFT JOIN {{levels}} of_feed ON of_feed.user_id = a.user_id
@@ -72,7 +75,7 @@ come AS (
       FROM due WHERE shown
 )
 UPDATE {{activity}} a SET level = due.in_force, public_id = due.new_id FROM due
- WHERE a.user_id = due.user_id AND a.kind = due.kind AND a.key = due.key
+ WHERE a.ctid = due.place
 """
 SHOW_TOUCHED = sql.SQL(SHOW.format(reach=TOUCHED))
 SHOW_IN_REACH = sql.SQL(SHOW.format(reach=TOUCHED + REACHED))

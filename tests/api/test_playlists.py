@@ -178,6 +178,9 @@ def test_it_holds_episodes(phone: Device, walk: str) -> None:
             "enclosure_url": "https://example.org/1.mp3",
             "item_title": "One",
             "feed_title": "News",
+            "rss_feed_title": None,
+            "rss_item_title": None,
+            "cover": None,
             "added_at": EARLY,
         }
     ]

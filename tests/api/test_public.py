@@ -77,6 +77,7 @@ def test_it_lists_podcasts_the_highest_score_first(phone: Device, bobs: Device) 
         "feed_url": "https://example.org/3.xml",
         "rss_feed_title": None,
         "cover": None,
+        "enriched": None,
         "score": 30,
         "score_previous": 0,
         "plays": 1,
@@ -205,7 +206,7 @@ def test_the_timeline_has_the_newest_first(phone: Device, bobs: Device) -> None:
     answer = shown("timeline")
     ids = [event.pop("id") for event in answer["events"]]
     assert len(set(ids)) == 2
-    nothing = {"rss_feed_title": None, "rss_item_title": None}
+    nothing = {"rss_feed_title": None, "rss_item_title": None, "cover": None}
     assert answer == {
         "events": [
             {

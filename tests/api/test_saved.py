@@ -58,6 +58,7 @@ def test_it_saves_an_episode(phone: Device) -> None:
         "enclosure_url": "https://example.org/1.mp3",
         "rss_feed_title": None,
         "rss_item_title": None,
+        "cover": None,
         "saved": True,
         "saved_at": MAY,
         "unsaved_at": None,

@@ -31,6 +31,8 @@ def test_it_follows_a_feed(phone: Device) -> None:
         "rss_source_id": "42",
         "rss_feed_title": None,
         "cover": None,
+        "moved_to": None,
+        "enriched": None,
         "subscribed_at": "2026-05-01T12:00:00Z",
         "unsubscribed_at": None,
     }

@@ -133,6 +133,21 @@ def test_of_a_long_history_a_command_reads_a_few_entries(asked: Asked) -> None:
     assert outcome.version == 301 + len([row for row in events_of() if row.type == "CollectionCreated"])
 
 
+def test_a_command_reads_no_table_whole_that_was_small_when_it_was_analysed() -> None:
+    whole = """
+        SELECT coalesce(sum(seq_tup_read), 0)::bigint FROM pg_stat_user_tables
+         WHERE schemaname = 'events' AND relname IN ('events', 'snapshots')
+           AND pg_stat_force_next_flush()::text = ''"""
+    dispatch(play(item=item_of("item-0", "")))
+    execute("ANALYZE events.events, events.snapshots")
+    execute(whole)
+    before = execute(whole)
+    for number in range(1, 20):
+        dispatch(play(number, item=item_of(f"item-{number}", "")))
+    execute(whole)
+    assert execute(whole) == before
+
+
 @pytest.mark.parametrize("item", [item_of("item-7", ""), item_of("", "https://example.org/7.mp3")])
 def test_an_episode_is_found_by_less_than_its_name_without_reading_all(asked: Asked, item: str) -> None:
     plays = [

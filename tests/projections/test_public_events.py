@@ -7,12 +7,16 @@ from uuid import UUID
 import pytest
 from pytest_django.fixtures import Settings
 
+from eventstore import log
 from eventstore.domain.checkpoint import EventsRemoved, PublicHistoryTrimmed, UserCheckpoint
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.identifiers import episode_key, feed_of_url, item_of, key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level
-from projections.connect import Connection
+from projections.batches import Batch
+from projections.connect import LIVE_SESSION, Connection, connect
+from projections.projectors.public_events import projector
+from projections.worker import Worker
 from tests.privacy import acts
 from tests.privacy.acts import saved, shared, unsaved
 from tests.projections.conftest import Project
@@ -51,6 +55,20 @@ def shown(connection: Connection) -> list[tuple[Any, ...]]:
 
 def ids(connection: Connection) -> list[UUID]:
     return [id_ for (id_,) in connection.execute("SELECT id FROM public.public_events ORDER BY id")]
+
+
+def test_an_act_is_found_among_many_without_reading_them(project: Project) -> None:
+    record(*(played(ALICE, item=item_of(f"item-{number}", "")) for number in range(300)))
+    project()
+    position = record(played(ALICE, item=item_of("item-7", ""), at=1))
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'activity'"
+    with connect("projections", **LIVE_SESSION) as connection, connection.transaction():
+        connection.execute("ANALYZE users.activity")
+        worker = Worker(projector, connection)
+        worker.apply(Batch(log.read_all(worker.position, 10), position))
+        ((rows,),) = connection.execute(read)
+    # the one to merge into, and the one to show
+    assert rows <= 5
 
 
 def test_of_who_has_set_nothing_nothing_is_shown(connection: Connection, project: Project) -> None:

@@ -12,6 +12,7 @@ from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_item
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from tests.feeds.known import known_episode, known_feed
 from tests.projecting import bring_up_to_date
 from tests.web.people import Visitor, text_of
 from web import views
@@ -49,6 +50,18 @@ def test_the_newest_comes_first(alice: User, bob: User) -> None:
     assert page.index("played</span>") < page.index("at 1:02:03")
     assert "20 November 2026, 19:15 UTC" in page
     assert "bobs.mp3" not in page
+
+
+def test_it_has_the_titles_of_what_was_fetched(alice: User) -> None:
+    feed = known_feed("https://feeds.example.org/slow-radio.xml", title="Slow <Radio>", author="Ann")
+    known_episode(feed, "1", "https://cdn.example/one.mp3", title="The First")
+    for number in ("1", "2"):
+        play(alice.pk, item(number, f"https://cdn.example/{number}.mp3"), hours_ago=int(number))
+    dispatch(Subscribe(user_id=alice.pk, feed=FEED, now=NOW), Origin())
+    bring_up_to_date()
+    page = text_of(Visitor(alice).get("/dashboard"))
+    assert titles(page) == ["The First", "2.mp3", "Slow &lt;Radio&gt;"]
+    assert "<bdi>Ann</bdi>" in page
 
 
 def test_a_podcast_no_longer_followed_is_gone(alice: User) -> None:

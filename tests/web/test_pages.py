@@ -1,5 +1,6 @@
 """What holds for every page, and the few that need no account."""
 
+import gzip
 import re
 from pathlib import Path
 
@@ -65,11 +66,20 @@ def test_the_policy_leaves_no_room_for_scripts_and_styles_in_a_page(template: Pa
     assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", text)
 
 
-def test_the_pages_have_one_small_sheet_and_one_small_script() -> None:
-    sizes = {path.name: path.stat().st_size for path in (ROOT / "static").iterdir()}
-    assert sizes.keys() == {"balados.css", "balados.svg", "app-creator.js"}
-    assert sum(sizes.values()) < 20_000
-    assert finders.find("balados.css")
+def test_sheets_and_scripts_are_small_together() -> None:
+    """As a proxy sends them, compressed, and with the library for what is answered in place."""
+    own = [path for path in (ROOT / "static").rglob("*") if path.is_file()]
+    library = finders.find("django_htmx/htmx-2.min.js")
+    assert library
+    assert {path.suffix for path in own} <= {".css", ".js", ".svg"}
+    assert sum(len(gzip.compress(path.read_bytes())) for path in [*own, Path(library)]) < 60_000
+    assert all(len(path.read_text().splitlines()) < 200 for path in own if path.suffix == ".js")
+
+
+def test_the_style_guide_is_for_developers(alice: User, settings: Settings) -> None:
+    assert Visitor(alice).get("/styleguide").status_code == 404
+    settings.DEBUG = True
+    assert "Style guide" in text_of(Visitor(alice).get("/styleguide"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,104 @@
+"""What answers say of podcasts and episodes beside their names: titles, covers, the operator's own words."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from msgspec import Struct
+
+from feeds.queries import (
+    EpisodeName,
+    EpisodeShown,
+    FeedShown,
+    episodes_of,
+    feeds_for,
+    public_feeds,
+)
+
+
+class Link(Struct):
+    url: str
+    title: str
+
+
+class Enriched(Struct):
+    """What the operator of this server says of a podcast. `slug` is its name in addresses of pages."""
+
+    slug: str
+    color: str | None
+    links: list[Link]
+    note: str | None
+    featured: bool
+
+
+class Titles(NamedTuple):
+    """What is known of the feeds and episodes of one answer; what is not known is None."""
+
+    feeds: Mapping[str, FeedShown]
+    episodes: Mapping[EpisodeName, EpisodeShown]
+
+    def feed_title(self, feed: str | None) -> str | None:
+        known = self.feeds.get(feed or "")
+        return (known and known.title) or None
+
+    def item_title(self, feed: str | None, item: str | None) -> str | None:
+        known = self.episodes.get((feed or "", item or ""))
+        return (known and known.title) or None
+
+    def both(self, feed: str | None, item: str | None) -> tuple[str | None, str | None]:
+        """The title of the feed, and that of the episode."""
+        return self.feed_title(feed), self.item_title(feed, item)
+
+    def cover(self, feed: str | None, item: str | None = None) -> str | None:
+        """The address of the episode's picture on this server, else of its feed's."""
+        episode, known = self.episodes.get((feed or "", item or "")), self.feeds.get(feed or "")
+        return address((episode and episode.cover) or (known and known.cover))
+
+    def moved_to(self, feed: str) -> str | None:
+        known = self.feeds.get(feed)
+        return known and known.moved_to
+
+    def is_blocked(self, row: Any) -> bool:
+        """Whether the publisher keeps the episode of a row out of public lists."""
+        episode = self.episodes.get((row.rss_source_feed or "", row.rss_source_item or ""))
+        return episode is not None and episode.blocked
+
+    def enriched(self, feed: str) -> Enriched | None:
+        known = self.feeds.get(feed)
+        return enriched(known) if known is not None else None
+
+
+UNTITLED = Titles({}, {})
+
+
+def titles_for(user_id: UUID, rows: Iterable[Any]) -> Titles:
+    """What is known of the feeds, and the episodes if any, that a listener's own rows name."""
+    names = _names(rows)
+    feeds = feeds_for(user_id, {feed for feed, _ in names})
+    return Titles(feeds, episodes_of(names, feeds))
+
+
+def public_titles(rows: Iterable[Any]) -> Titles:
+    """The same for what everybody may read."""
+    names = _names(rows)
+    feeds = public_feeds({feed for feed, _ in names})
+    return Titles(feeds, episodes_of(names, feeds))
+
+
+def enriched(feed: FeedShown) -> Enriched | None:
+    if feed.enriched is None:
+        return None
+    said = msgspec.json.decode(feed.enriched, type=Enriched)
+    said.color, said.note = said.color or None, said.note or None
+    return said
+
+
+def address(path: str | None) -> str | None:
+    """A path of this server as apps on other hosts need it."""
+    return path and f"{settings.PUBLIC_URL}{path}"
+
+
+def _names(rows: Iterable[Any]) -> list[tuple[str | None, str | None]]:
+    return [(row.rss_source_feed, getattr(row, "rss_source_item", None)) for row in rows]

@@ -1,0 +1,1 @@
+"""What listeners type into the pages."""

@@ -1,0 +1,73 @@
+"""/styleguide: every component on one page, with contents that are hard to show. Only where DEBUG is on."""
+
+from datetime import UTC, datetime, timedelta
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from eventstore.domain.identifiers import feed_of_url, item_of
+from web.shown import Episode, Podcast
+
+TITLES = (
+    "Slow Radio",
+    "The Extraordinarily Long-Winded Podcast Companion of the Greater Metropolitan Area, Unabridged",
+    "بودكاست الراديو البطيء",
+    "日本語の番組",
+    "Donaudampfschifffahrtsgesellschaftskapitänsmütze",
+    "<b>Bold</b> & Brave",
+    "7",
+    "Les Bébés Énervés",
+)
+PUBLISHED = datetime(2026, 11, 27, 6, 0, tzinfo=UTC)
+
+
+class ExampleForm(forms.Form):
+    """One field of each kind."""
+
+    address = forms.URLField(label="Address", help_text="Of a feed.", assume_scheme="https")
+    order = forms.ChoiceField(label="Order", choices=[("newest", "Newest first"), ("title", "By title")])
+    level = forms.ChoiceField(
+        label="Level", choices=[("public", "Public"), ("private", "Private")], widget=forms.RadioSelect
+    )
+    notes = forms.CharField(label="Notes", widget=forms.Textarea(attrs={"rows": 3}), required=False)
+    sure = forms.BooleanField(label="I am sure")
+
+
+@require_safe
+def styleguide(request: HttpRequest) -> HttpResponse:
+    """404 where DEBUG is off."""
+    if not settings.DEBUG:
+        raise Http404
+    messages.success(request, "Unfollowed Slow Radio.", extra_tags="/styleguide")
+    context = {
+        "podcasts": [_podcast(number, title) for number, title in enumerate(TITLES)],
+        "episodes": [_episode(number, title) for number, title in enumerate(TITLES)],
+        "form": ExampleForm(),
+        "faulty": ExampleForm({"address": "no address", "order": "newest"}),
+        "percents": [0, 1, 33, 75, 100],
+    }
+    return render(request, "web/styleguide.html", context)
+
+
+def _podcast(number: int, title: str) -> Podcast:
+    feed = feed_of_url(f"https://feeds.example.org/{number}")
+    newest_at = PUBLISHED - timedelta(days=3 * number) if number != 3 else None
+    return Podcast(feed, title, number != 4, newest_at=newest_at, unplayed=(0, 3, 128, 12)[number % 4])
+
+
+def _episode(number: int, title: str) -> Episode:
+    position, played = ((0, False), (754, False), (3_600, True), (1, False))[number % 4]
+    return Episode(
+        feed_of_url(f"https://feeds.example.org/{number}"),
+        item_of(f"episode {number}", ""),
+        title,
+        TITLES[-number],
+        published_at=PUBLISHED - timedelta(hours=9 * number),
+        duration=None if number == 7 else 3_600,
+        position=position,
+        played=played,
+    )
