@@ -212,7 +212,7 @@ CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").
     "?db=", "?virtual_host="
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_IMPORTS = ["jobs.feeds"]
+CELERY_IMPORTS = ["jobs.feeds", "jobs.moves"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {"jobs.feeds.pump": {"queue": "feeds"}, "jobs.feeds.fetch_now": {"queue": "feeds_now"}}
 # a pump takes a minute: what waits behind it is for others
@@ -228,6 +228,7 @@ CELERY_BEAT_SCHEDULE = {
     "retention": {"task": "jobs.tasks.run_worker", "schedule": crontab(minute="*/5")},
     "finish erasures": {"task": "jobs.tasks.finish_erasures", "schedule": crontab(minute="*/5")},
     "reconcile feeds": {"task": "jobs.feeds.reconcile", "schedule": crontab(minute="37")},
+    "follow moved feeds": {"task": "jobs.moves.follow_moves", "schedule": crontab(minute="*/10")},
     "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
     # a pump that runs is not begun a second time
     **{

@@ -1,6 +1,6 @@
 """Feeds that are kept from the public whatever the listeners' levels: ``itunes:block``, or the operator."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 from uuid import UUID
@@ -25,6 +25,27 @@ def mark(feed: str, marked_by: Marker, now: datetime, *, blocked: bool) -> int |
     alone. Returns the position; None, with nothing recorded, where it is so already.
     """
     return mark_key(UUID(key_of(feed)), marked_by, now, blocked=blocked)
+
+
+def mark_all(wanted: Mapping[UUID, bool], marked_by: Marker, now: datetime) -> int:
+    """Mark the feeds of these digests that are to be blocked, and lift the marks of those that are not.
+
+    In one append. Returns how many it changed; of those that are so already, nothing is recorded.
+    """
+    changed: list[Event] = []
+
+    def decide() -> Sequence[Event]:
+        known = {mark.feed_key for mark in feed_marks() if mark.blocked and mark.marked_by == marked_by}
+        differing = {key: blocked for key, blocked in wanted.items() if blocked != (key in known)}
+        changed[:] = [
+            FeedMarked(feed_key=key, marked_by=marked_by, blocked=blocked, marked_at=now)
+            for key, blocked in differing.items()
+        ]
+        return changed
+
+    if log.decide_for_instance(decide) is not None:
+        log.notify()
+    return len(changed)
 
 
 def mark_key(feed_key: UUID, marked_by: Marker, now: datetime, *, blocked: bool) -> int | None:

@@ -25,6 +25,8 @@ class Subscription(models.Model):
 
     class Meta:
         db_table = '"users"."subscriptions"'
+        # who follows a feed that moves
+        indexes = [models.Index(fields=["feed_key", "user_id"], name="subscriptions_of_feed")]
 
 
 class PlayStatus(models.Model):

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -31,6 +31,12 @@ ACTIVITY = """
 SELECT kind, rss_source_feed, rss_source_item, happened_at, withdrawn_at, level, public_id IS NOT NULL, key
   FROM "users"."activity"
  WHERE user_id = %s
+"""
+FOLLOWERS = """
+SELECT feed_key, user_id FROM "users"."subscriptions"
+ WHERE feed_key = ANY(%s) AND (feed_key, user_id) > (%s, %s)
+   AND subscribed_at IS NOT NULL AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)
+ ORDER BY feed_key, user_id LIMIT %s
 """
 FEEDS_NAMED = """
 SELECT feed_key, min(rss_source_feed) FROM "users"."activity" WHERE feed_key = ANY(%s) GROUP BY feed_key
@@ -296,6 +302,14 @@ def activity(user_id: UUID) -> Page[ActivityRow]:
 def feeds_named(feed_keys: Sequence[UUID]) -> dict[UUID, str]:
     """The ``rss_source_feed`` of those digests that listeners' activity tells."""
     return dict(run(FEEDS_NAMED, [list(feed_keys)]).fetchall())
+
+
+def followers(feed_keys: Sequence[UUID], limit: int = 1_000) -> Iterator[list[tuple[UUID, UUID]]]:
+    """Who follows these feeds, named by their digests: pairs of digest and listener, in pages."""
+    after = UUID(int=0), UUID(int=0)
+    while page := run(FOLLOWERS, [list(feed_keys), *after, limit]).fetchall():
+        yield page
+        after = page[-1]
 
 
 def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:

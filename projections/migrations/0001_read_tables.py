@@ -232,6 +232,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": '"users"."subscriptions"',
+                "indexes": [models.Index(fields=["feed_key", "user_id"], name="subscriptions_of_feed")],
             },
         ),
         migrations.CreateModel(

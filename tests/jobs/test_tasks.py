@@ -34,6 +34,7 @@ def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> None:
         do(*(subscription(user, number) for number in range(30)))
     settle()
     begin(alice.pk, timezone.now())
+    app.loader.import_default_modules()
     failures: list[BaseException] = []
     together = threading.Barrier(4)
 
