@@ -234,6 +234,8 @@ FEED_PORTS = _list("FEED_PORTS", [80, 443, 8080, 8443], _port, "ports from 1 to 
 # How many share the hosts of feeds: one for each processor that is to read them (feeds/pump.py).
 FEED_PUMPS = _whole("FEED_PUMPS", 2, 1, 64)
 FEED_ALLOW_DOWNGRADE = _switch("FEED_ALLOW_DOWNGRADE", False)
+# What the covers in BALADOS_HOME may take; what was not shown for longest goes (feeds/covers.py).
+COVERS_MAX_MB = _whole("COVERS_MAX_MB", 2048, 1)
 
 LOG_LEVEL = _choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMAT = _choice("LOG_FORMAT", "console", "console", "json")

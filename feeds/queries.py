@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from eventstore.domain.identifiers import feed_key_of, guid_key_of, parts_of_item
+from feeds.covers import generated_path, path_of
 from feeds.keys import item_hash
 from feeds.states import Facts, FeedError, FeedState, error_of, state_of
 from projections.connect import run
@@ -81,8 +82,9 @@ class FeedShown(NamedTuple):
 
     @property
     def cover(self) -> str | None:
-        """The path of its cover on this server; None where there is none."""
-        return cover_path(self.cover_url)
+        """The path of its cover on this server, a drawn one where it has none; None while it is unknown."""
+        found = path_of(self.cover_url, title=self.title, key=str(self.uid))
+        return found or (generated_path(self.title, str(self.uid)) if self.title else None)
 
     @property
     def moved_to(self) -> str | None:
@@ -119,12 +121,7 @@ class EpisodeShown(NamedTuple):
     def cover(self) -> str | None:
         """The path of its own picture on this server; None where it has none, and its feed's is to be
         shown."""
-        return cover_path(self.image_url)
-
-
-def cover_path(image_url: str) -> str | None:
-    """The path of a publisher's picture on this server; None where there is none."""
-    return None
+        return path_of(self.image_url, title=self.title, key=str(self.feed_id))
 
 
 def feeds_of(names: Iterable[str | None]) -> dict[str, FeedShown]:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from web import account, readiness, styleguide, views
+from web import account, covers, readiness, styleguide, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
@@ -11,4 +11,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("health/live", readiness.live, name="live"),
     path("health/ready", readiness.ready, name="ready"),
+    *covers.paths,
 ]

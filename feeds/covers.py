@@ -1,0 +1,259 @@
+"""Covers: publishers' pictures, fetched once and shown from our own address, so that no browser asks a
+publisher for them.
+
+A cover's name is the URL of the picture under AES-SIV: its first 16 bytes are a keyed digest of the URL that
+nobody can guess, and the rest is the URL itself. So what is missing can be fetched without a table of names.
+Files lie at ``BALADOS_HOME/covers/<2>/<digest>.<size>.webp``; the time at which one was modified is when its
+publisher was last asked for a newer one. ``<digest>.json`` beside them has the validators, and was modified
+when the cover was last shown.
+"""
+
+import os
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import blake2b
+from math import inf
+from pathlib import Path
+from threading import Lock
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from django.conf import settings
+from django.core.cache import cache
+from django.utils.crypto import salted_hmac
+from msgspec import Struct
+from redis import RedisError
+
+from feeds.fetch import Outcome, Request, fetch_one
+from feeds.images import NoImage, thumbnails
+
+SIZES: Final = (96, 300, 600)
+MOST_BYTES: Final = 12 * 1024 * 1024
+ACCEPT: Final = "image/webp,image/png,image/jpeg,image/gif;q=0.8,*/*;q=0.1"
+DAY_S: Final = 86_400
+REFRESH_AFTER_S: Final = 30 * DAY_S
+# how long a cover that was asked for is not asked for again: until it must have been fetched, or has failed
+ASKED_S, FAILED_S = 600, 6 * 3_600
+MIB: Final = 1024 * 1024
+# two decoders at once would need twice the memory
+_decoding = Lock()
+_DIGEST_BYTES: Final = 16
+
+
+class Validators(Struct):
+    etag: str = ""
+    last_modified: str = ""
+
+
+class Cover(Struct, frozen=True):
+    """A picture by its URL; ``digest`` in hexadecimal is where its files lie."""
+
+    url: str
+    digest: str
+
+    def file(self, size: int) -> Path:
+        return _directory() / self.digest[:2] / f"{self.digest}.{size}.webp"
+
+    @property
+    def validators(self) -> Path:
+        return _directory() / self.digest[:2] / f"{self.digest}.json"
+
+
+def path_of(cover_url: str, *, title: str = "", key: str = "", size: int = 300) -> str | None:
+    """The path of a publisher's picture on this server, at most ``size`` (96, 300 or 600) pixels wide and
+    high; None where ``cover_url`` is empty.
+
+    ``title`` and ``key`` (a feed's uid) are what is drawn while the picture is missing; without them the
+    path is not found then.
+    """
+    if not cover_url:
+        return None
+    drawn = f"?or={quote(_design(title, key))}" if title or key else ""
+    return f"/covers/{name_of(cover_url)}/{size}.webp{drawn}"
+
+
+def generated_path(title: str, key: str) -> str:
+    """The path of a cover that we draw, for a podcast without one: the initials of ``title`` on a colour
+    made from ``key``. It says no more of the podcast than that, and everybody can make it up."""
+    return f"/covers/generated/{quote(_design(title, key))}.svg"
+
+
+@lru_cache(maxsize=8_192)
+def name_of(cover_url: str) -> str:
+    """The name of a picture on this server."""
+    sealed = _cipher(settings.SECRET_KEY).encrypt(cover_url.encode(), None)
+    return urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def cover_of(name: str) -> Cover | None:
+    """The picture of that name; None where we have not made the name."""
+    try:
+        sealed = urlsafe_b64decode(name + "=" * (-len(name) % 4))
+        url = _cipher(settings.SECRET_KEY).decrypt(sealed, None).decode()
+    except (ValueError, Base64Error, InvalidTag):
+        return None
+    return Cover(url, sealed[:_DIGEST_BYTES].hex())
+
+
+def read(cover: Cover, size: int, now: float) -> tuple[bytes, bool] | None:
+    """The file of a cover and whether it is time to look for a newer one; None where there is none.
+
+    ``now`` in seconds since 1970; notes that it was used.
+    """
+    try:
+        with cover.file(size).open("rb") as file:
+            data, looked_at = file.read(), os.fstat(file.fileno()).st_mtime
+        if cover.validators.stat().st_mtime < now - DAY_S:
+            os.utime(cover.validators, (now, now))
+    except FileNotFoundError:
+        return None
+    return data, looked_at < now - REFRESH_AFTER_S
+
+
+def is_to_be_asked_for(cover: Cover) -> bool:
+    """Whether nobody has asked for it lately; from now on somebody has. Never while Redis is away."""
+    try:
+        return bool(cache.add(_asked(cover), True, ASKED_S))
+    except RedisError:
+        return False
+
+
+def refresh(cover: Cover) -> str:
+    """Fetch a cover, or look whether its publisher has a newer one. Returns the outcome's code, or
+    "no_image"; what was there stays unless something better has come."""
+    known = _validators_of(cover)
+    outcome = fetch_one(_request(cover, known))
+    code = _keep(cover, outcome) if outcome.code == "ok" else outcome.code
+    if code == "not_modified":
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            for size in SIZES:
+                os.utime(cover.file(size))
+    elif code != "ok":
+        cache.set(_asked(cover), True, FAILED_S)
+    return code
+
+
+def make_room(most: int) -> int:
+    """Delete what was not shown for longest until all covers together have at most ``most`` bytes.
+
+    Returns how many covers were deleted.
+    """
+    found = sorted(_stored())
+    total = sum(size for _, size, _ in found)
+    deleted = 0
+    for _, size, validators in found:
+        if total <= most:
+            break
+        for file in validators.parent.glob(f"{validators.stem}.*"):
+            file.unlink(missing_ok=True)
+        total -= size
+        deleted += 1
+    return deleted
+
+
+def initials(title: str) -> str:
+    """The first letters of the first two words of a title that have any: "The Daily" is TD."""
+    words = ("".join(filter(str.isalnum, word)) for word in title.split())
+    return "".join(word[0] for word in words if word)[:2].upper()[:2]
+
+
+def drawing(design: str) -> str | None:
+    """The SVG of a design as ``path_of`` and ``generated_path`` have it; None where it is none."""
+    hue, _, letters = design.partition("-")
+    if not (hue.isascii() and hue.isdigit() and int(hue[:4]) < 360 and len(letters) <= 2):
+        return None
+    if letters and not letters.isalnum():
+        return None
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 300">'
+        f'<rect width="300" height="300" fill="hsl({int(hue)} 45% 36%)"/>'
+        '<text x="150" y="150" dy=".35em" text-anchor="middle" font-family="system-ui,sans-serif"'
+        f' font-size="120" fill="#fff">{letters}</text></svg>'
+    )
+
+
+def _design(title: str, key: str) -> str:
+    hue = int.from_bytes(blake2b(key.encode(), digest_size=4).digest()) % 360
+    return f"{hue}-{initials(title)}"
+
+
+@lru_cache(maxsize=2)
+def _cipher(secret_key: str) -> AESSIV:
+    # 512 bits: half for the digest, half for the URL
+    return AESSIV(salted_hmac("feeds.covers", "names", secret=secret_key, algorithm="sha512").digest())
+
+
+def _directory() -> Path:
+    return Path(settings.BALADOS_HOME) / "covers"
+
+
+def _asked(cover: Cover) -> str:
+    return f"cover:{cover.digest}"
+
+
+def _validators_of(cover: Cover) -> Validators:
+    """Those of the answer that is kept; none where any of its files is missing."""
+    if not all(cover.file(size).is_file() for size in SIZES):
+        return Validators()
+    try:
+        return msgspec.json.decode(cover.validators.read_bytes(), type=Validators)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return Validators()
+
+
+def _request(cover: Cover, known: Validators) -> Request:
+    return Request(cover.url, known.etag, known.last_modified, accept=ACCEPT, max_body=MOST_BYTES)
+
+
+def _keep(cover: Cover, outcome: Outcome) -> str:
+    try:
+        with _decoding:
+            made = thumbnails(outcome.body, SIZES)
+    except NoImage:
+        return "no_image"
+    headers = outcome.headers
+    known = Validators(headers.get("etag", ""), headers.get("last-modified", ""))
+    cover.validators.parent.mkdir(parents=True, exist_ok=True)
+    _replace(cover.validators, msgspec.json.encode(known))
+    for size, data in made.items():
+        _replace(cover.file(size), data)
+    _written(sum(map(len, made.values())))
+    return "ok"
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """A reader sees the old file or the new one."""
+    new = file.with_name(f"{file.name}.{os.getpid()}.{time.monotonic_ns()}")
+    new.write_bytes(data)
+    new.replace(file)
+
+
+_unchecked = inf  # bytes that were written since; the first time looks
+
+
+def _written(size: int) -> None:
+    """Look at the size of everything whenever a hundredth of what is allowed has been written."""
+    global _unchecked
+    most = MIB * settings.COVERS_MAX_MB
+    _unchecked += size
+    if _unchecked > most // 100:
+        _unchecked = 0
+        make_room(most * 99 // 100)
+
+
+def _stored() -> Iterator[tuple[float, int, Path]]:
+    """Every cover: when it was last shown, how many bytes its files have, the file of its validators."""
+    for validators in _directory().glob("??/*.json"):
+        try:
+            shown_at = validators.stat().st_mtime
+            size = sum(file.stat().st_size for file in validators.parent.glob(f"{validators.stem}.*"))
+        except FileNotFoundError:
+            continue
+        yield shown_at, size, validators

@@ -1,0 +1,45 @@
+"""Covers of podcasts and episodes, from our own address."""
+
+import time
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import path
+from django.views.decorators.http import require_safe
+
+from feeds import covers
+from jobs.covers import ask_for
+
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@require_safe
+def cover(request: HttpRequest, name: str, size: int) -> HttpResponse:
+    """The picture; while it is missing it is fetched in the background, and what ``?or=`` says is drawn."""
+    found = covers.cover_of(name)
+    if found is None or size not in covers.SIZES:
+        raise Http404
+    kept = covers.read(found, size, time.time())
+    if kept is None or kept[1]:
+        ask_for(name, found)
+    if kept is not None:
+        return HttpResponse(kept[0], content_type="image/webp", headers={"Cache-Control": FOR_EVER})
+    return _drawn(request.GET.get("or", ""), "no-cache")
+
+
+@require_safe
+def generated(request: HttpRequest, design: str) -> HttpResponse:
+    """A drawn cover."""
+    return _drawn(design, FOR_EVER)
+
+
+def _drawn(design: str, cached: str) -> HttpResponse:
+    svg = covers.drawing(design)
+    if svg is None:
+        raise Http404
+    return HttpResponse(svg, content_type="image/svg+xml", headers={"Cache-Control": cached})
+
+
+paths = [
+    path("covers/generated/<str:design>.svg", generated),
+    path("covers/<str:name>/<int:size>.webp", cover),
+]
