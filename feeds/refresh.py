@@ -11,7 +11,7 @@ from django.db import transaction
 from msgspec.structs import replace
 
 from eventstore import counters
-from feeds import episodes
+from feeds import episodes, moves
 from feeds.claims import Claimed
 from feeds.decide import Answer, asked_by, at_least, interval_of
 from feeds.documents import Document, UnreadableFeed
@@ -43,6 +43,7 @@ def refresh(feed: Claimed, outcome: Outcome, now: datetime, *, forced: bool = Fa
     code = CODES.get(outcome.code, outcome.code)
     asked = asked_by(outcome.headers, now)
     if outcome.code == "not_modified":
+        moves.observe(feed.id, outcome, None, None, now)
         newer = _validator(outcome, "last-modified")
         return Refreshed(Answer("ok", outcome.status, asked, last_modified=newer))
     if outcome.code != "ok":
@@ -50,6 +51,7 @@ def refresh(feed: Claimed, outcome: Outcome, now: datetime, *, forced: bool = Fa
     body_hash = blake2b(outcome.body, digest_size=16).digest()
     is_same = feed.schedule.body_hash == body_hash and feed.reader_version == READER_VERSION
     if is_same and not forced:
+        moves.observe(feed.id, outcome, None, None, now)
         return Refreshed(_with_validators(feed, outcome, Answer("ok", outcome.status, asked), body_hash))
     try:
         document, stored = _read_and_store(feed, outcome, now)
@@ -66,7 +68,7 @@ def _read_and_store(feed: Claimed, outcome: Outcome, now: datetime) -> tuple[Doc
         intake = Intake(feed.id)
         document = _read(intake, outcome)
         try:
-            stored = _store(feed, intake, document, now)
+            stored = _store(feed, outcome, intake, document, now)
         except StoredMeanwhile:
             if attempt == 3:
                 raise
@@ -80,10 +82,11 @@ def _read_and_store(feed: Claimed, outcome: Outcome, now: datetime) -> tuple[Doc
     raise AssertionError
 
 
-def _store(feed: Claimed, intake: Intake, document: Document, now: datetime) -> Stored:
+def _store(feed: Claimed, outcome: Outcome, intake: Intake, document: Document, now: datetime) -> Stored:
     """All of it in one transaction of the one store that it is in."""
     known = feed.schedule
     with transaction.atomic(using="system"):
+        moves.observe(feed.id, outcome, document.channel, intake.seen, now)
         return episodes.store(
             intake,
             document,
