@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Protocol
 
 from django.db import connections
 from django.utils import timezone
@@ -30,8 +30,10 @@ from projections.locks import try_lock
 
 logger = logging.getLogger(__name__)
 
-IN_FLIGHT: Final = 200
+# A request to a host that hangs costs a socket and no more: so many may that the others do not wait for them.
+IN_FLIGHT: Final = 400
 CLAIMED_AT_ONCE: Final = 200
+MOST_WAITING: Final = 2_000
 FINISHED_AT_ONCE: Final = 100
 # seconds: until nothing more is claimed, between two looks for what is due, and between two writes
 CLAIMS_FOR: Final = 40.0
@@ -41,7 +43,9 @@ WRITE_EVERY: Final = 1.0
 MOST_BODIES: Final = 32
 MOST_BYTES: Final = 128 * 1024 * 1024
 
-Fetching = Callable[[Iterable[Request | None]], Iterator[Outcome]]
+
+class Fetching(Protocol):
+    def __call__(self, requests: Iterable[Request | None], *, concurrency: int) -> Iterator[Outcome]: ...
 
 
 def run(number: int, pumps: int, *, stop: Callable[[], bool] = lambda: False) -> int | None:
@@ -116,7 +120,7 @@ class Pump:
         reader = threading.Thread(target=self._read_and_store, name=f"feeds-{self._number}")
         reader.start()
         try:
-            for outcome in self._fetching(self._requests()):
+            for outcome in self._fetching(self._requests(), concurrency=self._concurrency):
                 self._take(outcome)
         except Stopped:
             logger.info("Feeds: told to stop, %s fetches are given up", len(self._claimed))
@@ -148,7 +152,7 @@ class Pump:
         if now >= self._claims_until:
             self._give_back(self._traffic.drain())
             self._is_exhausted = True
-        elif (now >= self._look_at or self._is_idle()) and self._traffic.waiting < CLAIMED_AT_ONCE // 2:
+        elif self._may_claim(now):
             found = claim_due(
                 self._clock(), self._number, self._pumps, most=CLAIMED_AT_ONCE, full=self._traffic.full()
             )
@@ -160,6 +164,10 @@ class Pump:
                 self._traffic.add(feed)
             self._is_exhausted = not found
             self._look_at = now if len(found) == CLAIMED_AT_ONCE else now + LOOK_EVERY
+
+    def _may_claim(self, now: float) -> bool:
+        is_short = self._traffic.backlog < CLAIMED_AT_ONCE // 2 and self._traffic.waiting < MOST_WAITING
+        return is_short and (now >= self._look_at or self._is_idle())
 
     def _is_idle(self) -> bool:
         return not (self._traffic.waiting or self._traffic.in_flight or self._bodies)

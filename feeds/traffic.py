@@ -13,12 +13,12 @@ from feeds.decide import Host
 
 # seconds between two requests on one connection
 PACE: Final = 0.1
-# What waits for a host in memory at most, per connection, before no more is claimed for it.
-MOST_WAITING: Final = 10
+# So many wait for a host in memory, and no more is claimed for it.
+MOST_WAITING: Final = 20
 # What hosts may take of all that is in flight: those that did not answer the last time, and those that have
-# not answered yet in this run. Hosts that hang leave the rest to the others.
+# not answered yet in this run, each with one request at a time. Hosts that hang leave the rest to the others.
 SUSPECTS, UNPROVEN, ANYBODY = "suspects", "unproven", "anybody"
-SHARES: Final = {SUSPECTS: 0.5, UNPROVEN: 0.75, ANYBODY: 1.0}
+SHARES: Final = {SUSPECTS: 0.5, UNPROVEN: 0.8, ANYBODY: 1.0}
 
 
 class _Lane:
@@ -34,7 +34,7 @@ class _Lane:
 
     @property
     def connections(self) -> int:
-        return 1 if self.host.is_suspect else self.host.connections
+        return self.host.connections if self.is_proven else 1
 
     @property
     def share(self) -> str:
@@ -59,14 +59,17 @@ class Traffic:
         self._pace = pace
         self.waiting = 0
         self.in_flight = 0
+        # what waits, without what is more than its host bears for now
+        self.backlog = 0
 
     def add(self, feed: Claimed) -> None:
         """Have a feed fetched when its turn comes."""
         lane = self._lanes.setdefault(feed.host.id, _Lane(feed.host))
         if not lane.in_flight:
             lane.host = feed.host  # as it is now in its row
-        lane.waiting.append(feed)
+        self.backlog += len(lane.waiting) < MOST_WAITING
         self.waiting += 1
+        lane.waiting.append(feed)
         self._queue(lane)
 
     def next(self, now: float) -> Claimed | None:
@@ -104,10 +107,7 @@ class Traffic:
         if not now_paused:
             self._queue(lane)
             return []
-        dropped = list(lane.waiting)
-        lane.waiting.clear()
-        self.waiting -= len(dropped)
-        return dropped
+        return list(self._pop_all(lane))
 
     def host(self, feed: Claimed) -> Host:
         """The host of a feed, as far as is known here."""
@@ -115,25 +115,28 @@ class Traffic:
 
     def full(self) -> list[int]:
         """The hosts for which nothing more is to be claimed now."""
-        return [
-            host_id
-            for host_id, lane in self._lanes.items()
-            if len(lane.waiting) >= MOST_WAITING * lane.connections
-        ]
+        return [host_id for host_id, lane in self._lanes.items() if len(lane.waiting) >= MOST_WAITING]
 
     def drain(self) -> Iterator[Claimed]:
         """Give up what is waiting."""
         for lane in self._lanes.values():
-            while lane.waiting:
-                self.waiting -= 1
-                yield lane.waiting.popleft()
+            yield from self._pop_all(lane)
+
+    def _pop_all(self, lane: _Lane) -> Iterator[Claimed]:
+        while lane.waiting:
+            yield self._pop(lane)
+
+    def _pop(self, lane: _Lane) -> Claimed:
+        feed = lane.waiting.popleft()
+        self.waiting -= 1
+        self.backlog -= len(lane.waiting) < MOST_WAITING
+        return feed
 
     def _start(self, lane: _Lane, now: float) -> Claimed:
-        feed = lane.waiting.popleft()
+        feed = self._pop(lane)
         share = lane.share
         lane.in_flight[feed.id] = share
         self._taken[share] += 1
-        self.waiting -= 1
         self.in_flight += 1
         lane.start_at = now + self._pace / lane.connections
         self._queue(lane)

@@ -1,13 +1,25 @@
 """A pump over a real server: what is due is fetched, read, stored, and due again."""
 
+import threading
+import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
-from feeds.models import Episode, Feed, FeedSchedule
-from tests.feeds.origin import Origin, answer, status_only
+from eventstore import counters
+from eventstore.counters import Key
+from feeds.claims import claim_due
+from feeds.documents import Channel, Document
+from feeds.documents import Episode as EpisodeRead
+from feeds.models import Episode, Feed, FeedHost, FeedSchedule
+from feeds.pump import fetch_now, run
+from tests.feeds.origin import Origin, answer, hang, status_only
 from tests.feeds.pumping import feed, follow, make_due, pump, schedule, show, titles, versions
+from tests.killing import killed_at
+from tests.projections.running import eventually
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -71,3 +83,234 @@ def test_what_was_good_stays_whatever_comes_after_it(origin: Origin) -> None:
     assert (known.error, known.failures, known.feed.state) == ("", 0, "active")
     assert Episode.objects.count() == 3
     assert FeedSchedule.objects.count() == Feed.objects.count() == 1
+
+
+def test_validators_are_only_sent_of_what_was_read_at_this_address_by_this_reader(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (feed_id,) = follow(origin, "/feed")
+    first = answer(show(1), etag='"1"', last_modified="Fri, 01 May 2026 12:00:00 GMT")
+
+    def asks_conditionally(**changes: object) -> bool:
+        origin.on("/feed", first)
+        FeedSchedule.objects.update(validators_url=origin.url("/feed"))
+        make_due()
+        pump()
+        assert schedule(feed_id).etag == '"1"'
+        FeedSchedule.objects.update(**changes)
+        make_due()
+        pump()
+        headers = origin.requests[-1].headers
+        assert ("if-none-match" in headers) == ("if-modified-since" in headers)
+        return "if-none-match" in headers
+
+    assert asks_conditionally()
+    assert not asks_conditionally(validators_url="http://127.0.0.1/other")
+    with monkeypatch.context() as newer:
+        newer.setattr("feeds.pump.READER_VERSION", 999)
+        newer.setattr("feeds.refresh.READER_VERSION", 999)
+        make_due()
+        pump()
+        assert "if-none-match" not in origin.requests[-1].headers
+        assert feed(feed_id).reader_version == 999
+    # a document that cannot be read leaves the validators of the one that could
+    origin.on("/feed", answer(b"<html/>", etag='"2"'))
+    make_due()
+    pump()
+    assert (schedule(feed_id).error, schedule(feed_id).etag) == ("not_a_feed", '"1"')
+    assert fetch_now(feed_id, forced=True) is not None
+    assert "if-none-match" not in origin.requests[-1].headers
+
+
+def test_a_304_that_nobody_asked_for_is_no_answer_and_one_that_was_may_be_newer(origin: Origin) -> None:
+    (feed_id,) = follow(origin, "/feed")
+    origin.on("/feed", status_only(304))
+    pump()
+    assert (schedule(feed_id).error, schedule(feed_id).ok_at) == ("bad_answer", None)
+    origin.on("/feed", answer(show(1), etag='"1"', last_modified="one day"))
+    make_due()
+    pump()
+    origin.on("/feed", status_only(304, ("Last-Modified", "another day"), body=b""))
+    make_due()
+    pump()
+    known = schedule(feed_id)
+    assert (known.error, known.etag, known.last_modified) == ("", '"1"', "another day")
+
+
+def test_a_feed_that_ended_comes_back_by_itself(origin: Origin) -> None:
+    origin.on("/feed", answer(show(1)), status_only(410))
+    (feed_id,) = follow(origin, "/feed")
+    for _ in range(2):
+        make_due()
+        pump()
+    FeedSchedule.objects.update(fetched_at=timezone.now() - timedelta(hours=25))
+    make_due()
+    pump()
+    known = schedule(feed_id)
+    assert (known.feed.state, known.error, titles(feed_id)) == ("gone", "gone", ["Episode 1"])
+    origin.on("/feed", answer(show(1, 2)))
+    make_due()
+    pump()
+    assert (feed(feed_id).state, len(titles(feed_id))) == ("active", 2)
+
+
+def test_a_shrunken_feed_is_asked_for_its_whole_document_once_more(origin: Origin) -> None:
+    origin.on("/feed", answer(show(*range(1, 11)), etag='"10"'), answer(show(1, 10), etag='"2"'))
+    (feed_id,) = follow(origin, "/feed")
+    counts = []
+    for _ in range(4):
+        make_due()
+        pump()
+        counts.append(len(titles(feed_id)))
+    assert counts == [10, 10, 2, 2]
+    sent = [request.headers.get("if-none-match") for request in origin.requests]
+    assert sent == [None, '"10"', None, '"2"']
+
+
+def test_a_value_that_no_row_takes_is_the_documents_fault_and_stops_nobody(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_badly(body: bytes, *, begin: Any, **_: Any) -> Document:
+        if b"Bad" in body:
+            begin()(EpisodeRead(guid="1", title="a\0b" if b"NUL" in body else "", duration=2**40))
+        if b"Fault" in body:
+            raise RecursionError
+        return Document(Channel(title="Read"), 0, None, False, [])
+
+    monkeypatch.setattr("feeds.refresh.read", read_badly)
+    bodies = {"/1": b"Bad", "/2": b"Bad NUL", "/3": b"Fault", "/4": b"good"}
+    for path, body in bodies.items():
+        origin.on(path, answer(body))
+    ids = follow(origin, *bodies)
+    assert pump() == 4
+    assert [schedule(feed_id).error for feed_id in ids] == ["unreadable"] * 3 + [""]
+    assert feed(ids[3]).title == "Read"
+
+
+def test_where_nothing_is_due_it_ends_at_once(origin: Origin) -> None:
+    assert run(0, 1) is None
+    origin.on("/feed", answer(show(1)))
+    follow(origin, "/feed")
+    assert run(0, 1) == 1
+    assert run(0, 1) is None
+
+
+def test_a_pump_runs_once_though_it_is_sent_twice(origin: Origin) -> None:
+    origin.on("/feed", answer(show(1), delay=0.3))
+    follow(origin, "/feed")
+    found: list[int | None] = []
+
+    def work() -> None:
+        found.append(run(0, 1))
+        connections.close_all()
+
+    first = threading.Thread(target=work)
+    first.start()
+    eventually(lambda: bool(origin.requests))
+    # however it looks for what is due: the row is claimed, and so is the pump
+    FeedSchedule.objects.update(next_at=timezone.now())
+    assert run(0, 1) is None
+    first.join(10)
+    assert found == [1]
+
+
+def test_a_pump_that_is_told_to_stop_gives_back_what_it_has(origin: Origin) -> None:
+    origin.otherwise(hang())
+    ids = follow(origin, *(f"/{number}" for number in range(5)))
+    due = {schedule(feed_id).next_at for feed_id in ids}
+    stop = threading.Event()
+
+    def work() -> None:
+        pump(stop=stop.is_set)
+        connections.close_all()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    eventually(lambda: FeedSchedule.objects.filter(next_at__gt=timezone.now()).count() == 5)
+    stop.set()
+    worker.join(10)
+    assert not worker.is_alive()
+    assert {schedule(feed_id).next_at for feed_id in ids} == due
+
+
+@pytest.mark.parametrize("point", ["feed_fetched", "feed_stored", "feed_stored:3"])
+def test_a_killed_pumps_feeds_are_due_again_within_two_minutes_and_nothing_is_lost(
+    origin: Origin, point: str
+) -> None:
+    paths = [f"/{number}" for number in range(5)]
+    for path in paths:
+        origin.on(path, answer(show(1, 2), etag=f'"{path}"'))
+    ids = follow(origin, *paths)
+    killed_at(point, pump)
+    now = timezone.now()
+    assert pump() == 0
+    soon = FeedSchedule.objects.filter(next_at__gt=now, next_at__lte=now + timedelta(minutes=2))
+    assert soon.count() == 5
+    make_due()
+    assert pump() == 5
+    assert Episode.objects.count() == 10
+    assert {schedule(feed_id).error for feed_id in ids} == {""}
+    assert [schedule(feed_id).etag for feed_id in ids] == [f'"{path}"' for path in paths]
+
+
+def test_a_person_waits_for_one_feed_and_not_for_all_that_are_due(origin: Origin) -> None:
+    origin.on("/mine", answer(show(1)))
+    (feed_id,) = follow(origin, "/mine")
+    with connections["system"].cursor() as cursor:
+        cursor.execute(
+            """WITH new AS (INSERT INTO system.feeds (uid, url)
+                SELECT gen_random_uuid(), 'https://many.example/' || n FROM generate_series(1, 30000) n
+                RETURNING id),
+              host AS (INSERT INTO system.feed_hosts (name) VALUES ('many.example') RETURNING id)
+              INSERT INTO system.feed_schedule (feed_id, host_id, slot, next_at)
+              SELECT new.id, host.id, 0, now() - interval '1 hour' FROM new, host"""
+        )
+    started = time.monotonic()
+    assert fetch_now(feed_id) is not None
+    assert time.monotonic() - started < 2
+    assert titles(feed_id) == ["Episode 1"]
+    # a host with more than it bears holds up no other
+    found = claim_due(timezone.now(), 0, 1, most=200)
+    assert {each.host.name for each in found} == {"many.example"}
+    make_due([feed_id])
+    (other,) = claim_due(timezone.now(), 0, 1, most=200, full=[found[0].host.id])
+    assert other.id == feed_id
+
+
+def test_one_feed_is_fetched_for_people_once_in_five_minutes_and_not_from_a_paused_host(
+    origin: Origin,
+) -> None:
+    origin.on("/feed", answer(show(1)))
+    (feed_id,) = follow(origin, "/feed")
+    assert fetch_now(feed_id) is not None
+    assert fetch_now(feed_id) is None
+    assert fetch_now(feed_id, forced=True) is not None
+    FeedSchedule.objects.update(fetched_at=timezone.now() - timedelta(minutes=6))
+    assert fetch_now(feed_id) is not None
+    FeedSchedule.objects.update(fetched_at=timezone.now() + timedelta(hours=1))  # the clock went back
+    assert fetch_now(feed_id) is not None
+    FeedHost.objects.update(paused_until=timezone.now() + timedelta(minutes=1))
+    assert fetch_now(feed_id, forced=True) is None
+    assert fetch_now(0) is None
+
+
+def test_how_fetches_ended_is_counted_and_no_address_is(origin: Origin) -> None:
+    origin.on("/feed", answer(show(1, 2)))
+    follow(origin, "/feed", "/none")
+    before = counted()
+    pump()
+    make_due()
+    pump()
+    found = counted()
+    grown = {key: found[key] - before.get(key, 0) for key in found if key[0].startswith("feeds")}
+    assert grown[("feeds_fetched", "ok")] == grown[("feeds_fetched", "unchanged")] == 1
+    assert grown[("feeds_fetched", "not_found")] == 2
+    assert grown[("feeds_episodes",)] == 2
+    assert grown[("feeds_claimed",)] == 4
+    assert grown[("feeds_bytes",)] > 500
+    assert "127.0.0" not in str(list(found))
+
+
+def counted() -> dict[Key, float]:
+    assert counters.publish()
+    return counters.totals()
