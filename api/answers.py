@@ -125,15 +125,15 @@ def account_position(request: Request) -> int:
     return head
 
 
-def answer_once(request: Request, body: Struct, change: Callable[[], None]) -> Response:
+def answer_once(request: Request, body: Struct, change: Callable[[], None], status: int = 200) -> Response:
     """A write outside of the events, repeatable like the others: the answer is kept beside theirs."""
     head = log.head()
     earlier = remembered(request)
     if earlier is not None:
         return restored(earlier.answer, earlier.position)
     change()
-    remember(request, head, stored(body))
-    return answer(body, head)
+    remember(request, head, stored(body, status))
+    return answer(body, head, status)
 
 
 def remembered(request: Request) -> RememberedCommand | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from eventstore.domain.identifiers import feed_key_of, guid_key_of, parts_of_item
+from eventstore.domain.identifiers import feed_key_of, feed_of_url, guid_key_of, parts_of_item
 from feeds.covers import generated_path, path_of
 from feeds.keys import item_hash
 from feeds.states import Facts, FeedError, FeedState, error_of, state_of
@@ -51,6 +51,10 @@ SELECT wanted.place, episode.id, episode.feed_id, episode.guid, episode.enclosur
        ) AS found
   JOIN "system"."episodes" AS episode ON episode.id = found.id
  ORDER BY wanted.place
+"""
+ADDRESSES = """
+SELECT other.url FROM "system"."feed_aliases" AS named
+  JOIN "system"."feed_aliases" AS other USING (feed_id) WHERE named.feed_key = %s
 """
 FOLLOWED = """
 SELECT feed_key FROM "users"."subscriptions"
@@ -134,6 +138,12 @@ def feeds_of(names: Iterable[str | None]) -> dict[str, FeedShown]:
     if not keys:
         return {}
     return {keys[row[0]]: _feed(row) for row in run(FEEDS, [list(keys)], "system")}
+
+
+def addresses_of(name: str) -> list[str]:
+    """The names of a feed: the given one, and those of its other addresses, if it is known."""
+    rows = run(ADDRESSES, [UUID(feed_key_of(name))], "system")
+    return list({name: None, **{feed_of_url(url): None for (url,) in rows}})
 
 
 def feeds_for(user_id: UUID, names: Iterable[str | None]) -> dict[str, FeedShown]:

@@ -1,4 +1,4 @@
-"""Tells the workers which feeds somebody has begun to follow, while his answer is under way already.
+"""Tells the workers which feeds somebody follows or asks for, while his answer is under way already.
 
 A thread sends: Redis, slow or away, costs no request a millisecond. What is lost, the hour brings
 (``jobs.feeds.reconcile``).
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from eventstore.domain.messages import Event
 from eventstore.domain.subscriptions import UserSubscribed
-from jobs.feeds import ensure
+from jobs.feeds import ensure, fetch_now
 
 logger = logging.getLogger(__name__)
 
@@ -20,21 +20,35 @@ logger = logging.getLogger(__name__)
 AT_ONCE: Final = 1_000
 # What others log of a message must not name what somebody follows.
 UNNAMED: Final[dict[str, Any]] = {"argsrepr": "(feeds)", "retry": False}
-_waiting: "queue.Queue[list[str]]" = queue.Queue(maxsize=100)
+# names of feeds to know, or the id of one to fetch
+_waiting: "queue.Queue[list[str] | int]" = queue.Queue(maxsize=100)
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
 
 
 def announce(events: Iterable[Event]) -> None:
     """Have the feeds fetched that these events begin to follow. Never waits, never fails."""
-    followed = list({event.rss_source_feed for event in events if isinstance(event, UserSubscribed)})
-    if not followed:
-        return
+    want({event.rss_source_feed for event in events if isinstance(event, UserSubscribed)})
+
+
+def want(feeds: Iterable[str]) -> None:
+    """Have these feeds known and fetched, named by their normalised ``rss_source_feed``. Never waits, never
+    fails."""
+    if wanted := list(feeds):
+        _put(wanted)
+
+
+def refresh(feed_id: int) -> None:
+    """Have a feed fetched now, for somebody who looks at it. Never waits, never fails."""
+    _put(feed_id)
+
+
+def _put(what: list[str] | int) -> None:
     _start()
     try:
-        _waiting.put_nowait(followed)
+        _waiting.put_nowait(what)
     except queue.Full:
-        logger.warning("Redis is away or slow: %s followed feeds are fetched an hour later", len(followed))
+        logger.warning("Redis is away or slow: feeds are fetched an hour later")
 
 
 def _start() -> None:
@@ -47,15 +61,16 @@ def _start() -> None:
 
 def _send_for_ever() -> None:
     while True:
-        feeds = _waiting.get()
-        for start in range(0, len(feeds), AT_ONCE):
-            _send(feeds[start : start + AT_ONCE])
+        what = _waiting.get()
+        if isinstance(what, int):
+            _send(fetch_now, what)
+            continue
+        for start in range(0, len(what), AT_ONCE):
+            _send(ensure, what[start : start + AT_ONCE])
 
 
-def _send(feeds: list[str]) -> None:
+def _send(task: Any, what: list[str] | int) -> None:
     try:
-        ensure.apply_async((feeds,), **UNNAMED)
+        task.apply_async((what,), **UNNAMED)
     except Exception as failure:
-        logger.warning(
-            "Redis: %s followed feeds are fetched an hour later (%s)", len(feeds), type(failure).__name__
-        )
+        logger.warning("Redis: feeds are fetched an hour later (%s)", type(failure).__name__)

@@ -242,6 +242,13 @@ def subscriptions(
     return query.page([user_id], {}, after, limit)
 
 
+def subscriptions_of(user_id: UUID, feeds: Sequence[str]) -> Page[SubscriptionRow]:
+    """Those of these feeds that a listener follows."""
+    return ACTIVE_SUBSCRIPTIONS.page(
+        [user_id], {"feed_key = ANY(%s::uuid[])": [key_of(feed) for feed in feeds]}
+    )
+
+
 def play_statuses(
     user_id: UUID,
     feed: str | None = None,

@@ -37,6 +37,15 @@ CALLS: dict[tuple[str, str], Call] = {
     ("GET", "subscriptions"): Call("user.subscriptions.read", "subscriptions"),
     ("POST", "subscriptions"): Call("user.subscriptions.write", "subscriptions", A_FEED),
     ("DELETE", "subscriptions/<path:feed>"): Call("user.subscriptions.write", f"subscriptions/{feed()}"),
+    ("GET", "subscriptions/<path:feed>/metadata"): Call(
+        "user.subscriptions.read", f"subscriptions/{feed()}/metadata"
+    ),
+    ("GET", "subscriptions/<path:feed>/episodes"): Call(
+        "user.subscriptions.read", f"subscriptions/{feed()}/episodes"
+    ),
+    ("POST", "subscriptions/<path:feed>/refresh"): Call(
+        "user.subscriptions.write", f"subscriptions/{feed()}/refresh"
+    ),
     ("GET", "plays"): Call("user.plays.read", "plays"),
     ("POST", "plays"): Call("user.plays.write", "plays", play()),
     ("PUT", "plays/<path:item>/position"): Call(

@@ -1,0 +1,92 @@
+"""All that is shown of one podcast: what its publisher says of it, and its episodes in pages."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from projections.connect import run
+from projections.queries import Page, Query, moment
+
+FURTHEST = 2**63 - 1
+DETAILS = """
+SELECT podcast_guid, description, link, copyright, categories, explicit, kind, medium, complete,
+       episode_count, newest_at, extra, warnings
+  FROM "system"."feeds" WHERE id = %s
+"""
+
+
+class Details(NamedTuple):
+    """Texts are as they came: HTML is to be sanitised. ``extra`` and ``warnings`` are JSON."""
+
+    podcast_guid: UUID | None
+    description: str
+    link: str
+    copyright: str
+    categories: list[str]
+    explicit: bool | None
+    kind: str
+    medium: str
+    complete: bool
+    episode_count: int
+    newest_at: datetime | None
+    extra: str
+    warnings: str
+
+
+class EpisodeRow(NamedTuple):
+    """Texts are as they came: HTML is to be sanitised. ``extra`` is JSON."""
+
+    guid: str
+    enclosure_url: str
+    enclosure_type: str
+    enclosure_length: int
+    title: str
+    link: str
+    description: str
+    published_at: datetime | None
+    duration: int | None
+    image_url: str
+    season: int | None
+    number: int | None
+    kind: str
+    explicit: bool | None
+    extra: str
+    changed_at: datetime
+    gone_at: datetime | None
+
+
+def _id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= FURTHEST):
+        raise ValueError(text)
+    return int(text)
+
+
+# the position is of the read models, of which this is none
+EPISODES = Query("", EpisodeRow, '"system"."episodes" WHERE feed_id = %s', {"sort_at": moment, "id": _id})
+
+
+def details_of(feed_id: int) -> Details | None:
+    """What the publisher of a feed says of it; None where there is no such feed."""
+    row = run(DETAILS, [feed_id], "system").fetchone()
+    return None if row is None else Details(*row)
+
+
+def episodes_of_feed(
+    feed_id: int, since: datetime | None = None, after: str | None = None, limit: int = 100
+) -> Page[EpisodeRow]:
+    """The episodes of a feed, the newest first; those alone that are in it.
+
+    ``since``: what was added, changed or taken out from then on, also what is gone. Raises ``InvalidCursor``.
+    """
+    source = EPISODES.source + (" AND gone_at IS NULL" if since is None else "")
+    where = {"changed_at >= %s": since}
+    return EPISODES._replace(source=source).page(
+        [feed_id], where, after, limit, descending=True, read=read_system
+    )
+
+
+def read_system(
+    projector: str, page: str, order: str, values: list[Any]
+) -> tuple[int, list[tuple[Any, ...]]]:
+    """The rows of a page of the system store, as ``Query.page`` wants them read."""
+    return 0, run(page, values, "system").fetchall()
