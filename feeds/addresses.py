@@ -19,6 +19,7 @@ LONGEST_URL = 8_192  # bytes: signed addresses behind redirects are long
 PORTS = (80, 443, 8080, 8443)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _START = re.compile(r"https?://[^/?#]*", re.IGNORECASE | re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9\-._~%/?:@!$&'()*+,;=]*")
 _IN_URLS = "%/?:@!$&'()*+,;=-._~[]"
 # beside what is_global knows: protocol assignments, 6to4 relays, the metadata service of Azure
 _NOT_IPV4 = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
@@ -63,22 +64,18 @@ def target_of(url: str, rules: Rules) -> Target:
     start = _START.match(url)
     if start is None:
         raise Refused("neither http nor https")
-    try:
-        normal = urlsplit(normalise_url(start[0], LONGEST_URL))
-    except InvalidIdentifier as error:
-        raise Refused(str(error), malformed=error.code == "invalid_host") from error
-    host, port = str(normal.hostname), normal.port
-    if port is None:
-        port = _DEFAULT_PORTS[normal.scheme]
+    scheme, authority, host, port = _parts(start[0])
     if port not in rules.ports:
         raise Refused(f"port {port} is not open")
     if (host, port) in rules.own:
         raise Refused("an address of this instance")
-    tail = quote(url[start.end() :].partition("#")[0], safe=_IN_URLS)
-    asked = f"{normal.scheme}://{normal.netloc}{tail if tail.startswith('/') else f'/{tail}'}"
+    tail = url[start.end() :]
+    if not _PLAIN.fullmatch(tail):
+        tail = quote(tail.partition("#")[0], safe=_IN_URLS)
+    asked = f"{scheme}://{authority}{tail if tail.startswith('/') else f'/{tail}'}"
     if len(asked) > LONGEST_URL:
         raise Refused(f"longer than {LONGEST_URL} bytes", malformed=True)
-    return Target(asked, normal.scheme, host, port)
+    return Target(asked, scheme, host, port)
 
 
 def redirect_of(target: Target, location: str, rules: Rules) -> Target:
@@ -95,8 +92,7 @@ def redirect_of(target: Target, location: str, rules: Rules) -> Target:
 
 def is_allowed(address: str, networks: tuple[Network, ...] = ()) -> bool:
     """Whether the IP address ``address`` is of the public internet, or in one of ``networks``."""
-    ip = _parse(address)
-    return ip is not None and (_is_public(ip) or any(ip in network for network in networks))
+    return _is_public(address) or is_opened(address, networks)
 
 
 def is_opened(address: str, networks: tuple[Network, ...]) -> bool:
@@ -105,17 +101,28 @@ def is_opened(address: str, networks: tuple[Network, ...]) -> bool:
     return ip is not None and any(ip in network for network in networks)
 
 
+@lru_cache(maxsize=8_192)
 def literal(host: str) -> str | None:
     """The address that ``host`` is, where it is one rather than a name.
 
     Other spellings of IPv4 addresses (2130706433, 0x7f.1) count as names: what they are looked up as counts.
     """
+    ip = _parse(host)
+    return None if ip is None else str(ip)
+
+
+@lru_cache(maxsize=8_192)
+def _parts(start: str) -> tuple[str, str, str, int]:
+    """Scheme, host with its port, host and port of a URL without a path. Raises ``Refused``."""
     try:
-        return str(ip_address(host))
-    except ValueError:
-        return None
+        normal = urlsplit(normalise_url(start, LONGEST_URL))
+    except InvalidIdentifier as error:
+        raise Refused(str(error), malformed=error.code == "invalid_host") from error
+    port = _DEFAULT_PORTS[normal.scheme] if normal.port is None else normal.port
+    return normal.scheme, normal.netloc, str(normal.hostname), port
 
 
+@lru_cache(maxsize=8_192)
 def _parse(address: str) -> IPv4Address | IPv6Address | None:
     """An address, without its scope; IPv4 that is mapped into IPv6 is IPv4."""
     try:
@@ -126,7 +133,10 @@ def _parse(address: str) -> IPv4Address | IPv6Address | None:
 
 
 @lru_cache(maxsize=8_192)
-def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+def _is_public(address: str) -> bool:
+    ip = _parse(address)
+    if ip is None or not ip.is_global:
+        return False
     if isinstance(ip, IPv4Address):
-        return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_IPV4)
-    return ip in _IPV6 and ip.is_global and not any(ip in network for network in _NOT_IPV6)
+        return not ip.is_multicast and not any(ip in network for network in _NOT_IPV4)
+    return ip in _IPV6 and not any(ip in network for network in _NOT_IPV6)

@@ -8,7 +8,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from feeds.addresses import Rules
 from feeds.lookups import Names
 from feeds.outcomes import LIMITS, MAX_BODY, Config, Hop, Limits, Outcome, Request
 from feeds.room import room
-from feeds.transfer import Transfer
+from feeds.transfer import Transfer, new_handle
 
 __all__ = ["MAX_BODY", "Hop", "Limits", "Outcome", "Request", "config", "fetch", "fetch_one"]
 
@@ -91,6 +91,7 @@ class _Loop:
         self._names: Names[Transfer] = Names()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._names.bell, selectors.EVENT_READ)
+        self._watched: set[int] = set()
         self._timer: float | None = None
         self._multi = pycurl.CurlMulti()
         # never more handles in it than may run: libcurl's clocks run for those that it lets wait
@@ -111,6 +112,7 @@ class _Loop:
         """The outcome was taken; its body is the caller's now."""
         self.running.discard(transfer)
         room.give_back(transfer.number)
+        transfer.outcome = None  # its handle still knows the transfer
 
     def turn(self, wait: float) -> list[Transfer]:
         """Do what there is to do, for which it waits ``wait`` seconds at most; returns what has ended."""
@@ -172,7 +174,7 @@ class _Loop:
         if transfer.outcome is not None:
             self._finished.append(transfer)
             return
-        handle = self._spare.pop() if self._spare else pycurl.Curl()
+        handle = self._spare.pop() if self._spare else new_handle()
         transfer.prepare(handle, found, now)
         self._handles[handle] = transfer
         self._multi.add_handle(handle)
@@ -186,7 +188,6 @@ class _Loop:
                 transfer = self._handles.pop(handle)
                 self._multi.remove_handle(handle)
                 transfer.complete(handle, errno, time.monotonic())
-                handle.reset()
                 self._spare.append(handle)
                 self._go_on(transfer)
 
@@ -214,9 +215,11 @@ class _Loop:
 
     def _watch(self, event: int, fd: int, multi: Any, data: Any) -> None:
         """libcurl's wish to be told of a socket."""
-        with suppress(KeyError):
+        if fd in self._watched:
+            self._watched.remove(fd)
             self._selector.unregister(fd)
         if event != pycurl.POLL_REMOVE:
+            self._watched.add(fd)
             self._selector.register(fd, _as_selector(event))
 
     def _set_timer(self, milliseconds: int) -> None:

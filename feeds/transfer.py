@@ -1,7 +1,9 @@
 """One fetch on its way: its hops, what libcurl is told of each, what its answers come to."""
 
+import re
 import socket
 import time
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -16,6 +18,8 @@ from feeds.room import room
 # the bodies of answers that have none to give, so that the connection can be used again
 _DISCARDED = 64 * 1024
 _FEWEST_FOLLOWERS = 3
+# What can be the value of a header: what a server once sent is sent back, but in one line.
+_SENDABLE = re.compile("[ -~\xa0-\xff]+")
 _TLS = {
     pycurl.E_SSL_CONNECT_ERROR,
     pycurl.E_PEER_FAILED_VERIFICATION,
@@ -80,42 +84,28 @@ class Transfer:
         return all(addresses.is_allowed(address, self._rules.networks) for address in found)
 
     def prepare(self, handle: Any, found: tuple[str, ...], now: float) -> None:
-        """Tell ``handle``, which knows nothing yet, what this hop asks for, at which addresses."""
-        limit = self._limits
-        rest = max(0.001, self._began + limit.total_s - now)
+        """Tell ``handle`` (of ``new_handle``, or of an earlier hop) what this hop asks for, at which
+        addresses."""
+        rest = max(0.001, self._began + self._limits.total_s - now)
+        is_name = addresses.literal(self.target.host) is None
         setopt = handle.setopt
         setopt(pycurl.URL, self.target.url)
-        setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        setopt(pycurl.PROXY, "")  # nor one of the environment
-        setopt(pycurl.NOPROXY, "*")
-        setopt(pycurl.NOSIGNAL, 1)
-        setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
-        setopt(pycurl.HTTP09_ALLOWED, 0)
-        setopt(pycurl.FOLLOWLOCATION, 0)
-        setopt(pycurl.BUFFERSIZE, 64 * 1024)
         setopt(pycurl.TIMEOUT_MS, max(1, round(rest * 1000)))
         setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(min(rest, self.lookup_until - now) * 1000)))
         setopt(pycurl.HTTPHEADER, self._headers())
-        if addresses.literal(self.target.host) is None:
-            setopt(
-                pycurl.RESOLVE, [f"+{self.target.host}:{self.target.port}:{','.join(map(_bracketed, found))}"]
-            )
+        setopt(pycurl.RESOLVE, [_known_as(self.target, found)] if is_name else [])
         setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         setopt(pycurl.HEADERFUNCTION, self._take_header)
         setopt(pycurl.WRITEFUNCTION, self._take_body)
 
     def _headers(self) -> list[bytes]:
         request = self.request
-        headers = {
-            "User-Agent": user_agent(self._config, request.followers),
-            "Accept": request.accept,
-            "Accept-Encoding": "gzip",
-            "If-None-Match": request.etag,
-            "If-Modified-Since": request.last_modified,
-        }
-        return [
-            f"{name}: {value}".encode("latin-1") for name, value in headers.items() if _is_sendable(value)
-        ]
+        headers = [*_own_headers(self._config, request.followers, request.accept)]
+        if _SENDABLE.fullmatch(request.etag):
+            headers.append(f"If-None-Match: {request.etag}".encode("latin-1"))
+        if _SENDABLE.fullmatch(request.last_modified):
+            headers.append(f"If-Modified-Since: {request.last_modified}".encode("latin-1"))
+        return headers
 
     def _open_socket(self, purpose: int, peer: Any) -> Any:
         """The one place where connections are made: no other address is ever connected to."""
@@ -247,6 +237,20 @@ class Transfer:
         )
 
 
+def new_handle() -> Any:
+    """What is the same for all fetches."""
+    handle = pycurl.Curl()
+    handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    handle.setopt(pycurl.PROXY, "")  # nor one of the environment
+    handle.setopt(pycurl.NOPROXY, "*")
+    handle.setopt(pycurl.NOSIGNAL, 1)
+    handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+    handle.setopt(pycurl.HTTP09_ALLOWED, 0)
+    handle.setopt(pycurl.FOLLOWLOCATION, 0)
+    handle.setopt(pycurl.BUFFERSIZE, 64 * 1024)
+    return handle
+
+
 class _Socket(socket.socket):
     """libcurl takes a copy of it; this one closes by itself, and without Python's warning that it does."""
 
@@ -266,13 +270,16 @@ def user_agent(config: Config, followers: int | None) -> str:
     return f"{config.agent} (+{config.public_url}/about/fetcher{count})"
 
 
-def _is_sendable(value: str) -> bool:
-    """Whether it can be the value of a header: what a server once sent is sent back, but in one line."""
-    return bool(value) and value.isprintable() and all(ord(character) < 256 for character in value)
+@lru_cache(maxsize=1_024)
+def _own_headers(config: Config, followers: int | None, accept: str) -> tuple[bytes, ...]:
+    names = (f"User-Agent: {user_agent(config, followers)}", f"Accept: {accept}", "Accept-Encoding: gzip")
+    return tuple(header.encode() for header in names)
 
 
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
+def _known_as(target: Target, found: tuple[str, ...]) -> str:
+    """libcurl's form for the addresses of a host: it looks up none itself."""
+    written = ",".join(f"[{address}]" if ":" in address else address for address in found)
+    return f"+{target.host}:{target.port}:{written}"
 
 
 def _is_local(ip: str) -> bool:

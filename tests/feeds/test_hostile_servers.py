@@ -244,7 +244,7 @@ def test_an_address_of_this_machine_is_refused_though_it_be_public(
 ) -> None:
     origin.otherwise(answer(b"secret"))
     settings.FEED_ALLOW_NETWORKS = []
-    monkeypatch.setattr("feeds.addresses._is_public", lambda ip: True)
+    monkeypatch.setattr("feeds.addresses._is_public", lambda address: True)
     assert fetch_one(Request(origin.url("/"))).code == "refused"
     assert origin.connections == 0
 
