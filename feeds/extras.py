@@ -39,6 +39,9 @@ OF_EPISODES: Final = {
     "transcript": _tag("url type language rel"),
     "chapters": _tag("url type"),
     "person": PERSON,
+    "pscChapters": Tag(
+        ("version",), {"chapter": _tag("start title href image")}, is_psc=True, name="chapters"
+    ),
     "season": _tag("name"),
     "episode": _tag("display"),
     "soundbite": _tag("startTime duration"),

@@ -8,7 +8,9 @@ from feeds.read.names import is_root
 _LOOKED_AT = 64 * 1024  # bytes
 _MISCELLANY = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*+", re.DOTALL)
 _DOCTYPE = re.compile(rb"<!DOCTYPE\s+([^\s>\[]+)([^\[>]*)", re.IGNORECASE)
-_SUBSET = re.compile(rb"\[.*?\]\s*>", re.DOTALL)
+_SUBSET = re.compile(
+    rb"""\[(?:<!--.*?-->|<\?.*?\?>|"[^"]*"|'[^']*'|<(?!!--|\?)|[^]<"'])*+\]\s*>""", re.DOTALL
+)
 _FIRST_ELEMENT = re.compile(rb"<([A-Za-z_][\w:.-]*)")
 _DECLARATION = re.compile(rb"<\?xml\s")
 _HTML = re.compile(rb"<(?:!doctype\s+)?html", re.IGNORECASE)

@@ -41,7 +41,7 @@ def _detect(body: bytes, content_type: str) -> str:
     for bom, name in _BOMS:
         if body.startswith(bom):
             return name if _decodes(body, name) else ""
-    if body[:4] in (b"<\0?\0", b"\0<\0?", b"<\0r\0", b"\0<\0r"):
+    if body[:2] in (b"<\0", b"\0<"):
         name = "utf-16-le" if body[0] else "utf-16-be"
         return name if _decodes(body, name) else ""
     is_utf8 = _decodes(body, "utf-8")

@@ -1,14 +1,19 @@
 """What all elements of one document share: its address, its names, its warnings. Pure."""
 
-from typing import cast
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 
 from lxml import etree
 
 from feeds.read import values
 from feeds.read.names import short_name, split_tag
+from feeds.read.values import is_web_url
 
 Element = etree._Element
-_MOST_NAMES = 2_000  # remembered of one document; real ones have about 60
+_MOST_TAGS = 2_000  # remembered of one document; real ones have about 60
+_NAMESPACES = re.compile(r' xmlns(?::[\w.-]+)?="[^"]*"')
+T = TypeVar("T")
 
 WARNINGS = {
     "not_well_formed": "The document is not well-formed XML; what could be read of it was.",
@@ -32,21 +37,27 @@ class Context:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._own: tuple[str, str] = ("", "")
         self.warnings: dict[str, None] = {}
-        self._names: dict[str, str] = {}
-
-    def name(self, element: Element) -> str:
-        """The short name of an element; "" where it has none of ours."""
-        tag = element.tag
-        name = self._names.get(tag)
-        return self._learn(tag) if name is None else name
+        self._own: tuple[str, str] = ("", "")
+        self._tables: dict[int, _ByTag[Any]] = {}
 
     def adopt(self, element: Element) -> None:
         """Take the namespace of an item, or of the root, for the document's own."""
         namespace, local = split_tag(element.tag)
         self._own = (namespace, "atom" if local in ("entry", "feed") else "")
-        self._names.clear()
+        self._tables.clear()
+
+    def name(self, element: Element) -> str:
+        """The short name of an element; "" where it has none of ours."""
+        # entity references and the like have functions for tags
+        return short_name(element.tag, *self._own) if isinstance(element.tag, str) else ""
+
+    def by_tag(self, by_name: Mapping[str, T]) -> Mapping[Any, T | None]:
+        """The same table by the tags of this document; None for what is not in it."""
+        table = self._tables.get(id(by_name))
+        if table is None:
+            table = self._tables[id(by_name)] = _ByTag(by_name, self._own)
+        return table
 
     def warn(self, code: str) -> None:
         self.warnings[code] = None
@@ -55,40 +66,51 @@ class Context:
         """The absolute web address that is meant, resolved against xml:base and the document's own; or ""."""
         if not text:
             return ""
-        url = values.web_url(text) or values.resolve(self._base_of(element), text)
-        if len(url) > values.LONGEST_URL or (not url.isascii() and len(url.encode()) > values.LONGEST_URL):
-            self.warn("url_too_long")
-            return ""
-        return url
+        if is_web_url(text):
+            return text if len(text) < 500 else self.limited(text)
+        base = values.resolve(self.url, element.base or "") or self.url
+        return self.limited(values.resolve(base, text))
+
+    def limited(self, url: str) -> str:
+        if len(url.encode(errors="replace")) <= values.LONGEST_URL:
+            return url
+        self.warn("url_too_long")
+        return ""
 
     def title(self, text: str) -> str:
         if len(text) > values.LONGEST_TITLE:
             self.warn("title_cut")
-        return values.clean(text[: values.LONGEST_TITLE])
+            text = text[: values.LONGEST_TITLE]
+        return values.clean(text)
 
     def description(self, text: str) -> str:
         cut = values.cut_bytes(text, values.LONGEST_DESCRIPTION)
-        if cut is not text and len(cut) < len(text):
+        if len(cut) < len(text):
             self.warn("description_cut")
         return values.clean(cut)
 
-    def _base_of(self, element: Element) -> str:
-        return values.resolve(self.url, element.base or "") or self.url
 
-    def _learn(self, tag: object) -> str:
-        # entity references and the like have functions for tags
-        name = short_name(tag, *self._own) if isinstance(tag, str) else ""
-        if isinstance(tag, str) and len(self._names) < _MOST_NAMES:
-            self._names[tag] = name
-        return name
+class _ByTag(dict[Any, T | None]):
+    """Filled as tags are met: looking one up must cost next to nothing, for there are millions of them."""
+
+    def __init__(self, by_name: Mapping[str, T], own: tuple[str, str]) -> None:
+        super().__init__()
+        self._by_name = by_name
+        self._own = own
+
+    def __missing__(self, tag: object) -> T | None:
+        found = self._by_name.get(short_name(tag, *self._own)) if isinstance(tag, str) else None
+        if len(self) < _MOST_TAGS:
+            self[tag] = found
+        return found
 
 
 def text_of(element: Element) -> str:
     """The text of an element; of one with elements inside, their markup too."""
     if not len(element):
-        return (element.text or "").strip()
-    markup = (str(etree.tostring(child, encoding="unicode")) for child in element)
-    return "".join([element.text or "", *markup]).strip()
+        return element.text or ""
+    markup = "".join(str(etree.tostring(child, encoding="unicode")) for child in element)
+    return f"{element.text or ''}{_NAMESPACES.sub('', markup)}".strip()
 
 
 def plain_text_of(element: Element) -> str:

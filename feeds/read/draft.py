@@ -5,9 +5,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 from feeds.read import values
 from feeds.read.context import Context, Element, plain_text_of, text_of
-from feeds.read.podcast import TAGS, Tag, read_tag
+from feeds.read.podcast import CHAPTERS, TAGS, Tag, read_tag
 
 MOST_CHAPTERS = 500
+DESCRIPTIONS = (
+    *("content:encoded", "atom:content", "description", "xhtml:body"),
+    *("atom:summary", "itunes:summary", "dc:description"),
+)
 
 
 class Enclosure(NamedTuple):
@@ -15,21 +19,27 @@ class Enclosure(NamedTuple):
     type: str
     length: int
 
-    @property
-    def rank(self) -> int:
-        """The first audio is the one, else the first video, else the first."""
-        return 0 if self.type.startswith("audio/") else 1 if self.type.startswith("video/") else 2
+
+def best_of(enclosures: list[Enclosure]) -> Enclosure:
+    """The first audio is the one, else the first video, else the first."""
+    for kind in ("audio/", "video/", ""):
+        for enclosure in enclosures:
+            if enclosure.type.startswith(kind):
+                return enclosure
+    return NO_ENCLOSURE
+
+
+NO_ENCLOSURE = Enclosure("", "", -1)
 
 
 class Draft:
     """``texts`` has the first text of each name that is not empty; ``extra`` lists of what may come often."""
 
-    __slots__ = ("categories", "context", "descriptions", "enclosures", "extra", "texts")
+    __slots__ = ("categories", "context", "enclosures", "extra", "texts")
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.texts: dict[str, str] = {}
-        self.descriptions: list[str] = []
         self.enclosures: list[Enclosure] = []
         self.categories: dict[str, None] = {}
         self.extra: dict[str, Any] = {}
@@ -39,46 +49,34 @@ class Draft:
             self.texts[name] = text
 
     def first(self, *names: str) -> str:
-        return next((self.texts[name] for name in names if name in self.texts), "")
+        for name in names:
+            if name in self.texts:
+                return self.texts[name]
+        return ""
 
     def description(self) -> str:
-        """The richest: the longest of all that were given."""
-        return self.context.description(max(self.descriptions, key=len)) if self.descriptions else ""
-
-    def enclosure(self) -> Enclosure:
-        return min(self.enclosures, key=lambda one: one.rank) if self.enclosures else Enclosure("", "", -1)
+        """The richest of those that were given: the longest."""
+        given = [self.texts[name] for name in DESCRIPTIONS if name in self.texts]
+        return self.context.description(max(given, key=len)) if given else ""
 
 
-Collect: TypeAlias = Callable[[Draft, Element], None]
+# What becomes of an element: its text is kept under a name, it goes to ``extra``, or a function looks at it.
+Collect: TypeAlias = str | Tag | Callable[[Draft, Element], None]
 
 
-def text(name: str) -> Collect:
-    """Keep the text of an element, markup and all, under a name."""
-
-    def collect(draft: Draft, element: Element) -> None:
-        if name not in draft.texts and (found := text_of(element)):
-            draft.texts[name] = found
-
-    return collect
+def atom_title(draft: Draft, element: Element) -> None:
+    """Without markup: what is said to be HTML becomes the text that it means."""
+    is_html = element.get("type") == "html"
+    if _is_text(element):
+        draft.keep("title", values.text_of_html(text_of(element)) if is_html else plain_text_of(element))
 
 
-def title(name: str) -> Collect:
-    """The same of a title: without markup, and what Atom says is HTML as the text that it means."""
+def link(name: str, *attributes: str) -> Collect:
+    """Keep a URL, in one of the attributes or in the text, under a name."""
 
     def collect(draft: Draft, element: Element) -> None:
         if name not in draft.texts:
-            html = element.get("type") == "html"
-            draft.keep(name, values.text_of_html(text_of(element)) if html else plain_text_of(element))
-
-    return collect
-
-
-def link(name: str, attribute: str = "") -> Collect:
-    """Keep a URL, in an attribute or in the text, under a name."""
-
-    def collect(draft: Draft, element: Element) -> None:
-        if name not in draft.texts:
-            found = element.get(attribute) if attribute else element.text
+            found = next((value for value in map(element.get, attributes) if value), element.text)
             draft.keep(name, draft.context.link(found, element))
 
     return collect
@@ -94,28 +92,30 @@ def inside(collectors: dict[str, Collect]) -> Collect:
 
 
 def collect_children(draft: Draft, element: Element, collectors: dict[str, Collect]) -> None:
-    name_of = draft.context.name
+    context = draft.context
+    by_tag = context.by_tag(collectors)
+    texts = draft.texts
     for child in element:
-        collect = collectors.get(name_of(child))
-        if collect is not None:
+        collect = by_tag[child.tag]
+        if isinstance(collect, str):
+            if collect not in texts and (found := text_of(child).strip()):
+                texts[collect] = found
+        elif isinstance(collect, Tag):
+            branch = read_tag(child, collect, context)
+            if branch is not None:
+                draft.extra.setdefault(collect.name, []).append(branch)
+        elif collect is not None:
             collect(draft, child)
 
 
-def podcast_tag(tag: Tag) -> Collect:
+def atom_text(name: str) -> Collect:
+    """Keep a text of Atom under a name: HTML or plain, but nothing in base64, as other types are."""
+
     def collect(draft: Draft, element: Element) -> None:
-        branch = read_tag(element, tag, draft.context)
-        if branch is not None:
-            draft.extra.setdefault(tag.name, []).append(branch)
+        if _is_text(element):
+            draft.keep(name, text_of(element).strip())
 
     return collect
-
-
-def description(draft: Draft, element: Element) -> None:
-    kind = element.get("type", "")
-    if "/" in kind and not kind.startswith("text/") and not kind.endswith("xml"):
-        return  # Atom's content in base64
-    if found := text_of(element):
-        draft.descriptions.append(found)
 
 
 def enclosure(draft: Draft, element: Element) -> None:
@@ -149,22 +149,20 @@ def media_content(draft: Draft, element: Element) -> None:
 
 
 def chapters(draft: Draft, element: Element) -> None:
-    """Podlove Simple Chapters: seconds, title, link and image of each."""
-    for child in element:
-        if (
-            draft.context.name(child) != "psc:chapter"
-            or (start := values.play_time(child.get("start", ""))) is None
-        ):
-            continue
-        found = draft.extra.setdefault("psc", [])
-        if len(found) == MOST_CHAPTERS:
-            draft.context.warn("chapters_cut")
-            return
-        chapter = {"start": start, "title": draft.context.title(child.get("title", "").strip())}
-        for name in ("href", "image"):
-            if url := draft.context.link(child.get(name), child):
-                chapter[name] = url
-        found.append(chapter)
+    """Podlove Simple Chapters, those whose start is a time."""
+    found = read_tag(element, CHAPTERS, draft.context)
+    listed = [one for one in found["chapter"] if values.play_time(one["start"]) is not None] if found else []
+    if len(listed) > MOST_CHAPTERS:
+        draft.context.warn("chapters_cut")
+    if listed:
+        draft.extra.setdefault(CHAPTERS.name, []).append(
+            {"version": "1.2", "chapter": listed[:MOST_CHAPTERS]}
+        )
+
+
+def _is_text(element: Element) -> bool:
+    kind = element.get("type", "")
+    return "/" not in kind or kind.startswith("text/") or kind.endswith("xml")
 
 
 def _add_enclosure(
@@ -184,4 +182,4 @@ MEDIA: dict[str, Collect] = {
     "media:thumbnail": link("media:thumbnail", "url"),
 }
 MEDIA["media:group"] = inside(MEDIA)
-PODCAST: dict[str, Collect] = {name: podcast_tag(tag) for name, tag in TAGS.items()}
+PODCAST: dict[str, Collect] = {**TAGS}

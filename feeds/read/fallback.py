@@ -9,7 +9,7 @@ import feedparser
 from feeds.documents import Channel, Episode, UnreadableFeed
 from feeds.read import values
 from feeds.read.context import Context
-from feeds.read.draft import Enclosure
+from feeds.read.draft import Enclosure, best_of
 from feeds.read.items import guid_of
 
 LARGEST = 4 * 1024 * 1024  # bytes: 1.5 seconds of work
@@ -51,7 +51,7 @@ def _channel(feed: Any, context: Context) -> Channel:
 
 def _episode(entry: Any, context: Context) -> Episode | None:
     files = [file for file in (_enclosure(one, context) for one in entry.get("enclosures", [])) if file.url]
-    file = min(files, key=lambda one: one.rank, default=Enclosure("", "", -1))
+    file = best_of(files)
     guid = guid_of(_text(entry, "id"), context)
     if not guid and not file.url:
         context.warn("items_without_name")
@@ -80,10 +80,9 @@ def _enclosure(found: Any, context: Context) -> Enclosure:
 def _link(found: object, context: Context) -> str:
     if not isinstance(found, str):
         return ""
-    url = values.web_url(found) or values.resolve(context.url, found)
-    return url if len(url.encode(errors="replace")) <= values.LONGEST_URL else ""
+    return context.limited(values.resolve(context.url, values.legal(found)))
 
 
 def _text(found: Any, name: str) -> str:
-    text = found.get(name)
-    return text if isinstance(text, str) else ""
+    text = dict.get(found, name)  # feedparser's own lookup guesses and warns
+    return values.legal(text) if isinstance(text, str) else ""

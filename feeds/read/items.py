@@ -1,7 +1,5 @@
 """One item of RSS, one entry of Atom, as an episode. Pure."""
 
-from datetime import datetime
-
 from eventstore.domain.identifiers import key_of
 from feeds.documents import Episode
 from feeds.read import values
@@ -12,15 +10,15 @@ from feeds.read.draft import (
     Collect,
     Draft,
     atom_link,
+    atom_text,
+    atom_title,
+    best_of,
     chapters,
     collect_children,
-    description,
     enclosure,
     inside,
     link,
     rss_link,
-    text,
-    title,
 )
 from feeds.read.podcast import within
 
@@ -33,28 +31,30 @@ def read_item(element: Element, context: Context) -> Episode | None:
     """The episode; None for an item that has neither a GUID nor an enclosure, which nothing can name."""
     draft = Draft(context)
     collect_children(draft, element, _COLLECTORS)
-    file = draft.enclosure()
-    guid = guid_of(draft.first("guid"), context)
+    get = draft.texts.get
+    file = best_of(draft.enclosures)
+    guid = guid_of(get("guid", ""), context)
     if not guid and not file.url:
         context.warn("items_without_name")
         return None
-    texts = draft.texts.get
     return Episode(
         guid=guid,
         enclosure_url=file.url,
         enclosure_type=file.type,
         enclosure_length=file.length,
-        title=context.title(draft.first("title", "itunes:title")),
-        link=draft.first("link", "alternate", "permalink"),
+        title=context.title(get("title") or get("itunes:title") or get("dc:title", "")),
+        link=get("link") or get("alternate") or get("permalink", ""),
         description=draft.description(),
-        published_at=_published(draft),
-        duration=values.duration(texts("duration", "")),
-        image_url=draft.first("image", "media:thumbnail", "media:picture"),
-        season=values.integer(texts("season", "")) or _number_in(draft, "season"),
-        number=values.integer(texts("number", "")) or _number_in(draft, "episode"),
-        kind=values.one_of(texts("kind", ""), _KINDS),
-        explicit=values.explicit(texts("explicit", "")),
-        blocked=values.yes(texts("blocked", "")),
+        published_at=values.date(get("date", ""))
+        or values.date(get("dc:date", ""))
+        or values.date(get("updated", "")),
+        duration=values.duration(get("duration", "")),
+        image_url=get("image") or get("media:thumbnail") or get("media:picture", ""),
+        season=_number(draft, "season", "season"),
+        number=_number(draft, "number", "episode"),
+        kind=values.one_of(get("kind", ""), _KINDS),
+        explicit=values.explicit(get("explicit", "")),
+        blocked=values.yes(get("blocked", "")),
         extra=within(draft.extra, MOST_EXTRA, context) if draft.extra else {},
     )
 
@@ -68,14 +68,12 @@ def guid_of(written: str, context: Context) -> str:
     return key_of(guid)
 
 
-def _published(draft: Draft) -> datetime | None:
-    dates = (values.date(draft.texts[name]) for name in ("date", "dc:date", "updated") if name in draft.texts)
-    return next((moment for moment in dates if moment), None)
-
-
-def _number_in(draft: Draft, name: str) -> int | None:
-    """The number of podcast:season or podcast:episode, where it is a whole one."""
-    return values.integer(draft.extra[name][0].get("text", "")) if name in draft.extra else None
+def _number(draft: Draft, name: str, tag: str) -> int | None:
+    """As iTunes has it, else the one of podcast:season or podcast:episode, where it is a whole one."""
+    number = values.integer(draft.texts[name]) if name in draft.texts else None
+    if number is None and tag in draft.extra:
+        return values.integer(draft.extra[tag][0].get("text", ""))
+    return number
 
 
 def _guid(draft: Draft, element: Element) -> None:
@@ -88,36 +86,39 @@ def _guid(draft: Draft, element: Element) -> None:
 
 _COLLECTORS: dict[str, Collect] = {
     "guid": _guid,
-    "atom:id": text("guid"),
-    "title": title("title"),
-    "atom:title": title("title"),
-    "itunes:title": title("itunes:title"),
+    "atom:id": "guid",
+    "title": "title",
+    "atom:title": atom_title,
+    "itunes:title": "itunes:title",
+    "dc:title": "dc:title",
     "link": rss_link,
     "atom:link": atom_link,
-    "pubdate": text("date"),
-    "atom:published": text("date"),
-    "atom:issued": text("date"),
-    "dc:date": text("dc:date"),
-    "atom:updated": text("updated"),
-    "atom:modified": text("updated"),
-    "description": description,
-    "content:encoded": description,
-    "atom:content": description,
-    "atom:summary": description,
-    "itunes:summary": description,
-    "googleplay:description": description,
+    "pubdate": "date",
+    "atom:published": "date",
+    "atom:issued": "date",
+    "dc:date": "dc:date",
+    "atom:updated": "updated",
+    "atom:modified": "updated",
+    "description": "description",
+    "content:encoded": "content:encoded",
+    "xhtml:body": "xhtml:body",
+    "atom:content": atom_text("atom:content"),
+    "atom:summary": atom_text("atom:summary"),
+    "itunes:summary": "itunes:summary",
+    "dc:description": "dc:description",
+    "googleplay:description": "description",
     "enclosure": enclosure,
-    "itunes:duration": text("duration"),
-    "itunes:image": link("image", "href"),
+    "itunes:duration": "duration",
+    "itunes:image": link("image", "href", "url"),
     "googleplay:image": link("image", "href"),
     "image": inside({"url": link("image")}),
-    "itunes:season": text("season"),
-    "itunes:episode": text("number"),
-    "itunes:episodetype": text("kind"),
-    "itunes:explicit": text("explicit"),
-    "googleplay:explicit": text("explicit"),
-    "itunes:block": text("blocked"),
-    "googleplay:block": text("blocked"),
+    "itunes:season": "season",
+    "itunes:episode": "number",
+    "itunes:episodetype": "kind",
+    "itunes:explicit": "explicit",
+    "googleplay:explicit": "explicit",
+    "itunes:block": "blocked",
+    "googleplay:block": "blocked",
     "psc:chapters": chapters,
     **MEDIA,
     **PODCAST,

@@ -21,19 +21,26 @@ LONGEST_DURATION = 10_000_000  # seconds
 _EARLIEST_YEAR = 1990
 
 _CLOCK = re.compile(r"([0-9]{1,30})(?::([0-9]{1,30}))?(?::([0-9]{1,30}))?(?:[.,][0-9]*)?", re.ASCII)
-_INTEGER = re.compile(r"[0-9]{1,16}", re.ASCII)
+_MONTH_NAMES = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), 1)}
+_USUAL = re.compile(
+    rf"[A-Z][a-z]{{2,8}}, ([0-9]{{1,2}}) ({'|'.join(_MONTHS)}) ([0-9]{{4}}) "
+    r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]) (GMT|[+-][01][0-9][0-5][0-9])",
+    re.ASCII,
+)
+_ZERO = ("GMT", "+0000", "-0000")
 _RFC_3339 = re.compile(
     r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})"
     r"(?:[T ]+([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,][0-9]+)?)?)?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?",
     re.ASCII | re.IGNORECASE,
 )
 # an address that needs no resolving: a host without credentials, nothing that may not stand in a URL
-_WEB = re.compile(
-    r"https?://[^\s/?#@\\<>\"]+(?:[/?#][^\s<>\"\x00-\x1f\x7f-\x9f]*)?", re.IGNORECASE | re.ASCII
-)
+# (a pattern that ignores the case everywhere takes twice the time)
+_WEB = re.compile(r"[hH][tT][tT][pP][sS]?://[^\s/?#@\\<>\"]+(?:[/?#][^\s<>\"\x00-\x1f\x7f-\x9f]*)?", re.ASCII)
 _UNSAFE = re.compile(r"[\s<>\"\x00-\x1f\x7f-\x9f]")
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _XML_SPACES = re.compile("[ \t\r\n]+")
+_PLAIN_GUID = re.compile("[!-~]*")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TRUE = frozenset({"yes", "true", "explicit"})
 _FALSE = frozenset({"no", "false", "clean"})
@@ -42,19 +49,25 @@ _AUDIO = {".m4a": "audio/mp4", ".m4b": "audio/mp4", ".ogg": "audio/ogg", ".oga":
 
 
 def clean(text: str) -> str:
-    """Characters of XML 1.0 alone, in NFC, without white space around it."""
+    """In NFC, without white space around it."""
     text = text.strip()
-    if text.isascii() and text.isprintable():
+    if text.isascii() or unicodedata.is_normalized("NFC", text):
         return text
-    text = _NOT_XML.sub("", text)
-    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", text)
+
+
+def legal(text: str) -> str:
+    """Characters of XML 1.0 alone: what comes out of an XML parser has no others."""
+    return _NOT_XML.sub("", text)
 
 
 def date(text: str) -> datetime | None:
     """RFC 822 as it is really written, or RFC 3339; in UTC. None for what is impossible or before 1990."""
-    text = text[:100]
+    text = text.strip()
+    if not text or len(text) > 100:
+        return None
     try:
-        moment = _rfc_822(text) if "," in text else _rfc_3339(text) or _rfc_822(text)
+        moment = _usual(text) or _rfc_3339(text) or _rfc_822(text)
     except (ValueError, OverflowError):
         return None
     return moment if moment and moment.year >= _EARLIEST_YEAR else None
@@ -73,8 +86,11 @@ def duration(text: str) -> int | None:
 
 def integer(text: str, most: int = 1_000_000) -> int | None:
     """A whole number from 0 to ``most``."""
-    number = int(text) if _INTEGER.fullmatch(text := text.strip()) else None
-    return number if number is not None and number <= most else None
+    text = text.strip()
+    if not text.isascii() or not text.isdigit() or len(text) > 16:
+        return None
+    number = int(text)
+    return number if number <= most else None
 
 
 def explicit(text: str) -> bool | None:
@@ -97,8 +113,8 @@ def play_time(text: str) -> float | None:
 
 def guid(text: str) -> str:
     """As written, but for white space: none around it, one space for a run inside; no control characters."""
-    plain = _NOT_XML.sub("", text)
-    return _CONTROL.sub("", _XML_SPACES.sub(" ", plain.strip()))
+    plain = text.strip()
+    return plain if _PLAIN_GUID.fullmatch(plain) else _CONTROL.sub("", _XML_SPACES.sub(" ", plain))
 
 
 def text_of_html(html: str) -> str:
@@ -117,10 +133,8 @@ def uuid(text: str) -> str:
         return ""
 
 
-def web_url(text: str) -> str:
-    """An absolute http or https URL as it is written; "" for anything else."""
-    url = text.strip()
-    return url if _WEB.fullmatch(url) else ""
+# Whether a text is an absolute http or https URL, without credentials and white space.
+is_web_url = _WEB.fullmatch
 
 
 def resolve(base: str, text: str) -> str:
@@ -131,16 +145,16 @@ def resolve(base: str, text: str) -> str:
     if not (url := text.strip()):
         return ""
     try:
-        return web_url(_UNSAFE.sub(lambda found: quote(found[0], safe=""), urljoin(base, url)))
+        url = _UNSAFE.sub(lambda found: quote(found[0], safe=""), urljoin(base, url))
     except ValueError:
         return ""
+    return url if is_web_url(url) else ""
 
 
 def media_type(declared: str, url: str) -> str:
     """What an enclosure is: as declared, else by the extension of its URL; "" where neither says."""
-    declared = declared.strip().lower()
     if "/" in declared:
-        return declared[:100]
+        return declared.strip().lower()[:100]
     _, dot, extension = urlsplit(url).path.rpartition(".")
     extension = f"{dot}{extension.lower()}"
     return _AUDIO.get(extension) or types_map.get(extension, "")
@@ -149,6 +163,22 @@ def media_type(declared: str, url: str) -> str:
 def cut_bytes(text: str, most: int) -> str:
     """The beginning of a text that has at most so many bytes in UTF-8."""
     return text if len(text) * 4 <= most else text.encode()[:most].decode(errors="ignore")
+
+
+def _usual(text: str) -> datetime | None:
+    """As nearly all write it; a third of the time that all the others take."""
+    found = _USUAL.fullmatch(text)
+    if found is None:
+        return None
+    day, name, year, hour, minute, second, zone = found.groups()
+    moment = datetime(int(year), _MONTHS[name], int(day), int(hour), int(minute), int(second), 0, UTC)
+    return moment if zone in _ZERO else moment - _offset(zone)
+
+
+def _offset(zone: str) -> timedelta:
+    """Of ``+0200`` or ``+02:00``."""
+    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+    return offset if zone[0] == "+" else -offset
 
 
 def _rfc_822(text: str) -> datetime | None:
@@ -170,7 +200,4 @@ def _rfc_3339(text: str) -> datetime | None:
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
     zone = found[7] or "Z"
     moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
-    if zone in "Zz":
-        return moment
-    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
-    return moment - offset if zone[0] == "+" else moment + offset
+    return moment if zone in "Zz" else moment - _offset(zone)

@@ -15,7 +15,9 @@ MOST_ITEMS = 20_000  # that are looked at
 MOST_MARKUP = 150_000  # tags and attributes within one item: about 30 MB of memory
 _SLICE = 64 * 1024
 _ITEM_TAGS = ("{*}item", "{*}entry", "{*}liveItem", "podcast:liveItem")
-_PARENTS = frozenset({"channel", "rss", "rdf", "feed", "items"})
+_PARENTS = dict.fromkeys(("channel", "rss", "rdf:rdf", "atom:feed", "items"), True)
+_LIVE = {"podcast:liveitem": True}
+_KINDS = frozenset({"rss", "rdf", "feed", "channel"})
 
 
 class NotWellFormed(Exception):
@@ -79,13 +81,13 @@ class Reading:
         for start in range(0, len(self._text), _SLICE):
             piece = self._text[start : start + _SLICE]
             parser.feed(piece)
-            markup += piece.count(b"<") + piece.count(b"=")
+            before = self._items
             for _, found in parser.read_events():
                 element = cast(Element, found)
                 if self._is_item(element):
-                    markup = 0
                     self._items += 1
                     yield element
+            markup = 0 if self._items > before else markup + piece.count(b"<") + piece.count(b"=")
             if markup > MOST_MARKUP or self._items >= MOST_ITEMS:
                 return self._cut("too_much_markup" if markup > MOST_MARKUP else "too_many_items")
         return None
@@ -97,20 +99,21 @@ class Reading:
         self.is_cut = True
 
     def _is_item(self, element: Element) -> bool:
-        parent = element.getparent()
-        if parent is None or split_tag(parent.tag)[1] not in _PARENTS:
-            return False
-        if not self._items:
+        if not self._items and split_tag(element.tag)[1] in ("item", "entry"):
             self._context.adopt(element)
+        parent = element.getparent()
+        if parent is None or not self._context.by_tag(_PARENTS)[parent.tag]:
+            return False
+        is_live = self._context.by_tag(_LIVE)[element.tag]
         # a live item stays with its channel until it has ended
-        return self._context.name(element) != "podcast:liveitem" or is_over(element, self._context)
+        return not is_live or is_over(element, self._context)
 
     def _read_item(self, element: Element) -> Episode | None:
         return read_item(element, self._context) if self._items <= MOST_ITEMS else None
 
     def _channel(self, root: Element | None) -> Channel:
         kind = "" if root is None else split_tag(root.tag)[1]
-        if root is None or kind not in _PARENTS:
+        if root is None or kind not in _KINDS:
             raise NoFeed
         if not self._items:
             self._context.adopt(root)
