@@ -193,17 +193,27 @@ def moved_keys() -> Iterator[list[MovedKey]]:
         after = page[-1].feed_key
 
 
-def follow(feed_id: int, to_url: str, now: datetime, *, was: str | None) -> None:
-    """Carry out a move that the operator has decided on, whatever the evidence. Raises ``NotMergeable``."""
+def follow(feed_id: int, to_url: str, now: datetime, *, was: str | None) -> bool:
+    """Carry out a move that the operator has decided on, whatever the evidence.
+
+    Whether it still was as it ``was``. Raises ``NotMergeable``.
+    """
     change = _Change(feed_id, _owners([to_url]).get(to_url), to_url, "operator")
+    check_public(change.feed_id, change.target_id)
     with transaction.atomic(using="system"):
-        _carry_out(change, now, was=was)
+        return _carry_out(change, now, was=was)
 
 
 def refuse(feed_id: int, to_url: str, now: datetime, *, was: str | None) -> bool:
     """Never follow this evidence; whether it still was as it ``was``."""
     values = {"feed": feed_id, "to": to_url, "now": now, "decided": "refused", "was": was}
     return bool(execute(DECIDED, values).rowcount)
+
+
+def check_public(*feed_ids: int | None) -> None:
+    """Raises ``NotMergeable`` where the operator keeps one of these from the public."""
+    if not _kept_from_public().isdisjoint(feed_ids):
+        raise NotMergeable("one of them is blocked (manage.py feed_block --list), and so it stays as it is")
 
 
 def move(feed_id: int, to_url: str, reason: str, now: datetime) -> None:

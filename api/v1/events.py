@@ -31,6 +31,10 @@ Data = Annotated[
     dict[str, Any],
     meta("What it said. Of a checkpoint, how many entries of each kind it holds."),
 ]
+Cause = Annotated[
+    str | None,
+    meta("Why the server itself did it: `feed_moved`. Null for what an app did.", example="feed_moved"),
+]
 StillHolds = Annotated[bool | None, meta("Whether that still holds; null where it cannot be told.")]
 Rule = Annotated[
     str | None, meta("Why it holds or does not, in the words of a sync's conflicts.", example="later_wins")
@@ -50,6 +54,7 @@ class HistoryEvent(Struct):
     app_name: str | None
     device_id: str | None
     device_name: str | None
+    cause: Cause
     data: Data
     stands: StillHolds
     rule: Rule
@@ -120,6 +125,7 @@ def _shown(row: RecordedEvent, event: Event | None, names: dict[str, str]) -> Hi
         app_name=None if origin.app_id is None else names.get(origin.app_id),
         device_id=origin.device_id,
         device_name=origin.device_name,
+        cause=origin.cause,
         data=_data(row, event),
         stands=None,
         rule=None,

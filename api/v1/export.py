@@ -22,7 +22,7 @@ from api.fields import Flag, meta
 from api.operations import MIB, operation
 from api.v1.apps import App, listed_apps
 from api.v1.entries import Conflict, SentData, command_of, lists_of_entries, show, shown
-from api.v1.events import counted, decoded, origin_of
+from api.v1.events import Cause, counted, decoded, origin_of
 from api.v1.tokens import Token, listed_tokens
 from api.validation import Refusal, count_entries
 from api.views import View
@@ -64,6 +64,7 @@ class ExportedEvent(Struct):
     device_id: str | None
     device_name: str | None
     occurred_at: datetime | None
+    cause: Cause
     data: msgspec.Raw
 
 
@@ -253,6 +254,7 @@ def _event(row: RecordedEvent) -> ExportedEvent:
         device_id=origin.device_id,
         device_name=origin.device_name,
         occurred_at=origin.occurred_at,
+        cause=origin.cause,
         data=msgspec.Raw(data),
     )
 

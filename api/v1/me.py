@@ -1,4 +1,4 @@
-"""Who am I: the first call of a new client."""
+"""Who am I: the first call of a new client; and what its user has chosen."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,13 +8,22 @@ from msgspec import Struct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import User
 from api import answers
 from api.auth import ANY_GRANT, caller_of
-from api.fields import meta
+from api.fields import Flag, meta
 from api.operations import operation
 from api.views import View
 
 Scopes = Annotated[list[str], meta("What the user has granted.", example=["user.plays", "user.sync"])]
+
+
+FollowMoves = Annotated[
+    Flag,
+    meta(
+        "Whether a subscription goes along when its feed moves to another address. If not, `moved_to` tells."
+    ),
+]
 
 
 class Me(Struct):
@@ -23,17 +32,39 @@ class Me(Struct):
     app_id: str
     scopes: Scopes
     device_id: str | None
+    follow_moves: FollowMoves
+
+
+class MeBody(Struct):
+    follow_moves: FollowMoves
 
 
 class MeView(View):
-    scopes = {"GET": ANY_GRANT}
+    scopes = {"GET": ANY_GRANT, "PATCH": "user.subscriptions.write"}
 
     @operation("Who am I", answers={200: Me})
     def get(self, request: Request) -> Response:
         """The user and the app that the token stands for, and what the app may do."""
-        caller = caller_of(request)
-        me = Me(caller.user_id, caller.username, caller.app_id, sorted(caller.scopes), caller.device_id)
-        return answers.answer(me, answers.account_position(request))
+        return answers.answer(_me(request, _follows_moves(request)), answers.account_position(request))
+
+    @operation("Change what the user has chosen", answers={200: Me}, once=True)
+    def patch(self, request: Request, body: MeBody) -> Response:
+        """For the user, whatever the app. Repeating it changes nothing."""
+
+        def change() -> None:
+            User.objects.filter(pk=caller_of(request).user_id).update(follow_moves=body.follow_moves)
+
+        return answers.answer_once(request, _me(request, body.follow_moves), change)
+
+
+def _me(request: Request, follow_moves: bool) -> Me:
+    caller = caller_of(request)
+    scopes = sorted(caller.scopes)
+    return Me(caller.user_id, caller.username, caller.app_id, scopes, caller.device_id, follow_moves)
+
+
+def _follows_moves(request: Request) -> bool:
+    return User.objects.values_list("follow_moves", flat=True).get(pk=caller_of(request).user_id)
 
 
 paths = [path("me", MeView.as_view())]

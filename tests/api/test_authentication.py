@@ -23,7 +23,18 @@ def test_it_says_who_it_is(phone: Device, alice: User) -> None:
         "app_id": phone.app.iss,
         "scopes": ["*"],
         "device_id": "phone-1",
+        "follow_moves": True,
     }
+
+
+def test_it_changes_whether_subscriptions_go_along_with_their_feeds(phone: Device, alice: User) -> None:
+    answer = phone.patch("me", {"follow_moves": False})
+    assert answer.status_code == 200
+    assert document(answer) == document(phone.get("me"))
+    assert document(answer)["follow_moves"] is False
+    assert not User.objects.get(pk=alice.pk).follow_moves
+    assert faults(phone.patch("me", {"follow_moves": "often"})) == {"follow_moves": "invalid"}
+    assert faults(phone.patch("me", {})) == {"follow_moves": "required"}
 
 
 def test_it_needs_no_session_and_gives_no_cookie(phone: Device) -> None:

@@ -34,6 +34,7 @@ def test_it_tells_what_happened_when_and_from_where(phone: Device) -> None:
         "app_name": "Castaway",
         "device_id": "phone-1",
         "device_name": "Alice's phone",
+        "cause": None,
         "data": {
             "rss_source_feed": feed(),
             "rss_source_item": item(),

@@ -34,6 +34,7 @@ class Call(NamedTuple):
 # Every route with the scope that it needs, written out: a view that asks for less, or another, fails here.
 CALLS: dict[tuple[str, str], Call] = {
     ("GET", "me"): Call(ANY_GRANT, "me"),
+    ("PATCH", "me"): Call("user.subscriptions.write", "me", {"follow_moves": False}),
     ("GET", "subscriptions"): Call("user.subscriptions.read", "subscriptions"),
     ("POST", "subscriptions"): Call("user.subscriptions.write", "subscriptions", A_FEED),
     ("DELETE", "subscriptions/<path:feed>"): Call("user.subscriptions.write", f"subscriptions/{feed()}"),
@@ -230,7 +231,7 @@ def test_what_is_no_address_is_404_in_the_shape_of_errors(phone: Device) -> None
 
 def test_what_no_method_is_meant_for_is_405(phone: Device) -> None:
     with unharmed(phone):
-        for path in ("me", "subscriptions", "plays", "sync", "apps", f"apps/{url_safe(feed())}"):
+        for path in ("subscriptions", "plays", "sync", "apps", f"apps/{url_safe(feed())}"):
             answer = phone.send("PATCH", path, b"{}")
             assert answer.status_code == 405, path
             assert code_of(answer) == "method_not_allowed"

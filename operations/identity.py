@@ -1,0 +1,91 @@
+"""Which feeds are one show, and where they live, as the operator decides it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Q
+
+from eventstore.domain.identifiers import (
+    InvalidIdentifier,
+    feed_key_of,
+    feed_of_url,
+    normalise_feed,
+    url_of_feed,
+)
+from feeds import merges, moves
+from feeds.merges import NotMergeable
+from feeds.models import Feed, FeedMove
+from operations.errors import OperatorError
+
+# what is listed of what was decided, the newest first
+MOST_LISTED: Final = 1_000
+
+
+class Unknown(OperatorError):
+    """No feed, or no evidence, of that name."""
+
+
+def merge(name: str, kept_name: str, now: datetime) -> tuple[str, str]:
+    """Make the feed of one name part of that of another; returns the addresses of both.
+
+    A name is a URL or an ``rss_source_feed``. Raises ``OperatorError``.
+    """
+    feed, kept = _feed_of(name), _feed_of(kept_name)
+    try:
+        moves.check_public(feed.pk, kept.pk)
+        merges.merge(feed.pk, kept.pk, "operator", now)
+    except NotMergeable as refused:
+        raise OperatorError(f"Not merged: {refused}.") from refused
+    return feed.url, kept.url
+
+
+def unmerge(name: str, now: datetime) -> tuple[str, str]:
+    """Part the feed of a name from the one that it was merged into; returns the addresses of both."""
+    url = _address_of(name)
+    try:
+        return url, merges.unmerge(url, now)
+    except NotMergeable as refused:
+        raise OperatorError(f"Not parted: {refused}.") from refused
+
+
+def evidence(*, undecided: bool = False, decided: bool = False) -> Iterator[FeedMove]:
+    """The moves that wait for the operator; also those of which nothing is decided, or all."""
+    wanted = Q(decided="waiting")
+    if undecided:
+        wanted |= Q(decided=None)
+    if decided:
+        wanted |= Q(decided__in=("followed", "refused"))
+    rows = FeedMove.objects.filter(wanted).select_related("feed")
+    yield from rows.order_by("-last_seen_at", "feed_id", "to_url")[:MOST_LISTED]
+
+
+def decide(name: str, to_name: str, now: datetime, *, follows: bool) -> None:
+    """Follow evidence that the feed of a name lives elsewhere, or refuse it. Raises ``OperatorError``."""
+    feed, to_url = _feed_of(name), _address_of(to_name)
+    known = FeedMove.objects.filter(feed=feed, to_url=to_url).exclude(decided="followed").first()
+    if known is None:
+        raise Unknown("There is no such move to decide on: manage.py feed_moves --all lists them.")
+    act = moves.follow if follows else moves.refuse
+    try:
+        done = act(feed.pk, to_url, now, was=known.decided)
+    except NotMergeable as refused:
+        raise OperatorError(f"Not followed: {refused}.") from refused
+    if not done:
+        raise OperatorError("It was decided in this moment by somebody else.")
+
+
+def _feed_of(name: str) -> Feed:
+    key = UUID(feed_key_of(feed_of_url(_address_of(name))))
+    feed = Feed.objects.filter(aliases__feed_key=key).first()
+    if feed is None:
+        raise Unknown("No feed is known by this address.")
+    return feed
+
+
+def _address_of(name: str) -> str:
+    try:
+        return url_of_feed(feed_of_url(name) if "://" in name else normalise_feed(name))
+    except InvalidIdentifier as error:
+        raise OperatorError(f"Not a feed: {error}.") from error
