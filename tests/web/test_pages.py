@@ -18,10 +18,11 @@ PRIVATE = {"/setup", "/users/register", "/users/log_in", "/authorize", "/apps", 
 
 
 def own_pages() -> list[str]:
-    """Every page of ours, from the resolver itself; so a new one is held to the same."""
+    """Every page of ours without parameters, from the resolver itself; so a new one is held to the same."""
     included = [entry for entry in get_resolver().url_patterns if str(entry.pattern) == ""]
     patterns = [pattern for entry in included for pattern in entry.url_patterns]  # type: ignore[union-attr]
-    return [f"/{pattern.pattern}" for pattern in patterns if isinstance(pattern, URLPattern)]
+    paths = [f"/{pattern.pattern}" for pattern in patterns if isinstance(pattern, URLPattern)]
+    return [path for path in paths if "<" not in path]
 
 
 def templates() -> list[Path]:
@@ -143,3 +144,11 @@ def test_other_methods_are_refused(operator: User, alice: User, path: str) -> No
     for visitor in (Visitor(), Visitor(alice)):
         assert visitor.delete(path).status_code in (403, 405)
         assert visitor.head(path).status_code == visitor.get(path).status_code
+
+
+def test_whoever_finds_the_feed_client_in_a_log_reads_what_it_does(settings: Settings) -> None:
+    settings.PUBLIC_URL = "https://balados.example"
+    response = Visitor().get("/about/fetcher")
+    assert response["Content-Type"] == "text/plain; charset=utf-8"
+    assert "Balados at https://balados.example" in text_of(response)
+    assert "Retry-After" in text_of(response)
