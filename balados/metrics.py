@@ -8,11 +8,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import accumulate
+from typing import cast
 
 import msgspec
 import redis
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -21,10 +23,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from accounts.addresses import exact_address
-from accounts.models import User
 from balados.requests import CLASSES
 from eventstore import counters, log
 from eventstore.counters import Key
+from feeds.figures import DELAYS, figures
 from jobs.retention import Run, last_run
 from operations import maintenance
 from projections import lag, replicas
@@ -61,15 +63,15 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         sources = {
-            "system": account_figures,
+            "system": feed_figures,
             "events": log_figures,
             "projections": letter_figures,
             "redis": redis_figures,
         }
         found = {name: _unless_away(source) for name, source in sources.items()}
-        for figures in found.values():
-            yield from figures or ()
-        answers = [(name, int(figures is not None)) for name, figures in found.items()]
+        for metrics in found.values():
+            yield from metrics or ()
+        answers = [(name, int(metrics is not None)) for name, metrics in found.items()]
         yield _gauge("store_up", "Whether the store answers.", answers, "store")
         yield from _unless_away(lag_figures) or ()
         closed = [(alias, int(state != "open")) for alias, state in maintenance.states().items()]
@@ -86,10 +88,20 @@ def _gauge(name: str, text: str, values: Iterable[tuple[str, float | None]], lab
     return family
 
 
-def account_figures() -> list[Metric]:
-    """None: whether the store answers is all that is asked."""
-    User.objects.exists()
-    return []
+def feed_figures() -> list[Metric]:
+    """How the refreshing of feeds goes."""
+    found = figures(timezone.now())
+    states = [
+        *(("all", found.feeds), ("unwanted", found.unwanted), ("unread", found.unread)),
+        *(("failing", found.failing), ("due", found.due), ("paused", found.paused_feeds)),
+    ]
+    overdue = "For how long the feed has been due that is due the longest; 0 where none is."
+    hosts = "Hosts that are left alone for now."
+    return [
+        _gauge("feeds", "Feeds that are known, and how many of them are what.", states, "state"),
+        GaugeMetricFamily("balados_feeds_overdue_seconds", overdue, value=found.overdue_s),
+        GaugeMetricFamily("balados_feed_hosts_paused", hosts, value=found.paused_hosts),
+    ]
 
 
 def log_figures() -> list[Metric]:
@@ -153,8 +165,41 @@ def redis_figures() -> list[Metric]:
         _counter(totals, "events", "balados_events_recorded", "Events recorded.", ["type"]),
         _counter(totals, "requests", "balados_requests", "Requests answered.", names),
         _durations(totals),
+        *_fetches(totals),
         *_worker(_last_run()),
     ]
+
+
+def _fetches(totals: dict[Key, float]) -> list[Metric]:
+    """What the pumps of feeds count."""
+    outcome = ["outcome"]
+    simple = {
+        "claimed": "Feeds claimed to be fetched.",
+        "bytes": "Bytes that came over the wire.",
+        "episodes": "Episodes written, because they are new, changed, gone or back.",
+    }
+    return [
+        _counter(totals, "feeds_fetched", "balados_feeds_fetched", "Fetches that ended.", outcome),
+        _counter(totals, "feeds_seconds", "balados_feeds_seconds", "Seconds that they took.", outcome),
+        *(
+            CounterMetricFamily(f"balados_feeds_{name}", text, value=totals.get((f"feeds_{name}",), 0))
+            for name, text in simple.items()
+        ),
+        _delays(totals),
+    ]
+
+
+def _delays(totals: dict[Key, float]) -> Metric:
+    """How long episodes were out before they were stored."""
+    ends = [*map(str, DELAYS), "+Inf"]
+    found = [totals.get(("feeds_delay", str(place)), 0) for place in range(len(ends))]
+    family = HistogramMetricFamily(
+        "balados_feeds_delay_seconds",
+        "From an episode's publishing to its storing.",
+        buckets=list(zip(ends, accumulate(found), strict=True)),
+        sum_value=totals.get(("feeds_delay_sum",), 0),
+    )
+    return cast(Metric, family)
 
 
 def _counter(totals: dict[Key, float], key: str, name: str, text: str, labels: list[str]) -> Metric:

@@ -39,8 +39,9 @@ DUE = f"""WITH due AS (
 ONE = f"""WITH due AS (
     SELECT feed_id, next_at AS due_at
       FROM system.feed_schedule schedule JOIN system.feed_hosts hosts ON hosts.id = host_id
-     WHERE feed_id = %(feed_id)s AND (paused_until IS NULL OR paused_until <= %(now)s)
-       AND (%(forced)s OR fetched_at IS NULL OR fetched_at > %(now)s OR fetched_at <= %(before)s)
+     WHERE feed_id = (SELECT id FROM system.feeds WHERE id = %(feed_id)s AND merged_into_id IS NULL)
+       AND (paused_until IS NULL OR paused_until <= %(now)s)
+       AND (%(at_once)s OR fetched_at IS NULL OR fetched_at > %(now)s OR fetched_at <= %(before)s)
        FOR UPDATE OF schedule)
 {_CLAIM}"""  # noqa: S608
 IS_DUE = """SELECT EXISTS (SELECT FROM system.feed_schedule
@@ -58,7 +59,7 @@ FINISH = """UPDATE system.feed_schedule schedule SET
        feed_id bigint, next_at timestamptz, etag text, last_modified text, validators_url text,
        body_hash text, interval_s integer, fetched_at timestamptz, ok_at timestamptz, failures integer,
        error text, error_since timestamptz, status smallint, episodes integer, shrunk boolean)
- WHERE schedule.feed_id = row.feed_id"""
+ WHERE schedule.feed_id = row.feed_id AND schedule.next_at IS NOT NULL"""
 STATES = """UPDATE system.feeds SET state = row.state
   FROM jsonb_to_recordset(%s) AS row (feed_id bigint, state text)
  WHERE feeds.id = row.feed_id AND feeds.state <> 'merged'"""
@@ -107,11 +108,11 @@ def claim_due(
     return [_claimed(row) for row in execute(DUE, values)]
 
 
-def claim_one(feed_id: int, now: datetime, *, forced: bool = False) -> Claimed | None:
+def claim_one(feed_id: int, now: datetime, *, at_once: bool = False) -> Claimed | None:
     """Claim one feed at a person's wish; None where its host is paused, or it was fetched in the last 5
-    minutes and is not ``forced``."""
+    minutes and need not be ``at_once``."""
     values = {"feed_id": feed_id, "now": now, "until": now + LEASE, "before": now - REFRESH_EVERY}
-    row = execute(ONE, {**values, "forced": forced}).fetchone()
+    row = execute(ONE, {**values, "at_once": at_once}).fetchone()
     return None if row is None else _claimed(row)
 
 
@@ -129,7 +130,10 @@ def release(feeds: Iterable[Claimed]) -> None:
 
 
 def finish(schedules: Sequence[tuple[Claimed, Schedule]]) -> None:
-    """Write down how fetches ended, many in one statement. Repeating it changes nothing."""
+    """Write down how fetches ended, many in one statement. Repeating it changes nothing.
+
+    Nothing is written of what nobody wants any more since it was claimed, or what became another feed's.
+    """
     if not schedules:
         return
     changed = [(feed, new) for feed, new in schedules if new.state != feed.schedule.state]

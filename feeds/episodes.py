@@ -32,7 +32,7 @@ NEWEST: Final = 20
 
 KNOWN = "SELECT key, content_hash, gone_at IS NOT NULL FROM system.episodes WHERE feed_id = %s"
 VERSION = "SELECT version FROM system.feeds WHERE id = %s"
-LOCK = VERSION + " FOR NO KEY UPDATE"
+LOCK = VERSION + " AND merged_into_id IS NULL FOR NO KEY UPDATE"
 # Columns of a row to be written, as they come; keys and digests in hexadecimal.
 ROW: Final = {
     "key": "text",
@@ -133,7 +133,7 @@ class NewEpisode(NamedTuple):
 
 
 class StoredMeanwhile(Exception):
-    """Another worker has stored this feed since its episodes were looked up."""
+    """The feed was stored by another worker, or became another's, since its episodes were looked up."""
 
 
 class Stored(NamedTuple):

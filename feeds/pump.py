@@ -21,7 +21,7 @@ from eventstore import counters
 from eventstore.failpoints import failpoint
 from feeds.claims import Claimed, claim_due, claim_one, finish, is_due, note_answer, release, request_of
 from feeds.decide import Schedule, schedule_after
-from feeds.fetch import Outcome, Request, fetch
+from feeds.fetch import Outcome, Request, fetch, fetch_one
 from feeds.read import READER_VERSION
 from feeds.refresh import CODES, Refreshed, refresh
 from feeds.traffic import PACE, Traffic
@@ -62,16 +62,16 @@ def run(number: int, pumps: int, *, stop: Callable[[], bool] = lambda: False) ->
         return Pump(number, pumps, stop=stop).run()
 
 
-def fetch_now(feed_id: int, *, forced: bool = False) -> Schedule | None:
+def fetch_now(feed_id: int, *, at_once: bool = False, forced: bool = False) -> Schedule | None:
     """Fetch one feed for a person who waits for it; returns its new schedule.
 
-    None where its host is paused, or where it was fetched in the last 5 minutes. ``forced``: even then, whole
-    and without validators.
+    None where its host is paused, or where it was fetched in the last 5 minutes, unless it is to be so
+    ``at_once``. ``forced``: then too, and its document is read again though nothing may have changed.
     """
-    feed = claim_one(feed_id, timezone.now(), forced=forced)
+    feed = claim_one(feed_id, timezone.now(), at_once=at_once or forced)
     if feed is None:
         return None
-    outcome = next(fetch([request_of(feed, READER_VERSION, forced=forced)]))
+    outcome = fetch_one(request_of(feed, READER_VERSION, forced=forced))
     now = timezone.now()
     refreshed = refresh(feed, outcome, now, forced=forced)
     host = note_answer(feed.host, CODES.get(outcome.code, outcome.code), outcome.retry_after_s, now)

@@ -17,14 +17,13 @@ from feeds.decide import Answer, asked_by, at_least, interval_of
 from feeds.documents import Document, UnreadableFeed
 from feeds.episodes import Intake, Stored, StoredMeanwhile
 from feeds.fetch import Outcome
+from feeds.figures import DELAYS
 from feeds.read import READER_VERSION, read
 
 logger = logging.getLogger(__name__)
 
 # what the client calls otherwise than the schedule
 CODES: Final = {"paused": "rate_limited", "gone": "not_found", "not_modified": "ok"}
-# Seconds from publishing to storing: the classes of a histogram.
-DELAYS: Final = (60, 300, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400)
 LONGEST_VALIDATOR: Final = 2_000
 
 

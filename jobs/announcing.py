@@ -1,7 +1,7 @@
 """Tells the workers which feeds somebody follows or asks for, while his answer is under way already.
 
 A thread sends: Redis, slow or away, costs no request a millisecond. What is lost, the hour brings
-(``jobs.feeds.reconcile``).
+(``jobs.feeds.reconcile``). Tasks go by their names, so that no web process loads what reads feeds.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from eventstore.domain.messages import Event
 from eventstore.domain.subscriptions import UserSubscribed
-from jobs.feeds import ensure, fetch_now
+from jobs import celery_app
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def _put(what: list[str] | int) -> None:
     try:
         _waiting.put_nowait(what)
     except queue.Full:
-        logger.warning("Redis is away or slow: feeds are fetched an hour later")
+        logger.warning("Redis is away or slow: feeds are fetched within the hour, and not at once")
 
 
 def _start() -> None:
@@ -63,14 +63,15 @@ def _send_for_ever() -> None:
     while True:
         what = _waiting.get()
         if isinstance(what, int):
-            _send(fetch_now, what)
+            _send("jobs.feeds.fetch_now", what)
             continue
         for start in range(0, len(what), AT_ONCE):
-            _send(ensure, what[start : start + AT_ONCE])
+            _send("jobs.feeds.ensure", what[start : start + AT_ONCE])
 
 
-def _send(task: Any, what: list[str] | int) -> None:
+def _send(task: str, what: list[str] | int) -> None:
     try:
-        task.apply_async((what,), **UNNAMED)
+        celery_app.send_task(task, [what], **UNNAMED)
     except Exception as failure:
-        logger.warning("Redis: feeds are fetched an hour later (%s)", type(failure).__name__)
+        name = type(failure).__name__
+        logger.warning("Redis: feeds are fetched within the hour, and not at once (%s)", name)

@@ -83,7 +83,8 @@ def test_without_redis_following_is_what_it_was(
     def refuse(*arguments: object, **named: object) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(app.tasks["jobs.feeds.ensure"], "apply_async", refuse)
+    monkeypatch.setattr(app, "send_task", refuse)
     assert phone.post("subscriptions", {"rss_source_feed": feed(1)}).status_code == 201
-    eventually(lambda: "an hour later" in caplog.text)
-    assert "example.org" not in caplog.text
+    announcing.refresh(7)
+    eventually(lambda: "within the hour" in caplog.text)
+    assert feed(1) not in caplog.text

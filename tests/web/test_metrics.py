@@ -1,7 +1,7 @@
 """What Prometheus reads at /metrics, and that nobody else does."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import redis
 from django.db import OperationalError, connections
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 
@@ -22,6 +23,7 @@ from projections.connect import connect
 from projections.projectors import PROJECTORS
 from tests.api.devices import Device, feed
 from tests.apps import App
+from tests.feeds.known import known_feed
 from tests.projecting import bring_up_to_date
 from tests.projections.histories import ALICE, BOB, played, record, subscribed
 from tests.web.people import Response, Visitor, text_of
@@ -196,11 +198,30 @@ def test_while_redis_is_away_counts_wait_and_the_rest_is_told(settings: Settings
     assert found[("balados_store_up", "redis")] == found[("balados_store_up", "system")] == 1
 
 
+def test_how_the_refreshing_of_feeds_goes_is_told_and_no_address() -> None:
+    now = timezone.now()
+    known_feed("https://one.example/feed", next_at=now - timedelta(hours=1), failures=2, ok_at=None)
+    known_feed(
+        "https://two.example/feed", next_at=None, host={"feeds": 7, "paused_until": now + timedelta(days=1)}
+    )
+    counters.add(
+        (("feeds_fetched", "not_found"), 3), (("feeds_delay", "1"), 2), (("feeds_delay_sum",), 200.0)
+    )
+    found = figures()
+    states = {key[1]: value for key, value in found.items() if key[0] == "balados_feeds"}
+    assert states == {"all": 2, "unwanted": 1, "unread": 1, "failing": 1, "due": 1, "paused": 7}
+    assert 3_600 <= found[("balados_feeds_overdue_seconds",)] < 3_700
+    assert found[("balados_feed_hosts_paused",)] == 1
+    assert found[("balados_feeds_fetched_total", "not_found")] >= 3
+    assert found[("balados_feeds_delay_seconds_bucket", "300")] >= 2
+    assert ".example" not in ask().content.decode()
+
+
 def test_a_store_that_is_away_takes_its_own_figures_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> list[lag.DeadLetterCount]:
         raise OperationalError("connection to /var/run/secret refused")
 
-    monkeypatch.setattr(metrics, "account_figures", away)
+    monkeypatch.setattr(metrics, "feed_figures", away)
     monkeypatch.setattr(lag, "dead_letter_counts", away)
     monkeypatch.setattr(lag, "lags", away)
     found = figures()

@@ -1,0 +1,46 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from feeds.pump import fetch_now
+from feeds.store import ensure
+from operations import feeds
+from operations.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = (
+        "Fetch a feed now, and tell how that went: what was read, or what is wrong and when it is tried next."
+    )
+    details = """
+  manage.py feed_refresh https://example.org/feed.xml
+  manage.py feed_refresh --whole https://example.org/feed.xml
+
+A feed that nobody follows becomes known by it, and is kept fresh for 30 days. Its host's pauses hold: where
+it asked us to wait, or does not answer, nothing is asked of it. --whole reads the document again though it
+may not have changed. It takes up to 20 seconds, and the time to read it.
+
+Exit codes: 0 it was read, or is as it was; 1 it could not be, or its host is left alone; 2 a wrong option.
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("feed", help="its URL")
+        parser.add_argument("--whole", action="store_true", help="read it again even where it is unchanged")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = feeds.name_of(options["feed"])
+        ensure([name], timezone.now(), asked=True)
+        feed = feeds.known(name)
+        self.stdout.write(f"Fetching {feed.url} …")
+        self.stdout.flush()
+        done = fetch_now(feed.id, at_once=True, forced=options["whole"])
+        now = timezone.now()
+        shown = feeds.known(name)
+        if done is None:
+            raise CommandError(f"Nothing was fetched. {shown.state(now).text}")
+        for line in feeds.outcome_lines(shown, now):
+            self.stdout.write(line)
+        if done.error:
+            raise CommandError(f"It could not be read ({done.error}).")

@@ -1,0 +1,62 @@
+"""How the refreshing goes, in numbers: for metrics and for the operator. No address of a feed is in them."""
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from feeds.store import execute
+
+# Seconds from an episode's publishing to its storing: the classes of a histogram.
+DELAYS: Final = (60, 300, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400)
+# one pass over the narrow table: 15 ms for 100,000 feeds
+FEEDS = """SELECT count(*), count(*) FILTER (WHERE next_at IS NULL), count(*) FILTER (WHERE ok_at IS NULL),
+       count(*) FILTER (WHERE failures > 0), count(*) FILTER (WHERE next_at <= %(now)s),
+       extract(epoch FROM %(now)s - min(next_at) FILTER (WHERE next_at <= %(now)s)),
+       max(fetched_at), max(ok_at)
+  FROM system.feed_schedule"""
+PAUSED = "SELECT count(*), coalesce(sum(feeds), 0)::bigint FROM system.feed_hosts WHERE paused_until > %s"
+ERRORS = """SELECT error, count(*) FROM system.feed_schedule WHERE error <> '' GROUP BY error
+ ORDER BY 2 DESC, 1"""
+HOSTS = """SELECT name, feeds, failures, paused_until FROM system.feed_hosts WHERE paused_until > %s
+ ORDER BY feeds DESC, name LIMIT 20"""
+
+
+class Figures(NamedTuple):
+    """``unwanted``: nobody follows them, and they are not refreshed; ``unread``: never read so far;
+    ``failing``: failed the last time; ``overdue_s``: for how long the oldest of those due has been."""
+
+    feeds: int
+    unwanted: int
+    unread: int
+    failing: int
+    due: int
+    overdue_s: float
+    fetched_at: datetime | None
+    ok_at: datetime | None
+    paused_hosts: int
+    paused_feeds: int
+
+
+class PausedHost(NamedTuple):
+    """``failures`` of the network in a row; none where the host asked to be left alone."""
+
+    name: str
+    feeds: int
+    failures: int
+    paused_until: datetime
+
+
+def figures(now: datetime) -> Figures:
+    """Raises what a store that is away raises, as all here do."""
+    row: list[Any] = [*execute(FEEDS, {"now": now}).fetchall()[0], *execute(PAUSED, [now]).fetchall()[0]]
+    row[5] = float(row[5] or 0)
+    return Figures(*row)
+
+
+def errors() -> dict[str, int]:
+    """How many feeds failed the last time, by what was wrong, the most frequent first."""
+    return dict(execute(ERRORS).fetchall())
+
+
+def paused_hosts(now: datetime) -> list[PausedHost]:
+    """The twenty of them with most feeds."""
+    return [PausedHost(*row) for row in execute(HOSTS, [now])]

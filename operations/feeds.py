@@ -1,0 +1,137 @@
+"""What an operator asks of feeds: how all of them fare, one of them, and to have it fetched now."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_feed
+from feeds import figures
+from feeds.models import Episode, Feed, FeedAlias, FeedSchedule
+from feeds.queries import FeedShown, feeds_of
+from feeds.states import ERRORS
+from operations.errors import OperatorError
+
+# A pump looks for what is due every ten seconds.
+LATE: Final = timedelta(minutes=2)
+NEWEST: Final = 5
+
+
+class NotAFeed(OperatorError):
+    """What was named is no feed, or none that is known here."""
+
+
+def name_of(text: str) -> str:
+    """The ``rss_source_feed`` of an address, or of a name as apps write it. Raises ``NotAFeed``."""
+    try:
+        return feed_of_url(text) if "://" in text else normalise_feed(text)
+    except InvalidIdentifier as error:
+        raise NotAFeed(f"Not a feed: {error}.") from None
+
+
+def known(name: str) -> FeedShown:
+    """What is known of a feed by any of its addresses. Raises ``NotAFeed``."""
+    found = feeds_of([name]).get(name)
+    if found is None:
+        raise NotAFeed(
+            "No feed is known by this address: nobody follows it.\n"
+            "manage.py feed_refresh URL makes it known and fetches it."
+        )
+    return found
+
+
+def report(now: datetime) -> dict[str, Any]:
+    """How all feeds fare; docs/operations.md says what the names mean."""
+    found = figures.figures(now)
+    return {
+        **found._asdict(),
+        "errors": figures.errors(),
+        "hosts": [host._asdict() for host in figures.paused_hosts(now)],
+        "advice": list(_advice(found)),
+    }
+
+
+def report_lines(report: dict[str, Any], now: datetime) -> Iterator[str]:
+    """The same in words."""
+    yield (
+        f"{report['feeds']:,} feeds: {report['unread']:,} never read so far,"
+        f" {report['failing']:,} that failed the last time,"
+        f" {report['unwanted']:,} that nobody follows and that are not refreshed"
+    )
+    due = f"{report['due']:,} are due now"
+    yield due + (f", the longest for {_span(report['overdue_s'])}" if report["due"] else "")
+    if report["fetched_at"] is not None:
+        yield f"The last fetch ended {_span((now - report['fetched_at']).total_seconds())} ago"
+    if report["errors"]:
+        yield "What was wrong the last time:"
+    for code, number in report["errors"].items():
+        yield f"  {number:>7,}  {code}: {ERRORS.get(code, 'It could not be fetched.')}"
+    if report["hosts"]:
+        yield f"{report['paused_hosts']:,} hosts are left alone, with {report['paused_feeds']:,} feeds:"
+    for host in report["hosts"]:
+        why = "does not answer" if host["failures"] else "asked us to wait"
+        yield f"  {host['name']} ({host['feeds']:,} feeds) {why}; until {moment(host['paused_until'])}"
+    yield from report["advice"]
+
+
+def details(shown: FeedShown, now: datetime) -> Iterator[str]:
+    """All that is known of one feed, in words."""
+    feed = Feed.objects.get(pk=shown.id)
+    schedule = FeedSchedule.objects.filter(pk=shown.id).select_related("host").first()
+    yield f"{feed.title or 'Without a title'}  ({feed.uid})"
+    yield f"{feed.url}{' (secret: shown to its followers alone)' if feed.is_secret else ''}"
+    yield from _sentences(shown, now)
+    if schedule is not None:
+        yield from _schedule_lines(schedule, now)
+    yield f"{feed.episode_count:,} episodes; version {feed.version}, changed {moment(feed.changed_at)}"
+    if feed.warnings:
+        yield f"Warnings: {', '.join(map(str, feed.warnings))}"
+    for alias in FeedAlias.objects.filter(feed=feed).exclude(url=feed.url).order_by("since"):
+        yield f"Also known as {alias.url} ({alias.reason}, since {moment(alias.since)})"
+    for episode in Episode.objects.filter(feed=feed, gone_at=None).order_by("-sort_at")[:NEWEST]:
+        yield f"  {episode.sort_at:%Y-%m-%d}  {episode.title or episode.enclosure_url}"
+
+
+def outcome_lines(shown: FeedShown, now: datetime) -> Iterator[str]:
+    """How a fetch that was just made ended: what there is now, or what went wrong, and what comes next."""
+    feed, schedule = Feed.objects.get(pk=shown.id), FeedSchedule.objects.get(pk=shown.id)
+    if not schedule.error:
+        yield f"Read: {feed.title or 'a feed without a title'}, {feed.episode_count:,} episodes."
+    yield from _sentences(shown, now)
+    yield from _schedule_lines(schedule, now)
+
+
+def moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _sentences(shown: FeedShown, now: datetime) -> Iterator[str]:
+    state, error = shown.state(now), shown.error
+    yield state.text
+    if error is not None and error.detail != state.text:
+        yield error.detail + (f" (HTTP {error.status})" if error.status else "")
+
+
+def _schedule_lines(schedule: FeedSchedule, now: datetime) -> Iterator[str]:
+    if schedule.fetched_at is not None:
+        good = f"; the last good one {moment(schedule.ok_at)}" if schedule.error and schedule.ok_at else ""
+        failures = f"; {schedule.failures} failures in a row" if schedule.failures else ""
+        yield f"Last fetch {moment(schedule.fetched_at)}{good}{failures}"
+    if schedule.next_at is None:
+        yield "Not refreshed: nobody follows it, and nobody has asked for it in 30 days."
+    elif schedule.next_at <= now:
+        yield f"Due for {_span((now - schedule.next_at).total_seconds())}; {schedule.followers:,} followers"
+    else:
+        yield f"Next fetch {moment(schedule.next_at)}; {schedule.followers:,} followers"
+
+
+def _advice(found: figures.Figures) -> Iterator[str]:
+    if found.due and found.overdue_s > LATE.total_seconds():
+        yield f"What is due has waited for {_span(found.overdue_s)}: is a worker for the queue feeds running,"
+        yield "and beat? Where both are, more pumps (FEED_PUMPS) make use of more processors."
+
+
+def _span(seconds: float) -> str:
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} seconds"
