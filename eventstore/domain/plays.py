@@ -20,13 +20,18 @@ from eventstore.domain.topic import Topic
 
 
 class RecordPlay(Order, frozen=True, kw_only=True):
-    """``position`` in whole seconds, ``speed`` as a factor."""
+    """``position`` in whole seconds, ``speed`` as a factor.
+
+    None for position and played: as they are known, else 0 and false; the speed stays then, too. A status
+    that is newer than ``unless_since`` is left alone.
+    """
 
     feed: str
     item: str
-    position: int
-    played: bool
+    position: int | None
+    played: bool | None
     speed: float | None = None
+    unless_since: datetime | None = None
 
 
 class UpdatePosition(Order, frozen=True, kw_only=True):
@@ -116,17 +121,26 @@ def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Even
         return []
     match command:
         case RecordPlay():
+            if known and command.unless_since and known.updated_at > command.unless_since:
+                return []
             event: type[Event] = PlayRecorded
-            played, speed = command.played, command.speed
+            position, played, speed = _played(known, command)
         case UpdatePosition():
-            event = PositionUpdated
+            event, position = PositionUpdated, command.position
             played, speed = _as_it_was(known, command)
         case _:
             assert_never(command)
-    status = PlayStatus(command.feed, command.item, command.position, played, accepted.at, speed)
+    status = PlayStatus(command.feed, command.item, position, played, accepted.at, speed)
     if known is not None and _is_repeat(known, status, command, accepted.skewed):
         return []
     return REGISTER.record(event, command, key, status, accepted.skewed)
+
+
+def _played(known: PlayStatus | None, command: RecordPlay) -> tuple[int, bool, float | None]:
+    """Position, played and speed, as they are known where the player tells none."""
+    if command.position is not None and command.played is not None:
+        return command.position, command.played, command.speed
+    return (0, False, None) if known is None else (known.position, known.played, known.speed)
 
 
 def _as_it_was(known: PlayStatus | None, command: UpdatePosition) -> tuple[bool, float | None]:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from eventstore.domain.plays import PlayRecorded, PositionUpdated, RecordPlay, UpdatePosition
@@ -50,6 +51,21 @@ def moved(position: int, at: datetime, *, played: bool = False, feed: str = NEWS
 
 def test_a_play_is_recorded_at_the_clients_time() -> None:
     assert when(record(60, minutes(-5))) == [recorded(60, minutes(-5))]
+
+
+def test_a_player_that_tells_no_position_leaves_position_played_and_speed_as_they_are() -> None:
+    started = msgspec.structs.replace(record(0, now=minutes(5)), position=None, played=None)
+    assert when(started) == [recorded(0, minutes(5))]
+    given = [recorded(1_200, NOON, played=True, speed=1.5)]
+    assert when(started, given) == [recorded(1_200, minutes(5), played=True, speed=1.5)]
+
+
+def test_a_play_can_be_left_out_where_one_is_recent() -> None:
+    given = [recorded(60, NOON)]
+    started = msgspec.structs.replace(record(0, now=minutes(5)), position=None, played=None)
+    assert when(msgspec.structs.replace(started, unless_since=minutes(-5)), given) == []
+    assert when(msgspec.structs.replace(started, unless_since=NOON), given) == [recorded(60, minutes(5))]
+    assert when(msgspec.structs.replace(started, unless_since=NOON)) == [recorded(0, minutes(5))]
 
 
 def test_a_position_leaves_the_speed_as_it_was_and_a_play_says_all_of_it() -> None:
