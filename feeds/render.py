@@ -13,11 +13,11 @@ from typing import Any, Final
 from lxml import etree
 from msgspec import Struct
 
-from feeds import extras
 from feeds.documents import Channel, Episode
 from feeds.html import safe_html
 from feeds.models import Episode as EpisodeRow
 from feeds.models import Feed
+from feeds.read.podcast import TAGS, Tag
 
 GENERATOR: Final = "Balados"
 ATOM: Final = "http://www.w3.org/2005/Atom"
@@ -25,8 +25,24 @@ ITUNES: Final = "http://www.itunes.com/dtds/podcast-1.0.dtd"
 PODCAST: Final = "https://podcastindex.org/namespace/1.0"
 PSC: Final = "http://podlove.org/simple-chapters"
 NAMESPACES: Final = {"atom": ATOM, "itunes": ITUNES, "podcast": PODCAST, "psc": PSC}
+# the tags of the podcast namespace that go out again (those that are columns are written beside)
+OF_CHANNELS: Final = ("funding", "person", "value", "location", "license", "txt")
+OF_EPISODES: Final = (
+    "transcript",
+    "chapters",
+    "person",
+    "season",
+    "episode",
+    "soundbite",
+    "alternateEnclosure",
+    "value",
+    "socialInteract",
+    "license",
+)
+CHAPTER: Final = ("start", "title", "href", "image")
 # what XML 1.0 has no place for
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+MAIL: Final = re.compile(r"<?[^\s<>()]+@[^\s<>()]+>?")
 YES_NO: Final = {True: "true", False: "false"}
 
 Element = etree._Element
@@ -48,7 +64,7 @@ def channel_of(feed: Feed) -> Channel:
     """A feed's row as plain values, without the e-mail address of its owner."""
     return Channel(
         title=feed.title,
-        author=feed.author,
+        author=MAIL.sub("", feed.author).strip(" ()"),
         description=feed.description,
         link=feed.link,
         cover_url=feed.cover_url,
@@ -133,7 +149,7 @@ def _add_channel(
     _text(within, f"{{{PODCAST}}}guid", channel.podcast_guid)
     _text(within, f"{{{PODCAST}}}medium", channel.medium)
     _text(within, f"{{{PODCAST}}}locked", "yes" if channel.locked else "")
-    _add_extra(within, extras.OF_CHANNELS, channel.extra)
+    _add_extra(within, OF_CHANNELS, channel.extra)
 
 
 def _add_item(within: Element, item: Item) -> None:
@@ -145,8 +161,7 @@ def _add_item(within: Element, item: Item) -> None:
         guid.set("isPermaLink", "false")
     _time(within, "pubDate", episode.published_at)
     _text(within, "description", safe_html(episode.description))
-    if item.source_url:
-        _text(within, "source", item.source_title, {"url": item.source_url})
+    _text(within, "source", item.source_title, {"url": item.source_url} if item.source_url else {})
     if episode.enclosure_url:
         length = str(max(episode.enclosure_length, 0))
         kind = episode.enclosure_type or "application/octet-stream"
@@ -160,7 +175,8 @@ def _add_item(within: Element, item: Item) -> None:
     ):
         _text(within, f"{{{ITUNES}}}{name}", "" if number is None else str(number))
     _text(within, f"{{{ITUNES}}}episodeType", episode.kind)
-    _add_extra(within, extras.OF_EPISODES, episode.extra)
+    _add_extra(within, OF_EPISODES, episode.extra)
+    _add_chapters(within, _occurrences(episode.extra.get("psc")))
 
 
 def _add_itunes(within: Element, image: str, explicit: bool | None, blocked: bool) -> None:
@@ -176,21 +192,31 @@ def _add_categories(within: Element, categories: Iterable[str]) -> None:
         _empty(within, f"{{{ITUNES}}}category", {"text": category})
 
 
-def _add_extra(within: Element, known: Mapping[str, extras.Tag], extra: Mapping[str, Any]) -> None:
-    """The tags of the podcast namespace that are known, in the order of ``known``."""
-    for name, tag in known.items():
+def _add_extra(within: Element, names: Iterable[str], extra: Mapping[str, Any]) -> None:
+    """The tags of the podcast namespace that are known by ``names``, in that order."""
+    for name in names:
         for found in _occurrences(extra.get(name)):
-            _add_tag(within, f"{{{PSC if tag.is_psc else PODCAST}}}{tag.name or name}", tag, found)
+            _add_tag(within, TAGS[f"podcast:{name.lower()}"], found)
 
 
-def _add_tag(within: Element, name: str, tag: extras.Tag, found: Mapping[str, Any]) -> None:
-    attributes = {attribute: str(found[attribute]) for attribute in tag.attributes if found.get(attribute)}
-    element = _empty(within, name, attributes)
-    element.text = _characters(str(found.get("text") or "")) or None
-    namespace = name.partition("}")[0]
-    for child, inner in tag.children.items():
-        for one in _occurrences(found.get(child)):
-            _add_tag(element, f"{namespace}}}{child}", inner, one)
+def _add_tag(within: Element, tag: Tag, found: Mapping[str, Any]) -> None:
+    attributes = {name: str(found[name]) for name in sorted(tag.attributes | tag.urls) if found.get(name)}
+    element = _empty(within, f"{{{PODCAST}}}{tag.name}", attributes)
+    if tag.has_text:
+        element.text = _characters(str(found.get("text", "")))
+    for child in tag.children.values():
+        for one in _occurrences(found.get(child.name)):
+            _add_tag(element, child, one)
+
+
+def _add_chapters(within: Element, found: list[Mapping[str, Any]]) -> None:
+    """Those that stood in the feed itself."""
+    if not found:
+        return
+    chapters = _empty(within, f"{{{PSC}}}chapters", {"version": "1.2"})
+    for chapter in found:
+        attributes = {name: str(chapter[name]) for name in CHAPTER if chapter.get(name) not in (None, "")}
+        _empty(chapters, f"{{{PSC}}}chapter", attributes)
 
 
 def _occurrences(found: Any) -> list[Mapping[str, Any]]:

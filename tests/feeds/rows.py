@@ -34,7 +34,7 @@ class FeedFactory(DjangoModelFactory[Feed]):
 
     @factory.post_generation
     def aliases(self: Feed, create: bool, urls: Any, **options: Any) -> None:
-        for url in (self.url, *(urls or ())):
+        for url in (self.url, *(urls or ())) if create else ():
             FeedAlias.objects.create(feed_key=alias_key(url), url=url, feed=self)
 
 
@@ -62,7 +62,7 @@ class EpisodeFactory(DjangoModelFactory[Episode]):
     @factory.post_generation
     def items(self: Episode, create: bool, pairs: Any, **options: Any) -> None:
         """Also under older ``pairs`` of GUID and enclosure."""
-        for guid, enclosure_url in ((self.guid, self.enclosure_url), *(pairs or ())):
+        for guid, enclosure_url in ((self.guid, self.enclosure_url), *(pairs or ())) if create else ():
             EpisodeItem.objects.create(
                 item_hash=item_hash(self.feed_id, guid, enclosure_url),
                 feed_id=self.feed_id,

@@ -1,6 +1,7 @@
 """What goes out as a feed, read back by programs that know nothing of ours."""
 
 import gzip
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -13,16 +14,19 @@ from django.test import RequestFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from msgspec import structs
 
 from feeds.documents import Channel, Episode
 from feeds.html import ELEMENTS, safe_html
-from feeds.render import ITUNES, PODCAST, Item, channel_of, episode_of, render
+from feeds.read import read
+from feeds.render import ITUNES, OF_CHANNELS, OF_EPISODES, PODCAST, Item, channel_of, episode_of, render
 from feeds.serving import Rendered, respond
 from tests.feeds.rows import EpisodeFactory, FeedFactory
 
 AT = datetime(2026, 11, 20, 12, 0, 0, 250_000, tzinfo=UTC)
 URL = "https://balados.example/feed"
 SANITIZE = Path(__file__).resolve().parents[2] / "../shared/data/feeds/feedparser/tests"
+EXAMPLE = Path(__file__).resolve().parents[2] / "../shared/data/feeds/podcast-namespace/example.xml"
 HOSTILE = [
     "]]>",
     "a & b < c > d",
@@ -136,6 +140,53 @@ def test_three_readers_find_in_it_what_the_rows_say() -> None:
     ]
 
 
+def test_our_own_reader_finds_in_it_what_went_in() -> None:
+    episode, channel = example_episode(), example_channel()
+    del episode.extra["unheard_of"]
+    episode.extra["psc"] = [{"start": 0, "title": "Hello"}, {"start": 60, "title": "End", "href": URL}]
+    read_channel, (found,) = all_of(rendered(channel, episode))
+    assert found.description == safe_html(episode.description)
+    assert structs.replace(found, description="") == structs.replace(
+        episode, description="", published_at=AT.replace(microsecond=0)
+    )
+    assert read_channel.extra.pop("medium") == [{"text": "podcast"}]
+    assert structs.replace(read_channel, description="", self_url="", ttl_s=None) == structs.replace(
+        channel, description=""
+    )
+
+
+@pytest.mark.skipif(not EXAMPLE.is_file(), reason="the namespace's example is not here")
+def test_every_tag_of_the_namespaces_example_that_goes_out_is_read_again() -> None:
+    """Also what stands in tags that stand in tags."""
+    first = all_of(EXAMPLE.read_bytes().replace(b"podcast:liveItem", b"podcast:notYet"))
+    again = all_of(rendered(first[0], *first[1]))
+    kept = [name for name in OF_CHANNELS if name in first[0].extra]
+    assert {name: again[0].extra.get(name) for name in kept} == {name: first[0].extra[name] for name in kept}
+    assert {"funding", "value", "location", "license"} <= set(kept)
+    for one, other in zip(first[1], again[1], strict=True):
+        assert {n: v for n, v in other.extra.items() if n != "psc"} == {
+            name: value for name, value in one.extra.items() if name in OF_EPISODES
+        }
+        assert (one.enclosure_url, one.duration, one.number) == (
+            other.enclosure_url,
+            other.duration,
+            other.number,
+        )
+    seen = {name for episode in first[1] for name in episode.extra}
+    assert {"transcript", "chapters", "soundbite", "alternateEnclosure", "value", "socialInteract"} <= seen
+
+
+def all_of(body: bytes) -> tuple[Channel, list[Episode]]:
+    attempts: list[list[Episode]] = []
+
+    def begin() -> Callable[[Episode], None]:
+        attempts.append([])
+        return attempts[-1].append
+
+    document = read(body, content_type="", url=URL, begin=begin)
+    return document.channel, attempts[-1]
+
+
 def test_only_tags_that_are_known_go_out_and_in_their_namespaces() -> None:
     root = etree.fromstring(rendered())
     people = root.findall(f"channel/{{{PODCAST}}}person")
@@ -187,6 +238,14 @@ def test_the_same_rows_give_the_same_bytes() -> None:
 
     assert once() == once()
     assert len(feedparser.parse(once()).entries) == 3
+
+
+@pytest.mark.usefixtures("stores")
+def test_no_e_mail_address_of_a_publisher_goes_out() -> None:
+    feed = FeedFactory.create(author="ann@show.example (Ann, Ben)", owner_email="ann@show.example")
+    assert channel_of(feed).author == "Ann, Ben"
+    feed.author = "Ann <ann@show.example>"
+    assert channel_of(feed).author == "Ann"
 
 
 def test_descriptions_run_load_and_style_nothing() -> None:
