@@ -1,6 +1,8 @@
 """How often somebody has tried something, counted in Redis: behind every limit of requests."""
 
+import logging
 import math
+import time
 from datetime import timedelta
 from functools import cache
 from typing import cast
@@ -12,9 +14,13 @@ from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+logger = logging.getLogger(__name__)
+
 PREFIX = "balados:attempts:"
 # Seconds that a request waits for a Redis that does not answer.
 TIMEOUT = 0.25
+# Seconds for which a Redis that does not answer is left alone: its timeout is paid once, not per request.
+PAUSE = 5.0
 # In one step: parallel attempts are each counted, and no count is left without an end. A script costs half
 # of a transaction, and every request of the API is counted.
 COUNT = """
@@ -37,6 +43,27 @@ def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelt
     counted = _script(settings.REDIS_URL)(keys=[key], args=[int(within / timedelta(milliseconds=1))])
     attempts, milliseconds = cast(list[int], counted)
     return timedelta(seconds=max(math.ceil(milliseconds / 1000), 1)) if attempts > limit else None
+
+
+def limited(what: str, who: str | None, limit: int, within: timedelta) -> timedelta | None:
+    """The same, for what must not stop because a counter is away: then nothing is limited. Nor for 0."""
+    global _away_until
+    if not limit or is_away():
+        return None
+    try:
+        return count(what, who, limit, within)
+    except redis.RedisError as error:
+        _away_until = time.monotonic() + PAUSE
+        logger.warning("No rate limits for %s s: %s", PAUSE, type(error).__name__)
+        return None
+
+
+def is_away() -> bool:
+    """Whether Redis did not answer a moment ago, and is left alone."""
+    return time.monotonic() < _away_until
+
+
+_away_until = 0.0
 
 
 @cache

@@ -5,12 +5,9 @@ public lists by its address.
 Without Redis everything is let in: a listener's device must not stop because a counter is away.
 """
 
-import logging
-import time
 from datetime import timedelta
 from typing import Any
 
-import redis
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -19,12 +16,7 @@ from accounts import attempts
 from accounts.addresses import client_address
 from api.auth import caller_of
 
-logger = logging.getLogger(__name__)
-
 WINDOW = timedelta(minutes=1)
-# Seconds for which a Redis that does not answer is left alone: its timeout is paid once, not per request.
-PAUSE = 5.0
-_away_until = 0.0
 
 
 class Limit(BaseThrottle):
@@ -38,14 +30,8 @@ class Limit(BaseThrottle):
         return str(client_address(request._request))
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        global _away_until
         limit: int = getattr(settings, self.setting)
-        if limit and time.monotonic() >= _away_until:
-            try:
-                self._waits = attempts.count(self.what, self.who(request), limit, WINDOW)
-            except redis.RedisError as error:
-                _away_until = time.monotonic() + PAUSE
-                logger.warning("No rate limits for %s s: %s", PAUSE, type(error).__name__)
+        self._waits = attempts.limited(self.what, self.who(request), limit, WINDOW)
         return self._waits is None
 
     def wait(self) -> float | None:

@@ -117,6 +117,12 @@ def _host(name: str) -> str:
     return idna.encode(name.rstrip("."), uts46=True, std3_rules=True).decode()
 
 
+def _domain(text: str) -> str:
+    if re.search(r"[:/@]|^[\d.]+$", text):
+        raise ValueError
+    return _host(text)
+
+
 def _allowed_host(text: str) -> str:
     dot = "." if text.startswith(".") else ""
     return text if text == "*" else dot + _host(text.removeprefix("."))
@@ -171,6 +177,10 @@ PUBLIC_URL = _read(
     public_url,
     "http:// or https:// and a host, with or without a port, and no path: an instance has a host of its own",
 )
+# A host of its own for the files of episodes; its scheme and port are those of PUBLIC_URL.
+PLAY_DOMAIN = _read("PLAY_DOMAIN", "", _domain, "a host name other than that of PUBLIC_URL, without a port")
+if PLAY_DOMAIN and urlsplit(PUBLIC_URL).hostname == PLAY_DOMAIN:
+    _faults.append("PLAY_DOMAIN must be another host than that of PUBLIC_URL")
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS", [], _allowed_host, "host names without scheme and port")
 TRUSTED_PROXIES = _whole("TRUSTED_PROXIES", 0, 0, 100)
 SETUP_TOKEN = _text(

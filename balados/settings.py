@@ -17,9 +17,16 @@ if "PUBLIC_URL" not in environment.given and "PUBLIC_URL" in environment.remembe
 else:
     PUBLIC_URL = environment.PUBLIC_URL
 HTTPS = PUBLIC_URL.startswith("https://")
+# where the addresses of episodes begin
+PLAY_URL = f"{PUBLIC_URL}/play"
+if environment.PLAY_DOMAIN:
+    _public = urlsplit(PUBLIC_URL)
+    _port = "" if _public.port is None else f":{_public.port}"
+    PLAY_URL = f"{_public.scheme}://{environment.PLAY_DOMAIN}{_port}"
 ALLOWED_HOSTS = [
     str(urlsplit(PUBLIC_URL).hostname),
     *environment.ALLOWED_HOSTS,
+    *filter(None, [environment.PLAY_DOMAIN]),
     "localhost",
     "127.0.0.1",
     "[::1]",
@@ -34,6 +41,7 @@ INSTALLED_APPS = [
     "web",
     "jobs",
     "operations",
+    "playgateway",
     "feeds",
     "balados.administration.AdministrationConfig",
     "django.contrib.auth",
@@ -53,6 +61,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # around everything: the request's id, its line in the log, its count
     "balados.requests.Observed",
+    # /play and /rss need none of the others, nor does the host of PLAY_DOMAIN
+    "playgateway.middleware.PlayGate",
     # /api/ needs none of the others, and leaves them out
     "api.middleware.ApiGate",
     "django.middleware.security.SecurityMiddleware",

@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),
+    path("", include("playgateway.urls")),
     path("", include("accounts.urls")),
     path("", include("web.urls")),
 ]

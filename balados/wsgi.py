@@ -4,7 +4,10 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from balados import readiness
+from balados import (
+    celery,  # noqa: F401  what the web sends to the workers goes where its settings say
+    readiness,
+)
 from eventstore import counters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")

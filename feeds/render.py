@@ -17,7 +17,7 @@ from feeds.documents import Channel, Episode
 from feeds.html import safe_html
 from feeds.models import Episode as EpisodeRow
 from feeds.models import Feed
-from feeds.read.podcast import TAGS, Tag
+from feeds.read.podcast import CHAPTERS, TAGS, Tag
 
 GENERATOR: Final = "Balados"
 ATOM: Final = "http://www.w3.org/2005/Atom"
@@ -176,7 +176,7 @@ def _add_item(within: Element, item: Item) -> None:
         _text(within, f"{{{ITUNES}}}{name}", "" if number is None else str(number))
     _text(within, f"{{{ITUNES}}}episodeType", episode.kind)
     _add_extra(within, OF_EPISODES, episode.extra)
-    _add_chapters(within, _occurrences(episode.extra.get("psc")))
+    _add_chapters(within, episode.extra)
 
 
 def _add_itunes(within: Element, image: str, explicit: bool | None, blocked: bool) -> None:
@@ -200,7 +200,7 @@ def _add_extra(within: Element, names: Iterable[str], extra: Mapping[str, Any]) 
 
 
 def _add_tag(within: Element, tag: Tag, found: Mapping[str, Any]) -> None:
-    attributes = {name: str(found[name]) for name in sorted(tag.attributes | tag.urls) if found.get(name)}
+    attributes = {name: str(found[name]) for name in tag.is_url if found.get(name)}
     element = _empty(within, f"{{{PODCAST}}}{tag.name}", attributes)
     if tag.has_text:
         element.text = _characters(str(found.get("text", "")))
@@ -209,14 +209,13 @@ def _add_tag(within: Element, tag: Tag, found: Mapping[str, Any]) -> None:
             _add_tag(element, child, one)
 
 
-def _add_chapters(within: Element, found: list[Mapping[str, Any]]) -> None:
+def _add_chapters(within: Element, extra: Mapping[str, Any]) -> None:
     """Those that stood in the feed itself."""
-    if not found:
-        return
-    chapters = _empty(within, f"{{{PSC}}}chapters", {"version": "1.2"})
-    for chapter in found:
-        attributes = {name: str(chapter[name]) for name in CHAPTER if chapter.get(name) not in (None, "")}
-        _empty(chapters, f"{{{PSC}}}chapter", attributes)
+    for found in _occurrences(extra.get(CHAPTERS.name))[:1]:
+        chapters = _empty(within, f"{{{PSC}}}chapters", {"version": "1.2"})
+        for chapter in _occurrences(found.get("chapter")):
+            attributes = {name: str(chapter[name]) for name in CHAPTER if chapter.get(name)}
+            _empty(chapters, f"{{{PSC}}}chapter", attributes)
 
 
 def _occurrences(found: Any) -> list[Mapping[str, Any]]:

@@ -16,7 +16,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-OURS = ("accounts", "api", "balados", "eventstore", "feeds", "jobs", "operations", "projections", "web")
+OURS = (
+    "accounts",
+    "api",
+    "balados",
+    "eventstore",
+    "feeds",
+    "jobs",
+    "operations",
+    "playgateway",
+    "projections",
+    "web",
+)
 # parts of a token that stand between dots, slashes and equal signs; shorter ones say nothing
 PIECE = re.compile(r"[A-Za-z0-9_-]{12,}")
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>)\]}]+")

@@ -9,10 +9,14 @@ import pytest
 from accounts.models import PlayToken, User
 from api import answers
 from eventstore.domain.identifiers import feed_of_url
-from tests import leaks
+from playgateway import recording, tasks
+from playgateway.links import sign
+from tests import leaks, searching
 from tests.api.devices import Device
 from tests.apps import App
 from tests.factories import PASSWORD, UserFactory
+from tests.feeds.rows import EpisodeFactory, FeedFactory
+from tests.playgateway.players import Player
 from tests.projections.histories import NOON
 from tests.web.people import Visitor, account
 
@@ -74,6 +78,32 @@ def test_a_listeners_day_leaves_none_of_it(alice: User, phone: Device) -> None:
     Visitor().get("/", HTTP_X_REQUEST_ID=play_token)
     assert logged() > before + 1_000
     nothing_leaked()
+
+
+def test_what_a_player_does_leaves_nothing_of_it(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    episode = EpisodeFactory.create(
+        feed=FeedFactory.create(url=leaks.remember(PRIVATE)),
+        enclosure_url=leaks.remember("https://audio.example/Qm83kfLx02Zp/1.mp3"),
+    )
+    player = Player(alice)
+    s = leaks.remember(sign(player.row.pk, episode.feed.uid, episode.pk))
+    before = logged()
+    assert player.play(episode, s).status_code == 302
+    assert player.feed("subscriptions").status_code == 200
+    assert player.play(episode, s, item="!").status_code == 404
+
+    def fail(*_: object, **__: object) -> None:
+        raise django.db.OperationalError(f"for {player.token}: {PRIVATE} {alice.email}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "dispatch", fail)
+        patch.setattr(tasks.record_play, "apply_async", fail)
+        player.play(EpisodeFactory.create())
+    player.row.delete()
+    assert player.play(episode, s).status_code == 404
+    assert logged() > before + 300
+    nothing_leaked()
+    assert searching.found(player.token) == []
 
 
 @pytest.mark.parametrize("failure", [ZeroDivisionError, django.db.OperationalError, django.db.IntegrityError])

@@ -125,7 +125,7 @@ def test_without_Redis_everybody_is_let_in(
 ) -> None:
     settings.API_REQUESTS_PER_MINUTE = settings.API_FAILURES_PER_MINUTE = 1
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(throttles, "_away_until", 0.0)
+    monkeypatch.setattr(attempts, "_away_until", 0.0)
     assert [phone.get("me").status_code for _ in range(3)] == [200, 200, 200]
     assert phone.post("plays", play()).status_code == 200
     assert [fail() for _ in range(3)] == [401, 401, 401]
@@ -137,8 +137,8 @@ def test_a_Redis_that_is_away_is_asked_again_later(
     settings.API_FAILURES_PER_MINUTE = 1
     asked = 0
     clock = [100.0]
-    monkeypatch.setattr("api.throttles.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr(throttles, "_away_until", 0.0)
+    monkeypatch.setattr("accounts.attempts.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(attempts, "_away_until", 0.0)
 
     def broken(*arguments: object) -> None:
         nonlocal asked
@@ -150,7 +150,7 @@ def test_a_Redis_that_is_away_is_asked_again_later(
         assert [fail() for _ in range(5)] == [401] * 5
     assert asked == 1
     assert [fail() for _ in range(2)] == [401, 401]
-    clock[0] += throttles.PAUSE + 1
+    clock[0] += attempts.PAUSE + 1
     assert [fail() for _ in range(2)] == [401, 429]
 
 

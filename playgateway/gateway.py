@@ -1,0 +1,83 @@
+"""``/play/{token}/{feed}/{item}``: sends a player to an episode's file, and records that it is played."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from playgateway import episodes, links, promptly, recording, responses, tokens, window
+from playgateway.episodes import Found
+from playgateway.links import Named
+from playgateway.tokens import Bearer
+from playgateway.window import Kind
+from projections.failures import is_outage
+
+View = Callable[..., HttpResponseBase]
+
+
+def opened_by_token(view: View) -> View:
+    """GET and HEAD alone, and 503 while a store is away."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: object, **names: object) -> HttpResponseBase:
+        if request.method not in responses.METHODS:
+            return responses.not_allowed()
+        try:
+            return view(request, *args, **names)
+        except Exception as failure:
+            if not is_outage(failure):
+                raise
+            return responses.away()
+
+    return wrapped
+
+
+@opened_by_token
+def play(request: HttpRequest, token: str, path: str) -> HttpResponse:
+    """302 to the file as the feed has it; never to an address that the request brings along."""
+    now = timezone.now()
+    bearer = tokens.find(token, now)
+    if bearer is None:
+        return responses.not_a_token(request)
+    named = links.read(path)
+    found = None if named is None else episodes.find(bearer, named, request.GET.get("s", ""))
+    if named is None or found is None:
+        return responses.not_found()
+    if not found.is_signed and _is_page_wanted(request):
+        return _page(request, found)
+    _record(request, bearer, named, found, now)
+    redirect = {"Location": found.location, "Content-Length": "0"}
+    response = HttpResponse(status=302, headers={**responses.headers(), **responses.ANY_ORIGIN, **redirect})
+    del response["Content-Type"]
+    return response
+
+
+def _record(request: HttpRequest, bearer: Bearer, named: Named, found: Found, now: datetime) -> None:
+    """Record a play, where this request begins one."""
+    kind, unsure = window.kind_of(request), False
+    try:
+        is_new = window.is_new(kind, bearer, found.episode_id)
+    except window.Unknown:
+        is_new = unsure = kind is Kind.BEGINS
+    if is_new:
+        promptly.record(recording.new_play(bearer, named.feed, named.item, now, unsure=unsure))
+
+
+def _is_page_wanted(request: HttpRequest) -> bool:
+    """Whether a person opens the address in a browser, rather than a player in an app or a page."""
+    accepted = request.headers.get("Accept", "").partition(",")[0].partition(";")[0]
+    return request.method == "GET" and accepted.strip().lower() == "text/html"
+
+
+def _page(request: HttpRequest, found: Found) -> HttpResponse:
+    """Says where the address leads, and leaves it to the reader to go there."""
+    language = translation.get_language_from_request(request)
+    context = {"language": language, "host": found.location.split("/")[2], "location": found.location}
+    with translation.override(language):
+        content = render_to_string("playgateway/leaving.html", context)
+    policy = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+    return HttpResponse(content, headers={**responses.headers(), **policy})

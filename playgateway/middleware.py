@@ -1,0 +1,52 @@
+"""The way to /play and /rss: past what pages need (sessions, forms, messages), and by the host's name."""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.base import BaseHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+PREFIXES: Final = ("/play/", "/rss/")
+PLAY_HOST: Final = "playgateway.play_host"
+
+
+class PlayGate:
+    """Requests with a play token go straight to their view. The host ``PLAY_DOMAIN`` has nothing else."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._others = get_response
+        handler: Any = BaseHandler()  # with no middleware of its own
+        handler._view_middleware = []
+        handler._template_response_middleware = []
+        handler._exception_middleware = []
+        self._views = cast(GetResponse, convert_exception_to_response(handler._get_response))
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not _names_play_host(request) and not request.path_info.startswith(PREFIXES):
+            return self._others(request)
+        try:
+            host = request.get_host()
+        except DisallowedHost:
+            return self._others(request)  # which says what is wrong
+        if _without_port(host) == _without_port(settings.PLAY_DOMAIN):
+            request.urlconf = PLAY_HOST
+        response = self._views(request)
+        response._has_been_logged = True  # type: ignore[attr-defined]
+        return response
+
+
+def _names_play_host(request: HttpRequest) -> bool:
+    if not settings.PLAY_DOMAIN:
+        return False
+    return _without_port(request.META.get("HTTP_HOST", "")) == _without_port(settings.PLAY_DOMAIN)
+
+
+def _without_port(host: str) -> str:
+    """Of one with a name: an address is no domain."""
+    return host.partition(":")[0].lower().rstrip(".")

@@ -1,0 +1,72 @@
+"""Whom a play token is, and what it may open. Asked at every request: a revoked one is dead in the next."""
+
+import re
+from contextlib import suppress
+from datetime import datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from django.db import DatabaseError, connections
+
+from accounts.models import PlayToken
+from projections.connect import run
+
+# by the digest of what was sent: the time that the search takes says nothing of a token
+FIND: Final = """
+SELECT token.id, token.user_id, token.name, token.lists
+  FROM "system"."play_tokens" AS token JOIN "system"."users" AS owner ON owner.id = token.user_id
+ WHERE token.{column} = %s AND (token.expires_at IS NULL OR token.expires_at > %s)
+   AND owner.is_active AND owner.erasing_since IS NULL
+"""
+BY_TEXT, BY_ID = FIND.format(column="token_hash"), FIND.format(column="id")
+NOTE_USE: Final = 'UPDATE "system"."play_tokens" SET last_used_at = %s WHERE id = %s'
+NOTE_PLAY: Final = 'UPDATE "system"."play_tokens" SET plays = plays + 1 WHERE id = %s'
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+class Bearer(NamedTuple):
+    """A token that is good: whose it is, what it is called, and the lists that it is limited to, if any."""
+
+    token_id: int
+    user_id: UUID
+    name: str
+    lists: list[str] | None
+
+    def opens(self, name: str) -> bool:
+        """Whether it opens the list of that name: ``subscriptions``, ``saved``, or an id."""
+        return self.lists is None or name in self.lists
+
+
+def find(text: str, now: datetime) -> Bearer | None:
+    """Who sent this token; None for one that is unknown, revoked, expired or malformed.
+
+    Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
+    """
+    if not _TOKEN.fullmatch(text):
+        return None
+    row = run(BY_TEXT, [PlayToken.digest(text), now], "system").fetchone()
+    if row is None:
+        return None
+    bearer = Bearer._make(row)
+    _note_use(bearer.token_id, now.replace(minute=0, second=0, microsecond=0))
+    return bearer
+
+
+def find_by_id(token_id: int, at: datetime) -> Bearer | None:
+    """The token of that id, if it is not revoked meanwhile, and was not expired then."""
+    row = run(BY_ID, [token_id, at], "system").fetchone()
+    return None if row is None else Bearer._make(row)
+
+
+def note_play(token_id: int) -> None:
+    """Count a play that the token recorded."""
+    run(NOTE_PLAY, [token_id], "system")
+
+
+# once an hour and process: a write for every request would cost more than the request
+@lru_cache(maxsize=4_096)
+def _note_use(token_id: int, hour: datetime) -> None:
+    # a store that takes no writes now (maintenance) is no reason to stop a player
+    with suppress(DatabaseError), connections["system"].cursor() as cursor:
+        cursor.execute(NOTE_USE, [hour, token_id])
