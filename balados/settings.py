@@ -227,7 +227,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "jobs.feeds.pump": {"queue": "feeds"},
     "jobs.feeds.fetch_now": {"queue": "feeds_now"},
-    "jobs.covers.refresh": {"queue": "covers"},
+    "jobs.covers.refresh_wanted": {"queue": "covers"},
 }
 # a pump takes a minute: what waits behind it is for others
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -9,20 +9,14 @@ when the cover was last shown.
 """
 
 import os
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
-from math import inf
 from pathlib import Path
-from threading import Lock
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from django.conf import settings
@@ -31,39 +25,27 @@ from django.utils.crypto import salted_hmac
 from msgspec import Struct
 from redis import RedisError
 
-from feeds.fetch import Outcome, Request, fetch_one
-from feeds.images import NoImage, thumbnails
-
 SIZES: Final = (96, 300, 600)
-MOST_BYTES: Final = 12 * 1024 * 1024
-ACCEPT: Final = "image/webp,image/png,image/jpeg,image/gif;q=0.8,*/*;q=0.1"
 DAY_S: Final = 86_400
 REFRESH_AFTER_S: Final = 30 * DAY_S
-# how long a cover that was asked for is not asked for again: until it must have been fetched, or has failed
-ASKED_S, FAILED_S = 600, 6 * 3_600
-MIB: Final = 1024 * 1024
-# two decoders at once would need twice the memory
-_decoding = Lock()
+# how long a cover that was asked for is not asked for again
+ASKED_S: Final = 600
 _DIGEST_BYTES: Final = 16
 
 
-class Validators(Struct):
-    etag: str = ""
-    last_modified: str = ""
-
-
 class Cover(Struct, frozen=True):
-    """A picture by its URL; ``digest`` in hexadecimal is where its files lie."""
+    """A picture by its URL and its name here; ``digest`` in hexadecimal is where its files lie."""
 
     url: str
+    name: str
     digest: str
 
     def file(self, size: int) -> Path:
-        return _directory() / self.digest[:2] / f"{self.digest}.{size}.webp"
+        return directory() / self.digest[:2] / f"{self.digest}.{size}.webp"
 
     @property
     def validators(self) -> Path:
-        return _directory() / self.digest[:2] / f"{self.digest}.json"
+        return directory() / self.digest[:2] / f"{self.digest}.json"
 
 
 def path_of(cover_url: str, *, title: str = "", key: str = "", size: int = 300) -> str | None:
@@ -99,7 +81,7 @@ def cover_of(name: str) -> Cover | None:
         url = _cipher(settings.SECRET_KEY).decrypt(sealed, None).decode()
     except (ValueError, Base64Error, InvalidTag):
         return None
-    return Cover(url, sealed[:_DIGEST_BYTES].hex())
+    return Cover(url, name, sealed[:_DIGEST_BYTES].hex())
 
 
 def read(cover: Cover, size: int, now: float) -> tuple[bytes, bool] | None:
@@ -120,42 +102,9 @@ def read(cover: Cover, size: int, now: float) -> tuple[bytes, bool] | None:
 def is_to_be_asked_for(cover: Cover) -> bool:
     """Whether nobody has asked for it lately; from now on somebody has. Never while Redis is away."""
     try:
-        return bool(cache.add(_asked(cover), True, ASKED_S))
+        return bool(cache.add(asked_marker(cover), True, ASKED_S))
     except RedisError:
         return False
-
-
-def refresh(cover: Cover) -> str:
-    """Fetch a cover, or look whether its publisher has a newer one. Returns the outcome's code, or
-    "no_image"; what was there stays unless something better has come."""
-    known = _validators_of(cover)
-    outcome = fetch_one(_request(cover, known))
-    code = _keep(cover, outcome) if outcome.code == "ok" else outcome.code
-    if code == "not_modified":
-        with suppress(FileNotFoundError):  # deleted meanwhile
-            for size in SIZES:
-                os.utime(cover.file(size))
-    elif code != "ok":
-        cache.set(_asked(cover), True, FAILED_S)
-    return code
-
-
-def make_room(most: int) -> int:
-    """Delete what was not shown for longest until all covers together have at most ``most`` bytes.
-
-    Returns how many covers were deleted.
-    """
-    found = sorted(_stored())
-    total = sum(size for _, size, _ in found)
-    deleted = 0
-    for _, size, validators in found:
-        if total <= most:
-            break
-        for file in validators.parent.glob(f"{validators.stem}.*"):
-            file.unlink(missing_ok=True)
-        total -= size
-        deleted += 1
-    return deleted
 
 
 def initials(title: str) -> str:
@@ -190,70 +139,11 @@ def _cipher(secret_key: str) -> AESSIV:
     return AESSIV(salted_hmac("feeds.covers", "names", secret=secret_key, algorithm="sha512").digest())
 
 
-def _directory() -> Path:
+def directory() -> Path:
+    """Where the files of all covers lie."""
     return Path(settings.BALADOS_HOME) / "covers"
 
 
-def _asked(cover: Cover) -> str:
+def asked_marker(cover: Cover) -> str:
+    """What stands in the cache while a cover is not to be asked for again."""
     return f"cover:{cover.digest}"
-
-
-def _validators_of(cover: Cover) -> Validators:
-    """Those of the answer that is kept; none where any of its files is missing."""
-    if not all(cover.file(size).is_file() for size in SIZES):
-        return Validators()
-    try:
-        return msgspec.json.decode(cover.validators.read_bytes(), type=Validators)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return Validators()
-
-
-def _request(cover: Cover, known: Validators) -> Request:
-    return Request(cover.url, known.etag, known.last_modified, accept=ACCEPT, max_body=MOST_BYTES)
-
-
-def _keep(cover: Cover, outcome: Outcome) -> str:
-    try:
-        with _decoding:
-            made = thumbnails(outcome.body, SIZES)
-    except NoImage:
-        return "no_image"
-    headers = outcome.headers
-    known = Validators(headers.get("etag", ""), headers.get("last-modified", ""))
-    cover.validators.parent.mkdir(parents=True, exist_ok=True)
-    _replace(cover.validators, msgspec.json.encode(known))
-    for size, data in made.items():
-        _replace(cover.file(size), data)
-    _written(sum(map(len, made.values())))
-    return "ok"
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """A reader sees the old file or the new one."""
-    new = file.with_name(f"{file.name}.{os.getpid()}.{time.monotonic_ns()}")
-    new.write_bytes(data)
-    new.replace(file)
-
-
-_unchecked = inf  # bytes that were written since; the first time looks
-
-
-def _written(size: int) -> None:
-    """Look at the size of everything whenever a hundredth of what is allowed has been written."""
-    global _unchecked
-    most = MIB * settings.COVERS_MAX_MB
-    _unchecked += size
-    if _unchecked > most // 100:
-        _unchecked = 0
-        make_room(most * 99 // 100)
-
-
-def _stored() -> Iterator[tuple[float, int, Path]]:
-    """Every cover: when it was last shown, how many bytes its files have, the file of its validators."""
-    for validators in _directory().glob("??/*.json"):
-        try:
-            shown_at = validators.stat().st_mtime
-            size = sum(file.stat().st_size for file in validators.parent.glob(f"{validators.stem}.*"))
-        except FileNotFoundError:
-            continue
-        yield shown_at, size, validators

@@ -1,30 +1,48 @@
 """Fetching covers, on a queue of its own: pictures are large and never urgent."""
 
 import logging
-from contextlib import suppress
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
-from feeds import covers
+from feeds import cover_fetching, covers
 from feeds.covers import Cover
 
 logger = logging.getLogger(__name__)
 
+_stopping = threading.Event()
+# whoever looks at a page does not wait for Redis
+_sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="covers")
+
+
+@worker_shutting_down.connect
+def stop_fetching(**_: Any) -> None:
+    """What is under way is wanted still, by the next worker."""
+    _stopping.set()
+
 
 @shared_task
-def refresh(name: str) -> None:
-    """Fetch the cover of this name, or look for a newer one. Never names its address in a log."""
-    cover = covers.cover_of(name)
-    if cover is None:  # SECRET_KEY has changed
-        return
-    code = covers.refresh(cover)
-    if code not in ("ok", "not_modified"):
-        logger.info("No cover: %s", code)
+def refresh_wanted() -> None:
+    """Fetch the covers that are wanted. Leaves at once where another run is at it."""
+    ended = cover_fetching.refresh_wanted(_stopping.is_set)
+    if ended:
+        logger.info("Covers: %s", ", ".join(f"{number} {code}" for code, number in ended.items()))
 
 
-def ask_for(name: str, cover: Cover) -> None:
+def ask_for(cover: Cover) -> None:
     """Have a cover fetched, unless somebody has lately. Nothing happens while Redis is away."""
     if covers.is_to_be_asked_for(cover):
-        with suppress(OperationalError):
-            refresh.delay(name)
+        _sender.submit(_send, cover.name)
+
+
+def _send(name: str) -> None:
+    try:
+        cover_fetching.want(name)
+        refresh_wanted.delay()
+    except (RedisError, OperationalError) as failure:
+        logger.warning("Redis: a cover is not asked for (%s)", type(failure).__name__)

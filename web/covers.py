@@ -20,7 +20,7 @@ def cover(request: HttpRequest, name: str, size: int) -> HttpResponse:
         raise Http404
     kept = covers.read(found, size, time.time())
     if kept is None or kept[1]:
-        ask_for(name, found)
+        ask_for(found)
     if kept is not None:
         return HttpResponse(kept[0], content_type="image/webp", headers={"Cache-Control": FOR_EVER})
     return _drawn(request.GET.get("or", ""), "no-cache")

@@ -13,9 +13,11 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from feeds import covers
-from jobs.covers import refresh
+from feeds.cover_fetching import WANTED, want
+from jobs.covers import refresh_wanted
 from tests.feeds.origin import Origin, allowed, answer
 from tests.feeds.pictures import opened, picture
+from tests.projections.running import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -51,15 +53,15 @@ def test_what_is_missing_is_drawn_and_fetched_once(origin: Origin, queue: redis.
         assert drawn["Cache-Control"] == "no-cache"
         assert drawn["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in drawn["Content-Security-Policy"]
-    assert queue.llen("covers") == 1
+    eventually(lambda: queue.llen("covers") == 1)
     assert origin.requests == []
-    refresh(covers.name_of(url))
+    refresh_wanted()
     shown = get(path)
     assert (shown.status_code, shown["Content-Type"]) == (200, "image/webp")
     assert shown["Cache-Control"] == "public, max-age=31536000, immutable"
     assert opened(shown.content).size == (300, 300)
     assert [opened(get(covers.path_of(url, size=size)).content).width for size in (96, 600)] == [96, 600]
-    assert queue.llen("covers") == 1
+    assert queue.llen(WANTED) == 0
     assert "127.0.0.1" not in f"{path}{drawn.headers}{shown.headers}"
 
 
@@ -68,7 +70,8 @@ def test_after_a_month_a_newer_one_is_looked_for_while_the_old_one_is_shown(
 ) -> None:
     origin.on("/c.jpg", answer(picture("JPEG")))
     path, name = covers.path_of(origin.url("/c.jpg")), covers.name_of(origin.url("/c.jpg"))
-    refresh(name)
+    want(name)
+    refresh_wanted()
     assert get(path).status_code == 200
     assert queue.llen("covers") == 0
     cover = covers.cover_of(name)
@@ -76,7 +79,8 @@ def test_after_a_month_a_newer_one_is_looked_for_while_the_old_one_is_shown(
     old = time.time() - 31 * 86_400
     os.utime(cover.file(300), (old, old))
     assert [get(path)["Content-Type"] for _ in range(3)] == ["image/webp"] * 3
-    assert queue.llen("covers") == 1
+    eventually(lambda: queue.llen("covers") == 1)
+    assert queue.lrange(WANTED, 0, -1) == [name.encode()]
 
 
 def test_names_and_sizes_that_are_not_ours_are_not_found(queue: redis.Redis) -> None:
@@ -101,7 +105,8 @@ def test_a_podcast_without_a_cover_has_a_drawn_one() -> None:
 
 def test_without_redis_covers_are_shown_and_drawn_all_the_same(origin: Origin, settings: Settings) -> None:
     origin.on("/c.jpg", answer(picture("JPEG")))
-    refresh(covers.name_of(origin.url("/c.jpg")))
+    want(covers.name_of(origin.url("/c.jpg")))
+    refresh_wanted()
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9/0"}}
     assert get(covers.path_of(origin.url("/c.jpg"))).status_code == 200
     drawn = get(covers.path_of(origin.url("/other.jpg"), title="A", key="uid"))
