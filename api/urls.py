@@ -5,7 +5,7 @@ from importlib import import_module
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from api import documents
-from api.v1 import apps, events, export, feeds, me, public, removals, sync, tokens
+from api.v1 import apps, events, export, feeds, me, public, removals, search, sync, tokens
 from api.views import Unknown
 from eventstore.domain.topics import TOPICS
 
@@ -21,6 +21,7 @@ v1 = [
     *tokens.paths,
     *removals.paths,
     *public.paths,
+    *search.paths,
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

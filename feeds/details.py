@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from eventstore.domain.identifiers import InvalidIdentifier, item_of
 from projections.connect import run
 from projections.queries import Page, Query, moment
 
@@ -55,14 +56,16 @@ class EpisodeRow(NamedTuple):
     gone_at: datetime | None
 
 
-def _id(text: str) -> int:
+def id_in_cursor(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= FURTHEST):
         raise ValueError(text)
     return int(text)
 
 
 # the position is of the read models, of which this is none
-EPISODES = Query("", EpisodeRow, '"system"."episodes" WHERE feed_id = %s', {"sort_at": moment, "id": _id})
+EPISODES = Query(
+    "", EpisodeRow, '"system"."episodes" WHERE feed_id = %s', {"sort_at": moment, "id": id_in_cursor}
+)
 
 
 def details_of(feed_id: int) -> Details | None:
@@ -83,6 +86,17 @@ def episodes_of_feed(
     return EPISODES._replace(source=source).page(
         [feed_id], where, after, limit, descending=True, read=read_system
     )
+
+
+def item_in(guid: str, enclosure_url: str) -> str | None:
+    """The ``rss_source_item`` of what a feed says: without an enclosure whose address no item can hold; None
+    where nothing is left."""
+    for given in (enclosure_url, ""):
+        try:
+            return item_of(guid, given)
+        except InvalidIdentifier:
+            continue
+    return None
 
 
 def read_system(

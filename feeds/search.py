@@ -5,10 +5,14 @@ blocked feed is found by those alone who follow it.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from eventstore.domain.identifiers import feed_of_url
+from feeds.details import id_in_cursor, read_system
 from projections.connect import run
+from projections.queries import Page, Query, moment
 
 CATEGORY = """
 SELECT slug, name FROM "system"."categories" WHERE slug = %(slug)s OR parent_id = %(slug)s
@@ -17,23 +21,106 @@ SELECT slug, name FROM "system"."categories" WHERE slug = %(slug)s OR parent_id 
 PUBLIC_KEYS = """
 SELECT alias.feed_key
   FROM "system"."feeds" AS feed JOIN "system"."feed_aliases" AS alias ON alias.feed_id = feed.id
- WHERE NOT feed.is_secret AND NOT feed.blocked {among}
-"""
-IN_CATEGORY = " AND feed.categories && %(categories)s"
+ WHERE NOT feed.is_secret AND NOT feed.blocked"""
+IN_CATEGORY = "feed.categories && %s::text[]"
 # publishers write en-US, en_us and EN
-IN_LANGUAGE = """
-   AND (replace(lower(feed.language), '_', '-') || '-') LIKE (%(language)s || '-%%')
+IN_LANGUAGE = "replace(lower(feed.language), '_', '-') || '-' LIKE %s"
+NAMED = """
+SELECT feed_id, url, feed_key = ANY(%s) FROM "system"."feed_aliases" WHERE feed_key = ANY(%s) ORDER BY url
+"""
+# An exact title first, then words in the title, of the author, in the description.
+PODCASTS = """(
+    SELECT feed.*, coalesce(feed.newest_at, feed.first_seen_at) AS newest,
+           CASE WHEN system.folded(feed.title) = system.folded(%s) THEN 3
+                WHEN system.search_words(feed.title) @@ system.search_query(%s) THEN 2
+                WHEN system.search_words(feed.title || ' ' || feed.author) @@ system.search_query(%s) THEN 1
+                ELSE 0 END AS score
+      FROM "system"."feeds" AS feed
+     WHERE system.feed_words(feed.title, feed.author, feed.description) @@ system.search_query(%s)
+       AND feed.merged_into_id IS NULL
+       AND (feed.id = ANY(%s) OR (NOT feed.is_secret AND NOT feed.blocked AND feed.id <> ALL(%s)))
+) AS feed WHERE true"""
+EPISODES = """(
+    SELECT episode.*, feed.url, feed.categories, feed.language
+      FROM "system"."episodes" AS episode JOIN "system"."feeds" AS feed ON feed.id = episode.feed_id
+     WHERE system.search_words(episode.title) @@ system.search_query(%s) AND episode.gone_at IS NULL
+       AND (feed.id = ANY(%s) OR (NOT feed.is_secret AND NOT feed.blocked AND feed.id <> ALL(%s)
+                                  AND NOT episode.blocked))
+) AS feed WHERE true"""
+TRIGRAMS = """
+SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace AS place ON place.oid = extnamespace
+ WHERE extname = 'pg_trgm'
+"""
+# The least likeness at which one word is taken for another that was mistyped.
+LIKENESS = 0.5
+LIKE = """
+SELECT feed.id, feed.url, feed.categories, feed.episode_count, feed.newest_at
+  FROM "system"."feeds" AS feed,
+       LATERAL (SELECT {place}.word_similarity(system.folded(%s), system.folded(feed.title))
+               ) AS how (likeness)
+ WHERE how.likeness >= %s AND feed.title <> '' AND feed.merged_into_id IS NULL
+   AND (feed.id = ANY(%s) OR (NOT feed.is_secret AND NOT feed.blocked AND feed.id <> ALL(%s))){among}
+ ORDER BY how.likeness DESC, feed.id LIMIT %s
 """
 
 
 class Among(NamedTuple):
-    """Which feeds are looked at: the names of categories, of which one suffices, and a language."""
+    """Which feeds are looked at: the names of categories, of which one suffices, and a language in lower
+    case."""
 
     categories: Sequence[str] | None
     language: str | None
 
+    @property
+    def conditions(self) -> dict[str, Any]:
+        language = None if self.language is None else f"{self.language}-%"
+        conditions = {IN_CATEGORY: self.categories and list(self.categories), IN_LANGUAGE: language}
+        return {condition: value for condition, value in conditions.items() if value is not None}
+
 
 ALL = Among(None, None)
+
+
+class Sight(NamedTuple):
+    """Which feeds somebody may find. ``own``: by the id of each feed that he follows, its address as he has
+    it; ``blocked``: ids of feeds that only their followers find."""
+
+    own: dict[int, str]
+    blocked: list[int]
+
+    @property
+    def values(self) -> list[Any]:
+        return [list(self.own), self.blocked]
+
+    def name(self, feed_id: int, url: str) -> str:
+        """The ``rss_source_feed`` of a feed as he has it."""
+        return feed_of_url(self.own.get(feed_id, url))
+
+
+class PodcastFound(NamedTuple):
+    id: int
+    url: str
+    categories: list[str]
+    episode_count: int
+    newest_at: datetime | None
+
+
+class EpisodeFound(NamedTuple):
+    id: int
+    feed_id: int
+    url: str
+    guid: str
+    enclosure_url: str
+    title: str
+    published_at: datetime | None
+    duration: int | None
+    image_url: str
+
+
+FIND_PODCASTS = Query(
+    "", PodcastFound, PODCASTS, {"score": id_in_cursor, "newest": moment, "id": id_in_cursor}
+)
+FIND_EPISODES = Query("", EpisodeFound, EPISODES, {"sort_at": moment, "id": id_in_cursor})
 
 
 def category_names(slug: str) -> list[str]:
@@ -44,14 +131,37 @@ def category_names(slug: str) -> list[str]:
 
 def public_feed_keys(among: Among) -> list[UUID]:
     """The digests of the addresses of all feeds that everybody may see."""
-    statement = PUBLIC_KEYS.format(among=_conditions(among))
-    return [key for (key,) in run(statement, _values(among), "system")]
+    statement = " AND ".join([PUBLIC_KEYS, *among.conditions])
+    return [key for (key,) in run(statement, list(among.conditions.values()), "system")]
 
 
-def _conditions(among: Among) -> str:
-    return (IN_CATEGORY if among.categories is not None else "") + (IN_LANGUAGE if among.language else "")
+def sight(followed: Sequence[UUID], blocked: Sequence[UUID]) -> Sight:
+    """What somebody may find, by the digests of the feeds that he follows and of those that are blocked."""
+    rows = run(NAMED, [list(followed), [*followed, *blocked]], "system").fetchall()
+    own = {feed_id: url for feed_id, url, is_own in rows if is_own}
+    return Sight(own, [feed_id for feed_id, _, is_own in rows if not is_own])
 
 
-def _values(among: Among) -> dict[str, object]:
-    categories = None if among.categories is None else list(among.categories)
-    return {"categories": categories, "language": among.language}
+def podcasts(words: str, among: Among, seen: Sight, after: str | None, limit: int) -> Page[PodcastFound]:
+    """The podcasts that have all these words, the best first, or where there are none at all and the server
+    has ``pg_trgm``, those whose titles are like them. Raises ``InvalidCursor``."""
+    values = [words, words, words, words, *seen.values]
+    found = FIND_PODCASTS.page(values, among.conditions, after, limit, descending=True, read=read_system)
+    if found.rows or after is not None:
+        return found
+    return Page(_alike(words, among, seen, limit), None, 0)
+
+
+def episodes(words: str, among: Among, seen: Sight, after: str | None, limit: int) -> Page[EpisodeFound]:
+    """The episodes whose titles have all these words, the newest first. Raises ``InvalidCursor``."""
+    values = [words, *seen.values]
+    return FIND_EPISODES.page(values, among.conditions, after, limit, descending=True, read=read_system)
+
+
+def _alike(words: str, among: Among, seen: Sight, limit: int) -> list[PodcastFound]:
+    place = run(TRIGRAMS, [], "system").fetchone()
+    if place is None:
+        return []
+    statement = LIKE.format(place=place[0], among="".join(f" AND {one}" for one in among.conditions))
+    values = [words, LIKENESS, *seen.values, *among.conditions.values(), limit]
+    return [PodcastFound(*row) for row in run(statement, values, "system")]

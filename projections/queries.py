@@ -41,6 +41,14 @@ SELECT feed_key, user_id FROM "users"."subscriptions"
 FEEDS_NAMED = """
 SELECT feed_key, min(rss_source_feed) FROM "users"."activity" WHERE feed_key = ANY(%s) GROUP BY feed_key
 """
+FOLLOWED = """
+SELECT feed_key FROM "users"."subscriptions"
+ WHERE user_id = %s AND subscribed_at IS NOT NULL
+   AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)
+"""
+BLOCKED = """
+SELECT feed_key FROM "users"."blocked_feeds" WHERE publisher_since IS NOT NULL OR operator_since IS NOT NULL
+"""
 # the episodes that a listener's own actions tell of
 EPISODES_OF = """
 SELECT DISTINCT rss_source_feed, rss_source_item FROM (
@@ -240,6 +248,13 @@ def subscriptions(
     """
     query = SUBSCRIPTIONS if include_removed else ACTIVE_SUBSCRIPTIONS
     return query.page([user_id], {}, after, limit)
+
+
+def sight_of(user_id: UUID) -> tuple[list[UUID], list[UUID], int]:
+    """What decides which feeds a listener may find: the digests of those that he follows, of those that are
+    blocked, and the position of his subscriptions."""
+    position, rows = fetch("subscriptions", FOLLOWED, "page.feed_key", [user_id])
+    return [key for (key,) in rows], [key for (key,) in run(BLOCKED, [])], position
 
 
 def subscriptions_of(user_id: UUID, feeds: Sequence[str]) -> Page[SubscriptionRow]:

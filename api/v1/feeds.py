@@ -28,9 +28,9 @@ from api.fields import PageQuery, Time
 from api.operations import operation
 from api.titles import Enriched, address, enriched
 from api.views import View
-from eventstore.domain.identifiers import InvalidIdentifier, item_of, url_of_feed
+from eventstore.domain.identifiers import shown_item, url_of_feed
 from feeds.covers import path_of
-from feeds.details import Details, EpisodeRow, details_of, episodes_of_feed
+from feeds.details import Details, EpisodeRow, details_of, episodes_of_feed, item_in
 from feeds.html import safe_html
 from feeds.queries import FeedShown, addresses_of, feeds_of
 from feeds.states import Code
@@ -298,16 +298,14 @@ def _unread(name: str) -> Podcast:
 
 def _episode(feed: str, row: EpisodeRow, of: FeedShown) -> Episode | None:
     """None for an episode that no app could name: its enclosure has an impossible address, and it no GUID."""
-    item = _item(row)
+    item = item_in(row.guid, row.enclosure_url)
     if item is None:
         return None
     extra = msgspec.json.decode(row.extra)
     chapters = extra.pop("psc", [])
     return Episode(
-        rss_source_feed=feed,
-        rss_source_item=item,
-        guid=row.guid,
-        enclosure_url=row.enclosure_url,
+        feed,
+        *shown_item(item),
         enclosure_type=row.enclosure_type or None,
         enclosure_length=None if row.enclosure_length < 0 else row.enclosure_length,
         title=row.title or None,
@@ -325,15 +323,6 @@ def _episode(feed: str, row: EpisodeRow, of: FeedShown) -> Episode | None:
         changed_at=row.changed_at,
         gone_at=row.gone_at,
     )
-
-
-def _item(row: EpisodeRow) -> str | None:
-    for enclosure_url in (row.enclosure_url, ""):
-        try:
-            return item_of(row.guid, enclosure_url)
-        except InvalidIdentifier:
-            continue
-    return None
 
 
 def _without_pictures(extra: Mapping[str, Any]) -> dict[str, Any]:

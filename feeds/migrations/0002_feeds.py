@@ -8,7 +8,8 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 # Letters that Unicode does not part into a letter and its accent become what people type, and signs become
-# spaces: else PostgreSQL's parser takes a host, a path or a number with its sign for one word. It drops tags.
+# spaces: else PostgreSQL's parser takes a host, a path or a number with its sign for one word, and where the
+# locale is C whatever is not ASCII for a letter. It drops tags; one that ends must still look like one.
 # Every name has its schema: pg_restore fills indexes too, and has no search_path. One expression each, so that
 # the planner inlines them: a call costs more than what it does.
 SEARCH = r"""
@@ -17,10 +18,12 @@ SELECT CASE WHEN pg_catalog.octet_length(written) = pg_catalog.length(written)
        THEN pg_catalog.translate(pg_catalog.lower(written), '-./@_+', '      ')
        ELSE pg_catalog.translate(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.lower(
             pg_catalog.regexp_replace(normalize(written, NFKD), '[\u0300-\u036f]+', '', 'g')),
-            'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'øđłı-./@_+', 'odli      ') END
+            'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'),
+            'øđłı-./@_+’‘‚“”„«»‹›–—―·•¿¡、。「」『』・', pg_catalog.rpad('odli', 40)) END
 $$;
 CREATE FUNCTION system.search_words(written text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-SELECT pg_catalog.to_tsvector('pg_catalog.simple'::regconfig, system.folded(written))
+SELECT pg_catalog.to_tsvector('pg_catalog.simple'::regconfig,
+                              system.folded(pg_catalog.replace(written, '</', '<')))
 $$;
 CREATE FUNCTION system.feed_words(title text, author text, description text)
 RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

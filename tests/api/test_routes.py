@@ -47,6 +47,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("POST", "subscriptions/<path:feed>/refresh"): Call(
         "user.subscriptions.write", f"subscriptions/{feed()}/refresh"
     ),
+    ("GET", "search"): Call("user.subscriptions.read", "search?q=radio"),
     ("GET", "plays"): Call("user.plays.read", "plays"),
     ("POST", "plays"): Call("user.plays.write", "plays", play()),
     ("PUT", "plays/<path:item>/position"): Call(
