@@ -1,8 +1,8 @@
-"""``make demo``: two_devices.py on the server that runs here, or on one that it starts and ends.
+"""``make demo``: two_devices.py and then real_feed.py, on the server that runs here, or on one of its own.
 
 The server of ``make run`` is looked for at PORT, and used where two_devices.py can register a listener: once
 it has an administrator, or with its SETUP_TOKEN. Otherwise a server starts in a temporary home, on a free
-port. With arguments it is two_devices.py itself.
+port; that one may fetch feeds from this machine. With arguments it is two_devices.py itself.
 """
 
 import os
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import requests
 
-from examples import two_devices
+from examples import real_feed, two_devices
 
 ROOT = Path(__file__).resolve().parent.parent
 # of the server that runs; the one that is started has its own
@@ -34,11 +34,19 @@ def main() -> int:
     if len(sys.argv) > 1:
         return two_devices.main()
     if url := running_server():
-        return two_devices.main([url])
+        return both(url)
     token = secrets.token_urlsafe(16)
     print("Starting a server for the demo (it is removed afterwards)", flush=True)
-    with own_server(token) as url:
-        return two_devices.main([url, "--setup-token", token])
+    feed_port = free_port()
+    with own_server(token, feed_port) as url:
+        return both(url, "--setup-token", token, feed_port=feed_port)
+
+
+def both(url: str, *options: str, feed_port: int = 0) -> int:
+    """The one demo and the other; the exit code, which is 0 where both went well."""
+    failed = two_devices.main([url, *options])
+    print("\nAnd a real feed")
+    return failed or real_feed.main([url, "--feed-port", str(feed_port)])
 
 
 def running_server() -> str | None:
@@ -56,11 +64,13 @@ def running_server() -> str | None:
 
 
 @contextmanager
-def own_server(setup_token: str) -> Iterator[str]:
-    """A server with the token for its first administrator; gives its address."""
+def own_server(setup_token: str, feed_port: int) -> Iterator[str]:
+    """A server with the token for its first administrator, which may fetch from a port of this machine; gives
+    its address."""
     home, port = Path(tempfile.mkdtemp(prefix="balados-demo-")), free_port()
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     environment |= {"BALADOS_HOME": str(home), "PORT": str(port), "SETUP_TOKEN": setup_token}
+    environment |= {"FEED_ALLOW_NETWORKS": "127.0.0.0/8", "FEED_PORTS": str(feed_port)}
     with (home / "output.log").open("w") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", "balados.launch"],

@@ -21,7 +21,7 @@ from eventstore import counters
 from eventstore.failpoints import failpoint
 from feeds.claims import Claimed, claim_due, claim_one, finish, is_due, note_answer, release, request_of
 from feeds.decide import Schedule, schedule_after
-from feeds.fetch import Outcome, Request, fetch, fetch_one
+from feeds.fetch import Outcome, Request, fetch
 from feeds.read import READER_VERSION
 from feeds.refresh import CODES, Refreshed, refresh
 from feeds.traffic import PACE, Traffic
@@ -62,16 +62,27 @@ def run(number: int, pumps: int, *, stop: Callable[[], bool] = lambda: False) ->
         return Pump(number, pumps, stop=stop).run()
 
 
-def fetch_now(feed_id: int, *, at_once: bool = False, forced: bool = False) -> Schedule | None:
+def fetch_now(
+    feed_id: int,
+    *,
+    at_once: bool = False,
+    forced: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Schedule | None:
     """Fetch one feed for a person who waits for it; returns its new schedule.
 
     None where its host is paused, or where it was fetched in the last 5 minutes, unless it is to be so
-    ``at_once``. ``forced``: then too, and its document is read again though nothing may have changed.
+    ``at_once``. ``forced``: then too, and its document is read again though nothing may have changed. None as
+    well where it was given up because of ``stop``: it is due.
     """
     feed = claim_one(feed_id, timezone.now(), at_once=at_once or forced)
     if feed is None:
         return None
-    outcome = fetch_one(request_of(feed, READER_VERSION, forced=forced))
+    try:
+        outcome = next(fetch(_alone(request_of(feed, READER_VERSION, forced=forced), stop)))
+    except Stopped:
+        release([feed])
+        return None
     now = timezone.now()
     refreshed = refresh(feed, outcome, now, forced=forced)
     host = note_answer(feed.host, CODES.get(outcome.code, outcome.code), outcome.retry_after_s, now)
@@ -83,6 +94,14 @@ def fetch_now(feed_id: int, *, at_once: bool = False, forced: bool = False) -> S
 
 class Stopped(Exception):
     """The worker is told to stop."""
+
+
+def _alone(request: Request, stop: Callable[[], bool]) -> Iterator[Request | None]:
+    """One request, and nothing more while it runs. Raises ``Stopped``."""
+    yield request
+    while not stop():
+        yield None
+    raise Stopped
 
 
 class Pump:

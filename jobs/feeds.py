@@ -46,7 +46,7 @@ def ensure(feeds: list[str]) -> int:
 def fetch_now(feed_id: int, forced: bool = False) -> bool:
     """Fetch one feed that somebody waits for. Returns whether it was: not where its host is left alone, nor
     twice in five minutes unless ``forced``."""
-    return pumping.fetch_now(feed_id, forced=forced) is not None
+    return pumping.fetch_now(feed_id, forced=forced, stop=_stopping.is_set) is not None
 
 
 @shared_task

@@ -54,7 +54,9 @@ def demo(**environment: str) -> str:
 
 
 def test_the_demo_finds_the_server_that_runs_at_its_port(instance: Instance) -> None:
-    assert demo(PORT=str(instance.port)).startswith("1. A listener authorizes the app")
+    printed = demo(PORT=str(instance.port))
+    assert printed.startswith("1. A listener authorizes the app")
+    assert "This machine is none that it may ask" in printed
 
 
 def test_the_demo_finds_no_server_where_none_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +73,8 @@ def test_the_demo_starts_a_server_and_removes_it_where_it_cannot_register(tmp_pa
         printed = demo(PORT=port, TMPDIR=str(temporary))
         assert "has no administrator yet" in printed
         assert "Starting a server for the demo" in printed
+        assert "The app shows it: The Demo Show, by Ada Example" in printed
+        assert printed.count("  How it began") == printed.count("  Where it leads") == 1
         assert list(temporary.iterdir()) == []
         assert "setup?token" in new.manage("setup_link")
 
@@ -81,7 +85,7 @@ def test_the_demo_starts_a_server_and_removes_it_where_it_cannot_register(tmp_pa
 
 def test_the_demo_imports_nothing_of_the_server() -> None:
     packages = {"balados", "accounts", "eventstore", "projections", "api", "web", "jobs", "django"}
-    script = f"import sys, examples.two_devices; print([m for m in {packages!r} if m in sys.modules])"
+    script = f"import sys, examples.real_feed; print([m for m in {packages!r} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "[]", run.stderr
 

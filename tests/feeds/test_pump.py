@@ -294,6 +294,14 @@ def test_one_feed_is_fetched_for_people_once_in_five_minutes_and_not_from_a_paus
     assert fetch_now(0) is None
 
 
+def test_a_fetch_for_a_person_is_given_up_when_the_worker_stops(origin: Origin) -> None:
+    origin.on("/feed", hang())
+    (feed_id,) = follow(origin, "/feed")
+    due = schedule(feed_id).next_at
+    assert fetch_now(feed_id, stop=lambda: bool(origin.requests)) is None
+    assert (schedule(feed_id).next_at, schedule(feed_id).fetched_at) == (due, None)
+
+
 def test_how_fetches_ended_is_counted_and_no_address_is(origin: Origin) -> None:
     origin.on("/feed", answer(show(1, 2)))
     follow(origin, "/feed", "/none")
