@@ -215,6 +215,7 @@ def test_a_name_is_refused_by_what_it_leads_to(
         "mapped.example": ("::ffff:127.0.0.1",),
     }
     monkeypatch.setattr(lookups, "resolve", lambda host: names[host])
+    monkeypatch.setattr(Transfer, "prepare", lambda *_: pytest.fail("something is connected to"))
     outcomes = list(fetch(Request(origin.url("/", host=name)) for name in names))
     assert [outcome.code for outcome in outcomes] == ["refused"] * 3
     assert len({outcome.detail for outcome in outcomes}) == 1
