@@ -30,13 +30,15 @@ def private(view: View[P]) -> View[P]:
 
 
 def safe_next(request: HttpRequest) -> str:
-    """Where to go after logging in: ``next`` if it is a page of this host, else the dashboard."""
+    """Where to go after logging in: ``next`` if it is a page of this host, else the first page."""
     wanted = request.POST.get("next") or request.GET.get("next", "")
+    return wanted if is_own_path(request, wanted) else settings.LOGIN_REDIRECT_URL
+
+
+def is_own_path(request: HttpRequest, wanted: str) -> bool:
+    """Whether it is the path of a page of this host, and nothing that a browser reads as another address."""
     own = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None, require_https=request.is_secure())
-    # a path and nothing else, so that no browser can read it as another address
-    if own and wanted.startswith("/") and wanted.isprintable() and "\\" not in wanted:
-        return wanted
-    return settings.LOGIN_REDIRECT_URL
+    return own and wanted.startswith("/") and wanted.isprintable() and "\\" not in wanted
 
 
 def spaced(fingerprint: str) -> str:

@@ -128,7 +128,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.passwords.VarietyValidator"},
 ]
 LOGIN_URL = "/users/log_in"
-LOGIN_REDIRECT_URL = "/dashboard"
+LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
 
 # django-axes against guessing (accounts/guessing.py has the limits)

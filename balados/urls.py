@@ -15,5 +15,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 # the page of last resort tells a store that is away from a fault of ours
-handler400 = "web.views.bad_request"
-handler500 = "web.views.server_error"
+handler400 = "web.errors.bad_request"
+handler500 = "web.errors.server_error"

@@ -3,14 +3,13 @@
 import base64
 import binascii
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from eventstore import log
 from eventstore.domain import privacy
-from eventstore.domain.identifiers import has_guid, key_of
+from eventstore.domain.identifiers import episode_key, feed_key_of, has_guid, key_of
 from eventstore.domain.naming import Episode, EpisodeName, choose
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import Level
@@ -49,6 +48,13 @@ SELECT feed_key FROM "users"."subscriptions"
 """
 BLOCKED = """
 SELECT feed_key FROM "users"."blocked_feeds" WHERE publisher_since IS NOT NULL OR operator_since IS NOT NULL
+"""
+# the digest is what the index holds
+PLAYED_COUNTS = """
+SELECT rss_source_feed, count(*) FROM "users"."play_statuses"
+ WHERE user_id = %(user)s AND played AND rss_source_feed = ANY(%(feeds)s)
+   AND md5(rss_source_feed) IN (SELECT md5(feed) FROM unnest(%(feeds)s::text[]) AS feed)
+ GROUP BY rss_source_feed
 """
 # the episodes that a listener's own actions tell of
 EPISODES_OF = """
@@ -200,10 +206,6 @@ def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
     """Wait until a projector has reached ``position``; returns how far it is. Raises ``Behind``."""
     deadline = time.monotonic() + seconds
     pause = 0.002
-    if (reached := position_of(projector)) >= position:
-        return reached
-    # the projector may be letting events gather
-    log.notify(is_awaited=True)
     while (reached := position_of(projector)) < position:
         if time.monotonic() + pause > deadline:
             raise Behind(projector, position, reached)
@@ -291,6 +293,32 @@ def play_statuses(
         "updated_at >= %s": updated_since,
     }
     return PLAY_STATUSES.page([user_id], where, after, limit, descending=newest_first)
+
+
+def subscription(user_id: UUID, feed: str) -> SubscriptionRow | None:
+    """A feed that a listener follows, or ever followed."""
+    found = SUBSCRIPTIONS.page([user_id], {"feed_key = %s::uuid": feed_key_of(feed)}).rows
+    return found[0] if found else None
+
+
+def play_statuses_of(user_id: UUID, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], PlayEntry]:
+    """What a listener heard of these episodes (normalised feed and item), by these names."""
+    keys = {UUID(episode_key(feed, item)): (feed, item) for feed, item in names}
+    if not keys:
+        return {}
+    found = PLAY_STATUSES.page([user_id], {"item_key = ANY(%s)": list(keys)}, limit=len(keys))
+    return {keys[UUID(episode_key(row.rss_source_feed, row.rss_source_item))]: row for row in found.rows}
+
+
+def played_counts(user_id: UUID, feeds: Sequence[str]) -> dict[str, int]:
+    """How many episodes of each of these feeds a listener has played to the end."""
+    return dict(run(PLAYED_COUNTS, {"user": user_id, "feeds": list(feeds)}).fetchall())
+
+
+def saved_of(user_id: UUID, feed: str, item: str) -> bool:
+    """Whether a listener has saved an episode."""
+    where = {"item_key = %s::uuid": episode_key(feed, item)}
+    return bool(SAVED_EPISODES.page([user_id], where).rows)
 
 
 def saved_episodes(

@@ -98,7 +98,7 @@ def test_the_lines_in_between_belong_to_the_request(
 
 
 def test_a_listener_at_a_browser_is_known_by_the_same_name(lines: Lines, alice: User) -> None:
-    Visitor(alice).get("/dashboard")
+    Visitor(alice).get("/subscriptions")
     Visitor().get("/users/log_in")
     known, stranger = lines.requests()
     assert known["user"] == pseudonyms.of(alice.pk)

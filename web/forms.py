@@ -1,1 +1,114 @@
 """What listeners type into the pages."""
+
+import re
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url
+
+LONGEST_ADDRESS = 2_048
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+# what is wrong with an address, by the codes of ``InvalidIdentifier``
+FAULTS: Final = {
+    "scheme": _("This is no web address: those of feeds begin with http:// or https://."),
+    "invalid_host": _("This address names no server that there could be."),
+    "credentials": _("An address with a user name or a password in it cannot be kept safe here."),
+    "control_characters": _("There are characters in this address that no address has."),
+    "too_long": _("This address is longer than a feed's may be."),
+}
+
+
+class FollowForm(forms.Form):
+    """The address of a feed; ``feed`` is its ``rss_source_feed``."""
+
+    address = forms.CharField(
+        label=_("Address of the feed"),
+        max_length=LONGEST_ADDRESS,
+        help_text=_(
+            "Podcasts call it RSS. Paste it as you found it, for example feeds.example.org/show.xml."
+        ),
+        widget=forms.TextInput(
+            attrs={"inputmode": "url", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+        ),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        address = cleaned.get("address")
+        if address:
+            whole = address if _SCHEME.match(address) else f"https://{address}"
+            try:
+                cleaned["feed"] = feed_of_url(whole)
+            except InvalidIdentifier as error:
+                self.add_error("address", ValidationError(FAULTS[error.code], code=error.code))
+        return cleaned
+
+
+class ListForm(forms.Form):
+    """How a list is searched, ordered, and where it goes on."""
+
+    q = forms.CharField(
+        label=_("Search in what you follow"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+    sort = forms.ChoiceField(
+        label=_("Order"),
+        required=False,
+        choices=[
+            ("newest", _("Newest episode first")),
+            ("title", _("By title")),
+            ("added", _("Followed last first")),
+        ],
+    )
+    after = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    defaults: Final = {"q": "", "sort": "newest", "after": ""}
+
+    def clean_sort(self) -> str:
+        return self.cleaned_data["sort"] or "newest"
+
+    def address(self, path: str, **changes: str) -> str:
+        """The address of this list with some values changed, and those that are empty left out."""
+        return _address(self, path, changes)
+
+
+class EpisodesForm(forms.Form):
+    """Which episodes of a podcast are listed, in which order, and where the list goes on."""
+
+    q = forms.CharField(
+        label=_("Search in the episodes"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+    order = forms.ChoiceField(
+        label=_("Order"),
+        required=False,
+        choices=[("newest", _("Newest first")), ("oldest", _("Oldest first"))],
+    )
+    unplayed = forms.BooleanField(label=_("Not played"), required=False)
+    after = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
+    defaults: Final = {"q": "", "order": "newest", "unplayed": False, "after": ""}
+
+    def clean_order(self) -> str:
+        return self.cleaned_data["order"] or "newest"
+
+    def address(self, path: str, **changes: str) -> str:
+        """The address of this list with some values changed, and those that are empty left out."""
+        return _address(self, path, changes)
+
+
+def _address(form: ListForm | EpisodesForm, path: str, changes: dict[str, str]) -> str:
+    cleaned = getattr(form, "cleaned_data", {})
+    values = {**{name: cleaned.get(name, "") for name in form.fields}, "after": "", **changes}
+    told = {
+        name: "on" if value is True else value
+        for name, value in values.items()
+        if value and value != form.defaults[name]
+    }
+    return f"{path}?{urlencode(told)}" if told else path

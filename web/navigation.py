@@ -24,9 +24,11 @@ class Section(NamedTuple):
 
 
 SECTIONS = (
-    Section(_("Dashboard"), "house", "/dashboard"),
-    Section(_("Apps"), "smartphone", "/apps"),
-    Section(_("Settings"), "settings", "/settings/account", ("/settings/",), apart=True),
+    Section(_("Home"), "house", "/"),
+    Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
+    Section(_("Follow"), "circle-plus", "/subscriptions/new"),
+    Section(_("Apps"), "smartphone", "/apps", apart=True),
+    Section(_("Settings"), "settings", "/settings/account", ("/settings/",)),
 )
 
 

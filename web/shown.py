@@ -1,25 +1,26 @@
 """Podcasts and episodes as the pages show them."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
 from eventstore.domain.identifiers import key_of
+from eventstore.domain.plays import PlayEntry
+from feeds.browsing import EpisodeRow, Summary
+from feeds.queries import EpisodeShown, FeedShown
 from web import words
+from web.addresses import in_path
 
 # grounds of covers that are missing (static/components.css)
 HUES = 8
 MOST_COUNTED = 99
-
-
-def in_path(name: str) -> str:
-    """A feed or an item, as an address holds it: base64 of the URL-safe alphabet, without padding."""
-    return name.rstrip("=").translate(str.maketrans("+/", "-_"))
+FAILING = ("failing", "gone", "dead")
 
 
 class Podcast(NamedTuple):
-    """``feed``: its ``rss_source_feed``. ``title``: the feed's host until it was fetched. ``cover``: the
-    digest under which /covers/ has it, or "". ``unplayed``: None where it is not counted."""
+    """``feed``: its ``rss_source_feed``. ``title``: the feed's host until it was fetched. ``cover``: the path
+    of its picture, or "". ``unplayed``: None where it is not counted."""
 
     feed: str
     title: str
@@ -28,7 +29,7 @@ class Podcast(NamedTuple):
     cover: str = ""
     newest_at: datetime | None = None
     unplayed: int | None = None
-    is_followed: bool = True
+    is_failing: bool = False
 
     @property
     def path(self) -> str:
@@ -73,6 +74,25 @@ class Episode(NamedTuple):
         return f"/episodes/{in_path(self.item)}?{urlencode({'feed': in_path(self.feed)})}"
 
     @property
+    def path_to_played(self) -> str:
+        return self._path_to("played")
+
+    @property
+    def path_to_unplayed(self) -> str:
+        return self._path_to("unplayed")
+
+    @property
+    def path_to_save(self) -> str:
+        return self._path_to("save")
+
+    @property
+    def path_to_unsave(self) -> str:
+        return self._path_to("unsave")
+
+    def _path_to(self, what: str) -> str:
+        return f"/episodes/{in_path(self.item)}/{what}?{urlencode({'feed': in_path(self.feed)})}"
+
+    @property
     def hue(self) -> int:
         return int(key_of(self.feed)[:4], 16) % HUES
 
@@ -95,3 +115,63 @@ class Episode(NamedTuple):
         if self.played or not self.position or not self.duration:
             return None
         return max(0, self.duration - self.position)
+
+
+def podcast_of(feed: str, known: Summary | None, unplayed: int | None = None) -> Podcast:
+    """A podcast of which a summary is known, or nothing yet."""
+    if known is None or not known.is_read:
+        is_failing = known is not None and known.state in FAILING
+        return Podcast(feed, words.feed_words(feed)[0], is_fetched=False, is_failing=is_failing)
+    title = known.title or words.feed_words(feed)[0]
+    return Podcast(feed, title, True, known.author, known.cover, known.newest_at, unplayed)
+
+
+def episode_of(row: EpisodeRow, podcast: Podcast, play: PlayEntry | None) -> Episode | None:
+    """An episode as its feed describes it, and as its listener heard it; None where no app can name it."""
+    if row.item is None:
+        return None
+    return Episode(
+        podcast.feed,
+        row.item,
+        row.title or podcast.title,
+        podcast.title,
+        row.cover or podcast.cover,
+        row.published_at,
+        row.duration,
+        play.position if play else 0,
+        bool(play and play.played),
+        play.updated_at if play else None,
+    )
+
+
+def heard(play: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None) -> Episode:
+    """An episode as its listener heard it, whatever is known of it beside that."""
+    podcast = (feed.title if feed else "") or words.feed_words(play.rss_source_feed)[0]
+    cover = (episode.cover if episode else None) or (feed.cover if feed else None) or ""
+    return Episode(
+        play.rss_source_feed,
+        play.rss_source_item,
+        (episode.title if episode else "") or words.episode_name(play.rss_source_item),
+        podcast,
+        cover,
+        episode.published_at if episode else None,
+        episode.duration if episode else None,
+        play.position,
+        play.played,
+        play.updated_at,
+    )
+
+
+class Chapter(NamedTuple):
+    """``start`` in seconds."""
+
+    start: int
+    title: str
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self | None:
+        """Of a chapter as a feed tells it; None where it cannot be one."""
+        start = told.get("start")
+        if not isinstance(start, int | float) or start < 0:
+            return None
+        return cls(int(start), str(told.get("title") or words.clock(int(start))))

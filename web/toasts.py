@@ -6,8 +6,16 @@ POST without fields, so that the form works without JavaScript.
 
 from django.contrib import messages
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 
 
 def tell(request: HttpRequest, text: str, undo: str = "") -> None:
     """Tell ``text`` on the page that is shown next; ``undo`` is the path that takes the action back."""
     messages.success(request, text, extra_tags=undo)
+
+
+def render_toasts(request: HttpRequest) -> str:
+    """What is to be told, as htmx puts it in the place of what was told before."""
+    htmx = request.htmx  # type: ignore[attr-defined]
+    context = {"messages": messages.get_messages(request), "swapped": True, "back": htmx.current_url_abs_path}
+    return render_to_string("components/_toasts.html", context, request)

@@ -1,12 +1,27 @@
 """The pages."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, register_converter
 
-from web import account, covers, fetcher, readiness, styleguide, views
+from web import account, covers, episodes, fetcher, home, podcasts, readiness, styleguide, subscriptions
+from web.addresses import FeedConverter, ItemConverter
+
+register_converter(FeedConverter, "feed")
+register_converter(ItemConverter, "item")
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", views.home, name="home"),
-    path("dashboard", views.dashboard, name="dashboard"),
+    path("", home.home, name="home"),
+    path("dashboard", home.dashboard, name="dashboard"),
+    path("subscriptions", subscriptions.subscriptions, name="subscriptions"),
+    path("subscriptions/look", subscriptions.look),
+    path("subscriptions/new", subscriptions.new, name="follow"),
+    path("podcasts/<feed:feed>", podcasts.podcast, name="podcast"),
+    path("podcasts/<feed:feed>/follow", subscriptions.follow),
+    path("podcasts/<feed:feed>/unfollow", subscriptions.unfollow),
+    path("episodes/<item:item>", episodes.episode, name="episode"),
+    path("episodes/<item:item>/played", episodes.played),
+    path("episodes/<item:item>/unplayed", episodes.unplayed),
+    path("episodes/<item:item>/save", episodes.save),
+    path("episodes/<item:item>/unsave", episodes.unsave),
     path("settings/account", account.account, name="account"),
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("about/fetcher", fetcher.fetcher, name="fetcher"),

@@ -133,9 +133,8 @@ def resolve(user: User, command: C) -> C:
     item = getattr(command, "item", None)
     if item is None:
         return command
-    named = EpisodeName(command.feed, item)  # type: ignore[attr-defined]  # as the item has
-    found = find(user, *named)
-    return command if found == named else msgspec.structs.replace(command, feed=found.feed, item=found.item)
+    found = find(user, command.feed, item)  # type: ignore[attr-defined]  # as the item has
+    return msgspec.structs.replace(command, feed=found.feed, item=found.item)
 
 
 def _resolve_sent(user: User, sent: User) -> User:

@@ -1,7 +1,10 @@
 // Puts every time of the page into the time zone of this browser, and those that htmx brings as well. The server
 // writes them in UTC and says so.
 
-const language = document.documentElement.lang;
+// the reader's own kind of the page's language: days come first in British English, months in American
+const page = document.documentElement.lang;
+const own = navigator.languages.find((name) => name.split("-")[0] === page && name !== page);
+const language = own ?? (page === "en" ? "en-GB" : page);
 const moment = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
 const day = new Intl.DateTimeFormat(language, { dateStyle: "long" });
 

@@ -184,10 +184,10 @@ def test_pages_say_so_without_a_traceback_and_nobody_is_logged_out(caplog: pytes
         assert answer.status_code == 503
         assert "Maintenance" in answer.content.decode()
         assert int(answer.headers["Retry-After"]) > 0
-    assert inside.get("/dashboard").status_code == 200
+    assert inside.get("/subscriptions").status_code == 200
     assert inside.send("/users/log_out", {}).status_code == 503
     reopen("system")
-    assert inside.get("/dashboard").status_code == 200
+    assert inside.get("/subscriptions").status_code == 200
     assert log_in(outside).status_code == 302
 
 

@@ -161,9 +161,9 @@ def test_a_page_for_people_is_read_from_the_replica(phone: Device, replica: Repl
     with replica.held():
         phone.post("subscriptions", {"rss_source_feed": feed()})
         bring_up_to_date()
-        assert b"example.org" not in Visitor(alice).get("/dashboard").content
+        assert b"example.org" not in Visitor(alice).get("/subscriptions").content
     replica.catch_up()
-    assert b"example.org" in Visitor(alice).get("/dashboard").content
+    assert b"example.org" in Visitor(alice).get("/subscriptions").content
 
 
 def test_reads_are_shared_out(both: list[Replica]) -> None:

@@ -24,7 +24,7 @@ def test_strangers_are_sent_to_log_in() -> None:
 
 
 def test_the_pages_lead_there(alice: User) -> None:
-    assert f'href="{PAGE}"' in text_of(Visitor(alice).get("/dashboard"))
+    assert f'href="{PAGE}"' in text_of(Visitor(alice).get("/subscriptions"))
     page = Visitor(alice).get(PAGE)
     assert str(alice.pk) in text_of(page)
     assert "no-store" in page["Cache-Control"]
@@ -55,7 +55,7 @@ def test_without_it_nothing_does(alice: User, changes: dict[str, str]) -> None:
     assert answer.status_code == 400
     assert "not it at all" not in text_of(answer)
     assert User.objects.get(pk=alice.pk).is_active
-    assert browser.get("/dashboard").status_code == 200
+    assert browser.get("/subscriptions").status_code == 200
 
 
 def test_the_last_administrator_is_told_what_goes_with_him(alice: User, bob: User) -> None:
@@ -92,6 +92,6 @@ def test_where_a_store_is_away_the_account_is_closed_and_the_rest_goes_later(ali
     assert "Being erased" in text_of(answer)
     login = {"username": "alice", "password": PASSWORD}
     assert Visitor().send("/users/log_in", login).status_code == 400
-    assert browser.get("/dashboard").status_code == 302
+    assert browser.get("/subscriptions").status_code == 302
     assert tasks.finish_erasures() == 1
     assert not User.objects.filter(pk=alice.pk).exists()

@@ -1,13 +1,12 @@
 """Every page, in every state that it has: axe finds nothing, in light and dark, and it fits a phone.
 
-With PICTURES=1 pictures go to tests/screenshots/, as a phone (390 px) and a desktop (1,280 px) show them.
+With PICTURES=1 pictures go to tests/screenshots/, as phones (320 and 390 px) and a desktop (1,280 px)
+show them.
 """
 
 import base64
 import os
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -17,20 +16,24 @@ from pytest_django.fixtures import Settings
 
 from accounts import grants, setup
 from accounts.models import User
-from eventstore.dispatcher import Origin, dispatch
-from eventstore.domain.identifiers import feed_of_url, normalise_item
-from eventstore.domain.plays import RecordPlay
-from eventstore.domain.subscriptions import Subscribe
+from feeds.models import Feed
 from tests.apps import App
 from tests.factories import UserFactory
-from tests.projecting import bring_up_to_date
 from tests.web.browsing import PASSWORD, log_in
+from tests.web.library import follow, hear, page_of, page_of_episode, show
 
 pytestmark = pytest.mark.browser
 
 PICTURES = Path(__file__).parent.parent / "screenshots"
-WIDTHS = {"phone": 390, "desktop": 1280}
+WIDTHS = {"small-phone": 320, "phone": 390, "desktop": 1280}
 LONG_NAME = "The Extraordinarily Long-Winded Podcast Companion of the Greater Metropolitan Area"
+TITLES = (
+    "Slow Radio",
+    f"{LONG_NAME}, Unabridged",
+    "بودكاست الراديو البطيء",
+    "Donaudampfschifffahrtsgesellschaftskapitänsmütze",
+    "<b>Bold</b> & Brave",
+)
 # one orange pixel
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGN4UGAAAAO0AYFHimjeAAAAAElFTkSuQmCC"
@@ -114,65 +117,39 @@ def ask(page: Page, app: App, *scopes: str, **description: str) -> None:
     page.goto(f"/authorize?token={app.authorization(scopes, app=app.description(**description))}")
 
 
-def test_the_dashboard(page: Page, alice: User) -> None:
-    enter(page, "/dashboard")
-    check(page, "dashboard-empty")
-    listen(alice.pk)
-    page.reload()
-    check(page, "dashboard")
-
-
-def listen(user_id: UUID) -> None:
-    now = datetime(2026, 11, 20, 21, 15, tzinfo=UTC)
-    feeds = [
-        "https://feeds.example.org/slow-radio.xml",
-        "https://podcasts.example.com/a/very/long/path/that/does/not/end/before/the/line/does/feed.rss?id=1234567",
-        "https://xn--bcher-kva.example/balado",
-    ]
-    for number, url in enumerate(feeds):
-        dispatch(
-            Subscribe(user_id=user_id, feed=feed_of_url(url), now=now - timedelta(days=number)), Origin()
-        )
-    episodes = [
-        (
-            0,
-            "tag:example.org,2026:1",
-            "https://cdn.example.org/audio/slow-radio-017-the-lighthouse.mp3",
-            754,
-            False,
-        ),
-        (
-            0,
-            "tag:example.org,2026:2",
-            "https://cdn.example.org/audio/slow-radio-016-a-day-at-the-quay.mp3",
-            3723,
-            True,
-        ),
-        (1, "b6f2c0f1e5a94d0f8a5d4c3b2a190807" * 2, "https://cdn.example.com/stream", 12, False),
-        (
-            2,
-            "urn:bücher:folge:8",
-            "https://bücher.example/m/Folge%208%20%E2%80%93%20Zwei%20Inseln.m4a",
-            5400,
-            False,
-        ),
-    ]
-    for number, (feed, guid, enclosure, position, played) in enumerate(episodes):
-        heard = now - timedelta(hours=7 * number)
-        command = RecordPlay(
-            user_id=user_id,
-            feed=feed_of_url(feeds[feed]),
-            item=item(guid, enclosure),
-            position=position,
-            played=played,
-            now=heard,
-        )
-        dispatch(command, Origin())
-    bring_up_to_date()
-
-
-def item(guid: str, enclosure: str) -> str:
-    return normalise_item(base64.b64encode(f"{guid},{enclosure}".encode()).decode())
+def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
+    """What is empty, then what is full of titles that are long, from right to left, or markup."""
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    enter(page, "/")
+    check(page, "home-empty")
+    page.goto("/subscriptions")
+    check(page, "subscriptions-empty")
+    own = page.url.removesuffix("/subscriptions")
+    feeds = [show(number, 3, title=title) for number, title in enumerate(TITLES)]
+    feeds.append(show(9, 0, title="", state=Feed.State.NEW))
+    episode = feeds[1].episodes.get(guid="1-1")
+    episode.title, episode.extra = TITLES[1], {"psc": [{"start": 0, "title": TITLES[1]}]}
+    episode.save()
+    hear(alice, episode, 754)
+    hear(alice, feeds[2].episodes.get(guid="2-1"), 1_800, played=True)
+    follow(alice, *feeds)
+    addresses = {
+        "home": "/",
+        "subscriptions": "/subscriptions",
+        "subscriptions-nothing": "/subscriptions?q=nothing",
+        "subscriptions-new": "/subscriptions/new",
+        "podcast": page_of(feeds[2]),
+        "podcast-new": page_of(feeds[-1]),
+        "episode": page_of_episode(episode),
+    }
+    for name, address in addresses.items():
+        page.goto(address)
+        check(page, name)
+    page.goto("/subscriptions")
+    page.get_by_role("button", name="List").click()
+    check(page, "subscriptions-list")
+    assert [url for url in requested if not url.startswith(own)] == []
 
 
 def test_an_app_seen_for_the_first_time(page: Page, alice: User) -> None:

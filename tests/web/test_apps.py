@@ -56,5 +56,5 @@ def test_revoking_takes_the_pages_own_form(alice: User) -> None:
 
 def test_an_app_cannot_use_the_pages(alice: User) -> None:
     CASTAWAY.grant(alice)
-    for page in ("/dashboard", "/apps"):
+    for page in ("/subscriptions", "/apps"):
         assert Visitor().get(page, headers=CASTAWAY.bearer(alice.pk)).status_code == 302

@@ -1,5 +1,6 @@
 """The pages as people use them, in Chromium: with JavaScript and without."""
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -8,8 +9,12 @@ from pytest_django.fixtures import Settings
 
 from accounts import approval
 from accounts.models import AppGrant, User
+from projections import queries
 from tests.apps import App
+from tests.feeds.rows import name_of
+from tests.projecting import bring_up_to_date
 from tests.web.browsing import complaints, fill_account, log_in
+from tests.web.library import follow, hear, page_of, show
 from tests.web.serving import landing
 
 pytestmark = pytest.mark.browser
@@ -30,7 +35,7 @@ def test_the_owner_sets_up_the_server(anyone: Page, settings: Settings) -> None:
     anyone.goto("/setup?token=the-owners-token")
     fill_account(anyone, "Olivia")
     anyone.get_by_role("button", name="Make the administrator").click()
-    expect(anyone.get_by_role("heading", name="What you listen to")).to_be_visible()
+    expect(anyone.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     anyone.get_by_role("link", name="Administration").click()
     expect(anyone.get_by_role("heading", name="Site administration")).to_be_visible()
 
@@ -40,7 +45,7 @@ def test_a_listener_registers_logs_out_and_in_again(anyone: Page, operator: User
     anyone.get_by_role("main").get_by_role("link", name="Register").click()
     fill_account(anyone, "Alice")
     anyone.get_by_role("button", name="Register").click()
-    expect(anyone.get_by_role("heading", name="What you listen to")).to_be_visible()
+    expect(anyone.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     anyone.get_by_role("button", name="Log out").click()
     anyone.get_by_role("navigation").get_by_role("link", name="Log in").click()
     log_in(anyone, "ALICE", "not the password")
@@ -174,7 +179,16 @@ def test_the_app_sees_no_token_in_the_referer(page: Page, alice: User) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/users/log_in", "/users/register", "/app-creator", "/dashboard", "/apps", "/admin/", "/nothing"],
+    [
+        "/",
+        "/users/log_in",
+        "/users/register",
+        "/app-creator",
+        "/subscriptions",
+        "/apps",
+        "/admin/",
+        "/nothing",
+    ],
 )
 def test_no_page_breaks_the_policy(context: BrowserContext, operator: User, path: str) -> None:
     page = context.new_page()
@@ -183,3 +197,59 @@ def test_no_page_breaks_the_policy(context: BrowserContext, operator: User, path
     log_in(page, "Olivia")
     page.goto(path)
     assert not [text for text in said if "Content Security Policy" in text]
+
+
+def test_a_podcast_is_followed_left_and_followed_again(anyone: Page, alice: User) -> None:
+    feed = show(1, 2, title="Slow Radio")
+    anyone.goto("/users/log_in?next=/subscriptions/new")
+    log_in(anyone, "Alice")
+    anyone.get_by_label("Address of the feed").fill("show1.example/feed.xml")
+    anyone.get_by_role("button", name="Look at it").click()
+    expect(anyone.get_by_role("heading", name="Slow Radio")).to_be_visible()
+    anyone.get_by_role("button", name="Follow").click()
+    expect(anyone.get_by_role("status")).to_contain_text("You follow Slow Radio.")
+    User.objects.update(podcasts_as_list=True)
+    bring_up_to_date()
+    anyone.goto(page_of(feed))
+    expect(anyone.get_by_role("button", name="You follow it")).to_be_visible()
+    anyone.goto("/subscriptions")
+    anyone.get_by_role("button", name="Unfollow Slow Radio").click()
+    expect(anyone.get_by_role("status")).to_contain_text("You no longer follow Slow Radio.")
+    bring_up_to_date()
+    anyone.get_by_role("button", name="Undo").click()
+    expect(anyone.get_by_role("status")).to_contain_text("You follow Slow Radio.")
+    bring_up_to_date()
+    assert [row.rss_source_feed for row in queries.subscriptions(alice.pk).rows] == [name_of(feed)]
+
+
+def test_a_list_is_searched_while_it_is_typed(page: Page, alice: User) -> None:
+    follow(alice, show(1, 1, title="Slow Radio"), show(2, 1, title="Night Trains"))
+    page.goto("/users/log_in?next=/subscriptions")
+    log_in(page, "Alice")
+    page.get_by_label("Search in what you follow").press_sequentially("trains")
+    expect(page.get_by_text("1 podcast found")).to_be_visible()
+    expect(page.get_by_text("Slow Radio")).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"\?q=trains"))
+    page.get_by_text("Night Trains").click()
+    page.go_back()
+    expect(page.get_by_text("1 podcast found")).to_be_visible()
+
+
+def test_an_episode_begins_where_its_listener_was(page: Page, alice: User) -> None:
+    feed = show(1, 1)
+    episode = feed.episodes.get()
+    episode.extra = {"psc": [{"start": 600, "title": "The thing itself"}]}
+    episode.save()
+    hear(alice, episode, 754)
+    follow(alice, feed)
+    asked: list[str] = []
+    page.route("https://audio.example/**", lambda route: route.abort())
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/users/log_in")
+    log_in(page, "Alice")
+    page.get_by_role("link", name="Play Episode 1-0").click()
+    audio = page.locator("audio")
+    expect(audio).to_have_attribute("src", "https://audio.example/1/0.mp3#t=754")
+    assert not [url for url in asked if "audio.example" in url]  # before the listener starts it
+    with page.expect_request("https://audio.example/**"):
+        page.get_by_role("link", name="The thing itself").click()

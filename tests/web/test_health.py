@@ -99,7 +99,7 @@ def test_a_page_whose_store_is_away_says_when_to_come_back(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "subscriptions", away)
-    response = Visitor(alice).get("/dashboard")
+    response = Visitor(alice).get("/subscriptions")
     assert response.status_code == 503
     assert response["Retry-After"] == "5"
     assert "Back in a moment" in text_of(response)
@@ -112,7 +112,7 @@ def test_a_fault_of_ours_is_a_plain_500(alice: User, monkeypatch: pytest.MonkeyP
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr(queries, "subscriptions", fail)
-    response = Visitor(alice).get("/dashboard")
+    response = Visitor(alice).get("/subscriptions")
     assert response.status_code == 500
     assert "Something went wrong" in text_of(response)
     assert "secret" not in text_of(response)

@@ -30,18 +30,18 @@ def guess(name: str = "Alice", address: str = HERE, **extra: str) -> int:
 
 
 def is_in(visitor: Visitor) -> bool:
-    return visitor.get("/dashboard").status_code == 200
+    return visitor.get("/subscriptions").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["Alice", "ALICE", "ａｌｉｃｅ"])
 def test_a_listener_logs_in_by_any_spelling_of_the_name(alice: User, name: str) -> None:
     visitor = Visitor()
     response = visitor.send("/users/log_in", {"username": name, "password": PASSWORD})
-    assert (response.status_code, response["Location"]) == (302, "/dashboard")
+    assert (response.status_code, response["Location"]) == (302, "/")
     assert is_in(visitor)
 
 
-@pytest.mark.parametrize("target", ["/apps", "/authorize?token=a.b.c", "/dashboard?plays=x&subscriptions=y"])
+@pytest.mark.parametrize("target", ["/apps", "/authorize?token=a.b.c", "/subscriptions?q=x&sort=title"])
 def test_logging_in_leads_back_to_where_one_was(alice: User, target: str) -> None:
     fields = {"username": "Alice", "password": PASSWORD, "next": target}
     visitor = Visitor()
@@ -76,8 +76,8 @@ def test_logging_in_leads_back_to_where_one_was(alice: User, target: str) -> Non
 def test_next_never_leads_away(alice: User, target: str) -> None:
     fields = {"username": "Alice", "password": PASSWORD, "next": target}
     visitor = Visitor()
-    assert visitor.send("/users/log_in", fields)["Location"] == "/dashboard"
-    assert visitor.get("/users/log_in", {"next": target})["Location"] == "/dashboard"
+    assert visitor.send("/users/log_in", fields)["Location"] == "/"
+    assert visitor.get("/users/log_in", {"next": target})["Location"] == "/"
 
 
 def test_logging_in_changes_the_session_key(alice: User) -> None:

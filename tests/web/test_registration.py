@@ -27,8 +27,8 @@ def listeners() -> set[str]:
 def test_a_new_listener_is_in_at_once() -> None:
     visitor = Visitor()
     response = register(visitor, email="alice@example.org")
-    assert (response.status_code, response["Location"]) == (302, "/dashboard")
-    assert visitor.get("/dashboard").status_code == 200
+    assert (response.status_code, response["Location"]) == (302, "/")
+    assert visitor.get("/subscriptions").status_code == 200
     alice = User.objects.get(username="Alice")
     assert alice.check_password(PASSWORD)
     assert alice.email == "alice@example.org"
@@ -36,7 +36,7 @@ def test_a_new_listener_is_in_at_once() -> None:
 
 def test_a_new_listener_goes_on_to_the_app_that_asked() -> None:
     assert register(next="/authorize?token=a.b.c")["Location"] == "/authorize?token=a.b.c"
-    assert register(username="Bob", next="//evil.example")["Location"] == "/dashboard"
+    assert register(username="Bob", next="//evil.example")["Location"] == "/"
 
 
 def test_a_form_makes_nobody_more_than_a_listener() -> None:

@@ -28,7 +28,7 @@ def set_up(visitor: Visitor | None = None, name: str = "Olivia", token: str = TO
 def test_the_owner_becomes_the_administrator_and_is_in() -> None:
     visitor = Visitor()
     response = set_up(visitor)
-    assert (response.status_code, response["Location"]) == (302, "/dashboard")
+    assert (response.status_code, response["Location"]) == (302, "/")
     assert visitor.get("/admin/").status_code == 200
     assert User.objects.get().is_superuser
 

@@ -53,6 +53,12 @@ def exact(moment: datetime | None) -> SafeString | str:
     return "" if moment is None else _time(moment, date_format(moment, "DATETIME_FORMAT"), "moment")
 
 
+@register.filter
+def sized(cover: str, size: int) -> str:
+    """The path of a cover in another size than 300 pixels."""
+    return cover.replace("/300.webp", f"/{size}.webp")
+
+
 def _time(moment: datetime, text: str, shows: str) -> SafeString:
     return format_html(
         '<time datetime="{}" data-shows="{}" title="{}">{}</time>',

@@ -1,0 +1,164 @@
+"""Reads of feeds and episodes for pages on which people look around. Each is one statement.
+
+``feeds.queries`` has the names and pictures of what a list already names; here feeds are compared, and the
+episodes of a feed are listed. Times of episodes are those that they are sorted by.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from eventstore.domain.identifiers import InvalidIdentifier, feed_key_of, item_of
+from feeds.covers import path_of
+from feeds.models import Feed
+from feeds.queries import file_name
+from projections.connect import run
+
+# an episode's place in a list: when it is sorted, and its id
+Place = tuple[datetime, int]
+
+SUMMARIES = """
+SELECT alias.feed_key, feed.id, feed.uid, feed.title, feed.author, feed.cover_url, feed.newest_at,
+       feed.episode_count, feed.state
+  FROM "system"."feed_aliases" AS alias
+  JOIN "system"."feeds" AS named ON named.id = alias.feed_id
+  JOIN "system"."feeds" AS feed ON feed.id = coalesce(named.merged_into_id, named.id)
+ WHERE alias.feed_key = ANY(%s)
+"""
+COLUMNS = """id, feed_id, guid, enclosure_url, enclosure_type, title, description, published_at, sort_at,
+       duration, image_url, season, number, kind, link, extra"""
+# a few of each feed, by the index, and no sort of everything
+NEWEST = f"""
+SELECT {COLUMNS} FROM unnest(%(feeds)s::bigint[]) AS followed (id_of_feed) CROSS JOIN LATERAL (
+       SELECT * FROM "system"."episodes"
+        WHERE feed_id = id_of_feed AND gone_at IS NULL AND sort_at > %(since)s
+        ORDER BY sort_at DESC LIMIT %(each)s) AS episode
+ ORDER BY sort_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608  no values in it
+LISTED = """
+SELECT {columns} FROM "system"."episodes"
+ WHERE feed_id = %(feed)s AND gone_at IS NULL
+   AND (%(text)s = '' OR title ILIKE %(pattern)s)
+   AND ({place} IS NULL OR (sort_at, id) {beyond} ({place}, %(id)s))
+ ORDER BY sort_at {direction}, id {direction} LIMIT %(limit)s
+"""
+
+
+class Summary(NamedTuple):
+    """What podcasts are sorted by, and shown with. Empty texts while the feed was never read.
+
+    ``cover``: the path of its picture on this server, or "".
+    """
+
+    id: int
+    uid: UUID
+    title: str
+    author: str
+    cover_url: str
+    newest_at: datetime | None
+    episode_count: int
+    state: str
+
+    @property
+    def cover(self) -> str:
+        return path_of(self.cover_url, title=self.title, key=str(self.uid)) or ""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it was ever read."""
+        return bool(self.title or self.episode_count)
+
+
+class EpisodeRow(NamedTuple):
+    """An episode as its feed last described it; ``description`` is as it came and must be sanitised."""
+
+    id: int
+    feed_id: int
+    guid: str
+    enclosure_url: str
+    enclosure_type: str
+    stored_title: str
+    description: str
+    published_at: datetime | None
+    sort_at: datetime
+    duration: int | None
+    image_url: str
+    season: int | None
+    number: int | None
+    kind: str
+    link: str
+    extra: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        return self.stored_title or file_name(self.enclosure_url) or self.guid
+
+    @property
+    def cover(self) -> str:
+        return path_of(self.image_url, title=self.title, key=str(self.feed_id)) or ""
+
+    @property
+    def item(self) -> str | None:
+        """Its ``rss_source_item``; None where its publisher gave it names that no item can hold."""
+        try:
+            return item_of(self.guid, self.enclosure_url)
+        except InvalidIdentifier:
+            return None
+
+
+def summaries(names: Iterable[str]) -> dict[str, Summary]:
+    """Of these normalised ``rss_source_feed``; none of those that were never asked for."""
+    keys = {UUID(feed_key_of(name)): name for name in names}
+    if not keys:
+        return {}
+    return {keys[row[0]]: Summary(*row[1:]) for row in run(SUMMARIES, [list(keys)], "system")}
+
+
+def newest(feed_ids: Sequence[int], since: datetime, limit: int, each: int = 20) -> list[EpisodeRow]:
+    """The newest episodes of these feeds, at most ``each`` of one, that came after ``since``."""
+    values = {"feeds": list(feed_ids), "since": since, "each": each, "limit": limit}
+    return [_episode(row) for row in run(NEWEST, values, "system")] if feed_ids else []
+
+
+def episodes(
+    feed_id: int, limit: int, *, text: str = "", after: Place | None = None, oldest_first: bool = False
+) -> list[EpisodeRow]:
+    """The episodes of a feed that are in it now, of which the title holds ``text``, beyond a place."""
+    direction, beyond = ("ASC", ">") if oldest_first else ("DESC", "<")
+    statement = LISTED.format(
+        columns=COLUMNS, direction=direction, beyond=beyond, place="%(at)s::timestamptz"
+    )
+    at, episode_id = after or (None, None)
+    values = {"feed": feed_id, "text": text, "pattern": f"%{_literal(text)}%", "limit": limit}
+    return [_episode(row) for row in run(statement, {**values, "at": at, "id": episode_id}, "system")]
+
+
+def episode(episode_id: int) -> EpisodeRow:
+    """One of which the id is known."""
+    row = run(f'SELECT {COLUMNS} FROM "system"."episodes" WHERE id = %s', [episode_id], "system").fetchone()  # noqa: S608
+    assert row is not None
+    return _episode(row)
+
+
+def details(feed_id: int) -> Feed:
+    """All that is known of a feed."""
+    return Feed.objects.get(pk=feed_id)
+
+
+def occurrences(extra: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """What a feed or an episode says in the tags of this name (``feeds.extras``)."""
+    found = extra.get(name)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _episode(row: tuple[Any, ...]) -> EpisodeRow:
+    # Django has its connections leave JSON as text
+    return EpisodeRow._make((*row[:-1], msgspec.json.decode(row[-1])))
+
+
+def _literal(text: str) -> str:
+    """``text`` in a pattern of LIKE, where it stands for itself."""
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

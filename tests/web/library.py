@@ -1,0 +1,69 @@
+"""What listeners follow and have heard, as the pages show it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from accounts.models import User
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.identifiers import feed_of_url, item_of
+from eventstore.domain.plays import RecordPlay
+from eventstore.domain.subscriptions import Subscribe
+from feeds.models import Episode, Feed
+from tests.feeds.known import known_episode, known_feed
+from tests.feeds.rows import item_name, name_of
+from tests.projecting import bring_up_to_date
+from web.addresses import in_path
+
+NOW = datetime(2026, 11, 20, 21, 15, tzinfo=UTC)
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\u202e"
+
+
+def show(number: int = 1, episodes: int = 0, /, **fields: Any) -> Feed:
+    """A podcast that was read, with episodes that came out an hour after each other, the last just now."""
+    now = datetime.now(UTC)
+    told = {"title": f"Show {number}", "episode_count": episodes, "newest_at": now, **fields}
+    feed = known_feed(f"https://show{number}.example/feed.xml", **told)
+    for count in range(episodes):
+        at = now - timedelta(hours=episodes - count)
+        known_episode(
+            feed,
+            f"{number}-{count}",
+            f"https://audio.example/{number}/{count}.mp3",
+            title=f"Episode {number}-{count}",
+            published_at=at,
+            sort_at=at,
+        )
+    return feed
+
+
+def follow(user: User, *feeds: Feed) -> None:
+    """In this order; ends with read models that know it."""
+    for number, feed in enumerate(feeds):
+        order = Subscribe(user_id=user.pk, feed=name_of(feed), now=NOW + timedelta(minutes=number))
+        dispatch(order, Origin())
+    bring_up_to_date()
+
+
+def hear(user: User, episode: Episode, position: int = 0, played: bool = False) -> None:
+    order = RecordPlay(
+        user_id=user.pk,
+        feed=name_of(episode.feed),
+        item=item_name(episode),
+        position=position,
+        played=played,
+        now=NOW,
+    )
+    dispatch(order, Origin())
+
+
+def page_of(feed: Feed | str) -> str:
+    """The address of a podcast's page, by its row or its URL."""
+    return f"/podcasts/{in_path(feed_of_url(feed) if isinstance(feed, str) else name_of(feed))}"
+
+
+def page_of_episode(episode: Episode) -> str:
+    return f"/episodes/{in_path(item_name(episode))}?feed={in_path(name_of(episode.feed))}"
+
+
+def unknown_episode(guid: str = "nobody's") -> str:
+    return f"/episodes/{in_path(item_of(guid, ''))}?feed={in_path(feed_of_url('https://nobody.example/'))}"

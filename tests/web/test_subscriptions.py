@@ -1,0 +1,228 @@
+"""/subscriptions: looking through what is followed, following, unfollowing, undo."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from accounts.models import User
+from feeds.models import Feed
+from projections import queries
+from tests.feeds.rows import name_of
+from tests.projecting import bring_up_to_date
+from tests.web.library import follow, hear, page_of, show
+from tests.web.people import Response, Visitor, text_of
+from web import subscriptions
+from web.reading import SEEN
+
+LIST = "/subscriptions"
+NEW = "/subscriptions/new"
+HTMX = {"HX-Request": "true"}
+
+
+def titles(response: Response) -> list[str]:
+    return re.findall(r'<p class="name"><a [^>]*><bdi>([^<]*)</bdi>', text_of(response))
+
+
+def followed(user: User) -> list[str]:
+    bring_up_to_date()
+    return [row.rss_source_feed for row in queries.subscriptions(user.pk).rows]
+
+
+def test_the_podcasts_are_ordered_as_asked(alice: User, bob: User) -> None:
+    now = datetime.now(UTC)
+    old = show(1, 0, title="Apples", newest_at=now - timedelta(days=9))
+    new = show(2, 0, title="cherries", newest_at=now)
+    never = show(3, 0, title="Bananas", newest_at=None)
+    follow(alice, new, never, old)
+    follow(bob, show(4, 0, title="Bob's"))
+    visitor = Visitor(alice)
+    assert titles(visitor.get(LIST)) == ["cherries", "Apples", "Bananas"]
+    assert titles(visitor.get(LIST, {"sort": "title"})) == ["Apples", "Bananas", "cherries"]
+    assert titles(visitor.get(LIST, {"sort": "added"})) == ["Apples", "Bananas", "cherries"]
+    assert titles(visitor.get(LIST, {"sort": "nonsense"})) == ["cherries", "Apples", "Bananas"]
+
+
+def test_a_search_finds_titles_authors_and_addresses(alice: User) -> None:
+    follow(alice, show(1, 0, title="Slow Radio"), show(2, 0, author="Ada"), show(3))
+    visitor = Visitor(alice)
+    assert titles(visitor.get(LIST, {"q": "slow"})) == ["Slow Radio"]
+    assert titles(visitor.get(LIST, {"q": "ADA"})) == ["Show 2"]
+    assert titles(visitor.get(LIST, {"q": "show3.example"})) == ["Show 3"]
+    assert "Nothing found" in text_of(visitor.get(LIST, {"q": "%"}))
+
+
+def test_unplayed_episodes_are_counted(alice: User) -> None:
+    feed = show(1, 3)
+    follow(alice, feed)
+    hear(alice, feed.episodes.all()[0], 1_800, played=True)
+    hear(alice, feed.episodes.all()[1], 60)
+    bring_up_to_date()
+    assert "2 episodes not played" in text_of(Visitor(alice).get(LIST))
+
+
+def test_a_long_list_comes_in_pages_that_miss_none(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "PAGE", 2)
+    follow(alice, *(show(number) for number in range(5)))
+    visitor, address, seen = Visitor(alice), LIST, []
+    while address:
+        page = visitor.get(address)
+        seen += titles(page)
+        following = re.search(r'href="(/subscriptions\?[^"]*after=[^"]+)"', text_of(page))
+        address = following[1].replace("&amp;", "&") if following else ""
+    assert sorted(seen) == [f"Show {number}" for number in range(5)]
+
+
+def test_three_hundred_cost_no_more_queries_than_three(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds = [show(number) for number in range(300)]
+    follow(alice, *feeds[:3])
+    visitor = Visitor(alice)
+    asked: list[Any] = []
+    execute = psycopg.Cursor.execute
+
+    def counting(cursor: Any, query: Any, *args: Any, **options: Any) -> Any:
+        asked.append(query)
+        return execute(cursor, query, *args, **options)
+
+    def count(path: str) -> int:
+        asked.clear()
+        assert visitor.get(path).status_code == 200
+        return len(asked)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counting)
+    few = [count(path) for path in (LIST, "/", page_of(feeds[0]))]
+    follow(alice, *feeds[3:])
+    assert [count(path) for path in (LIST, "/", page_of(feeds[0]))] == few
+    assert max(few) <= 12
+    assert len(visitor.get(LIST).content) < 400_000
+
+
+def test_the_look_of_the_list_is_kept(alice: User) -> None:
+    follow(alice, show(1))
+    visitor = Visitor(alice)
+    assert 'class="grid"' in text_of(visitor.get(LIST))
+    answer = visitor.send(f"{LIST}/look", {"look": "list", "back": f"{LIST}?sort=title"})
+    assert answer["Location"] == f"{LIST}?sort=title"
+    assert 'class="rows"' in text_of(Visitor(alice).get(LIST))
+
+
+def test_what_was_never_fetched_says_so(alice: User) -> None:
+    follow(alice, show(1, 0, title="", state=Feed.State.NEW), show(2, 0, title="", state=Feed.State.FAILING))
+    page = text_of(Visitor(alice).get(LIST))
+    assert "show1.example" in page
+    assert "being fetched" in page
+    assert "cannot be fetched" in page
+
+
+def test_unfollowing_is_told_and_taken_back(alice: User) -> None:
+    feed = show(1, 0, title="Slow & Steady")
+    follow(alice, feed)
+    visitor = Visitor(alice)
+    answer = visitor.send(f"{page_of(feed)}/unfollow", {"back": LIST})
+    assert answer["Location"] == LIST
+    assert followed(alice) == []
+    page = text_of(visitor.get(LIST))
+    assert "You no longer follow Slow &amp; Steady." in page
+    undo = re.search(r'action="([^"]+/follow)"', page)
+    assert undo
+    assert visitor.send(undo[1], {})["Location"] == page_of(feed)
+    assert followed(alice) == [name_of(feed)]
+
+
+def test_a_page_shows_what_its_reader_has_just_done(alice: User) -> None:
+    feed = show(1)
+    answer = Visitor(alice).send(f"{page_of(feed)}/follow", {})
+    assert int(answer.cookies[SEEN].value) > 0
+    assert answer.cookies[SEEN]["httponly"]
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "-1", "9" * 30])
+def test_a_position_that_nobody_gave_out_is_passed_over(alice: User, cookie: str) -> None:
+    visitor = Visitor(alice)
+    visitor.cookies[SEEN] = cookie
+    assert visitor.get(LIST).status_code == 200
+
+
+def test_htmx_gets_the_other_button_and_the_toast(alice: User) -> None:
+    feed = show(1)
+    answer = Visitor(alice).send(f"{page_of(feed)}/follow", {}, headers=HTMX)
+    text = text_of(answer)
+    assert "<html" not in text
+    assert f'action="{page_of(feed)}/unfollow"' in text
+    assert 'hx-swap-oob="true"' in text
+    assert "You follow Show 1." in text
+    row = Visitor(alice).send(f"{page_of(feed)}/unfollow", {"part": "row"}, headers=HTMX)
+    assert "<form id=" not in text_of(row)
+
+
+def test_who_follows_nothing_unfollows_nothing(alice: User) -> None:
+    answer = Visitor(alice).send(f"{page_of('https://nobody.example/feed')}/unfollow", {})
+    assert answer["Location"] == LIST
+
+
+@pytest.mark.parametrize("back", ["//evil.example", "https://evil.example", "/\\evil.example", "data:,1"])
+def test_no_form_leads_elsewhere(alice: User, back: str) -> None:
+    feed = show(1)
+    assert Visitor(alice).send(f"{page_of(feed)}/follow", {"back": back})["Location"] == page_of(feed)
+
+
+def test_an_address_leads_to_its_podcast_before_it_is_followed(alice: User) -> None:
+    visitor = Visitor(alice)
+    answer = visitor.send(NEW, {"address": " Feeds.Example.org/Slow.xml "})
+    assert answer["Location"] == page_of("https://feeds.example.org/Slow.xml")
+    page = text_of(visitor.get(answer["Location"]))
+    assert "It is being fetched" in page
+    assert 'hx-trigger="every' in page
+    assert f'action="{answer["Location"]}/follow"' in page
+    assert followed(alice) == []
+
+
+def test_an_address_that_is_a_secret_is_followed_at_once(alice: User) -> None:
+    visitor = Visitor(alice)
+    visitor.send(NEW, {"address": "https://www.patreon.com/rss/x?auth=0123456789abcdef0123456789abcdef"})
+    assert len(followed(alice)) == 1
+    assert Feed.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("", "This field is required."),
+        ("ftp://example.org/x", "This is no web address"),
+        ("mailto:a@example.org", "This is no web address"),
+        ("https://a b/", "names no server"),
+        ("https://user:word@example.org/", "cannot be kept safe"),
+        ("https://example.org/" + "x" * 2_040, "at most 2048"),
+    ],
+)
+def test_an_address_that_is_none_says_why_and_stays(alice: User, address: str, told: str) -> None:
+    answer = Visitor(alice).send(NEW, {"address": address})
+    assert answer.status_code == 400
+    page = text_of(answer)
+    assert told in page
+    assert f'value="{address}"' in page or not address
+    assert 'aria-invalid="true"' in page
+
+
+def test_nobody_makes_the_server_fetch_without_end(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "PREVIEWS", 1)
+    visitor = Visitor(alice)
+    assert visitor.send(NEW, {"address": "https://one.example/"}).status_code == 302
+    assert visitor.send(NEW, {"address": "https://one.example/"}).status_code == 302
+    assert visitor.send(NEW, {"address": "https://two.example/"}).status_code == 429
+
+
+def test_strangers_log_in_first(alice: User) -> None:
+    feed = show(1)
+    assert Visitor().get(f"{LIST}?q=x")["Location"] == "/users/log_in?next=/subscriptions%3Fq%3Dx"
+    assert Visitor().send(f"{page_of(feed)}/follow", {})["Location"] == "/users/log_in?next=/"
+    partial = Visitor().send(f"{page_of(feed)}/follow", {}, headers=HTMX)
+    assert partial["HX-Redirect"] == "/users/log_in?next=/"
+
+
+def test_another_site_cannot_send_the_forms(alice: User) -> None:
+    feed = show(1)
+    for path in (f"{page_of(feed)}/follow", f"{LIST}/look", NEW):
+        assert Visitor(alice).post(path, {"address": "x.example"}).status_code == 403

@@ -1,0 +1,71 @@
+"""What listeners do on pages: the same commands as an app's, and pages that only a listener gets."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django_htmx.http import HttpResponseClientRedirect
+
+from accounts.models import User
+from accounts.pages import is_own_path, private
+from eventstore.dispatcher import Origin, Outcome, dispatch
+from eventstore.domain.messages import Command
+from jobs.announcing import announce
+
+P = ParamSpec("P")
+Order = TypeVar("Order", bound=Command)
+# the name of the browser, and of the system that it runs on, by what stands in the User-Agent: first match
+BROWSERS = {"Firefox/": "Firefox", "Edg/": "Edge", "OPR/": "Opera", "Chrome/": "Chrome", "Safari/": "Safari"}
+SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Mac OS": "macOS", "Windows": "Windows"}
+
+
+def for_listeners(
+    view: Callable[Concatenate[HttpRequest, User, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page with personal data: it gets its listener, is kept by nobody, and sends strangers to log in."""
+
+    @private
+    @wraps(view)
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        user = request.user
+        if isinstance(user, User):
+            return view(request, user, *args, **kwargs)
+        answer = redirect_to_login(request.get_full_path() if request.method == "GET" else "/")
+        return HttpResponseClientRedirect(answer.url) if is_partial(request) else answer
+
+    return wrapped
+
+
+def act(request: HttpRequest, user: User, command: Callable[..., Order], **fields: Any) -> Outcome:
+    """Dispatch a command of this listener and moment. Raises what ``dispatch`` raises."""
+    order = command(user_id=user.pk, now=timezone.now(), **fields)
+    outcome = dispatch(order, Origin(device_name=device_name(request)))
+    announce(outcome.events)
+    return outcome
+
+
+def device_name(request: HttpRequest) -> str:
+    """``Firefox on Android``: what the history calls this browser."""
+    agent = request.headers.get("User-Agent", "")
+    browser = next((name for sign, name in BROWSERS.items() if sign in agent), "Browser")
+    system = next((name for sign, name in SYSTEMS.items() if sign in agent), "")
+    system = system or ("Linux" if "Linux" in agent else "")
+    return f"{browser} on {system}" if system else browser
+
+
+def is_partial(request: HttpRequest, target: str | None = None) -> bool:
+    """Whether htmx asks for a piece of the page in which it runs, which takes the place of ``target``."""
+    htmx = request.htmx  # type: ignore[attr-defined]
+    return bool(htmx) and target in (None, htmx.target)
+
+
+def came_from(request: HttpRequest, otherwise: str) -> str:
+    """The page of ours on which a form was sent, by its field ``back``, or ``otherwise``.
+
+    Not by the Referer, which pages with personal data do not send.
+    """
+    wanted = request.POST.get("back", "")
+    return wanted if is_own_path(request, wanted) else otherwise

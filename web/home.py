@@ -1,0 +1,79 @@
+"""The first page: what this is for visitors; for listeners what they are at and what is new."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from accounts import setup
+from accounts.models import User
+from feeds import browsing
+from feeds import queries as feeds
+from projections import queries
+from web import shown
+from web.acting import for_listeners
+from web.reading import caught_up
+from web.shown import Episode
+
+IN_PROGRESS = 12
+NEW = 40
+NEW_FOR = timedelta(days=30)
+MOST_FOLLOWED = 10_000
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """For visitors, or for a listener."""
+    if request.user.is_authenticated:
+        return listening(request)
+    context = {"setup_pending": setup.pending(), "registration_open": settings.REGISTRATION_OPEN}
+    return render(request, "web/home/visitor.html", context)
+
+
+@for_listeners
+def listening(request: HttpRequest, user: User) -> HttpResponse:
+    """What is begun, the newest first, and what came out since the listener heard the last."""
+    with caught_up(request, "plays", "subscriptions"):
+        begun = _begun(user.pk)
+        followed = queries.subscriptions(user.pk, limit=MOST_FOLLOWED).rows
+        new = _new(user.pk, [row.rss_source_feed for row in followed], timezone.now())
+    context = {"begun": begun, "new": new, "followed": len(followed), "instance": settings.PUBLIC_URL}
+    return render(request, "web/home/listener.html", context)
+
+
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """Where this page was; for bookmarks."""
+    return redirect("home", permanent=True)
+
+
+def _begun(user_id: UUID) -> list[Episode]:
+    page = queries.play_statuses(user_id, played=False, limit=IN_PROGRESS, newest_first=True)
+    plays = [row for row in page.rows if row.position]
+    known = feeds.feeds_for(user_id, [play.rss_source_feed for play in plays])
+    names = [(play.rss_source_feed, play.rss_source_item) for play in plays]
+    episodes = feeds.episodes_of(names, known)
+    return [
+        shown.heard(play, known.get(play.rss_source_feed), episodes.get(name))
+        for play, name in zip(plays, names, strict=True)
+    ]
+
+
+def _new(user_id: UUID, followed: list[str], now: datetime) -> list[Episode]:
+    """The newest episodes of these feeds that were not begun."""
+    known = browsing.summaries(followed)
+    podcasts = {summary.id: shown.podcast_of(feed, summary) for feed, summary in known.items()}
+    rows = browsing.newest(list(podcasts), now - NEW_FOR, 2 * NEW)
+    found = [shown.episode_of(row, podcasts[row.feed_id], None) for row in rows]
+    return _not_begun(user_id, [each for each in found if each is not None])[:NEW]
+
+
+def _not_begun(user_id: UUID, episodes: Iterable[Any]) -> list[Episode]:
+    listed: list[Episode] = list(episodes)
+    plays = queries.play_statuses_of(user_id, [(each.feed, each.item) for each in listed])
+    return [each for each in listed if (each.feed, each.item) not in plays]

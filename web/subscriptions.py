@@ -1,0 +1,198 @@
+"""/subscriptions: the podcasts that a listener follows; following and unfollowing, with undo."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import attempts
+from accounts.guessing import too_many
+from accounts.models import User
+from accounts.pages import read_or_post
+from eventstore.domain.errors import DomainError
+from eventstore.domain.identifiers import feed_key_of
+from eventstore.domain.secrets import is_secret_feed
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from feeds import browsing, store
+from feeds.browsing import Summary
+from projections import queries
+from projections.queries import SubscriptionRow
+from web import shown
+from web.acting import act, came_from, for_listeners, is_partial
+from web.addresses import in_path
+from web.forms import FollowForm, ListForm
+from web.reading import caught_up, remember_position
+from web.shown import Podcast
+from web.toasts import render_toasts, tell
+
+PAGE = 60
+MOST_FOLLOWED = 10_000
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+# feeds that nobody here knew, looked at before following
+PREVIEWS = 60
+PREVIEWS_WITHIN = timedelta(hours=1)
+
+
+class Followed(NamedTuple):
+    """A subscription, and what is known of its feed."""
+
+    row: SubscriptionRow
+    known: Summary | None
+
+    @property
+    def feed(self) -> str:
+        return self.row.rss_source_feed
+
+    @property
+    def title(self) -> str:
+        return shown.podcast_of(self.feed, self.known).title
+
+    def holds(self, text: str) -> bool:
+        """Whether a search for ``text``, in lower case, finds it."""
+        author = self.known.author if self.known else ""
+        address = shown.Podcast(self.feed, "").address
+        return any(text in each.casefold() for each in (self.title, author, address))
+
+
+ORDERS: dict[str, Callable[[Followed], Any]] = {
+    "newest": lambda each: _newest_first(each.known.newest_at if each.known else None),
+    "title": lambda each: each.title.casefold(),
+    "added": lambda each: _newest_first(each.row.subscribed_at),
+}
+
+
+@require_safe
+@for_listeners
+def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
+    """All of them, in pages; ``q`` searches, ``sort`` orders, ``after`` is a feed: the list goes on there."""
+    form = ListForm(request.GET)
+    wanted = form.cleaned_data if form.is_valid() else form.defaults
+    with caught_up(request, "subscriptions", "plays"):
+        followed = _followed(user.pk)
+        found = [each for each in followed if each.holds(wanted["q"].casefold())]
+        found.sort(key=lambda each: (ORDERS[wanted["sort"]](each), feed_key_of(each.feed)))
+        page, following = _cut(found, wanted["after"])
+        podcasts = _podcasts(user.pk, page)
+    context = {
+        "form": form,
+        "searched": wanted["q"],
+        "total": len(followed),
+        "found": len(found),
+        "podcasts": podcasts,
+        "following": form.address("/subscriptions", after=following) if following else "",
+        "first": form.address("/subscriptions") if wanted["after"] else "",
+        "as_list": user.podcasts_as_list,
+    }
+    name = "_list" if is_partial(request, "found") else "subscriptions"
+    return render(request, f"web/subscriptions/{name}.html", context)
+
+
+@require_POST
+@for_listeners
+def look(request: HttpRequest, user: User) -> HttpResponse:
+    """Keep whether the list is one of lines or a grid of covers."""
+    user.podcasts_as_list = request.POST.get("look") == "list"
+    user.save(update_fields=["podcasts_as_list"])
+    return redirect(came_from(request, "/subscriptions"))
+
+
+@read_or_post
+@for_listeners
+def new(request: HttpRequest, user: User) -> HttpResponse:
+    """One field for the address of a feed; what is found there is shown before it is followed."""
+    if request.method != "POST":
+        form = FollowForm(initial={"address": request.GET.get("address", "")})
+        return render(request, "web/subscriptions/new.html", {"form": form})
+    form = FollowForm(request.POST)
+    if not form.is_valid():
+        return render(request, "web/subscriptions/new.html", {"form": form}, status=400)
+    feed: str = form.cleaned_data["feed"]
+    if is_secret_feed(feed):  # known to its followers alone, so there is nothing to show before
+        return follow(request, feed)
+    if feed not in browsing.summaries([feed]):
+        wait = attempts.count("preview", str(user.pk), PREVIEWS, PREVIEWS_WITHIN)
+        if wait:
+            return too_many(request, wait)
+        store.ensure([feed], timezone.now(), asked=True)
+    return redirect(f"/podcasts/{in_path(feed)}")
+
+
+@require_POST
+@for_listeners
+def follow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
+    """Follow a feed; repeating it changes nothing."""
+    outcome = act(request, user, Subscribe, feed=feed)
+    if outcome.events:
+        tell(request, _("You follow %(title)s.") % {"title": _title(feed)})
+    return _answer(request, feed, outcome.position, is_followed=True)
+
+
+@require_POST
+@for_listeners
+def unfollow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
+    """Follow a feed no longer; the toast takes it back."""
+    try:
+        outcome = act(request, user, Unsubscribe, feed=feed)
+    except DomainError:
+        messages.error(request, _("You did not follow this podcast."))
+        return redirect("subscriptions")
+    if outcome.events:
+        text = _("You no longer follow %(title)s.") % {"title": _title(feed)}
+        tell(request, text, undo=f"/podcasts/{in_path(feed)}/follow")
+    return _answer(request, feed, outcome.position, is_followed=False)
+
+
+def _answer(request: HttpRequest, feed: str, position: int, *, is_followed: bool) -> HttpResponse:
+    """Back to the page of the form; for htmx what takes the form's place, and the toast."""
+    if not is_partial(request):
+        response: HttpResponse = redirect(came_from(request, f"/podcasts/{in_path(feed)}"))
+    elif request.POST.get("part") == "row":
+        response = HttpResponse(render_toasts(request))
+    else:
+        context = {"podcast": Podcast(feed, ""), "is_followed": is_followed}
+        response = render(request, "web/podcasts/_follow.html", context)
+        response.write(render_toasts(request))
+    remember_position(response, position)
+    return response
+
+
+def _followed(user_id: UUID) -> list[Followed]:
+    rows = queries.subscriptions(user_id, limit=MOST_FOLLOWED).rows
+    known = browsing.summaries(row.rss_source_feed for row in rows)
+    return [Followed(row, known.get(row.rss_source_feed)) for row in rows]
+
+
+def _cut(found: list[Followed], after: str) -> tuple[list[Followed], str]:
+    """The page that comes after a feed's key, and the key of its last where there are more."""
+    keys = [feed_key_of(each.feed) for each in found]
+    start = keys.index(after) + 1 if after in keys else 0
+    page = found[start : start + PAGE]
+    return page, keys[start + PAGE - 1] if len(found) > start + PAGE else ""
+
+
+def _podcasts(user_id: UUID, page: list[Followed]) -> list[Podcast]:
+    """With the episodes that are not played: those of the feed, less those that were played of it."""
+    played = queries.played_counts(user_id, [each.feed for each in page])
+    return [
+        shown.podcast_of(
+            each.feed,
+            each.known,
+            max(0, each.known.episode_count - played.get(each.feed, 0)) if each.known else None,
+        )
+        for each in page
+    ]
+
+
+def _newest_first(moment: datetime | None) -> float:
+    return -(moment or LONG_AGO).timestamp()
+
+
+def _title(feed: str) -> str:
+    return shown.podcast_of(feed, browsing.summaries([feed]).get(feed)).title
