@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django.http.response import HttpResponseBase
 from msgspec import Struct
@@ -15,6 +15,16 @@ from api.validation import validate
 KIB, MIB = 1024, 1024 * 1024
 # One play or subscription is a few hundred bytes; the longest feed and item together are 8 KB.
 SMALL = 256 * KIB
+
+
+class RawBody(Struct):
+    """A body, or an answer, that is no JSON but bytes of one of these types. Subclasses name them."""
+
+    media_types: ClassVar[tuple[str, ...]] = ()
+
+    raw: bytes
+    content_type: str
+
 
 Handler = Callable[..., HttpResponseBase]
 

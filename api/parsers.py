@@ -14,7 +14,7 @@ from rest_framework.parsers import BaseParser
 
 from api.errors import ApiError, Invalid
 from api.fields import leap_second
-from api.operations import KIB, MIB, Operation, operation_of
+from api.operations import KIB, MIB, Operation, RawBody, operation_of
 from api.validation import (
     check_across,
     count_entries,
@@ -55,7 +55,17 @@ class BodyParser(BaseParser):
             return None
         if operation.bodiless and _is_empty(request):
             return operation.body()
+        if issubclass(operation.body, RawBody):
+            return _raw_body(operation.body, request, operation)
+        _check_is_json(request)
         return decode(operation.body, _bytes(request, operation), operation.most_entries)
+
+
+def _raw_body(struct: type[RawBody], request: HttpRequest, operation: Operation) -> RawBody:
+    content_type = request.META.get("CONTENT_TYPE", "")
+    if content_type.partition(";")[0].strip().lower() not in struct.media_types or _is_encoded(request):
+        raise UnsupportedMediaType(content_type, f"Send {' or '.join(struct.media_types)}, not compressed.")
+    return struct(_bytes(request, operation), content_type)
 
 
 def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
@@ -134,11 +144,18 @@ def _is_empty(request: HttpRequest) -> bool:
     )
 
 
+def _check_is_json(request: HttpRequest) -> None:
+    media_type = request.META.get("CONTENT_TYPE", "")
+    if not JSON.fullmatch(media_type) or _is_encoded(request):
+        raise UnsupportedMediaType(media_type, "Send application/json, in UTF-8 and not compressed.")
+
+
+def _is_encoded(request: HttpRequest) -> bool:
+    return bool(request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity")
+
+
 def _bytes(request: HttpRequest, operation: Operation) -> bytes:
     """The raw body, refused before it is read where it says that it is too large."""
-    media_type = request.META.get("CONTENT_TYPE", "")
-    if not JSON.fullmatch(media_type) or request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
-        raise UnsupportedMediaType(media_type, "Send application/json, in UTF-8 and not compressed.")
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         # Django reads nothing where no length is given

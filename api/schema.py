@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from api.auth import ANY_GRANT
 from api.episodes import needed
-from api.operations import Operation, operation_of
+from api.operations import Operation, RawBody, operation_of
 from api.parameters import IDEMPOTENCY_KEY, LAST_POSITION, POSITION
 from api.validation import fields_of
 
@@ -33,7 +33,7 @@ ERRORS = {
     409: "Other writes came first every time; send it again.",
     413: "Too large; names the limit.",
     414: f"The address is too long. {BY_THE_SERVER}",
-    415: "Not JSON in UTF-8.",
+    415: "Not of the type that is described; JSON in UTF-8.",
     422: "The rules are against it, or the Idempotency-Key stands for another request.",
     429: "Too many requests; Retry-After says when to come back.",
     431: f"The headers are too large. {BY_THE_SERVER}",
@@ -87,7 +87,10 @@ class ApiSchema(AutoSchema):
             "responses": _responses(described, reads=reads, public=view.public),
         }
         if described.body is not None:
-            document["requestBody"] = {"required": not described.bodiless, "content": _json(described.body)}
+            document["requestBody"] = {
+                "required": not described.bodiless,
+                "content": _content(described.body),
+            }
         return document
 
 
@@ -100,6 +103,7 @@ def add_components(
         known = operation_of(view, method)
         if known is not None:
             structs |= dict.fromkeys([*known.answers.values(), *filter(None, [known.body])])
+    structs = {struct: None for struct in structs if not issubclass(struct, RawBody)}
     _, components = msgspec.json.schema_components(structs, ref_template=REFERENCE)
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(components)
@@ -178,12 +182,18 @@ def _responses(described: Operation, *, reads: bool, public: bool) -> Document:
         responses[str(status)] = {
             "description": described.notes.get(status, "Done." if not reads else "As asked."),
             "headers": {"ETag": etag} if public else {POSITION: position},
-            "content": _json(struct),
+            "content": _content(struct),
         }
     for status in sorted(errors):
         headers = {"headers": ERROR_HEADERS[status]} if status in ERROR_HEADERS else {}
         responses[str(status)] = {"description": ERRORS[status], "content": _json(ErrorAnswer), **headers}
     return responses
+
+
+def _content(struct: type[Struct]) -> Document:
+    if issubclass(struct, RawBody):
+        return {media_type: {"schema": {"type": "string"}} for media_type in struct.media_types}
+    return _json(struct)
 
 
 def _json(struct: type[Struct]) -> Document:

@@ -5,7 +5,7 @@ from importlib import import_module
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from api import documents
-from api.v1 import apps, events, export, feeds, me, public, removals, search, sync, tokens
+from api.v1 import apps, events, export, feeds, me, opml, public, removals, search, sync, tokens
 from api.views import Unknown
 from eventstore.domain.topics import TOPICS
 
@@ -13,6 +13,7 @@ v1 = [
     *me.paths,
     # before the topics: their paths take a feed with all that follows
     *feeds.paths,
+    *opml.paths,
     *(one for topic in TOPICS for one in import_module(f"api.v1.{topic.name}").paths),
     *events.paths,
     *export.paths,

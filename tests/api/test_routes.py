@@ -48,6 +48,8 @@ CALLS: dict[tuple[str, str], Call] = {
         "user.subscriptions.write", f"subscriptions/{feed()}/refresh"
     ),
     ("GET", "search"): Call("user.subscriptions.read", "search?q=radio"),
+    ("GET", "subscriptions.opml"): Call("user.subscriptions.read", "subscriptions.opml"),
+    ("POST", "subscriptions.opml"): Call("user.subscriptions.write", "subscriptions.opml", b"<opml/>"),
     ("GET", "plays"): Call("user.plays.read", "plays"),
     ("POST", "plays"): Call("user.plays.write", "plays", play()),
     ("PUT", "plays/<path:item>/position"): Call(
@@ -309,5 +311,7 @@ def _fill(device: Device, method: str, path: str, ids: dict[str, str]) -> Any:
 def _send(device: Device, method: str, path: str, body: object) -> Any:
     if body is None:
         return device.send(method, path)
+    if isinstance(body, bytes):
+        return device.send(method, path, body, "text/x-opml")
     by = {"POST": device.post, "PUT": device.put, "PATCH": device.patch}
     return by[method](path, body)
