@@ -30,8 +30,9 @@ Handler = Callable[..., HttpResponseBase]
 
 
 class Operation(NamedTuple):
-    """``notes``: what an answer's status means here. ``bodiless``: the body may be left out. ``once``: a
-    token with a ``jti`` is accepted once. ``largest``: bytes of the body."""
+    """``notes``: what an answer's status means here. ``errors``: statuses of this operation alone.
+    ``bodiless``: the body may be left out. ``once``: a token with a ``jti`` is accepted once. ``largest``:
+    bytes of the body."""
 
     summary: str
     answers: Mapping[int, type[Struct]]
@@ -44,6 +45,7 @@ class Operation(NamedTuple):
     once: bool = False
     largest: int = SMALL
     most_entries: int | None = None
+    errors: Mapping[int, str] = {}
 
 
 def operation(summary: str, **fields: Any) -> Callable[[Handler], Handler]:

@@ -184,7 +184,9 @@ def _responses(described: Operation, *, reads: bool, public: bool) -> Document:
             "headers": {"ETag": etag} if public else {POSITION: position},
             "content": _content(struct),
         }
-    for status in sorted(errors):
+    for status, text in described.errors.items():
+        responses[str(status)] = {"description": text, "content": _json(ErrorAnswer)}
+    for status in sorted(errors - described.errors.keys()):
         headers = {"headers": ERROR_HEADERS[status]} if status in ERROR_HEADERS else {}
         responses[str(status)] = {"description": ERRORS[status], "content": _json(ErrorAnswer), **headers}
     return responses

@@ -5,7 +5,7 @@ from importlib import import_module
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from api import documents
-from api.v1 import apps, events, export, feeds, me, opml, public, removals, search, sync, tokens
+from api.v1 import apps, events, export, feeds, me, opml, proxy, public, removals, search, sync, tokens
 from api.views import Unknown
 from eventstore.domain.topics import TOPICS
 
@@ -22,6 +22,7 @@ v1 = [
     *tokens.paths,
     *removals.paths,
     *public.paths,
+    *proxy.paths,
     *search.paths,
 ]
 
