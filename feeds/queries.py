@@ -32,7 +32,9 @@ SELECT alias.feed_key, alias.url, feed.id,
        schedule.next_at, coalesce(schedule.error, ''), schedule.error_since, schedule.status,
        host.paused_until, host.failures,
        (SELECT max(move.decided_at) FROM "system"."feed_moves" AS move
-         WHERE move.feed_id = feed.id AND move.decided = 'followed')
+         WHERE move.decided = 'followed' AND move.reason IN ('moved', 'new_feed_url')
+           AND move.feed_id IN (SELECT feed.id UNION ALL SELECT merged.id FROM "system"."feeds" AS merged
+                                 WHERE merged.merged_into_id = feed.id))
   FROM "system"."feed_aliases" AS alias
   JOIN "system"."feeds" AS named ON named.id = alias.feed_id
   JOIN "system"."feeds" AS feed ON feed.id = coalesce(named.merged_into_id, named.id)
