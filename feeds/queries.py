@@ -23,7 +23,7 @@ FEEDS = """
 SELECT alias.feed_key, alias.url, feed.id,
        ARRAY(SELECT merged.id FROM "system"."feeds" AS merged WHERE merged.merged_into_id = feed.id),
        feed.uid, feed.url, feed.title, feed.author, feed.cover_url, feed.language, feed.is_secret,
-       feed.blocked,
+       feed.blocked OR feed.locked,
        (SELECT jsonb_build_object('slug', own.slug, 'color', own.color, 'links', own.links, 'note', own.note,
                                   'featured', own.featured)
           FROM "system"."feed_aliases" AS other JOIN "system"."enriched_podcasts" AS own USING (feed_key)
@@ -163,7 +163,7 @@ def feeds_for(user_id: UUID, names: Iterable[str | None]) -> dict[str, FeedShown
 
 
 def public_feeds(names: Iterable[str | None]) -> dict[str, FeedShown]:
-    """The same for what everybody may read: no secret feed, and none that its publisher blocks."""
+    """The same for what everybody may read: no secret feed, and none that its publisher blocks or locks."""
     return {name: feed for name, feed in feeds_of(names).items() if not (feed.is_secret or feed.blocked)}
 
 

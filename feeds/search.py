@@ -21,7 +21,7 @@ SELECT slug, name FROM "system"."categories" WHERE slug = %(slug)s OR parent_id 
 PUBLIC_KEYS = """
 SELECT alias.feed_key
   FROM "system"."feeds" AS feed JOIN "system"."feed_aliases" AS alias ON alias.feed_id = feed.id
- WHERE NOT feed.is_secret AND NOT feed.blocked"""
+ WHERE NOT (feed.is_secret OR feed.blocked OR feed.locked)"""
 IN_CATEGORY = "feed.categories && %s::text[]"
 # publishers write en-US, en_us and EN
 IN_LANGUAGE = "replace(lower(feed.language), '_', '-') || '-' LIKE %s"
@@ -38,13 +38,13 @@ PODCASTS = """(
       FROM "system"."feeds" AS feed
      WHERE system.feed_words(feed.title, feed.author, feed.description) @@ system.search_query(%s)
        AND feed.merged_into_id IS NULL
-       AND (feed.id = ANY(%s) OR (NOT feed.is_secret AND NOT feed.blocked AND feed.id <> ALL(%s)))
+       AND (feed.id = ANY(%s) OR (NOT (feed.is_secret OR feed.blocked OR feed.locked) AND feed.id <> ALL(%s)))
 ) AS feed WHERE true"""
 EPISODES = """(
     SELECT episode.*, feed.url, feed.categories, feed.language
       FROM "system"."episodes" AS episode JOIN "system"."feeds" AS feed ON feed.id = episode.feed_id
      WHERE system.search_words(episode.title) @@ system.search_query(%s) AND episode.gone_at IS NULL
-       AND (feed.id = ANY(%s) OR (NOT feed.is_secret AND NOT feed.blocked AND feed.id <> ALL(%s)
+       AND (feed.id = ANY(%s) OR (NOT (feed.is_secret OR feed.blocked OR feed.locked) AND feed.id <> ALL(%s)
                                   AND NOT episode.blocked))
 ) AS feed WHERE true"""
 TRIGRAMS = """
@@ -59,7 +59,8 @@ SELECT feed.id, feed.url, feed.categories, feed.episode_count, feed.newest_at
        LATERAL (SELECT {place}.word_similarity(system.folded(%s), system.folded(feed.title))
                ) AS how (likeness)
  WHERE how.likeness >= %s AND feed.title <> '' AND feed.merged_into_id IS NULL
-   AND (feed.id = ANY(%s) OR (NOT feed.is_secret AND NOT feed.blocked AND feed.id <> ALL(%s))){among}
+   AND (feed.id = ANY(%s)
+        OR (NOT (feed.is_secret OR feed.blocked OR feed.locked) AND feed.id <> ALL(%s))){among}
  ORDER BY how.likeness DESC, feed.id LIMIT %s
 """
 

@@ -133,12 +133,13 @@ def test_it_is_cut_to_a_category_and_a_language(phone: Device) -> None:
         assert found(phone, "tea", kind=kind, category="food", language="fr") == ["Tea 0"]
 
 
-@pytest.mark.parametrize("hidden", ["secret", "publisher", "operator"])
+@pytest.mark.parametrize("hidden", ["secret", "blocked", "locked", "operator"])
 def test_a_secret_or_blocked_feed_is_found_by_its_followers_alone(
     phone: Device, bobs: Device, hidden: str
 ) -> None:
     url = SECRET_URL if hidden == "secret" else number(1)
-    made = known_feed(url, title="Members", is_secret=hidden == "secret", blocked=hidden == "publisher")
+    says = {} if hidden == "operator" else {"is_secret" if hidden == "secret" else hidden: True}
+    made = known_feed(url, title="Members", **says)
     known_episode(made, title="Members only")
     if hidden == "operator":
         marks.mark(feed_of_url(url), "operator", now(), blocked=True)

@@ -134,7 +134,7 @@ def test_what_is_heard_in_private_alone_has_none_in_public(phone: Device, slow_r
     assert after == before
 
 
-@pytest.mark.parametrize("hidden", ["is_secret", "blocked"])
+@pytest.mark.parametrize("hidden", ["is_secret", "blocked", "locked"])
 def test_a_secret_or_blocked_feed_has_none_in_public(phone: Device, slow_radio: Feed, hidden: str) -> None:
     in_public(phone)
     phone.post("plays", play())
