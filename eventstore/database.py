@@ -20,9 +20,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 
-def raw_connection() -> Connection:
-    """This thread's connection."""
-    wrapper = connections[ALIAS]
+def raw_connection(alias: str = ALIAS) -> Connection:
+    """This thread's connection to a store."""
+    wrapper = connections[alias]
     wrapper.ensure_connection()
     return cast(Connection, wrapper.connection)
 
@@ -45,13 +45,13 @@ def fetch_column(statement: str, parameters: Mapping[str, Any] | Sequence[Any] =
 
 
 @contextmanager
-def discard_when_broken() -> Iterator[None]:
+def discard_when_broken(alias: str = ALIAS) -> Iterator[None]:
     """Give a broken connection back to the pool, which replaces it."""
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError):
         with suppress(OperationalError, psycopg.Error):
-            connections[ALIAS].close()
+            connections[alias].close()
         raise
 
 

@@ -8,6 +8,7 @@ from eventstore import entries, log
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.topics import Keys
 from eventstore.domain.user import User, decide, keys
 from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
 from eventstore.streams import Stream, Streams, StreamUnreadable, decode, fold
@@ -130,11 +131,11 @@ def _decide_and_append(
     named = keys(command)
     is_current = stream.read(named)
     for _ in range(ATTEMPTS):
-        decided = _decide(stream, command)
+        decided = _decide(stream, command, named)
         if not is_current and not (isinstance(decided, list) and decided):
             # "nothing to do" and "refused" are only true on the newest state; an append checks by itself
             stream.refresh(named)
-            decided = _decide(stream, command)
+            decided = _decide(stream, command, named)
         outcome = _append(stream, decided, origin, command_id, answer)
         if outcome is not None:
             return outcome
@@ -142,18 +143,18 @@ def _decide_and_append(
         is_current = True
     with entries.blocked_appends():
         stream.refresh(named)
-        outcome = _append(stream, _decide(stream, command), origin, command_id, answer)
+        outcome = _append(stream, _decide(stream, command, named), origin, command_id, answer)
     if outcome is None:
         raise Conflict
     return outcome
 
 
-def _decide(stream: Stream, command: Command) -> list[Event] | DomainError:
+def _decide(stream: Stream, command: Command, named: Keys) -> list[Event] | DomainError:
     # a checkpoint stands for events that are deleted: it says what they say, not what is kept of them
     is_checkpoint = isinstance(command, TakeCheckpoint)
     user = fold(stream.id, stream.user_id, stream.version) if is_checkpoint else stream.user
     try:
-        return decide(user, command)
+        return decide(user, command, named)
     except DomainError as refused:
         return refused
 

@@ -10,12 +10,17 @@ from typing import Any, NamedTuple
 
 from eventstore.database import SQL, discard_when_broken, execute, raw_connection
 from eventstore.log import KeptEntry, StreamErased
+from eventstore.prepared import Prepared
 
 LONGEST_WAIT = "5s"
+# Of so many entries at most, what takes psycopg 60 µs takes 27 by hand; of 50,000 twice as long as psycopg.
+FEW = 100
 KEEP_ENTRIES = "COPY events.snapshots (stream, topic, key, name, state) FROM STDIN"
 READ_ENTRIES = """
 SELECT topic, coalesce(nullif(name, ''), replace(key::text, '-', '')), state
   FROM events.snapshots WHERE stream = %s AND topic = %s ORDER BY key"""
+
+_READ_STATE = Prepared("read_state", SQL["read_state"])
 
 
 class KeptState(NamedTuple):
@@ -32,13 +37,16 @@ class KeptState(NamedTuple):
 def read_state(stream: int, keys: Sequence[tuple[str, str]] | None = None) -> KeptState:
     """How far a stream has come, and the entries that are kept of some topics and digests of keys; of None,
     everything."""
-    values: dict[str, Any] = {"stream": stream}
-    if keys is not None:
-        values |= {"topics": " ".join(topic for topic, _ in keys), "keys": " ".join(key for _, key in keys)}
-    rows = execute(SQL["read_whole_state" if keys is None else "read_state"], values).fetchall()
-    schema, is_erased, version, position, *_ = rows[0]
-    entries = [(topic, key, state) for *_, topic, key, state in rows if topic is not None]
-    return KeptState(schema, is_erased, version, position, entries)
+    if keys is None:
+        return _kept_state(execute(SQL["read_whole_state"], {"stream": stream}).fetchall())
+    topics, digests = (" ".join(one) for one in zip(*keys, strict=True)) if keys else ("", "")
+    if len(keys) > FEW:
+        values = {"stream": stream, "topics": topics, "keys": digests}
+        return _kept_state(execute(SQL["read_state"], values).fetchall())
+    texts = {"stream": b"%d" % stream, "topics": topics.encode(), "keys": digests.encode()}
+    with discard_when_broken():
+        rows = _READ_STATE.rows(raw_connection(), texts)
+    return _kept_state([[None if cell is None else cell.decode() for cell in row] for row in rows])
 
 
 def read_topic(stream: int, topic: str) -> list[tuple[str, str, str]]:
@@ -75,3 +83,9 @@ def replace(stream: int, entries: Iterable[KeptEntry], schema: int) -> None:
     with raw_connection().cursor() as cursor, cursor.copy(KEEP_ENTRIES) as copy:
         for one in entries:
             copy.write_row((stream, one.topic, one.digest, one.name, one.state))
+
+
+def _kept_state(rows: Sequence[Sequence[Any]]) -> KeptState:
+    schema, erased, version, position, *_ = rows[0]
+    entries = [(topic, key, state) for *_, topic, key, state in rows if topic is not None]
+    return KeptState(int(schema), erased in (True, "t"), int(version), int(position), entries)

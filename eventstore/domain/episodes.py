@@ -133,8 +133,9 @@ def resolve(user: User, command: C) -> C:
     item = getattr(command, "item", None)
     if item is None:
         return command
-    found = find(user, command.feed, item)  # type: ignore[attr-defined]  # as the item has
-    return msgspec.structs.replace(command, feed=found.feed, item=found.item)
+    named = EpisodeName(command.feed, item)  # type: ignore[attr-defined]  # as the item has
+    found = find(user, *named)
+    return command if found == named else msgspec.structs.replace(command, feed=found.feed, item=found.item)
 
 
 def _resolve_sent(user: User, sent: User) -> User:

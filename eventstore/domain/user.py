@@ -40,8 +40,11 @@ def keys(command: Command) -> Keys:
     return named
 
 
-def decide(user: User, command: Command) -> list[Event]:
-    """The events that a command leads to; none when nothing changes. Pure. Raises ``DomainError``."""
+def decide(user: User, command: Command, named: Keys | None = None) -> list[Event]:
+    """The events that a command leads to; none when nothing changes. Pure. Raises ``DomainError``.
+
+    ``named``: the ``keys`` of the command, from whoever has them already.
+    """
     if isinstance(command, TakeCheckpoint):
         return [checkpoint.take(user, command)]
     identified = episodes.identified(user, command)
@@ -51,8 +54,10 @@ def decide(user: User, command: Command) -> list[Event]:
         user = user.copy() if is_sync else _excerpt(user, command, identified)
         for event in identified:
             episodes.identify(user, event)
-    command = episodes.resolve(user, command)
-    return [*identified, *decide_on(_entries(user, keys(command)), command)]
+    resolved = episodes.resolve(user, command)
+    if named is None or resolved is not command:
+        named = keys(resolved)
+    return [*identified, *decide_on(_entries(user, named), resolved)]
 
 
 def decide_on(entries: Entries, command: Command) -> list[Event]:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from eventstore import database, dispatcher, entries, log, streams
+from eventstore import dispatcher, entries, log, streams
 from eventstore.dispatcher import CommandId
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
@@ -27,6 +27,7 @@ from eventstore.domain.topics import STATE_SCHEMA
 from eventstore.domain.user import User
 from eventstore.erasure import purge_stream, tombstone_stream
 from eventstore.log import Origin
+from eventstore.prepared import Prepared
 from eventstore.removal import remove
 from eventstore.streams import Streams, StreamUnreadable
 from tests.eventstore.dispatching import (
@@ -126,10 +127,11 @@ def test_of_a_long_history_a_command_reads_a_few_entries(asked: Asked) -> None:
     dispatch(SyncUserData(user_id=ALICE, now=NOON, play_statuses=plays))
     dispatcher.forget()
     asked.clear()
-    with patch.object(entries, "execute", wraps=database.execute) as executed:
+    with patch.object(Prepared, "rows", autospec=True, side_effect=Prepared.rows) as executed:
         outcome = dispatch(play(1_000, item=item_of("item-7", "")))
     assert names(asked) == ["stream_of", "read_state", "append", "notify"]
-    assert executed.call_count == 1
+    # to read and to append
+    assert executed.call_count == 2
     assert outcome.version == 301 + len([row for row in events_of() if row.type == "CollectionCreated"])
 
 
