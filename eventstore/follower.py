@@ -23,10 +23,14 @@ class Follower:
         self.position = position
         self._ceiling = 0
         self._writers: frozenset[str] | None = None
+        self._is_quiet = False
 
     def read(self, limit: int = 1000) -> list[RecordedEvent]:
         """The next events in order; empty when nothing can be delivered now."""
+        if self._is_quiet and not log.has_after(self.position):
+            return []
         rows = log.read_all(self.position, limit)
+        self._is_quiet = not rows
         if not rows:
             return []
         run = self._contiguous(rows)

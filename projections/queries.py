@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
 
+from eventstore import log
 from eventstore.domain import privacy
 from eventstore.domain.identifiers import episode_key, feed_key_of, has_guid, key_of
 from eventstore.domain.naming import Episode, EpisodeName, choose
@@ -206,6 +207,10 @@ def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
     """Wait until a projector has reached ``position``; returns how far it is. Raises ``Behind``."""
     deadline = time.monotonic() + seconds
     pause = 0.002
+    if (reached := position_of(projector)) >= position:
+        return reached
+    # the projector may be letting events gather
+    log.notify(is_awaited=True)
     while (reached := position_of(projector)) < position:
         if time.monotonic() + pause > deadline:
             raise Behind(projector, position, reached)

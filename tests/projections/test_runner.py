@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 from eventstore import log
-from projections import catch_up, deadletters, runner
+from projections import catch_up, deadletters, queries, runner
 from projections.batches import Batch
 from projections.catch_up import NEAR
 from projections.connect import Connection, connect
@@ -279,3 +279,42 @@ def test_what_a_listener_follows_is_not_in_the_log(
     assert letter.error.startswith("CheckViolation: ")
     assert "stumbled" in caplog.text
     assert FEED not in caplog.text
+
+
+class Clock:
+    """The runner's time, which passes when the test says so; what is waited for is taken down."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.waits: list[float] = []
+        monkeypatch.setattr("projections.runner.time.monotonic", lambda: self.now)
+        monkeypatch.setattr(Listener, "wait", lambda _, seconds: self.waits.append(seconds))
+
+    def steps(self, one: Runner, *, events_per_second: int) -> list[float]:
+        """The waits of a second in which so many events come, each in a step of its own."""
+        self.waits.clear()
+        for _ in range(events_per_second):
+            self.now += 1 / events_per_second
+            one._gather(1)
+        return self.waits
+
+
+def test_under_load_events_gather_and_otherwise_none_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    one = Runner()
+    for events_per_second in (1, 20, 200):
+        assert clock.steps(one, events_per_second=events_per_second) == []
+    assert clock.steps(one, events_per_second=900)[-1] == pytest.approx(runner.GATHERED / 900, rel=0.1)
+    assert max(clock.steps(one, events_per_second=400)) <= runner.LONGEST_GATHERING
+    clock.now += 10
+    assert clock.steps(one, events_per_second=20) == []
+
+
+def test_who_waits_for_an_event_does_not_wait_for_others_to_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "GATHER_ABOVE", -1.0)
+    monkeypatch.setattr(runner, "GATHERED", 1e9)
+    monkeypatch.setattr(runner, "LONGEST_GATHERING", 20.0)
+    with running(Runner()):
+        for minute in range(3):
+            position = record(played(ALICE, position=minute))
+            assert queries.wait_for("plays", position, 5.0) >= position
