@@ -1,6 +1,7 @@
 """``/metrics`` for Prometheus: the stores are asked at that moment; Redis has the counters of all processes.
 
-A store that is away leaves out its own figures and no others: ``balados_store_up`` says so.
+A store that is away leaves out its own figures and no others: ``balados_store_up`` says so, and which disk is
+full.
 """
 
 import hmac
@@ -26,9 +27,10 @@ from accounts.addresses import exact_address
 from balados.requests import CLASSES
 from eventstore import counters, log
 from eventstore.counters import Key
+from eventstore.database import raw_connection
 from feeds.figures import DELAYS, figures
 from jobs.retention import Run, last_run
-from operations import maintenance
+from operations import maintenance, stores
 from projections import lag, replicas
 from projections.failures import is_outage
 
@@ -71,8 +73,8 @@ class Figures(Collector):
         found = {name: _unless_away(source) for name, source in sources.items()}
         for metrics in found.values():
             yield from metrics or ()
-        answers = [(name, int(metrics is not None)) for name, metrics in found.items()]
-        yield _gauge("store_up", "Whether the store answers.", answers, "store")
+        works = [(name, int(found[name] is not None and _has_room(name))) for name in sources]
+        yield _gauge("store_up", "Whether the store answers, and its disk is not full.", works, "store")
         yield from _unless_away(lag_figures) or ()
         closed = [(alias, int(state != "open")) for alias, state in maintenance.states().items()]
         yield _gauge("store_maintenance", "Whether the store is closed to writes.", closed, "store")
@@ -236,6 +238,16 @@ def _worker(last: Run | None) -> list[Metric]:
         _gauge("worker_timestamp_seconds", "Times that the worker's last run told.", times, "figure"),
         _gauge("worker_step_seconds", "How long its steps took.", last.seconds.items(), "step"),
     ]
+
+
+def _has_room(name: str) -> bool:
+    """Of Redis its figures tell, which write to it."""
+    try:
+        return name == "redis" or stores.has_room(raw_connection(name))
+    except Exception as failure:
+        if is_outage(failure):
+            return False
+        raise
 
 
 def _last_run() -> Run | None:

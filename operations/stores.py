@@ -10,6 +10,7 @@ import msgspec
 import psycopg
 from django.db import connections
 from psycopg import sql
+from psycopg.errors import DiskFull
 
 from eventstore import instance
 from operations import migrations
@@ -104,6 +105,18 @@ def read_note(connection: Connection | Any, alias: str) -> Note | None:
     if text is None or not text.startswith(PREFIX + "{"):
         return None
     return msgspec.json.decode(text.removeprefix(PREFIX), type=Note)
+
+
+def has_room(connection: Connection) -> bool:
+    """Whether the server can write to its disk: some rows go into a temporary file, which is in no log and
+    gone at once. The connection is in autocommit. Raises ``psycopg.Error``."""
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL work_mem = '64kB'")
+            connection.execute("SELECT count(*) FROM generate_series(1, 5000)")
+    except DiskFull:
+        return False
+    return True
 
 
 def write_note(connection: Connection, alias: str, note: Note | None) -> None:

@@ -1,7 +1,7 @@
 """``/health/live`` and ``/health/ready``: whether this process answers, and whether it can do its work.
 
-Ready is: the stores answer, have the tables that the code knows, and the projectors keep up. A word per check
-and no more: anybody may ask.
+Ready is: the stores answer, have room on their disks and the tables that the code knows, and the projectors
+keep up. A word per check and no more: anybody may ask.
 """
 
 from functools import cache
@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from eventstore.database import raw_connection
 from eventstore.instance import WrongStore
 from operations import maintenance, migrations, stores
 from projections import lag, replicas
@@ -76,12 +77,15 @@ def _store(alias: str) -> str:
         applied = MigrationRecorder(connections[alias]).applied_migrations()
         with connections[alias].cursor() as cursor:
             note = stores.read_note(cursor, alias)
+        has_room = stores.has_room(raw_connection(alias))
     except Exception as error:
         if not is_outage(error):
             raise
         return WRONG if isinstance(error.__cause__, WrongStore) else UNREACHABLE
     if note is not None and note.state == "restoring":
         return RESTORED
+    if not has_room:
+        return UNWRITABLE
     return OK if _known_migrations(alias) <= applied.keys() else UNMIGRATED
 
 

@@ -7,6 +7,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
+from eventstore.database import raw_connection
+from operations import stores
 from projections import lag, queries
 from tests.projecting import bring_up_to_date
 from tests.projections.histories import ALICE, record, subscribed
@@ -72,6 +74,16 @@ def test_a_redis_that_is_full_is_not_said_to_be_away(settings: Settings) -> None
         finally:
             client.config_set("maxmemory", 0)
     assert response.json() == readiness_of({"redis": "takes no writes"})
+
+
+@pytest.mark.parametrize("store", readiness.STORES)
+def test_a_store_whose_disk_is_full_is_not_ready(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = raw_connection(store)
+    monkeypatch.setattr(stores, "has_room", lambda connection: connection is not full)
+    response = Visitor().get("/health/ready")
+    assert response.status_code == 503
+    projectors = "ok" if store == "system" else "unknown"
+    assert response.json() == readiness_of({store: "takes no writes", "projectors": projectors})
 
 
 def test_projectors_that_are_behind_make_it_unready_until_they_have_caught_up(settings: Settings) -> None:

@@ -16,8 +16,10 @@ from pytest_django.fixtures import Settings
 from accounts.models import User
 from balados import metrics
 from eventstore import counters, log
+from eventstore.database import raw_connection
 from eventstore.log import Origin
 from jobs import retention
+from operations import stores
 from projections import deadletters, lag
 from projections.connect import connect
 from projections.projectors import PROJECTORS
@@ -227,6 +229,15 @@ def test_a_store_that_is_away_takes_its_own_figures_only(monkeypatch: pytest.Mon
     found = figures()
     assert found[("balados_store_up", "system")] == found[("balados_store_up", "projections")] == 0
     assert found[("balados_store_up", "events")] == 1
+    assert ("balados_log_position",) in found
+
+
+def test_a_store_whose_disk_is_full_is_not_up_and_tells_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = raw_connection("events")
+    monkeypatch.setattr(stores, "has_room", lambda connection: connection is not full)
+    found = figures()
+    assert found[("balados_store_up", "events")] == 0
+    assert found[("balados_store_up", "system")] == found[("balados_store_up", "projections")] == 1
     assert ("balados_log_position",) in found
 
 
