@@ -26,8 +26,8 @@ RECENT: Final = timedelta(hours=1)
 LOCK = """SELECT id, uid, url, state, is_secret, merged_into_id, first_seen_at FROM system.feeds
  WHERE id = ANY(%s) ORDER BY id FOR UPDATE"""
 TWINS = """SELECT 'twin', secure.id, plain.id
-  FROM system.feeds AS secure JOIN system.feeds AS plain ON plain.url = 'http' || substr(secure.url, 6)
- WHERE secure.url LIKE 'https:%%' AND greatest(secure.changed_at, plain.changed_at) > %(since)s
+  FROM system.feeds AS plain JOIN system.feeds AS secure ON secure.url = 'https' || substr(plain.url, 5)
+ WHERE plain.url LIKE 'http:%%' AND greatest(secure.changed_at, plain.changed_at) > %(since)s
  LIMIT %(pairs)s"""
 SAME_GUID = """SELECT 'merged', first, id FROM (
     SELECT id, first_value(id) OVER known AS first, row_number() OVER known AS place,

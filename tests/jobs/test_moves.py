@@ -27,6 +27,7 @@ from eventstore.domain.privacy import ChangePrivacy, PrivacyChanged, in_force
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe, UserSubscribed
 from eventstore.domain.user import User as State
 from eventstore.domain.user import decide, evolve
+from feeds.merges import merge
 from feeds.models import Feed
 from feeds.moves import MovedKey, move
 from jobs import moves
@@ -191,6 +192,22 @@ def test_who_follows_both_addresses_is_left_with_the_new_one(followed: UUID, now
     assert follow_moves() == 1
     assert following(followed) == {NEW, OTHER}
     assert state_of(followed).subscriptions[NEW].source_id == "own"
+
+
+def test_who_follows_both_of_twins_has_one_entry_under_https(alice: User, now: datetime) -> None:
+    plain = feed_of_url(A.replace("https", "http"))
+    do(*(Subscribe(user_id=alice.pk, now=now, feed=feed) for feed in (plain, OLD)))
+    settle()
+    for url in (A.replace("https", "http"), A):
+        read(url, ["1", "2", "3"], at=now)
+    assert follow_moves() == 1
+    assert following(alice.pk) == {OLD}
+
+
+def test_a_merge_that_no_server_announces_leaves_listeners_where_they_are(followed: UUID) -> None:
+    merge(Feed.objects.get().pk, read(B, ["1"]).pk, "merged", timezone.now())
+    assert follow_moves() == 0
+    assert following(followed) == {OLD, OTHER}
 
 
 def test_who_left_the_new_address_once_follows_it_again(followed: UUID, now: datetime) -> None:
