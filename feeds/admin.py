@@ -1,19 +1,35 @@
-"""The categories of podcasts: those that came with the program to look at, the operator's own to change."""
+"""Podcasts in the administration: categories, what the operator adds, and how feeds fare.
 
+Categories that came with the program are to look at, the operator's own to change.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import connections
-from django.db.models import ForeignKey
+from django.db.models import ForeignKey, QuerySet
 from django.forms import ModelChoiceField
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
 
-from feeds.models import Category
+from eventstore import marks
+from eventstore.admin import ReadOnly
+from feeds import merges, moves
+from feeds.forms import EnrichedPodcastForm
+from feeds.merges import NotMergeable
+from feeds.models import Category, EnrichedPodcast, Feed, FeedAlias, FeedSchedule
+from feeds.states import Facts, error_of, state_of
 
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[Category]
+    EnrichedAdmin = admin.ModelAdmin[EnrichedPodcast]
+    AnyFeedAdmin = admin.ModelAdmin[Feed]
 else:
-    Admin = admin.ModelAdmin
+    Admin = EnrichedAdmin = AnyFeedAdmin = admin.ModelAdmin
 
 
 @admin.register(Category)
@@ -44,6 +60,195 @@ class CategoryAdmin(Admin):
         return super().formfield_for_foreignkey(
             db_field, request, **kwargs, queryset=Category.objects.filter(parent=None)
         )
+
+
+@admin.register(EnrichedPodcast)
+class EnrichedPodcastAdmin(EnrichedAdmin):
+    form = EnrichedPodcastForm
+    list_display = ("slug", "url", "color", "featured")
+    list_filter = ("featured",)
+    search_fields = ("slug", "url", "note")
+    ordering = ("slug",)
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: EnrichedPodcast | None = None
+    ) -> tuple[str, ...]:
+        return () if obj is None else ("url",)
+
+
+@admin.register(Feed)
+class FeedAdmin(ReadOnly, AnyFeedAdmin):
+    """To look at, and a few things to do. The address of a secret feed is the key to it: of such a feed its
+    host is shown and no more, and nothing finds it by what it says."""
+
+    list_display = ("name", "address", "fares", "last_error", "next_at", "followers", "blocked", "is_secret")
+    list_filter = ("state", "is_secret", "blocked")
+    list_select_related = ("schedule__host",)
+    search_fields = ("title", "author", "url")
+    ordering = ("-id",)
+    show_full_result_count = False
+    actions = ("refetch", "block", "unblock", "merge", "unmerge")
+    fields = (
+        *("name", "address", "uid", "fares", "last_error", "status", "fetched_at", "ok_at", "next_at"),
+        *("followers", "is_secret", "blocked", "blocked_by_operator", "other_addresses"),
+        *("merged_into", "episode_count", "newest_at", "warnings", "first_seen_at", "changed_at"),
+    )
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        # ?url__startswith= would spell out the address of a secret feed, letter by letter
+        return lookup.removesuffix("__exact") in self.list_filter
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Feed]", search_term: str
+    ) -> tuple["QuerySet[Feed]", bool]:
+        shown = queryset.filter(is_secret=False) if search_term else queryset
+        return super().get_search_results(request, shown, search_term)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("feeds.change_feed")
+
+    @admin.display(description="podcast")
+    def name(self, feed: Feed) -> str:
+        return str(feed)
+
+    @admin.display(description="address")
+    def address(self, feed: Feed) -> str:
+        return f"at {_facts(feed).host}" if feed.is_secret else feed.url
+
+    @admin.display(description="state")
+    def fares(self, feed: Feed) -> str:
+        state = state_of(_facts(feed), timezone.now())
+        return f"{state.code}: {state.text}"
+
+    @admin.display(description="last error")
+    def last_error(self, feed: Feed) -> str:
+        error = error_of(_facts(feed))
+        return "" if error is None else error.code
+
+    @admin.display(description="next fetch", ordering="schedule__next_at")
+    def next_at(self, feed: Feed) -> datetime | None:
+        return _facts(feed).next_at
+
+    @admin.display(ordering="schedule__followers")
+    def followers(self, feed: Feed) -> int:
+        return schedule.followers if (schedule := _schedule(feed)) else 0
+
+    @admin.display(description="last fetch")
+    def fetched_at(self, feed: Feed) -> datetime | None:
+        return _facts(feed).fetched_at
+
+    @admin.display(description="last good fetch")
+    def ok_at(self, feed: Feed) -> datetime | None:
+        return _facts(feed).ok_at
+
+    @admin.display(description="status of the last answer")
+    def status(self, feed: Feed) -> int | None:
+        return _facts(feed).status
+
+    @admin.display(boolean=True)
+    def blocked_by_operator(self, feed: Feed) -> bool:
+        return any(
+            mark.blocked and mark.marked_by == "operator"
+            for key in _keys([feed])
+            for mark in marks.feed_marks(key)
+        )
+
+    @admin.display
+    def other_addresses(self, feed: Feed) -> str:
+        if feed.is_secret:
+            return "not shown"
+        return ", ".join(alias.url for alias in feed.aliases.all() if alias.url != feed.url)
+
+    @admin.action(description="Fetch anew, whole", permissions=["operate"])
+    def refetch(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
+        """The pump takes what is due within seconds; without validators and digest all is read again."""
+        now, validators = timezone.now(), {"etag": "", "last_modified": "", "body_hash": None}
+        due = FeedSchedule.objects.filter(feed__in=chosen, feed__merged_into=None)
+        number = due.update(next_at=now, **validators)
+        self._tell(request, chosen, "Fetched anew", f"{number} feeds are fetched within seconds.")
+
+    @admin.action(description="Keep from the public", permissions=["operate"])
+    def block(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
+        self._mark(request, chosen, blocked=True)
+
+    @admin.action(description="No longer keep from the public", permissions=["operate"])
+    def unblock(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
+        self._mark(request, chosen, blocked=False)
+
+    @admin.action(description="Merge two", permissions=["operate"])
+    def merge(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> HttpResponse | None:
+        """Asks first which of the two is kept."""
+        pair = list(chosen.order_by("id")[:3])
+        if len(pair) != 2:
+            self.message_user(request, "Choose two feeds that are one show.", messages.ERROR)
+            return None
+        kept = next((feed for feed in pair if str(feed.pk) == request.POST.get("kept")), None)
+        if kept is None:
+            shown = [(feed, self.name(feed), self.address(feed)) for feed in pair]
+            context = {**self.admin_site.each_context(request), "feeds": shown, "title": "Merge two feeds"}
+            return render(request, "admin/feeds/merge.html", context)
+        (other,) = (feed for feed in pair if feed != kept)
+        try:
+            moves.check_public(other.pk, kept.pk)
+            merges.merge(other.pk, kept.pk, "operator", timezone.now())
+        except NotMergeable as refused:
+            self.message_user(request, f"Not merged: {refused}.", messages.ERROR)
+        else:
+            self._tell(request, chosen, "Merged", f"{other} is part of {kept} now.")
+        return None
+
+    @admin.action(description="Part from what it was merged into", permissions=["operate"])
+    def unmerge(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
+        for feed in chosen.order_by("id"):
+            try:
+                merges.unmerge(str(feed.uid), timezone.now())
+            except NotMergeable as refused:
+                self.message_user(request, f"{feed} was not parted: {refused}.", messages.ERROR)
+            else:
+                one = Feed.objects.filter(pk=feed.pk)
+                self._tell(request, one, "Parted", f"{feed} stands by itself again.")
+
+    def _mark(self, request: HttpRequest, chosen: "QuerySet[Feed]", *, blocked: bool) -> None:
+        """By all addresses of each: what listeners did stays under the one that they used."""
+        keys = dict.fromkeys(_keys(chosen), blocked)
+        changed = marks.mark_all(keys, "operator", timezone.now())
+        what = "Kept from the public" if blocked else "No longer kept from the public"
+        told = f"{what}: {len(chosen)} feeds." if changed else "It was so already."
+        self._tell(request, chosen, what, told)
+
+    def _tell(self, request: HttpRequest, feeds: "QuerySet[Feed]", what: str, told: str) -> None:
+        for feed in feeds:
+            self.log_change(request, feed, f"{what}.")
+        self.message_user(request, told, messages.SUCCESS)
+
+
+def _schedule(feed: Feed) -> FeedSchedule | None:
+    found: FeedSchedule | None = getattr(feed, "schedule", None)
+    return found
+
+
+def _facts(feed: Feed) -> Facts:
+    schedule = _schedule(feed)
+    if schedule is None:
+        return Facts(feed.state, "", None, None, None, "", None, None, None, None, None)
+    return Facts(
+        stored_state=feed.state,
+        host=schedule.host.name,
+        fetched_at=schedule.fetched_at,
+        ok_at=schedule.ok_at,
+        next_at=schedule.next_at,
+        error=schedule.error,
+        error_since=schedule.error_since,
+        status=schedule.status,
+        paused_until=schedule.host.paused_until,
+        host_failures=schedule.host.failures,
+        moved_at=None,
+    )
+
+
+def _keys(feeds: "Iterable[Feed]") -> list[UUID]:
+    """The digests of all their addresses."""
+    return list(FeedAlias.objects.filter(feed__in=feeds).values_list("feed_key", flat=True))
 
 
 def _may_write() -> bool:

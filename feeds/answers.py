@@ -154,7 +154,8 @@ def gunzip(wire: bytes, most: int) -> bytes | None:
 
 def _status_of(line: str) -> int:
     words = line.split()
-    return int(words[1]) if len(words) > 1 and words[1].isascii() and words[1].isdigit() else 0
+    code = words[1] if len(words) > 1 else ""
+    return int(code) if len(code) == 3 and code.isascii() and code.isdigit() else 0
 
 
 def _tokens(values: list[str]) -> list[str]:

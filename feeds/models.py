@@ -100,7 +100,7 @@ class Feed(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.title or self.url
+        return f"secret feed {self.pk}" if self.is_secret else self.title or self.url
 
 
 class FeedHost(models.Model):

@@ -26,6 +26,8 @@ PAGES = [
     "/admin/accounts/playtoken/",
     "/admin/eventstore/storedevent/",
     "/admin/feeds/category/",
+    "/admin/feeds/enrichedpodcast/",
+    "/admin/feeds/feed/",
     "/admin/projections/deadletter/",
 ]
 

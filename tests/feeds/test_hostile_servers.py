@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from pytest_django.fixtures import Settings
 
 from feeds import lookups
-from feeds.fetch import Limits, Request, fetch, fetch_one
+from feeds.fetch import MAX_BODY, Limits, Request, fetch, fetch_one
 from feeds.room import Room
 from feeds.transfer import Transfer
 from tests.feeds.origin import (
@@ -96,8 +96,9 @@ def test_bombs_do_not_go_off(origin: Origin) -> None:
     origin.on("/half", encoded("gzip", gzip.compress(b"<rss/>" * 10_000)[:-40]))
     origin.on("/transfer", raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"))
     before = psutil.Process().memory_info().rss
-    found = {path: ends(origin, path) for path in ("/gzip", "/members")}
-    assert found == {"/gzip": "too_large", "/members": "too_large"}
+    origin.on("/ratio", encoded("gzip", gzip.compress(b"\0" * (5 * MIB))))
+    found = {path: ends(origin, path) for path in ("/gzip", "/members", "/ratio")}
+    assert found == dict.fromkeys(found, "too_large")
     assert psutil.Process().memory_info().rss - before < 50 * MIB
     paths = ["/deflate", "/twice", "/two-lines", "/brotli", "/zstd", "/many", "/lie", "/half", "/transfer"]
     found = {path: ends(origin, path) for path in paths}
@@ -214,6 +215,7 @@ def test_a_name_is_refused_by_what_it_leads_to(
         "mapped.example": ("::ffff:127.0.0.1",),
     }
     monkeypatch.setattr(lookups, "resolve", lambda host: names[host])
+    monkeypatch.setattr(Transfer, "prepare", lambda *_: pytest.fail("something is connected to"))
     outcomes = list(fetch(Request(origin.url("/", host=name)) for name in names))
     assert [outcome.code for outcome in outcomes] == ["refused"] * 3
     assert len({outcome.detail for outcome in outcomes}) == 1
@@ -253,14 +255,16 @@ def test_bodies_in_flight_stay_within_their_room(origin: Origin, monkeypatch: py
     body = b"x" * (2 * MIB)
     origin.on("/plain", answer(body))
     origin.on("/packed", answer(b"".join(bytes([i % 251]) * 97 for i in range(20_000)), packed=True))
-    small = Room(size=56 * MIB)
+    # 4 MiB for all but the first
+    small = Room(size=2 * MAX_BODY + 4 * MIB)
     for module in ("feeds.fetch", "feeds.transfer"):
         monkeypatch.setattr(f"{module}.room", small)
     urls = [origin.url("/plain"), origin.url("/packed")] * 20
-    outcomes = list(fetch((Request(url) for url in urls), concurrency=40))
+    outcomes = list(fetch((Request(url, max_body=3 * MIB) for url in urls), concurrency=40))
     assert {outcome.code for outcome in outcomes} == {"ok"}
     assert sum(len(outcome.body) == len(body) for outcome in outcomes) == 20
-    assert 4 * MIB < small.most <= 56 * MIB
+    assert origin.busiest["127.0.0.1"] > 5
+    assert 4 * MIB < small.most <= (4 + 2 * 3) * MIB
     assert not small.is_full
 
 
