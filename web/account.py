@@ -1,4 +1,4 @@
-"""The settings of an account: for now, erasing it."""
+"""The settings of an account: its language, and erasing it."""
 
 import logging
 from datetime import timedelta
@@ -6,10 +6,11 @@ from datetime import timedelta
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.utils import timezone
+from django.shortcuts import redirect, render
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
 
 from accounts import attempts, erasure
 from accounts.forms import EraseForm
@@ -18,6 +19,9 @@ from accounts.models import User
 from accounts.pages import private, read_or_post
 from projections.erasure import erase_history
 from projections.failures import is_outage
+from web.acting import for_listeners
+from web.forms import LanguageForm
+from web.toasts import tell
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +51,33 @@ def account(request: HttpRequest) -> HttpResponse:
     return _erase(request, user)
 
 
-def _page(request: HttpRequest, user: User, form: EraseForm, status: int = 200) -> HttpResponse:
+@require_POST
+@for_listeners
+def language(request: HttpRequest, user: User) -> HttpResponse:
+    """Keep in which language the listener reads the pages; empty is as the browser asks."""
+    form = LanguageForm(request.POST)
+    if not form.is_valid():
+        return _page(request, user, EraseForm(), status=400, language_form=form)
+    user.language = form.cleaned_data["language"]
+    user.save(update_fields=["language"])
+    with translation.override(user.language or translation.get_language_from_request(request)):
+        tell(request, _("The pages are in this language now."))
+    return redirect("account")
+
+
+def _page(
+    request: HttpRequest,
+    user: User,
+    form: EraseForm,
+    status: int = 200,
+    language_form: LanguageForm | None = None,
+) -> HttpResponse:
     others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
-    shown = {"form": form, "last_administrator": user.is_superuser and not others.exists()}
+    shown = {
+        "form": form,
+        "language_form": language_form or LanguageForm(initial={"language": user.language}),
+        "last_administrator": user.is_superuser and not others.exists(),
+    }
     return render(request, "web/account.html", shown, status=status)
 
 

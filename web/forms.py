@@ -5,10 +5,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url
+from web import deeds
 
 LONGEST_ADDRESS = 2_048
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -74,7 +76,7 @@ class ListForm(forms.Form):
 
     def address(self, path: str, **changes: str) -> str:
         """The address of this list with some values changed, and those that are empty left out."""
-        return _address(self, path, changes)
+        return _address(self, path, {"after": "", **changes})
 
 
 class EpisodesForm(forms.Form):
@@ -100,15 +102,39 @@ class EpisodesForm(forms.Form):
 
     def address(self, path: str, **changes: str) -> str:
         """The address of this list with some values changed, and those that are empty left out."""
-        return _address(self, path, changes)
+        return _address(self, path, {"after": "", **changes})
 
 
-def _address(form: ListForm | EpisodesForm, path: str, changes: dict[str, str]) -> str:
+def _address(form: "ListForm | EpisodesForm | HistoryForm", path: str, changes: dict[str, str]) -> str:
     cleaned = getattr(form, "cleaned_data", {})
-    values = {**{name: cleaned.get(name, "") for name in form.fields}, "after": "", **changes}
+    values = {**{name: cleaned.get(name, "") for name in form.fields}, **changes}
     told = {
         name: "on" if value is True else value
         for name, value in values.items()
         if value and value != form.defaults[name]
     }
     return f"{path}?{urlencode(told)}" if told else path
+
+
+class HistoryForm(forms.Form):
+    """Which events are listed, and where the list goes on."""
+
+    kind = forms.ChoiceField(
+        label=_("Show"), required=False, choices=[("", _("Everything")), *deeds.TOPICS.items()]
+    )
+    before = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
+    defaults: Final = {"kind": "", "before": ""}
+
+    def address(self, path: str, **changes: str) -> str:
+        """The address of this list with some values changed, and those that are empty left out."""
+        return _address(self, path, {"before": "", **changes})
+
+
+class LanguageForm(forms.Form):
+    """The language of the pages, or the browser's."""
+
+    language = forms.ChoiceField(
+        label=_("Language"),
+        required=False,
+        choices=[("", _("As my browser asks")), *settings.LANGUAGES],
+    )

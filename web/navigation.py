@@ -8,27 +8,28 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Section(NamedTuple):
-    """``paths``: the beginnings of the addresses that belong to it. ``on_phone``: it has a place in the bar
-    at the bottom of a phone, which holds five. ``apart``: a line is drawn before it."""
+    """``paths``: the beginnings of the addresses that belong to it. ``apart``: a line is drawn before it.
+
+    The bar at the bottom of a phone holds five.
+    """
 
     label: str | Promise
     icon: str
     path: str
     paths: tuple[str, ...] = ()
-    on_phone: bool = True
     apart: bool = False
 
     def holds(self, path: str) -> bool:
         """Whether an address belongs to it."""
-        return path == self.path or path.startswith(self.paths)
+        return path == self.path or (bool(self.paths) and path.startswith(self.paths))
 
 
 SECTIONS = (
     Section(_("Home"), "house", "/"),
     Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
     Section(_("Follow"), "circle-plus", "/subscriptions/new"),
-    Section(_("Apps"), "smartphone", "/apps", apart=True),
-    Section(_("Settings"), "settings", "/settings/account", ("/settings/",)),
+    Section(_("History"), "history", "/history"),
+    Section(_("Settings"), "settings", "/settings/account", ("/settings/", "/apps"), apart=True),
 )
 
 

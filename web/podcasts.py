@@ -7,10 +7,10 @@ from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
 from eventstore.domain.identifiers import url_of_feed
@@ -19,6 +19,7 @@ from feeds.browsing import EpisodeRow
 from feeds.html import safe_html
 from feeds.models import Feed
 from feeds.queries import FeedShown, feeds_of
+from jobs.feeds import fetch_now
 from projections import queries
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor, moment
 from web import shown, troubles
@@ -26,6 +27,7 @@ from web.acting import for_listeners, is_partial
 from web.forms import EpisodesForm
 from web.reading import caught_up
 from web.shown import Episode, Podcast
+from web.toasts import tell
 
 PAGE = 50
 # episodes looked at for a page of those that are not played
@@ -61,6 +63,19 @@ def podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
         context |= _listed(request, user.pk, context["podcast"], known)
     name = "web/podcasts/_episodes.html" if is_partial(request, "found") else "web/podcasts/podcast.html"
     return render(request, name, context)
+
+
+@require_POST
+@for_listeners
+def refresh(request: HttpRequest, user: User, feed: str) -> HttpResponse:
+    """Have the feed fetched now, unless that was done within five minutes."""
+    known = feeds_of([feed]).get(feed)
+    subscription = queries.subscription(user.pk, feed)
+    if known is None or (known.is_secret and subscription is None):
+        raise Http404
+    fetch_now.apply_async((known.id,), retry=False)
+    tell(request, _("It is being fetched. What is new comes in a moment."))
+    return redirect("podcast", feed)
 
 
 def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from eventstore.domain.secrets import is_secret_feed
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from feeds import browsing, store
 from feeds.browsing import Summary
+from jobs.feeds import fetch_now
 from projections import queries
 from projections.queries import SubscriptionRow
 from web import shown
@@ -120,7 +121,8 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
         wait = attempts.count("preview", str(user.pk), PREVIEWS, PREVIEWS_WITHIN)
         if wait:
             return too_many(request, wait)
-        store.ensure([feed], timezone.now(), asked=True)
+        for feed_id in store.ensure([feed], timezone.now(), asked=True).new:
+            fetch_now.apply_async((feed_id,), retry=False)
     return redirect(f"/podcasts/{in_path(feed)}")
 
 

@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, URLResolver, path, register_converter
 
-from web import account, covers, episodes, fetcher, home, podcasts, readiness, styleguide, subscriptions
+from web import (
+    account,
+    covers,
+    episodes,
+    fetcher,
+    history,
+    home,
+    podcasts,
+    readiness,
+    styleguide,
+    subscriptions,
+)
 from web.addresses import FeedConverter, ItemConverter
 
 register_converter(FeedConverter, "feed")
@@ -17,12 +28,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("podcasts/<feed:feed>", podcasts.podcast, name="podcast"),
     path("podcasts/<feed:feed>/follow", subscriptions.follow),
     path("podcasts/<feed:feed>/unfollow", subscriptions.unfollow),
+    path("podcasts/<feed:feed>/refresh", podcasts.refresh),
     path("episodes/<item:item>", episodes.episode, name="episode"),
     path("episodes/<item:item>/played", episodes.played),
     path("episodes/<item:item>/unplayed", episodes.unplayed),
     path("episodes/<item:item>/save", episodes.save),
     path("episodes/<item:item>/unsave", episodes.unsave),
+    path("history", history.history, name="history"),
     path("settings/account", account.account, name="account"),
+    path("settings/language", account.language, name="language"),
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("about/fetcher", fetcher.fetcher, name="fetcher"),
     path("health/live", readiness.live, name="live"),

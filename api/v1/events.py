@@ -17,13 +17,14 @@ from api.auth import caller_of
 from api.fields import PageQuery, meta
 from api.operations import operation
 from api.views import View
-from eventstore import codec, dispatcher, log
+from eventstore import dispatcher, log
 from eventstore.domain import history
 from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.fields import ITEM
 from eventstore.domain.identifiers import shown_item
 from eventstore.domain.messages import Event
-from eventstore.log import LAST_VERSION, Origin, RecordedEvent
+from eventstore.log import LAST_VERSION, RecordedEvent
+from eventstore.reading import decoded, origin_of
 from eventstore.streams import StreamUnreadable
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
 
@@ -92,25 +93,10 @@ class EventsView(View):
         return answers.answer(History(shown, following), position)
 
 
-def origin_of(row: RecordedEvent) -> Origin:
-    """Where an event came from; of nowhere, if that cannot be read."""
-    try:
-        return msgspec.json.decode(row.metadata, type=Origin)
-    except msgspec.DecodeError:
-        return Origin()
-
-
 def counted(event: UserCheckpoint) -> dict[str, Any]:
     """What a checkpoint holds, in numbers: the state itself, of up to 100 MB, is what an export tells."""
     topics = {name: getattr(event, name) for name in event.__struct_fields__ if name != "user_id"}
     return {name: len(value) if isinstance(value, dict) else value for name, value in topics.items()}
-
-
-def decoded(row: RecordedEvent) -> Event | None:
-    try:
-        return codec.decode(row.type, row.schema, row.data)
-    except codec.CodecError:
-        return None
 
 
 def _shown(row: RecordedEvent, event: Event | None, names: dict[str, str]) -> HistoryEvent:

@@ -22,7 +22,7 @@ from api.fields import Flag, meta
 from api.operations import MIB, operation
 from api.v1.apps import App, listed_apps
 from api.v1.entries import Conflict, SentData, command_of, lists_of_entries, show, shown
-from api.v1.events import Cause, counted, decoded, origin_of
+from api.v1.events import Cause, counted
 from api.v1.tokens import Token, listed_tokens
 from api.validation import Refusal, count_entries
 from api.views import View
@@ -35,6 +35,7 @@ from eventstore.domain.identifiers import shown_item_or_none
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.topics import TOPICS
 from eventstore.log import RecordedEvent
+from eventstore.reading import decoded, origin_of
 from projections import queries
 from projections.queries import ActivityRow
 

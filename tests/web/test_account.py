@@ -95,3 +95,16 @@ def test_where_a_store_is_away_the_account_is_closed_and_the_rest_goes_later(ali
     assert browser.get("/subscriptions").status_code == 302
     assert tasks.finish_erasures() == 1
     assert not User.objects.filter(pk=alice.pk).exists()
+
+
+def test_the_language_is_kept_and_told_in_that_language(alice: User) -> None:
+    browser = Visitor(alice)
+    assert browser.send("/settings/language", {"language": "fr"})["Location"] == PAGE
+    page = text_of(browser.get(PAGE))
+    assert '<html lang="fr">' in page
+    assert "Les pages sont désormais dans cette langue." in page
+    browser.send("/settings/language", {"language": ""})
+    assert '<html lang="en">' in text_of(browser.get(PAGE))
+    refused = browser.send("/settings/language", {"language": "xx"})
+    assert refused.status_code == 400
+    assert "Select a valid choice" in text_of(refused)

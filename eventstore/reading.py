@@ -1,0 +1,23 @@
+"""Stored events as readers take them: whoever shows a history bears what it cannot decode."""
+
+import msgspec
+
+from eventstore import codec
+from eventstore.domain.messages import Event
+from eventstore.log import Origin, RecordedEvent
+
+
+def origin_of(row: RecordedEvent) -> Origin:
+    """Where an event came from; of nowhere, if that cannot be read."""
+    try:
+        return msgspec.json.decode(row.metadata, type=Origin)
+    except msgspec.DecodeError:
+        return Origin()
+
+
+def decoded(row: RecordedEvent) -> Event | None:
+    """The event; None where this program cannot read it."""
+    try:
+        return codec.decode(row.type, row.schema, row.data)
+    except codec.CodecError:
+        return None

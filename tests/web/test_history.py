@@ -1,0 +1,98 @@
+"""/history: what a listener did."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from accounts.models import User
+from eventstore import codec
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.checkpoint import IN_CHECKPOINT, NOT_STATE
+from eventstore.domain.plays import RecordPlay
+from eventstore.domain.privacy import ChangePrivacy
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from tests.feeds.rows import item_name, name_of
+from tests.web.library import HOSTILE, NOW, show
+from tests.web.people import Visitor, text_of
+from web import deeds, history
+
+PHONE = Origin("org.example.castaway", "1", "Pixel 9")
+
+
+def lines(page: str) -> list[str]:
+    """The first line of each event, without markup."""
+    found = re.findall(r"<div>\s*<p>(.*?)</p>", page, re.DOTALL)
+    return [re.sub(r"<[^>]+>", "", each).strip() for each in found]
+
+
+def live(user: User) -> None:
+    """Follow a show, listen to an episode, follow the show no longer."""
+    feed = show(1, 1)
+    name, item = name_of(feed), item_name(feed.episodes.get())
+    dispatch(Subscribe(user_id=user.pk, feed=name, now=NOW), Origin())
+    for minute, (position, played) in enumerate([(0, False), (754, False), (1_800, True)]):
+        at = NOW + timedelta(minutes=minute)
+        dispatch(
+            RecordPlay(user_id=user.pk, feed=name, item=item, position=position, played=played, now=at), PHONE
+        )
+    dispatch(Unsubscribe(user_id=user.pk, feed=name, now=NOW + timedelta(hours=1)), Origin())
+
+
+def test_it_tells_what_was_done_the_newest_first(alice: User, bob: User) -> None:
+    live(alice)
+    page = text_of(Visitor(alice).get("/history"))
+    assert lines(page) == [
+        "Unfollowed · Show 1",
+        "Played to the end · Episode 1-0",
+        "Listened up to 12:34 · Episode 1-0",
+        "Began · Episode 1-0",
+        "Collection made: All Subscriptions",
+        "Followed · Show 1",
+    ]
+    assert "20 November 2026, 21:15 UTC" in page
+    assert "Pixel 9" in page
+    assert page.count("replaced since") == 3
+    assert "Nothing yet" in text_of(Visitor(bob).get("/history"))
+
+
+def test_one_kind_is_shown_alone(alice: User) -> None:
+    live(alice)
+    page = text_of(Visitor(alice).get("/history", {"kind": "subscriptions"}))
+    assert lines(page) == ["Unfollowed · Show 1", "Followed · Show 1"]
+    assert "Nothing of this kind" in text_of(Visitor(alice).get("/history", {"kind": "privacy"}))
+
+
+@pytest.mark.parametrize("kind", ["", "plays"])
+def test_a_long_one_comes_in_pages_that_miss_none(
+    alice: User, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(history, "PAGE", 2)
+    monkeypatch.setattr(history, "LOOKED_AT", 2)
+    live(alice)
+    address, seen = f"/history?kind={kind}", []
+    while address:
+        page = text_of(Visitor(alice).get(address))
+        seen += lines(page)
+        following = re.search(r'href="([^"]*before=[^"]+)"', page)
+        address = following[1].replace("&amp;", "&") if following else ""
+    assert len(seen) == (3 if kind else 6)
+
+
+@pytest.mark.parametrize("query", [{"kind": "x"}, {"before": "x"}, {"before": "MA"}, {"before": "LTE"}])
+def test_what_no_page_gave_out_is_refused(alice: User, query: dict[str, str]) -> None:
+    live(alice)
+    assert Visitor(alice).get("/history", query).status_code == 400
+
+
+def test_privacy_is_told_by_its_level(alice: User) -> None:
+    dispatch(ChangePrivacy(user_id=alice.pk, level="public", now=NOW), Origin(device_name=HOSTILE))
+    page = text_of(Visitor(alice).get("/history"))
+    assert lines(page) == ["Privacy set to public"]
+    assert "<script>alert" not in page
+
+
+def test_every_event_of_a_listener_has_words() -> None:
+    by_match = {"PlayRecorded", "PositionUpdated", "PrivacyChanged"}
+    listeners = {name for name, (event, schema) in codec.EVENTS.items() if event in IN_CHECKPOINT | NOT_STATE}
+    assert listeners <= by_match | deeds.WORDS.keys()

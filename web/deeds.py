@@ -1,0 +1,78 @@
+"""What each event says, in words: "Followed", "Listened up to 12:34"."""
+
+from typing import Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from eventstore import codec
+from eventstore.domain.messages import Event
+from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.domain.privacy import PrivacyChanged
+from eventstore.domain.topics import OF_EVENT
+from web.words import clock
+
+# the topics that a history is filtered by, in the order of the page
+TOPICS: Final = {
+    "plays": _("Listening"),
+    "subscriptions": _("Podcasts followed"),
+    "saved": _("Saved and shared"),
+    "playlists": _("Playlists"),
+    "collections": _("Collections"),
+    "privacy": _("Privacy"),
+}
+LEVELS: Final = {"public": _("public"), "anonymous": _("anonymous"), "private": _("private")}
+# by the stored name of the event: an icon, and what was done
+WORDS: Final[dict[str, tuple[str, str | Promise]]] = {
+    "UserSubscribed": ("circle-plus", _("Followed")),
+    "UserUnsubscribed": ("circle-x", _("Unfollowed")),
+    "EpisodeSaved": ("bookmark", _("Saved")),
+    "EpisodeUnsaved": ("bookmark", _("No longer saved")),
+    "EpisodeShared": ("share-2", _("Shared")),
+    "PlaylistCreated": ("list", _("Playlist made")),
+    "PlaylistUpdated": ("list", _("Playlist changed")),
+    "PlaylistVisibilityChanged": ("eye", _("Visibility of a playlist changed")),
+    "PlaylistReordered": ("arrow-down-up", _("Playlist ordered")),
+    "PlaylistDeleted": ("trash-2", _("Playlist deleted")),
+    "PlaylistItemAdded": ("plus", _("Added to a playlist")),
+    "PlaylistItemRemoved": ("x", _("Removed from a playlist")),
+    "CollectionCreated": ("library", _("Collection made")),
+    "CollectionUpdated": ("library", _("Collection changed")),
+    "CollectionVisibilityChanged": ("eye", _("Visibility of a collection changed")),
+    "CollectionReordered": ("arrow-down-up", _("Collection ordered")),
+    "CollectionDeleted": ("trash-2", _("Collection deleted")),
+    "FeedAddedToCollection": ("plus", _("Added to a collection")),
+    "FeedRemovedFromCollection": ("x", _("Removed from a collection")),
+    "EventsRemoved": ("trash-2", _("Removed from the history for good")),
+    "EpisodeIdentified": ("link", _("Found to be the same episode")),
+    "UserCheckpoint": ("inbox", _("Summary of everything before")),
+}
+UNKNOWN: Final = ("info", _("Something that this version cannot read"))
+_TOPIC_OF: Final = {
+    name: OF_EVENT[event].name for name, (event, schema) in codec.EVENTS.items() if event in OF_EVENT
+}
+
+
+def topic_of(stored_name: str) -> str | None:
+    """The topic of an event, by its stored name; None for those of none."""
+    return _TOPIC_OF.get(stored_name)
+
+
+def words_of(stored_name: str, event: Event | None) -> tuple[str, str]:
+    """An icon, and what was done; ``event`` is None where it cannot be decoded."""
+    match event:
+        case PlayRecorded(played=True) | PositionUpdated(played=True):
+            return "check", gettext("Played to the end")
+        case PlayRecorded(position=0):
+            return "play", gettext("Began")
+        case PlayRecorded() | PositionUpdated():
+            return "play", gettext("Listened up to %(time)s") % {"time": clock(event.position)}
+        case PrivacyChanged(level=None):
+            return "lock", gettext("Privacy set back")
+        case PrivacyChanged():
+            level = LEVELS.get(str(event.level), event.level)
+            return "lock", gettext("Privacy set to %(level)s") % {"level": level}
+    icon, what = UNKNOWN if event is None else WORDS.get(stored_name, UNKNOWN)
+    named = getattr(event, "name", None)
+    return icon, f"{what}: {named}" if named else str(what)
