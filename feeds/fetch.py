@@ -17,7 +17,7 @@ from django.conf import settings
 
 from feeds import addresses
 from feeds.addresses import Rules
-from feeds.lookups import Names
+from feeds.lookups import NEW_S, Names
 from feeds.outcomes import LIMITS, MAX_BODY, Config, Hop, Limits, Outcome, Request
 from feeds.room import room
 from feeds.transfer import Transfer, new_handle
@@ -148,6 +148,8 @@ class _Loop:
         times = [transfer.lookup_until - now for _, transfer in self._names.waiting()]
         if self._timer is not None:
             times.append(self._timer - now)
+        if not self._names.begin(now):
+            times.append(NEW_S)
         if self._packed or any(transfer.is_paused for transfer in self._handles.values()):
             times.append(ASK_AGAIN_S)
         return max(0.0, min([wait, *times]))
@@ -160,10 +162,10 @@ class _Loop:
             self._packed.append(transfer)
         elif (literal := addresses.literal(transfer.target.host)) is not None:
             self._connect(transfer, (literal,))
-        elif (known := self._names.known(transfer.target.host, time.monotonic())) is not None:
+        elif (known := self._names.known(transfer.target.host, now := time.monotonic())) is not None:
             self._connect(transfer, known)
         else:
-            self._names.ask(transfer.target.host, transfer)
+            self._names.ask(transfer.target.host, transfer, now)
 
     def _connect(self, transfer: Transfer, found: tuple[str, ...]) -> None:
         now = time.monotonic()
@@ -211,7 +213,6 @@ class _Loop:
                 self._names.give_up(host, transfer)
                 transfer.end("timeout", "its host was not found in time", now)
                 self._finished.append(transfer)
-        self._names.begin()
 
     def _watch(self, event: int, fd: int, multi: Any, data: Any) -> None:
         """libcurl's wish to be told of a socket."""

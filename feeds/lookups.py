@@ -16,7 +16,9 @@ Addresses = tuple[str, ...]
 
 # how long what a name leads to is believed
 KEPT_S = 60.0
-# lookups that nobody waits for any more end by themselves, within half a minute
+# Name servers drop questions that come all at once: so many lookups at a time, of those that have just begun.
+# What takes longer hangs and counts no more; it ends by itself within half a minute.
+MOST_NEW, NEW_S = 32, 0.1
 _threads = BoundedSemaphore(512)
 
 
@@ -29,7 +31,7 @@ class Names(Generic[T]):
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, Addresses]] = {}
         self._waiting: dict[str, list[T]] = {}
-        self._asked: set[str] = set()
+        self._asked: dict[str, float] = {}  # since when
         self._answers: deque[tuple[str, Addresses]] = deque()
         self.bell, self._button = socket.socketpair()
         self.bell.setblocking(False)
@@ -39,18 +41,23 @@ class Names(Generic[T]):
         until, found = self._known.get(host, (0.0, ()))
         return found if now < until else None
 
-    def ask(self, host: str, waiting: T) -> None:
+    def ask(self, host: str, waiting: T, now: float) -> None:
         """Look ``host`` up; ``waiting`` comes back from ``answered``."""
         self._waiting.setdefault(host, []).append(waiting)
-        self.begin()
+        self.begin(now)
 
-    def begin(self) -> None:
-        """Start the lookups that are to be made, as far as not too many hang already."""
-        for host in self._waiting.keys() - self._asked:
+    def begin(self, now: float) -> bool:
+        """Start the lookups that are to be made, as far as there are not too many; whether all are begun."""
+        to_ask = [host for host in self._waiting if host not in self._asked]
+        if not to_ask:
+            return True
+        new = sum(since > now - NEW_S for since in self._asked.values())
+        for host in to_ask[: MOST_NEW - new]:
             if not _threads.acquire(blocking=False):
-                return
-            self._asked.add(host)
+                return False
+            self._asked[host] = now
             Thread(target=self._look_up, args=(host,), name="lookup", daemon=True).start()
+        return len(to_ask) <= MOST_NEW - new
 
     def waiting(self) -> list[tuple[str, T]]:
         return [(host, each) for host, all_of_it in self._waiting.items() for each in all_of_it]
@@ -67,7 +74,7 @@ class Names(Generic[T]):
             self.bell.recv(4096)
         while self._answers:
             host, found = self._answers.popleft()
-            self._asked.discard(host)
+            self._asked.pop(host, None)
             self._known[host] = (now + KEPT_S, found)
             for each in self._waiting.pop(host, []):
                 yield each, found
