@@ -15,7 +15,7 @@ from django.db import transaction
 
 from feeds import identity
 from feeds.identity import Show
-from feeds.store import execute
+from feeds.store import execute, host_of, slot_of
 
 # Of one podcast:guid: more are copies of a popular one. Of all pairs in a run.
 MOST_PER_GUID: Final = 10
@@ -77,7 +77,7 @@ TAKE_SCHEDULE = """UPDATE system.feed_schedule AS kept
    SET followers = greatest(kept.followers, gone.followers),
        asked_at = greatest(kept.asked_at, gone.asked_at), next_at = coalesce(kept.next_at, %(now)s)
   FROM system.feed_schedule AS gone WHERE kept.feed_id = %(kept)s AND gone.feed_id = %(feed)s"""
-STOP = "UPDATE system.feed_schedule SET next_at = NULL, followers = 0 WHERE feed_id = %(feed)s"
+STOP = "DELETE FROM system.feed_schedule WHERE feed_id = %(feed)s"
 DROP_EVIDENCE = """DELETE FROM system.feed_moves AS move WHERE decided IS NULL AND (feed_id = %(feed)s
     OR (feed_id = %(kept)s
         AND EXISTS (SELECT FROM system.feed_aliases WHERE url = to_url AND feed_id = %(kept)s)))"""
@@ -111,7 +111,9 @@ PUT_BACK = """UPDATE system.feeds SET state = %(state)s, merged_into_id = NULL, 
        version = version + 1, changed_at = %(now)s WHERE id = %(feed)s"""
 RESTORE = """UPDATE system.feeds SET version = version + 1, changed_at = %(now)s, first_seen_at = %(since)s
  WHERE id = %(kept)s"""
-RESUME = "UPDATE system.feed_schedule SET next_at = %(now)s WHERE feed_id = %(feed)s"
+HOST = "INSERT INTO system.feed_hosts (name) VALUES (%(host)s) ON CONFLICT DO NOTHING"
+RESUME = """INSERT INTO system.feed_schedule (feed_id, host_id, slot, next_at, asked_at)
+SELECT %(feed)s, id, %(slot)s, %(now)s, %(now)s FROM system.feed_hosts WHERE name = %(host)s"""
 REFUSE = """UPDATE system.feed_moves SET decided = 'refused', decided_at = %(now)s, undo = NULL
  WHERE feed_id = %(feed)s AND to_url = %(to)s"""
 
@@ -217,9 +219,10 @@ def unmerge(name: str, now: datetime) -> str:
         values = {"feed": feed_id, "kept": kept.id, "now": now, "at": at, "to": to_url}
         values |= {"url": undo.url, "state": undo.state, "since": undo.first_seen_at, "merged": undo.merged}
         values |= {"aliases": _json(undo.aliases), "family": [feed_id, *undo.merged]}
+        values |= {"host": host_of(undo.url), "slot": slot_of(host_of(undo.url))}
         for statement in (GIVE_BACK_ALIASES, GIVE_BACK_EPISODES, GIVE_BACK_ITEMS, GIVE_BACK_MERGED):
             execute(statement, values)
-        for statement in (PUT_BACK, RESUME, REFUSE, RESTORE):
+        for statement in (PUT_BACK, HOST, RESUME, REFUSE, RESTORE):
             execute(statement, values)
         if undo.swapped:
             _swap_uids(feed, kept)

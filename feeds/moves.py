@@ -99,10 +99,6 @@ NEW_SCHEDULE = """UPDATE system.feed_schedule
        body_hash = NULL
   FROM system.feed_hosts WHERE feed_id = %(feed)s AND name = %(host)s"""
 
-# A fetch that was under way while its feed was merged has made it due again.
-RETIRE = """UPDATE system.feed_schedule SET next_at = NULL FROM system.feeds
- WHERE feeds.id = feed_id AND merged_into_id IS NOT NULL AND next_at IS NOT NULL"""
-
 MOVED = """SELECT alias.feed_key, alias.url, feed.url, alias.since
   FROM system.feed_aliases AS alias JOIN system.feeds AS feed ON feed.id = alias.feed_id
  WHERE alias.reason IN ('twin', 'moved', 'new_feed_url', 'operator') AND alias.url <> feed.url
@@ -168,7 +164,6 @@ def settle(now: datetime) -> Settled:
     Raises ``psycopg.OperationalError`` (or Django's) when the system store or the event store is away.
     """
     execute(NOT_REDIRECTED, [SAME_FETCH])
-    execute(RETIRE)
     _collect_announcements()
     done = Settled()
     blocked = _kept_from_public()

@@ -121,8 +121,7 @@ def _purge(now: datetime) -> int:
     What a play, a playlist or a saved episode names is spared, and looked at again in two months.
     """
     long_ago = now - KEPT_FOR
-    # a row that was merged is what its episodes' old ids, and an unmerge, are found by
-    unwanted = Q(next_at=None, followers=0, feed__merged_into=None) & (
+    unwanted = Q(next_at=None, followers=0) & (
         Q(asked_at__lt=long_ago) | Q(asked_at=None, feed__first_seen_at__lt=long_ago)
     )
     targets = Feed.objects.exclude(merged_into=None).values("merged_into")
