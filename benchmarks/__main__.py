@@ -21,7 +21,7 @@ TOPICS = (
     "requests",
 )
 # asked for by name only
-MORE = ("servers",)
+MORE = ("servers", "refreshing")
 
 
 def main() -> None:

@@ -1,0 +1,351 @@
+"""Feeds refreshed, stored, claimed: ours beside requests, feedparser and the ORM, and beside bare libcurl."""
+
+import io
+import time
+from calendar import timegm
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from ipaddress import ip_network
+from typing import Any, Final, NamedTuple
+
+import feedparser
+import pycurl
+import requests
+from django.conf import settings
+from django.db import connections, transaction
+from django.utils import timezone
+
+from benchmarks import environment, origin
+from benchmarks.report import Goal, Section, middle, number, ratio
+from benchmarks.scale import Scale
+from eventstore.domain.identifiers import feed_of_url
+from feeds import claims, documents
+from feeds.decide import Answer, Host, Schedule, schedule_after
+from feeds.episodes import Intake, store
+from feeds.keys import episode_key
+from feeds.models import Episode, Feed, FeedSchedule
+from feeds.pump import Pump
+from feeds.store import ensure, execute
+from projections.connect import run as run_raw
+
+THREADS: Final = 12
+BATCH: Final = 200
+HOSTS: Final = 200
+NOW: Final = datetime(2026, 5, 1, 12, tzinfo=UTC)
+TABLES: Final = "feeds, feed_hosts, feed_schedule, feed_aliases, episodes, episode_items, feed_moves"
+WRITTEN: Final = (
+    *("guid", "enclosure_url", "enclosure_type", "enclosure_length", "title", "description", "published_at"),
+    *("sort_at", "duration", "content_hash"),
+)
+
+
+class Used(NamedTuple):
+    """Seconds by the clock and of this process's processor time, for each feed or row."""
+
+    clock: float
+    processor: float
+
+
+def run(scale: Scale) -> Section:
+    section = Section("Refreshing feeds", ["", "ours", "peer", "ours / peer", "unit, and who the peer is"])
+    big = scale.seconds > 0.5
+    rounds = 3 if big else 1
+    storing(section, 2_000 if big else 60, rounds)
+    claiming(section, 100_000 if big else 400, rounds)
+    settings.FEED_ALLOW_NETWORKS = [ip_network("127.0.0.0/8")]
+    with origin.served() as port:
+        settings.FEED_PORTS = [port]
+        unchanged(section, port, 1_000 if big else 20, rounds)
+        changed(section, port, 50 if big else 4, rounds)
+    empty()
+    section.notes.append(
+        "Processor time is that of this process alone, PostgreSQL and the origin left out; feeds of 100"
+        f" episodes and {len(origin.document(1, 100)) / 1024:,.0f} kB from an origin on loopback, {HOSTS}"
+        " hosts. Ratios of interleaved rounds, their medians."
+    )
+    return section
+
+
+def storing(section: Section, rows: int, rounds: int) -> None:
+    """Episodes of one feed into their table."""
+    ours: dict[str, list[float]] = {"new": [], "unchanged": [], "one new": []}
+    peers: dict[str, list[float]] = {"new": [], "unchanged": [], "one new": []}
+    for _ in range(rounds):
+        for times, act in ((ours, store_ours), (peers, store_with_orm)):
+            empty()
+            (feed_id,) = ensure([feed_of_url("https://show.example/feed")], NOW).new
+            for name, count in (("new", rows), ("unchanged", rows), ("one new", rows + 1)):
+                times[name].append(timed(partial(act, feed_id, episodes(count))))
+    for (name, mine), goal in zip(ours.items(), (4.0, 50.0, 50.0), strict=True):
+        compare(section, f"storing {rows:,} episodes, {name}", "ms", mine, peers[name], goal, "bulk_create")
+
+
+def store_ours(feed_id: int, found: Sequence[documents.Episode]) -> None:
+    intake = Intake(feed_id)
+    take = intake.begin()
+    for episode in found:
+        take(episode)
+    document = documents.Document(
+        documents.Channel(title="Show"), len(found), found[-1].published_at, False, []
+    )
+    with transaction.atomic(using="system"):
+        store(intake, document, NOW, episodes_before=0, was_shrunk=False, reader=1)
+
+
+def store_with_orm(feed_id: int, found: Sequence[documents.Episode]) -> None:
+    """The usual way: every row, and the database sorts out which are new."""
+    rows = [
+        Episode(
+            feed_id=feed_id,
+            key=episode_key(each.guid, each.enclosure_url),
+            sort_at=each.published_at or NOW,
+            content_hash=b"0" * 16,
+            **{name: getattr(each, name) for name in WRITTEN if hasattr(each, name)},
+        )
+        for each in found
+    ]
+    with transaction.atomic(using="system"):
+        Episode.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["feed", "key"], update_fields=WRITTEN
+        )
+
+
+def episodes(count: int) -> list[documents.Episode]:
+    """The newest first."""
+    return [
+        documents.Episode(
+            guid=f"https://show.example/{place}",
+            enclosure_url=f"https://audio.example/{place}.mp3",
+            enclosure_type="audio/mpeg",
+            title=f"Episode {place}",
+            description=origin.TEXT[:1_000],
+            published_at=origin.BEGAN - timedelta(days=place - 1),
+            duration=2_712,
+        )
+        for place in range(count)
+    ]
+
+
+def claiming(section: Section, rows: int, rounds: int) -> None:
+    """What is due, claimed and finished unchanged."""
+    empty()
+    fill_schedule(rows)
+    part = min(rows // 2, 10 * BATCH)
+    ours, peers = [], []
+    for _ in range(rounds):
+        make_due(part)
+        ours.append(timed(partial(claim_and_finish, part)) / part)
+        make_due(part)
+        few = max(part // 20, 10)
+        peers.append(timed(partial(save_each, few)) / few)
+    rate = "claiming and finishing, batches of 200"
+    compare(section, f"{rate}, {rows:,} rows", "µs/feed", ours, peers, 10.0, "ORM save()")
+
+
+def claim_and_finish(count: int) -> None:
+    now = timezone.now()
+    for _ in range(count // BATCH or 1):
+        found = claims.claim_due(now, 0, 1, most=BATCH)
+        done = [(feed, after(feed.schedule, now)) for feed in found]
+        claims.finish(done)
+
+
+def after(old: Schedule, now: datetime) -> Schedule:
+    return schedule_after(old, Answer("ok", 304), Host(1), now, 0.5)
+
+
+def save_each(count: int) -> None:
+    now = timezone.now()
+    for row in FeedSchedule.objects.filter(next_at__lte=now).order_by("next_at")[:count]:
+        row.fetched_at = row.ok_at = now
+        row.next_at = now + timedelta(hours=6)
+        row.save()
+
+
+def unchanged(section: Section, port: int, feeds: int, rounds: int) -> None:
+    """Feeds whose servers answer 304, over connections that are kept."""
+    known(port, "same", feeds)
+    ours, peers, bare = [], [], []
+    for _ in range(rounds):
+        make_due()
+        ours.append(used(lambda: Pump(0, 1, pace=0.0).run(), feeds))
+        peers.append(used(lambda: with_requests(feeds, save_unchanged), feeds))
+        bare.append(
+            used(lambda: with_libcurl(list(Feed.objects.values_list("url", flat=True)[:feeds])), feeds)
+        )
+    unit, peer = "unchanged, kept connections", f"{THREADS} threads, requests, ORM"
+    both(section, unit, ours, peers, clock_goal=5.0, processor_goal=10.0, peer=peer)
+    goal = ratio([each.clock for each in bare], [each.clock for each in ours])
+    section.goals.append(Goal(f"{unit}: feeds/s of libcurl without a database", goal, 0.25))
+
+
+def changed(section: Section, port: int, feeds: int, rounds: int) -> None:
+    """Feeds with one episode more each time."""
+    known(port, "new", feeds)
+    ours: list[Used] = []
+    peers: list[Used] = []
+    for _ in range(rounds + 1):
+        make_due()
+        ours.append(used(Pump(0, 1, pace=0.0).run, feeds))
+        peers.append(used(partial(with_requests, feeds, parse_and_store), feeds))
+    peer = f"{THREADS} threads, requests, feedparser, bulk_create"
+    both(section, "one new of 100", ours[1:], peers[1:], clock_goal=None, processor_goal=8.0, peer=peer)
+    both(section, "first fetch", ours[:1], peers[:1], clock_goal=None, processor_goal=None, peer=peer)
+
+
+def known(port: int, kind: str, count: int) -> None:
+    """Feeds of the origin, read once."""
+    empty()
+    urls = [f"http://127.0.{1 + place % HOSTS}.1:{port}/{kind}/{place}" for place in range(count)]
+    ensure([feed_of_url(url) for url in urls], timezone.now() - timedelta(minutes=1), asked=True)
+    if kind == "same":
+        Pump(0, 1, pace=0.0).run()
+
+
+def with_requests(count: int, handle: Callable[[Feed, requests.Response], None]) -> None:
+    """The usual way: a session for each thread, one feed after the other."""
+    waiting = list(Feed.objects.select_related("schedule").order_by("pk")[:count])
+
+    def work(mine: Sequence[Feed]) -> None:
+        with requests.Session() as session:
+            for feed in mine:
+                headers = {"If-None-Match": feed.schedule.etag}
+                handle(feed, session.get(feed.url, headers=headers, timeout=20))
+        connections.close_all()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, [waiting[place::THREADS] for place in range(THREADS)]))
+
+
+def save_unchanged(feed: Feed, answer: requests.Response) -> None:
+    assert answer.status_code == 304
+    row = feed.schedule
+    row.fetched_at = row.ok_at = timezone.now()
+    row.next_at = row.fetched_at + timedelta(hours=6)
+    row.save()
+
+
+def parse_and_store(feed: Feed, answer: requests.Response) -> None:
+    parsed = feedparser.parse(io.BytesIO(answer.content))
+    found = [
+        documents.Episode(
+            guid=entry.id,
+            enclosure_url=entry.enclosures[0].href,
+            title=entry.title,
+            description=entry.summary,
+            published_at=datetime.fromtimestamp(timegm(entry.published_parsed), UTC),
+        )
+        for entry in parsed.entries
+    ]
+    store_with_orm(feed.pk, found)
+
+
+def with_libcurl(urls: Iterable[str]) -> None:
+    """Requests and nothing else: no database, no rules, no reading."""
+    multi = pycurl.CurlMulti()
+    waiting, running, spare = iter(urls), 0, [pycurl.Curl() for _ in range(100)]
+    while True:
+        while spare and (url := next(waiting, None)):
+            handle = spare.pop()
+            handle.setopt(pycurl.URL, url)
+            handle.setopt(pycurl.HTTPHEADER, ['If-None-Match: "same"'])
+            handle.setopt(pycurl.WRITEFUNCTION, lambda data: None)
+            multi.add_handle(handle)
+            running += 1
+        multi.perform()
+        _, good, bad = multi.info_read()
+        assert not bad
+        for handle in good:
+            multi.remove_handle(handle)
+            spare.append(handle)
+            running -= 1
+        if not running:
+            return
+        multi.select(0.1)
+
+
+def compare(
+    section: Section,
+    name: str,
+    unit: str,
+    ours: list[float],
+    peers: list[float],
+    goal: float | None,
+    peer: str,
+) -> None:
+    """A row, and a goal: by how many times the peer takes longer."""
+    factor = 1e3 if unit.startswith("ms") else 1e6
+    times = ratio(peers, ours)
+    cells = [number(middle(each) * factor) for each in (ours, peers)]
+    section.rows.append([name, *cells, f"1 / {number(times)}", f"{unit}; {peer}"])
+    if goal is not None:
+        section.goals.append(Goal(f"{name}: times quicker than {peer}", times, goal))
+
+
+def both(
+    section: Section,
+    name: str,
+    ours: list[Used],
+    peers: list[Used],
+    *,
+    clock_goal: float | None,
+    processor_goal: float | None,
+    peer: str,
+) -> None:
+    goals = {"clock": clock_goal, "processor": processor_goal}
+    for field, goal in goals.items():
+        mine, theirs = ([getattr(each, field) for each in side] for side in (ours, peers))
+        compare(section, f"{name}, {field}", "ms/feed", mine, theirs, goal, peer)
+
+
+def timed(act: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def used(act: Callable[[], Any], count: int) -> Used:
+    began, busy = time.perf_counter(), time.process_time()
+    act()
+    return Used((time.perf_counter() - began) / count, (time.process_time() - busy) / count)
+
+
+def make_due(most: int = 1_000_000) -> None:
+    """The first ``most`` feeds, and no others."""
+    execute("UPDATE system.feed_schedule SET next_at = now() + interval '6 hours' WHERE next_at < now()")
+    execute(
+        """UPDATE system.feed_schedule SET next_at = now() - interval '1 second'
+            WHERE feed_id IN (SELECT feed_id FROM system.feed_schedule ORDER BY feed_id LIMIT %s)""",
+        [most],
+    )
+    vacuum()
+
+
+def vacuum() -> None:
+    with environment.connect() as connection:
+        connection.execute("VACUUM ANALYZE system.feed_schedule, system.episodes")
+
+
+def fill_schedule(rows: int) -> None:
+    execute(
+        """INSERT INTO system.feed_hosts (name)
+           SELECT 'host' || n || '.example' FROM generate_series(0, %s) n""",
+        [max(rows // 50, 1) - 1],
+    )
+    execute(
+        """INSERT INTO system.feeds (uid, url)
+           SELECT gen_random_uuid(), 'https://host.example/' || n FROM generate_series(1, %s) n""",
+        [rows],
+    )
+    execute(
+        """INSERT INTO system.feed_schedule (feed_id, host_id, slot, next_at)
+           SELECT id, (SELECT min(id) FROM system.feed_hosts) + id %% %s, 0, now() FROM system.feeds""",
+        [max(rows // 50, 1)],
+    )
+
+
+def empty() -> None:
+    tables = ", ".join(f"system.{table}" for table in TABLES.split(", "))
+    run_raw(f"TRUNCATE {tables} CASCADE", [], "system")
