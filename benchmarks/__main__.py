@@ -21,7 +21,7 @@ TOPICS = (
     "requests",
 )
 # asked for by name only
-MORE = ("servers", "refreshing")
+MORE = ("servers", "refreshing", "hour")
 
 
 def main() -> None:

@@ -1,0 +1,119 @@
+"""An hour of 100,000 feeds in six minutes: two pumps in one process, as in the worker of ``make run``.
+
+One feed in ten has something new, one in fifty is on a server that never answers. What is measured is how
+long feeds that are due wait.
+"""
+
+import threading
+import time
+from ipaddress import ip_network
+from typing import Final, NamedTuple
+
+from django.conf import settings
+from django.db import connections
+from django.utils import timezone
+
+from benchmarks import origin
+from benchmarks.refreshing import empty, vacuum
+from benchmarks.report import Goal, Section, number, quantile
+from benchmarks.scale import Scale
+from eventstore.domain.identifiers import feed_of_url
+from feeds.pump import Pump
+from feeds.store import ensure, execute
+
+SPEED: Final = 10
+HOSTS: Final = 2_000
+NEW, HANGING = 10, 50  # one feed in so many
+PUMPS: Final = 2
+# of the pumps: seconds for which each run claims, and until the next one begins
+RUNS: Final = 10.0
+BEAT: Final = 1.0
+# Those of hosts that are left alone wait with reason.
+WAITING = """SELECT extract(epoch FROM now() - min(next_at)), count(*)
+  FROM system.feed_schedule JOIN system.feed_hosts hosts ON hosts.id = host_id
+ WHERE next_at <= now() AND coalesce(paused_until, '-infinity') <= now()"""
+PUT_OFF = (
+    """UPDATE system.feed_schedule SET next_at = now() + (feed_id %% %s) * interval '1 second' * %s / %s"""
+)
+ENDED = """SELECT count(*) FILTER (WHERE ok_at IS NOT NULL), count(*) FILTER (WHERE error <> '')
+  FROM system.feed_schedule"""
+
+
+class Sample(NamedTuple):
+    overdue_s: float
+    due: int
+
+
+def run(scale: Scale) -> Section:
+    feeds, seconds = (100_000, 3_600 / SPEED) if scale.seconds > 0.5 else (60, 3.0)
+    section = Section(f"An hour of {feeds:,} feeds, {SPEED} times as fast", ["", "measured"])
+    settings.FEED_ALLOW_NETWORKS = [ip_network("127.0.0.0/8")]
+    with origin.served() as port:
+        settings.FEED_PORTS = [port]
+        fill(feeds, seconds, port)
+        busy = time.process_time()
+        samples, fetches = refresh_for(seconds)
+        busy = time.process_time() - busy
+    good, failed = execute(ENDED).fetchall()[0]
+    waits = [sample.overdue_s for sample in samples]
+    section.rows += [
+        ["fetches", number(fetches)],
+        ["feeds that were read, or are as they were", number(good)],
+        ["feeds whose last fetch failed", number(failed)],
+        ["longest wait of a feed that is due, s: median", number(quantile(waits, 0.5))],
+        ["longest wait of a feed that is due, s: at most", number(max(waits))],
+        ["processor time of the pumps, share of one processor", number(busy / seconds)],
+    ]
+    goal = "longest wait of a feed that is due, in the hour's own time"
+    section.goals.append(Goal(goal, max(waits), 120.0, at_most=True, unit=" s"))
+    section.notes.append(
+        f"{HOSTS:,} hosts; one feed in {NEW} is read for the first time, one in {HANGING} hangs until it is"
+        f" given up after 20 s, the others answer 304. {PUMPS} pumps in one process."
+    )
+    empty()
+    return section
+
+
+def fill(feeds: int, seconds: float, port: int) -> None:
+    """Feeds that become due one after the other. Those that do not change have been read before."""
+    empty()
+    hosts = [f"127.{1 + place // 250}.{1 + place % 250}.1" for place in range(HOSTS)]
+    urls = []
+    for place in range(feeds):
+        kind = "hang" if place % HANGING == 0 else "new" if place % NEW == 1 else "same"
+        # the servers that hang are no others' as well
+        part = hosts[: HOSTS // HANGING] if kind == "hang" else hosts[HOSTS // HANGING :]
+        urls.append(f"http://{part[place // 7 % len(part)]}:{port}/{kind}/{place}")
+    for start in range(0, feeds, 5_000):
+        ensure([feed_of_url(url) for url in urls[start : start + 5_000]], timezone.now(), asked=True)
+    execute(PUT_OFF, [feeds, seconds, feeds])
+    execute(
+        """UPDATE system.feed_schedule SET etag = '"same"', validators_url = url, ok_at = now()
+             FROM system.feeds WHERE id = feed_id AND url LIKE '%%/same/%%'"""
+    )
+    execute("UPDATE system.feeds SET reader_version = 1, state = 'active' WHERE url LIKE '%%/same/%%'")
+    vacuum()
+
+
+def refresh_for(seconds: float) -> tuple[list[Sample], int]:
+    """What the pumps leave waiting, second by second, and how many fetches ended."""
+    until = time.monotonic() + seconds
+    ended: list[int] = []
+
+    def pump(place: int) -> None:
+        while time.monotonic() < until:
+            ended.append(Pump(place, PUMPS, claims_for=RUNS).run())
+            time.sleep(BEAT)
+        connections.close_all()
+
+    threads = [threading.Thread(target=pump, args=[place]) for place in range(PUMPS)]
+    for thread in threads:
+        thread.start()
+    samples = []
+    while time.monotonic() < until:
+        time.sleep(1.0)
+        overdue, due = execute(WAITING).fetchall()[0]
+        samples.append(Sample(float(overdue or 0), due))
+    for thread in threads:
+        thread.join()
+    return samples, sum(ended)
