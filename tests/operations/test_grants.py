@@ -11,10 +11,13 @@ from django.utils import timezone
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import tuple_row
+from pytest_django.fixtures import Settings
 
 from accounts import erasure
 from accounts.models import User
 from eventstore import log
+from feeds.models import Episode
+from feeds.reconcile import reconcile
 from jobs import retention
 from operations.grants import PROGRAMS
 from projections.erasure import erase_history
@@ -23,6 +26,8 @@ from projections.runner import Runner
 from tests.api.devices import Device, feed, play
 from tests.apps import App
 from tests.factories import UserFactory
+from tests.feeds.origin import Origin, allowed, answer
+from tests.feeds.pumping import follow, pump, show
 from tests.jobs.working import settle
 from tests.operations.living import Life, life
 from tests.operations.operating import Operator
@@ -114,7 +119,19 @@ def brought(position: int) -> bool:
     return bring_up_to_date() >= position
 
 
-def test_each_program_does_its_work(operator: Operator, roles: dict[str, str], life: Life) -> None:
+def fetch_a_feed(settings: Settings) -> None:
+    """With so many episodes that they take a temporary table."""
+    with Origin() as origin, allowed(settings, origin):
+        origin.on("/feed", answer(show(*range(60))))
+        follow(origin, "/feed")
+        assert pump() == 1
+    assert Episode.objects.count() == 60
+    assert reconcile(timezone.now()).purged == 0
+
+
+def test_each_program_does_its_work(
+    operator: Operator, roles: dict[str, str], life: Life, settings: Settings
+) -> None:
     with life.at(urls_of(operator, roles["web"])):
         alice, bob = (UserFactory.create(username=name) for name in ("alice", "bob"))
         App().grant(alice)
@@ -129,6 +146,7 @@ def test_each_program_does_its_work(operator: Operator, roles: dict[str, str], l
         settle()
     with life.at(urls_of(operator, roles["worker"])):
         assert retention.run(log.database_time(), wait=brought).events_deleted > 0
+        fetch_a_feed(settings)
         erasure.begin(bob.pk, timezone.now())
         erasure.complete(bob.pk, erase_history)
     with life.at(operator.urls):  # makes the tables of read models anew
