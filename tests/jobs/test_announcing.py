@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from balados.celery import app
 from feeds.models import FeedAlias
 from jobs import announcing, feeds
-from tests.api.devices import Device, feed
+from tests.api.devices import Device, feed, item, play
 from tests.apps import App
 from tests.factories import UserFactory
 from tests.projections.running import eventually
@@ -35,6 +35,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     with redis.Redis.from_url(settings.REDIS_URL) as broker:
         broker.delete("default")
     monkeypatch.setattr(announcing, "AT_ONCE", 2)
+    monkeypatch.setattr(announcing, "_told", set())
     return found
 
 
@@ -77,6 +78,18 @@ def test_what_follows_nothing_new_sends_nothing(phone: Device) -> None:
     assert work_off() == [[feed(1)], [feed(2)]]
 
 
+@pytest.mark.usefixtures("sent")
+def test_a_feed_of_which_an_episode_is_played_saved_or_shared_is_fetched_too(phone: Device) -> None:
+    """Else its title in a public list would tell that somebody follows it in private."""
+    for _ in range(2):
+        phone.post("plays", play(rss_source_feed=feed(1)))
+        phone.post(f"episodes/{item()}/save", {"rss_source_feed": feed(2)})
+        phone.post(f"episodes/{item()}/share", {"rss_source_feed": feed(3)})
+    phone.post("subscriptions", {"rss_source_feed": feed(1)})
+    eventually(lambda: len(messages()) == 4)
+    assert work_off() == [[feed(1)], [feed(2)], [feed(3)], [feed(1)]]
+
+
 def test_without_redis_following_is_what_it_was(
     phone: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -84,7 +97,10 @@ def test_without_redis_following_is_what_it_was(
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(app, "send_task", refuse)
+    monkeypatch.setattr(announcing, "_told", set())
     assert phone.post("subscriptions", {"rss_source_feed": feed(1)}).status_code == 201
     announcing.refresh(7)
-    eventually(lambda: "within the hour" in caplog.text)
+    phone.post("plays", play(rss_source_feed=feed(2)))
+    eventually(lambda: caplog.text.count("within the hour") == 3)
+    assert announcing._told == set(), "what was lost is told again with the next play"
     assert feed(1) not in caplog.text
