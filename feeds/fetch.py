@@ -134,14 +134,17 @@ class _Loop:
     def close(self) -> None:
         for handle in self._handles:
             self._multi.remove_handle(handle)
+        for handle in (*self._handles, *self._spare):
             handle.close()
         for transfer in self.running:
             room.give_back(transfer.number)
         self._multi.close()
         self._selector.close()
         self._names.close()
+        # libcurl knows this loop: without it what is left here would wait for the collector
         self.running.clear()
         self._handles.clear()
+        self._spare.clear()
 
     def _wait(self, wait: float) -> float:
         now = time.monotonic()

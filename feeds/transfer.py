@@ -100,12 +100,7 @@ class Transfer:
 
     def _headers(self) -> list[bytes]:
         request = self.request
-        headers = [*_own_headers(self._config, request.followers, request.accept)]
-        if _SENDABLE.fullmatch(request.etag):
-            headers.append(f"If-None-Match: {request.etag}".encode("latin-1"))
-        if _SENDABLE.fullmatch(request.last_modified):
-            headers.append(f"If-Modified-Since: {request.last_modified}".encode("latin-1"))
-        return headers
+        return [*_own_headers(self._config, request.followers, request.accept), *_validators(request)]
 
     def _open_socket(self, purpose: int, peer: Any) -> Any:
         """The one place where connections are made: no other address is ever connected to."""
@@ -190,8 +185,7 @@ class Transfer:
 
     def _judge(self, now: float) -> None:
         """What the status says of an answer that arrived."""
-        is_conditional = bool(self.request.etag or self.request.last_modified)
-        code = answers.code_of(self._head.status, conditional=is_conditional)
+        code = answers.code_of(self._head.status, conditional=bool(_validators(self.request)))
         self.is_packed = code == "ok" and self._head.is_gzip
         if self.is_packed:
             return
@@ -274,6 +268,12 @@ def user_agent(config: Config, followers: int | None) -> str:
 def _own_headers(config: Config, followers: int | None, accept: str) -> tuple[bytes, ...]:
     names = (f"User-Agent: {user_agent(config, followers)}", f"Accept: {accept}", "Accept-Encoding: gzip")
     return tuple(header.encode() for header in names)
+
+
+def _validators(request: Request) -> list[bytes]:
+    """Headers with those of the request's validators that can be sent."""
+    named = (("If-None-Match", request.etag), ("If-Modified-Since", request.last_modified))
+    return [f"{name}: {value}".encode("latin-1") for name, value in named if _SENDABLE.fullmatch(value)]
 
 
 def _known_as(target: Target, found: tuple[str, ...]) -> str:
