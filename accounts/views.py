@@ -112,12 +112,14 @@ def log_out(request: HttpRequest) -> HttpResponse:
 @private
 @read_or_post
 def apps(request: HttpRequest) -> HttpResponse:
-    """The user's own grants; a POST with ``app_id`` takes one back."""
+    """The user's own grants; a POST with ``app_id`` takes one back, which ``?revoke=`` asks about first."""
     user = request.user
     if not isinstance(user, User):
         return redirect_to_login(request.path)
     if request.method == "POST":
         return _revoke(request, user, request.POST.get("app_id", ""))
+    if "revoke" in request.GET:
+        return _ask_to_revoke(request, user, request.GET["revoke"])
     listed = [_shown(grant) for grant in grants.list_grants(user.pk)]
     return render(request, "accounts/apps.html", {"apps": listed, "instance": settings.PUBLIC_URL})
 
@@ -132,6 +134,23 @@ def app_creator(request: HttpRequest) -> HttpResponse:
         "other": {scope: words for scope, words in WORDS.items() if scope not in COMMON},
     }
     return render(request, "accounts/app_creator.html", context)
+
+
+def _ask_to_revoke(request: HttpRequest, user: User, app_id: str) -> HttpResponse:
+    """A page with the question, or what htmx shows of it in the page's dialog."""
+    names = {grant.app_id: grant.name for grant in grants.list_grants(user.pk)}
+    if app_id not in names:
+        return redirect("apps")
+    question = {
+        "heading": _("Revoke %(app)s?") % {"app": names[app_id]},
+        "text": _("It is shut out at once, on every device. To use it again, you let it in again."),
+        "action": "/apps",
+        "fields": {"app_id": app_id},
+        "label": _("Revoke"),
+        "back": "/apps",
+    }
+    is_dialog = bool(request.htmx)  # type: ignore[attr-defined]
+    return render(request, "components/_dialog.html" if is_dialog else "web/question.html", question)
 
 
 def _revoke(request: HttpRequest, user: User, app_id: str) -> HttpResponse:

@@ -21,7 +21,7 @@ PO = ROOT / "locale" / "fr" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
 PARTS = ("web", "accounts")
 # for developers and administrators, who read English
-IN_ENGLISH = frozenset({"web/styleguide.html", "admin/base_site.html"})
+IN_ENGLISH = ("web/styleguide.html", "admin/")
 KEYWORDS = {
     "_": None,
     "gettext": None,
@@ -43,7 +43,7 @@ _TAG = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
 # attributes that people read or hear
 SPOKEN = ("aria-label", "alt", "title", "placeholder")
 # what is the same in every language
-NAMES = re.compile(r"\b(Balados|API|pip install|manage\.py|https)\b")
+NAMES = re.compile(r"\b(Balados|API|OPML|pip install|manage\.py|https)\b")
 Text = str | tuple[str, ...]
 
 
@@ -51,7 +51,7 @@ def templates() -> list[Path]:
     """Every template whose texts are translated."""
     folder = ROOT / "templates"
     found = sorted(folder.rglob("*.html"))
-    return [path for path in found if str(path.relative_to(folder)) not in IN_ENGLISH]
+    return [path for path in found if not str(path.relative_to(folder)).startswith(IN_ENGLISH)]
 
 
 def catalog() -> Catalog:

@@ -41,8 +41,12 @@ def for_listeners(
 
 def act(request: HttpRequest, user: User, command: Callable[..., Order], **fields: Any) -> Outcome:
     """Dispatch a command of this listener and moment. Raises what ``dispatch`` raises."""
-    order = command(user_id=user.pk, now=timezone.now(), **fields)
-    outcome = dispatch(order, Origin(device_name=device_name(request)))
+    return send(request, command(user_id=user.pk, now=timezone.now(), **fields))
+
+
+def send(request: HttpRequest, command: Command) -> Outcome:
+    """Dispatch a command that is made already, and have the feeds fetched that it begins to follow."""
+    outcome = dispatch(command, Origin(device_name=device_name(request)))
     announce(outcome.events)
     return outcome
 

@@ -24,6 +24,32 @@ FAULTS: Final = {
 }
 
 
+UNUSABLE: Final = _("This is no address of a feed.")
+OPML_FAULTS: Final = {
+    "not_opml": _("There is no list of podcasts in this file: OPML is what other programs export."),
+    "entities": _("This file declares entities, which no list of podcasts needs."),
+    "too_many_outlines": _("There are more than 10,000 podcasts in this file."),
+    "too_many_levels": _("There are too many folders within each other in this file."),
+}
+LARGEST_FILE: Final = 5 * 1024 * 1024
+
+
+class ListFileForm(forms.Form):
+    """A list of podcasts from another program."""
+
+    file = forms.FileField(
+        label=_("File with a list of podcasts (OPML)"),
+        help_text=_("Nearly every podcast app exports one. Folders become collections."),
+        widget=forms.FileInput(attrs={"accept": ".opml,.xml,text/x-opml,application/xml,text/xml"}),
+    )
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file.size > LARGEST_FILE:
+            raise ValidationError(_("A list may have 5 MB at most."), code="too_large")
+        return file
+
+
 class FollowForm(forms.Form):
     """The address of a feed; ``feed`` is its ``rss_source_feed``."""
 

@@ -28,7 +28,7 @@ from projections.queries import SubscriptionRow
 from web import shown
 from web.acting import act, came_from, for_listeners, is_partial
 from web.addresses import in_path
-from web.forms import FollowForm, ListForm
+from web.forms import FollowForm, ListFileForm, ListForm
 from web.reading import caught_up, remember_position
 from web.shown import Podcast
 from web.toasts import render_toasts, tell
@@ -110,10 +110,10 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
     """One field for the address of a feed; what is found there is shown before it is followed."""
     if request.method != "POST":
         form = FollowForm(initial={"address": request.GET.get("address", "")})
-        return render(request, "web/subscriptions/new.html", {"form": form})
+        return _new(request, form)
     form = FollowForm(request.POST)
     if not form.is_valid():
-        return render(request, "web/subscriptions/new.html", {"form": form}, status=400)
+        return _new(request, form, status=400)
     feed: str = form.cleaned_data["feed"]
     if is_secret_feed(feed):  # known to its followers alone, so there is nothing to show before
         return follow(request, feed)
@@ -149,6 +149,11 @@ def unfollow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
         text = _("You no longer follow %(title)s.") % {"title": _title(feed)}
         tell(request, text, undo=f"/podcasts/{in_path(feed)}/follow")
     return _answer(request, feed, outcome.position, is_followed=False)
+
+
+def _new(request: HttpRequest, form: FollowForm, status: int = 200) -> HttpResponse:
+    context = {"form": form, "file_form": ListFileForm()}
+    return render(request, "web/subscriptions/new.html", context, status=status)
 
 
 def _answer(request: HttpRequest, feed: str, position: int, *, is_followed: bool) -> HttpResponse:

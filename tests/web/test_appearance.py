@@ -148,6 +148,7 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
         check(page, name)
     page.goto("/subscriptions")
     page.get_by_role("button", name="List").click()
+    expect(page.get_by_role("button", name="List")).to_have_attribute("aria-pressed", "true")
     check(page, "subscriptions-list")
     assert [url for url in requested if not url.startswith(own)] == []
 
@@ -203,7 +204,10 @@ def test_the_apps(page: Page, alice: User, monkeypatch: pytest.MonkeyPatch) -> N
     check(page, "apps")
     page.locator("summary").first.click()
     check(page, "apps-open")
-    page.get_by_role("button", name="Revoke Castaway").click()
+    page.get_by_role("link", name="Revoke Castaway").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    check(page, "apps-revoke")
+    page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("status")).to_be_visible()
     check(page, "apps-revoked")
 

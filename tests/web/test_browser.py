@@ -76,7 +76,8 @@ def test_an_app_is_let_in_and_taken_back(anyone: Page, alice: User) -> None:
         "state": ["s1"],
     }
     anyone.goto("/apps")
-    anyone.get_by_role("button", name="Revoke Castaway").click()
+    anyone.get_by_role("link", name="Revoke Castaway").click()
+    anyone.get_by_role("button", name="Revoke").click()
     expect(anyone.get_by_text("You have not let in any app yet.")).to_be_visible()
     assert not AppGrant.objects.exists()
 
