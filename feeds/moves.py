@@ -300,7 +300,9 @@ def _attempt(change: _Change, now: datetime, *, back: bool) -> bool:
 def _attempt_merge(feed_id: int, kept_id: int, reason: str, now: datetime) -> bool:
     try:
         merge(feed_id, kept_id, reason, now)
-    except NotMergeable:  # with the first of a pair that was merged just now
+    except (NotMergeable, django.db.IntegrityError, psycopg.IntegrityError) as failure:
+        # one of the pair was merged with another just now
+        logger.info("Feed %s was not merged: %s", feed_id, type(failure).__name__)
         return False
     return True
 

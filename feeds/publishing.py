@@ -20,6 +20,15 @@ BLOCKED = """SELECT feed_key, blocked OR locked
   FROM system.feed_aliases JOIN system.feeds ON feeds.id = feed_id
  WHERE blocked OR locked OR (state <> 'new' AND feed_key = ANY(%s))"""
 
+# under any of its addresses
+KEYS = """SELECT feed_key FROM system.feed_aliases
+ WHERE feed_id = (SELECT feed_id FROM system.feed_aliases WHERE feed_key = %s)"""
+
+
+def keys_of(feed_key: UUID) -> list[UUID]:
+    """The digests of all addresses of the feed that is known by this one; of an unknown feed, this one."""
+    return [key for (key,) in execute(KEYS, [feed_key])] or [feed_key]
+
 
 def mark_blocked(now: datetime) -> int:
     """Block what publishers block, and lift what they lift; returns how many marks that were.

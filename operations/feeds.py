@@ -57,7 +57,7 @@ def report_lines(report: dict[str, Any], now: datetime) -> Iterator[str]:
         f" {report['failing']:,} that failed the last time,"
         f" {report['unwanted']:,} that nobody follows and that are not refreshed"
     )
-    due = f"{report['due']:,} are due now"
+    due = f"Due now: {report['due']:,}"
     yield due + (f", the longest for {_span(report['overdue_s'])}" if report["due"] else "")
     if report["fetched_at"] is not None:
         yield f"The last fetch ended {_span((now - report['fetched_at']).total_seconds())} ago"
@@ -66,7 +66,7 @@ def report_lines(report: dict[str, Any], now: datetime) -> Iterator[str]:
     for code, number in report["errors"].items():
         yield f"  {number:>7,}  {code}: {ERRORS.get(code, 'It could not be fetched.')}"
     if report["hosts"]:
-        yield f"{report['paused_hosts']:,} hosts are left alone, with {report['paused_feeds']:,} feeds:"
+        yield f"Hosts that are left alone: {report['paused_hosts']:,}, with {report['paused_feeds']:,} feeds:"
     for host in report["hosts"]:
         why = "does not answer" if host["failures"] else "asked us to wait"
         yield f"  {host['name']} ({host['feeds']:,} feeds) {why}; until {moment(host['paused_until'])}"

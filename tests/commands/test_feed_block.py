@@ -10,6 +10,7 @@ from eventstore import log, marks
 from eventstore.domain.identifiers import feed_of_url, key_of, url_of_feed
 from projections import public
 from tests.domain.scenarios import NOON
+from tests.feeds.rows import FeedFactory
 from tests.privacy.acts import level
 from tests.projecting import bring_up_to_date
 from tests.projections.histories import FEED, record, subscribed
@@ -66,6 +67,15 @@ def test_what_the_publisher_blocks_the_operator_does_not_lift() -> None:
     assert run("--lift", URL) == said
     run(URL)
     assert run("--lift", URL).endswith("Its publisher blocks it, and so it stays.\n")
+
+
+def test_a_feed_is_blocked_at_every_address_that_it_has_had() -> None:
+    addresses = [URL, "https://old.example/feed.xml"]
+    FeedFactory.create(url=URL, aliases=addresses[1:])
+    for blocked, arguments in ((True, (addresses[1],)), (False, ("--lift", addresses[0]))):
+        run(*arguments)
+        marked = {mark.feed_key for mark in marks.feed_marks() if mark.blocked is blocked}
+        assert marked == {UUID(key_of(feed_of_url(url))) for url in addresses}
 
 
 @pytest.mark.parametrize(

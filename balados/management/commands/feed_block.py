@@ -15,6 +15,7 @@ from eventstore.domain.identifiers import (
     normalise_feed,
     url_of_feed,
 )
+from feeds import publishing
 from operations.command import OperatorCommand
 from projections import queries
 
@@ -28,9 +29,10 @@ class Command(OperatorCommand):
   manage.py feed_block --lift https://example.org/feed.xml
   manage.py feed_block --list
 
-It holds for what was done before, too, and at once; listeners have their feed as ever. Name the feed by its
-URL, as apps do (base64), or by the digest that --list tells where nobody's activity tells the URL. --lift
-takes back what this command did; a feed that its publisher blocks (itunes:block) stays blocked.
+It holds for what was done before, too, at once, and at every address that the feed is known by; listeners
+have their feed as ever. Name the feed by its URL, as apps do (base64), or by the digest that --list tells
+where nobody's activity tells the URL. --lift takes back what this command did; a feed that its publisher
+blocks (itunes:block) stays blocked.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -48,8 +50,8 @@ takes back what this command did; a feed that its publisher blocks (itunes:block
                 self.stdout.write(line)
             return
         feed_key, blocked = _key(options["feed"]), not options["lift"]
-        position = marks.mark_key(feed_key, "operator", timezone.now(), blocked=blocked)
-        if position is None:
+        wanted = dict.fromkeys(publishing.keys_of(feed_key), blocked)
+        if not marks.mark_all(wanted, "operator", timezone.now()):
             self.stdout.write("It was blocked already." if blocked else "You have not blocked it.")
         else:
             self.stdout.write("Blocked." if blocked else "No longer blocked by you.")
