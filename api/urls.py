@@ -5,7 +5,21 @@ from importlib import import_module
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from api import documents
-from api.v1 import apps, events, export, feeds, me, opml, proxy, public, removals, search, sync, tokens
+from api.v1 import (
+    apps,
+    events,
+    export,
+    feeds,
+    me,
+    opml,
+    proxy,
+    public,
+    removals,
+    search,
+    supplements,
+    sync,
+    tokens,
+)
 from api.views import Unknown
 from eventstore.domain.topics import TOPICS
 
@@ -23,6 +37,7 @@ v1 = [
     *removals.paths,
     *public.paths,
     *proxy.paths,
+    *supplements.paths,
     *search.paths,
 ]
 

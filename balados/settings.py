@@ -222,11 +222,12 @@ CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").
     "?db=", "?virtual_host="
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_IMPORTS = ["jobs.covers", "jobs.feeds", "jobs.moves"]
+CELERY_IMPORTS = ["jobs.covers", "jobs.documents", "jobs.feeds", "jobs.moves"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "jobs.feeds.pump": {"queue": "feeds"},
     "jobs.feeds.fetch_now": {"queue": "feeds_now"},
+    "jobs.documents.fetch": {"queue": "feeds_now"},
     "jobs.covers.refresh_wanted": {"queue": "covers"},
 }
 # a pump takes a minute: what waits behind it is for others

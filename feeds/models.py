@@ -317,3 +317,21 @@ class EnrichedPodcast(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+
+class FetchedDocument(models.Model):
+    """Chapters or a transcript as they were fetched for somebody (``feeds.supplements``).
+
+    ``content``: what was read of it, as JSON. ``error``: the code of the failure, where it is not known.
+    """
+
+    url_digest = models.BinaryField(primary_key=True, max_length=16)
+    content = models.BinaryField(default=b"", db_default=b"")
+    error = models.TextField(default="", db_default="")
+    fetched_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = '"system"."fetched_documents"'
+
+    def __str__(self) -> str:
+        return bytes(self.url_digest).hex()

@@ -29,10 +29,12 @@ from api.operations import operation
 from api.titles import Enriched, address, enriched
 from api.views import View
 from eventstore.domain.identifiers import shown_item, url_of_feed
+from feeds.chapters import in_feed
 from feeds.covers import path_of
 from feeds.details import Details, EpisodeRow, details_of, episodes_of_feed, item_in
 from feeds.html import safe_html
 from feeds.queries import FeedShown, addresses_of, feeds_of
+from feeds.read.podcast import CHAPTERS
 from feeds.states import Code
 from jobs import announcing
 from projections import queries
@@ -302,7 +304,8 @@ def _episode(feed: str, row: EpisodeRow, of: FeedShown) -> Episode | None:
     if item is None:
         return None
     extra = msgspec.json.decode(row.extra)
-    chapters = extra.pop("psc", [])
+    chapters = [Chapter(one.start, one.title or None, one.link) for one in in_feed(extra)]
+    extra.pop(CHAPTERS.name, None)
     return Episode(
         feed,
         *shown_item(item),
@@ -318,7 +321,7 @@ def _episode(feed: str, row: EpisodeRow, of: FeedShown) -> Episode | None:
         episode=row.number,
         kind=row.kind or None,
         explicit=row.explicit,
-        chapters=msgspec.convert(chapters, list[Chapter]),
+        chapters=chapters,
         podcast=_without_pictures(extra),
         changed_at=row.changed_at,
         gone_at=row.gone_at,

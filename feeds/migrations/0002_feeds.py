@@ -399,6 +399,18 @@ class Migration(migrations.Migration):
                 name="feeds_with_new_address",
             ),
         ),
+        migrations.CreateModel(
+            name="FetchedDocument",
+            fields=[
+                ("url_digest", models.BinaryField(max_length=16, primary_key=True, serialize=False)),
+                ("content", models.BinaryField(db_default=b"", default=b"")),
+                ("error", models.TextField(db_default="", default="")),
+                ("fetched_at", models.DateTimeField(db_index=True)),
+            ],
+            options={
+                "db_table": '"system"."fetched_documents"',
+            },
+        ),
         # one row is written at each fetch: room for it in its page keeps the index out of it (HOT)
         migrations.RunSQL(
             'ALTER TABLE "system"."feed_schedule" SET (fillfactor = 70)', migrations.RunSQL.noop

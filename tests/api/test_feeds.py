@@ -189,8 +189,11 @@ def test_episodes_come_in_pages_the_newest_first(follower: Device) -> None:
 
 
 def test_an_episode_is_shown_whole_and_made_safe(follower: Device) -> None:
-    chapters = [{"start": 0, "title": "Beginning", "image": "https://spy.example/1.png"}]
-    extra = {"psc": chapters, "transcript": [{"url": "https://t.example/1.vtt", "type": "text/vtt"}]}
+    chapters = [{"start": "0", "title": "Beginning", "image": "https://spy.example/1.png"}]
+    extra = {
+        "pscChapters": [{"chapter": chapters}],
+        "transcript": [{"url": "https://t.example/1.vtt", "type": "text/vtt"}],
+    }
     known_episode(
         known_feed(URL),
         "episode-1",

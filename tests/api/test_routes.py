@@ -58,6 +58,8 @@ CALLS: dict[tuple[str, str], Call] = {
     ("GET", "episodes/saved"): Call("user.plays.read", "episodes/saved"),
     ("POST", "episodes/<path:item>/save"): Call("user.plays.write", f"episodes/{item()}/save", A_FEED),
     ("DELETE", "episodes/<path:item>/save"): Call("user.plays.write", f"episodes/{item()}/save"),
+    ("GET", "episodes/<path:item>/chapters"): Call("user.plays.read", f"episodes/{item()}/chapters"),
+    ("GET", "episodes/<path:item>/transcript"): Call("user.plays.read", f"episodes/{item()}/transcript"),
     ("POST", "episodes/<path:item>/share"): Call("user.plays.write", f"episodes/{item()}/share", A_FEED),
     ("GET", "playlists"): Call("user.playlists.read", "playlists"),
     ("POST", "playlists"): Call("user.playlists.write", "playlists", {"name": "Walk"}),

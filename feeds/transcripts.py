@@ -1,0 +1,114 @@
+"""A transcript, from the forms in which publishers give it, in one shape. Pure.
+
+WebVTT, SubRip, JSON of the podcast namespace, and plain HTML. Only the text passes, no markup.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+from lxml import etree
+from msgspec import Struct
+
+from feeds.chapters import UnreadableDocument, plain, seconds
+
+MOST, LONGEST_TEXT, LONGEST_SPEAKER = 20_000, 10_000, 200
+# how well a form tells who says what and when
+PREFERENCE: Final = ("application/json", "text/vtt", "application/x-subrip", "application/srt", "text/html")
+_TIMES = re.compile(r"((?:\d+:)?\d+:\d\d[.,]\d{1,3})[ \t]+-->[ \t]+((?:\d+:)?\d+:\d\d[.,]\d{1,3})")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,200})>")
+_SPEAKER = re.compile(r"([^\s:<>][^:<>\n]{0,60}):\s+(?=\S)")
+
+
+class Segment(Struct, omit_defaults=True):
+    """What was said from ``start`` to ``end``, in seconds; ``end`` is ``start`` where it is not told."""
+
+    start: float
+    end: float
+    text: str
+    speaker: str | None = None
+
+
+def read(body: bytes) -> list[Segment]:
+    """The segments of a document, in their order; its form is told by how it begins. Raises
+    ``UnreadableDocument``."""
+    text = body.decode("utf-8-sig", errors="replace").lstrip()
+    if text.startswith(("{", "[")):
+        found = _json(text)
+    elif text.startswith("<"):
+        found = _html(text)
+    else:
+        found = _cues(text)
+    segments = [segment for segment, _ in zip(found, range(MOST), strict=False) if segment.text]
+    if not segments:
+        raise UnreadableDocument("The document holds no transcript.")
+    return segments
+
+
+def choose(listed: Iterable[Any]) -> dict[str, str] | None:
+    """Of the transcripts that a feed names (``Episode.extra["transcript"]``) the one that tells most."""
+    named = [one for one in listed if isinstance(one, dict) and one.get("url")]
+    return min(named, key=_rank, default=None)
+
+
+def _rank(named: dict[str, str]) -> int:
+    kind = str(named.get("type", "")).partition(";")[0].strip().lower()
+    return PREFERENCE.index(kind) if kind in PREFERENCE else len(PREFERENCE)
+
+
+def _json(text: str) -> Iterator[Segment]:
+    try:
+        document = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnreadableDocument("The transcript is not JSON.") from error
+    listed = document.get("segments") if isinstance(document, dict) else document
+    for one in listed if isinstance(listed, list) else ():
+        start = seconds(one.get("startTime")) if isinstance(one, dict) else None
+        if start is not None:
+            yield _segment(start, seconds(one.get("endTime")), one.get("body"), one.get("speaker"))
+
+
+def _cues(text: str) -> Iterator[Segment]:
+    """Of WebVTT and SubRip, whose cues are alike: a line of times, and lines of text up to an empty one."""
+    for cue in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
+        times = _TIMES.search(cue)
+        if times is None:
+            continue
+        start, end = (seconds(time.replace(",", ".")) for time in times.groups())
+        said = cue[times.end() :].partition("\n")[2]
+        voice = _VOICE.search(said)
+        if voice is not None:
+            speaker, said = voice[1], said[voice.end() :]
+        else:
+            speaker, said = _split(said)
+        if start is not None:
+            yield _segment(start, end, said, speaker)
+
+
+def _html(text: str) -> Iterator[Segment]:
+    """``cite`` (who), ``time`` (when) and ``p`` (what), one after the other."""
+    root = etree.fromstring(text, etree.HTMLParser(no_network=True, huge_tree=False))
+    speaker, start = "", 0.0
+    for node in () if root is None else root.iter("cite", "time", "p"):
+        said = "".join(map(str, node.itertext()))
+        if node.tag == "cite":
+            speaker = said.strip().rstrip(":")
+        elif node.tag == "time":
+            start = seconds(said.strip()) or start
+        else:
+            yield _segment(start, None, said, speaker, is_markup=False)
+
+
+def _segment(
+    start: float, end: float | None, said: object, speaker: object, *, is_markup: bool = True
+) -> Segment:
+    text = plain(said) if is_markup else " ".join(str(said).split())
+    who = plain(speaker)[:LONGEST_SPEAKER] or None
+    return Segment(start, max(start, start if end is None else end), text[:LONGEST_TEXT], who)
+
+
+def _split(said: str) -> tuple[str, str]:
+    """``Ann: Hello`` is said by Ann."""
+    found = _SPEAKER.match(said)
+    return (found[1], said[found.end() :]) if found else ("", said)
