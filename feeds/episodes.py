@@ -122,6 +122,9 @@ DESCRIBE = f"""UPDATE system.feeds SET
  WHERE feeds.id = %(feed_id)s AND (row.differs OR reader_version <> %(reader)s)"""  # noqa: S608
 
 
+_encode = msgspec.msgpack.Encoder().encode
+
+
 class KnownEpisode(NamedTuple):
     content_hash: bytes
     is_gone: bool
@@ -183,7 +186,7 @@ class Intake:
 
 def content_hash(episode: Episode) -> bytes:
     """The digest of everything that is stored of an episode."""
-    return blake2b(msgspec.msgpack.encode(episode), digest_size=16).digest()
+    return blake2b(_encode(episode), digest_size=16).digest()
 
 
 def store(

@@ -245,7 +245,9 @@ def test_a_killed_pumps_feeds_are_due_again_within_two_minutes_and_nothing_is_lo
     now = timezone.now()
     assert pump() == 0
     soon = FeedSchedule.objects.filter(next_at__gt=now, next_at__lte=now + timedelta(minutes=2))
-    assert soon.count() == 5
+    # whatever was not written down yet, which is done once a second
+    left = FeedSchedule.objects.filter(fetched_at=None)
+    assert set(soon.values_list("pk", flat=True)) == set(left.values_list("pk", flat=True)) != set()
     make_due()
     assert pump() == 5
     assert Episode.objects.count() == 10
