@@ -1,4 +1,4 @@
-"""The settings of an account: its language, and erasing it."""
+"""The settings of an account: its language, whether it goes along with moved podcasts, and erasing it."""
 
 import logging
 from datetime import timedelta
@@ -20,7 +20,7 @@ from accounts.pages import private, read_or_post
 from projections.erasure import erase_history
 from projections.failures import is_outage
 from web.acting import for_listeners
-from web.forms import LanguageForm
+from web.forms import LanguageForm, MovesForm
 from web.toasts import tell
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,19 @@ def language(request: HttpRequest, user: User) -> HttpResponse:
     return redirect("account")
 
 
+@require_POST
+@for_listeners
+def moves(request: HttpRequest, user: User) -> HttpResponse:
+    """Keep whether the listener's subscriptions go along when a podcast moves to another address."""
+    user.follow_moves = "follow_moves" in request.POST
+    user.save(update_fields=["follow_moves"])
+    if user.follow_moves:
+        tell(request, _("You go along when a podcast moves."))
+    else:
+        tell(request, _("You stay at the old address when a podcast moves."))
+    return redirect("account")
+
+
 def _page(
     request: HttpRequest,
     user: User,
@@ -76,6 +89,7 @@ def _page(
     shown = {
         "form": form,
         "language_form": language_form or LanguageForm(initial={"language": user.language}),
+        "moves_form": MovesForm(initial={"follow_moves": user.follow_moves}),
         "last_administrator": user.is_superuser and not others.exists(),
     }
     return render(request, "web/account.html", shown, status=status)

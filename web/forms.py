@@ -164,3 +164,11 @@ class LanguageForm(forms.Form):
         required=False,
         choices=[("", _("As my browser asks")), *settings.LANGUAGES],
     )
+
+
+class MovesForm(forms.Form):
+    """Whether subscriptions go along when their podcast moves."""
+
+    follow_moves = forms.BooleanField(
+        label=_("Go along when a podcast moves to another address"), required=False
+    )

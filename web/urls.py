@@ -40,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("history", history.history, name="history"),
     path("settings/account", account.account, name="account"),
     path("settings/language", account.language, name="language"),
+    path("settings/moves", account.moves),
     path("styleguide", styleguide.styleguide, name="styleguide"),
     path("about/fetcher", fetcher.fetcher, name="fetcher"),
     path("health/live", readiness.live, name="live"),

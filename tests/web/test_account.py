@@ -108,3 +108,15 @@ def test_the_language_is_kept_and_told_in_that_language(alice: User) -> None:
     refused = browser.send("/settings/language", {"language": "xx"})
     assert refused.status_code == 400
     assert "Select a valid choice" in text_of(refused)
+
+
+def test_who_does_not_go_along_with_moved_podcasts_says_so(alice: User) -> None:
+    browser = Visitor(alice)
+    assert "Go along when a podcast moves to another address" in text_of(browser.get(PAGE))
+    for sent, told in (
+        ({}, "You stay at the old address when a podcast moves."),
+        ({"follow_moves": "on"}, "You go along when a podcast moves."),
+    ):
+        assert browser.send("/settings/moves", sent)["Location"] == PAGE
+        assert told in text_of(browser.get(PAGE))
+        assert User.objects.get(pk=alice.pk).follow_moves is bool(sent)
