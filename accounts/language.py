@@ -1,8 +1,9 @@
 """The language of the pages: the listener's own setting, else what the browser asks for (Accept-Language)."""
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import translation
@@ -16,24 +17,25 @@ IN_ENGLISH = "/admin/"
 
 class LanguageOfListener:
     """Answers in the language of whoever asks, and leaves the thread in its own: the API's answers, which
-    leave this middleware out, are in English always."""
+    leave this middleware out, are in English always. Comes after what knows the listener."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._answer = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        in_english = request.path_info.startswith(IN_ENGLISH)
-        language = "en" if in_english else translation.get_language_from_request(request)
-        with translation.override(language):
+        with translation.override(_language(request)):
             response = self._answer(request)
             response.headers.setdefault("Content-Language", translation.get_language())
         patch_vary_headers(response, ["Accept-Language"])
         return response
 
-    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
-        """Change to the listener's own language, once it is known which page is asked for."""
-        if request.path_info.startswith((*WITHOUT_LISTENER, IN_ENGLISH)):
-            return
-        language = getattr(request.user, "language", "")
-        if language:
-            translation.activate(language)
+
+def _language(request: HttpRequest) -> str:
+    if request.path_info.startswith(IN_ENGLISH):
+        return "en"
+    own = ""
+    if not request.path_info.startswith(WITHOUT_LISTENER):
+        # that a store is away is for the page to tell, if it needs that store
+        with suppress(OperationalError, InterfaceError):
+            own = getattr(request.user, "language", "")
+    return own or translation.get_language_from_request(request)

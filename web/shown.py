@@ -147,7 +147,9 @@ def episode_of(row: EpisodeRow, podcast: Podcast, play: PlayEntry | None) -> Epi
 def heard(play: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None) -> Episode:
     """An episode as its listener heard it, whatever is known of it beside that."""
     podcast = (feed.title if feed else "") or words.feed_words(play.rss_source_feed)[0]
-    cover = (episode.cover if episode else None) or (feed.cover if feed else None) or ""
+    # a drawn cover is not asked for: where there is no picture, the page draws the initials itself
+    pictured = feed.cover if feed and feed.cover_url else None
+    cover = (episode.cover if episode else None) or pictured or ""
     return Episode(
         play.rss_source_feed,
         play.rss_source_item,

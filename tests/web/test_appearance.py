@@ -146,6 +146,12 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
     for name, address in addresses.items():
         page.goto(address)
         check(page, name)
+    User.objects.update(language="fr")
+    page.set_viewport_size({"width": 320, "height": 844})
+    for name, address in addresses.items():
+        page.goto(address)
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), f"{name} in French"
+    User.objects.update(language="")
     page.goto("/subscriptions")
     page.get_by_role("button", name="List").click()
     expect(page.get_by_role("button", name="List")).to_have_attribute("aria-pressed", "true")

@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from babel.messages import Catalog
 from django import forms
 from django.utils import translation
 from django.utils.functional import Promise
 
 from accounts.models import User
 from tests import translations
+from tests.web.library import NOW, follow, hear, page_of, page_of_episode, show
 from tests.web.people import Visitor, text_of
 
 FRENCH = {"Accept-Language": "fr-CA,fr;q=0.9,en;q=0.5"}
@@ -124,3 +126,25 @@ def test_a_refusal_of_the_registration_is_in_french(operator: User) -> None:
     page = text_of(Visitor(headers=FRENCH).send("/users/register", fields))
     assert "Ce nom d’utilisateur est réservé." in page
     assert "au moins 4 caractères différents" in page
+
+
+def test_no_page_of_a_listener_has_an_english_sentence_in_french(alice: User) -> None:
+    feed = show(1, 3, title="Radio lente", author="Ada", description="", error="timeout", error_since=NOW)
+    hear(alice, feed.episodes.get(guid="1-0"), 754)
+    hear(alice, feed.episodes.get(guid="1-1"), 1_800, played=True)
+    follow(alice, feed, show(2, 0, title="", state="new"))
+    User.objects.filter(pk=alice.pk).update(language="fr")
+    english = [text for text in texts(translations.translated()) if len(text.split()) > 1]
+    visitor = Visitor(alice)
+    pages = ["/", "/subscriptions", "/subscriptions?q=x", "/subscriptions/new", page_of(feed), "/history"]
+    pages += ["/apps", "/settings/account", page_of_episode(feed.episodes.get(guid="1-0")), "/nothing"]
+    for path in pages:
+        page = text_of(visitor.get(path))
+        assert '<html lang="fr">' in page
+        assert [text for text in english if f">{text}<" in page or f'"{text}"' in page] == [], path
+
+
+def texts(catalogue: Catalog) -> list[str]:
+    """The texts in English, without those that are the same in French and those that are filled in."""
+    found = [(message.id, message.string) for message in catalogue if isinstance(message.id, str)]
+    return [text for text, string in found if text and text != string and "%(" not in text]
