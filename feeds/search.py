@@ -28,15 +28,16 @@ IN_LANGUAGE = "replace(lower(feed.language), '_', '-') || '-' LIKE %s"
 NAMED = """
 SELECT feed_id, url, feed_key = ANY(%s) FROM "system"."feed_aliases" WHERE feed_key = ANY(%s) ORDER BY url
 """
-# An exact title first, then words in the title, of the author, in the description.
+# An exact title first, then words in the title (weight A), of the author (B), in the description. Most that
+# are found by a common word have it in the description alone: those are told by one comparison.
 PODCASTS = """(
     SELECT feed.*, coalesce(feed.newest_at, feed.first_seen_at) AS newest,
-           CASE WHEN system.folded(feed.title) = system.folded(%s) THEN 3
-                WHEN system.search_words(feed.title) @@ system.search_query(%s) THEN 2
-                WHEN system.search_words(feed.title || ' ' || feed.author) @@ system.search_query(%s) THEN 1
-                ELSE 0 END AS score
+           CASE WHEN NOT ts_filter(feed.words, '{a,b}') @@ system.search_query(%s) THEN 0
+                WHEN NOT ts_filter(feed.words, '{a}') @@ system.search_query(%s) THEN 1
+                WHEN system.folded(feed.title) <> system.folded(%s) THEN 2
+                ELSE 3 END AS score
       FROM "system"."feeds" AS feed
-     WHERE system.feed_words(feed.title, feed.author, feed.description) @@ system.search_query(%s)
+     WHERE feed.words @@ system.search_query(%s)
        AND feed.merged_into_id IS NULL
        AND (feed.id = ANY(%s) OR (NOT (feed.is_secret OR feed.blocked OR feed.locked) AND feed.id <> ALL(%s)))
 ) AS feed WHERE true"""

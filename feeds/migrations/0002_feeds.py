@@ -2,6 +2,7 @@ import uuid
 
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
+import django.contrib.postgres.search
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
@@ -27,7 +28,9 @@ SELECT pg_catalog.to_tsvector('pg_catalog.simple'::regconfig,
 $$;
 CREATE FUNCTION system.feed_words(title text, author text, description text)
 RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-SELECT system.search_words(title || ' ' || author || ' ' || pg_catalog.left(description, 2000))
+SELECT pg_catalog.setweight(system.search_words(title), 'A')
+    || pg_catalog.setweight(system.search_words(author), 'B')
+    || system.search_words(pg_catalog.left(description, 2000))
 $$;
 CREATE FUNCTION system.search_query(written text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT pg_catalog.to_tsquery('pg_catalog.simple'::regconfig, pg_catalog.string_agg(
@@ -133,6 +136,16 @@ class Migration(migrations.Migration):
                 ("version", models.BigIntegerField(db_default=0, default=0)),
                 ("first_seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("changed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "words",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Func(
+                            "title", "author", "description", function="system.feed_words"
+                        ),
+                        output_field=django.contrib.postgres.search.SearchVectorField(),
+                    ),
+                ),
                 (
                     "merged_into",
                     models.ForeignKey(
@@ -376,16 +389,21 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="episode",
+            index=models.Index(
+                models.OrderBy(models.F("sort_at"), descending=True),
+                models.OrderBy(models.F("id"), descending=True),
+                name="episodes_newest_of_all",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="episode",
             index=django.contrib.postgres.indexes.GinIndex(
                 models.Func("title", function="system.search_words"), name="episodes_by_words"
             ),
         ),
         migrations.AddIndex(
             model_name="feed",
-            index=django.contrib.postgres.indexes.GinIndex(
-                models.Func("title", "author", "description", function="system.feed_words"),
-                name="feeds_by_words",
-            ),
+            index=django.contrib.postgres.indexes.GinIndex(fields=["words"], name="feeds_by_words"),
         ),
         migrations.AddIndex(
             model_name="feed",
