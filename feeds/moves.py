@@ -82,7 +82,7 @@ ANNOUNCES = "SELECT new_feed_url FROM system.feeds WHERE id = %s"
 KEPT_FROM_PUBLIC = "SELECT DISTINCT feed_id FROM system.feed_aliases WHERE feed_key = ANY(%s)"
 
 DECIDED = """UPDATE system.feed_moves SET decided = %(decided)s, decided_at = %(now)s
- WHERE feed_id = %(feed)s AND to_url = %(to)s AND decided IS NOT DISTINCT FROM %(was)s"""
+ WHERE feed_id = %(feed)s AND to_url = %(to)s AND decided IS NOT DISTINCT FROM %(was)s RETURNING reason"""
 # The way back is gone; the way there again is the operator's to allow.
 ASK = """UPDATE system.feed_moves SET decided = 'waiting'
  WHERE feed_id = %(feed)s AND from_url = %(to)s AND decided = 'followed'"""
@@ -101,7 +101,7 @@ NEW_SCHEDULE = """UPDATE system.feed_schedule
 
 MOVED = """SELECT alias.feed_key, alias.url, feed.url, alias.since
   FROM system.feed_aliases AS alias JOIN system.feeds AS feed ON feed.id = alias.feed_id
- WHERE alias.reason IN ('twin', 'moved', 'new_feed_url', 'operator') AND alias.url <> feed.url
+ WHERE alias.reason IN ('twin', 'moved', 'new_feed_url') AND alias.url <> feed.url
    AND alias.feed_key > %s
  ORDER BY alias.feed_key LIMIT %s"""
 
@@ -129,7 +129,6 @@ class _Change(NamedTuple):
     feed_id: int
     target_id: int | None
     to_url: str
-    reason: str
 
     @property
     def is_merge(self) -> bool:
@@ -181,7 +180,7 @@ def settle(now: datetime) -> Settled:
 
 
 def moved_keys() -> Iterator[list[MovedKey]]:
-    """Every address that a feed has left, in pages."""
+    """Every address that a feed has left, in pages; not those of feeds that became one without a move."""
     after = UUID(int=0)
     while page := [MovedKey(*row) for row in execute(MOVED, [after, PAGE])]:
         yield page
@@ -193,7 +192,7 @@ def follow(feed_id: int, to_url: str, now: datetime, *, was: str | None) -> bool
 
     Whether it still was as it ``was``. Raises ``NotMergeable``.
     """
-    change = _Change(feed_id, _owners([to_url]).get(to_url), to_url, "operator")
+    change = _Change(feed_id, _owners([to_url]).get(to_url), to_url)
     check_public(change.feed_id, change.target_id)
     with transaction.atomic(using="system"):
         return _carry_out(change, now, was=was)
@@ -254,7 +253,7 @@ def _open(blocked: set[int], now: datetime) -> Iterator[tuple[_Change, Evidence]
         evidence = Evidence(reason, to_url, first, last, times, same, left_at, kept_apart)
         if reason == "new_feed_url":
             evidence = _announcement(feed_id, target_id, evidence, now)
-        yield _Change(feed_id, target_id, to_url, reason), evidence
+        yield _Change(feed_id, target_id, to_url), evidence
 
 
 def _announcement(feed_id: int, target_id: int | None, evidence: Evidence, now: datetime) -> Evidence:
@@ -310,12 +309,14 @@ def _attempt_merge(feed_id: int, kept_id: int, reason: str, now: datetime) -> bo
 def _carry_out(change: _Change, now: datetime, *, was: str | None = None, back: bool = False) -> bool:
     """Raises ``NotMergeable``. Whether it still was as it ``was``."""
     values = {"feed": change.feed_id, "to": change.to_url, "now": now, "decided": "followed", "was": was}
-    if not execute(DECIDED, values).rowcount:
+    decided = execute(DECIDED, values).fetchone()
+    if decided is None:
         return False
+    (reason,) = decided
     if back:
         execute(ASK, values)
     if change.is_merge and change.target_id is not None:
-        merge(change.feed_id, change.target_id, change.reason, now)
+        merge(change.feed_id, change.target_id, reason, now)
     else:
-        move(change.feed_id, change.to_url, change.reason, now)
+        move(change.feed_id, change.to_url, reason, now)
     return True

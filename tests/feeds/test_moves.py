@@ -132,8 +132,9 @@ def test_there_and_back_within_a_week_stays_there_until_the_operator_decides() -
         assert moves.settle(NOON + days * DAY) == Settled()
     assert at_address(B).url == A
     assert FeedMove.objects.get(to_url=B).decided == "waiting"
-    moves.follow(feed.pk, B, NOON + 12 * DAY, was="waiting")
+    assert moves.follow(feed.pk, B, NOON + 12 * DAY, was="waiting")
     assert at_address(A).url == B
+    assert [key.old_url for page in moves.moved_keys() for key in page] == [A]
 
 
 def test_there_and_back_after_a_week_is_a_move_like_any_other() -> None:

@@ -204,8 +204,11 @@ def test_who_follows_both_of_twins_has_one_entry_under_https(alice: User, now: d
     assert following(alice.pk) == {OLD}
 
 
-def test_a_merge_that_no_server_announces_leaves_listeners_where_they_are(followed: UUID) -> None:
-    merge(Feed.objects.get().pk, read(B, ["1"]).pk, "merged", timezone.now())
+@pytest.mark.parametrize("reason", ["merged", "operator"])
+def test_a_merge_that_no_server_announces_leaves_listeners_where_they_are(
+    followed: UUID, reason: str
+) -> None:
+    merge(Feed.objects.get().pk, read(B, ["1"]).pk, reason, timezone.now())
     assert follow_moves() == 0
     assert following(followed) == {OLD, OTHER}
 
