@@ -21,7 +21,7 @@ TOPICS = (
     "requests",
 )
 # asked for by name only
-MORE = ("servers", "refreshing", "hour")
+MORE = ("servers", "refreshing", "hour", "gateway")
 
 
 def main() -> None:

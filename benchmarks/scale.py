@@ -31,6 +31,9 @@ class Scale:
     active: int = 5_000
     active_entries: int = 1_000
     plays: int = 2_000
+    # of each of 200 podcasts; and tokens of the one who follows them
+    feed_episodes: int = 500
+    players: int = 1_000
 
 
 FULL = Scale()
@@ -53,4 +56,6 @@ TINY = Scale(
     active=5,
     active_entries=10,
     plays=20,
+    feed_episodes=2,
+    players=20,
 )

@@ -1,6 +1,7 @@
 """From the names in an address to the file: which episode is meant, and whether a token may play it."""
 
 import re
+from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -8,23 +9,31 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.encoding import iri_to_uri
 
+from accounts.models import PlayToken
 from eventstore.domain.identifiers import feed_key_of, guid_key_of, parts_of_item
 from feeds.addresses import is_allowed, literal
-from feeds.keys import item_hash
+from feeds.keys import item_hash, normal_enclosure
+from playgateway import tokens
 from playgateway.links import Named, is_signed
 from playgateway.tokens import Bearer
 from projections.connect import run
 
-FEED: Final = """
-SELECT feed.id, feed.uid, feed.is_secret OR feed.blocked,
-       ARRAY(SELECT merged.id FROM "system"."feeds" AS merged WHERE merged.merged_into_id = feed.id)
-  FROM "system"."feed_aliases" AS alias
-  JOIN "system"."feeds" AS named ON named.id = alias.feed_id
-  JOIN "system"."feeds" AS feed ON feed.id = coalesce(named.merged_into_id, named.id)
- WHERE alias.feed_key = %s
+# Who asks, for which feed, and its episode of that name: in one round trip, as a rule the only one.
+FIND: Final = """
+SELECT token.id, token.user_id, token.name, token.lists, feed.id, feed.uid, feed.is_secret OR feed.blocked,
+       ARRAY(SELECT merged.id FROM "system"."feeds" AS merged WHERE merged.merged_into_id = feed.id),
+       episode.id, episode.enclosure_url
+  FROM "system"."play_tokens" AS token
+  JOIN "system"."users" AS owner ON owner.id = token.user_id
+  LEFT JOIN "system"."feed_aliases" AS alias ON alias.feed_key = %s
+  LEFT JOIN "system"."feeds" AS named ON named.id = alias.feed_id
+  LEFT JOIN "system"."feeds" AS feed ON feed.id = coalesce(named.merged_into_id, named.id)
+  LEFT JOIN "system"."episodes" AS episode ON episode.feed_id = feed.id AND episode.key = %s
+ WHERE token.token_hash = %s AND (token.expires_at IS NULL OR token.expires_at > %s)
+   AND owner.is_active AND owner.erasing_since IS NULL
 """
-# The exact pair first; an enclosure that moved is found by the episode's name in its feed.
-EPISODE: Final = """
+# An old pair, and one of several with the same GUID; then the name, also with a feed that was merged.
+OTHERWISE: Final = """
 SELECT episode.id, episode.enclosure_url
   FROM "system"."episodes" AS episode
  WHERE episode.id = coalesce(
@@ -51,36 +60,65 @@ class Found(NamedTuple):
     is_signed: bool
 
 
-class _Feed(NamedTuple):
-    id: int
-    uid: UUID
+class _Row(NamedTuple):
+    """What ``FIND`` finds of a good token; nothing of a feed or an episode that is not known."""
+
+    token_id: int
+    user_id: UUID
+    name: str
+    lists: list[str] | None
+    feed_id: int | None
+    feed_uid: UUID
     is_closed: bool
     merged_ids: list[int]
+    episode_id: int | None
+    enclosure_url: str
+
+    @property
+    def bearer(self) -> Bearer:
+        return Bearer(self.token_id, self.user_id, self.name, self.lists)
 
 
-def find(bearer: Bearer, named: Named, s: str) -> Found | None:
-    """The episode that is named, if this token may play it: of a feed that is open to all, or known to its
-    listener, or one that ``s`` vouches for. A token that is limited to lists plays what these link to.
+def find(token: str, named: Named, s: str, now: datetime) -> tuple[Bearer | None, Found | None]:
+    """Whose token it is, if it is good, and the episode that is named, if this token may play it: of a feed
+    that is open to all, or known to its listener, or one that ``s`` vouches for. A token that is limited to
+    lists plays what these link to.
 
-    One query for the feed, one for the episode. Raises ``psycopg.OperationalError`` (or Django's).
+    Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
     """
-    feed = _feed(named)
-    if feed is None:
+    if not tokens.is_well_formed(token):
+        return None, None
+    key = bytes.fromhex(guid_key_of(named.item))
+    values = [UUID(feed_key_of(named.feed)), key, PlayToken.digest(token), now]
+    found = run(FIND, values, "system").fetchone()
+    if found is None:
+        return None, None
+    row = _Row._make(found)
+    tokens.note_use(row.token_id, now)
+    return row.bearer, None if row.feed_id is None else _open(row, named, s, key)
+
+
+def _open(row: _Row, named: Named, s: str, key: bytes) -> Found | None:
+    episode = _episode(row, named, key)
+    location = None if episode is None else location_of(episode[1])
+    if episode is None or location is None:
         return None
-    ids = [feed.id, *feed.merged_ids]
-    parts = parts_of_item(named.item)
-    hashes = [item_hash(feed_id, *parts) for feed_id in ids]
-    row = run(EPISODE, [hashes, ids, bytes.fromhex(guid_key_of(named.item))], "system").fetchone()
-    if row is None:
-        return None
-    episode_id, enclosure_url = row
-    location = location_of(enclosure_url)
-    if location is None:
-        return None
-    if is_signed(s, bearer.token_id, feed.uid, episode_id):
-        return Found(episode_id, location, is_signed=True)
-    is_visible = bearer.lists is None and (not feed.is_closed or _knows(bearer.user_id, named.feed))
-    return Found(episode_id, location, is_signed=False) if is_visible else None
+    if is_signed(s, row.token_id, row.feed_uid, episode[0]):
+        return Found(episode[0], location, is_signed=True)
+    is_visible = row.lists is None and (not row.is_closed or _knows(row.user_id, named.feed))
+    return Found(episode[0], location, is_signed=False) if is_visible else None
+
+
+def _episode(row: _Row, named: Named, key: bytes) -> tuple[int, str] | None:
+    """The episode and its file's address; the exact pair counts before the GUID alone."""
+    guid, enclosure_url = parts_of_item(named.item)
+    if row.episode_id is not None and normal_enclosure(row.enclosure_url) == enclosure_url:
+        return row.episode_id, row.enclosure_url
+    assert row.feed_id is not None
+    ids = [row.feed_id, *row.merged_ids]
+    hashes = [item_hash(feed_id, guid, enclosure_url) for feed_id in ids]
+    found: tuple[int, str] | None = run(OTHERWISE, [hashes, ids, key], "system").fetchone()
+    return found
 
 
 def location_of(enclosure_url: str) -> str | None:
@@ -102,11 +140,6 @@ def location_of(enclosure_url: str) -> str | None:
     if literal(host) and not is_allowed(host, tuple(settings.FEED_ALLOW_NETWORKS)):
         return None
     return enclosure_url if enclosure_url.isascii() else iri_to_uri(enclosure_url)
-
-
-def _feed(named: Named) -> _Feed | None:
-    row = run(FEED, [UUID(feed_key_of(named.feed))], "system").fetchone()
-    return None if row is None else _Feed._make(row)
 
 
 def _knows(user_id: UUID, feed: str) -> bool:

@@ -40,12 +40,14 @@ def opened_by_token(view: View) -> View:
 def play(request: HttpRequest, token: str, path: str) -> HttpResponse:
     """302 to the file as the feed has it; never to an address that the request brings along."""
     now = timezone.now()
-    bearer = tokens.find(token, now)
+    named = links.read(path)
+    if named is None:
+        is_good = tokens.find(token, now) is not None
+        return responses.not_found() if is_good else responses.not_a_token(request)
+    bearer, found = episodes.find(token, named, request.GET.get("s", ""), now)
     if bearer is None:
         return responses.not_a_token(request)
-    named = links.read(path)
-    found = None if named is None else episodes.find(bearer, named, request.GET.get("s", ""))
-    if named is None or found is None:
+    if found is None:
         return responses.not_found()
     if not found.is_signed and _is_page_wanted(request):
         return _page(request, found)

@@ -43,14 +43,24 @@ def find(text: str, now: datetime) -> Bearer | None:
 
     Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
     """
-    if not _TOKEN.fullmatch(text):
+    if not is_well_formed(text):
         return None
     row = run(BY_TEXT, [PlayToken.digest(text), now], "system").fetchone()
     if row is None:
         return None
     bearer = Bearer._make(row)
-    _note_use(bearer.token_id, now.replace(minute=0, second=0, microsecond=0))
+    note_use(bearer.token_id, now)
     return bearer
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether it could be a token at all."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def note_use(token_id: int, now: datetime) -> None:
+    """Note when a token was used, to the hour."""
+    _note_use(token_id, now.replace(minute=0, second=0, microsecond=0))
 
 
 def find_by_id(token_id: int, at: datetime) -> Bearer | None:

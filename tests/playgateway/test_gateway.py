@@ -476,6 +476,7 @@ def test_where_nobody_can_say_who_asks_it_is_503(
     radio: Player, episode: Episode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("playgateway.tokens.run", broken)
+    monkeypatch.setattr("playgateway.episodes.run", broken)
     for answer in (radio.play(episode), radio.feed("subscriptions")):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
