@@ -169,8 +169,9 @@ class Pump:
     def _claim(self, now: float) -> None:
         """Have enough waiting for every connection to be busy; past the time, give the rest back."""
         if now >= self._claims_until:
-            self._give_back(self._traffic.drain())
             self._is_exhausted = True
+            if self._traffic.waiting:
+                self._give_back(self._traffic.drain())
         elif self._may_claim(now):
             found = claim_due(
                 self._clock(), self._number, self._pumps, most=CLAIMED_AT_ONCE, full=self._traffic.full()
@@ -258,9 +259,9 @@ class Pump:
 
 
 def _count(outcome: Outcome, refreshed: Refreshed) -> None:
-    code = (
-        "unchanged" if refreshed.answer.code == "ok" and refreshed.document is None else refreshed.answer.code
-    )
+    code = refreshed.answer.code
+    if code == "ok" and refreshed.document is None:
+        code = "unchanged"
     counters.add(
         (("feeds_fetched", code), 1),
         (("feeds_seconds", code), outcome.seconds),
