@@ -50,7 +50,7 @@ def day(moment: datetime | None) -> SafeString | str:
 @register.filter
 def exact(moment: datetime | None) -> SafeString | str:
     """A date with hour and minute and the name of their time zone, as a ``time``."""
-    return "" if moment is None else _time(moment, date_format(moment, "DATETIME_FORMAT"), "moment")
+    return "" if moment is None else _time(moment, None, "moment")
 
 
 @register.filter
@@ -59,11 +59,12 @@ def sized(cover: str, size: int) -> str:
     return cover.replace("/300.webp", f"/{size}.webp")
 
 
-def _time(moment: datetime, text: str, shows: str) -> SafeString:
+def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
+    whole = date_format(moment, "DATETIME_FORMAT")
     return format_html(
         '<time datetime="{}" data-shows="{}" title="{}">{}</time>',
         moment.isoformat(timespec="seconds"),
         shows,
-        date_format(moment, "DATETIME_FORMAT"),
-        text,
+        whole,
+        whole if text is None else text,
     )
