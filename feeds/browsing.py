@@ -149,7 +149,7 @@ def details(feed_id: int) -> Feed:
 
 
 def occurrences(extra: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """What a feed or an episode says in the tags of this name (``feeds.extras``)."""
+    """What a feed or an episode says in the tags of this name (``feeds.read.podcast``)."""
     found = extra.get(name)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 

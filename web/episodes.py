@@ -15,6 +15,7 @@ from eventstore.domain.plays import PlayEntry, RecordPlay
 from eventstore.domain.saved import SaveEpisode, UnsaveEpisode
 from feeds import browsing, html
 from feeds.browsing import EpisodeRow
+from feeds.chapters import in_feed
 from feeds.queries import EpisodeShown, FeedShown, episodes_of, feeds_for
 from projections import queries
 from web import shown
@@ -120,9 +121,7 @@ def _shown(
 
 def _chapters(row: EpisodeRow | None) -> list[Chapter]:
     """Those that stand in the feed itself."""
-    told = browsing.occurrences(row.extra, "psc") if row else []
-    found = [Chapter.of(each) for each in told[:MOST_CHAPTERS]]
-    return [chapter for chapter in found if chapter is not None]
+    return [Chapter.of(told) for told in in_feed(row.extra)[:MOST_CHAPTERS]] if row else []
 
 
 def _back(request: HttpRequest, feed: str, item: str, position: int) -> HttpResponse:

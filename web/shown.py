@@ -1,13 +1,13 @@
 """Podcasts and episodes as the pages show them."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.plays import PlayEntry
 from feeds.browsing import EpisodeRow, Summary
+from feeds.chapters import EpisodeChapter
 from feeds.queries import EpisodeShown, FeedShown
 from web import words
 from web.addresses import in_path
@@ -171,9 +171,6 @@ class Chapter(NamedTuple):
     title: str
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self | None:
-        """Of a chapter as a feed tells it; None where it cannot be one."""
-        start = told.get("start")
-        if not isinstance(start, int | float) or start < 0:
-            return None
-        return cls(int(start), str(told.get("title") or words.clock(int(start))))
+    def of(cls, told: EpisodeChapter) -> Self:
+        start = int(told.start)
+        return cls(start, told.title or words.clock(start))

@@ -129,7 +129,10 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
     feeds = [show(number, 3, title=title) for number, title in enumerate(TITLES)]
     feeds.append(show(9, 0, title="", state=Feed.State.NEW))
     episode = feeds[1].episodes.get(guid="1-1")
-    episode.title, episode.extra = TITLES[1], {"psc": [{"start": 0, "title": TITLES[1]}]}
+    episode.title, episode.extra = (
+        TITLES[1],
+        {"pscChapters": [{"chapter": [{"start": "0", "title": TITLES[1]}]}]},
+    )
     episode.save()
     hear(alice, episode, 754)
     hear(alice, feeds[2].episodes.get(guid="2-1"), 1_800, played=True)

@@ -239,7 +239,7 @@ def test_a_list_is_searched_while_it_is_typed(page: Page, alice: User) -> None:
 def test_an_episode_begins_where_its_listener_was(page: Page, alice: User) -> None:
     feed = show(1, 1)
     episode = feed.episodes.get()
-    episode.extra = {"psc": [{"start": 600, "title": "The thing itself"}]}
+    episode.extra = {"pscChapters": [{"chapter": [{"start": "600", "title": "The thing itself"}]}]}
     episode.save()
     hear(alice, episode, 754)
     follow(alice, feed)

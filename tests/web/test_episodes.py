@@ -66,8 +66,8 @@ def test_it_is_saved_and_not_saved(alice: User) -> None:
 
 def test_chapters_lead_to_their_places(alice: User) -> None:
     episode = show(1, 1).episodes.get()
-    told = [{"start": 0, "title": "Hello"}, {"start": 65.5, "title": ""}, {"start": "x"}, "x"]
-    episode.extra = {"psc": told}
+    told = [{"start": "0", "title": "Hello"}, {"start": "00:01:05.5", "title": ""}, {"start": "x"}]
+    episode.extra = {"pscChapters": [{"version": "1.2", "chapter": told}]}
     episode.save()
     page = text_of(Visitor(alice).get(page_of_episode(episode)))
     assert re.findall(r'data-jumps-to="(\d+)"', page) == ["0", "65"]
