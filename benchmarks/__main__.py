@@ -19,6 +19,7 @@ TOPICS = (
     "syncs",
     "listeners",
     "requests",
+    "feeds",
 )
 # asked for by name only
 MORE = ("servers", "refreshing", "hour", "gateway")

@@ -34,6 +34,9 @@ class Scale:
     # of each of 200 podcasts; and tokens of the one who follows them
     feed_episodes: int = 500
     players: int = 1_000
+    # episodes of the feeds that are read
+    feeds: tuple[int, ...] = (100, 2_000, 10_000)
+    feed_rounds: int = 3
 
 
 FULL = Scale()
@@ -58,4 +61,6 @@ TINY = Scale(
     plays=20,
     feed_episodes=2,
     players=20,
+    feeds=(10,),
+    feed_rounds=1,
 )

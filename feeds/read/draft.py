@@ -98,7 +98,8 @@ def collect_children(draft: Draft, element: Element, collectors: dict[str, Colle
     for child in element:
         collect = by_tag[child.tag]
         if isinstance(collect, str):
-            if collect not in texts and (found := text_of(child).strip()):
+            found = (text_of(child) if len(child) else child.text or "").strip()
+            if found and collect not in texts:
                 texts[collect] = found
         elif isinstance(collect, Tag):
             branch = read_tag(child, collect, context)

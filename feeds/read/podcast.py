@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from feeds.read.context import Context, Element, attributes_of, plain_text_of
+from feeds.read.context import Context, Element, attributes_of
 from feeds.read.values import clean
 
 LONGEST_TEXT = 2_000  # characters of an attribute or a text
@@ -101,7 +101,7 @@ def read_tag(element: Element, tag: Tag, context: Context) -> Branch | None:
     for name, value in attributes_of(element):
         if name in is_url and (text := context.link(value, element) if is_url[name] else _short(value)):
             found[name] = text
-    if tag.has_text and (text := plain_text_of(element)):
+    if tag.has_text and (text := element.text or ""):
         found["text"] = context.link(text, element) if "text" in is_url else _short(text)
     if tag.children and len(element):
         _read_children(element, tag, context, found)

@@ -21,6 +21,7 @@ TITLES = (
     "Skipped events",
     "Sync of play statuses",
     "Requests",
+    "Reading feeds",
 )
 
 
