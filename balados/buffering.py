@@ -28,6 +28,8 @@ PATIENCE, BYTES_PER_SECOND, LOOK_EVERY = 15.0, 16_384, 1.0
 # The largest that views take; they have their own limits, and say them.
 LARGEST, LARGEST_IMPORT = 16 * 1024 * 1024, 128 * 1024 * 1024
 IMPORT = "/api/v1/import"
+# What hubs push is read, for they count it as failed otherwise, and thrown away.
+LARGEST_PUSH, PUSHES = 24 * 1024 * 1024, "/websub/"
 # What bodies may take of the memory of a process until they are there. A small one is let in all the same.
 MOST_HELD, SMALL = 384 * 1024 * 1024, 64 * 1024
 # Requests that wait for a thread, before others are turned away.
@@ -91,7 +93,7 @@ class Buffered:
         length = environment.get("CONTENT_LENGTH", "")
         if "HTTP_TRANSFER_ENCODING" not in environment and length in ("", "0"):
             return BytesIO(), True
-        largest = LARGEST_IMPORT if environment["PATH_INFO"] == IMPORT else LARGEST
+        largest, is_kept = _limits(environment["PATH_INFO"])
         if length.isdigit() and int(length) > largest:
             return BytesIO(), False
         reading = asyncio.current_task()
@@ -105,8 +107,10 @@ class Buffered:
                 if message["type"] != "http.request":  # the device has left, or its chunks are none
                     raise Refused(400, "bad_request", "The request cannot be read.")
                 part, more = message.get("body", b""), message.get("more_body", False)
-                body.write(part)
                 size += len(part)
+                if not is_kept:
+                    continue
+                body.write(part)
                 self._held += len(part)
                 if self._held > MOST_HELD and size > SMALL:
                     raise Refused(503, "busy", "Too many large requests at once. Try again later.")
@@ -117,7 +121,7 @@ class Buffered:
             raise Refused(408, "timeout", "The body did not come in time.") from None
         finally:
             self._deadlines.pop(reading, None)
-            self._held -= size
+            self._held -= size if is_kept else 0
         body.seek(0)
         return body, not more
 
@@ -145,6 +149,13 @@ class Buffered:
             return await loop.run_in_executor(self._threads, answer, self._wsgi, environment)
         finally:
             self._waiting -= 1
+
+
+def _limits(path: str) -> tuple[int, bool]:
+    """How many bytes a body may have, and whether the view wants it."""
+    if path.startswith(PUSHES):
+        return LARGEST_PUSH, False
+    return (LARGEST_IMPORT if path == IMPORT else LARGEST), True
 
 
 def answer(wsgi: Callable[..., Iterable[bytes]], environment: Environment) -> Answer:

@@ -117,6 +117,16 @@ def _host(name: str) -> str:
     return idna.encode(name.rstrip("."), uts46=True, std3_rules=True).decode()
 
 
+def _is_reachable(url: str) -> bool:
+    """Whether a server elsewhere may find this public URL, by HTTPS."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host or re.fullmatch(r"[\d.]+", host):
+        return parts.scheme == "https" and ip_address(host).is_global
+    private = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
+    return parts.scheme == "https" and "." in host and not host.endswith(private)
+
+
 def _domain(text: str) -> str:
     if re.search(r"[:/@]|^[\d.]+$", text):
         raise ValueError
@@ -244,6 +254,10 @@ FEED_PORTS = _list("FEED_PORTS", [80, 443, 8080, 8443], _port, "ports from 1 to 
 # How many share the hosts of feeds: one for each processor that is to read them (feeds/pump.py).
 FEED_PUMPS = _whole("FEED_PUMPS", 2, 1, 64)
 FEED_ALLOW_DOWNGRADE = _switch("FEED_ALLOW_DOWNGRADE", False)
+# Whether hubs are asked to tell of new episodes (feeds/hubs.py): they have to reach PUBLIC_URL.
+WEBSUB = _switch("WEBSUB", False)
+if WEBSUB and not _is_reachable(PUBLIC_URL if "PUBLIC_URL" in given else remembered.get("PUBLIC_URL", "")):
+    _faults.append("WEBSUB must be off, unless PUBLIC_URL begins with https:// and is of the public internet")
 # What the covers in BALADOS_HOME may take; what was not shown for longest goes (feeds/covers.py).
 COVERS_MAX_MB = _whole("COVERS_MAX_MB", 2048, 1)
 

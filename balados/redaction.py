@@ -35,6 +35,8 @@ _PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|\Z)", re.
 _BASE64 = re.compile(
     r"(?<![\w+/-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[A-Za-z0-9_+/-]{16,}={0,2}"
 )
+# what opens an address of ours to a hub
+_CALLBACK = re.compile(r"(?<=\bwebsub/)[\w-]+")
 # what has none of these characters needs no look
 _SUSPICIOUS = re.compile(
     r"[=@?%]|://|:/|(?i:bearer|basic|digest|passw|secret|token|cookie)|[\w+/-]{16}|DETAIL|-----"
@@ -54,6 +56,7 @@ def text(line: str) -> str:
     line = _QUERY.sub(f"?{GONE}", line)
     line = _NAMED.sub(rf"\1\2\1\3{GONE}", line)
     line = _MAIL.sub(GONE, line)
+    line = _CALLBACK.sub(GONE, line)
     return _BASE64.sub(GONE, line)
 
 

@@ -226,6 +226,7 @@ CELERY_IMPORTS = ["jobs.covers", "jobs.documents", "jobs.feeds", "jobs.moves"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "jobs.feeds.pump": {"queue": "feeds"},
+    "jobs.feeds.renew_hubs": {"queue": "feeds"},
     "jobs.feeds.fetch_now": {"queue": "feeds_now"},
     "jobs.documents.fetch": {"queue": "feeds_now"},
     "jobs.covers.refresh_wanted": {"queue": "covers"},
@@ -245,6 +246,11 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile feeds": {"task": "jobs.feeds.reconcile", "schedule": crontab(minute="37")},
     "follow moved feeds": {"task": "jobs.moves.follow_moves", "schedule": crontab(minute="*/10")},
     "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
+    **(
+        {"renew hubs": {"task": "jobs.feeds.renew_hubs", "schedule": crontab(minute="47")}}
+        if environment.WEBSUB
+        else {}
+    ),
     # a pump that runs is not begun a second time
     **{
         f"feeds, pump {number}": {

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import transaction
 from msgspec import Struct, structs
 
@@ -24,7 +25,9 @@ _COLUMNS = f"""due.due_at, feeds.url, feeds.is_secret, feeds.reader_version, fee
        schedule.followers, {_HOST},
        schedule.feed_id, feeds.state, schedule.next_at, etag, last_modified, validators_url, body_hash,
        interval_s, fetched_at, ok_at, schedule.failures, error, error_since, status, episodes, shrunk,
-       feeds.first_seen_at, newest_at"""
+       feeds.first_seen_at, newest_at,
+       CASE WHEN %(websub)s THEN (SELECT lease_until FROM system.websub
+                                   WHERE websub.feed_id = schedule.feed_id) END"""  # noqa: S608
 _CLAIM = f"""UPDATE system.feed_schedule schedule SET next_at = %(until)s
   FROM due, system.feeds feeds, system.feed_hosts hosts
  WHERE schedule.feed_id = due.feed_id AND feeds.id = due.feed_id AND hosts.id = schedule.host_id
@@ -104,6 +107,7 @@ def claim_due(
         "pump": pump,
         "most": most,
         "full": list(full),
+        "websub": settings.WEBSUB,
     }
     return [_claimed(row) for row in execute(DUE, values)]
 
@@ -112,7 +116,7 @@ def claim_one(feed_id: int, now: datetime, *, at_once: bool = False) -> Claimed 
     """Claim one feed at a person's wish; None where its host is paused, or it was fetched in the last 5
     minutes and need not be ``at_once``."""
     values = {"feed_id": feed_id, "now": now, "until": now + LEASE, "before": now - REFRESH_EVERY}
-    row = execute(ONE, {**values, "at_once": at_once}).fetchone()
+    row = execute(ONE, {**values, "at_once": at_once, "websub": settings.WEBSUB}).fetchone()
     return None if row is None else _claimed(row)
 
 

@@ -56,7 +56,8 @@ class Host(Struct, frozen=True):
 class Schedule(Struct, frozen=True):
     """What is known of a feed's fetches: a row of ``feeds.models.FeedSchedule``, and the feed's ``state``.
 
-    ``first_seen_at`` and ``newest_at`` are the feed's, and only read.
+    ``first_seen_at`` and ``newest_at`` are the feed's, and ``hub_until`` is how long its hub has promised to
+    tell us of news (``feeds.hubs``); all three are only read.
     """
 
     feed_id: int
@@ -77,6 +78,7 @@ class Schedule(Struct, frozen=True):
     shrunk: bool = False
     first_seen_at: datetime | None = None
     newest_at: datetime | None = None
+    hub_until: datetime | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -173,7 +175,10 @@ def _after_success(old: Schedule, answer: Answer, now: datetime, jitter: float) 
     newest_at = old.newest_at
     if answer.interval_s is None and newest_at is not None and newest_at < now - SILENT:
         interval = max(interval, DAY)
-    wait = max(interval * (0.9 + 0.2 * jitter), answer.asked_s * (1 + 0.1 * jitter))
+    # the interval itself stays: it counts again once the hub is gone
+    has_hub = old.hub_until is not None and old.hub_until > now
+    spacing = max(interval, LONGEST) if has_hub else interval
+    wait = max(spacing * (0.9 + 0.2 * jitter), answer.asked_s * (1 + 0.1 * jitter))
     done = replace(
         old,
         state="active",

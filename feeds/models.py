@@ -296,6 +296,32 @@ class EpisodeItem(models.Model):
         return self.enclosure_url
 
 
+class HubSubscription(models.Model):
+    """A WebSub subscription to a feed, at the hub that the feed names (``feeds.hubs``).
+
+    ``callback`` ends the address that the hub sends to; only the hub knows it. ``asked_at``: when the hub was
+    last asked, None where it refused; ``ask_at``: when it is asked next, None until the feed has been fetched
+    successfully after ``since``. ``lease_until``: when the subscription ends. ``due_at``: when the last push
+    made the feed due.
+    """
+
+    feed = models.OneToOneField(Feed, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    hub = models.TextField()
+    topic = models.TextField()
+    callback = models.TextField(unique=True)
+    since = models.DateTimeField()
+    asked_at = models.DateTimeField(null=True)
+    ask_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"system"."websub"'
+
+    def __str__(self) -> str:
+        return f"feed {self.feed_id}"
+
+
 class EnrichedPodcast(models.Model):
     """What the operator says of a podcast beside what its publisher does. Shown to everybody who sees it.
 

@@ -14,7 +14,8 @@ class Request(Struct, frozen=True):
     """What to fetch. ``context`` is the caller's own and comes back in the outcome.
 
     ``followers``: how many listeners follow it, for the User-Agent, which leaves out fewer than three. None
-    leaves out where this instance is as well (secret feeds).
+    leaves out where this instance is as well (secret feeds). ``form``: posted, urlencoded, rather than asked
+    for; then redirects are followed that keep the method (307, 308), and no others.
     """
 
     url: str
@@ -23,6 +24,7 @@ class Request(Struct, frozen=True):
     followers: int | None = None
     accept: str = "application/rss+xml, application/atom+xml, application/xml;q=0.9, */*;q=0.1"
     max_body: int = MAX_BODY
+    form: str = ""
     context: Any = None
 
 

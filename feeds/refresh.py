@@ -11,7 +11,7 @@ from django.db import transaction
 from msgspec.structs import replace
 
 from eventstore import counters
-from feeds import episodes, moves
+from feeds import episodes, hubs, moves
 from feeds.claims import Claimed
 from feeds.decide import Answer, asked_by, at_least, interval_of
 from feeds.documents import Document, UnreadableFeed
@@ -100,7 +100,9 @@ def _read(intake: Intake, outcome: Outcome) -> Document:
     """Raises ``UnreadableFeed``, for whatever the reader raises: one document must not stop all others."""
     content_type = outcome.headers.get("content-type", "")
     try:
-        return read(outcome.body, content_type=content_type, url=outcome.url, begin=intake.begin)
+        document = read(outcome.body, content_type=content_type, url=outcome.url, begin=intake.begin)
+        hubs.take_from_header(document.channel, outcome)
+        return document
     except UnreadableFeed:
         raise
     except Exception:

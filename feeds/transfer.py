@@ -90,6 +90,10 @@ class Transfer:
         is_name = addresses.literal(self.target.host) is None
         setopt = handle.setopt
         setopt(pycurl.URL, self.target.url)
+        if self.request.form:
+            setopt(pycurl.POSTFIELDS, self.request.form)
+        else:
+            setopt(pycurl.HTTPGET, 1)
         setopt(pycurl.TIMEOUT_MS, max(1, round(rest * 1000)))
         setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(min(rest, self.lookup_until - now) * 1000)))
         setopt(pycurl.HTTPHEADER, self._headers())
@@ -167,6 +171,9 @@ class Transfer:
         location = self._head.location
         if location is None:
             self.end("bad_answer", "a redirect that leads nowhere", now)
+            return
+        if self.request.form and self._head.status not in (307, 308):
+            self.end("bad_answer", "a redirect that would lose the form", now)
             return
         try:
             to = addresses.redirect_of(self.target, location, self._rules)

@@ -10,8 +10,8 @@ from celery.signals import worker_shutting_down
 from django.conf import settings
 from django.utils import timezone
 
+from feeds import hubs, store
 from feeds import pump as pumping
-from feeds import store
 from feeds.reconcile import reconcile as reconcile_feeds
 from jobs.tasks import stepping_aside
 
@@ -65,3 +65,12 @@ def reconcile() -> None:
         "Feeds: %s followed, %s of them unknown so far, %s not wanted any more, %s deleted",
         *(done.followed, done.unknown, done.unwanted, done.purged),
     )
+
+
+@shared_task
+@stepping_aside
+def renew_hubs() -> None:
+    """Every hour, with ``WEBSUB``: ask hubs to tell of new episodes, for the first time or again."""
+    if settings.WEBSUB:
+        done = hubs.renew(timezone.now())
+        logger.info("Hubs: %s asked, %s agreed to look at it", done.asked, done.accepted)

@@ -1,5 +1,6 @@
 """The pages."""
 
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, path, register_converter
 
 from web import (
@@ -14,6 +15,7 @@ from web import (
     readiness,
     styleguide,
     subscriptions,
+    websub,
 )
 from web.addresses import FeedConverter, ItemConverter
 
@@ -46,4 +48,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", readiness.live, name="live"),
     path("health/ready", readiness.ready, name="ready"),
     *covers.paths,
+    *(websub.paths if settings.WEBSUB else ()),
 ]

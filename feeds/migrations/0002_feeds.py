@@ -429,6 +429,32 @@ class Migration(migrations.Migration):
                 "db_table": '"system"."fetched_documents"',
             },
         ),
+        migrations.CreateModel(
+            name="HubSubscription",
+            fields=[
+                (
+                    "feed",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="feeds.feed",
+                    ),
+                ),
+                ("hub", models.TextField()),
+                ("topic", models.TextField()),
+                ("callback", models.TextField(unique=True)),
+                ("since", models.DateTimeField()),
+                ("asked_at", models.DateTimeField(null=True)),
+                ("ask_at", models.DateTimeField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("due_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"system"."websub"',
+            },
+        ),
         # one row is written at each fetch: room for it in its page keeps the index out of it (HOT)
         migrations.RunSQL(
             'ALTER TABLE "system"."feed_schedule" SET (fillfactor = 70)', migrations.RunSQL.noop

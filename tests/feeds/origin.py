@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pytest_django.fixtures import Settings
 
@@ -41,6 +42,7 @@ class Asked:
     at: float
     raw: bytes = field(repr=False, default=b"")
     ended_at: float | None = None
+    body: bytes = field(repr=False, default=b"")
 
     @property
     def host(self) -> str:
@@ -173,7 +175,8 @@ class Origin:
         first, *lines = raw.decode("latin-1").rstrip().split("\r\n")
         method, path, _ = first.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        asked = Asked(method, path, headers, number, time.monotonic(), raw)
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        asked = Asked(method, path, headers, number, time.monotonic(), raw, body=body)
         self.requests.append(asked)
         self._count(asked.host, 1)
         try:
@@ -316,3 +319,27 @@ def cut_off() -> Iterator[int]:
         held.bind(("127.0.0.1", 0))
         with suppress(OSError):
             yield held.getsockname()[1]
+
+
+class Hub:
+    """A WebSub hub at ``/hub``: it answers 202 to each form, and keeps it in ``asked``."""
+
+    def __init__(self, origin: Origin, path: str = "/hub") -> None:
+        self.asked: list[dict[str, str]] = []
+        self.url = origin.url(path)
+        origin.on(path, self._take)
+
+    @property
+    def callback(self) -> str:
+        """The path of the last address at which it is to tell."""
+        return urlsplit(self.asked[-1]["hub.callback"]).path
+
+    def intent(self, mode: str = "subscribe", **changes: str) -> str:
+        """What it asks back about the last form, with ``changes``: the path with its query."""
+        asked = {"mode": mode, "topic": self.asked[-1]["hub.topic"], "challenge": "ch4llenge", **changes}
+        lease = {"hub.lease_seconds": "864000"}
+        return f"{self.callback}?{urlencode(lease | {f'hub.{name}': value for name, value in asked.items()})}"
+
+    async def _take(self, exchange: Exchange) -> None:
+        self.asked.append(dict(parse_qsl(exchange.asked.body.decode(), strict_parsing=True)))
+        await status_only(202)(exchange)

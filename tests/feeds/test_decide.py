@@ -119,6 +119,15 @@ def test_a_feed_that_has_been_silent_for_a_year_is_asked_once_a_day() -> None:
     assert seconds(after(silent, "ok")) == DAY
 
 
+def test_a_hub_that_tells_of_news_spares_requests_while_its_lease_lasts() -> None:
+    told = replace(NEW, hub_until=NOON + timedelta(minutes=1))
+    good = after(told, "ok", interval_s=HOUR)
+    assert (seconds(good), good.interval_s) == (12 * HOUR, HOUR)
+    assert seconds(after(told, "ok", interval_s=DAY)) == DAY
+    assert seconds(after(told, "timeout")) == HOUR
+    assert seconds(after(replace(NEW, hub_until=NOON), "ok", interval_s=HOUR)) == HOUR
+
+
 def test_failures_in_a_row_wait_twice_as_long_each_and_a_day_at_most() -> None:
     known, waited = replace(NEW, ok_at=NOON), []
     for _ in range(7):

@@ -34,6 +34,7 @@ WORDS = {
     "STORES_MOVED": ("perhaps",),
     "REGISTRATION_OPEN": ("-",),
     "DEFAULT_PRIVACY": ("secret",),
+    "WEBSUB": ("perhaps",),
     "LOG_LEVEL": ("LOUD", "10"),
     "LOG_FORMAT": ("xml",),
     "LISTEN_HOST": ("localhost", "127.0.0", "0.0.0.0:80", "::g"),
@@ -115,6 +116,21 @@ def test_all_faults_are_said_at_once(read: Any) -> None:
     wrong = {name: values[0] for name, values in EVERYTHING.items()}
     lines = faults(read, **wrong)
     assert sorted(line.split()[1] for line in lines) == sorted(wrong)
+
+
+def test_hubs_need_an_instance_that_they_can_reach(read: Any) -> None:
+    assert read()["WEBSUB"] is False
+    assert read(WEBSUB="true", PUBLIC_URL="https://balados.example")["WEBSUB"] is True
+    for unreachable in (
+        "http://balados.example",
+        "https://localhost",
+        "https://nas.local",
+        "https://192.168.1.7",
+        "https://[::1]",
+    ):
+        (line,) = faults(read, WEBSUB="true", PUBLIC_URL=unreachable)
+        assert line.startswith("balados: WEBSUB must be off")
+    assert faults(read, WEBSUB="true")
 
 
 def test_what_has_one_meaning_is_written_in_one_way(read: Any) -> None:

@@ -115,6 +115,16 @@ def test_of_a_body_that_is_too_large_no_more_is_read_and_the_connection_ends(
     assert (headers["connection"], content) == ("close", b"abcd")
 
 
+def test_what_a_hub_pushes_is_read_to_its_end_and_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffering, "MOST_HELD", 1)
+    pushed = scope(path=b"/websub/x", transfer_encoding="chunked")
+    part_of_it = part(b"x" * 8 * 1024 * 1024)
+    _, headers, content = ask(pushed, part_of_it, part_of_it, part(part_of_it["body"], False))
+    assert ("connection" in headers, content) == (False, b"")
+    _, headers, content = ask(pushed, *[part_of_it] * 4)
+    assert (headers["connection"], content) == ("close", b"")
+
+
 def test_a_body_that_breaks_off_is_a_bad_request() -> None:
     status, headers, content = ask(scope(content_length="9"), part(b"ab"), {"type": "http.disconnect"})
     assert (status, headers["connection"]) == (400, "close")
