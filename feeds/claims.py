@@ -52,14 +52,19 @@ IS_DUE = """SELECT EXISTS (SELECT FROM system.feed_schedule
 RELEASE = """UPDATE system.feed_schedule schedule SET next_at = row.due_at
   FROM jsonb_to_recordset(%s) AS row (feed_id bigint, due_at timestamptz, until timestamptz)
  WHERE schedule.feed_id = row.feed_id AND next_at = row.until"""
+# A push that came after the claim may tell of what this fetch did not see yet.
 FINISH = """UPDATE system.feed_schedule schedule SET
-       next_at = row.next_at, etag = row.etag, last_modified = row.last_modified,
+       next_at = least(row.next_at, CASE WHEN %(websub)s THEN (
+           SELECT due_at FROM system.websub
+            WHERE websub.feed_id = row.feed_id AND due_at > row.claimed_at) END),
+       etag = row.etag, last_modified = row.last_modified,
        validators_url = row.validators_url, body_hash = decode(row.body_hash, 'hex'),
        interval_s = row.interval_s, fetched_at = row.fetched_at, ok_at = row.ok_at, failures = row.failures,
        error = row.error, error_since = row.error_since, status = row.status, episodes = row.episodes,
        shrunk = row.shrunk
-  FROM jsonb_to_recordset(%s) AS row (
-       feed_id bigint, next_at timestamptz, etag text, last_modified text, validators_url text,
+  FROM jsonb_to_recordset(%(rows)s) AS row (
+       feed_id bigint, claimed_at timestamptz,
+       next_at timestamptz, etag text, last_modified text, validators_url text,
        body_hash text, interval_s integer, fetched_at timestamptz, ok_at timestamptz, failures integer,
        error text, error_since timestamptz, status smallint, episodes integer, shrunk boolean)
  WHERE schedule.feed_id = row.feed_id AND schedule.next_at IS NOT NULL"""
@@ -142,7 +147,8 @@ def finish(schedules: Sequence[tuple[Claimed, Schedule]]) -> None:
         return
     changed = [(feed, new) for feed, new in schedules if new.state != feed.schedule.state]
     states = [{"feed_id": feed.id, "state": new.state} for feed, new in changed]
-    execute(FINISH, [as_rows([_row(new) for _, new in schedules])])
+    rows = [_row(feed, new) for feed, new in schedules]
+    execute(FINISH, {"rows": as_rows(rows), "websub": settings.WEBSUB})
     if states:
         execute(STATES, [as_rows(states)])
 
@@ -188,7 +194,8 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
     return Claimed(due_at, url, is_secret, reader_version, version, followers, host, schedule)
 
 
-def _row(schedule: Schedule) -> dict[str, Any]:
+def _row(feed: Claimed, schedule: Schedule) -> dict[str, Any]:
     row = structs.asdict(schedule)
-    body_hash = schedule.body_hash
+    body_hash, until = schedule.body_hash, feed.schedule.next_at
+    row["claimed_at"] = None if until is None else until - LEASE
     return {**row, "body_hash": None if body_hash is None else body_hash.hex()}

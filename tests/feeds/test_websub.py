@@ -10,11 +10,13 @@ import pytest
 from django.conf import settings as configuration
 from django.test import Client
 from django.utils import timezone
+from msgspec.structs import replace
 from pytest_django.fixtures import Settings
 
 from balados import redaction
 from balados import urls as _of_an_instance_without_it  # noqa: F401  before any test switches it on
 from feeds import hubs
+from feeds.claims import claim_one, finish
 from feeds.fetch import Request, fetch_one
 from feeds.hubs import renew
 from feeds.models import Feed, FeedSchedule, HubSubscription
@@ -139,6 +141,24 @@ def test_a_flood_of_pushes_is_a_fetch_a_minute(origin: Origin, websub: Client) -
     assert due == [now, now + timedelta(seconds=60), now + timedelta(seconds=120)]
     # and the last is not forgotten
     assert schedule(feed_id).next_at == now + timedelta(seconds=180)
+
+
+def test_a_push_during_a_fetch_is_not_forgotten(origin: Origin, websub: Client) -> None:
+    feed_id, hub = subscribed(origin, websub)
+    callback = hub.callback.removeprefix("/websub/")
+    now = timezone.now()
+
+    def fetch_from(start: datetime) -> datetime | None:
+        claimed = claim_one(feed_id, start, at_once=True)
+        assert claimed is not None
+        if start == now:
+            hubs.push(callback, now + timedelta(seconds=1))
+            assert claim_one(feed_id, now + timedelta(seconds=2), at_once=True)  # by somebody else
+        finish([(claimed, replace(claimed.schedule, next_at=start + DAY))])
+        return schedule(feed_id).next_at
+
+    assert fetch_from(now) == now + timedelta(seconds=1)
+    assert fetch_from(now + timedelta(seconds=3)) == now + timedelta(seconds=3) + DAY
 
 
 def test_a_push_puts_nothing_off_and_wakes_nothing_that_nobody_wants(origin: Origin, websub: Client) -> None:
