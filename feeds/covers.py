@@ -110,7 +110,8 @@ def is_to_be_asked_for(cover: Cover) -> bool:
 def initials(title: str) -> str:
     """The first letters of the first two words of a title that have any: "The Daily" is TD."""
     words = ("".join(filter(str.isalnum, word)) for word in title.split())
-    return "".join(word[0] for word in words if word)[:2].upper()[:2]
+    letters = "".join(word[0] for word in words if word)[:2].upper()
+    return "".join(filter(str.isalnum, letters))[:2]  # a capital may have come with a mark of its own
 
 
 def drawing(design: str) -> str | None:
