@@ -78,10 +78,18 @@ class OncePerOutage(logging.Filter):
     """Of what a store's pool says, the first failure to connect, until ``store_answers``.
 
     A pool has a line for each connection that a restart of PostgreSQL ended, and for each attempt after that.
-    A replica that is away has its one line already (projections/replicas.py).
+    A replica that is away has its one line already (projections/replicas.py). Where logging is configured
+    twice, as in Celery's worker, the logger has two of these: the first to see a record decides.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        kept = record.__dict__
+        if "is_news" not in kept:
+            kept["is_news"] = self._is_news(record)
+        return bool(kept["is_news"])
+
+    @staticmethod
+    def _is_news(record: logging.LogRecord) -> bool:
         about = record.args[0] if isinstance(record.args, tuple) and record.args else None
         if not isinstance(about, str):
             return not (isinstance(about, ConnectionWithTimeout) or record.msg.startswith("discarding"))
