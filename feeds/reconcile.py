@@ -28,6 +28,9 @@ PAGE: Final = 10_000
 # over which the feeds become due that are new here, or followed again
 SPREAD: Final = timedelta(minutes=10)
 KEPT_FOR: Final = timedelta(days=90)
+# The address of a secret feed is its listener's alone: it goes when nobody has named it for an hour, in which
+# the read models come to know of whoever has just followed it.
+SECRET_KEPT_FOR: Final = timedelta(hours=1)
 # feeds that are purged in a run
 MOST_PURGED: Final = 500
 
@@ -118,12 +121,16 @@ def _pages() -> Iterator[list[tuple[Any, ...]]]:
 def _purge(now: datetime) -> int:
     """Delete what nobody has wanted for long, with its episodes; returns how many feeds that were.
 
-    What a play, a playlist or a saved episode names is spared, and looked at again in two months.
+    Secret feeds go at once. What a play, a playlist or a saved episode names is spared, and looked at again
+    in two months.
     """
     long_ago = now - KEPT_FOR
     unwanted = Q(next_at=None, followers=0) & (
         Q(asked_at__lt=long_ago) | Q(asked_at=None, feed__first_seen_at__lt=long_ago)
     )
+    # not those that were spared, which are as if nobody had wanted them for WANTED_FOR
+    lately = Q(asked_at__lt=now - SECRET_KEPT_FOR, asked_at__gt=now - WANTED_FOR)
+    unwanted |= lately & Q(feed__is_secret=True, followers=0)
     targets = Feed.objects.exclude(merged_into=None).values("merged_into")
     rows = FeedSchedule.objects.filter(unwanted).exclude(pk__in=targets)
     found = list(rows.values_list("pk", flat=True)[:MOST_PURGED])

@@ -129,6 +129,17 @@ def test_what_nobody_wanted_for_three_months_goes_but_not_what_a_listener_names(
     assert reconcile(NOON + 92 * DAY).purged == 0
 
 
+def test_the_address_of_a_secret_feed_goes_with_the_last_who_names_it() -> None:
+    secrets = [feed_of_url(f"https://example.org/rss?token={number}") for number in range(2)]
+    known = ensure([*secrets, NEWS], NOON, asked=True).ids
+    play(known[secrets[0]])
+    hour = timedelta(hours=1)
+    assert reconcile(NOON + hour / 2).purged == 0
+    assert reconcile(NOON + 2 * hour).purged == 1
+    assert set(Feed.objects.values_list("pk", flat=True)) == {known[secrets[0]], known[NEWS]}
+    assert reconcile(NOON + 3 * hour).purged == 0
+
+
 def test_hosts_are_counted_and_the_empty_ones_go() -> None:
     names = [feed_of_url(f"https://big.example.org/{number}.xml") for number in range(1_001)]
     ensure([*names, NEWS], NOON)

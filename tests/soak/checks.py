@@ -14,6 +14,7 @@ from tests.soak.listeners import Listener
 from tests.soak.memory import Json, Shown, scope, shown
 
 SCHEMAS = ("system", "events", "users", "public")
+PODCASTS = ("system.feeds", "system.feed_aliases")
 # drawn anew by every rebuild
 RANDOM = ["id", "public_id"]
 # how far a projector has come says nothing about rows
@@ -240,7 +241,10 @@ def _too_few(store: Connection, rows: list[Any]) -> Iterator[str]:
 
 
 def removed_is_gone(instance: Instance, listeners: list[Listener]) -> Iterator[str]:
-    """Nothing of it in any table, nor in what the programs printed."""
+    """Nothing of it in any table, nor in what the programs printed.
+
+    What is known of public podcasts names no listener, and goes when nobody has wanted it for 90 days.
+    """
     words = [word for one in listeners for show in one.regretted for word in world.words(show)]
     erased = [one for one in listeners if one.erased]
     words += [word for one in erased for word in (*people.words(one), *world.words(one.own))]
@@ -248,6 +252,8 @@ def removed_is_gone(instance: Instance, listeners: list[Listener]) -> Iterator[s
         return
     with instance.store() as store:
         for name in _tables(store, SCHEMAS):
+            if name in PODCASTS:
+                continue
             text = "\n".join(_texts(store, name))
             yield from (f"{name} still holds {word}" for word in words if word in text)
 
