@@ -132,7 +132,10 @@ def normalise(struct: type[Struct], values: Sequence[Struct]) -> None:
 
 
 def leave_out(struct: type[Struct], data: object, place: str = "") -> Iterator[Refusal]:
-    """Take the entries out of the lists in ``data``, in place, whose addresses can never be accepted."""
+    """Take the entries out of the lists in ``data``, in place, whose addresses can never be accepted.
+
+    An entry that has other faults as well stays, and is refused with the whole.
+    """
     for name, entries in lists_of(struct):
         listed = data.get(name) if isinstance(data, dict) else None
         if not isinstance(listed, list):
@@ -142,9 +145,10 @@ def leave_out(struct: type[Struct], data: object, place: str = "") -> Iterator[R
             inside = f"{_inside(place, name)}.{number}"
             yield from leave_out(entries, entry, inside)
             refusals = list(_refusals(entries, entry, inside))
-            yield from refusals
-            if not refusals:
+            if not refusals or _has_other_faults(entries, entry, len(refusals)):
                 kept.append(entry)
+            else:
+                yield from refusals
         listed[:] = kept
 
 
@@ -210,6 +214,11 @@ def _refusals(struct: type[Struct], entry: object, place: str) -> Iterator[Refus
             except InvalidIdentifier as error:
                 if error.code in CODES_OF_ADDRESSES:
                     yield Refusal(_inside(place, field.name), error.code, f"{error}.")
+
+
+def _has_other_faults(struct: type[Struct], entry: object, refused: int) -> bool:
+    """Whether more is wrong with an entry than the ``refused`` addresses in it."""
+    return len(list(islice(field_errors(struct, entry), refused + 1))) > refused
 
 
 def _errors_of_fields(struct: type[Struct], data: dict[str, Any], place: str) -> Iterator[FieldError]:

@@ -231,6 +231,16 @@ def test_any_other_fault_refuses_the_whole(phone: Device) -> None:
     assert phone.sync()["data"]["play_statuses"] == []
 
 
+def test_an_entry_with_a_fault_beside_its_address_refuses_the_whole(phone: Device) -> None:
+    odd = status(rss_source_feed=b64("https://a:b@example.org/"), position=-1)
+    answer = phone.post("sync", {"play_statuses": [odd, status()]})
+    assert (answer.status_code, set(faults(answer))) == (
+        400,
+        {"play_statuses.0.rss_source_feed", "play_statuses.0.position"},
+    )
+    assert phone.sync()["data"]["play_statuses"] == []
+
+
 def test_an_import_leaves_out_the_same_entries(phone: Device) -> None:
     body = {
         "format": "balados-export",
