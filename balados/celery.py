@@ -1,6 +1,7 @@
 """The Celery application; tasks live in ``jobs``."""
 
 import os
+import resource
 import warnings
 from typing import Any
 
@@ -13,6 +14,7 @@ from eventstore import counters
 
 # `make run` works as root too; the advice is about tasks in pickle, and ours are JSON
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
+FILES = 8192
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 app = Celery("balados")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -29,6 +31,9 @@ def announce_worker(**_: Any) -> None:
     # what Celery 6 will do when Redis goes away; our tasks bear it either way. The worker itself has switched
     # these warnings on.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    # each pump holds hundreds of sockets, and the usual limit is 1,024
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, FILES), most))
     counters.publish_in_background()
     readiness.announce("worker")
 

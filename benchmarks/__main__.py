@@ -23,6 +23,8 @@ TOPICS = (
 )
 # asked for by name only
 MORE = ("servers", "refreshing", "hour", "gateway")
+# what goes with a topic that is named
+WITH = {"feeds": ("refreshing", "hour")}
 
 
 def main() -> None:
@@ -30,7 +32,8 @@ def main() -> None:
     parser.add_argument("topics", nargs="*", metavar="topic", help=f"of {', '.join(TOPICS + MORE)}")
     parser.add_argument("--tiny", action="store_true", help="every line, in seconds: no figures to trust")
     arguments = parser.parse_args()
-    topics = arguments.topics or TOPICS
+    named = [name for topic in arguments.topics for name in (topic, *WITH.get(topic, ()))]
+    topics = list(dict.fromkeys(named)) or TOPICS
     if unknown := set(topics) - {*TOPICS, *MORE}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     missed = 0
