@@ -33,7 +33,8 @@ PARTS: tuple[tuple[str, ...], ...] = (
 # Where tests are marked ``topology``: what may differ where the stores share a database, its locks and its
 # notifications. Instances of the end-to-end tests have one database as well.
 AGAIN = ("eventstore", "projections", "operations")
-AT_ONCE = max(2, os.cpu_count() or 1)
+# a third of the time tests wait for servers, processes and browsers
+AT_ONCE = max(2, (os.cpu_count() or 1) + 1)
 LEAKS = "test_leaks.py"
 # pytest's own: all passed, some failed, interrupted … , and what a part of no tests at all ends with
 PASSED, FAILED, NO_TESTS = 0, 1, 5
