@@ -23,7 +23,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 REFERENCE = "#/components/schemas/{name}"
 SECURITY = {"request_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
 # what never reaches the API
-BY_THE_SERVER = "Where the HTTP server refuses what it cannot read, the answer has no body."
+BY_THE_SERVER = "Where the HTTP server itself refuses what it cannot read, the answer has no body."
 ERRORS = {
     400: f"Malformed or invalid; every fault with its place. {BY_THE_SERVER}",
     401: "No token, or none that is valid.",
@@ -36,7 +36,7 @@ ERRORS = {
     415: "Not of the type that is described; JSON in UTF-8.",
     422: "The rules are against it, or the Idempotency-Key stands for another request.",
     429: "Too many requests; Retry-After says when to come back.",
-    431: f"The headers are too large. {BY_THE_SERVER}",
+    431: f"The headers are too large, above 32 KiB. {BY_THE_SERVER}",
     503: "A store is away or in maintenance, or a read model behind; Retry-After says when to come back.",
 }
 EVERYWHERE = frozenset({400, 401, 403, 414, 429, 431, 503})

@@ -32,6 +32,8 @@ IMPORT = "/api/v1/import"
 LARGEST_PUSH, PUSHES = 24 * 1024 * 1024, "/websub/"
 # What bodies may take of the memory of a process until they are there. A small one is let in all the same.
 MOST_HELD, SMALL = 384 * 1024 * 1024, 64 * 1024
+# bytes of all headers of a request: a token is 8 KB at most
+LARGEST_HEADERS = 32 * 1024
 # Requests that wait for a thread, before others are turned away.
 MOST_WAITING = 512
 
@@ -70,6 +72,7 @@ class Buffered:
         environment = to_environment(scope)
         began = perf_counter()
         try:
+            _check_headers(scope["headers"])
             body, whole = await self._read(environment, receive)
             environment["wsgi.input"] = body
             answer = await self._in_thread(environment)
@@ -149,6 +152,12 @@ class Buffered:
             return await loop.run_in_executor(self._threads, answer, self._wsgi, environment)
         finally:
             self._waiting -= 1
+
+
+def _check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    if sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
+        detail = f"The headers of a request have at most {LARGEST_HEADERS:,} bytes."
+        raise Refused(431, "headers_too_large", detail)
 
 
 def _limits(path: str) -> tuple[int, bool]:

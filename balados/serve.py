@@ -21,8 +21,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 
 # Connections that wait in the kernel, and that a worker has at once, idle and slow ones included.
 BACKLOG, CONNECTIONS = 512, 4096
-# One request's line and headers: a token is 8 KB at most. Bodies are limited in balados/buffering.py.
-HEADERS = HTTP1Settings(max_buffer_size=64 * 1024, header_read_timeout=10_000)
+# One request's line and headers: room for balados/buffering.py to refuse them in words, since the server
+# refuses what is larger without a body. Bodies are limited there as well.
+HEADERS = HTTP1Settings(max_buffer_size=192 * 1024, header_read_timeout=10_000)
 
 
 def server() -> MPServer:

@@ -178,6 +178,21 @@ def test_odd_requests(
         assert wire.send(line, bearer, *headers)[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "headers", "expected"),
+    [
+        ("GET /api/v1/me?" + "a" * 20_000, (), (414, "uri_too_long")),
+        ("GET /api/v1/me", ("Cookie: a=" + "b" * 100_000,), (431, "headers_too_large")),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_is_too_long_is_told_in_the_shape_of_all_errors(
+    wire: Wire, bearer: str, line: str, headers: tuple[str, ...], expected: tuple[int, str]
+) -> None:
+    status, answer = wire.send(line, bearer, *headers)
+    assert (status, json.loads(answer)["errors"][0]["code"]) == expected
+
+
 def test_slashes_may_be_percent_encoded(wire: Wire, phone: Device, bearer: str) -> None:
     phone.post("plays", play())
     name = item().replace("/", "%2F").replace("+", "%2B").replace("=", "%3D")
