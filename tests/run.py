@@ -24,9 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 # What runs in one part, the longest first; what is not named here is the last part, "the rest".
 PARTS: tuple[tuple[str, ...], ...] = (
-    ("api",),
     ("e2e", "launch"),
     ("web", "accounts"),
+    ("feeds", "playgateway", "jobs", "soak", "benchmarks"),
+    ("api",),
     ("operations", "commands"),
     ("projections", "privacy"),
 )
