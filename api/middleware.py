@@ -4,21 +4,17 @@ Sessions, CSRF, messages and the pages' content policy have no part in it, and a
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.core.handlers.base import BaseHandler
-from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from accounts.addresses import other_host
+from accounts.gates import GetResponse, views_alone
 from api.errors import error_response
 from api.parameters import IDEMPOTENCY_KEY, POSITION
-
-GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 PREFIX: Final = "/api/"
 # An address names one item (5,464 characters at most) or one feed (2,736).
@@ -42,11 +38,7 @@ class ApiGate:
 
     def __init__(self, get_response: GetResponse) -> None:
         self._pages = get_response
-        handler: Any = BaseHandler()  # with no middleware of its own
-        handler._view_middleware = []
-        handler._template_response_middleware = []
-        handler._exception_middleware = []
-        self._views = cast(GetResponse, convert_exception_to_response(handler._get_response))
+        self._views = views_alone()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(PREFIX):

@@ -19,6 +19,7 @@ from feeds.read.charset import to_utf8
 from feeds.read.mending import mend, replace_entities
 from feeds.read.names import split_tag
 from feeds.read.values import clean, legal
+from feeds.read.xml import guarded_parser
 
 MOST_OUTLINES: Final = 10_000
 MOST_LEVELS: Final = 100
@@ -135,17 +136,7 @@ class _Reading:
         return FeedList(self._feeds, list(self._folders.values()), self._bad)
 
     def _parse(self, text: bytes) -> Iterator[tuple[str, Element]]:
-        parser = etree.XMLPullParser(
-            events=("start", "end"),
-            encoding="utf-8",
-            recover=self._recover,
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            huge_tree=False,
-            remove_pis=True,
-            remove_comments=True,
-        )
+        parser = guarded_parser(events=("start", "end"), recover=self._recover)
         for start in range(0, len(text), _SLICE):
             parser.feed(text[start : start + _SLICE])
             yield from parser.read_events()  # type: ignore[misc]

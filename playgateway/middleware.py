@@ -1,16 +1,13 @@
 """The way to /play and /rss: past what pages need (sessions, forms, messages), and by the host's name."""
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.core.handlers.base import BaseHandler
-from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-GetResponse = Callable[[HttpRequest], HttpResponseBase]
+from accounts.gates import GetResponse, views_alone
 
 PREFIXES: Final = ("/play/", "/rss/")
 PLAY_HOST: Final = "playgateway.play_host"
@@ -21,11 +18,7 @@ class PlayGate:
 
     def __init__(self, get_response: GetResponse) -> None:
         self._others = get_response
-        handler: Any = BaseHandler()  # with no middleware of its own
-        handler._view_middleware = []
-        handler._template_response_middleware = []
-        handler._exception_middleware = []
-        self._views = cast(GetResponse, convert_exception_to_response(handler._get_response))
+        self._views = views_alone()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not _names_play_host(request) and not request.path_info.startswith(PREFIXES):

@@ -1,7 +1,7 @@
 """What listeners type into the pages."""
 
 import re
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from django import forms
@@ -76,7 +76,28 @@ class FollowForm(forms.Form):
         return cleaned
 
 
-class ListForm(forms.Form):
+class AddressedForm(forms.Form):
+    """What a list shows, as values in its address.
+
+    ``defaults`` are left out of it; ``goes_on`` names the field that says where the list goes on.
+    """
+
+    defaults: ClassVar[dict[str, Any]]
+    goes_on: ClassVar[str] = "after"
+
+    def address(self, path: str, **changes: str) -> str:
+        """The address of this list from its beginning, with some values changed."""
+        cleaned = getattr(self, "cleaned_data", {})
+        values = {**{name: cleaned.get(name, "") for name in self.fields}, self.goes_on: "", **changes}
+        told = {
+            name: "on" if value is True else value
+            for name, value in values.items()
+            if value and value != self.defaults[name]
+        }
+        return f"{path}?{urlencode(told)}" if told else path
+
+
+class ListForm(AddressedForm):
     """How a list is searched, ordered, and where it goes on."""
 
     q = forms.CharField(
@@ -95,17 +116,13 @@ class ListForm(forms.Form):
         ],
     )
     after = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
-    defaults: Final = {"q": "", "sort": "newest", "after": ""}
+    defaults = {"q": "", "sort": "newest", "after": ""}
 
     def clean_sort(self) -> str:
         return self.cleaned_data["sort"] or "newest"
 
-    def address(self, path: str, **changes: str) -> str:
-        """The address of this list with some values changed, and those that are empty left out."""
-        return _address(self, path, {"after": "", **changes})
 
-
-class EpisodesForm(forms.Form):
+class EpisodesForm(AddressedForm):
     """Which episodes of a podcast are listed, in which order, and where the list goes on."""
 
     q = forms.CharField(
@@ -121,39 +138,21 @@ class EpisodesForm(forms.Form):
     )
     unplayed = forms.BooleanField(label=_("Not played"), required=False)
     after = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
-    defaults: Final = {"q": "", "order": "newest", "unplayed": False, "after": ""}
+    defaults = {"q": "", "order": "newest", "unplayed": False, "after": ""}
 
     def clean_order(self) -> str:
         return self.cleaned_data["order"] or "newest"
 
-    def address(self, path: str, **changes: str) -> str:
-        """The address of this list with some values changed, and those that are empty left out."""
-        return _address(self, path, {"after": "", **changes})
 
-
-def _address(form: "ListForm | EpisodesForm | HistoryForm", path: str, changes: dict[str, str]) -> str:
-    cleaned = getattr(form, "cleaned_data", {})
-    values = {**{name: cleaned.get(name, "") for name in form.fields}, **changes}
-    told = {
-        name: "on" if value is True else value
-        for name, value in values.items()
-        if value and value != form.defaults[name]
-    }
-    return f"{path}?{urlencode(told)}" if told else path
-
-
-class HistoryForm(forms.Form):
+class HistoryForm(AddressedForm):
     """Which events are listed, and where the list goes on."""
 
     kind = forms.ChoiceField(
         label=_("Show"), required=False, choices=[("", _("Everything")), *deeds.TOPICS.items()]
     )
     before = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
-    defaults: Final = {"kind": "", "before": ""}
-
-    def address(self, path: str, **changes: str) -> str:
-        """The address of this list with some values changed, and those that are empty left out."""
-        return _address(self, path, {"before": "", **changes})
+    goes_on = "before"
+    defaults = {"kind": "", "before": ""}
 
 
 class LanguageForm(forms.Form):

@@ -1,7 +1,7 @@
 """RSS and Atom by lxml, item by item: only one item and the channel are in memory at a time. Pure."""
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Any, cast
 
 from lxml import etree
 
@@ -28,6 +28,23 @@ class NoFeed(Exception):
     """What is XML in it is neither RSS nor Atom."""
 
 
+def guarded_parser(**options: Any) -> etree.XMLPullParser:
+    """A parser of foreign documents, in UTF-8: no entities, no DTD, nothing from the network, no huge texts.
+
+    ``options``: what else lxml's ``XMLPullParser`` takes.
+    """
+    return etree.XMLPullParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_pis=True,
+        remove_comments=True,
+        **options,
+    )
+
+
 class Reading:
     """One way through a document of UTF-8. ``recover``: go on after what is not well-formed.
 
@@ -43,17 +60,10 @@ class Reading:
 
     def run(self, hand_on: Callable[[Episode], None]) -> Channel:
         """Hand on each episode as soon as it is read; the channel. Raises ``NotWellFormed``, ``NoFeed``."""
-        parser = etree.XMLPullParser(
+        parser = guarded_parser(
             events=("end",),
             tag=_ITEM_TAGS,
-            encoding="utf-8",
             recover=self._recover,
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            huge_tree=False,
-            remove_pis=True,
-            remove_comments=True,
             # nobody asks for elements by their ids; without them a DTD would count as an error
             collect_ids=b"<!DOCTYPE" in self._text[:_SLICE],
         )
