@@ -154,7 +154,7 @@ def _subjects(user_id: UUID, read: Sequence[Event]) -> dict[tuple[str | None, st
     for feed, item in names:
         if feed is None:
             continue
-        podcast = (known[feed].title if feed in known else "") or words.feed_words(feed)[0]
+        podcast = (known[feed].title if feed in known else "") or words.host_of(feed)
         if item is None:
             found[feed, item] = Subject(podcast, f"/podcasts/{in_path(feed)}")
             continue

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 class Section(NamedTuple):
     """``paths``: the beginnings of the addresses that belong to it. ``apart``: a line is drawn before it.
 
-    The bar at the bottom of a phone holds five.
+    ``on_phone``: it stands in the bar at the bottom of a phone, which holds five.
     """
 
     label: str | Promise
@@ -18,17 +18,18 @@ class Section(NamedTuple):
     path: str
     paths: tuple[str, ...] = ()
     apart: bool = False
+    on_phone: bool = True
 
     def holds(self, path: str) -> bool:
         """Whether an address belongs to it."""
-        return path == self.path or (bool(self.paths) and path.startswith(self.paths))
+        return path == self.path or path.startswith(self.paths)
 
 
 SECTIONS = (
     Section(_("Home"), "house", "/"),
     Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
-    Section(_("Follow"), "circle-plus", "/subscriptions/new"),
-    Section(_("History"), "history", "/history"),
+    Section(_("Discover"), "compass", "/subscriptions/new"),
+    Section(_("History"), "history", "/history", on_phone=False),
     Section(_("Settings"), "settings", "/settings/account", ("/settings/", "/apps"), apart=True),
 )
 

@@ -46,7 +46,7 @@ class Podcast(NamedTuple):
     @property
     def address(self) -> str:
         """Where the feed is, in words."""
-        return "".join(words.feed_words(self.feed))
+        return words.address_of(self.feed)
 
     @property
     def unplayed_words(self) -> str:
@@ -121,8 +121,8 @@ def podcast_of(feed: str, known: Summary | None, unplayed: int | None = None) ->
     """A podcast of which a summary is known, or nothing yet."""
     if known is None or not known.is_read:
         is_failing = known is not None and known.state in FAILING
-        return Podcast(feed, words.feed_words(feed)[0], is_fetched=False, is_failing=is_failing)
-    title = known.title or words.feed_words(feed)[0]
+        return Podcast(feed, words.host_of(feed), is_fetched=False, is_failing=is_failing)
+    title = known.title or words.host_of(feed)
     return Podcast(feed, title, True, known.author, known.cover, known.newest_at, unplayed)
 
 
@@ -146,7 +146,7 @@ def episode_of(row: EpisodeRow, podcast: Podcast, play: PlayEntry | None) -> Epi
 
 def heard(play: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None) -> Episode:
     """An episode as its listener heard it, whatever is known of it beside that."""
-    podcast = (feed.title if feed else "") or words.feed_words(play.rss_source_feed)[0]
+    podcast = (feed.title if feed else "") or words.host_of(play.rss_source_feed)
     # a drawn cover is not asked for: where there is no picture, the page draws the initials itself
     pictured = feed.cover if feed and feed.cover_url else None
     cover = (episode.cover if episode else None) or pictured or ""

@@ -14,11 +14,16 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _WORD = re.compile(r"\w+")
 
 
-def feed_words(feed: str) -> tuple[str, str]:
-    """A feed, until its title is known: the host of its address, and what follows there."""
+def host_of(feed: str) -> str:
+    """The title of a feed until its own is known: its host, without a port, which would break it in two."""
+    return shortened(urlsplit(url_of_feed(feed)).hostname or "")
+
+
+def address_of(feed: str) -> str:
+    """Where a feed is, without the scheme."""
     parts = urlsplit(url_of_feed(feed))
     query = f"?{parts.query}" if parts.query else ""
-    return shortened(parts.netloc), shortened(f"{parts.path}{query}")
+    return shortened(parts.netloc) + shortened(f"{parts.path}{query}")
 
 
 def episode_name(item: str) -> str:

@@ -9,7 +9,7 @@ from django.utils import translation
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_item
 from feeds import states
 from web import troubles
-from web.words import ago, clock, duration, episode_name, feed_words, initials
+from web.words import address_of, ago, clock, duration, episode_name, host_of, initials
 
 NOW = datetime(2026, 11, 20, 21, 15, tzinfo=UTC)
 
@@ -45,7 +45,8 @@ def test_an_enclosure_that_no_parser_takes_is_refused_and_would_be_shown_as_it_i
 
 
 def test_a_feed_goes_by_its_host_and_what_follows() -> None:
-    assert feed_words(feed_of_url("https://Feeds.Example.org/a/b?id=1")) == ("feeds.example.org", "/a/b?id=1")
+    feed = feed_of_url("https://Feeds.Example.org:8443/a/b?id=1")
+    assert (host_of(feed), address_of(feed)) == ("feeds.example.org", "feeds.example.org:8443/a/b?id=1")
 
 
 @pytest.mark.parametrize(
