@@ -1,6 +1,8 @@
 """Feeds and items in the addresses of pages: base64 of the URL-safe alphabet, without padding."""
 
-from eventstore.domain.identifiers import normalise_feed, normalise_item
+from django.http import Http404, HttpRequest
+
+from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, normalise_item
 
 _URL_SAFE = str.maketrans("+/", "-_")
 
@@ -8,6 +10,14 @@ _URL_SAFE = str.maketrans("+/", "-_")
 def in_path(name: str) -> str:
     """A normalised feed or item, as an address holds it."""
     return name.rstrip("=").translate(_URL_SAFE)
+
+
+def asked_feed(request: HttpRequest) -> str:
+    """The feed that ``feed`` in the address names. Raises ``Http404`` where it names none."""
+    try:
+        return normalise_feed(request.GET.get("feed", ""))
+    except InvalidIdentifier:
+        raise Http404 from None
 
 
 class FeedConverter:

@@ -16,9 +16,9 @@ from eventstore.domain.saved import SaveEpisode, UnsaveEpisode
 from feeds import browsing, html
 from feeds.browsing import EpisodeRow
 from feeds.chapters import in_feed
-from feeds.queries import EpisodeShown, FeedShown, episodes_of, feeds_for
+from feeds.queries import EpisodeShown, FeedShown, episodes_of
 from projections import queries
-from web import shown
+from web import levels, shown, sight
 from web.acting import act, came_from, for_listeners, is_partial
 from web.addresses import in_path
 from web.reading import caught_up, remember_position
@@ -37,14 +37,15 @@ AUDIO = {"media-src": ["http:", "https:"]}
 def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """An episode of the feed that ``feed`` names; ``t`` is where to begin, in seconds."""
     feed = _feed(request)
-    with caught_up(request, "plays", "saved", "subscriptions"):
+    with caught_up(request, "plays", "saved", "subscriptions", "privacy"):
         play = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
-        known = feeds_for(user.pk, [feed])
+        known = sight.known_feeds(user.pk, feed)
         found = episodes_of([(feed, item)], known).get((feed, item))
         if play is None and found is None:
             raise Http404
         context = _shown(feed, item, play, known.get(feed), found)
         context["is_saved"] = queries.saved_of(user.pk, feed, item)
+        context["privacy"] = levels.of_episode(user.pk, feed, item)
     start = _seconds(request, "t") if "t" in request.GET else context["resume"]
     context["start"] = start
     context["share"] = f"{settings.PUBLIC_URL}{context['episode'].path}&t={start}"

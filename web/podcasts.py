@@ -18,11 +18,11 @@ from feeds import browsing
 from feeds.browsing import EpisodeRow
 from feeds.html import safe_html
 from feeds.models import Feed
-from feeds.queries import FeedShown, feeds_of
+from feeds.queries import FeedShown
 from jobs.feeds import fetch_now
 from projections import queries
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor, moment
-from web import shown, troubles
+from web import levels, shown, sight, troubles
 from web.acting import for_listeners, is_partial
 from web.forms import EpisodesForm
 from web.reading import caught_up
@@ -53,13 +53,11 @@ class Season(NamedTuple):
 @for_listeners
 def podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """What is known of a podcast, and its episodes; ``q``, ``order`` and ``unplayed`` say which."""
-    with caught_up(request, "subscriptions", "plays"):
-        known = feeds_of([feed]).get(feed)
-        subscription = queries.subscription(user.pk, feed)
-        if subscription is None and (known is None or known.is_secret):
-            raise Http404
+    with caught_up(request, "subscriptions", "plays", "privacy"):
+        known, is_followed = sight.look(user.pk, feed)
         context = _known(feed, known)
-        context["is_followed"] = subscription is not None and subscription.active
+        context["is_followed"] = is_followed
+        context["privacy"] = levels.of_feed(user.pk, feed)
         context |= _listed(request, user.pk, context["podcast"], known)
     name = "web/podcasts/_episodes.html" if is_partial(request, "found") else "web/podcasts/podcast.html"
     return render(request, name, context)
@@ -69,9 +67,8 @@ def podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 @for_listeners
 def refresh(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Have the feed fetched now, unless that was done within five minutes."""
-    known = feeds_of([feed]).get(feed)
-    subscription = queries.subscription(user.pk, feed)
-    if known is None or (known.is_secret and subscription is None):
+    known, _is_followed = sight.look(user.pk, feed)
+    if known is None:
         raise Http404
     fetch_now.apply_async((known.id,), retry=False)
     tell(request, _("It is being fetched. What is new comes in a moment."))

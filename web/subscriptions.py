@@ -25,7 +25,7 @@ from feeds.browsing import Summary
 from jobs.feeds import fetch_now
 from projections import queries
 from projections.queries import SubscriptionRow
-from web import shown
+from web import shown, sight
 from web.acting import act, came_from, for_listeners, is_partial
 from web.addresses import in_path
 from web.forms import FollowForm, ListFileForm, ListForm
@@ -115,7 +115,9 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
     if not form.is_valid():
         return _new(request, form, status=400)
     feed: str = form.cleaned_data["feed"]
-    if is_secret_feed(feed):  # known to its followers alone, so there is nothing to show before
+    if is_secret_feed(feed) or not sight.is_open(
+        feed
+    ):  # known to its followers alone, so there is nothing to show before
         return follow(request, feed)
     if feed not in browsing.summaries([feed]):
         wait = attempts.count("preview", str(user.pk), PREVIEWS, PREVIEWS_WITHIN)
@@ -159,7 +161,8 @@ def _new(request: HttpRequest, form: FollowForm, status: int = 200) -> HttpRespo
 def _answer(request: HttpRequest, feed: str, position: int, *, is_followed: bool) -> HttpResponse:
     """Back to the page of the form; for htmx what takes the form's place, and the toast."""
     if not is_partial(request):
-        response: HttpResponse = redirect(came_from(request, f"/podcasts/{in_path(feed)}"))
+        page = f"/podcasts/{in_path(feed)}" if is_followed or sight.is_open(feed) else "/subscriptions"
+        response: HttpResponse = redirect(came_from(request, page))
     elif request.POST.get("part") == "row":
         response = HttpResponse(render_toasts(request))
     else:

@@ -15,6 +15,7 @@ from web import (
     readiness,
     styleguide,
     subscriptions,
+    visibility,
     websub,
 )
 from web.addresses import FeedConverter, ItemConverter
@@ -34,11 +35,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("podcasts/<feed:feed>/follow", subscriptions.follow),
     path("podcasts/<feed:feed>/unfollow", subscriptions.unfollow),
     path("podcasts/<feed:feed>/refresh", podcasts.refresh),
+    path("podcasts/<feed:feed>/privacy", visibility.of_podcast),
     path("episodes/<item:item>", episodes.episode, name="episode"),
     path("episodes/<item:item>/played", episodes.played),
     path("episodes/<item:item>/unplayed", episodes.unplayed),
     path("episodes/<item:item>/save", episodes.save),
     path("episodes/<item:item>/unsave", episodes.unsave),
+    path("episodes/<item:item>/privacy", visibility.of_episode),
     path("history", history.history, name="history"),
     path("settings/account", account.account, name="account"),
     path("settings/language", account.language, name="language"),

@@ -1,0 +1,137 @@
+"""Who sees what a listener does with a podcast or an episode, at a glance."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from eventstore.domain import privacy
+from eventstore.domain.identifiers import digests_of
+from eventstore.domain.privacy import InForce, Level, PrivacySetting
+from eventstore.domain.secrets import is_secret_feed
+from projections import exposure
+from projections.exposure import Scope
+from web.addresses import in_path
+
+Text = str | Promise
+# in the order of how much is shown
+LEVELS: Final[tuple[Level, ...]] = ("public", "anonymous", "private")
+ICONS: Final[dict[str, str]] = {"public": "globe", "anonymous": "venetian-mask", "private": "lock"}
+NAMES: Final[dict[str, Text]] = {
+    "public": _("Public"),
+    "anonymous": _("Anonymous"),
+    "private": _("Private"),
+}
+MEANINGS: Final[dict[str, Text]] = {
+    "public": _("Others see what you do here, with your name."),
+    "anonymous": _("It counts, but nobody sees that it was you: no name, and only the hour."),
+    "private": _("Only you see it."),
+}
+SOURCES: Final[dict[str, Text]] = {
+    "item": _("Set for this episode."),
+    "feed": _("Set for this podcast."),
+    "user": _("As your account says."),
+    "instance": _("As this server says for everybody who chooses nothing."),
+}
+SECRET: Final = _("The address of this podcast is a key of yours, so nothing of it is shown to others.")
+BLOCKED: Final = _("This podcast is kept out of public lists, so nothing of it is shown to others.")
+
+
+class Glance(NamedTuple):
+    """The level of a podcast, or with ``item`` of an episode. ``own``: what is set for itself, or None.
+    ``closed``: why it is private whatever is set, or ""."""
+
+    feed: str
+    item: str | None
+    level: Level
+    source: str
+    own: Level | None
+    closed: Text = ""
+
+    @property
+    def path(self) -> str:
+        """Where it is changed."""
+        if self.item is None:
+            return f"/podcasts/{in_path(self.feed)}/privacy"
+        return f"/episodes/{in_path(self.item)}/privacy?{urlencode({'feed': in_path(self.feed)})}"
+
+    @property
+    def place(self) -> str:
+        """The id of the element that shows it."""
+        feed_key, item_key = digests_of(self.feed, self.item)
+        return f"privacy-{item_key or feed_key}"
+
+    @property
+    def icon(self) -> str:
+        return ICONS[self.level]
+
+    @property
+    def name(self) -> Text:
+        return NAMES[self.level]
+
+    @property
+    def why(self) -> str:
+        """What the level means here, and where it comes from."""
+        return str(self.closed) or f"{MEANINGS[self.level]} {SOURCES[self.source]}"
+
+
+class Choice(NamedTuple):
+    """A level that may be chosen. ``value`` is "" for what the next wider setting says."""
+
+    value: str
+    icon: str
+    name: str
+    meaning: str
+    is_set: bool
+
+
+def of_feeds(user_id: UUID, feeds: Sequence[str], blocked: Iterable[str] | None = None) -> dict[str, Glance]:
+    """Of these podcasts, by their names; ``blocked``: those that are, where that is known already."""
+    closed = exposure.blocked(feeds) if blocked is None else set(blocked)
+    known = exposure.settings_of(user_id, [(feed, None) for feed in feeds])
+    return {feed: glance(known, (feed, None), is_blocked=feed in closed) for feed in feeds}
+
+
+def of_feed(user_id: UUID, feed: str) -> Glance:
+    return of_feeds(user_id, [feed])[feed]
+
+
+def of_episode(user_id: UUID, feed: str, item: str) -> Glance:
+    known = exposure.settings_of(user_id, [(feed, item)])
+    return glance(known, (feed, item), is_blocked=bool(exposure.blocked([feed])))
+
+
+def glance(known: Mapping[str, PrivacySetting], scope: Scope, *, is_blocked: bool) -> Glance:
+    """By the settings that are ``known``, which are by ``privacy.scope_of``."""
+    feed, item = scope
+    setting = known.get(privacy.scope_of(feed, item))
+    own = setting.level if setting else None
+    closed = SECRET if is_secret_feed(feed) else BLOCKED if is_blocked else ""
+    found = InForce("private", "feed") if closed else privacy.in_force(known, feed, item, _default())
+    return Glance(feed, item, found.level, found.source, own, closed)
+
+
+def choices(known: Mapping[str, PrivacySetting], scope: Scope) -> list[Choice]:
+    """What may be chosen for a podcast or an episode: a level, or none of its own."""
+    feed, item = scope
+    setting = known.get(privacy.scope_of(feed, item))
+    own = setting.level if setting else None
+    wider = privacy.in_force(known, feed if item else None, None, _default())
+    by = {"feed": gettext("As the podcast: %(level)s"), "user": gettext("As your account: %(level)s")}
+    named = by.get(wider.source, gettext("As this server proposes: %(level)s"))
+    inherited = named % {"level": str(NAMES[wider.level]).lower()}
+    return [
+        *(
+            Choice(level, ICONS[level], str(NAMES[level]), str(MEANINGS[level]), own == level)
+            for level in LEVELS
+        ),
+        Choice("", "undo-2", inherited, gettext("It follows when that changes."), own is None),
+    ]
+
+
+def _default() -> Level:
+    return exposure.default_level()

@@ -1,0 +1,129 @@
+"""/podcasts/{feed}/privacy, /episodes/{item}/privacy: who sees what a listener does there; changing it."""
+
+from typing import Final
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.pages import is_own_path, read_or_post
+from eventstore.domain import privacy
+from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
+from feeds import browsing
+from feeds.queries import episodes_of
+from projections import exposure, queries
+from projections.exposure import Scope
+from web import levels, shown, sight, words
+from web.acting import act, came_from, for_listeners, is_partial
+from web.addresses import asked_feed
+from web.levels import Glance
+from web.reading import caught_up, remember_position
+from web.toasts import render_toasts, tell
+
+# what takes a setting back; in a toast's address, where a level stands
+NONE: Final = "none"
+
+
+@read_or_post
+@for_listeners
+def of_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
+    """The choice for a podcast; a POST with ``level`` chooses, an empty one takes the choice back."""
+    sight.look(user.pk, feed)
+    return _choose(request, user, (feed, None))
+
+
+@read_or_post
+@for_listeners
+def of_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
+    """The same for an episode of the feed that ``feed`` names."""
+    feed = asked_feed(request)
+    if not _may_see(user.pk, feed, item):
+        raise Http404
+    return _choose(request, user, (feed, item))
+
+
+def _may_see(user_id: UUID, feed: str, item: str) -> bool:
+    """Whether the episode is one that the listener heard, or that stands in a feed that he may look at."""
+    if queries.play_statuses_of(user_id, [(feed, item)]):
+        return True
+    return bool(episodes_of([(feed, item)], sight.known_feeds(user_id, feed)))
+
+
+def _choose(request: HttpRequest, user: User, scope: Scope) -> HttpResponse:
+    with caught_up(request, "privacy"):
+        known = exposure.settings_of(user.pk, [scope])
+    is_blocked = bool(exposure.blocked([scope[0]]))
+    found = levels.glance(known, scope, is_blocked=is_blocked)
+    if request.method == "POST":
+        return _change(request, user, found)
+    back = request.GET.get("back", "")
+    context = {
+        "privacy": found,
+        "choices": levels.choices(known, scope),
+        "title": _title(user.pk, scope),
+        "back": back if is_own_path(request, back) else _page(scope),
+        "compact": "compact" in request.GET,
+    }
+    name = "_choose" if is_partial(request, "dialog") else "choose"
+    return render(request, f"web/privacy/{name}.html", context)
+
+
+def _change(request: HttpRequest, user: User, before: Glance) -> HttpResponse:
+    """Set the level that the form, or the address of an undo, names. Raises ``BadRequest`` for none."""
+    wanted = request.POST.get("level", request.GET.get("level"))
+    if wanted not in (*levels.LEVELS, "", NONE):
+        raise BadRequest
+    named = {"feed": before.feed, "item": before.item}
+    if wanted in ("", NONE):
+        outcome = act(request, user, ClearPrivacy, **named)
+    else:
+        outcome = act(request, user, ChangePrivacy, level=wanted, **named)
+    default = exposure.default_level()
+    found = privacy.in_force(outcome.user.privacy, before.feed, before.item, default)
+    own = None if wanted in ("", NONE) else found.level
+    after = before if before.closed else before._replace(level=found.level, source=found.source)
+    tell(request, _told(after), undo=_undo(before) if outcome.events else "")
+    response = _answer(request, after._replace(own=own))
+    remember_position(response, outcome.position)
+    return response
+
+
+def _told(after: Glance) -> str:
+    if after.closed:
+        return _("Kept. Nothing of this podcast is shown to others in any case.")
+    text = _("This episode is %(level)s now.") if after.item else _("This podcast is %(level)s now.")
+    return text % {"level": str(after.name).lower()}
+
+
+def _undo(before: Glance) -> str:
+    joint = "?" if before.item is None else "&"
+    return f"{before.path}{joint}level={before.own or NONE}"
+
+
+def _answer(request: HttpRequest, after: Glance) -> HttpResponse:
+    """Back to the page of the form; for htmx what takes the place of what was shown there, and the toast."""
+    if not is_partial(request):
+        return redirect(came_from(request, _page((after.feed, after.item))))
+    context = {"privacy": after, "compact": "compact" in request.POST, "back": came_from(request, "/")}
+    shown_now = render_to_string("components/_privacy.html", context, request)
+    return HttpResponse(shown_now + render_toasts(request))
+
+
+def _title(user_id: UUID, scope: Scope) -> str:
+    feed, item = scope
+    known = sight.known_feeds(user_id, feed)
+    if item is not None:
+        found = episodes_of([(feed, item)], known).get((feed, item))
+        return (found and found.title) or words.episode_name(item)
+    return shown.podcast_of(feed, browsing.summaries([feed]).get(feed) if known else None).title
+
+
+def _page(scope: Scope) -> str:
+    feed, item = scope
+    if item is None:
+        return shown.Podcast(feed, "").path
+    return shown.Episode(feed, item, "").path
