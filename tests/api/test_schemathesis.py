@@ -33,7 +33,7 @@ schema.config.checks.negative_data_rejection.expected_statuses += ["413", "414"]
 
 @schema.parametrize()
 @settings(
-    max_examples=12,
+    max_examples=6,
     derandomize=True,
     deadline=None,
     database=None,
