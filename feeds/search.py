@@ -22,6 +22,11 @@ PUBLIC_KEYS = """
 SELECT alias.feed_key
   FROM "system"."feeds" AS feed JOIN "system"."feed_aliases" AS alias ON alias.feed_id = feed.id
  WHERE NOT (feed.is_secret OR feed.blocked OR feed.locked)"""
+# the languages, without their variants, of the feeds that everybody may see
+LANGUAGES = """
+SELECT DISTINCT split_part(replace(lower(language), '_', '-'), '-', 1)
+  FROM "system"."feeds" WHERE language <> '' AND NOT (is_secret OR blocked OR locked)
+"""
 IN_CATEGORY = "feed.categories && %s::text[]"
 # publishers write en-US, en_us and EN
 IN_LANGUAGE = "replace(lower(feed.language), '_', '-') || '-' LIKE %s"
@@ -129,6 +134,12 @@ def category_names(slug: str) -> list[str]:
     """How feeds may name a category or one below it; none where there is no such category."""
     rows = run(CATEGORY, {"slug": slug}, "system").fetchall()
     return sorted({name for row in rows for name in row})
+
+
+def languages() -> list[str]:
+    """The codes of the languages that public feeds are in, as far as they have two or three letters."""
+    rows = run(LANGUAGES, [], "system").fetchall()
+    return sorted(code for (code,) in rows if code.isalpha() and len(code) in (2, 3))
 
 
 def public_feed_keys(among: Among) -> list[UUID]:

@@ -50,7 +50,8 @@ SELECT key, min(feed) AS feed, (array_agg(item ORDER BY latest DESC, item))[1] A
  GROUP BY key
 """
 # whole hours: so are the times of what is anonymous, and an answer does not change with every second
-OLD = "p.happened_at < date_trunc('hour', now(), 'UTC') - interval '7 days'"
+WEEK_AGO = "date_trunc('hour', now(), 'UTC') - interval '7 days'"
+OLD = f"p.happened_at < {WEEK_AGO}"
 # Listeners were given several addresses of an episode: the one that was used last is shown.
 NEWEST_ITEM = "(array_agg(p.rss_source_item ORDER BY p.happened_at DESC, p.rss_source_item))[1]"
 # What the projector says has changed, or whoever erased it; each is counted once, however often it did.

@@ -7,7 +7,7 @@ What is shown is counted from the rows that are public now, the score before as 
 only tell which feeds and episodes are looked at. So a change of privacy is in every figure at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
@@ -16,7 +16,7 @@ from eventstore import log
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import episode_key, guid_key_of, key_of
 from projections.connect import run
-from projections.popularity import figures
+from projections.popularity import WEEK_AGO, figures
 from projections.projectors.public_events import TELLING
 from projections.queries import Behind, Query, key, moment, read_page, wait_for
 
@@ -50,6 +50,11 @@ SELECT now.feed, now.item, now.score, now.score_previous, now.plays, now.likes, 
 """
 TRENDING = """
 SELECT {key} AS key FROM {table} {condition} ORDER BY score DESC, {key} LIMIT %s
+"""
+# Of the last week, by its own figures: so nobody anonymous is in it who would not be counted in it.
+RECENT = f"p.happened_at >= {WEEK_AGO}"
+TRENDING_NOW = """
+SELECT key FROM ({figures}) AS recent ORDER BY score DESC, key LIMIT %s
 """
 ONE = "SELECT %s::uuid AS key"
 OLDER = """
@@ -107,18 +112,18 @@ TIMELINE = Query(
 
 
 def trending_podcasts(
-    limit: int, feed: str | None = None, among: Sequence[UUID] | None = None
+    limit: int, feed: str | None = None, among: Sequence[UUID] | None = None, *, recent: bool = False
 ) -> list[Popular]:
-    """Feeds, the highest score first; of those alone whose digests are ``among`` these. Like all here raises
-    ``Behind``, and errors of a store that is away."""
-    return _trending(PODCASTS, limit, feed, among)
+    """Feeds, the highest score first; of those alone whose digests are ``among`` these. ``recent``: by what
+    happened in the last seven days. Like all here raises ``Behind``, and errors of a store that is away."""
+    return _trending(PODCASTS, limit, feed, among, recent)
 
 
 def trending_episodes(
-    limit: int, feed: str | None = None, among: Sequence[UUID] | None = None
+    limit: int, feed: str | None = None, among: Sequence[UUID] | None = None, *, recent: bool = False
 ) -> list[Popular]:
     """Episodes, of one feed or of all, the highest score first."""
-    return _trending(EPISODES, limit, feed, among)
+    return _trending(EPISODES, limit, feed, among, recent)
 
 
 def podcast(feed: str) -> Popular:
@@ -146,26 +151,44 @@ def nothing(feed: str | None, item: str | None) -> Popular:
 
 
 def timeline(
-    limit: int, kind: Kind | None = None, feed: str | None = None, after: str | None = None
+    limit: int,
+    kind: Kind | None = None,
+    feed: str | None = None,
+    after: str | None = None,
+    hidden: Sequence[UUID] = (),
 ) -> tuple[list[PublicRow], str | None]:
-    """What is public, the newest first, and the cursor of the next page. Raises ``InvalidCursor``."""
-    where = {"kind = %s": kind, "feed_key = %s": None if feed is None else key_of(feed)}
+    """What is public, the newest first, without the feeds of which ``hidden`` has the digests; and the cursor
+    of the next page. Raises ``InvalidCursor``."""
+    where = {
+        "kind = %s": kind,
+        "feed_key = %s": None if feed is None else key_of(feed),
+        "feed_key <> ALL(%s)": list(hidden) or None,
+    }
     found = TIMELINE.page([], where, after, limit, descending=True, read=_fenced)
     return found.rows, found.next
 
 
 def _trending(
-    of: dict[str, str], limit: int, feed: str | None, among: Sequence[UUID] | None
+    of: dict[str, str], limit: int, feed: str | None, among: Sequence[UUID] | None, recent: bool
 ) -> list[Popular]:
     where = {
         "feed_key = %s": None if feed is None else key_of(feed),
         "feed_key = ANY(%s)": None if among is None else list(among),
     }
     where = {condition: value for condition, value in where.items() if value is not None}
-    condition = f"WHERE {' AND '.join(where)}" if where else ""
-    values = [*where.values(), limit]
-    found = _rows(_figures(TRENDING.format(condition=condition, **of), of), BY_SCORE, values)
+    top = _top_recent(of, where) if recent else _top(of, where)
+    found = _rows(_figures(top, of, recent=recent), BY_SCORE, [*where.values(), limit])
     return [Popular(*row[:-1]) for row in found]
+
+
+def _top(of: dict[str, str], where: Mapping[str, Any]) -> str:
+    condition = f"WHERE {' AND '.join(where)}" if where else ""
+    return TRENDING.format(condition=condition, **of)
+
+
+def _top_recent(of: dict[str, Any], where: Mapping[str, Any]) -> str:
+    condition = " AND ".join([RECENT, *(f"p.{one}" for one in where)])
+    return TRENDING_NOW.format(figures=figures(of["key"], f"{condition} AND p.{of['key']} IS NOT NULL"))
 
 
 def _one(of: dict[str, str], key: str) -> Popular | None:
@@ -173,9 +196,10 @@ def _one(of: dict[str, str], key: str) -> Popular | None:
     return Popular(*found[0][:-1]) if found else None
 
 
-def _figures(top: str, of: dict[str, str]) -> str:
+def _figures(top: str, of: dict[str, str], *, recent: bool = False) -> str:
     key: Any = of["key"]
-    return FIGURES.format(top=top, key=key, figures=figures(key, f"p.{key} = top.key"), people=PEOPLE)
+    condition = f"p.{key} = top.key" + (f" AND {RECENT}" if recent else "")
+    return FIGURES.format(top=top, key=key, figures=figures(key, condition), people=PEOPLE)
 
 
 def _rows(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:

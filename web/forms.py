@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url
 from web import deeds
+from web.subjects import categories, languages
 
 LONGEST_ADDRESS = 2_048
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -153,6 +154,39 @@ class HistoryForm(AddressedForm):
     before = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
     goes_on = "before"
     defaults = {"kind": "", "before": ""}
+
+
+class TrendingForm(AddressedForm):
+    """Of which podcasts the popular ones are listed, and of which time."""
+
+    category = forms.ChoiceField(
+        label=_("Category"), required=False, choices=lambda: [("", _("All categories")), *categories()]
+    )
+    language = forms.ChoiceField(
+        label=_("Language"), required=False, choices=lambda: [("", _("All languages")), *languages()]
+    )
+    period = forms.ChoiceField(
+        label=_("Period"), required=False, choices=[("", _("Last 45 days")), ("week", _("Last 7 days"))]
+    )
+    defaults = {"category": "", "language": "", "period": ""}
+
+
+class TimelineForm(AddressedForm):
+    """Which public acts are listed, and where the list goes on."""
+
+    kind = forms.ChoiceField(
+        label=_("Show"),
+        required=False,
+        choices=[
+            ("", _("Everything")),
+            ("subscribe", _("Podcasts followed")),
+            ("play", _("Listening")),
+            ("save", _("Saved")),
+            ("share", _("Shared")),
+        ],
+    )
+    after = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
+    defaults = {"kind": "", "after": ""}
 
 
 class LanguageForm(forms.Form):

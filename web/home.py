@@ -9,22 +9,34 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from accounts import setup
 from accounts.models import User
+from eventstore.domain.identifiers import feed_of_url
 from feeds import browsing
 from feeds import queries as feeds
-from projections import queries
+from projections import public, queries
+from projections.failures import is_outage
 from web import shown
 from web.acting import for_listeners
 from web.reading import caught_up
 from web.shown import Episode
+from web.trending import PodcastLine, podcast_lines, trending
 
 IN_PROGRESS = 12
 NEW = 40
 NEW_FOR = timedelta(days=30)
 MOST_FOLLOWED = 10_000
+POPULAR = 12
+# what the picture on the first page shows: episode, podcast, how much of it is heard
+EXAMPLES = (
+    (_("The last ferry"), _("Slow Radio"), 62),
+    (_("Bread without haste"), _("Night Kitchen"), 18),
+    (_("How tides were measured"), _("Long Waves"), 84),
+)
 
 
 @require_safe
@@ -32,7 +44,12 @@ def home(request: HttpRequest) -> HttpResponse:
     """For visitors, or for a listener."""
     if request.user.is_authenticated:
         return listening(request)
-    context = {"setup_pending": setup.pending(), "registration_open": settings.REGISTRATION_OPEN}
+    context = {
+        "setup_pending": setup.pending(),
+        "registration_open": settings.REGISTRATION_OPEN,
+        "lines": _popular(request),
+        "examples": [_example(*each) for each in EXAMPLES],
+    }
     return render(request, "web/home/visitor.html", context)
 
 
@@ -50,6 +67,21 @@ def listening(request: HttpRequest, user: User) -> HttpResponse:
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Where this page was; for bookmarks."""
     return redirect("home", permanent=True)
+
+
+def _popular(request: HttpRequest) -> list[PodcastLine]:
+    """What is popular here; nothing where that is not known: the page tells what this is without it."""
+    try:
+        return podcast_lines(request, trending(public.trending_podcasts) or [])[:POPULAR]
+    except Exception as failure:
+        if not is_outage(failure):
+            raise
+        return []
+
+
+def _example(title: Promise, podcast: Promise, percent: int) -> Episode:
+    feed = feed_of_url(f"https://example.org/{percent}")
+    return Episode(feed, "", str(title), str(podcast), duration=100, position=percent)
 
 
 def _begun(user_id: UUID) -> list[Episode]:

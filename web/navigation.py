@@ -25,10 +25,11 @@ class Section(NamedTuple):
         return path == self.path or path.startswith(self.paths)
 
 
+DISCOVER = ("/trending/", "/timeline", "/search", "/subscriptions/new")
 SECTIONS = (
     Section(_("Home"), "house", "/"),
     Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
-    Section(_("Discover"), "compass", "/subscriptions/new"),
+    Section(_("Discover"), "compass", "/trending/podcasts", DISCOVER),
     Section(_("History"), "history", "/history", on_phone=False),
     Section(_("Settings"), "settings", "/settings/account", ("/settings/", "/apps"), apart=True),
 )

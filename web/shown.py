@@ -144,6 +144,20 @@ def episode_of(row: EpisodeRow, podcast: Podcast, play: PlayEntry | None) -> Epi
     )
 
 
+def public_podcast(feed: str, known: FeedShown) -> Podcast:
+    """A podcast that was read, as public lists show it."""
+    cover = known.cover if known.cover_url else None
+    return Podcast(feed, known.title, True, known.author, cover or "")
+
+
+def public_episode(item: str, podcast: Podcast, known: EpisodeShown) -> Episode:
+    """An episode as public lists show it, without what anybody heard of it."""
+    cover = known.cover or podcast.cover
+    title = known.title or podcast.title
+    told = cover, known.published_at, known.duration
+    return Episode(podcast.feed, item, title, podcast.title, *told)
+
+
 def heard(play: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None) -> Episode:
     """An episode as its listener heard it, whatever is known of it beside that."""
     podcast = (feed.title if feed else "") or words.host_of(play.rss_source_feed)

@@ -166,7 +166,9 @@ def _answer(request: HttpRequest, feed: str, position: int, *, is_followed: bool
     elif request.POST.get("part") == "row":
         response = HttpResponse(render_toasts(request))
     else:
-        context = {"podcast": Podcast(feed, ""), "is_followed": is_followed}
+        is_compact = request.POST.get("part") == "compact"
+        title = _title(feed) if is_compact else ""
+        context = {"podcast": Podcast(feed, title), "is_followed": is_followed, "compact": is_compact}
         response = render(request, "web/podcasts/_follow.html", context)
         response.write(render_toasts(request))
     remember_position(response, position)

@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 from accounts.models import User
 from tests.factories import PASSWORD, OperatorFactory, UserFactory
 from tests.web.serving import serving
+from web import keeping
 
 CHROMIUM = shutil.which(os.environ.get("CHROMIUM") or "chromium")
 QUIET = (
@@ -42,9 +43,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def forget_attempts() -> None:
-    """Start counting anew."""
+    """Start counting anew, and keep nothing of what the last test read: its positions come again."""
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        for key in client.scan_iter("balados:attempts:*"):
+        for key in (*client.scan_iter("balados:attempts:*"), *client.scan_iter(f"*{keeping.PREFIX}*")):
             client.delete(key)
 
 

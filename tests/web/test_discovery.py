@@ -1,0 +1,162 @@
+"""/trending/…, /timeline, and what visitors see of them on the first page."""
+
+import re
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
+
+from accounts.models import User
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.privacy import ChangePrivacy, Level
+from eventstore.domain.saved import SaveEpisode
+from feeds.models import Feed
+from projections import popularity
+from tests.feeds.rows import item_name, name_of
+from tests.projecting import behind, bring_up_to_date
+from tests.web.library import HOSTILE, NOW, follow, hear, page_of, show
+from tests.web.people import Visitor, text_of
+
+HTMX = {"HX-Request": "true"}
+
+
+def share(user: User, level: Level = "public") -> None:
+    dispatch(ChangePrivacy(user_id=user.pk, level=level, now=NOW), Origin())
+
+
+def count_popularity() -> None:
+    bring_up_to_date()
+    popularity.recalculate()
+    bring_up_to_date()
+
+
+def names(page: str) -> list[str]:
+    return re.findall(r'<p class="name"><a [^>]*><bdi>([^<]*)</bdi>', page)
+
+
+def read(path: str, visitor: Any = None, **query: str) -> str:
+    answer = (visitor or Visitor()).get(path, query)
+    assert answer.status_code == 200, answer.content
+    return text_of(answer)
+
+
+@pytest.fixture
+def shows(alice: User, bob: User) -> list[Feed]:
+    """Alice is public and follows the first two; Bob is private and follows the last."""
+    share(alice)
+    shows = [
+        show(1, 2, title="Slow Radio", language="fr-CA", categories=["Music"]),
+        show(2, 1, title="Night Kitchen", language="en"),
+        show(3, 1, title="Bob's own"),
+    ]
+    follow(alice, *shows[:2])
+    follow(bob, shows[2])
+    episode = shows[0].episodes.order_by("sort_at")[0]
+    hear(alice, episode, 60)
+    order = SaveEpisode(user_id=alice.pk, feed=name_of(shows[0]), item=item_name(episode), now=NOW)
+    dispatch(order, Origin())
+    count_popularity()
+    return shows
+
+
+def test_visitors_see_what_is_popular_and_nothing_private(shows: list[Feed], operator: User) -> None:
+    page = read("/trending/podcasts")
+    assert names(page) == ["Slow Radio", "Night Kitchen"]
+    assert "1 follower · 1 play · saved 1 time" in page
+    assert "<bdi>Alice</bdi>" in page
+    assert "Bob" not in page
+    assert "Follow Slow Radio" not in page
+    assert names(read("/trending/episodes")) == ["Episode 1-0"]
+    first = read("/")
+    assert names(first) == ["Slow Radio", "Night Kitchen"]
+    assert "Popular on this server" in first
+
+
+def test_they_are_chosen_by_category_language_and_period(shows: list[Feed]) -> None:
+    from feeds.models import Category
+
+    Category.objects.get_or_create(slug="music", defaults={"name": "Music"})
+    path = "/trending/podcasts"
+    assert names(read(path, category="music")) == ["Slow Radio"]
+    assert names(read(path, language="en")) == ["Night Kitchen"]
+    assert names(read(path, language="fr", category="music")) == ["Slow Radio"]
+    assert "Nothing found" in read(path, category="comedy")
+    assert names(read(path, category="nonsense")) == ["Slow Radio", "Night Kitchen"]
+    piece = text_of(Client().get(path, {"language": "en"}, headers={**HTMX, "HX-Target": "found"}))
+    assert "<html" not in piece
+    assert names(piece) == ["Night Kitchen"]
+
+
+def test_the_timeline_tells_who_did_what(shows: list[Feed]) -> None:
+    page = read("/timeline")
+    assert sorted(names(page)) == ["Episode 1-0", "Episode 1-0", "Night Kitchen", "Slow Radio"]
+    for what in ("Alice follows a podcast", "Alice listened", "Alice saved an episode"):
+        assert what in page
+    assert names(read("/timeline", kind="play")) == ["Episode 1-0"]
+    assert Visitor().get("/timeline", {"after": "x"}).status_code == 400
+
+
+def test_who_is_anonymous_has_no_name(shows: list[Feed], bob: User) -> None:
+    share(bob, "anonymous")
+    bring_up_to_date()
+    page = read("/timeline", kind="subscribe")
+    assert "Somebody follows a podcast" in page
+    assert "Bob's own" in page.replace("&#x27;", "'")
+    assert "Bob follows" not in page
+
+
+def test_what_is_hidden_again_is_gone_at_once(shows: list[Feed], alice: User) -> None:
+    assert names(read("/trending/podcasts"))
+    share(alice, "private")
+    count_popularity()
+    assert names(read("/trending/podcasts")) == []
+    assert "Nothing public yet" in read("/timeline")
+
+
+def test_a_listener_follows_and_hides_there(shows: list[Feed], bob: User) -> None:
+    visitor = Visitor(bob)
+    page = read("/trending/podcasts", visitor)
+    assert "Follow Slow Radio" in page
+    piece = visitor.send(f"{page_of(shows[0])}/follow", {"part": "compact"}, headers=HTMX)
+    assert "Unfollow Slow Radio" in text_of(piece)
+    hidden = visitor.send(f"{page_of(shows[1])}/hide", {"back": "/trending/podcasts"})
+    assert hidden["Location"] == "/trending/podcasts"
+    assert names(read("/trending/podcasts", visitor)) == ["Slow Radio"]
+    page = read("/timeline", visitor)
+    assert "Night Kitchen" not in page
+    assert "You hide 1 podcast here." in page
+    visitor.send(f"{page_of(shows[1])}/show", {})
+    assert len(names(read("/trending/podcasts", visitor))) == 2
+    visitor.send(f"{page_of(shows[1])}/hide", {}, headers=HTMX)
+    visitor.send("/timeline/show-all", {})
+    assert len(names(read("/trending/podcasts", visitor))) == 2
+
+
+def test_a_read_model_that_is_behind_is_told_and_the_first_page_stays(
+    shows: list[Feed], alice: User, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share(alice, "private")
+    with behind(monkeypatch):
+        assert "brought up to date" in read("/timeline")
+        assert "brought up to date" in read("/trending/podcasts")
+        assert "Your podcasts" in read("/")
+
+
+def test_one_address_may_ask_so_often(stores: None, settings: Settings) -> None:
+    settings.PUBLIC_REQUESTS_PER_MINUTE = 2
+    visitor = Visitor(REMOTE_ADDR="198.51.100.90")
+    assert [visitor.get("/timeline").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_texts_of_publishers_are_text_and_queries_few(shows: list[Feed], bob: User) -> None:
+    Feed.objects.update(title=HOSTILE, author=HOSTILE)
+    visitor = Visitor(bob)
+    for path in ("/trending/podcasts", "/trending/episodes", "/timeline"):
+        with CaptureQueriesContext(connections["system"]) as asked:
+            page = read(path, visitor)
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;" in page
+        assert len(asked) <= 12, path

@@ -1,0 +1,103 @@
+"""What the public pages share: who may read them and how often, and what is known of what they name."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_cache_control
+from django.views.decorators.vary import vary_on_cookie
+
+from accounts import attempts
+from accounts.addresses import client_address
+from accounts.guessing import too_many
+from accounts.models import User
+from eventstore.domain.identifiers import feed_key_of
+from feeds.queries import EpisodeName, EpisodeShown, FeedShown, episodes_of, public_feeds
+from projections import queries
+from web.shown import Episode, Podcast, public_episode, public_podcast
+
+P = ParamSpec("P")
+# what a listener does not want to see, in the session: digests of feeds
+HIDDEN = "hidden_podcasts"
+MOST_HIDDEN = 300
+
+
+def for_everybody(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """A page without personal data but the reader's own marks. Visitors are limited by their address, and no
+    cache keeps the page: somebody may have hidden something meanwhile."""
+
+    @vary_on_cookie
+    @wraps(view)
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not request.user.is_authenticated:
+            limit = settings.PUBLIC_REQUESTS_PER_MINUTE
+            wait = attempts.limited("public", client_address(request), limit, timedelta(minutes=1))
+            if wait:
+                return too_many(request, wait)
+        response = view(request, *args, **kwargs)
+        patch_cache_control(response, private=True, no_cache=True)
+        return response
+
+    return wrapped
+
+
+class Known(NamedTuple):
+    """What everybody may know of the feeds and episodes that rows name."""
+
+    feeds: Mapping[str, FeedShown]
+    episodes: Mapping[EpisodeName, EpisodeShown]
+
+    def podcast(self, row: Any) -> Podcast | None:
+        """None where nobody may know of it, or it was never read."""
+        known = self.feeds.get(row.rss_source_feed or "")
+        return public_podcast(row.rss_source_feed, known) if known and known.title else None
+
+    def episode(self, row: Any) -> Episode | None:
+        """None too where its publisher keeps it out of public lists."""
+        podcast = self.podcast(row)
+        known = self.episodes.get((row.rss_source_feed or "", row.rss_source_item or ""))
+        if podcast is None or known is None or known.blocked:
+            return None
+        return public_episode(row.rss_source_item, podcast, known)
+
+
+def known_of(rows: Iterable[Any]) -> Known:
+    """Of rows with ``rss_source_feed`` and ``rss_source_item``."""
+    names = [(row.rss_source_feed, row.rss_source_item) for row in rows]
+    feeds = public_feeds({feed for feed, _ in names})
+    return Known(feeds, episodes_of(names, feeds))
+
+
+def usernames(ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The names of these users, as far as they have an account that is in use."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    users = User.objects.using("system").filter(pk__in=wanted, is_active=True)
+    return dict(users.values_list("pk", "username"))
+
+
+def followed_by(user: object, feeds: Iterable[str]) -> set[str]:
+    """Those of these feeds that the reader follows; none of a visitor."""
+    wanted = list(feeds)
+    if not isinstance(user, User) or not wanted:
+        return set()
+    return {row.rss_source_feed for row in queries.subscriptions_of(user.pk, wanted).rows}
+
+
+def hidden_from(request: HttpRequest) -> list[UUID]:
+    """The digests of the feeds that the reader does not want to see in public lists."""
+    return [UUID(key) for key in request.session.get(HIDDEN, ())]
+
+
+def hide(request: HttpRequest, feed: str, *, hidden: bool) -> None:
+    """Hide a feed from the reader, or show it again."""
+    key = feed_key_of(feed)
+    others = [each for each in request.session.get(HIDDEN, ()) if each != key]
+    request.session[HIDDEN] = [*others, key][-MOST_HIDDEN:] if hidden else others
