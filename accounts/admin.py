@@ -1,70 +1,20 @@
-"""The administration of people, their apps and the tokens of their players."""
+"""What listeners have given out, in the administration: apps and play tokens; and log-ins that failed."""
 
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.http import HttpRequest
 
-from accounts import pseudonyms
-from accounts.models import AppGrant, PlayToken, User
-from eventstore.admin import ReadOnly
-
-# what makes an administrator: only a superuser hands it out, or a helper could promote himself
-POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
-
-
-class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
-    class Meta:
-        model = User
-        fields = ("username", "email")
-
-
-class ChangedUserForm(UserChangeForm):  # type: ignore[type-arg]
-    class Meta:
-        model = User
-        fields = ("username", "email", "is_active", *POWERS)
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
-    form = ChangedUserForm
-    add_form = NewUserForm
-    list_display = ("username", "email", "is_active", "is_staff", "date_joined")
-    list_filter = ("is_active", "is_staff", "is_superuser")
-    search_fields = ("username", "email")
-    ordering = ("username_key",)
-    readonly_fields = ("id", "name_in_logs", "date_joined", "last_login", "switched_off_at")
-    fieldsets = (
-        (None, {"fields": ("username", "email", "password", "is_active")}),
-        ("Powers", {"fields": POWERS}),
-        ("Facts", {"fields": ("id", "name_in_logs", "date_joined", "last_login", "switched_off_at")}),
-    )
-    add_fieldsets = ((None, {"fields": ("username", "email", "usable_password", "password1", "password2")}),)
-
-    @admin.display(description="name in the logs")
-    def name_in_logs(self, user: User) -> str:
-        return pseudonyms.of(user.pk)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *POWERS)
-
-    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        if obj is not None and obj.is_superuser and not _is_superuser(request):
-            return False  # whoever sets a superuser's password is one
-        return super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # what a user did is in the event store too: deleting the row would leave it behind
-
+from accounts.models import AppGrant, PlayToken
+from eventstore.admin import Bounded, ReadOnly
 
 TIMES = ("created_at", "updated_at", "last_used_at")
 
 
-class Revocable(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class Revocable(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     """What a user has given out: to look at and to revoke, which deletes it."""
 
     actions = ("delete_selected",)
@@ -87,7 +37,9 @@ class Revocable(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(AppGrant)
 class AppGrantAdmin(Revocable):
+    about = "Which apps may do what for whom. Revoking one ends it at once; its listener may let it in again."
     list_display = ("name", "app_id", "user", "scope_list", "key", "updated_at", "last_used_at")
+    ordering = ("-pk",)
     list_select_related = ("user",)
     search_fields = ("name", "app_id", "user__username")
     fields = ("user", "app_id", "name", "url", "image", "scope_list", "key", *TIMES)
@@ -103,7 +55,9 @@ class AppGrantAdmin(Revocable):
 
 @admin.register(PlayToken)
 class PlayTokenAdmin(Revocable):
+    about = "With these, players without an account here open feeds and play. Only their beginning is known."
     list_display = ("name", "beginning", "user", "created_at", "expires_at", "last_used_at", "plays")
+    ordering = ("-pk",)
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
     fields = ("user", "name", "beginning", "lists", "created_at", "expires_at", "last_used_at", "plays")
@@ -113,5 +67,20 @@ class PlayTokenAdmin(Revocable):
         return f"{token.prefix}…"
 
 
-def _is_superuser(request: HttpRequest) -> bool:
-    return request.user.is_authenticated and request.user.is_superuser
+@admin.register(AccessAttempt)
+class LogInAttemptAdmin(Revocable):
+    """Deleting one lets its name and address try again."""
+
+    heading = "Failed log-ins"
+    about = "Failed log-ins that count. Deleting one lets that name and address try again at once."
+    list_display = ("attempt_time", "username", "ip_address", "failures_since_start", "user_agent")
+    search_fields = ("username", "ip_address")
+    ordering = ("-attempt_time",)
+    fields = ("attempt_time", "username", "ip_address", "failures_since_start", "user_agent", "path_info")
+
+    @admin.action(permissions=["delete"], description="Let them try again")
+    def delete_selected(self, request: HttpRequest, chosen: Any) -> Any:
+        return delete_selected(self, request, chosen)
+
+    def log_deletions(self, request: HttpRequest, revoked: Any) -> Any:
+        """Nothing: whose attempts they were belongs into no other log."""

@@ -146,6 +146,8 @@ AXES_HTTP_RESPONSE_CODE = 429
 # not written down with an attempt
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "next", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True
+# accounts/admin.py has a page of our own
+AXES_ENABLE_ADMIN = False
 
 # Browser-side safety
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

@@ -50,6 +50,11 @@ SELECT position, stream, version, event_id, type, schema, data, metadata, record
 READ_CHECKPOINT = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
   FROM events.events WHERE stream = %s AND type = 'UserCheckpoint' ORDER BY version DESC LIMIT 1"""
+# without what checkpoints hold, which is everything
+READ_THESE = """
+SELECT position, stream, version, event_id, type, schema,
+       CASE WHEN type = 'UserCheckpoint' THEN '{}' ELSE data END, metadata, recorded_at
+  FROM events.events WHERE position = ANY(%s)"""
 # under its name, or under the digest that is left of an erased one
 FIND_STREAM = """
 SELECT id, tombstone FROM events.streams WHERE name = ANY(%s) ORDER BY tombstone NULLS LAST LIMIT 1"""
@@ -228,6 +233,11 @@ def read_history(stream: int, before: int = LAST_VERSION, limit: int = 100) -> l
     return _recorded(READ_HISTORY, (stream, before, limit))
 
 
+def read_these(positions: Sequence[int]) -> list[RecordedEvent]:
+    """The events at these positions, in any order; of a checkpoint not what it holds."""
+    return _recorded(READ_THESE, (list(positions),))
+
+
 def read_checkpoint(stream: int) -> RecordedEvent | None:
     """The newest checkpoint of a stream, where it has one."""
     found = _recorded(READ_CHECKPOINT, (stream,))
@@ -308,6 +318,12 @@ def stream_name(user_id: UUID) -> str:
 def tombstone_name(user_id: UUID) -> str:
     """What the stream of an erased user is called: after a digest of his random id."""
     return f"erased-{key_of(str(user_id))}"
+
+
+def users_of(streams: Sequence[int]) -> dict[int, UUID]:
+    """Of these streams the users; of the instance's own and of erased ones nobody."""
+    statement = "SELECT id, name FROM events.streams WHERE id = ANY(%s) AND starts_with(name, 'user-')"
+    return {stream: UUID(name.removeprefix("user-")) for stream, name in execute(statement, [list(streams)])}
 
 
 def users() -> list[UUID]:

@@ -17,12 +17,13 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from eventstore import marks
-from eventstore.admin import ReadOnly
+from eventstore.admin import MOST_CHOSEN, Bounded, ReadOnly, ask
 from feeds import merges, moves
 from feeds.forms import EnrichedPodcastForm
 from feeds.merges import NotMergeable
 from feeds.models import Category, EnrichedPodcast, Feed, FeedAlias, FeedSchedule
 from feeds.states import Facts, error_of, state_of
+from projections.models import BlockedFeed
 
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[Category]
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     AnyFeedAdmin = admin.ModelAdmin[Feed]
 else:
     Admin = EnrichedAdmin = AnyFeedAdmin = admin.ModelAdmin
+
+
+BLOCKED = (
+    "Whoever does not follow these podcasts already neither finds nor sees nor plays them any more, and"
+    " nothing that listeners do with them is public, the past included. It can be lifted again."
+)
 
 
 @admin.register(Category)
@@ -77,16 +84,18 @@ class EnrichedPodcastAdmin(EnrichedAdmin):
 
 
 @admin.register(Feed)
-class FeedAdmin(ReadOnly, AnyFeedAdmin):
+class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
     """To look at, and a few things to do. The address of a secret feed is the key to it: of such a feed its
     host is shown and no more, and nothing finds it by what it says."""
 
-    list_display = ("name", "address", "fares", "last_error", "next_at", "followers", "blocked", "is_secret")
+    list_display = ("name", "address", "fares", "last_error", "next_at", "followers", "closed")
     list_filter = ("state", "is_secret", "blocked")
+    sortable_by = ("next_at", "followers")
     list_select_related = ("schedule__host",)
     search_fields = ("title", "author", "url")
     ordering = ("-id",)
-    show_full_result_count = False
+    about = "Every podcast that this server knows: how its feed fares, and when it is fetched next."
+    search_help_text = "By the beginning or a part of title, author or address; secret feeds are not found."
     actions = ("refetch", "block", "unblock", "merge", "unmerge")
     fields = (
         *("name", "address", "uid", "fares", "last_error", "status", "fetched_at", "ok_at", "next_at"),
@@ -94,9 +103,13 @@ class FeedAdmin(ReadOnly, AnyFeedAdmin):
         *("merged_into", "episode_count", "newest_at", "warnings", "first_seen_at", "changed_at"),
     )
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        # ?url__startswith= would spell out the address of a secret feed, letter by letter
-        return lookup.removesuffix("__exact") in self.list_filter
+    def prepare(self, rows: list[Any]) -> None:
+        """Which of these feeds the operator has blocked, by any of their addresses."""
+        keys = dict(FeedAlias.objects.filter(feed__in=rows).values_list("feed_key", "feed_id"))
+        marked = BlockedFeed.objects.filter(feed_key__in=keys).exclude(operator_since=None)
+        blocked = {keys[key] for key in marked.values_list("feed_key", flat=True)}
+        for feed in rows:
+            feed.blocked_here = feed.pk in blocked
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Feed]", search_term: str
@@ -119,6 +132,13 @@ class FeedAdmin(ReadOnly, AnyFeedAdmin):
     def fares(self, feed: Feed) -> str:
         state = state_of(_facts(feed), timezone.now())
         return f"{state.code}: {state.text}"
+
+    @admin.display(description="closed")
+    def closed(self, feed: Feed) -> str:
+        """Why not everybody may see it."""
+        blocked_here: bool = feed.blocked_here  # type: ignore[attr-defined]
+        reasons = {"by you": blocked_here, "by its publisher": feed.blocked, "secret": feed.is_secret}
+        return ", ".join(reason for reason, holds in reasons.items() if holds)
 
     @admin.display(description="last error")
     def last_error(self, feed: Feed) -> str:
@@ -165,13 +185,16 @@ class FeedAdmin(ReadOnly, AnyFeedAdmin):
         now, validators = timezone.now(), {"etag": "", "last_modified": "", "body_hash": None}
         due = FeedSchedule.objects.filter(feed__in=chosen, feed__merged_into=None)
         number = due.update(next_at=now, **validators)
-        self._tell(request, chosen, "Fetched anew", f"{number} feeds are fetched within seconds.")
+        self._tell(request, chosen, "Fetched anew", f"{number} of them are fetched within seconds.")
 
-    @admin.action(description="Keep from the public", permissions=["operate"])
-    def block(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
+    @admin.action(description="Block: nobody finds them any more", permissions=["operate"])
+    def block(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> HttpResponse | None:
+        if question := ask(self, request, chosen, title="Block", text=BLOCKED, button="Block"):
+            return question
         self._mark(request, chosen, blocked=True)
+        return None
 
-    @admin.action(description="No longer keep from the public", permissions=["operate"])
+    @admin.action(description="No longer block", permissions=["operate"])
     def unblock(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
         self._mark(request, chosen, blocked=False)
 
@@ -199,7 +222,7 @@ class FeedAdmin(ReadOnly, AnyFeedAdmin):
 
     @admin.action(description="Part from what it was merged into", permissions=["operate"])
     def unmerge(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
-        for feed in chosen.order_by("id"):
+        for feed in chosen.order_by("id")[:MOST_CHOSEN]:
             try:
                 merges.unmerge(str(feed.uid), timezone.now())
             except NotMergeable as refused:
@@ -212,8 +235,8 @@ class FeedAdmin(ReadOnly, AnyFeedAdmin):
         """By all addresses of each: what listeners did stays under the one that they used."""
         keys = dict.fromkeys(_keys(chosen), blocked)
         changed = marks.mark_all(keys, "operator", timezone.now())
-        what = "Kept from the public" if blocked else "No longer kept from the public"
-        told = f"{what}: {len(chosen)} feeds." if changed else "It was so already."
+        what = "Blocked" if blocked else "No longer blocked"
+        told = f"{what}: {len(chosen)}." if changed else "It was so already."
         self._tell(request, chosen, what, told)
 
     def _tell(self, request: HttpRequest, feeds: "QuerySet[Feed]", what: str, told: str) -> None:

@@ -40,9 +40,12 @@ SELECT episode.id, episode.enclosure_url
        (SELECT min(episode_id) FROM "system"."episode_items" WHERE item_hash = ANY(%s)),
        (SELECT min(id) FROM "system"."episodes" WHERE feed_id = ANY(%s) AND key = %s))
 """
-# what a listener ever followed, kept or heard, by any of the feed's names
-KNOWS: Final = """
-SELECT EXISTS (SELECT FROM "users"."subscriptions" WHERE user_id = %(user)s AND feed_key = ANY(%(keys)s))
+# whether it is open to all, and not blocked by the operator; or else what a listener ever followed, kept or
+# heard, by any of the feed's names
+MAY_PLAY: Final = """
+SELECT (%(is_open)s AND NOT EXISTS (SELECT FROM "users"."blocked_feeds"
+                WHERE feed_key = ANY(%(keys)s) AND operator_since IS NOT NULL))
+    OR EXISTS (SELECT FROM "users"."subscriptions" WHERE user_id = %(user)s AND feed_key = ANY(%(keys)s))
     OR EXISTS (SELECT FROM "users"."collection_feeds" WHERE user_id = %(user)s AND feed_key = ANY(%(keys)s))
     OR EXISTS (SELECT FROM "users"."playlist_items"
                 WHERE user_id = %(user)s AND rss_source_feed = ANY(%(names)s))
@@ -105,7 +108,7 @@ def _open(row: _Row, named: Named, s: str, key: bytes) -> Found | None:
         return None
     if is_signed(s, row.token_id, row.feed_uid, episode[0]):
         return Found(episode[0], location, is_signed=True)
-    is_visible = row.lists is None and (not row.is_closed or _knows(row.user_id, named.feed))
+    is_visible = row.lists is None and _may_play(row, named.feed)
     return Found(episode[0], location, is_signed=False) if is_visible else None
 
 
@@ -142,11 +145,12 @@ def location_of(enclosure_url: str) -> str | None:
     return enclosure_url if enclosure_url.isascii() else iri_to_uri(enclosure_url)
 
 
-def _knows(user_id: UUID, feed: str) -> bool:
-    """Whether a listener has, or had, anything to do with a feed under this name."""
-    values = {"user": user_id, "keys": [UUID(feed_key_of(feed))], "names": [feed]}
-    row = run(KNOWS, values).fetchone()
-    return bool(row and row[0])
+def _may_play(row: _Row, feed: str) -> bool:
+    """Whether a feed under this name is open to everybody, or its listener has, or had, to do with it."""
+    keys = {"keys": [UUID(feed_key_of(feed))], "names": [feed]}
+    values = {"user": row.user_id, "is_open": not row.is_closed, **keys}
+    found = run(MAY_PLAY, values).fetchone()
+    return bool(found and found[0])
 
 
 def _own_hosts() -> set[str]:

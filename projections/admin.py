@@ -1,4 +1,4 @@
-"""Dead letters in the Django admin: to look at, and to try again after a fix. Nothing else can be done."""
+"""Dead letters in the Django admin: to look at, to try again after a fix, and to leave out."""
 
 import logging
 from collections import defaultdict
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
-from eventstore.admin import ReadOnly
-from projections import deadletters
+from eventstore.admin import MOST_CHOSEN, Bounded, ReadOnly, ask
+from projections import deadletters, public
 from projections.connect import connect
 from projections.models import DeadLetter
 from projections.projectors import PROJECTORS
@@ -20,22 +20,30 @@ if TYPE_CHECKING:
 else:
     LetterAdmin = admin.ModelAdmin
 
+LEFT_OUT = (
+    "The read model goes on without these events, and says something else than the log until it is rebuilt"
+    " (manage.py rebuild_projections). Events that only wait behind others stay."
+)
 logger = logging.getLogger(__name__)
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(ReadOnly, LetterAdmin):
+class DeadLetterAdmin(ReadOnly, Bounded, LetterAdmin):
+    about = (
+        "Events that a read model could not apply, and later ones of the same listener that wait behind them."
+        " After an update that mends it, try them again; until then everything else goes on."
+    )
     list_display = ("projector", "position", "stream", "type", "reason", "attempts", "first_at", "last_at")
-    list_filter = ("projector", "type")
+    list_filter = ("projector",)
     ordering = ("projector", "position")
-    actions = ("retry",)
+    actions = ("retry", "leave_out")
 
     @admin.display(description="error")
     def reason(self, letter: DeadLetter) -> str:
         return letter.error or "waits behind an earlier event of its stream"
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Whoever may "change" dead letters: this is the one change that there is."""
+        """Whoever may "change" dead letters: these are the changes that there are."""
         return request.user.has_perm("projections.change_deadletter")
 
     @admin.action(description="Try again, each stream in its order", permissions=["retry"])
@@ -50,7 +58,34 @@ class DeadLetterAdmin(ReadOnly, LetterAdmin):
                     self.message_user(request, f"There is no projector {name} any more.", messages.WARNING)
                     continue
                 applied, left = deadletters.retry(Worker(PROJECTORS[name], connection), streams[name])
-                fields = {"projector": name, "applied": applied, "left": left}
-                logger.info("dead letters tried again", extra={"fields": fields})
-                level = messages.WARNING if left else messages.SUCCESS
-                self.message_user(request, f"{applied} applied by {name}, {left} left.", level)
+                self._tell(request, "tried again", name, applied, left)
+
+    @admin.action(description="Leave out, and apply what waits behind", permissions=["retry"])
+    def leave_out(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
+        """Of those that failed: what waits behind them is no reason to leave it out."""
+        failed = chosen.exclude(error="")
+        if question := ask(self, request, failed, title="Leave out", text=LEFT_OUT, button="Leave out"):
+            return question
+        with connect("projections") as connection:
+            for letter in failed[:MOST_CHOSEN]:
+                if letter.projector not in PROJECTORS or hides(letter):
+                    told = f"{letter} stays: until it is applied, nobody knows what it hides."
+                    self.message_user(request, told, messages.ERROR)
+                    continue
+                worker = Worker(PROJECTORS[letter.projector], connection)
+                deadletters.leave_out(worker, letter.stream)
+                applied, left = deadletters.retry(worker, {letter.stream})
+                self.log_change(request, letter, f"Left out: {letter}")
+                self._tell(request, "left out", letter.projector, applied, left)
+        return None
+
+    def _tell(self, request: HttpRequest, what: str, name: str, applied: int, left: int) -> None:
+        fields = {"projector": name, "applied": applied, "left": left}
+        logger.info("dead letters %s", what, extra={"fields": fields})
+        level = messages.WARNING if left else messages.SUCCESS
+        self.message_user(request, f"{applied} applied by {name}, {left} left.", level)
+
+
+def hides(letter: DeadLetter) -> bool:
+    """Whether something would be public without it that its listener may want to hide."""
+    return letter.projector == public.PROJECTOR and letter.type not in public.HARMLESS

@@ -3,3 +3,4 @@ from django.apps import AppConfig
 
 class ProjectionsConfig(AppConfig):
     name = "projections"
+    verbose_name = "The machine"

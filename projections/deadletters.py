@@ -99,6 +99,18 @@ def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
     return Retried(applied, left)
 
 
+def leave_out(worker: "Worker", stream: int) -> bool:
+    """Forget the first letter of a stream: its event is not applied, unless by a rebuild, and what waits
+    behind it can be. False where there is none."""
+    with worker.connection.transaction(), worker.connection.cursor() as cursor:
+        worker.hold(cursor)
+        if (first := cursor.execute(FIRST, [worker.name, stream]).fetchone()) is None:
+            return False
+        cursor.execute(DONE, {"projector": worker.name, "position": first[0]})
+        (worker.parked,) = cursor.fetchone() or (False,)
+        return True
+
+
 def _retry_first(worker: "Worker", stream: int) -> bool:
     """Apply the first letter of a stream, or drop it; false where it fails again, or where there is none."""
     with worker.connection.transaction(), worker.connection.cursor() as cursor:

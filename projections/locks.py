@@ -16,6 +16,14 @@ SELECT name FROM unnest(%s::text[], %s::integer[]) AS wanted (name, key)
  WHERE pg_try_advisory_lock(%s, key)
 """
 
+# the second key of a lock is shown as an unsigned number
+HELD = """
+SELECT name FROM unnest(%s::text[], %s::integer[]) AS wanted (name, key)
+ WHERE EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                WHERE locktype = 'advisory' AND datname = current_database() AND granted
+                  AND classid::bigint = %s AND objid::bigint = key::bigint & 4294967295 AND objsubid = 2)
+"""
+
 
 def take(connection: Connection, names: Collection[str]) -> set[str]:
     """Try to take locks that this connection does not hold yet; returns those that were free.
@@ -24,6 +32,13 @@ def take(connection: Connection, names: Collection[str]) -> set[str]:
     """
     wanted = list(names)
     rows = connection.execute(TAKE, [wanted, [_key(name) for name in wanted], SPACE])
+    return {str(name) for (name,) in rows}
+
+
+def held(connection: Connection, names: Collection[str]) -> set[str]:
+    """Of these, the ones that somebody holds now: their projectors run."""
+    wanted = list(names)
+    rows = connection.execute(HELD, [wanted, [_key(name) for name in wanted], SPACE])
     return {str(name) for (name,) in rows}
 
 

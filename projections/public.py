@@ -69,6 +69,14 @@ SELECT happened_at, (SELECT min(happened_at) FROM "users"."activity") FROM "user
 OF_GUID = """
 SELECT DISTINCT true, item_key FROM "public"."public_events" WHERE guid_key = %s LIMIT 2
 """
+# those of these acts that everybody may see, under their listener's name
+SHOWN = """
+SELECT DISTINCT true, wanted.place FROM unnest(%s::integer[], %s::uuid[], %s::text[], %s::uuid[], %s::uuid[])
+       AS wanted (place, user_id, kind, feed_key, item_key)
+  JOIN "public"."public_events" AS shown
+    ON shown.feed_key = wanted.feed_key AND shown.user_id = wanted.user_id
+   AND shown.kind = wanted.kind AND shown.item_key IS NOT DISTINCT FROM wanted.item_key
+"""
 BY_SCORE = "page.score DESC, page.key"
 PODCASTS = {"key": "feed_key", "table": '"public"."podcast_popularity"'}
 EPISODES = {"key": "item_key", "table": '"public"."episode_popularity"'}
@@ -217,6 +225,26 @@ def _fenced(projector: str, rows: str, order: str, values: list[Any]) -> tuple[i
     if position < fence:
         raise Behind(projector, fence, max(position, 0))
     return position, found
+
+
+class Act(NamedTuple):
+    """Something that a listener did, of a kind that may be public."""
+
+    user_id: UUID
+    kind: Kind
+    feed: str
+    item: str | None
+
+
+def shown(acts: Sequence[Act]) -> list[bool]:
+    """Of each of these acts whether everybody may see it, and whose it is. Raises ``Behind``."""
+    if not acts:
+        return []
+    users, kinds, feeds, items = zip(*acts, strict=True)
+    keys = [item and episode_key(feed, item) for feed, item in zip(feeds, items, strict=True)]
+    values = [list(range(len(acts))), list(users), list(kinds), [key_of(feed) for feed in feeds], keys]
+    places = {place for _, place in _rows(SHOWN, "page.place", values) if place is not None}
+    return [place in places for place in range(len(acts))]
 
 
 def has_older(before: datetime) -> bool:

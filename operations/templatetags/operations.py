@@ -15,3 +15,9 @@ def closed_stores() -> list[str]:
         for alias, state in maintenance.states().items()
         if state != "open"
     ]
+
+
+@register.filter
+def thousands(number: float) -> str:
+    """A whole number with its thousands apart."""
+    return f"{number:,.0f}"

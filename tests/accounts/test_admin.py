@@ -10,9 +10,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
 from accounts import pseudonyms
-from accounts.admin import UserAdmin
 from accounts.models import AppGrant, PlayToken, User
 from feeds.models import Category
+from operations.admin.people import UserAdmin
 from tests.apps import App
 from tests.factories import HelperFactory, OperatorFactory, PlayTokenFactory
 from tests.web.people import logged_in
@@ -24,11 +24,18 @@ PAGES = [
     "/admin/accounts/user/",
     "/admin/accounts/appgrant/",
     "/admin/accounts/playtoken/",
+    "/admin/admin/logentry/",
+    "/admin/axes/accessattempt/",
     "/admin/eventstore/storedevent/",
     "/admin/feeds/category/",
     "/admin/feeds/enrichedpodcast/",
     "/admin/feeds/feed/",
     "/admin/projections/deadletter/",
+    "/admin/projections/episodepopularity/",
+    "/admin/projections/podcastpopularity/",
+    "/admin/projections/projectorposition/",
+    "/admin/projections/publicevent/",
+    "/admin/stores/",
 ]
 
 

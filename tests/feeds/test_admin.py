@@ -37,7 +37,8 @@ def olivia() -> Client:
 
 
 def act(client: Client, action: str, *feeds: Feed, **more: Any) -> str:
-    data = {"action": action, "_selected_action": [feed.pk for feed in feeds], **more}
+    """An action, of which the page was asked whether it is meant."""
+    data = {"action": action, "_selected_action": [feed.pk for feed in feeds], "confirmed": "yes", **more}
     return text_of(client.post(FEEDS, data, follow=True))
 
 
@@ -119,7 +120,7 @@ def test_of_a_secret_feed_the_host_is_shown_and_nothing_finds_it_by_what_it_says
 
 def test_a_feed_is_fetched_anew_and_whole(olivia: Client) -> None:
     feed = known_feed(URL, etag='"1"', body_hash=b"x", next_at=timezone.now() + timedelta(days=1))
-    assert "1 feeds are fetched within seconds." in act(olivia, "refetch", feed)
+    assert "1 of them are fetched within seconds." in act(olivia, "refetch", feed)
     schedule = FeedSchedule.objects.get(feed=feed)
     assert schedule.next_at is not None
     assert schedule.next_at <= timezone.now()
@@ -127,13 +128,15 @@ def test_a_feed_is_fetched_anew_and_whole(olivia: Client) -> None:
     assert LogEntry.objects.get().change_message == "Fetched anew."
 
 
-def test_a_feed_is_kept_from_the_public_by_all_its_addresses_and_let_out_again(olivia: Client) -> None:
+def test_a_feed_is_blocked_by_all_its_addresses_after_a_question_and_let_out_again(olivia: Client) -> None:
     feed, old = known_feed(URL), "https://old.example/feed"
     known_as(feed, old, "moved")
-    assert "Kept from the public: 1 feeds." in act(olivia, "block", feed)
+    assert "Whoever does not follow these podcasts" in act(olivia, "block", feed, confirmed="")
+    assert blocked(URL) == []
+    assert "Blocked: 1." in act(olivia, "block", feed)
     assert blocked(URL) == blocked(old) == [True]
     assert "It was so already." in act(olivia, "block", feed)
-    assert "No longer kept from the public: 1 feeds." in act(olivia, "unblock", feed)
+    assert "No longer blocked: 1." in act(olivia, "unblock", feed)
     assert not any(blocked(URL) + blocked(old))
 
 

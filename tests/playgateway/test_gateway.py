@@ -14,6 +14,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from accounts.models import PlayToken, User
+from eventstore import marks
 from eventstore.dispatcher import dispatch
 from eventstore.domain.identifiers import feed_of_url
 from eventstore.domain.plays import RecordPlay
@@ -27,6 +28,7 @@ from playgateway.tokens import Bearer
 from tests.api.devices import count_events, url_safe
 from tests.feeds.rows import EpisodeFactory, FeedFactory, item_name, name_of
 from tests.playgateway.players import Player, follow, item, now, order, plays_of
+from tests.projecting import bring_up_to_date
 
 BEGINS: list[dict[str, str]] = [
     {},
@@ -235,6 +237,20 @@ def test_what_is_closed_is_played_by_those_who_know_it_and_by_our_own_links(
     assert [radio.play(episode).status_code, stranger.play(episode).status_code] == [302, 404]
     s = sign(stranger.row.pk, closed.uid, episode.pk)
     assert stranger.play(episode, s).status_code == 302
+
+
+def test_what_the_operator_blocks_is_played_by_those_who_know_it_alone(
+    radio: Player, bob: User, episode: Episode
+) -> None:
+    known_to_bob = Player(bob)
+    follow(bob, episode.feed)
+    assert [radio.play(episode).status_code, known_to_bob.play(episode).status_code] == [302, 302]
+    marks.mark(name_of(episode.feed), "operator", now(), blocked=True)
+    bring_up_to_date()
+    assert [radio.play(episode).status_code, known_to_bob.play(episode).status_code] == [404, 302]
+    marks.mark(name_of(episode.feed), "operator", now(), blocked=False)
+    bring_up_to_date()
+    assert radio.play(episode).status_code == 302
 
 
 def test_a_signature_is_for_one_token_feed_and_episode(radio: Player, alice: User, bob: User) -> None:

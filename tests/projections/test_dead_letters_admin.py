@@ -118,3 +118,26 @@ def test_a_helper_who_may_look_does_not_try_again(connection: Connection) -> Non
 def test_a_helper_who_may_change_them_tries_again(connection: Connection) -> None:
     retry(logged_in(HelperFactory.create(permissions=["view_deadletter", "change_deadletter"])), 1, 3)
     assert waiting(connection) == []
+
+
+def test_a_letter_is_left_out_after_a_question_and_what_waits_behind_it_is_applied(
+    olivia: Client, connection: Connection
+) -> None:
+    chosen = {"action": "leave_out", "_selected_action": [id_of(1)]}
+    assert "says something else than the log" in text_of(olivia.post(PAGE, chosen))
+    assert waiting(connection) == [1, 2, 3, 4]
+    done = text_of(olivia.post(PAGE, {**chosen, "confirmed": "yes"}, follow=True))
+    assert f"1 applied by {NAME}, 2 left." in done
+    assert waiting(connection) == [3, 4]
+    # one that only waits is no reason to leave anything out
+    olivia.post(PAGE, {**chosen, "_selected_action": [id_of(4)], "confirmed": "yes"})
+    assert waiting(connection) == [3, 4]
+
+
+def test_what_may_hide_something_is_not_left_out(olivia: Client, connection: Connection) -> None:
+    DeadLetter.objects.filter(position=1).update(projector="public_events", type="PrivacyChanged")
+    chosen = {"action": "leave_out", "_selected_action": [DeadLetter.objects.get(position=1).id]}
+    assert "nobody knows what it hides" in text_of(
+        olivia.post(PAGE, {**chosen, "confirmed": "yes"}, follow=True)
+    )
+    assert DeadLetter.objects.filter(position=1).exists()

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from accounts.models import User
+from eventstore import marks
 from feeds.models import Feed
 from tests.feeds.rows import name_of
 from tests.projecting import bring_up_to_date
@@ -106,6 +107,17 @@ def test_what_is_not_known_or_not_his_to_see_is_not_there(alice: User, bob: User
     for path in (unknown, page_of(secret), "/podcasts/x", "/podcasts/bm8"):
         assert Visitor(bob).get(path).status_code == 404
     assert Visitor(alice).get(page_of(secret)).status_code == 200
+
+
+def test_what_the_operator_blocks_is_there_for_its_followers_alone(alice: User, bob: User) -> None:
+    feed = show(1, 1)
+    follow(alice, feed)
+    assert Visitor(bob).get(page_of(feed)).status_code == 200
+    marks.mark(name_of(feed), "operator", NOW, blocked=True)
+    bring_up_to_date()
+    assert Visitor(bob).get(page_of(feed)).status_code == 404
+    assert Visitor(bob).send(f"{page_of(feed)}/refresh", {}).status_code == 404
+    assert Visitor(alice).get(page_of(feed)).status_code == 200
 
 
 @pytest.mark.parametrize("cursor", ["x", "é", "AAAA", "x" * 150])

@@ -1,0 +1,272 @@
+"""People: who has an account, in what state it is, and what an administrator does about it."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Max, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from accounts import erasure, pseudonyms
+from accounts.models import AppGrant, PlayToken, User
+from eventstore.admin import MOST_CHOSEN, Bounded, ask
+from projections.erasure import erase_history
+from projections.failures import is_outage
+
+logger = logging.getLogger(__name__)
+
+# what makes an administrator: only a superuser hands it out, or a helper could promote himself
+POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
+FACTS = ("id", "name_in_logs", "date_joined", "last_login", "seen", "apps", "players", "switched_off_at")
+# what a user has given out: the model, and the column that says when it was used
+GIVEN_OUT: Final = {"apps": (AppGrant, "last_used_at"), "players": (PlayToken, "last_used_at")}
+ERASED = "Erased an account."
+
+
+class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
+    class Meta:
+        model = User
+        fields = ("username", "email")
+
+
+class ChangedUserForm(UserChangeForm):  # type: ignore[type-arg]
+    class Meta:
+        model = User
+        fields = ("username", "email", "is_active", *POWERS)
+
+
+@admin.register(User)
+class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
+    about = "What they listen to is not shown here: an administrator learns of it no more than anybody else."
+    form = ChangedUserForm
+    add_form = NewUserForm
+    list_display = ("username", "email", "state", "seen", "joined", "apps", "players")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    search_fields = ("username", "email")
+    search_help_text = "By a part of the user name or e-mail address, or by the whole id."
+    ordering = ("username_key",)
+    actions = ("switch_off", "switch_on")
+    readonly_fields = FACTS
+    fieldsets = (
+        (None, {"fields": ("username", "email", "password", "is_active")}),
+        ("Powers", {"fields": POWERS}),
+        ("Facts", {"fields": FACTS}),
+    )
+    add_fieldsets = ((None, {"fields": ("username", "email", "usable_password", "password1", "password2")}),)
+
+    def get_urls(self) -> list[URLPattern]:
+        own = {"erase": self.erase}
+        paths = [
+            path(f"<path:object_id>/{name}/", self.admin_site.admin_view(view), name=f"accounts_user_{name}")
+            for name, view in own.items()
+        ]
+        return [*paths, *super().get_urls()]
+
+    def prepare(self, rows: list[Any]) -> None:
+        """What each has given out, and when it was last used: one query for each kind."""
+        for name, (model, used) in GIVEN_OUT.items():
+            found = (
+                model._default_manager.filter(user__in=rows)
+                .values_list("user")
+                .annotate(Count("pk"), Max(used))
+            )
+            known = {user_id: (number, at) for user_id, number, at in found}
+            for user in rows:
+                number, at = known.get(user.pk, (0, None))
+                setattr(user, f"shown_{name}", number)
+                user.shown_seen = max(
+                    filter(None, [getattr(user, "shown_seen", user.last_login), at]), default=None
+                )
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> User | None:
+        user = super().get_object(request, object_id, from_field)
+        if user is not None:
+            self.prepare([user])
+        return user
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[User]", search_term: str
+    ) -> tuple["QuerySet[User]", bool]:
+        if (user := by_id(search_term)) is not None:
+            return queryset.filter(pk=user), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        user = User.objects.filter(pk=unquote(object_id)).first()
+        told = {} if user is None else {"may_act": self.has_change_permission(request, user)}
+        told |= {} if user is None else {"may_erase": self.has_erase_permission(request, user)}
+        return super().change_view(request, object_id, form_url, {**told, **(extra_context or {})})
+
+    @admin.display(description="name in the logs")
+    def name_in_logs(self, user: User) -> str:
+        return pseudonyms.of(user.pk)
+
+    @admin.display(description="state")
+    def state(self, user: User) -> str:
+        if user.erasing_since is not None:
+            return "being erased"
+        role = "administrator" if user.is_superuser else "helper" if user.is_staff else ""
+        return ", ".join(filter(None, ["active" if user.is_active else "switched off", role]))
+
+    @admin.display(description="joined")
+    def joined(self, user: User) -> str:
+        return f"{user.date_joined:%Y-%m-%d}"
+
+    @admin.display(description="last seen")
+    def seen(self, user: User) -> str:
+        return ago(user.shown_seen, timezone.now())  # type: ignore[attr-defined]
+
+    @admin.display(description="apps")
+    def apps(self, user: User) -> int:
+        return int(user.shown_apps)  # type: ignore[attr-defined]
+
+    @admin.display(description="play tokens")
+    def players(self, user: User) -> int:
+        return int(user.shown_players)  # type: ignore[attr-defined]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *POWERS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        if obj is not None and obj.is_superuser and not _is_superuser(request):
+            return False  # whoever sets a superuser's password is one
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # what a user did is in the event store too: deleting the row would leave it behind
+
+    def has_erase_permission(self, request: HttpRequest, user: User) -> bool:
+        """Whoever may "delete" users erases others; an administrator is erased by administrators alone."""
+        may = request.user.has_perm("accounts.delete_user") and self.has_change_permission(request, user)
+        return may and user.pk != request.user.pk
+
+    @admin.action(description="Switch off: apps, players and sessions end", permissions=["change"])
+    def switch_off(self, request: HttpRequest, chosen: "QuerySet[User]") -> HttpResponse | None:
+        text = "They can no longer log in; their apps, players and sessions end at once. Nothing is deleted."
+        return self._switch(request, chosen, False, "Switch off", text)
+
+    @admin.action(description="Switch on again", permissions=["change"])
+    def switch_on(self, request: HttpRequest, chosen: "QuerySet[User]") -> HttpResponse | None:
+        text = "They can log in again, and their apps and players work again."
+        return self._switch(request, chosen, True, "Switch on", text)
+
+    def _switch(
+        self, request: HttpRequest, chosen: "QuerySet[User]", active: bool, button: str, text: str
+    ) -> HttpResponse | None:
+        if question := ask(self, request, chosen, title=button, text=text, button=button):
+            return question
+        changed = 0
+        for user in chosen.filter(erasing_since=None).exclude(is_active=active)[:MOST_CHOSEN]:
+            if user.pk == request.user.pk or not self.has_change_permission(request, user):
+                self.message_user(
+                    request, f"{user} was left as it is: you may not do that.", messages.WARNING
+                )
+                continue
+            user.is_active = active
+            user.save(update_fields=["is_active"])
+            self.log_change(request, user, "Switched on." if active else "Switched off.")
+            changed += 1
+        self.message_user(request, f"{changed} changed.", messages.SUCCESS)
+        return None
+
+    def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Erase an account as its listener would, after its name was typed."""
+        user = self._of(object_id)
+        if not self.has_erase_permission(request, user):
+            raise PermissionDenied
+        typed = request.POST.get("name", "")
+        if request.method == "POST" and typed.strip() == user.username:
+            return self._erase(request, user)
+        text = "Everything of this account goes for good, from every store, and nobody can bring it back."
+        fault = "This is not the user name." if request.method == "POST" else ""
+        more = {"wanted": user.username, "typed": typed, "fault": fault, "counts": self._counts(user)}
+        return self._question(request, user, "Erase an account", text, "Erase for good", **more)
+
+    def _counts(self, user: User) -> list[tuple[str, int]]:
+        self.prepare([user])
+        return [("Apps", self.apps(user)), ("Play tokens", self.players(user))]
+
+    def _erase(self, request: HttpRequest, user: User) -> HttpResponse:
+        name, user_id = user.username, user.pk
+        erasure.begin(user_id, timezone.now())
+        try:
+            erasure.complete(user_id, erase_history)
+        except Exception as failure:
+            if not is_outage(failure):
+                raise
+            logger.warning("An erasure was interrupted, and goes on later: %s", type(failure).__name__)
+            told, level = (
+                f"The account {name} is closed; it is erased once every store answers.",
+                messages.WARNING,
+            )
+        else:
+            told, level = f"The account {name} was erased.", messages.SUCCESS
+        # in the log of administrators it has no name: nothing of the account stays
+        by: Any = request.user.pk
+        LogEntry.objects.create(
+            user_id=by,
+            content_type=ContentType.objects.get_for_model(User),
+            object_repr="an account",
+            action_flag=DELETION,
+            change_message=ERASED,
+        )
+        self.message_user(request, told, level)
+        return redirect("admin:accounts_user_changelist")
+
+    def _question(
+        self, request: HttpRequest, user: User, title: str, text: str, button: str, **more: Any
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "user_asked": user,
+            "back": "../change/",
+            "title": title,
+            "text": text,
+            "button": button,
+            **more,
+        }
+        return TemplateResponse(request, "admin/question.html", context)
+
+    def _of(self, object_id: str) -> User:
+        user = User.objects.filter(pk=unquote(object_id)).first()
+        if user is None:
+            raise Http404
+        return user
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """For a column of the administration: how long ago something was."""
+    return "never" if at is None else f"{timesince(at, now, depth=1)} ago"
+
+
+def moment(at: datetime) -> str:
+    """For a column of the administration: a time in UTC, to the minute."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def by_id(text: str) -> UUID | None:
+    """The id in what was searched for; None where it is none."""
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return request.user.is_authenticated and request.user.is_superuser

@@ -1,0 +1,181 @@
+"""How the instance is doing, at a glance, for the first page of the administration.
+
+Whatever is away is one line that says so; nothing here waits long for it.
+"""
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, NamedTuple
+
+import django
+import msgspec
+import redis
+from celery import current_app
+from django.conf import settings
+from django.utils.timesince import timesince
+
+from feeds.figures import figures
+from jobs.retention import Run, last_run
+from operations import maintenance
+from operations.stores import SCHEMAS, connect, has_room, place_of
+from projections import lag, locks
+from projections.connect import connect as connect_projections
+from projections.failures import is_outage
+from projections.projectors import PROJECTORS
+
+# the worker runs every five minutes; twice that, and something does not
+WORKER_RUNS_WITHIN: Final = timedelta(minutes=11)
+WORKER_ANSWERS_WITHIN: Final = 0.5  # seconds
+LAG_SECONDS: Final = 60.0
+FEEDS_OVERDUE: Final = 15 * 60.0  # seconds
+LITTLE_SPACE: Final = 0.1
+SHORT_OF_SPACE: Final = 0.03
+Level = Literal["good", "warn", "bad"]
+
+
+class Line(NamedTuple):
+    """One thing that is well or not. ``path`` leads to where more is said of it."""
+
+    name: str
+    level: Level
+    text: str
+    path: str = ""
+
+
+def report(now: datetime) -> dict[str, list[Line]]:
+    """By heading: what answers, what it is doing, what is installed."""
+    return {
+        "Programs": [*_unless_away("Projectors", projectors), *_worker(now)],
+        "Stores": [*stores(), _disk()],
+        "Podcasts": [*_unless_away("Feeds", lambda: feeds(now))],
+        "Versions": list(versions()),
+    }
+
+
+def projectors() -> Iterator[Line]:
+    """Whether each projector runs somewhere, how far behind they are, and what they could not apply."""
+    with connect_projections("projections") as connection:
+        running = locks.held(connection, PROJECTORS)
+    missing = sorted(PROJECTORS.keys() - running)
+    if missing:
+        yield Line("Projectors", "bad", f"Not running: {', '.join(missing)}.")
+    else:
+        yield Line("Projectors", "good", f"All {len(PROJECTORS)} are running.")
+    furthest = max(lag.lags(), key=lambda each: each.seconds)
+    level: Level = "good" if furthest.seconds < LAG_SECONDS else "warn"
+    text = f"{furthest.projector} is {furthest.events:,} events and {furthest.seconds:,.0f} s behind."
+    yield Line(
+        "Read models", level, text if furthest.events else "Up to date.", _list_of("projectorposition")
+    )
+    failed = sum(each.failed for each in lag.dead_letter_counts())
+    text = f"{failed:,} events could not be applied." if failed else "None."
+    yield Line("Dead letters", "bad" if failed else "good", text, _list_of("deadletter"))
+
+
+def stores() -> Iterator[Line]:
+    """Each store: whether it answers and takes writes, and how large its database is; Redis."""
+    for alias in SCHEMAS:
+        try:
+            with connect(alias) as connection:
+                where, state = place_of(connection), maintenance.status(connection, alias)
+                size = connection.execute("SELECT pg_database_size(current_database())").fetchall()[0][0]
+                room = has_room(connection)
+        except Exception as failure:
+            if not is_outage(failure):
+                raise
+            yield Line(alias, "bad", "Does not answer.", "/admin/stores/")
+            continue
+        level: Level = "good" if state == "open" and room else "bad"
+        said = f"PostgreSQL {where.version}, {size / 1e6:,.0f} MB"
+        said += "" if state == "open" else f"; closed to writes ({state})"
+        yield Line(alias, level, said + ("." if room else "; its disk is full."), "/admin/stores/")
+    yield _redis()
+
+
+def feeds(now: datetime) -> Iterator[Line]:
+    """How the fetching goes."""
+    found = figures(now)
+    level: Level = "good" if found.overdue_s < FEEDS_OVERDUE else "warn"
+    late = f", the oldest of them for {found.overdue_s / 60:,.0f} min" if found.overdue_s >= 60 else ""
+    known, path = found.feeds - found.unwanted, "/admin/feeds/feed/"
+    yield Line("Feeds", level, f"{known:,} are kept fresh; {found.due:,} are due{late}.", path)
+    failing = f"{found.failing:,} failed the last time."
+    yield Line("Failing feeds", "warn" if found.failing else "good", failing, f"{path}?state__exact=failing")
+
+
+def versions() -> Iterator[Line]:
+    """What is installed here."""
+    yield Line("Balados", "good", settings.VERSION)
+    yield Line("Django", "good", django.get_version())
+    yield Line("Python", "good", platform.python_version())
+
+
+def _worker(now: datetime) -> Iterator[Line]:
+    try:
+        last = last_run()
+        answers = _worker_answers()
+    except (redis.RedisError, OSError):
+        yield Line("Worker", "bad", "Unknown: Redis does not answer.")
+        return
+    except msgspec.MsgspecError:
+        yield Line("Worker", "warn", "What it told of its last run cannot be read.")
+        return
+    yield Line("Worker", "good" if answers else "bad", "Running." if answers else "Does not answer.")
+    yield _last_run(last, now)
+
+
+def _worker_answers() -> bool:
+    """Whether any worker answers; it is the first one's answer that counts."""
+    connection = current_app.connection_for_write(connect_timeout=WORKER_ANSWERS_WITHIN)
+    with connection:
+        return bool(
+            current_app.control.broadcast(
+                "ping", reply=True, timeout=WORKER_ANSWERS_WITHIN, limit=1, connection=connection
+            )
+        )
+
+
+def _last_run(last: Run | None, now: datetime) -> Line:
+    if last is None or last.finished_at is None:
+        return Line("Five-minute work", "warn", "It has not run yet.")
+    ago = now - last.finished_at
+    took = (last.finished_at - last.started_at).total_seconds()
+    text = f"{timesince(last.finished_at, now)} ago, in {took:,.1f} s"
+    if ago > WORKER_RUNS_WITHIN:
+        return Line("Five-minute work", "bad", f"Last {text}: is “beat” running?")
+    return Line("Five-minute work", "good", f"Last {text}.")
+
+
+def _redis() -> Line:
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as client:
+            found: Any = client.info()
+    except redis.RedisError:
+        return Line("Redis", "bad", "Does not answer.")
+    size = found["used_memory"] / 1e6
+    return Line("Redis", "good", f"Redis {found['redis_version']}, {size:,.0f} MB.")
+
+
+def _disk() -> Line:
+    """Of this machine, where covers and, with ``make run``, the stores are."""
+    usage = shutil.disk_usage(settings.BALADOS_HOME)
+    free = usage.free / usage.total
+    level: Level = "good" if free >= LITTLE_SPACE else "warn" if free >= SHORT_OF_SPACE else "bad"
+    return Line(
+        "Disk of this machine", level, f"{usage.free / 1e9:,.1f} GB free of {usage.total / 1e9:,.1f}."
+    )
+
+
+def _list_of(model: str) -> str:
+    return f"/admin/projections/{model}/"
+
+
+def _unless_away(name: str, ask: Callable[[], Iterator[Line]]) -> list[Line]:
+    try:
+        return list(ask())
+    except Exception as failure:
+        if not is_outage(failure):
+            raise
+        return [Line(name, "bad", "Unknown: a store does not answer.")]
