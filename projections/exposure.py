@@ -1,24 +1,116 @@
-"""What others may see of one listener: the levels in force for what he looks at."""
+"""What others may see of one listener, for himself to look at: the levels in force, what is public now, and
+what a change of levels would alter. By the rule of the projector of public rows (``showing.JUDGED``)."""
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 
 from eventstore.domain import privacy
-from eventstore.domain.identifiers import feed_key_of, key_of
-from eventstore.domain.privacy import InForce, Level, PrivacySetting
+from eventstore.domain.identifiers import digests_of, feed_key_of, key_of
+from eventstore.domain.privacy import Level, PrivacySetting
+from eventstore.domain.secrets import is_secret_feed
 from projections.connect import run
+from projections.projectors.public_events import NO_KEY, keys_of
+from projections.projectors.showing import JUDGED
 from projections.queries import PRIVACY_SETTINGS
 
 # a feed and an item of it, or a feed alone
 Scope = tuple[str, str | None]
+# acts that a preview tells of, the newest
+MOST_ACTS = 5_000
 
 BLOCKED = """
 SELECT feed_key FROM "users"."blocked_feeds"
  WHERE feed_key = ANY(%s) AND (publisher_since IS NOT NULL OR operator_since IS NOT NULL)
 """
+# what is read with the levels as they would be
+CHANGED = """
+WITH changes AS (
+    SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS change (feed_key uuid, item_key uuid, level text)
+),
+levels AS (
+    SELECT user_id, feed_key, item_key, level FROM "users"."activity_levels"
+     WHERE user_id = %(user)s AND (feed_key, item_key) NOT IN (SELECT feed_key, item_key FROM changes)
+    UNION ALL SELECT %(user)s, feed_key, item_key, level FROM changes
+),
+{judged}
+{read}
+"""
+TABLES = {"levels": "levels", "blocked": '"users"."blocked_feeds"'}
+ACTS = '(SELECT * FROM "users"."activity" WHERE user_id = %(user)s) a'
+# as acts, for ever: the activity forgets a subscription after the time of retention
+FOLLOW_COLUMNS = """user_id, feed_key, rss_source_feed, NULL::uuid AS item_key, false AS secret,
+           subscribed_at AS happened_at, unsubscribed_at AS withdrawn_at, NULL::timestamptz AS arrived_at"""
+FOLLOWS = """(
+    SELECT {columns} FROM "users"."subscriptions"
+     WHERE user_id = %(user)s AND subscribed_at IS NOT NULL) a"""
+ALTERED = """
+SELECT * FROM (
+    SELECT wanted.kind, wanted.rss_source_feed, wanted.rss_source_item, wanted.happened_at,
+           CASE WHEN p.id IS NULL THEN 'private' WHEN p.user_id IS NULL THEN 'anonymous'
+                ELSE 'public' END AS before,
+           CASE WHEN shown THEN in_force ELSE 'private' END AS after
+      FROM wanted LEFT JOIN "public"."public_events" p ON p.id = wanted.public_id) AS compared
+ WHERE before <> after ORDER BY happened_at DESC LIMIT %(limit)s
+"""
+FOLLOWED = "SELECT rss_source_feed, in_force FROM wanted WHERE stands"
+SEEN = """
+SELECT a.kind, a.rss_source_feed, p.rss_source_item, p.happened_at, p.user_id IS NOT NULL,
+       count(*) FILTER (WHERE p.user_id IS NOT NULL) OVER (), count(*) OVER ()
+  FROM "users"."activity" a JOIN "public"."public_events" p ON p.id = a.public_id
+ WHERE a.user_id = %(user)s ORDER BY p.happened_at DESC, p.id LIMIT %(limit)s
+"""
+NEWEST = """
+SELECT kind, rss_source_feed, rss_source_item, least(happened_at, arrived_at) FROM "users"."activity"
+ WHERE user_id = %(user)s AND NOT secret AND happened_at >= coalesce(withdrawn_at, happened_at)
+ ORDER BY kind = 'play' DESC, happened_at DESC LIMIT 1
+"""
+COUNT = """
+SELECT count(*) FROM "users"."activity"
+ WHERE user_id = %(user)s AND NOT secret AND happened_at >= coalesce(withdrawn_at, happened_at)
+   AND feed_key = %(feed)s AND (%(item)s::uuid IS NULL OR item_key = %(item)s)
+"""
+
+
+class Change(NamedTuple):
+    """A level for an episode, a podcast, or with neither for the account; None takes the setting back."""
+
+    feed: str | None
+    item: str | None
+    level: Level | None
+
+
+class Act(NamedTuple):
+    """Something done lately that others may see: ``kind`` as in ``public.public_events``."""
+
+    kind: str
+    rss_source_feed: str
+    rss_source_item: str | None
+    happened_at: datetime
+
+
+class Altered(NamedTuple):
+    """An act of which others see something else ``after`` a change than ``before``."""
+
+    kind: str
+    rss_source_feed: str
+    rss_source_item: str | None
+    happened_at: datetime
+    before: Level
+    after: Level
+
+
+class Seen(NamedTuple):
+    """What others see of the last weeks, the newest first, each with whether the name stands there; how many
+    there are with the name, and how many without."""
+
+    acts: list[tuple[Act, bool]]
+    named: int
+    unnamed: int
 
 
 def default_level() -> Level:
@@ -33,9 +125,10 @@ def blocked(feeds: Iterable[str]) -> set[str]:
 
 
 def settings_of(user_id: UUID, scopes: Sequence[Scope]) -> dict[str, PrivacySetting]:
-    """The settings of a listener that bear on these feeds and episodes, by ``privacy.scope_of``."""
+    """The settings of a listener that bear on these feeds and episodes, and the account's, by
+    ``privacy.scope_of``."""
     bearing = {scope for feed, item in scopes for _, scope in privacy.scopes_of(feed, item)}
-    keys = [key_of(scope) for scope in (*bearing, privacy.ACCOUNT)]
+    keys = [key_of(scope) for scope in {*bearing, privacy.ACCOUNT}]
     found = PRIVACY_SETTINGS.page([user_id], {"scope_key = ANY(%s::uuid[])": keys}, limit=len(keys)).rows
     return {
         privacy.scope_of(row.rss_source_feed, row.rss_source_item): PrivacySetting(
@@ -45,7 +138,49 @@ def settings_of(user_id: UUID, scopes: Sequence[Scope]) -> dict[str, PrivacySett
     }
 
 
-def levels_of(user_id: UUID, scopes: Sequence[Scope]) -> dict[Scope, InForce]:
-    """What is in force for each of these feeds and episodes, and which setting says so."""
-    known = settings_of(user_id, scopes)
-    return {scope: privacy.in_force(known, *scope, default_level()) for scope in scopes}
+def preview(user_id: UUID, changes: Sequence[Change], limit: int = MOST_ACTS) -> list[Altered]:
+    """The acts of which others would see something else after these changes, the newest first."""
+    values = {**_values(user_id, changes), "limit": limit}
+    return [Altered._make(row) for row in run(_changed(ACTS, ALTERED), values)]
+
+
+def followed(user_id: UUID, changes: Sequence[Change] = ()) -> dict[str, Level]:
+    """The level of each podcast that a listener follows, as it is or would be after these changes."""
+    follows = FOLLOWS.format(columns=FOLLOW_COLUMNS)
+    found = dict(run(_changed(follows, FOLLOWED), _values(user_id, changes)).fetchall())
+    return {feed: "private" if is_secret_feed(feed) else level for feed, level in found.items()}
+
+
+def seen(user_id: UUID, limit: int) -> Seen:
+    """What others see now."""
+    rows = run(SEEN, {"user": user_id, "limit": limit}).fetchall()
+    named, total = rows[0][-2:] if rows else (0, 0)
+    return Seen([(Act._make(row[:4]), row[4]) for row in rows], named, total - named)
+
+
+def newest(user_id: UUID) -> Act | None:
+    """The newest thing that a listener did which others might see; rather a play than anything else."""
+    row = run(NEWEST, {"user": user_id}).fetchone()
+    return Act._make(row) if row else None
+
+
+def count(user_id: UUID, feed: str, item: str | None) -> int:
+    """How many things of the last weeks a level of this podcast, or episode, reaches."""
+    feed_key, item_key = digests_of(feed, item)
+    row = run(COUNT, {"user": user_id, "feed": feed_key, "item": item_key}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _changed(acts: str, read: str) -> str:
+    """A statement that reads what is made of acts with the levels as they would be."""
+    return CHANGED.format(judged=JUDGED.format(acts=acts).format(**TABLES), read=read)
+
+
+def _values(user_id: UUID, changes: Sequence[Change]) -> dict[str, Any]:
+    rows = [
+        {"feed_key": feed_key, "item_key": item_key, "level": change.level}
+        for change in changes
+        for feed_key, item_key in [keys_of(change.feed, change.item)]
+    ]
+    told = msgspec.json.encode(rows).decode()
+    return {"user": user_id, "changes": told, "default": default_level(), "no_key": NO_KEY}

@@ -172,7 +172,7 @@ def timeline(
         "feed_key = %s": None if feed is None else key_of(feed),
         "feed_key <> ALL(%s)": list(hidden) or None,
     }
-    found = TIMELINE.page([], where, after, limit, descending=True, read=_fenced)
+    found = TIMELINE.page([], where, after, limit, descending=True, read=fenced)
     return found.rows, found.next
 
 
@@ -211,11 +211,12 @@ def _figures(top: str, of: dict[str, str], *, recent: bool = False) -> str:
 
 
 def _rows(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
-    return _fenced(PROJECTOR, rows, order, values)[1]
+    return fenced(PROJECTOR, rows, order, values)[1]
 
 
-def _fenced(projector: str, rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
-    """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``."""
+def fenced(projector: str, rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
+    """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``. For
+    reads of one snapshot (``queries.Query``)."""
     fence = log.privacy_fence()
     statement, parameters = READ.format(rows=rows, order=order), [HARMLESS, *values, projector]
     position, found = read_page(statement, parameters)

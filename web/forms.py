@@ -205,3 +205,21 @@ class MovesForm(forms.Form):
     follow_moves = forms.BooleanField(
         label=_("Go along when a podcast moves to another address"), required=False
     )
+
+
+class OverridesForm(AddressedForm):
+    """Of which podcasts and episodes the levels are listed, and where the list goes on."""
+
+    q = forms.CharField(
+        label=_("Search by title"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+    show = forms.ChoiceField(
+        label=_("Show"),
+        required=False,
+        choices=[("", _("With a level of their own")), ("followed", _("All podcasts that you follow"))],
+    )
+    after = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    defaults = {"q": "", "show": "", "after": ""}

@@ -31,6 +31,14 @@ MEANINGS: Final[dict[str, Text]] = {
     "anonymous": _("It counts, but nobody sees that it was you: no name, and only the hour."),
     "private": _("Only you see it."),
 }
+ACCOUNT_MEANINGS: Final[dict[str, Text]] = {
+    "public": _("Others see which podcasts you follow and what you play, save and share, with your name."),
+    "anonymous": _(
+        "It counts, but you are not named. The timeline says “Somebody” and only the hour, nothing ties two"
+        " of your acts together, and figures count it once three people are behind them."
+    ),
+    "private": _("Nobody but you sees anything, and it counts nowhere."),
+}
 SOURCES: Final[dict[str, Text]] = {
     "item": _("Set for this episode."),
     "feed": _("Set for this podcast."),

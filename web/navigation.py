@@ -31,7 +31,13 @@ SECTIONS = (
     Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
     Section(_("Discover"), "compass", "/trending/podcasts", DISCOVER),
     Section(_("History"), "history", "/history", on_phone=False),
-    Section(_("Settings"), "settings", "/settings/account", ("/settings/", "/apps"), apart=True),
+    Section(
+        _("Settings"),
+        "settings",
+        "/settings/account",
+        ("/settings/", "/apps", "/privacy-manager"),
+        apart=True,
+    ),
 )
 
 

@@ -28,7 +28,7 @@ from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.identifiers import digests_of, guid_key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded
-from eventstore.domain.privacy import Privacy, PrivacyChanged, PrivacySetting
+from eventstore.domain.privacy import Privacy, PrivacyChanged
 from eventstore.domain.saved import EpisodeSaved, EpisodeShared, EpisodeUnsaved
 from eventstore.domain.secrets import is_secret_feed, is_secret_item
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
@@ -254,11 +254,12 @@ def _superseded(facts: Sequence[Fact]) -> Iterator[int]:
 def _levels(users: dict[UUID, Privacy]) -> Iterator[Level]:
     for user_id, of in users.items():
         for one in of.values():
-            yield Level(user_id, *_keys(one), one.level, one.changed_at)
+            yield Level(user_id, *keys_of(one.feed, one.item), one.level, one.changed_at)
 
 
-def _keys(of: PrivacySetting) -> tuple[str, str]:
-    feed_key, item_key = digests_of(of.feed, of.item)
+def keys_of(feed: str | None, item: str | None) -> tuple[str, str]:
+    """Under which digests the setting of an episode, a podcast, or with neither of the account is kept."""
+    feed_key, item_key = digests_of(feed, item)
     return (NO_KEY.hex, item_key) if item_key else (feed_key or NO_KEY.hex, NO_KEY.hex)
 
 

@@ -29,18 +29,13 @@ UNION SELECT user_id, kind, key FROM {activity} JOIN
 MARKED = """
 UNION SELECT user_id, kind, key FROM {activity} WHERE feed_key = ANY(%(marked)s::uuid[])
 """
-# From what was done and what was set to what is shown; leaves alone what is right already. LIMIT keeps the
-# planner from reading all of the activity to find a few rows: it takes a batch for a hundred.
-SHOW = """
-WITH reach AS ({reach}),
-states AS (
+# Of acts, what is in force for each and, as ``wanted``, what of it others see. This is the one rule: by it is
+# found what is shown, what a change would show, and who is named anywhere.
+JUDGED = """states AS (
     SELECT a.*, CASE WHEN a.secret OR blocked.feed_key IS NOT NULL THEN 'private' ELSE
                 coalesce(of_item.level, of_feed.level, of_account.level, %(default)s) END AS in_force,
            a.happened_at >= coalesce(a.withdrawn_at, a.happened_at) AS stands
-      FROM reach
-     CROSS JOIN LATERAL (
-            SELECT ctid AS place, * FROM {{activity}} k
-             WHERE k.user_id = reach.user_id AND k.kind = reach.kind AND k.key = reach.key LIMIT 1) a
+      FROM {acts}
       LEFT JOIN {{levels}} of_item ON of_item.user_id = a.user_id
            AND of_item.feed_key = %(no_key)s AND of_item.item_key = a.item_key
       LEFT JOIN {{levels}} of_feed ON of_feed.user_id = a.user_id
@@ -55,7 +50,12 @@ wanted AS (
            CASE in_force WHEN 'public' THEN least(happened_at, arrived_at)
                          ELSE date_trunc('hour', least(happened_at, arrived_at), 'UTC') END AS shown_at
       FROM states
-),
+)"""
+# From what was done and what was set to what is shown; leaves alone what is right already. LIMIT keeps the
+# planner from reading all of the activity to find a few rows: it takes a batch for a hundred.
+SHOW = """
+WITH reach AS ({reach}),
+{judged},
 due AS MATERIALIZED (
     SELECT wanted.*, CASE WHEN shown THEN gen_random_uuid() END AS new_id
       FROM wanted LEFT JOIN {{public}} p ON p.id = wanted.public_id
@@ -77,9 +77,14 @@ come AS (
 UPDATE {{activity}} a SET level = due.in_force, public_id = due.new_id FROM due
  WHERE a.ctid = due.place
 """
-SHOW_TOUCHED = sql.SQL(SHOW.format(reach=TOUCHED))
-SHOW_IN_REACH = sql.SQL(SHOW.format(reach=TOUCHED + REACHED))
-SHOW_MARKED = sql.SQL(SHOW.format(reach=TOUCHED + REACHED + MARKED))
+IN_REACH = """reach
+     CROSS JOIN LATERAL (
+            SELECT ctid AS place, * FROM {activity} k
+             WHERE k.user_id = reach.user_id AND k.kind = reach.kind AND k.key = reach.key LIMIT 1) a"""
+JUDGED_IN_REACH = JUDGED.format(acts=IN_REACH)
+SHOW_TOUCHED = sql.SQL(SHOW.format(reach=TOUCHED, judged=JUDGED_IN_REACH))
+SHOW_IN_REACH = sql.SQL(SHOW.format(reach=TOUCHED + REACHED, judged=JUDGED_IN_REACH))
+SHOW_MARKED = sql.SQL(SHOW.format(reach=TOUCHED + REACHED + MARKED, judged=JUDGED_IN_REACH))
 
 MARK = sql.SQL("""
 INSERT INTO {blocked} AS kept (feed_key, {marker})

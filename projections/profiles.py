@@ -1,0 +1,86 @@
+"""What everybody may see of one listener, and who may be seen following a podcast. As all that the public
+reads, no answer comes from before the newest change of somebody's privacy (``public.fenced``)."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from eventstore.domain.identifiers import feed_key_of
+from eventstore.domain.secrets import is_secret_feed
+from projections.exposure import FOLLOW_COLUMNS, default_level
+from projections.lists import COLLECTIONS, PLAYLISTS, CollectionRow, PlaylistRow
+from projections.projectors.public_events import NO_KEY
+from projections.projectors.showing import JUDGED
+from projections.public import PROJECTOR, PublicRow, fenced
+from projections.queries import Page, Query, key, moment
+
+MOST_LISTS = 100
+FOLLOWS = """(
+    SELECT {columns} FROM "users"."subscriptions" WHERE {which} = %s AND subscribed_at IS NOT NULL) a"""
+NAMED = """
+(WITH {judged} SELECT * FROM wanted WHERE stands AND in_force = 'public') AS named WHERE true
+"""
+# of whom it is and whether it is named, the activity says: the public table has no index by listener
+ACTS_OF = """
+(SELECT p.* FROM "users"."activity" a JOIN "public"."public_events" p ON p.id = a.public_id
+  WHERE a.user_id = %s AND p.user_id IS NOT NULL) AS named WHERE true
+"""
+
+
+class PublicFollow(NamedTuple):
+    """That somebody follows a podcast, and wants it to be seen."""
+
+    user_id: UUID
+    rss_source_feed: str
+    happened_at: datetime
+
+
+class PublicLists(NamedTuple):
+    playlists: list[PlaylistRow]
+    collections: list[CollectionRow]
+
+
+ACTS = Query(PROJECTOR, PublicRow, ACTS_OF, {"happened_at": moment, "id": key})
+
+
+def acts_of(user_id: UUID, limit: int, after: str | None = None) -> Page[PublicRow]:
+    """What a listener did lately and shows with his name, the newest first. Raises ``Behind`` and
+    ``InvalidCursor``, as all here with ``after`` do."""
+    return ACTS.page([user_id], {}, after, limit, descending=True, read=fenced)
+
+
+def podcasts_of(user_id: UUID, limit: int, after: str | None = None) -> Page[PublicFollow]:
+    """The podcasts that a listener shows to follow, followed last first. Those whose addresses are keys are
+    left out, so that a page may have fewer than ``limit``."""
+    query, values = _follows("user_id", {"happened_at": moment, "feed_key": key}, user_id)
+    page = query.page(values, {}, after, limit, descending=True, read=fenced)
+    return page._replace(rows=[row for row in page.rows if not is_secret_feed(row.rss_source_feed)])
+
+
+def followers_of(feed: str, limit: int) -> list[PublicFollow]:
+    """Who shows to follow a podcast, those who came last first; nobody of one whose address is a key."""
+    if is_secret_feed(feed):
+        return []
+    query, values = _follows("feed_key", {"happened_at": moment, "user_id": key}, UUID(feed_key_of(feed)))
+    return query.page(values, {}, None, limit, descending=True, read=fenced).rows
+
+
+def lists_of(user_id: UUID) -> PublicLists:
+    """The lists that a listener has made public, in a stable order; how many members they have is not for
+    everybody."""
+    public = {"is_public = %s": True}
+    playlists = PLAYLISTS.page([user_id], public, limit=MOST_LISTS).rows
+    return PublicLists(playlists, COLLECTIONS.page([user_id], public, limit=MOST_LISTS).rows)
+
+
+def _follows(
+    which: str, keys: dict[str, Callable[[str], Any]], of: UUID
+) -> tuple[Query[PublicFollow], list[Any]]:
+    """A read of the public follows of a listener or a feed, and the values of its source."""
+    judged = JUDGED.format(acts=FOLLOWS.format(columns=FOLLOW_COLUMNS, which=which))
+    judged = judged.format(levels='"users"."activity_levels"', blocked='"users"."blocked_feeds"')
+    # reads in pages count their values instead of naming them
+    judged = judged.replace("%(default)s", "%s").replace("%(no_key)s", f"'{NO_KEY}'::uuid")
+    query = Query(PROJECTOR, PublicFollow, NAMED.format(judged=judged), keys)
+    return query, [default_level(), of]

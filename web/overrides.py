@@ -1,0 +1,127 @@
+"""The podcasts and episodes with a level of their own, and those that are followed: found, listed, chosen."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+
+from eventstore.domain import privacy
+from eventstore.domain.identifiers import InvalidIdentifier, key_of, normalise_feed, normalise_item
+from eventstore.domain.privacy import PrivacySetting
+from projections import exposure, queries
+from projections.exposure import Scope
+from web import levels
+from web.acts import Titles
+from web.addresses import in_path
+from web.levels import Glance
+from web.shown import Episode, Podcast
+
+PAGE: Final = 50
+MOST: Final = 10_000
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Settings(NamedTuple):
+    """All settings of a listener, by ``privacy.scope_of``."""
+
+    by_scope: Mapping[str, PrivacySetting]
+
+    def scopes(self) -> list[Scope]:
+        """What has a level of its own, the newest change first."""
+        own = [of for of in self.by_scope.values() if of.feed is not None]
+        own.sort(key=lambda of: (of.changed_at, of.feed, of.item or ""), reverse=True)
+        return [(of.feed, of.item) for of in own if of.feed is not None]
+
+    def level_of(self, feed: str | None, item: str | None) -> privacy.Level | None:
+        """What is set for itself; None where nothing is."""
+        setting = self.by_scope.get(privacy.scope_of(feed, item))
+        return setting.level if setting else None
+
+    def account(self) -> privacy.InForce:
+        """The level of the account, and whether it is the server's default."""
+        return privacy.in_force(self.by_scope, None, None, exposure.default_level())
+
+
+class Listed(NamedTuple):
+    """A podcast or an episode in the list; ``key`` stands for it in a form."""
+
+    key: str
+    of: Podcast | Episode
+    glance: Glance
+
+
+class Cut(NamedTuple):
+    """A page of scopes, and the place after which the next one begins, or ""."""
+
+    scopes: list[Scope]
+    following: str
+    found: int
+
+
+def settings_of(user_id: UUID) -> Settings:
+    rows = queries.privacy_settings(user_id, limit=MOST).rows
+    return Settings(
+        {
+            privacy.scope_of(row.rss_source_feed, row.rss_source_item): PrivacySetting(
+                row.level, row.changed_at, row.rss_source_feed, row.rss_source_item
+            )
+            for row in rows
+        }
+    )
+
+
+def followed(user_id: UUID) -> list[Scope]:
+    """The podcasts that a listener follows."""
+    rows = queries.subscriptions(user_id, limit=MOST).rows
+    rows.sort(key=lambda row: row.subscribed_at or LONG_AGO, reverse=True)
+    return [(row.rss_source_feed, None) for row in rows]
+
+
+def search(scopes: Iterable[Scope], text: str, known: Titles) -> list[Scope]:
+    """Those of which the title, or that of the podcast, holds ``text``."""
+    wanted = text.casefold()
+    return [scope for scope in scopes if wanted in _names(known.of(*scope)).casefold()]
+
+
+def cut(scopes: Sequence[Scope], after: str) -> Cut:
+    """The page that comes after a place; the first where that is gone."""
+    places = [_place(scope) for scope in scopes]
+    start = places.index(after) + 1 if after in places else 0
+    end = start + PAGE
+    return Cut(list(scopes[start:end]), places[end - 1] if len(scopes) > end else "", len(scopes))
+
+
+def listed(scopes: Sequence[Scope], settings: Settings, known: Titles) -> list[Listed]:
+    blocked = exposure.blocked({feed for feed, _ in scopes})
+    return [
+        Listed(
+            key_in_form(scope),
+            known.of(*scope),
+            levels.glance(settings.by_scope, scope, is_blocked=scope[0] in blocked),
+        )
+        for scope in scopes
+    ]
+
+
+def key_in_form(scope: Scope) -> str:
+    feed, item = scope
+    return in_path(feed) if item is None else f"{in_path(feed)}.{in_path(item)}"
+
+
+def scope_in_form(text: str) -> Scope:
+    """Raises ``BadRequest`` for what stands for nothing."""
+    feed, _, item = text.partition(".")
+    try:
+        return normalise_feed(feed), normalise_item(item) if item else None
+    except InvalidIdentifier:
+        raise BadRequest from None
+
+
+def _place(scope: Scope) -> str:
+    return key_of(privacy.scope_of(*scope))
+
+
+def _names(of: Podcast | Episode) -> str:
+    return f"{of.title} {of.podcast}" if isinstance(of, Episode) else f"{of.title} {of.author} {of.address}"

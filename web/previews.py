@@ -1,0 +1,105 @@
+"""What would change for others if a listener changed his levels: shown before it takes effect."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from accounts.models import User
+from eventstore.domain.privacy import Level
+from feeds.queries import feeds_for
+from projections import exposure
+from projections.exposure import Altered, Change
+from web import acts, levels
+from web.acts import Line
+from web.shown import Episode, Podcast
+
+# acts and podcasts that are named of each kind of change
+NAMED: Final = 5
+# by the level before and after, in the order of the page
+GROUPS: Final[dict[tuple[Level, Level], str | Promise]] = {
+    ("private", "public"): gettext_lazy("New to others, with your name"),
+    ("anonymous", "public"): gettext_lazy("Gets your name"),
+    ("private", "anonymous"): gettext_lazy("New to others, without your name"),
+    ("public", "anonymous"): gettext_lazy("Loses your name"),
+    ("public", "private"): gettext_lazy("Vanishes, with your name"),
+    ("anonymous", "private"): gettext_lazy("Vanishes; it was without your name"),
+}
+
+
+class Group(NamedTuple):
+    """Acts of which others see something else; ``more``: how many there are beyond those that are named."""
+
+    heading: str
+    total: int
+    lines: list[Line]
+    more: int
+
+
+class Follows(NamedTuple):
+    """Podcasts that appear in the listener's public list of what he follows, or go from there."""
+
+    heading: str
+    total: int
+    podcasts: list[Podcast | Episode]
+    more: int
+
+
+class Preview(NamedTuple):
+    groups: list[Group]
+    follows: list[Follows]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether others see the same as before."""
+        return not (self.groups or self.follows)
+
+
+def of(user: User, changes: Sequence[Change]) -> Preview:
+    """What others would see otherwise after these changes."""
+    altered = exposure.preview(user.pk, changes)
+    now, then = exposure.followed(user.pk), exposure.followed(user.pk, changes)
+    come = [feed for feed, level in then.items() if level == "public" != now.get(feed)]
+    gone = [feed for feed, level in now.items() if level == "public" != then.get(feed)]
+    named = {act.rss_source_feed for act in altered} | {*come[:NAMED], *gone[:NAMED]}
+    known = acts.titles(altered, feeds_for(user.pk, named))
+    # what its publisher keeps out of public lists is not in them, whatever the level
+    altered = [act for act in altered if not known.is_blocked(act)]
+    by_change = {key: [act for act in altered if (act.before, act.after) == key] for key in GROUPS}
+    groups = [_group(user, key, found, known) for key, found in by_change.items() if found]
+    follows = [
+        _follows(_("Seen as followed by you"), come, known),
+        _follows(_("No longer seen as followed by you"), gone, known),
+    ]
+    return Preview(groups, [each for each in follows if each.total])
+
+
+def heading(changes: Sequence[Change]) -> str:
+    """What is about to be done, as a question."""
+    level = changes[0].level if changes else None
+    if changes and changes[0].feed is None:
+        name = str(levels.NAMES[level or exposure.default_level()]).lower()
+        return _("Make your account %(level)s?") % {"level": name}
+    count = len(changes)
+    if level is None:
+        text = ngettext("Clear %(count)d level?", "Clear %(count)d levels?", count)
+        return text % {"count": count}
+    text = ngettext(
+        "Make %(count)d podcast or episode %(level)s?",
+        "Make %(count)d podcasts or episodes %(level)s?",
+        count,
+    )
+    return text % {"count": count, "level": str(levels.NAMES[level]).lower()}
+
+
+def _group(user: User, key: tuple[Level, Level], found: list[Altered], known: acts.Titles) -> Group:
+    who = user.username if "public" in key else acts.somebody()
+    lines = [acts.line(act, who, known) for act in found[:NAMED]]
+    return Group(str(GROUPS[key]), len(found), lines, max(0, len(found) - NAMED))
+
+
+def _follows(heading: str, feeds: list[str], known: acts.Titles) -> Follows:
+    podcasts: list[Any] = [known.podcast(feed) for feed in feeds[:NAMED]]
+    return Follows(heading, len(feeds), podcasts, max(0, len(feeds) - NAMED))

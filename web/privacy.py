@@ -1,0 +1,261 @@
+"""/privacy-manager: what others see of a listener, and changing it after a look at what would change."""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.conf import settings as options
+from django.core.cache import cache
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+from redis import RedisError
+
+from accounts.models import User
+from accounts.pages import read_or_post
+from eventstore.domain import privacy, times
+from eventstore.domain.privacy import Level, PrivacyEntry
+from eventstore.domain.sync import SyncUserData
+from feeds.queries import feeds_for
+from projections import exposure
+from projections.exposure import Act, Change, Scope
+from web import acts, levels, overrides, previews
+from web.acting import for_listeners, is_partial, send
+from web.acts import Titles
+from web.forms import OverridesForm
+from web.overrides import Settings
+from web.reading import caught_up, remember_position
+from web.toasts import tell
+
+PATH: Final = "/privacy-manager"
+SHOWN: Final = 5
+UNDO_S: Final = 600
+# what a change is for: the account, what is chosen, or whatever has a level of its own
+ACCOUNT, CHOSEN, ALL = "account", "chosen", "all"
+PROJECTORS = ("privacy", "public_events", "subscriptions")
+
+
+class Example(NamedTuple):
+    """A level of the account, and what others see with it of the newest thing that the listener did."""
+
+    level: Level
+    icon: str
+    name: str
+    meaning: str
+    is_set: bool
+    line: acts.Line | None
+
+
+class Wanted(NamedTuple):
+    """A change as forms ask for it: what for, to which level ("" takes levels back), and the ``keys`` of what
+    is chosen."""
+
+    scope: str
+    level: Level | None
+    keys: list[str]
+
+    def fields(self) -> list[tuple[str, str]]:
+        """What a form sends to ask for it again."""
+        named = [("scope", self.scope), ("level", self.level or "")]
+        return [*named, *(("chosen", key) for key in self.keys)]
+
+
+@read_or_post
+@for_listeners
+def manager(request: HttpRequest, user: User) -> HttpResponse:
+    """The account's level, what others see now, and what has a level of its own; ``q`` searches, ``show``
+    says in what, ``after`` goes on. A POST makes the change that its fields name."""
+    if request.method == "POST":
+        return _apply(request, user)
+    form = OverridesForm(request.GET)
+    wanted = form.cleaned_data if form.is_valid() else form.defaults
+    with caught_up(request, *PROJECTORS):
+        settings = overrides.settings_of(user.pk)
+        context = _listed(user.pk, settings, wanted)
+        if not is_partial(request, "found"):
+            context |= _seen(user, settings)
+    page = context.pop("page")
+    context["form"] = form
+    context["following"] = form.address(PATH, after=page.following) if page.following else ""
+    context["first"] = form.address(PATH) if wanted["after"] else ""
+    name = "_list" if is_partial(request, "found") else "manager"
+    return render(request, f"web/privacy/{name}.html", context)
+
+
+@require_POST
+@for_listeners
+def preview(request: HttpRequest, user: User) -> HttpResponse:
+    """What others would see otherwise, before it is so; the change itself is another POST."""
+    wanted = _wanted(request)
+    with caught_up(request, *PROJECTORS):
+        changes, _before = _changes(user.pk, wanted)
+        found = previews.of(user, changes)
+    context = {
+        "count": len(changes),
+        "preview": found,
+        "heading": previews.heading(changes),
+        "fields": wanted.fields(),
+        "is_chosen": wanted.scope != CHOSEN or bool(wanted.keys),
+    }
+    name = "_preview" if is_partial(request, "dialog") else "preview"
+    return render(request, f"web/privacy/{name}.html", context)
+
+
+@require_POST
+@for_listeners
+def undo(request: HttpRequest, user: User, token: str) -> HttpResponse:
+    """Put back the levels from before a change, for ten minutes."""
+    kept = None
+    with suppress(RedisError):
+        kept = cache.get(_undo_key(user.pk, token))
+    if kept is None:
+        tell(request, _("This cannot be undone any more. Choose the levels anew."))
+        return redirect(PATH)
+    before = msgspec.json.decode(kept, type=list[Change])
+    tell(request, _("As it was before."))
+    return _done(_record(request, user, before, overrides.settings_of(user.pk)))
+
+
+def _listed(user_id: UUID, settings: Settings, wanted: dict[str, Any]) -> dict[str, Any]:
+    """A page of the list: of what has a level of its own, or of what is followed."""
+    scopes = overrides.followed(user_id) if wanted["show"] else settings.scopes()
+    if wanted["q"]:
+        whole = _titles(user_id, scopes, [])
+        scopes = overrides.search(scopes, wanted["q"], whole)
+    page = overrides.cut(scopes, wanted["after"])
+    known = whole if wanted["q"] else _titles(user_id, page.scopes, [])
+    return {
+        "page": page,
+        "listed": overrides.listed(page.scopes, settings, known),
+        "found": page.found,
+        "own": len(settings.scopes()),
+        "searched": wanted["q"],
+        "show": wanted["show"],
+    }
+
+
+def _seen(user: User, settings: Settings) -> dict[str, Any]:
+    """What others see now, and an example of each level."""
+    newest, seen = exposure.newest(user.pk), exposure.seen(user.pk, SHOWN)
+    known = _titles(user.pk, [], [*(act for act, _named in seen.acts), *([newest] if newest else [])])
+    return {
+        "account": settings.account(),
+        "days": options.RETENTION_DAYS,
+        "examples": _examples(user, settings, newest, known),
+        "seen": seen,
+        "lines": [
+            acts.line(act, user.username if named else acts.somebody(), known) for act, named in seen.acts
+        ],
+    }
+
+
+def _examples(user: User, settings: Settings, newest: Act | None, known: Titles) -> list[Example]:
+    own = settings.account().level
+    found = []
+    for level in levels.LEVELS:
+        line = None
+        if newest is not None and level == "public":
+            line = acts.line(newest, user.username, known)
+        elif newest is not None and level == "anonymous":
+            hour = newest.happened_at.replace(minute=0, second=0, microsecond=0)
+            line = acts.line(newest._replace(happened_at=hour), acts.somebody(), known)
+        named = levels.ICONS[level], str(levels.NAMES[level]), str(levels.ACCOUNT_MEANINGS[level])
+        found.append(Example(level, *named, own == level, line))
+    return found
+
+
+def _titles(user_id: UUID, scopes: Sequence[Scope], done: Sequence[Act]) -> Titles:
+    rows = [*done, *(Act("", feed, item, times.NEVER) for feed, item in scopes)]
+    return acts.titles(rows, feeds_for(user_id, {row.rss_source_feed for row in rows}))
+
+
+def _wanted(request: HttpRequest) -> Wanted:
+    """Raises ``BadRequest`` for what no page of ours sends."""
+    level = request.POST.get("level", "")
+    if level not in (*levels.LEVELS, ""):
+        raise BadRequest
+    chosen: Level | None = level or None  # type: ignore[assignment]  # of LEVELS, as just seen
+    if "only" in request.POST:
+        return Wanted(CHOSEN, chosen, [request.POST["only"]])
+    scope = request.POST.get("scope", "")
+    if scope not in (ACCOUNT, CHOSEN, ALL):
+        raise BadRequest
+    return Wanted(scope, chosen, request.POST.getlist("chosen") if scope == CHOSEN else [])
+
+
+def _changes(user_id: UUID, wanted: Wanted) -> tuple[list[Change], Settings]:
+    """The changes that make a difference, and the settings as they are."""
+    settings = overrides.settings_of(user_id)
+    scopes: list[tuple[str | None, str | None]] = [(None, None)]
+    if wanted.scope == ALL:
+        scopes = list(settings.scopes())
+    elif wanted.scope == CHOSEN:
+        scopes = [overrides.scope_in_form(key) for key in wanted.keys]
+    changes = [Change(*scope, wanted.level) for scope in dict.fromkeys(scopes)]
+    return [
+        change for change in changes if settings.level_of(change.feed, change.item) != change.level
+    ], settings
+
+
+def _apply(request: HttpRequest, user: User) -> HttpResponse:
+    wanted = _wanted(request)
+    with caught_up(request, "privacy"):
+        changes, settings = _changes(user.pk, wanted)
+    if not changes:
+        tell(request, _("Nothing has changed."))
+        return redirect(PATH)
+    before = [change._replace(level=settings.level_of(change.feed, change.item)) for change in changes]
+    position = _record(request, user, changes, settings)
+    tell(request, _told(changes), undo=_remember(user.pk, before))
+    return _done(position)
+
+
+def _told(changes: Sequence[Change]) -> str:
+    if changes[0].feed is None:
+        level = changes[0].level or exposure.default_level()
+        return _("Your account is %(level)s now.") % {"level": str(levels.NAMES[level]).lower()}
+    count = len(changes)
+    return ngettext("%(count)d level changed.", "%(count)d levels changed.", count) % {"count": count}
+
+
+def _record(request: HttpRequest, user: User, changes: Sequence[Change], settings: Settings) -> int:
+    """Record all of them in one append; returns its position. Each comes after what was set before."""
+    now = timezone.now()
+    entries = [
+        PrivacyEntry(change.level, _after(settings, change, now), change.feed, change.item)
+        for change in changes
+    ]
+    return send(request, SyncUserData(user_id=user.pk, now=now, privacy_settings=entries)).position
+
+
+def _after(settings: Settings, change: Change, now: datetime) -> datetime:
+    known = settings.by_scope.get(privacy.scope_of(change.feed, change.item))
+    return times.after_all(now, known.changed_at) if known else now
+
+
+def _remember(user_id: UUID, before: Sequence[Change]) -> str:
+    """Keep the levels from before for a while; the address of the undo, or "" where they cannot be kept."""
+    token = secrets.token_urlsafe(12)
+    try:
+        cache.set(_undo_key(user_id, token), msgspec.json.encode(before), UNDO_S)
+    except RedisError:
+        return ""
+    return f"{PATH}/undo/{token}"
+
+
+def _undo_key(user_id: UUID, token: str) -> str:
+    return f"privacy:undo:{user_id}:{token}"
+
+
+def _done(position: int) -> HttpResponse:
+    response = redirect(PATH)
+    remember_position(response, position)
+    return response
