@@ -12,13 +12,11 @@ from uuid import UUID
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth import SESSION_KEY
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.sessions.models import Session
 from django.db import transaction
 
 from accounts import ledger
-from accounts.models import AppGrant, PlayToken, UsedToken, User
+from accounts.models import AppGrant, PlayToken, Session, UsedToken, User
 from eventstore.erasure import digest_of
 from eventstore.failpoints import failpoint
 
@@ -60,7 +58,7 @@ def _erase_account(user_id: UUID) -> Counter[str]:
     names = {user.username, user.username_key}
     user_type = ContentType.objects.get_for_model(User)
     found = {
-        "sessions": Session.objects.filter(pk__in=_sessions(user_id)),
+        "sessions": Session.objects.filter(user_id=user_id),
         "app_grants": AppGrant.objects.filter(user=user),
         "play_tokens": PlayToken.objects.filter(user=user),
         "used_tokens": UsedToken.objects.filter(user=user),
@@ -74,12 +72,3 @@ def _erase_account(user_id: UUID) -> Counter[str]:
     user.delete()
     counts["accounts"] += 1
     return counts
-
-
-def _sessions(user_id: UUID) -> list[str]:
-    """The user's sessions. Only the content of a session says whose it is, so all are read."""
-    return [
-        session.session_key
-        for session in Session.objects.iterator()
-        if session.get_decoded().get(SESSION_KEY) == str(user_id)
-    ]

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, SetPasswordMixin
+from django.core.exceptions import ValidationError
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +21,7 @@ LONGEST_EMAIL = 254
 Text: TypeAlias = "str | _StrPromise"  # known to the type stubs alone
 
 
+PASSWORD_RULES: Text = _("At least 10 characters, and not an easy guess.")
 # a text that no browser should correct or capitalise
 EXACTLY = {"autocapitalize": "none", "spellcheck": "false"}
 
@@ -38,7 +41,12 @@ class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
         label=_("User name"),
         max_length=LONGEST,
         help_text=format_lazy(
-            _("{shortest} to {longest} letters, digits and . _ -"), shortest=SHORTEST, longest=LONGEST
+            _(
+                "{shortest} to {longest} letters, digits and . _ - (no e-mail address: podcast apps take no @"
+                " and no other signs in it)"
+            ),
+            shortest=SHORTEST,
+            longest=LONGEST,
         ),
         widget=forms.TextInput(attrs={"autocomplete": "username", **EXACTLY}),
     )
@@ -46,11 +54,16 @@ class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
         label=_("E-mail address (optional)"),
         required=False,
         max_length=LONGEST_EMAIL,
-        help_text=_("Kept on this server, shown to nobody."),
+        help_text=_("For a forgotten password, and for nothing else. Shown to nobody."),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
-    password1 = _password(_("Password"), "new-password", _("At least 10 characters, and not an easy guess."))
+    password1 = _password(_("Password"), "new-password", PASSWORD_RULES)
     password2 = _password(_("The password again"), "new-password")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.SENDS_MAIL:  # then an address is good for nothing
+            del self.fields["email"]
 
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]
@@ -91,8 +104,73 @@ class LogInForm(AuthenticationForm):
     password = _password(_("Password"), "current-password")
 
 
-class EraseForm(forms.Form):
+class UserForm(forms.Form):
+    """About one user."""
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        self.user = user
+        super().__init__(*args, **kwargs)
+
+
+class OwnerForm(UserForm):
     """Whoever sits at an open page is not yet its owner: the password says so."""
 
     password = _password(_("Your password"), "current-password")
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if not self.user.check_password(password):
+            raise ValidationError(_("This is not your password."), code="password")
+        return password
+
+
+class EraseForm(OwnerForm):
+    """The password, and that it is meant."""
+
     sure = forms.BooleanField(label=_("Erase everything. I know that nobody can bring it back."))
+
+
+class EmailForm(OwnerForm):
+    """Another e-mail address, and the password."""
+
+    email = forms.EmailField(
+        label=_("E-mail address"),
+        max_length=LONGEST_EMAIL,
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+    field_order = ("email", "password")
+
+
+class NewPasswordForm(SetPasswordMixin, UserForm):  # type: ignore[type-arg]
+    """A new password twice, for whom a link has proved to be its owner."""
+
+    error_messages = {"password_mismatch": _("The two passwords differ.")}
+    password1 = _password(_("New password"), "new-password", PASSWORD_RULES)
+    password2 = _password(_("The new password again"), "new-password")
+
+    def clean(self) -> dict[str, Any] | None:
+        self.validate_passwords()
+        self.validate_password_for_user(self.user, "password1")
+        return super().clean()
+
+    def save(self) -> User:
+        """Set it; every session of the user ends with the old one."""
+        self.user.set_password(self.cleaned_data["password1"])
+        self.user.save(update_fields=["password"])
+        return self.user
+
+
+class ChangePasswordForm(NewPasswordForm, OwnerForm):
+    """The same for whoever knows the old one."""
+
+    field_order = ("password", "password1", "password2")
+
+
+class ResetForm(forms.Form):
+    """Whose password was forgotten."""
+
+    who = forms.CharField(
+        label=_("User name or e-mail address"),
+        max_length=LONGEST_EMAIL,
+        widget=forms.TextInput(attrs={"autocomplete": "username", **EXACTLY}),
+    )

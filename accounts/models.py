@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, Permission, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Func, Q, Value
@@ -75,7 +76,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     username_key = models.CharField(max_length=3 * LONGEST, unique=True, editable=False)
     # no two names look alike
     username_skeleton = models.TextField(unique=True, editable=False)
+    # an address that somebody has answered for: its listener by a link, or an administrator
     email = models.EmailField("e-mail address", blank=True)
+    # what the listener has given and not confirmed yet; nothing but the link to confirm it is sent there
+    new_email = models.EmailField(blank=True, default="", db_default="", editable=False)
+    # the address before the last change, until it has been told
+    old_email = models.EmailField(blank=True, default="", db_default="", editable=False)
     is_active = models.BooleanField(
         "active", default=True, help_text="Switch off instead of deleting: apps and sessions end at once."
     )
@@ -87,6 +93,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     language = models.CharField(
         max_length=8, blank=True, default="", db_default="", choices=settings.LANGUAGES
     )
+    # of the IANA database, for the times on the pages; empty: the browser's
+    time_zone = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     # the podcasts followed as a list, not as a grid of covers
     podcasts_as_list = models.BooleanField(default=False, db_default=False, editable=False)
     # the account is closed, and everything of it goes (accounts/erasure.py)
@@ -141,6 +149,26 @@ class User(AbstractBaseUser, PermissionsMixin):
                 User.objects.check_free(self.username, self.pk)
             except ValidationError as taken:
                 raise ValidationError({"username": taken}) from None
+
+
+class Session(AbstractBaseSession):
+    """A browser's session; accounts/sessions.py keeps it."""
+
+    # whoever is not logged in has none. No foreign key: what Django does when a key is taken would go on for
+    # ever where it is the user that is missing.
+    user_id = models.UUIDField(null=True, db_index=True)
+    device = models.CharField(max_length=100, blank=True)
+    since = models.DateTimeField(null=True)
+    # to the hour
+    seen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"system"."sessions"'
+
+    @property
+    def handle(self) -> str:
+        """What pages call it by: whoever has its key is logged in."""
+        return salted_hmac("accounts.Session", self.session_key, algorithm="sha256").hexdigest()[:24]
 
 
 class AppGrant(models.Model):

@@ -42,7 +42,7 @@ def one_time_token() -> str | None:
 
 
 def complete(username: str, email: str, password: str, token: str, now: datetime) -> User:
-    """Make the first administrator and close the set-up for good.
+    """Make the first administrator and close the set-up for good. The e-mail address is one to be confirmed.
 
     Raises ``AlreadySetUp``, ``WrongToken``, and ``ValidationError`` for a bad user name. Of many calls at
     once one succeeds.
@@ -55,6 +55,6 @@ def complete(username: str, email: str, password: str, token: str, now: datetime
             raise AlreadySetUp
         if not hmac.compare_digest(expected.encode(), token.encode("utf-8", "replace")):
             raise WrongToken
-        user = User.objects.create_superuser(username, email, password)
+        user = User.objects.create_superuser(username, "", password, new_email=email)
         SetupState.objects.update_or_create(id=1, defaults={"token": "", "completed_at": now})
         return user

@@ -18,12 +18,12 @@ MOST_MARKS_IN_A_ROW = 2
 # Names that are, or may become, a route of the instance, or that pass for its voice.
 _RESERVED = """
     about abuse account accounts admin administrator anonymous api app app-creator apps assets authorize
-    balados collections contact dashboard docs episodes everyone favicon.ico feed feeds health help history
-    host hostmaster info live log_in log_out login logout mail manifest.json me media metrics moderator
-    nobody null official operator owner play playlists podcasts postmaster privacy privacy-manager public
-    register robots.txt root rss security self settings setup sitemap.xml staff static status subscriptions
-    superuser support sync sysadmin system team timeline token tokens trending undefined user users
-    webmaster well-known www
+    balados collections contact dashboard docs episodes everyone export favicon.ico feed feeds health help
+    history host hostmaster import info live log_in log_out login logout mail manifest.json me media
+    metrics moderator new nobody null official operator owner play playlists podcasts postmaster privacy
+    privacy-manager public register robots.txt root rss security self settings setup sitemap.xml staff
+    static status subscriptions superuser support sync sysadmin system team timeline token tokens trending
+    undefined user users webmaster well-known www
 """
 RESERVED = frozenset(_RESERVED.split())
 # voiced kana: a consonant of its own, not an accent

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import attempts, grants, setup
+from accounts import attempts, grants, mails, setup
 from accounts.addresses import client_address
 from accounts.forms import LogInForm, NewAccountForm, SetupForm
 from accounts.guessing import remember_browser, too_many
@@ -50,14 +50,14 @@ def set_up(request: HttpRequest) -> HttpResponse:
     typed = form.cleaned_data
     try:
         user = setup.complete(
-            typed["username"], typed["email"], typed["password1"], typed["token"], timezone.now()
+            typed["username"], typed.get("email", ""), typed["password1"], typed["token"], timezone.now()
         )
     except setup.WrongToken:
         form.add_error("token", _("This is not the token that the server printed."))
         return render(request, "accounts/setup.html", {"form": form}, status=400)
     except setup.AlreadySetUp:
         return redirect(settings.LOGIN_URL)
-    return _enter(request, user, settings.LOGIN_REDIRECT_URL)
+    return _welcome(request, user, settings.LOGIN_REDIRECT_URL)
 
 
 @sensitive_post_parameters()
@@ -80,7 +80,7 @@ def register(request: HttpRequest) -> HttpResponse:
     if user is None:
         context = {"form": form, "next": request.POST.get("next", "")}
         return render(request, "accounts/register.html", context, status=400)
-    return _enter(request, user, safe_next(request))
+    return _welcome(request, user, safe_next(request))
 
 
 @sensitive_post_parameters()
@@ -175,10 +175,18 @@ def _create(form: NewAccountForm) -> User | None:
     typed = form.cleaned_data
     try:
         with transaction.atomic(using="system"):
-            return User.objects.create_user(typed["username"], typed["email"], typed["password1"])
+            address = typed.get("email", "")
+            return User.objects.create_user(typed["username"], "", typed["password1"], new_email=address)
     except (IntegrityError, ValidationError):  # somebody took the name since it was looked up
         form.add_error("username", TAKEN)
         return None
+
+
+def _welcome(request: HttpRequest, user: User, target: str) -> HttpResponse:
+    """Log a new user in, and have the address confirmed that came along."""
+    if user.new_email:
+        mails.order_soon("confirm", user)
+    return _enter(request, user, target)
 
 
 def _enter(request: HttpRequest, user: User, target: str) -> HttpResponse:

@@ -27,7 +27,7 @@ THREADS = 8
 PATIENCE, BYTES_PER_SECOND, LOOK_EVERY = 15.0, 16_384, 1.0
 # The largest that views take; they have their own limits, and say them.
 LARGEST, LARGEST_IMPORT = 16 * 1024 * 1024, 128 * 1024 * 1024
-IMPORT = "/api/v1/import"
+IMPORTS = ("/api/v1/import", "/settings/data")
 # What hubs push is read, for they count it as failed otherwise, and thrown away.
 LARGEST_PUSH, PUSHES = 24 * 1024 * 1024, "/websub/"
 # What bodies may take of the memory of a process until they are there. A small one is let in all the same.
@@ -164,7 +164,7 @@ def _limits(path: str) -> tuple[int, bool]:
     """How many bytes a body may have, and whether the view wants it."""
     if path.startswith(PUSHES):
         return LARGEST_PUSH, False
-    return (LARGEST_IMPORT if path == IMPORT else LARGEST), True
+    return (LARGEST_IMPORT if path in IMPORTS else LARGEST), True
 
 
 def answer(wsgi: Callable[..., Iterable[bytes]], environment: Environment) -> Answer:

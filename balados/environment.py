@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from email.utils import parseaddr
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -20,7 +21,7 @@ import msgspec
 import redis
 from msgspec import Meta
 
-from balados import databases, home
+from balados import databases, home, mail
 
 T = TypeVar("T")
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -143,6 +144,13 @@ def _redis(text: str) -> str:
     return text
 
 
+def _sender(text: str) -> str:
+    address = parseaddr(text)[1]
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", address) or not text.isprintable():
+        raise ValueError
+    return text
+
+
 def _port(text: str) -> int:
     port: int = _read_as(Annotated[int, Meta(ge=1, le=65_535)], text)
     return port
@@ -260,6 +268,15 @@ if WEBSUB and not _is_reachable(PUBLIC_URL if "PUBLIC_URL" in given else remembe
     _faults.append("WEBSUB must be off, unless PUBLIC_URL begins with https:// and is of the public internet")
 # What the covers in BALADOS_HOME may take; what was not shown for longest goes (feeds/covers.py).
 COVERS_MAX_MB = _whole("COVERS_MAX_MB", 2048, 1)
+
+# How mails leave; without it none is sent. And from whom they are.
+EMAIL_URL = _read("EMAIL_URL", mail.MailServer(), mail.parse, mail.FORM, secret=True)
+EMAIL_FROM = _read(
+    "EMAIL_FROM",
+    f"Balados <balados@{urlsplit(PUBLIC_URL).hostname}>",
+    _sender,
+    "an e-mail address, as balados@example.org or Balados <balados@example.org>",
+)
 
 LOG_LEVEL = _choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMAT = _choice("LOG_FORMAT", "console", "console", "json")

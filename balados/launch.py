@@ -145,6 +145,7 @@ def spawner(command: str, lock: int) -> Callable[[], "subprocess.Popen[bytes]"]:
                 "PORT": str(environment.PORT),
                 "PUBLIC_URL": PUBLIC_URL,
                 "BALADOS_READY": str(READY),
+                "EMAIL_URL": environment.given.get("EMAIL_URL", "console:"),
                 # the virtual environment need not be active
                 "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
                 "PYTHONUNBUFFERED": "1",

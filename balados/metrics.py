@@ -165,6 +165,7 @@ def redis_figures() -> list[Metric]:
     return [
         conflicts,
         _counter(totals, "events", "balados_events_recorded", "Events recorded.", ["type"]),
+        _counter(totals, "mails", "balados_mails", "Mails of accounts.", ["outcome"]),
         _counter(totals, "plays", "balados_plays", "Plays by play tokens.", ["outcome"]),
         _counter(totals, "requests", "balados_requests", "Requests answered.", names),
         _durations(totals),

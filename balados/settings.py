@@ -46,7 +46,6 @@ INSTALLED_APPS = [
     "balados.administration.AdministrationConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
@@ -72,6 +71,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.sessions.LastSeen",
     "accounts.language.LanguageOfListener",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -130,6 +130,17 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "/users/log_in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
+# of the links in accounts/recovery.py
+PASSWORD_RESET_TIMEOUT = 60 * 60 * 24
+
+# Mails (accounts/mails.py)
+SENDS_MAIL = bool(environment.EMAIL_URL.backend)
+EMAIL_BACKEND = environment.EMAIL_URL.backend or "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_HOST, EMAIL_PORT = environment.EMAIL_URL.host, environment.EMAIL_URL.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = environment.EMAIL_URL.user, environment.EMAIL_URL.password
+EMAIL_USE_SSL, EMAIL_USE_TLS = environment.EMAIL_URL.use_ssl, environment.EMAIL_URL.use_tls
+EMAIL_TIMEOUT = 20.0  # seconds
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = environment.EMAIL_FROM
 
 # django-axes against guessing (accounts/guessing.py has the limits)
 AXES_HANDLER = "accounts.guessing.GuessingHandler"
@@ -152,6 +163,7 @@ AXES_ENABLE_ADMIN = False
 # Browser-side safety
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
@@ -224,7 +236,7 @@ CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").
     "?db=", "?virtual_host="
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_IMPORTS = ["jobs.covers", "jobs.documents", "jobs.feeds", "jobs.moves"]
+CELERY_IMPORTS = ["jobs.covers", "jobs.documents", "jobs.feeds", "jobs.mails", "jobs.moves"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "jobs.feeds.pump": {"queue": "feeds"},
@@ -239,6 +251,8 @@ CELERY_TASK_IGNORE_RESULT = True
 # a task that dies with its worker is done again: every task must bear that
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# what EMAIL_URL=console: prints is no line of a log
+CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(environment.BALADOS_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "purge idempotency keys": {"task": "jobs.tasks.purge_commands", "schedule": crontab(minute="7")},

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from balados import metrics
+from balados import metrics, portability
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", metrics.metrics),
@@ -11,6 +11,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("api.urls")),
     path("", include("playgateway.urls")),
     path("", include("accounts.urls")),
+    path("settings/data", portability.data, name="data"),
+    path("settings/data/export.json", portability.take_out),
     path("", include("web.urls")),
 ]
 

@@ -10,11 +10,11 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from celery import shared_task
-from django.core.management import call_command
 from django.utils import timezone
 
 from accounts import erasure, ledger
 from accounts.models import UsedToken
+from accounts.sessions import SessionStore
 from eventstore.retention import delete_old_commands
 from jobs import retention
 from projections.erasure import erase_history
@@ -84,4 +84,4 @@ def purge_used_tokens() -> int:
 @stepping_aside
 def clear_sessions() -> None:
     """Delete the browser sessions that have expired."""
-    call_command("clearsessions")
+    SessionStore.clear_expired()

@@ -27,7 +27,7 @@ MANIFEST, DUMP, ERASURES = "manifest.json", "store.dump", "erasures"
 PARTIAL = ".partial"
 # Whoever has a browser's session is logged in: a stolen backup opens none, and a restored one brings none
 # back that was ended since.
-WITHOUT_ROWS = {"system": ("system.django_session",), "events": ()}
+WITHOUT_ROWS = {"system": ("system.sessions",), "events": ()}
 HEAD = {"events": "SELECT coalesce(max(position), 0) FROM events.events", "system": "SELECT 0"}
 APPLIED = sql.SQL("SELECT app, name FROM {}.django_migrations ORDER BY id")
 

@@ -88,6 +88,7 @@ def begin() -> None:
     from django.middleware import csrf
 
     from accounts.models import UserManager
+    from accounts.recovery import Tokens
     from eventstore import log
     from examples import two_devices
 
@@ -95,6 +96,7 @@ def begin() -> None:
     _remember_results(jwt.PyJWS, "encode")
     _remember_results(SessionBase, "_get_new_session_key")
     _remember_results(csrf, "_get_new_csrf_string")
+    _remember_results(Tokens, "token_of")
     _remember_results(two_devices, "feed")
     _remember_results(two_devices, "item")
     _wrap(AbstractBaseUser, "set_password", lambda user, raw=None, *_: [raw])

@@ -53,5 +53,11 @@ base = os.environ["DATABASE_URL"]
 for variable, suffix in SUFFIXES.items():
     os.environ[variable] = base.replace("/test_balados", "/test_balados" + ("" if ONE else suffix), 1)
 os.environ.update(
-    {"SECRET_KEY": "only-for-tests-" + "x" * 40, "DEBUG": "0", "PUBLIC_URL": "http://localhost:8000"}
+    {
+        "SECRET_KEY": "only-for-tests-" + "x" * 40,
+        "DEBUG": "0",
+        "PUBLIC_URL": "http://localhost:8000",
+        # Django's test runner keeps the mails; none is printed or sent
+        "EMAIL_URL": "console:",
+    }
 )

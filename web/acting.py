@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.browsers import device_name as device_name
 from accounts.models import User
 from accounts.pages import is_own_path, private
 from eventstore.dispatcher import Origin, Outcome, dispatch
@@ -17,9 +18,6 @@ from jobs.announcing import announce
 
 P = ParamSpec("P")
 Order = TypeVar("Order", bound=Command)
-# the name of the browser, and of the system that it runs on, by what stands in the User-Agent: first match
-BROWSERS = {"Firefox/": "Firefox", "Edg/": "Edge", "OPR/": "Opera", "Chrome/": "Chrome", "Safari/": "Safari"}
-SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Mac OS": "macOS", "Windows": "Windows"}
 
 
 def for_listeners(
@@ -49,15 +47,6 @@ def send(request: HttpRequest, command: Command) -> Outcome:
     outcome = dispatch(command, Origin(device_name=device_name(request)))
     announce(outcome.events)
     return outcome
-
-
-def device_name(request: HttpRequest) -> str:
-    """``Firefox on Android``: what the history calls this browser."""
-    agent = request.headers.get("User-Agent", "")
-    browser = next((name for sign, name in BROWSERS.items() if sign in agent), "Browser")
-    system = next((name for sign, name in SYSTEMS.items() if sign in agent), "")
-    system = system or ("Linux" if "Linux" in agent else "")
-    return f"{browser} on {system}" if system else browser
 
 
 def is_partial(request: HttpRequest, target: str | None = None) -> bool:

@@ -1,8 +1,10 @@
 """What listeners type into the pages."""
 
 import re
+from itertools import groupby
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
+from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
@@ -32,7 +34,36 @@ OPML_FAULTS: Final = {
     "too_many_outlines": _("There are more than 10,000 podcasts in this file."),
     "too_many_levels": _("There are too many folders within each other in this file."),
 }
+# the first parts of the names of time zones; the others are older names of the same
+CONTINENTS: Final = {
+    "Africa": _("Africa"),
+    "America": _("America"),
+    "Antarctica": _("Antarctica"),
+    "Arctic": _("Arctic"),
+    "Asia": _("Asia"),
+    "Atlantic": _("Atlantic Ocean"),
+    "Australia": _("Australia"),
+    "Europe": _("Europe"),
+    "Indian": _("Indian Ocean"),
+    "Pacific": _("Pacific Ocean"),
+}
 LARGEST_FILE: Final = 5 * 1024 * 1024
+EXPORT_FAULTS: Final = {
+    "invalid": _("There is no export of Balados in this file, or it was changed."),
+    "unreadable": _("This file cannot be read: it is no JSON, or far larger than an export."),
+}
+LARGEST_EXPORT: Final = 127 * 1024 * 1024
+
+
+def time_zones() -> list[tuple[Any, Any]]:
+    """The browser's, then those of the IANA database as choices, by continent."""
+    places = sorted(name for name in available_timezones() if name.partition("/")[0] in CONTINENTS)
+    by_continent = groupby(places, lambda name: name.partition("/")[0])
+    listed = [
+        (CONTINENTS[continent], [(name, name.partition("/")[2].replace("_", " ")) for name in names])
+        for continent, names in by_continent
+    ]
+    return [("", _("As my browser says")), ("UTC", "UTC"), *listed]
 
 
 class ListFileForm(forms.Form):
@@ -48,6 +79,24 @@ class ListFileForm(forms.Form):
         file = self.cleaned_data["file"]
         if file.size > LARGEST_FILE:
             raise ValidationError(_("A list may have 5 MB at most."), code="too_large")
+        return file
+
+
+class ExportFileForm(forms.Form):
+    """An export of an account here or on another instance."""
+
+    file = forms.FileField(
+        label=_("Export of Balados (JSON)"),
+        help_text=_(
+            "Of this server or another. What it holds is added to what is here; the later change counts."
+        ),
+        widget=forms.FileInput(attrs={"accept": ".json,application/json"}),
+    )
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file.size > LARGEST_EXPORT:
+            raise ValidationError(_("An export may have 128 MB at most."), code="too_large")
         return file
 
 
@@ -189,19 +238,21 @@ class TimelineForm(AddressedForm):
     defaults = {"kind": "", "after": ""}
 
 
-class LanguageForm(forms.Form):
-    """The language of the pages, or the browser's."""
+class PreferencesForm(forms.Form):
+    """In which language and time zone the pages are, or as the browser says; and whether subscriptions go
+    along when their podcast moves."""
 
     language = forms.ChoiceField(
         label=_("Language"),
         required=False,
         choices=[("", _("As my browser asks")), *settings.LANGUAGES],
     )
-
-
-class MovesForm(forms.Form):
-    """Whether subscriptions go along when their podcast moves."""
-
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"),
+        required=False,
+        choices=time_zones,
+        help_text=_("Dates and times on the pages are those of this place."),
+    )
     follow_moves = forms.BooleanField(
         label=_("Go along when a podcast moves to another address"), required=False
     )

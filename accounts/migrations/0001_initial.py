@@ -49,6 +49,14 @@ class Migration(migrations.Migration):
                 ("username_skeleton", models.TextField(editable=False, unique=True)),
                 ("email", models.EmailField(blank=True, max_length=254, verbose_name="e-mail address")),
                 (
+                    "new_email",
+                    models.EmailField(blank=True, db_default="", default="", editable=False, max_length=254),
+                ),
+                (
+                    "old_email",
+                    models.EmailField(blank=True, db_default="", default="", editable=False, max_length=254),
+                ),
+                (
                     "is_active",
                     models.BooleanField(
                         default=True,
@@ -68,6 +76,10 @@ class Migration(migrations.Migration):
                         default="",
                         max_length=8,
                     ),
+                ),
+                (
+                    "time_zone",
+                    models.CharField(blank=True, db_default="", default="", editable=False, max_length=64),
                 ),
                 (
                     "podcasts_as_list",
@@ -96,6 +108,26 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": '"system"."users"',
+            },
+        ),
+        migrations.CreateModel(
+            name="Session",
+            fields=[
+                (
+                    "session_key",
+                    models.CharField(
+                        max_length=40, primary_key=True, serialize=False, verbose_name="session key"
+                    ),
+                ),
+                ("session_data", models.TextField(verbose_name="session data")),
+                ("expire_date", models.DateTimeField(db_index=True, verbose_name="expire date")),
+                ("user_id", models.UUIDField(db_index=True, null=True)),
+                ("device", models.CharField(blank=True, max_length=100)),
+                ("since", models.DateTimeField(null=True)),
+                ("seen_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"system"."sessions"',
             },
         ),
         migrations.CreateModel(

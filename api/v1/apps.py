@@ -1,6 +1,7 @@
 """The apps that a user has let in. Every app sees and revokes itself; with the scope `user`, all of them."""
 
 from datetime import datetime
+from uuid import UUID
 
 from django.urls import path
 from msgspec import Struct
@@ -9,7 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import grants
-from accounts.grants import Caller
 from accounts.models import AppGrant
 from accounts.scopes import allows
 from api import answers
@@ -51,7 +51,7 @@ class AppsView(View):
         """The apps that the user has let in; without the scope `user`, the calling app alone."""
         caller = caller_of(request)
         position = answers.account_position(request)
-        apps = listed_apps(caller)
+        apps = listed_apps(caller.user_id, caller.app_id)
         if not allows(caller.scopes, ALL):
             apps = [app for app in apps if app.current]
         return answers.answer(Apps(apps), position)
@@ -75,9 +75,9 @@ class AppView(View):
         return answers.answer_once(request, Done("success"), revoke)
 
 
-def listed_apps(caller: Caller) -> list[App]:
-    """The apps that the caller's user has let in."""
-    return [_shown(grant, caller.app_id) for grant in grants.list_grants(caller.user_id)]
+def listed_apps(user_id: UUID, calling: str) -> list[App]:
+    """The apps that a user has let in; ``calling`` is the id of the one that asks, or ""."""
+    return [_shown(grant, calling) for grant in grants.list_grants(user_id)]
 
 
 def _shown(grant: AppGrant, calling: str) -> App:

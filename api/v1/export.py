@@ -37,7 +37,7 @@ from eventstore.domain.topics import TOPICS
 from eventstore.log import RecordedEvent
 from eventstore.reading import decoded, origin_of
 from projections import queries
-from projections.queries import ActivityRow
+from projections.queries import ActivityRow, Page
 
 # An export of 100,000 plays has 72 MB and what others may see of them; without the events it has 20.
 LARGEST = 128 * MIB
@@ -45,6 +45,7 @@ MOST_ENTRIES = 250_000
 # Events that are read and encoded at once: a long history is not in memory three times.
 CHUNK = 5_000
 CHECKPOINT = "UserCheckpoint"
+DISPOSITION = 'attachment; filename="balados-export.json"'
 # One append each: as many as a sync has at most.
 PART = 50_000
 Format = Annotated[Literal["balados-export"], meta("What kind of document this is.")]
@@ -142,29 +143,9 @@ class ExportView(View):
         some 100 MB for 100,000 plays, half of it with `events=false`, which an import does not miss."""
         caller = caller_of(request)
         activity = answers.page(request, "public_events", lambda: queries.activity(caller.user_id))
-        user = User.objects.get(pk=caller.user_id)
-        stream = dispatcher.state_of(caller.user_id)
-        data = show(sync.to_entries(stream.read_whole()))
-        export = Export(
-            format="balados-export",
-            version=1,
-            instance=settings.PUBLIC_URL,
-            exported_at=now(),
-            user_id=caller.user_id,
-            username=user.username,
-            email=user.email,
-            date_joined=user.date_joined,
-            **{name: getattr(data, name) for name in data.__struct_fields__},
-            activity=[_activity(row) for row in activity.rows],
-            apps=listed_apps(caller),
-            play_tokens=listed_tokens(caller.user_id),
-            events=[],
-        )
-        content = msgspec.json.encode(export)
-        if query.events:
-            content = _with_events(content, stream.id, stream.version)
-        answer = answers.answer(content, min(stream.position, activity.position))
-        answer["Content-Disposition"] = 'attachment; filename="balados-export.json"'
+        content, position = document(caller.user_id, activity, caller.app_id, with_events=query.events)
+        answer = answers.answer(content, min(position, activity.position))
+        answer["Content-Disposition"] = DISPOSITION
         return answer
 
 
@@ -177,7 +158,7 @@ class ImportView(View):
         state, and the same document twice records nothing the second time. At most 250,000 entries and
         128 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
         user_id, origin = caller_of(request).user_id, answers.origin_of(request)
-        parts = split(command_of(with_own_default(body, user_id), user_id, now()), PART)
+        parts = parts_of(body, user_id, now())
         told: dict[int, tuple[int, list[Struct]]] = {}
 
         def render(number: int, outcome: Outcome) -> Imported:
@@ -190,6 +171,38 @@ class ImportView(View):
         for number, part in enumerate(parts[:-1]):
             answers.record(part, origin, answer=partial(_stored, render, number))
         return answers.dispatch_and_answer(request, parts[-1], partial(render, len(parts) - 1))
+
+
+def document(
+    user_id: UUID, activity: Page[ActivityRow], calling: str = "", *, with_events: bool = True
+) -> tuple[bytes, int]:
+    """The JSON of an ``Export``, and the position of the log that it shows. ``calling``: the id of the app
+    that asks."""
+    user = User.objects.get(pk=user_id)
+    stream = dispatcher.state_of(user_id)
+    data = show(sync.to_entries(stream.read_whole()))
+    export = Export(
+        format="balados-export",
+        version=1,
+        instance=settings.PUBLIC_URL,
+        exported_at=now(),
+        user_id=user_id,
+        username=user.username,
+        email=user.email or user.new_email,
+        date_joined=user.date_joined,
+        **{name: getattr(data, name) for name in data.__struct_fields__},
+        activity=[_activity(row) for row in activity.rows],
+        apps=listed_apps(user_id, calling),
+        play_tokens=listed_tokens(user_id),
+        events=[],
+    )
+    content = msgspec.json.encode(export)
+    return _with_events(content, stream.id, stream.version) if with_events else content, stream.position
+
+
+def parts_of(body: ImportBody, user_id: UUID, now: datetime) -> list[SyncUserData]:
+    """The commands that merge an export into the account of ``user_id``, in their order."""
+    return split(command_of(with_own_default(body, user_id), user_id, now), PART)
 
 
 def _stored(render: Callable[[int, Outcome], Struct], number: int, outcome: Outcome) -> bytes:

@@ -5,13 +5,12 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.db import connections
 from django.utils import timezone
 
 from accounts.erasure import begin, begun
-from accounts.models import UsedToken, User
+from accounts.models import Session, UsedToken, User
+from accounts.sessions import SessionStore
 from balados.celery import app
 from eventstore import log
 from eventstore.domain.subscriptions import Subscribe

@@ -40,7 +40,7 @@ def erase(listener: Listener) -> None:
     browser = Browser(wire.server)
     browser.session.headers.update(from_home(account.number))
     browser.log_in(account.username, account.password)
-    answer = browser.submit("/settings/account", password=account.password, sure="on")
+    answer = browser.submit("/settings/erase", password=account.password, sure="on")
     listener.erased = True
     if answer.status_code != 200 or "<form" in answer.text:
         wire.ledger.fault(f"erasing {account.username} was answered {answer.status_code}")

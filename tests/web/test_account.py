@@ -1,9 +1,11 @@
-"""/settings/account: the page on which a listener erases himself."""
+"""/settings/account and the pages that it leads to, and how a listener erases himself."""
 
+from datetime import UTC, datetime
 from unittest.mock import patch
 
 import psycopg
 import pytest
+from django.utils import timezone
 
 from accounts import erasure
 from accounts.models import User
@@ -12,6 +14,7 @@ from tests.factories import PASSWORD
 from tests.web.people import Visitor, text_of
 
 PAGE = "/settings/account"
+ERASE = "/settings/erase"
 
 
 def fields(**changes: str) -> dict[str, str]:
@@ -19,8 +22,8 @@ def fields(**changes: str) -> dict[str, str]:
 
 
 def test_strangers_are_sent_to_log_in() -> None:
-    for answer in (Visitor().get(PAGE), Visitor().send(PAGE, fields())):
-        assert (answer.status_code, answer["Location"]) == (302, "/users/log_in?next=/settings/account")
+    assert Visitor().get(PAGE)["Location"] == "/users/log_in?next=/settings/account"
+    assert Visitor().send(ERASE, fields())["Location"] == "/users/log_in?next=/"
 
 
 def test_the_pages_lead_there(alice: User) -> None:
@@ -33,7 +36,7 @@ def test_the_pages_lead_there(alice: User) -> None:
 def test_with_the_password_everything_goes_and_the_receipt_counts_it(alice: User) -> None:
     browser = Visitor()
     browser.send("/users/log_in", {"username": "alice", "password": PASSWORD})
-    answer = browser.send(PAGE, fields())
+    answer = browser.send(ERASE, fields())
     assert answer.status_code == 200
     page = text_of(answer)
     assert "<h1>Erased</h1>" in page
@@ -51,7 +54,7 @@ def test_with_the_password_everything_goes_and_the_receipt_counts_it(alice: User
 )
 def test_without_it_nothing_does(alice: User, changes: dict[str, str]) -> None:
     browser = Visitor(alice)
-    answer = browser.send(PAGE, fields(**changes))
+    answer = browser.send(ERASE, fields(**changes))
     assert answer.status_code == 400
     assert "not it at all" not in text_of(answer)
     assert User.objects.get(pk=alice.pk).is_active
@@ -60,7 +63,7 @@ def test_without_it_nothing_does(alice: User, changes: dict[str, str]) -> None:
 
 def test_the_last_administrator_is_told_what_goes_with_him(alice: User, bob: User) -> None:
     def told() -> bool:
-        return "the only administrator" in text_of(Visitor(alice).get(PAGE))
+        return "the only administrator" in text_of(Visitor(alice).get(ERASE))
 
     assert not told()
     User.objects.filter(pk=alice.pk).update(is_superuser=True)
@@ -72,22 +75,22 @@ def test_the_last_administrator_is_told_what_goes_with_him(alice: User, bob: Use
 def test_passwords_cannot_be_guessed_there(alice: User) -> None:
     browser = Visitor(alice)
     for _ in range(10):
-        assert browser.send(PAGE, fields(password="not it at all")).status_code == 400
-    answer = browser.send(PAGE, fields())
+        assert browser.send(ERASE, fields(password="not it at all")).status_code == 400
+    answer = browser.send(ERASE, fields())
     assert answer.status_code == 429
     assert int(answer["Retry-After"]) > 0
     assert User.objects.filter(pk=alice.pk, is_active=True).exists()
 
 
 def test_another_site_cannot_send_it(alice: User) -> None:
-    assert Visitor(alice).post(PAGE, fields()).status_code == 403
+    assert Visitor(alice).post(ERASE, fields()).status_code == 403
     assert User.objects.filter(pk=alice.pk).exists()
 
 
 def test_where_a_store_is_away_the_account_is_closed_and_the_rest_goes_later(alice: User) -> None:
     browser = Visitor(alice)
     with patch.object(erasure, "complete", side_effect=psycopg.OperationalError("away")):
-        answer = browser.send(PAGE, fields())
+        answer = browser.send(ERASE, fields())
     assert answer.status_code == 200
     assert "Being erased" in text_of(answer)
     login = {"username": "alice", "password": PASSWORD}
@@ -99,24 +102,32 @@ def test_where_a_store_is_away_the_account_is_closed_and_the_rest_goes_later(ali
 
 def test_the_language_is_kept_and_told_in_that_language(alice: User) -> None:
     browser = Visitor(alice)
-    assert browser.send("/settings/language", {"language": "fr"})["Location"] == PAGE
+    assert browser.send("/settings/preferences", {"language": "fr"})["Location"] == PAGE
     page = text_of(browser.get(PAGE))
     assert '<html lang="fr">' in page
-    assert "Les pages sont désormais dans cette langue." in page
-    browser.send("/settings/language", {"language": ""})
+    assert "C’est enregistré." in page
+    browser.send("/settings/preferences", {"language": ""})
     assert '<html lang="en">' in text_of(browser.get(PAGE))
-    refused = browser.send("/settings/language", {"language": "xx"})
+    refused = browser.send("/settings/preferences", {"language": "xx", "time_zone": "Mars/Olympus"})
     assert refused.status_code == 400
-    assert "Select a valid choice" in text_of(refused)
+    assert text_of(refused).count("Select a valid choice") == 2
+
+
+def test_times_are_those_of_the_time_zone_that_is_set(alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(date_joined=datetime(2026, 7, 1, 23, 30, tzinfo=UTC))
+    browser = Visitor(alice)
+    assert 'title="1 July 2026, 23:30 UTC"' in text_of(browser.get(PAGE))
+    browser.send("/settings/preferences", {"time_zone": "Asia/Kathmandu"})
+    page = text_of(browser.get(PAGE))
+    assert '<html lang="en" data-time-zone="Asia/Kathmandu">' in page
+    assert "2 July 2026, 05:15" in page
+    assert timezone.get_current_timezone_name() == "UTC", "the thread serves others next"
 
 
 def test_who_does_not_go_along_with_moved_podcasts_says_so(alice: User) -> None:
     browser = Visitor(alice)
-    assert "Go along when a podcast moves to another address" in text_of(browser.get(PAGE))
-    for sent, told in (
-        ({}, "You stay at the old address when a podcast moves."),
-        ({"follow_moves": "on"}, "You go along when a podcast moves."),
-    ):
-        assert browser.send("/settings/moves", sent)["Location"] == PAGE
-        assert told in text_of(browser.get(PAGE))
+    assert "Go along when a podcast moves to another address" in text_of(browser.get("/settings/preferences"))
+    sents: tuple[dict[str, str], ...] = ({}, {"follow_moves": "on"})
+    for sent in sents:
+        assert browser.send("/settings/preferences", sent)["Location"] == PAGE
         assert User.objects.get(pk=alice.pk).follow_moves is bool(sent)

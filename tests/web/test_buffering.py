@@ -9,7 +9,7 @@ import pytest
 from django.urls import resolve
 
 from api.v1 import export, sync
-from balados import buffering
+from balados import buffering, portability
 from balados.buffering import Buffered, to_environment
 
 Message = dict[str, Any]
@@ -103,7 +103,9 @@ def test_a_body_that_keeps_coming_has_more_time(monkeypatch: pytest.MonkeyPatch)
 def test_the_largest_body_that_a_view_takes_is_let_in() -> None:
     assert (buffering.LARGEST, buffering.LARGEST_IMPORT) == (sync.LARGEST, export.LARGEST)
     assert export.LARGEST < buffering.MOST_HELD
-    assert vars(resolve(buffering.IMPORT).func)["view_class"] is export.ImportView
+    of_apps, of_pages = map(resolve, buffering.IMPORTS)
+    assert vars(of_apps.func)["view_class"] is export.ImportView
+    assert of_pages.func is portability.data
 
 
 def test_of_a_body_that_is_too_large_no_more_is_read_and_the_connection_ends(

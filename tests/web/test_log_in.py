@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.hashers import get_hasher
-from django.contrib.sessions.models import Session
 from pytest_django.fixtures import Settings
 
 from accounts.guessing import LIMITS
-from accounts.models import User
+from accounts.models import Session, User
 from tests.factories import PASSWORD, UserFactory
 from tests.web.people import Visitor, text_of
 

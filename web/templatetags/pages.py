@@ -44,7 +44,9 @@ def ago(moment: datetime | None) -> SafeString | str:
 @register.filter
 def day(moment: datetime | None) -> SafeString | str:
     """A date, as a ``time``."""
-    return "" if moment is None else _time(moment, date_format(moment, "DATE_FORMAT"), "day")
+    return (
+        "" if moment is None else _time(moment, date_format(timezone.localtime(moment), "DATE_FORMAT"), "day")
+    )
 
 
 @register.filter
@@ -60,7 +62,7 @@ def sized(cover: str, size: int) -> str:
 
 
 def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
-    whole = date_format(moment, "DATETIME_FORMAT")
+    whole = date_format(timezone.localtime(moment), "DATETIME_FORMAT")
     return format_html(
         '<time datetime="{}" data-shows="{}" title="{}">{}</time>',
         moment.isoformat(timespec="seconds"),

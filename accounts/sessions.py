@@ -1,0 +1,102 @@
+"""The sessions of browsers, and the end of them.
+
+Django's own sessions in the database, in a table that also says whose each is, on which browser, and when it
+was last used, to the hour. No address is kept. A session whose row is gone is none any more, from the next
+request on, whatever its browser still shows.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from accounts.browsers import device_name
+from accounts.models import Session
+
+# in the session: its browser, and when it began and was last used, as ISO 8601
+DEVICE, SINCE, SEEN = "device", "since", "seen"
+# a session that is in use is written once in this time
+EVERY: Final = timedelta(hours=1)
+
+
+class SessionStore(DatabaseSessionStore):
+    """Django's, which ``SESSION_ENGINE`` names; the columns follow from what is in the session."""
+
+    # nothing was changed in this request but when the session was last used
+    only_seen = False
+
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        return Session
+
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
+        row: Session = super().create_model_instance(data)  # type: ignore[assignment]
+        row.user_id = data.get(SESSION_KEY)
+        row.device = data.get(DEVICE, "")
+        row.since, row.seen_at = _moment(data, SINCE), _moment(data, SEEN)
+        return row
+
+    def save(self, must_create: bool = False) -> None:
+        try:
+            super().save(must_create)
+        except UpdateError:
+            # A store in maintenance, or a session that was ended meanwhile: no reason to refuse a page that
+            # has been made already.
+            if not self.only_seen:
+                raise
+
+
+class LastSeen:
+    """Keeps on which browser a session is and when it was last used. Comes after what knows the listener."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._answer = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._answer(request)
+        # a page that has not asked for the session does not ask its store either
+        if response.status_code < 500 and hasattr(request.session, "_session_cache"):
+            note(request, timezone.now())
+        return response
+
+
+def note(request: HttpRequest, now: datetime) -> None:
+    """Keep that the session of a listener is in use, unless that is known for this hour."""
+    session: Any = request.session
+    if SESSION_KEY not in session:
+        return
+    seen = _moment(session, SEEN)
+    if seen is not None and now - seen < EVERY:
+        return
+    session.only_seen = not session.modified
+    session.setdefault(SINCE, now.isoformat(timespec="seconds"))
+    session[SEEN] = now.isoformat(timespec="seconds")
+    session[DEVICE] = device_name(request)
+
+
+def sessions_of(user_id: UUID, now: datetime) -> list[Session]:
+    """The listener's sessions, the last used first."""
+    return list(Session.objects.filter(user_id=user_id, expire_date__gt=now).order_by("-seen_at", "pk"))
+
+
+def end_session(user_id: UUID, handle: str) -> bool:
+    """End the session of that ``handle`` at once. False where the user has none of it."""
+    found = [row.pk for row in Session.objects.filter(user_id=user_id) if row.handle == handle]
+    return bool(Session.objects.filter(pk__in=found).delete()[0])
+
+
+def end_sessions(user_id: UUID, but: str | None = None) -> int:
+    """Log the user out everywhere, at once, but of the session with the key ``but``. Returns of how many."""
+    return Session.objects.filter(user_id=user_id).exclude(pk=but or "").delete()[0]
+
+
+def _moment(data: Any, name: str) -> datetime | None:
+    text = data.get(name)
+    return datetime.fromisoformat(text) if text else None

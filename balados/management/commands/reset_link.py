@@ -1,0 +1,28 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.recovery import reset_link
+from operations.command import OperatorCommand
+
+
+class Command(OperatorCommand):
+    help = "Print a link with which a listener sets a new password, once, within 24 hours."
+    details = (
+        "For whoever has forgotten it and has no e-mail address here, or where this server sends no mail."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            user = User.objects.get_by_natural_key(options["name"])
+        except User.DoesNotExist:
+            raise CommandError("No such user.") from None
+        if not user.is_active:
+            raise CommandError("This account is switched off: no link opens it.")
+        self.stdout.write(reset_link(user, timezone.now()))

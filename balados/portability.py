@@ -1,0 +1,88 @@
+"""/settings/data: everything of a listener as one file, and back again. It joins the pages and the API, which
+know nothing of each other: the file is the API's."""
+
+import msgspec
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from msgspec import Struct
+from rest_framework.exceptions import APIException
+
+from accounts.models import User
+from accounts.pages import read_or_post
+from api.errors import FieldError, Invalid
+from api.parsers import decode
+from api.v1.export import DISPOSITION, MOST_ENTRIES, ImportBody, document, parts_of
+from api.validation import Refusal
+from eventstore import log, retention
+from eventstore.domain import sync
+from projections import queries
+from web.acting import for_listeners, send
+from web.forms import EXPORT_FAULTS, ExportFileForm, ListFileForm
+from web.reading import caught_up, remember_position
+
+# faults of a file that are shown
+MOST_SHOWN = 100
+
+
+class Merged(Struct):
+    """What came of an import, in numbers; and the entries that were left out for their addresses."""
+
+    recorded: int
+    conflicts: int
+    refused: list[Refusal]
+
+
+@read_or_post
+@for_listeners
+def data(request: HttpRequest, user: User) -> HttpResponse:
+    """The ways out and in; a POST merges an export into the account."""
+    if request.method != "POST":
+        return _page(request, ExportFileForm())
+    form = ExportFileForm(request.POST, request.FILES)
+    faults: list[FieldError] = []
+    if form.is_valid():
+        try:
+            body = decode(ImportBody, form.cleaned_data["file"].read(), MOST_ENTRIES)
+        except Invalid as error:
+            faults = list(error.errors)
+            form.add_error("file", EXPORT_FAULTS["invalid"])
+        except APIException:
+            form.add_error("file", EXPORT_FAULTS["unreadable"])
+    if not form.is_valid():
+        return _page(request, form, faults, status=400)
+    return _merge(request, user, body)
+
+
+@require_safe
+@for_listeners
+def take_out(request: HttpRequest, user: User) -> HttpResponse:
+    """The export that the API gives; without the history of events with ``events=false``."""
+    with caught_up(request, "public_events"):
+        activity = queries.activity(user.pk)
+    content, _position = document(user.pk, activity, with_events=request.GET.get("events") != "false")
+    headers = {"Content-Disposition": DISPOSITION}
+    return HttpResponse(content, content_type="application/json", headers=headers)
+
+
+def _merge(request: HttpRequest, user: User, body: ImportBody) -> HttpResponse:
+    merged = Merged(0, 0, body.refused)
+    for part in parts_of(body, user.pk, timezone.now()):
+        outcome = send(request, part)
+        merged.recorded += len(outcome.events)
+        merged.conflicts += sum(1 for _ in sync.conflicts(outcome.user, part))
+    if merged.recorded:
+        retention.note_growth(log.stream_of(user.pk), settings.CHECKPOINT_EVERY)
+    page = render(request, "web/account/imported.html", msgspec.structs.asdict(merged))
+    remember_position(page, outcome.position)
+    return page
+
+
+def _page(
+    request: HttpRequest, form: ExportFileForm, faults: list[FieldError] | None = None, status: int = 200
+) -> HttpResponse:
+    shown = [{"place": fault.attr or "", "code": fault.code} for fault in (faults or [])[:MOST_SHOWN]]
+    context = {"form": form, "list_form": ListFileForm(), "faults": shown}
+    return render(request, "web/account/data.html", context, status=status)
