@@ -1,9 +1,12 @@
 """Reads of playlists and collections: which there are, and what is in one, in its order."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+from eventstore.domain.identifiers import episode_key, feed_key_of
+from projections.connect import run
 from projections.queries import PAGE, Page, Query, Row, key, moment
 
 # The place of those that were added since the order was given: after all others.
@@ -24,6 +27,22 @@ MEMBERS = """(
     SELECT *, coalesce(((SELECT by_name FROM places) ->> {name})::bigint, {last}) AS place
       FROM list JOIN "users"."{members}" USING (user_id, {id}) WHERE {is_in}) AS member
  WHERE true"""
+
+# What the picture of a list is made of. By the time of adding: so the places of an order, which may be
+# thousands, need not be looked up.
+LATEST_FEEDS = """
+SELECT wanted.id, member.rss_source_feed
+  FROM unnest(%s::uuid[]) AS wanted (id)
+ CROSS JOIN LATERAL (
+       SELECT rss_source_feed, max(added_at) AS at FROM "users"."{members}"
+        WHERE user_id = %s AND {id} = wanted.id AND {is_in}
+        GROUP BY rss_source_feed ORDER BY at DESC, rss_source_feed LIMIT %s) AS member
+ ORDER BY wanted.id, member.at DESC, member.rss_source_feed
+"""
+HOLDING = """
+SELECT list.{id} FROM "users"."{lists}" AS list JOIN "users"."{members}" AS member USING (user_id, {id})
+ WHERE list.user_id = %s AND {exists} AND member.{key} = %s::uuid AND {is_in}
+"""
 
 
 def _place(text: str) -> int:
@@ -137,3 +156,43 @@ def collection_feeds(
 ) -> Page[CollectionFeedRow]:
     """The feeds of a collection, in its order."""
     return FEEDS.page([user_id, collection_id], {}, after, limit)
+
+
+def playlists_with(user_id: UUID, feed: str, item: str) -> set[UUID]:
+    """The ids of a listener's playlists that an episode (normalised feed and item) is in."""
+    return _holding("playlist", "item_key", "playlist_items", user_id, episode_key(feed, item))
+
+
+def collections_with(user_id: UUID, feed: str) -> set[UUID]:
+    """The ids of a listener's collections that a feed is in."""
+    return _holding("collection", "feed_key", "collection_feeds", user_id, feed_key_of(feed))
+
+
+def latest_feeds_of_playlists(
+    user_id: UUID, playlist_ids: Sequence[UUID], limit: int
+) -> dict[UUID, list[str]]:
+    """The feeds of what was last added to each of these playlists, at most ``limit`` of one."""
+    return _latest_feeds("playlist_id", "playlist_items", user_id, playlist_ids, limit)
+
+
+def latest_feeds_of_collections(
+    user_id: UUID, collection_ids: Sequence[UUID], limit: int
+) -> dict[UUID, list[str]]:
+    """The feeds that were last added to each of these collections, at most ``limit`` of one."""
+    return _latest_feeds("collection_id", "collection_feeds", user_id, collection_ids, limit)
+
+
+def _holding(one: str, key_: str, members: str, user_id: UUID, digest: str) -> set[UUID]:
+    names = {"id": f"{one}_id", "lists": f"{one}s", "members": members, "key": key_}
+    statement = HOLDING.format(exists=EXISTS, is_in=IS_IN, **names)
+    return {list_id for (list_id,) in run(statement, [user_id, digest])}
+
+
+def _latest_feeds(
+    id_: str, members: str, user_id: UUID, list_ids: Sequence[UUID], limit: int
+) -> dict[UUID, list[str]]:
+    statement = LATEST_FEEDS.format(id=id_, members=members, is_in=IS_IN)
+    found: dict[UUID, list[str]] = {list_id: [] for list_id in list_ids}
+    for list_id, feed in run(statement, [list(list_ids), user_id, limit]) if list_ids else ():
+        found[list_id].append(feed)
+    return found

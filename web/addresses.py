@@ -20,6 +20,14 @@ def asked_feed(request: HttpRequest) -> str:
         raise Http404 from None
 
 
+def asked_item(request: HttpRequest) -> str:
+    """The same for the item that ``item`` names."""
+    try:
+        return normalise_item(request.GET.get("item", ""))
+    except InvalidIdentifier:
+        raise Http404 from None
+
+
 class FeedConverter:
     """A feed in a path; whatever is none makes a 404."""
 

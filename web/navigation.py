@@ -29,6 +29,7 @@ DISCOVER = ("/trending/", "/timeline", "/search", "/subscriptions/new")
 SECTIONS = (
     Section(_("Home"), "house", "/"),
     Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
+    Section(_("Playlists"), "list-music", "/playlists", ("/playlists/", "/collections")),
     Section(_("Discover"), "compass", "/trending/podcasts", DISCOVER),
     Section(_("History"), "history", "/history", on_phone=False),
     Section(

@@ -31,10 +31,18 @@ def remember_position(response: HttpResponse, position: int) -> None:
 def caught_up(request: HttpRequest, *projectors: str) -> Iterator[None]:
     """In this block reads show what the browser has done, unless a projector takes longer than a second."""
     text = request.COOKIES.get(SEEN, "")
-    if not (text.isascii() and text.isdigit() and int(text) <= LAST):
+    is_position = text.isascii() and text.isdigit() and int(text) <= LAST
+    with reached(int(text) if is_position else 0, *projectors):
+        yield
+
+
+@contextmanager
+def reached(position: int, *projectors: str) -> Iterator[None]:
+    """In this block reads show what the log said at ``position``, unless a projector takes longer than a
+    second. Position 0 asks for nothing."""
+    if not position:
         yield
         return
-    position = int(text)
     for projector in projectors:
         with suppress(queries.Behind):
             queries.wait_for(projector, position, PATIENCE)

@@ -89,6 +89,10 @@ class Episode(NamedTuple):
     def path_to_unsave(self) -> str:
         return self._path_to("unsave")
 
+    @property
+    def path_to_playlists(self) -> str:
+        return self._path_to("playlists")
+
     def _path_to(self, what: str) -> str:
         return f"/episodes/{in_path(self.item)}/{what}?{urlencode({'feed': in_path(self.feed)})}"
 
@@ -124,6 +128,18 @@ def podcast_of(feed: str, known: Summary | None, unplayed: int | None = None) ->
         return Podcast(feed, words.host_of(feed), is_fetched=False, is_failing=is_failing)
     title = known.title or words.host_of(feed)
     return Podcast(feed, title, True, known.author, known.cover, known.newest_at, unplayed)
+
+
+def named(feed: str, known: FeedShown | None) -> Podcast:
+    """A podcast that a list names, with the title and the picture that are known of it."""
+    if known is None or not known.title:
+        return Podcast(feed, words.host_of(feed), is_fetched=False)
+    return Podcast(feed, known.title, True, known.author, (known.cover if known.cover_url else None) or "")
+
+
+def counted(feed: str, known: Summary | None, played: int) -> Podcast:
+    """A podcast with how many of its episodes are not played yet."""
+    return podcast_of(feed, known, max(0, known.episode_count - played) if known else None)
 
 
 def episode_of(row: EpisodeRow, podcast: Podcast, play: PlayEntry | None) -> Episode | None:

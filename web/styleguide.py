@@ -1,6 +1,7 @@
 """/styleguide: every component on one page, with contents that are hard to show. Only where DEBUG is on."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from django import forms
 from django.conf import settings
@@ -10,6 +11,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from eventstore.domain.identifiers import feed_of_url, item_of
+from web.lists import Listed
+from web.playlists import KIND
 from web.shown import Episode, Podcast
 
 TITLES = (
@@ -49,6 +52,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "form": ExampleForm(),
         "faulty": ExampleForm({"address": "no address", "order": "newest"}),
         "percents": [0, 1, 33, 75, 100],
+        "lists": [_list(number, title) for number, title in enumerate(TITLES)],
     }
     return render(request, "web/styleguide.html", context)
 
@@ -71,3 +75,9 @@ def _episode(number: int, title: str) -> Episode:
         position=position,
         played=played,
     )
+
+
+def _list(number: int, title: str) -> Listed:
+    color = ("", "#1565c0", "#8f7000", "")[number % 4]
+    covers = [_podcast(each, name) for each, name in enumerate(TITLES[: number % 5])]
+    return Listed(KIND, UUID(int=number), title, "", color, number % 2 == 0, False, 3 * number, covers)

@@ -192,14 +192,7 @@ def _cut(found: list[Followed], after: str) -> tuple[list[Followed], str]:
 def _podcasts(user_id: UUID, page: list[Followed]) -> list[Podcast]:
     """With the episodes that are not played: those of the feed, less those that were played of it."""
     played = queries.played_counts(user_id, [each.feed for each in page])
-    return [
-        shown.podcast_of(
-            each.feed,
-            each.known,
-            max(0, each.known.episode_count - played.get(each.feed, 0)) if each.known else None,
-        )
-        for each in page
-    ]
+    return [shown.counted(each.feed, each.known, played.get(each.feed, 0)) for each in page]
 
 
 def _newest_first(moment: datetime | None) -> float:

@@ -3,7 +3,9 @@
 const dialog = document.getElementById("dialog");
 
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target === dialog) dialog.showModal();
+  if (event.detail.target !== dialog) return;
+  if (!dialog.childElementCount) dialog.close();
+  else if (!dialog.open) dialog.showModal();
 });
 
 dialog.addEventListener("click", (event) => {

@@ -1,0 +1,72 @@
+// Rows of a list are put in order by their grips: with a mouse, a pen or a finger. The form of the page is sent with
+// where the row was dropped, and the server answers with the list as it is then. Without this, and by keyboard, the
+// buttons of each row do the same.
+
+const EDGE = 72; // pixels from the edge of the window at which it begins to scroll
+const STEP = 12;
+
+let drag = null;
+
+document.addEventListener("pointerdown", (event) => {
+  const grip = event.target.closest("[data-grip]");
+  if (!grip || event.button !== 0) return;
+  event.preventDefault();
+  const row = grip.closest("li");
+  drag = { row, grip, pointer: event.pointerId, from: row.nextElementSibling, y: event.clientY, timer: 0 };
+  grip.setPointerCapture(event.pointerId);
+  row.classList.add("dragged");
+  drag.timer = setInterval(scroll, 16);
+});
+
+document.addEventListener("pointermove", (event) => {
+  if (!drag || event.pointerId !== drag.pointer) return;
+  drag.y = event.clientY;
+  place();
+});
+
+document.addEventListener("pointerup", (event) => {
+  if (drag && event.pointerId === drag.pointer) drop(true);
+});
+document.addEventListener("pointercancel", () => drag && drop(false));
+document.addEventListener("keydown", (event) => {
+  if (drag && event.key === "Escape") drop(false);
+});
+
+// The row takes the place of the one that the pointer is over, once it is past that one's middle.
+function place() {
+  const { row, y } = drag;
+  const before = row.previousElementSibling;
+  const after = row.nextElementSibling;
+  if (before && y < middle(before)) before.before(row);
+  else if (after && y > middle(after)) after.after(row);
+}
+
+function middle(row) {
+  const box = row.getBoundingClientRect();
+  return box.top + box.height / 2;
+}
+
+function scroll() {
+  if (drag.y < EDGE) scrollBy(0, -STEP);
+  else if (drag.y > innerHeight - EDGE) scrollBy(0, STEP);
+  else return;
+  place();
+}
+
+function drop(keep) {
+  const { row, from, timer } = drag;
+  drag = null;
+  clearInterval(timer);
+  row.classList.remove("dragged");
+  if (row.nextElementSibling === from) return;
+  const list = row.parentElement;
+  const back = () => list.insertBefore(row, from);
+  if (!keep) return back();
+  const form = document.getElementById("arrange");
+  // the first row of a later page has its place by the row that follows it
+  const before = row.previousElementSibling;
+  const near = before ? { behind: before.dataset.key } : { ahead: row.nextElementSibling.dataset.key };
+  const values = { move: row.dataset.key, ...near };
+  const request = { source: form, target: "#members", swap: "innerHTML", values };
+  window.htmx.ajax("POST", form.action, request).catch(back);
+}

@@ -1,0 +1,156 @@
+"""Playlists and collections in a browser: ordered by mouse, finger and keyboard; the dialogs."""
+
+import threading
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from accounts.models import User
+from feeds.models import Episode
+from projections import queries
+from tests.projecting import bring_up_to_date
+from tests.web.browsing import log_in
+from tests.web.library import follow, hear, page_of, page_of_episode, show
+from tests.web.listing import collection, playlist
+from tests.web.test_appearance import TITLES, check
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(autouse=True)
+def _prompt_projectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read models know at once what is waited for."""
+    lock = threading.Lock()
+
+    def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
+        with lock:
+            return bring_up_to_date()
+
+    monkeypatch.setattr(queries, "wait_for", wait_for)
+
+
+def order_of(page: Page) -> list[str]:
+    return page.locator("#members .name").all_inner_texts()
+
+
+def grip(page: Page, number: int) -> Locator:
+    return page.locator("[data-grip]").nth(number)
+
+
+def drag(page: Page, start: int, end: int) -> None:
+    source, target = grip(page, start).bounding_box(), grip(page, end).bounding_box()
+    assert source
+    assert target
+    x, beyond = source["x"] + source["width"] / 2, 20 if end > start else -20
+    page.mouse.move(x, source["y"] + source["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(x, target["y"] + target["height"] / 2 + beyond, steps=8)
+    page.mouse.up()
+
+
+def touch_drag(page: Page, start: int, end: int) -> None:
+    """With a finger, as Chromium itself makes pointer events of touches."""
+    source, target = grip(page, start).bounding_box(), grip(page, end).bounding_box()
+    assert source
+    assert target
+    x, y = source["x"] + source["width"] / 2, source["y"] + source["height"] / 2
+    to = target["y"] + target["height"] / 2 + (20 if end > start else -20)
+    session = page.context.new_cdp_session(page)
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 9):
+        point = {"x": x, "y": y + (to - y) * step / 8}
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_a_playlist_is_put_in_order(page: Page, alice: User) -> None:
+    episodes = list(show(1, 4).episodes.order_by("sort_at"))
+    made = playlist(alice, *episodes)
+    first, second, third, fourth = (f"Episode 1-{number}" for number in range(4))
+    page.goto("/users/log_in")
+    log_in(page, "Alice")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"/playlists/{made}")
+    assert order_of(page) == [first, second, third, fourth]
+    drag(page, 0, 2)
+    expect(page.locator("#moved")).to_have_text(f"{first} is number 3 now.")
+    assert order_of(page) == [second, third, first, fourth]
+    page.get_by_role("button", name=f"Move {fourth} up").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#moved")).to_have_text(f"{fourth} is number 3 now.")
+    # the keyboard stays with what it moves
+    page.keyboard.press("Enter")
+    expect(page.locator("#moved")).to_have_text(f"{fourth} is number 2 now.")
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(grip(page, 0)).to_be_hidden()
+    page.get_by_role("link", name="Arrange").click()
+    touch_drag(page, 3, 0)
+    expect(page.locator("#moved")).to_have_text(f"{first} is number 1 now.")
+    page.get_by_role("button", name=f"Remove {third} from the list").click()
+    expect(page.locator("#summary")).to_contain_text("3 episodes")
+    page.reload()
+    assert order_of(page) == [first, second, fourth]
+
+
+def test_the_dialogs(page: Page, alice: User) -> None:
+    feed = show(1, 1)
+    follow(alice, feed)
+    page.goto("/users/log_in")
+    log_in(page, "Alice")
+    page.goto(page_of_episode(feed.episodes.get()))
+    page.get_by_role("link", name="Add to playlist").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("New playlist").fill("Walk")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").filter(has_text="Added to Walk.")).to_be_visible()
+    expect(dialog).to_be_hidden()
+    page.goto(page_of(feed))
+    page.get_by_role("link", name="Collections").click()
+    dialog.get_by_label("New collection").fill("x" * 201)
+    page.evaluate("document.querySelector('dialog [name=name]').removeAttribute('maxlength')")
+    dialog.get_by_label("New collection").fill("x" * 201)
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_text("at most 200 characters")).to_be_visible()
+    dialog.get_by_label("New collection").fill("News")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").filter(has_text="Added to News.")).to_be_visible()
+
+
+def test_their_looks(page: Page, alice: User) -> None:
+    """Nothing, then names and titles that are long, from right to left or markup, and no covers."""
+    page.goto("/users/log_in")
+    log_in(page, "Alice")
+    for path in ("playlists", "collections"):
+        page.goto(f"/{path}")
+        check(page, f"{path}-empty")
+    feeds = [show(number, 3, title=title) for number, title in enumerate(TITLES)]
+    follow(alice, *feeds)
+    episodes = list(Episode.objects.order_by("feed_id", "sort_at"))
+    Episode.objects.update(duration=3_725)
+    hear(alice, episodes[1], 754)
+    hear(alice, episodes[4], 0, played=True)
+    made = playlist(alice, *episodes, name=TITLES[1], is_public=True)
+    for title in TITLES:
+        playlist(alice, *episodes[:2], name=title)
+    group = collection(alice, *feeds, name=TITLES[2], is_public=True)
+    addresses = {
+        "playlists": "/playlists",
+        "playlist": f"/playlists/{made}",
+        "playlist-arranging": f"/playlists/{made}?arrange=on",
+        "playlist-new": "/playlists/new",
+        "playlist-public": f"/u/Alice/playlists/{made}",
+        "playlist-choose": page_of_episode(episodes[0]).replace("?", "/playlists?"),
+        "collections": "/collections",
+        "collection": f"/collections/{group}",
+        "collection-edit": f"/collections/{group}/edit",
+        "collection-public": f"/u/Alice/collections/{group}",
+        "collection-choose": f"{page_of(feeds[0])}/collections",
+    }
+    for name, address in addresses.items():
+        page.goto(address)
+        check(page, name)
+    User.objects.update(language="fr")
+    page.set_viewport_size({"width": 320, "height": 844})
+    for name, address in addresses.items():
+        page.goto(address)
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), f"{name} in French"

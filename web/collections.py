@@ -1,0 +1,86 @@
+"""/collections: followed podcasts in groups; and putting a podcast into some of them."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from accounts.pages import read_or_post
+from eventstore.domain import collections
+from eventstore.domain.identifiers import feed_key_of
+from eventstore.domain.ordered import Commands
+from feeds import browsing
+from feeds.queries import feeds_for
+from projections import lists as reads
+from projections import queries
+from projections.lists import CollectionFeedRow
+from web import choosing, shown
+from web.acting import for_listeners
+from web.addresses import in_path
+from web.choosing import Choice
+from web.listforms import CollectionForm
+from web.lists import Kind, Member, Words
+from web.reading import caught_up
+
+
+def show(user_id: UUID, rows: Sequence[CollectionFeedRow]) -> list[Member]:
+    """The podcasts of a listener's own collection, with how many episodes are not played."""
+    feeds = [row.rss_source_feed for row in rows]
+    known = browsing.summaries(feeds_for(user_id, feeds))
+    played = queries.played_counts(user_id, feeds)
+    return [
+        Member(feed_key_of(feed), shown.counted(feed, known.get(feed), played.get(feed, 0))) for feed in feeds
+    ]
+
+
+KIND = Kind(
+    many="collections",
+    id="collection_id",
+    register=collections.REGISTER,
+    commands=Commands(
+        collections.CreateCollection,
+        collections.UpdateCollection,
+        collections.DeleteCollection,
+        collections.AddFeedToCollection,
+        collections.RemoveFeedFromCollection,
+        collections.ReorderCollection,
+    ),
+    form=CollectionForm,
+    words=Words(
+        title=_("Collections"),
+        new=_("New collection"),
+        edit=_("Edit the collection"),
+        made=_("%(list)s is ready."),
+        deleted=_("%(list)s is deleted."),
+        restored=_("%(list)s is back, with everything in it."),
+        exists=_("You have a collection made by this form already."),
+    ),
+    read_lists=reads.collections,
+    read_list=reads.collection,
+    read_members=reads.collection_feeds,
+    latest_feeds=reads.latest_feeds_of_collections,
+    names=lambda row: {"feed": row.rss_source_feed},
+    digest=lambda feed: feed_key_of(feed),
+    show=show,
+    name_many="feeds",
+    order=lambda rows: tuple(row.rss_source_feed for row in rows),
+)
+
+
+@read_or_post
+@for_listeners
+def choose(request: HttpRequest, user: User, feed: str) -> HttpResponse:
+    """The collections that a followed podcast is in, to tick; and a new one for it."""
+    with caught_up(request, "collections", "subscriptions"):
+        subscription = queries.subscription(user.pk, feed)
+        if subscription is None or not subscription.active:
+            raise Http404
+        known = feeds_for(user.pk, [feed])
+        holding = reads.collections_with(user.pk, feed)
+        lists = [each for each in KIND.all_of(user.pk) if not each.is_default]
+    path = f"/podcasts/{in_path(feed)}"
+    title = shown.named(feed, known.get(feed)).title
+    choice = Choice(KIND, lists, holding, {"feed": feed}, {}, title, path, f"{path}/collections")
+    return choosing.answer(request, user, choice)

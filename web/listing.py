@@ -1,0 +1,60 @@
+"""What the page of a playlist or a collection shows."""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+
+from projections.queries import InvalidCursor
+from web.lists import Kind, Member
+from web.shown import Episode
+
+MEMBERS = 100
+# episodes whose times are added up
+TIMED = 500
+
+
+class Total(NamedTuple):
+    """Seconds in a playlist, and of those what is not heard yet; how many episodes have no known length."""
+
+    duration: int
+    left: int
+    unknown: int
+
+
+def page_of(user_id: UUID, kind: Kind, list_id: UUID, after: str) -> dict[str, Any]:
+    """What the page of a list shows. Raises ``Http404``, and ``BadRequest`` for a cursor of no page."""
+    listed = kind.find(user_id, list_id)
+    try:
+        page = kind.read_members(user_id, list_id, after or None, MEMBERS)
+    except InvalidCursor:
+        raise BadRequest from None
+    rows = page.rows
+    is_timed = kind.is_playlists and not after and listed.size <= TIMED
+    if is_timed and page.next:
+        rows = kind.read_members(user_id, list_id, None, TIMED).rows
+    members = kind.show(user_id, rows)
+    return {
+        "kind": kind,
+        "list": listed,
+        "members": members[:MEMBERS],
+        "total": _total(members) if is_timed else None,
+        "play": _first_to_play(members) if kind.is_playlists else None,
+        "after": after,
+        "following": f"{listed.path}?after={page.next}" if page.next else "",
+        "first": listed.path if after else "",
+    }
+
+
+def _total(members: list[Member]) -> Total:
+    episodes = [each.shown for each in members if isinstance(each.shown, Episode)]
+    known = [each for each in episodes if each.duration]
+    duration = sum(each.duration or 0 for each in known)
+    left = sum(max(0, (each.duration or 0) - each.position) for each in known if not each.played)
+    return Total(duration, left, len(episodes) - len(known))
+
+
+def _first_to_play(members: list[Member]) -> Episode | None:
+    """The first that is not played, else the first."""
+    episodes = [each.shown for each in members if isinstance(each.shown, Episode)]
+    return next((each for each in episodes if not each.played), episodes[0] if episodes else None)

@@ -1,0 +1,156 @@
+"""The pages of playlists and collections: all of them, and one with what is in it."""
+
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import User
+from accounts.pages import read_or_post
+from eventstore.domain.errors import DomainError
+from web import collections, listacts, playlists
+from web.acting import act, for_listeners, is_partial
+from web.listing import page_of
+from web.lists import Kind, Listed
+from web.reading import caught_up, remember_position
+from web.toasts import tell
+
+PAGE = 60
+
+
+@require_safe
+@for_listeners
+def overview(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
+    """All of a kind by name, in pages; ``after`` is the id of the last one of the page before."""
+    with caught_up(request, kind.many, "subscriptions"):
+        lists = kind.all_of(user.pk)
+        page, following = _cut(lists, request.GET.get("after", ""))
+        shown = kind.pictures(user.pk, page)
+    context = {
+        "kind": kind,
+        "lists": shown,
+        "following": f"{kind.path}?after={following}" if following else "",
+        "first": kind.path if "after" in request.GET else "",
+    }
+    return render(request, "web/lists/lists.html", context)
+
+
+@require_safe
+@for_listeners
+def one(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
+    """A list and what is in it; ``after`` is where its page goes on, ``arrange`` shows on a phone what orders
+    it."""
+    with caught_up(request, kind.many, "plays", "subscriptions"):
+        context = page_of(user.pk, kind, list_id, request.GET.get("after", ""))
+        [context["list"]] = kind.pictures(user.pk, [context["list"]])
+    listed: Listed = context["list"]
+    context["is_arranged"] = "arrange" in request.GET
+    context["public_path"] = f"/u/{quote(user.username)}{listed.path}" if listed.is_public else ""
+    context["share"] = f"{settings.PUBLIC_URL}{context['public_path']}"
+    return render(request, "web/lists/list.html", context)
+
+
+@read_or_post
+@for_listeners
+def new(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
+    """Make a list. The form sent twice makes one."""
+    if request.method != "POST":
+        return _form(request, kind, kind.form(), None)
+    form = kind.form(request.POST)
+    if not form.is_valid():
+        return _form(request, kind, form, None)
+    list_id = form.new_id
+    try:
+        outcome = act(request, user, kind.commands.create, **{kind.id: list_id}, **form.said())
+    except DomainError:  # sent twice with other words in it, or made and changed since
+        messages.info(request, str(kind.words.exists))
+        return redirect(f"{kind.path}/{list_id}")
+    if outcome.events:
+        tell(request, kind.words.made % {"list": form.cleaned_data["name"]})
+    response = redirect(f"{kind.path}/{list_id}")
+    remember_position(response, outcome.position)
+    return response
+
+
+@read_or_post
+@for_listeners
+def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
+    """Name, description, visibility and color of a list."""
+    with caught_up(request, kind.many):
+        listed = kind.find(user.pk, list_id)
+    if request.method != "POST":
+        said = {**listed._asdict(), "is_public": "yes" if listed.is_public else "no"}
+        return _form(request, kind, kind.form(initial=said), listed)
+    form = kind.form(request.POST, initial={"color": listed.color})
+    if not form.is_valid():
+        return _form(request, kind, form, listed)
+    outcome = act(request, user, kind.commands.update, **{kind.id: list_id}, **form.said())
+    if outcome.events:
+        tell(request, _("Saved."))
+    response = redirect(listed.path)
+    remember_position(response, outcome.position)
+    return response
+
+
+@require_POST
+@for_listeners
+def delete(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
+    """Delete a list; the toast brings it back whole."""
+    with caught_up(request, kind.many):
+        listed = kind.find(user.pk, list_id)
+    try:
+        outcome = act(request, user, kind.commands.delete, **{kind.id: list_id})
+    except DomainError:
+        messages.error(request, _("This collection holds whatever you follow, and stays."))
+        return redirect(listed.path)
+    tell(request, kind.words.deleted % {"list": listed.name}, undo=f"{listed.path}/restore")
+    response = redirect(kind.path)
+    remember_position(response, outcome.position)
+    return response
+
+
+def _form(request: HttpRequest, kind: Kind, form: Any, listed: Listed | None) -> HttpResponse:
+    is_dialog = is_partial(request)
+    context = {
+        "kind": kind,
+        "form": form,
+        "list": listed,
+        "heading": kind.words.edit if listed else kind.words.new,
+        "action": f"{listed.path}/edit" if listed else f"{kind.path}/new",
+        "back": listed.path if listed else kind.path,
+    }
+    name = "_edit" if is_dialog else "edit"
+    return render(request, f"web/lists/{name}.html", context, status=400 if form.errors else 200)
+
+
+def _cut(lists: list[Listed], after: str) -> tuple[list[Listed], str]:
+    """The page after the list of this id, and the id of its last where there are more."""
+    ids = [str(each.id) for each in lists]
+    start = ids.index(after) + 1 if after in ids else 0
+    page = lists[start : start + PAGE]
+    return page, ids[start + PAGE - 1] if len(lists) > start + PAGE else ""
+
+
+def _paths(kind: Kind) -> list[URLPattern]:
+    many, listed, of = kind.many, f"{kind.many}/<uuid:list_id>", {"kind": kind}
+    return [
+        path(many, overview, of, name=many),
+        path(f"{many}/new", new, of),
+        path(listed, one, of),
+        path(f"{listed}/edit", edit, of),
+        path(f"{listed}/delete", delete, of),
+        path(f"{listed}/restore", listacts.restore, of),
+        path(f"{listed}/arrange", listacts.arrange, of),
+        path(f"{listed}/add", listacts.add, of),
+        path(f"{listed}/remove", listacts.remove, of),
+    ]
+
+
+paths = [*_paths(playlists.KIND), *_paths(collections.KIND)]

@@ -1,0 +1,122 @@
+"""/playlists: episodes in an order; and putting an episode into some of them."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from accounts.pages import read_or_post
+from eventstore.domain import playlists
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.naming import EpisodeName
+from eventstore.domain.ordered import Commands
+from eventstore.domain.plays import PlayEntry
+from feeds.queries import EpisodeShown, FeedShown, episodes_of, feeds_for
+from projections import lists as reads
+from projections import queries
+from projections.lists import PlaylistItemRow
+from web import choosing, words
+from web.acting import for_listeners
+from web.addresses import asked_feed, in_path
+from web.choosing import Choice
+from web.listforms import PlaylistForm
+from web.lists import Kind, Member, Words
+from web.reading import caught_up
+from web.shown import Episode
+
+# as the API has it
+LONGEST_TITLE = 1_000
+
+
+def show(user_id: UUID, rows: Sequence[PlaylistItemRow]) -> list[Member]:
+    """The episodes of a listener's own playlist, with what is known of them and how far they were heard."""
+    names = [(row.rss_source_feed, row.rss_source_item) for row in rows]
+    known = feeds_for(user_id, {feed for feed, _ in names})
+    found = episodes_of(names, known)
+    plays = queries.play_statuses_of(user_id, names)
+    return [
+        Member(episode_key(*name), episode_of(row, known.get(name[0]), found.get(name), plays.get(name)))
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def episode_of(
+    row: PlaylistItemRow, feed: FeedShown | None, found: EpisodeShown | None, play: PlayEntry | None
+) -> Episode:
+    """An episode by what its feed says of it, else by what the app said that added it."""
+    pictured = feed.cover if feed and feed.cover_url else None
+    return Episode(
+        row.rss_source_feed,
+        row.rss_source_item,
+        (found.title if found else "") or row.item_title or words.episode_name(row.rss_source_item),
+        (feed.title if feed else "") or row.feed_title or words.host_of(row.rss_source_feed),
+        (found.cover if found else None) or pictured or "",
+        found.published_at if found else None,
+        found.duration if found else None,
+        play.position if play else 0,
+        bool(play and play.played),
+        play.updated_at if play else None,
+    )
+
+
+KIND = Kind(
+    many="playlists",
+    id="playlist_id",
+    register=playlists.REGISTER,
+    commands=Commands(
+        playlists.CreatePlaylist,
+        playlists.UpdatePlaylist,
+        playlists.DeletePlaylist,
+        playlists.AddToPlaylist,
+        playlists.RemoveFromPlaylist,
+        playlists.ReorderPlaylist,
+    ),
+    form=PlaylistForm,
+    words=Words(
+        title=_("Playlists"),
+        new=_("New playlist"),
+        edit=_("Edit the playlist"),
+        made=_("%(list)s is ready."),
+        deleted=_("%(list)s is deleted."),
+        restored=_("%(list)s is back, with everything in it."),
+        exists=_("You have a playlist made by this form already."),
+    ),
+    read_lists=reads.playlists,
+    read_list=reads.playlist,
+    read_members=reads.playlist_items,
+    latest_feeds=reads.latest_feeds_of_playlists,
+    names=lambda row: {"feed": row.rss_source_feed, "item": row.rss_source_item},
+    digest=episode_key,
+    show=show,
+    name_many="items",
+    order=lambda rows: tuple(EpisodeName(row.rss_source_feed, row.rss_source_item) for row in rows),
+)
+
+
+@read_or_post
+@for_listeners
+def choose(request: HttpRequest, user: User, item: str) -> HttpResponse:
+    """The playlists that an episode is in, to tick; and a new one for it."""
+    feed = asked_feed(request)
+    with caught_up(request, "playlists", "plays"):
+        known = feeds_for(user.pk, [feed])
+        found = episodes_of([(feed, item)], known).get((feed, item))
+        play = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
+        if found is None and play is None:
+            raise Http404
+        holding = reads.playlists_with(user.pk, feed, item)
+        lists = KIND.all_of(user.pk)
+    title, feed_title = found.title if found else "", known[feed].title if feed in known else ""
+    choice = Choice(
+        KIND,
+        lists,
+        holding,
+        {"feed": feed, "item": item},
+        {"item_title": title[:LONGEST_TITLE] or None, "feed_title": feed_title[:LONGEST_TITLE] or None},
+        title or words.episode_name(item),
+        f"/episodes/{in_path(item)}?feed={in_path(feed)}",
+        f"/episodes/{in_path(item)}/playlists?feed={in_path(feed)}",
+    )
+    return choosing.answer(request, user, choice)

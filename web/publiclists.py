@@ -1,0 +1,172 @@
+"""/u/{username}/playlists/{id}, /u/{username}/collections/{id}: what everybody sees of a public list.
+
+Decided by the stream itself and not by read models, which follow a moment later: what its listener hides is
+gone in the next request. A list that is not public is answered as one that never was.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.models import User
+from eventstore import dispatcher
+from eventstore.dispatcher import StreamErased
+from eventstore.domain import privacy
+from eventstore.domain.identifiers import episode_key, feed_key_of
+from eventstore.streams import Stream
+from feeds.queries import EpisodeShown, FeedShown, episodes_of, public_feeds
+from web import collections, playlists, shown
+from web.lists import PICTURES, Kind, Listed
+from web.shown import Episode, Podcast
+
+PAGE = 100
+# of a longer list the rest is not looked at
+MOST = 1_000
+WEB = ("http://", "https://")
+
+
+class Name(NamedTuple):
+    """A feed, or an episode of it."""
+
+    feed: str
+    item: str | None = None
+
+    @property
+    def key(self) -> str:
+        return feed_key_of(self.feed) if self.item is None else episode_key(self.feed, self.item)
+
+
+class PublicMember(NamedTuple):
+    """``address``: where somebody without an account gets it: an episode's file, a podcast's feed."""
+
+    key: str
+    shown: Episode | Podcast
+    address: str
+
+
+@require_safe
+@never_cache
+def public_list(request: HttpRequest, username: str, kind: Kind, list_id: UUID) -> HttpResponse:
+    """A public list; ``after`` is the key of the last member of the page before."""
+    owner = _owner(username)
+    stream = _stream(owner)
+    known = getattr(stream.user, kind.many).get(str(list_id)) if stream else None
+    if stream is None or known is None or not kind.register.is_on(known) or not known.is_public:
+        raise Http404
+    members = list(_members(_allowed(stream, _names(stream, kind, known))))
+    page, following = _cut(members, request.GET.get("after", ""))
+    listed = Listed.of_state(kind, list_id, known, len(members))
+    address = f"/u/{quote(owner.username)}{listed.path}"
+    context = {
+        "kind": kind,
+        "list": listed._replace(covers=_covers(members)),
+        "owner": owner.username,
+        "members": page,
+        "following": f"{address}?after={following}" if following else "",
+        "first": address if request.GET.get("after") else "",
+    }
+    return render(request, "web/lists/public.html", context)
+
+
+def _owner(username: str) -> User:
+    try:
+        user = User.objects.get_by_natural_key(username)
+    except User.DoesNotExist:
+        raise Http404 from None
+    if not user.is_active or user.erasing_since is not None:
+        raise Http404
+    return user
+
+
+def _stream(owner: User) -> Stream | None:
+    try:
+        return dispatcher.state_of(owner.pk)
+    except StreamErased:
+        return None
+
+
+def _names(stream: Stream, kind: Kind, known: Any) -> list[Name]:
+    """What is in a list, in its order."""
+    if kind.is_playlists:
+        members = [known.members[key] for key in kind.register.arranged(known)[:MOST]]
+        return [Name(of.feed, of.item) for of in members]
+    if not known.is_default:
+        return [Name(feed) for feed in kind.register.arranged(known)[:MOST]]
+    followed = {feed: of for feed, of in stream.user.subscriptions.items() if of.active}
+    first = [feed for feed in known.order if feed in followed]
+    since = sorted(followed.keys() - set(first), key=lambda feed: (followed[feed].subscribed_at, feed))
+    return [Name(feed) for feed in [*first, *since][:MOST]]
+
+
+def _allowed(stream: Stream, names: list[Name]) -> list[Name]:
+    """Without what the listener has set to private or anonymous; the level of the account, which a public
+    list is an exception from, does not count."""
+    scopes = {name: privacy.scopes_of(name.feed, name.item)[:-1] for name in names}
+    keys = {scope for of in scopes.values() for _, scope in of}
+    stream.fetch({"privacy": tuple(keys)})
+    settings = {key: stream.user.privacy.get(key) for key in keys}
+    levels = {
+        name: next((found.level for _, scope in of if (found := settings[scope]) and found.level), "public")
+        for name, of in scopes.items()
+    }
+    return [name for name in names if levels[name] == "public"]
+
+
+def _members(names: list[Name]) -> Iterator[PublicMember]:
+    """Those that a feed tells which everybody may read."""
+    feeds = public_feeds({name.feed for name in names})
+    episodes = episodes_of(names, feeds)
+    for name in names:
+        feed, episode = feeds.get(name.feed), episodes.get((name.feed, name.item or ""))
+        if feed is None:
+            continue
+        if name.item is None:
+            yield PublicMember(name.key, shown.named(name.feed, feed), feed.url)
+        elif episode is not None and not episode.blocked:
+            yield PublicMember(name.key, _episode(name, feed, episode), _address(episode))
+
+
+def _episode(name: Name, feed: FeedShown, episode: EpisodeShown) -> Episode:
+    pictured = feed.cover if feed.cover_url else None
+    return Episode(
+        name.feed,
+        name.item or "",
+        episode.title or feed.title,
+        feed.title,
+        episode.cover or pictured or "",
+        episode.published_at,
+        episode.duration,
+    )
+
+
+def _address(episode: EpisodeShown) -> str:
+    return episode.enclosure_url if episode.enclosure_url.startswith(WEB) else ""
+
+
+def _covers(members: list[PublicMember]) -> list[Podcast]:
+    """Of the first podcasts."""
+    podcasts: dict[str, Podcast] = {}
+    for member in members:
+        of = member.shown
+        podcast = of if isinstance(of, Podcast) else Podcast(of.feed, of.podcast, cover=of.cover)
+        podcasts.setdefault(of.feed, podcast)
+    return list(podcasts.values())[:PICTURES]
+
+
+def _cut(members: list[PublicMember], after: str) -> tuple[list[PublicMember], str]:
+    keys = [member.key for member in members]
+    start = keys.index(after) + 1 if after in keys else 0
+    return members[start : start + PAGE], keys[start + PAGE - 1] if len(keys) > start + PAGE else ""
+
+
+paths = [
+    path(f"u/<str:username>/{kind.many}/<uuid:list_id>", public_list, {"kind": kind})
+    for kind in (playlists.KIND, collections.KIND)
+]
