@@ -71,6 +71,7 @@ def take_picture(page: Page, name: str) -> None:
         ("bad-token", "/authorize?token=a.b.c"),
         ("not-found", "/nothing"),
         ("setup-closed", "/setup"),
+        ("help", "/help"),
     ],
 )
 def test_a_page_for_everybody(page: Page, operator: User, name: str, path: str) -> None:

@@ -37,7 +37,7 @@ def test_the_owner_sets_up_the_server(anyone: Page, settings: Settings) -> None:
     anyone.get_by_role("button", name="Make the administrator").click()
     expect(anyone.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     anyone.get_by_role("link", name="Administration").click()
-    expect(anyone.get_by_role("heading", name="Site administration")).to_be_visible()
+    expect(anyone.get_by_role("heading", name="Administration")).to_be_visible()
 
 
 def test_a_listener_registers_logs_out_and_in_again(anyone: Page, operator: User) -> None:

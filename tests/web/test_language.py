@@ -118,7 +118,7 @@ def test_the_api_and_the_administration_stay_in_english(operator: User) -> None:
     assert language_of(text_of(visitor.get("/settings/account", headers=FRENCH))) == "fr"
     assert translation.get_language() == "en"
     assert b"credentials were not provided" in visitor.get("/api/v1/me", headers=FRENCH).content
-    assert "Site administration" in text_of(visitor.get("/admin/", headers=FRENCH))
+    assert "Done lately by administrators" in text_of(visitor.get("/admin/", headers=FRENCH))
 
 
 def test_a_refusal_of_the_registration_is_in_french(operator: User) -> None:
