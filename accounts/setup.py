@@ -41,6 +41,12 @@ def one_time_token() -> str | None:
     return SetupState.objects.get().token or None
 
 
+def one_time_link() -> str | None:
+    """The address of the set-up page with its token, for the operator; None once it has been used."""
+    token = one_time_token()
+    return f"{settings.PUBLIC_URL}/setup?token={token}" if token else None
+
+
 def complete(username: str, email: str, password: str, token: str, now: datetime) -> User:
     """Make the first administrator and close the set-up for good. The e-mail address is one to be confirmed.
 

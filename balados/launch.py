@@ -120,14 +120,21 @@ def start_programs(supervisor: Supervisor, commands: Mapping[str, str], lock: in
     """Prepare the stores, start what the Procfile names, wait until it is ready, and say what to do next."""
     shutil.rmtree(READY, ignore_errors=True)
     READY.mkdir(mode=0o700)
-    prepare = Program("prepare", spawner("python manage.py db_init -v 0", lock))
+    links: list[str] = []
+
+    def is_link(line: bytes) -> bool:
+        """The link of the set-up is the last thing to read, and ``prepare`` the first program."""
+        found = line.decode().strip()
+        links.extend([found] if found.startswith(PUBLIC_URL) else [])
+        return found in links
+
+    prepare = Program("prepare", spawner("python manage.py db_init -v 0", lock), keeps=is_link)
     supervisor.run_once(prepare, SECONDS_TO_START)
     remember(address=True)  # the stores at these URLs are ours
     for name, command in commands.items():
         supervisor.start(Program(name, spawner(command, lock)))
-    printed, _ = spawner("python manage.py setup_link", lock)().communicate()
     supervisor.run_until(lambda: all((READY / name).exists() for name in commands), SECONDS_TO_START)
-    for line in next_steps(PUBLIC_URL, printed.decode()):
+    for line in next_steps(PUBLIC_URL, links):
         supervisor.say(line)
 
 
@@ -173,9 +180,8 @@ def refuse_taken_port() -> None:
             ) from error
 
 
-def next_steps(url: str, printed: str) -> list[str]:
-    """What to do once everything is ready; ``printed`` holds the administrator's link while there is none."""
-    links = [line for line in printed.splitlines() if line.startswith(url)]
+def next_steps(url: str, links: list[str]) -> list[str]:
+    """What to do once everything is ready; ``links`` has the administrator's while there is none."""
     return [
         f"ready at {url}",
         *(f"make yourself its administrator: {link}" for link in links),

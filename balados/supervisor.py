@@ -46,6 +46,8 @@ class Program:
     # seconds from the stop signal to kill -9
     grace: float = 10.0
     colour: str = ""
+    # lines for which it is true are not printed: whoever gave it prints them later
+    keeps: Callable[[bytes], bool] = lambda line: False
     process: "subprocess.Popen[bytes] | None" = None
     keeper: Thread = field(default_factory=Thread)
     # no start after this, and no signal to a process that another start replaces
@@ -165,7 +167,8 @@ class Supervisor:
 
     def _print_lines(self, program: Program, lines: IO[bytes] | None) -> None:
         for line in lines or ():
-            self._print(program.name, line, program.colour)
+            if not program.keeps(line):
+                self._print(program.name, line, program.colour)
 
     def _print(self, name: str, data: bytes, colour: str | None) -> None:
         now = datetime.datetime.now()  # noqa: DTZ005  local time, for whoever reads the terminal

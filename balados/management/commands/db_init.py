@@ -1,5 +1,6 @@
 from typing import Any
 
+from accounts import setup
 from operations import stores
 from operations.command import OperatorCommand
 from operations.seeds import reference
@@ -10,7 +11,8 @@ class Command(OperatorCommand):
     details = """
 db_create, a look at whether the servers keep what they acknowledged, db_migrate, seed_up: to be run before
 the first start and after every update, beside the running server too, and as often as you like. Two at once
-do not disturb each other. The read models need nothing else: projectors fill them from the events.
+do not disturb each other. The last line is the link for the first administrator, while there is none
+(setup_link). The read models need nothing else: projectors fill them from the events.
 
 Exit codes: 0 ready; 1 refused or failed, with the reason.
 """
@@ -23,3 +25,5 @@ Exit codes: 0 ready; 1 refused or failed, with the reason.
         changes = reference.up(say)
         if options["verbosity"]:
             say(f"reference data: {changes}")
+        if link := setup.one_time_link():
+            say(link)

@@ -1,7 +1,6 @@
 from argparse import ArgumentParser
 from typing import Any, TextIO, cast
 
-from django.conf import settings
 from django.db import Error
 
 from accounts import setup
@@ -50,8 +49,8 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         for name, asked in reset.names_to_type(what).items():
             self.confirm(name, asked)
         reset.run(what, rows, cast(TextIO, self.stdout))
-        if what in ("system", "all") and (token := setup.one_time_token()):
-            self.stdout.write(f"The first administrator: {settings.PUBLIC_URL}/setup?token={token}")
+        if what in ("system", "all") and (link := setup.one_time_link()):
+            self.stdout.write(f"The first administrator: {link}")
 
     def _describe(self, what: What) -> Rows:
         """Say what goes and what stays; returns the rows that go."""

@@ -1,7 +1,5 @@
 from typing import Any
 
-from django.conf import settings
-
 from accounts import setup
 from operations.command import OperatorCommand
 
@@ -10,5 +8,5 @@ class Command(OperatorCommand):
     help = "Print the one-time link that makes the first administrator; nothing once there is one."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if token := setup.one_time_token():
-            self.stdout.write(f"{settings.PUBLIC_URL}/setup?token={token}")
+        if link := setup.one_time_link():
+            self.stdout.write(link)
