@@ -243,6 +243,7 @@ CELERY_TASK_ROUTES = {
     "jobs.feeds.renew_hubs": {"queue": "feeds"},
     "jobs.feeds.fetch_now": {"queue": "feeds_now"},
     "jobs.documents.fetch": {"queue": "feeds_now"},
+    "jobs.documents.look": {"queue": "feeds_now"},
     "jobs.covers.refresh_wanted": {"queue": "covers"},
 }
 # a pump takes a minute: what waits behind it is for others

@@ -1,13 +1,16 @@
-"""The task that fetches chapters and transcripts, for somebody who waits for them."""
+"""The tasks that fetch what somebody waits for beside feeds: chapters, transcripts, podcasts' sites."""
 
 from typing import Final
 
 from celery import shared_task
 from django.utils import timezone
 
-from feeds import supplements
+from eventstore.domain.identifiers import feed_of_url
+from eventstore.domain.secrets import is_secret_feed
+from feeds import sites, store, supplements
 from feeds.models import Episode
 from feeds.supplements import Kind
+from jobs.feeds import fetch_now
 from jobs.tasks import stepping_aside
 
 FETCH: Final = "jobs.documents.fetch"
@@ -23,4 +26,19 @@ def fetch(kind: Kind, episode_id: int) -> bool:
     if source is None or supplements.find(kind, source.url, now) is not None:
         return False
     supplements.fetch(kind, source.url, now)
+    return True
+
+
+@shared_task
+@stepping_aside
+def look(url: str) -> bool:
+    """Look what is at an address. Where it leads to one feed that is no secret, that is known from then on,
+    and fetched. Returns whether it does."""
+    now = timezone.now()
+    links = sites.look_up(url, now).links
+    feed = feed_of_url(links[0].url) if len(links) == 1 else ""
+    if not feed or is_secret_feed(feed):
+        return False
+    for feed_id in store.ensure([feed], now, asked=True).ids.values():
+        fetch_now.delay(feed_id)
     return True

@@ -16,7 +16,9 @@ from web import deeds
 from web.subjects import categories, languages
 
 LONGEST_ADDRESS = 2_048
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+(?:/|$))")
+# feeds.example.org, example.org:8080/feed, localhost:8080
+_HOST = re.compile(r"(?:[^\s/?#@:]+\.[^\s/?#@:.]{2,}(?::\d+)?|[\w.-]+:\d+)(?:[/?#]|$)")
 # what is wrong with an address, by the codes of ``InvalidIdentifier``
 FAULTS: Final = {
     "scheme": _("This is no web address: those of feeds begin with http:// or https://."),
@@ -100,30 +102,37 @@ class ExportFileForm(forms.Form):
         return file
 
 
-class FollowForm(forms.Form):
-    """The address of a feed; ``feed`` is its ``rss_source_feed``."""
+class AddForm(forms.Form):
+    """The address of a feed or of a podcast's site, or words. ``feed`` is the address as a feed is named, or
+    None for words."""
 
-    address = forms.CharField(
-        label=_("Address of the feed"),
+    q = forms.CharField(
+        label=_("Address or words"),
         max_length=LONGEST_ADDRESS,
-        help_text=_(
-            "Podcasts call it RSS. Paste it as you found it, for example feeds.example.org/show.xml."
-        ),
+        help_text=_("The address of the podcast’s website or of its feed (RSS), or words of its title."),
         widget=forms.TextInput(
-            attrs={"inputmode": "url", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "type": "search"}
         ),
     )
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        address = cleaned.get("address")
-        if address:
-            whole = address if _SCHEME.match(address) else f"https://{address}"
+        text = cleaned.get("q", "")
+        cleaned["feed"] = None
+        if is_address(text):
+            whole = text if _SCHEME.match(text) else f"https://{text}"
             try:
                 cleaned["feed"] = feed_of_url(whole)
             except InvalidIdentifier as error:
-                self.add_error("address", ValidationError(FAULTS[error.code], code=error.code))
+                self.add_error("q", ValidationError(FAULTS[error.code], code=error.code))
         return cleaned
+
+
+def is_address(text: str) -> bool:
+    """Whether somebody who typed this means an address, and not words."""
+    if "://" in text:
+        return True
+    return not re.search(r"\s", text) and bool(_SCHEME.match(text) or _HOST.match(text))
 
 
 class AddressedForm(forms.Form):
@@ -218,6 +227,30 @@ class TrendingForm(AddressedForm):
         label=_("Period"), required=False, choices=[("", _("Last 45 days")), ("week", _("Last 7 days"))]
     )
     defaults = {"category": "", "language": "", "period": ""}
+
+
+class SearchForm(AddressedForm):
+    """What is looked for, among what, and where the list goes on."""
+
+    q = forms.CharField(
+        label=_("Search"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+    kind = forms.ChoiceField(
+        label=_("Among"),
+        required=False,
+        choices=[("", _("Everything")), ("podcasts", _("Podcasts")), ("episodes", _("Episodes"))],
+    )
+    after = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
+    defaults = {"q": "", "kind": "", "after": ""}
+
+    def tabs(self) -> list[tuple[str, str, bool]]:
+        """Each kind: its name, the address of what is found of it, and whether that is shown."""
+        shown = self.cleaned_data["kind"]
+        choices = self.fields["kind"].choices  # type: ignore[attr-defined]
+        return [(name, self.address("/search", kind=kind), kind == shown) for kind, name in choices]
 
 
 class TimelineForm(AddressedForm):

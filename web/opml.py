@@ -14,7 +14,7 @@ from eventstore import dispatcher, log, retention
 from feeds import libraries
 from feeds.opml import MEDIA_TYPE, BadRow, FeedList, OpmlRefused, read_opml
 from web.acting import for_listeners, send
-from web.forms import FAULTS, OPML_FAULTS, UNUSABLE, FollowForm, ListFileForm
+from web.forms import FAULTS, OPML_FAULTS, UNUSABLE, AddForm, ListFileForm
 from web.reading import remember_position
 
 # rows that are shown of those that were refused
@@ -40,7 +40,7 @@ def bring(request: HttpRequest, user: User) -> HttpResponse:
     form = ListFileForm(request.POST, request.FILES)
     listed = _read(form) if form.is_valid() else None
     if listed is None:
-        forms = {"form": FollowForm(), "file_form": form}
+        forms = {"form": AddForm(), "file_form": form}
         return render(request, "web/subscriptions/new.html", forms, status=400)
     known = dispatcher.state_of(user.pk).read_whole()
     found = libraries.import_of(listed, known, timezone.now(), with_folders=True)

@@ -1,34 +1,28 @@
 """/subscriptions: the podcasts that a listener follows; following and unfollowing, with undo."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import attempts
-from accounts.guessing import too_many
 from accounts.models import User
-from accounts.pages import read_or_post
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import feed_key_of
-from eventstore.domain.secrets import is_secret_feed
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from feeds import browsing, store
+from feeds import browsing
 from feeds.browsing import Summary
-from jobs.feeds import fetch_now
 from projections import queries
 from projections.queries import SubscriptionRow
 from web import shown, sight
 from web.acting import act, came_from, for_listeners, is_partial
 from web.addresses import in_path
-from web.forms import FollowForm, ListFileForm, ListForm
+from web.forms import ListForm
 from web.reading import caught_up, remember_position
 from web.shown import Podcast
 from web.toasts import render_toasts, tell
@@ -36,9 +30,6 @@ from web.toasts import render_toasts, tell
 PAGE = 60
 MOST_FOLLOWED = 10_000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-# feeds that nobody here knew, looked at before following
-PREVIEWS = 60
-PREVIEWS_WITHIN = timedelta(hours=1)
 
 
 class Followed(NamedTuple):
@@ -104,30 +95,6 @@ def look(request: HttpRequest, user: User) -> HttpResponse:
     return redirect(came_from(request, "/subscriptions"))
 
 
-@read_or_post
-@for_listeners
-def new(request: HttpRequest, user: User) -> HttpResponse:
-    """One field for the address of a feed; what is found there is shown before it is followed."""
-    if request.method != "POST":
-        form = FollowForm(initial={"address": request.GET.get("address", "")})
-        return _new(request, form)
-    form = FollowForm(request.POST)
-    if not form.is_valid():
-        return _new(request, form, status=400)
-    feed: str = form.cleaned_data["feed"]
-    if is_secret_feed(feed) or not sight.is_open(
-        feed
-    ):  # known to its followers alone, so there is nothing to show before
-        return follow(request, feed)
-    if feed not in browsing.summaries([feed]):
-        wait = attempts.count("preview", str(user.pk), PREVIEWS, PREVIEWS_WITHIN)
-        if wait:
-            return too_many(request, wait)
-        for feed_id in store.ensure([feed], timezone.now(), asked=True).new:
-            fetch_now.apply_async((feed_id,), retry=False)
-    return redirect(f"/podcasts/{in_path(feed)}")
-
-
 @require_POST
 @for_listeners
 def follow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
@@ -151,11 +118,6 @@ def unfollow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
         text = _("You no longer follow %(title)s.") % {"title": _title(feed)}
         tell(request, text, undo=f"/podcasts/{in_path(feed)}/follow")
     return _answer(request, feed, outcome.position, is_followed=False)
-
-
-def _new(request: HttpRequest, form: FollowForm, status: int = 200) -> HttpResponse:
-    context = {"form": form, "file_form": ListFileForm()}
-    return render(request, "web/subscriptions/new.html", context, status=status)
 
 
 def _answer(request: HttpRequest, feed: str, position: int, *, is_followed: bool) -> HttpResponse:

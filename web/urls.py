@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path, register_converter
 
 from web import (
     account,
+    adding,
     collections,
     covers,
     emails,
@@ -22,6 +23,7 @@ from web import (
     privacy,
     publiclists,
     readiness,
+    search,
     sessions,
     styleguide,
     subscriptions,
@@ -40,7 +42,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dashboard", home.dashboard, name="dashboard"),
     path("subscriptions", subscriptions.subscriptions, name="subscriptions"),
     path("subscriptions/look", subscriptions.look),
-    path("subscriptions/new", subscriptions.new, name="follow"),
+    path("subscriptions/new", adding.new, name="follow"),
     path("subscriptions/import", opml.bring),
     path("subscriptions.opml", opml.take_out),
     path("podcasts/<feed:feed>", podcasts.podcast, name="podcast"),
@@ -56,6 +58,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("episodes/<item:item>/save", episodes.save),
     path("episodes/<item:item>/unsave", episodes.unsave),
     path("episodes/<item:item>/privacy", visibility.of_episode),
+    path("search", search.search, name="search"),
     path("trending/podcasts", trending.podcasts, name="trending"),
     path("trending/episodes", trending.episodes),
     path("timeline", timeline.timeline, name="timeline"),

@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from accounts.models import User
 from projections import queries
 from tests.projecting import bring_up_to_date
-from tests.web.library import follow, show
+from tests.web.library import follow, page_of, show
 from tests.web.people import Response, Visitor, text_of
 from web import forms
 
@@ -51,7 +51,7 @@ def test_what_is_no_list_says_so_beside_its_field(alice: User) -> None:
 
 def test_the_list_goes_out_without_what_is_secret(alice: User) -> None:
     follow(alice, show(1, 0, title="Slow Radio"))
-    Visitor(alice).send("/subscriptions/new", {"address": PAID})
+    Visitor(alice).send(f"{page_of(PAID)}/follow", {})
     answer = Visitor(alice).get("/subscriptions.opml")
     assert answer["Content-Disposition"] == 'attachment; filename="balados-subscriptions.opml"'
     assert "Slow Radio" in text_of(answer)

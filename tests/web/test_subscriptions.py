@@ -18,7 +18,6 @@ from web import subscriptions
 from web.reading import SEEN
 
 LIST = "/subscriptions"
-NEW = "/subscriptions/new"
 HTMX = {"HX-Request": "true"}
 
 
@@ -168,52 +167,6 @@ def test_no_form_leads_elsewhere(alice: User, back: str) -> None:
     assert Visitor(alice).send(f"{page_of(feed)}/follow", {"back": back})["Location"] == page_of(feed)
 
 
-def test_an_address_leads_to_its_podcast_before_it_is_followed(alice: User) -> None:
-    visitor = Visitor(alice)
-    answer = visitor.send(NEW, {"address": " Feeds.Example.org/Slow.xml "})
-    assert answer["Location"] == page_of("https://feeds.example.org/Slow.xml")
-    page = text_of(visitor.get(answer["Location"]))
-    assert "It is being fetched" in page
-    assert 'hx-trigger="every' in page
-    assert f'action="{answer["Location"]}/follow"' in page
-    assert followed(alice) == []
-
-
-def test_an_address_that_is_a_secret_is_followed_at_once(alice: User) -> None:
-    visitor = Visitor(alice)
-    visitor.send(NEW, {"address": "https://www.patreon.com/rss/x?auth=0123456789abcdef0123456789abcdef"})
-    assert len(followed(alice)) == 1
-    assert Feed.objects.count() == 0
-
-
-@pytest.mark.parametrize(
-    ("address", "told"),
-    [
-        ("", "This field is required."),
-        ("ftp://example.org/x", "This is no web address"),
-        ("mailto:a@example.org", "This is no web address"),
-        ("https://a b/", "names no server"),
-        ("https://user:word@example.org/", "cannot be kept safe"),
-        ("https://example.org/" + "x" * 2_040, "at most 2048"),
-    ],
-)
-def test_an_address_that_is_none_says_why_and_stays(alice: User, address: str, told: str) -> None:
-    answer = Visitor(alice).send(NEW, {"address": address})
-    assert answer.status_code == 400
-    page = text_of(answer)
-    assert told in page
-    assert f'value="{address}"' in page or not address
-    assert 'aria-invalid="true"' in page
-
-
-def test_nobody_makes_the_server_fetch_without_end(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriptions, "PREVIEWS", 1)
-    visitor = Visitor(alice)
-    assert visitor.send(NEW, {"address": "https://one.example/"}).status_code == 302
-    assert visitor.send(NEW, {"address": "https://one.example/"}).status_code == 302
-    assert visitor.send(NEW, {"address": "https://two.example/"}).status_code == 429
-
-
 def test_strangers_log_in_first(alice: User) -> None:
     feed = show(1)
     assert Visitor().get(f"{LIST}?q=x")["Location"] == "/users/log_in?next=/subscriptions%3Fq%3Dx"
@@ -224,5 +177,5 @@ def test_strangers_log_in_first(alice: User) -> None:
 
 def test_another_site_cannot_send_the_forms(alice: User) -> None:
     feed = show(1)
-    for path in (f"{page_of(feed)}/follow", f"{LIST}/look", NEW):
-        assert Visitor(alice).post(path, {"address": "x.example"}).status_code == 403
+    for path in (f"{page_of(feed)}/follow", f"{LIST}/look"):
+        assert Visitor(alice).post(path, {}).status_code == 403

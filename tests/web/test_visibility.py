@@ -142,7 +142,7 @@ def test_of_an_episode_heard_in_a_feed_that_is_not_public_its_own_position_stays
 
 def test_what_is_not_public_is_followed_before_it_is_shown(alice: User) -> None:
     feed = show(1, 1, blocked=True)
-    answer = Visitor(alice).send("/subscriptions/new", {"address": feed.url})
+    answer = Visitor(alice).send(f"{page_of(feed)}/follow", {})
     bring_up_to_date()
     assert answer["Location"] == page_of(feed)
     assert Visitor(alice).get(page_of(feed)).status_code == 200

@@ -1,0 +1,79 @@
+"""/search: what a listener finds, and what nobody finds of others."""
+
+import re
+
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from tests.projecting import bring_up_to_date
+from tests.web.library import HOSTILE, follow, hear, show
+from tests.web.people import Visitor, text_of
+
+PATH = "/search"
+HTMX = {"HX-Request": "true", "HX-Target": "found"}
+
+
+def names(page: str) -> list[str]:
+    return re.findall(r'<p class="name"><a [^>]*><bdi>([^<]*)</bdi>', page)
+
+
+def find(user: User, words: str, **query: str) -> str:
+    answer = Visitor(user).get(PATH, {"q": words, **query})
+    assert answer.status_code == 200
+    return text_of(answer)
+
+
+def test_podcasts_and_episodes_are_found_by_beginnings_and_mistyped(alice: User) -> None:
+    feed = show(1, 2, title="Éclairs lents")
+    feed.episodes.filter(guid="1-0").update(title="Éclipse totale")
+    show(2, 1, title="Night Kitchen")
+    hear(alice, feed.episodes.get(guid="1-0"), 900)
+    bring_up_to_date()
+    page = find(alice, "ecl")
+    assert names(page) == ["Éclairs lents", "Éclipse totale"]
+    assert "15 min left" in page
+    assert names(find(alice, "ecl", kind="episodes")) == ["Éclipse totale"]
+    assert names(find(alice, "nigth kitchen", kind="podcasts")) in (["Night Kitchen"], [])
+    assert "Nothing found" in find(alice, "xyzzy")
+    assert names(find(alice, "")) == []
+
+
+def test_it_answers_while_one_types_and_goes_on_by_cursor(alice: User) -> None:
+    for number in range(32):
+        show(number, 0, title=f"Radio {number:02}")
+    piece = text_of(Visitor(alice).get(PATH, {"q": "radio"}, headers=HTMX))
+    assert "<html" not in piece
+    assert len(names(piece)) == 5
+    assert "All podcasts found" in piece
+    first = find(alice, "radio", kind="podcasts")
+    assert len(names(first)) == 30
+    (following,) = re.findall(r'href="([^"]*)" rel="next"', first)
+    rest = text_of(Visitor(alice).get(following.replace("&amp;", "&")))
+    assert len(set(names(first) + names(rest))) == 32
+    assert Visitor(alice).get(PATH, {"q": "radio", "kind": "podcasts", "after": "x"}).status_code == 400
+    assert Visitor(alice).get(PATH, {"q": "x" * 201}).status_code == 400
+
+
+def test_what_is_secret_or_blocked_is_found_by_its_followers_alone(alice: User, bob: User) -> None:
+    secret = show(1, 1, title="Radio for members", is_secret=True)
+    secret.episodes.update(title="Radio hour")
+    blocked = show(2, 1, title="Radio withdrawn", blocked=True)
+    follow(bob, secret, blocked)
+    assert names(find(alice, "radio")) == []
+    assert "Radio for members" in names(find(bob, "radio"))
+    assert "Radio hour" in names(find(bob, "radio"))
+
+
+def test_texts_are_text_queries_are_few_and_strangers_log_in(alice: User) -> None:
+    feed = show(1, 3, title=f"Radio {HOSTILE}")
+    feed.episodes.update(title=f"Radio {HOSTILE}")
+    client = Visitor(alice)
+    asked = {}
+    for store in ("system", "projections"):
+        with CaptureQueriesContext(connections[store]) as asked[store]:
+            page = text_of(client.get(PATH, {"q": "radio"}))
+    assert "<script>alert" not in page
+    assert sum(map(len, asked.values())) <= 12
+    assert 'value="&lt;b&gt;"' in find(alice, "<b>")
+    assert Visitor().get(PATH)["Location"].startswith("/users/log_in")

@@ -1,0 +1,166 @@
+"""/subscriptions/new: a podcast by the address of its feed or site, or by words; shown before following."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.html import strip_tags
+from django.utils.http import urlencode
+from django.utils.text import Truncator
+
+from accounts import attempts
+from accounts.guessing import too_many
+from accounts.models import User
+from accounts.pages import read_or_post
+from eventstore.domain.identifiers import feed_of_url, url_of_feed
+from eventstore.domain.secrets import is_secret_feed
+from feeds import browsing, sites
+from feeds.html import safe_html
+from feeds.queries import feeds_of
+from feeds.sites import Look
+from jobs import documents
+from projections import queries
+from web import finding, shown, sight, troubles
+from web.acting import for_listeners
+from web.finding import PodcastLine
+from web.forms import AddForm, ListFileForm
+from web.reading import caught_up
+
+PAGE: Final = "/subscriptions/new"
+NEWEST: Final = 3
+WORDS: Final = 40  # of a description
+MOST_FOUND: Final = 10
+# addresses that nobody here knew, looked up for one listener
+LOOKS: Final = 60
+LOOKS_WITHIN: Final = timedelta(hours=1)
+# after which nobody is told any more that it is about to come
+PATIENCE: Final = timedelta(seconds=90)
+_URL: Final = re.compile(r"https?://\S+")
+
+
+@read_or_post
+@for_listeners
+def new(request: HttpRequest, user: User) -> HttpResponse:
+    """One field. POST looks an address up; GET shows what is known of it by now, and finds words.
+
+    ``q`` is what was typed; ``url``, ``text`` and ``title`` are what a phone shares with an installed app.
+    """
+    if request.method == "POST":
+        return _look_up(request, user)
+    typed = request.GET.get("q", "")
+    text = typed or _shared(request.GET)
+    if not text:
+        return _page(request, AddForm(), {})
+    form = AddForm({"q": text})
+    if not form.is_valid():
+        return _page(request, form, {})
+    with caught_up(request, "subscriptions"):
+        return _page(request, form, {"is_shared": not typed, **_state(user, form.cleaned_data)})
+
+
+def _look_up(request: HttpRequest, user: User) -> HttpResponse:
+    form = AddForm(request.POST)
+    if not form.is_valid():
+        return _page(request, form, {}, status=400)
+    feed: str | None = form.cleaned_data["feed"]
+    now = timezone.now()
+    if feed is not None and not _is_shown(user, feed) and sites.ask(url := url_of_feed(feed), now):
+        wait = attempts.count("preview", str(user.pk), LOOKS, LOOKS_WITHIN)
+        if wait:
+            return too_many(request, wait)
+        documents.look.apply_async((url,), retry=False)
+    return redirect(f"{PAGE}?{urlencode({'q': form.cleaned_data['q']})}")
+
+
+def _page(request: HttpRequest, form: AddForm, state: Mapping[str, Any], status: int = 200) -> HttpResponse:
+    context = {"form": form, "file_form": ListFileForm(), "here": request.get_full_path(), **state}
+    return render(request, "web/subscriptions/new.html", context, status=status)
+
+
+def _state(user: User, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is to show for what was typed: ``state`` says which part of the page shows it."""
+    feed, now = typed["feed"], timezone.now()
+    if feed is None:
+        return {"state": "words", "lines": _found(user, typed["q"])}
+    if _is_shown(user, feed):
+        return _preview(user, feed)
+    look = sites.found(url_of_feed(feed), now)
+    if look is None:
+        return {"state": "unasked"}
+    if not look.is_done:
+        return {"state": "waiting"}
+    if look.error or not look.links:
+        state = {"state": "failed", "error": look.error, "reason": troubles.ERRORS.get(look.error, "")}
+        return state | {"lines": _found(user, typed["q"])}
+    if len(look.links) > 1:
+        return {"state": "choices", "links": look.links}
+    if not _may_see(user, feed_of_url(look.links[0].url)):
+        # known to its followers alone, so there is nothing to show before
+        return {"state": "secret", "podcast": shown.podcast_of(feed_of_url(look.links[0].url), None)}
+    return _led_to(user, look, now)
+
+
+def _found(user: User, words: str) -> list[PodcastLine]:
+    """Podcasts that are known here already."""
+    return finding.podcasts(finding.sight_of(user), words, "", MOST_FOUND).lines
+
+
+def _led_to(user: User, look: Look, now: datetime) -> dict[str, Any]:
+    """The address led to one feed, which a worker fetches."""
+    feed = feed_of_url(look.links[0].url)
+    if _is_read(feed):
+        return _preview(user, feed)
+    known = feeds_of([feed]).get(feed)
+    trouble = troubles.of(known.facts, now) if known else ""
+    if trouble:
+        return {"state": "failed", "error": "feed", "reason": trouble}
+    if now > look.asked_at + PATIENCE:
+        return {"state": "failed", "error": "slow"}
+    return {"state": "waiting"}
+
+
+def _preview(user: User, feed: str) -> dict[str, Any]:
+    summary = browsing.summaries([feed])[feed]
+    podcast = shown.podcast_of(feed, summary)
+    rows = browsing.episodes(summary.id, NEWEST)
+    episodes = [shown.episode_of(row, podcast, None) for row in rows]
+    text = strip_tags(safe_html(browsing.details(summary.id).description))
+    subscription = queries.subscription(user.pk, feed)
+    return {
+        "state": "preview",
+        "podcast": podcast,
+        "about": Truncator(" ".join(text.split())).words(WORDS),
+        "episodes": [episode for episode in episodes if episode is not None],
+        "is_followed": subscription is not None and subscription.active,
+    }
+
+
+def _is_read(feed: str) -> bool:
+    """Whether there is something to show of a feed."""
+    summary = browsing.summaries([feed]).get(feed)
+    return summary is not None and summary.is_read
+
+
+def _is_shown(user: User, feed: str) -> bool:
+    return _is_read(feed) and _may_see(user, feed)
+
+
+def _may_see(user: User, feed: str) -> bool:
+    """Whether a feed may be shown to the listener: what is kept from the public only if he follows it."""
+    if not is_secret_feed(feed) and sight.is_open(feed):
+        return True
+    subscription = queries.subscription(user.pk, feed)
+    return subscription is not None and subscription.active
+
+
+def _shared(told: Mapping[str, str]) -> str:
+    """What a phone shares: apps put an address into the field of its name, or somewhere into a text."""
+    for name in ("url", "text", "title"):
+        found = _URL.search(told.get(name, ""))
+        if found:
+            return found[0]
+    return (told.get("text") or told.get("title") or "").strip()

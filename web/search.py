@@ -1,0 +1,58 @@
+"""/search: podcasts, episodes, public playlists and people that this server knows."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from accounts.models import User
+from projections.queries import InvalidCursor
+from web import finding
+from web.acting import for_listeners, is_partial
+from web.finding import Found
+from web.forms import SearchForm
+from web.reading import caught_up
+
+# of each kind where all are shown, and of one
+FEW: Final = 5
+PAGE: Final = 30
+
+
+@require_safe
+@for_listeners
+def search(request: HttpRequest, user: User) -> HttpResponse:
+    """``q`` is what to look for, ``kind`` among what; without a kind a few of each. ``after`` goes on."""
+    form = SearchForm(request.GET)
+    if not form.is_valid():
+        return render(request, "web/search/search.html", {"form": form}, status=400)
+    wanted = form.cleaned_data
+    context: dict[str, Any] = {"form": form, "searched": wanted["q"], "kind": wanted["kind"]}
+    if wanted["q"]:
+        with caught_up(request, "subscriptions", "plays"):
+            context |= _found(user, form, wanted)
+    name = "_found" if is_partial(request, "found") else "search"
+    return render(request, f"web/search/{name}.html", context)
+
+
+def _found(user: User, form: SearchForm, wanted: Mapping[str, str]) -> dict[str, Any]:
+    seen, words = finding.sight_of(user), wanted["q"]
+    finders: dict[str, Callable[[str, int], Found]] = {
+        "podcasts": lambda after, limit: finding.podcasts(seen, words, after, limit),
+        "episodes": lambda after, limit: finding.episodes(user.pk, seen, words, after, limit),
+    }
+    if not wanted["kind"]:
+        parts = {kind: find("", FEW) for kind, find in finders.items()}
+        return {"parts": parts, "is_empty": not any(part.lines for part in parts.values())}
+    try:
+        part = finders[wanted["kind"]](wanted["after"], PAGE)
+    except InvalidCursor:
+        raise BadRequest from None
+    return {
+        "parts": {wanted["kind"]: part},
+        "is_empty": not part.lines,
+        "following": form.address("/search", after=part.following) if part.following else "",
+        "first": form.address("/search") if wanted["after"] else "",
+    }
