@@ -20,8 +20,8 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from accounts import erasure, pseudonyms
-from accounts.models import AppGrant, PlayToken, User
+from accounts import erasure, pseudonyms, recovery, sessions
+from accounts.models import AppGrant, PlayToken, Session, User
 from eventstore.admin import MOST_CHOSEN, Bounded, ask
 from projections.erasure import erase_history
 from projections.failures import is_outage
@@ -30,10 +30,16 @@ logger = logging.getLogger(__name__)
 
 # what makes an administrator: only a superuser hands it out, or a helper could promote himself
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
-FACTS = ("id", "name_in_logs", "date_joined", "last_login", "seen", "apps", "players", "switched_off_at")
-# what a user has given out: the model, and the column that says when it was used
-GIVEN_OUT: Final = {"apps": (AppGrant, "last_used_at"), "players": (PlayToken, "last_used_at")}
+COUNTED = ("apps", "players", "browsers")
+FACTS = ("id", "name_in_logs", "date_joined", "last_login", "seen", *COUNTED, "switched_off_at")
+# what a user gets in by: the model, and the column that says when it was used
+WAYS_IN: Final = {
+    "apps": (AppGrant, "last_used_at"),
+    "players": (PlayToken, "last_used_at"),
+    "browsers": (Session, "seen_at"),
+}
 ERASED = "Erased an account."
+RESET_LINK = "Give it to the listener yourself, not in public. It is shown here this once, and is in no log."
 
 
 class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
@@ -53,7 +59,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
     about = "What they listen to is not shown here: an administrator learns of it no more than anybody else."
     form = ChangedUserForm
     add_form = NewUserForm
-    list_display = ("username", "email", "state", "seen", "joined", "apps", "players")
+    list_display = ("username", "email", "state", "seen", "joined", *COUNTED)
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("username", "email")
     search_help_text = "By a part of the user name or e-mail address, or by the whole id."
@@ -68,7 +74,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
     add_fieldsets = ((None, {"fields": ("username", "email", "usable_password", "password1", "password2")}),)
 
     def get_urls(self) -> list[URLPattern]:
-        own = {"erase": self.erase}
+        own = {"erase": self.erase, "log-out": self.log_out, "reset-link": self.reset_link}
         paths = [
             path(f"<path:object_id>/{name}/", self.admin_site.admin_view(view), name=f"accounts_user_{name}")
             for name, view in own.items()
@@ -76,20 +82,16 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         return [*paths, *super().get_urls()]
 
     def prepare(self, rows: list[Any]) -> None:
-        """What each has given out, and when it was last used: one query for each kind."""
-        for name, (model, used) in GIVEN_OUT.items():
-            found = (
-                model._default_manager.filter(user__in=rows)
-                .values_list("user")
-                .annotate(Count("pk"), Max(used))
-            )
-            known = {user_id: (number, at) for user_id, number, at in found}
+        """By what each gets in, and when it was last used: one query for each kind."""
+        ids = [user.pk for user in rows]
+        for name, (model, used) in WAYS_IN.items():
+            given = model._default_manager.filter(user_id__in=ids).values_list("user_id")
+            found = {user_id: told for user_id, *told in given.annotate(Count("pk"), Max(used))}
             for user in rows:
-                number, at = known.get(user.pk, (0, None))
+                number, at = found.get(user.pk, (0, None))
                 setattr(user, f"shown_{name}", number)
-                user.shown_seen = max(
-                    filter(None, [getattr(user, "shown_seen", user.last_login), at]), default=None
-                )
+                times = [getattr(user, "shown_seen", user.last_login), at]
+                user.shown_seen = max(filter(None, times), default=None)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> User | None:
         user = super().get_object(request, object_id, from_field)
@@ -139,6 +141,10 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
     def players(self, user: User) -> int:
         return int(user.shown_players)  # type: ignore[attr-defined]
 
+    @admin.display(description="browsers")
+    def browsers(self, user: User) -> int:
+        return int(user.shown_browsers)  # type: ignore[attr-defined]
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *POWERS)
 
@@ -183,6 +189,38 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
             changed += 1
         self.message_user(request, f"{changed} changed.", messages.SUCCESS)
         return None
+
+    def log_out(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """End all sessions of browsers; apps and players stay in."""
+        user = self._to_change(request, object_id)
+        if request.method != "POST":
+            text = "Every browser of this account has to log in again. Apps and players stay in."
+            return self._question(request, user, "Log out everywhere", text, "Log out everywhere")
+        ended = sessions.end_sessions(user.pk)
+        self.log_change(request, user, "Logged out everywhere.")
+        self.message_user(request, f"{ended} sessions ended.", messages.SUCCESS)
+        return redirect("admin:accounts_user_change", user.pk)
+
+    def reset_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show a link that sets a new password, once: who made it is logged, the link is not."""
+        user = self._to_change(request, object_id)
+        if not user.is_active:
+            self.message_user(request, "This account is switched off: no link opens it.", messages.ERROR)
+            return redirect("admin:accounts_user_change", user.pk)
+        text = "Whoever has the link sets a new password and so gets into the account: once, within 24 hours."
+        if request.method != "POST":
+            return self._question(request, user, "Make a reset link", text, "Make the link")
+        self.log_change(request, user, "Made a reset link.")
+        link = recovery.reset_link(user, timezone.now())
+        page = self._question(request, user, "Reset link", RESET_LINK, "", link=link)
+        page["Referrer-Policy"] = "no-referrer"
+        return page
+
+    def _to_change(self, request: HttpRequest, object_id: str) -> User:
+        user = self._of(object_id)
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        return user
 
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Erase an account as its listener would, after its name was typed."""

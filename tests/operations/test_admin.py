@@ -1,6 +1,7 @@
 """The administration of people, of the log and of the machine: what it tells, what it keeps to itself, and
 what it asks before."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -108,6 +109,34 @@ def test_users_are_switched_off_and_on_after_a_question(olivia: Client, alice: U
     assert said == ["Switched off.", "Switched on."]
 
 
+def test_a_listener_is_logged_out_everywhere_and_gets_a_link_for_a_new_password(
+    olivia: Client, alice: User
+) -> None:
+    hers = logged_in(alice)
+    assert hers.get("/subscriptions").status_code == 200
+    page = f"{USERS}{alice.pk}"
+    assert "has to log in again" in text_of(olivia.get(f"{page}/log-out/"))
+    assert hers.get("/subscriptions").status_code == 200
+    assert "1 sessions ended." in text_of(olivia.post(f"{page}/log-out/", follow=True))
+    assert hers.get("/subscriptions").status_code == 302
+    assert "/users/reset/" not in text_of(olivia.get(f"{page}/reset-link/"))
+    made = olivia.post(f"{page}/reset-link/")
+    found = re.search(r'value="[a-z]+://[^/"]+(/users/reset/[^"]+)"', text_of(made))
+    assert found
+    assert "no-store" in made["Cache-Control"]
+    assert made["Referrer-Policy"] == "no-referrer"
+    assert "Set a new password" in text_of(Client().get(found[1], follow=True))
+    said = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
+    assert said == ["Logged out everywhere.", "Made a reset link."]
+    act(olivia, USERS, "switch_off", alice, confirmed="yes")
+    assert "no link opens it" in text_of(olivia.post(f"{page}/reset-link/", follow=True))
+    operator = User.objects.get(username="Olivia")
+    helper = logged_in(HelperFactory.create(permissions=["view_user", "change_user"]))
+    for name in ("log-out", "reset-link"):
+        assert helper.post(f"{USERS}{operator.pk}/{name}/").status_code == 403, name
+        assert olivia.get(f"{USERS}{operator.pk}x/{name}/").status_code in (400, 404), name
+
+
 def test_nobody_switches_off_himself_and_no_helper_an_administrator(olivia: Client) -> None:
     operator = User.objects.get(username="Olivia")
     assert "0 changed." in act(olivia, USERS, "switch_off", operator, confirmed="yes")
@@ -197,6 +226,7 @@ def test_events_are_found_by_their_user_and_by_nothing_that_they_hold(
 
 def test_a_list_of_many_events_costs_as_much_as_one_of_few(olivia: Client, alice: User) -> None:
     counts: list[int] = []
+    olivia.get(EVENTS)
     for _ in range(2):
         follow(alice, *(show(number) for number in range(len(counts) * 10, len(counts) * 10 + 10)))
         with queries() as counted:
