@@ -149,7 +149,7 @@ def _ask_to_revoke(request: HttpRequest, user: User, app_id: str) -> HttpRespons
         "label": _("Revoke"),
         "back": "/apps",
     }
-    is_dialog = bool(request.htmx)  # type: ignore[attr-defined]
+    is_dialog = bool(request.htmx) and not request.htmx.boosted  # type: ignore[attr-defined]
     return render(request, "components/_dialog.html" if is_dialog else "web/question.html", question)
 
 

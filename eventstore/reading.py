@@ -3,6 +3,7 @@
 import msgspec
 
 from eventstore import codec
+from eventstore.database import SQL, execute
 from eventstore.domain.messages import Event
 from eventstore.log import Origin, RecordedEvent
 
@@ -21,3 +22,8 @@ def decoded(row: RecordedEvent) -> Event | None:
         return codec.decode(row.type, row.schema, row.data)
     except codec.CodecError:
         return None
+
+
+def read_places(stream: int, feed: str, among: int = 20_000) -> list[RecordedEvent]:
+    """The newest play of each device and episode of a feed, of so many newest events of a stream."""
+    return [RecordedEvent(*row) for row in execute(SQL["read_places"], (stream, among, feed))]

@@ -12,7 +12,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from accounts.browsers import device_name as device_name
 from accounts.models import User
 from accounts.pages import is_own_path, private
-from eventstore.dispatcher import Origin, Outcome, dispatch
+from eventstore.dispatcher import CommandId, Origin, Outcome, dispatch
 from eventstore.domain.messages import Command
 from jobs.announcing import announce
 
@@ -42,17 +42,21 @@ def act(request: HttpRequest, user: User, command: Callable[..., Order], **field
     return send(request, command(user_id=user.pk, now=timezone.now(), **fields))
 
 
-def send(request: HttpRequest, command: Command) -> Outcome:
-    """Dispatch a command that is made already, and have the feeds fetched that it begins to follow."""
-    outcome = dispatch(command, Origin(device_name=device_name(request)))
+def send(request: HttpRequest, command: Command, command_id: CommandId | None = None) -> Outcome:
+    """Dispatch a command that is made already, once per id, and have the feeds fetched that it begins to
+    follow."""
+    outcome = dispatch(command, Origin(device_name=device_name(request)), command_id=command_id)
     announce(outcome.events)
     return outcome
 
 
 def is_partial(request: HttpRequest, target: str | None = None) -> bool:
-    """Whether htmx asks for a piece of the page in which it runs, which takes the place of ``target``."""
+    """Whether htmx asks for a piece of the page in which it runs, which takes the place of ``target``.
+
+    Links and forms without attributes of htmx get whole pages, of which it takes what is in ``main``.
+    """
     htmx = request.htmx  # type: ignore[attr-defined]
-    return bool(htmx) and target in (None, htmx.target)
+    return bool(htmx) and not htmx.boosted and target in (None, htmx.target)
 
 
 def came_from(request: HttpRequest, otherwise: str) -> str:

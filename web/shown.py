@@ -93,6 +93,18 @@ class Episode(NamedTuple):
     def path_to_playlists(self) -> str:
         return self._path_to("playlists")
 
+    @property
+    def path_to_transcript(self) -> str:
+        return self._path_to("transcript")
+
+    @property
+    def path_to_chapters(self) -> str:
+        return self._path_to("chapters")
+
+    @property
+    def path_to_player(self) -> str:
+        return f"/player/{in_path(self.item)}?{urlencode({'feed': in_path(self.feed)})}"
+
     def _path_to(self, what: str) -> str:
         return f"/episodes/{in_path(self.item)}/{what}?{urlencode({'feed': in_path(self.feed)})}"
 

@@ -1,10 +1,12 @@
 """Servers on loopback for browser tests: the instance itself, and an app that waits for its answer."""
 
 import contextlib
+import io
 import socketserver
 import threading
+import wave
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -71,3 +73,44 @@ def _running(server: HTTPServer) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def silence(seconds: int) -> bytes:
+    """A WAV file of so many seconds."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(8_000)
+        sound.writeframes(b"\x80" * 8_000 * seconds)
+    return file.getvalue()
+
+
+@contextlib.contextmanager
+def audio_files(files: dict[str, bytes]) -> Iterator[str]:
+    """A publisher's server with these files by their paths; gives its address. It answers ranges, as browsers
+    need to jump."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = files.get(self.path)
+            if body is None:
+                self.send_error(404)
+                return
+            first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+            piece = body[int(first) : int(last) + 1 if last else len(body)]
+            self.send_response(206)
+            self.send_header("Content-Type", "audio/wav")
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Range", f"bytes {first}-{int(first) + len(piece) - 1}/{len(body)}")
+            self.send_header("Content-Length", str(len(piece)))
+            self.end_headers()
+            with contextlib.suppress(OSError):  # browsers end a request when they have enough
+                self.wfile.write(piece)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _running(server):
+        yield f"http://127.0.0.1:{server.server_port}"

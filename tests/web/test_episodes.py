@@ -28,7 +28,9 @@ def test_it_plays_from_where_the_listener_was(alice: User) -> None:
     assert 'src="https://audio.example/1/0.mp3#t=754"' in text_of(answer)
     assert "media-src http: https:" in answer["Content-Security-Policy"]
     assert "It begins at 2:00." in text_of(Visitor(alice).get(f"{path}&t=120"))
-    assert "media-src" not in Visitor(alice).get("/subscriptions")["Content-Security-Policy"]
+    for page in ("/subscriptions", "/settings/account"):  # the player goes along
+        assert "media-src http: https:" in Visitor(alice).get(page)["Content-Security-Policy"]
+    assert "media-src" not in Visitor().get("/users/log_in")["Content-Security-Policy"]
 
 
 def test_it_is_marked_as_played_and_that_is_taken_back(alice: User) -> None:
@@ -70,7 +72,7 @@ def test_chapters_lead_to_their_places(alice: User) -> None:
     episode.extra = {"pscChapters": [{"version": "1.2", "chapter": told}]}
     episode.save()
     page = text_of(Visitor(alice).get(page_of_episode(episode)))
-    assert re.findall(r'data-jumps-to="(\d+)"', page) == ["0", "65"]
+    assert re.findall(r'data-at="(\d+)"', page) == ["0", "65"]
     assert "<bdi>1:05</bdi>" in page
 
 

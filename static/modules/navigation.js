@@ -1,0 +1,138 @@
+// Pages of a listener follow each other without a new document, so that the player goes on: htmx fetches what a link
+// or a form leads to (hx-boost), and of that page its main part, title, navigation and toasts come into this one.
+// What is no such page (the administration, files, being logged out, another language) is opened as ever.
+
+const OUTSIDE = /^\/(admin|api|users|authorize|setup|app-creator|styleguide|health|about)(\/|$)/;
+const LANGUAGE = "/settings/language";
+const places = new Map(); // how far each page was scrolled, for the way back
+let shown = location.pathname + location.search;
+let isMoving = false; // between a step in the history and its page
+
+const pathOf = (url) => url.pathname + url.search;
+const here = () => pathOf(location);
+
+function isOutside(address) {
+  const url = new URL(address, location.href);
+  return url.origin !== location.origin || OUTSIDE.test(url.pathname) || url.pathname === LANGUAGE;
+}
+
+function leaveToBrowser(event) {
+  const link = event.type === "click" ? event.target.closest?.("a[href]") : null;
+  const form = event.type === "submit" ? event.target : null;
+  if (link && (link.hasAttribute("download") || isOutside(link.href))) event.stopPropagation();
+  if (form && form.method !== "dialog" && isOutside(form.getAttribute("action") ?? "")) event.stopPropagation();
+}
+
+// before htmx, which listens on the links themselves
+document.addEventListener("click", leaveToBrowser, true);
+document.addEventListener("submit", leaveToBrowser, true);
+
+function parsed(text) {
+  return new DOMParser().parseFromString(text, "text/html");
+}
+
+function fits(page) {
+  const own = page.querySelector("main#main") && page.documentElement.lang === document.documentElement.lang;
+  return own && page.body.classList.contains("listener");
+}
+
+// Everything of the page but its main part, which htmx swaps.
+function frame(page) {
+  document.title = page.title;
+  document.body.className = page.body.className;
+  replace("nav.for-listeners", page);
+  const toasts = page.getElementById("toasts");
+  const own = document.getElementById("toasts");
+  if (toasts && own) {
+    own.replaceChildren(...toasts.children);
+    htmx.process(own);
+  }
+  for (const script of page.head.querySelectorAll("script[type=module][src]")) {
+    if (has(`script[src="${script.getAttribute("src")}"]`)) continue;
+    const fresh = document.createElement("script");
+    fresh.type = "module";
+    fresh.src = script.getAttribute("src");
+    document.head.append(fresh);
+  }
+  for (const sheet of page.head.querySelectorAll("link[rel=stylesheet]")) {
+    if (!has(`link[href="${sheet.getAttribute("href")}"]`)) document.head.append(sheet.cloneNode());
+  }
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+}
+
+const has = (selector) => document.head.querySelector(selector) !== null;
+
+function replace(selector, page) {
+  const own = document.querySelector(selector);
+  const fresh = page.querySelector(selector);
+  if (!own || !fresh) return;
+  own.replaceWith(fresh);
+  htmx.process(fresh);
+}
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { detail } = event;
+  if (!detail.boosted) return;
+  const { xhr } = detail;
+  const isPage = (xhr.getResponseHeader("Content-Type") ?? "").startsWith("text/html");
+  const page = isPage ? parsed(xhr.responseText) : null;
+  const isError = xhr.status >= 400;
+  if (!page?.querySelector("main#main") || (!isError && !fits(page))) {
+    detail.shouldSwap = false;
+    location.assign(xhr.responseURL || detail.pathInfo.finalRequestPath);
+    return;
+  }
+  detail.shouldSwap = true;
+  detail.isError = false;
+  detail.target = document.getElementById("main");
+  detail.selectOverride = "#main";
+  detail.swapOverride = "outerHTML";
+  if (isError) document.title = page.title;
+  else frame(page);
+});
+
+// A form that is shown again with its faults stays at its page's address, and the same page is no step back.
+document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
+  const { history, boosted, requestConfig, pathInfo, xhr } = event.detail;
+  if (!boosted) return;
+  const led = xhr.responseURL ? pathOf(new URL(xhr.responseURL)) : pathInfo.finalRequestPath;
+  const sent = pathOf(new URL(pathInfo.finalRequestPath, location.href));
+  const stays = requestConfig.verb !== "get" && led === sent;
+  if (stays || led === here()) Object.assign(history, { type: "replace", path: here() });
+});
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  const { boosted, requestConfig, pathInfo } = event.detail;
+  if (!boosted || event.detail.target?.id !== "main") return;
+  document.getElementById("main").focus({ preventScroll: true });
+  if (pathInfo.anchor) return;
+  const sameAgain = requestConfig.verb !== "get" && shown === here();
+  const top = sameAgain ? places.get(shown) : 0;
+  shown = here();
+  scrollTo({ top: top ?? 0, behavior: "instant" });
+});
+
+// Back and forward: the page is fetched again, because none is kept.
+document.addEventListener("htmx:historyCacheMissLoad", (event) => {
+  const page = parsed(event.detail.response);
+  if (fits(page)) frame(page);
+  else location.reload();
+});
+document.addEventListener("htmx:historyCacheMissLoadError", () => location.reload());
+document.addEventListener("htmx:historyRestore", () => {
+  shown = here();
+  isMoving = false;
+  scrollTo({ top: places.get(shown) ?? 0, behavior: "instant" });
+});
+addEventListener("popstate", () => (isMoving = true));
+addEventListener("scroll", () => isMoving || places.set(shown, scrollY), { passive: true });
+
+// The server is not there: the page stays, and so does what plays.
+function tellNoConnection() {
+  isMoving = false;
+  const text = document.getElementById("no-connection").content.cloneNode(true);
+  document.getElementById("toasts")?.replaceChildren(text);
+}
+
+document.addEventListener("htmx:sendError", (event) => event.detail.boosted && tellNoConnection());
+document.addEventListener("htmx:historyCacheMiss", (event) => (event.detail.xhr.onerror = tellNoConnection));

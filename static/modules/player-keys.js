@@ -1,0 +1,28 @@
+// Space plays and pauses, the arrows move, a question mark shows the keys. Not where something is typed or chosen.
+
+const TAKES_KEYS = "input:not(#player-place), textarea, select, audio, video, [contenteditable], [role=listbox], [role=menu], [role=slider], dialog[open]";
+const TYPED = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]";
+const PRESSED_BY_SPACE = "button, summary, label, [tabindex]:not(main)";
+
+export function keys(actions) {
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    const on = event.target;
+    if (event.key === "?" && !on.closest(TYPED)) {
+      event.preventDefault();
+      document.getElementById("player-keys").showModal();
+      return;
+    }
+    const action = named(event);
+    if (!action || !actions.isOpen() || on.closest(TAKES_KEYS)) return;
+    if (event.key === " " && on.closest(PRESSED_BY_SPACE)) return;
+    if (event.key !== " " && on.closest("[draggable], [data-keys]")) return;
+    event.preventDefault();
+    actions[action]();
+  });
+}
+
+function named({ key, shiftKey }) {
+  if (shiftKey) return { ArrowUp: "louder", ArrowDown: "quieter" }[key];
+  return { " ": "toggle", ArrowLeft: "back", ArrowRight: "ahead" }[key];
+}

@@ -1,0 +1,168 @@
+// What the listener presses, what the audio does, and what becomes of the page: all of it moves the player.
+
+import { addressOf, ahead, audio, back, bar, choose, close, lastTime, media, next, open, play, record, remember, seek, sent, setSpeed, show, sleep, start, state, toggle } from "./player-engine.js";
+import { keys } from "./player-keys.js";
+import { reason } from "./player-outside.js";
+import { episodeOf } from "./player-view.js";
+
+const EVERY = 15_000; // milliseconds of playing between two records
+const SETTLED = 700; // after a jump, the last of several is recorded
+const FRESH = 10_000; // a document that follows within this time goes on playing, where the browser lets it
+const STEP = 0.1;
+const volume = document.getElementById("player-volume");
+const place = document.getElementById("player-place");
+
+const does = {
+  toggle, back, ahead, next, close,
+  again: () => state.again(),
+  there: () => choose(true),
+  here: () => choose(false),
+  slower: () => setSpeed(audio.playbackRate - STEP),
+  faster: () => setSpeed(audio.playbackRate + STEP),
+  keys: () => document.getElementById("player-keys").showModal(),
+};
+
+// What is pressed
+
+bar.addEventListener("click", (event) => does[event.target.closest("[data-does]")?.dataset.does]?.());
+place.addEventListener("change", () => seek(Number(place.value)));
+volume.addEventListener("input", () => setVolume(Number(volume.value)));
+keys({
+  ...does,
+  isOpen: () => state.now !== null,
+  louder: () => setVolume(audio.volume + STEP),
+  quieter: () => setVolume(audio.volume - STEP),
+});
+
+function setVolume(wanted) {
+  audio.volume = Math.min(1, Math.max(0, wanted));
+  volume.value = audio.volume;
+  localStorage.setItem("balados-volume", audio.volume);
+}
+
+// Before htmx, which would open the page that the button leads to.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[data-plays]");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const at = new URL(link.href).searchParams.get("t") ?? undefined;
+  const isSame = state.now && !audio.error && episodeOf(link.href) === episodeOf(state.now.path);
+  if (isSame && link.dataset.at === undefined) return void toggle();
+  if (isSame) {
+    delete state.now.further;
+    seek(Number(at));
+    return void play();
+  }
+  state.from = link.closest("[data-plays-from]")?.dataset.playsFrom ?? "";
+  return void start(episodeOf(link.href), at);
+}, true);
+
+// What the audio does
+
+const showState = () => show.state(!audio.paused, state.now?.path);
+let settling = 0;
+
+audio.addEventListener("playing", () => {
+  showState();
+  media.move(audio);
+  if (state.begun) return;
+  state.begun = true;
+  record({ played: false });
+});
+
+audio.addEventListener("pause", () => {
+  showState();
+  media.move(audio);
+  state.pausedAt = Date.now();
+  if (!audio.ended) record();
+  remember();
+});
+
+audio.addEventListener("timeupdate", () => {
+  if (!state.now || audio.error || !audio.readyState) return;
+  state.place = audio.currentTime;
+  show.move(state.place, audio.duration);
+  const { feed, item, path } = state.now;
+  document.dispatchEvent(new CustomEvent("player:time", { detail: { feed, item, path, seconds: state.place } }));
+  if (audio.paused) return;
+  sleep.tick();
+  if (Date.now() - state.last.at >= EVERY) record();
+});
+
+// Some browsers forget where to begin while they know nothing of the file.
+audio.addEventListener("loadedmetadata", () => {
+  if (Math.abs(audio.currentTime - state.place) > 1) audio.currentTime = state.place;
+  show.move(state.place, audio.duration);
+});
+
+audio.addEventListener("seeked", () => {
+  state.place = audio.currentTime;
+  media.move(audio);
+  clearTimeout(settling);
+  settling = setTimeout(record, SETTLED);
+});
+
+audio.addEventListener("ended", async () => {
+  clearTimeout(settling);
+  record({ played: true, position: audio.duration });
+  state.begun = false;
+  state.place = 0;
+  if (sleep.ends()) show.say("asleep");
+  else await next();
+});
+
+audio.addEventListener("ratechange", () => media.move(audio));
+audio.addEventListener("waiting", () => navigator.onLine || show.say("network"));
+audio.addEventListener("error", () => {
+  if (!state.now) return;
+  record();
+  showState();
+  show.say(reason(audio, state.now.type));
+});
+
+addEventListener("online", () => {
+  if (state.now && show.isSaying("network")) state.again();
+});
+
+// What becomes of the page
+
+document.addEventListener("htmx:load", showState);
+
+addEventListener("pagehide", () => {
+  if (!audio.paused) record();
+  remember();
+  sent.beacon();
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "hidden") return;
+  if (!audio.paused) record();
+  remember();
+});
+
+// Nothing of what was heard stays behind in a browser that somebody else may use.
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.getAttribute("action") !== "/users/log_out") return;
+  event.preventDefault();
+  event.stopPropagation();
+  audio.pause();
+  record();
+  await Promise.race([sent.flush(), new Promise((done) => setTimeout(done, 2000))]);
+  sent.clear();
+  close();
+  form.submit();
+}, true);
+
+async function goOn() {
+  const last = lastTime();
+  if (!last) return;
+  state.from = last.from;
+  await open(addressOf(last.player, { here: last.place }));
+  if (last.isPlaying && Date.now() - last.at < FRESH && state.now.further === undefined) await play();
+  if (show.isSaying("refused")) show.say("");
+}
+
+setVolume(Number(localStorage.getItem("balados-volume") ?? 1));
+goOn().catch(() => {});

@@ -1,0 +1,61 @@
+"""How far a listener got in an episode on each device."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from accounts import grants
+from eventstore import log
+from eventstore.domain.history import happened_at
+from eventstore.domain.identifiers import guid_key_of
+from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.log import Origin, RecordedEvent
+from eventstore.reading import decoded, origin_of, read_places
+
+
+class DevicePlace(NamedTuple):
+    """``device``: its name, or that of its app. ``is_here``: whether it goes by the name of this browser."""
+
+    device: str
+    position: int
+    played: bool
+    heard_at: datetime
+    is_here: bool
+
+
+def places(user_id: UUID, feed: str, item: str, here: str) -> list[DevicePlace]:
+    """The newest of each device that events tell of, the newest first; ``here`` is this browser's name.
+
+    Events go after a while (``RETENTION_DAYS``): what a device said before that is not known any more.
+    """
+    stream = log.known_stream(user_id)
+    rows = [] if stream is None else read_places(stream, feed)
+    episode = guid_key_of(item)
+    found = [(row, event) for row in rows if (event := _play(row)) and guid_key_of(event[0]) == episode]
+    if not found:
+        return []
+    apps = {grant.app_id: grant.name for grant in grants.list_grants(user_id)}
+    placed: dict[Origin, DevicePlace] = {}
+    for row, (_, position, played, at) in found:
+        origin = origin_of(row)
+        device = Origin(app_id=origin.app_id, device_id=origin.device_id, device_name=origin.device_name)
+        name = origin.device_name or apps.get(origin.app_id or "", origin.app_id or "")
+        is_here = origin.app_id is None and origin.device_name == here
+        placed.setdefault(device, DevicePlace(name, position, played, at, is_here))
+    return sorted(placed.values(), key=lambda place: place.heard_at, reverse=True)
+
+
+def further(known: list[DevicePlace], position: int, apart: int) -> DevicePlace | None:
+    """The device that got further than ``position`` by more than ``apart`` seconds, and was heard since this
+    browser was: whoever has gone on here has chosen already."""
+    here = max((place.heard_at for place in known if place.is_here), default=None)
+    since = [place for place in known if not place.is_here and (here is None or place.heard_at > here)]
+    ahead = [place for place in since if not place.played and place.position > position + apart]
+    return max(ahead, key=lambda place: place.position, default=None)
+
+
+def _play(row: RecordedEvent) -> tuple[str, int, bool, datetime] | None:
+    event = decoded(row)
+    if not isinstance(event, PlayRecorded | PositionUpdated):
+        return None
+    return event.rss_source_item, event.position, event.played, happened_at(event) or row.recorded_at

@@ -1,0 +1,134 @@
+"""The chapters and the transcript of an episode: of its feed, or of a document that the feed names."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from accounts import attempts
+from accounts.models import User
+from feeds import chapters, supplements
+from feeds.browsing import EpisodeRow
+from feeds.chapters import EpisodeChapter
+from feeds.models import FetchedDocument
+from feeds.supplements import Kind
+from feeds.transcripts import Segment
+from jobs import documents
+from web.acting import for_listeners, is_partial
+from web.found import feed_in, find, seconds_in
+from web.shown import Chapter
+
+MOST_CHAPTERS: Final = 500
+# documents that one listener has fetched, by pages and apps together
+MOST, WITHIN = 60, timedelta(hours=1)
+# what is said at a stretch: paragraphs are easier to read than the lines of subtitles, and to jump to
+LONGEST_PARAGRAPH: Final = 240  # characters
+# seconds after which a page asks again whether it is there, and in all
+POLL, PATIENCE = 2, 40
+FAULTS: Final = {
+    "unreadable": _("It is in a form that cannot be read."),
+    "not_found": _("There is nothing at the address that the feed names."),
+    "too_large": _("It is too large."),
+}
+UNKNOWN: Final = _("It could not be fetched. It can be tried again in five minutes.")
+TOO_MANY: Final = _("You have had many fetched in a short time. Come back in an hour.")
+
+
+class Paragraph(NamedTuple):
+    """``start`` in seconds."""
+
+    start: int
+    speaker: str
+    text: str
+
+
+def chapters_of(row: EpisodeRow | None, now: datetime) -> list[Chapter]:
+    """Those of the feed itself, or of the document that it names where that was fetched."""
+    if row is None:
+        return []
+    found = chapters.in_feed(row.extra)
+    if not found and (kept := _kept("chapters", row, now)) and not kept.error:
+        found = msgspec.json.decode(bytes(kept.content), type=list[EpisodeChapter])
+    return [Chapter.of(told) for told in found[:MOST_CHAPTERS]]
+
+
+def paragraphs(segments: Sequence[Segment]) -> Iterator[Paragraph]:
+    """What somebody says without a break, up to a length at which a sentence ends."""
+    said: list[str] = []
+    first = None
+    for segment in segments:
+        is_full = said and sum(map(len, said)) + len(segment.text) > LONGEST_PARAGRAPH
+        if first is not None and (is_full or (segment.speaker or first.speaker) != first.speaker):
+            yield Paragraph(int(first.start), first.speaker or "", " ".join(said))
+            said, first = [], None
+        first = first or segment
+        said.append(segment.text)
+    if first is not None:
+        yield Paragraph(int(first.start), first.speaker or "", " ".join(said))
+
+
+def names(kind: Kind, row: EpisodeRow | None) -> bool:
+    """Whether the feed names such a document of an episode."""
+    return row is not None and supplements.source_of(kind, row.extra) is not None
+
+
+@require_safe
+@for_listeners
+def transcript(request: HttpRequest, user: User, item: str) -> HttpResponse:
+    """What is said in an episode; a piece of its page for htmx, which asks again while it is fetched."""
+    return _document(request, user, item, "transcript")
+
+
+@require_safe
+@for_listeners
+def chapter_list(request: HttpRequest, user: User, item: str) -> HttpResponse:
+    """The chapters of a document that the feed names, in the same way."""
+    return _document(request, user, item, "chapters")
+
+
+def _document(request: HttpRequest, user: User, item: str, kind: Kind) -> HttpResponse:
+    found, now = find(user.pk, feed_in(request), item), timezone.now()
+    if found.row is None or not names(kind, found.row):
+        raise Http404
+    kept, waited = _kept(kind, found.row, now), seconds_in(request, "waited")
+    context: dict[str, Any] = {"episode": found.episode, "kind": kind, "waited": (waited or 0) + POLL}
+    if kept is None and waited is None:
+        context["fault"] = _ask(user, kind, found.row)
+    elif kept is None:
+        context["fault"] = UNKNOWN if waited and waited >= PATIENCE else ""
+    elif kept.error:
+        context["fault"] = FAULTS.get(kept.error, UNKNOWN)
+    else:
+        context |= _contents(kind, found.row, kept, now)
+    name = f"_{kind}" if is_partial(request) else "document"
+    return render(request, f"web/episodes/{name}.html", context)
+
+
+def _contents(kind: Kind, row: EpisodeRow, kept: FetchedDocument, now: datetime) -> dict[str, Any]:
+    if kind == "chapters":
+        return {"chapters": chapters_of(row, now)}
+    source = supplements.source_of(kind, row.extra)
+    segments = msgspec.json.decode(bytes(kept.content), type=list[Segment])
+    return {"paragraphs": list(paragraphs(segments)), "language": source.language if source else None}
+
+
+def _kept(kind: Kind, row: EpisodeRow, now: datetime) -> FetchedDocument | None:
+    source = supplements.source_of(kind, row.extra)
+    return None if source is None else supplements.find(kind, source.url, now)
+
+
+def _ask(user: User, kind: Kind, row: EpisodeRow) -> str | Promise:
+    """Have it fetched; gives why that is not done, or ""."""
+    if attempts.limited("documents", str(user.pk), MOST, WITHIN) is not None:
+        return TOO_MANY
+    if attempts.is_away():
+        return UNKNOWN
+    documents.fetch.apply_async((kind, row.id), retry=False)
+    return ""

@@ -1,0 +1,84 @@
+"""An episode with everything that its page and the player show of it."""
+
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest
+
+from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, parts_of_item
+from eventstore.domain.plays import PlayEntry
+from feeds import browsing
+from feeds.browsing import EpisodeRow
+from feeds.queries import EpisodeShown, FeedShown, episodes_of
+from projections import queries
+from web import shown, sight
+from web.shown import Episode, Podcast
+
+WEB = ("http", "https")
+LONGEST_POSITION = 2**31 - 1
+
+
+class Found(NamedTuple):
+    """``row``: what its feed says of it, None where that is not known. ``audio``: the address of its file,
+    or ""."""
+
+    episode: Episode
+    podcast: Podcast
+    row: EpisodeRow | None
+    audio: str
+
+    @property
+    def resume(self) -> int:
+        """Where its listener goes on, in seconds; from the start where it was played to the end."""
+        return 0 if self.episode.played else self.episode.position
+
+
+def find(user_id: UUID, feed: str, item: str) -> Found:
+    """What is known of an episode. Raises ``Http404`` where neither its feed nor its listener tells of it."""
+    play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
+    known = sight.known_feeds(user_id, feed)
+    told = episodes_of([(feed, item)], known).get((feed, item))
+    if play is None and told is None:
+        raise Http404
+    return _found(feed, item, play, known.get(feed), told)
+
+
+def feed_in(request: HttpRequest) -> str:
+    """The feed that an address names as ``feed``. Raises ``Http404`` where it names none."""
+    try:
+        return normalise_feed(request.GET.get("feed", ""))
+    except InvalidIdentifier:
+        raise Http404 from None
+
+
+def seconds_in(request: HttpRequest, name: str) -> int | None:
+    """A position in the address; None where there is none. Raises ``BadRequest`` for what is no position."""
+    text = request.GET.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= LONGEST_POSITION):
+        raise BadRequest
+    return int(text)
+
+
+def is_web(address: str) -> bool:
+    """Whether a browser may be sent to an address that a publisher wrote."""
+    try:
+        return urlsplit(address).scheme in WEB
+    except ValueError:
+        return False
+
+
+def _found(
+    feed: str, item: str, play: PlayEntry | None, known: FeedShown | None, told: EpisodeShown | None
+) -> Found:
+    podcast = shown.podcast_of(feed, browsing.summaries([feed]).get(feed) if known else None)
+    row = browsing.episode(told.id) if told else None
+    listed = shown.episode_of(row, podcast, play) if row else None
+    if listed is None:
+        assert play is not None
+        listed = shown.heard(play, known, told)
+    address = row.enclosure_url if row else parts_of_item(item)[1]
+    return Found(listed._replace(item=item), podcast, row, address if is_web(address) else "")
