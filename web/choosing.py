@@ -64,10 +64,13 @@ def answer(request: HttpRequest, user: User, choice: Choice) -> HttpResponse:
 def _form(
     request: HttpRequest, choice: Choice, form: ChoiceForm, ticked: set[UUID], status: int = 200
 ) -> HttpResponse:
+    boxes = [(each, each.id in ticked, each.id in choice.holding) for each in choice.lists]
+    # those that it is in come first, however many there are
+    boxes.sort(key=lambda box: not box[2])
     context = {
         "choice": choice,
         "form": form,
-        "boxes": [(each, each.id in ticked, each.id in choice.holding) for each in choice.lists],
+        "boxes": boxes,
         "back": came_from(request, request.GET.get("back", "")) or choice.back,
     }
     # htmx shows no answer that is a refusal

@@ -9,7 +9,7 @@ from projections.queries import InvalidCursor
 from web.lists import Kind, Member
 from web.shown import Episode
 
-MEMBERS = 100
+MEMBERS = 60
 # episodes whose times are added up
 TIMED = 500
 

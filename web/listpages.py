@@ -22,7 +22,7 @@ from web.lists import Kind, Listed
 from web.reading import caught_up, remember_position
 from web.toasts import tell
 
-PAGE = 60
+PAGE = 48
 
 
 @require_safe

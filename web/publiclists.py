@@ -26,9 +26,9 @@ from web import collections, playlists, shown
 from web.lists import PICTURES, Kind, Listed
 from web.shown import Episode, Podcast
 
-PAGE = 100
-# of a longer list the rest is not looked at
-MOST = 1_000
+PAGE = 60
+# as many as its feed has; what follows in a longer one is not looked at
+MOST = 500
 WEB = ("http://", "https://")
 
 

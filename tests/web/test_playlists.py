@@ -166,7 +166,7 @@ def test_its_time_is_told_and_where_to_go_on(alice: User) -> None:
     assert "3 h 00 min" in page
     assert "1 h 30 min left" in page
     assert "Go on" in page
-    assert f'data-list="playlists" data-list-id="{made}"' in page
+    assert f'data-plays-from="{made}"' in page
 
 
 def test_an_episode_is_put_into_some_and_a_new_one(alice: User) -> None:
