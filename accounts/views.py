@@ -28,6 +28,8 @@ from accounts.scopes import WORDS
 # new accounts and attempts at them from one address: enough for a household, too few to harvest names
 REGISTRATIONS = 30
 REGISTRATIONS_WITHIN = timedelta(hours=1)
+# two presses of a button are further apart only where the first went wrong
+SENT_TWICE_WITHIN = timedelta(minutes=1)
 # what most apps need, for a first look at the app creator
 COMMON = ("user.sync", "user.subscriptions", "user.plays", "user.read")
 
@@ -77,6 +79,8 @@ def register(request: HttpRequest) -> HttpResponse:
         return too_many(request, wait)
     form = NewAccountForm(request.POST)
     user = _create(form) if form.is_valid() else None
+    if again := None if user else _just_made(form):
+        return _enter(request, again, safe_next(request))
     if user is None:
         context = {"form": form, "next": request.POST.get("next", "")}
         return render(request, "accounts/register.html", context, status=400)
@@ -180,6 +184,17 @@ def _create(form: NewAccountForm) -> User | None:
     except (IntegrityError, ValidationError):  # somebody took the name since it was looked up
         form.add_error("username", TAKEN)
         return None
+
+
+def _just_made(form: NewAccountForm) -> User | None:
+    """The account of a form that was sent twice: of a moment ago, with this name and password."""
+    name, password = form.data.get("username", ""), form.data.get("password1", "")
+    try:
+        user = User.objects.get_by_natural_key(name.strip())
+    except User.DoesNotExist:
+        return None
+    is_new = timezone.now() - user.date_joined < SENT_TWICE_WITHIN and user.username == name.strip()
+    return user if is_new and user.is_active and user.check_password(password) else None
 
 
 def _welcome(request: HttpRequest, user: User, target: str) -> HttpResponse:

@@ -1,11 +1,15 @@
 """The pages of last resort, which ask nothing of any store."""
 
+import re
 import sys
+from typing import Final, NamedTuple
 
 import redis
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
+from django.utils.cache import add_never_cache_headers
 
 from accounts.addresses import other_host
 from eventstore.dispatcher import Conflict
@@ -13,6 +17,19 @@ from projections.failures import in_maintenance, is_outage
 
 RETRY_AFTER = 5  # seconds; a store restarts in about that time
 IN_MAINTENANCE = 15  # seconds; one is copied in some minutes at most
+# what is not written into a page
+SECRET: Final = re.compile("password|token")
+# characters of a form that a page gives back
+MOST_TYPED = 100_000
+
+
+class Typed(NamedTuple):
+    """A form that was sent and not taken: its ``fields`` as names and values, and whether they are all of it,
+    so that it can be sent again as it is."""
+
+    path: str
+    fields: list[tuple[str, str]]
+    is_whole: bool
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -25,11 +42,30 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """503 when a store is away or too many write at once, else 500."""
     error = sys.exc_info()[1]
     if error is not None and in_maintenance(error):
-        page = HttpResponse(render_to_string("maintenance.html"), status=503)
-        page["Retry-After"] = str(IN_MAINTENANCE)
-        return page
+        return _unavailable(request, "maintenance.html", IN_MAINTENANCE)
     if isinstance(error, Exception) and (is_outage(error) or isinstance(error, redis.RedisError | Conflict)):
-        page = HttpResponse(render_to_string("503.html"), status=503)
-        page["Retry-After"] = str(RETRY_AFTER)
-        return page
+        return _unavailable(request, "503.html", RETRY_AFTER)
     return HttpResponse(render_to_string("500.html"), status=500)
+
+
+def _unavailable(request: HttpRequest, template: str, wait: int) -> HttpResponse:
+    """503, with what was typed."""
+    typed = _typed(request)
+    context = {"typed": typed, "csrf_token": get_token(request)} if typed else {}
+    page = HttpResponse(render_to_string(template, context), status=503)
+    page["Retry-After"] = str(wait)
+    add_never_cache_headers(page)
+    return page
+
+
+def _typed(request: HttpRequest) -> Typed | None:
+    """The form of a request, but for passwords and files; None where it is not known to be from our own
+    pages: nobody is led to send what another site has made up."""
+    if request.method != "POST" or not getattr(request, "csrf_processing_done", False):
+        return None
+    sent = [(name, value) for name in request.POST for value in request.POST.getlist(name)]
+    sent = [(name, value) for name, value in sent if name != "csrfmiddlewaretoken"]
+    kept = [(name, value) for name, value in sent if not SECRET.search(name)]
+    if sum(len(value) for _, value in kept) > MOST_TYPED:
+        return None
+    return Typed(request.get_full_path(), kept, is_whole=kept == sent and not request.FILES)

@@ -1,10 +1,12 @@
 """Reads that show what the reader has just done, though read models follow a moment later."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from projections import queries, replicas
 
@@ -29,22 +31,31 @@ def remember_position(response: HttpResponse, position: int) -> None:
 
 @contextmanager
 def caught_up(request: HttpRequest, *projectors: str) -> Iterator[None]:
-    """In this block reads show what the browser has done, unless a projector takes longer than a second."""
+    """In this block reads show what the browser has done, unless a projector takes longer than a second: then
+    the page says that something is missing."""
     text = request.COOKIES.get(SEEN, "")
     is_position = text.isascii() and text.isdigit() and int(text) <= LAST
-    with reached(int(text) if is_position else 0, *projectors):
+    with reached(int(text) if is_position else 0, *projectors) as is_current:
+        if not is_current:
+            messages.warning(request, _("What you did last is kept, and shows here in a moment."))
         yield
 
 
 @contextmanager
-def reached(position: int, *projectors: str) -> Iterator[None]:
+def reached(position: int, *projectors: str) -> Iterator[bool]:
     """In this block reads show what the log said at ``position``, unless a projector takes longer than a
-    second. Position 0 asks for nothing."""
+    second; gives whether all of them do. Position 0 asks for nothing."""
     if not position:
-        yield
+        yield True
         return
-    for projector in projectors:
-        with suppress(queries.Behind):
-            queries.wait_for(projector, position, PATIENCE)
+    late = [projector for projector in projectors if not _is_up_to(position, projector)]
     with replicas.at_least(position):
-        yield
+        yield not late
+
+
+def _is_up_to(position: int, projector: str) -> bool:
+    try:
+        queries.wait_for(projector, position, PATIENCE)
+    except queries.Behind:
+        return False
+    return True

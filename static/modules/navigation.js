@@ -3,7 +3,6 @@
 // What is no such page (the administration, files, being logged out, another language) is opened as ever.
 
 const OUTSIDE = /^\/(admin|api|users|authorize|setup|app-creator|styleguide|health|about)(\/|$)/;
-const LANGUAGE = "/settings/language";
 const places = new Map(); // how far each page was scrolled, for the way back
 let shown = location.pathname + location.search;
 let isMoving = false; // between a step in the history and its page
@@ -13,7 +12,7 @@ const here = () => pathOf(location);
 
 function isOutside(address) {
   const url = new URL(address, location.href);
-  return url.origin !== location.origin || OUTSIDE.test(url.pathname) || url.pathname === LANGUAGE;
+  return url.origin !== location.origin || OUTSIDE.test(url.pathname);
 }
 
 function leaveToBrowser(event) {

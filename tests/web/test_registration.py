@@ -1,11 +1,13 @@
 """New listeners."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import views
@@ -99,7 +101,7 @@ def test_a_space_around_the_name_is_a_slip_of_the_hand() -> None:
 
 @pytest.mark.parametrize("name", ["Alice", "ALICE", "ａlice", "alıce", "alíce", "A1ice"])
 def test_a_taken_name_is_refused_and_so_is_one_that_looks_like_it(alice: User, name: str) -> None:
-    page = register(username=name)
+    page = register(username=name, password1="another long one", password2="another long one")
     assert page.status_code == 400
     assert "This user name, or one that looks like it, is taken." in text_of(page)
     assert listeners() == {"Alice"}
@@ -169,6 +171,17 @@ def test_a_name_goes_to_one_of_two_who_want_it_at_once() -> None:
         answers = sorted(pool.map(hurry, ["Alice", "ALICE"]))
     assert answers == [302, 400]
     assert len(listeners()) == 1
+
+
+def test_a_form_that_is_sent_twice_makes_one_account_and_leads_into_it() -> None:
+    first, second = Visitor(), Visitor()
+    assert register(first)["Location"] == register(second)["Location"] == "/"
+    assert second.get("/subscriptions").status_code == 200
+    assert listeners() == {"Alice"}
+    other = "another long password"
+    assert register(password1=other, password2=other).status_code == 400
+    User.objects.update(date_joined=timezone.now() - timedelta(minutes=2))
+    assert register().status_code == 400, "that is no slip of the hand any more"
 
 
 def test_registration_can_be_closed(settings: Settings) -> None:

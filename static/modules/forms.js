@@ -1,0 +1,27 @@
+// A form that changes something is sent once, however often its button is pressed while the answer is on its way.
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return; // htmx sends it, or it changes nothing
+  if (form.dataset.sending) event.preventDefault();
+  form.dataset.sending = "yes";
+});
+
+// before htmx puts a second request behind the first
+document.addEventListener("htmx:confirm", (event) => {
+  if (event.target.closest("form")?.dataset.sending) event.preventDefault();
+});
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const form = event.target.closest("form");
+  if (form && event.detail.requestConfig.verb !== "get") form.dataset.sending = "yes";
+});
+
+document.addEventListener("htmx:afterRequest", (event) => {
+  delete event.target.closest("form")?.dataset.sending;
+});
+
+// back on a page that the browser has kept
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sending]")) delete form.dataset.sending;
+});

@@ -1,0 +1,27 @@
+// Tells why something that was done in place did not work: what the page says that the server answered with, or that
+// there is no connection. htmx itself is silent about it.
+
+function tell(content) {
+  document.getElementById("toasts")?.replaceChildren(content);
+}
+
+function toast(text) {
+  const words = document.createElement("p");
+  words.textContent = text;
+  const made = document.createElement("div");
+  made.className = "toast";
+  made.append(words);
+  return made;
+}
+
+const isDeed = (detail) => !detail.boosted && detail.requestConfig.verb !== "get";
+
+document.addEventListener("htmx:responseError", (event) => {
+  if (!isDeed(event.detail)) return;
+  const page = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
+  tell(toast(page.querySelector("main .lead, main h1")?.textContent ?? event.detail.xhr.statusText));
+});
+
+document.addEventListener("htmx:sendError", (event) => {
+  if (isDeed(event.detail)) tell(document.getElementById("no-connection").content.cloneNode(true));
+});
