@@ -16,7 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 
 from accounts import ledger
-from accounts.models import AppGrant, PlayToken, Session, UsedToken, User
+from accounts.models import AppGrant, Avatar, PlayToken, Profile, Session, UsedToken, User
 from eventstore.erasure import digest_of
 from eventstore.failpoints import failpoint
 
@@ -59,6 +59,8 @@ def _erase_account(user_id: UUID) -> Counter[str]:
     user_type = ContentType.objects.get_for_model(User)
     found = {
         "sessions": Session.objects.filter(user_id=user_id),
+        "profiles": Profile.objects.filter(user=user),
+        "avatars": Avatar.objects.filter(user=user),
         "app_grants": AppGrant.objects.filter(user=user),
         "play_tokens": PlayToken.objects.filter(user=user),
         "used_tokens": UsedToken.objects.filter(user=user),

@@ -171,6 +171,40 @@ class Session(AbstractBaseSession):
         return salted_hmac("accounts.Session", self.session_key, algorithm="sha256").hexdigest()[:24]
 
 
+class Profile(models.Model):
+    """What a listener tells of himself. Nobody else sees any of it unless ``is_public``."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="profile")
+    is_public = models.BooleanField(default=False, db_default=False)
+    public_name = models.CharField(max_length=80, blank=True)
+    bio = models.TextField(max_length=1_000, blank=True)
+    links = ArrayField(models.CharField(max_length=500), default=list, blank=True)
+    # what names its files (``Avatar``), another with each picture; empty where there is none
+    avatar = models.CharField(max_length=32, blank=True)
+
+    class Meta:
+        db_table = '"system"."profiles"'
+
+    def __str__(self) -> str:
+        return self.public_name or str(self.user_id)
+
+
+class Avatar(models.Model):
+    """The picture of a profile in one size, as WebP; ``name`` is random, so that nobody guesses it."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=32)
+    size = models.SmallIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        db_table = '"system"."avatars"'
+        constraints = [models.UniqueConstraint(fields=["name", "size"], name="avatars_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.size}"
+
+
 class AppGrant(models.Model):
     """What a user grants to an app: its id (``iss``), its key, its scopes. Looked up on every request."""
 

@@ -251,6 +251,12 @@ class PublicEvent(models.Model):
             models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
             models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
             models.Index(fields=["guid_key", "item_key"], name="public_events_by_guid"),
+            # what somebody shows with his name
+            models.Index(
+                fields=["user_id", "happened_at", "id"],
+                name="public_events_by_user",
+                condition=models.Q(user_id__isnull=False),
+            ),
         ]
 
 

@@ -21,11 +21,6 @@ FOLLOWS = """(
 NAMED = """
 (WITH {judged} SELECT * FROM wanted WHERE stands AND in_force = 'public') AS named WHERE true
 """
-# of whom it is and whether it is named, the activity says: the public table has no index by listener
-ACTS_OF = """
-(SELECT p.* FROM "users"."activity" a JOIN "public"."public_events" p ON p.id = a.public_id
-  WHERE a.user_id = %s AND p.user_id IS NOT NULL) AS named WHERE true
-"""
 
 
 class PublicFollow(NamedTuple):
@@ -41,7 +36,9 @@ class PublicLists(NamedTuple):
     collections: list[CollectionRow]
 
 
-ACTS = Query(PROJECTOR, PublicRow, ACTS_OF, {"happened_at": moment, "id": key})
+ACTS = Query(
+    PROJECTOR, PublicRow, '"public"."public_events" WHERE user_id = %s', {"happened_at": moment, "id": key}
+)
 
 
 def acts_of(user_id: UUID, limit: int, after: str | None = None) -> Page[PublicRow]:

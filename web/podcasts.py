@@ -22,7 +22,7 @@ from feeds.queries import FeedShown
 from jobs.feeds import fetch_now
 from projections import queries
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor, moment
-from web import levels, shown, sight, troubles
+from web import levels, people, shown, sight, troubles
 from web.acting import for_listeners, is_partial
 from web.forms import EpisodesForm
 from web.reading import caught_up
@@ -59,6 +59,8 @@ def podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
         context["is_followed"] = is_followed
         context["privacy"] = levels.of_feed(user.pk, feed)
         context |= _listed(request, user.pk, context["podcast"], known)
+    if not is_partial(request, "found"):
+        context["followers"] = people.followers(feed)
     name = "web/podcasts/_episodes.html" if is_partial(request, "found") else "web/podcasts/podcast.html"
     return render(request, name, context)
 

@@ -131,6 +131,60 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Profile",
+            fields=[
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="profile",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("is_public", models.BooleanField(db_default=False, default=False)),
+                ("public_name", models.CharField(blank=True, max_length=80)),
+                ("bio", models.TextField(blank=True, max_length=1000)),
+                (
+                    "links",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=500), blank=True, default=list, size=None
+                    ),
+                ),
+                ("avatar", models.CharField(blank=True, max_length=32)),
+            ],
+            options={
+                "db_table": '"system"."profiles"',
+            },
+        ),
+        migrations.CreateModel(
+            name="Avatar",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=32)),
+                ("size", models.SmallIntegerField()),
+                ("data", models.BinaryField()),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."avatars"',
+                "constraints": [models.UniqueConstraint(fields=("name", "size"), name="avatars_once")],
+            },
+        ),
+        migrations.CreateModel(
             name="AppGrant",
             fields=[
                 (

@@ -13,6 +13,7 @@ from msgspec import Struct, defstruct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import profiles
 from accounts.models import User
 from api import answers
 from api.answers import Success
@@ -85,6 +86,16 @@ class ExportedActivity(Struct):
     shown: bool
 
 
+class ExportedProfile(Struct):
+    """What the user tells of himself; others see it where `is_public`. `avatar`: a WebP file in base64."""
+
+    is_public: bool
+    public_name: str
+    bio: str
+    links: list[str]
+    avatar: bytes | None
+
+
 class _Account(Struct):
     format: Format
     version: Version
@@ -105,6 +116,7 @@ class Export(_State):  # type: ignore[misc]  # made from the registry
     activity: list[ExportedActivity]
     apps: list[App]
     play_tokens: list[Token]
+    profile: ExportedProfile
     events: list[ExportedEvent]
 
 
@@ -194,6 +206,7 @@ def document(
         activity=[_activity(row) for row in activity.rows],
         apps=listed_apps(user_id, calling),
         play_tokens=listed_tokens(user_id),
+        profile=_profile(user),
         events=[],
     )
     content = msgspec.json.encode(export)
@@ -246,6 +259,12 @@ def _with_events(export: bytes, stream: int, version: int) -> bytes:
             content += b"" if content.endswith(b"[") else b","
             content += msgspec.json.encode([_event(row) for row in rows])[1:-1]
     return bytes(content + b"]}")
+
+
+def _profile(user: User) -> ExportedProfile:
+    profile = profiles.of(user)
+    told = profile.is_public, profile.public_name, profile.bio, profile.links
+    return ExportedProfile(*told, profiles.largest(profile))
 
 
 def _activity(row: ActivityRow) -> ExportedActivity:

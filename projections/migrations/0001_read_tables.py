@@ -418,6 +418,11 @@ class Migration(migrations.Migration):
                     models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
                     models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
                     models.Index(fields=["guid_key", "item_key"], name="public_events_by_guid"),
+                    models.Index(
+                        condition=models.Q(("user_id__isnull", False)),
+                        fields=["user_id", "happened_at", "id"],
+                        name="public_events_by_user",
+                    ),
                 ],
             },
         ),

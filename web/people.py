@@ -1,0 +1,217 @@
+"""/u/{username}: what a listener shows to everybody. Who shows nothing is not there, as if nobody had the
+name: the same answer after the same work."""
+
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+from django.views.decorators.http import require_safe
+
+from accounts import profiles
+from accounts.models import Profile, User
+from eventstore import dispatcher
+from eventstore.dispatcher import StreamErased
+from eventstore.domain import collections, playlists
+from eventstore.domain.ordered import OrderedSet
+from feeds.queries import public_feeds
+from projections import profiles as public
+from projections.profiles import PublicLists
+from projections.queries import Behind, InvalidCursor
+from web import acts
+from web.acts import Line
+from web.public import for_everybody
+from web.shown import HUES, Podcast
+from web.words import initials
+
+PODCASTS: Final = 24
+ACTS: Final = 20
+FOLLOWERS: Final = 12
+# whose rows are read where nobody has the name
+NOBODY: Final = UUID(int=0)
+REVALIDATED: Final = "private, no-cache"
+
+
+class Person(NamedTuple):
+    """A listener as others see him; ``avatar`` is the name of the files of his picture, or ""."""
+
+    username: str
+    name: str
+    avatar: str = ""
+
+    @property
+    def path(self) -> str:
+        return f"/u/{quote(self.username)}"
+
+    @property
+    def cover(self) -> str:
+        return f"/avatars/{self.avatar}/300.webp" if self.avatar else ""
+
+    @property
+    def hue(self) -> int:
+        return sum(self.username.encode()) % HUES
+
+    @property
+    def initials(self) -> str:
+        return initials(self.name)
+
+
+class Link(NamedTuple):
+    address: str
+    label: str
+
+
+class Shown(NamedTuple):
+    """All that everybody may see of somebody; ``following``: where the podcasts, and the acts, go on."""
+
+    profile: Profile | None
+    podcasts: list[Podcast]
+    lines: list[Line]
+    lists: PublicLists
+    following: tuple[str | None, str | None]
+
+    def is_empty(self) -> bool:
+        lists = self.lists.playlists or self.lists.collections
+        return not (self.profile or self.podcasts or self.lines or lists)
+
+
+@require_safe
+@for_everybody
+def person(request: HttpRequest, username: str) -> HttpResponse:
+    """The page; ``podcasts`` and ``acts`` are where its lists go on."""
+    user = _user(username)
+    try:
+        found = _shown(user, request.GET.get("podcasts"), request.GET.get("acts"))
+    except InvalidCursor:
+        raise BadRequest from None
+    except Behind:
+        return render(request, "503.html", status=503)
+    if user is None or found.is_empty():
+        raise Http404
+    return render(request, "web/people/person.html", _context(request, user, found))
+
+
+@require_safe
+def avatar(request: HttpRequest, name: str, size: int) -> HttpResponse:
+    """The picture of a public profile, or of the reader's own. It is asked for each time whether it may still
+    be seen."""
+    reader = request.user.pk if isinstance(request.user, User) else None
+    data = profiles.picture(name, size, reader)
+    if data is None:
+        raise Http404
+    return HttpResponse(data, content_type="image/webp", headers={"Cache-Control": REVALIDATED})
+
+
+def has_page(user: User) -> bool:
+    """Whether there is anything of a listener for others to see; not while that cannot be told."""
+    try:
+        return not _shown(user, None, None).is_empty()
+    except Behind:
+        return False
+
+
+def followers(feed: str) -> list[Person]:
+    """Who shows to follow a podcast, at most ``FOLLOWERS``; nobody while that cannot be told."""
+    try:
+        rows = public.followers_of(feed, FOLLOWERS)
+    except Behind:
+        return []
+    found = profiles.people(row.user_id for row in rows)
+    return [shown_as(found[row.user_id]) for row in rows if row.user_id in found]
+
+
+def shown_as(found: profiles.Person) -> Person:
+    return Person(found.username, found.name, found.avatar)
+
+
+def _user(username: str) -> User | None:
+    try:
+        user = User.objects.get_by_natural_key(username)
+    except User.DoesNotExist:
+        return None
+    return user if user.is_active else None
+
+
+def _shown(user: User | None, podcasts: str | None, done: str | None) -> Shown:
+    """The same reads, whoever it is. Raises ``InvalidCursor`` and ``Behind``."""
+    user_id = user.pk if user else NOBODY
+    follows = public.podcasts_of(user_id, PODCASTS, podcasts)
+    rows = public.acts_of(user_id, ACTS, done)
+    lists = _still_public(user_id, public.lists_of(user_id))
+    profile = profiles.published(user_id)
+    names = {*(row.rss_source_feed for row in follows.rows), *(row.rss_source_feed for row in rows.rows)}
+    known = acts.titles(rows.rows, {name: feed for name, feed in public_feeds(names).items() if feed.title})
+    who = profiles.person(user, profile).name if user else ""
+    return Shown(
+        profile,
+        [known.podcast(row.rss_source_feed) for row in follows.rows if row.rss_source_feed in known.feeds],
+        [
+            acts.line(row, who, known)
+            for row in rows.rows
+            if row.rss_source_feed in known.feeds and not known.is_blocked(row)
+        ],
+        lists,
+        (follows.next, rows.next),
+    )
+
+
+def _still_public(user_id: UUID, lists: PublicLists) -> PublicLists:
+    """Without those that were hidden or deleted a moment ago, which read models may not know yet."""
+    if not (lists.playlists or lists.collections):
+        return lists
+    try:
+        stream = dispatcher.state_of(user_id)
+    except StreamErased:
+        return PublicLists([], [])
+    stream.fetch(
+        {
+            "playlists": tuple(str(row.id) for row in lists.playlists),
+            "collections": tuple(str(row.id) for row in lists.collections),
+        }
+    )
+
+    def is_public(register: OrderedSet[Any, Any], known: Any) -> bool:
+        return known is not None and register.is_on(known) and known.is_public
+
+    user = stream.user
+    return PublicLists(
+        [row for row in lists.playlists if is_public(playlists.REGISTER, user.playlists.get(str(row.id)))],
+        [
+            row
+            for row in lists.collections
+            if is_public(collections.REGISTER, user.collections.get(str(row.id)))
+        ],
+    )
+
+
+def _context(request: HttpRequest, user: User, found: Shown) -> dict[str, Any]:
+    who = shown_as(profiles.person(user, found.profile))
+    after_podcasts, after_acts = found.following
+    profile = found.profile
+    return {
+        "person": who,
+        "shown": found,
+        "bio": profile.bio if profile else "",
+        "links": [Link(address, _label(address)) for address in profile.links] if profile else [],
+        "address": f"{settings.PUBLIC_URL}{who.path}",
+        "picture": f"{settings.PUBLIC_URL}{who.cover}" if who.cover else "",
+        "more_podcasts": f"{who.path}?podcasts={after_podcasts}" if after_podcasts else "",
+        "more_acts": f"{who.path}?acts={after_acts}" if after_acts else "",
+        "is_own": request.user == user,
+    }
+
+
+def _label(address: str) -> str:
+    """A link without what is the same in all of them."""
+    parts = urlsplit(address)
+    return f"{parts.netloc.removeprefix('www.')}{parts.path.rstrip('/')}"
+
+
+paths = [
+    path("u/<str:username>", person, name="person"),
+    path("avatars/<str:name>/<int:size>.webp", avatar),
+]
