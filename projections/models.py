@@ -81,6 +81,14 @@ class Playlist(models.Model):
 
     class Meta:
         db_table = '"users"."playlists"'
+        # what everybody may find
+        indexes = [
+            models.Index(
+                fields=["updated_at", "playlist_id"],
+                name="playlists_in_public",
+                condition=models.Q(is_public=True),
+            )
+        ]
 
 
 class PlaylistItem(models.Model):

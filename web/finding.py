@@ -1,6 +1,7 @@
 """What a listener finds in what this server knows: for the page of search, and for that of adding."""
 
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from uuid import UUID
 
 from accounts.models import User
@@ -9,8 +10,10 @@ from feeds import browsing, search
 from feeds.covers import path_of
 from feeds.details import item_in
 from feeds.search import EpisodeFound, Sight
-from projections import queries
+from projections import public_lists, queries
+from projections.queries import Behind
 from web import shown
+from web.public import usernames
 from web.shown import Episode, Podcast
 
 
@@ -59,6 +62,29 @@ def episodes(user_id: UUID, seen: Sight, words: str, after: str, limit: int) -> 
         if (item := items[row.id]) is not None
     )
     return Found(list(found), page.next or "")
+
+
+class PlaylistLine(NamedTuple):
+    """``owner``: the user name of whose list it is."""
+
+    name: str
+    owner: str
+    path: str
+
+
+def playlists(words: str, after: str, limit: int) -> Found:
+    """Public playlists of accounts that are in use; none while it is not known what was hidden lately."""
+    try:
+        page = public_lists.playlists(words, after or None, limit)
+    except Behind:
+        return Found([], "")
+    owners = usernames(row.user_id for row in page.rows)
+    lines = [
+        PlaylistLine(row.name, owner, f"/u/{quote(owner)}/playlists/{row.id}")
+        for row in page.rows
+        if (owner := owners.get(row.user_id, ""))
+    ]
+    return Found(lines, page.next or "")
 
 
 def _episode(row: EpisodeFound, item: str, podcast: Podcast, play: PlayEntry | None) -> Episode:

@@ -241,7 +241,12 @@ class SearchForm(AddressedForm):
     kind = forms.ChoiceField(
         label=_("Among"),
         required=False,
-        choices=[("", _("Everything")), ("podcasts", _("Podcasts")), ("episodes", _("Episodes"))],
+        choices=[
+            ("", _("Everything")),
+            ("podcasts", _("Podcasts")),
+            ("episodes", _("Episodes")),
+            ("playlists", _("Playlists")),
+        ],
     )
     after = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
     defaults = {"q": "", "kind": "", "after": ""}

@@ -79,7 +79,7 @@ def usernames(ids: Iterable[UUID]) -> dict[UUID, str]:
     wanted = set(ids)
     if not wanted:
         return {}
-    users = User.objects.using("system").filter(pk__in=wanted, is_active=True)
+    users = User.objects.using("system").filter(pk__in=wanted, is_active=True, erasing_since=None)
     return dict(users.values_list("pk", "username"))
 
 

@@ -132,6 +132,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": '"users"."playlists"',
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("is_public", True)),
+                        fields=["updated_at", "playlist_id"],
+                        name="playlists_in_public",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(

@@ -1,13 +1,17 @@
 """/search: what a listener finds, and what nobody finds of others."""
 
 import re
+from datetime import UTC, datetime
 
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.playlists import UpdatePlaylist
 from tests.projecting import bring_up_to_date
 from tests.web.library import HOSTILE, follow, hear, show
+from tests.web.listing import playlist
 from tests.web.people import Visitor, text_of
 
 PATH = "/search"
@@ -63,6 +67,27 @@ def test_what_is_secret_or_blocked_is_found_by_its_followers_alone(alice: User, 
     assert names(find(alice, "radio")) == []
     assert "Radio for members" in names(find(bob, "radio"))
     assert "Radio hour" in names(find(bob, "radio"))
+
+
+def test_public_playlists_are_found_until_they_are_hidden(alice: User, bob: User) -> None:
+    shared = playlist(bob, name="Été à la Radio", is_public=True)
+    playlist(bob, name="Radio of my own")
+    bring_up_to_date()
+    page = find(alice, "ete rad")
+    assert names(page) == ["Été à la Radio"]
+    assert f'href="/u/Bob/playlists/{shared}"' in page
+    assert Visitor(alice).get(f"/u/Bob/playlists/{shared}").status_code == 200
+    assert names(find(alice, "radio", kind="playlists")) == ["Été à la Radio"]
+    assert names(find(alice, "adio", kind="playlists")) == []
+    order = UpdatePlaylist(user_id=bob.pk, playlist_id=shared, is_public=False, now=datetime.now(UTC))
+    dispatch(order, Origin())
+    assert names(find(alice, "radio")) == []  # though the read model does not know it yet
+    bring_up_to_date()
+    assert names(find(alice, "radio")) == []
+    playlist(bob, name="Radio again", is_public=True)
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    bring_up_to_date()
+    assert names(find(alice, "radio")) == []
 
 
 def test_texts_are_text_queries_are_few_and_strangers_log_in(alice: User) -> None:

@@ -1,0 +1,56 @@
+"""Finding public playlists by words. Nothing is found that was hidden before the search began."""
+
+import re
+import unicodedata
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from eventstore import log
+from projections import queries, replicas
+from projections.lists import EXISTS
+from projections.queries import Page, Query, key, moment
+
+PATIENCE: Final = 0.5  # seconds
+_WORD: Final = re.compile(r"\w+")
+_ACCENTS: Final = re.compile("[\u0300-\u036f]")
+# without case and accents, as ``folded``; each word is one, or the beginning of one. There are few public
+# playlists, so no index holds words.
+SOURCE: Final = f"""(
+    SELECT list.*, regexp_replace(lower(normalize(list.name || ' ' || coalesce(list.description, ''), NFKD)),
+                                  '[\u0300-\u036f]+', '', 'g') AS text
+      FROM "users"."playlists" list WHERE is_public AND {EXISTS}) AS list
+ WHERE text ~ ALL (%s::text[])"""  # noqa: S608  no values in it
+
+
+class PublicPlaylist(NamedTuple):
+    """How many episodes are in it is not told: some may not be for everybody."""
+
+    user_id: UUID
+    id: UUID
+    name: str
+
+
+FIND: Final = Query(
+    "playlists",
+    PublicPlaylist,
+    SOURCE,
+    {"updated_at": moment, "playlist_id": key},
+    "user_id, playlist_id AS id, name",
+)
+
+
+def playlists(words: str, after: str | None, limit: int) -> Page[PublicPlaylist]:
+    """The public playlists with all of these words, those changed last first. Raises ``InvalidCursor``, and
+    ``Behind`` where what was hidden lately is not known yet."""
+    patterns = [rf"\m{word}" for word in _WORD.findall(folded(words))]
+    if not patterns:
+        return Page([], None, 0)
+    head = log.head()
+    queries.wait_for(FIND.projector, head, PATIENCE)
+    with replicas.at_least(head):
+        return FIND.page([patterns], {}, after, limit, descending=True)
+
+
+def folded(text: str) -> str:
+    """In lower case and without accents."""
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text).lower())
