@@ -56,6 +56,9 @@ function frame(page) {
   for (const sheet of page.head.querySelectorAll("link[rel=stylesheet]")) {
     if (!has(`link[href="${sheet.getAttribute("href")}"]`)) document.head.append(sheet.cloneNode());
   }
+}
+
+function closeDialogs() {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
 }
 
@@ -88,6 +91,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   detail.swapOverride = "outerHTML";
   if (isError) document.title = page.title;
   else frame(page);
+  // also where its form is shown again, with its faults
+  closeDialogs();
 });
 
 // A form that is shown again with its faults stays at its page's address, and the same page is no step back.
@@ -114,6 +119,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
 // Back and forward: the page is fetched again, because none is kept.
 document.addEventListener("htmx:historyCacheMissLoad", (event) => {
   const page = parsed(event.detail.response);
+  closeDialogs();
   if (fits(page)) frame(page);
   else location.reload();
 });
