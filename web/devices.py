@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from accounts import grants
+from accounts.models import AppGrant
 from eventstore import log
 from eventstore.domain.history import happened_at
 from eventstore.domain.identifiers import guid_key_of
@@ -32,12 +32,10 @@ def places(user_id: UUID, feed: str, item: str, here: str) -> list[DevicePlace]:
     rows = [] if stream is None else read_places(stream, feed)
     episode = guid_key_of(item)
     found = [(row, event) for row in rows if (event := _play(row)) and guid_key_of(event[0]) == episode]
-    if not found:
-        return []
-    apps = {grant.app_id: grant.name for grant in grants.list_grants(user_id)}
+    origins = [origin_of(row) for row, _ in found]
+    apps = {} if all(origin.device_name for origin in origins) else _apps(user_id)
     placed: dict[Origin, DevicePlace] = {}
-    for row, (_, position, played, at) in found:
-        origin = origin_of(row)
+    for origin, (_, (_, position, played, at)) in zip(origins, found, strict=True):
         device = Origin(app_id=origin.app_id, device_id=origin.device_id, device_name=origin.device_name)
         name = origin.device_name or apps.get(origin.app_id or "", origin.app_id or "")
         is_here = origin.app_id is None and origin.device_name == here
@@ -52,6 +50,11 @@ def further(known: list[DevicePlace], position: int, apart: int) -> DevicePlace 
     since = [place for place in known if not place.is_here and (here is None or place.heard_at > here)]
     ahead = [place for place in since if not place.played and place.position > position + apart]
     return max(ahead, key=lambda place: place.position, default=None)
+
+
+def _apps(user_id: UUID) -> dict[str, str]:
+    """The names of a listener's apps, by their ids."""
+    return dict(AppGrant.objects.filter(user_id=user_id).values_list("app_id", "name"))
 
 
 def _play(row: RecordedEvent) -> tuple[str, int, bool, datetime] | None:

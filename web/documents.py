@@ -49,14 +49,24 @@ class Paragraph(NamedTuple):
     text: str
 
 
+def chapters_in_feed(row: EpisodeRow | None) -> list[Chapter]:
+    """Those that stand in the feed itself."""
+    return [] if row is None else _listed(chapters.in_feed(row.extra))
+
+
 def chapters_of(row: EpisodeRow | None, now: datetime) -> list[Chapter]:
-    """Those of the feed itself, or of the document that it names where that was fetched."""
-    if row is None:
+    """The same, or those of the document that the feed names where that was fetched."""
+    found = chapters_in_feed(row)
+    if row is None or found:
+        return found
+    kept = _kept("chapters", row, now)
+    if kept is None or kept.error:
         return []
-    found = chapters.in_feed(row.extra)
-    if not found and (kept := _kept("chapters", row, now)) and not kept.error:
-        found = msgspec.json.decode(bytes(kept.content), type=list[EpisodeChapter])
-    return [Chapter.of(told) for told in found[:MOST_CHAPTERS]]
+    return _listed(msgspec.json.decode(bytes(kept.content), type=list[EpisodeChapter]))
+
+
+def _listed(told: Sequence[EpisodeChapter]) -> list[Chapter]:
+    return [Chapter.of(each) for each in told[:MOST_CHAPTERS]]
 
 
 def paragraphs(segments: Sequence[Segment]) -> Iterator[Paragraph]:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -20,7 +19,7 @@ from projections import queries
 from web import devices, levels
 from web.acting import act, came_from, device_name, for_listeners, is_partial
 from web.addresses import in_path
-from web.documents import chapters_of, names
+from web.documents import chapters_in_feed, names
 from web.found import feed_in, find, is_web, seconds_in
 from web.reading import caught_up, remember_position
 from web.shown import Chapter
@@ -41,14 +40,13 @@ class Person(NamedTuple):
 @for_listeners
 def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """An episode of the feed that ``feed`` names; ``t`` is where to begin, in seconds."""
-    feed, now = feed_in(request), timezone.now()
-    wanted = seconds_in(request, "t")
+    feed, wanted = feed_in(request), seconds_in(request, "t")
     with caught_up(request, "plays", "saved", "subscriptions", "privacy"):
         found = find(user.pk, feed, item)
         is_saved = queries.saved_of(user.pk, feed, item)
         privacy = levels.of_episode(user.pk, feed, item)
     start = found.resume if wanted is None else wanted
-    chapters = chapters_of(found.row, now)
+    chapters = chapters_in_feed(found.row)
     context = {
         **found._asdict(),
         "is_saved": is_saved,

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest
 from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, parts_of_item
 from eventstore.domain.plays import PlayEntry
 from feeds import browsing
-from feeds.browsing import EpisodeRow
+from feeds.browsing import EpisodeRow, Summary
 from feeds.queries import EpisodeShown, FeedShown, episodes_of
 from projections import queries
 from web import shown, sight
@@ -74,7 +74,7 @@ def is_web(address: str) -> bool:
 def _found(
     feed: str, item: str, play: PlayEntry | None, known: FeedShown | None, told: EpisodeShown | None
 ) -> Found:
-    podcast = shown.podcast_of(feed, browsing.summaries([feed]).get(feed) if known else None)
+    podcast = shown.podcast_of(feed, _summary(known) if known else None)
     row = browsing.episode(told.id) if told else None
     listed = shown.episode_of(row, podcast, play) if row else None
     if listed is None:
@@ -82,3 +82,8 @@ def _found(
         listed = shown.heard(play, known, told)
     address = row.enclosure_url if row else parts_of_item(item)[1]
     return Found(listed._replace(item=item), podcast, row, address if is_web(address) else "")
+
+
+def _summary(known: FeedShown) -> Summary:
+    """As far as a page of one episode shows its podcast."""
+    return Summary(known.id, known.uid, known.title, known.author, known.cover_url, None, 0, "")

@@ -2,7 +2,8 @@
 // or a form leads to (hx-boost), and of that page its main part, title, navigation and toasts come into this one.
 // What is no such page (the administration, files, being logged out, another language) is opened as ever.
 
-const OUTSIDE = /^\/(admin|api|users|authorize|setup|app-creator|styleguide|health|about)(\/|$)/;
+const OUTSIDE = /^\/(admin|api|users|authorize|setup|app-creator|styleguide|health|about|play|rss|static)(\/|$)/;
+const NEW_DOCUMENT = ["/settings/preferences", "/settings/erase"]; // forms after which the language or the listener is another
 const places = new Map(); // how far each page was scrolled, for the way back
 let shown = location.pathname + location.search;
 let isMoving = false; // between a step in the history and its page
@@ -19,7 +20,8 @@ function leaveToBrowser(event) {
   const link = event.type === "click" ? event.target.closest?.("a[href]") : null;
   const form = event.type === "submit" ? event.target : null;
   if (link && (link.hasAttribute("download") || isOutside(link.href))) event.stopPropagation();
-  if (form && form.method !== "dialog" && isOutside(form.getAttribute("action") ?? "")) event.stopPropagation();
+  const action = form?.getAttribute("action") ?? "";
+  if (form && (isOutside(action) || NEW_DOCUMENT.includes(action))) event.stopPropagation();
 }
 
 // before htmx, which listens on the links themselves

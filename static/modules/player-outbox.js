@@ -2,6 +2,7 @@
 // Each record has an id of its own and its own time, so that it counts once and when it was.
 
 const MOST = 100; // records in one request
+const SMALL = 20; // so many a browser sends on when the page is left meanwhile
 const KEPT = 2000; // about eight hours of listening without a connection
 
 export function outbox(bar) {
@@ -45,7 +46,8 @@ export function outbox(bar) {
   async function send() {
     while (kept.length) {
       const records = kept.slice(0, MOST);
-      const answer = await fetch("/player/plays", { method: "POST", body: form(records), redirect: "manual", keepalive: true });
+      const keepalive = records.length <= SMALL;
+      const answer = await fetch("/player/plays", { method: "POST", body: form(records), redirect: "manual", keepalive });
       if (answer.ok) forget(records.map((record) => record.id));
       else if (answer.status === 400) forget(await refused(answer, records));
       else if (answer.status === 409) forget(records.map((record) => record.id));

@@ -9,6 +9,7 @@ const EVERY = 15_000; // milliseconds of playing between two records
 const SETTLED = 700; // after a jump, the last of several is recorded
 const FRESH = 10_000; // a document that follows within this time goes on playing, where the browser lets it
 const STEP = 0.1;
+const LEAVING = ["/users/log_out", "/settings/erase"];
 const volume = document.getElementById("player-volume");
 const place = document.getElementById("player-place");
 
@@ -66,6 +67,7 @@ let settling = 0;
 audio.addEventListener("playing", () => {
   showState();
   media.move(audio);
+  if (show.isSaying("network")) show.say("");
   if (state.begun) return;
   state.begun = true;
   record({ played: false });
@@ -144,7 +146,7 @@ document.addEventListener("visibilitychange", () => {
 // Nothing of what was heard stays behind in a browser that somebody else may use.
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (form.getAttribute("action") !== "/users/log_out") return;
+  if (!LEAVING.includes(form.getAttribute("action"))) return;
   event.preventDefault();
   event.stopPropagation();
   audio.pause();

@@ -76,6 +76,28 @@ def test_chapters_lead_to_their_places(alice: User) -> None:
     assert "<bdi>1:05</bdi>" in page
 
 
+def test_it_names_people_and_soundbites_and_asks_for_its_transcript(alice: User) -> None:
+    episode = show(1, 1).episodes.get()
+    episode.extra = {
+        "person": [
+            {"text": "Ann", "role": "host", "href": "https://ann.example/"},
+            {"text": HOSTILE, "href": "javascript:x"},
+        ],
+        "soundbite": [{"startTime": "73.5", "duration": "60", "text": "Late trains"}, {"startTime": "x"}, {}],
+        "transcript": [{"url": "https://show1.example/said.vtt"}],
+        "chapters": [{"url": "https://show1.example/chapters.json"}],
+    }
+    episode.save()
+    page = text_of(Visitor(alice).get(page_of_episode(episode)))
+    assert '<a href="https://ann.example/" rel="noopener noreferrer nofollow"><bdi>Ann</bdi></a>' in page
+    assert "javascript:" not in page
+    assert "<script>alert" not in page
+    assert re.findall(r'data-at="(\d+)"', page) == ["73"]
+    base, _, query = page_of_episode(episode).partition("?")
+    for name in ("transcript", "chapters"):
+        assert f'hx-get="{base}/{name}?{query}"' in page
+
+
 def test_its_notes_run_and_load_nothing(alice: User) -> None:
     episode = show(1, 1).episodes.get()
     episode.title, episode.description, episode.link = HOSTILE, HOSTILE, "javascript:alert(1)"
