@@ -2,6 +2,7 @@
 # make servers starts its PostgreSQL and Redis alone, for a restore
 # make demo   plays two devices           make check  lints, types, imports, migrations
 # make bench  measures                    make soak   lives a week of 200 listeners, in ten minutes
+# make screenshots   takes the pictures of the README
 # make lock   writes down the newest packages for the image (requirements.lock)
 # make clean  forgets the installation, not the data          make coverage  which lines the tests run
 #
@@ -15,7 +16,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --editable
 
-.PHONY: run servers test coverage check lint demo bench soak lock install install-dev clean
+.PHONY: run servers test coverage check lint demo screenshots bench soak lock install install-dev clean
 
 run: .venv/runs
 	@exec $(BIN)/python -m balados.launch
@@ -40,6 +41,9 @@ check: lint
 
 demo: .venv/demo
 	@$(BIN)/python -m examples $(ARGS)
+
+screenshots: .venv/tests
+	@$(BIN)/python -m examples.screenshots
 
 bench: .venv/bench
 	@$(BIN)/python -m benchmarks $(ARGS)
