@@ -6,24 +6,24 @@ gone in the next request. A list that is not public is answered as one that neve
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import quote
 from uuid import UUID
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import profiles
 from accounts.models import User
 from eventstore import dispatcher
 from eventstore.dispatcher import StreamErased
 from eventstore.domain import privacy
 from eventstore.domain.identifiers import episode_key, feed_key_of
 from eventstore.streams import Stream
-from feeds.queries import EpisodeShown, FeedShown, episodes_of, public_feeds
-from web import collections, playlists, shown
+from web import collections, people, playlists
 from web.lists import PICTURES, Kind, Listed
+from web.public import for_everybody, known_of
 from web.shown import Episode, Podcast
 
 PAGE = 60
@@ -35,12 +35,13 @@ WEB = ("http://", "https://")
 class Name(NamedTuple):
     """A feed, or an episode of it."""
 
-    feed: str
-    item: str | None = None
+    rss_source_feed: str
+    rss_source_item: str | None = None
 
     @property
     def key(self) -> str:
-        return feed_key_of(self.feed) if self.item is None else episode_key(self.feed, self.item)
+        feed, item = self
+        return feed_key_of(feed) if item is None else episode_key(feed, item)
 
 
 class PublicMember(NamedTuple):
@@ -52,7 +53,7 @@ class PublicMember(NamedTuple):
 
 
 @require_safe
-@never_cache
+@for_everybody
 def public_list(request: HttpRequest, username: str, kind: Kind, list_id: UUID) -> HttpResponse:
     """A public list; ``after`` is the key of the last member of the page before."""
     owner = _owner(username)
@@ -63,11 +64,13 @@ def public_list(request: HttpRequest, username: str, kind: Kind, list_id: UUID) 
     members = list(_members(_allowed(stream, _names(stream, kind, known))))
     page, following = _cut(members, request.GET.get("after", ""))
     listed = Listed.of_state(kind, list_id, known, len(members))
-    address = f"/u/{quote(owner.username)}{listed.path}"
+    person = people.shown_as(profiles.person(owner, profiles.published(owner.pk)))
+    address = f"{person.path}{listed.path}"
     context = {
         "kind": kind,
         "list": listed._replace(covers=_covers(members)),
-        "owner": owner.username,
+        "owner": person,
+        "address": f"{settings.PUBLIC_URL}{address}",
         "members": page,
         "following": f"{address}?after={following}" if following else "",
         "first": address if request.GET.get("after") else "",
@@ -108,12 +111,12 @@ def _names(stream: Stream, kind: Kind, known: Any) -> list[Name]:
 def _allowed(stream: Stream, names: list[Name]) -> list[Name]:
     """Without what the listener has set to private or anonymous; the level of the account, which a public
     list is an exception from, does not count."""
-    scopes = {name: privacy.scopes_of(name.feed, name.item)[:-1] for name in names}
+    scopes = {name: privacy.scopes_of(*name)[:-1] for name in names}
     keys = {scope for of in scopes.values() for _, scope in of}
     stream.fetch({"privacy": tuple(keys)})
-    settings = {key: stream.user.privacy.get(key) for key in keys}
+    known = {key: stream.user.privacy.get(key) for key in keys}
     levels = {
-        name: next((found.level for _, scope in of if (found := settings[scope]) and found.level), "public")
+        name: next((found.level for _, scope in of if (found := known[scope]) and found.level), "public")
         for name, of in scopes.items()
     }
     return [name for name in names if levels[name] == "public"]
@@ -121,33 +124,14 @@ def _allowed(stream: Stream, names: list[Name]) -> list[Name]:
 
 def _members(names: list[Name]) -> Iterator[PublicMember]:
     """Those that a feed tells which everybody may read."""
-    feeds = public_feeds({name.feed for name in names})
-    episodes = episodes_of(names, feeds)
+    known = known_of(names)
     for name in names:
-        feed, episode = feeds.get(name.feed), episodes.get((name.feed, name.item or ""))
-        if feed is None:
-            continue
-        if name.item is None:
-            yield PublicMember(name.key, shown.named(name.feed, feed), feed.url)
-        elif episode is not None and not episode.blocked:
-            yield PublicMember(name.key, _episode(name, feed, episode), _address(episode))
-
-
-def _episode(name: Name, feed: FeedShown, episode: EpisodeShown) -> Episode:
-    pictured = feed.cover if feed.cover_url else None
-    return Episode(
-        name.feed,
-        name.item or "",
-        episode.title or feed.title,
-        feed.title,
-        episode.cover or pictured or "",
-        episode.published_at,
-        episode.duration,
-    )
-
-
-def _address(episode: EpisodeShown) -> str:
-    return episode.enclosure_url if episode.enclosure_url.startswith(WEB) else ""
+        podcast, episode = known.podcast(name), known.episode(name)
+        if name.rss_source_item is None and podcast is not None:
+            yield PublicMember(name.key, podcast, known.feeds[podcast.feed].url)
+        elif episode is not None:
+            address = known.episodes[episode.feed, episode.item].enclosure_url
+            yield PublicMember(name.key, episode, address if address.startswith(WEB) else "")
 
 
 def _covers(members: list[PublicMember]) -> list[Podcast]:

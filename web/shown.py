@@ -146,7 +146,7 @@ def named(feed: str, known: FeedShown | None) -> Podcast:
     """A podcast that a list names, with the title and the picture that are known of it."""
     if known is None or not known.title:
         return Podcast(feed, words.host_of(feed), is_fetched=False)
-    return Podcast(feed, known.title, True, known.author, (known.cover if known.cover_url else None) or "")
+    return public_podcast(feed, known)
 
 
 def counted(feed: str, known: Summary | None, played: int) -> Podcast:

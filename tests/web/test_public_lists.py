@@ -29,7 +29,7 @@ def test_everybody_sees_what_is_in_it_but_not_what_was_heard(alice: User, bob: U
         page = visitor.get(path)
         assert titles(page) == ["Episode 1-0", "Episode 1-1"]
         assert "12:34" not in text_of(page)
-        assert "no-store" in page["Cache-Control"]
+        assert "no-cache" in page["Cache-Control"]
     assert "https://audio.example/1/0.mp3" in text_of(Visitor().get(path))
     assert "/episodes/" in text_of(Visitor(bob).get(path))
     assert titles(Visitor().get(path.replace("Alice", "aLICE"))) == titles(page)
