@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import Meta, MsgspecError, Struct, json
 
 from eventstore.domain.identifiers import (
     LONGEST_FEED_URL,
@@ -24,6 +24,7 @@ from eventstore.domain.identifiers import (
 LONGEST_SOURCE_ID = 512
 LONGEST_CURSOR = 512
 LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_TITLE = 200, 4_000, 1_000
+LONGEST_DEVICE, LONGEST_CAPTION, LONGEST_SETTINGS = 255, 255, 2_000_000
 PAGE, LONGEST_PAGE = 100, 1_000
 LAST_POSITION = 2**31 - 1
 # a whole text, in a query or in JSON
@@ -48,6 +49,14 @@ def trimmed(text: str) -> str:
     if len(name) > LONGEST_NAME:
         raise ValueError(f"longer than {LONGEST_NAME} characters")
     return name
+
+
+def json_object(text: str) -> str:
+    """A JSON object with its names sorted. Raises ``ValueError``."""
+    try:
+        return json.encode(json.decode(text, type=dict[str, Any]), order="sorted").decode()
+    except (MsgspecError, RecursionError):
+        raise ValueError("not a JSON object") from None
 
 
 def _page_size(text: str) -> object:
@@ -141,6 +150,27 @@ EnclosureUrl = Annotated[
 ]
 SourceId = Annotated[
     str, meta("The feed's own id in the app's directory, if it has one.", max_length=LONGEST_SOURCE_ID)
+]
+Seconds = Annotated[int, meta("Whole seconds.", ge=0, le=LAST_POSITION, example=3_600)]
+DeviceId = Annotated[
+    str,
+    meta("What a device calls itself.", pattern=r"^[\w.-]+$", max_length=LONGEST_DEVICE, example="phone-1"),
+]
+Caption = Annotated[str, meta("What people call a device.", min_length=1, max_length=LONGEST_CAPTION)]
+AppName = Annotated[str, meta("An app, as it names itself.", max_length=LONGEST_CAPTION)]
+DeviceKind = Annotated[
+    Literal["desktop", "laptop", "mobile", "server", "other"], meta("What kind of device it is.")
+]
+ActionKind = Annotated[Literal["download", "delete", "new", "flattr"], meta("What was done with an episode.")]
+SettingsText = Annotated[
+    str,
+    meta(
+        "The settings of a scope: a JSON object as text.",
+        normalise=json_object,
+        max_length=LONGEST_SETTINGS,
+        format="json-object",
+        example='{"auto_download":true}',
+    ),
 ]
 Position = Annotated[int, meta("Whole seconds from the start.", ge=0, le=LAST_POSITION, example=754)]
 Speed = Annotated[float, meta("How fast it is played, as a factor.", ge=0.1, le=10, example=1.5)]

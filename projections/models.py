@@ -40,6 +40,8 @@ class PlayStatus(models.Model):
     position = models.PositiveIntegerField()
     played = models.BooleanField()
     speed = models.FloatField(null=True)
+    started = models.PositiveIntegerField(null=True)
+    total = models.PositiveIntegerField(null=True)
     updated_at = models.DateTimeField()
 
     class Meta:
@@ -160,6 +162,78 @@ class UserPrivacy(models.Model):
 
     class Meta:
         db_table = '"users"."user_privacy"'
+
+
+class Device(models.Model):
+    """A device that an app registered; it is known while ``registered_at`` is not before ``forgotten_at``."""
+
+    pk = models.CompositePrimaryKey("user_id", "device_key")
+    user_id = models.UUIDField()
+    device_key = models.UUIDField()
+    device = models.TextField(db_collation="C")
+    caption = models.TextField(db_collation="C", null=True)
+    type = models.TextField(db_collation="C", null=True)
+    app = models.TextField(db_collation="C", null=True)
+    first_seen = models.DateTimeField(null=True)
+    registered_at = models.DateTimeField(null=True)
+    forgotten_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"users"."devices"'
+
+
+class EpisodeAction(models.Model):
+    """One row per listener and episode: the newest thing that an app did with it beside playing it."""
+
+    pk = models.CompositePrimaryKey("user_id", "item_key")
+    user_id = models.UUIDField()
+    item_key = models.UUIDField()
+    rss_source_item = models.TextField(db_collation="C")
+    rss_source_feed = models.TextField(db_collation="C")
+    action = models.TextField(db_collation="C")
+    device = models.TextField(db_collation="C", null=True)
+    acted_at = models.DateTimeField()
+
+    class Meta:
+        db_table = '"users"."episode_actions"'
+        indexes = [models.Index(fields=["user_id", "acted_at", "item_key"], name="episode_actions_by_time")]
+
+
+class Settings(models.Model):
+    """All settings of a scope, as JSON; none where there are none left.
+
+    ``scope_key`` is the digest of ``settings.scope_of``, so each scope has one row.
+    """
+
+    pk = models.CompositePrimaryKey("user_id", "scope_key")
+    user_id = models.UUIDField()
+    scope_key = models.UUIDField()
+    device = models.TextField(db_collation="C", null=True)
+    rss_source_feed = models.TextField(db_collation="C", null=True)
+    rss_source_item = models.TextField(db_collation="C", null=True)
+    settings = models.TextField(db_collation="C", null=True)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = '"users"."settings"'
+
+
+class HeldRemoval(models.Model):
+    """A podcast that a device would have its listener unfollow; the later of the two times decides whether
+    that waits for an answer."""
+
+    pk = models.CompositePrimaryKey("user_id", "feed_key")
+    user_id = models.UUIDField()
+    feed_key = models.UUIDField()
+    rss_source_feed = models.TextField(db_collation="C")
+    device = models.TextField(db_collation="C", null=True)
+    held_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = '"users"."held_removals"'
+        # what nobody has answered in time
+        indexes = [models.Index(fields=["held_at"], name="held_removals_by_time")]
 
 
 class EffectivePrivacy(models.Model):

@@ -10,10 +10,14 @@ from uuid import UUID
 
 from eventstore import log
 from eventstore.domain import privacy
+from eventstore.domain.devices import DeviceEntry
+from eventstore.domain.episode_actions import EpisodeActionEntry
+from eventstore.domain.held_removals import HeldRemovalEntry
 from eventstore.domain.identifiers import episode_key, feed_key_of, has_guid, key_of
 from eventstore.domain.naming import Episode, EpisodeName, choose
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import Level
+from eventstore.domain.settings import SettingsEntry
 from projections import replicas
 from projections.connect import run
 
@@ -248,6 +252,38 @@ PRIVACY_SETTINGS = Query(
     # a level that this program does not know may hide anything
     "CASE WHEN level IN ('public', 'anonymous') THEN level ELSE 'private' END, changed_at, rss_source_feed,"
     " rss_source_item",
+)
+
+
+EXISTS = " IS NOT NULL AND ({off} IS NULL OR {on} >= {off})"
+DEVICES = Query(
+    "devices",
+    DeviceEntry,
+    '"users"."devices" WHERE user_id = %s AND registered_at'
+    + EXISTS.format(on="registered_at", off="forgotten_at"),
+    {"device_key": key},
+    ", ".join(DeviceEntry.__struct_fields__),
+)
+EPISODE_ACTIONS = Query(
+    "episode_actions",
+    EpisodeActionEntry,
+    '"users"."episode_actions" WHERE user_id = %s',
+    {"acted_at": moment, "item_key": key},
+    "rss_source_feed, rss_source_item, action, acted_at, device",
+)
+SETTINGS = Query(
+    "settings",
+    SettingsEntry,
+    '"users"."settings" WHERE user_id = %s AND settings IS NOT NULL',
+    {"scope_key": key},
+    "settings, changed_at, device, rss_source_feed, rss_source_item",
+)
+HELD_REMOVALS = Query(
+    "held_removals",
+    HeldRemovalEntry,
+    '"users"."held_removals" WHERE user_id = %s AND held_at' + EXISTS.format(on="held_at", off="settled_at"),
+    {"feed_key": key},
+    ", ".join(HeldRemovalEntry.__struct_fields__),
 )
 
 

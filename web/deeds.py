@@ -7,6 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from eventstore import codec
+from eventstore.domain.episode_actions import EpisodeActionRecorded
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.privacy import PrivacyChanged
@@ -21,8 +22,18 @@ TOPICS: Final = {
     "playlists": _("Playlists"),
     "collections": _("Collections"),
     "privacy": _("Privacy"),
+    "episode_actions": _("Downloads and deletions"),
+    "devices": _("Devices"),
+    "settings": _("Settings of apps"),
+    "held_removals": _("Held back"),
 }
 LEVELS: Final = {"public": _("public"), "anonymous": _("anonymous"), "private": _("private")}
+ACTIONS: Final[dict[str, tuple[str, str | Promise]]] = {
+    "download": ("download", _("Downloaded")),
+    "delete": ("trash-2", _("Download deleted")),
+    "new": ("circle-plus", _("Marked as new")),
+    "flattr": ("star", _("Supported")),
+}
 # by the stored name of the event: an icon, and what was done
 WORDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "UserSubscribed": ("circle-plus", _("Followed")),
@@ -44,6 +55,11 @@ WORDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "CollectionDeleted": ("trash-2", _("Collection deleted")),
     "FeedAddedToCollection": ("plus", _("Added to a collection")),
     "FeedRemovedFromCollection": ("x", _("Removed from a collection")),
+    "DeviceRegistered": ("smartphone", _("Device seen")),
+    "DeviceForgotten": ("smartphone", _("Device forgotten")),
+    "SettingsChanged": ("settings", _("Setting of an app changed")),
+    "RemovalHeld": ("pause", _("An app would unfollow this: waits for you")),
+    "RemovalSettled": ("check", _("No longer waits for you")),
     "EventsRemoved": ("trash-2", _("Removed from the history for good")),
     "EpisodeIdentified": ("link", _("Found to be the same episode")),
     "UserCheckpoint": ("inbox", _("Summary of everything before")),
@@ -68,6 +84,9 @@ def words_of(stored_name: str, event: Event | None) -> tuple[str, str]:
             return "play", gettext("Began")
         case PlayRecorded() | PositionUpdated():
             return "play", gettext("Listened up to %(time)s") % {"time": clock(event.position)}
+        case EpisodeActionRecorded():
+            icon, what = ACTIONS[event.action]
+            return icon, str(what)
         case PrivacyChanged(level=None):
             return "lock", gettext("Privacy set back")
         case PrivacyChanged():

@@ -17,8 +17,13 @@ from msgspec import Struct, defstruct
 from api.episodes import show_episodes
 from api.errors import FieldError
 from api.fields import (
+    ActionKind,
+    AppName,
+    Caption,
     Color,
     Description,
+    DeviceId,
+    DeviceKind,
     EnclosureUrl,
     Feed,
     Guid,
@@ -26,6 +31,8 @@ from api.fields import (
     Level,
     Name,
     Position,
+    Seconds,
+    SettingsText,
     SourceId,
     Speed,
     Time,
@@ -52,6 +59,14 @@ KINDS: dict[str, Any] = {
     "item_title": Title,
     "feed_title": Title,
     "privacy": Level,
+    "started": Seconds,
+    "total": Seconds,
+    "device": DeviceId,
+    "caption": Caption,
+    "type": DeviceKind,
+    "app": AppName,
+    "action": ActionKind,
+    "settings": SettingsText,
 }
 # these have their bounds in them
 PLAIN = (bool, UUID)

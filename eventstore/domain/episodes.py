@@ -6,10 +6,11 @@ same feed, ``EpisodeIdentified`` joins what is known of both, by the ordinary me
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
+from eventstore.domain.batch import Batch
 from eventstore.domain.identifiers import (
     enclosure_key,
     enclosure_only,
@@ -121,6 +122,8 @@ def named_by(command: Any) -> Iterable[Episode]:
     """The episodes that a command names with their feeds."""
     if hasattr(command, "sent"):
         return known(command.sent)
+    if isinstance(command, Batch):
+        return (one for order in command.orders for one in named_by(order))
     feed, item = getattr(command, "feed", None), getattr(command, "item", None)
     return () if feed is None or item is None else (Episode(feed, item),)
 
@@ -130,6 +133,8 @@ def resolve(user: User, command: C) -> C:
     if hasattr(command, "sent"):
         sent = _resolve_sent(user, command.sent)
         return command if sent is command.sent else msgspec.structs.replace(command, resolved=sent)
+    if isinstance(command, Batch):
+        return cast(C, _resolve_orders(user, command))
     item = getattr(command, "item", None)
     if item is None:
         return command
@@ -148,21 +153,45 @@ def _resolve_sent(user: User, sent: User) -> User:
     }
     if not unknown:
         return sent
+    resolved = sent.copy()
+    for alone, item in _with_guids(user, unknown, known(sent)).items():
+        _join(resolved, episode_key(*alone), episode_key(alone.feed, item), item)
+    return resolved
+
+
+def _resolve_orders(user: User, batch: Batch) -> Batch:
+    """The same, of the orders of a batch."""
+    unknown = {
+        one
+        for one in named_by(batch)
+        if not has_guid(one.item) and episode_key(*one) not in user.without_guid
+    }
+    found = _with_guids(user, unknown, named_by(batch)) if unknown else {}
+    if not found:
+        return batch
+    orders = []
+    for order in batch.orders:
+        named = next(iter(named_by(order)), None)
+        item = found.get(named) if named else None
+        orders.append(order if item is None else msgspec.structs.replace(order, item=item))
+    return msgspec.structs.replace(batch, orders=tuple(orders))
+
+
+def _with_guids(user: User, unknown: set[Episode], beside: Iterable[Episode]) -> dict[Episode, str]:
+    """The items with GUIDs that enclosures without one stand for: those that one GUID alone has in its feed,
+    by what is known or named ``beside``."""
     found: dict[Episode, dict[str, str]] = {}
     # of one, those that have it; of several, whatever is known
     text = parts_of_item(next(iter(unknown)).item)[1] if len(unknown) == 1 else ""
-    for feed, item in (*known(user, text), *known(sent)):
+    for feed, item in (*known(user, text), *beside):
         guid, enclosure_url = parts_of_item(item)
         alone = Episode(feed, enclosure_only(item)) if guid and enclosure_url else None
         if alone in unknown:
             found.setdefault(alone, {})[guid] = item
-    resolved = sent.copy()
-    for alone, items in found.items():
-        if len(items) == 1:
-            (item,) = items.values()
-            _join(resolved, episode_key(*alone), episode_key(alone.feed, item), item)
-    return resolved
+    return {alone: next(iter(items.values())) for alone, items in found.items() if len(items) == 1}
 
 
 def _is_large(command: Any) -> bool:
+    if isinstance(command, Batch):
+        return len(command.orders) > FEW
     return hasattr(command, "sent") and command.sent.size > FEW

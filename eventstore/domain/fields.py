@@ -14,7 +14,7 @@ from eventstore.domain.identifiers import episode_key, key_of
 from eventstore.domain.messages import Event
 
 Values = Callable[[Any], tuple[Any, ...]]
-FEED, ITEM = "rss_source_feed", "rss_source_item"
+FEED, ITEM, DEVICE = "rss_source_feed", "rss_source_item", "device"
 
 
 class Key(NamedTuple):
@@ -132,6 +132,9 @@ class Carrier:
     ) -> None:
         inside = {public: name for name, public in names.items()}
         beside = {"user_id", "claimed_at", *key}
+        if DEVICE not in state.__struct_fields__:
+            # which device says so: a fact, where it is no state
+            beside.add(DEVICE)
         said = [name for name in event.__struct_fields__ if name not in beside]
         self.event = event
         self.names = {inside.get(name, name): name for name in said}

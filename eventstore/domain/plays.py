@@ -20,10 +20,12 @@ from eventstore.domain.topic import Topic
 
 
 class RecordPlay(Order, frozen=True, kw_only=True):
-    """``position`` in whole seconds, ``speed`` as a factor.
+    """``position`` in whole seconds, ``speed`` as a factor; ``started``: from where it was played, ``total``:
+    how long the file is, by the player, ``duration``: by the feed.
 
-    None for position and played: as they are known, else 0 and false; the speed stays then, too. A status
-    that is newer than ``unless_since`` is left alone.
+    None for position and played: as they are known, else 0 and false; the speed stays then, too. For played
+    alone: whether the position is near the end, else as it is known. A status that is newer than
+    ``unless_since`` is left alone.
     """
 
     feed: str
@@ -32,6 +34,10 @@ class RecordPlay(Order, frozen=True, kw_only=True):
     played: bool | None
     speed: float | None = None
     unless_since: datetime | None = None
+    started: int | None = None
+    total: int | None = None
+    duration: int | None = None
+    device: str | None = None
 
 
 class UpdatePosition(Order, frozen=True, kw_only=True):
@@ -45,13 +51,17 @@ class UpdatePosition(Order, frozen=True, kw_only=True):
 
 
 class PlayRecorded(Event, frozen=True, kw_only=True, gc=False):
-    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken."""
+    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken.
+    ``device``: where the app names one for each play."""
 
     rss_source_feed: str
     rss_source_item: str
     position: int
     played: bool
     speed: float | None = None
+    started: int | None = None
+    total: int | None = None
+    device: str | None = None
     played_at: datetime
     claimed_at: datetime | None = None
 
@@ -68,6 +78,10 @@ class PositionUpdated(Event, frozen=True, kw_only=True, gc=False):
     claimed_at: datetime | None = None
 
 
+# Played to the end: but for so many seconds, or this part.
+CREDITS = 30
+ALMOST = 0.95
+
 PlayCommand: TypeAlias = RecordPlay | UpdatePosition
 
 
@@ -78,7 +92,10 @@ class PlayStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     played: bool
     updated_at: datetime
     speed: float | None = None
+    started: int | None = None
+    total: int | None = None
     skewed: times.Skewed = ()
+    facts: times.Facts = ()
 
 
 class PlayEntry(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +107,8 @@ class PlayEntry(msgspec.Struct, frozen=True, gc=False):
     played: bool
     updated_at: datetime
     speed: float | None = None
+    started: int | None = None
+    total: int | None = None
     guid: str | None = None
     enclosure_url: str | None = None
 
@@ -100,15 +119,16 @@ REGISTER = LastWriter(
     key=EPISODE_KEY,
     names={"feed": FEED, "item": ITEM},
     time="updated_at",
-    by=("position", "played", "item", "speed"),
+    by=("position", "played", "item", "speed", "started", "total"),
     shown=("position", "played", "speed"),
+    told_apart=("position", "started", "total"),
     events={PlayRecorded: {"updated_at": "played_at"}, PositionUpdated: {}},
     tie="further_position_wins_a_tie",
 )
 
 
 def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Event]:
-    """Every play and position is recorded, also one older than the status: only an exact repeat is not.
+    """Every play and position is recorded, also one older than the status: only a repeat is not.
 
     Raises ``DomainError`` ``feed_required`` for the position of an unknown item without its feed.
     """
@@ -130,17 +150,34 @@ def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Even
             played, speed = _as_it_was(known, command)
         case _:
             assert_never(command)
-    status = PlayStatus(command.feed, command.item, position, played, accepted.at, speed)
+    started, total = getattr(command, "started", None), getattr(command, "total", None)
+    status = PlayStatus(
+        command.feed, command.item, position, played, accepted.at, speed, started=started, total=total
+    )
     if known is not None and _is_repeat(known, status, command, accepted.skewed):
         return []
-    return REGISTER.record(event, command, key, status, accepted.skewed)
+    recorded = REGISTER.record(event, command, key, status, accepted.skewed)
+    device = getattr(command, "device", None)
+    return recorded if device is None else [msgspec.structs.replace(one, device=device) for one in recorded]
 
 
 def _played(known: PlayStatus | None, command: RecordPlay) -> tuple[int, bool, float | None]:
     """Position, played and speed, as they are known where the player tells none."""
-    if command.position is not None and command.played is not None:
-        return command.position, command.played, command.speed
-    return (0, False, None) if known is None else (known.position, known.played, known.speed)
+    if command.position is None:
+        return (0, False, None) if known is None else (known.position, known.played, known.speed)
+    played = _is_heard(known, command) if command.played is None else command.played
+    return command.position, played, command.speed
+
+
+def _is_heard(known: PlayStatus | None, command: RecordPlay) -> bool:
+    """Whether a position is near the end. What was heard once stays so, unless it is begun again."""
+    assert command.position is not None
+    if command.position == 0 and command.started == 0:
+        return False
+    length = command.total or command.duration
+    if length and command.position >= min(length - CREDITS, length * ALMOST):
+        return True
+    return known is not None and known.played
 
 
 def _as_it_was(known: PlayStatus | None, command: UpdatePosition) -> tuple[bool, float | None]:
@@ -151,12 +188,18 @@ def _as_it_was(known: PlayStatus | None, command: UpdatePosition) -> tuple[bool,
 
 
 def _is_repeat(known: PlayStatus, status: PlayStatus, command: PlayCommand, skewed: datetime | None) -> bool:
+    if skewed is None and REGISTER.is_repeat(known, status):
+        return True
     if status.item != known.item:
         return False
     if command.at is None and known.updated_at >= command.now and REGISTER.says_same(status, known):
         return True  # the same action, decided again
     # a replaced time is recorded also where it loses: so that it is known when it comes again
-    return skewed is None and REGISTER.says_same(status, known) and status.updated_at == known.updated_at
+    same = REGISTER.says_same(status, known) and (status.started, status.total) == (
+        known.started,
+        known.total,
+    )
+    return skewed is None and same and status.updated_at == known.updated_at
 
 
 TOPIC = Topic(

@@ -73,7 +73,7 @@ class Register(Generic[S]):
         self.fields = {
             name: Field(name, names.get(name, name), type_, ranks.get(name))
             for name, type_ in types.items()
-            if name not in ("skewed", "members")
+            if name not in ("skewed", "facts", "members")
         }
         inside = {public: name for name, public in names.items()}
         self._feed, self._item = reader(state, inside.get(FEED, FEED)), reader(state, inside.get(ITEM, ITEM))

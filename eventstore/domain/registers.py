@@ -17,14 +17,15 @@ from uuid import UUID
 import msgspec
 
 from eventstore.domain import times
-from eventstore.domain.fields import values_of
+from eventstore.domain.fields import DEVICE, values_of
 from eventstore.domain.messages import Event
 from eventstore.domain.register import Decided, Register, S, replace, skewed_of
 
 
 class LastWriter(Register[S]):
     """The newest counts as a whole. ``by``: the fields that decide between two of one time; ``shown``: those
-    that a listener sees; ``cleared``: a field that is None where there is nothing any more."""
+    that a listener sees; ``cleared``: a field that is None where there is nothing any more; ``told_apart``:
+    by which, with the time, two of what devices send differ, where that is remembered (``facts``)."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class LastWriter(Register[S]):
         shown: tuple[str, ...],
         events: Mapping[type[Event], Mapping[str, str]],
         cleared: str | None = None,
+        told_apart: tuple[str, ...] = (),
         **declared: Any,
     ) -> None:
         super().__init__(state, entry, **declared)
@@ -45,6 +47,7 @@ class LastWriter(Register[S]):
         self.shown_fields = shown
         self.shown = values_of(shown)
         self.cleared = cleared
+        self._told_apart = values_of(told_apart) if told_apart else None
         for event, names in events.items():
             self.carry(event, time, names)
         # the one that says it whole, in a sync
@@ -52,6 +55,30 @@ class LastWriter(Register[S]):
 
     def at(self, said: S, event: type[Event], at: datetime) -> S:
         return replace(said, **{self.time: at})
+
+    def merge(self, one: S, other: S) -> S:
+        merged = super().merge(one, other)
+        if self._told_apart is None:
+            return merged
+        facts = times.remember_facts(facts_of(one), facts_of(other))
+        return merged if facts == facts_of(merged) else replace(merged, facts=facts)
+
+    def said_by(self, event: Any) -> S:
+        said = super().said_by(event)
+        if self._told_apart is None or getattr(event, DEVICE, None) is None:
+            return said
+        return replace(said, facts=(self.number(said),))
+
+    def number(self, of: S) -> int:
+        """What tells it apart from what else was said of the same."""
+        at = self.newest.at(of)
+        assert at is not None
+        assert self._told_apart is not None
+        return times.told_apart(at, self._told_apart(of))
+
+    def is_repeat(self, known: S | None, said: S) -> bool:
+        """Whether a device has sent the same before, also where something later counts."""
+        return known is not None and self.number(said) in facts_of(known)
 
     def says_same(self, one: S, other: S) -> bool:
         """Whether both say the same, whenever they said it."""
@@ -158,3 +185,8 @@ class OnOff(Register[S]):
         decided_at = self.decided_at(of)
         agrees = self.is_on(of) is (type(event) is self.on_event)
         return Decided(agrees and decided_at == self.happened_at(event), decided_at, self.tie)
+
+
+def facts_of(state: Any) -> times.Facts:
+    """What devices are known to have sent of it."""
+    return state.facts  # type: ignore[no-any-return]

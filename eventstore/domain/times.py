@@ -1,6 +1,8 @@
 """Whose clock counts."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -18,6 +20,10 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 # The times of devices that were replaced by the server's, in order.
 Skewed = tuple[datetime, ...]
+
+# What tells apart what devices have sent of a thing, the oldest first; so many are remembered of each.
+Facts = tuple[int, ...]
+REMEMBERED = 32
 
 
 class AcceptedTime(msgspec.Struct, frozen=True, gc=False):
@@ -70,6 +76,16 @@ def accept_both(
 def remember(known: Skewed, *more: datetime) -> Skewed:
     """The newest ``REMEMBERED_SKEWS`` of both, in order: a union that does not depend on who comes first."""
     return tuple(sorted({*known, *more})[-REMEMBERED_SKEWS:])
+
+
+def told_apart(at: datetime, values: tuple[Any, ...]) -> int:
+    """A number for what was said at a time, in the order of times."""
+    return (int(at.timestamp()) << 20) | (crc32(repr(values).encode()) & 0xFFFFF)
+
+
+def remember_facts(one: Facts, other: Facts) -> Facts:
+    """The newest of both. What is older comes again at most once, and loses: that does no harm."""
+    return one if one == other else tuple(sorted({*one, *other})[-REMEMBERED:])
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:

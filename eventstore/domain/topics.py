@@ -5,11 +5,15 @@ from collections.abc import MutableMapping
 from typing import Final, get_type_hints
 
 from eventstore.domain.collections import Collections
+from eventstore.domain.devices import Devices
+from eventstore.domain.episode_actions import EpisodeActions
+from eventstore.domain.held_removals import HeldRemovals
 from eventstore.domain.messages import Command, Event, Owned
 from eventstore.domain.playlists import Playlists
 from eventstore.domain.plays import Plays
 from eventstore.domain.privacy import Privacy
 from eventstore.domain.saved import Saved
+from eventstore.domain.settings import AllSettings
 from eventstore.domain.subscriptions import Subscriptions
 from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic
@@ -30,6 +34,10 @@ class Topics(Owned, frozen=True, omit_defaults=True):
     playlists: Playlists = {}
     collections: Collections = {}
     privacy: Privacy = {}
+    devices: Devices = {}
+    episode_actions: EpisodeActions = {}
+    settings: AllSettings = {}
+    held_removals: HeldRemovals = {}
 
 
 TOPICS: tuple[Topic, ...] = tuple(

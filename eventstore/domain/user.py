@@ -1,9 +1,11 @@
 """The aggregate: everything that one listener's stream says, topic by topic."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from eventstore.domain import checkpoint, collections, episodes, sync
+from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import OTHER_EVENTS, TakeCheckpoint, UserCheckpoint
 from eventstore.domain.collections import AddFeedToCollection, CollectionCreated, default_id
 from eventstore.domain.episodes import EpisodeIdentified
@@ -27,6 +29,8 @@ def keys(command: Command) -> Keys:
             return {}
         case SyncUserData():
             named = sync.keys(command)
+        case Batch():
+            return _keys_of_batch(command)
         case _:
             topic = OF_COMMAND[type(command)]
             named = {topic.name: topic.keys(command)}
@@ -57,7 +61,10 @@ def decide(user: User, command: Command, named: Keys | None = None) -> list[Even
     resolved = episodes.resolve(user, command)
     if named is None or resolved is not command:
         named = keys(resolved)
-    return [*identified, *decide_on(_entries(user, named), resolved)]
+    entries = _entries(user, named)
+    if isinstance(resolved, Batch):
+        return [*identified, *_decide_batch(entries, resolved)]
+    return [*identified, *decide_on(entries, resolved)]
 
 
 def decide_on(entries: Entries, command: Command) -> list[Event]:
@@ -70,6 +77,35 @@ def decide_on(entries: Entries, command: Command) -> list[Event]:
     topic = OF_COMMAND[type(command)]
     events = topic.commands[type(command)](entries[topic.name], command)
     return _with_default(entries, command, events) if isinstance(command, Subscribe) else events
+
+
+def _keys_of_batch(batch: Batch) -> Keys:
+    named: dict[str, dict[str, None]] = {}
+    for order in batch.orders:
+        topic = OF_COMMAND[type(order)]
+        named.setdefault(topic.name, {}).update(dict.fromkeys(topic.keys(order)))
+        if isinstance(order, Subscribe):
+            named.setdefault("collections", {})[str(default_id(batch.user_id))] = None
+    named[WITHOUT_GUID] = dict.fromkeys(episodes.keys_of_enclosures(batch))
+    return {topic: tuple(keys) for topic, keys in named.items()}
+
+
+def _decide_batch(entries: Entries, batch: Batch) -> list[Event]:
+    """Each order on what those before it have led to."""
+    known = {
+        topic.name: topic.register.prune(entries[topic.name], NEVER)
+        for topic in TOPICS
+        if topic.name in entries
+    }
+    events: list[Event] = []
+    for order in batch.orders:
+        with suppress(DomainError):
+            for event in decide_on(known, order):
+                events.append(event)
+                topic = OF_EVENT[type(event)]
+                if type(event) not in topic.not_state:
+                    topic.register.evolve(known[topic.name], event)
+    return events
 
 
 def evolve(user: User, event: Event) -> None:

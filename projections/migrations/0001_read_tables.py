@@ -375,6 +375,8 @@ class Migration(migrations.Migration):
                 ("position", models.PositiveIntegerField()),
                 ("played", models.BooleanField()),
                 ("speed", models.FloatField(null=True)),
+                ("started", models.PositiveIntegerField(null=True)),
+                ("total", models.PositiveIntegerField(null=True)),
                 ("updated_at", models.DateTimeField()),
             ],
             options={
@@ -431,6 +433,95 @@ class Migration(migrations.Migration):
                         name="public_events_by_user",
                     ),
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Device",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id", "device_key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("device_key", models.UUIDField()),
+                ("device", models.TextField(db_collation="C")),
+                ("caption", models.TextField(db_collation="C", null=True)),
+                ("type", models.TextField(db_collation="C", null=True)),
+                ("app", models.TextField(db_collation="C", null=True)),
+                ("first_seen", models.DateTimeField(null=True)),
+                ("registered_at", models.DateTimeField(null=True)),
+                ("forgotten_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"users"."devices"',
+            },
+        ),
+        migrations.CreateModel(
+            name="Settings",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id", "scope_key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("scope_key", models.UUIDField()),
+                ("device", models.TextField(db_collation="C", null=True)),
+                ("rss_source_feed", models.TextField(db_collation="C", null=True)),
+                ("rss_source_item", models.TextField(db_collation="C", null=True)),
+                ("settings", models.TextField(db_collation="C", null=True)),
+                ("changed_at", models.DateTimeField()),
+            ],
+            options={
+                "db_table": '"users"."settings"',
+            },
+        ),
+        migrations.CreateModel(
+            name="EpisodeAction",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id", "item_key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("item_key", models.UUIDField()),
+                ("rss_source_item", models.TextField(db_collation="C")),
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("action", models.TextField(db_collation="C")),
+                ("device", models.TextField(db_collation="C", null=True)),
+                ("acted_at", models.DateTimeField()),
+            ],
+            options={
+                "db_table": '"users"."episode_actions"',
+                "indexes": [
+                    models.Index(fields=["user_id", "acted_at", "item_key"], name="episode_actions_by_time")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="HeldRemoval",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id", "feed_key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("user_id", models.UUIDField()),
+                ("feed_key", models.UUIDField()),
+                ("rss_source_feed", models.TextField(db_collation="C")),
+                ("device", models.TextField(db_collation="C", null=True)),
+                ("held_at", models.DateTimeField(null=True)),
+                ("settled_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": '"users"."held_removals"',
+                "indexes": [models.Index(fields=["held_at"], name="held_removals_by_time")],
             },
         ),
     ]

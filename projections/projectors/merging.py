@@ -25,7 +25,7 @@ KINDS: dict[Any, str] = {
     tuple[str, ...]: "text[]",
 }
 # what stands for no value where one is compared: less than any
-LEAST = {"text": "''", "double precision": "'-infinity'", "timestamptz": "'-infinity'"}
+LEAST = {"text": "''", "integer": "-1", "double precision": "'-infinity'", "timestamptz": "'-infinity'"}
 
 
 def columns_in(row: type[msgspec.Struct]) -> dict[str, str]:

@@ -54,7 +54,7 @@ def parts(item: object) -> dict[str, str]:
 
 def status(number: int = 1, at: str = "2026-05-01T12:00:00Z", **changes: Any) -> dict[str, Any]:
     """A play status in a sync."""
-    return play(number, **{"updated_at": at, "speed": None, **changes})
+    return play(number, **{"updated_at": at, "speed": None, "started": None, "total": None, **changes})
 
 
 class Device:

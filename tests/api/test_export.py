@@ -87,6 +87,12 @@ def live_a_little(device: Device) -> None:
             {"rss_source_feed": feed(), "rss_source_item": item(1), "saved_at": MAY},
             {"rss_source_feed": feed(), "rss_source_item": item(2), "saved_at": MAY, "unsaved_at": JUNE},
         ],
+        devices=[{"device": "phone-1", "caption": "Phone", "registered_at": MAY}],
+        episode_actions=[
+            {"rss_source_feed": feed(), "rss_source_item": item(1), "action": "download", "acted_at": MAY}
+        ],
+        settings=[{"settings": '{"a":1}', "rss_source_feed": feed(), "updated_at": MAY}],
+        held_removals=[{"rss_source_feed": feed(1), "device": "phone-1", "held_at": MAY}],
         playlists=[
             {
                 "id": MIX,

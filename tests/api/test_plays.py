@@ -49,6 +49,8 @@ def test_it_records_a_play(phone: Device) -> None:
         "position": 60,
         "played": False,
         "speed": None,
+        "started": None,
+        "total": None,
         "updated_at": "2026-05-01T12:00:00Z",
     }
     assert document(answer) == {"status": "success", "play_status": shown}
@@ -101,6 +103,8 @@ def test_it_moves_the_position_and_keeps_played(phone: Device) -> None:
         "position": 90,
         "played": True,
         "speed": None,
+        "started": None,
+        "total": None,
         "updated_at": 0,
     }
 

@@ -90,6 +90,13 @@ CALLS: dict[tuple[str, str], Call] = {
     ("GET", "privacy"): Call("user.privacy.read", "privacy"),
     ("PUT", "privacy"): Call("user.privacy.write", "privacy", {"privacy": "anonymous"}),
     ("DELETE", "privacy"): Call("user.privacy.write", "privacy"),
+    ("GET", "devices"): Call("user.read", "devices"),
+    ("GET", "episode_actions"): Call("user.plays.read", "episode_actions"),
+    ("GET", "settings"): Call("user.read", "settings"),
+    ("GET", "held_removals"): Call("user.subscriptions.read", "held_removals"),
+    ("POST", "held_removals"): Call(
+        "user.subscriptions.write", "held_removals", {"feeds": [feed()], "confirm": True}
+    ),
     ("GET", "events"): Call("user.read", "events"),
     ("GET", "export"): Call("user.read", "export"),
     ("POST", "import"): Call("user.write", "import", {"format": "balados-export", "version": 1}),

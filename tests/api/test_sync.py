@@ -100,7 +100,7 @@ def test_it_takes_many_entries(phone: Device, count: int) -> None:
 
 
 def test_it_takes_50_000_entries_and_no_more(phone: Device) -> None:
-    raw = json.dumps({"play_statuses": statuses(50_001)}).encode()
+    raw = json.dumps({"play_statuses": statuses(50_001)}, separators=(",", ":")).encode()
     assert len(raw) < 16 * 1024 * 1024
     with unharmed(phone):
         answer = phone.send("POST", "sync", raw)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from hypothesis import strategies as st
 
-from eventstore.domain.fields import FEED, ITEM
+from eventstore.domain.fields import DEVICE, FEED, ITEM
 from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
@@ -43,6 +43,8 @@ NAMED: dict[str, Sequence[Any]] = {
     # a device that syncs names its episodes by GUID here; the file alone is for events
     ITEM: EPISODES[:-1],
     "known_item": [FILE],
+    DEVICE: ["phone", "desk"],
+    "settings": ['{"a":1}', '{"b":"é"}'],
     "guid": [None],
     "enclosure_url": [None],
 }
@@ -60,6 +62,8 @@ def of_type(type_: Any, times: Times) -> st.SearchStrategy[Any]:
         return times
     if get_origin(type_) is Literal:
         return st.sampled_from(get_args(type_))
+    if get_origin(type_) is tuple:
+        return st.lists(st.integers(0, 5), max_size=3, unique=True).map(lambda drawn: tuple(sorted(drawn)))
     if get_origin(type_) is list:
         return st.lists(structs(get_args(type_)[0], times), max_size=3)
     return st.sampled_from(VALUES[type_])

@@ -13,6 +13,7 @@ from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.plays import PlayEntry, PlayStatus
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncData, SyncUserData
+from eventstore.domain.topics import TOPICS
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import (
     ALICE,
@@ -252,7 +253,7 @@ def test_what_the_state_does_not_hold_yet_is_left_for_the_next_sync() -> None:
     """Another process may have recorded it after this state was folded."""
     user = User(ALICE)
     events = synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, 0)]))
-    assert sync.to_entries(User(ALICE), events) == SyncData([], [], [], [], [], [])
+    assert sync.to_entries(User(ALICE), events) == SyncData(*([] for _ in TOPICS))
 
 
 def play(position: int, minute: int) -> PlayEntry:

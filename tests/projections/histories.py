@@ -134,6 +134,10 @@ def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
             "playlist_items",
             "collections",
             "collection_feeds",
+            "devices",
+            "episode_actions",
+            "settings",
+            "held_removals",
         )
     }
 

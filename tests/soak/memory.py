@@ -5,7 +5,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
-from eventstore.domain.fields import FEED, ITEM
+from eventstore.domain.fields import DEVICE, FEED, ITEM
 from eventstore.domain.ordered import OrderedSet
 from eventstore.domain.registers import LastWriter, OnOff
 from eventstore.domain.topic import Topic
@@ -58,7 +58,8 @@ def key_of(topic: Topic, entry: Json) -> str:
     """What an entry is about: a list by its id, all else by the feed and the item that it names."""
     if isinstance(topic.register, OrderedSet):
         return str(entry["id"])
-    return topic.register.key.read(_named(entry.get("rss_source_feed"), entry.get("rss_source_item")))
+    named = {name: entry.get(name) for name in (FEED, ITEM, DEVICE)}
+    return topic.register.key.read(SimpleNamespace(**named))
 
 
 def seen(topic: Topic, entry: Json) -> object:

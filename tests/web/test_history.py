@@ -93,6 +93,6 @@ def test_privacy_is_told_by_its_level(alice: User) -> None:
 
 
 def test_every_event_of_a_listener_has_words() -> None:
-    by_match = {"PlayRecorded", "PositionUpdated", "PrivacyChanged"}
+    by_match = {"PlayRecorded", "PositionUpdated", "PrivacyChanged", "EpisodeActionRecorded"}
     listeners = {name for name, (event, schema) in codec.EVENTS.items() if event in IN_CHECKPOINT | NOT_STATE}
     assert listeners <= by_match | deeds.WORDS.keys()

@@ -1,0 +1,35 @@
+"""The devices that a listener's apps have registered."""
+
+from django.urls import path
+from msgspec import Struct
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.answers import answer_page
+from api.auth import caller_of
+from api.fields import PageQuery
+from api.operations import operation
+from api.views import View
+from eventstore.domain.devices import DeviceEntry
+from projections.queries import DEVICES
+
+
+class Devices(Struct):
+    """`registered_at`: when a device was last seen, to a day."""
+
+    devices: list[DeviceEntry]
+    next_cursor: str | None
+
+
+class DevicesView(View):
+    scopes = {"GET": "user.read"}
+
+    @operation("List devices", answers={200: Devices})
+    def get(self, request: Request, query: PageQuery) -> Response:
+        """The devices of gpodder's apps, in a stable order."""
+        user_id = caller_of(request).user_id
+        read = lambda: DEVICES.page([user_id], {}, query.cursor, query.limit)  # noqa: E731
+        return answer_page(request, "devices", read, Devices)
+
+
+paths = [path("devices", DevicesView.as_view())]

@@ -1,0 +1,55 @@
+"""Podcasts that a device would have its listener unfollow, so many at once that he is asked first."""
+
+from typing import Annotated
+
+from django.urls import path
+from msgspec import Meta, Struct
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.answers import Done, answer_page, dispatch_and_answer
+from api.auth import caller_of
+from api.clock import now
+from api.fields import Feed, PageQuery
+from api.operations import operation
+from api.views import View
+from eventstore.domain import unfollowing
+from eventstore.domain.held_removals import HeldRemovalEntry
+from projections.queries import HELD_REMOVALS
+
+AT_ONCE = 1_000
+
+
+class HeldRemovals(Struct):
+    held_removals: list[HeldRemovalEntry]
+    next_cursor: str | None
+
+
+class SettleBody(Struct):
+    """`confirm`: true unfollows these podcasts; false goes on following them, and the device is told of them
+    again."""
+
+    feeds: Annotated[list[Feed], Meta(min_length=1, max_length=AT_ONCE)]
+    confirm: bool
+
+
+class HeldRemovalsView(View):
+    scopes = {"GET": "user.subscriptions.read", "POST": "user.subscriptions.write"}
+
+    @operation("List held removals", answers={200: HeldRemovals})
+    def get(self, request: Request, query: PageQuery) -> Response:
+        """Podcasts that an app would have unfollowed, so many at once that the listener is asked first. They
+        are followed until then. In a stable order."""
+        user_id = caller_of(request).user_id
+        read = lambda: HELD_REMOVALS.page([user_id], {}, query.cursor, query.limit)  # noqa: E731
+        return answer_page(request, "held_removals", read, HeldRemovals)
+
+    @operation("Settle held removals", answers={200: Done})
+    def post(self, request: Request, body: SettleBody) -> Response:
+        """What is not held is left alone. After 14 days without an answer they go on being followed."""
+        settled = unfollowing.confirm if body.confirm else unfollowing.discard
+        command = settled(caller_of(request).user_id, body.feeds, now())
+        return dispatch_and_answer(request, command, lambda _: Done("success"))
+
+
+paths = [path("held_removals", HeldRemovalsView.as_view())]

@@ -1,0 +1,98 @@
+"""What apps did with episodes beside playing them: downloaded, deleted, marked as new.
+
+It says nothing of how far an episode was heard. The newest action of an episode is its state; each is a fact
+that other devices are told.
+"""
+
+from collections.abc import Mapping, MutableMapping
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from eventstore.domain import times
+from eventstore.domain.fields import EPISODE_KEY, FEED, ITEM, episode_named
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.messages import Event, Order
+from eventstore.domain.registers import LastWriter
+from eventstore.domain.topic import Topic
+
+Action: TypeAlias = Literal["download", "delete", "new", "flattr"]
+
+
+class RecordEpisodeAction(Order, frozen=True, kw_only=True):
+    feed: str
+    item: str
+    action: Action
+    device: str | None = None
+
+
+class EpisodeActionRecorded(Event, frozen=True, kw_only=True, gc=False):
+    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    action: Action
+    device: str | None = None
+    acted_at: datetime
+    claimed_at: datetime | None = None
+
+
+class EpisodeAction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    feed: str
+    item: str
+    action: Action
+    acted_at: datetime
+    device: str | None = None
+    skewed: times.Skewed = ()
+    facts: times.Facts = ()
+
+
+class EpisodeActionEntry(msgspec.Struct, frozen=True, gc=False):
+    """The newest thing that a device did with an episode beside playing it. The later time decides."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    action: Action
+    acted_at: datetime
+    device: str | None = None
+    guid: str | None = None
+    enclosure_url: str | None = None
+
+
+REGISTER = LastWriter(
+    EpisodeAction,
+    EpisodeActionEntry,
+    key=EPISODE_KEY,
+    names={"feed": FEED, "item": ITEM},
+    time="acted_at",
+    by=("action", "item", "device"),
+    shown=("action",),
+    told_apart=("action",),
+    events={EpisodeActionRecorded: {}},
+    tie="greater_action_wins_a_tie",
+)
+
+
+def decide(entries: Mapping[str, EpisodeAction], command: RecordEpisodeAction) -> list[Event]:
+    """Every action is recorded, also one older than the newest: only a repeat is not."""
+    key = episode_key(command.feed, command.item)
+    known = entries.get(key)
+    accepted = REGISTER.accept(known, command)
+    if accepted.at is None:
+        return []
+    said = EpisodeAction(command.feed, command.item, command.action, accepted.at, command.device)
+    if accepted.skewed is None and REGISTER.is_repeat(known, said):
+        return []
+    return REGISTER.record(EpisodeActionRecorded, command, key, said, accepted.skewed)
+
+
+TOPIC = Topic(
+    name="episode_actions",
+    plural="episode_actions",
+    kind="episode_action",
+    register=REGISTER,
+    commands={RecordEpisodeAction: decide},
+    keys=episode_named,
+)
+EpisodeActions: TypeAlias = Annotated[MutableMapping[str, EpisodeAction], TOPIC]

@@ -1,0 +1,6 @@
+"""What a listener's devices are called, and when they were last seen."""
+
+from eventstore.domain.devices import TOPIC
+from projections.projectors.registers import project_register
+
+projector = project_register(TOPIC, "users.devices")
