@@ -22,6 +22,7 @@ from projections import public, queries
 from projections.failures import is_outage
 from web import shown
 from web.acting import for_listeners
+from web.forms import AddForm
 from web.reading import caught_up
 from web.shown import Episode
 from web.trending import PodcastLine, podcast_lines, trending
@@ -60,7 +61,9 @@ def listening(request: HttpRequest, user: User) -> HttpResponse:
         begun = _begun(user.pk)
         followed = queries.subscriptions(user.pk, limit=MOST_FOLLOWED).rows
         new = _new(user.pk, [row.rss_source_feed for row in followed], timezone.now())
-    context = {"begun": begun, "new": new, "followed": len(followed), "instance": settings.PUBLIC_URL}
+    context: dict[str, Any] = {"begun": begun, "new": new, "followed": len(followed)}
+    if not begun and not followed:
+        context |= {"form": AddForm(), "instance": settings.PUBLIC_URL, "lines": _popular(request)}
     return render(request, "web/home/listener.html", context)
 
 

@@ -35,7 +35,7 @@ def test_the_owner_sets_up_the_server(anyone: Page, settings: Settings) -> None:
     anyone.goto("/setup?token=the-owners-token")
     fill_account(anyone, "Olivia")
     anyone.get_by_role("button", name="Make the administrator").click()
-    expect(anyone.get_by_role("heading", name="Nothing here yet")).to_be_visible()
+    expect(anyone.get_by_role("heading", name="Welcome")).to_be_visible()
     anyone.get_by_role("link", name="Administration").click()
     expect(anyone.get_by_role("heading", name="Administration")).to_be_visible()
 
@@ -45,7 +45,7 @@ def test_a_listener_registers_logs_out_and_in_again(anyone: Page, operator: User
     anyone.get_by_role("main").get_by_role("link", name="Register").click()
     fill_account(anyone, "Alice")
     anyone.get_by_role("button", name="Register").click()
-    expect(anyone.get_by_role("heading", name="Nothing here yet")).to_be_visible()
+    expect(anyone.get_by_role("heading", name="Welcome")).to_be_visible()
     anyone.get_by_role("button", name="Log out").click()
     anyone.get_by_role("navigation").get_by_role("link", name="Log in").click()
     log_in(anyone, "ALICE", "not the password")

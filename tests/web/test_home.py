@@ -41,8 +41,8 @@ def test_what_nobody_has_fetched_goes_by_its_address(alice: User) -> None:
 
 def test_who_has_nothing_yet_is_told_how_to_begin(alice: User) -> None:
     page = text_of(Visitor(alice).get("/"))
-    assert "Nothing here yet" in page
-    assert 'href="/subscriptions/new"' in page
+    assert "Welcome" in page
+    assert 'action="/subscriptions/new"' in page
 
 
 def test_the_texts_of_publishers_are_text(alice: User) -> None:
