@@ -15,7 +15,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 
-from accounts import ledger
+from accounts import ledger, refusals
 from accounts.models import AppGrant, Avatar, PlayToken, Profile, Session, UsedToken, User
 from eventstore.erasure import digest_of
 from eventstore.failpoints import failpoint
@@ -44,6 +44,7 @@ def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
     ledger.record({digest_of(user_id)})
     failpoint("ledgered")
     counts = Counter(erase_history(user_id))
+    refusals.forget(user_id)
     failpoint("history_erased")
     with transaction.atomic(using="system"):
         counts += _erase_account(user_id)

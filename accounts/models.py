@@ -252,6 +252,8 @@ class AppGrant(models.Model):
 
 
 TOKEN_BYTES = 32
+# More than anybody has players; a list of this length needs no pages.
+MOST_TOKENS = 100
 # what a token opens that is limited to lists: these two, and playlists and collections by their ids
 WHOLE_LISTS = ("subscriptions", "saved")
 
@@ -329,7 +331,7 @@ class PlayToken(models.Model):
         Derived from SECRET_KEY: it is stored nowhere, and given again when the request is repeated.
         """
         digest = salted_hmac("accounts.PlayToken", f"{user_id} {request}", algorithm="sha256").digest()
-        return base64.urlsafe_b64encode(digest[:TOKEN_BYTES]).decode()
+        return base64.urlsafe_b64encode(digest[:TOKEN_BYTES]).decode().rstrip("=")
 
     @staticmethod
     def digest(text: str) -> str:

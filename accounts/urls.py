@@ -10,6 +10,5 @@ urlpatterns = [
     path("users/log_in", views.log_in, name="log_in"),
     path("users/log_out", views.log_out, name="log_out"),
     path("authorize", approval.authorize, name="authorize"),
-    path("apps", views.apps, name="apps"),
     path("app-creator", views.app_creator, name="app_creator"),
 ]

@@ -1,13 +1,9 @@
-"""Pages: set-up, register, log in and out; the apps that a user has granted something."""
+"""Pages: set-up, register, log in and out, and the keys of new apps."""
 
 from datetime import timedelta
-from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth import login, logout
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,12 +13,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import attempts, grants, mails, setup
+from accounts import attempts, mails, setup
 from accounts.addresses import client_address
 from accounts.forms import LogInForm, NewAccountForm, SetupForm
 from accounts.guessing import remember_browser, too_many
-from accounts.models import TAKEN, AppGrant, User
-from accounts.pages import private, read_or_post, safe_next, spaced
+from accounts.models import TAKEN, User
+from accounts.pages import private, read_or_post, safe_next
 from accounts.scopes import WORDS
 
 # new accounts and attempts at them from one address: enough for a household, too few to harvest names
@@ -113,21 +109,6 @@ def log_out(request: HttpRequest) -> HttpResponse:
     return redirect(settings.LOGOUT_REDIRECT_URL)
 
 
-@private
-@read_or_post
-def apps(request: HttpRequest) -> HttpResponse:
-    """The user's own grants; a POST with ``app_id`` takes one back, which ``?revoke=`` asks about first."""
-    user = request.user
-    if not isinstance(user, User):
-        return redirect_to_login(request.path)
-    if request.method == "POST":
-        return _revoke(request, user, request.POST.get("app_id", ""))
-    if "revoke" in request.GET:
-        return _ask_to_revoke(request, user, request.GET["revoke"])
-    listed = [_shown(grant) for grant in grants.list_grants(user.pk)]
-    return render(request, "accounts/apps.html", {"apps": listed, "instance": settings.PUBLIC_URL})
-
-
 @require_safe
 def app_creator(request: HttpRequest) -> HttpResponse:
     """Makes a key pair and an authorization in the browser; the server has no part in it."""
@@ -138,40 +119,6 @@ def app_creator(request: HttpRequest) -> HttpResponse:
         "other": {scope: words for scope, words in WORDS.items() if scope not in COMMON},
     }
     return render(request, "accounts/app_creator.html", context)
-
-
-def _ask_to_revoke(request: HttpRequest, user: User, app_id: str) -> HttpResponse:
-    """A page with the question, or what htmx shows of it in the page's dialog."""
-    names = {grant.app_id: grant.name for grant in grants.list_grants(user.pk)}
-    if app_id not in names:
-        return redirect("apps")
-    question = {
-        "heading": _("Revoke %(app)s?") % {"app": names[app_id]},
-        "text": _("It is shut out at once, on every device. To use it again, you let it in again."),
-        "action": "/apps",
-        "fields": {"app_id": app_id},
-        "label": _("Revoke"),
-        "back": "/apps",
-    }
-    is_dialog = bool(request.htmx) and not request.htmx.boosted  # type: ignore[attr-defined]
-    return render(request, "components/_dialog.html" if is_dialog else "web/question.html", question)
-
-
-def _revoke(request: HttpRequest, user: User, app_id: str) -> HttpResponse:
-    names = {grant.app_id: grant.name for grant in grants.list_grants(user.pk)}
-    if grants.revoke(user.pk, app_id):
-        messages.success(request, _("%(app)s is shut out from now on.") % {"app": names.get(app_id, app_id)})
-    return redirect("apps")
-
-
-def _shown(grant: AppGrant) -> dict[str, Any]:
-    return {
-        "grant": grant,
-        "host": urlsplit(grant.url).netloc,
-        "image": grant.image if grant.shows_image else "",
-        "fingerprint": spaced(grant.fingerprint),
-        "words": [WORDS[scope] for scope in grant.scopes if scope in WORDS],
-    }
 
 
 def _create(form: NewAccountForm) -> User | None:

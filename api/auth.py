@@ -11,7 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from accounts import grants
+from accounts import grants, refusals
 from accounts.grants import Caller
 from accounts.scopes import allows
 from accounts.tokens import TokenError
@@ -61,8 +61,12 @@ class HasScope(BasePermission):
         if needed is None:
             # without a handler it will be 405
             return request.method not in view.allowed_methods
+        caller = caller_of(request)
+        if needed is ANY_GRANT or allows(caller.scopes, needed):
+            return True
         self.message = needs(needed)
-        return needed is ANY_GRANT or allows(caller_of(request).scopes, needed)
+        refusals.note(caller.user_id, refusals.APP, caller.app_id, needed, now())
+        return False
 
 
 def caller_of(request: Request) -> Caller:

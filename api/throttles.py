@@ -12,9 +12,10 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts import attempts
+from accounts import attempts, refusals
 from accounts.addresses import client_address
 from api.auth import caller_of
+from api.clock import now
 
 WINDOW = timedelta(minutes=1)
 
@@ -48,7 +49,11 @@ class GrantLimit(Limit):
         return f"{caller.user_id} {caller.app_id}"
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        return request.auth is None or super().allow_request(request, view)
+        if request.auth is None or super().allow_request(request, view):
+            return True
+        caller = caller_of(request)
+        refusals.note(caller.user_id, refusals.APP, caller.app_id, refusals.TOO_MANY, now())
+        return False
 
 
 class FailureLimit(Limit):

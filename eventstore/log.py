@@ -46,7 +46,12 @@ SELECT position, stream, version, event_id, type, schema, data, metadata, record
   FROM events.events WHERE stream = %s AND version > %s AND version <= %s ORDER BY version"""
 READ_HISTORY = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
-  FROM events.events WHERE stream = %s AND version < %s ORDER BY version DESC LIMIT %s"""
+  FROM events.events WHERE stream = %s AND version < %s {conditions} ORDER BY version DESC LIMIT %s"""
+# of the newest events: how many are from which device and app, and about which feed
+HISTORY_SOURCES = """
+SELECT metadata ->> 'app_id', metadata ->> 'device_name', data ->> 'rss_source_feed', count(*)
+  FROM (SELECT metadata, data FROM events.events WHERE stream = %s ORDER BY version DESC LIMIT %s) AS newest
+ GROUP BY 1, 2, 3 ORDER BY 4 DESC"""
 READ_CHECKPOINT = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
   FROM events.events WHERE stream = %s AND type = 'UserCheckpoint' ORDER BY version DESC LIMIT 1"""
@@ -91,6 +96,36 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     data: str
     metadata: str
     recorded_at: datetime
+
+
+class HistoryFilter(NamedTuple):
+    """Of a history: the stored names of events, the name of a device, an app's id, a normalised feed, the
+    items of episodes, and the first version. None of each is all."""
+
+    types: list[str] | None = None
+    device_name: str | None = None
+    app_id: str | None = None
+    feed: str | None = None
+    items: list[str] | None = None
+    since: int | None = None
+
+
+EVERYTHING = HistoryFilter()
+FILTERS = (
+    "type = ANY(%s)",
+    "metadata ->> 'device_name' = %s",
+    "metadata ->> 'app_id' = %s",
+    "data ->> 'rss_source_feed' = %s",
+    "data ->> 'rss_source_item' = ANY(%s)",
+    "version >= %s",
+)
+
+
+class HistorySource(NamedTuple):
+    app_id: str | None
+    device_name: str | None
+    feed: str | None
+    events: int
 
 
 class CommandId(msgspec.Struct, frozen=True):
@@ -228,9 +263,19 @@ def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[R
     return _recorded(READ_STREAM, (stream, after, upto))
 
 
-def read_history(stream: int, before: int = LAST_VERSION, limit: int = 100) -> list[RecordedEvent]:
-    """The newest events of a stream below version ``before``, the newest first."""
-    return _recorded(READ_HISTORY, (stream, before, limit))
+def read_history(
+    stream: int, before: int = LAST_VERSION, limit: int = 100, only: HistoryFilter = EVERYTHING
+) -> list[RecordedEvent]:
+    """The newest events of a stream below version ``before``, the newest first, that pass a filter."""
+    where = {condition: value for condition, value in zip(FILTERS, only, strict=True) if value is not None}
+    statement = READ_HISTORY.format(conditions=" ".join(f"AND {condition}" for condition in where))
+    return _recorded(statement, (stream, before, *where.values(), limit))
+
+
+def history_sources(stream: int, among: int) -> list[HistorySource]:
+    """Where the newest ``among`` events of a stream came from, and which feeds they are about, the most
+    frequent first."""
+    return [HistorySource._make(row) for row in execute(HISTORY_SOURCES, (stream, among))]
 
 
 def read_these(positions: Sequence[int]) -> list[RecordedEvent]:

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.domain.identifiers import InvalidIdentifier, feed_key_of, item_of
+from eventstore.domain.identifiers import InvalidIdentifier, feed_key_of, feed_of_url, item_of
 from feeds.covers import path_of
-from feeds.models import Feed
+from feeds.models import EnrichedPodcast, Feed
 from feeds.queries import file_name
 from projections.connect import run
 
@@ -45,6 +45,13 @@ SELECT {columns} FROM "system"."episodes"
    AND ({place} IS NULL OR (sort_at, id) {beyond} ({place}, %(id)s))
  ORDER BY sort_at {direction}, id {direction} LIMIT %(limit)s
 """
+
+
+ITEMS = """
+SELECT id, sort_at, guid, enclosure_url FROM "system"."episodes"
+ WHERE feed_id = %s AND gone_at IS NULL ORDER BY sort_at DESC, id DESC
+"""
+PLACE = 'SELECT sort_at, id FROM "system"."episodes" WHERE id = %s'
 
 
 class Summary(NamedTuple):
@@ -103,10 +110,25 @@ class EpisodeRow(NamedTuple):
     @property
     def item(self) -> str | None:
         """Its ``rss_source_item``; None where its publisher gave it names that no item can hold."""
-        try:
-            return item_of(self.guid, self.enclosure_url)
-        except InvalidIdentifier:
-            return None
+        return _item(self.guid, self.enclosure_url)
+
+
+class ListedItem(NamedTuple):
+    """An episode by its names and its place alone."""
+
+    id: int
+    sort_at: datetime
+    guid: str
+    enclosure_url: str
+
+    @property
+    def place(self) -> Place:
+        return self.sort_at, self.id
+
+    @property
+    def item(self) -> str | None:
+        """As that of ``EpisodeRow``."""
+        return _item(self.guid, self.enclosure_url)
 
 
 def summaries(names: Iterable[str]) -> dict[str, Summary]:
@@ -136,6 +158,18 @@ def episodes(
     return [_episode(row) for row in run(statement, {**values, "at": at, "id": episode_id}, "system")]
 
 
+def items(feed_id: int) -> list[ListedItem]:
+    """All episodes of a feed that are in it now, the newest first."""
+    return [ListedItem._make(row) for row in run(ITEMS, [feed_id], "system")]
+
+
+def place_of(episode_id: int) -> Place:
+    """Where an episode of which the id is known stands in its feed's list."""
+    row = run(PLACE, [episode_id], "system").fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
 def episode(episode_id: int) -> EpisodeRow:
     """One of which the id is known."""
     row = run(f'SELECT {COLUMNS} FROM "system"."episodes" WHERE id = %s', [episode_id], "system").fetchone()  # noqa: S608
@@ -148,10 +182,28 @@ def details(feed_id: int) -> Feed:
     return Feed.objects.get(pk=feed_id)
 
 
+def summary_of(feed: Feed) -> Summary:
+    """Of a feed of which all is known already."""
+    return Summary(*(getattr(feed, name) for name in Summary._fields))
+
+
+def feed_of_slug(slug: str) -> str | None:
+    """The ``rss_source_feed`` of the podcast to which the operator gave a short name."""
+    url = EnrichedPodcast.objects.filter(slug=slug).values_list("url", flat=True).first()
+    return None if url is None else feed_of_url(url)
+
+
 def occurrences(extra: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """What a feed or an episode says in the tags of this name (``feeds.read.podcast``)."""
     found = extra.get(name)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _item(guid: str, enclosure_url: str) -> str | None:
+    try:
+        return item_of(guid, enclosure_url)
+    except InvalidIdentifier:
+        return None
 
 
 def _episode(row: tuple[Any, ...]) -> EpisodeRow:

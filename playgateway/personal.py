@@ -1,6 +1,6 @@
 """``/rss/{token}/…``: a listener's own lists as feeds, for players that know nothing of sync."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from msgspec import structs
 
+from accounts import refusals
 from eventstore.domain.identifiers import InvalidIdentifier, item_of
 from feeds.documents import Channel
 from feeds.render import Item, episode_of, render
@@ -69,7 +70,7 @@ def nothing(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, reader: _Reader, found: Contents, title: str) -> HttpResponseBase:
     waits = limits.asking(reader.bearer.token_id)
     if waits is not None:
-        return responses.too_many(waits)
+        return _too_many(reader.bearer, waits)
     request_unread(found.unread)
     changed_at = contents.changed_at(found, EPOCH)
     document = render(_channel(found, title), _items(found, reader), url="", changed_at=changed_at)
@@ -77,6 +78,12 @@ def _answer(request: HttpRequest, reader: _Reader, found: Contents, title: str) 
     response = respond(request, Rendered.of(document, changed_at), responses.headers(), by_time=False)
     if response.status_code == 304 or (waits := limits.reading(reader.bearer.token_id)) is None:
         return response
+    return _too_many(reader.bearer, waits)
+
+
+def _too_many(bearer: Bearer, waits: timedelta) -> HttpResponse:
+    """Refused, which the listener sees on his page of apps."""
+    refusals.note(bearer.user_id, refusals.TOKEN, str(bearer.token_id), refusals.TOO_MANY, timezone.now())
     return responses.too_many(waits)
 
 

@@ -43,7 +43,9 @@ _TAG = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
 # attributes that people read or hear
 SPOKEN = ("aria-label", "alt", "title", "placeholder")
 # what is the same in every language
-NAMES = re.compile(r"\b(Balados|API|OPML|pip install|manage\.py|https)\b")
+NAMES = re.compile(
+    r"\b(Balados|AntennaPod|gPodder|Kasts|Apple Podcasts|Overcast|API|OPML|pip install|manage\.py|https)\b"
+)
 Text = str | tuple[str, ...]
 
 

@@ -68,20 +68,42 @@ UNKNOWN: Final = ("info", _("Something that this version cannot read"))
 _TOPIC_OF: Final = {
     name: OF_EVENT[event].name for name, (event, schema) in codec.EVENTS.items() if event in OF_EVENT
 }
+# of which the pages tell what an event replaced, beside privacy
+REPLACING: Final = [name for name, topic in _TOPIC_OF.items() if topic == "plays"]
 
 
-def topic_of(stored_name: str) -> str | None:
-    """The topic of an event, by its stored name; None for those of none."""
-    return _TOPIC_OF.get(stored_name)
+def topic_of_event(event: Event) -> str:
+    """The topic of an event that has one."""
+    return OF_EVENT[type(event)].name
 
 
-def words_of(stored_name: str, event: Event | None) -> tuple[str, str]:
-    """An icon, and what was done; ``event`` is None where it cannot be decoded."""
+def stored_names(topic: str) -> list[str]:
+    """The stored names of a topic's events."""
+    return [name for name, of in _TOPIC_OF.items() if of == topic]
+
+
+def before_words(event: Event) -> str:
+    """What an event said, told of the one that replaced it; "" where that is not told."""
+    match event:
+        case PlayRecorded(played=True) | PositionUpdated(played=True):
+            return gettext("played")
+        case PlayRecorded(position=0) | PositionUpdated(position=0):
+            return gettext("at the beginning")
+        case PlayRecorded() | PositionUpdated():
+            return clock(event.position)
+        case PrivacyChanged(level=str()):
+            return str(LEVELS.get(str(event.level), event.level))
+    return ""
+
+
+def words_of(stored_name: str, event: Event | None, *, is_again: bool = False) -> tuple[str, str]:
+    """An icon, and what was done; ``event`` is None where it cannot be decoded. ``is_again``: something was
+    known of it before."""
     match event:
         case PlayRecorded(played=True) | PositionUpdated(played=True):
             return "check", gettext("Played to the end")
         case PlayRecorded(position=0):
-            return "play", gettext("Began")
+            return ("undo-2", gettext("Marked as not begun")) if is_again else ("play", gettext("Began"))
         case PlayRecorded() | PositionUpdated():
             return "play", gettext("Listened up to %(time)s") % {"time": clock(event.position)}
         case EpisodeActionRecorded():

@@ -11,11 +11,14 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url
+from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_feed
 from web import deeds
 from web.subjects import categories, languages
 
 LONGEST_ADDRESS = 2_048
+# in base64
+LONGEST_FEED = 2_736
+Choices = list[tuple[str, str]]
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+(?:/|$))")
 # feeds.example.org, example.org:8080/feed, localhost:8080
 _HOST = re.compile(r"(?:[^\s/?#@:]+\.[^\s/?#@:.]{2,}(?::\d+)?|[\w.-]+:\d+)(?:[/?#]|$)")
@@ -174,8 +177,9 @@ class ListForm(AddressedForm):
             ("added", _("Followed last first")),
         ],
     )
+    collection = forms.UUIDField(required=False, widget=forms.HiddenInput)
     after = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
-    defaults = {"q": "", "sort": "newest", "after": ""}
+    defaults = {"q": "", "sort": "newest", "collection": None, "after": ""}
 
     def clean_sort(self) -> str:
         return self.cleaned_data["sort"] or "newest"
@@ -204,14 +208,41 @@ class EpisodesForm(AddressedForm):
 
 
 class HistoryForm(AddressedForm):
-    """Which events are listed, and where the list goes on."""
+    """Which events are listed, and where the list goes on.
+
+    ``device`` is ``d:`` and the name of a device, or ``a:`` and the id of an app; ``feed`` a podcast.
+    """
 
     kind = forms.ChoiceField(
-        label=_("Show"), required=False, choices=[("", _("Everything")), *deeds.TOPICS.items()]
+        label=_("Kind"), required=False, choices=[("", _("Everything")), *deeds.TOPICS.items()]
     )
+    device = forms.CharField(label=_("Device"), required=False, max_length=400, widget=forms.Select)
+    feed = forms.CharField(label=_("Podcast"), required=False, max_length=LONGEST_FEED, widget=forms.Select)
     before = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
     goes_on = "before"
-    defaults = {"kind": "", "before": ""}
+    defaults = {"kind": "", "device": "", "feed": "", "before": ""}
+
+    def clean_device(self) -> str:
+        device: str = self.cleaned_data["device"]
+        if device and device[:2] not in ("a:", "d:"):
+            raise ValidationError(UNUSABLE)
+        return device
+
+    def clean_feed(self) -> str:
+        feed: str = self.cleaned_data["feed"]
+        try:
+            return normalise_feed(feed) if feed else ""
+        except InvalidIdentifier:
+            raise ValidationError(UNUSABLE) from None
+
+    def offer(self, devices: Choices, feeds: Choices) -> None:
+        """What can be chosen: pairs of value and label."""
+        for name, every, offered in (
+            ("device", _("All devices"), devices),
+            ("feed", _("All podcasts"), feeds),
+        ):
+            widget: Any = self.fields[name].widget
+            widget.choices = [("", every), *offered]
 
 
 class TrendingForm(AddressedForm):

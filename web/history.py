@@ -1,9 +1,9 @@
 """/history: what a listener did, the newest arrival first, from where, and whether it still holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from django.core.exceptions import BadRequest
@@ -11,27 +11,33 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from accounts import grants
-from accounts.models import User
+from accounts.models import AppGrant, User
 from eventstore import dispatcher, log
 from eventstore.domain import history as events
 from eventstore.domain.messages import Event
 from eventstore.domain.topics import OF_EVENT
-from eventstore.log import LAST_VERSION, RecordedEvent
+from eventstore.log import LAST_VERSION, HistoryFilter, HistorySource, RecordedEvent
 from eventstore.reading import decoded, origin_of
 from eventstore.streams import StreamUnreadable
 from feeds.queries import episodes_of, feeds_for
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
 from web import deeds, words
-from web.acting import for_listeners
+from web.acting import for_listeners, is_partial
 from web.addresses import in_path
 from web.forms import HistoryForm
 
 PAGE = 60
-# events looked at for a page of one kind
+# of the newest events: where their devices and podcasts are offered to choose from
 LOOKED_AT = 2_000
+MOST_OFFERED = 100
 # an event that arrived so much later than it happened says both
 LATE: Final = timedelta(minutes=2)
+# how far back what an event replaced is looked for
+REPLACED_WITHIN = 2_000
+
+
+# a feed and an item, as far as an event names them
+Names: TypeAlias = tuple[str | None, str | None]
 
 
 class Subject(NamedTuple):
@@ -44,10 +50,11 @@ class Subject(NamedTuple):
 
 class Line(NamedTuple):
     """An event in words. ``arrived_at``: where it came much later than it happened. ``holds``: whether what
-    it said is still so; None where it cannot be told."""
+    it said is still so; None where it cannot be told. ``before``: what it replaced, or ""."""
 
     icon: str
     what: str
+    before: str
     subject: Subject | None
     happened_at: datetime
     arrived_at: datetime | None
@@ -58,32 +65,65 @@ class Line(NamedTuple):
 @require_safe
 @for_listeners
 def history(request: HttpRequest, user: User) -> HttpResponse:
-    """A page of it; ``kind`` is the topic of what is shown, ``before`` goes on."""
+    """A page of it; ``kind``, ``device`` and ``feed`` say of what, ``before`` goes on."""
     form = HistoryForm(request.GET)
     if not form.is_valid():
         raise BadRequest
-    rows, following = _rows(user.pk, form.cleaned_data["kind"], _version(form.cleaned_data["before"]))
+    wanted, stream = form.cleaned_data, log.known_stream(user.pk)
+    rows, following = _rows(stream, wanted) if stream is not None else ([], "")
+    sources = log.history_sources(stream, LOOKED_AT) if stream is not None else []
+    apps = dict(AppGrant.objects.filter(user=user).values_list("app_id", "name"))
+    events_read = [decoded(row) for row in rows]
+    offered = _feeds_offered(sources, wanted["feed"])
+    subjects = _subjects(user.pk, [event for event in events_read if event is not None], offered)
+    form.offer(
+        _devices_offered(sources, wanted["device"], apps),
+        sorted(((feed, subjects[feed, None].title) for feed in offered), key=lambda each: each[1].casefold()),
+    )
     context = {
         "form": form,
-        "lines": _lines(user.pk, rows),
+        "lines": _lines(user.pk, stream, rows, events_read, subjects, apps),
         "following": form.address("/history", before=following) if following else "",
-        "first": form.address("/history") if form.cleaned_data["before"] else "",
-        "searched": form.cleaned_data["kind"],
+        "first": form.address("/history") if wanted["before"] else "",
+        "searched": bool(wanted["kind"] or wanted["device"] or wanted["feed"]),
     }
-    return render(request, "web/history/history.html", context)
+    name = "_lines" if is_partial(request, "found") else "history"
+    return render(request, f"web/history/{name}.html", context)
 
 
-def _rows(user_id: UUID, kind: str, before: int) -> tuple[list[RecordedEvent], str]:
+def _rows(stream: int, wanted: Mapping[str, str]) -> tuple[list[RecordedEvent], str]:
     """The events of a page, and the cursor of the next, or ""."""
-    stream = log.known_stream(user_id)
-    if stream is None:
-        return [], ""
-    most = LOOKED_AT if kind else PAGE
-    read = log.read_history(stream, before, most + 1)
-    found = [row for row in read[:most] if not kind or deeds.topic_of(row.type) == kind][:PAGE]
-    if len(found) == PAGE and (len(read) > most or found[-1].version != read[-1].version):
-        return found, encode_cursor(str(found[-1].version))
-    return found, encode_cursor(str(read[most - 1].version)) if len(read) > most else ""
+    kind, name = wanted["device"][:2], wanted["device"][2:]
+    only = HistoryFilter(
+        types=deeds.stored_names(wanted["kind"]) if wanted["kind"] else None,
+        device_name=name if kind == "d:" else None,
+        app_id=name if kind == "a:" else None,
+        feed=wanted["feed"] or None,
+    )
+    rows = log.read_history(stream, _version(wanted["before"]), PAGE + 1, only)
+    return rows[:PAGE], encode_cursor(str(rows[PAGE - 1].version)) if len(rows) > PAGE else ""
+
+
+def _devices_offered(
+    sources: Sequence[HistorySource], chosen: str, apps: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Of the newest events, by what tells most of where they came from; and what is chosen already."""
+    found: dict[str, str] = {}
+    for each in sources:
+        app = apps.get(each.app_id or "", each.app_id or "")
+        if each.device_name:
+            label = " · ".join(part for part in (each.device_name, app) if part)
+            found.setdefault(f"d:{each.device_name}", label)
+        elif each.app_id:
+            found.setdefault(f"a:{each.app_id}", app)
+    if chosen:
+        found.setdefault(chosen, chosen[2:])
+    return sorted(found.items(), key=lambda each: each[1].casefold())[:MOST_OFFERED]
+
+
+def _feeds_offered(sources: Sequence[HistorySource], chosen: str) -> list[str]:
+    named = dict.fromkeys(each.feed for each in sources if each.feed)
+    return list(dict.fromkeys([*([chosen] if chosen else []), *named]))[:MOST_OFFERED]
 
 
 def _version(cursor: str) -> int:
@@ -99,21 +139,58 @@ def _version(cursor: str) -> int:
     return int(text)
 
 
-def _lines(user_id: UUID, rows: Sequence[RecordedEvent]) -> list[Line]:
-    read = [decoded(row) for row in rows]
-    subjects = _subjects(user_id, [event for event in read if event is not None])
-    holding = _holding(user_id, read)
-    apps = {grant.app_id: grant.name for grant in grants.list_grants(user_id)}
+def _lines(
+    user_id: UUID,
+    stream: int | None,
+    rows: Sequence[RecordedEvent],
+    read: Sequence[Event | None],
+    subjects: Mapping[Names, Subject],
+    apps: Mapping[str, str],
+) -> list[Line]:
+    if stream is None:
+        return []
+    holding, replaced = _holding(user_id, read), _replaced(stream, rows, read)
     return [
-        _line(row, event, subjects.get(_names(event)) if event else None, holds, apps)
+        _line(row, event, subjects.get(_names(event)) if event else None, holds, apps, replaced)
         for row, event, holds in zip(rows, read, holding, strict=True)
     ]
 
 
+def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event | None]) -> dict[int, str]:
+    """What each event replaced when it came, in words, by its version: of plays and privacy, as far as that
+    was said shortly before."""
+    told = [event for event in read if event is not None and deeds.before_words(event)]
+    items = list({item for event in told if (item := _names(event)[1]) is not None})
+    if not rows or not told:
+        return {}
+    newest = rows[0].version
+    only = HistoryFilter(types=deeds.REPLACING, items=items or None, since=newest - REPLACED_WITHIN)
+    earlier = log.read_history(stream, newest, REPLACED_WITHIN, only) if items else []
+    known: dict[int, Event] = {row.version: event for row in earlier if (event := decoded(row)) is not None}
+    known |= {row.version: event for row, event in zip(rows, read, strict=True) if event in told and event}
+    found: dict[int, str] = {}
+    current: dict[tuple[str, Names], Event] = {}
+    for version, event in sorted(known.items()):
+        key = deeds.topic_of_event(event), _names(event)
+        before = current.get(key)
+        if before is not None and events.happened_at(before) > events.happened_at(event):  # type: ignore[operator]
+            continue
+        if before is not None:
+            found[version] = deeds.before_words(before)
+        current[key] = event
+    return found
+
+
 def _line(
-    row: RecordedEvent, event: Event | None, subject: Subject | None, holds: bool | None, apps: dict[str, str]
+    row: RecordedEvent,
+    event: Event | None,
+    subject: Subject | None,
+    holds: bool | None,
+    apps: Mapping[str, str],
+    replaced: Mapping[int, str],
 ) -> Line:
-    icon, what = deeds.words_of(row.type, event)
+    before = replaced.get(row.version, "")
+    icon, what = deeds.words_of(row.type, event, is_again=bool(before))
     happened_at = (events.happened_at(event) if event else None) or row.recorded_at
     origin = origin_of(row)
     source = [apps.get(origin.app_id or "", origin.app_id or ""), origin.device_name or ""]
@@ -121,6 +198,7 @@ def _line(
     return Line(
         icon,
         what,
+        before,
         subject,
         happened_at,
         row.recorded_at if is_late else None,
@@ -141,16 +219,16 @@ def _holding(user_id: UUID, read: Sequence[Event | None]) -> list[bool | None]:
     return told
 
 
-def _names(event: Event) -> tuple[str | None, str | None]:
+def _names(event: Event) -> Names:
     return getattr(event, "rss_source_feed", None), getattr(event, "rss_source_item", None)
 
 
-def _subjects(user_id: UUID, read: Sequence[Event]) -> dict[tuple[str | None, str | None], Subject]:
-    """What the events name, by feed and item."""
-    names = {_names(event) for event in read}
+def _subjects(user_id: UUID, read: Sequence[Event], feeds: Sequence[str]) -> dict[Names, Subject]:
+    """What the events name, by feed and item, and these feeds."""
+    names = {_names(event) for event in read} | {(feed, None) for feed in feeds}
     known = feeds_for(user_id, {feed for feed, item in names})
     episodes = episodes_of(names, known)
-    found: dict[tuple[str | None, str | None], Subject] = {}
+    found: dict[Names, Subject] = {}
     for feed, item in names:
         if feed is None:
             continue

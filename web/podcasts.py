@@ -3,8 +3,11 @@
 from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 from uuid import UUID
 
+import msgspec
+from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -18,12 +21,14 @@ from feeds import browsing
 from feeds.browsing import EpisodeRow
 from feeds.html import safe_html
 from feeds.models import Feed
-from feeds.queries import FeedShown
+from feeds.queries import FeedShown, public_feeds
 from jobs.feeds import fetch_now
-from projections import queries
-from projections.queries import InvalidCursor, decode_cursor, encode_cursor, moment
+from projections import public, queries
+from projections.public import Popular
+from projections.queries import Behind, InvalidCursor, decode_cursor, encode_cursor, moment
 from web import levels, people, shown, sight, troubles
 from web.acting import for_listeners, is_partial
+from web.addresses import in_path
 from web.forms import EpisodesForm
 from web.reading import caught_up
 from web.shown import Episode, Podcast
@@ -34,6 +39,8 @@ PAGE = 50
 LOOKED_AT = 500
 MOST_PEOPLE = 12
 MOST_LINKS = 4
+# fewer tell more of single listeners than of the podcast
+ENOUGH = 5
 WEB = ("http://", "https://")
 
 
@@ -50,19 +57,65 @@ class Season(NamedTuple):
 
 
 @require_safe
+def podcast(request: HttpRequest, feed: str) -> HttpResponse:
+    """What is known of a podcast, and its episodes; ``q``, ``order`` and ``unplayed`` say which.
+
+    Visitors see what everybody may; for the rest they are sent to log in, whether it is there or not.
+    """
+    if request.user.is_authenticated:
+        return _for_listener(request, feed)
+    known = public_feeds([feed]).get(feed)
+    if known is None or not sight.is_open(feed):
+        return _for_listener(request, feed)
+    return _page(request, None, feed, known)
+
+
+@require_safe
+def listeners(request: HttpRequest, feed: str) -> HttpResponse:
+    """How popular a podcast is on this server, and who follows it in public. htmx puts it into
+    the page of the podcast, which need not wait for what the public may see."""
+    if feed not in public_feeds([feed]) or not sight.is_open(feed):
+        raise Http404
+    known = browsing.summaries([feed]).get(feed)
+    context = {
+        "podcast": shown.podcast_of(feed, known),
+        "popularity": _popularity(feed),
+        "followers": people.followers(feed),
+    }
+    name = "_listeners" if is_partial(request, "listeners") else "listeners"
+    return render(request, f"web/podcasts/{name}.html", context)
+
+
+@require_safe
+def by_slug(request: HttpRequest, slug: str) -> HttpResponse:
+    """The podcast to which the operator gave this short name."""
+    feed = browsing.feed_of_slug(slug)
+    if feed is None:
+        raise Http404
+    return redirect("podcast", feed)
+
+
 @for_listeners
-def podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """What is known of a podcast, and its episodes; ``q``, ``order`` and ``unplayed`` say which."""
+def _for_listener(request: HttpRequest, user: User, feed: str) -> HttpResponse:
+    """Also of a feed that nobody has fetched, if he follows it."""
     with caught_up(request, "subscriptions", "plays", "privacy"):
-        known, is_followed = sight.look(user.pk, feed)
-        context = _known(feed, known)
-        context["is_followed"] = is_followed
-        context["privacy"] = levels.of_feed(user.pk, feed)
-        context |= _listed(request, user.pk, context["podcast"], known)
-    if not is_partial(request, "found"):
-        context["followers"] = people.followers(feed)
-    name = "web/podcasts/_episodes.html" if is_partial(request, "found") else "web/podcasts/podcast.html"
-    return render(request, name, context)
+        seen = sight.look(user.pk, feed)
+        # nobody else sees one that is blocked
+        blocked = None if seen.is_followed else ()
+        glance = levels.of_feeds(user.pk, [feed], blocked)[feed]
+        more = {"is_followed": seen.is_followed, "privacy": glance}
+        return _page(request, user.pk, feed, seen.known, **more)
+
+
+def _page(
+    request: HttpRequest, user_id: UUID | None, feed: str, known: FeedShown | None, **more: Any
+) -> HttpResponse:
+    context = {**more, **_known(feed, known)}
+    context |= _listed(request, user_id, context["podcast"], known)
+    if is_partial(request, "found"):
+        return render(request, "web/podcasts/_episodes.html", context)
+    context["in_history"] = urlencode({"feed": feed})
+    return render(request, "web/podcasts/podcast.html", context)
 
 
 @require_POST
@@ -82,25 +135,29 @@ def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
     if known is None:
         return {"podcast": shown.podcast_of(feed, None), "address": url_of_feed(feed), "is_read": False}
     details = browsing.details(known.id)
-    summary = browsing.summaries([feed]).get(feed)
+    summary = browsing.summary_of(details)
     return {
         "podcast": shown.podcast_of(feed, summary),
         "address": known.url,
-        "is_read": summary is not None and summary.is_read,
+        "is_read": summary.is_read,
         "details": details,
         "description": safe_html(details.description),
-        "links": _links(details),
+        "links": _links(details, known),
         "people": _people(details.extra),
         "trouble": troubles.of(known.facts, timezone.now()),
         "moved_to": known.moved_to,
+        "share": _share(feed, known),
+        "note": _enriched(known).get("note", ""),
     }
 
 
-def _listed(request: HttpRequest, user_id: UUID, podcast: Podcast, known: FeedShown | None) -> dict[str, Any]:
+def _listed(
+    request: HttpRequest, user_id: UUID | None, podcast: Podcast, known: FeedShown | None
+) -> dict[str, Any]:
     """The episodes of a page, and how the list goes on."""
     form = EpisodesForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else form.defaults
-    found, following = ([], "") if known is None else _page(user_id, podcast, known.id, wanted)
+    found, following = ([], "") if known is None else _cut(user_id, podcast, known.id, wanted)
     by_season = wanted["order"] == "newest" and not wanted["q"]
     return {
         "form": form,
@@ -115,7 +172,7 @@ def _listed(request: HttpRequest, user_id: UUID, podcast: Podcast, known: FeedSh
 Found = list[tuple[Episode, int | None]]
 
 
-def _page(user_id: UUID, podcast: Podcast, feed_id: int, wanted: dict[str, Any]) -> tuple[Found, str]:
+def _cut(user_id: UUID | None, podcast: Podcast, feed_id: int, wanted: dict[str, Any]) -> tuple[Found, str]:
     """Episodes with their seasons, and the cursor of the next page, or ""."""
     most = LOOKED_AT if wanted["unplayed"] else PAGE
     rows = browsing.episodes(
@@ -126,7 +183,7 @@ def _page(user_id: UUID, podcast: Podcast, feed_id: int, wanted: dict[str, Any])
         oldest_first=wanted["order"] == "oldest",
     )
     names = [(podcast.feed, row.item) for row in rows if row.item is not None]
-    plays = queries.play_statuses_of(user_id, names)
+    plays = queries.play_statuses_of(user_id, names) if user_id else {}
     found: Found = []
     for number, row in enumerate(rows[:most]):
         episode = shown.episode_of(row, podcast, plays.get((podcast.feed, row.item or "")))
@@ -158,14 +215,38 @@ def _place(cursor: str) -> tuple[datetime, int] | None:
         raise BadRequest from None
 
 
-def _links(details: Feed) -> list[Link]:
-    """The podcast's website, and where it asks for support."""
+def _links(details: Feed, known: FeedShown) -> list[Link]:
+    """The podcast's website, where it asks for support, and what the operator adds."""
+    own = [each for each in _enriched(known).get("links", []) if isinstance(each, dict)][:MOST_LINKS]
     funding = browsing.occurrences(details.extra, "funding")[:MOST_LINKS]
     found = [
         Link(details.link, _("Website")),
         *(Link(str(each.get("url", "")), str(each.get("text") or _("Support it"))[:80]) for each in funding),
+        *(Link(str(each.get("url", "")), str(each.get("title") or _("Website"))[:80]) for each in own),
     ]
     return [link for link in found if link.address.startswith(WEB)]
+
+
+def _enriched(known: FeedShown) -> dict[str, Any]:
+    """What the operator says of it."""
+    found = msgspec.json.decode(known.enriched) if known.enriched else None
+    return found if isinstance(found, dict) else {}
+
+
+def _share(feed: str, known: FeedShown) -> str:
+    """The address to give to others; "" for what they could not see."""
+    if known.is_secret or known.blocked:
+        return ""
+    return f"{settings.PUBLIC_URL}/podcasts/{_enriched(known).get('slug') or in_path(feed)}"
+
+
+def _popularity(feed: str) -> Popular | None:
+    """Of what listeners show to others; None where they are few, or nobody knows what may be shown now."""
+    try:
+        found = public.podcast(feed)
+    except Behind:
+        return None
+    return found if found.subscribers >= ENOUGH or found.plays >= ENOUGH else None
 
 
 def _people(extra: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Reads that show what the reader has just done, though read models follow a moment later."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ from projections import queries, replicas
 # how far the log was after the last action of this browser
 SEEN = "balados_position"
 REMEMBERED = 60  # seconds; read models follow within one
-PATIENCE = 1.0  # seconds that a page waits for each of them
+PATIENCE = 1.0  # seconds that a page waits for all of them together
 LAST = 2**63 - 1
 
 
@@ -48,14 +49,15 @@ def reached(position: int, *projectors: str) -> Iterator[bool]:
     if not position:
         yield True
         return
-    late = [projector for projector in projectors if not _is_up_to(position, projector)]
+    until = time.monotonic() + PATIENCE
+    late = [projector for projector in projectors if not _is_up_to(position, projector, until)]
     with replicas.at_least(position):
         yield not late
 
 
-def _is_up_to(position: int, projector: str) -> bool:
+def _is_up_to(position: int, projector: str, until: float) -> bool:
     try:
-        queries.wait_for(projector, position, PATIENCE)
+        queries.wait_for(projector, position, until - time.monotonic())
     except queries.Behind:
         return False
     return True

@@ -105,6 +105,11 @@ class Episode(NamedTuple):
     def path_to_player(self) -> str:
         return f"/player/{in_path(self.item)}?{urlencode({'feed': in_path(self.feed)})}"
 
+    @property
+    def path_to_older(self) -> str:
+        """Where it and those before it are marked as played."""
+        return f"/podcasts/{in_path(self.feed)}/older?{urlencode({'item': in_path(self.item)})}"
+
     def _path_to(self, what: str) -> str:
         return f"/episodes/{in_path(self.item)}/{what}?{urlencode({'feed': in_path(self.feed)})}"
 

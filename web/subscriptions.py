@@ -1,6 +1,6 @@
 """/subscriptions: the podcasts that a listener follows; following and unfollowing, with undo."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,7 +17,8 @@ from eventstore.domain.identifiers import feed_key_of
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from feeds import browsing
 from feeds.browsing import Summary
-from projections import queries
+from projections import lists, queries
+from projections.lists import CollectionRow
 from projections.queries import SubscriptionRow
 from web import shown, sight
 from web.acting import act, came_from, for_listeners, is_partial
@@ -53,6 +54,15 @@ class Followed(NamedTuple):
         return any(text in each.casefold() for each in (self.title, author, address))
 
 
+class Filter(NamedTuple):
+    """A collection to look at alone."""
+
+    name: str
+    path: str
+    is_chosen: bool
+    color: str = ""
+
+
 ORDERS: dict[str, Callable[[Followed], Any]] = {
     "newest": lambda each: _newest_first(each.known.newest_at if each.known else None),
     "title": lambda each: each.title.casefold(),
@@ -66,9 +76,11 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
     """All of them, in pages; ``q`` searches, ``sort`` orders, ``after`` is a feed: the list goes on there."""
     form = ListForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else form.defaults
-    with caught_up(request, "subscriptions", "plays"):
+    with caught_up(request, "subscriptions", "plays", "collections"):
         followed = _followed(user.pk)
-        found = [each for each in followed if each.holds(wanted["q"].casefold())]
+        collections = [row for row in lists.collections(user.pk).rows if not row.is_default]
+        found = _in_collection(user.pk, followed, wanted["collection"])
+        found = [each for each in found if each.holds(wanted["q"].casefold())]
         found.sort(key=lambda each: (ORDERS[wanted["sort"]](each), feed_key_of(each.feed)))
         page, following = _cut(found, wanted["after"])
         podcasts = _podcasts(user.pk, page)
@@ -81,6 +93,8 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
         "following": form.address("/subscriptions", after=following) if following else "",
         "first": form.address("/subscriptions") if wanted["after"] else "",
         "as_list": user.podcasts_as_list,
+        "collections": _filters(form, collections),
+        "collection": wanted["collection"],
     }
     name = "_list" if is_partial(request, "found") else "subscriptions"
     return render(request, f"web/subscriptions/{name}.html", context)
@@ -141,6 +155,32 @@ def _followed(user_id: UUID) -> list[Followed]:
     rows = queries.subscriptions(user_id, limit=MOST_FOLLOWED).rows
     known = browsing.summaries(row.rss_source_feed for row in rows)
     return [Followed(row, known.get(row.rss_source_feed)) for row in rows]
+
+
+def _in_collection(user_id: UUID, followed: list[Followed], collection: UUID | None) -> list[Followed]:
+    if collection is None:
+        return list(followed)
+    rows = lists.collection_feeds(user_id, collection, limit=MOST_FOLLOWED).rows
+    inside = {row.rss_source_feed for row in rows}
+    return [each for each in followed if each.feed in inside]
+
+
+def _filters(form: ListForm, collections: Sequence[CollectionRow]) -> list[Filter]:
+    """All of them, and those of each collection; none where there are no collections."""
+    if not collections:
+        return []
+    chosen = getattr(form, "cleaned_data", {}).get("collection")
+    everything = Filter(_("All"), form.address("/subscriptions", collection=""), is_chosen=chosen is None)
+    own = [
+        Filter(
+            row.name,
+            form.address("/subscriptions", collection=str(row.id)),
+            is_chosen=row.id == chosen,
+            color=row.color or "",
+        )
+        for row in collections
+    ]
+    return [everything, *own]
 
 
 def _cut(found: list[Followed], after: str) -> tuple[list[Followed], str]:

@@ -12,7 +12,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import WHOLE_LISTS, PlayToken, User
+from accounts.models import MOST_TOKENS, WHOLE_LISTS, PlayToken, User
 from api import answers
 from api.answers import Done, Success
 from api.auth import caller_of
@@ -26,8 +26,6 @@ from eventstore import log
 
 SCOPE = "user.write"
 LONGEST_NAME = 100
-# More than anybody has players; a list of this length needs no pages.
-MOST_TOKENS = 100
 MOST_LISTS = 100
 
 

@@ -9,6 +9,7 @@ from django.db import connections
 
 from accounts.models import PlayToken, User
 from api.v1 import tokens
+from playgateway.tokens import is_well_formed
 from tests.api import hostile
 from tests.api.devices import Device, code_of, document, faults, unharmed
 from tests.factories import PlayTokenFactory
@@ -53,6 +54,7 @@ def test_a_repeat_under_the_same_key_shows_the_text_again_and_makes_no_other(pho
     first = make(phone, key=key)
     again = make(phone, key=key)
     assert (again.status_code, document(again)) == (201, document(first))
+    assert is_well_formed(document(first)["text"]), "or no address of it opens"
     assert len(listed(phone)) == 1
     other = make(phone, "Bedroom", key=key)
     assert (other.status_code, code_of(other)) == (422, "idempotency_key_reused")

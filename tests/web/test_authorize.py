@@ -278,7 +278,7 @@ def test_after_revoking_the_page_asks_again(alice: User) -> None:
     token = CASTAWAY.authorization()
     visitor = Visitor(alice)
     decide(visitor, token)
-    visitor.send("/apps", {"app_id": CASTAWAY.iss})
+    visitor.send("/apps/revoke", {"app_id": CASTAWAY.iss})
     page = ask(visitor, token)
     assert 'value="approve"' in main_of(page)
     assert not AppGrant.objects.exists()

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from accounts.models import User
 from eventstore import codec
@@ -12,6 +13,7 @@ from eventstore.domain.checkpoint import IN_CHECKPOINT, NOT_STATE
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from feeds.models import Feed
 from tests.feeds.rows import item_name, name_of
 from tests.web.library import HOSTILE, NOW, show
 from tests.web.people import Visitor, text_of
@@ -60,7 +62,43 @@ def test_one_kind_is_shown_alone(alice: User) -> None:
     live(alice)
     page = text_of(Visitor(alice).get("/history", {"kind": "subscriptions"}))
     assert lines(page) == ["Unfollowed · Show 1", "Followed · Show 1"]
-    assert "Nothing of this kind" in text_of(Visitor(alice).get("/history", {"kind": "privacy"}))
+    assert "Nothing found" in text_of(Visitor(alice).get("/history", {"kind": "privacy"}))
+
+
+def test_kind_device_and_podcast_narrow_it_together(alice: User) -> None:
+    live(alice)
+    other = show(2, 1)
+    dispatch(Subscribe(user_id=alice.pk, feed=name_of(other), now=NOW), PHONE)
+    visitor = Visitor(alice)
+    asked = [
+        ({"device": "d:Pixel 9"}, 4),
+        ({"device": "a:org.example.castaway"}, 4),
+        ({"device": "d:Pixel 9", "kind": "subscriptions"}, 1),
+        ({"feed": name_of(other)}, 1),
+        ({"feed": name_of(other), "kind": "plays"}, 0),
+        ({"device": "d:Nokia"}, 0),
+    ]
+    for query, count in asked:
+        assert len(lines(text_of(visitor.get("/history", query)))) == count, query
+    page = text_of(visitor.get("/history", {"device": "d:Nokia", "feed": name_of(other)}))
+    for option in (">Pixel 9 · org.example.castaway<", ">Show 1<", ">Show 2<", '"d:Nokia" selected'):
+        assert option in page
+
+
+def test_it_says_what_was_replaced(alice: User) -> None:
+    live(alice)
+    dispatch(ChangePrivacy(user_id=alice.pk, level="public", now=NOW), Origin())
+    later = NOW + timedelta(hours=1)
+    dispatch(ChangePrivacy(user_id=alice.pk, level="private", now=later), Origin())
+    feed = name_of(Feed.objects.get())
+    page = text_of(Visitor(alice).get("/history"))
+    assert re.findall("before: ([^<]+)<", page) == ["public", "12:34", "at the beginning"]
+    # one that came late, of an earlier time, replaced nothing
+    item = item_name(Feed.objects.get().episodes.get())
+    order = RecordPlay(user_id=alice.pk, feed=feed, item=item, position=9, played=False, now=later)
+    dispatch(structs.replace(order, at=NOW + timedelta(seconds=1)), PHONE)
+    page = text_of(Visitor(alice).get("/history", {"kind": "plays"}))
+    assert re.findall("before: ([^<]+)<", page) == ["12:34", "at the beginning"]
 
 
 @pytest.mark.parametrize("kind", ["", "plays"])
@@ -68,7 +106,6 @@ def test_a_long_one_comes_in_pages_that_miss_none(
     alice: User, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(history, "PAGE", 2)
-    monkeypatch.setattr(history, "LOOKED_AT", 2)
     live(alice)
     address, seen = f"/history?kind={kind}", []
     while address:
@@ -79,7 +116,18 @@ def test_a_long_one_comes_in_pages_that_miss_none(
     assert len(seen) == (3 if kind else 6)
 
 
-@pytest.mark.parametrize("query", [{"kind": "x"}, {"before": "x"}, {"before": "MA"}, {"before": "LTE"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"kind": "x"},
+        {"before": "x"},
+        {"before": "MA"},
+        {"before": "LTE"},
+        {"device": "x"},
+        {"device": "d:" + "x" * 400},
+        {"feed": "x"},
+    ],
+)
 def test_what_no_page_gave_out_is_refused(alice: User, query: dict[str, str]) -> None:
     live(alice)
     assert Visitor(alice).get("/history", query).status_code == 400

@@ -216,9 +216,9 @@ def test_a_podcast_names_those_who_follow_it_in_public(alice: User, bob: User) -
         follow(user, feed)
     make_public(bob, page_of(feed))
     tell(Visitor(bob), public_name="Bobby", is_public="on")
-    page = text_of(Visitor(alice).get(page_of(feed)))
+    page = text_of(Visitor(alice).get(f"{page_of(feed)}/listeners"))
     assert 'href="/u/Bob"' in page
     assert "<bdi>Bobby</bdi>" in page
     assert "/u/Alice" not in page
     User.objects.filter(pk=bob.pk).update(is_active=False)
-    assert "Who follows it in public" not in text_of(Visitor(alice).get(page_of(feed)))
+    assert "Who follows it in public" not in text_of(Visitor(alice).get(f"{page_of(feed)}/listeners"))

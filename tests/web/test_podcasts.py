@@ -6,8 +6,11 @@ import pytest
 
 from accounts.models import User
 from eventstore import marks
-from feeds.models import Feed
-from tests.feeds.rows import name_of
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.privacy import ChangePrivacy
+from feeds.models import EnrichedPodcast, Feed
+from tests.factories import UserFactory
+from tests.feeds.rows import alias_key, name_of
 from tests.projecting import bring_up_to_date
 from tests.web.library import HOSTILE, NOW, follow, hear, page_of, show
 from tests.web.people import Response, Visitor, text_of
@@ -131,3 +134,48 @@ def test_it_is_followed_from_its_page_under_its_own_name(alice: User) -> None:
     bring_up_to_date()
     assert name_of(feed)
     assert "You follow it" in text_of(Visitor(alice).get(page_of(feed)))
+
+
+def test_visitors_see_what_everybody_may_and_log_in_for_the_rest(alice: User) -> None:
+    feed = show(1, 1)
+    page = text_of(Visitor().get(page_of(feed)))
+    assert "Episode 1-0" in page
+    assert f'href="/users/log_in?next={page_of(feed)}"' in page
+    for own in ("/follow", "/older", "/refresh", "/privacy", "Not played"):
+        assert own not in page
+    for closed in (show(2, 1, is_secret=True), show(3, 1, blocked=True), "https://nobody.example/"):
+        assert Visitor().get(page_of(closed))["Location"] == f"/users/log_in?next={page_of(closed)}"
+
+
+def test_a_short_name_of_the_operators_leads_to_its_podcast(alice: User) -> None:
+    feed = show(1, 1)
+    links = [
+        {"url": "https://club.example/", "title": "The club"},
+        {"url": "javascript:alert(1)", "title": "x"},
+    ]
+    EnrichedPodcast.objects.create(
+        feed_key=alias_key(feed.url), url=feed.url, slug="slow-radio", note="Worth hearing.", links=links
+    )
+    assert Visitor(alice).get("/podcasts/slow-radio")["Location"] == page_of(feed)
+    assert Visitor(alice).get("/podcasts/fast-radio").status_code == 404
+    page = text_of(Visitor(alice).get(page_of(feed)))
+    for text in ("Worth hearing.", "The club", "/podcasts/slow-radio"):
+        assert text in page
+    assert "javascript:" not in page
+
+
+def test_popularity_is_told_where_enough_show_it(alice: User) -> None:
+    feed = show(1, 1)
+    for _ in range(podcasts.ENOUGH):
+        page = text_of(Visitor(alice).get(f"{page_of(feed)}/listeners"))
+        assert "Too few listeners" in page
+        somebody = UserFactory.create()
+        dispatch(ChangePrivacy(user_id=somebody.pk, level="anonymous", now=NOW), Origin())
+        follow(somebody, feed)
+    headers = {"HX-Request": "true", "HX-Target": "listeners"}
+    for visitor in (Visitor(alice), Visitor()):
+        assert "5 followers" in text_of(visitor.get(f"{page_of(feed)}/listeners"))
+        assert "<html" not in text_of(visitor.get(f"{page_of(feed)}/listeners", headers=headers))
+    assert f'hx-get="{page_of(feed)}/listeners"' in text_of(Visitor(alice).get(page_of(feed)))
+    for closed in (show(2, 1, is_secret=True), show(3, 1, blocked=True), "https://nobody.example/"):
+        assert Visitor(alice).get(f"{page_of(closed)}/listeners").status_code == 404

@@ -1,0 +1,101 @@
+"""Which requests of a listener's apps and tokens were refused, and why: counted in Redis for a week.
+
+Only of callers who have proved who they are: nobody else can write into a listener's page.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import NamedTuple, cast
+from uuid import UUID
+
+import redis
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+
+from accounts.attempts import TIMEOUT, is_away
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "balados:refusals:"
+KEPT_FOR = timedelta(days=7)
+# of one listener: each app with each reason is one
+MOST = 200
+TOO_MANY = "too_many"
+APP, TOKEN = "app", "token"
+
+
+class Refusal(NamedTuple):
+    """``kind``: ``APP`` or ``TOKEN``, and ``who`` the id of the app or token. ``reason``: ``TOO_MANY``, or
+    the scope that the app lacked. ``times``: how often, the last time ``at``."""
+
+    kind: str
+    who: str
+    reason: str
+    times: int
+    at: datetime
+
+
+def note(user_id: UUID, kind: str, who: str, reason: str, now: datetime) -> None:
+    """Count a refused request. Without Redis nothing is noted."""
+    key, name = _key(user_id), f"{kind} {reason} {who}"
+    if is_away():
+        return
+    with _tolerated():
+        if _redis().hlen(key) >= 2 * MOST:
+            return
+        with _redis().pipeline(transaction=False) as pipeline:
+            pipeline.hincrby(key, f"n {name}", 1)
+            pipeline.hset(key, f"t {name}", int(now.timestamp()))
+            pipeline.expire(key, KEPT_FOR)
+            pipeline.execute()
+
+
+def listed(user_id: UUID, now: datetime) -> list[Refusal]:
+    """Those of the last week, the newest first; none where Redis is away."""
+    found: dict[str, str] = {}
+    if not is_away():
+        with _tolerated():
+            found = cast(dict[str, str], _redis().hgetall(_key(user_id)))
+    noted = [_read(name, found) for name in found if name.startswith("t ")]
+    recent = [each for each in noted if each.at > now - KEPT_FOR]
+    return sorted(recent, key=lambda each: each.at, reverse=True)
+
+
+def forget(user_id: UUID) -> None:
+    """Forget all of a listener's."""
+    with _tolerated():
+        _redis().delete(_key(user_id))
+
+
+def _read(name: str, found: dict[str, str]) -> Refusal:
+    kind, reason, who = name[2:].split(" ", 2)
+    at = datetime.fromtimestamp(int(found[name]), UTC)
+    return Refusal(kind, who, reason, int(found.get(f"n {name[2:]}", 1)), at)
+
+
+def _key(user_id: UUID) -> str:
+    # a digest: Redis keeps what it is told in a file
+    return PREFIX + salted_hmac(PREFIX, str(user_id)).hexdigest()
+
+
+@contextmanager
+def _tolerated() -> Iterator[None]:
+    """What Redis does not answer is left out."""
+    try:
+        yield
+    except redis.RedisError as error:
+        logger.warning("Refusals are not noted or read: %s", type(error).__name__)
+
+
+@cache
+def _client(url: str) -> "redis.Redis":
+    return redis.Redis.from_url(
+        url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, decode_responses=True
+    )
+
+
+def _redis() -> "redis.Redis":
+    return _client(settings.REDIS_URL)

@@ -1,0 +1,234 @@
+"""Play tokens on /apps: the addresses of a listener's lists, for players that know nothing of sync."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
+
+import segno
+from django import forms
+from django.conf import settings
+from django.db import IntegrityError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_post_parameters
+
+from accounts.models import MOST_TOKENS, PlayToken, User
+from accounts.pages import read_or_post
+from projections import lists
+from web.acting import for_listeners, is_partial
+from web.questions import ask
+from web.toasts import tell
+
+LONGEST_NAME: Final = 100
+# of each kind that are offered; the API makes tokens for others
+MOST_LISTS: Final = 50
+# a code is 2 KB of page: those that are scanned most
+MOST_CODES: Final = 12
+DAYS: Final = {"": None, "30": timedelta(days=30), "365": timedelta(days=365)}
+
+
+class OwnList(NamedTuple):
+    """A list that a token opens. ``name``: how the token is limited to it; ``path``: behind the token."""
+
+    name: str
+    label: str
+    path: str
+
+
+class Token(NamedTuple):
+    """A token with the labels of the lists that it is limited to, if any."""
+
+    row: PlayToken
+    opens: list[str] | None
+    is_expired: bool
+
+
+class Address(NamedTuple):
+    """Of a list, with its QR code where there is one."""
+
+    label: str
+    address: str
+    code: SafeString | None
+
+
+class TokenForm(forms.Form):
+    """What a new token is called, what it opens, and for how long. ``request`` makes a repeat harmless."""
+
+    name = forms.CharField(
+        label=gettext_lazy("Which player is it for?"),
+        max_length=LONGEST_NAME,
+        help_text=gettext_lazy(
+            "The history calls it so: “Kitchen radio”, “Car”. Make addresses for each player, so that"
+            " you can take back those of one."
+        ),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    lists = forms.MultipleChoiceField(
+        label=gettext_lazy("Only these lists"),
+        help_text=gettext_lazy("None ticked: everything, also what you add later."),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    days = forms.ChoiceField(
+        label=gettext_lazy("Works for"),
+        required=False,
+        choices=[
+            ("", gettext_lazy("Until I take it back")),
+            ("30", gettext_lazy("30 days")),
+            ("365", gettext_lazy("One year")),
+        ],
+    )
+    request = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, offered: Sequence[OwnList], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["lists"]
+        field.choices = [(each.name, each.label) for each in offered]
+
+    def clean_request(self) -> UUID:
+        """Of a form without one, a new one: only its repeat is not known as such."""
+        try:
+            return UUID(self.cleaned_data["request"])
+        except ValueError:
+            return uuid4()
+
+
+class RenameForm(forms.Form):
+    """Another name for a token."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=LONGEST_NAME)
+
+
+def listed(user_id: UUID, now: datetime) -> list[Token]:
+    """A listener's tokens, the oldest first."""
+    labels = {each.name: each.label for each in lists_of(user_id)}
+    return [
+        Token(
+            row,
+            None if row.lists is None else [labels.get(name, _("a list that is gone")) for name in row.lists],
+            row.expires_at is not None and row.expires_at <= now,
+        )
+        for row in PlayToken.objects.filter(user_id=user_id).order_by("pk")
+    ]
+
+
+def lists_of(user_id: UUID) -> list[OwnList]:
+    """What tokens can open: everything followed, what is saved, playlists and collections."""
+    playlists = lists.playlists(user_id, limit=MOST_LISTS).rows
+    # the default collection is everything followed
+    collections = [row for row in lists.collections(user_id, limit=MOST_LISTS).rows if not row.is_default]
+    return [
+        OwnList("subscriptions", _("Everything that you follow"), "subscriptions"),
+        OwnList("saved", _("Saved episodes"), "saved"),
+        *(
+            OwnList(str(row.id), _("Playlist: %(name)s") % {"name": row.name}, f"playlists/{row.id}")
+            for row in playlists
+        ),
+        *(
+            OwnList(str(row.id), _("Collection: %(name)s") % {"name": row.name}, f"collections/{row.id}")
+            for row in collections
+        ),
+    ]
+
+
+@sensitive_post_parameters()
+@read_or_post
+@for_listeners
+def new(request: HttpRequest, user: User) -> HttpResponse:
+    """Make a token; its addresses are shown in the answer and nowhere else."""
+    offered, now = lists_of(user.pk), timezone.now()
+    if request.method != "POST":
+        return _form(request, TokenForm(offered, initial={"request": uuid4()}))
+    form = TokenForm(offered, request.POST)
+    text = _issue(user, form, now) if form.is_valid() else None
+    if text is None:
+        return _form(request, form, status=400)
+    chosen = form.cleaned_data["lists"]
+    opened = [each for each in offered if not chosen or each.name in chosen]
+    context = {"name": form.cleaned_data["name"], "addresses": _addresses(text, opened)}
+    return render(request, "web/apps/token.html", context, status=201)
+
+
+@read_or_post
+@for_listeners
+def rename(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
+    """Give a token another name; a GET asks for it."""
+    token = _own(user, token_id)
+    form = RenameForm(request.POST if request.method == "POST" else None, initial={"name": token.name})
+    if request.method != "POST" or not form.is_valid():
+        name = "_rename" if is_partial(request, "dialog") else "rename"
+        status = 400 if form.is_bound else 200
+        return render(request, f"web/apps/{name}.html", {"form": form, "token": token}, status=status)
+    token.name = form.cleaned_data["name"]
+    token.save(update_fields=["name"])
+    tell(request, _("It is called %(name)s now.") % {"name": token.name})
+    return redirect("apps")
+
+
+@read_or_post
+@for_listeners
+def revoke(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
+    """Take a token back for good; a GET asks first."""
+    token = _own(user, token_id)
+    if request.method != "POST":
+        return ask(
+            request,
+            heading=_("Revoke %(app)s?") % {"app": token.name},
+            text=_("Its addresses open nothing from now on. For the same player, make new ones."),
+            action=f"/apps/tokens/{token_id}/revoke",
+            label=_("Revoke"),
+            back="/apps",
+        )
+    token.delete()
+    tell(request, _("The addresses of %(name)s open nothing any more.") % {"name": token.name})
+    return redirect("apps")
+
+
+def _form(request: HttpRequest, form: TokenForm, status: int = 200) -> HttpResponse:
+    return render(request, "web/apps/new_token.html", {"form": form}, status=status)
+
+
+def _issue(user: User, form: TokenForm, now: datetime) -> str | None:
+    """The text of the token that the form asks for, the same for each repeat; None with the reason in it."""
+    wanted = form.cleaned_data
+    text = PlayToken.text_of(user.pk, wanted["request"])
+    tokens = PlayToken.objects.filter(user=user)
+    if tokens.filter(token_hash=PlayToken.digest(text)).exists():
+        return text
+    if tokens.count() >= MOST_TOKENS:
+        form.add_error(None, _("You have %(count)d already: revoke one first.") % {"count": MOST_TOKENS})
+        return None
+    life = DAYS[wanted["days"]]
+    with suppress(IntegrityError):  # the same form, sent twice at once
+        PlayToken.objects.issue(
+            user, wanted["name"], now, now + life if life else None, text, wanted["lists"] or None
+        )
+    return text
+
+
+def _own(user: User, token_id: int) -> PlayToken:
+    """Raises ``Http404``, also for another listener's."""
+    token = PlayToken.objects.filter(user=user, pk=token_id).first()
+    if token is None:
+        raise Http404
+    return token
+
+
+def _addresses(text: str, opened: Sequence[OwnList]) -> list[Address]:
+    found = []
+    for number, each in enumerate(opened):
+        address = f"{settings.PUBLIC_URL}/rss/{text}/{each.path}.xml"
+        found.append(Address(each.label, address, _code(address) if number < MOST_CODES else None))
+    return found
+
+
+def _code(address: str) -> SafeString:
+    """A QR code: dark on the light ground that the page gives it, in both schemes."""
+    drawn = segno.make(address, error="m", micro=False).svg_inline(border=2, omitsize=True, svgclass=None)
+    return mark_safe(drawn)  # noqa: S308  squares, made here
