@@ -28,7 +28,7 @@ MARKUP = """<script>window.hacked = 1; alert(1)</script><style>body, main * { di
 <iframe src="https://x.example/"></iframe><a href="javascript:alert(1)" style="top: 0">\u202ereversed</a>
 <base href="https://x.example/"><form action="https://x.example/"><input autofocus onfocus="alert(1)">
 &nbsp;&bogus;&#0;&#xD800;&lt;b&gt; <a href="&#106;avascript:alert(1)">x</a></div></main></body></html>"""
-TITLE = f"\u202e{MARKUP[:200]}" + "wide" * 60
+TITLE = f"Radio \u202e{MARKUP[:200]}" + "wide" * 60
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_hostile_feed_is_text_on_every_page(page: Page, alice: User) -> None:
         "podcasts": "/subscriptions",
         "podcast": page_of(feed),
         "episode": page_of_episode(episode),
-        "search": "/search?q=window",
+        "search": "/search?q=radio",
         "new": f"/subscriptions/new?q={feed.url}",
         "trending": "/trending/podcasts",
         "episodes": "/trending/episodes",
