@@ -42,8 +42,8 @@ class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
         max_length=LONGEST,
         help_text=format_lazy(
             _(
-                "{shortest} to {longest} letters, digits and . _ - (no e-mail address: podcast apps take no @"
-                " and no other signs in it)"
+                "{shortest} to {longest} letters and digits, with . _ or - between them. Podcast apps accept"
+                " no other signs, so an e-mail address does not work."
             ),
             shortest=SHORTEST,
             longest=LONGEST,

@@ -55,6 +55,14 @@ def duration(seconds: int) -> str:
     return gettext("%(hours)d h %(minutes)02d min") % {"hours": hours, "minutes": minutes}
 
 
+def device(name: str) -> str:
+    """What a browser is called (``accounts.browsers.device_name``), or a device by the name that it has."""
+    browser, on, system = name.partition(" on ")
+    if browser == "Browser" or not name:
+        browser = gettext("Browser")
+    return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system} if on else browser
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """``2 h ago``, ``3 days ago``; past a week the date."""
     passed = now - moment

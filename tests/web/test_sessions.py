@@ -37,6 +37,7 @@ def test_it_lists_browsers_by_name_and_time_and_tells_no_key(alice: User, bob: U
     assert page.count("Chrome on Linux") == 1
     for session in Session.objects.all():
         assert session.session_key not in page
+    assert "Firefox sous Android" in text_of(here.get(PAGE, headers={"Accept-Language": "fr"}))
 
 
 def test_a_session_that_is_ended_is_none_at_once(alice: User) -> None:

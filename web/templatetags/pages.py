@@ -29,6 +29,7 @@ def _icon(name: str) -> str:
 
 
 register.filter("clock", words.clock)
+register.filter("device", words.device)
 register.filter("duration", words.duration)
 
 

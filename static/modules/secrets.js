@@ -1,0 +1,33 @@
+// Beside a password: a button that shows what is typed, and a word while Caps Lock is on.
+
+function reveal(root) {
+  for (const button of root.querySelectorAll("[data-shows-secret]")) button.hidden = false;
+}
+
+reveal(document);
+document.addEventListener("htmx:load", (event) => reveal(event.target));
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-shows-secret]");
+  if (!button) return;
+  const isShown = button.getAttribute("aria-pressed") === "true";
+  button.previousElementSibling.type = isShown ? "password" : "text";
+  button.setAttribute("aria-pressed", String(!isShown));
+});
+
+// what is sent is hidden again: browsers keep texts, and offer them later
+document.addEventListener(
+  "submit",
+  (event) => {
+    for (const button of event.target.querySelectorAll("[data-shows-secret][aria-pressed=true]")) button.click();
+  },
+  true,
+);
+
+function tellCapsLock(event) {
+  const told = event.target.closest?.(".secret")?.nextElementSibling;
+  if (told && event.getModifierState) told.textContent = event.getModifierState("CapsLock") ? told.dataset.told : "";
+}
+
+document.addEventListener("keydown", tellCapsLock);
+document.addEventListener("keyup", tellCapsLock);
