@@ -7,9 +7,10 @@ from django.contrib import admin
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.http import HttpRequest
+from django.utils import timezone
 
 from accounts.models import AppGrant, PlayToken
-from eventstore.admin import Bounded, ReadOnly
+from eventstore.admin import Bounded, ReadOnly, ago, moment
 
 TIMES = ("created_at", "updated_at", "last_used_at")
 
@@ -21,6 +22,10 @@ class Revocable(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    @admin.display(description="last used")
+    def used(self, row: Any) -> str:
+        return ago(row.last_used_at, timezone.now())
 
     # Django's confirmation comes back under this name
     @admin.action(permissions=["delete"], description="Revoke the chosen ones")
@@ -38,11 +43,15 @@ class Revocable(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
 @admin.register(AppGrant)
 class AppGrantAdmin(Revocable):
     about = "Which apps may do what for whom. Revoking one ends it at once; its listener may let it in again."
-    list_display = ("name", "app_id", "user", "scope_list", "key", "updated_at", "last_used_at")
+    list_display = ("name", "app_id", "user", "scope_list", "key", "at", "used")
     ordering = ("-pk",)
     list_select_related = ("user",)
     search_fields = ("name", "app_id", "user__username")
     fields = ("user", "app_id", "name", "url", "image", "scope_list", "key", *TIMES)
+
+    @admin.display(description="changed")
+    def at(self, grant: AppGrant) -> str:
+        return moment(grant.updated_at)
 
     @admin.display(description="scopes")
     def scope_list(self, grant: AppGrant) -> str:
@@ -56,11 +65,19 @@ class AppGrantAdmin(Revocable):
 @admin.register(PlayToken)
 class PlayTokenAdmin(Revocable):
     about = "With these, players without an account here open feeds and play. Only their beginning is known."
-    list_display = ("name", "beginning", "user", "created_at", "expires_at", "last_used_at", "plays")
+    list_display = ("name", "beginning", "user", "at", "expires", "used", "plays")
     ordering = ("-pk",)
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
     fields = ("user", "name", "beginning", "lists", "created_at", "expires_at", "last_used_at", "plays")
+
+    @admin.display(description="made")
+    def at(self, token: PlayToken) -> str:
+        return moment(token.created_at)
+
+    @admin.display(description="expires")
+    def expires(self, token: PlayToken) -> str:
+        return moment(token.expires_at) or "never"
 
     @admin.display(description="token")
     def beginning(self, token: PlayToken) -> str:
@@ -73,10 +90,14 @@ class LogInAttemptAdmin(Revocable):
 
     heading = "Failed log-ins"
     about = "Failed log-ins that count. Deleting one lets that name and address try again at once."
-    list_display = ("attempt_time", "username", "ip_address", "failures_since_start", "user_agent")
+    list_display = ("at", "username", "ip_address", "failures_since_start", "user_agent")
     search_fields = ("username", "ip_address")
     ordering = ("-attempt_time",)
     fields = ("attempt_time", "username", "ip_address", "failures_since_start", "user_agent", "path_info")
+
+    @admin.display(description="last try")
+    def at(self, attempt: AccessAttempt) -> str:
+        return moment(attempt.attempt_time)
 
     @admin.action(permissions=["delete"], description="Let them try again")
     def delete_selected(self, request: HttpRequest, chosen: Any) -> Any:

@@ -1,6 +1,7 @@
 """What the pages of the administration are made of: nothing to change, nothing counted whole, questions
 before what cannot be taken back."""
 
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -11,6 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.timesince import timesince
 
 if TYPE_CHECKING:
     AnyPaginator = Paginator[Any]
@@ -98,3 +100,13 @@ def ask(
         "rows": list(chosen[:MOST_CHOSEN]),
     }
     return TemplateResponse(request, "admin/question.html", context)
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """For a column of the administration: how long ago something was."""
+    return "never" if at is None else f"{timesince(at, now, depth=1)} ago"
+
+
+def moment(at: datetime | None) -> str:
+    """For a column of the administration: a time in UTC, to the minute."""
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -4,7 +4,6 @@ Categories that came with the program are to look at, the operator's own to chan
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from eventstore import marks
-from eventstore.admin import MOST_CHOSEN, Bounded, ReadOnly, ask
+from eventstore.admin import MOST_CHOSEN, Bounded, ReadOnly, ask, moment
 from feeds import merges, moves
 from feeds.forms import EnrichedPodcastForm
 from feeds.merges import NotMergeable
@@ -40,7 +39,7 @@ BLOCKED = (
 
 
 @admin.register(Category)
-class CategoryAdmin(Admin):
+class CategoryAdmin(Bounded, Admin):
     list_display = ("name", "slug", "parent", "seeded")
     list_filter = ("seeded",)
     list_select_related = ("parent",)
@@ -70,7 +69,12 @@ class CategoryAdmin(Admin):
 
 
 @admin.register(EnrichedPodcast)
-class EnrichedPodcastAdmin(EnrichedAdmin):
+class EnrichedPodcastAdmin(Bounded, EnrichedAdmin):
+    heading = "What you add to podcasts"
+    about = (
+        "A slug for its address, a colour, links and a note, for everybody who sees the podcast; and what is"
+        " featured."
+    )
     form = EnrichedPodcastForm
     list_display = ("slug", "url", "color", "featured")
     list_filter = ("featured",)
@@ -146,20 +150,20 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
         return "" if error is None else error.code
 
     @admin.display(description="next fetch", ordering="schedule__next_at")
-    def next_at(self, feed: Feed) -> datetime | None:
-        return _facts(feed).next_at
+    def next_at(self, feed: Feed) -> str:
+        return moment(_facts(feed).next_at)
 
     @admin.display(ordering="schedule__followers")
     def followers(self, feed: Feed) -> int:
         return schedule.followers if (schedule := _schedule(feed)) else 0
 
     @admin.display(description="last fetch")
-    def fetched_at(self, feed: Feed) -> datetime | None:
-        return _facts(feed).fetched_at
+    def fetched_at(self, feed: Feed) -> str:
+        return moment(_facts(feed).fetched_at)
 
     @admin.display(description="last good fetch")
-    def ok_at(self, feed: Feed) -> datetime | None:
-        return _facts(feed).ok_at
+    def ok_at(self, feed: Feed) -> str:
+        return moment(_facts(feed).ok_at)
 
     @admin.display(description="status of the last answer")
     def status(self, feed: Feed) -> int | None:

@@ -49,7 +49,7 @@ def report(now: datetime) -> dict[str, list[Line]]:
     return {
         "Programs": [*_unless_away("Projectors", projectors), *_worker(now)],
         "Stores": [*stores(), _disk()],
-        "Podcasts": [*_unless_away("Feeds", lambda: feeds(now))],
+        "Feeds": [*_unless_away("Feeds", lambda: feeds(now))],
         "Versions": list(versions()),
     }
 
@@ -100,9 +100,9 @@ def feeds(now: datetime) -> Iterator[Line]:
     level: Level = "good" if found.overdue_s < FEEDS_OVERDUE else "warn"
     late = f", the oldest of them for {found.overdue_s / 60:,.0f} min" if found.overdue_s >= 60 else ""
     known, path = found.feeds - found.unwanted, "/admin/feeds/feed/"
-    yield Line("Feeds", level, f"{known:,} are kept fresh; {found.due:,} are due{late}.", path)
+    yield Line("Fresh", level, f"{known:,} are kept fresh; {found.due:,} are due{late}.", path)
     failing = f"{found.failing:,} failed the last time."
-    yield Line("Failing feeds", "warn" if found.failing else "good", failing, f"{path}?state__exact=failing")
+    yield Line("Failing", "warn" if found.failing else "good", failing, f"{path}?state__exact=failing")
 
 
 def versions() -> Iterator[Line]:

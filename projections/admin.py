@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from eventstore.admin import MOST_CHOSEN, Bounded, ReadOnly, ask
+from eventstore.admin import MOST_CHOSEN, Bounded, ReadOnly, ask, moment
 from projections import deadletters, public
 from projections.connect import connect
 from projections.models import DeadLetter
@@ -33,10 +33,18 @@ class DeadLetterAdmin(ReadOnly, Bounded, LetterAdmin):
         "Events that a read model could not apply, and later ones of the same listener that wait behind them."
         " After an update that mends it, try them again; until then everything else goes on."
     )
-    list_display = ("projector", "position", "stream", "type", "reason", "attempts", "first_at", "last_at")
+    list_display = ("projector", "position", "stream", "type", "reason", "attempts", "at", "last")
     list_filter = ("projector",)
     ordering = ("projector", "position")
     actions = ("retry", "leave_out")
+
+    @admin.display(description="first tried")
+    def at(self, letter: DeadLetter) -> str:
+        return moment(letter.first_at)
+
+    @admin.display(description="last tried")
+    def last(self, letter: DeadLetter) -> str:
+        return moment(letter.last_at)
 
     @admin.display(description="error")
     def reason(self, letter: DeadLetter) -> str:

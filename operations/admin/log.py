@@ -13,13 +13,13 @@ from django.http import HttpRequest
 from accounts.models import User
 from accounts.usernames import username_key
 from eventstore import log
-from eventstore.admin import Bounded, ReadOnly
+from eventstore.admin import Bounded, ReadOnly, moment
 from eventstore.domain.messages import Event
 from eventstore.log import Origin, RecordedEvent
 from eventstore.models import StoredEvent
 from eventstore.reading import decoded, origin_of
 from feeds.queries import episodes_of, feeds_of
-from operations.admin.people import by_id, moment
+from operations.admin.people import by_id
 from projections import public
 from projections.projectors.public_events import TELLING
 from projections.public import Act

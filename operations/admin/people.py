@@ -1,7 +1,6 @@
 """People: who has an account, in what state it is, and what an administrator does about it."""
 
 import logging
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,11 +17,10 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.timesince import timesince
 
 from accounts import erasure, pseudonyms, recovery, sessions
 from accounts.models import AppGrant, PlayToken, Session, User
-from eventstore.admin import MOST_CHOSEN, Bounded, ask
+from eventstore.admin import MOST_CHOSEN, Bounded, ago, ask
 from projections.erasure import erase_history
 from projections.failures import is_outage
 
@@ -286,16 +284,6 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         if user is None:
             raise Http404
         return user
-
-
-def ago(at: datetime | None, now: datetime) -> str:
-    """For a column of the administration: how long ago something was."""
-    return "never" if at is None else f"{timesince(at, now, depth=1)} ago"
-
-
-def moment(at: datetime) -> str:
-    """For a column of the administration: a time in UTC, to the minute."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def by_id(text: str) -> UUID | None:

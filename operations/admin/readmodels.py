@@ -8,9 +8,8 @@ from django.contrib import admin
 from django.utils import timezone
 
 from accounts.models import User
-from eventstore.admin import Bounded, ReadOnly
+from eventstore.admin import Bounded, ReadOnly, ago, moment
 from feeds.queries import episodes_of, feeds_of
-from operations.admin.people import ago, moment
 from projections import lag
 from projections.failures import is_outage
 from projections.models import EpisodePopularity, PodcastPopularity, ProjectorPosition, PublicEvent
