@@ -5,11 +5,20 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from accounts.models import Avatar, Profile, User
+from accounts.usernames import username_key
 
 NAME_BYTES: Final = 16
+# words as podcasts are found by them (feeds/search.py); there are few public profiles, so no index holds them
+FIND: Final = """
+SELECT account.id FROM "system"."profiles" AS profile JOIN "system"."users" AS account ON account.id = user_id
+ WHERE profile.is_public AND account.is_active AND account.erasing_since IS NULL
+   AND system.search_words(profile.public_name || ' ' || account.username) @@ system.search_query(%s)
+   AND account.username_key > %s
+ ORDER BY account.username_key LIMIT %s
+"""
 
 
 class Person(NamedTuple):
@@ -34,6 +43,16 @@ def people(ids: Iterable[UUID]) -> dict[UUID, Person]:
         return {}
     users = User.objects.filter(pk__in=wanted, is_active=True).select_related("profile")
     return {user.pk: person(user, _published(user)) for user in users}
+
+
+def find(words: str, after: str, limit: int) -> list[Person]:
+    """Listeners with a public profile that has these words, or their beginnings, in its name or user name; in
+    the order of user names, beyond the one that is ``after``."""
+    with connections["system"].cursor() as cursor:
+        cursor.execute(FIND, [words, username_key(after), limit])
+        ids = [user_id for (user_id,) in cursor.fetchall()]
+    found = people(ids)
+    return [found[user_id] for user_id in ids if user_id in found]
 
 
 def person(user: User, profile: Profile | None) -> Person:

@@ -1,9 +1,9 @@
 """What a listener finds in what this server knows: for the page of search, and for that of adding."""
 
 from typing import Any, NamedTuple
-from urllib.parse import quote
 from uuid import UUID
 
+from accounts import profiles
 from accounts.models import User
 from eventstore.domain.plays import PlayEntry
 from feeds import browsing, search
@@ -13,7 +13,7 @@ from feeds.search import EpisodeFound, Sight
 from projections import public_lists, queries
 from projections.queries import Behind
 from web import shown
-from web.public import usernames
+from web.people import Person, shown_as
 from web.shown import Episode, Podcast
 
 
@@ -65,10 +65,8 @@ def episodes(user_id: UUID, seen: Sight, words: str, after: str, limit: int) -> 
 
 
 class PlaylistLine(NamedTuple):
-    """``owner``: the user name of whose list it is."""
-
     name: str
-    owner: str
+    owner: Person
     path: str
 
 
@@ -78,13 +76,20 @@ def playlists(words: str, after: str, limit: int) -> Found:
         page = public_lists.playlists(words, after or None, limit)
     except Behind:
         return Found([], "")
-    owners = usernames(row.user_id for row in page.rows)
+    known = profiles.people(row.user_id for row in page.rows)
+    owners = {user_id: shown_as(person) for user_id, person in known.items()}
     lines = [
-        PlaylistLine(row.name, owner, f"/u/{quote(owner)}/playlists/{row.id}")
+        PlaylistLine(row.name, owner, f"{owner.path}/playlists/{row.id}")
         for row in page.rows
-        if (owner := owners.get(row.user_id, ""))
+        if (owner := owners.get(row.user_id))
     ]
     return Found(lines, page.next or "")
+
+
+def people(words: str, after: str, limit: int) -> Found:
+    """Listeners with a public profile."""
+    found = [shown_as(person) for person in profiles.find(words, after, limit + 1)]
+    return Found(found[:limit], found[limit - 1].username if len(found) > limit else "")
 
 
 def _episode(row: EpisodeFound, item: str, podcast: Podcast, play: PlayEntry | None) -> Episode:

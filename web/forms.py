@@ -277,6 +277,7 @@ class SearchForm(AddressedForm):
             ("podcasts", _("Podcasts")),
             ("episodes", _("Episodes")),
             ("playlists", _("Playlists")),
+            ("people", _("People")),
         ],
     )
     after = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)

@@ -74,15 +74,6 @@ def known_of(rows: Iterable[Any]) -> Known:
     return Known(feeds, episodes_of(names, feeds))
 
 
-def usernames(ids: Iterable[UUID]) -> dict[UUID, str]:
-    """The names of these users, as far as they have an account that is in use."""
-    wanted = set(ids)
-    if not wanted:
-        return {}
-    users = User.objects.using("system").filter(pk__in=wanted, is_active=True, erasing_since=None)
-    return dict(users.values_list("pk", "username"))
-
-
 def followed_by(user: object, feeds: Iterable[str]) -> set[str]:
     """Those of these feeds that the reader follows; none of a visitor."""
     wanted = list(feeds)

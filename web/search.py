@@ -43,6 +43,7 @@ def _found(user: User, form: SearchForm, wanted: Mapping[str, str]) -> dict[str,
         "podcasts": lambda after, limit: finding.podcasts(seen, words, after, limit),
         "episodes": lambda after, limit: finding.episodes(user.pk, seen, words, after, limit),
         "playlists": lambda after, limit: finding.playlists(words, after, limit),
+        "people": lambda after, limit: finding.people(words, after, limit),
     }
     if not wanted["kind"]:
         parts = {kind: find("", FEW) for kind, find in finders.items()}

@@ -8,45 +8,37 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import profiles
 from accounts.models import User
 from projections import public
 from projections.public import PublicRow
 from projections.queries import Behind, InvalidCursor
+from web import acts, people
 from web.acting import for_listeners
 from web.forms import TimelineForm
-from web.public import HIDDEN, Known, followed_by, for_everybody, hidden_from, known_of, usernames
+from web.public import HIDDEN, Known, followed_by, for_everybody, hidden_from, known_of
 from web.shown import Episode, Podcast
 
 PAGE = 40
-# an icon, and what somebody did, whose name goes in the sentence; and whom nobody is told
-ACTS: Final[dict[str, tuple[str, str | Promise, str | Promise]]] = {
-    "subscribe": (
-        "circle-plus",
-        gettext_lazy("%(name)s follows a podcast"),
-        gettext_lazy("Somebody follows a podcast"),
-    ),
-    "play": ("play", gettext_lazy("%(name)s listened"), gettext_lazy("Somebody listened")),
-    "save": (
-        "bookmark",
-        gettext_lazy("%(name)s saved an episode"),
-        gettext_lazy("Somebody saved an episode"),
-    ),
-    "share": (
-        "share-2",
-        gettext_lazy("%(name)s shared an episode"),
-        gettext_lazy("Somebody shared an episode"),
-    ),
+# an icon, and what somebody did
+ACTS: Final[dict[str, tuple[str, str | Promise]]] = {
+    "subscribe": ("circle-plus", _("{who} follows a podcast")),
+    "play": ("play", _("{who} listened")),
+    "save": ("bookmark", _("{who} saved an episode")),
+    "share": ("share-2", _("{who} shared an episode")),
 }
 
 
 class Act(NamedTuple):
-    """``what``: who did what, in words. ``episode`` is None where a podcast is followed."""
+    """``what``: who did what, with a link to who. ``episode`` is None where a podcast is followed."""
 
     icon: str
-    what: str
+    what: SafeString
     happened_at: datetime
     podcast: Podcast
     episode: Episode | None
@@ -89,7 +81,7 @@ def show_all(request: HttpRequest, user: User) -> HttpResponse:
 
 def _acts(request: HttpRequest, rows: Sequence[PublicRow]) -> list[Act]:
     """Without those of accounts that are gone or switched off, which are not told as somebody's either."""
-    names = usernames(row.user_id for row in rows if row.user_id is not None)
+    names = profiles.people(row.user_id for row in rows if row.user_id is not None)
     seen = [row for row in rows if row.user_id is None or row.user_id in names]
     known = known_of(seen)
     followed = followed_by(request.user, known.feeds)
@@ -97,12 +89,18 @@ def _acts(request: HttpRequest, rows: Sequence[PublicRow]) -> list[Act]:
     return [act for act in acts if act is not None]
 
 
-def _act(row: PublicRow, name: str | None, known: Known, followed: set[str]) -> Act | None:
+def _act(row: PublicRow, who: profiles.Person | None, known: Known, followed: set[str]) -> Act | None:
     """None where nobody may know of its podcast, or nothing is known."""
     podcast = known.podcast(row)
     episode = None if row.rss_source_item is None else known.episode(row)
     if podcast is None or (row.rss_source_item is not None and episode is None):
         return None
-    icon, by_name, by_somebody = ACTS[row.kind]
-    what = str(by_somebody) if name is None else by_name % {"name": name}
+    icon, sentence = ACTS[row.kind]
+    what = format_html(str(sentence), who=_linked(who))
     return Act(icon, what, row.happened_at, podcast, episode, row.rss_source_feed in followed)
+
+
+def _linked(who: profiles.Person | None) -> SafeString:
+    if who is None:
+        return format_html("<bdi>{}</bdi>", acts.somebody())
+    return format_html('<a href="{}"><bdi>{}</bdi></a>', people.shown_as(who).path, who.name)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import profiles
 from accounts.models import User
 from eventstore import log
 from eventstore.domain.identifiers import feed_key_of, key_of
@@ -19,11 +20,13 @@ from feeds.search import Among
 from projections import public
 from projections.public import Popular
 from projections.queries import Behind
+from web import people
 from web.acting import came_from, for_listeners, is_partial
 from web.addresses import in_path
 from web.forms import TrendingForm
 from web.keeping import has, keep, kept
-from web.public import Known, followed_by, for_everybody, hidden_from, hide, known_of, usernames
+from web.people import Person
+from web.public import Known, followed_by, for_everybody, hidden_from, hide, known_of
 from web.shown import Episode, Podcast
 from web.toasts import render_toasts, tell
 
@@ -41,14 +44,14 @@ class PodcastLine(NamedTuple):
 
     podcast: Podcast
     says: str
-    people: list[str]
+    people: list[Person]
     is_followed: bool = False
 
 
 class EpisodeLine(NamedTuple):
     episode: Episode
     says: str
-    people: list[str]
+    people: list[Person]
 
 
 @require_safe
@@ -116,9 +119,9 @@ def podcast_lines(request: HttpRequest, found: Sequence[Popular]) -> list[Podcas
     """Without those that the reader hides, and those that were never read."""
     found, known = _to_show(request, found)
     followed = followed_by(request.user, known.feeds)
-    people = _people(found)
+    people_of = _people(found)
     return [
-        PodcastLine(podcast, _figures(one), people(one), podcast.feed in followed)
+        PodcastLine(podcast, _figures(one), people_of(one), podcast.feed in followed)
         for one in found
         if (podcast := known.podcast(one)) is not None
     ]
@@ -126,9 +129,9 @@ def podcast_lines(request: HttpRequest, found: Sequence[Popular]) -> list[Podcas
 
 def _episode_lines(request: HttpRequest, found: Sequence[Popular]) -> list[EpisodeLine]:
     found, known = _to_show(request, found)
-    people = _people(found)
+    people_of = _people(found)
     return [
-        EpisodeLine(episode, _figures(one), people(one))
+        EpisodeLine(episode, _figures(one), people_of(one))
         for one in found
         if (episode := known.episode(one)) is not None
     ]
@@ -151,9 +154,10 @@ def _to_show(request: HttpRequest, found: Sequence[Popular]) -> tuple[list[Popul
     return seen, known_of(seen)
 
 
-def _people(found: Sequence[Popular]) -> Callable[[Popular], list[str]]:
-    names = usernames(user_id for one in found for user_id in one.people)
-    return lambda one: [names[user_id] for user_id in one.people if user_id in names][:NAMED]
+def _people(found: Sequence[Popular]) -> Callable[[Popular], list[Person]]:
+    known = profiles.people(user_id for one in found for user_id in one.people)
+    seen = {user_id: people.shown_as(person) for user_id, person in known.items()}
+    return lambda one: [seen[user_id] for user_id in one.people if user_id in seen][:NAMED]
 
 
 def _figures(one: Popular) -> str:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import User
+from accounts.models import Profile, User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.playlists import UpdatePlaylist
+from tests.factories import UserFactory
 from tests.projecting import bring_up_to_date
 from tests.web.library import HOSTILE, follow, hear, show
 from tests.web.listing import playlist
@@ -88,6 +89,25 @@ def test_public_playlists_are_found_until_they_are_hidden(alice: User, bob: User
     User.objects.filter(pk=bob.pk).update(is_active=False)
     bring_up_to_date()
     assert names(find(alice, "radio")) == []
+
+
+def test_people_are_found_by_their_public_profiles_alone(alice: User, bob: User) -> None:
+    Profile.objects.create(user=bob, public_name="Zoë Radio", is_public=True)
+    Profile.objects.create(user=alice, public_name="Radio of Alice")
+    page = find(alice, "zoe")
+    assert names(page) == ["Zoë Radio"]
+    assert 'href="/u/Bob"' in page
+    assert names(find(alice, "bob", kind="people")) == ["Zoë Radio"]
+    assert names(find(alice, "radio", kind="people")) == ["Zoë Radio"]
+    Profile.objects.update(is_public=False)
+    assert names(find(alice, "zoe")) == []
+    for number in range(31):
+        user = UserFactory.create(username=f"singer{number:02}")
+        Profile.objects.create(user=user, is_public=True)
+    first = find(alice, "singer", kind="people")
+    (following,) = re.findall(r'href="([^"]*)" rel="next"', first)
+    rest = text_of(Visitor(alice).get(following.replace("&amp;", "&")))
+    assert names(first) + names(rest) == [f"singer{number:02}" for number in range(31)]
 
 
 def test_texts_are_text_queries_are_few_and_strangers_log_in(alice: User) -> None:
