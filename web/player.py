@@ -18,9 +18,9 @@ from projections import lists, queries
 from projections.connect import run
 from web import devices, shown, words
 from web.acting import device_name, for_listeners
-from web.documents import chapters_of
+from web.documents import chapters_of, names
 from web.found import Found, feed_in, find, seconds_in
-from web.reading import caught_up
+from web.reading import reached, seen
 from web.shown import Episode, Podcast
 
 # seconds by which two places have to differ for the listener to be asked which he means
@@ -28,6 +28,7 @@ APART: Final = 30
 # members of a playlist, and episodes of a podcast, that are looked at for the one that comes next
 MOST_MEMBERS, MOST_NEWER = 1_000, 50
 # the one thing that a browser asks a third party for: the audio that its listener starts
+PLAYER: Final = b'<section class="player" id="player"'
 AUDIO: Final = {"media-src": ["http:", "https:"]}
 SPEED: Final = """
 SELECT speed FROM "users"."play_statuses"
@@ -38,12 +39,11 @@ SELECT speed FROM "users"."play_statuses"
 
 
 def allow_audio(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: on the pages of a listener, which all have the player, the policy allows audio."""
+    """Middleware: where a page has the player, as all pages of listeners do, the policy allows audio."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        is_page = response.status_code == 200 and response.get("Content-Type", "").startswith("text/html")
-        if is_page and request.user.is_authenticated:
+        if not response.streaming and PLAYER in response.content:
             told = getattr(response, "_csp_update", None) or {}
             response._csp_update = {**told, **AUDIO}  # type: ignore[attr-defined]
         return response
@@ -61,7 +61,7 @@ def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """
     feed = feed_in(request)
     wanted, here = seconds_in(request, "t"), seconds_in(request, "here")
-    with caught_up(request, "plays"):
+    with reached(seen(request), "plays"):
         found = find(user.pk, feed, item)
         known = devices.places(user.pk, feed, item, device_name(request)) if wanted is None else []
         following = _following(user.pk, found, request.GET.get("from", ""))
@@ -74,6 +74,7 @@ def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
         "now": int(timezone.now().timestamp() * 1_000),
         "chapters": chapters_of(found.row, timezone.now()),
         "following": following,
+        "has_transcript": names("transcript", found.row),
     }
     return render(request, "web/player/episode.html", context)
 
@@ -82,7 +83,7 @@ def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @for_listeners
 def next_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """On to what comes after an episode; 204 where nothing does."""
-    with caught_up(request, "plays", "playlists"):
+    with reached(seen(request), "plays", "playlists"):
         found = find(user.pk, feed_in(request), item)
         following = _following(user.pk, found, request.GET.get("from", ""))
     if following is None:

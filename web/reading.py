@@ -30,13 +30,17 @@ def remember_position(response: HttpResponse, position: int) -> None:
     )
 
 
+def seen(request: HttpRequest) -> int:
+    """How far the log was after the last action of this browser; 0 where that is not known."""
+    text = request.COOKIES.get(SEEN, "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= LAST else 0
+
+
 @contextmanager
 def caught_up(request: HttpRequest, *projectors: str) -> Iterator[None]:
     """In this block reads show what the browser has done, unless a projector takes longer than a second: then
     the page says that something is missing."""
-    text = request.COOKIES.get(SEEN, "")
-    is_position = text.isascii() and text.isdigit() and int(text) <= LAST
-    with reached(int(text) if is_position else 0, *projectors) as is_current:
+    with reached(seen(request), *projectors) as is_current:
         if not is_current:
             messages.warning(request, _("What you did last is kept, and shows here in a moment."))
         yield

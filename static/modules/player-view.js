@@ -6,9 +6,22 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
+// Pages, toasts and the panel leave room for the bar and, on a phone, for the navigation under it: as high as they are.
+function keepRoom(bar) {
+  const root = document.documentElement;
+  const observer = new ResizeObserver(() => {
+    const navigation = document.querySelector("nav.for-listeners");
+    if (navigation) observer.observe(navigation);
+    if (!bar.hidden) root.style.setProperty("--player", `${bar.offsetHeight}px`);
+    if (navigation) root.style.setProperty("--phone-navigation", `${navigation.offsetHeight}px`);
+  });
+  observer.observe(bar);
+}
+
 const speedWords = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 2 });
 
 export function view(bar) {
+  keepRoom(bar);
   const place = bar.querySelector("#player-place");
   const toggle = bar.querySelector("#player-toggle");
   let isDragged = false;
@@ -48,6 +61,7 @@ export function view(bar) {
     close() {
       bar.hidden = true;
       document.documentElement.classList.remove("has-player");
+      document.documentElement.style.removeProperty("--player");
       self.say("");
     },
     move(now, duration) {

@@ -1,6 +1,7 @@
 // What the listener presses, what the audio does, and what becomes of the page: all of it moves the player.
 
 import { addressOf, ahead, audio, back, bar, choose, close, lastTime, media, next, open, play, record, remember, seek, sent, setSpeed, show, sleep, start, state, toggle } from "./player-engine.js";
+import { captions } from "./player-captions.js";
 import { keys } from "./player-keys.js";
 import { reason } from "./player-outside.js";
 import { episodeOf } from "./player-view.js";
@@ -61,6 +62,7 @@ document.addEventListener("click", (event) => {
 
 // What the audio does
 
+const said = captions(bar);
 const showState = () => show.state(!audio.paused, state.now?.path);
 let settling = 0;
 
@@ -86,6 +88,7 @@ audio.addEventListener("timeupdate", () => {
   state.place = audio.currentTime;
   show.move(state.place, audio.duration);
   const { feed, item, path } = state.now;
+  said.move(state.place);
   document.dispatchEvent(new CustomEvent("player:time", { detail: { feed, item, path, seconds: state.place } }));
   if (audio.paused) return;
   sleep.tick();
@@ -114,6 +117,7 @@ audio.addEventListener("ended", async () => {
   else await next();
 });
 
+audio.addEventListener("loadstart", () => state.now && said.open(state.now));
 audio.addEventListener("ratechange", () => media.move(audio));
 audio.addEventListener("waiting", () => navigator.onLine || show.say("network"));
 audio.addEventListener("error", () => {

@@ -227,6 +227,7 @@ def test_a_list_is_searched_while_it_is_typed(page: Page, alice: User) -> None:
     follow(alice, show(1, 1, title="Slow Radio"), show(2, 1, title="Night Trains"))
     page.goto("/users/log_in?next=/subscriptions")
     log_in(page, "Alice")
+    page.wait_for_load_state()
     page.get_by_label("Search in what you follow").press_sequentially("trains")
     expect(page.get_by_text("1 podcast found")).to_be_visible()
     expect(page.get_by_text("Slow Radio")).to_have_count(0)
