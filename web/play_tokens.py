@@ -58,7 +58,10 @@ class Address(NamedTuple):
 
 
 class TokenForm(forms.Form):
-    """What a new token is called, what it opens, and for how long. ``request`` makes a repeat harmless."""
+    """What a new token is called, what it opens, and for how long. ``request`` makes a repeat harmless.
+
+    ``only``: the list that it is for, without a choice.
+    """
 
     name = forms.CharField(
         label=gettext_lazy("Which player is it for?"),
@@ -86,10 +89,19 @@ class TokenForm(forms.Form):
     )
     request = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, offered: Sequence[OwnList], *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, offered: Sequence[OwnList], *args: Any, only: OwnList | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.only = only
         field: Any = self.fields["lists"]
         field.choices = [(each.name, each.label) for each in offered]
+        if only is not None:
+            del self.fields["lists"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        return cleaned if self.only is None else {**cleaned, "lists": [self.only.name]}
 
     def clean_request(self) -> UUID:
         """Of a form without one, a new one: only its repeat is not known as such."""
@@ -137,15 +149,33 @@ def lists_of(user_id: UUID) -> list[OwnList]:
     ]
 
 
+def _one_list(user_id: UUID, name: str) -> OwnList:
+    """Raises ``Http404``, also for another listener's."""
+    if name == "subscriptions":
+        return OwnList(name, _("Everything that you follow"), name)
+    try:
+        list_id = UUID(name)
+    except ValueError:
+        raise Http404 from None
+    for row in lists.playlist(user_id, list_id).rows:
+        return OwnList(str(row.id), _("Playlist: %(name)s") % {"name": row.name}, f"playlists/{row.id}")
+    for found in lists.collection(user_id, list_id).rows:
+        label = _("Collection: %(name)s") % {"name": found.name}
+        return OwnList(str(found.id), label, f"collections/{found.id}")
+    raise Http404
+
+
 @sensitive_post_parameters()
 @read_or_post
 @for_listeners
 def new(request: HttpRequest, user: User) -> HttpResponse:
-    """Make a token; its addresses are shown in the answer and nowhere else."""
-    offered, now = lists_of(user.pk), timezone.now()
+    """Make a token; its addresses are shown in the answer and nowhere else. ``list`` names the one list that
+    it is for."""
+    only = _one_list(user.pk, request.GET["list"]) if "list" in request.GET else None
+    offered, now = [only] if only else lists_of(user.pk), timezone.now()
     if request.method != "POST":
-        return _form(request, TokenForm(offered, initial={"request": uuid4()}))
-    form = TokenForm(offered, request.POST)
+        return _form(request, TokenForm(offered, only=only, initial={"request": uuid4()}))
+    form = TokenForm(offered, request.POST, only=only)
     text = _issue(user, form, now) if form.is_valid() else None
     if text is None:
         return _form(request, form, status=400)

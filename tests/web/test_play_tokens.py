@@ -10,7 +10,7 @@ from accounts.models import PlayToken, User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.collections import CreateCollection
 from eventstore.domain.playlists import CreatePlaylist
-from playgateway import limits
+from playgateway import limits, tokens
 from tests.projecting import bring_up_to_date
 from tests.web.library import NOW, follow, show
 from tests.web.people import Visitor, text_of
@@ -137,6 +137,8 @@ def test_it_is_renamed_and_revoked_by_its_owner_alone(alice: User, bob: User) ->
 
 def test_a_player_that_asks_too_often_is_told_of(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FEEDS_PER_HOUR", 1)
+    # the ids of tokens begin anew in each test
+    tokens._note_use.cache_clear()
     path = addresses(text_of(Visitor(alice).send(NEW, fields())))[0]
     assert [Visitor().get(path).status_code for _ in range(2)] == [200, 429]
     page = text_of(Visitor(alice).get("/apps"))

@@ -1,12 +1,13 @@
 """/u/{username}/playlists/{id} and /u/{username}/collections/{id}: what everybody sees of a public list."""
 
+import re
 from typing import Any, cast
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from accounts.models import User
+from accounts.models import PlayToken, User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.collections import UpdateCollection, default_id
 from eventstore.domain.playlists import DeletePlaylist, UpdatePlaylist
@@ -94,6 +95,24 @@ def test_the_default_collection_is_shown_where_its_listener_says_so(alice: User)
     page = Visitor().get(path)
     assert titles(page) == ["Show 1", "Show 2", "Show 3"]
     assert "All podcasts" in text_of(page)
+
+
+def test_a_list_has_an_address_for_a_player_alone(alice: User, bob: User) -> None:
+    follow(alice, show(1, 1))
+    made, group = playlist(alice, *Episode.objects.all(), name="Walk"), collection(alice, name="News")
+    visitor = Visitor(alice)
+    assert f"/apps/tokens/new?list={made}" in text_of(visitor.get(f"/playlists/{made}"))
+    for list_id, path, name in ((made, f"playlists/{made}", "Walk"), (group, f"collections/{group}", "News")):
+        address = f"/apps/tokens/new?list={list_id}"
+        assert name in text_of(visitor.get(address))
+        told = visitor.send(address, {"name": "Car"})
+        (feed,) = re.findall(rf'value="([^"]*/rss/[^"]*{path}\.xml)"', text_of(told))
+        assert PlayToken.objects.latest("pk").lists == [str(list_id)]
+        answer = Visitor().get(feed[feed.index("/rss/") :])
+        assert answer.status_code == 200
+        assert f"<title>{name}</title>" in text_of(answer)
+    for unknown in (made, uuid4(), "x", ""):
+        assert Visitor(bob).get(f"/apps/tokens/new?list={unknown}").status_code == 404
 
 
 def test_a_long_one_comes_in_pages(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
