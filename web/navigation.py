@@ -5,6 +5,7 @@ from typing import NamedTuple
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Section(NamedTuple):
@@ -29,7 +30,9 @@ DISCOVER = ("/trending/", "/timeline", "/search", "/subscriptions/new")
 SECTIONS = (
     Section(_("Home"), "house", "/"),
     Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
-    Section(_("Playlists"), "list-music", "/playlists", ("/playlists/", "/collections")),
+    Section(
+        pgettext_lazy("navigation", "Playlists"), "list-music", "/playlists", ("/playlists/", "/collections")
+    ),
     Section(_("Discover"), "compass", "/trending/podcasts", DISCOVER),
     Section(_("History"), "history", "/history", on_phone=False),
     Section(

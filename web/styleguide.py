@@ -12,8 +12,10 @@ from django.views.decorators.http import require_safe
 
 from eventstore.domain.identifiers import feed_of_url, item_of
 from web.lists import Listed
+from web.people import Person
 from web.playlists import KIND
 from web.shown import Episode, Podcast
+from web.trending import PodcastLine
 
 TITLES = (
     "Slow Radio",
@@ -48,6 +50,12 @@ def styleguide(request: HttpRequest) -> HttpResponse:
     messages.success(request, "Unfollowed Slow Radio.", extra_tags="/styleguide")
     context = {
         "podcasts": [_podcast(number, title) for number, title in enumerate(TITLES)],
+        "lines": [
+            PodcastLine(
+                _podcast(number, title), "12 followers · 40 plays", [Person("ada", "Ada")], number == 1
+            )
+            for number, title in enumerate(TITLES[:3])
+        ],
         "episodes": [_episode(number, title) for number, title in enumerate(TITLES)],
         "form": ExampleForm(),
         "faulty": ExampleForm({"address": "no address", "order": "newest"}),
