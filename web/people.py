@@ -108,6 +108,8 @@ def avatar(request: HttpRequest, name: str, size: int) -> HttpResponse:
 
 def has_page(user: User) -> bool:
     """Whether there is anything of a listener for others to see; not while that cannot be told."""
+    if profiles.published(user.pk):
+        return True
     try:
         return not _shown(user, None, None).is_empty()
     except Behind:

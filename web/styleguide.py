@@ -11,6 +11,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from eventstore.domain.identifiers import feed_of_url, item_of
+from eventstore.domain.privacy import Level
+from web.levels import LEVELS, Glance
 from web.lists import Listed
 from web.people import Person
 from web.playlists import KIND
@@ -60,9 +62,14 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "form": ExampleForm(),
         "faulty": ExampleForm({"address": "no address", "order": "newest"}),
         "percents": [0, 1, 33, 75, 100],
+        "levels": [_glance(number, level) for number, level in enumerate(LEVELS)],
         "lists": [_list(number, title) for number, title in enumerate(TITLES)],
     }
     return render(request, "web/styleguide.html", context)
+
+
+def _glance(number: int, level: Level) -> Glance:
+    return Glance(feed_of_url(f"https://feeds.example.org/{number}"), None, level, "user", None)
 
 
 def _podcast(number: int, title: str) -> Podcast:

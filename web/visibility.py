@@ -3,6 +3,7 @@
 from typing import Final
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -67,6 +68,8 @@ def _choose(request: HttpRequest, user: User, scope: Scope) -> HttpResponse:
         "title": _title(user.pk, scope),
         "back": back if is_own_path(request, back) else _page(scope),
         "compact": "compact" in request.GET,
+        "done": exposure.count(user.pk, *scope),
+        "days": settings.RETENTION_DAYS,
     }
     name = "_choose" if is_partial(request, "dialog") else "choose"
     return render(request, f"web/privacy/{name}.html", context)
