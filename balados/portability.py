@@ -84,5 +84,5 @@ def _page(
     request: HttpRequest, form: ExportFileForm, faults: list[FieldError] | None = None, status: int = 200
 ) -> HttpResponse:
     shown = [{"place": fault.attr or "", "code": fault.code} for fault in (faults or [])[:MOST_SHOWN]]
-    context = {"form": form, "list_form": ListFileForm(), "faults": shown}
+    context = {"form": form, "list_form": ListFileForm(auto_id="list_%s"), "faults": shown}
     return render(request, "web/account/data.html", context, status=status)
