@@ -22,7 +22,7 @@ TOPICS = (
     "feeds",
 )
 # asked for by name only
-MORE = ("servers", "refreshing", "hour", "gateway")
+MORE = ("servers", "refreshing", "hour", "gateway", "pages")
 # what goes with a topic that is named
 WITH = {"feeds": ("refreshing", "hour")}
 

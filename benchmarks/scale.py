@@ -34,6 +34,10 @@ class Scale:
     # of each of 200 podcasts; and tokens of the one who follows them
     feed_episodes: int = 500
     players: int = 1_000
+    # of the listener who opens pages: episodes of each podcast, plays, and requests of each page
+    page_episodes: int = 334
+    page_plays: int = 20_000
+    page_rounds: int = 60
     # episodes of the feeds that are read
     feeds: tuple[int, ...] = (100, 2_000, 10_000)
     feed_rounds: int = 3
@@ -61,6 +65,9 @@ TINY = Scale(
     plays=20,
     feed_episodes=2,
     players=20,
+    page_episodes=2,
+    page_plays=100,
+    page_rounds=3,
     feeds=(10,),
     feed_rounds=1,
 )

@@ -1,0 +1,360 @@
+"""The pages of a listener of 300 podcasts: queries, time, size, and what Chromium makes of them."""
+
+import gzip
+import http.client
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from benchmarks import environment, instance, opodsync
+from benchmarks.instance import Web
+from benchmarks.report import Goal, Section, middle, number, quantile
+from benchmarks.scale import Scale
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.identifiers import feed_key_of, feed_of_url, item_of
+from eventstore.domain.plays import PlayEntry
+from eventstore.domain.subscriptions import SubscriptionEntry
+from eventstore.domain.sync import SyncUserData
+from eventstore.log import head
+from feeds.keys import episode_key, item_hash
+
+FEEDS = 300
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+MOST_QUERIES, MOST_MS, MOST_HTML, MOST_OWN = 12, 40.0, 60.0, 60.0
+PAINT = """() => new Promise(done => {
+    const read = list => done(list.getEntries().at(-1).startTime);
+    new PerformanceObserver(read).observe({type: "largest-contentful-paint", buffered: true});
+})"""
+ROOT = Path(__file__).parent.parent
+
+
+class Measured(NamedTuple):
+    """``ms``: of each request; ``cpu``: of the server for one; ``size``: KiB compressed."""
+
+    path: str
+    queries: int
+    ms: list[float]
+    cpu: float
+    size: float
+
+
+def run(scale: Scale) -> Section:
+    columns = [
+        "page",
+        "queries",
+        "ms, median",
+        "ms, p99",
+        "server CPU ms",
+        "KiB compressed",
+        "requests",
+        "LCP ms",
+    ]
+    section = Section(f"Pages of a listener of {FEEDS} podcasts", columns)
+    environment.empty()
+    (who,) = instance.listeners(1)
+    cookie = log_in(who.user_id)
+    episodes = fill(scale.page_episodes)
+    live(who.user_id, episodes, scale.page_plays)
+    environment.settle()
+    load = os.getloadavg()[0]
+    environment.let_go()
+    with instance.projector(), instance.web() as server:
+        wait_until_projected()
+        paths = pages()
+        counted = {path: queries_of(path, cookie) for path in paths}
+        environment.let_go()
+        measured = [measure(server, path, cookie, counted[path], scale.page_rounds) for path in paths]
+        seen = paints(server, paths, cookie)
+    section.rows = [_row(each, *seen.get(each.path, (None, None))) for each in measured]
+    section.goals = goals(measured)
+    section.notes.append(
+        f"{FEEDS} podcasts with {len(episodes):,} episodes, {scale.page_plays:,} plays. One request after the"
+        f" other over loopback, {scale.page_rounds} of each page; web, projector, PostgreSQL and Chromium"
+        f" share the machine, whose load was {load:.1f} before. Ratios are of the limit."
+    )
+    _beside(section, measured, scale)
+    return section
+
+
+def pages() -> list[str]:
+    """Those that every listener opens, with a podcast and an episode from the middle."""
+    feed = _in_path(feed_of_url(_url(FEEDS // 2)))
+    item = _in_path(item_of("episode-1", _audio(FEEDS // 2, 1)))
+    return [
+        "/",
+        "/subscriptions",
+        "/subscriptions?q=show+1&sort=title",
+        f"/podcasts/{feed}",
+        f"/podcasts/{feed}?unplayed=on",
+        f"/podcasts/{feed}/older",
+        f"/episodes/{item}?feed={feed}",
+        "/history",
+        f"/history?kind=plays&feed={feed}",
+        "/playlists",
+        "/collections",
+        "/privacy-manager",
+        "/apps",
+        "/settings/account",
+        "/search?q=show",
+        "/trending/podcasts",
+        "/timeline",
+    ]
+
+
+def fill(each: int) -> list[tuple[int, int]]:
+    """Podcasts of so many episodes; returns the numbers of podcast and episode."""
+    from feeds.models import Episode, EpisodeItem, Feed, FeedAlias
+
+    for show in range(FEEDS):
+        url = _url(show)
+        feed = Feed.objects.create(
+            url=url,
+            title=f"Show {show}",
+            author="The people of the show",
+            description="<p>What happened this week.</p>",
+            state="active",
+            version=1,
+            episode_count=each,
+            newest_at=_at(show, each - 1, each),
+        )
+        FeedAlias.objects.create(feed_key=UUID(feed_key_of(feed_of_url(url))), url=url, feed=feed)
+        rows = Episode.objects.bulk_create(
+            [Episode(feed=feed, **_described(show, place, each)) for place in range(each)], batch_size=1_000
+        )
+        EpisodeItem.objects.bulk_create(
+            EpisodeItem(
+                item_hash=item_hash(feed.pk, row.guid, row.enclosure_url),
+                feed=feed,
+                episode=row,
+                enclosure_url=row.enclosure_url,
+            )
+            for row in rows
+        )
+    return [(show, place) for show in range(FEEDS) for place in range(each)]
+
+
+def live(user_id: UUID, episodes: Sequence[tuple[int, int]], plays: int) -> None:
+    """Follow them all, and hear so many episodes: what a device would send, in parts."""
+    phone = Origin(app_id=instance.APP, device_id="phone-000001", device_name="Alice's phone")
+    now = datetime.now(UTC)
+    follows = [SubscriptionEntry(feed_of_url(_url(show)), None, BEGIN, None) for show in range(FEEDS)]
+    dispatch(SyncUserData(user_id=user_id, now=now, subscriptions=follows), phone)
+    step = max(1, len(episodes) // max(plays, 1))
+    heard = [
+        PlayEntry(
+            feed_of_url(_url(show)),
+            item_of(f"episode-{place}", _audio(show, place)),
+            600,
+            (show + place) % 10 > 0,
+            now - timedelta(minutes=index + 1),
+        )
+        for index, (show, place) in enumerate(list(episodes)[::step][:plays])
+    ]
+    for start in range(0, len(heard), 2_000):
+        part = heard[start : start + 2_000]
+        dispatch(SyncUserData(user_id=user_id, now=now, play_statuses=part), phone)
+
+
+def log_in(user_id: UUID) -> str:
+    """The session cookie of a browser of that listener."""
+    from django.conf import settings
+
+    client = _client(user_id)
+    client.get("/")
+    return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+
+
+def wait_until_projected() -> None:
+    from projections import queries
+
+    for projector in ("subscriptions", "plays", "collections", "public_events"):
+        queries.wait_for(projector, head(), 300)
+
+
+def queries_of(path: str, cookie: str) -> int:
+    """How many statements a page takes, in this process, the second time."""
+    from django.test import Client
+
+    client = Client(headers={"Cookie": cookie})
+    client.get(path)
+    with counted() as sent:
+        client.get(path)
+    return len(sent)
+
+
+@contextmanager
+def counted() -> Iterator[list[object]]:
+    """The statements that are sent in this block."""
+    import psycopg
+
+    from eventstore.prepared import Prepared
+
+    sent: list[object] = []
+    execute, rows = psycopg.Cursor.execute, Prepared.rows
+
+    def counting(cursor: Any, *args: Any, **options: Any) -> Any:
+        sent.append(args[0])
+        return execute(cursor, *args, **options)
+
+    def counting_rows(prepared: Any, *args: Any) -> Any:
+        sent.append(prepared)
+        return rows(prepared, *args)
+
+    psycopg.Cursor.execute = counting  # type: ignore[method-assign,assignment]
+    Prepared.rows = counting_rows  # type: ignore[method-assign,assignment]
+    try:
+        yield sent
+    finally:
+        psycopg.Cursor.execute = execute  # type: ignore[method-assign]
+        Prepared.rows = rows  # type: ignore[method-assign]
+
+
+def measure(server: Web, path: str, cookie: str, queries: int, rounds: int) -> Measured:
+    ms, size = requests(server.url, path, cookie, 3)
+    before = server.cpu_seconds()
+    ms, size = requests(server.url, path, cookie, rounds)
+    cpu = (server.cpu_seconds() - before) * 1_000 / rounds
+    return Measured(path, queries, ms, cpu, size)
+
+
+def requests(address: str, path: str, cookie: str, rounds: int) -> tuple[list[float], float]:
+    """Milliseconds of each request, and KiB of the page, compressed as a proxy does."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=instance.PATIENCE)
+    ms, body = [], b""
+    for _ in range(rounds):
+        began = time.perf_counter()
+        connection.request("GET", path, headers={"Cookie": cookie})
+        answer = connection.getresponse()
+        body = answer.read()
+        ms.append((time.perf_counter() - began) * 1_000)
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status}")
+    connection.close()
+    return ms, len(gzip.compress(body)) / 1024
+
+
+def paints(server: Web, paths: Sequence[str], cookie: str) -> dict[str, tuple[int, float]]:
+    """Requests and the largest contentful paint of each page in a fresh Chromium; {} where there is none."""
+    program = shutil.which(os.environ.get("CHROMIUM") or "chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return {}
+    if program is None:
+        return {}
+    name, value = cookie.split("=", 1)
+    arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    found = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        for path in paths:
+            context = browser.new_context(viewport={"width": 390, "height": 844})
+            context.add_cookies([{"name": name, "value": value, "url": server.url}])
+            page, asked = context.new_page(), list[object]()
+            page.on("request", asked.append)
+            page.goto(f"{server.url}{path}", wait_until="load")
+            found[path] = len(asked), float(page.evaluate(PAINT))
+            context.close()
+        browser.close()
+    return found
+
+
+def goals(measured: Sequence[Measured]) -> list[Goal]:
+    """The most of all pages as a share of what a page may take."""
+    own = own_kib()
+    most = max(measured, key=lambda each: middle(each.ms))
+    return [
+        Goal("queries of a page", max(each.queries for each in measured) / MOST_QUERIES, 1, at_most=True),
+        Goal(f"median of the slowest ({most.path[:40]})", middle(most.ms) / MOST_MS, 1, at_most=True),
+        Goal("server CPU of the slowest", max(each.cpu for each in measured) / MOST_MS, 1, at_most=True),
+        Goal("HTML, compressed", max(each.size for each in measured) / MOST_HTML, 1, at_most=True),
+        Goal("own CSS and JavaScript, compressed", own / MOST_OWN, 1, at_most=True),
+    ]
+
+
+def own_kib() -> float:
+    """All own sheets and scripts, compressed one by one."""
+    files = [path for path in (ROOT / "static").rglob("*") if path.suffix in (".css", ".js")]
+    return sum(len(gzip.compress(path.read_bytes())) for path in files) / 1024
+
+
+def _beside(section: Section, measured: Sequence[Measured], scale: Scale) -> None:
+    """The peer's list of subscriptions, in the same run."""
+    if not opodsync.is_here():
+        section.notes.append(opodsync.MISSING)
+        return
+    with opodsync.running(FEEDS, scale.page_plays) as (address, cookie):
+        requests(address, "/subscriptions.php", cookie, 3)
+        ms, size = requests(address, "/subscriptions.php", cookie, scale.page_rounds)
+    section.rows.append(
+        [
+            "oPodSync: subscriptions",
+            "–",
+            number(middle(ms)),
+            number(quantile(ms, 0.99)),
+            "–",
+            number(size),
+            "–",
+            "–",
+        ]
+    )
+    own = next(each for each in measured if each.path == "/subscriptions")
+    section.goals.append(
+        Goal("/subscriptions against oPodSync's, median", middle(own.ms) / middle(ms), 1, at_most=True)
+    )
+
+
+def _row(each: Measured, asked: int | None, paint: float | None) -> list[str]:
+    times = [number(middle(each.ms)), number(quantile(each.ms, 0.99)), number(each.cpu), number(each.size)]
+    shown = each.path if len(each.path) < 45 else f"{each.path[:20]}…{each.path[-16:]}"
+    return [shown, str(each.queries), *times, number(asked), number(paint)]
+
+
+def _client(user_id: UUID) -> Any:
+    from django.test import Client
+
+    from accounts.models import User
+
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(User.objects.get(pk=user_id), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def _described(show: int, place: int, each: int) -> dict[str, Any]:
+    guid, url, at = f"episode-{place}", _audio(show, place), _at(show, place, each)
+    return {
+        "key": episode_key(guid, url),
+        "guid": guid,
+        "enclosure_url": url,
+        "enclosure_type": "audio/mpeg",
+        "title": f"Episode {place} of show {show}, in which something happens",
+        "description": "<p>What <b>happened</b> this week, and what did not.</p>" * 10,
+        "published_at": at,
+        "sort_at": at,
+        "duration": 1_800,
+        "content_hash": bytes(16),
+    }
+
+
+def _at(show: int, place: int, each: int) -> datetime:
+    """One a day, up to today."""
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(days=each - place, minutes=show)
+
+
+def _url(show: int) -> str:
+    return f"https://shows.example/{show}.xml"
+
+
+def _audio(show: int, place: int) -> str:
+    return f"https://audio.example/{show}/{place}.mp3"
+
+
+def _in_path(name: str) -> str:
+    return name.rstrip("=").replace("+", "-").replace("/", "_")
