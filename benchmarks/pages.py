@@ -182,7 +182,7 @@ def queries_of(path: str, cookie: str) -> int:
     """How many statements a page takes, in this process, the second time."""
     from django.test import Client
 
-    client = Client(headers={"Cookie": cookie})
+    client = Client(headers={"Cookie": cookie}, HTTP_HOST="localhost")
     client.get(path)
     with counted() as sent:
         client.get(path)

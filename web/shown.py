@@ -11,6 +11,7 @@ from feeds.chapters import EpisodeChapter
 from feeds.queries import EpisodeShown, FeedShown
 from web import words
 from web.addresses import in_path
+from web.levels import Glance
 
 # grounds of covers that are missing (static/components.css)
 HUES = 8
@@ -20,7 +21,8 @@ FAILING = ("failing", "gone", "dead")
 
 class Podcast(NamedTuple):
     """``feed``: its ``rss_source_feed``. ``title``: the feed's host until it was fetched. ``cover``: the path
-    of its picture, or "". ``unplayed``: None where it is not counted."""
+    of its picture, or "". ``unplayed``: None where it is not counted. ``privacy``: who sees what its listener
+    does with it, where that is shown."""
 
     feed: str
     title: str
@@ -30,6 +32,7 @@ class Podcast(NamedTuple):
     newest_at: datetime | None = None
     unplayed: int | None = None
     is_failing: bool = False
+    privacy: Glance | None = None
 
     @property
     def path(self) -> str:

@@ -20,7 +20,7 @@ from feeds.browsing import Summary
 from projections import lists, queries
 from projections.lists import CollectionRow
 from projections.queries import SubscriptionRow
-from web import shown, sight
+from web import levels, shown, sight
 from web.acting import act, came_from, for_listeners, is_partial
 from web.addresses import in_path
 from web.forms import ListForm
@@ -76,7 +76,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
     """All of them, in pages; ``q`` searches, ``sort`` orders, ``after`` is a feed: the list goes on there."""
     form = ListForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else form.defaults
-    with caught_up(request, "subscriptions", "plays", "collections"):
+    with caught_up(request, "subscriptions", "plays", "collections", "privacy"):
         followed = _followed(user.pk)
         collections = [row for row in lists.collections(user.pk).rows if not row.is_default]
         found = _in_collection(user.pk, followed, wanted["collection"])
@@ -192,9 +192,14 @@ def _cut(found: list[Followed], after: str) -> tuple[list[Followed], str]:
 
 
 def _podcasts(user_id: UUID, page: list[Followed]) -> list[Podcast]:
-    """With the episodes that are not played: those of the feed, less those that were played of it."""
-    played = queries.played_counts(user_id, [each.feed for each in page])
-    return [shown.counted(each.feed, each.known, played.get(each.feed, 0)) for each in page]
+    """With the episodes that are not played: those of the feed, less those that were played of it; and with
+    who sees what."""
+    feeds = [each.feed for each in page]
+    played, glances = queries.played_counts(user_id, feeds), levels.of_feeds(user_id, feeds)
+    return [
+        shown.counted(each.feed, each.known, played.get(each.feed, 0))._replace(privacy=glances[each.feed])
+        for each in page
+    ]
 
 
 def _newest_first(moment: datetime | None) -> float:

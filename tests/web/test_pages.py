@@ -74,12 +74,24 @@ def test_the_policy_leaves_no_room_for_scripts_and_styles_in_a_page(template: Pa
 
 def test_sheets_and_scripts_are_small_together() -> None:
     """As a proxy sends them, compressed, and with the library for what is answered in place."""
-    own = [path for path in (ROOT / "static").rglob("*") if path.is_file()]
+    files = [path for path in (ROOT / "static").rglob("*") if path.is_file()]
     library = finders.find("django_htmx/htmx-2.min.js")
     assert library
-    assert {path.suffix for path in own} <= {".css", ".js", ".svg"}
+    assert {path.suffix for path in files} <= {".css", ".js", ".svg", ".png"}
+    own = [path for path in files if path.suffix != ".png"]
     assert sum(len(gzip.compress(path.read_bytes())) for path in [*own, Path(library)]) < 60_000
     assert all(len(path.read_text().splitlines()) < 200 for path in own if path.suffix == ".js")
+
+
+@pytest.mark.parametrize("sheet", sorted((ROOT / "static").glob("*.css")), ids=lambda path: path.name)
+def test_every_rule_of_a_sheet_is_closed(sheet: Path) -> None:
+    """A browser passes over all that follows one that is not."""
+    text = re.sub(r"/\*.*?\*/", "", sheet.read_text(), flags=re.DOTALL)
+    depth = 0
+    for brace in re.findall("[{}]", text):
+        depth += 1 if brace == "{" else -1
+        assert 0 <= depth <= 2
+    assert depth == 0
 
 
 def test_the_style_guide_is_for_developers(alice: User, settings: Settings) -> None:

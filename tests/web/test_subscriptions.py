@@ -11,6 +11,7 @@ import pytest
 from accounts.models import User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.collections import AddFeedToCollection, CreateCollection
+from eventstore.domain.privacy import ChangePrivacy
 from feeds.models import Feed
 from projections import queries
 from tests.feeds.rows import name_of
@@ -75,6 +76,20 @@ def test_a_collection_is_looked_at_alone(alice: User, bob: User) -> None:
         assert visitor.get(LIST, {"collection": str(other)}).status_code == 200
     follow(bob, feeds[1])
     assert titles(Visitor(bob).get(LIST, {"collection": str(collection)})) == []
+
+
+def test_who_sees_what_is_shown_at_a_glance(alice: User) -> None:
+    feeds = [show(1), show(2)]
+    follow(alice, *feeds)
+    order = ChangePrivacy(user_id=alice.pk, level="public", feed=name_of(feeds[0]), now=NOW)
+    dispatch(order, Origin())
+    bring_up_to_date()
+    visitor = Visitor(alice)
+    for look in ("grid", "list"):
+        visitor.send(f"{LIST}/look", {"look": look})
+        page = text_of(visitor.get(LIST))
+        assert re.findall(r'aria-label="(Public|Private): change', page) == ["Private", "Public"]
+        assert f'href="{page_of(feeds[0])}/privacy?back=' in page
 
 
 def test_unplayed_episodes_are_counted(alice: User) -> None:
