@@ -16,11 +16,15 @@ from pytest_django.fixtures import Settings
 
 from accounts import grants, setup
 from accounts.models import User
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.privacy import ChangePrivacy
 from feeds.models import Feed
+from projections import popularity
 from tests.apps import App
 from tests.factories import UserFactory
+from tests.projecting import bring_up_to_date
 from tests.web.browsing import PASSWORD, log_in
-from tests.web.library import follow, hear, page_of, page_of_episode, show
+from tests.web.library import NOW, follow, hear, page_of, page_of_episode, show
 
 pytestmark = pytest.mark.browser
 
@@ -138,11 +142,16 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
     hear(alice, episode, 754)
     hear(alice, feeds[2].episodes.get(guid="2-1"), 1_800, played=True)
     follow(alice, *feeds)
+    share(UserFactory.create(username="Bob"), *feeds[:5])
     addresses = {
         "home": "/",
+        "search": "/search?q=episode",
+        "trending": "/trending/podcasts",
+        "timeline": "/timeline",
         "subscriptions": "/subscriptions",
         "subscriptions-nothing": "/subscriptions?q=nothing",
         "subscriptions-new": "/subscriptions/new",
+        "subscriptions-new-found": f"/subscriptions/new?q={feeds[1].url}",
         "podcast": page_of(feeds[2]),
         "podcast-new": page_of(feeds[-1]),
         "episode": page_of_episode(episode),
@@ -161,6 +170,14 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
     expect(page.get_by_role("button", name="List")).to_have_attribute("aria-pressed", "true")
     check(page, "subscriptions-list")
     assert [url for url in requested if not url.startswith(own)] == []
+
+
+def share(user: User, *feeds: Feed) -> None:
+    """Follow these in public; ends with figures that tell it."""
+    dispatch(ChangePrivacy(user_id=user.pk, level="public", now=NOW), Origin())
+    follow(user, *feeds)
+    popularity.recalculate()
+    bring_up_to_date()
 
 
 def test_an_app_seen_for_the_first_time(page: Page, alice: User) -> None:
