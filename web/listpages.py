@@ -102,15 +102,16 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
 @require_POST
 @for_listeners
 def delete(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
-    """Delete a list; the toast brings it back whole."""
+    """Delete a list; the toast brings it back whole. Sent twice, it deletes one."""
     with caught_up(request, kind.many):
-        listed = kind.find(user.pk, list_id)
+        listed = kind.find_deleted(user.pk, list_id) or kind.find(user.pk, list_id)
     try:
         outcome = act(request, user, kind.commands.delete, **{kind.id: list_id})
     except DomainError:
         messages.error(request, _("This collection holds whatever you follow, and stays."))
         return redirect(listed.path)
-    tell(request, kind.words.deleted % {"list": listed.name}, undo=f"{listed.path}/restore")
+    if outcome.events:
+        tell(request, kind.words.deleted % {"list": listed.name}, undo=f"{listed.path}/restore")
     response = redirect(kind.path)
     remember_position(response, outcome.position)
     return response

@@ -11,6 +11,7 @@ from django.http import Http404
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from eventstore import dispatcher
 from eventstore.domain.collections import DEFAULT_NAME
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.ordered import Commands, OrderedSet
@@ -96,6 +97,13 @@ class Kind:
         if not rows:
             raise Http404
         return Listed.of(self, rows[0])
+
+    def find_deleted(self, user_id: UUID, list_id: UUID) -> "Listed | None":
+        """One that a listener had and has deleted."""
+        known = getattr(dispatcher.state_of(user_id).user, self.many).get(str(list_id))
+        if known is None or self.register.is_on(known) or not self.register.is_known(known):
+            return None
+        return Listed.of_state(self, list_id, known, 0)
 
     def members(self, state: State, list_id: UUID) -> list[Any]:
         """All that is in a list, in its order, by the stream itself: read models follow a moment later. Only

@@ -67,6 +67,6 @@ function drop(keep) {
   const before = row.previousElementSibling;
   const near = before ? { behind: before.dataset.key } : { ahead: row.nextElementSibling.dataset.key };
   const values = { move: row.dataset.key, ...near };
-  const request = { source: form, target: "#members", swap: "innerHTML", values };
+  const request = { source: form, target: "#members", swap: "innerHTML settle:0ms", values };
   window.htmx.ajax("POST", form.action, request).catch(back);
 }

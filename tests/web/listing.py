@@ -1,13 +1,17 @@
 """Playlists and collections of listeners, as pages show them."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.utils import timezone
+
 from accounts.models import User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.collections import AddFeedToCollection, CreateCollection
-from eventstore.domain.playlists import AddToPlaylist, CreatePlaylist
+from eventstore.domain.playlists import PlaylistEntry, PlaylistItemEntry
+from eventstore.domain.sync import SyncUserData
 from feeds.models import Episode, Feed
 from tests.feeds.rows import item_name, name_of
 from tests.projecting import bring_up_to_date
@@ -17,16 +21,32 @@ from tests.web.people import Response, Visitor
 
 def playlist(user: User, *episodes: Episode, name: str = "Morning", is_public: bool = False) -> UUID:
     """A playlist of these episodes; ends with read models that know it."""
-    made = uuid4()
-    dispatch(
-        CreatePlaylist(user_id=user.pk, now=NOW, playlist_id=made, name=name, is_public=is_public), Origin()
-    )
-    for number, episode in enumerate(episodes):
-        at = NOW + timedelta(seconds=number)
-        feed, item = name_of(episode.feed), item_name(episode)
-        dispatch(AddToPlaylist(user_id=user.pk, now=at, playlist_id=made, feed=feed, item=item), Origin())
-    bring_up_to_date()
+    (made,) = playlists_of(user, {name: episodes}, is_public=is_public)
     return made
+
+
+def playlists_of(
+    user: User, episodes: Mapping[str, Sequence[Episode]], *, is_public: bool = False
+) -> list[UUID]:
+    """Playlists by their names, as one device brings them; ends with read models that know them."""
+    entries = [
+        PlaylistEntry(
+            uuid4(),
+            name,
+            NOW,
+            is_public=is_public,
+            items=[
+                PlaylistItemEntry(
+                    name_of(each.feed), item_name(each), added_at=NOW + timedelta(milliseconds=number)
+                )
+                for number, each in enumerate(some)
+            ],
+        )
+        for name, some in episodes.items()
+    ]
+    dispatch(SyncUserData(user_id=user.pk, now=timezone.now(), playlists=entries), Origin())
+    bring_up_to_date()
+    return [entry.id for entry in entries]
 
 
 def collection(user: User, *feeds: Feed, name: str = "News", is_public: bool = False) -> UUID:

@@ -71,7 +71,8 @@ def test_one_is_made_changed_deleted_and_brought_back_whole(alice: User) -> None
     first, *rest = keys(visitor.get(path))
     send(visitor, f"{path}/arrange", {"move": first, "behind": rest[-1]})
     before = titles(visitor.get(path))
-    assert send(visitor, f"{path}/delete", {})["Location"] == "/playlists"
+    for _twice in range(2):
+        assert send(visitor, f"{path}/delete", {})["Location"] == "/playlists"
     assert of(alice) == []
     assert visitor.get(path).status_code == 404
     undo = undo_of(visitor.get("/playlists"))

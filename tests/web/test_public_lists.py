@@ -15,7 +15,7 @@ from eventstore.domain.privacy import ChangePrivacy, Level
 from feeds.models import Episode
 from tests.feeds.rows import item_name, name_of
 from tests.web.library import NOW, follow, hear, show
-from tests.web.listing import collection, playlist
+from tests.web.listing import collection, playlist, playlists_of
 from tests.web.people import Visitor, text_of
 from tests.web.test_playlists import keys, titles
 from web import publiclists
@@ -148,7 +148,6 @@ def test_five_hundred_cost_no_more_queries_than_three(alice: User, monkeypatch: 
     assert count(f"/playlists/{many}") <= figures[f"/playlists/{few}"] + 1
     assert count(f"/u/Alice/playlists/{many}") <= 1 + figures[f"/u/Alice/playlists/{few}"]
     assert len(visitor.get(f"/playlists/{many}").content) < 400_000
-    for number in range(60):
-        playlist(alice, *episodes[:number:9], name=f"List {number}")
+    playlists_of(alice, {f"List {number}": episodes[:number:9] for number in range(60)})
     assert count("/playlists") == figures["/playlists"]
     assert keys(visitor.get(f"/playlists/{few}"))
