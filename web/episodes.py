@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
 from eventstore.domain.plays import RecordPlay
-from eventstore.domain.saved import SaveEpisode, UnsaveEpisode
+from eventstore.domain.saved import SaveEpisode, ShareEpisode, UnsaveEpisode
 from feeds import browsing, html
 from feeds.browsing import EpisodeRow
 from feeds.chapters import seconds
@@ -58,6 +59,7 @@ def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
         "chapters_elsewhere": not chapters and names("chapters", found.row),
         "has_transcript": names("transcript", found.row),
         "places": devices.places(user.pk, feed, item, device_name(request)),
+        "in_history": urlencode({"feed": feed}),
         **_told(found.row),
     }
     return render(request, "web/episodes/episode.html", context)
@@ -103,6 +105,16 @@ def unsave(request: HttpRequest, user: User, item: str) -> HttpResponse:
     feed = feed_in(request)
     outcome = act(request, user, UnsaveEpisode, feed=feed, item=item)
     tell(request, _("No longer saved."), undo=f"/episodes/{in_path(item)}/save?feed={in_path(feed)}")
+    return _back(request, feed, item, outcome.position)
+
+
+@require_POST
+@for_listeners
+def share(request: HttpRequest, user: User, item: str) -> HttpResponse:
+    """Note that its address is given on; every time counts."""
+    feed = feed_in(request)
+    outcome = act(request, user, ShareEpisode, feed=feed, item=item)
+    tell(request, _("Noted in your history as shared."))
     return _back(request, feed, item, outcome.position)
 
 

@@ -97,6 +97,10 @@ class Episode(NamedTuple):
         return self._path_to("playlists")
 
     @property
+    def path_to_share(self) -> str:
+        return self._path_to("share")
+
+    @property
     def path_to_transcript(self) -> str:
         return self._path_to("transcript")
 

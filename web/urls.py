@@ -71,6 +71,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("episodes/<item:item>/unplayed", episodes.unplayed),
     path("episodes/<item:item>/save", episodes.save),
     path("episodes/<item:item>/unsave", episodes.unsave),
+    path("episodes/<item:item>/share", episodes.share),
     path("episodes/<item:item>/privacy", visibility.of_episode),
     path("search", search.search, name="search"),
     path("trending/podcasts", trending.podcasts, name="trending"),

@@ -63,12 +63,18 @@ document.addEventListener("change", (event) => {
   if (event.target.id === "with-place") write(document.getElementById("address"));
 });
 
-document.addEventListener("click", async (event) => {
+// Phones offer whom to send it to; elsewhere the address is copied. The form notes that it was shared.
+document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copies]");
   if (!button) return;
   const field = document.getElementById(button.dataset.copies);
+  if (navigator.share && matchMedia("(pointer: coarse)").matches) {
+    navigator.share({ url: field.value, title: document.title }).catch(() => {});
+    return;
+  }
   field.select();
-  await (navigator.clipboard?.writeText(field.value) ?? document.execCommand("copy"));
+  if (navigator.clipboard) navigator.clipboard.writeText(field.value).catch(() => {});
+  else document.execCommand("copy");
   const words = button.querySelector("span");
   const before = words.textContent;
   words.textContent = button.dataset.done;

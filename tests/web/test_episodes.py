@@ -66,6 +66,16 @@ def test_it_is_saved_and_not_saved(alice: User) -> None:
     assert not is_saved()
 
 
+def test_sharing_it_is_noted_each_time(alice: User) -> None:
+    episode = show(1, 1).episodes.get()
+    visitor, path = Visitor(alice), page_of_episode(episode)
+    assert act(visitor, path, "share") == path
+    base, _, query = path.partition("?")
+    piece = visitor.send(f"{base}/share?{query}", {}, headers={"HX-Request": "true"})
+    assert "Noted in your history as shared." in text_of(piece)
+    assert text_of(visitor.get("/history")).count("Shared") == 2
+
+
 def test_chapters_lead_to_their_places(alice: User) -> None:
     episode = show(1, 1).episodes.get()
     told = [{"start": "0", "title": "Hello"}, {"start": "00:01:05.5", "title": ""}, {"start": "x"}]
