@@ -85,6 +85,7 @@ class Administration(AdminSite):
         if not _is_superuser(request):
             raise PermissionDenied
         context = {**self.each_context(request), "title": "Stores", "report": status.report()}
+        context["run"] = dashboard.worker_run()
         return TemplateResponse(request, "admin/stores.html", context)
 
 

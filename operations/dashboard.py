@@ -112,6 +112,14 @@ def versions() -> Iterator[Line]:
     yield Line("Python", "good", platform.python_version())
 
 
+def worker_run() -> Run | None:
+    """What the last run of the five-minute work did; None where nobody knows."""
+    try:
+        return last_run()
+    except (redis.RedisError, msgspec.MsgspecError):
+        return None
+
+
 def _worker(now: datetime) -> Iterator[Line]:
     try:
         last = last_run()
