@@ -71,7 +71,7 @@ def _form(
         "choice": choice,
         "form": form,
         "boxes": boxes,
-        "back": came_from(request, request.GET.get("back", "")) or choice.back,
+        "back": came_from(request, choice.back),
     }
     # htmx shows no answer that is a refusal
     is_dialog = is_partial(request)

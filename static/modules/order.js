@@ -61,12 +61,14 @@ function drop(keep) {
   if (row.nextElementSibling === from) return;
   const list = row.parentElement;
   const back = () => list.insertBefore(row, from);
-  if (!keep) return back();
+  if (!keep) return void back();
   const form = document.getElementById("arrange");
   // the first row of a later page has its place by the row that follows it
   const before = row.previousElementSibling;
   const near = before ? { behind: before.dataset.key } : { ahead: row.nextElementSibling.dataset.key };
   const values = { move: row.dataset.key, ...near };
   const request = { source: form, target: "#members", swap: "innerHTML settle:0ms", values };
-  window.htmx.ajax("POST", form.action, request).catch(back);
+  // where no answer has put another list in its place, nothing was changed
+  const settle = () => row.isConnected && back();
+  window.htmx.ajax("POST", form.action, request).then(settle, settle);
 }

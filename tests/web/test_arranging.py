@@ -3,9 +3,12 @@
 import threading
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
 from accounts.models import User
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.playlists import DeletePlaylist
 from feeds.models import Episode
 from projections import queries
 from tests.projecting import bring_up_to_date
@@ -91,6 +94,16 @@ def test_a_playlist_is_put_in_order(page: Page, alice: User) -> None:
     expect(page.locator("#summary")).to_contain_text("3 episodes")
     page.reload()
     assert order_of(page) == [first, second, fourth]
+    # what is not saved does not look as if it were
+    page.route("**/arrange", lambda route: route.abort())
+    page.set_viewport_size({"width": 1280, "height": 900})
+    drag(page, 0, 2)
+    expect(page.locator("#members .name").first).to_have_text(first)
+    page.unroute("**/arrange")
+    dispatch(DeletePlaylist(user_id=alice.pk, now=timezone.now(), playlist_id=made), Origin())
+    bring_up_to_date()
+    drag(page, 0, 2)
+    expect(page.locator("#members .name").first).to_have_text(first)
 
 
 def test_without_javascript_the_buttons_do_it(plain_page: Page, alice: User) -> None:
