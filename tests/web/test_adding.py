@@ -168,7 +168,7 @@ def test_words_find_what_is_known(alice: User, bob: User) -> None:
     assert add(visitor, "slow rad")["Location"] == f"{NEW}?q=slow+rad"
     shown = page(visitor, "slow")
     assert "Slow Radio" in shown
-    assert "secret" not in shown
+    assert "Slow and secret" not in shown
     assert "known here" in page(visitor, "nothing like it")
 
 
