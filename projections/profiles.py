@@ -8,12 +8,13 @@ from uuid import UUID
 
 from eventstore.domain.identifiers import feed_key_of
 from eventstore.domain.secrets import is_secret_feed
+from projections.connect import run
 from projections.exposure import FOLLOW_COLUMNS, default_level
-from projections.lists import COLLECTIONS, PLAYLISTS, CollectionRow, PlaylistRow
+from projections.lists import EXISTS
 from projections.projectors.public_events import NO_KEY
 from projections.projectors.showing import JUDGED
 from projections.public import PROJECTOR, PublicRow, fenced
-from projections.queries import Page, Query, key, moment
+from projections.queries import Page, Query, Read, key, moment
 
 MOST_LISTS = 100
 FOLLOWS = """(
@@ -21,6 +22,14 @@ FOLLOWS = """(
 NAMED = """
 (WITH {judged} SELECT * FROM wanted WHERE stands AND in_force = 'public') AS named WHERE true
 """
+LISTS = """
+SELECT 'playlists' AS kind, playlist_id AS id, name, description FROM "users"."playlists"
+ WHERE user_id = %(user)s AND is_public AND {exists}
+UNION ALL
+SELECT 'collections', collection_id, name, description FROM "users"."collections"
+ WHERE user_id = %(user)s AND is_public AND {exists}
+ ORDER BY kind DESC, name, id LIMIT %(limit)s
+""".replace("{exists}", EXISTS)
 
 
 class PublicFollow(NamedTuple):
@@ -31,9 +40,13 @@ class PublicFollow(NamedTuple):
     happened_at: datetime
 
 
-class PublicLists(NamedTuple):
-    playlists: list[PlaylistRow]
-    collections: list[CollectionRow]
+class PublicList(NamedTuple):
+    """``kind``: ``playlists`` or ``collections``. How many members it has is not for everybody."""
+
+    kind: str
+    id: UUID
+    name: str
+    description: str | None
 
 
 ACTS = Query(
@@ -41,17 +54,19 @@ ACTS = Query(
 )
 
 
-def acts_of(user_id: UUID, limit: int, after: str | None = None) -> Page[PublicRow]:
-    """What a listener did lately and shows with his name, the newest first. Raises ``Behind`` and
-    ``InvalidCursor``, as all here with ``after`` do."""
-    return ACTS.page([user_id], {}, after, limit, descending=True, read=fenced)
+def acts_of(user_id: UUID, limit: int, after: str | None = None, *, read: Read = fenced) -> Page[PublicRow]:
+    """What a listener did lately and shows with his name, the newest first. ``read``: of ``public.fence``,
+    for several reads. Raises ``Behind`` and ``InvalidCursor``, as all here with ``after`` do."""
+    return ACTS.page([user_id], {}, after, limit, descending=True, read=read)
 
 
-def podcasts_of(user_id: UUID, limit: int, after: str | None = None) -> Page[PublicFollow]:
+def podcasts_of(
+    user_id: UUID, limit: int, after: str | None = None, *, read: Read = fenced
+) -> Page[PublicFollow]:
     """The podcasts that a listener shows to follow, followed last first. Those whose addresses are keys are
     left out, so that a page may have fewer than ``limit``."""
     query, values = _follows("user_id", {"happened_at": moment, "feed_key": key}, user_id)
-    page = query.page(values, {}, after, limit, descending=True, read=fenced)
+    page = query.page(values, {}, after, limit, descending=True, read=read)
     return page._replace(rows=[row for row in page.rows if not is_secret_feed(row.rss_source_feed)])
 
 
@@ -63,12 +78,10 @@ def followers_of(feed: str, limit: int) -> list[PublicFollow]:
     return query.page(values, {}, None, limit, descending=True, read=fenced).rows
 
 
-def lists_of(user_id: UUID) -> PublicLists:
-    """The lists that a listener has made public, in a stable order; how many members they have is not for
-    everybody."""
-    public = {"is_public = %s": True}
-    playlists = PLAYLISTS.page([user_id], public, limit=MOST_LISTS).rows
-    return PublicLists(playlists, COLLECTIONS.page([user_id], public, limit=MOST_LISTS).rows)
+def lists_of(user_id: UUID) -> list[PublicList]:
+    """The lists that a listener has made public, playlists first, by their names."""
+    found = run(LISTS, {"user": user_id, "limit": MOST_LISTS})
+    return [PublicList._make(row) for row in found]
 
 
 def _follows(

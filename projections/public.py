@@ -9,6 +9,7 @@ only tell which feeds and episodes are looked at. So a change of privacy is in e
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from eventstore.domain.identifiers import episode_key, guid_key_of, key_of
 from projections.connect import run
 from projections.popularity import WEEK_AGO, figures
 from projections.projectors.public_events import TELLING
-from projections.queries import Behind, Query, key, moment, read_page, wait_for
+from projections.queries import Behind, Query, Read, key, moment, read_page, wait_for
 
 PROJECTOR = "public_events"
 PEOPLE = 10
@@ -214,10 +215,17 @@ def _rows(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
     return fenced(PROJECTOR, rows, order, values)[1]
 
 
-def fenced(projector: str, rows: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
+def fence() -> Read:
+    """For several reads of one answer: as ``fenced``, with what had been hidden when this was called."""
+    return partial(fenced, hidden_at=log.privacy_fence())
+
+
+def fenced(
+    projector: str, rows: str, order: str, values: list[Any], hidden_at: int | None = None
+) -> tuple[int, list[tuple[Any, ...]]]:
     """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``. For
     reads of one snapshot (``queries.Query``)."""
-    fence = log.privacy_fence()
+    fence = log.privacy_fence() if hidden_at is None else hidden_at
     statement, parameters = READ.format(rows=rows, order=order), [HARMLESS, *values, projector]
     position, found = read_page(statement, parameters)
     if 0 <= position < fence:

@@ -20,7 +20,8 @@ from eventstore.domain import collections, playlists
 from eventstore.domain.ordered import OrderedSet
 from feeds.queries import public_feeds
 from projections import profiles as public
-from projections.profiles import PublicLists
+from projections.profiles import PublicList
+from projections.public import fence
 from projections.queries import Behind, InvalidCursor
 from web import acts
 from web.acts import Line
@@ -31,6 +32,10 @@ from web.words import initials
 PODCASTS: Final = 24
 ACTS: Final = 20
 FOLLOWERS: Final = 12
+REGISTERS: Final[dict[str, OrderedSet[Any, Any]]] = {
+    "playlists": playlists.REGISTER,
+    "collections": collections.REGISTER,
+}
 # whose rows are read where nobody has the name
 NOBODY: Final = UUID(int=0)
 REVALIDATED: Final = "private, no-cache"
@@ -71,12 +76,11 @@ class Shown(NamedTuple):
     profile: Profile | None
     podcasts: list[Podcast]
     lines: list[Line]
-    lists: PublicLists
+    lists: list[PublicList]
     following: tuple[str | None, str | None]
 
     def is_empty(self) -> bool:
-        lists = self.lists.playlists or self.lists.collections
-        return not (self.profile or self.podcasts or self.lines or lists)
+        return not (self.profile or self.podcasts or self.lines or self.lists)
 
 
 @require_safe
@@ -141,8 +145,9 @@ def _user(username: str) -> User | None:
 def _shown(user: User | None, podcasts: str | None, done: str | None) -> Shown:
     """The same reads, whoever it is. Raises ``InvalidCursor`` and ``Behind``."""
     user_id = user.pk if user else NOBODY
-    follows = public.podcasts_of(user_id, PODCASTS, podcasts)
-    rows = public.acts_of(user_id, ACTS, done)
+    read = fence()
+    follows = public.podcasts_of(user_id, PODCASTS, podcasts, read=read)
+    rows = public.acts_of(user_id, ACTS, done, read=read)
     lists = _still_public(user_id, public.lists_of(user_id))
     profile = profiles.published(user_id)
     names = {*(row.rss_source_feed for row in follows.rows), *(row.rss_source_feed for row in rows.rows)}
@@ -161,33 +166,17 @@ def _shown(user: User | None, podcasts: str | None, done: str | None) -> Shown:
     )
 
 
-def _still_public(user_id: UUID, lists: PublicLists) -> PublicLists:
+def _still_public(user_id: UUID, lists: list[PublicList]) -> list[PublicList]:
     """Without those that were hidden or deleted a moment ago, which read models may not know yet."""
-    if not (lists.playlists or lists.collections):
-        return lists
+    if not lists:
+        return []
     try:
         stream = dispatcher.state_of(user_id)
     except StreamErased:
-        return PublicLists([], [])
-    stream.fetch(
-        {
-            "playlists": tuple(str(row.id) for row in lists.playlists),
-            "collections": tuple(str(row.id) for row in lists.collections),
-        }
-    )
-
-    def is_public(register: OrderedSet[Any, Any], known: Any) -> bool:
-        return known is not None and register.is_on(known) and known.is_public
-
-    user = stream.user
-    return PublicLists(
-        [row for row in lists.playlists if is_public(playlists.REGISTER, user.playlists.get(str(row.id)))],
-        [
-            row
-            for row in lists.collections
-            if is_public(collections.REGISTER, user.collections.get(str(row.id)))
-        ],
-    )
+        return []
+    stream.fetch({kind: tuple(str(row.id) for row in lists if row.kind == kind) for kind in REGISTERS})
+    known = [(row, getattr(stream.user, row.kind).get(str(row.id))) for row in lists]
+    return [row for row, of in known if of is not None and REGISTERS[row.kind].is_on(of) and of.is_public]
 
 
 def _context(request: HttpRequest, user: User, found: Shown) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -19,6 +20,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 from redis import RedisError
 
+from accounts import profiles
 from accounts.models import User
 from accounts.pages import read_or_post
 from eventstore.domain import privacy, times
@@ -26,12 +28,13 @@ from eventstore.domain.privacy import Level, PrivacyEntry
 from eventstore.domain.sync import SyncUserData
 from feeds.queries import feeds_for
 from projections import exposure
-from projections.exposure import Act, Change, Scope
+from projections.exposure import Act, Change, Scope, Seen
+from projections.profiles import lists_of
 from web import acts, levels, overrides, previews
 from web.acting import for_listeners, is_partial, send
 from web.acts import Titles
 from web.forms import OverridesForm
-from web.overrides import Settings
+from web.overrides import Cut, Settings
 from web.reading import caught_up, remember_position
 from web.toasts import tell
 
@@ -52,6 +55,16 @@ class Example(NamedTuple):
     meaning: str
     is_set: bool
     line: acts.Line | None
+
+
+class Sight(NamedTuple):
+    """The newest thing that the listener did, and what others see now."""
+
+    newest: Act | None
+    seen: Seen
+
+    def acts(self) -> list[Act]:
+        return [*(act for act, _named in self.seen.acts), *([self.newest] if self.newest else [])]
 
 
 class Wanted(NamedTuple):
@@ -77,16 +90,24 @@ def manager(request: HttpRequest, user: User) -> HttpResponse:
         return _apply(request, user)
     form = OverridesForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else form.defaults
+    is_list = is_partial(request, "found")
     with caught_up(request, *PROJECTORS):
         settings = overrides.settings_of(user.pk)
-        context = _listed(user.pk, settings, wanted)
-        if not is_partial(request, "found"):
-            context |= _seen(user, settings)
-    page = context.pop("page")
+        sight = None if is_list else _sight(user.pk)
+        page, known = _page(user.pk, settings, wanted, sight.acts() if sight else [])
+        context = {
+            "listed": overrides.listed(page.scopes, settings, known),
+            "found": page.found,
+            "own": len(settings.scopes()),
+            "searched": wanted["q"],
+            "show": wanted["show"],
+        }
+        if sight:
+            context |= _seen(user, settings, sight, known)
     context["form"] = form
     context["following"] = form.address(PATH, after=page.following) if page.following else ""
     context["first"] = form.address(PATH) if wanted["after"] else ""
-    name = "_list" if is_partial(request, "found") else "manager"
+    name = "_list" if is_list else "manager"
     return render(request, f"web/privacy/{name}.html", context)
 
 
@@ -124,35 +145,37 @@ def undo(request: HttpRequest, user: User, token: str) -> HttpResponse:
     return _done(_record(request, user, before, overrides.settings_of(user.pk)))
 
 
-def _listed(user_id: UUID, settings: Settings, wanted: dict[str, Any]) -> dict[str, Any]:
-    """A page of the list: of what has a level of its own, or of what is followed."""
+def _page(
+    user_id: UUID, settings: Settings, wanted: dict[str, Any], done: Sequence[Act]
+) -> tuple[Cut, Titles]:
+    """A page of the list, of what has a level of its own or of what is followed; and what is known of it, and
+    of what was ``done``."""
     scopes = overrides.followed(user_id) if wanted["show"] else settings.scopes()
-    if wanted["q"]:
-        whole = _titles(user_id, scopes, [])
-        scopes = overrides.search(scopes, wanted["q"], whole)
-    page = overrides.cut(scopes, wanted["after"])
-    known = whole if wanted["q"] else _titles(user_id, page.scopes, [])
-    return {
-        "page": page,
-        "listed": overrides.listed(page.scopes, settings, known),
-        "found": page.found,
-        "own": len(settings.scopes()),
-        "searched": wanted["q"],
-        "show": wanted["show"],
-    }
+    if not wanted["q"]:
+        page = overrides.cut(scopes, wanted["after"])
+        return page, _titles(user_id, page.scopes, done)
+    known = _titles(user_id, scopes, done)
+    return overrides.cut(overrides.search(scopes, wanted["q"], known), wanted["after"]), known
 
 
-def _seen(user: User, settings: Settings) -> dict[str, Any]:
+def _sight(user_id: UUID) -> Sight:
+    return Sight(exposure.newest(user_id), exposure.seen(user_id, SHOWN))
+
+
+def _seen(user: User, settings: Settings, sight: Sight, known: Titles) -> dict[str, Any]:
     """What others see now, and an example of each level."""
-    newest, seen = exposure.newest(user.pk), exposure.seen(user.pk, SHOWN)
-    known = _titles(user.pk, [], [*(act for act, _named in seen.acts), *([newest] if newest else [])])
     return {
         "account": settings.account(),
+        "profile": profiles.published(user.pk),
+        "follows": list(exposure.followed(user.pk).values()).count("public"),
+        "lists": len(lists_of(user.pk)),
+        "own_page": f"/u/{quote(user.username)}",
         "days": options.RETENTION_DAYS,
-        "examples": _examples(user, settings, newest, known),
-        "seen": seen,
+        "examples": _examples(user, settings, sight.newest, known),
+        "seen": sight.seen,
         "lines": [
-            acts.line(act, user.username if named else acts.somebody(), known) for act, named in seen.acts
+            acts.line(act, user.username if named else acts.somebody(), known)
+            for act, named in sight.seen.acts
         ],
     }
 

@@ -89,6 +89,10 @@ def test_it_shows_what_is_public_and_nothing_else(alice: User) -> None:
         dispatch(command, Origin())
     bring_up_to_date()
     make_public(alice, page_of(feeds[0]))
+    reader = Visitor(alice)
+    with counting() as since:
+        assert reader.get(PAGE).status_code == 200
+        assert since() <= 12
     Visitor(alice).send(
         page_of_episode(feeds[0].episodes.get(guid="1-1")).replace("?", "/privacy?"), {"level": "anonymous"}
     )
