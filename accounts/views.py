@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -148,6 +149,9 @@ def _welcome(request: HttpRequest, user: User, target: str) -> HttpResponse:
     """Log a new user in, and have the address confirmed that came along."""
     if user.new_email:
         mails.order_soon("confirm", user)
+        messages.success(
+            request, _("Open the link that was sent to %(address)s.") % {"address": user.new_email}
+        )
     return _enter(request, user, target)
 
 

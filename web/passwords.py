@@ -55,6 +55,12 @@ def password(request: HttpRequest, user: User) -> HttpResponse:
     return redirect("account")
 
 
+@require_safe
+def well_known(request: HttpRequest) -> HttpResponse:
+    """Where password managers look for the page above."""
+    return redirect("password")
+
+
 @read_or_post
 @private
 def forgotten(request: HttpRequest) -> HttpResponse:

@@ -102,6 +102,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/sessions/<slug:handle>/end", sessions.end),
     path("settings/erase", account.erase, name="erase"),
     path("users/email/<uidb64>/<token>", emails.confirm),
+    path(".well-known/change-password", passwords.well_known),
     path("users/reset", passwords.forgotten, name="forgotten"),
     path("users/reset/sent", passwords.sent, name="reset_sent"),
     path("users/reset/<uidb64>/<token>", passwords.Reset.as_view()),

@@ -49,6 +49,7 @@ def test_the_address_of_a_new_listener_waits_for_its_link() -> None:
     with delivered():
         visitor.send("/users/register", account(email=OTHER))
         user = User.objects.get(username="Alice")
+        assert f"Open the link that was sent to {OTHER}." in text_of(visitor.get("/"))
         assert addresses(user) == ("", OTHER, "")
         # until then no link for a new password goes there: the address may be somebody else's
         Visitor().send("/users/reset", {"who": "Alice"})

@@ -108,10 +108,7 @@ def test_what_is_anothers_is_answered_like_what_is_not_there(alice: User, bob: U
             answers = [
                 method(path_of(pattern, username="Bob", **{name: value})) for value in (theirs, unknown)
             ]
-            told = [
-                (answer.status_code, text_of(answer).replace(value, ""))
-                for answer, value in zip(answers, (theirs, unknown), strict=True)
-            ]
+            told = [(answer.status_code, text_of(answer)) for answer in answers]
             if told[0] != told[1] or told[0][0] not in (400, 404, 405):
                 wrong.append((pattern.pattern, [status for status, _ in told]))
         assert _state() == before, pattern.pattern

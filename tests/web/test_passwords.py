@@ -223,6 +223,10 @@ def test_a_bad_new_password_is_told_on_the_page_of_the_link(alice: User) -> None
     assert "errorlist" in text_of(refused)
 
 
+def test_a_password_manager_finds_the_page() -> None:
+    assert Visitor().get("/.well-known/change-password")["Location"] == "/settings/password"
+
+
 def test_a_server_without_mail_says_whom_to_ask(settings: Settings) -> None:
     settings.SENDS_MAIL = False
     for page in (Visitor().get("/users/reset"), ask("alice")):
