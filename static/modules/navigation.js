@@ -131,7 +131,7 @@ document.addEventListener("htmx:historyRestore", () => {
   isMoving = false;
   scrollTo({ top: places.get(shown) ?? 0, behavior: "instant" });
 });
-addEventListener("popstate", () => (isMoving = true));
+addEventListener("popstate", (event) => (isMoving = Boolean(event.state?.htmx)));
 addEventListener("scroll", () => isMoving || places.set(shown, scrollY), { passive: true });
 
 // The server is not there: the page stays, and so does what plays.

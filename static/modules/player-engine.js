@@ -41,6 +41,7 @@ const owner = tabs(bar.dataset.user, {
 // Keeps where the listener is for the server; the same place twice in a row once.
 export function record(more = {}) {
   const { now, begun, last } = state;
+  if (begun && audio.readyState && !audio.error) state.place = audio.currentTime;
   const position = Math.floor(more.position ?? state.place);
   if (!now || !begun || (position === last.position && more.played === undefined)) return;
   state.last = { at: Date.now(), position };
@@ -70,8 +71,9 @@ export function addressOf(path, values = {}) {
   return url;
 }
 
-// Puts an episode into the bar; gives whether there is one at this address.
-export async function open(address) {
+// Puts an episode into the bar; gives whether there is one at this address. ``preload``: what is asked of its publisher
+// before it plays.
+export async function open(address, preload = "auto") {
   const page = await fetched(address);
   if (!page) return false;
   const episode = page.querySelector(".player-episode");
@@ -81,6 +83,7 @@ export async function open(address) {
   show.open(episode, page.querySelector(".player-extras").children);
   show.link(now.audio);
   show.say(now.audio ? "" : "nothing");
+  audio.preload = preload;
   if (now.audio) audio.src = now.audio;
   else audio.removeAttribute("src");
   audio.currentTime = state.place;
@@ -108,11 +111,11 @@ export async function start(path, at) {
 export async function next() {
   const url = addressOf(state.now.player);
   url.pathname += "/next";
-  stop();
+  record();
   try {
     await sent.flush();
     if (await open(url)) await play();
-    else show.say("ended");
+    else if (audio.ended) show.say("ended");
   } catch (error) {
     failed(error);
   }

@@ -156,7 +156,7 @@ document.addEventListener("submit", async (event) => {
   audio.pause();
   record();
   await Promise.race([sent.flush(), new Promise((done) => setTimeout(done, 2000))]);
-  sent.clear();
+  if (navigator.onLine) sent.clear(); // else nobody is logged out either
   close();
   form.submit();
 }, true);
@@ -165,7 +165,7 @@ async function goOn() {
   const last = lastTime();
   if (!last) return;
   state.from = last.from;
-  await open(addressOf(last.player, { here: last.place }));
+  await open(addressOf(last.player, { here: last.place }), "none");
   if (last.isPlaying && Date.now() - last.at < FRESH && state.now.further === undefined) await play();
   if (show.isSaying("refused")) show.say("");
 }
