@@ -19,7 +19,8 @@ const isDeed = (detail) => !detail.boosted && detail.requestConfig.verb !== "get
 document.addEventListener("htmx:responseError", (event) => {
   if (!isDeed(event.detail)) return;
   const page = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
-  tell(toast(page.querySelector("main .lead, main h1")?.textContent ?? event.detail.xhr.statusText));
+  const told = page.querySelector("main .lead") ?? page.querySelector("main h1");
+  tell(toast(told?.textContent ?? event.detail.xhr.statusText));
 });
 
 document.addEventListener("htmx:sendError", (event) => {

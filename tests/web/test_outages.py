@@ -9,6 +9,7 @@ from typing import Any
 import django.db
 import pytest
 from django.db import connections
+from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from eventstore import dispatcher, log
@@ -18,6 +19,7 @@ from tests.factories import PASSWORD
 from tests.projecting import bring_up_to_date
 from tests.web.library import follow, page_of, show
 from tests.web.people import Response, Visitor, text_of
+from tests.web.test_appearance import check, enter
 from tests.web.test_every_page import pages, path_of
 from web import reading
 
@@ -150,3 +152,15 @@ def test_while_read_models_lag_a_page_says_that_something_is_missing(
     assert told in text_of(visitor.get("/subscriptions"))
     bring_up_to_date()
     assert told not in text_of(visitor.get("/subscriptions"))
+
+
+@pytest.mark.browser
+def test_what_is_done_in_place_says_why_it_did_not_work(page: Page, alice: User) -> None:
+    enter(page, page_of(show(1)))
+    follow_button = page.get_by_role("main").get_by_role("button", name="Follow", exact=True)
+    with closed("events"):
+        follow_button.click()
+        expect(page.get_by_text("This server is being worked on")).to_be_visible()
+        check(page, "maintenance-in-place")
+    follow_button.click()
+    expect(page.get_by_role("button", name="Unfollow")).to_be_visible()
