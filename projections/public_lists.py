@@ -46,8 +46,11 @@ def playlists(words: str, after: str | None, limit: int) -> Page[PublicPlaylist]
     if not patterns:
         return Page([], None, 0)
     head = log.head()
-    queries.wait_for(FIND.projector, head, PATIENCE)
     with replicas.at_least(head):
+        page = FIND.page([patterns], {}, after, limit, descending=True)
+        if page.position >= head:
+            return page
+        queries.wait_for(FIND.projector, head, PATIENCE)
         return FIND.page([patterns], {}, after, limit, descending=True)
 
 
