@@ -16,6 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 
 from accounts import ledger, refusals
+from accounts.app_models import AppPassword, AppSession, LoginFlow, SyncMark
 from accounts.models import AppGrant, Avatar, PlayToken, Profile, Session, UsedToken, User
 from eventstore.erasure import digest_of
 from eventstore.failpoints import failpoint
@@ -64,6 +65,10 @@ def _erase_account(user_id: UUID) -> Counter[str]:
         "avatars": Avatar.objects.filter(user=user),
         "app_grants": AppGrant.objects.filter(user=user),
         "play_tokens": PlayToken.objects.filter(user=user),
+        "app_sessions": AppSession.objects.filter(user=user),
+        "app_passwords": AppPassword.objects.filter(user=user),
+        "login_flows": LoginFlow.objects.filter(user=user),
+        "sync_marks": SyncMark.objects.filter(user=user),
         "used_tokens": UsedToken.objects.filter(user=user),
         "log_in_attempts": AccessAttempt.objects.filter(username__in=names),
         "log_in_failures": AccessFailureLog.objects.filter(username__in=names),

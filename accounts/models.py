@@ -101,6 +101,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     erasing_since = models.DateTimeField(null=True, editable=False)
     # a subscription goes along when its feed moves to another address (jobs/moves.py)
     follow_moves = models.BooleanField(default=True, db_default=True, editable=False)
+    # podcast apps may sign in with the account's own password (accounts/app_login.py)
+    app_login_with_password = models.BooleanField(default=True, db_default=True, editable=False)
     # PermissionsMixin's own two, with their tables named after the schema
     groups = models.ManyToManyField(  # type: ignore[assignment]
         Group, blank=True, related_name="user_set", db_table='"system"."user_groups"'
@@ -385,3 +387,7 @@ class ErasedAccount(models.Model):
                 condition=Q(digest__regex="^[0-9a-f]{32}$"), name="erased_accounts_digest_only"
             ),
         ]
+
+
+# theirs is a module of its own, and Django looks for models here
+from accounts.app_models import AppPassword, AppSession, LoginFlow, SyncMark  # noqa: E402, F401

@@ -165,6 +165,8 @@ AXES_ENABLE_ADMIN = False
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_ENGINE = "accounts.sessions"
+# podcast apps know a cookie "sessionid" of their own (accounts/app_login.py), which opens no page
+SESSION_COOKIE_NAME = "balados_session"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"

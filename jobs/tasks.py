@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import erasure, ledger
+from accounts import app_login, erasure, ledger
 from accounts.models import UsedToken
 from accounts.sessions import SessionStore
 from eventstore.retention import delete_old_commands
@@ -83,5 +83,6 @@ def purge_used_tokens() -> int:
 @shared_task
 @stepping_aside
 def clear_sessions() -> None:
-    """Delete the browser sessions that have expired."""
+    """Delete the sessions of browsers and of podcast apps that have ended."""
     SessionStore.clear_expired()
+    app_login.clean_up(timezone.now())

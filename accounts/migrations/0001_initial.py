@@ -88,6 +88,10 @@ class Migration(migrations.Migration):
                 ("erasing_since", models.DateTimeField(editable=False, null=True)),
                 ("follow_moves", models.BooleanField(db_default=True, default=True, editable=False)),
                 (
+                    "app_login_with_password",
+                    models.BooleanField(db_default=True, default=True, editable=False),
+                ),
+                (
                     "groups",
                     models.ManyToManyField(
                         blank=True,
@@ -400,5 +404,121 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("jti", ""), _negated=True), name="used_tokens_named"
             ),
+        ),
+        migrations.CreateModel(
+            name="AppPassword",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("digest", models.CharField(editable=False, max_length=64, unique=True)),
+                ("made_at", models.DateTimeField()),
+                ("used_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="app_passwords",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."app_passwords"',
+            },
+        ),
+        migrations.CreateModel(
+            name="AppSession",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("digest", models.CharField(editable=False, max_length=64, unique=True)),
+                ("agent", models.CharField(blank=True, max_length=200)),
+                ("device", models.CharField(blank=True, max_length=255)),
+                ("made_at", models.DateTimeField()),
+                ("used_at", models.DateTimeField(db_index=True)),
+                ("returned", models.BooleanField(default=False)),
+                (
+                    "password",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sessions",
+                        to="accounts.apppassword",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="app_sessions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."app_sessions"',
+            },
+        ),
+        migrations.CreateModel(
+            name="LoginFlow",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("poll_digest", models.CharField(editable=False, max_length=64, unique=True)),
+                ("login_digest", models.CharField(editable=False, max_length=64, unique=True)),
+                ("agent", models.CharField(blank=True, max_length=200)),
+                ("address", models.CharField(blank=True, max_length=64)),
+                ("started_at", models.DateTimeField(db_index=True)),
+                ("username", models.CharField(blank=True, max_length=40)),
+                ("secret", models.BinaryField(null=True)),
+                ("denied", models.BooleanField(default=False)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."login_flows"',
+            },
+        ),
+        migrations.CreateModel(
+            name="SyncMark",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("app", models.CharField(max_length=64)),
+                ("mark", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                ("at", models.DateTimeField()),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."sync_marks"',
+                "indexes": [models.Index(fields=["user", "app", "mark"], name="sync_marks_of_app")],
+                "constraints": [models.UniqueConstraint(fields=("user", "mark"), name="sync_marks_once")],
+            },
         ),
     ]

@@ -59,8 +59,8 @@ def test_nobody_approves_for_another(alice: User) -> None:
 def test_the_session_is_not_sent_along_from_other_sites(alice: User) -> None:
     visitor = Visitor()
     visitor.send("/users/log_in", {"username": "Alice", "password": "correct horse battery"})
-    assert visitor.cookies["sessionid"]["samesite"] == "Lax"
-    assert visitor.cookies["sessionid"]["httponly"]
+    assert visitor.cookies["balados_session"]["samesite"] == "Lax"
+    assert visitor.cookies["balados_session"]["httponly"]
     assert visitor.cookies["csrftoken"]["samesite"] == "Lax"
 
 

@@ -81,11 +81,11 @@ def test_next_never_leads_away(alice: User, target: str) -> None:
 
 def test_logging_in_changes_the_session_key(alice: User) -> None:
     visitor = Visitor()
-    visitor.cookies["sessionid"] = "planted" + "0" * 25
+    visitor.cookies["balados_session"] = "planted" + "0" * 25
     log_in(visitor)
-    assert visitor.cookies["sessionid"].value != "planted" + "0" * 25
+    assert visitor.cookies["balados_session"].value != "planted" + "0" * 25
     session = visitor.session
-    assert session.session_key == visitor.cookies["sessionid"].value
+    assert session.session_key == visitor.cookies["balados_session"].value
     first = session.session_key
     log_in(visitor)
     assert visitor.session.session_key != first

@@ -1,0 +1,196 @@
+"""How podcast apps sign in that know passwords and cookies alone: gpodder's and Nextcloud's protocols.
+
+An app password, or the account's own where that is allowed; then a session, which lives in the store for a
+year after its last use and is never rotated: neither a restart nor a lost cache signs an app out.
+"""
+
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final
+from uuid import UUID, uuid4
+
+from axes.handlers.proxy import AxesProxyHandler
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.db import connections
+from django.http import HttpRequest
+from msgspec import Struct
+
+from accounts.app_models import LONGEST_AGENT, AppPassword, AppSession, SyncMark, digest
+from accounts.models import User
+
+SESSION_LIVES: Final = timedelta(days=365)
+# of an app that never sent its cookie back
+UNRETURNED_LIVES: Final = timedelta(hours=1)
+SEEN_AGAIN: Final = timedelta(hours=1)
+MOST_SESSIONS: Final = 20
+# how long the account's own password, whose hash is costly, is known to be right
+VERIFIED: Final = 600.0
+MOST_VERIFIED: Final = 10_000
+# how long marks of gone apps are kept, and how many of every app
+MARKS_KEPT: Final = 64
+
+DROP_OLD_MARKS = """
+DELETE FROM system.sync_marks WHERE at < %s AND id IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER (PARTITION BY user_id, app ORDER BY mark DESC) AS place
+          FROM system.sync_marks) placed
+     WHERE place > %s)
+"""
+
+
+class LockedOut(Exception):
+    """Too many wrong passwords for this name, or from this address."""
+
+
+class SignedIn(Struct, frozen=True):
+    """Who calls, and with what: ``session`` and ``password`` are the ids of both, where there are any."""
+
+    user_id: UUID
+    username_key: str
+    password: UUID | None = None
+    session: UUID | None = None
+    # which of the listener's devices the session last spoke for
+    device: str = ""
+
+    @property
+    def is_one_app(self) -> bool:
+        """Whether it is one app, and not several that call themselves the same."""
+        return self.session is not None or self.password is not None
+
+    def app(self, agent: str) -> str:
+        """The identity for which marks are remembered."""
+        if self.session is not None:
+            return f"s:{self.session.hex}"
+        if self.password is not None:
+            return f"p:{self.password.hex}"
+        return f"a:{sha256(agent.encode()).hexdigest()[:32]}"
+
+
+def by_password(request: HttpRequest, name: str, password: str, now: datetime) -> SignedIn | None:
+    """Who signs in so; None for nobody. Raises ``LockedOut``.
+
+    An app password is drawn at random, so that no lock-out has to keep anybody from guessing it: wrong
+    guesses of strangers do not keep an app out that has one.
+    """
+    try:
+        user = User.objects.get_by_natural_key(name)
+    except User.DoesNotExist:
+        if name:
+            _authenticated(request, name, password)
+        return None
+    found = AppPassword.objects.filter(digest=digest(password), user=user).first()
+    if found is not None:
+        if not user.is_active:
+            return None
+        _note_use(request, found, now)
+        return SignedIn(user.pk, user.username_key, found.pk)
+    return SignedIn(user.pk, user.username_key) if _is_own(request, user, password) else None
+
+
+def by_cookie(cookie: str, now: datetime) -> SignedIn | None:
+    """Whose session it is; None where there is no such."""
+    found = (
+        AppSession.objects.filter(
+            digest=digest(cookie), used_at__gt=now - SESSION_LIVES, user__is_active=True
+        )
+        .values_list("user_id", "user__username_key", "password_id", "id", "device", "returned", "used_at")
+        .first()
+    )
+    if found is None:
+        return None
+    user_id, key, password, session, device, returned, used_at = found
+    if not returned or now - used_at > SEEN_AGAIN:
+        AppSession.objects.filter(pk=session).update(returned=True, used_at=now)
+    return SignedIn(user_id, key, password, session, device)
+
+
+def open_session(who: SignedIn, agent: str, now: datetime) -> str:
+    """A session for an app that has signed in with a password; returns its cookie."""
+    cookie = secrets.token_urlsafe(32)
+    AppSession.objects.create(
+        id=uuid4(),
+        user_id=who.user_id,
+        password_id=who.password,
+        digest=digest(cookie),
+        agent=agent[:LONGEST_AGENT],
+        made_at=now,
+        used_at=now,
+    )
+    same = AppSession.objects.filter(user_id=who.user_id, password_id=who.password)
+    surplus = same.order_by("-returned", "-used_at").values_list("pk", flat=True)[MOST_SESSIONS:]
+    if pks := list(surplus):
+        AppSession.objects.filter(pk__in=pks).delete()
+    return cookie
+
+
+def speak_for(who: SignedIn, device: str) -> None:
+    """Remember which device an app's session speaks for: not every address of its protocol names it."""
+    if who.session is not None and who.device != device:
+        AppSession.objects.filter(pk=who.session).update(device=device)
+
+
+def close_session(who: SignedIn) -> None:
+    if who.session is not None:
+        AppSession.objects.filter(pk=who.session).delete()
+
+
+def revoke(user_id: UUID, password: UUID) -> bool:
+    """End an app password, its sessions and what it remembers; whether there was one."""
+    sessions = AppSession.objects.filter(password_id=password, user_id=user_id).values_list("pk", flat=True)
+    apps = [f"p:{password.hex}", *(f"s:{session.hex}" for session in sessions)]
+    deleted, _ = AppPassword.objects.filter(pk=password, user_id=user_id).delete()
+    if deleted:
+        SyncMark.objects.filter(user_id=user_id, app__in=apps).delete()
+    return bool(deleted)
+
+
+def clean_up(now: datetime) -> None:
+    """Delete the sessions that have ended, and the marks that nobody needs."""
+    AppSession.objects.filter(used_at__lt=now - SESSION_LIVES).delete()
+    AppSession.objects.filter(returned=False, used_at__lt=now - UNRETURNED_LIVES).delete()
+    kept = now - timedelta(days=settings.RETENTION_DAYS)
+    with connections["system"].cursor() as cursor:
+        cursor.execute(DROP_OLD_MARKS, [kept, MARKS_KEPT])
+
+
+def _is_own(request: HttpRequest, user: User, password: str) -> bool:
+    """Whether it is the account's own password, where that may be used here."""
+    allowed = settings.APP_LOGIN_WITH_ACCOUNT_PASSWORD and user.app_login_with_password
+    # of another password, or of one that was changed meanwhile, nothing is known
+    known = _verified_key(f"{user.pk}\n{user.password}\n{user.switched_off_at}\n{password}")
+    if allowed and user.is_active and _verified.get(known, 0.0) > time.monotonic():
+        return True
+    if not _authenticated(request, user.username, password) or not allowed:
+        return False
+    _verified[known] = time.monotonic() + VERIFIED
+    while len(_verified) > MOST_VERIFIED:
+        _verified.popitem(last=False)
+    return True
+
+
+def _authenticated(request: HttpRequest, name: str, password: str) -> bool:
+    """Whether that is the account's own password; counts failures. Raises ``LockedOut``."""
+    if not AxesProxyHandler.is_allowed(request, {"username": name}):
+        raise LockedOut
+    return authenticate(request, username=name, password=password) is not None
+
+
+def _note_use(request: HttpRequest, found: AppPassword, now: datetime) -> None:
+    """When it was last used, to the hour; and its name, if it has none."""
+    if found.used_at is not None and now - found.used_at <= SEEN_AGAIN:
+        return
+    agent = request.META.get("HTTP_USER_AGENT", "")[:LONGEST_AGENT]
+    AppPassword.objects.filter(pk=found.pk).update(used_at=now, name=found.name or agent)
+
+
+_KEY = secrets.token_bytes(32)
+_verified: "OrderedDict[bytes, float]" = OrderedDict()
+
+
+def _verified_key(text: str) -> bytes:
+    return hmac.digest(_KEY, text.encode(errors="surrogatepass"), "sha256")
