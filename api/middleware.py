@@ -4,6 +4,7 @@ Sessions, CSRF, messages and the pages' content policy have no part in it, and a
 """
 
 import functools
+import re
 from typing import Final
 
 from django.conf import settings
@@ -17,6 +18,11 @@ from api.errors import error_response
 from api.parameters import IDEMPOTENCY_KEY, POSITION
 
 PREFIX: Final = "/api/"
+# lists of podcast apps (api/gpodder/urls.py), beside the pages, whose addresses have no such ending
+LIST: Final = re.compile(
+    r"/(?:subscriptions/[\w.+@-]+(?:/[\w.-]+)?|toplist(?:/[0-9]+)?|suggestions/[0-9]+|search)\.[a-z]+"
+    r"|/clientconfig\.json"
+)
 # An address names one item (5,464 characters at most) or one feed (2,736).
 LONGEST_ADDRESS = 8 * 1024
 # A token is no cookie: a page elsewhere has it or has it not, so any page may call (no credentials).
@@ -34,14 +40,15 @@ POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class ApiGate:
-    """First in MIDDLEWARE: requests for /api/ go straight to their view, all others on to the rest."""
+    """First in MIDDLEWARE: requests for /api/, and for lists of podcast apps, go straight to their view, all
+    others on to the rest."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._pages = get_response
         self._views = views_alone()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path_info.startswith(PREFIX):
+        if not request.path_info.startswith(PREFIX) and not LIST.fullmatch(request.path_info):
             return self._pages(request)
         if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META:
             return _preflight()

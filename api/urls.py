@@ -5,6 +5,7 @@ from importlib import import_module
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from api import documents
+from api.gpodder import urls as gpodder
 from api.v1 import (
     apps,
     events,
@@ -43,6 +44,8 @@ v1 = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include(v1)),
+    path("2/", include(gpodder.version_2)),
+    path("1/", include(gpodder.version_1)),
     *documents.paths,
     re_path("", Unknown.as_view()),
 ]

@@ -3,12 +3,15 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from api.gpodder import urls as gpodder
 from balados import metrics, portability
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),
+    # lists as podcast apps ask for them, beside the pages
+    path("", include(gpodder.root)),
     path("", include("playgateway.urls")),
     path("", include("accounts.urls")),
     path("settings/data", portability.data, name="data"),

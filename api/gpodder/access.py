@@ -1,0 +1,299 @@
+"""Who calls the routes of podcast apps, and how they are answered: Basic or a cookie, JSON by the path alone.
+
+Plain views, not REST framework's: these routes have authentication, errors and bodies of their own, and apps
+send a body of JSON under any Content-Type.
+"""
+
+import binascii
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import get_script_prefix
+from rest_framework.exceptions import APIException
+
+from accounts import app_login, attempts
+from accounts.addresses import client_address
+from accounts.app_login import LockedOut, SignedIn
+from accounts.usernames import username_key
+from api import errors
+from api.clock import now
+from api.errors import ApiError
+from api.gpodder.marks import App
+from api.operations import MIB
+from api.throttles import WINDOW
+from eventstore.domain.batch import Batch
+from eventstore.domain.messages import Command
+
+COOKIE: Final = "sessionid"
+CHALLENGE: Final = 'Basic realm="Balados", charset="UTF-8"'
+LARGEST: Final = 16 * MIB
+YEAR: Final = 365 * 24 * 3600
+
+Order = TypeVar("Order", bound=Command)
+Answer = HttpResponse | StreamingHttpResponse
+# gets the call and what its path names; gives an answer, what becomes JSON, or None for an empty one
+Handler = Callable[..., Any]
+
+
+class Call:
+    """One request of an app. ``who`` is None where nobody signed in, on routes that are open to everybody."""
+
+    def __init__(self, request: HttpRequest, moment: datetime) -> None:
+        self.request = request
+        self.now = moment
+        self.who: SignedIn | None = None
+        # what the answer sets, where the app signed in with a password
+        self.cookie: str | None = None
+        self.agent: str = request.META.get("HTTP_USER_AGENT", "")[:200]
+        self.query: Mapping[str, str] = request.GET
+
+    @property
+    def user_id(self) -> UUID:
+        assert self.who is not None
+        return self.who.user_id
+
+    @property
+    def app(self) -> App:
+        assert self.who is not None
+        return App(self.who.user_id, self.who.app(self.agent), self.who.is_one_app)
+
+    def order(self, command: Callable[..., Order], **fields: Any) -> Order:
+        """A command of who calls, of this moment."""
+        return command(user_id=self.user_id, now=self.now, **fields)
+
+    def batch(self, orders: Iterable[Any]) -> Batch:
+        """All of these, in one append."""
+        return self.order(Batch, orders=tuple(orders))
+
+    @cached_property
+    def body(self) -> bytes:
+        """The raw body, unpacked. Raises ``ApiError`` 413 and 400."""
+        return _unpacked(_raw(self.request), self.request.META.get("HTTP_CONTENT_ENCODING", "identity"))
+
+    def json(self, kind: type) -> Any:
+        """The body, which must be of that kind. Raises ``ApiError`` 400."""
+        found = decoded(self.body)
+        if not isinstance(found, kind):
+            raise bad(f"The body must be a JSON {'object' if kind is dict else 'list'}.")
+        return found
+
+
+def bad(detail: str) -> ApiError:
+    return ApiError(400, "bad_request", detail)
+
+
+def not_found(detail: str = "Not found.") -> ApiError:
+    return ApiError(404, "not_found", detail)
+
+
+def route(*, is_open: bool = False, **handlers: Handler) -> Callable[..., Answer]:
+    """A view of handlers by their methods. Not ``is_open``: somebody must sign in, whose name is ``user``
+    where the path has one; else whoever signs in does so."""
+    methods = {name.upper(): handler for name, handler in handlers.items()}
+    if "GET" in methods:
+        methods["HEAD"] = methods["GET"]
+
+    def view(request: HttpRequest, **names: str) -> Answer:
+        allowed = ", ".join([*methods, "OPTIONS"])
+        if request.method == "OPTIONS":
+            return _finished(HttpResponse(status=200, headers={"Allow": allowed}))
+        handler = methods.get(request.method or "")
+        if handler is None:
+            refused = errors.error_response(405, "method_not_allowed", "This method is not allowed here.")
+            refused["Allow"] = allowed
+            return _finished(refused)
+        return _answered(request, handler, is_open, names)
+
+    return view
+
+
+def since_of(call: Call) -> int:
+    """From where on an app wants to be told. Raises ``ApiError`` 400."""
+    text = call.query.get("since", "")
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise bad("since is a number that this server gave.")
+    return int(text)
+
+
+def encoded(found: Any) -> HttpResponse:
+    """JSON in ASCII."""
+    return HttpResponse(json.dumps(found, separators=(",", ":")), content_type="application/json")
+
+
+def decoded(raw: bytes) -> Any:
+    """What a body of JSON holds. Raises ``ApiError`` 400."""
+    try:
+        return json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_once_each, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise bad("The body is not JSON in UTF-8.") from None
+
+
+def _answered(request: HttpRequest, handler: Handler, is_open: bool, names: dict[str, str]) -> Answer:
+    call = Call(request, now())
+    try:
+        if is_open:
+            _check_rate(request)
+        _sign_in(call, needed=not is_open)
+        user = names.pop("user", None)
+        if user is not None and call.who is not None and username_key(user) != call.who.username_key:
+            raise bad("This address is of another account.")
+        found = handler(call, **names)
+    except Exception as error:
+        return _refused(error)
+    if found is None:
+        found = HttpResponse(b"", content_type="application/json")
+    answer = found if isinstance(found, Answer) else encoded(found)
+    return _finished(answer, call)
+
+
+def _finished(answer: Answer, call: Call | None = None) -> Answer:
+    answer["Vary"] = "Authorization, Cookie"
+    answer["Cache-Control"] = "no-store"
+    if call is not None and call.cookie is not None:
+        answer.set_cookie(
+            COOKIE,
+            call.cookie,
+            max_age=YEAR,
+            path=get_script_prefix(),
+            secure=call.request.is_secure(),
+            httponly=True,
+            samesite="Lax",
+        )
+    return answer
+
+
+def _refused(error: Exception) -> Answer:
+    """Raises the error again where it is a mistake of ours."""
+    if isinstance(error, LockedOut):
+        error = ApiError(
+            429, "locked_out", "Too many wrong passwords.", int(settings.AXES_COOLOFF_TIME.total_seconds())
+        )
+    known = errors.to_api_error(error)
+    if known is None:
+        raise error
+    return _finished(_shown(known))
+
+
+def _shown(error: APIException) -> HttpResponse:
+    answer = errors.error_response(error.status_code, str(error.get_codes()), str(error.detail))
+    if error.status_code in (401, 403):
+        answer = errors.error_response(401, "not_authenticated", "Sign in with a name and a password.")
+        answer["WWW-Authenticate"] = CHALLENGE
+    wait = getattr(error, "wait", None)
+    if isinstance(wait, int):
+        answer["Retry-After"] = str(wait)
+    return answer
+
+
+def _sign_in(call: Call, needed: bool) -> None:
+    """Raises ``ApiError`` 401 and 400, ``LockedOut``."""
+    header = call.request.META.get("HTTP_AUTHORIZATION")
+    cookie = call.request.COOKIES.get(COOKIE)
+    if header is not None and "," in header:
+        raise bad("There are two Authorization headers.")
+    if header is not None:
+        call.who = _by_basic(call, header)
+        if call.who is not None:
+            _keep_or_open(call, call.who, cookie)
+    elif cookie:
+        call.who = app_login.by_cookie(cookie, call.now)
+    if call.who is None and (needed or header is not None):
+        raise ApiError(401, "not_authenticated", "Sign in with a name and a password.")
+
+
+def _by_basic(call: Call, header: str) -> SignedIn | None:
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        raw = binascii.a2b_base64(text.strip().encode(), strict_mode=True)
+    except (binascii.Error, ValueError):
+        return None
+    for encoding in ("utf-8", "latin-1"):
+        try:
+            name, colon, password = raw.decode(encoding).partition(":")
+        except UnicodeDecodeError:
+            continue
+        if not colon:
+            return None
+        if (who := app_login.by_password(call.request, name, password, call.now)) is not None:
+            return who
+        if raw.isascii():
+            return None
+    return None
+
+
+def _keep_or_open(call: Call, who: SignedIn, cookie: str | None) -> None:
+    """The session whose cookie came along, or a new one."""
+    known = app_login.by_cookie(cookie, call.now) if cookie else None
+    if known is not None and (known.user_id, known.password) == (who.user_id, who.password):
+        call.who, call.cookie = known, cookie
+    else:
+        call.cookie = app_login.open_session(who, call.agent, call.now)
+
+
+def _check_rate(request: HttpRequest) -> None:
+    """Raises ``ApiError`` 429."""
+    limit = settings.PUBLIC_REQUESTS_PER_MINUTE
+    waits = attempts.limited("public", str(client_address(request)), limit, WINDOW)
+    if waits is not None:
+        raise ApiError(429, "throttled", "Too many requests.", int(waits.total_seconds()))
+
+
+def _raw(request: HttpRequest) -> bytes:
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if length and not (length.isascii() and length.isdigit() and len(length) < 20):
+        raise bad("Content-Length is not a number.")
+    if length:
+        if int(length) > LARGEST:
+            raise _too_large()
+        return request.read() if int(length) else b""
+    if "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return b""
+    # Django reads nothing where no length is given
+    raw = bytes(request.META["wsgi.input"].read(LARGEST + 1))
+    if len(raw) > LARGEST:
+        raise _too_large()
+    return raw
+
+
+def _unpacked(raw: bytes, encoding: str) -> bytes:
+    """Counted while it is unpacked: a few KB may stand for gigabytes."""
+    if encoding.lower() in ("", "identity"):
+        return raw
+    if encoding.lower() != "gzip":
+        raise bad("Send the body as it is, or with gzip.")
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        found = unpack.decompress(raw, LARGEST + 1)
+    except zlib.error:
+        raise bad("The body is not gzip.") from None
+    if len(found) > LARGEST:
+        raise _too_large()
+    if not unpack.eof:
+        raise bad("The body is cut off.")
+    return found
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "too_large", "The body may have 16 MiB at most.")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)

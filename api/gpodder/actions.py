@@ -1,0 +1,152 @@
+"""What apps send of episodes, checked item by item: one that is none stops no other."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from api.gpodder.addresses import Address, Corrections, episode_address, feed_address
+from eventstore.domain.episode_actions import RecordEpisodeAction
+from eventstore.domain.identifiers import InvalidIdentifier, item_of, normalise_guid, parts_of_item
+from eventstore.domain.plays import RecordPlay
+from feeds.files import File, files
+
+OTHERS: Final = frozenset({"download", "delete", "new", "flattr"})
+LAST: Final = 2**31 - 1
+LONGEST_GUID: Final = 2_048
+NUMBERS: Final = ("started", "position", "total")
+DEVICE: Final = re.compile(r"[\w.-]{1,255}")
+_DIGITS: Final = re.compile("[0-9]{1,10}", re.ASCII)
+_CLOCK: Final = re.compile("([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])", re.ASCII)
+# the times of devices that have lost theirs
+_FIRST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+Order = RecordPlay | RecordEpisodeAction
+
+
+class Skip(Exception):
+    """An item that is left out, with the reason."""
+
+
+class Reading:
+    """One upload. ``in_words``: times in an episode are written as ``HH:MM:SS``."""
+
+    def __init__(self, user_id: UUID, now: datetime, *, in_words: bool = False) -> None:
+        self._user_id, self._now = user_id, now
+        self._in_words = in_words
+        self.corrections = Corrections()
+        self.skipped: list[dict[str, Any]] = []
+
+    def orders(self, sent: list[Any]) -> list[Order]:
+        """What is to be recorded. Files without a GUID are looked up in what is known of their feeds."""
+        read = self._order
+        orders = []
+        for index, action in enumerate(sent):
+            try:
+                orders.append(read(action))
+            except Skip as skip:
+                self.skipped.append({"index": index, "reason": str(skip)})
+        return list(_completed(orders))
+
+    def _order(self, action: Any) -> Order:
+        if not isinstance(action, dict):
+            raise Skip("not_an_object")
+        kind: Any = action.get("action")
+        kind = kind.lower() if isinstance(kind, str) else ""
+        if kind != "play" and kind not in OTHERS:
+            raise Skip("unknown_action")
+        feed = self._kept(action.get("podcast"), feed_address(action.get("podcast")))
+        url = self._kept(action.get("episode"), episode_address(action.get("episode")))
+        try:
+            item = item_of(_guid(action.get("guid")), url.kept)
+        except InvalidIdentifier as error:
+            raise Skip(error.code) from None
+        device = action.get("device")
+        named: dict[str, Any] = {
+            "user_id": self._user_id,
+            "now": self._now,
+            "feed": feed.feed,
+            "item": item,
+            "device": device if isinstance(device, str) and DEVICE.fullmatch(device) else "",
+            "at": _time(action.get("timestamp"), self._now),
+        }
+        if kind != "play":
+            return RecordEpisodeAction(action=kind, **named)
+        started, position, total = (self._seconds(action.get(name)) for name in NUMBERS)
+        return RecordPlay(position=position or 0, played=None, started=started, total=total or None, **named)
+
+    def _kept(self, sent: Any, address: Address) -> Address:
+        self.corrections.note(sent, address)
+        if not address.kept:
+            raise Skip(address.reason)
+        return address
+
+    def _seconds(self, value: Any) -> int | None:
+        if value is None or (value == -1 and not isinstance(value, bool)):
+            return None
+        if self._in_words and isinstance(value, str) and (found := _CLOCK.fullmatch(value)):
+            hours, minutes, seconds = map(int, found.groups())
+            value = 3600 * hours + 60 * minutes + seconds
+        if isinstance(value, str):
+            if value.strip() in ("", "-1"):
+                return None
+            value = int(value) if _DIGITS.fullmatch(value) else value
+        if isinstance(value, float) and value.is_integer() and abs(value) <= LAST:
+            value = int(value)
+        if type(value) is not int or not 0 <= value <= LAST:
+            raise Skip("bad_number")
+        return value
+
+
+def _guid(value: Any) -> str:
+    if not isinstance(value, str) or value in ("", "null"):
+        return ""
+    if len(value.encode(errors="replace")) > LONGEST_GUID:
+        raise Skip("guid_too_long")
+    return normalise_guid(value)
+
+
+def _time(value: Any, now: datetime) -> datetime:
+    """In whole seconds, so that what comes again is known."""
+    if value is None or value == "":
+        return now.replace(microsecond=0)
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value.strip())
+            at = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            at = datetime.fromtimestamp(value, UTC)
+        else:
+            raise Skip("bad_time")
+    except (ValueError, OverflowError, OSError):
+        raise Skip("bad_time") from None
+    if not _FIRST <= at <= _LATEST:
+        raise Skip("bad_time")
+    return at.replace(microsecond=0)
+
+
+def _completed(orders: Iterable[Order]) -> Iterable[Order]:
+    """With the GUIDs and lengths that feeds tell, where apps tell none."""
+    orders = list(orders)
+    wanted = {(order.feed, order.item) for order in orders if _lacks(order)}
+    known = files(wanted) if wanted else {}
+    for order in orders:
+        found = known.get((order.feed, order.item))
+        if found is not None:
+            order = replace(order, item=_with_guid(order.item, found))
+            if isinstance(order, RecordPlay) and order.total is None:
+                order = replace(order, duration=found.duration)
+        yield order
+
+
+def _lacks(order: Order) -> bool:
+    has_guid = bool(parts_of_item(order.item)[0])
+    return not has_guid or (isinstance(order, RecordPlay) and order.total is None)
+
+
+def _with_guid(item: str, found: File) -> str:
+    guid, url = parts_of_item(item)
+    return item if guid or not found.guid else item_of(found.guid, url)

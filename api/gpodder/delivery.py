@@ -1,0 +1,174 @@
+"""Actions as apps are told of them: every field that they need, and no number that they take for another."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from api.gpodder.addresses import Spellings
+from api.gpodder.objects import naive
+from eventstore.changes import Change
+from eventstore.domain.checkpoint import UserCheckpoint
+from eventstore.domain.episode_actions import EpisodeActionRecorded
+from eventstore.domain.identifiers import parts_of_item
+from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from feeds.files import files
+
+# what is left of an episode of which nobody knows how long it is: else apps take it for finished
+UNKNOWN_REST: Final = 600
+_BEYOND_ASCII: Final = re.compile("[^\x00-\x7f]")
+
+
+class Action(msgspec.Struct, omit_defaults=True):
+    podcast: str
+    episode: str
+    action: str
+    timestamp: str
+    guid: str | None = None
+    device: str | None = None
+    started: Any = None
+    position: Any = None
+    total: Any = None
+
+
+class Writer:
+    """``device``, ``feed``: those alone that are asked for; None is every feed."""
+
+    def __init__(
+        self, spellings: Spellings, *, in_words: bool = False, device: str = "", feed: str | None = None
+    ) -> None:
+        self._url = lru_cache(maxsize=10_000)(spellings.url)
+        self._in_words, self._device, self._feed = in_words, device, feed
+
+    def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
+        """Of positions that a live player moved one after the other, the last."""
+        told = [change for change in changes if self._is_asked_for(change)]
+        plays = [change.event for change in told if not isinstance(change.event, EpisodeActionRecorded)]
+        lengths = _lengths(plays)
+        for place, change in enumerate(told):
+            following = told[place + 1].event if place + 1 < len(told) else None
+            if not _is_passed(change.event, following):
+                yield self._of_event(change, lengths)
+
+    def of_checkpoint(self, of: UserCheckpoint) -> Iterator[Action]:
+        """The newest of each episode, of each kind."""
+        events: list[Any] = [
+            PlayRecorded(
+                user_id=of.user_id,
+                rss_source_feed=one.feed,
+                rss_source_item=one.item,
+                position=one.position,
+                played=one.played,
+                started=one.started,
+                total=one.total,
+                played_at=one.updated_at,
+            )
+            for one in of.plays.values()
+        ]
+        events += [
+            EpisodeActionRecorded(
+                user_id=of.user_id,
+                rss_source_feed=one.feed,
+                rss_source_item=one.item,
+                action=one.action,
+                device=one.device,
+                acted_at=one.acted_at,
+            )
+            for one in of.episode_actions.values()
+        ]
+        return self.of_changes([Change(0, event, None) for event in events])
+
+    def _is_asked_for(self, change: Change) -> bool:
+        event: Any = change.event
+        if self._feed is not None and event.rss_source_feed != self._feed:
+            return False
+        return not self._device or self._device == _device_of(change)
+
+    def _of_event(self, change: Change, lengths: dict[tuple[str, str], int]) -> Action:
+        event: Any = change.event
+        guid, url = parts_of_item(event.rss_source_item)
+        kind: str
+        if isinstance(event, EpisodeActionRecorded):
+            kind, at = event.action, event.acted_at
+        else:
+            kind, at = "play", event.updated_at if isinstance(event, PositionUpdated) else event.played_at
+        made = Action(
+            self._url(event.rss_source_feed), url or guid, kind, naive(at), guid or None, _device_of(change)
+        )
+        if kind == "play":
+            length = lengths.get((event.rss_source_feed, event.rss_source_item))
+            made.started, made.position, made.total = map(self._shown, _numbers(event, length))
+        return made
+
+    def _shown(self, seconds: int) -> int | str:
+        if not self._in_words:
+            return seconds
+        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def newest(actions: Iterable[Action]) -> list[Action]:
+    """Of each episode the newest play, else the newest of the others."""
+    found: dict[tuple[str, str], Action] = {}
+    for action in actions:
+        name = action.podcast, action.guid or action.episode
+        known = found.get(name)
+        if known is None or _counts_more(action, known):
+            found[name] = action
+    return list(found.values())
+
+
+def ascii_json(found: Any) -> bytes:
+    """JSON in ASCII."""
+    raw = msgspec.json.encode(found)
+    return raw if raw.isascii() else _BEYOND_ASCII.sub(_escaped, raw.decode()).encode()
+
+
+def _counts_more(action: Action, known: Action) -> bool:
+    return (action.action == "play", action.timestamp) >= (known.action == "play", known.timestamp)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
+
+
+def _device_of(change: Change) -> str | None:
+    named = getattr(change.event, "device", None)
+    return (change.device if named is None else named) or None
+
+
+def _is_passed(event: Any, following: Any) -> bool:
+    return (
+        isinstance(event, PositionUpdated)
+        and isinstance(following, PositionUpdated)
+        and event.rss_source_item == following.rss_source_item
+        and event.rss_source_feed == following.rss_source_feed
+    )
+
+
+def _numbers(event: Any, length: int | None) -> tuple[int, int, int]:
+    """Started, position and total, all three always: apps take what is missing for finished."""
+    position: int = event.position
+    told = getattr(event, "total", None)
+    total = told or length
+    if told is None and isinstance(event, PlayRecorded) and event.played and event.device is None:
+        # marked as played in our own API or pages
+        total = total or max(position, 1)
+        return total, total, total
+    if not total or (total <= position and told is None):
+        total = position + UNKNOWN_REST
+    started = getattr(event, "started", None)
+    return (0 if started is None else started), position, total
+
+
+def _lengths(events: Sequence[Any]) -> dict[tuple[str, str], int]:
+    """How long episodes are by their feeds, of which no app has told it."""
+    wanted = {
+        (event.rss_source_feed, event.rss_source_item)
+        for event in events
+        if not getattr(event, "total", None)
+    }
+    known = files(wanted) if wanted else {}
+    return {name: file.duration for name, file in known.items() if file.duration}

@@ -1,0 +1,133 @@
+"""What was done with episodes: `/api/2/episodes`, plays, downloads and deletions, in the order of arrival."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+from django.http import HttpResponse, StreamingHttpResponse
+
+from api.answers import record
+from api.errors import ApiError
+from api.gpodder import marks
+from api.gpodder.access import Answer, Call, bad, route, since_of
+from api.gpodder.actions import Reading
+from api.gpodder.addresses import Spellings, feed_address
+from api.gpodder.delivery import Writer, ascii_json, newest
+from api.gpodder.devices import check_known, origin_of, registration
+from eventstore import changes
+
+MOST_ACTIONS: Final = 50_000
+# in one answer; the rest comes with the next
+MOST_SENT: Final = 100_000
+CHUNK: Final = 5_000
+
+
+def upload(call: Call, version: int = 2) -> dict[str, Any]:
+    """Record actions in one append; what is none is left out, and named."""
+    if not call.body.strip():
+        raise bad("The body is empty.")
+    sent = call.json(list)
+    if len(sent) > MOST_ACTIONS:
+        raise ApiError(413, "too_many_entries", f"At most {MOST_ACTIONS:,} actions go into one request.")
+    reading = Reading(call.user_id, call.now, in_words=version == 1)
+    orders = reading.orders(sent)
+    assert call.who is not None
+    devices = dict.fromkeys(order.device for order in orders if order.device)
+    device = next(iter(devices), "") if len(devices) == 1 else call.who.device
+    registered = [registration(call, name) for name in devices]
+    last = marks.place(call.app, 0).last
+    outcome = record(call.batch((*registered, *orders)), origin_of(call, device))
+    before = outcome.version - len(outcome.events)
+    mark = marks.after_upload(call.app, last, before, outcome.version, marks.EPISODES, call.now)
+    answer: dict[str, Any] = {"timestamp": mark, "update_urls": reading.corrections.listed()}
+    return answer | ({"skipped": reading.skipped} if reading.skipped else {})
+
+
+def read(call: Call, version: int = 2) -> Answer:
+    """Every action since a mark; of an episode the newest where ``aggregated``."""
+    since = since_of(call)
+    device = call.query.get("device", "")
+    if device:
+        check_known(call, device)
+    found = marks.place(call.app, since)
+    extent = changes.extent(call.user_id, found.version)
+    place = marks.within(call.app, found, extent.head)
+    assert call.who is not None
+    spellings = Spellings(call.user_id, device or call.who.device)
+    writer = Writer(spellings, in_words=version == 1, device=device, feed=_feed(call))
+    batches = _batches(call, place.version, extent, writer, call.query.get("aggregated") == "true")
+
+    def mark(version: int, has_news: bool) -> int:
+        return marks.after_reading(call.app, place, version, has_news, call.now)
+
+    return answered(mark, batches, extent.head)
+
+
+def answered(mark: Any, batches: Iterator[tuple[int, list[Any]]], head: int) -> Answer:
+    """The actions of batches, each with the version up to which it tells; streamed where there are many."""
+    actions: list[Any] = []
+    for version, some in batches:
+        actions += some
+        if len(actions) >= CHUNK:
+            streamed = _streamed(mark, version, actions, batches, head)
+            return StreamingHttpResponse(streamed, content_type="application/json")
+    content = b'{"actions":%b,"timestamp":%d}' % (ascii_json(actions), mark(head, bool(actions)))
+    return HttpResponse(content, content_type="application/json")
+
+
+def _streamed(
+    mark: Any, version: int, actions: list[Any], batches: Iterator[tuple[int, list[Any]]], head: int
+) -> Iterator[bytes]:
+    sent = len(actions)
+    yield b'{"actions":' + ascii_json(actions)[:-1]
+    while sent < MOST_SENT:
+        following = next(batches, None)
+        if following is None:
+            version = head
+            break
+        version, actions = following
+        sent += len(actions)
+        if actions:
+            yield b"," + ascii_json(actions)[1:-1]
+    yield b'],"timestamp":%d}' % mark(version, True)
+
+
+def _batches(
+    call: Call, after: int, extent: changes.Extent, writer: Writer, aggregated: bool
+) -> Iterator[tuple[int, list[Any]]]:
+    if after >= extent.head:
+        return
+    told = _told(call, after, extent, writer)
+    if aggregated:
+        actions = newest(action for _, some in told for action in some)
+        yield extent.head, actions
+        return
+    yield from told
+
+
+def _told(call: Call, after: int, extent: changes.Extent, writer: Writer) -> Iterator[tuple[int, list[Any]]]:
+    """What the log holds; of before that, the newest of each episode."""
+    if not extent.is_whole and (kept := changes.checkpoint(call.user_id)) is not None and kept[0] > after:
+        after = kept[0]
+        yield after, list(writer.of_checkpoint(kept[1]))
+    while after < extent.head:
+        found = changes.since(call.user_id, after, extent.head, marks.EPISODES, CHUNK)
+        after = found[-1].version if len(found) == CHUNK else extent.head
+        yield after, list(writer.of_changes(found))
+
+
+def _feed(call: Call) -> str | None:
+    """The podcast that is asked for; one that cannot be is none that anything is known of."""
+    podcast = call.query.get("podcast", "")
+    if not podcast:
+        return None
+    address = feed_address(podcast)
+    return address.feed if address.kept else ""
+
+
+def view(version: int) -> Any:
+    return route(get=partial(read, version=version), post=partial(upload, version=version))
+
+
+paths = {r"episodes/{user}\.json": view(2)}
+paths_of_1 = {r"episodes/{user}\.json": view(1)}

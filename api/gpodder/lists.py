@@ -1,0 +1,58 @@
+"""`/api/2/lists`: collections that are public, and the listener's own; read alone."""
+
+import re
+import unicodedata
+from typing import Any
+from uuid import UUID
+
+from accounts.models import User
+from api.gpodder import formats
+from api.gpodder.access import Answer, Call, not_found, route
+from api.gpodder.objects import absolute, podcasts
+from eventstore.dispatcher import state_of
+from eventstore.domain import collections
+
+
+def slug(name: str) -> str:
+    """The name of a list in its address."""
+    folded = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "-", folded).strip("-") or "list"
+
+
+def listed(call: Call, owner: str) -> list[dict[str, Any]]:
+    return [
+        {"title": name, "name": slug(name), "web": absolute("/collections")}
+        for name, _ in _lists(call, _owner(owner))
+    ]
+
+
+def read(call: Call, owner: str, name: str, fmt: str) -> Answer:
+    for title, feeds in _lists(call, _owner(owner)):
+        if slug(title) == name:
+            return formats.write_podcasts(call, podcasts(call, feeds), fmt)
+    raise not_found("No such list.")
+
+
+def _owner(name: str) -> UUID:
+    try:
+        user = User.objects.get_by_natural_key(name)
+    except User.DoesNotExist:
+        raise not_found("No such account.") from None
+    if not user.is_active:
+        raise not_found("No such account.")
+    return user.pk
+
+
+def _lists(call: Call, owner: UUID) -> list[tuple[str, list[str]]]:
+    is_own = call.who is not None and call.who.user_id == owner
+    return [
+        (of.name, collections.REGISTER.arranged(of))
+        for of in state_of(owner).user.collections.values()
+        if collections.REGISTER.is_on(of) and not of.is_default and (is_own or of.is_public)
+    ]
+
+
+paths = {
+    r"lists/{owner}\.json": route(get=listed, is_open=True),
+    r"lists/{owner}/list/{name}\.{fmt}": route(get=read, is_open=True),
+}

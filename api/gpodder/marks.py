@@ -1,0 +1,157 @@
+"""The numbers that podcast apps take for times: how far each app knows a listener's stream.
+
+Apps keep seconds of 32 bits, and each bends them: one stores the number of its last read, another that of its
+last upload, a third adds one, a fourth takes its own clock. So what an app is given is a mark, and a row says
+which version of the stream it means: delivery goes by order of arrival, whatever the clocks of devices say.
+Marks are even, so that one more still means the same; unique for a listener; and near the server's clock.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from eventstore import changes
+from eventstore.domain.episode_actions import EpisodeActionRecorded
+from eventstore.domain.held_removals import RemovalHeld, RemovalSettled
+from eventstore.domain.messages import Event
+from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
+from projections.connect import run
+
+# what apps are told of, in two topics that have the same marks
+Types = tuple[type[Event], ...]
+SUBSCRIPTIONS: Final[Types] = (UserSubscribed, UserUnsubscribed, RemovalHeld, RemovalSettled)
+EPISODES: Final[Types] = (PlayRecorded, PositionUpdated, EpisodeActionRecorded)
+# a mark that is given again to who has news: Kasts asks again for as long as it gets an old one
+FRESH: Final = timedelta(seconds=5)
+# how far marks may run ahead of the clock, and how far a clock that is no mark is taken back
+AHEAD_S: Final = 60
+LATEST: Final = 2**31 - 2
+# writers of one listener who draw marks in the same moment
+TRIES: Final = 32
+
+LOOK = """
+SELECT 0, app, mark, version, at FROM system.sync_marks WHERE user_id = %(user)s AND mark = ANY(%(named)s)
+UNION ALL (SELECT 1, app, mark, version, at FROM system.sync_marks
+            WHERE user_id = %(user)s AND app = %(app)s ORDER BY mark DESC LIMIT 1)
+UNION ALL (SELECT 2, app, mark, version, at FROM system.sync_marks
+            WHERE user_id = %(user)s AND mark <= %(before)s AND extract(epoch FROM at) <= %(before)s
+            ORDER BY mark DESC LIMIT 1)
+"""
+# The unique key refuses who would draw the same; then another look finds the next.
+DRAW = """
+INSERT INTO system.sync_marks (user_id, app, mark, version, at)
+SELECT %(user)s, %(app)s, next, %(version)s, %(now)s
+  FROM (SELECT greatest(%(least)s::bigint, coalesce(max(mark), 0) + 2) AS next
+          FROM system.sync_marks WHERE user_id = %(user)s) AS drawn
+ WHERE next <= %(most)s
+ON CONFLICT DO NOTHING RETURNING mark
+"""
+MOVE = """
+UPDATE system.sync_marks SET version = %s, at = %s
+ WHERE user_id = %s AND app = %s AND mark = %s AND version = %s
+"""
+DROP_ABOVE = "DELETE FROM system.sync_marks WHERE user_id = %s AND version > %s"
+
+
+class Mark(NamedTuple):
+    app: str
+    mark: int
+    version: int
+    at: datetime
+
+
+class Place(NamedTuple):
+    """From which version on an app is to be told, and the last mark that it was given. ``is_new``: it names
+    none, and begins."""
+
+    version: int
+    last: Mark | None
+    is_new: bool = True
+
+
+class App(NamedTuple):
+    """``is_one``: not several that merely call themselves the same."""
+
+    user_id: UUID
+    name: str
+    is_one: bool
+
+
+def place(app: App, since: int, *, by_clock: bool = False) -> Place:
+    """What a number that an app sends means. ``by_clock``: the app may send its own clock in place of a mark;
+    then it is told everything since the version that it last had."""
+    values = {"user": app.user_id, "app": app.name, "named": [since, since - 1], "before": since - AHEAD_S}
+    named: list[Mark] = []
+    last = fallback = None
+    for kind, *columns in run(LOOK, values, "system"):
+        mark = Mark._make(columns)
+        if kind == 0:
+            named.append(mark)
+        elif kind == 1:
+            last = mark
+        else:
+            fallback = mark
+    named.sort(key=lambda mark: mark.app != app.name)
+    meant = (named[0] if named else fallback) if since else None
+    if meant is None:
+        return Place(0, last)
+    version = min(meant.version, last.version) if by_clock and last is not None else meant.version
+    return Place(version, last, is_new=False)
+
+
+def within(app: App, found: Place, head: int) -> Place:
+    """The same; but nothing of before where the stream was restored from an older backup."""
+    known = max(found.version, 0 if found.last is None else found.last.version)
+    if known <= head:
+        return found
+    run(DROP_ABOVE, [app.user_id, head], "system")
+    return Place(0, None)
+
+
+def after_reading(app: App, found: Place, version: int, has_news: bool, now: datetime) -> int:
+    """The mark for an answer that tells everything up to a version."""
+    last = found.last
+    if last is not None and (
+        not has_news or (last.version == version and timedelta() <= now - last.at <= FRESH)
+    ):
+        return last.mark
+    return _draw(app, last, version, now)
+
+
+def after_upload(app: App, last: Mark | None, before: int, version: int, topic: Types, now: datetime) -> int:
+    """The mark for an upload that moved the stream from version ``before`` to ``version``.
+
+    Where others have changed the topic since the app's last mark, that is given again: so the app's next read
+    brings what came between its read and its upload. Else the app has it all, and its own is not sent back.
+    """
+    if last is not None and (not app.is_one or version <= last.version):
+        return last.mark
+    known = 0 if last is None else last.version
+    others = changes.of_others(app.user_id, known, before, (*SUBSCRIPTIONS, *EPISODES), app.name)
+    if not app.is_one or others & {event.__name__ for event in topic}:
+        # never 0: to who sends that no removal is told
+        return _draw(app, None, 0, now) if last is None else last.mark
+    if last is not None and not others:
+        run(MOVE, [version, now, app.user_id, app.name, last.mark, last.version], "system")
+        return last.mark
+    return _draw(app, last, version, now)
+
+
+def _draw(app: App, last: Mark | None, version: int, now: datetime) -> int:
+    """A new mark; or the last again, where there is one and marks have run ahead of the clock."""
+    seconds = int(now.timestamp())
+    values = {"user": app.user_id, "app": app.name, "version": version, "now": now}
+    values |= {"least": seconds + seconds % 2, "most": LATEST if last is None else seconds + AHEAD_S}
+    for _ in range(TRIES):
+        row = run(DRAW, values, "system").fetchone()
+        if row is not None:
+            return int(row[0])
+        if last is not None and _is_ahead(app.user_id, seconds):
+            break
+    return 0 if last is None else last.mark
+
+
+def _is_ahead(user_id: UUID, seconds: int) -> bool:
+    newest = run("SELECT max(mark) FROM system.sync_marks WHERE user_id = %s", [user_id], "system").fetchone()
+    return newest is not None and (newest[0] or 0) + 2 > seconds + AHEAD_S

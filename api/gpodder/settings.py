@@ -1,0 +1,143 @@
+"""Settings that apps keep, `/api/2/settings`; favourites, `/api/2/favorites`, which are saved episodes."""
+
+import json
+from typing import Any, Final, NamedTuple
+
+from api.answers import record
+from api.gpodder.access import Call, bad, not_found, route
+from api.gpodder.addresses import episode_address, feed_address
+from api.gpodder.devices import check_known, origin_of
+from api.gpodder.objects import episodes
+from eventstore.dispatcher import state_of
+from eventstore.domain import episodes as known_episodes
+from eventstore.domain import privacy
+from eventstore.domain.identifiers import episode_key, item_of, parts_of_item
+from eventstore.domain.saved import REGISTER, SaveEpisode, UnsaveEpisode
+from eventstore.domain.settings import SPELLING, ChangeSettings, scope_of
+from feeds.files import files
+
+LONGEST_VALUE: Final = 4_096
+LONGEST_NAME: Final = 255
+MOST_NAMES, MOST_SCOPES = 256, 4_096
+FAVOURITE: Final = "is_favorite"
+# which of these, true, makes a podcast or the account public
+PUBLIC: Final = {"podcast": "public_subscription", "account": "public_profile"}
+
+
+class Scope(NamedTuple):
+    kind: str
+    device: str | None = None
+    feed: str | None = None
+    item: str | None = None
+
+    @property
+    def key(self) -> str:
+        return scope_of(self.device, self.feed, self.item)
+
+    @property
+    def names(self) -> dict[str, str | None]:
+        return {"device": self.device, "feed": self.feed, "item": self.item}
+
+
+def read(call: Call, scope: str) -> dict[str, Any]:
+    return _shown(call, _scope(call, scope))
+
+
+def change(call: Call, scope: str) -> dict[str, Any]:
+    of = _scope(call, scope)
+    body = call.json(dict)
+    values, removed = body.get("set", {}), body.get("remove", [])
+    if not isinstance(values, dict) or not isinstance(removed, list):
+        raise bad("set is an object, remove a list of names.")
+    _check(call, of, values, removed)
+    orders: list[Any] = [call.order(ChangeSettings, set=values, remove=tuple(removed), **of.names)]
+    orders += _beside(call, of, values)
+    record(call.batch(orders), origin_of(call, of.device))
+    return _shown(call, of)
+
+
+def favourites(call: Call) -> list[dict[str, Any]]:
+    saved = [one for one in state_of(call.user_id).user.saved.values() if one.saved]
+    saved.sort(key=lambda one: (REGISTER.decided_at(one), one.item), reverse=True)
+    return episodes(call.user_id, [(one.feed, one.item) for one in saved])
+
+
+def _scope(call: Call, kind: str) -> Scope:
+    """Raises ``ApiError`` 404 for another scope or an unknown device, 400 where one is not named."""
+    if kind == "account":
+        return Scope(kind)
+    if kind == "device":
+        device = call.query.get("device", "")
+        if not device:
+            raise bad("device is missing.")
+        check_known(call, device)
+        return Scope(kind, device=device)
+    if kind not in ("podcast", "episode"):
+        raise not_found("Scopes are account, device, podcast and episode.")
+    podcast = feed_address(call.query.get("podcast", ""))
+    if not podcast.kept:
+        raise bad("podcast is missing, or no address.")
+    if kind == "podcast":
+        return Scope(kind, feed=podcast.feed)
+    episode = episode_address(call.query.get("episode", ""))
+    if not episode.kept:
+        raise bad("episode is missing, or no address.")
+    return Scope(kind, feed=podcast.feed, item=_item(call, podcast.feed, item_of("", episode.kept)))
+
+
+def _item(call: Call, feed: str, item: str) -> str:
+    """The episode of that file, as far as it is known."""
+    found = files([(feed, item)]).get((feed, item))
+    if found is not None and found.guid:
+        return item_of(found.guid, parts_of_item(item)[1])
+    return known_episodes.find(state_of(call.user_id).user, feed, item).item
+
+
+def _shown(call: Call, of: Scope) -> dict[str, Any]:
+    user = state_of(call.user_id).user
+    known = user.settings.get(of.key)
+    values = dict(known.values) if known else {}
+    if of.item is not None and of.feed is not None:
+        values.pop(FAVOURITE, None)
+        saved = user.saved.get(episode_key(of.feed, of.item))
+        if saved is not None and saved.saved:
+            values[FAVOURITE] = True
+    return values
+
+
+def _check(call: Call, of: Scope, values: dict[str, Any], removed: list[Any]) -> None:
+    """Raises ``ApiError`` 400."""
+    for name in [*values, *removed]:
+        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME or "\0" in name:
+            raise bad(f"Names have 1 to {LONGEST_NAME} characters.")
+    try:
+        texts = [json.dumps(value, ensure_ascii=False).encode() for value in values.values()]
+    except (UnicodeEncodeError, RecursionError):
+        raise bad("A value is no text.") from None
+    if any(len(text) > LONGEST_VALUE or b"\\u0000" in text for text in texts):
+        raise bad(f"Values have {LONGEST_VALUE:,} bytes at most.")
+    known = state_of(call.user_id).user.settings
+    scope = known.get(of.key)
+    if len({*(scope.values if scope else ()), *values}) > MOST_NAMES:
+        raise bad(f"A scope has {MOST_NAMES} settings at most.")
+    scopes = sum(1 for one in known.values() if SPELLING not in one.values)
+    if scope is None and values and scopes >= MOST_SCOPES:
+        raise bad(f"There are {MOST_SCOPES:,} scopes at most.")
+
+
+def _beside(call: Call, of: Scope, values: dict[str, Any]) -> list[Any]:
+    """What settings do beyond being kept."""
+    if of.item is not None and isinstance(values.get(FAVOURITE), bool):
+        order: Any = SaveEpisode if values[FAVOURITE] else UnsaveEpisode
+        return [call.order(order, feed=of.feed, item=of.item)]
+    is_public = values.get(PUBLIC.get(of.kind, ""))
+    if isinstance(is_public, bool):
+        level: privacy.Level = "public" if is_public else "private"
+        return [call.order(privacy.ChangePrivacy, level=level, feed=of.feed)]
+    return []
+
+
+paths = {
+    r"settings/{user}/{scope}\.json": route(get=read, post=change),
+    r"favorites/{user}\.json": route(get=favourites),
+}

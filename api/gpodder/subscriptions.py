@@ -1,0 +1,248 @@
+"""Podcasts followed: what changed, `/api/2/subscriptions`, and whole lists, `/subscriptions`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from accounts import app_login
+from api.answers import record
+from api.gpodder import formats, marks
+from api.gpodder.access import Answer, Call, bad, route, since_of
+from api.gpodder.addresses import Corrections, Spellings, feed_address
+from api.gpodder.devices import check_known, origin_of, registration
+from api.gpodder.objects import podcasts
+from eventstore import changes
+from eventstore.dispatcher import state_of
+from eventstore.domain import unfollowing
+from eventstore.domain.held_removals import (
+    HeldRemoval,
+    HoldRemoval,
+    RemovalHeld,
+    RemovalSettled,
+    SettleRemoval,
+)
+from eventstore.domain.identifiers import key_of
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe, UserUnsubscribed
+
+# read at once: nobody follows as many
+MOST_CHANGES = 100_000
+
+
+class Changed(NamedTuple):
+    """Feeds that a device is told of: followed now, and no longer followed."""
+
+    add: list[str]
+    remove: list[str]
+
+
+def read_changes(call: Call, device: str) -> dict[str, Any]:
+    """What changed since a mark, as the net of it."""
+    since = since_of(call)
+    note_device(call, device)
+    found = marks.place(call.app, since)
+    told, place, version = changed_since(call, found, device)
+    mark = marks.after_reading(call.app, place, version, bool(told.add or told.remove), call.now)
+    if not (told.add or told.remove):
+        return {"add": [], "remove": [], "timestamp": mark}
+    _note_told(call, device, version)
+    url = Spellings(call.user_id, device).url
+    return {
+        "add": [url(feed) for feed in told.add],
+        "remove": [url(feed) for feed in told.remove],
+        "timestamp": mark,
+    }
+
+
+def changed_since(call: Call, found: marks.Place, device: str) -> tuple[Changed, marks.Place, int]:
+    """What a device is to be told of, the place that it is told from, and the version up to which it is."""
+    extent = changes.extent(call.user_id, found.version)
+    place = marks.within(call.app, found, extent.head)
+    if place.is_new:
+        # never a removal for who begins: it would delete what is on the device alone
+        return Changed(_followed(call, device), []), place, extent.head
+    if place.version == extent.head:
+        return Changed([], []), place, extent.head
+    feeds = _changed_feeds(call, place.version, extent)
+    return _net(call, feeds, device), place, extent.head
+
+
+def _changed_feeds(call: Call, after: int, extent: changes.Extent) -> dict[str, bool]:
+    """The feeds of which something changed; whether more than that a removal was settled."""
+    found: dict[str, bool] = {}
+    if not extent.is_whole and (kept := changes.checkpoint(call.user_id)) is not None:
+        after = max(after, kept[0])
+        found |= dict.fromkeys(kept[1].subscriptions, True)
+    for change in changes.since(call.user_id, after, extent.head, marks.SUBSCRIPTIONS, MOST_CHANGES):
+        if not isinstance(change.event, RemovalHeld):
+            feed = change.event.rss_source_feed  # type: ignore[attr-defined]
+            found[feed] = found.get(feed, False) or not isinstance(change.event, RemovalSettled)
+    return found
+
+
+def _net(call: Call, feeds: Mapping[str, bool], device: str) -> Changed:
+    """Each feed once, as it stands now; not those of which this device waits for an answer. What was settled
+    concerns the device alone that had asked."""
+    stream = state_of(call.user_id)
+    stream.fetch({"subscriptions": tuple(feeds), "held_removals": tuple(feeds)})
+    told = Changed([], [])
+    for feed, is_changed in feeds.items():
+        known, held = stream.user.subscriptions.get(feed), stream.user.held_removals.get(feed)
+        is_own = held is not None and held.device == device
+        if known is None or not (is_changed or is_own):
+            continue
+        if not known.active:
+            told.remove.append(feed)
+        elif not (is_own and unfollowing.is_held(held, known)):
+            told.add.append(feed)
+    return told
+
+
+def _followed(call: Call, device: str) -> list[str]:
+    """What is followed, but for what this device would have unfollowed."""
+    user = state_of(call.user_id).user
+    held: Mapping[str, HeldRemoval] = dict(user.held_removals)
+    own = {feed for feed, waits in held.items() if waits.device == device}
+    return [
+        feed
+        for feed, known in user.subscriptions.items()
+        if known.active and not (feed in own and unfollowing.is_held(held[feed], known))
+    ]
+
+
+def upload_changes(call: Call, device: str) -> dict[str, Any]:
+    if not call.body.strip():
+        raise bad("The body is empty.")
+    body = call.json(dict)
+    return upload(call, device, body.get("add", []), body.get("remove", []))
+
+
+def upload(call: Call, device: str, add: Any, remove: Any) -> dict[str, Any]:
+    """Follow and unfollow, in one append; what is no address of a feed is left out, and named."""
+    if not isinstance(add, list) or not isinstance(remove, list):
+        raise bad("add and remove are lists of addresses.")
+    corrections = Corrections()
+    skipped: list[dict[str, Any]] = []
+    added = dict(_taken(add, "add", corrections, skipped))
+    removed = dict(_taken(remove, "remove", corrections, skipped))
+    if added.keys() & removed.keys():
+        raise bad("A podcast is both added and removed.")
+    last = marks.place(call.app, 0).last
+    version, before = store(call, device, added, removed, also_same=False)
+    mark = marks.after_upload(call.app, last, before, version, marks.SUBSCRIPTIONS, call.now)
+    answer: dict[str, Any] = {"timestamp": mark, "update_urls": corrections.listed()}
+    return answer | ({"skipped": skipped} if skipped else {})
+
+
+def store(
+    call: Call, device: str, added: dict[str, str], removed: Iterable[str], *, also_same: bool
+) -> tuple[int, int]:
+    """Record it; the version of the stream after it, and before it."""
+    removed = list(removed)
+    orders: list[Any] = [registration(call, device)]
+    for feed in added:
+        orders += [call.order(Subscribe, feed=feed), call.order(SettleRemoval, feed=feed)]
+    if added:
+        orders += Spellings(call.user_id, device).orders(call, added.items(), also_same=also_same)
+    if _is_too_much(call, device, removed):
+        active = _active(call)
+        orders += [call.order(HoldRemoval, feed=feed, device=device) for feed in removed if feed in active]
+    else:
+        orders += [call.order(Unsubscribe, feed=feed) for feed in removed]
+    outcome = record(call.batch(orders), origin_of(call, device))
+    return outcome.version, outcome.version - len(outcome.events)
+
+
+def _is_too_much(call: Call, device: str, removed: list[str]) -> bool:
+    """Whether the listener is asked first."""
+    if not removed:
+        return False
+    active = _active(call)
+    asked = len(active.intersection(removed))
+    since = call.now - unfollowing.WHILE
+    before = changes.count_recent(call.user_id, (UserUnsubscribed, RemovalHeld), device, since)
+    return unfollowing.is_too_much(asked, before, len(active))
+
+
+def _active(call: Call) -> set[str]:
+    subscriptions = state_of(call.user_id).user.subscriptions
+    return {feed for feed, known in subscriptions.items() if known.active}
+
+
+def _taken(
+    sent: list[Any], name: str, corrections: Corrections, skipped: list[dict[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Feeds with the addresses that were sent."""
+    for index, url in enumerate(sent):
+        address = feed_address(url)
+        corrections.note(url, address)
+        if address.kept:
+            yield address.feed, url.strip()
+        else:
+            skipped.append({"list": name, "index": index, "reason": address.reason})
+
+
+# whole lists
+
+
+def read_list(call: Call, device: str, fmt: str) -> Answer:
+    check_known(call, device)
+    feeds = _followed(call, device)
+    spelt = Spellings(call.user_id, device)
+    _note_told(call, device, changes.extent(call.user_id, 0).head)
+    return formats.write_urls(call, [spelt.url(feed) for feed in feeds], fmt)
+
+
+def read_all(call: Call, fmt: str) -> Answer:
+    user = state_of(call.user_id).user
+    feeds = [feed for feed, known in user.subscriptions.items() if known.active]
+    return formats.write_podcasts(call, podcasts(call, feeds), fmt)
+
+
+def put_list(call: Call, device: str, fmt: str) -> None:
+    """The whole list of a device: what it lacks is unfollowed where the device knows it."""
+    sent: dict[str, str] = {}
+    for url in formats.read_urls(call, fmt):
+        address = feed_address(url)
+        if address.kept:
+            sent[address.feed] = url.strip()
+    told = marks.place(_told(call, device), 0).last
+    spelt = Spellings(call.user_id, device)
+    subscriptions = state_of(call.user_id).user.subscriptions
+    missing = [feed for feed, known in subscriptions.items() if known.active and feed not in sent]
+    new = _new_since(call, told.version) if told is not None else set(missing)
+    removed = [feed for feed in missing if spelt.knows(feed) or feed not in new]
+    store(call, device, sent, removed, also_same=True)
+
+
+def note_device(call: Call, device: str) -> None:
+    """That a device has come; registered where it is new."""
+    assert call.who is not None
+    known = state_of(call.user_id).user.devices.get(device)
+    if known is None or not known.is_known:
+        record(registration(call, device), origin_of(call, device))
+    app_login.speak_for(call.who, device)
+
+
+def _told(call: Call, device: str) -> marks.App:
+    """Under which a mark says up to which version a device was told what is followed."""
+    return marks.App(call.user_id, f"d:{key_of(device)}", True)
+
+
+def _note_told(call: Call, device: str, version: int) -> None:
+    app = _told(call, device)
+    last = marks.place(app, 0).last
+    if last is None or last.version != version:
+        marks.after_reading(app, marks.Place(0, last), version, True, call.now)
+
+
+def _new_since(call: Call, version: int) -> set[str]:
+    """The feeds followed since a version."""
+    return set(_changed_feeds(call, version, changes.extent(call.user_id, version)))
+
+
+paths = {
+    r"subscriptions/{user}/{device}\.json": route(get=read_changes, post=upload_changes, put=upload_changes),
+}
+list_paths = {
+    r"subscriptions/{user}/{device}\.{fmt}": route(get=read_list, put=put_list, post=put_list),
+    r"subscriptions/{user}\.{fmt}": route(get=read_all),
+}

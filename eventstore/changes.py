@@ -1,0 +1,94 @@
+"""What has changed in a listener's stream since a version, in the order of arrival, whatever clocks say."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from eventstore import codec, log
+from eventstore.database import execute, fetch_value
+from eventstore.domain.checkpoint import UserCheckpoint
+from eventstore.domain.messages import Event
+from eventstore.streams import StreamUnreadable
+
+EXTENT = """
+SELECT coalesce((SELECT max(version) FROM events.events WHERE stream = %(stream)s), 0),
+       (SELECT min(version) FROM events.events WHERE stream = %(stream)s AND version > %(after)s)
+"""
+CHANGES = """
+SELECT version, type, schema, data, metadata ->> 'device_id' FROM events.events
+ WHERE stream = %s AND version > %s AND version <= %s AND type = ANY(%s) ORDER BY version LIMIT %s
+"""
+OTHERS = """
+SELECT DISTINCT type FROM events.events
+ WHERE stream = %s AND version > %s AND version <= %s AND type = ANY(%s)
+   AND metadata ->> 'app_id' IS DISTINCT FROM %s
+"""
+
+RECENT = """
+SELECT count(*) FROM events.events
+ WHERE stream = %s AND type = ANY(%s) AND recorded_at > %s AND metadata ->> 'device_id' = %s
+"""
+
+
+class Extent(NamedTuple):
+    """How far a stream goes; ``is_whole``: whether the log still holds everything after the version that was
+    asked for."""
+
+    head: int
+    is_whole: bool
+
+
+class Change(NamedTuple):
+    """An event, and the device that its request named."""
+
+    version: int
+    event: Event
+    device: str | None
+
+
+def extent(user_id: UUID, after: int) -> Extent:
+    head, first = execute(EXTENT, {"stream": log.stream_of(user_id), "after": after}).fetchone() or (0, None)
+    return Extent(head, head <= after or first == after + 1)
+
+
+def checkpoint(user_id: UUID) -> tuple[int, UserCheckpoint] | None:
+    """The newest checkpoint of a stream, and its version. Raises ``StreamUnreadable``."""
+    row = log.read_checkpoint(log.stream_of(user_id))
+    if row is None:
+        return None
+    event = _decoded(row.type, row.schema, row.data)
+    assert isinstance(event, UserCheckpoint)
+    return row.version, event
+
+
+def since(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], limit: int) -> list[Change]:
+    """At most ``limit`` events of these types after a version. Raises ``StreamUnreadable``."""
+    names = [one.__name__ for one in types]
+    rows = execute(CHANGES, (log.stream_of(user_id), after, upto, names, limit)).fetchall()
+    return [
+        Change(version, _decoded(type_, schema, data), device)
+        for version, type_, schema, data, device in rows
+    ]
+
+
+def of_others(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], app: str) -> set[str]:
+    """Which of these types others than ``app`` have recorded, by their stored names."""
+    if upto <= after:
+        return set()
+    names = [one.__name__ for one in types]
+    rows = execute(OTHERS, (log.stream_of(user_id), after, upto, names, app)).fetchall()
+    return {name for (name,) in rows}
+
+
+def count_recent(user_id: UUID, types: Sequence[type[Event]], device: str, after: datetime) -> int:
+    """How many events of these types a device has sent since a time."""
+    names = [one.__name__ for one in types]
+    return int(fetch_value(RECENT, (log.stream_of(user_id), names, after, device)))
+
+
+def _decoded(type_: str, schema: int, data: str) -> Event:
+    try:
+        return codec.decode(type_, schema, data)
+    except codec.CodecError as error:
+        raise StreamUnreadable(str(error)) from error

@@ -1,0 +1,1 @@
+"""Podcast apps that speak gpodder's protocol."""

@@ -1,0 +1,204 @@
+"""What was done with episodes: taken item by item, told in the order of arrival."""
+
+import gzip
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from eventstore.dispatcher import dispatch, state_of
+from eventstore.domain.checkpoint import TakeCheckpoint
+from eventstore.domain.identifiers import parts_of_item
+from eventstore.domain.removal import RemoveEvents
+from eventstore.log import Origin
+from eventstore.removal import remove
+from tests.api.devices import Device
+from tests.apps import App
+from tests.gpodder.apps import PodcastApp, content_of, play
+
+EPISODES = "/api/2/episodes/alice.json"
+
+
+def without(action: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in action.items() if name not in names}
+
+
+def positions(answer: dict[str, Any]) -> list[int]:
+    return [action["position"] for action in answer["actions"]]
+
+
+def test_what_one_app_uploads_another_is_told_as_it_was(phone: PodcastApp, desk: PodcastApp) -> None:
+    since = desk.actions()["timestamp"]
+    sent = [
+        play(1, device="phone"),
+        without(play(2, action="download"), "started", "position", "total"),
+        without(play(2, action="DELETE", at="2026-05-02T12:00:00Z", position=-1), "started", "total", "guid"),
+    ]
+    assert phone.upload(*sent)["update_urls"] == []
+    told = desk.actions(since)["actions"]
+    assert told[0] == sent[0]
+    assert told[1] == sent[1]
+    assert (told[2]["action"], told[2]["timestamp"]) == ("delete", "2026-05-02T12:00:00")
+    assert told[2]["guid"] == sent[1]["guid"]
+    assert desk.actions(desk.actions(since)["timestamp"])["actions"] == []
+
+
+def test_a_late_play_is_told_although_it_loses(phone: PodcastApp, desk: PodcastApp, alice: User) -> None:
+    phone.upload(play(1, position=500))
+    since = desk.actions()["timestamp"]
+    phone.upload(play(1, position=7, at="2019-05-01T12:00:00"))
+    assert positions(desk.actions(since)) == [7]
+    (status,) = state_of(alice.pk).user.plays.values()
+    assert status.position == 500
+
+
+def test_a_bad_item_stops_no_other_and_what_comes_again_records_nothing(
+    phone: PodcastApp, alice: User
+) -> None:
+    bad = [
+        17,
+        None,
+        {},
+        play(3, action="dance"),
+        play(3, at="yesterday"),
+        play(3, position=1e300),
+        play(3, position=2**40),
+        play(3, position=True),
+        play(3, position="12x"),
+        play(3, guid="a\0b"),
+        play(3, podcast="javascript:1"),
+        play(3, episode=7),
+    ]
+    good = [play(number) for number in range(10, 27)]
+    answer = phone.upload(*good, *bad)
+    assert [one["index"] for one in answer["skipped"]] == list(range(17, 29))
+    assert all(one["reason"] for one in answer["skipped"])
+    before = state_of(alice.pk).version
+    assert len(state_of(alice.pk).user.plays) == 17
+    phone.upload(*good, *bad)
+    phone.upload(*bad)
+    assert state_of(alice.pk).version == before
+
+
+def test_numbers_and_times_in_every_spelling(phone: PodcastApp, desk: PodcastApp) -> None:
+    since = desk.actions()["timestamp"]
+    phone.upload(
+        play(1, position="12", started=-1, total=None),
+        play(2, at="2026-05-01T14:00:00.75+02:00"),
+        play(3, at=1_777_636_800),
+        without(play(4), "timestamp"),
+        play(5, at="9998-01-01T00:00:00"),
+        play(6, device="a b"),
+        play(7, guid="null"),
+    )
+    told = desk.actions(since)["actions"]
+    assert (told[0]["started"], told[0]["position"], told[0]["total"]) == (0, 12, 612)
+    assert told[1]["timestamp"] == told[2]["timestamp"] == "2026-05-01T12:00:00"
+    assert told[4]["timestamp"] < "2100"
+    assert "device" not in told[5]
+    assert "guid" not in told[6]
+
+
+def test_without_a_guid_it_is_the_episode_that_has_the_file(
+    phone: PodcastApp, desk: PodcastApp, alice: User
+) -> None:
+    phone.upload(play(1))
+    desk.upload(without(play(1, position=90, at="2026-05-02T12:00:00"), "guid"))
+    desk.upload(without(play(2), "guid"))
+    phone.upload(play(2, position=99, at="2026-05-03T12:00:00"))
+    plays = state_of(alice.pk).user.plays.values()
+    assert sorted((parts_of_item(one.item)[0], one.position) for one in plays) == [
+        ("episode-1-1", 90),
+        ("episode-1-2", 99),
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b"[", b"\xff[]", b"[NaN]", b'[{"a":1,"a":2}]'])
+def test_what_is_no_upload_is_refused(phone: PodcastApp, body: bytes) -> None:
+    assert phone.ask("POST", EPISODES, body).status_code == 400
+
+
+def test_a_body_may_be_compressed_but_not_without_end(phone: PodcastApp) -> None:
+    body = gzip.compress(json.dumps([play(1)]).encode())
+    assert phone.ask("POST", EPISODES, body, content_encoding="gzip").status_code == 200
+    assert len(phone.actions()["actions"]) == 1
+    assert phone.ask("POST", EPISODES, body[:-9], content_encoding="gzip").status_code == 400
+    bomb = gzip.compress(b" " * (17 * 1024 * 1024))
+    assert phone.ask("POST", EPISODES, bomb, content_encoding="gzip").status_code == 413
+    assert phone.ask("POST", EPISODES, b"[" + b"1," * 50_000 + b"1]").status_code == 413
+
+
+def test_one_podcast_or_device_alone_may_be_asked_for(phone: PodcastApp, desk: PodcastApp) -> None:
+    phone.upload(play(1, device="phone"), play(1, feed=2, device="tablet"))
+    assert len(desk.actions(0, "&device=tablet")["actions"]) == 1
+    assert len(desk.actions(0, "&podcast=HTTPS://example.org/1.xml")["actions"]) == 1
+    assert desk.actions(0, "&podcast=x")["actions"] == []
+    assert desk.ask("GET", f"{EPISODES}?device=unknown").status_code == 404
+
+
+def test_aggregated_is_the_newest_play_of_each_episode(phone: PodcastApp, desk: PodcastApp) -> None:
+    other = without(play(2, action="download"), "started", "position", "total")
+    late = play(1, position=3, at="2020-01-01T00:00:00")
+    phone.upload(play(1, position=5), other | {"guid": "episode-1-1"}, other, late)
+    told = desk.actions(0, "&aggregated=true")["actions"]
+    assert [(one["action"], one.get("position")) for one in told] == [("play", 5), ("download", None)]
+
+
+def test_version_one_writes_times_of_day(phone: PodcastApp) -> None:
+    sent = play(1, started="00:00:05", position="01:00:10", total="02:00:00")
+    phone.json("POST", "/api/1/episodes/alice.json", [sent])
+    (told,) = phone.json("GET", "/api/1/episodes/alice.json")["actions"]
+    assert (told["started"], told["position"], told["total"]) == ("00:00:05", "01:00:10", "02:00:00")
+
+
+def test_text_is_ascii_whatever_it_says(phone: PodcastApp, desk: PodcastApp) -> None:
+    phone.upload(play(1, guid="été 𝄞"))
+    raw = content_of(desk.ask("GET", EPISODES))
+    assert raw.isascii()
+    assert json.loads(raw)["actions"][0]["guid"] == "été 𝄞"
+
+
+def test_a_long_history_comes_whole(
+    phone: PodcastApp, desk: PodcastApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.gpodder.episodes.CHUNK", 4)
+    phone.upload(*(play(number) for number in range(11)))
+    told = desk.actions()
+    assert len(told["actions"]) == 11
+    assert desk.actions(told["timestamp"])["actions"] == []
+    monkeypatch.setattr("api.gpodder.episodes.MOST_SENT", 8)
+    part = desk.actions(0)
+    assert len(part["actions"]) == 8
+    assert len(desk.actions(part["timestamp"])["actions"]) == 3
+
+
+def test_what_is_older_than_the_log_comes_from_its_checkpoint(
+    phone: PodcastApp, desk: PodcastApp, alice: User
+) -> None:
+    since = desk.actions()["timestamp"]
+    phone.upload(play(1), play(2), without(play(2, action="new"), "started", "position", "total"))
+    phone.upload_subscriptions(["https://example.org/9.xml"])
+    now = datetime.now(UTC)
+    dispatch(TakeCheckpoint(user_id=alice.pk, now=now, before=now), Origin())
+    (gone,) = {one.feed for one in state_of(alice.pk).user.plays.values()}
+    remove(RemoveEvents(user_id=alice.pk, now=now, feed=gone, item=None), Origin())
+    phone.upload(play(3, feed=2))
+    for mark in (0, since):
+        assert [one["guid"] for one in desk.actions(mark)["actions"]] == ["episode-2-3"]
+    assert desk.subscriptions(0)["add"] == ["https://example.org/9.xml"]
+
+
+def test_our_own_api_and_these_apps_agree(phone: PodcastApp, alice: User) -> None:
+    App().grant(alice)
+    own = Device(alice.pk)
+    phone.upload(play(1, position=100))
+    (status,) = own.sync()["data"]["play_statuses"]
+    assert (status["guid"], status["position"], status["total"]) == ("episode-1-1", 100, 600)
+    since = phone.actions()["timestamp"]
+    own.post(
+        "plays", {"rss_source_feed": status["rss_source_feed"], "guid": "web", "position": 9, "played": True}
+    )
+    (told,) = phone.actions(since)["actions"]
+    assert told["started"] == told["position"] == told["total"] == 9

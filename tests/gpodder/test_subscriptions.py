@@ -1,0 +1,229 @@
+"""Podcasts followed, device by device: changes since a mark, whole lists, and what is too much at once."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from eventstore.dispatcher import dispatch, state_of
+from eventstore.domain import unfollowing
+from eventstore.log import Origin
+from tests.gpodder.apps import PodcastApp, content_of, feed_url
+
+FEEDS = [feed_url(number) for number in range(1, 4)]
+LIST = "/subscriptions/alice/{}.{}"
+
+
+def followed(user: User) -> int:
+    return sum(known.active for known in state_of(user.pk).user.subscriptions.values())
+
+
+def test_what_one_device_follows_another_is_told_once(phone: PodcastApp, desk: PodcastApp) -> None:
+    assert phone.subscriptions()["add"] == []
+    since = desk.subscriptions()["timestamp"]
+    phone.upload_subscriptions(FEEDS)
+    told = desk.subscriptions(since)
+    assert (sorted(told["add"]), told["remove"]) == (FEEDS, [])
+    again = desk.subscriptions(told["timestamp"])
+    assert (again["add"], again["remove"]) == ([], [])
+    assert again["timestamp"] == told["timestamp"]
+    # one app adds one to what it is given
+    assert desk.subscriptions(told["timestamp"] + 1)["add"] == []
+
+
+def test_what_comes_twice_records_nothing(phone: PodcastApp, alice: User) -> None:
+    phone.upload_subscriptions(FEEDS)
+    before = state_of(alice.pk).version
+    phone.upload_subscriptions(FEEDS)
+    phone.upload_subscriptions([], ["https://example.org/unknown.xml"])
+    assert state_of(alice.pk).version == before
+
+
+def test_the_net_of_what_changed_is_told(phone: PodcastApp, desk: PodcastApp) -> None:
+    since = desk.subscriptions()["timestamp"]
+    phone.upload_subscriptions(FEEDS[:2])
+    phone.upload_subscriptions([], FEEDS[:1])
+    told = desk.subscriptions(since)
+    assert (told["add"], told["remove"]) == (FEEDS[1:2], FEEDS[:1])
+
+
+def test_who_begins_is_told_of_no_removal(phone: PodcastApp, desk: PodcastApp) -> None:
+    phone.upload_subscriptions(FEEDS)
+    phone.upload_subscriptions([], FEEDS[:1])
+    told = desk.subscriptions(0)
+    assert (sorted(told["add"]), told["remove"]) == (FEEDS[1:], [])
+
+
+def test_its_own_are_not_sent_back_unless_others_came_between(phone: PodcastApp, desk: PodcastApp) -> None:
+    phone.subscriptions()
+    since = phone.subscriptions()["timestamp"]
+    mark = phone.upload_subscriptions(FEEDS[:1])["timestamp"]
+    assert phone.subscriptions(mark)["add"] == []
+    assert phone.subscriptions(since)["add"] == []
+    desk.upload_subscriptions(FEEDS[1:2])
+    mark = phone.upload_subscriptions(FEEDS[2:])["timestamp"]
+    assert FEEDS[1] in phone.subscriptions(mark)["add"]
+
+
+def test_a_bad_address_is_named_and_stops_no_other(phone: PodcastApp) -> None:
+    bad: list[Any] = [
+        17,
+        None,
+        {},
+        "antennapod_local:x",
+        "https://a:b@example.org/f",
+        "https://e.org/" + "x" * 3_000,
+    ]
+    answer = phone.upload_subscriptions([FEEDS[0], *bad, " HTTPS://Example.org:443/2.xml#x"])
+    assert [one["reason"] for one in answer["skipped"]] == [
+        "not_a_string",
+        "not_a_string",
+        "not_a_string",
+        "scheme",
+        "credentials",
+        "too_long",
+    ]
+    assert answer["update_urls"] == [
+        ["antennapod_local:x", ""],
+        ["https://e.org/" + "x" * 3_000, ""],
+        [" HTTPS://Example.org:443/2.xml#x", "https://example.org/2.xml"],
+    ]
+    assert sorted(phone.subscriptions()["add"]) == sorted([FEEDS[0], "HTTPS://Example.org:443/2.xml#x"])
+
+
+def test_a_device_is_answered_in_its_own_spelling(phone: PodcastApp, desk: PodcastApp) -> None:
+    usual, own = "https://example.org/a%3Ab.xml", "https://Example.org/a%3Ab.xml"
+    desk.upload_subscriptions([usual])
+    phone.upload_subscriptions([own])
+    since = phone.subscriptions()["timestamp"]
+    assert phone.subscriptions()["add"] == [own]
+    assert desk.subscriptions()["add"] == [usual]
+    desk.upload_subscriptions([], [usual])
+    assert phone.subscriptions(since)["remove"] == [own]
+
+
+TWICE = b'{"add":["https://a.example/"],"remove":["https://A.example"]}'
+BAD = [b"", b"[]", b"null", b"1", b'"x"', b"{", b"\xff", b'{"add":"x"}', b'{"add":NaN}', b"[" * 5_000, TWICE]
+
+
+@pytest.mark.parametrize("body", [*BAD, b'{"add":[],"add":[]}'])
+def test_what_is_no_upload_is_refused(phone: PodcastApp, body: bytes) -> None:
+    answer = phone.ask("POST", "/api/2/subscriptions/alice/phone.json", body)
+    assert answer.status_code == 400
+    assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("since", ["x", "-1", "+1", "1.5", "1" * 19, "٣"])
+def test_what_is_no_mark_is_refused(phone: PodcastApp, since: str) -> None:
+    for path in ("subscriptions/alice/phone.json", "episodes/alice.json"):
+        assert phone.ask("GET", f"/api/2/{path}?since={since}").status_code == 400
+
+
+@pytest.mark.parametrize("since", ["", "999999999999999999", "7"])
+def test_any_other_number_is_taken(phone: PodcastApp, since: str) -> None:
+    phone.upload_subscriptions(FEEDS)
+    answer = phone.json("GET", f"/api/2/subscriptions/alice/phone.json?since={since}")
+    assert sorted(answer["add"]) == (FEEDS if len(since) < 9 else [])
+    assert answer["timestamp"] < 2**31
+
+
+# whole lists
+
+
+@pytest.mark.parametrize("fmt", ["txt", "json", "opml"])
+def test_a_list_comes_back_as_it_went(phone: PodcastApp, fmt: str) -> None:
+    phone.upload_subscriptions(FEEDS)
+    content = content_of(phone.ask("GET", LIST.format("phone", fmt)))
+    assert phone.ask("PUT", LIST.format("other", fmt), content).status_code == 200
+    assert content_of(phone.ask("PUT", LIST.format("phone", fmt), content)) == b""
+    assert sorted(phone.subscriptions()["add"]) == FEEDS
+
+
+def test_a_new_devices_list_removes_nothing_and_its_next_what_it_had(
+    phone: PodcastApp, desk: PodcastApp
+) -> None:
+    phone.upload_subscriptions(FEEDS[:2])
+    desk.ask("PUT", LIST.format("desk", "json"), FEEDS[1:])
+    assert sorted(phone.subscriptions()["add"]) == FEEDS
+    desk.ask("PUT", LIST.format("desk", "json"), FEEDS[2:])
+    assert sorted(phone.subscriptions()["add"]) == [FEEDS[0], FEEDS[2]]
+    # it has read all of it, and so knows all of it
+    desk.ask("GET", LIST.format("desk", "txt"))
+    desk.ask("PUT", LIST.format("desk", "txt"), FEEDS[2].encode())
+    assert phone.subscriptions()["add"] == FEEDS[2:]
+
+
+def test_lists_in_every_format(phone: PodcastApp) -> None:
+    phone.upload_subscriptions(FEEDS)
+    for path, kind in (
+        ("/subscriptions/alice/phone.txt", "text/plain; charset=utf-8"),
+        ("/subscriptions/alice/phone.xml", "application/xml"),
+        ("/subscriptions/alice.opml", "text/x-opml+xml"),
+        ("/subscriptions/alice.json", "application/json"),
+        ("/subscriptions/alice.jsonp?jsonp=f", "text/javascript; charset=utf-8"),
+    ):
+        answer = phone.ask("GET", path)
+        assert (answer.status_code, answer["Content-Type"]) == (200, kind)
+        assert all(url.encode() in content_of(answer) for url in FEEDS)
+    for path in (
+        "/subscriptions/alice.csv",
+        "/subscriptions/alice.jsonp",
+        "/subscriptions/alice.jsonp?jsonp=a%3Cb",
+        "/subscriptions/alice.jsonp?jsonp=" + "x" * 65,
+    ):
+        assert phone.ask("GET", path).status_code == 400, path
+    assert phone.ask("GET", "/subscriptions/alice/unknown.txt").status_code == 404
+    bad = b'<!DOCTYPE x [<!ENTITY a "b">]><opml>&a;</opml>'
+    assert phone.ask("PUT", "/subscriptions/alice/phone.opml", bad).status_code == 400
+    assert phone.ask("PUT", "/subscriptions/alice/phone.opml", b"nothing").status_code == 400
+
+
+# too much at once
+
+
+def held(phone: PodcastApp, count: int, of: int) -> list[str]:
+    urls = [feed_url(number) for number in range(of)]
+    phone.upload_subscriptions(urls)
+    phone.upload_subscriptions([], urls[:count])
+    return urls[:count]
+
+
+def test_a_device_that_unfollows_too_much_is_not_followed_at_once(
+    phone: PodcastApp, desk: PodcastApp, alice: User
+) -> None:
+    since = desk.subscriptions()["timestamp"]
+    gone = held(phone, 11, 20)
+    assert followed(alice) == 20
+    told = desk.subscriptions(since)
+    assert (len(told["add"]), told["remove"]) == (20, [])
+    # who has asked is not told of them again
+    assert not set(phone.subscriptions()["add"]) & set(gone)
+    since = phone.subscriptions()["timestamp"]
+    keys = [key for key, one in state_of(alice.pk).user.held_removals.items() if one.is_held]
+    dispatch(unfollowing.discard(alice.pk, keys, alice.date_joined + timedelta(days=1)), Origin())
+    assert sorted(phone.subscriptions(since)["add"]) == sorted(gone)
+    assert desk.subscriptions(told["timestamp"])["add"] == []
+
+
+def test_what_is_confirmed_goes(phone: PodcastApp, desk: PodcastApp, alice: User) -> None:
+    gone = held(phone, 11, 20)
+    since = desk.subscriptions()["timestamp"]
+    keys = [key for key, one in state_of(alice.pk).user.held_removals.items() if one.is_held]
+    dispatch(unfollowing.confirm(alice.pk, keys, alice.date_joined + timedelta(days=1)), Origin())
+    assert sorted(desk.subscriptions(since)["remove"]) == sorted(gone)
+    assert followed(alice) == 9
+
+
+def test_little_goes_at_once_but_not_time_and_again(phone: PodcastApp, alice: User) -> None:
+    held(phone, 10, 12)
+    assert followed(alice) == 2
+    phone.upload_subscriptions([], [feed_url(11)])
+    assert followed(alice) == 2
+
+
+def test_what_a_device_follows_again_is_held_no_longer(phone: PodcastApp, alice: User) -> None:
+    gone = held(phone, 11, 20)
+    phone.upload_subscriptions(gone[:1])
+    held_now = [key for key, one in state_of(alice.pk).user.held_removals.items() if one.is_held]
+    assert len(held_now) == 10
