@@ -266,6 +266,7 @@ CELERY_BEAT_SCHEDULE = {
     "finish erasures": {"task": "jobs.tasks.finish_erasures", "schedule": crontab(minute="*/5")},
     "reconcile feeds": {"task": "jobs.feeds.reconcile", "schedule": crontab(minute="37")},
     "follow moved feeds": {"task": "jobs.moves.follow_moves", "schedule": crontab(minute="*/10")},
+    "settle held removals": {"task": "jobs.tasks.settle_removals", "schedule": crontab(minute="57")},
     "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
     **(
         {"renew hubs": {"task": "jobs.feeds.renew_hubs", "schedule": crontab(minute="47")}}

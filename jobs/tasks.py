@@ -15,10 +15,14 @@ from django.utils import timezone
 from accounts import app_login, erasure, ledger
 from accounts.models import UsedToken
 from accounts.sessions import SessionStore
+from eventstore.dispatcher import dispatch
+from eventstore.domain import unfollowing
+from eventstore.log import Origin
 from eventstore.retention import delete_old_commands
 from jobs import retention
 from projections.erasure import erase_history
 from projections.failures import in_maintenance
+from projections.held import held_before
 
 logger = logging.getLogger(__name__)
 
@@ -86,3 +90,15 @@ def clear_sessions() -> None:
     """Delete the sessions of browsers and of podcast apps that have ended."""
     SessionStore.clear_expired()
     app_login.clean_up(timezone.now())
+
+
+@shared_task
+@stepping_aside
+def settle_removals() -> int:
+    """Go on following what listeners were asked about and have not answered for too long. Returns how many
+    podcasts that were."""
+    now, settled = timezone.now(), 0
+    for user_id, feeds in held_before(now - unfollowing.LONGEST_HELD):
+        outcome = dispatch(unfollowing.discard(user_id, feeds, now), Origin(cause="removal_unanswered"))
+        settled += len(outcome.events)
+    return settled

@@ -4,12 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from accounts.models import User
 from eventstore.dispatcher import dispatch, state_of
 from eventstore.domain import unfollowing
 from eventstore.log import Origin
+from jobs import tasks
 from tests.gpodder.apps import PodcastApp, content_of, feed_url
+from tests.projecting import bring_up_to_date
 
 FEEDS = [feed_url(number) for number in range(1, 4)]
 LIST = "/subscriptions/alice/{}.{}"
@@ -213,6 +216,19 @@ def test_what_is_confirmed_goes(phone: PodcastApp, desk: PodcastApp, alice: User
     dispatch(unfollowing.confirm(alice.pk, keys, alice.date_joined + timedelta(days=1)), Origin())
     assert sorted(desk.subscriptions(since)["remove"]) == sorted(gone)
     assert followed(alice) == 9
+
+
+def test_what_nobody_answers_for_two_weeks_goes_on(phone: PodcastApp, alice: User) -> None:
+    gone = held(phone, 11, 20)
+    phone.subscriptions()
+    since = phone.subscriptions()["timestamp"]
+    bring_up_to_date()
+    assert tasks.settle_removals() == 0
+    with connections["projections"].cursor() as cursor:
+        cursor.execute("UPDATE users.held_removals SET held_at = held_at - interval '15 days'")
+    assert tasks.settle_removals() == 11
+    assert sorted(phone.subscriptions(since)["add"]) == sorted(gone)
+    assert followed(alice) == 20
 
 
 def test_little_goes_at_once_but_not_time_and_again(phone: PodcastApp, alice: User) -> None:
