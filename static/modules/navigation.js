@@ -28,6 +28,17 @@ function leaveToBrowser(event) {
 document.addEventListener("click", leaveToBrowser, true);
 document.addEventListener("submit", leaveToBrowser, true);
 
+// Who goes on before a page is there does not get it any more; what was sent is not taken back.
+let pending = null;
+function expectPage(xhr) {
+  pending?.abort();
+  pending = xhr;
+}
+
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  if (detail.boosted) expectPage(detail.requestConfig.verb === "get" ? detail.xhr : null);
+});
+
 function parsed(text) {
   return new DOMParser().parseFromString(text, "text/html");
 }
@@ -142,4 +153,7 @@ function tellNoConnection() {
 }
 
 document.addEventListener("htmx:sendError", (event) => event.detail.boosted && tellNoConnection());
-document.addEventListener("htmx:historyCacheMiss", (event) => (event.detail.xhr.onerror = tellNoConnection));
+document.addEventListener("htmx:historyCacheMiss", (event) => {
+  event.detail.xhr.onerror = tellNoConnection;
+  expectPage(event.detail.xhr);
+});
