@@ -9,6 +9,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts.app_models import AppPassword
 from accounts.models import AppGrant, PlayToken
 from eventstore.admin import Bounded, ReadOnly, ago, moment
 
@@ -82,6 +83,29 @@ class PlayTokenAdmin(Revocable):
     @admin.display(description="token")
     def beginning(self, token: PlayToken) -> str:
         return f"{token.prefix}…"
+
+
+@admin.register(AppPassword)
+class AppPasswordAdmin(Revocable):
+    about = "For apps that speak gpodder’s protocol, one for each. Revoking one logs its app out at once."
+    list_display = ("called", "user", "at", "used")
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username")
+    ordering = ("-made_at", "-id")
+    fields = ("user", "name", "at", "used")
+    readonly_fields = ("at", "used")
+
+    @admin.display(description="app")
+    def called(self, password: AppPassword) -> str:
+        return password.name or "not used yet"
+
+    @admin.display(description="made")
+    def at(self, password: AppPassword) -> str:
+        return moment(password.made_at)
+
+    @admin.display(description="last used")
+    def used(self, row: Any) -> str:
+        return ago(row.used_at, timezone.now())
 
 
 @admin.register(AccessAttempt)

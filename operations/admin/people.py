@@ -19,6 +19,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from accounts import erasure, pseudonyms, recovery, sessions
+from accounts.app_models import AppPassword
 from accounts.models import AppGrant, PlayToken, Session, User
 from eventstore.admin import MOST_CHOSEN, Bounded, ago, ask
 from projections.erasure import erase_history
@@ -28,11 +29,12 @@ logger = logging.getLogger(__name__)
 
 # what makes an administrator: only a superuser hands it out, or a helper could promote himself
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
-COUNTED = ("apps", "players", "browsers")
+COUNTED = ("apps", "passwords", "players", "browsers")
 FACTS = ("id", "name_in_logs", "date_joined", "last_login", "seen", *COUNTED, "switched_off_at")
 # what a user gets in by: the model, and the column that says when it was used
 WAYS_IN: Final = {
     "apps": (AppGrant, "last_used_at"),
+    "passwords": (AppPassword, "used_at"),
     "players": (PlayToken, "last_used_at"),
     "browsers": (Session, "seen_at"),
 }
@@ -135,6 +137,10 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
     def apps(self, user: User) -> int:
         return int(user.shown_apps)  # type: ignore[attr-defined]
 
+    @admin.display(description="app passwords")
+    def passwords(self, user: User) -> int:
+        return int(user.shown_passwords)  # type: ignore[attr-defined]
+
     @admin.display(description="play tokens")
     def players(self, user: User) -> int:
         return int(user.shown_players)  # type: ignore[attr-defined]
@@ -235,7 +241,11 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
 
     def _counts(self, user: User) -> list[tuple[str, int]]:
         self.prepare([user])
-        return [("Apps", self.apps(user)), ("Play tokens", self.players(user))]
+        return [
+            ("Apps", self.apps(user)),
+            ("App passwords", self.passwords(user)),
+            ("Play tokens", self.players(user)),
+        ]
 
     def _erase(self, request: HttpRequest, user: User) -> HttpResponse:
         name, user_id = user.username, user.pk

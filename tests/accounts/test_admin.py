@@ -10,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
 from accounts import pseudonyms
+from accounts.app_models import AppPassword
 from accounts.models import AppGrant, PlayToken, User
 from feeds.models import Category
 from operations.admin.people import UserAdmin
@@ -23,6 +24,7 @@ PAGES = [
     "/admin/",
     "/admin/accounts/user/",
     "/admin/accounts/appgrant/",
+    "/admin/accounts/apppassword/",
     "/admin/accounts/playtoken/",
     "/admin/admin/logentry/",
     "/admin/axes/accessattempt/",
@@ -160,6 +162,19 @@ def test_the_last_use_of_an_app_is_shown(browser: Client, alice: User) -> None:
     assert str(datetime.now(UTC).year) not in browser.get(page).content.decode().partition("Last used at")[2]
     Client().get("/api/v1/me", headers=App().bearer(alice.pk))
     assert str(datetime.now(UTC).year) in browser.get(page).content.decode().partition("Last used at")[2]
+
+
+def test_an_app_password_is_shown_without_itself_and_revoked(browser: Client, alice: User) -> None:
+    made, text = AppPassword.objects.issue(alice.pk, "AntennaPod", NOW)
+    for page in ("/admin/accounts/apppassword/", f"/admin/accounts/apppassword/{made.pk}/change/"):
+        shown = browser.get(page).content.decode()
+        assert "AntennaPod" in shown
+        assert text not in shown
+        assert made.digest not in shown
+    chosen = {"action": "delete_selected", "_selected_action": str(made.pk), "post": "yes"}
+    assert browser.post("/admin/accounts/apppassword/", chosen).status_code == 302
+    assert not AppPassword.objects.exists()
+    assert LogEntry.objects.get().object_id == str(alice.pk)
 
 
 ODD_SEARCHES = [

@@ -13,6 +13,7 @@ from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.app_models import AppPassword
 from accounts.models import AppGrant, User
 from eventstore import administration, dispatcher
 from eventstore.dispatcher import Origin
@@ -85,8 +86,12 @@ def test_users_are_listed_with_what_they_gave_out_in_a_constant_number_of_querie
     AppGrantFactory.create(user=alice, last_used_at=NOW)
     for _ in range(2):
         PlayTokenFactory.create(user=alice)
+    AppPassword.objects.issue(alice.pk, "AntennaPod", NOW)
     page = text_of(olivia.get(f"{USERS}?q=alice"))
-    assert '<td class="field-apps">1</td><td class="field-players">2</td>' in page
+    assert (
+        '<td class="field-apps">1</td><td class="field-passwords">1</td><td class="field-players">2</td>'
+        in page
+    )
     assert "ago</td>" in page
     counts = []
     for _ in range(2):
