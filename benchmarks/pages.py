@@ -5,9 +5,10 @@ import http.client
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -258,12 +259,17 @@ def paints(server: Web, paths: Sequence[str], cookie: str) -> dict[str, tuple[in
             context = browser.new_context(viewport={"width": 390, "height": 844})
             context.add_cookies([{"name": name, "value": value, "url": server.url}])
             page, asked = context.new_page(), list[object]()
-            page.on("request", asked.append)
+            note: Callable[[object], None] = partial(_note, asked)
+            page.on("request", note)
             page.goto(f"{server.url}{path}", wait_until="load")
             found[path] = len(asked), float(page.evaluate(PAINT))
             context.close()
         browser.close()
     return found
+
+
+def _note(asked: list[object], request: object) -> None:
+    asked.append(request)
 
 
 def goals(measured: Sequence[Measured]) -> list[Goal]:

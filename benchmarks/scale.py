@@ -37,7 +37,7 @@ class Scale:
     # of the listener who opens pages: episodes of each podcast, plays, and requests of each page
     page_episodes: int = 334
     page_plays: int = 20_000
-    page_rounds: int = 60
+    page_rounds: int = 40
     # episodes of the feeds that are read
     feeds: tuple[int, ...] = (100, 2_000, 10_000)
     feed_rounds: int = 3

@@ -169,6 +169,10 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
     page.get_by_role("button", name="List").click()
     expect(page.get_by_role("button", name="List")).to_have_attribute("aria-pressed", "true")
     check(page, "subscriptions-list")
+    page.get_by_role("button", name=f"Unfollow {TITLES[0]}").click()
+    expect(page.get_by_role("status").filter(has_text="You no longer follow")).to_be_visible()
+    page.keyboard.press("Control+z")
+    expect(page.get_by_role("status").filter(has_text=f"You follow {TITLES[0]}")).to_be_visible()
     assert [url for url in requested if not url.startswith(own)] == []
 
 
@@ -237,6 +241,12 @@ def test_the_apps(page: Page, alice: User, monkeypatch: pytest.MonkeyPatch) -> N
     page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("status")).to_be_visible()
     check(page, "apps-revoked")
+    page.get_by_role("link", name="Make addresses").click()
+    page.get_by_label("Which player is it for?").fill(LONG_NAME)
+    page.get_by_role("button", name="Make addresses").click()
+    expect(page.get_by_role("heading", name="Addresses for")).to_be_visible()
+    page.locator("summary").first.click()
+    check(page, "token")
 
 
 def test_the_picture_of_an_app_in_wide_use(page: Page, alice: User, server: str) -> None:
