@@ -28,7 +28,7 @@ from web.reading import caught_up, remember_position
 from web.shown import Podcast
 from web.toasts import render_toasts, tell
 
-PAGE = 60
+PAGE = 48
 MOST_FOLLOWED = 10_000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -80,7 +80,8 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
         followed = _followed(user.pk)
         collections = [row for row in lists.collections(user.pk).rows if not row.is_default]
         found = _in_collection(user.pk, followed, wanted["collection"])
-        found = [each for each in found if each.holds(wanted["q"].casefold())]
+        if text := wanted["q"].casefold():
+            found = [each for each in found if each.holds(text)]
         found.sort(key=lambda each: (ORDERS[wanted["sort"]](each), feed_key_of(each.feed)))
         page, following = _cut(found, wanted["after"])
         podcasts = _podcasts(user.pk, page)

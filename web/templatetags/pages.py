@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from lucide.templatetags.lucide import lucide
 
 from web import words
@@ -63,7 +64,7 @@ def sized(cover: str, size: int) -> str:
 
 
 def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
-    whole = date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+    whole = _whole(moment, timezone.get_current_timezone_name(), get_language())
     return format_html(
         '<time datetime="{}" data-shows="{}" title="{}">{}</time>',
         moment.isoformat(timespec="seconds"),
@@ -71,3 +72,10 @@ def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
         whole,
         whole if text is None else text,
     )
+
+
+# a list has dozens, at a tenth of a millisecond each, and the next page has many of them again
+@lru_cache(maxsize=4_096)
+def _whole(moment: datetime, zone: str, language: str | None) -> str:
+    """A date with hour and minute in the time zone and the language of the page."""
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
