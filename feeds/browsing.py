@@ -14,7 +14,7 @@ import msgspec
 from eventstore.domain.identifiers import InvalidIdentifier, feed_key_of, feed_of_url, item_of
 from feeds.covers import path_of
 from feeds.models import EnrichedPodcast, Feed
-from feeds.queries import file_name
+from feeds.queries import EpisodeName, FeedShown, episode_rows, file_name
 from projections.connect import run
 
 # an episode's place in a list: when it is sorted, and its id
@@ -170,11 +170,10 @@ def place_of(episode_id: int) -> Place:
     return row[0], row[1]
 
 
-def episode(episode_id: int) -> EpisodeRow:
-    """One of which the id is known."""
-    row = run(f'SELECT {COLUMNS} FROM "system"."episodes" WHERE id = %s', [episode_id], "system").fetchone()  # noqa: S608
-    assert row is not None
-    return _episode(row)
+def episode_of(name: EpisodeName, feeds: Mapping[str, FeedShown]) -> EpisodeRow | None:
+    """One of these feeds by its name (normalised feed and item)."""
+    columns = COLUMNS.replace(",", " ").split()
+    return next((_episode(tuple(row)) for _, row in episode_rows([name], feeds, columns)), None)
 
 
 def details(feed_id: int) -> Feed:

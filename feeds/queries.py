@@ -4,7 +4,7 @@ Each read is one statement, however many are asked for. Of a feed that was never
 nobody waits for it. A feed that was merged answers as the one that it was merged into.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -44,8 +44,7 @@ SELECT alias.feed_key, alias.url, feed.id,
 """
 # The exact pair first: two episodes of a feed may have one GUID, and an enclosure may have moved since.
 EPISODES = """
-SELECT wanted.place, episode.id, episode.feed_id, episode.guid, episode.enclosure_url, episode.title,
-       episode.published_at, episode.duration, episode.image_url, episode.blocked
+SELECT wanted.place, {columns}
   FROM unnest(%s::integer[], %s::bigint[], %s::bytea[], %s::bytea[]) AS wanted (place, feed_id, key, hash)
  CROSS JOIN LATERAL (SELECT coalesce(
        (SELECT episode_id FROM "system"."episode_items" WHERE item_hash = wanted.hash),
@@ -54,6 +53,17 @@ SELECT wanted.place, episode.id, episode.feed_id, episode.guid, episode.enclosur
   JOIN "system"."episodes" AS episode ON episode.id = found.id
  ORDER BY wanted.place
 """
+SHOWN = (
+    "id",
+    "feed_id",
+    "guid",
+    "enclosure_url",
+    "title",
+    "published_at",
+    "duration",
+    "image_url",
+    "blocked",
+)
 ADDRESSES = """
 SELECT other.url FROM "system"."feed_aliases" AS named
   JOIN "system"."feed_aliases" AS other USING (feed_id) WHERE named.feed_key = %s
@@ -174,15 +184,24 @@ def episodes_of(
 
     An item that an older copy of the feed gave leads to its episode as well.
     """
+    found: dict[EpisodeName, EpisodeShown] = {}
+    for name, columns in episode_rows(names, feeds, SHOWN):
+        found.setdefault(name, EpisodeShown(*columns))
+    return found
+
+
+def episode_rows(
+    names: Iterable[tuple[str | None, str | None]], feeds: Mapping[str, FeedShown], columns: Sequence[str]
+) -> Iterator[tuple[EpisodeName, list[Any]]]:
+    """These columns of the same episodes with their names; the first of a name is the one."""
     known = ((feed, item) for feed, item in names if feed is not None and item is not None and feed in feeds)
     wanted = list(dict.fromkeys(known))
     rows = [row for place, name in enumerate(wanted) for row in _keys(place, name, feeds)]
     if not rows:
-        return {}
-    found: dict[EpisodeName, EpisodeShown] = {}
-    for place, *columns in run(EPISODES, [list(column) for column in zip(*rows, strict=True)], "system"):
-        found.setdefault(wanted[place], EpisodeShown(*columns))
-    return found
+        return
+    statement = EPISODES.format(columns=", ".join(f"episode.{name}" for name in columns))
+    for place, *found in run(statement, [list(column) for column in zip(*rows, strict=True)], "system"):
+        yield wanted[place], found
 
 
 def file_name(url: str) -> str:

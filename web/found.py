@@ -11,7 +11,7 @@ from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, par
 from eventstore.domain.plays import PlayEntry
 from feeds import browsing
 from feeds.browsing import EpisodeRow, Summary
-from feeds.queries import EpisodeShown, FeedShown, episodes_of
+from feeds.queries import FeedShown
 from projections import queries
 from web import shown, sight
 from web.shown import Episode, Podcast
@@ -39,10 +39,10 @@ def find(user_id: UUID, feed: str, item: str) -> Found:
     """What is known of an episode. Raises ``Http404`` where neither its feed nor its listener tells of it."""
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
     known = sight.known_feeds(user_id, feed)
-    told = episodes_of([(feed, item)], known).get((feed, item))
-    if play is None and told is None:
+    row = browsing.episode_of((feed, item), known)
+    if play is None and row is None:
         raise Http404
-    return _found(feed, item, play, known.get(feed), told)
+    return _found(feed, item, play, known.get(feed), row)
 
 
 def feed_in(request: HttpRequest) -> str:
@@ -72,14 +72,13 @@ def is_web(address: str) -> bool:
 
 
 def _found(
-    feed: str, item: str, play: PlayEntry | None, known: FeedShown | None, told: EpisodeShown | None
+    feed: str, item: str, play: PlayEntry | None, known: FeedShown | None, row: EpisodeRow | None
 ) -> Found:
     podcast = shown.podcast_of(feed, _summary(known) if known else None)
-    row = browsing.episode(told.id) if told else None
     listed = shown.episode_of(row, podcast, play) if row else None
     if listed is None:
         assert play is not None
-        listed = shown.heard(play, known, told)
+        listed = shown.heard(play, known, None)
     address = row.enclosure_url if row else parts_of_item(item)[1]
     return Found(listed._replace(item=item), podcast, row, address if is_web(address) else "")
 

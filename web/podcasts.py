@@ -34,9 +34,9 @@ from web.reading import caught_up
 from web.shown import Episode, Podcast
 from web.toasts import tell
 
-PAGE = 50
+PAGE = 30
 # episodes looked at for a page of those that are not played
-LOOKED_AT = 500
+LOOKED_AT = 300
 MOST_PEOPLE = 12
 MOST_LINKS = 4
 # fewer tell more of single listeners than of the podcast

@@ -23,8 +23,6 @@ from tests.web.people import Visitor
 from web.addresses import in_path
 
 MOST = 12
-# of one episode from all sides: its feed, plays, devices, privacy, chapters
-OF_AN_EPISODE = 15
 PLAYLIST, COLLECTION = UUID(int=1), UUID(int=2)
 # what is no page of a listener, or fetches from elsewhere before it answers
 OTHER = re.compile(r"^/(health|about|covers|websub|styleguide|setup|admin|api|authorize|dashboard)")
@@ -86,10 +84,6 @@ def counts(monkeypatch: pytest.MonkeyPatch, user: User, paths: list[str]) -> dic
     return found
 
 
-def most(path: str) -> int:
-    return OF_AN_EPISODE if path.startswith(("/episodes/", "/player/")) else MOST
-
-
 def have(user: User, numbers: range) -> list[Feed]:
     """Shows that are followed, heard, in a playlist and in a collection."""
     feeds = [show(number, 2) for number in numbers]
@@ -120,5 +114,5 @@ def test_no_page_asks_more_than_twelve_times_however_much_there_is(
     PlayTokenFactory.create_batch(5, user=alice)
     many = counts(monkeypatch, alice, paths)
     assert {"/", "/subscriptions", "/history", "/apps"} <= few.keys()
-    assert {path: count for path, count in many.items() if count > most(path)} == {}
+    assert {path: count for path, count in many.items() if count > MOST} == {}
     assert {path: (few[path], many[path]) for path in few if many[path] > few[path]} == {}
