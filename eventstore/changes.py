@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from eventstore import codec, log
 from eventstore.database import execute, fetch_value
 from eventstore.domain.checkpoint import UserCheckpoint
@@ -39,8 +41,11 @@ class Extent(NamedTuple):
     is_whole: bool
 
 
-class Change(NamedTuple):
-    """An event, and the device that its request named."""
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """An event, and the device that its request named.
+
+    No tuple, which the collector watches: of 100,000 it took a third of a second.
+    """
 
     version: int
     event: Event

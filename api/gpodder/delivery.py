@@ -22,7 +22,7 @@ UNKNOWN_REST: Final = 600
 _BEYOND_ASCII: Final = re.compile("[^\x00-\x7f]")
 
 
-class Action(msgspec.Struct, omit_defaults=True):
+class Action(msgspec.Struct, omit_defaults=True, gc=False):
     podcast: str
     episode: str
     action: str
