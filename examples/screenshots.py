@@ -36,6 +36,12 @@ Promise.all([...document.images].filter(image => image.src.includes("/covers/"))
     image => fetch(image.currentSrc || image.src).then(answer => answer.headers.get("Content-Type"))))
 """
 
+# of those in the picture; the others are loaded when somebody scrolls to them
+COVERS_ARE_THERE: Final = """
+[...document.images].every(image => image.getBoundingClientRect().top > innerHeight
+    || image.complete && image.naturalWidth > 0)
+"""
+
 
 def main() -> int:
     token, password, port = secrets.token_urlsafe(16), secrets.token_urlsafe(16), free_port()
@@ -100,6 +106,8 @@ def take_all(chromium: Chromium, server: str, password: str) -> None:
             if name == "phone":
                 page.get_by_role("link", name="Podcasts", exact=True).click()
                 page.wait_for_url("**/subscriptions")
+            while not page.evaluate(COVERS_ARE_THERE):
+                page.wait_for_timeout(100)
             keep(page.screenshot(), f"{name}-{scheme}.webp")
             context.close()
 
