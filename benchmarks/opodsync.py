@@ -5,6 +5,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -43,7 +44,12 @@ def running(feeds: int, plays: int) -> Iterator[tuple[str, str]]:
         # as many processes as ours has
         environment = {**os.environ, "DATA_ROOT": data, "PHP_CLI_SERVER_WORKERS": "2"}
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # its workers outlive it otherwise
+            start_new_session=True,
         )
         try:
             address = f"http://127.0.0.1:{port}"
@@ -51,7 +57,7 @@ def running(feeds: int, plays: int) -> Iterator[tuple[str, str]]:
             _fill(Path(data) / "data.sqlite", feeds, plays)
             yield address, _cookie(address)
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 
