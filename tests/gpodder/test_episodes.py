@@ -16,6 +16,7 @@ from eventstore.log import Origin
 from eventstore.removal import remove
 from tests.api.devices import Device
 from tests.apps import App
+from tests.feeds.known import known_episode, known_feed
 from tests.gpodder.apps import PodcastApp, content_of, play
 
 EPISODES = "/api/2/episodes/alice.json"
@@ -202,3 +203,20 @@ def test_our_own_api_and_these_apps_agree(phone: PodcastApp, alice: User) -> Non
     )
     (told,) = phone.actions(since)["actions"]
     assert told["started"] == told["position"] == told["total"] == 9
+
+
+def test_what_feeds_tell_of_a_file_completes_what_apps_send(
+    phone: PodcastApp, desk: PodcastApp, alice: User
+) -> None:
+    feed = known_feed("https://example.org/1.xml")
+    for guid, file in (("told-1", "1"), ("twin-a", "2"), ("twin-b", "2")):
+        known_episode(feed, guid, f"https://example.org/1/{file}.mp3", duration=1_000)
+    phone.upload(*(without(play(number, position=980), "guid", "total") for number in (1, 2)))
+    plays = {parts_of_item(one.item): one.played for one in state_of(alice.pk).user.plays.values()}
+    assert plays == {
+        ("told-1", "https://example.org/1/1.mp3"): True,
+        # of two with one file nobody knows which
+        ("", "https://example.org/1/2.mp3"): False,
+    }
+    told = desk.actions()["actions"]
+    assert (told[0]["guid"], told[0]["total"]) == ("told-1", 1_000)
