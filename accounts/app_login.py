@@ -149,6 +149,15 @@ def revoke(user_id: UUID, password: UUID) -> bool:
     return bool(deleted)
 
 
+def sign_out_own_password(user_id: UUID) -> None:
+    """End the sessions of apps that signed in with the account's own password: it was changed, or apps may
+    no longer use it."""
+    sessions = AppSession.objects.filter(user_id=user_id, password=None)
+    apps = [f"s:{session.hex}" for session in sessions.values_list("pk", flat=True)]
+    sessions.delete()
+    SyncMark.objects.filter(user_id=user_id, app__in=apps).delete()
+
+
 def clean_up(now: datetime) -> None:
     """Delete the sessions that have ended, and the marks that nobody needs."""
     AppSession.objects.filter(used_at__lt=now - SESSION_LIVES).delete()

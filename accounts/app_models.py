@@ -9,7 +9,7 @@ from django.utils.crypto import get_random_string, salted_hmac
 
 from accounts.usernames import LONGEST
 
-# four groups of five, without letters that look alike: 96 bits, typed on a phone if need be
+# four groups of five, without letters that look alike: 100 bits, typed on a phone if need be
 CHARACTERS, GROUPS, GROUP = "abcdefghijkmnpqrstuvwxyz23456789", 4, 5
 LONGEST_AGENT = 200
 
@@ -20,11 +20,20 @@ def digest(text: str) -> str:
     return salted_hmac("accounts.app_models", text, algorithm="sha256").hexdigest()
 
 
+def _grouped(characters: str) -> str:
+    return "-".join(characters[start : start + GROUP] for start in range(0, len(characters), GROUP))
+
+
 class AppPasswordManager(models.Manager["AppPassword"]):
-    def issue(self, user_id: uuid.UUID, name: str, now: datetime) -> tuple["AppPassword", str]:
+    def issue(
+        self, user_id: uuid.UUID, name: str, now: datetime, text: str | None = None
+    ) -> tuple["AppPassword", str]:
         """Make one; its text is returned here once and stored nowhere. Without a ``name`` it is called as
-        the app calls itself that first uses it."""
-        text = "-".join(get_random_string(GROUP, CHARACTERS) for _ in range(GROUPS))
+        the app calls itself that first uses it.
+
+        ``text``: of ``AppPassword.text_of``. Raises ``IntegrityError`` where that is issued already.
+        """
+        text = text or _grouped(get_random_string(GROUPS * GROUP, CHARACTERS))
         made = self.create(user_id=user_id, name=name[:LONGEST_AGENT], digest=digest(text), made_at=now)
         return made, text
 
@@ -47,6 +56,16 @@ class AppPassword(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @staticmethod
+    def text_of(user_id: uuid.UUID, request: uuid.UUID) -> str:
+        """The text of the password that a form with this number makes.
+
+        Derived from SECRET_KEY: it is stored nowhere, and given again when the form is sent again.
+        """
+        drawn = salted_hmac("accounts.AppPassword", f"{user_id} {request}", algorithm="sha256").digest()
+        # 256 is a multiple of the number of characters: each is as likely as any other
+        return _grouped("".join(CHARACTERS[byte % len(CHARACTERS)] for byte in drawn[: GROUPS * GROUP]))
 
 
 class AppSession(models.Model):

@@ -14,7 +14,7 @@ from accounts import refusals
 from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.scopes import WORDS
-from web import app_grants, play_tokens
+from web import app_grants, app_passwords, play_tokens
 from web.acting import for_listeners
 
 
@@ -37,6 +37,7 @@ def access(request: HttpRequest, user: User) -> HttpResponse:
     names |= {(refusals.TOKEN, str(token.row.pk)): token.row.name for token in tokens}
     context = {
         "apps": apps,
+        "passwords": app_passwords.listed(user),
         "tokens": tokens,
         "refused": _refused(user.pk, names),
         "instance": settings.PUBLIC_URL,

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_safe
 
-from accounts import attempts, mails, sessions
+from accounts import app_login, attempts, mails, sessions
 from accounts.addresses import client_address
 from accounts.forms import ChangePasswordForm, NewPasswordForm, ResetForm
 from accounts.guessing import too_many
@@ -50,6 +50,7 @@ def password(request: HttpRequest, user: User) -> HttpResponse:
     form.save()
     update_session_auth_hash(request, user)
     ended = sessions.end_sessions(user.pk, but=request.session.session_key)
+    app_login.sign_out_own_password(user.pk)
     mails.order_soon("password", user)
     tell(request, _told(ended))
     return redirect("account")
@@ -104,6 +105,7 @@ class Reset(PasswordResetConfirmView):
     def form_valid(self, form: Any) -> HttpResponse:
         super().form_valid(form)
         sessions.end_sessions(form.user.pk)
+        app_login.sign_out_own_password(form.user.pk)
         mails.order_soon("password", form.user)
         tell(self.request, _("You have a new password, and are logged out everywhere. Log in with it."))
         return redirect("log_in")

@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
-import segno
 from django import forms
 from django.conf import settings
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
@@ -22,6 +21,7 @@ from accounts.models import MOST_TOKENS, PlayToken, User
 from accounts.pages import read_or_post
 from projections import lists
 from web.acting import for_listeners, is_partial
+from web.codes import drawn
 from web.questions import ask
 from web.toasts import tell
 
@@ -194,7 +194,8 @@ def rename(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
     if request.method != "POST" or not form.is_valid():
         name = "_rename" if is_partial(request, "dialog") else "rename"
         status = 400 if form.is_bound else 200
-        return render(request, f"web/apps/{name}.html", {"form": form, "token": token}, status=status)
+        context = {"form": form, "name": token.name, "action": request.path}
+        return render(request, f"web/apps/{name}.html", context, status=status)
     token.name = form.cleaned_data["name"]
     token.save(update_fields=["name"])
     tell(request, _("It is called %(name)s now.") % {"name": token.name})
@@ -254,11 +255,5 @@ def _addresses(text: str, opened: Sequence[OwnList]) -> list[Address]:
     found = []
     for number, each in enumerate(opened):
         address = f"{settings.PUBLIC_URL}/rss/{text}/{each.path}.xml"
-        found.append(Address(each.label, address, _code(address) if number < MOST_CODES else None))
+        found.append(Address(each.label, address, drawn(address) if number < MOST_CODES else None))
     return found
-
-
-def _code(address: str) -> SafeString:
-    """A QR code: dark on the light ground that the page gives it, in both schemes."""
-    drawn = segno.make(address, error="m", micro=False).svg_inline(border=2, omitsize=True, svgclass=None)
-    return mark_safe(drawn)  # noqa: S308  squares, made here

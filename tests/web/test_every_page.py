@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django.urls import URLPattern, get_resolver
 
+from accounts.app_models import AppPassword
 from accounts.models import PlayToken, Session, User
 from eventstore import log
 from eventstore.domain.identifiers import feed_of_url, item_of
@@ -44,11 +45,16 @@ def _token_of(user: User, route: str) -> str:
     return str(PlayToken.objects.issue(user, "Kitchen radio", NOW)[0].pk)
 
 
+def _password_of(user: User, route: str) -> str:
+    return str(AppPassword.objects.issue(user.pk, "AntennaPod", NOW)[0].pk)
+
+
 # parameters that name something of a listener, and how that comes about
 OWNED: dict[str, Callable[[User, str], str]] = {
     "list_id": _list_of,
     "handle": _session_of,
     "token_id": _token_of,
+    "password_id": _password_of,
 }
 
 

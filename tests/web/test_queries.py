@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from django.urls import URLPattern, get_resolver
 
+from accounts.app_models import AppPassword
 from accounts.models import PlayToken, User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.collections import AddFeedToCollection, CreateCollection
@@ -112,6 +113,8 @@ def test_no_page_asks_more_than_twelve_times_however_much_there_is(
     few = counts(monkeypatch, alice, paths)
     have(alice, range(4, 24))
     PlayTokenFactory.create_batch(5, user=alice)
+    for number in range(5):
+        AppPassword.objects.issue(alice.pk, f"App {number}", NOW)
     many = counts(monkeypatch, alice, paths)
     assert {"/", "/subscriptions", "/history", "/apps"} <= few.keys()
     assert {path: count for path, count in many.items() if count > MOST} == {}

@@ -1,0 +1,206 @@
+"""App passwords on /apps: what podcast apps sign in with that speak the protocols of gPodder or Nextcloud."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
+
+from django import forms
+from django.conf import settings
+from django.db import IntegrityError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from accounts import app_login
+from accounts.app_models import AppPassword, AppSession, digest
+from accounts.models import User
+from accounts.pages import read_or_post
+from projections import devices
+from web.acting import for_listeners, is_partial
+from web.codes import drawn
+from web.play_tokens import LONGEST_NAME, RenameForm
+from web.questions import ask
+from web.toasts import tell
+
+MOST_PASSWORDS: Final = 50
+
+
+class Shown(NamedTuple):
+    """A password with the names of the devices that its app speaks for, as far as they are known."""
+
+    row: AppPassword
+    devices: list[str]
+
+
+class Passwords(NamedTuple):
+    """``others``: apps that signed in with the account's own password, by what they call themselves.
+    ``own``: whether apps may use that; None where the server lets no app."""
+
+    rows: list[Shown]
+    others: list[str]
+    own: bool | None
+
+
+class Value(NamedTuple):
+    """What is put into an app, with its QR code where it is awkward to type."""
+
+    name: str
+    label: str
+    value: str
+    code: SafeString | None
+
+
+class PasswordForm(forms.Form):
+    """What a new app password is called. ``request`` makes a repeat harmless."""
+
+    name = forms.CharField(
+        label=gettext_lazy("Which app is it for?"),
+        max_length=LONGEST_NAME,
+        required=False,
+        help_text=gettext_lazy(
+            "For example “AntennaPod on my phone”. If you leave it empty, the app’s own name is taken once it"
+            " has signed in."
+        ),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    request = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def clean_request(self) -> UUID:
+        """Of a form without one, a new one: only its repeat is not known as such."""
+        try:
+            return UUID(self.cleaned_data["request"])
+        except ValueError:
+            return uuid4()
+
+
+def listed(user: User) -> Passwords:
+    """A listener's app passwords, the oldest first, and the apps that have none."""
+    rows = AppPassword.objects.filter(user=user).order_by("made_at", "pk")
+    sessions = list(
+        AppSession.objects.filter(user=user)
+        .order_by("-used_at")
+        .values_list("password_id", "device", "agent")
+    )
+    captions = devices.captions(user.pk)
+    own = user.app_login_with_password if settings.APP_LOGIN_WITH_ACCOUNT_PASSWORD else None
+    return Passwords(
+        [Shown(row, list(_devices(row.pk, sessions, captions))) for row in rows],
+        list(dict.fromkeys(agent or _("Unknown app") for password, _d, agent in sessions if not password)),
+        own,
+    )
+
+
+@sensitive_post_parameters()
+@read_or_post
+@for_listeners
+def new(request: HttpRequest, user: User) -> HttpResponse:
+    """Make an app password; it is shown in the answer and nowhere else."""
+    if request.method != "POST":
+        return _form(request, PasswordForm(initial={"request": uuid4()}))
+    form = PasswordForm(request.POST)
+    text = _issue(user, form, timezone.now()) if form.is_valid() else None
+    if text is None:
+        return _form(request, form, status=400)
+    context = {"name": form.cleaned_data["name"], "values": _values(user, text)}
+    return render(request, "web/apps/password.html", context, status=201)
+
+
+@read_or_post
+@for_listeners
+def rename(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
+    """Give an app password another name; a GET asks for it."""
+    row = _own(user, password_id)
+    form = RenameForm(request.POST if request.method == "POST" else None, initial={"name": row.name})
+    if request.method != "POST" or not form.is_valid():
+        template = "_rename" if is_partial(request, "dialog") else "rename"
+        context = {"form": form, "name": _name(row), "action": request.path}
+        return render(request, f"web/apps/{template}.html", context, status=400 if form.is_bound else 200)
+    row.name = form.cleaned_data["name"]
+    row.save(update_fields=["name"])
+    tell(request, _("It is called %(name)s now.") % {"name": row.name})
+    return redirect("apps")
+
+
+@read_or_post
+@for_listeners
+def revoke(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
+    """Shut an app out for good; a GET asks first."""
+    row = _own(user, password_id)
+    if request.method != "POST":
+        return ask(
+            request,
+            heading=_("Revoke %(app)s?") % {"app": _name(row)},
+            text=_("Its password opens nothing from now on. What the app has synchronised stays here."),
+            action=request.path,
+            label=_("Revoke"),
+            back="/apps",
+        )
+    app_login.revoke(user.pk, row.pk)
+    tell(request, _("%(app)s is shut out from now on.") % {"app": _name(row)})
+    return redirect("apps")
+
+
+@require_POST
+@for_listeners
+def own_password(request: HttpRequest, user: User) -> HttpResponse:
+    """Say whether apps may sign in with the account's own password; ``allow`` is yes or no."""
+    user.app_login_with_password = request.POST.get("allow") == "yes"
+    user.save(update_fields=["app_login_with_password"])
+    if user.app_login_with_password:
+        tell(request, _("Podcast apps may use your account’s password again."))
+    else:
+        app_login.sign_out_own_password(user.pk)
+        tell(request, _("Podcast apps need an app password from now on."))
+    return redirect("apps")
+
+
+def _form(request: HttpRequest, form: PasswordForm, status: int = 200) -> HttpResponse:
+    return render(request, "web/apps/new_password.html", {"form": form}, status=status)
+
+
+def _issue(user: User, form: PasswordForm, now: datetime) -> str | None:
+    """The password that the form asks for, the same for each repeat; None with the reason in it."""
+    text = AppPassword.text_of(user.pk, form.cleaned_data["request"])
+    passwords = AppPassword.objects.filter(user=user)
+    if passwords.filter(digest=digest(text)).exists():
+        return text
+    if passwords.count() >= MOST_PASSWORDS:
+        form.add_error(None, _("You have %(count)d already: revoke one first.") % {"count": MOST_PASSWORDS})
+        return None
+    with suppress(IntegrityError):  # the same form, sent twice at once
+        AppPassword.objects.issue(user.pk, form.cleaned_data["name"], now, text)
+    return text
+
+
+def _values(user: User, text: str) -> list[Value]:
+    address = settings.PUBLIC_URL
+    return [
+        Value("server", _("Server address"), address, drawn(address)),
+        Value("username", _("User name"), user.username, None),
+        Value("password", _("App password"), text, drawn(text)),
+    ]
+
+
+def _own(user: User, password_id: UUID) -> AppPassword:
+    """Raises ``Http404``, also for another listener's."""
+    row = AppPassword.objects.filter(user=user, pk=password_id).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def _name(row: AppPassword) -> str:
+    return row.name or _("Unnamed app password")
+
+
+def _devices(password: UUID, sessions: list[Any], captions: dict[str, str]) -> Iterator[str]:
+    """Each once, the last used first."""
+    devices = dict.fromkeys(device for of, device, _agent in sessions if of == password and device)
+    return (captions.get(device, device) for device in devices)
