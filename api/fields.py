@@ -6,7 +6,7 @@ errors (api/validation.py) and the OpenAPI document (api/schema.py) all go by th
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from eventstore.domain.identifiers import (
     normalise_guid,
     normalise_item,
 )
+from eventstore.domain.times import in_utc
 
 LONGEST_SOURCE_ID = 512
 LONGEST_CURSOR = 512
@@ -29,16 +30,6 @@ PAGE, LONGEST_PAGE = 100, 1_000
 LAST_POSITION = 2**31 - 1
 # a whole text, in a query or in JSON
 _SECOND_60 = re.compile(r'(^|")(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d):60(?:\.\d+)?(?=[Zz+-])', re.ASCII)
-
-
-def in_utc(at: datetime) -> datetime:
-    """The same moment in UTC. Raises ``ValueError`` for the hours that fall out of the years 1 to 9999."""
-    if at.tzinfo is UTC:
-        return at
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("outside of the years 1 to 9999 in UTC") from None
 
 
 def trimmed(text: str) -> str:

@@ -12,6 +12,12 @@ def in_path(name: str) -> str:
     return name.rstrip("=").translate(_URL_SAFE)
 
 
+def number_in(text: str, most: int) -> int | None:
+    """A whole number from 0 to ``most`` in decimal digits; None for any other text, however long."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    return int(text) if is_number and int(text) <= most else None
+
+
 def asked_feed(request: HttpRequest) -> str:
     """The feed that ``feed`` in the address names. Raises ``Http404`` where it names none."""
     try:

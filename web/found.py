@@ -14,6 +14,7 @@ from feeds.browsing import EpisodeRow, Summary
 from feeds.queries import FeedShown
 from projections import queries
 from web import shown, sight
+from web.addresses import number_in
 from web.shown import Episode, Podcast
 
 WEB = ("http", "https")
@@ -58,9 +59,10 @@ def seconds_in(request: HttpRequest, name: str) -> int | None:
     text = request.GET.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= LONGEST_POSITION):
+    seconds = number_in(text, LONGEST_POSITION)
+    if seconds is None:
         raise BadRequest
-    return int(text)
+    return seconds
 
 
 def is_web(address: str) -> bool:

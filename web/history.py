@@ -23,7 +23,7 @@ from feeds.queries import episodes_of, feeds_for
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
 from web import deeds, words
 from web.acting import for_listeners, is_partial
-from web.addresses import in_path
+from web.addresses import in_path, number_in
 from web.forms import HistoryForm
 
 PAGE = 60
@@ -131,12 +131,12 @@ def _version(cursor: str) -> int:
     if not cursor:
         return LAST_VERSION
     try:
-        text = decode_cursor(cursor)
+        version = number_in(decode_cursor(cursor), LAST_VERSION)
     except InvalidCursor:
         raise BadRequest from None
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= LAST_VERSION):
+    if not version:
         raise BadRequest
-    return int(text)
+    return version
 
 
 def _lines(

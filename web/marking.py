@@ -21,6 +21,7 @@ from eventstore.domain.identifiers import InvalidIdentifier, episode_key, normal
 from eventstore.domain.partial import pick
 from eventstore.domain.plays import PlayEntry, PlayRecorded, PlayStatus
 from eventstore.domain.sync import SyncUserData
+from eventstore.log import LAST_VERSION
 from eventstore.reading import decoded
 from eventstore.streams import StreamUnreadable, fold
 from feeds import browsing
@@ -28,7 +29,7 @@ from feeds.browsing import ListedItem
 from feeds.queries import FeedShown, episodes_of, feeds_for
 from web import shown
 from web.acting import came_from, for_listeners, is_partial, send
-from web.addresses import in_path
+from web.addresses import in_path, number_in
 from web.reading import remember_position
 from web.toasts import tell
 
@@ -41,7 +42,6 @@ AGES: Final = {
 ALL, THIS = "all", "this"
 # a moment after what is known, so that it wins
 LATER: Final = timedelta(microseconds=1)
-LAST_VERSION: Final = 2**31 - 1
 
 
 class Choice(NamedTuple):
@@ -214,7 +214,7 @@ def _as_before(event: PlayRecorded, known: Callable[[str], Any], now: datetime) 
 
 def _version(request: HttpRequest, name: str) -> int:
     """Raises ``BadRequest`` for what is none."""
-    text = request.GET.get(name, "")
-    if not (text.isascii() and text.isdigit() and int(text) <= LAST_VERSION):
+    version = number_in(request.GET.get(name, ""), LAST_VERSION)
+    if version is None:
         raise BadRequest
-    return int(text)
+    return version

@@ -17,6 +17,7 @@ from accounts.models import User
 from eventstore.dispatcher import CommandId, CommandIdReused
 from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, normalise_item
 from eventstore.domain.plays import PlayCommand, RecordPlay, UpdatePosition
+from eventstore.domain.times import in_utc
 from web.acting import for_listeners, send
 from web.found import LONGEST_POSITION
 from web.reading import remember_position
@@ -56,7 +57,7 @@ class PlayForm(forms.Form):
         with suppress(ValueError):
             at = datetime.fromisoformat(self.cleaned_data["at"])
             if at.tzinfo is not None:
-                return at
+                return in_utc(at)
         raise ValidationError(_("Expected a time with its offset from UTC."), code="invalid")
 
     def _normalised(self, normalise: Any, name: str) -> str:

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from projections import queries, replicas
+from web.addresses import number_in
 
 # how far the log was after the last action of this browser
 SEEN = "balados_position"
@@ -32,8 +33,7 @@ def remember_position(response: HttpResponse, position: int) -> None:
 
 def seen(request: HttpRequest) -> int:
     """How far the log was after the last action of this browser; 0 where that is not known."""
-    text = request.COOKIES.get(SEEN, "")
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= LAST else 0
+    return number_in(request.COOKIES.get(SEEN, ""), LAST) or 0
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
 
@@ -63,18 +64,26 @@ def device(name: str) -> str:
     return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system} if on else browser
 
 
+def local(moment: datetime) -> datetime:
+    """In the time zone of the page; as it is where that leads out of the years 1 to 9999: apps send any."""
+    try:
+        return timezone.localtime(moment)
+    except OverflowError:
+        return moment
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """``2 h ago``, ``3 days ago``; past a week the date."""
     passed = now - moment
     if passed < MINUTE:
-        return gettext("just now") if passed > -MINUTE else date_format(moment, "SHORT_DATE_FORMAT")
+        return gettext("just now") if passed > -MINUTE else date_format(local(moment), "SHORT_DATE_FORMAT")
     if passed < HOUR:
         return gettext("%(minutes)d min ago") % {"minutes": passed // MINUTE}
     if passed < DAY:
         return gettext("%(hours)d h ago") % {"hours": passed // HOUR}
     days = passed // DAY
     if days > 7:
-        return date_format(moment, "SHORT_DATE_FORMAT")
+        return date_format(local(moment), "SHORT_DATE_FORMAT")
     return ngettext("%(days)d day ago", "%(days)d days ago", days) % {"days": days}
 
 

@@ -37,6 +37,16 @@ class AcceptedTime(msgspec.Struct, frozen=True, gc=False):
 NOTHING = AcceptedTime(None)
 
 
+def in_utc(at: datetime) -> datetime:
+    """The same moment in UTC. Raises ``ValueError`` for the hours that fall out of the years 1 to 9999."""
+    if at.tzinfo is UTC:
+        return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside of the years 1 to 9999 in UTC") from None
+
+
 def is_ahead(at: datetime, now: datetime) -> bool:
     """Whether a device's time is too far ahead to be accepted."""
     return at > now + TOLERANCE

@@ -1,7 +1,7 @@
 """/history: what a listener did."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec import structs
@@ -15,7 +15,8 @@ from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from feeds.models import Feed
 from tests.feeds.rows import item_name, name_of
-from tests.web.library import HOSTILE, NOW, show
+from tests.projecting import bring_up_to_date
+from tests.web.library import HOSTILE, NOW, page_of_episode, show
 from tests.web.people import Visitor, text_of
 from web import deeds, history
 
@@ -131,6 +132,17 @@ def test_a_long_one_comes_in_pages_that_miss_none(
 def test_what_no_page_gave_out_is_refused(alice: User, query: dict[str, str]) -> None:
     live(alice)
     assert Visitor(alice).get("/history", query).status_code == 400
+
+
+def test_the_first_moment_that_there_is_can_be_shown_west_of_greenwich(alice: User) -> None:
+    episode = show(1, 1).episodes.get()
+    feed, item, first = name_of(episode.feed), item_name(episode), datetime.min.replace(tzinfo=UTC)
+    order = RecordPlay(user_id=alice.pk, feed=feed, item=item, position=5, played=False, now=NOW, at=first)
+    dispatch(order, PHONE)
+    bring_up_to_date()
+    User.objects.update(time_zone="America/New_York")
+    for page in ("/history", page_of_episode(episode)):
+        assert Visitor(alice).get(page).status_code == 200, page
 
 
 def test_privacy_is_told_by_its_level(alice: User) -> None:

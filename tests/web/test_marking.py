@@ -132,7 +132,13 @@ def test_what_was_never_offered_is_refused(alice: User, bob: User) -> None:
     older = f"{page_of(feed)}/older"
     for which in ("", "x", "this"):
         assert Visitor(alice).send(older, {"which": which}).status_code == 400
-    for query in ("", "?after=x&upto=3", "?after=1&upto=99999999999", "?after=-1&upto=1"):
+    for query in (
+        "",
+        "?after=x&upto=3",
+        "?after=1&upto=99999999999",
+        "?after=-1&upto=1",
+        f"?after={'9' * 4_301}&upto=1",
+    ):
         assert Visitor(alice).send(f"{older}/undo{query}", {}).status_code == 400
     assert Visitor(bob).send(f"{older}/undo?after=0&upto=1", {}).status_code == 302
     for path in (f"{page_of(secret)}/older", f"{page_of('https://nobody.example/')}/older"):

@@ -97,6 +97,8 @@ def test_every_fault_of_what_it_tells_is_named_and_nothing_of_it_recorded(alice:
         assert visitor.send("/player/plays", {"plays": text}).status_code == 400, text[:20]
     for position in (True, 1.5, None, "x", 2**31, float("nan")):
         assert tell(visitor, play(episode, position)).status_code == 400, position  # type: ignore[arg-type]
+    for at in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"):  # in UTC there is no such year
+        assert tell(visitor, play(episode, at=at)).status_code == 400, at
     assert statuses(alice) == []
     assert visitor.get("/player/plays").status_code == 405
     assert Visitor(alice).post("/player/plays", {"plays": "[]"}).status_code == 403

@@ -177,7 +177,7 @@ def test_a_page_shows_what_its_reader_has_just_done(alice: User) -> None:
     assert answer.cookies[SEEN]["httponly"]
 
 
-@pytest.mark.parametrize("cookie", ["", "x", "-1", "9" * 30])
+@pytest.mark.parametrize("cookie", ["", "x", "-1", "9" * 30, "9" * 4_301])
 def test_a_position_that_nobody_gave_out_is_passed_over(alice: User, cookie: str) -> None:
     visitor = Visitor(alice)
     visitor.cookies[SEEN] = cookie

@@ -46,9 +46,7 @@ def ago(moment: datetime | None) -> SafeString | str:
 @register.filter
 def day(moment: datetime | None) -> SafeString | str:
     """A date, as a ``time``."""
-    return (
-        "" if moment is None else _time(moment, date_format(timezone.localtime(moment), "DATE_FORMAT"), "day")
-    )
+    return "" if moment is None else _time(moment, date_format(words.local(moment), "DATE_FORMAT"), "day")
 
 
 @register.filter
@@ -78,4 +76,4 @@ def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
 @lru_cache(maxsize=4_096)
 def _whole(moment: datetime, zone: str, language: str | None) -> str:
     """A date with hour and minute in the time zone and the language of the page."""
-    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+    return date_format(words.local(moment), "DATETIME_FORMAT")
