@@ -26,8 +26,8 @@ from eventstore.reading import decoded
 from eventstore.streams import StreamUnreadable, fold
 from feeds import browsing
 from feeds.browsing import ListedItem
-from feeds.queries import FeedShown, episodes_of, feeds_for
-from web import shown
+from feeds.queries import FeedShown, episodes_of
+from web import shown, sight
 from web.acting import came_from, for_listeners, is_partial, send
 from web.addresses import in_path, number_in
 from web.reading import remember_position
@@ -64,7 +64,7 @@ class Unplayed(NamedTuple):
 @for_listeners
 def older(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Asks which, and says how many each choice marks; ``item`` points at an episode. A POST marks them."""
-    known = feeds_for(user.pk, [feed]).get(feed)
+    known = sight.known_feeds(user.pk, feed).get(feed)
     if known is None:
         raise Http404
     pointed = _pointed(request, feed, known)

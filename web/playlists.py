@@ -17,7 +17,7 @@ from feeds.queries import EpisodeShown, FeedShown, episodes_of, feeds_for
 from projections import lists as reads
 from projections import queries
 from projections.lists import PlaylistItemRow
-from web import choosing, words
+from web import choosing, sight, words
 from web.acting import for_listeners
 from web.addresses import asked_feed, in_path
 from web.choosing import Choice
@@ -101,7 +101,7 @@ def choose(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """The playlists that an episode is in, to tick; and a new one for it."""
     feed = asked_feed(request)
     with caught_up(request, "playlists", "plays"):
-        known = feeds_for(user.pk, [feed])
+        known = sight.known_feeds(user.pk, feed)
         found = episodes_of([(feed, item)], known).get((feed, item))
         play = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
         if found is None and play is None:

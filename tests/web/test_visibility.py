@@ -113,7 +113,10 @@ def test_who_does_not_follow_what_is_not_public_knows_nothing_of_it(
     follow(alice, feed)
     pages = [page_of(feed), page_of_episode(episode)]
     changes = [f"{page_of(feed)}/privacy", page_of_episode(episode).replace("?", "/privacy?")]
-    for page in (*pages, *changes):
+    # whose titles tell as much
+    more = [f"{page_of(feed)}/older", f"{page_of(feed)}/older?item={in_path(item_name(episode))}"]
+    more.append(page_of_episode(episode).replace("?", "/playlists?"))
+    for page in (*pages, *changes, *more):
         assert Visitor(alice).get(page).status_code == 200
     unfollowed = Visitor(alice)
     assert unfollowed.send(f"{page_of(feed)}/unfollow", {})["Location"] == "/subscriptions"
@@ -123,7 +126,7 @@ def test_who_does_not_follow_what_is_not_public_knows_nothing_of_it(
         for page, like in zip(pages, nothing, strict=True):
             answer = visitor.get(page)
             assert (answer.status_code, answer.content) == (404, like.content)
-        assert [visitor.get(page).status_code for page in changes] == [404, 404]
+        assert [visitor.get(page).status_code for page in (*changes, *more)] == [404] * 5
         assert visitor.send(changes[0], {"level": "public"}).status_code == 404
         assert visitor.send(f"{page_of(feed)}/refresh", {}).status_code == 404
 
