@@ -25,6 +25,8 @@ from web.lists import Kind, Listed
 from web.reading import caught_up, reached, remember_position
 from web.toasts import render_toasts, tell
 
+# the codes of what the domain refuses of lists that there are
+DEFAULT_COLLECTION, NOT_SUBSCRIBED = "default_collection", "not_subscribed"
 MOVES = ("up", "down", "top", "move")
 
 
@@ -38,7 +40,9 @@ def add(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResp
     said = {**_said(user.pk, kind, list_id, names), **names}
     try:
         outcome = act(request, user, kind.commands.add, **{kind.id: list_id}, **said)
-    except DomainError:
+    except DomainError as error:
+        if error.code != NOT_SUBSCRIBED:  # the list was deleted meanwhile
+            raise Http404 from None
         messages.error(request, _("Only podcasts that you follow go into a collection."))
         return redirect(came_from(request, listed.path))
     if outcome.events and "behind" in request.GET:
@@ -137,7 +141,9 @@ def _remove(
     names = kind.names(rows[place])
     try:
         outcome = act(request, user, kind.commands.remove, **{kind.id: listed.id}, **names)
-    except DomainError:
+    except DomainError as error:
+        if error.code != DEFAULT_COLLECTION:  # the list was deleted meanwhile
+            raise Http404 from None
         messages.error(request, _("This collection holds whatever you follow."))
         return None
     behind = kind.key(rows[place - 1]) if place else ""
@@ -172,7 +178,10 @@ def _move(
     kind, ordered = listed.kind, [*rows[:place], *rows[place + 1 :]]
     ordered.insert(wanted, rows[place])
     names = kind.order(ordered)
-    return act(request, user, kind.commands.reorder, **{kind.id: listed.id, kind.name_many: names})
+    try:
+        return act(request, user, kind.commands.reorder, **{kind.id: listed.id, kind.name_many: names})
+    except DomainError:  # deleted meanwhile
+        raise Http404 from None
 
 
 def _arranged(

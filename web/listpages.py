@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
@@ -91,7 +91,10 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
     form = kind.form(request.POST, initial={"color": listed.color})
     if not form.is_valid():
         return _form(request, kind, form, listed)
-    outcome = act(request, user, kind.commands.update, **{kind.id: list_id}, **form.said())
+    try:
+        outcome = act(request, user, kind.commands.update, **{kind.id: list_id}, **form.said())
+    except DomainError:  # deleted meanwhile
+        raise Http404 from None
     if outcome.events:
         tell(request, _("Saved."))
     response = redirect(listed.path)

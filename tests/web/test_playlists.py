@@ -10,7 +10,7 @@ import pytest
 from accounts.models import User
 from eventstore import log
 from eventstore.dispatcher import Origin, dispatch
-from eventstore.domain.playlists import AddToPlaylist, RemoveFromPlaylist
+from eventstore.domain.playlists import AddToPlaylist, DeletePlaylist, RemoveFromPlaylist
 from feeds.models import Episode
 from projections import lists
 from tests.feeds.rows import item_name, name_of
@@ -227,6 +227,18 @@ def test_nobody_reaches_anothers(alice: User, bob: User) -> None:
             assert sent.status_code == 404, action
     assert of(alice) == [("Morning", None, False)]
     assert Visitor().get(f"/playlists/{made}").status_code == 302
+
+
+def test_one_that_another_device_has_just_deleted_is_not_there(alice: User) -> None:
+    made = playlist(alice, *episodes_of(2))
+    visitor, path = Visitor(alice), f"/playlists/{made}"
+    first, last = keys(visitor.get(path))
+    # no projector comes along here
+    dispatch(DeletePlaylist(user_id=alice.pk, now=NOW, playlist_id=made), Origin())
+    assert visitor.send(f"{path}/edit", {"name": "x", "is_public": "no"}).status_code == 404
+    for move, key in (("up", last), ("down", first), ("remove", last)):
+        assert visitor.send(f"{path}/arrange", {move: key}).status_code == 404, move
+    assert visitor.send(f"{path}/delete", {})["Location"] == "/playlists"
 
 
 def test_bad_input_is_refused(alice: User) -> None:
