@@ -204,5 +204,5 @@ def _label(address: str) -> str:
 
 paths = [
     path("u/<str:username>", person, name="person"),
-    path("avatars/<str:name>/<int:size>.webp", avatar),
+    path("avatars/<slug:name>/<int:size>.webp", avatar),
 ]

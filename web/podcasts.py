@@ -30,6 +30,7 @@ from web import levels, people, shown, sight, troubles
 from web.acting import for_listeners, is_partial
 from web.addresses import in_path
 from web.forms import EpisodesForm
+from web.public import for_everybody
 from web.reading import caught_up
 from web.shown import Episode, Podcast
 from web.toasts import tell
@@ -57,6 +58,7 @@ class Season(NamedTuple):
 
 
 @require_safe
+@for_everybody
 def podcast(request: HttpRequest, feed: str) -> HttpResponse:
     """What is known of a podcast, and its episodes; ``q``, ``order`` and ``unplayed`` say which.
 
@@ -71,6 +73,7 @@ def podcast(request: HttpRequest, feed: str) -> HttpResponse:
 
 
 @require_safe
+@for_everybody
 def listeners(request: HttpRequest, feed: str) -> HttpResponse:
     """How popular a podcast is on this server, and who follows it in public. htmx puts it into
     the page of the podcast, which need not wait for what the public may see."""

@@ -81,7 +81,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("timeline/show-all", timeline.show_all),
     path("privacy-manager", privacy.manager, name="privacy"),
     path("privacy-manager/preview", privacy.preview),
-    path("privacy-manager/undo/<str:token>", privacy.undo),
+    path("privacy-manager/undo/<slug:token>", privacy.undo),
     path("episodes/<item:item>/transcript", documents.transcript),
     path("episodes/<item:item>/chapters", documents.chapter_list),
     path("player/plays", plays.plays),

@@ -145,10 +145,15 @@ def test_a_read_model_that_is_behind_is_told_and_the_first_page_stays(
         assert "Your podcasts" in read("/")
 
 
-def test_one_address_may_ask_so_often(stores: None, settings: Settings) -> None:
+def test_one_address_may_ask_so_often(bob: User, settings: Settings) -> None:
+    podcast = page_of(show(1))
     settings.PUBLIC_REQUESTS_PER_MINUTE = 2
-    visitor = Visitor(REMOTE_ADDR="198.51.100.90")
-    assert [visitor.get("/timeline").status_code for _ in range(3)] == [200, 200, 429]
+    for number, path in enumerate(("/timeline", podcast, f"{podcast}/listeners")):
+        visitor = Visitor(REMOTE_ADDR=f"198.51.100.{90 + number}")
+        answers = [visitor.get(path) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429], path
+        assert "no-cache" in answers[0]["Cache-Control"], path
+        assert Visitor(bob, REMOTE_ADDR=f"198.51.100.{90 + number}").get(path).status_code == 200
 
 
 def test_texts_of_publishers_are_text_and_queries_few(

@@ -52,6 +52,7 @@ def test_nothing_of_a_profile_is_public_until_its_owner_says_so(alice: User) -> 
     assert (Visitor().get(PAGE).status_code, Visitor().get(PAGE).content) == (404, nobody.content)
     assert Visitor().get(f"/avatars/{profile.avatar}/300.webp").status_code == 404
     assert visitor.get(f"/avatars/{profile.avatar}/300.webp").status_code == 200
+    assert visitor.get("/avatars/%00/300.webp").status_code == 404
     make_public(alice, page_of(show(1, 0)))
     follow(alice, show(2, 0))
     make_public(alice, page_of("https://show2.example/feed.xml"))
