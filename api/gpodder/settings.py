@@ -1,6 +1,7 @@
 """Settings that apps keep, `/api/2/settings`; favourites, `/api/2/favorites`, which are saved episodes."""
 
 import json
+import re
 from typing import Any, Final, NamedTuple
 
 from api.answers import record
@@ -19,6 +20,8 @@ from feeds.files import files
 LONGEST_VALUE: Final = 4_096
 LONGEST_NAME: Final = 255
 MOST_NAMES, MOST_SCOPES = 256, 4_096
+# NUL, which PostgreSQL does not keep, and halves of characters of UTF-16
+_UNTOLD: Final = re.compile("[\0\ud800-\udfff]")
 FAVOURITE: Final = "is_favorite"
 # which of these, true, makes a podcast or the account public
 PUBLIC: Final = {"podcast": "public_subscription", "account": "public_profile"}
@@ -108,12 +111,12 @@ def _shown(call: Call, of: Scope) -> dict[str, Any]:
 def _check(call: Call, of: Scope, values: dict[str, Any], removed: list[Any]) -> None:
     """Raises ``ApiError`` 400."""
     for name in [*values, *removed]:
-        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME or "\0" in name:
+        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME or _UNTOLD.search(name):
             raise bad(f"Names have 1 to {LONGEST_NAME} characters.")
     try:
-        texts = [json.dumps(value, ensure_ascii=False).encode() for value in values.values()]
-    except (UnicodeEncodeError, RecursionError):
-        raise bad("A value is no text.") from None
+        texts = [json.dumps(value, ensure_ascii=False, allow_nan=False).encode() for value in values.values()]
+    except (ValueError, RecursionError):  # half a character of UTF-16, a number beyond all numbers
+        raise bad("A value is no text, or no number.") from None
     if any(len(text) > LONGEST_VALUE or b"\\u0000" in text for text in texts):
         raise bad(f"Values have {LONGEST_VALUE:,} bytes at most.")
     known = state_of(call.user_id).user.settings
