@@ -19,6 +19,7 @@ from web import collections, listacts, playlists
 from web.acting import act, for_listeners, is_partial
 from web.listing import page_of
 from web.lists import Kind, Listed
+from web.paging import cut
 from web.reading import caught_up, remember_position
 from web.toasts import tell
 
@@ -31,7 +32,7 @@ def overview(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
     """All of a kind by name, in pages; ``after`` is the id of the last one of the page before."""
     with caught_up(request, kind.many, "subscriptions"):
         lists = kind.all_of(user.pk)
-        page, following = _cut(lists, request.GET.get("after", ""))
+        page, following = cut(lists, lambda each: str(each.id), request.GET.get("after", ""), PAGE)
         shown = kind.pictures(user.pk, page)
     context = {
         "kind": kind,
@@ -132,14 +133,6 @@ def _form(request: HttpRequest, kind: Kind, form: Any, listed: Listed | None) ->
     }
     name = "_edit" if is_dialog else "edit"
     return render(request, f"web/lists/{name}.html", context, status=400 if form.errors else 200)
-
-
-def _cut(lists: list[Listed], after: str) -> tuple[list[Listed], str]:
-    """The page after the list of this id, and the id of its last where there are more."""
-    ids = [str(each.id) for each in lists]
-    start = ids.index(after) + 1 if after in ids else 0
-    page = lists[start : start + PAGE]
-    return page, ids[start + PAGE - 1] if len(lists) > start + PAGE else ""
 
 
 def _paths(kind: Kind) -> list[URLPattern]:

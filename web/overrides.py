@@ -12,7 +12,7 @@ from eventstore.domain.identifiers import InvalidIdentifier, key_of, normalise_f
 from eventstore.domain.privacy import PrivacySetting
 from projections import exposure, queries
 from projections.exposure import Scope
-from web import levels
+from web import levels, paging
 from web.acts import Titles
 from web.addresses import in_path
 from web.levels import Glance
@@ -87,10 +87,7 @@ def search(scopes: Iterable[Scope], text: str, known: Titles) -> list[Scope]:
 
 def cut(scopes: Sequence[Scope], after: str) -> Cut:
     """The page that comes after a place; the first where that is gone."""
-    places = [_place(scope) for scope in scopes]
-    start = places.index(after) + 1 if after in places else 0
-    end = start + PAGE
-    return Cut(list(scopes[start:end]), places[end - 1] if len(scopes) > end else "", len(scopes))
+    return Cut(*paging.cut(scopes, _place, after, PAGE), len(scopes))
 
 
 def listed(scopes: Sequence[Scope], settings: Settings, known: Titles) -> list[Listed]:

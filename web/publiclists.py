@@ -23,6 +23,7 @@ from eventstore.domain.identifiers import episode_key, feed_key_of
 from eventstore.streams import Stream
 from web import collections, people, playlists
 from web.lists import PICTURES, Kind, Listed
+from web.paging import cut
 from web.public import for_everybody, known_of
 from web.shown import Episode, Podcast
 
@@ -62,7 +63,7 @@ def public_list(request: HttpRequest, username: str, kind: Kind, list_id: UUID) 
     if stream is None or known is None or not kind.register.is_on(known) or not known.is_public:
         raise Http404
     members = list(_members(_allowed(stream, _names(stream, kind, known))))
-    page, following = _cut(members, request.GET.get("after", ""))
+    page, following = cut(members, lambda each: each.key, request.GET.get("after", ""), PAGE)
     listed = Listed.of_state(kind, list_id, known, len(members))
     person = people.shown_as(profiles.person(owner, profiles.published(owner.pk)))
     address = f"{person.path}{listed.path}"
@@ -142,12 +143,6 @@ def _covers(members: list[PublicMember]) -> list[Podcast]:
         podcast = of if isinstance(of, Podcast) else Podcast(of.feed, of.podcast, cover=of.cover)
         podcasts.setdefault(of.feed, podcast)
     return list(podcasts.values())[:PICTURES]
-
-
-def _cut(members: list[PublicMember], after: str) -> tuple[list[PublicMember], str]:
-    keys = [member.key for member in members]
-    start = keys.index(after) + 1 if after in keys else 0
-    return members[start : start + PAGE], keys[start + PAGE - 1] if len(keys) > start + PAGE else ""
 
 
 paths = [

@@ -24,6 +24,7 @@ from web import levels, shown, sight
 from web.acting import act, came_from, for_listeners, is_partial
 from web.addresses import in_path
 from web.forms import ListForm
+from web.paging import cut
 from web.reading import caught_up, remember_position
 from web.shown import Podcast
 from web.toasts import render_toasts, tell
@@ -83,7 +84,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
         if text := wanted["q"].casefold():
             found = [each for each in found if each.holds(text)]
         found.sort(key=lambda each: (ORDERS[wanted["sort"]](each), feed_key_of(each.feed)))
-        page, following = _cut(found, wanted["after"])
+        page, following = cut(found, lambda each: feed_key_of(each.feed), wanted["after"], PAGE)
         podcasts = _podcasts(user.pk, page)
     context = {
         "form": form,
@@ -182,14 +183,6 @@ def _filters(form: ListForm, collections: Sequence[CollectionRow]) -> list[Filte
         for row in collections
     ]
     return [everything, *own]
-
-
-def _cut(found: list[Followed], after: str) -> tuple[list[Followed], str]:
-    """The page that comes after a feed's key, and the key of its last where there are more."""
-    keys = [feed_key_of(each.feed) for each in found]
-    start = keys.index(after) + 1 if after in keys else 0
-    page = found[start : start + PAGE]
-    return page, keys[start + PAGE - 1] if len(found) > start + PAGE else ""
 
 
 def _podcasts(user_id: UUID, page: list[Followed]) -> list[Podcast]:
