@@ -131,6 +131,12 @@ class AddForm(forms.Form):
         return cleaned
 
 
+def search_field(label: Any) -> forms.CharField:
+    """Words that a list is searched for."""
+    widget = forms.TextInput(attrs={"type": "search", "autocomplete": "off"})
+    return forms.CharField(label=label, max_length=200, required=False, widget=widget)
+
+
 def is_address(text: str) -> bool:
     """Whether somebody who typed this means an address, and not words."""
     if "://" in text:
@@ -162,12 +168,7 @@ class AddressedForm(forms.Form):
 class ListForm(AddressedForm):
     """How a list is searched, ordered, and where it goes on."""
 
-    q = forms.CharField(
-        label=_("Search in what you follow"),
-        max_length=200,
-        required=False,
-        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
-    )
+    q = search_field(_("Search in what you follow"))
     sort = forms.ChoiceField(
         label=_("Order"),
         required=False,
@@ -188,12 +189,7 @@ class ListForm(AddressedForm):
 class EpisodesForm(AddressedForm):
     """Which episodes of a podcast are listed, in which order, and where the list goes on."""
 
-    q = forms.CharField(
-        label=_("Search in the episodes"),
-        max_length=200,
-        required=False,
-        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
-    )
+    q = search_field(_("Search in the episodes"))
     order = forms.ChoiceField(
         label=_("Order"),
         required=False,
@@ -263,12 +259,7 @@ class TrendingForm(AddressedForm):
 class SearchForm(AddressedForm):
     """What is looked for, among what, and where the list goes on."""
 
-    q = forms.CharField(
-        label=_("Search"),
-        max_length=200,
-        required=False,
-        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
-    )
+    q = search_field(_("Search"))
     kind = forms.ChoiceField(
         label=_("Among"),
         required=False,
@@ -331,12 +322,7 @@ class PreferencesForm(forms.Form):
 class OverridesForm(AddressedForm):
     """Of which podcasts and episodes the levels are listed, and where the list goes on."""
 
-    q = forms.CharField(
-        label=_("Search by title"),
-        max_length=200,
-        required=False,
-        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
-    )
+    q = search_field(_("Search by title"))
     show = forms.ChoiceField(
         label=_("Show"),
         required=False,
