@@ -1,5 +1,7 @@
 """Feeds and items in the addresses of pages: base64 of the URL-safe alphabet, without padding."""
 
+from urllib.parse import urlsplit
+
 from django.http import Http404, HttpRequest
 
 from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, normalise_item
@@ -16,6 +18,14 @@ def number_in(text: str, most: int) -> int | None:
     """A whole number from 0 to ``most`` in decimal digits; None for any other text, however long."""
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
     return int(text) if is_number and int(text) <= most else None
+
+
+def is_web(address: str) -> bool:
+    """Whether a browser may be sent to an address that a publisher wrote."""
+    try:
+        return urlsplit(address).scheme in ("http", "https")
+    except ValueError:
+        return False
 
 
 def asked_feed(request: HttpRequest) -> str:

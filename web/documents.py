@@ -22,7 +22,8 @@ from feeds.supplements import Kind
 from feeds.transcripts import Segment
 from jobs import documents
 from web.acting import for_listeners, is_partial
-from web.found import feed_in, find, seconds_in
+from web.addresses import asked_feed
+from web.found import find, seconds_in
 from web.shown import Chapter
 
 MOST_CHAPTERS: Final = 500
@@ -104,7 +105,7 @@ def chapter_list(request: HttpRequest, user: User, item: str) -> HttpResponse:
 
 
 def _document(request: HttpRequest, user: User, item: str, kind: Kind) -> HttpResponse:
-    found, now = find(user.pk, feed_in(request), item), timezone.now()
+    found, now = find(user.pk, asked_feed(request), item), timezone.now()
     if found.row is None or not names(kind, found.row):
         raise Http404
     kept, waited = _kept(kind, found.row, now), seconds_in(request, "waited")

@@ -19,9 +19,9 @@ from feeds.chapters import seconds
 from projections import queries
 from web import devices, levels
 from web.acting import act, came_from, device_name, for_listeners, is_partial
-from web.addresses import in_path
+from web.addresses import asked_feed, in_path, is_web
 from web.documents import chapters_in_feed, names
-from web.found import feed_in, find, is_web, seconds_in
+from web.found import find, seconds_in
 from web.reading import caught_up, remember_position
 from web.shown import Chapter
 from web.toasts import render_toasts, tell
@@ -41,7 +41,7 @@ class Person(NamedTuple):
 @for_listeners
 def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """An episode of the feed that ``feed`` names; ``t`` is where to begin, in seconds."""
-    feed, wanted = feed_in(request), seconds_in(request, "t")
+    feed, wanted = asked_feed(request), seconds_in(request, "t")
     with caught_up(request, "plays", "saved", "subscriptions", "privacy"):
         found = find(user.pk, feed, item)
         is_saved = queries.saved_of(user.pk, feed, item)
@@ -69,7 +69,7 @@ def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @for_listeners
 def played(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """Mark it as played; the toast puts back what was known of it."""
-    feed = feed_in(request)
+    feed = asked_feed(request)
     before = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
     position = before.position if before else 0
     outcome = act(request, user, RecordPlay, feed=feed, item=item, position=position, played=True)
@@ -82,7 +82,7 @@ def played(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @for_listeners
 def unplayed(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """Mark it as not played; it goes on at ``position``."""
-    feed, position = feed_in(request), seconds_in(request, "position") or 0
+    feed, position = asked_feed(request), seconds_in(request, "position") or 0
     outcome = act(request, user, RecordPlay, feed=feed, item=item, position=position, played=False)
     tell(request, _("Marked as not played."))
     return _back(request, feed, item, outcome.position)
@@ -92,7 +92,7 @@ def unplayed(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @for_listeners
 def save(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """Keep it among the saved ones; repeating it changes nothing."""
-    feed = feed_in(request)
+    feed = asked_feed(request)
     outcome = act(request, user, SaveEpisode, feed=feed, item=item)
     tell(request, _("Saved."), undo=f"/episodes/{in_path(item)}/unsave?feed={in_path(feed)}")
     return _back(request, feed, item, outcome.position)
@@ -102,7 +102,7 @@ def save(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @for_listeners
 def unsave(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """Take it from the saved ones."""
-    feed = feed_in(request)
+    feed = asked_feed(request)
     outcome = act(request, user, UnsaveEpisode, feed=feed, item=item)
     tell(request, _("No longer saved."), undo=f"/episodes/{in_path(item)}/save?feed={in_path(feed)}")
     return _back(request, feed, item, outcome.position)
@@ -112,7 +112,7 @@ def unsave(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @for_listeners
 def share(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """Note that its address is given on; every time counts."""
-    feed = feed_in(request)
+    feed = asked_feed(request)
     outcome = act(request, user, ShareEpisode, feed=feed, item=item)
     tell(request, _("Noted in your history as shared."))
     return _back(request, feed, item, outcome.position)

@@ -1,23 +1,21 @@
 """An episode with everything that its page and the player show of it."""
 
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest
 
-from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, parts_of_item
+from eventstore.domain.identifiers import parts_of_item
 from eventstore.domain.plays import PlayEntry
 from feeds import browsing
 from feeds.browsing import EpisodeRow, Summary
 from feeds.queries import FeedShown
 from projections import queries
 from web import shown, sight
-from web.addresses import number_in
+from web.addresses import is_web, number_in
 from web.shown import Episode, Podcast
 
-WEB = ("http", "https")
 LONGEST_POSITION = 2**31 - 1
 
 
@@ -46,14 +44,6 @@ def find(user_id: UUID, feed: str, item: str) -> Found:
     return _found(feed, item, play, known.get(feed), row)
 
 
-def feed_in(request: HttpRequest) -> str:
-    """The feed that an address names as ``feed``. Raises ``Http404`` where it names none."""
-    try:
-        return normalise_feed(request.GET.get("feed", ""))
-    except InvalidIdentifier:
-        raise Http404 from None
-
-
 def seconds_in(request: HttpRequest, name: str) -> int | None:
     """A position in the address; None where there is none. Raises ``BadRequest`` for what is no position."""
     text = request.GET.get(name)
@@ -63,14 +53,6 @@ def seconds_in(request: HttpRequest, name: str) -> int | None:
     if seconds is None:
         raise BadRequest
     return seconds
-
-
-def is_web(address: str) -> bool:
-    """Whether a browser may be sent to an address that a publisher wrote."""
-    try:
-        return urlsplit(address).scheme in WEB
-    except ValueError:
-        return False
 
 
 def _found(

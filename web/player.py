@@ -18,8 +18,9 @@ from projections import lists, queries
 from projections.connect import run
 from web import devices, shown, words
 from web.acting import device_name, for_listeners
+from web.addresses import asked_feed
 from web.documents import chapters_of, names
-from web.found import Found, feed_in, find, seconds_in
+from web.found import Found, find, seconds_in
 from web.reading import reached, seen
 from web.shown import Episode, Podcast
 
@@ -59,7 +60,7 @@ def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
     ``t``: where the listener wants it to begin. ``here``: where this browser is in it already. ``from``: the
     playlist that it was started from.
     """
-    feed = feed_in(request)
+    feed = asked_feed(request)
     wanted, here = seconds_in(request, "t"), seconds_in(request, "here")
     with reached(seen(request), "plays"):
         found = find(user.pk, feed, item)
@@ -84,7 +85,7 @@ def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
 def next_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """On to what comes after an episode; 204 where nothing does."""
     with reached(seen(request), "plays", "playlists"):
-        found = find(user.pk, feed_in(request), item)
+        found = find(user.pk, asked_feed(request), item)
         following = _following(user.pk, found, request.GET.get("from", ""))
     if following is None:
         return HttpResponse(status=204)

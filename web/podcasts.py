@@ -28,7 +28,7 @@ from projections.public import Popular
 from projections.queries import Behind, InvalidCursor, decode_cursor, encode_cursor, moment
 from web import levels, people, shown, sight, troubles
 from web.acting import for_listeners, is_partial
-from web.addresses import in_path
+from web.addresses import in_path, is_web
 from web.forms import EpisodesForm
 from web.public import for_everybody
 from web.reading import caught_up
@@ -42,7 +42,6 @@ MOST_PEOPLE = 12
 MOST_LINKS = 4
 # fewer tell more of single listeners than of the podcast
 ENOUGH = 5
-WEB = ("http://", "https://")
 
 
 class Link(NamedTuple):
@@ -227,7 +226,7 @@ def _links(details: Feed, known: FeedShown) -> list[Link]:
         *(Link(str(each.get("url", "")), str(each.get("text") or _("Support it"))[:80]) for each in funding),
         *(Link(str(each.get("url", "")), str(each.get("title") or _("Website"))[:80]) for each in own),
     ]
-    return [link for link in found if link.address.startswith(WEB)]
+    return [link for link in found if is_web(link.address)]
 
 
 def _enriched(known: FeedShown) -> dict[str, Any]:

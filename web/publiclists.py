@@ -22,6 +22,7 @@ from eventstore.domain import privacy
 from eventstore.domain.identifiers import episode_key, feed_key_of
 from eventstore.streams import Stream
 from web import collections, people, playlists
+from web.addresses import is_web
 from web.lists import PICTURES, Kind, Listed
 from web.paging import cut
 from web.public import for_everybody, known_of
@@ -30,7 +31,6 @@ from web.shown import Episode, Podcast
 PAGE = 60
 # as many as its feed has; what follows in a longer one is not looked at
 MOST = 500
-WEB = ("http://", "https://")
 
 
 class Name(NamedTuple):
@@ -132,7 +132,7 @@ def _members(names: list[Name]) -> Iterator[PublicMember]:
             yield PublicMember(name.key, podcast, known.feeds[podcast.feed].url)
         elif episode is not None:
             address = known.episodes[episode.feed, episode.item].enclosure_url
-            yield PublicMember(name.key, episode, address if address.startswith(WEB) else "")
+            yield PublicMember(name.key, episode, address if is_web(address) else "")
 
 
 def _covers(members: list[PublicMember]) -> list[Podcast]:
