@@ -20,16 +20,21 @@ from django.db import connections
 from django.http import HttpRequest
 from msgspec import Struct
 
-from accounts.app_models import LONGEST_AGENT, AppPassword, AppSession, SyncMark, digest
+from accounts.app_models import LONGEST_AGENT, AppPassword, AppSession, LoginFlow, SyncMark, digest
 from accounts.models import User
 
 SESSION_LIVES: Final = timedelta(days=365)
 # of an app that never sent its cookie back
 UNRETURNED_LIVES: Final = timedelta(hours=1)
+# how long an app may wait to be let in with a browser
+FLOW_LIVES: Final = timedelta(minutes=20)
 SEEN_AGAIN: Final = timedelta(hours=1)
 MOST_SESSIONS: Final = 20
 # how long the account's own password, whose hash is costly, is known to be right
 VERIFIED: Final = 600.0
+# in which marks are told apart of apps that send their own clocks
+SUBSCRIPTIONS: Final = "s"
+EPISODES: Final = "e"
 MOST_VERIFIED: Final = 10_000
 # how long marks of gone apps are kept, and how many of every app
 MARKS_KEPT: Final = 64
@@ -142,18 +147,24 @@ def close_session(who: SignedIn) -> None:
 def revoke(user_id: UUID, password: UUID) -> bool:
     """End an app password, its sessions and what it remembers; whether there was one."""
     sessions = AppSession.objects.filter(password_id=password, user_id=user_id).values_list("pk", flat=True)
-    apps = [f"p:{password.hex}", *(f"s:{session.hex}" for session in sessions)]
+    apps = [*names_of(f"p:{password.hex}"), *(f"s:{session.hex}" for session in sessions)]
     deleted, _ = AppPassword.objects.filter(pk=password, user_id=user_id).delete()
     if deleted:
         SyncMark.objects.filter(user_id=user_id, app__in=apps).delete()
     return bool(deleted)
 
 
+def names_of(app: str) -> tuple[str, ...]:
+    """Under which the marks of an app are kept (``api/gpodder/marks.py``)."""
+    return (app, *(f"{app}/{topic}" for topic in (SUBSCRIPTIONS, EPISODES)))
+
+
 def sign_out_own_password(user_id: UUID) -> None:
     """End the sessions of apps that signed in with the account's own password: it was changed, or apps may
     no longer use it."""
     sessions = AppSession.objects.filter(user_id=user_id, password=None)
-    apps = [f"s:{session.hex}" for session in sessions.values_list("pk", flat=True)]
+    pks = sessions.values_list("pk", flat=True)
+    apps = [name for session in pks for name in names_of(f"s:{session.hex}")]
     sessions.delete()
     SyncMark.objects.filter(user_id=user_id, app__in=apps).delete()
 
@@ -162,6 +173,7 @@ def clean_up(now: datetime) -> None:
     """Delete the sessions that have ended, and the marks that nobody needs."""
     AppSession.objects.filter(used_at__lt=now - SESSION_LIVES).delete()
     AppSession.objects.filter(returned=False, used_at__lt=now - UNRETURNED_LIVES).delete()
+    LoginFlow.objects.filter(started_at__lt=now - FLOW_LIVES).delete()
     kept = now - timedelta(days=settings.RETENTION_DAYS)
     with connections["system"].cursor() as cursor:
         cursor.execute(DROP_OLD_MARKS, [kept, MARKS_KEPT])

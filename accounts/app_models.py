@@ -7,8 +7,6 @@ from typing import ClassVar
 from django.db import models
 from django.utils.crypto import get_random_string, salted_hmac
 
-from accounts.usernames import LONGEST
-
 # four groups of five, without letters that look alike: 100 bits, typed on a phone if need be
 CHARACTERS, GROUPS, GROUP = "abcdefghijkmnpqrstuvwxyz23456789", 4, 5
 LONGEST_AGENT = 200
@@ -94,8 +92,8 @@ class AppSession(models.Model):
 class LoginFlow(models.Model):
     """An app that waits for its listener to let it in with a browser: login flow v2.
 
-    Two secrets, of which digests are kept: what the app polls with, and what the browser opens.
-    ``secret``: the app password, encrypted under what the app polls with, from the grant until it is fetched.
+    Two secrets, of which digests are kept: what the app polls with, and what the browser opens. ``user``: who
+    has let it in; the app password is made when the app fetches it, and kept nowhere.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -105,8 +103,6 @@ class LoginFlow(models.Model):
     address = models.CharField(max_length=64, blank=True)
     started_at = models.DateTimeField(db_index=True)
     user = models.ForeignKey("accounts.User", null=True, on_delete=models.CASCADE, related_name="+")
-    username = models.CharField(max_length=LONGEST, blank=True)
-    secret = models.BinaryField(null=True)
     denied = models.BooleanField(default=False)
 
     class Meta:

@@ -23,6 +23,10 @@ LIST: Final = re.compile(
     r"/(?:subscriptions/[\w.+@-]+(?:/[\w.-]+)?|toplist(?:/[0-9]+)?|suggestions/[0-9]+|search)\.[a-z]+"
     r"|/clientconfig\.json"
 )
+# Nextcloud's flavour (api/nextcloud.py), but for the page on which a listener lets an app in
+NEXTCLOUD: Final = re.compile(
+    r"(?:/index\.php)?/(?:apps/gpoddersync/.*|login/v2(?:/poll)?)|/status\.php|/ocs/v[12]\.php/cloud/user"
+)
 # An address names one item (5,464 characters at most) or one feed (2,736).
 LONGEST_ADDRESS = 8 * 1024
 # A token is no cookie: a page elsewhere has it or has it not, so any page may call (no credentials).
@@ -48,7 +52,7 @@ class ApiGate:
         self._views = views_alone()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path_info.startswith(PREFIX) and not LIST.fullmatch(request.path_info):
+        if not _is_for_programs(request.path_info):
             return self._pages(request)
         if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META:
             return _preflight()
@@ -63,6 +67,10 @@ class ApiGate:
         if isinstance(response, HttpResponse):
             response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
+
+
+def _is_for_programs(path: str) -> bool:
+    return path.startswith(PREFIX) or bool(LIST.fullmatch(path) or NEXTCLOUD.fullmatch(path))
 
 
 def _preflight() -> HttpResponse:

@@ -36,7 +36,9 @@ _BASE64 = re.compile(
     r"(?<![\w+/-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[A-Za-z0-9_+/-]{16,}={0,2}"
 )
 # what opens an address of ours: to a hub, and to whoever sets a password or confirms an address
-_CALLBACK = re.compile(r"(?<=\bwebsub/)[\w-]+|(?<=\breset/)[\w-]+/[\w-]+|(?<=\bemail/)[\w-]+/[\w-]+")
+_CALLBACK = re.compile(
+    r"(?<=\bwebsub/)[\w-]+|(?<=\bflow/)[\w-]+|(?<=\breset/)[\w-]+/[\w-]+|(?<=\bemail/)[\w-]+/[\w-]+"
+)
 # what has none of these characters needs no look
 _SUSPICIOUS = re.compile(
     r"[=@?%]|://|:/|(?i:bearer|basic|digest|passw|secret|token|cookie)|[\w+/-]{16}|DETAIL|-----"

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from api import nextcloud
 from api.gpodder import urls as gpodder
 from balados import metrics, portability
 
@@ -12,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("api.urls")),
     # lists as podcast apps ask for them, beside the pages
     path("", include(gpodder.root)),
+    path("", include(nextcloud)),
     path("", include("playgateway.urls")),
     path("", include("accounts.urls")),
     path("settings/data", portability.data, name="data"),

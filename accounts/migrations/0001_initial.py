@@ -476,8 +476,6 @@ class Migration(migrations.Migration):
                 ("agent", models.CharField(blank=True, max_length=200)),
                 ("address", models.CharField(blank=True, max_length=64)),
                 ("started_at", models.DateTimeField(db_index=True)),
-                ("username", models.CharField(blank=True, max_length=40)),
-                ("secret", models.BinaryField(null=True)),
                 ("denied", models.BooleanField(default=False)),
                 (
                     "user",

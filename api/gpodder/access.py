@@ -51,6 +51,8 @@ class Call:
         self.who: SignedIn | None = None
         # what the answer sets, where the app signed in with a password
         self.cookie: str | None = None
+        # which of two this is about, for apps that send their own clocks (``marks.App``)
+        self.topic = ""
         self.agent: str = request.META.get("HTTP_USER_AGENT", "")[:200]
         self.query: Mapping[str, str] = request.GET
 
@@ -62,7 +64,7 @@ class Call:
     @property
     def app(self) -> App:
         assert self.who is not None
-        return App(self.who.user_id, self.who.app(self.agent), self.who.is_one_app)
+        return App(self.who.user_id, self.who.app(self.agent), self.who.is_one_app, self.topic)
 
     def order(self, command: Callable[..., Order], **fields: Any) -> Order:
         """A command of who calls, of this moment."""

@@ -45,17 +45,21 @@ def upload(call: Call, version: int = 2) -> dict[str, Any]:
 
 def read(call: Call, version: int = 2) -> Answer:
     """Every action since a mark; of an episode the newest where ``aggregated``."""
-    since = since_of(call)
     device = call.query.get("device", "")
     if device:
         check_known(call, device)
-    found = marks.place(call.app, since)
-    extent = changes.extent(call.user_id, found.version)
-    place = marks.within(call.app, found, extent.head)
     assert call.who is not None
     spellings = Spellings(call.user_id, device or call.who.device)
     writer = Writer(spellings, in_words=version == 1, device=device, feed=_feed(call))
-    batches = _batches(call, place.version, extent, writer, call.query.get("aggregated") == "true")
+    return written(call, writer, aggregated=call.query.get("aggregated") == "true")
+
+
+def written(call: Call, writer: Writer, *, aggregated: bool = False) -> Answer:
+    """What a writer tells of the time since a mark."""
+    found = marks.place(call.app, since_of(call))
+    extent = changes.extent(call.user_id, found.version)
+    place = marks.within(call.app, found, extent.head)
+    batches = _batches(call, place.version, extent, writer, aggregated)
 
     def mark(version: int, has_news: bool) -> int:
         return marks.after_reading(call.app, place, version, has_news, call.now)

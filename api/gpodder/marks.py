@@ -71,17 +71,26 @@ class Place(NamedTuple):
 
 
 class App(NamedTuple):
-    """``is_one``: not several that merely call themselves the same."""
+    """``is_one``: not several that merely call themselves the same.
+
+    ``topic``: of an app that may send its own clock in place of a mark, which of the two it asks for. Its
+    marks are then told apart by that: it is told everything since the version that it last had of it.
+    """
 
     user_id: UUID
     name: str
     is_one: bool
+    topic: str = ""
+
+    @property
+    def key(self) -> str:
+        """Under which its marks are kept."""
+        return f"{self.name}/{self.topic}" if self.topic else self.name
 
 
-def place(app: App, since: int, *, by_clock: bool = False) -> Place:
-    """What a number that an app sends means. ``by_clock``: the app may send its own clock in place of a mark;
-    then it is told everything since the version that it last had."""
-    values = {"user": app.user_id, "app": app.name, "named": [since, since - 1], "before": since - AHEAD_S}
+def place(app: App, since: int) -> Place:
+    """What a number that an app sends means: a mark, or for an app with a ``topic`` perhaps its own clock."""
+    values = {"user": app.user_id, "app": app.key, "named": [since, since - 1], "before": since - AHEAD_S}
     named: list[Mark] = []
     last = fallback = None
     for kind, *columns in run(LOOK, values, "system"):
@@ -92,11 +101,12 @@ def place(app: App, since: int, *, by_clock: bool = False) -> Place:
             last = mark
         else:
             fallback = mark
-    named.sort(key=lambda mark: mark.app != app.name)
+    named.sort(key=lambda mark: mark.app != app.key)
     meant = (named[0] if named else fallback) if since else None
     if meant is None:
-        return Place(0, last)
-    version = min(meant.version, last.version) if by_clock and last is not None else meant.version
+        # whose clock is behind all marks has been here before
+        return Place(0, last, is_new=not (app.topic and since and last is not None))
+    version = min(meant.version, last.version) if app.topic and last is not None else meant.version
     return Place(version, last, is_new=False)
 
 
@@ -133,7 +143,7 @@ def after_upload(app: App, last: Mark | None, before: int, version: int, topic: 
         # never 0: to who sends that no removal is told
         return _draw(app, None, 0, now) if last is None else last.mark
     if last is not None and not others:
-        run(MOVE, [version, now, app.user_id, app.name, last.mark, last.version], "system")
+        run(MOVE, [version, now, app.user_id, app.key, last.mark, last.version], "system")
         return last.mark
     return _draw(app, last, version, now)
 
@@ -141,7 +151,7 @@ def after_upload(app: App, last: Mark | None, before: int, version: int, topic: 
 def _draw(app: App, last: Mark | None, version: int, now: datetime) -> int:
     """A new mark; or the last again, where there is one and marks have run ahead of the clock."""
     seconds = int(now.timestamp())
-    values = {"user": app.user_id, "app": app.name, "version": version, "now": now}
+    values = {"user": app.user_id, "app": app.key, "version": version, "now": now}
     values |= {"least": seconds + seconds % 2, "most": LATEST if last is None else seconds + AHEAD_S}
     for _ in range(TRIES):
         row = run(DRAW, values, "system").fetchone()

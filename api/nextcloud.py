@@ -1,0 +1,150 @@
+"""Sync as Nextcloud's gpodder app has it: four calls over ``api/gpodder``, and login flow v2.
+
+An app has no device here: its app password is one. Times that it sends may be its own clock's in place of
+marks; actions are in capitals, and of all of them only plays go out.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from django.conf import settings
+from django.http import HttpResponse
+from msgspec.structs import replace
+
+from accounts import attempts, login_flow
+from accounts.addresses import client_address
+from accounts.app_login import EPISODES, SUBSCRIPTIONS
+from accounts.models import User
+from api.answers import record
+from api.errors import ApiError
+from api.gpodder import episodes, subscriptions
+from api.gpodder.access import Answer, Call, encoded, route
+from api.gpodder.addresses import Spellings
+from api.gpodder.delivery import Action, Writer
+from api.gpodder.devices import LONGEST_CAPTION, origin_of, registration
+from api.gpodder.urls import patterns
+from eventstore.changes import Change
+from eventstore.dispatcher import state_of
+
+# what apps look for before they log in: a version of Nextcloud's that has all of this
+VERSION: Final = "30.0.0"
+STARTS, WITHIN = 10, timedelta(minutes=1)
+
+Handler = Callable[[Call, str], Any]
+
+
+class Plays(Writer):
+    """Plays alone, in capitals."""
+
+    def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
+        for action in super().of_changes(changes):
+            if action.action == "play":
+                action.action, action.device = "PLAY", None
+                yield action
+
+
+def read_subscriptions(call: Call, device: str) -> dict[str, Any]:
+    return subscriptions.read_changes(call, device)
+
+
+def change_subscriptions(call: Call, device: str) -> dict[str, Any]:
+    return _timestamp(subscriptions.upload_changes(call, device))
+
+
+def read_actions(call: Call, device: str) -> Answer:
+    return episodes.written(call, Plays(Spellings(call.user_id, device)))
+
+
+def record_actions(call: Call, device: str) -> dict[str, Any]:
+    return _timestamp(episodes.upload(call))
+
+
+def _timestamp(answer: dict[str, Any]) -> dict[str, Any]:
+    """What was left out these apps are not told: it stands in the history."""
+    return {"timestamp": answer["timestamp"]}
+
+
+def status(call: Call) -> dict[str, Any]:
+    return {
+        "installed": True,
+        "maintenance": False,
+        "needsDbUpgrade": False,
+        "version": f"{VERSION}.0",
+        "versionstring": VERSION,
+        "productname": "Balados",
+    }
+
+
+def user(call: Call) -> dict[str, Any]:
+    name = User.objects.get(pk=call.user_id).username
+    meta = {"status": "ok", "statuscode": 200, "message": "OK"}
+    return {"ocs": {"meta": meta, "data": {"id": name, "display-name": name}}}
+
+
+def start(call: Call) -> dict[str, Any]:
+    """Raises ``ApiError`` 429."""
+    address = client_address(call.request) or ""
+    if (wait := attempts.limited("login-flow", address, STARTS, WITHIN)) is not None:
+        raise ApiError(429, "throttled", "Too many log-ins were begun.", int(wait.total_seconds()))
+    begun = login_flow.start(call.agent, address, call.now)
+    base = settings.PUBLIC_URL.rstrip("/")
+    poll = {"token": begun.poll, "endpoint": f"{base}/index.php/login/v2/poll"}
+    return {"poll": poll, "login": f"{base}/login/v2/flow/{begun.login}"}
+
+
+def poll(call: Call) -> Any:
+    """Not yet, unknown, denied and over are answered alike."""
+    tokens = parse_qs(call.body.decode(errors="replace")).get("token", [""])
+    granted = login_flow.fetch(tokens[0], call.now)
+    if granted is None:
+        return HttpResponse(b"[]", status=404, content_type="application/json")
+    return encoded(
+        {
+            "server": settings.PUBLIC_URL.rstrip("/"),
+            "loginName": granted.username,
+            "appPassword": granted.password,
+        }
+    )
+
+
+def _as_one_app(handler: Handler, topic: str, call: Call) -> Any:
+    """Calls a handler with the device for which the app password stands. A session is opened with it, and
+    tells apart nothing more."""
+    assert call.who is not None
+    if call.who.password is not None:
+        call.who = replace(call.who, session=None)
+    call.topic = topic
+    device = f"nc-{sha256(call.app.name.encode()).hexdigest()[:12]}"
+    call.who = replace(call.who, device=device)
+    known = state_of(call.user_id).user.devices.get(device)
+    if known is None or not known.is_known:
+        caption = "".join(filter(str.isprintable, call.agent)).strip()[:LONGEST_CAPTION]
+        record(registration(call, device, caption=caption or device), origin_of(call, device))
+    return handler(call, device)
+
+
+def _view(topic: str, **handlers: Handler) -> Any:
+    views: dict[str, Any] = {
+        method: partial(_as_one_app, handler, topic) for method, handler in handlers.items()
+    }
+    return route(**views)
+
+
+BASE: Final = r"(?:index\.php/)?"
+APP: Final = rf"{BASE}apps/gpoddersync"
+urlpatterns = patterns(
+    {
+        rf"{APP}/subscriptions": _view(SUBSCRIPTIONS, get=read_subscriptions),
+        rf"{APP}/subscription_change/create": _view(SUBSCRIPTIONS, post=change_subscriptions),
+        rf"{APP}/episode_action": _view(EPISODES, get=read_actions),
+        rf"{APP}/episode_action/create": _view(EPISODES, post=record_actions),
+        rf"{BASE}login/v2": route(is_open=True, post=start),
+        rf"{BASE}login/v2/poll": route(is_open=True, post=poll),
+        r"status\.php": route(is_open=True, get=status),
+        r"ocs/v[12]\.php/cloud/user": route(get=user),
+    }
+)

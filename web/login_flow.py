@@ -1,0 +1,25 @@
+"""The page on which a listener lets in an app that waits for it: login flow v2."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from accounts import login_flow
+from accounts.models import User
+from accounts.pages import read_or_post
+from web.acting import for_listeners
+
+
+@read_or_post
+@for_listeners
+def let_in(request: HttpRequest, user: User, token: str) -> HttpResponse:
+    """Asks, and with POST lets the app in or not; opening the page does neither."""
+    flow = login_flow.find(token, timezone.now())
+    if flow is None:
+        return render(request, "web/apps/flow_over.html", status=404)
+    if request.method != "POST":
+        return render(request, "web/apps/flow.html", {"flow": flow})
+    is_granted = request.POST.get("decision") == "grant"
+    if not login_flow.decide(flow, user if is_granted else None):
+        return render(request, "web/apps/flow_over.html", status=404)
+    return render(request, "web/apps/flow_done.html", {"flow": flow, "is_granted": is_granted})
