@@ -1,21 +1,26 @@
 // Copies what stands in a field: <button data-copies="id of the field" data-copied="what to say then" hidden>.
-// The button is shown where this browser lets a page copy.
+// With data-shares a phone asks whom to send it to instead.
 
 const SHOWN_FOR = 2000;
 
 function reveal(root) {
-  if (!navigator.clipboard) return;
   for (const button of root.querySelectorAll("button[data-copies]")) button.hidden = false;
+}
+
+// Without HTTPS there is the older way alone.
+async function isCopied(text) {
+  if (!navigator.clipboard) return document.execCommand("copy");
+  return navigator.clipboard.writeText(text).then(() => true, () => false);
 }
 
 async function copy(button) {
   const field = document.getElementById(button.dataset.copies);
-  field.select();
-  try {
-    await navigator.clipboard.writeText(field.value);
-  } catch {
-    return; // it is selected: the listener can copy it himself
+  if ("shares" in button.dataset && navigator.share && matchMedia("(pointer: coarse)").matches) {
+    navigator.share({ url: field.value, title: document.title }).catch(() => {});
+    return;
   }
+  field.select();
+  if (!(await isCopied(field.value))) return; // it is selected: the listener can copy it himself
   const label = button.querySelector("span");
   const before = label.textContent;
   if (before === button.dataset.copied) return;

@@ -1,4 +1,5 @@
-// The transcript of an episode: goes along with the player, and is searched. And the address to share.
+// The transcript of an episode: goes along with the player, and is searched. And the address to share, from where
+// the player is.
 
 let marked = null;
 
@@ -61,22 +62,4 @@ function write(field) {
 
 document.addEventListener("change", (event) => {
   if (event.target.id === "with-place") write(document.getElementById("address"));
-});
-
-// Phones offer whom to send it to; elsewhere the address is copied. The form notes that it was shared.
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-copies]");
-  if (!button) return;
-  const field = document.getElementById(button.dataset.copies);
-  if (navigator.share && matchMedia("(pointer: coarse)").matches) {
-    navigator.share({ url: field.value, title: document.title }).catch(() => {});
-    return;
-  }
-  field.select();
-  if (navigator.clipboard) navigator.clipboard.writeText(field.value).catch(() => {});
-  else document.execCommand("copy");
-  const words = button.querySelector("span");
-  const before = words.textContent;
-  words.textContent = button.dataset.done;
-  setTimeout(() => (words.textContent = before), 2000);
 });
