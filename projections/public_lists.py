@@ -1,15 +1,23 @@
-"""Finding public playlists by words. Nothing is found that was hidden before the search began."""
+"""Public lists: what others see in them, and finding playlists by words.
+
+Nothing is found that was hidden before the search began.
+"""
 
 import re
 import unicodedata
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from eventstore import log
+from eventstore.domain import privacy
+from eventstore.streams import Stream
 from projections import queries, replicas
 from projections.lists import EXISTS
 from projections.queries import Page, Query, key, moment
 
+# a feed, and an item of it or None
+Name = TypeVar("Name", bound=tuple[str, str | None])
 PATIENCE: Final = 0.5  # seconds
 _WORD: Final = re.compile(r"\w+")
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
@@ -37,6 +45,21 @@ FIND: Final = Query(
     {"updated_at": moment, "playlist_id": key},
     "user_id, playlist_id AS id, name",
 )
+
+
+def shown_in_lists(stream: Stream, names: Sequence[Name]) -> list[Name]:
+    """Those of these members of a public list, feeds or episodes, that others may see: without what their
+    listener has set to private or anonymous. The level of the account, which a public list is an exception
+    from, does not count."""
+    scopes = {name: privacy.scopes_of(*name)[:-1] for name in names}
+    keys = {scope for of in scopes.values() for _, scope in of}
+    stream.fetch({"privacy": tuple(keys)})
+    known = {key: stream.user.privacy.get(key) for key in keys}
+    levels = {
+        name: next((found.level for _, scope in of if (found := known[scope]) and found.level), "public")
+        for name, of in scopes.items()
+    }
+    return [name for name in names if levels[name] == "public"]
 
 
 def playlists(words: str, after: str | None, limit: int) -> Page[PublicPlaylist]:

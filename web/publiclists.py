@@ -18,9 +18,9 @@ from accounts import profiles
 from accounts.models import User
 from eventstore import dispatcher
 from eventstore.dispatcher import StreamErased
-from eventstore.domain import privacy
 from eventstore.domain.identifiers import episode_key, feed_key_of
 from eventstore.streams import Stream
+from projections.public_lists import shown_in_lists
 from web import collections, people, playlists
 from web.addresses import is_web
 from web.lists import PICTURES, Kind, Listed
@@ -62,7 +62,7 @@ def public_list(request: HttpRequest, username: str, kind: Kind, list_id: UUID) 
     known = getattr(stream.user, kind.many).get(str(list_id)) if stream else None
     if stream is None or known is None or not kind.register.is_on(known) or not known.is_public:
         raise Http404
-    members = list(_members(_allowed(stream, _names(stream, kind, known))))
+    members = list(_members(shown_in_lists(stream, _names(stream, kind, known))))
     page, following = cut(members, lambda each: each.key, request.GET.get("after", ""), PAGE)
     listed = Listed.of_state(kind, list_id, known, len(members))
     person = people.shown_as(profiles.person(owner, profiles.published(owner.pk)))
@@ -107,20 +107,6 @@ def _names(stream: Stream, kind: Kind, known: Any) -> list[Name]:
     first = [feed for feed in known.order if feed in followed]
     since = sorted(followed.keys() - set(first), key=lambda feed: (followed[feed].subscribed_at, feed))
     return [Name(feed) for feed in [*first, *since][:MOST]]
-
-
-def _allowed(stream: Stream, names: list[Name]) -> list[Name]:
-    """Without what the listener has set to private or anonymous; the level of the account, which a public
-    list is an exception from, does not count."""
-    scopes = {name: privacy.scopes_of(*name)[:-1] for name in names}
-    keys = {scope for of in scopes.values() for _, scope in of}
-    stream.fetch({"privacy": tuple(keys)})
-    known = {key: stream.user.privacy.get(key) for key in keys}
-    levels = {
-        name: next((found.level for _, scope in of if (found := known[scope]) and found.level), "public")
-        for name, of in scopes.items()
-    }
-    return [name for name in names if levels[name] == "public"]
 
 
 def _members(names: list[Name]) -> Iterator[PublicMember]:

@@ -11,6 +11,9 @@ from api.gpodder.access import Answer, Call, not_found, route
 from api.gpodder.objects import absolute, podcasts
 from eventstore.dispatcher import state_of
 from eventstore.domain import collections
+from eventstore.streams import Stream
+from feeds.queries import public_feeds
+from projections.public_lists import shown_in_lists
 
 
 def slug(name: str) -> str:
@@ -45,11 +48,20 @@ def _owner(name: str) -> UUID:
 
 def _lists(call: Call, owner: UUID) -> list[tuple[str, list[str]]]:
     is_own = call.who is not None and call.who.user_id == owner
-    return [
+    stream = state_of(owner)
+    lists = [
         (of.name, collections.REGISTER.arranged(of))
-        for of in state_of(owner).user.collections.values()
+        for of in stream.user.collections.values()
         if collections.REGISTER.is_on(of) and not of.is_default and (is_own or of.is_public)
     ]
+    return lists if is_own else [(name, _public(stream, feeds)) for name, feeds in lists]
+
+
+def _public(stream: Stream, feeds: list[str]) -> list[str]:
+    """Those that others may see: the address of a feed may be a key of its listener's."""
+    known = public_feeds(feeds)
+    names = [(feed, None) for feed in feeds if feed in known]
+    return [feed for feed, _ in shown_in_lists(stream, names)]
 
 
 paths = {

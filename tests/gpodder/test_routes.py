@@ -10,6 +10,7 @@ from eventstore.dispatcher import state_of
 from eventstore.domain.identifiers import feed_of_url
 from tests.api.devices import Device, document
 from tests.apps import App
+from tests.feeds.known import known_feed
 from tests.gpodder.apps import PodcastApp, content_of, feed_url, play
 from tests.projecting import bring_up_to_date
 
@@ -173,6 +174,7 @@ def test_public_settings_are_privacy(phone: PodcastApp, alice: User) -> None:
 def test_lists_are_collections_that_are_public(phone: PodcastApp, alice: User) -> None:
     App().grant(alice)
     own = Device(alice.pk)
+    known_feed(feed_url(1))
     phone.upload_subscriptions([feed_url(1)])
     for name, is_public in (("Été & Co", True), ("Secret", False)):
         made = document(own.post("collections", {"name": name, "is_public": is_public}))["collection"]["id"]
