@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from api.gpodder.access import Answer, Call, not_found, route
 from api.gpodder.objects import absolute, podcasts
 from eventstore.dispatcher import state_of
 from eventstore.domain import collections
+from eventstore.domain.collections import Collection
 from eventstore.streams import Stream
 from feeds.queries import public_feeds
 from projections.public_lists import shown_in_lists
@@ -24,16 +26,20 @@ def slug(name: str) -> str:
 
 def listed(call: Call, owner: str) -> list[dict[str, Any]]:
     return [
-        {"title": name, "name": slug(name), "web": absolute("/collections")}
-        for name, _ in _lists(call, _owner(owner))
+        {"title": of.name, "name": slug(of.name), "web": absolute("/collections")}
+        for of in _lists(call, state_of(_owner(owner)))
     ]
 
 
 def read(call: Call, owner: str, name: str, fmt: str) -> Answer:
-    for title, feeds in _lists(call, _owner(owner)):
-        if slug(title) == name:
-            return formats.write_podcasts(call, podcasts(call, feeds), fmt)
-    raise not_found("No such list.")
+    stream = state_of(_owner(owner))
+    found = next((of for of in _lists(call, stream) if slug(of.name) == name), None)
+    if found is None:
+        raise not_found("No such list.")
+    feeds = collections.REGISTER.arranged(found)
+    if not _is_own(call, stream):
+        feeds = _public(stream, feeds)
+    return formats.write_podcasts(call, podcasts(call, feeds), fmt)
 
 
 def _owner(name: str) -> UUID:
@@ -46,15 +52,15 @@ def _owner(name: str) -> UUID:
     return user.pk
 
 
-def _lists(call: Call, owner: UUID) -> list[tuple[str, list[str]]]:
-    is_own = call.who is not None and call.who.user_id == owner
-    stream = state_of(owner)
-    lists = [
-        (of.name, collections.REGISTER.arranged(of))
-        for of in stream.user.collections.values()
-        if collections.REGISTER.is_on(of) and not of.is_default and (is_own or of.is_public)
-    ]
-    return lists if is_own else [(name, _public(stream, feeds)) for name, feeds in lists]
+def _is_own(call: Call, stream: Stream) -> bool:
+    return call.who is not None and call.who.user_id == stream.user.user_id
+
+
+def _lists(call: Call, stream: Stream) -> Iterator[Collection]:
+    is_own = _is_own(call, stream)
+    for of in stream.user.collections.values():
+        if collections.REGISTER.is_on(of) and not of.is_default and (is_own or of.is_public):
+            yield of
 
 
 def _public(stream: Stream, feeds: list[str]) -> list[str]:
