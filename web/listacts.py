@@ -22,7 +22,7 @@ from web.acting import act, came_from, for_listeners, is_partial, send
 from web.addresses import asked_feed, asked_item
 from web.listing import page_of
 from web.lists import Kind, Listed
-from web.reading import caught_up, reached, remember_position
+from web.reading import caught_up, reached, redirect_after, remember_position
 from web.toasts import render_toasts, tell
 
 # the codes of what the domain refuses of lists that there are
@@ -115,9 +115,7 @@ def restore(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> Http
     entry = msgspec.structs.replace(entry, updated_at=max(now, known.deleted_at), deleted_at=None)
     outcome = send(request, SyncUserData(user_id=user.pk, now=now, **{kind.many: [entry]}))
     tell(request, kind.words.restored % {"list": known.name})
-    response = redirect(f"{kind.path}/{list_id}")
-    remember_position(response, outcome.position)
-    return response
+    return redirect_after(outcome.position, f"{kind.path}/{list_id}")
 
 
 def _names(request: HttpRequest, kind: Kind) -> dict[str, str]:
@@ -204,6 +202,4 @@ def _arranged(
 
 
 def _back(request: HttpRequest, listed: Listed, outcome: Outcome) -> HttpResponse:
-    response = redirect(came_from(request, listed.path))
-    remember_position(response, outcome.position)
-    return response
+    return redirect_after(outcome.position, came_from(request, listed.path))

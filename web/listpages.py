@@ -20,7 +20,7 @@ from web.acting import act, for_listeners, is_partial
 from web.listing import page_of
 from web.lists import Kind, Listed
 from web.paging import cut
-from web.reading import caught_up, remember_position
+from web.reading import caught_up, redirect_after
 from web.toasts import tell
 
 PAGE = 48
@@ -75,9 +75,7 @@ def new(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
         return redirect(f"{kind.path}/{list_id}")
     if outcome.events:
         tell(request, kind.words.made % {"list": form.cleaned_data["name"]})
-    response = redirect(f"{kind.path}/{list_id}")
-    remember_position(response, outcome.position)
-    return response
+    return redirect_after(outcome.position, f"{kind.path}/{list_id}")
 
 
 @read_or_post
@@ -98,9 +96,7 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
         raise Http404 from None
     if outcome.events:
         tell(request, _("Saved."))
-    response = redirect(listed.path)
-    remember_position(response, outcome.position)
-    return response
+    return redirect_after(outcome.position, listed.path)
 
 
 @require_POST
@@ -116,9 +112,7 @@ def delete(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpR
         return redirect(listed.path)
     if outcome.events:
         tell(request, kind.words.deleted % {"list": listed.name}, undo=f"{listed.path}/restore")
-    response = redirect(kind.path)
-    remember_position(response, outcome.position)
-    return response
+    return redirect_after(outcome.position, kind.path)
 
 
 def _form(request: HttpRequest, kind: Kind, form: Any, listed: Listed | None) -> HttpResponse:

@@ -30,7 +30,7 @@ from feeds.queries import FeedShown, episodes_of
 from web import shown, sight
 from web.acting import came_from, for_listeners, is_partial, send
 from web.addresses import in_path, number_in
-from web.reading import remember_position
+from web.reading import redirect_after
 from web.toasts import tell
 
 # what is offered beside everything, and the episode that was pointed at
@@ -95,9 +95,7 @@ def undo(request: HttpRequest, user: User, feed: str) -> HttpResponse:
         return redirect("podcast", feed)
     outcome = send(request, _command(user.pk, entries))
     tell(request, _("Everything is as it was before."))
-    response = redirect(came_from(request, f"/podcasts/{in_path(feed)}"))
-    remember_position(response, outcome.position)
-    return response
+    return redirect_after(outcome.position, came_from(request, f"/podcasts/{in_path(feed)}"))
 
 
 def _mark(request: HttpRequest, user: User, feed: str, chosen: Sequence[Unplayed]) -> HttpResponse:
@@ -113,9 +111,7 @@ def _mark(request: HttpRequest, user: User, feed: str, chosen: Sequence[Unplayed
         tell(request, text % {"count": count}, undo=undo_path)
     else:
         tell(request, _("There was nothing to mark."))
-    response = redirect(page)
-    remember_position(response, outcome.position)
-    return response
+    return redirect_after(outcome.position, page)
 
 
 def _pointed(request: HttpRequest, feed: str, known: FeedShown) -> int | None:

@@ -35,7 +35,7 @@ from web.acting import for_listeners, is_partial, send
 from web.acts import Titles
 from web.forms import OverridesForm
 from web.overrides import Cut, Settings
-from web.reading import caught_up, remember_position
+from web.reading import caught_up, redirect_after
 from web.toasts import tell
 
 PATH: Final = "/privacy-manager"
@@ -279,6 +279,4 @@ def _undo_key(user_id: UUID, token: str) -> str:
 
 
 def _done(position: int) -> HttpResponse:
-    response = redirect(PATH)
-    remember_position(response, position)
-    return response
+    return redirect_after(position, PATH)

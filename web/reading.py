@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from projections import queries, replicas
@@ -29,6 +30,13 @@ def remember_position(response: HttpResponse, position: int) -> None:
         httponly=True,
         samesite="Lax",
     )
+
+
+def redirect_after(position: int, path: str) -> HttpResponse:
+    """Lead to a page that shows what was recorded up to ``position``."""
+    response = redirect(path)
+    remember_position(response, position)
+    return response
 
 
 def seen(request: HttpRequest) -> int:
