@@ -14,6 +14,10 @@ from django.db import connections
 from accounts import erasure
 from accounts.models import User
 from eventstore import administration, log, marks
+from eventstore.domain.devices import RegisterDevice
+from eventstore.domain.episode_actions import RecordEpisodeAction
+from eventstore.domain.held_removals import HoldRemoval
+from eventstore.domain.settings import ChangeSettings
 from eventstore.domain.subscriptions import Subscribe
 from eventstore.retention import acknowledge
 from jobs import retention
@@ -47,6 +51,10 @@ CHANGED = {
     "users.collections": "color = '#ff0000'",
     "users.collection_feeds": "added_at = '2001-01-01Z'",
     "users.user_privacy": "level = 'private'",
+    "users.devices": "caption = 'geheim'",
+    "users.episode_actions": "action = 'geheim'",
+    "users.settings": "settings = '{}'",
+    "users.held_removals": "device = 'geheim'",
     "users.activity": "secret = NOT secret",
     "users.activity_levels": "level = 'private'",
     "users.blocked_feeds": "operator_since = '2001-01-01Z'",
@@ -86,6 +94,13 @@ def history(alice: User) -> User:
     assert shared.status_code == 200
     record(subscribed(BOB))
     marks.mark(feed(8), "operator", NOON, blocked=True)
+    order: dict[str, Any] = {"user_id": alice.pk, "now": NOON}
+    do(
+        RegisterDevice(device="phone", caption="Phone", **order),
+        RecordEpisodeAction(feed=feed(7), item=item(71), action="download", **order),
+        ChangeSettings(device="phone", set={"theme": "dark"}, **order),
+        HoldRemoval(feed=feed(7), device="phone", **order),
+    )
     settle()
     retention.run(wait=settled)
     settle()

@@ -231,7 +231,10 @@ def begun(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) ->
         directory.chmod(0o711)  # PostgreSQL's own user reads the clock
         clock = MovingClock(directory) if moving else Clock()
         # as behind a proxy, so that every listener has an address
-        with running(directory / "home", TRUSTED_PROXIES="1", **clock.environment) as instance:
+        # no mail: with a console it would be printed, and the output is searched for addresses
+        with running(
+            directory / "home", TRUSTED_PROXIES="1", EMAIL_URL="none:", **clock.environment
+        ) as instance:
             instance.set_up()
             yield Soak(plan, seed, clock, instance, say)
 

@@ -37,7 +37,7 @@ def test_a_listener_looks_at_what_others_see_and_changes_it(page: Page, alice: U
     page.get_by_role("button", name="Change it").click()
     expect(page.get_by_role("status")).to_contain_text("Your account is public now.")
     bring_up_to_date()
-    page.get_by_role("link", name="Profile").click()
+    page.get_by_role("link", name="Profile", exact=True).click()
     page.get_by_label("Picture", exact=True).set_input_files(
         FilePayload(name="me.png", mimeType="image/png", buffer=picture("PNG", (200, 200)))
     )

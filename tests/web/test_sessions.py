@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
@@ -27,7 +28,7 @@ def is_in(visitor: Visitor) -> bool:
 
 
 def row_of(visitor: Visitor) -> Session:
-    return Session.objects.get(pk=visitor.cookies["sessionid"].value)
+    return Session.objects.get(pk=visitor.cookies[settings.SESSION_COOKIE_NAME].value)
 
 
 def test_it_lists_browsers_by_name_and_time_and_tells_no_key(alice: User, bob: User) -> None:
