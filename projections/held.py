@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from projections.connect import run
@@ -15,3 +16,29 @@ SELECT user_id, array_agg(rss_source_feed) FROM users.held_removals
 def held_before(moment: datetime) -> Iterator[tuple[UUID, list[str]]]:
     """The listeners who were asked before a time and have not answered, with the feeds that it is about."""
     yield from run(HELD_BEFORE, [moment]).fetchall()
+
+
+class Waiting(NamedTuple):
+    """``caption``: what the listener's device is called, if anything."""
+
+    feed: str
+    device: str
+    caption: str | None
+    held_at: datetime
+
+
+WAITING = """
+SELECT held.rss_source_feed, coalesce(held.device, ''), devices.caption, held.held_at
+  FROM users.held_removals AS held
+  JOIN users.subscriptions AS followed USING (user_id, feed_key)
+  LEFT JOIN users.devices AS devices ON devices.user_id = held.user_id AND devices.device = held.device
+ WHERE held.user_id = %s AND (held.settled_at IS NULL OR held.held_at >= held.settled_at)
+   AND followed.subscribed_at <= held.held_at
+   AND (followed.unsubscribed_at IS NULL OR followed.unsubscribed_at < followed.subscribed_at)
+ ORDER BY held.held_at, held.feed_key
+"""
+
+
+def waiting(user_id: UUID) -> list[Waiting]:
+    """What devices of a listener would have unfollowed, and still waits for an answer."""
+    return [Waiting(*row) for row in run(WAITING, [user_id])]

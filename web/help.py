@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 from feeds.html import ELEMENTS
 
 PAGES: Final = {"en": "listeners.md", "fr": "fr/auditeurs.md"}
+CLIENTS: Final = {"en": "clients.md", "fr": "fr/applications.md"}
 ATTRIBUTES: Final = {"a": {"href"}, "h2": {"id"}}
 
 
@@ -36,14 +37,25 @@ class Guide(NamedTuple):
 @require_safe
 def help_page(request: HttpRequest) -> HttpResponse:
     """The guide, for whoever is logged in and whoever is not."""
-    language = translation.get_language()
-    return render(request, "web/help/help.html", {"guide": guide(language if language in PAGES else "en")})
+    return render(request, "web/help/help.html", {"guide": guide(_language())})
 
 
-@lru_cache(maxsize=len(PAGES))
-def guide(language: str) -> Guide:
+@require_safe
+def clients(request: HttpRequest) -> HttpResponse:
+    """How podcast apps are set up, what works with each, and what does not."""
+    return render(request, "web/help/help.html", {"guide": guide(_language(), "clients")})
+
+
+@lru_cache(maxsize=2 * len(PAGES))
+def guide(language: str, about: str = "pages") -> Guide:
     """The page of docs/ in a language of ``PAGES``; its headings can be linked to."""
-    return read((settings.BASE_DIR / "docs" / PAGES[language]).read_text())
+    files = CLIENTS if about == "clients" else PAGES
+    return read((settings.BASE_DIR / "docs" / files[language]).read_text())
+
+
+def _language() -> str:
+    language = translation.get_language()
+    return language if language in PAGES else "en"
 
 
 def read(text: str) -> Guide:

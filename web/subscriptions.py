@@ -20,7 +20,7 @@ from feeds.browsing import Summary
 from projections import lists, queries
 from projections.lists import CollectionRow
 from projections.queries import SubscriptionRow
-from web import levels, shown, sight
+from web import held, levels, shown, sight
 from web.acting import act, came_from, for_listeners, is_partial
 from web.addresses import in_path
 from web.forms import ListForm
@@ -77,7 +77,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
     """All of them, in pages; ``q`` searches, ``sort`` orders, ``after`` is a feed: the list goes on there."""
     form = ListForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else form.defaults
-    with caught_up(request, "subscriptions", "plays", "collections", "privacy"):
+    with caught_up(request, "subscriptions", "plays", "collections", "privacy", "held_removals"):
         followed = _followed(user.pk)
         collections = [row for row in lists.collections(user.pk).rows if not row.is_default]
         found = _in_collection(user.pk, followed, wanted["collection"])
@@ -86,9 +86,11 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
         found.sort(key=lambda each: (ORDERS[wanted["sort"]](each), feed_key_of(each.feed)))
         page, following = cut(found, lambda each: feed_key_of(each.feed), wanted["after"], PAGE)
         podcasts = _podcasts(user.pk, page)
+        questions = held.questions(user.pk, {each.feed: each.title for each in followed})
     context = {
         "form": form,
         "searched": wanted["q"],
+        "questions": questions,
         "total": len(followed),
         "found": len(found),
         "podcasts": podcasts,

@@ -35,6 +35,14 @@ def test_both_languages_have_the_same_sections() -> None:
     assert english.content.count("<strong>") == french.content.count("<strong>")
 
 
+def test_how_podcast_apps_are_set_up_is_told_in_both_languages(operator: User) -> None:
+    english, french = (pages.guide(language, "clients") for language in ("en", "fr"))
+    assert len(english.sections) == len(french.sections)
+    assert "<h1>Podcast apps with Balados</h1>" in text_of(Visitor().get("/help/podcast-apps"))
+    page = text_of(Visitor().get("/help/podcast-apps", headers={"Accept-Language": "fr"}))
+    assert "Les applications de podcasts avec Balados" in page
+
+
 def test_it_is_there_for_everybody_in_the_readers_language(operator: User, alice: User) -> None:
     page = text_of(Visitor().get("/help"))
     assert "<h1>How to use Balados</h1>" in page

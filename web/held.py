@@ -1,0 +1,71 @@
+"""Podcasts that an app would unfollow, so many at once that their listener is asked on /subscriptions."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from accounts.models import User
+from eventstore.domain import unfollowing
+from projections import held
+from web.acting import for_listeners, send
+from web.reading import remember_position
+from web.toasts import tell
+
+
+class Question(NamedTuple):
+    """Of one device. ``until``: when it is taken for a mistake of the app, if nobody answers."""
+
+    device: str
+    name: str
+    titles: list[str]
+    until: datetime
+
+
+def questions(user_id: UUID, titles: Mapping[str, str]) -> list[Question]:
+    """What is to be asked; ``titles`` of the feeds that are followed."""
+    rows = sorted(held.waiting(user_id), key=lambda row: row.device)
+    found = []
+    for device, group in groupby(rows, key=lambda row: row.device):
+        some = list(group)
+        name = some[0].caption or device or _("An app")
+        named = [titles.get(row.feed, row.feed) for row in some]
+        until = min(row.held_at for row in some) + unfollowing.LONGEST_HELD
+        found.append(Question(device, name, named, until))
+    return found
+
+
+@require_POST
+@for_listeners
+def decide(request: HttpRequest, user: User) -> HttpResponse:
+    """Unfollow what a ``device`` would have unfollowed, or go on following; a repeat does nothing."""
+    device = request.POST.get("device", "")
+    feeds = [row.feed for row in held.waiting(user.pk) if row.device == device]
+    is_confirmed = request.POST.get("decision") == "confirm"
+    settled = unfollowing.confirm if is_confirmed else unfollowing.discard
+    answer = redirect("subscriptions")
+    if feeds:
+        outcome = send(request, settled(user.pk, feeds, timezone.now()))
+        remember_position(answer, outcome.position)
+        tell(request, _told(len(feeds), is_confirmed))
+    return answer
+
+
+def _told(count: int, is_confirmed: bool) -> str:
+    if is_confirmed:
+        words = ngettext(
+            "You no longer follow %(count)d podcast.", "You no longer follow %(count)d podcasts.", count
+        )
+    else:
+        words = ngettext(
+            "You go on following %(count)d podcast.", "You go on following %(count)d podcasts.", count
+        )
+    return words % {"count": count}
