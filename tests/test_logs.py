@@ -206,6 +206,7 @@ def test_a_line_that_cannot_be_written_says_so_and_not_what_it_was_given(
         ("sent bearer abc.def-ghi", f"sent bearer {GONE}"),
         ("{'password': 'a b c', 'n': 1}", f"{{'password': {GONE}, 'n': 1}}"),
         ('{"csrfmiddlewaretoken": "abc"}', f'{{"csrfmiddlewaretoken": {GONE}}}'),
+        ("GET /login/v2/flow/abc-def_gh done", f"GET /login/v2/flow/{GONE} done"),
         ("Cookie: sessionid=abc; a=b", f"Cookie: {GONE}; a=b"),
         ("mail to alice.b+c@mail.example.org!", f"mail to {GONE}!"),
         (f"feed {FEED} of 3", f"feed {GONE} of 3"),
