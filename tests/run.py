@@ -26,11 +26,13 @@ TESTS = ROOT / "tests"
 PARTS: tuple[tuple[str, ...], ...] = (
     ("e2e", "launch"),
     ("web", "accounts"),
-    ("feeds", "playgateway", "jobs", "soak", "benchmarks"),
-    ("api",),
     ("operations", "commands"),
+    ("feeds", "playgateway", "jobs", "soak", "benchmarks"),
+    ("api", "gpodder"),
     ("projections", "privacy"),
 )
+# the tests that wait most are a part of their own, before the others; with the search for secrets, as below
+BROWSER = ("web",)
 # Where tests are marked ``topology``: what may differ where the stores share a database, its locks and its
 # notifications. Instances of the end-to-end tests have one database as well.
 AGAIN = ("eventstore", "projections", "operations")
@@ -78,7 +80,11 @@ def parts(results: Path, cluster: Path, *, coverage: bool) -> list[Part]:
     found = sorted(path.name for path in TESTS.iterdir() if path.is_dir() or path.name.startswith("test_"))
     rest = tuple(name for name in found if name not in {*named, LEAKS})
     made = [
-        *(Part(" ".join(group), paths(group)) for group in PARTS),
+        Part("web in a browser", ["-m", "browser or topology", *paths(BROWSER)]),
+        *(
+            Part(" ".join(group), ["-m", "not browser" if "web" in group else "", *paths(group)])
+            for group in PARTS
+        ),
         Part("the rest", paths(rest)),
         Part("one database", ["-m", "topology", *paths(AGAIN)], {"TEST_STORES": "one"}),
     ]
