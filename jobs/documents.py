@@ -1,6 +1,6 @@
 """The tasks that fetch what somebody waits for beside feeds: chapters, transcripts, podcasts' sites."""
 
-from typing import Final
+from typing import Any, Final
 
 from celery import shared_task
 from django.utils import timezone
@@ -14,6 +14,8 @@ from jobs.feeds import fetch_now
 from jobs.tasks import stepping_aside
 
 FETCH: Final = "jobs.documents.fetch"
+# what others log of a message must not name the address, which may be a key
+UNNAMED: Final[dict[str, Any]] = {"argsrepr": "(an address)", "retry": False}
 
 
 @shared_task

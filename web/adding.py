@@ -72,7 +72,7 @@ def _look_up(request: HttpRequest, user: User) -> HttpResponse:
         wait = attempts.count("preview", str(user.pk), LOOKS, LOOKS_WITHIN)
         if wait:
             return too_many(request, wait)
-        documents.look.apply_async((url,), retry=False)
+        documents.look.apply_async((url,), **documents.UNNAMED)
     return redirect(f"{PAGE}?{urlencode({'q': form.cleaned_data['q']})}")
 
 

@@ -151,6 +151,13 @@ def test_nothing_is_told_before_a_second_and_then_the_page_asks_again(alice: Use
     assert sites.found(url, now + sites.KEPT + timedelta(seconds=2)) is None
 
 
+def test_what_is_logged_of_a_message_names_no_address(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(documents.look, "apply_async", lambda *args, **options: sent.append(options))
+    Visitor(alice).send("/subscriptions/new", {"q": "https://a.example/rss?auth=mPkY3ZcQ0v"})
+    assert [options["argsrepr"] for options in sent] == ["(an address)"]
+
+
 def test_a_worker_that_never_answers_is_a_time_out(stores: None) -> None:
     now = timezone.now()
     assert sites.ask("https://site.example/", now)
