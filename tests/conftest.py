@@ -13,6 +13,7 @@ from pytest_django import DjangoDbBlocker
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from accounts.models import User
+from accounts.passwords import SmallArgon2PasswordHasher
 from tests import leaks
 from tests.factories import UserFactory
 
@@ -26,6 +27,8 @@ STORES = ("system", "projections", "events")
 def pytest_sessionstart() -> None:
     # else every test client lists all static files at its first request: 50 ms
     configuration.WHITENOISE_AUTOREFRESH = True
+    # made to be slow: instances of their own, end to end, hash as everybody's do
+    SmallArgon2PasswordHasher.memory_cost, SmallArgon2PasswordHasher.time_cost = 64, 1
     leaks.begin()
 
 

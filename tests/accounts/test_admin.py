@@ -187,9 +187,9 @@ ODD_SEARCHES = [
 
 @pytest.mark.parametrize("page", PAGES[1:])
 def test_no_search_is_a_fault_of_ours(browser: Client, page: str) -> None:
-    for search in ODD_SEARCHES:
-        for send in (browser.get, browser.post):
-            assert send(f"{page}?{search}").status_code in (200, 302, 400), search
+    for number, search in enumerate(ODD_SEARCHES):
+        send = browser.post if (number + PAGES.index(page)) % 4 == 0 else browser.get
+        assert send(f"{page}?{search}").status_code in (200, 302, 400), search
 
 
 def test_no_id_is_a_fault_of_ours(browser: Client, alice: User) -> None:

@@ -203,8 +203,8 @@ def test_the_mark_of_a_known_browser_cannot_be_made_up_or_used_for_others(alice:
     assert log_in(forged, "Alice", REMOTE_ADDR="203.0.113.1") == 429
 
 
-@pytest.mark.parametrize("name", ["Юлия", "山田太郎", "Zoë"])
-def test_the_mark_of_a_known_browser_is_ascii_whatever_the_name(stores: None, name: str) -> None:
+def test_the_mark_of_a_known_browser_is_ascii_whatever_the_name(stores: None) -> None:
+    name = "Zoë山田"
     UserFactory.create(username=name, password=PASSWORD)
     at_home = Visitor()
     assert log_in(at_home, name) == 302
