@@ -33,6 +33,9 @@ class Enriched(Struct):
     featured: bool
 
 
+_ENRICHED = msgspec.json.Decoder(Enriched).decode
+
+
 class Titles(NamedTuple):
     """What is known of the feeds and episodes of one answer; what is not known is None."""
 
@@ -90,7 +93,7 @@ def public_titles(rows: Iterable[Any]) -> Titles:
 def enriched(feed: FeedShown) -> Enriched | None:
     if feed.enriched is None:
         return None
-    said = msgspec.json.decode(feed.enriched, type=Enriched)
+    said = _ENRICHED(feed.enriched)
     said.color, said.note = said.color or None, said.note or None
     return said
 

@@ -7,11 +7,13 @@ from eventstore.database import SQL, execute
 from eventstore.domain.messages import Event
 from eventstore.log import Origin, RecordedEvent
 
+_ORIGIN = msgspec.json.Decoder(Origin).decode
+
 
 def origin_of(row: RecordedEvent) -> Origin:
     """Where an event came from; of nowhere, if that cannot be read."""
     try:
-        return msgspec.json.decode(row.metadata, type=Origin)
+        return _ORIGIN(row.metadata)
     except msgspec.DecodeError:
         return Origin()
 

@@ -27,6 +27,9 @@ BUILDING, PATIENCE, LOOK_EVERY = 10, 2.0, 0.02
 TIMEOUT, PAUSE = 0.25, 5.0
 
 
+_RENDERED = msgspec.msgpack.Decoder(Rendered).decode
+
+
 def get_or_build(key: str, build: Callable[[], Rendered]) -> Rendered:
     """What is kept under ``key``, which names its rows and their version; else what ``build`` makes."""
     global _away_until
@@ -82,7 +85,7 @@ def _decoded(kept: object) -> Rendered | None:
     if not isinstance(kept, bytes):
         return None
     with suppress(msgspec.MsgspecError):
-        return msgspec.msgpack.decode(kept, type=Rendered)
+        return _RENDERED(kept)
     return None
 
 

@@ -26,6 +26,10 @@ class EpisodeChapter(Struct, omit_defaults=True):
     link: str | None = None
 
 
+# chapters as they are kept
+stored_chapters = msgspec.json.Decoder(list[EpisodeChapter]).decode
+
+
 class UnreadableDocument(ValueError):
     """A document that holds none of what it was fetched for; the text says why."""
 

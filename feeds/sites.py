@@ -43,6 +43,9 @@ class Look(Struct):
     error: str = ""
 
 
+_LOOK = msgspec.json.Decoder(Look).decode
+
+
 def ask(url: str, now: datetime) -> bool:
     """Note that somebody wants to know what is there; whether it must be looked up for that."""
     known = _kept(url, now)
@@ -95,7 +98,7 @@ def _kept(url: str, now: datetime) -> Look | None:
     row = FetchedDocument.objects.filter(url_digest=_digest(url)).first()
     if row is None:
         return None
-    look = msgspec.json.decode(_cipher(url).decrypt(bytes(row.content)), type=Look)
+    look = _LOOK(_cipher(url).decrypt(bytes(row.content)))
     if now >= look.asked_at + KEPT:
         return None
     if not look.is_done and now >= look.asked_at + PATIENCE:

@@ -30,6 +30,10 @@ class Segment(Struct, omit_defaults=True):
     speaker: str | None = None
 
 
+# segments as they are kept
+stored_segments = msgspec.json.Decoder(list[Segment]).decode
+
+
 def read(body: bytes) -> list[Segment]:
     """The segments of a document, in their order; its form is told by how it begins. Raises
     ``UnreadableDocument``."""

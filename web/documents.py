@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -16,10 +15,10 @@ from accounts import attempts
 from accounts.models import User
 from feeds import chapters, supplements
 from feeds.browsing import EpisodeRow
-from feeds.chapters import EpisodeChapter
+from feeds.chapters import EpisodeChapter, stored_chapters
 from feeds.models import FetchedDocument
 from feeds.supplements import Kind
-from feeds.transcripts import Segment
+from feeds.transcripts import Segment, stored_segments
 from jobs import documents
 from web.acting import for_listeners, is_partial
 from web.addresses import asked_feed
@@ -63,7 +62,7 @@ def chapters_of(row: EpisodeRow | None, now: datetime) -> list[Chapter]:
     kept = _kept("chapters", row, now)
     if kept is None or kept.error:
         return []
-    return _listed(msgspec.json.decode(bytes(kept.content), type=list[EpisodeChapter]))
+    return _listed(stored_chapters(bytes(kept.content)))
 
 
 def _listed(told: Sequence[EpisodeChapter]) -> list[Chapter]:
@@ -126,7 +125,7 @@ def _contents(kind: Kind, row: EpisodeRow, kept: FetchedDocument, now: datetime)
     if kind == "chapters":
         return {"chapters": chapters_of(row, now)}
     source = supplements.source_of(kind, row.extra)
-    segments = msgspec.json.decode(bytes(kept.content), type=list[Segment])
+    segments = stored_segments(bytes(kept.content))
     return {"paragraphs": list(paragraphs(segments)), "language": source.language if source else None}
 
 

@@ -46,6 +46,9 @@ ACCOUNT, CHOSEN, ALL = "account", "chosen", "all"
 PROJECTORS = ("privacy", "public_events", "subscriptions")
 
 
+_CHANGES = msgspec.json.Decoder(list[Change]).decode
+
+
 class Example(NamedTuple):
     """A level of the account, and what others see with it of the newest thing that the listener did."""
 
@@ -140,7 +143,7 @@ def undo(request: HttpRequest, user: User, token: str) -> HttpResponse:
     if kept is None:
         tell(request, _("This cannot be undone any more. Choose the levels anew."))
         return redirect(PATH)
-    before = msgspec.json.decode(kept, type=list[Change])
+    before = _CHANGES(kept)
     tell(request, _("As it was before."))
     return _done(_record(request, user, before, overrides.settings_of(user.pk)))
 

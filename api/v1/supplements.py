@@ -4,7 +4,6 @@ import time
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-import msgspec
 from django.urls import path
 from msgspec import Struct
 from rest_framework.exceptions import NotFound, Throttled
@@ -23,11 +22,11 @@ from api.views import View
 from eventstore.domain.naming import Episode as Named
 from eventstore.domain.naming import EpisodeName, choose
 from feeds import chapters, queries, supplements
-from feeds.chapters import EpisodeChapter
+from feeds.chapters import EpisodeChapter, stored_chapters
 from feeds.models import Episode
 from feeds.states import ERRORS, UNKNOWN
 from feeds.supplements import Kind, Source
-from feeds.transcripts import Segment
+from feeds.transcripts import Segment, stored_segments
 from jobs import celery_app
 from projections.connect import run
 from projections.queries import EPISODES_OF
@@ -90,7 +89,7 @@ class ChaptersView(SupplementView):
         found = chapters.in_feed(episode.extra)
         if not found:
             _, content = _document(request, "chapters", episode)
-            found = msgspec.json.decode(content, type=list[EpisodeChapter])
+            found = stored_chapters(content)
         return answers.answer(Chapters(found), answers.account_position(request))
 
 
@@ -101,7 +100,7 @@ class TranscriptView(SupplementView):
         most."""
         episode = _episode(request, query.feed, path.item)
         source, content = _document(request, "transcript", episode)
-        segments = msgspec.json.decode(content, type=list[Segment])
+        segments = stored_segments(content)
         return answers.answer(Transcript(source.language, segments), answers.account_position(request))
 
 

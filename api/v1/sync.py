@@ -67,6 +67,9 @@ class _Place(Struct, array_like=True):
     epoch: str = ""
 
 
+_PLACE = msgspec.json.Decoder(_Place).decode
+
+
 class SyncView(View):
     scopes = {"POST": "user.sync"}
 
@@ -130,7 +133,7 @@ def _version_of(cursor: str, user_id: UUID) -> int | None:
     what this server did not give to this user."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        place = msgspec.json.decode(raw, type=_Place)
+        place = _PLACE(raw)
     except (ValueError, msgspec.DecodeError):
         place = _Place(-1, "")
     if place.version < 0 or place.owner != _owner(user_id):

@@ -76,6 +76,9 @@ class Token(Struct):
     plays: int
 
 
+_TOKEN = msgspec.json.Decoder(Token).decode
+
+
 class Tokens(Struct):
     tokens: list[Token]
 
@@ -119,7 +122,7 @@ class TokensView(View):
         text = None if identity is None else PlayToken.text_of(user.pk, identity.key)
         earlier = answers.remembered(request)
         if earlier is not None and text is not None:
-            token = msgspec.json.decode(earlier.answer, type=Token)
+            token = _TOKEN(earlier.answer)
         else:
             token, text = _issue(user, body, now(), text)
             # what is kept of the answer is without the text
