@@ -23,9 +23,9 @@ from accounts.app_models import AppPassword, AppSession, digest
 from accounts.models import User
 from accounts.pages import read_or_post
 from projections import devices
-from web.acting import for_listeners, is_partial
+from web.acting import for_listeners
 from web.codes import drawn
-from web.play_tokens import LONGEST_NAME, RenameForm
+from web.play_tokens import LONGEST_NAME, answer_rename
 from web.questions import ask
 from web.toasts import tell
 
@@ -117,15 +117,7 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
 def rename(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
     """Give an app password another name; a GET asks for it."""
     row = _own(user, password_id)
-    form = RenameForm(request.POST if request.method == "POST" else None, initial={"name": row.name})
-    if request.method != "POST" or not form.is_valid():
-        template = "_rename" if is_partial(request, "dialog") else "rename"
-        context = {"form": form, "name": _name(row), "action": request.path}
-        return render(request, f"web/apps/{template}.html", context, status=400 if form.is_bound else 200)
-    row.name = form.cleaned_data["name"]
-    row.save(update_fields=["name"])
-    tell(request, _("It is called %(name)s now.") % {"name": row.name})
-    return redirect("apps")
+    return answer_rename(request, row, _name(row))
 
 
 @read_or_post

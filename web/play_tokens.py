@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 
+from accounts.app_models import AppPassword
 from accounts.models import MOST_TOKENS, PlayToken, User
 from accounts.pages import read_or_post
 from projections import lists
@@ -190,15 +191,19 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
 def rename(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
     """Give a token another name; a GET asks for it."""
     token = _own(user, token_id)
-    form = RenameForm(request.POST if request.method == "POST" else None, initial={"name": token.name})
+    return answer_rename(request, token, token.name)
+
+
+def answer_rename(request: HttpRequest, row: PlayToken | AppPassword, shown: str) -> HttpResponse:
+    """Give a row another name, or ask for it; ``shown`` is what it is called until then."""
+    form = RenameForm(request.POST if request.method == "POST" else None, initial={"name": row.name})
     if request.method != "POST" or not form.is_valid():
-        name = "_rename" if is_partial(request, "dialog") else "rename"
-        status = 400 if form.is_bound else 200
-        context = {"form": form, "name": token.name, "action": request.path}
-        return render(request, f"web/apps/{name}.html", context, status=status)
-    token.name = form.cleaned_data["name"]
-    token.save(update_fields=["name"])
-    tell(request, _("It is called %(name)s now.") % {"name": token.name})
+        template = "_rename" if is_partial(request, "dialog") else "rename"
+        context = {"form": form, "name": shown, "action": request.path}
+        return render(request, f"web/apps/{template}.html", context, status=400 if form.is_bound else 200)
+    row.name = form.cleaned_data["name"]
+    row.save(update_fields=["name"])
+    tell(request, _("It is called %(name)s now.") % {"name": row.name})
     return redirect("apps")
 
 
