@@ -1,77 +1,20 @@
-"""Addresses of feeds and episodes as apps spell them, and as each device spells what it is told."""
+"""Addresses of feeds as each device spells what it is told."""
 
-import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from api.gpodder.access import Call
 from eventstore import entries, log
-from eventstore.domain.identifiers import (
-    LONGEST_ITEM,
-    InvalidIdentifier,
-    feed_of_url,
-    normalise_url,
-    url_of_feed,
-)
+from eventstore.domain.identifiers import url_of_feed
 from eventstore.domain.settings import SPELLING, ChangeSettings, Settings, scope_of
+from feeds.spelling import Address, Corrections, episode_address, feed_address
 
-SHORTEST: Final = 8
-_SCHEME = re.compile("[A-Za-z][A-Za-z0-9_+.-]*:")
+__all__ = ["Address", "Corrections", "Spellings", "episode_address", "feed_address"]
+
 _SETTINGS = msgspec.json.Decoder(Settings).decode
-
-
-class Address(NamedTuple):
-    """What an address that was sent is kept as; empty, with the reason, where it is refused."""
-
-    kept: str
-    reason: str = ""
-
-    @property
-    def feed(self) -> str:
-        return feed_of_url(self.kept)
-
-
-def feed_address(sent: Any) -> Address:
-    return _feed_address(sent) if isinstance(sent, str) else Address("", "not_a_string")
-
-
-def episode_address(sent: Any) -> Address:
-    return _address(sent, LONGEST_ITEM) if isinstance(sent, str) else Address("", "not_a_string")
-
-
-@lru_cache(maxsize=8_192)
-def _feed_address(sent: str) -> Address:
-    return _address(sent)
-
-
-def _address(sent: str, *longest: int) -> Address:
-    text = sent.strip()
-    if len(text) < SHORTEST:
-        return Address("", "too_short")
-    try:
-        # an address without a scheme is one of the web
-        return Address(normalise_url(text if _SCHEME.match(text) else f"http://{text}", *longest))
-    except InvalidIdentifier as error:
-        return Address("", error.code)
-
-
-class Corrections:
-    """``update_urls``: each spelling that was changed, once, and each that was refused."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-
-    def note(self, sent: Any, address: Address) -> None:
-        # what carries a password is not said again
-        if isinstance(sent, str) and sent != address.kept and address.reason != "credentials":
-            self._kept[sent] = address.kept
-
-    def listed(self) -> list[list[str]]:
-        return [[sent, kept] for sent, kept in self._kept.items()]
 
 
 class Spellings:

@@ -10,11 +10,11 @@ from api.answers import record
 from api.errors import ApiError
 from api.gpodder import marks
 from api.gpodder.access import Answer, Call, bad, route, since_of
-from api.gpodder.actions import Reading
 from api.gpodder.addresses import Spellings, feed_address
 from api.gpodder.delivery import Writer, ascii_json, newest
 from api.gpodder.devices import check_known, origin_of, registration
 from eventstore import changes
+from feeds.actions import Reading
 
 MOST_ACTIONS: Final = 50_000
 # in one answer; the rest comes with the next

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from api.gpodder.addresses import Address, Corrections, episode_address, feed_address
 from eventstore.domain.episode_actions import RecordEpisodeAction
 from eventstore.domain.identifiers import InvalidIdentifier, item_of, normalise_guid, parts_of_item
 from eventstore.domain.plays import RecordPlay
 from feeds.files import File, files
+from feeds.spelling import Address, Corrections, episode_address, feed_address
 
 OTHERS: Final = frozenset({"download", "delete", "new", "flattr"})
 LAST: Final = 2**31 - 1
@@ -32,11 +32,14 @@ class Skip(Exception):
 
 
 class Reading:
-    """One upload. ``in_words``: times in an episode are written as ``HH:MM:SS``."""
+    """One upload. ``in_words``: times in an episode are written as ``HH:MM:SS``. ``untimed``: the time of
+    what tells none, in place of now."""
 
-    def __init__(self, user_id: UUID, now: datetime, *, in_words: bool = False) -> None:
+    def __init__(
+        self, user_id: UUID, now: datetime, *, in_words: bool = False, untimed: datetime | None = None
+    ) -> None:
         self._user_id, self._now = user_id, now
-        self._in_words = in_words
+        self._in_words, self._untimed = in_words, untimed or now
         self.corrections = Corrections()
         self.skipped: list[dict[str, Any]] = []
 
@@ -71,7 +74,7 @@ class Reading:
             "feed": feed.feed,
             "item": item,
             "device": device if isinstance(device, str) and DEVICE.fullmatch(device) else "",
-            "at": _time(action.get("timestamp"), self._now),
+            "at": _time(action.get("timestamp"), self._untimed),
         }
         if kind != "play":
             return RecordEpisodeAction(action=kind, **named)
@@ -109,10 +112,10 @@ def _guid(value: Any) -> str:
     return normalise_guid(value)
 
 
-def _time(value: Any, now: datetime) -> datetime:
+def _time(value: Any, untimed: datetime) -> datetime:
     """In whole seconds, so that what comes again is known."""
     if value is None or value == "":
-        return now.replace(microsecond=0)
+        return untimed.replace(microsecond=0)
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value.strip())

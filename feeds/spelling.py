@@ -1,0 +1,60 @@
+"""Addresses of feeds and episodes as apps and other servers spell them."""
+
+import re
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from eventstore.domain.identifiers import LONGEST_ITEM, InvalidIdentifier, feed_of_url, normalise_url
+
+SHORTEST: Final = 8
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9_+.-]*:")
+
+
+class Address(NamedTuple):
+    """What an address that was sent is kept as; empty, with the reason, where it is refused."""
+
+    kept: str
+    reason: str = ""
+
+    @property
+    def feed(self) -> str:
+        return feed_of_url(self.kept)
+
+
+def feed_address(sent: Any) -> Address:
+    return _feed_address(sent) if isinstance(sent, str) else Address("", "not_a_string")
+
+
+def episode_address(sent: Any) -> Address:
+    return _address(sent, LONGEST_ITEM) if isinstance(sent, str) else Address("", "not_a_string")
+
+
+@lru_cache(maxsize=8_192)
+def _feed_address(sent: str) -> Address:
+    return _address(sent)
+
+
+def _address(sent: str, *longest: int) -> Address:
+    text = sent.strip()
+    if len(text) < SHORTEST:
+        return Address("", "too_short")
+    try:
+        # an address without a scheme is one of the web
+        return Address(normalise_url(text if _SCHEME.match(text) else f"http://{text}", *longest))
+    except InvalidIdentifier as error:
+        return Address("", error.code)
+
+
+class Corrections:
+    """``update_urls``: each spelling that was changed, once, and each that was refused."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+
+    def note(self, sent: Any, address: Address) -> None:
+        # what carries a password is not said again
+        if isinstance(sent, str) and sent != address.kept and address.reason != "credentials":
+            self._kept[sent] = address.kept
+
+    def listed(self) -> list[list[str]]:
+        return [[sent, kept] for sent, kept in self._kept.items()]
