@@ -24,9 +24,9 @@ WORKED_OFF = "users.popularity_due"
 SHOWN_FAULTS = 3
 REBUILDS = 3
 RETENTION = timedelta(days=45)
-# psycopg's word for a batch whose session PostgreSQL has ended. A projector that a busy machine holds up for 3 s,
-# or whose transaction a jump of the clock has met, is ended so on purpose, says it in words of its own, and goes
-# on from its position.
+# psycopg's word for a batch whose session PostgreSQL has ended. A projector that a busy machine holds up for
+# 3 s, or whose transaction a jump of the clock has met, is ended so on purpose, says it in words of its own,
+# and goes on from its position.
 ENDED_BY_POSTGRESQL = "psycopg error ignored terminating <psycopg.Pipeline [BAD]"
 
 Connection = psycopg.Connection[Any]
