@@ -13,11 +13,19 @@ from accounts.usernames import username_key
 NAME_BYTES: Final = 16
 # words as podcasts are found by them (feeds/search.py); there are few public profiles, so no index holds them
 FIND: Final = """
-SELECT account.id FROM "system"."profiles" AS profile JOIN "system"."users" AS account ON account.id = user_id
- WHERE profile.is_public AND account.is_active AND account.erasing_since IS NULL
-   AND system.search_words(profile.public_name || ' ' || account.username) @@ system.search_query(%s)
-   AND account.username_key > %s
- ORDER BY account.username_key LIMIT %s
+(SELECT true, account.id, account.username, coalesce(nullif(profile.public_name, ''), account.username),
+        profile.avatar
+   FROM "system"."profiles" AS profile JOIN "system"."users" AS account ON account.id = user_id
+  WHERE profile.is_public AND account.is_active AND account.erasing_since IS NULL
+    AND system.search_words(profile.public_name || ' ' || account.username) @@ system.search_query(%s)
+    AND account.username_key > %s
+  ORDER BY account.username_key LIMIT %s)
+UNION ALL
+SELECT false, account.id, account.username, coalesce(nullif(profile.public_name, ''), account.username),
+       coalesce(profile.avatar, '')
+  FROM "system"."users" AS account
+  LEFT JOIN "system"."profiles" AS profile ON profile.user_id = account.id AND profile.is_public
+ WHERE account.id = ANY(%s) AND account.is_active
 """
 
 
@@ -45,14 +53,17 @@ def people(ids: Iterable[UUID]) -> dict[UUID, Person]:
     return {user.pk: person(user, _published(user)) for user in users}
 
 
-def find(words: str, after: str, limit: int) -> list[Person]:
+def find(
+    words: str, after: str, limit: int, also: Iterable[UUID] = ()
+) -> tuple[list[Person], dict[UUID, Person]]:
     """Listeners with a public profile that has these words, or their beginnings, in its name or user name; in
-    the order of user names, beyond the one that is ``after``."""
+    the order of user names, beyond the one that is ``after``. And those of ``also``, as ``people`` tells them,
+    so that a page that needs both asks once."""
     with connections["system"].cursor() as cursor:
-        cursor.execute(FIND, [words, username_key(after), limit])
-        ids = [user_id for (user_id,) in cursor.fetchall()]
-    found = people(ids)
-    return [found[user_id] for user_id in ids if user_id in found]
+        cursor.execute(FIND, [words, username_key(after), limit, list(also)])
+        rows = [(is_found, Person._make(row)) for is_found, *row in cursor.fetchall()]
+    found = [person for is_found, person in rows if is_found]
+    return found, {person.user_id: person for is_found, person in rows if not is_found}
 
 
 def person(user: User, profile: Profile | None) -> Person:

@@ -183,9 +183,20 @@ def episodes(words: str, among: Among, seen: Sight, after: str | None, limit: in
 
 
 def _alike(words: str, among: Among, seen: Sight, limit: int) -> list[PodcastFound]:
-    place = run(TRIGRAMS, [], "system").fetchone()
+    place = _place_of_trigrams()
     if place is None:
         return []
-    statement = LIKE.format(place=place[0], among="".join(f" AND {one}" for one in among.conditions))
+    statement = LIKE.format(place=place, among="".join(f" AND {one}" for one in among.conditions))
     values = [words, LIKENESS, *seen.values, *among.conditions.values(), limit]
     return [PodcastFound(*row) for row in run(statement, values, "system")]
+
+
+def _place_of_trigrams() -> str | None:
+    """The schema that has ``pg_trgm``; None where no administrator of the database has put it anywhere. What
+    was found is asked for once in a process."""
+    if not _trigrams and (found := run(TRIGRAMS, [], "system").fetchone()):
+        _trigrams.append(found[0])
+    return _trigrams[0] if _trigrams else None
+
+
+_trigrams: list[str] = []

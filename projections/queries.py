@@ -46,13 +46,13 @@ SELECT feed_key, user_id FROM "users"."subscriptions"
 FEEDS_NAMED = """
 SELECT feed_key, min(rss_source_feed) FROM "users"."activity" WHERE feed_key = ANY(%s) GROUP BY feed_key
 """
-FOLLOWED = """
-SELECT feed_key FROM "users"."subscriptions"
+FOLLOWED_AND_BLOCKED = """
+SELECT true AS is_followed, feed_key FROM "users"."subscriptions"
  WHERE user_id = %s AND subscribed_at IS NOT NULL
    AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)
-"""
-BLOCKED = """
-SELECT feed_key FROM "users"."blocked_feeds" WHERE publisher_since IS NOT NULL OR operator_since IS NOT NULL
+ UNION ALL
+SELECT false, feed_key FROM "users"."blocked_feeds"
+ WHERE publisher_since IS NOT NULL OR operator_since IS NOT NULL
 """
 # the digest is what the index holds
 PLAYED_COUNTS = """
@@ -301,8 +301,9 @@ def subscriptions(
 def sight_of(user_id: UUID) -> tuple[list[UUID], list[UUID], int]:
     """What decides which feeds a listener may find: the digests of those that he follows, of those that are
     blocked, and the position of his subscriptions."""
-    position, rows = fetch("subscriptions", FOLLOWED, "page.feed_key", [user_id])
-    return [key for (key,) in rows], [key for (key,) in run(BLOCKED, [])], position
+    position, rows = fetch("subscriptions", FOLLOWED_AND_BLOCKED, "page.feed_key", [user_id])
+    followed = [key for is_followed, key in rows if is_followed]
+    return followed, [key for is_followed, key in rows if not is_followed], position
 
 
 def subscriptions_of(user_id: UUID, feeds: Sequence[str]) -> Page[SubscriptionRow]:

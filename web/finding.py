@@ -1,5 +1,6 @@
 """What a listener finds in what this server knows: for the page of search, and for that of adding."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -7,11 +8,13 @@ from accounts import profiles
 from accounts.models import User
 from eventstore.domain.plays import PlayEntry
 from feeds import browsing, search
+from feeds.browsing import Summary
 from feeds.covers import path_of
 from feeds.details import item_in
-from feeds.search import EpisodeFound, Sight
+from feeds.search import EpisodeFound, PodcastFound, Sight
 from projections import public_lists, queries
-from projections.queries import Behind
+from projections.public_lists import PublicPlaylist
+from projections.queries import Behind, Page
 from web import shown
 from web.people import Person, shown_as
 from web.shown import Episode, Podcast
@@ -38,30 +41,22 @@ def sight_of(user: User) -> Sight:
 def podcasts(seen: Sight, words: str, after: str, limit: int) -> Found:
     """Podcasts that have these words, the best first. Raises ``InvalidCursor``, as all here."""
     page = search.podcasts(words, search.ALL, seen, after or None, limit)
-    names = {row.id: seen.name(row.id, row.url) for row in page.rows}
-    known = browsing.summaries(names.values())
-    lines = [
-        PodcastLine(shown.podcast_of(name, known.get(name)), feed_id in seen.own)
-        for feed_id, name in names.items()
-    ]
-    return Found(lines, page.next or "")
+    return _podcasts(page, seen, browsing.summaries(_named(seen, page.rows).values()))
 
 
 def episodes(user_id: UUID, seen: Sight, words: str, after: str, limit: int) -> Found:
     """Episodes whose titles have these words, the newest first, with how far the listener has heard them."""
     page = search.episodes(words, search.ALL, seen, after or None, limit)
-    names = {row.feed_id: seen.name(row.feed_id, row.url) for row in page.rows}
+    return _episodes(page, user_id, seen, browsing.summaries(_names_of(seen, page.rows).values()))
+
+
+def podcasts_and_episodes(user_id: UUID, seen: Sight, words: str, limit: int) -> tuple[Found, Found]:
+    """The first of both; what is known of their podcasts is read once."""
+    found = search.podcasts(words, search.ALL, seen, None, limit)
+    heard = search.episodes(words, search.ALL, seen, None, limit)
+    names = _named(seen, found.rows) | _names_of(seen, heard.rows)
     known = browsing.summaries(names.values())
-    shows = {feed_id: shown.podcast_of(name, known.get(name)) for feed_id, name in names.items()}
-    items = {row.id: item_in(row.guid, row.enclosure_url) for row in page.rows}
-    heard = [(names[row.feed_id], item) for row in page.rows if (item := items[row.id]) is not None]
-    plays = queries.play_statuses_of(user_id, heard)
-    found = (
-        _episode(row, item, shows[row.feed_id], plays.get((names[row.feed_id], item)))
-        for row in page.rows
-        if (item := items[row.id]) is not None
-    )
-    return Found(list(found), page.next or "")
+    return _podcasts(found, seen, known), _episodes(heard, user_id, seen, known)
 
 
 class PlaylistLine(NamedTuple):
@@ -72,11 +67,31 @@ class PlaylistLine(NamedTuple):
 
 def playlists(words: str, after: str, limit: int) -> Found:
     """Public playlists of accounts that are in use; none while it is not known what was hidden lately."""
+    page = _public_playlists(words, after, limit)
+    return _playlists(page, profiles.people(row.user_id for row in page.rows))
+
+
+def people(words: str, after: str, limit: int) -> Found:
+    """Listeners with a public profile."""
+    found, _ = profiles.find(words, after, limit + 1)
+    return _people(found, limit)
+
+
+def playlists_and_people(words: str, limit: int) -> tuple[Found, Found]:
+    """The first of both; accounts are asked for once."""
+    page = _public_playlists(words, "", limit)
+    found, owners = profiles.find(words, "", limit + 1, {row.user_id for row in page.rows})
+    return _playlists(page, owners), _people(found, limit)
+
+
+def _public_playlists(words: str, after: str, limit: int) -> Page[PublicPlaylist]:
     try:
-        page = public_lists.playlists(words, after or None, limit)
+        return public_lists.playlists(words, after or None, limit)
     except Behind:
-        return Found([], "")
-    known = profiles.people(row.user_id for row in page.rows)
+        return Page([], None, 0)
+
+
+def _playlists(page: Page[PublicPlaylist], known: Mapping[UUID, profiles.Person]) -> Found:
     owners = {user_id: shown_as(person) for user_id, person in known.items()}
     lines = [
         PlaylistLine(row.name, owner, f"{owner.path}/playlists/{row.id}")
@@ -86,10 +101,38 @@ def playlists(words: str, after: str, limit: int) -> Found:
     return Found(lines, page.next or "")
 
 
-def people(words: str, after: str, limit: int) -> Found:
-    """Listeners with a public profile."""
-    found = [shown_as(person) for person in profiles.find(words, after, limit + 1)]
-    return Found(found[:limit], found[limit - 1].username if len(found) > limit else "")
+def _people(found: Sequence[profiles.Person], limit: int) -> Found:
+    shown_people = [shown_as(person) for person in found]
+    is_cut = len(found) > limit
+    return Found(shown_people[:limit], found[limit - 1].username if is_cut else "")
+
+
+def _named(seen: Sight, rows: Sequence[PodcastFound]) -> dict[int, str]:
+    return {row.id: seen.name(row.id, row.url) for row in rows}
+
+
+def _names_of(seen: Sight, rows: Sequence[EpisodeFound]) -> dict[int, str]:
+    return {row.feed_id: seen.name(row.feed_id, row.url) for row in rows}
+
+
+def _podcasts(page: Page[PodcastFound], seen: Sight, known: Mapping[str, Summary]) -> Found:
+    lines = [
+        PodcastLine(shown.podcast_of(name, known.get(name)), feed_id in seen.own)
+        for feed_id, name in _named(seen, page.rows).items()
+    ]
+    return Found(lines, page.next or "")
+
+
+def _episodes(page: Page[EpisodeFound], user_id: UUID, seen: Sight, known: Mapping[str, Summary]) -> Found:
+    names = _names_of(seen, page.rows)
+    named = [(row, names[row.feed_id], item_in(row.guid, row.enclosure_url)) for row in page.rows]
+    plays = queries.play_statuses_of(user_id, [(name, item) for _, name, item in named if item is not None])
+    lines = [
+        _episode(row, item, shown.podcast_of(name, known.get(name)), plays.get((name, item)))
+        for row, name, item in named
+        if item is not None
+    ]
+    return Found(lines, page.next or "")
 
 
 def _episode(row: EpisodeFound, item: str, podcast: Podcast, play: PlayEntry | None) -> Episode:

@@ -26,7 +26,7 @@ from web.acting import for_listeners, is_partial
 from web.addresses import in_path, number_in
 from web.forms import HistoryForm
 
-PAGE = 60
+PAGE = 40
 # of the newest events: where their devices and podcasts are offered to choose from
 LOOKED_AT = 2_000
 MOST_OFFERED = 100

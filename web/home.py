@@ -28,7 +28,7 @@ from web.shown import Episode
 from web.trending import PodcastLine, podcast_lines, trending
 
 IN_PROGRESS = 12
-NEW = 40
+NEW = 24
 NEW_FOR = timedelta(days=30)
 MOST_FOLLOWED = 10_000
 POPULAR = 12

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
+from feeds.search import Sight
 from projections.queries import InvalidCursor
 from web import finding
 from web.acting import for_listeners, is_partial
@@ -38,23 +39,29 @@ def search(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _found(user: User, form: SearchForm, wanted: Mapping[str, str]) -> dict[str, Any]:
-    seen, words = finding.sight_of(user), wanted["q"]
+    seen, words, kind = finding.sight_of(user), wanted["q"], wanted["kind"]
+    if not kind:
+        parts = _few_of_each(user, seen, words)
+        return {"parts": parts, "is_empty": not any(part.lines for part in parts.values())}
     finders: dict[str, Callable[[str, int], Found]] = {
         "podcasts": lambda after, limit: finding.podcasts(seen, words, after, limit),
         "episodes": lambda after, limit: finding.episodes(user.pk, seen, words, after, limit),
         "playlists": lambda after, limit: finding.playlists(words, after, limit),
         "people": lambda after, limit: finding.people(words, after, limit),
     }
-    if not wanted["kind"]:
-        parts = {kind: find("", FEW) for kind, find in finders.items()}
-        return {"parts": parts, "is_empty": not any(part.lines for part in parts.values())}
     try:
-        part = finders[wanted["kind"]](wanted["after"], PAGE)
+        part = finders[kind](wanted["after"], PAGE)
     except InvalidCursor:
         raise BadRequest from None
     return {
-        "parts": {wanted["kind"]: part},
+        "parts": {kind: part},
         "is_empty": not part.lines,
         "following": form.address("/search", after=part.following) if part.following else "",
         "first": form.address("/search") if wanted["after"] else "",
     }
+
+
+def _few_of_each(user: User, seen: Sight, words: str) -> dict[str, Found]:
+    podcasts, episodes = finding.podcasts_and_episodes(user.pk, seen, words, FEW)
+    playlists, people = finding.playlists_and_people(words, FEW)
+    return {"podcasts": podcasts, "episodes": episodes, "playlists": playlists, "people": people}

@@ -10,6 +10,7 @@ from django.db import connections
 from api.clock import now
 from eventstore import marks
 from eventstore.domain.identifiers import feed_of_url
+from feeds import search
 from feeds.models import Category
 from tests.api.devices import Device, document, faults, feed, unharmed
 from tests.feeds.known import known_as, known_episode, known_feed
@@ -211,3 +212,4 @@ def test_a_mistyped_word_is_taken_for_one_like_it_where_the_server_has_trigrams(
             assert found(phone, "nothing of the kind") == []
         finally:
             cursor.execute("DROP EXTENSION pg_trgm")
+            search._trigrams.clear()
