@@ -20,6 +20,7 @@ from django.db import connections
 from django.http import HttpRequest
 from msgspec import Struct
 
+from accounts import app_log
 from accounts.app_models import LONGEST_AGENT, AppPassword, AppSession, LoginFlow, SyncMark, digest
 from accounts.models import User
 
@@ -94,7 +95,10 @@ def by_password(request: HttpRequest, name: str, password: str, now: datetime) -
             return None
         _note_use(request, found, now)
         return SignedIn(user.pk, user.username_key, found.pk)
-    return SignedIn(user.pk, user.username_key) if _is_own(request, user, password) else None
+    if _is_own(request, user, password):
+        return SignedIn(user.pk, user.username_key)
+    app_log.note_wrong_password(user.pk, _agent(request), now)
+    return None
 
 
 def by_cookie(cookie: str, now: datetime) -> SignedIn | None:
@@ -150,6 +154,7 @@ def revoke(user_id: UUID, password: UUID) -> bool:
     apps = [*names_of(f"p:{password.hex}"), *(f"s:{session.hex}" for session in sessions)]
     deleted, _ = AppPassword.objects.filter(pk=password, user_id=user_id).delete()
     if deleted:
+        app_log.forget(user_id, password)
         SyncMark.objects.filter(user_id=user_id, app__in=apps).delete()
     return bool(deleted)
 
@@ -205,8 +210,11 @@ def _note_use(request: HttpRequest, found: AppPassword, now: datetime) -> None:
     """When it was last used, to the hour; and its name, if it has none."""
     if found.used_at is not None and now - found.used_at <= SEEN_AGAIN:
         return
-    agent = request.META.get("HTTP_USER_AGENT", "")[:LONGEST_AGENT]
-    AppPassword.objects.filter(pk=found.pk).update(used_at=now, name=found.name or agent)
+    AppPassword.objects.filter(pk=found.pk).update(used_at=now, name=found.name or _agent(request))
+
+
+def _agent(request: HttpRequest) -> str:
+    return str(request.META.get("HTTP_USER_AGENT", ""))[:LONGEST_AGENT]
 
 
 _KEY = secrets.token_bytes(32)

@@ -4,10 +4,11 @@ import hashlib
 import logging
 import math
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import redis
 from django.conf import settings
@@ -18,6 +19,17 @@ from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+
+class Script:
+    """A program that Redis runs in one step."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 PREFIX = "balados:attempts:"
 # Seconds that a request waits for a Redis that does not answer.
 TIMEOUT = 0.25
@@ -25,14 +37,13 @@ TIMEOUT = 0.25
 PAUSE = 5.0
 # In one step: parallel attempts are each counted, and no count is left without an end. A script costs half
 # of a transaction, and every request of the API is counted.
-COUNT = """
+COUNT = Script("""
 local attempts = redis.call('INCR', KEYS[1])
 if attempts == 1 then
     redis.call('PEXPIRE', KEYS[1], ARGV[1])
 end
 return {attempts, redis.call('PTTL', KEYS[1])}
-"""
-DIGEST = hashlib.sha1(COUNT.encode(), usedforsecurity=False).hexdigest()
+""")
 
 
 def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelta | None:
@@ -43,17 +54,23 @@ def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelt
     """
     # a digest: Redis keeps what it is told in a file, also of who is erased
     key = f"{PREFIX}{what}:{salted_hmac(PREFIX, str(who)).hexdigest()}"
-    attempts, milliseconds = _run(key, int(within / timedelta(milliseconds=1)))
+    found = run(COUNT, [key], int(within / timedelta(milliseconds=1)))
+    attempts, milliseconds = cast(tuple[int, int], found)
     return timedelta(seconds=max(math.ceil(milliseconds / 1000), 1)) if attempts > limit else None
 
 
 def limited(what: str, who: str | None, limit: int, within: timedelta) -> timedelta | None:
     """The same, for what must not stop because a counter is away: then nothing is limited. Nor for 0."""
+    return unless_away(lambda: count(what, who, limit, within)) if limit else None
+
+
+def unless_away(ask: Callable[[], T]) -> T | None:
+    """What ``ask`` finds in Redis; None where that is away, and for a moment after it was."""
     global _away_until
-    if not limit or is_away():
+    if is_away():
         return None
     try:
-        return count(what, who, limit, within)
+        return ask()
     except redis.RedisError as error:
         _away_until = time.monotonic() + PAUSE
         logger.warning("No rate limits for %s s: %s", PAUSE, type(error).__name__)
@@ -68,16 +85,19 @@ def is_away() -> bool:
 _away_until = 0.0
 
 
-def _run(key: str, milliseconds: int) -> tuple[int, int]:
-    """The script, on a connection of the pool: by way of redis-py's client it takes twice as long."""
+def run(script: Script, keys: Sequence[str], *values: str | bytes | int) -> Any:
+    """What a script answers, on a connection of the pool: by way of redis-py's client it takes twice as long.
+
+    Raises ``redis.RedisError``.
+    """
     pool = _pool(settings.REDIS_URL)
     connection: Any = pool.get_connection()
     try:
-        connection.send_command("EVALSHA", DIGEST, 1, key, milliseconds)
+        connection.send_command("EVALSHA", script.digest, len(keys), *keys, *values)
         with suppress(NoScriptError):
-            return cast(tuple[int, int], connection.read_response())
-        connection.send_command("EVAL", COUNT, 1, key, milliseconds)  # which Redis keeps
-        return cast(tuple[int, int], connection.read_response())
+            return connection.read_response()
+        connection.send_command("EVAL", script.text, len(keys), *keys, *values)  # which Redis keeps
+        return connection.read_response()
     finally:
         pool.release(connection)
 

@@ -15,7 +15,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 
-from accounts import ledger, refusals
+from accounts import app_log, ledger, refusals
 from accounts.app_models import AppPassword, AppSession, LoginFlow, SyncMark
 from accounts.models import AppGrant, Avatar, PlayToken, Profile, Session, UsedToken, User
 from eventstore.erasure import digest_of
@@ -46,6 +46,7 @@ def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
     failpoint("ledgered")
     counts = Counter(erase_history(user_id))
     refusals.forget(user_id)
+    app_log.forget(user_id)
     failpoint("history_erased")
     with transaction.atomic(using="system"):
         counts += _erase_account(user_id)

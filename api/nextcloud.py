@@ -80,6 +80,7 @@ def status(call: Call) -> dict[str, Any]:
 
 
 def user(call: Call) -> dict[str, Any]:
+    call.tell("signed_in")
     name = User.objects.get(pk=call.user_id).username
     meta = {"status": "ok", "statuscode": 200, "message": "OK"}
     return {"ocs": {"meta": meta, "data": {"id": name, "display-name": name}}}

@@ -42,6 +42,8 @@ class Reading:
         self._in_words, self._untimed = in_words, untimed or now
         self.corrections = Corrections()
         self.skipped: list[dict[str, Any]] = []
+        # the same, with what was sent
+        self.left_out: list[tuple[Any, str]] = []
 
     def orders(self, sent: list[Any]) -> list[Order]:
         """What is to be recorded. Files without a GUID are looked up in what is known of their feeds."""
@@ -52,6 +54,7 @@ class Reading:
                 orders.append(read(action))
             except Skip as skip:
                 self.skipped.append({"index": index, "reason": str(skip)})
+                self.left_out.append((action, str(skip)))
         return list(_completed(orders))
 
     def _order(self, action: Any) -> Order:

@@ -50,8 +50,12 @@ class Corrections:
 
     def __init__(self) -> None:
         self._kept: dict[str, str] = {}
+        # with the reasons
+        self.refused: list[tuple[Any, str]] = []
 
     def note(self, sent: Any, address: Address) -> None:
+        if not address.kept:
+            self.refused.append((sent, address.reason))
         # what carries a password is not said again
         if isinstance(sent, str) and sent != address.kept and address.reason != "credentials":
             self._kept[sent] = address.kept

@@ -24,6 +24,7 @@ from accounts.models import User
 from accounts.pages import read_or_post
 from projections import devices
 from web.acting import for_listeners
+from web.app_log import Program, programs
 from web.codes import drawn
 from web.play_tokens import LONGEST_NAME, answer_rename
 from web.questions import ask
@@ -40,11 +41,11 @@ class Shown(NamedTuple):
 
 
 class Passwords(NamedTuple):
-    """``others``: apps that signed in with the account's own password, by what they call themselves.
+    """``others``: apps that signed in with the account's own password.
     ``own``: whether apps may use that; None where the server lets no app."""
 
     rows: list[Shown]
-    others: list[str]
+    others: list[Program]
     own: bool | None
 
 
@@ -85,14 +86,15 @@ def listed(user: User) -> Passwords:
     rows = AppPassword.objects.filter(user=user).order_by("made_at", "pk")
     sessions = list(
         AppSession.objects.filter(user=user)
+        .exclude(password=None)
         .order_by("-used_at")
-        .values_list("password_id", "device", "agent")
+        .values_list("password_id", "device")
     )
     captions = devices.captions(user.pk)
     own = user.app_login_with_password if settings.APP_LOGIN_WITH_ACCOUNT_PASSWORD else None
     return Passwords(
         [Shown(row, list(_devices(row.pk, sessions, captions))) for row in rows],
-        list(dict.fromkeys(agent or _("Unknown app") for password, _d, agent in sessions if not password)),
+        programs(user.pk),
         own,
     )
 
@@ -194,5 +196,5 @@ def _name(row: AppPassword) -> str:
 
 def _devices(password: UUID, sessions: list[Any], captions: dict[str, str]) -> Iterator[str]:
     """Each once, the last used first."""
-    devices = dict.fromkeys(device for of, device, _agent in sessions if of == password and device)
+    devices = dict.fromkeys(device for of, device in sessions if of == password and device)
     return (captions.get(device, device) for device in devices)

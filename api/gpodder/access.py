@@ -6,8 +6,9 @@ send a body of JSON under any Content-Type.
 
 import binascii
 import json
+import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -18,8 +19,9 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import get_script_prefix
 from rest_framework.exceptions import APIException
 
-from accounts import app_login, attempts
+from accounts import app_log, app_login, attempts
 from accounts.addresses import client_address
+from accounts.app_log import LONGEST_NAME, MOST_SKIPPED, Entry
 from accounts.app_login import LockedOut, SignedIn
 from accounts.usernames import username_key
 from api import errors
@@ -35,6 +37,10 @@ COOKIE: Final = "sessionid"
 CHALLENGE: Final = 'Basic realm="Balados", charset="UTF-8"'
 LARGEST: Final = 16 * MIB
 YEAR: Final = 365 * 24 * 3600
+# counts of a request that changed something, here or in the app
+NEWS: Final = ("new", "sent", "added", "removed", "held")
+
+_CREDENTIALS: Final = re.compile("//[^/@]*@")
 
 Order = TypeVar("Order", bound=Command)
 Answer = HttpResponse | StreamingHttpResponse
@@ -55,6 +61,8 @@ class Call:
         self.topic = ""
         self.agent: str = request.META.get("HTTP_USER_AGENT", "")[:200]
         self.query: Mapping[str, str] = request.GET
+        # what the listener may read of it on /apps
+        self.entry = Entry("other")
 
     @property
     def user_id(self) -> UUID:
@@ -73,6 +81,27 @@ class Call:
     def batch(self, orders: Iterable[Any]) -> Batch:
         """All of these, in one append."""
         return self.order(Batch, orders=tuple(orders))
+
+    def tell(self, what: str, skipped: Sequence[tuple[Any, str]] = (), **counts: int) -> None:
+        """Say what the app wanted, by a name of ``web/app_log.py``, with ``counts``; ``NEWS`` are news.
+        ``skipped``: what was sent and not taken, with the reasons."""
+        self.entry = Entry(
+            what,
+            {name: count for name, count in counts.items() if count},
+            tuple((_named(sent), reason) for sent, reason in skipped[:MOST_SKIPPED]),
+            max(len(skipped) - MOST_SKIPPED, 0),
+            is_news=any(counts.get(name) for name in NEWS),
+        )
+
+    def log(self, status: int = 200) -> None:
+        """Keep it for its listener, once the answer is known."""
+        if self.who is None:
+            return
+        entry = self.entry
+        if status >= 400:
+            asked = f"{self.request.method} {self.request.path_info}"
+            entry = Entry("refused", skipped=((asked[:LONGEST_NAME], ""),), status=status)
+        app_log.note(self.who.user_id, self.who.password, self.agent, entry, self.now)
 
     @cached_property
     def body(self) -> bytes:
@@ -150,11 +179,23 @@ def _answered(request: HttpRequest, handler: Handler, is_open: bool, names: dict
             raise bad("This address is of another account.")
         found = handler(call, **names)
     except Exception as error:
-        return _refused(error)
+        refused = _refused(error)
+        call.log(refused.status_code)
+        return refused
     if found is None:
         found = HttpResponse(b"", content_type="application/json")
     answer = found if isinstance(found, Answer) else encoded(found)
+    if isinstance(answer, StreamingHttpResponse):
+        answer.streaming_content = _logged(call, answer.streaming_content)
+    else:
+        call.log(answer.status_code)
     return _finished(answer, call)
+
+
+def _logged(call: Call, content: Any) -> Iterator[bytes]:
+    """What is streamed, and then kept: only then it is known how much there was."""
+    yield from content
+    call.log()
 
 
 def _finished(answer: Answer, call: Call | None = None) -> Answer:
@@ -288,6 +329,14 @@ def _unpacked(raw: bytes, encoding: str) -> bytes:
 
 def _too_large() -> ApiError:
     return ApiError(413, "too_large", "The body may have 16 MiB at most.")
+
+
+def _named(sent: Any) -> str:
+    """What an app sent, by a name that its listener may know it by; never with a password in it."""
+    if isinstance(sent, dict):
+        sent = sent.get("episode") or sent.get("guid") or sent.get("podcast") or sent
+    text = sent if isinstance(sent, str) else json.dumps(sent)
+    return _CREDENTIALS.sub("//…@", text)[:LONGEST_NAME].encode(errors="replace").decode()
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -49,9 +49,11 @@ def register(call: Call, device: str) -> None:
             raise bad(f"The type is one of {', '.join(TYPES)}.")
         what["type"] = kind
     record(registration(call, device, **what), origin_of(call, device))
+    call.tell("sent_device")
 
 
 def listed(call: Call) -> list[dict[str, Any]]:
+    call.tell("asked_devices")
     devices = known_devices(call)
     followed = sum(known.active for known in state_of(call.user_id).user.subscriptions.values())
     return [
@@ -67,6 +69,7 @@ def listed(call: Call) -> list[dict[str, Any]]:
 
 def groups(call: Call) -> dict[str, Any]:
     """One group of all devices: separate lists for each are what listeners take for a fault."""
+    call.tell("asked_devices")
     names = list(known_devices(call))
     return {
         "synchronized": [names] if len(names) > 1 else [],

@@ -44,6 +44,7 @@ def find(call: Call, fmt: str) -> Answer:
 def suggest(call: Call, fmt: str, count: str) -> Answer:
     """What others like that have something in common with what is followed: its categories."""
     number = _number(count)
+    call.tell("asked_suggestions")
     followed = {feed for feed, known in state_of(call.user_id).user.subscriptions.items() if known.active}
     ids = [shown.id for shown in public_feeds(followed).values()]
     categories = sorted({name for _, names in run(CATEGORIES, [ids], "system") for name in names})

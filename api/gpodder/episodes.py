@@ -14,7 +14,10 @@ from api.gpodder.addresses import Spellings, feed_address
 from api.gpodder.delivery import Writer, ascii_json, newest
 from api.gpodder.devices import check_known, origin_of, registration
 from eventstore import changes
-from feeds.actions import Reading
+from eventstore.dispatcher import Outcome
+from eventstore.domain.episode_actions import EpisodeActionRecorded
+from eventstore.domain.plays import PlayRecorded, RecordPlay
+from feeds.actions import Order, Reading
 
 MOST_ACTIONS: Final = 50_000
 # in one answer; the rest comes with the next
@@ -37,10 +40,18 @@ def upload(call: Call, version: int = 2) -> dict[str, Any]:
     registered = [registration(call, name) for name in devices]
     last = marks.place(call.app, 0).last
     outcome = record(call.batch((*registered, *orders)), origin_of(call, device))
+    _tell_upload(call, orders, outcome, reading)
     before = outcome.version - len(outcome.events)
     mark = marks.after_upload(call.app, last, before, outcome.version, marks.EPISODES, call.now)
     answer: dict[str, Any] = {"timestamp": mark, "update_urls": reading.corrections.listed()}
     return answer | ({"skipped": reading.skipped} if reading.skipped else {})
+
+
+def _tell_upload(call: Call, orders: list[Order], outcome: Outcome, reading: Reading) -> None:
+    plays = sum(isinstance(order, RecordPlay) for order in orders)
+    new = sum(isinstance(event, PlayRecorded | EpisodeActionRecorded) for event in outcome.events)
+    counts = {"plays": plays, "others": len(orders) - plays, "new": new, "known": len(orders) - new}
+    call.tell("sent_actions", reading.left_out, **counts)
 
 
 def read(call: Call, version: int = 2) -> Answer:
@@ -64,23 +75,29 @@ def written(call: Call, writer: Writer, *, aggregated: bool = False) -> Answer:
     def mark(version: int, has_news: bool) -> int:
         return marks.after_reading(call.app, place, version, has_news, call.now)
 
-    return answered(mark, batches, extent.head)
+    return _answered(call, mark, batches, extent.head)
 
 
-def answered(mark: Any, batches: Iterator[tuple[int, list[Any]]], head: int) -> Answer:
+def _answered(call: Call, mark: Any, batches: Iterator[tuple[int, list[Any]]], head: int) -> Answer:
     """The actions of batches, each with the version up to which it tells; streamed where there are many."""
     actions: list[Any] = []
     for version, some in batches:
         actions += some
         if len(actions) >= CHUNK:
-            streamed = _streamed(mark, version, actions, batches, head)
+            streamed = _streamed(call, mark, version, actions, batches, head)
             return StreamingHttpResponse(streamed, content_type="application/json")
+    call.tell("asked_actions", sent=len(actions))
     content = b'{"actions":%b,"timestamp":%d}' % (ascii_json(actions), mark(head, bool(actions)))
     return HttpResponse(content, content_type="application/json")
 
 
 def _streamed(
-    mark: Any, version: int, actions: list[Any], batches: Iterator[tuple[int, list[Any]]], head: int
+    call: Call,
+    mark: Any,
+    version: int,
+    actions: list[Any],
+    batches: Iterator[tuple[int, list[Any]]],
+    head: int,
 ) -> Iterator[bytes]:
     sent = len(actions)
     yield b'{"actions":' + ascii_json(actions)[:-1]
@@ -93,6 +110,7 @@ def _streamed(
         sent += len(actions)
         if actions:
             yield b"," + ascii_json(actions)[1:-1]
+    call.tell("asked_actions", sent=sent)
     yield b'],"timestamp":%d}' % mark(version, True)
 
 

@@ -43,6 +43,7 @@ class Scope(NamedTuple):
 
 
 def read(call: Call, scope: str) -> dict[str, Any]:
+    call.tell("asked_settings")
     return _shown(call, _scope(call, scope))
 
 
@@ -55,12 +56,14 @@ def change(call: Call, scope: str) -> dict[str, Any]:
     _check(call, of, values, removed)
     orders: list[Any] = [call.order(ChangeSettings, set=values, remove=tuple(removed), **of.names)]
     orders += _beside(call, of, values)
-    record(call.batch(orders), origin_of(call, of.device))
+    outcome = record(call.batch(orders), origin_of(call, of.device))
+    call.tell("sent_settings", new=len(outcome.events))
     return _shown(call, of)
 
 
 def favourites(call: Call) -> list[dict[str, Any]]:
     saved = [one for one in state_of(call.user_id).user.saved.values() if one.saved]
+    call.tell("asked_favourites")
     saved.sort(key=lambda one: (REGISTER.decided_at(one), one.item), reverse=True)
     return episodes(call.user_id, [(one.feed, one.item) for one in saved])
 

@@ -9,6 +9,7 @@ from api.gpodder.access import COOKIE, Call, bad, encoded, route
 
 
 def log_in(call: Call) -> dict[str, str]:
+    call.tell("signed_in")
     return {}
 
 
@@ -17,6 +18,7 @@ def log_out(call: Call, name: str) -> HttpResponse:
     if call.who is not None:
         if username_key(name) != call.who.username_key:
             raise bad("This address is of another account.")
+        call.tell("signed_out")
         app_login.close_session(call.who)
     answer = encoded({})
     call.cookie = None

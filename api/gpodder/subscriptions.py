@@ -1,5 +1,6 @@
 """Podcasts followed: what changed, `/api/2/subscriptions`, and whole lists, `/subscriptions`."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from api.gpodder.addresses import Corrections, Spellings, feed_address
 from api.gpodder.devices import check_known, origin_of, registration
 from api.gpodder.objects import podcasts
 from eventstore import changes
-from eventstore.dispatcher import state_of
+from eventstore.dispatcher import Outcome, state_of
 from eventstore.domain import unfollowing
 from eventstore.domain.held_removals import (
     HeldRemoval,
@@ -21,7 +22,7 @@ from eventstore.domain.held_removals import (
     SettleRemoval,
 )
 from eventstore.domain.identifiers import key_of
-from eventstore.domain.subscriptions import Subscribe, Unsubscribe, UserUnsubscribed
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe, UserSubscribed, UserUnsubscribed
 
 # read at once: nobody follows as many
 MOST_CHANGES = 100_000
@@ -41,6 +42,7 @@ def read_changes(call: Call, device: str) -> dict[str, Any]:
     found = marks.place(call.app, since)
     told, place, version = changed_since(call, found, device)
     mark = marks.after_reading(call.app, place, version, bool(told.add or told.remove), call.now)
+    call.tell("asked_podcasts", added=len(told.add), removed=len(told.remove))
     if not (told.add or told.remove):
         return {"add": [], "remove": [], "timestamp": mark}
     _note_told(call, device, version)
@@ -126,16 +128,18 @@ def upload(call: Call, device: str, add: Any, remove: Any) -> dict[str, Any]:
     if added.keys() & removed.keys():
         raise bad("A podcast is both added and removed.")
     last = marks.place(call.app, 0).last
-    version, before = store(call, device, added, removed, also_same=False)
-    mark = marks.after_upload(call.app, last, before, version, marks.SUBSCRIPTIONS, call.now)
+    outcome = store(call, device, added, removed, also_same=False)
+    _tell(call, "sent_podcasts", len(add) + len(remove), outcome, corrections)
+    before = outcome.version - len(outcome.events)
+    mark = marks.after_upload(call.app, last, before, outcome.version, marks.SUBSCRIPTIONS, call.now)
     answer: dict[str, Any] = {"timestamp": mark, "update_urls": corrections.listed()}
     return answer | ({"skipped": skipped} if skipped else {})
 
 
 def store(
     call: Call, device: str, added: dict[str, str], removed: Iterable[str], *, also_same: bool
-) -> tuple[int, int]:
-    """Record it; the version of the stream after it, and before it."""
+) -> Outcome:
+    """Record it, in one append."""
     removed = list(removed)
     orders: list[Any] = [registration(call, device)]
     for feed in added:
@@ -147,8 +151,13 @@ def store(
         orders += [call.order(HoldRemoval, feed=feed, device=device) for feed in removed if feed in active]
     else:
         orders += [call.order(Unsubscribe, feed=feed) for feed in removed]
-    outcome = record(call.batch(orders), origin_of(call, device))
-    return outcome.version, outcome.version - len(outcome.events)
+    return record(call.batch(orders), origin_of(call, device))
+
+
+def _tell(call: Call, what: str, came: int, outcome: Outcome, corrections: Corrections) -> None:
+    kinds = Counter(type(event) for event in outcome.events)
+    added, removed, held = (kinds[kind] for kind in (UserSubscribed, UserUnsubscribed, RemovalHeld))
+    call.tell(what, corrections.refused, came=came, added=added, removed=removed, held=held)
 
 
 def _is_too_much(call: Call, device: str, removed: list[str]) -> bool:
@@ -188,20 +197,24 @@ def read_list(call: Call, device: str, fmt: str) -> Answer:
     feeds = _followed(call, device)
     spelt = Spellings(call.user_id, device)
     _note_told(call, device, changes.extent(call.user_id, 0).head)
+    call.tell("asked_list", sent=len(feeds))
     return formats.write_urls(call, [spelt.url(feed) for feed in feeds], fmt)
 
 
 def read_all(call: Call, fmt: str) -> Answer:
     user = state_of(call.user_id).user
     feeds = [feed for feed, known in user.subscriptions.items() if known.active]
+    call.tell("asked_list", sent=len(feeds))
     return formats.write_podcasts(call, podcasts(call, feeds), fmt)
 
 
 def put_list(call: Call, device: str, fmt: str) -> None:
     """The whole list of a device: what it lacks is unfollowed where the device knows it."""
     sent: dict[str, str] = {}
-    for url in formats.read_urls(call, fmt):
+    corrections, urls = Corrections(), formats.read_urls(call, fmt)
+    for url in urls:
         address = feed_address(url)
+        corrections.note(url, address)
         if address.kept:
             sent[address.feed] = url.strip()
     told = marks.place(_told(call, device), 0).last
@@ -210,7 +223,8 @@ def put_list(call: Call, device: str, fmt: str) -> None:
     missing = [feed for feed, known in subscriptions.items() if known.active and feed not in sent]
     new = _new_since(call, told.version) if told is not None else set(missing)
     removed = [feed for feed in missing if spelt.knows(feed) or feed not in new]
-    store(call, device, sent, removed, also_same=True)
+    outcome = store(call, device, sent, removed, also_same=True)
+    _tell(call, "sent_list", len(urls), outcome, corrections)
 
 
 def note_device(call: Call, device: str) -> None:

@@ -32,6 +32,7 @@ def read(call: Call, device: str) -> dict[str, Any]:
     removed = [url(feed) for feed in told.remove]
     updates = _updates(call, since)
     has_news = bool(told.add or told.remove)
+    call.tell("asked_updates", added=len(told.add), removed=len(told.remove), sent=len(updates))
     return {
         "add": [
             {**one, "url": url(feed)} for feed, one in zip(told.add, podcasts(call, told.add), strict=True)

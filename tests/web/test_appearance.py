@@ -6,15 +6,19 @@ show them.
 
 import base64
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.db import OperationalError
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
 
-from accounts import grants, setup
+from accounts import app_log, grants, setup
+from accounts.app_log import Entry
+from accounts.app_models import AppPassword
 from accounts.models import User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.privacy import ChangePrivacy
@@ -247,6 +251,27 @@ def test_the_apps(page: Page, alice: User, monkeypatch: pytest.MonkeyPatch) -> N
     expect(page.get_by_role("heading", name="Addresses for")).to_be_visible()
     page.locator("summary").first.click()
     check(page, "token")
+
+
+def test_what_a_podcast_app_did_lately(page: Page, alice: User) -> None:
+    row, _ = AppPassword.objects.issue(alice.pk, LONG_NAME, NOW)
+    enter(page, f"/apps/passwords/{row.pk}/requests")
+    check(page, "app-log-none")
+    skipped = [(f"https://example.org/{'long' * 40}", "scheme"), ("file:///" + TITLES[2], "scheme")]
+    entries = [
+        Entry("sent_actions", {"plays": 28, "others": 2, "new": 29, "known": 1}, is_news=True),
+        Entry("sent_podcasts", {"came": 5, "added": 3}, tuple(skipped), 7, is_news=True),
+        *[Entry("asked_podcasts"), Entry("asked_actions")] * 20,
+        Entry("wrong_password", status=401),
+    ]
+    for number, entry in enumerate(entries):
+        at = timezone.now() - timedelta(minutes=100 - number)
+        app_log.note(alice.pk, row.pk, "AntennaPod/3.11", entry, at)
+    page.reload()
+    check(page, "app-log")
+    page.goto("/apps")
+    page.get_by_role("link", name="What The Extra").click()
+    expect(page.get_by_role("heading", name="What The Extra")).to_be_visible()
 
 
 def test_the_picture_of_an_app_in_wide_use(page: Page, alice: User, server: str) -> None:

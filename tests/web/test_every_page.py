@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 from django.urls import URLPattern, get_resolver
+from django.utils import timezone
 
+from accounts import app_log
+from accounts.app_log import Entry
 from accounts.app_models import AppPassword
 from accounts.models import PlayToken, Session, User
 from eventstore import log
@@ -50,11 +53,17 @@ def _password_of(user: User, route: str) -> str:
 
 
 # parameters that name something of a listener, and how that comes about
+def _program_of(user: User, _: str) -> str:
+    app_log.note(user.pk, None, "gPodder/3", Entry("signed_in"), timezone.now())
+    return app_log.app_of(None, "gPodder/3").removeprefix("a:")
+
+
 OWNED: dict[str, Callable[[User, str], str]] = {
     "list_id": _list_of,
     "handle": _session_of,
     "token_id": _token_of,
     "password_id": _password_of,
+    "program": _program_of,
 }
 
 

@@ -1,0 +1,187 @@
+"""What podcast apps asked lately and how it was answered, for their listener to read on /apps.
+
+In Redis, one short list for each app, and not in PostgreSQL: most requests are polls that find nothing new,
+and each of them would write a row, for a log that nobody misses when it is gone. Here a request costs one
+script of Redis, and what comes again without anything new only counts up the line that is there. A list ends
+with its app, with the account, and two weeks after its last line. Lines are encrypted: they may name
+addresses, which may be keys, and Redis keeps what it is told in a file.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+from msgspec import Struct
+
+from accounts.attempts import Script, run, unless_away
+
+KEPT_FOR: Final = timedelta(days=14)
+# lines of an app
+MOST: Final = 50
+# apps of a listener that have a log
+MOST_APPS: Final = 100
+# things that were left out, of one request
+MOST_SKIPPED: Final = 10
+LONGEST_NAME: Final = 300
+PREFIX: Final = "balados:applog:"
+SIGNED_IN, WRONG_PASSWORD = "signed_in", "wrong_password"
+
+# A line: what it is the repeat of, how often it came, the first and the last time, and what it says. Only
+# among the newest lines, and not beyond one that brought news, a repeat is looked for.
+PUSH: Final = """
+local function push(key, repeats, now, oldest, line)
+    redis.call('EXPIRE', key, ARGV[1])
+    for _, known in ipairs(redis.call('LRANGE', key, 0, 7)) do
+        local name, times, first = string.match(known, '^(%S+) (%d+) (%d+) ')
+        if name == '-' or repeats == '-' then break end
+        if name == repeats then
+            redis.call('LREM', key, 1, known)
+            redis.call('LPUSH', key, table.concat({name, times + 1, first, now, line}, ' '))
+            return
+        end
+    end
+    redis.call('LPUSH', key, table.concat({repeats, 1, now, now, line}, ' '))
+    redis.call('EXPIRE', key, ARGV[1])
+    redis.call('LTRIM', key, 0, MOST - 1)
+    local last = redis.call('LINDEX', key, -1)
+    while last and tonumber(string.match(last, '^%S+ %d+ %d+ (%d+) ')) <= tonumber(oldest) do
+        redis.call('RPOP', key)
+        last = redis.call('LINDEX', key, -1)
+    end
+end
+""".replace("MOST", str(MOST))
+# KEYS: the listener's apps. ARGV: seconds to keep, repeats, now, the oldest time kept, line, app, agent.
+NOTE: Final = Script(
+    PUSH
+    + """
+local apps, app = KEYS[1], ARGV[6]
+if redis.call('HEXISTS', apps, app) == 0 and redis.call('HLEN', apps) >= MOST_APPS then
+    for _, gone in ipairs(redis.call('HKEYS', apps)) do
+        if redis.call('EXISTS', apps .. ':' .. gone) == 0 then redis.call('HDEL', apps, gone) end
+    end
+    if redis.call('HLEN', apps) >= MOST_APPS then return end
+end
+redis.call('HSET', apps, app, ARGV[7])
+redis.call('EXPIRE', apps, ARGV[1])
+push(apps .. ':' .. app, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
+""".replace("MOST_APPS", str(MOST_APPS))
+)
+# The same, of whatever calls itself as one of the apps does, without the version: nobody else can write here.
+NOTE_STRANGER: Final = Script(
+    PUSH
+    + """
+local apps = redis.call('HGETALL', KEYS[1])
+for place = 1, #apps, 2 do
+    if string.match(apps[place + 1], '^[^/]*') == string.match(ARGV[6], '^[^/]*') then
+        push(KEYS[1] .. ':' .. apps[place], ARGV[2], ARGV[3], ARGV[4], ARGV[5])
+    end
+end
+"""
+)
+READ: Final = Script("return redis.call('LRANGE', KEYS[1] .. ':' .. ARGV[1], 0, -1)")
+LIST_APPS: Final = Script("return redis.call('HGETALL', KEYS[1])")
+FORGET: Final = Script("""
+for _, app in ipairs(ARGV[1] == '' and redis.call('HKEYS', KEYS[1]) or {ARGV[1]}) do
+    redis.call('DEL', KEYS[1] .. ':' .. app)
+    redis.call('HDEL', KEYS[1], app)
+end
+""")
+
+
+class Entry(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A request: ``what`` it was (``web/app_log.py`` has the words), with ``counts`` by name. ``skipped``:
+    what was sent and not taken, with the reason; ``skipped_beside``: how many more. ``status``: 200, or that
+    of the refusal. ``is_news``: something was recorded or told, so that the line stays by itself."""
+
+    what: str
+    counts: dict[str, int] = {}
+    skipped: tuple[tuple[str, str], ...] = ()
+    skipped_beside: int = 0
+    status: int = 200
+    is_news: bool = False
+
+
+class Line(NamedTuple):
+    """``times``: how often it came, from ``first`` to ``last``."""
+
+    entry: Entry
+    times: int
+    first: datetime
+    last: datetime
+
+
+def app_of(password: UUID | None, agent: str) -> str:
+    """Whose log it is: of the app password, or without one of whatever calls itself so."""
+    if password is not None:
+        return f"p:{password.hex}"
+    return f"a:{sha256(agent.encode(errors='replace')).hexdigest()[:32]}"
+
+
+def note(user_id: UUID, password: UUID | None, agent: str, entry: Entry, now: datetime) -> None:
+    """Take down a request. Without Redis nothing is."""
+    app = app_of(password, agent)
+    unless_away(lambda: run(NOTE, [_key(user_id)], *_values(entry, now), app, agent))
+
+
+def note_wrong_password(user_id: UUID, agent: str, now: datetime) -> None:
+    """Take down that something called itself as one of the listener's apps does, and had a wrong password."""
+    values = _values(Entry(WRONG_PASSWORD, status=401), now)
+    unless_away(lambda: run(NOTE_STRANGER, [_key(user_id)], *values, agent))
+
+
+def read(user_id: UUID, app: str, now: datetime) -> list[Line]:
+    """The lines of an app, the newest first; none where Redis is away."""
+    found: list[bytes] = unless_away(lambda: run(READ, [_key(user_id)], app)) or []
+    lines = [_line(raw) for raw in found]
+    return [line for line in lines if line.last > now - KEPT_FOR]
+
+
+def agents(user_id: UUID) -> dict[str, str]:
+    """The apps that have a log, with what each calls itself; none where Redis is away."""
+    found: list[bytes] = unless_away(lambda: run(LIST_APPS, [_key(user_id)])) or []
+    texts = [raw.decode(errors="replace") for raw in found]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def forget(user_id: UUID, password: UUID | None = None) -> None:
+    """Forget the lines of an app password, or of all apps of a listener."""
+    app = "" if password is None else app_of(password, "")
+    unless_away(lambda: run(FORGET, [_key(user_id)], app))
+
+
+def _values(entry: Entry, now: datetime) -> tuple[int, str, int, int, bytes]:
+    line = msgspec.json.encode(entry)
+    seconds = int(now.timestamp())
+    kept = int(KEPT_FOR.total_seconds())
+    repeats = "-" if entry.is_news else sha256(line).hexdigest()[:16]
+    return kept, repeats, seconds, seconds - kept, _cipher(settings.SECRET_KEY).encrypt(line, None)
+
+
+def _line(raw: bytes) -> Line:
+    _, times, first, last, sealed = raw.split(b" ", 4)
+    entry = _decode(_cipher(settings.SECRET_KEY).decrypt(sealed, None))
+    return Line(entry, int(times), _moment(first), _moment(last))
+
+
+def _moment(seconds: bytes) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+@lru_cache(maxsize=4_096)
+def _key(user_id: UUID) -> str:
+    # a digest: Redis keeps what it is told in a file
+    return PREFIX + salted_hmac(PREFIX, str(user_id)).hexdigest()
+
+
+@cache
+def _cipher(secret_key: str) -> AESSIV:
+    return AESSIV(salted_hmac(PREFIX, "lines", secret=secret_key, algorithm="sha256").digest())
+
+
+_decode: Any = msgspec.json.Decoder(Entry).decode
