@@ -56,9 +56,9 @@ def people(ids: Iterable[UUID]) -> dict[UUID, Person]:
 def find(
     words: str, after: str, limit: int, also: Iterable[UUID] = ()
 ) -> tuple[list[Person], dict[UUID, Person]]:
-    """Listeners with a public profile that has these words, or their beginnings, in its name or user name; in
-    the order of user names, beyond the one that is ``after``. And those of ``also``, as ``people`` tells them,
-    so that a page that needs both asks once."""
+    """Listeners with a public profile that has these words, or their beginnings, in name or user name; in the
+    order of user names, beyond the one that is ``after``. And those of ``also``, as ``people`` tells them, so
+    that a page that needs both asks once."""
     with connections["system"].cursor() as cursor:
         cursor.execute(FIND, [words, username_key(after), limit, list(also)])
         rows = [(is_found, Person._make(row)) for is_found, *row in cursor.fetchall()]
