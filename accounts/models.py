@@ -174,10 +174,12 @@ class Session(AbstractBaseSession):
 
 
 class Profile(models.Model):
-    """What a listener tells of himself. Nobody else sees any of it unless ``is_public``."""
+    """What a listener tells of himself. Nobody else sees any of it unless ``is_public``, and no operator has
+    hidden it: ``is_withdrawn``."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="profile")
     is_public = models.BooleanField(default=False, db_default=False)
+    is_withdrawn = models.BooleanField("hidden by an operator", default=False, db_default=False)
     public_name = models.CharField(max_length=80, blank=True)
     bio = models.TextField(max_length=1_000, blank=True)
     links = ArrayField(models.CharField(max_length=500), default=list, blank=True)

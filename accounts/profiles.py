@@ -16,7 +16,7 @@ FIND: Final = """
 (SELECT true, account.id, account.username, coalesce(nullif(profile.public_name, ''), account.username),
         profile.avatar
    FROM "system"."profiles" AS profile JOIN "system"."users" AS account ON account.id = user_id
-  WHERE profile.is_public AND account.is_active AND account.erasing_since IS NULL
+  WHERE profile.is_public AND NOT profile.is_withdrawn AND account.is_active AND account.erasing_since IS NULL
     AND system.search_words(profile.public_name || ' ' || account.username) @@ system.search_query(%s)
     AND account.username_key > %s
   ORDER BY account.username_key LIMIT %s)
@@ -24,7 +24,8 @@ UNION ALL
 SELECT false, account.id, account.username, coalesce(nullif(profile.public_name, ''), account.username),
        coalesce(profile.avatar, '')
   FROM "system"."users" AS account
-  LEFT JOIN "system"."profiles" AS profile ON profile.user_id = account.id AND profile.is_public
+  LEFT JOIN "system"."profiles" AS profile
+    ON profile.user_id = account.id AND profile.is_public AND NOT profile.is_withdrawn
  WHERE account.id = ANY(%s) AND account.is_active
 """
 
@@ -74,7 +75,14 @@ def person(user: User, profile: Profile | None) -> Person:
 
 def published(user_id: UUID) -> Profile | None:
     """The profile that a listener has made public, if he has."""
-    return Profile.objects.filter(user_id=user_id, is_public=True).first()
+    return Profile.objects.filter(user_id=user_id, is_public=True, is_withdrawn=False).first()
+
+
+def withdraw(ids: Iterable[UUID], withdrawn: bool) -> int:
+    """Hide what these listeners tell of themselves from everybody else, or show it again as they have chosen;
+    returns how many that changed. What they do in public is another matter, and stays as it is."""
+    chosen = Profile.objects.filter(user_id__in=list(ids)).exclude(is_withdrawn=withdrawn)
+    return chosen.update(is_withdrawn=withdrawn)
 
 
 def keep(profile: Profile, pictures: Mapping[int, bytes] | None) -> None:
@@ -107,4 +115,5 @@ def largest(profile: Profile) -> bytes | None:
 
 def _published(user: User) -> Profile | None:
     profile: Profile | None = getattr(user, "profile", None)
-    return profile if profile is not None and profile.is_public else None
+    is_shown = profile is not None and profile.is_public and not profile.is_withdrawn
+    return profile if is_shown else None

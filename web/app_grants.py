@@ -14,6 +14,7 @@ from accounts.models import AppGrant, User
 from accounts.pages import read_or_post, spaced
 from accounts.scopes import WORDS
 from web.acting import for_listeners
+from web.play_tokens import answer_rename
 from web.questions import ask
 from web.toasts import tell
 
@@ -28,6 +29,10 @@ class App(NamedTuple):
     words: list[str | Promise]
 
     @property
+    def path_to_rename(self) -> str:
+        return f"/apps/rename?{urlencode({'app_id': self.grant.app_id})}"
+
+    @property
     def path_to_revoke(self) -> str:
         return f"/apps/revoke?{urlencode({'app_id': self.grant.app_id})}"
 
@@ -35,6 +40,16 @@ class App(NamedTuple):
 def listed(user_id: UUID) -> list[App]:
     """Those of a listener, by name."""
     return [_shown(grant) for grant in grants.list_grants(user_id)]
+
+
+@read_or_post
+@for_listeners
+def rename(request: HttpRequest, user: User) -> HttpResponse:
+    """Give the app that ``app_id`` names in the address another name, until it is let in anew; a GET asks
+    for it."""
+    known = {grant.app_id: grant for grant in grants.list_grants(user.pk)}
+    grant = known.get(request.GET.get("app_id", ""))
+    return redirect("apps") if grant is None else answer_rename(request, grant, grant.name)
 
 
 @read_or_post

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.app_models import AppPassword
-from accounts.models import MOST_TOKENS, PlayToken, User
+from accounts.models import MOST_TOKENS, AppGrant, PlayToken, User
 from accounts.pages import read_or_post
 from projections import lists
 from web.acting import for_listeners, is_partial
@@ -194,12 +194,12 @@ def rename(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
     return answer_rename(request, token, token.name)
 
 
-def answer_rename(request: HttpRequest, row: PlayToken | AppPassword, shown: str) -> HttpResponse:
+def answer_rename(request: HttpRequest, row: PlayToken | AppPassword | AppGrant, shown: str) -> HttpResponse:
     """Give a row another name, or ask for it; ``shown`` is what it is called until then."""
     form = RenameForm(request.POST if request.method == "POST" else None, initial={"name": row.name})
     if request.method != "POST" or not form.is_valid():
         template = "_rename" if is_partial(request, "dialog") else "rename"
-        context = {"form": form, "name": shown, "action": request.path}
+        context = {"form": form, "name": shown, "action": request.get_full_path()}
         return render(request, f"web/apps/{template}.html", context, status=400 if form.is_bound else 200)
     row.name = form.cleaned_data["name"]
     row.save(update_fields=["name"])

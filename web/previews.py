@@ -48,8 +48,11 @@ class Follows(NamedTuple):
 
 
 class Preview(NamedTuple):
+    """``is_cut``: only the newest acts were looked at, for there are very many."""
+
     groups: list[Group]
     follows: list[Follows]
+    is_cut: bool
 
     @property
     def is_empty(self) -> bool:
@@ -60,6 +63,7 @@ class Preview(NamedTuple):
 def of(user: User, changes: Sequence[Change]) -> Preview:
     """What others would see otherwise after these changes."""
     altered = exposure.preview(user.pk, changes)
+    is_cut = len(altered) == exposure.MOST_ACTS
     now, then = exposure.followed(user.pk), exposure.followed(user.pk, changes)
     come = [feed for feed, level in then.items() if level == "public" != now.get(feed)]
     gone = [feed for feed, level in now.items() if level == "public" != then.get(feed)]
@@ -73,7 +77,7 @@ def of(user: User, changes: Sequence[Change]) -> Preview:
         _follows(_("Seen as followed by you"), come, known),
         _follows(_("No longer seen as followed by you"), gone, known),
     ]
-    return Preview(groups, [each for each in follows if each.total])
+    return Preview(groups, [each for each in follows if each.total], is_cut)
 
 
 def heading(changes: Sequence[Change]) -> str:

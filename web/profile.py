@@ -117,7 +117,8 @@ def profile(request: HttpRequest, user: User) -> HttpResponse:
         return _page(request, user, profiles.of(user), form, status=400)
     own.links = form.cleaned_data["links"]
     profiles.keep(own, form.pictures)
-    tell(request, _("Kept. Others see your profile.") if own.is_public else _("Kept. Only you see it."))
+    is_seen = own.is_public and not own.is_withdrawn
+    tell(request, _("Kept. Others see your profile.") if is_seen else _("Kept. Only you see it."))
     return redirect("profile")
 
 
@@ -126,6 +127,7 @@ def _page(
 ) -> HttpResponse:
     shown = people.Person(user.username, own.public_name or user.username, own.avatar)
     context = {"form": form, "person": shown, "has_page": people.has_page(user)}
+    context["is_withdrawn"] = own.is_withdrawn
     context["address"] = f"{settings.PUBLIC_URL}{shown.path}"
     return render(request, "web/profile/profile.html", context, status=status)
 

@@ -93,6 +93,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("player/<item:item>/next", player.next_episode),
     path("history", history.history, name="history"),
     path("apps", access.access, name="apps"),
+    path("apps/rename", app_grants.rename),
     path("apps/revoke", app_grants.revoke),
     path("apps/passwords/new", app_passwords.new),
     path("apps/passwords/own", app_passwords.own_password),

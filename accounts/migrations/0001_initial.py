@@ -148,6 +148,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("is_public", models.BooleanField(db_default=False, default=False)),
+                (
+                    "is_withdrawn",
+                    models.BooleanField(
+                        db_default=False, default=False, verbose_name="hidden by an operator"
+                    ),
+                ),
                 ("public_name", models.CharField(blank=True, max_length=80)),
                 ("bio", models.TextField(blank=True, max_length=1000)),
                 (

@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from accounts import erasure, pseudonyms, recovery, sessions
+from accounts import erasure, profiles, pseudonyms, recovery, sessions
 from accounts.app_models import AppPassword
 from accounts.models import AppGrant, PlayToken, Session, User
 from eventstore.admin import MOST_CHOSEN, Bounded, ago, ask
@@ -64,7 +64,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
     search_fields = ("username", "email")
     search_help_text = "By a part of the user name or e-mail address, or by the whole id."
     ordering = ("username_key",)
-    actions = ("switch_off", "switch_on")
+    actions = ("switch_off", "switch_on", "hide_profile", "show_profile")
     readonly_fields = FACTS
     fieldsets = (
         (None, {"fields": ("username", "email", "password", "is_active")}),
@@ -191,6 +191,28 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
             user.save(update_fields=["is_active"])
             self.log_change(request, user, "Switched on." if active else "Switched off.")
             changed += 1
+        self.message_user(request, f"{changed} changed.", messages.SUCCESS)
+        return None
+
+    @admin.action(description="Hide the profile: name, picture, text and links", permissions=["change"])
+    def hide_profile(self, request: HttpRequest, chosen: "QuerySet[User]") -> HttpResponse | None:
+        text = "Nobody else sees their public name, picture, text and links any more. They are told so."
+        return self._withdraw(request, chosen, True, "Hide the profile", text)
+
+    @admin.action(description="Show the profile again", permissions=["change"])
+    def show_profile(self, request: HttpRequest, chosen: "QuerySet[User]") -> HttpResponse | None:
+        text = "Others see their profiles again, as far as they are public."
+        return self._withdraw(request, chosen, False, "Show the profile again", text)
+
+    def _withdraw(
+        self, request: HttpRequest, chosen: "QuerySet[User]", withdrawn: bool, button: str, text: str
+    ) -> HttpResponse | None:
+        if question := ask(self, request, chosen, title=button, text=text, button=button):
+            return question
+        users = [user for user in chosen[:MOST_CHOSEN] if self.has_change_permission(request, user)]
+        changed = profiles.withdraw((user.pk for user in users), withdrawn)
+        for user in users:
+            self.log_change(request, user, "Hid the profile." if withdrawn else "Showed the profile again.")
         self.message_user(request, f"{changed} changed.", messages.SUCCESS)
         return None
 

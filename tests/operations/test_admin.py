@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.app_models import AppPassword
-from accounts.models import AppGrant, User
+from accounts.models import AppGrant, Profile, User
 from eventstore import administration, dispatcher
 from eventstore.dispatcher import Origin
 from eventstore.domain.privacy import ChangePrivacy, Level
@@ -115,6 +115,21 @@ def test_users_are_switched_off_and_on_after_a_question(olivia: Client, alice: U
     assert alice.is_active
     said = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
     assert said == ["Switched off.", "Switched on."]
+
+
+def test_what_a_profile_says_is_hidden_and_shown_again(olivia: Client, alice: User, bob: User) -> None:
+    Profile.objects.create(user=alice, public_name="Something unkind", is_public=True)
+    seen = logged_in(bob)
+    assert "Something unkind" in text_of(seen.get("/u/Alice"))
+    assert "They are told so" in act(olivia, USERS, "hide_profile", alice)
+    assert "1 changed." in act(olivia, USERS, "hide_profile", alice, confirmed="yes")
+    assert seen.get("/u/Alice").status_code == 404
+    assert "Something unkind" not in text_of(seen.get("/search?q=unkind"))
+    assert "An operator of this server has hidden your profile" in text_of(
+        logged_in(alice).get("/settings/profile")
+    )
+    assert "1 changed." in act(olivia, USERS, "show_profile", alice, confirmed="yes")
+    assert "Something unkind" in text_of(seen.get("/u/Alice"))
 
 
 def test_a_listener_is_logged_out_everywhere_and_gets_a_link_for_a_new_password(

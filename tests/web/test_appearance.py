@@ -33,7 +33,7 @@ from tests.web.library import NOW, follow, hear, page_of, page_of_episode, show
 pytestmark = pytest.mark.browser
 
 PICTURES = Path(__file__).parent.parent / "screenshots"
-WIDTHS = {"small-phone": 320, "phone": 390, "desktop": 1280}
+WIDTHS = {"small-phone": 320, "phone": 390, "tablet": 768, "desktop": 1280}
 LONG_NAME = "The Extraordinarily Long-Winded Podcast Companion of the Greater Metropolitan Area"
 TITLES = (
     "Slow Radio",

@@ -59,6 +59,17 @@ def test_a_page_asks_before_it_revokes(alice: User) -> None:
     assert Visitor(alice).get(REVOKE, {"app_id": "nobody"})["Location"] == "/apps"
 
 
+def test_an_app_gets_another_name(alice: User, bob: User) -> None:
+    CASTAWAY.grant(alice)
+    visitor, path = Visitor(alice), f"/apps/rename?app_id={CASTAWAY.iss}"
+    assert "Castaway" in text_of(visitor.get(path))
+    assert visitor.send(path, {"name": " "}).status_code == 400
+    visitor.send(path, {"name": "In the kitchen"})
+    assert "It is called In the kitchen now." in text_of(visitor.get("/apps"))
+    assert Visitor(bob).send(path, {"name": "Mine"})["Location"] == "/apps"
+    assert [grant.name for grant in AppGrant.objects.all()] == ["In the kitchen"]
+
+
 def test_what_was_refused_is_told_with_the_reason(alice: User, bob: User, settings: Settings) -> None:
     settings.API_REQUESTS_PER_MINUTE = 2
     for user in (alice, bob):
