@@ -22,7 +22,7 @@ TOPICS = (
     "feeds",
 )
 # asked for by name only
-MORE = ("servers", "refreshing", "hour", "gateway", "pages")
+MORE = ("servers", "refreshing", "hour", "gateway", "pages", "apps")
 # what goes with a topic that is named
 WITH = {"feeds": ("refreshing", "hour")}
 

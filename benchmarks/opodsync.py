@@ -1,4 +1,4 @@
-"""The peer of the pages: oPodSync, a small sync server in PHP, where there is one.
+"""The peer of the pages and of podcast apps: oPodSync, a small sync server in PHP, where there is one.
 
 ``OPODSYNC`` names the directory ``server`` of its source, ``PHP`` the program, if that is not ``php``.
 """
@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.instance import PATIENCE, free_port
 
@@ -29,20 +30,32 @@ NAME, PASSWORD = "alice", "correct horse battery"
 HASH = "echo password_hash($argv[1], PASSWORD_DEFAULT);"
 
 
+class Running(NamedTuple):
+    """Its address, the cookie of its listener, and its main process."""
+
+    address: str
+    cookie: str
+    pid: int
+
+
 def is_here() -> bool:
     """Whether it can be run."""
     return PROGRAM is not None and (Path(SOURCE) / "subscriptions.php").is_file()
 
 
 @contextmanager
-def running(feeds: int, plays: int) -> Iterator[tuple[str, str]]:
-    """A server whose listener follows so many feeds and has so many plays: its address and his cookie."""
+def running(feeds: int, plays: int, workers: int = 2) -> Iterator[Running]:
+    """A server whose listener follows so many feeds and has so many plays.
+
+    ``workers``: as many as ours has, by default; of several its writers find the database locked.
+    """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="balados-opodsync-") as data:
         sessions = ["-d", f"session.save_path={data}"]
         command = [str(PROGRAM), *sessions, "-S", f"127.0.0.1:{port}", "-t", SOURCE, f"{SOURCE}/index.php"]
-        # as many processes as ours has
-        environment = {**os.environ, "DATA_ROOT": data, "PHP_CLI_SERVER_WORKERS": "2"}
+        environment = {**os.environ, "DATA_ROOT": data}
+        if workers > 1:
+            environment["PHP_CLI_SERVER_WORKERS"] = str(workers)
         process = subprocess.Popen(
             command,
             env=environment,
@@ -55,7 +68,7 @@ def running(feeds: int, plays: int) -> Iterator[tuple[str, str]]:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address)
             _fill(Path(data) / "data.sqlite", feeds, plays)
-            yield address, _cookie(address)
+            yield Running(address, _cookie(address), process.pid)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()

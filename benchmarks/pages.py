@@ -296,7 +296,7 @@ def _beside(section: Section, measured: Sequence[Measured], scale: Scale) -> Non
     if not opodsync.is_here():
         section.notes.append(opodsync.MISSING)
         return
-    with opodsync.running(FEEDS, scale.page_plays) as (address, cookie):
+    with opodsync.running(FEEDS, scale.page_plays) as (address, cookie, _):
         requests(address, "/subscriptions.php", cookie, 3)
         ms, size = requests(address, "/subscriptions.php", cookie, scale.page_rounds)
     section.rows.append(

@@ -38,6 +38,16 @@ class Scale:
     page_episodes: int = 334
     page_plays: int = 20_000
     page_rounds: int = 40
+    # of podcast apps: how many actions are stored (the first: what is read whole) and sent at once
+    actions: tuple[int, ...] = (100_000, 10_000, 1_000_000)
+    upload: int = 10_000
+    app_rounds: int = 3
+    polls: int = 300
+    growth_posts: int = 60
+    # 200 apps poll within so many seconds, in place of ten minutes, while so many feeds are due
+    polling_apps: int = 200
+    poll_seconds: float = 40.0
+    polled_feeds: int = 1_000
     # episodes of the feeds that are read
     feeds: tuple[int, ...] = (100, 2_000, 10_000)
     feed_rounds: int = 3
@@ -68,6 +78,14 @@ TINY = Scale(
     page_episodes=2,
     page_plays=100,
     page_rounds=3,
+    actions=(100, 20),
+    upload=60,
+    app_rounds=1,
+    polls=3,
+    growth_posts=2,
+    polling_apps=2,
+    poll_seconds=1.0,
+    polled_feeds=20,
     feeds=(10,),
     feed_rounds=1,
 )

@@ -3,18 +3,21 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
 from api.gpodder.addresses import Spellings
 from api.gpodder.objects import naive
 from eventstore.changes import Change
+from eventstore.dispatcher import state_of
 from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.episode_actions import EpisodeActionRecorded
-from eventstore.domain.identifiers import parts_of_item
-from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.domain.identifiers import episode_key, parts_of_item
+from eventstore.domain.plays import PlayRecorded, PlayStatus, PositionUpdated
 from feeds.files import files
 
 # what is left of an episode of which nobody knows how long it is: else apps take it for finished
@@ -55,19 +58,7 @@ class Writer:
 
     def of_checkpoint(self, of: UserCheckpoint) -> Iterator[Action]:
         """The newest of each episode, of each kind."""
-        events: list[Any] = [
-            PlayRecorded(
-                user_id=of.user_id,
-                rss_source_feed=one.feed,
-                rss_source_item=one.item,
-                position=one.position,
-                played=one.played,
-                started=one.started,
-                total=one.total,
-                played_at=one.updated_at,
-            )
-            for one in of.plays.values()
-        ]
+        events: list[Any] = [_play(of.user_id, one) for one in of.plays.values()]
         events += [
             EpisodeActionRecorded(
                 user_id=of.user_id,
@@ -79,6 +70,26 @@ class Writer:
             )
             for one in of.episode_actions.values()
         ]
+        return self.of_changes([Change(0, event, None) for event in events])
+
+    def of_winners(self, user_id: UUID, changes: Sequence[Change]) -> Iterator[Action]:
+        """The play that counts of each episode whose last play among these does not: it came late.
+
+        Apps go to the newest play of an answer, and few ask whether they know a newer one.
+        """
+        last: dict[str, Any] = {}
+        for change in changes:
+            if isinstance(change.event, EpisodeActionRecorded) or not self._is_asked_for(change):
+                continue
+            key = episode_key(change.event.rss_source_feed, change.event.rss_source_item)  # type: ignore[attr-defined]
+            if key not in last or naive(_at(change.event)) >= naive(_at(last[key])):
+                last[key] = change.event
+        if self._device or not last:
+            return iter(())
+        stream = state_of(user_id)
+        stream.fetch({"plays": tuple(last)})
+        counting = [(event, stream.user.plays.get(key)) for key, event in last.items()]
+        events = [_play(user_id, known) for event, known in counting if known and not _is_told(known, event)]
         return self.of_changes([Change(0, event, None) for event in events])
 
     def _is_asked_for(self, change: Change) -> bool:
@@ -94,7 +105,7 @@ class Writer:
         if isinstance(event, EpisodeActionRecorded):
             kind, at = event.action, event.acted_at
         else:
-            kind, at = "play", event.updated_at if isinstance(event, PositionUpdated) else event.played_at
+            kind, at = "play", _at(event)
         made = Action(
             self._url(event.rss_source_feed), url or guid, kind, naive(at), guid or None, _device_of(change)
         )
@@ -132,6 +143,29 @@ def _counts_more(action: Action, known: Action) -> bool:
 
 def _escaped(found: re.Match[str]) -> str:
     return json.dumps(found[0])[1:-1]
+
+
+def _play(user_id: UUID, status: PlayStatus) -> PlayRecorded:
+    """What is known of an episode, as the play that it came from."""
+    return PlayRecorded(
+        user_id=user_id,
+        rss_source_feed=status.feed,
+        rss_source_item=status.item,
+        position=status.position,
+        played=status.played,
+        started=status.started,
+        total=status.total,
+        played_at=status.updated_at,
+    )
+
+
+def _at(event: Any) -> datetime:
+    found: datetime = event.updated_at if isinstance(event, PositionUpdated) else event.played_at
+    return found
+
+
+def _is_told(known: PlayStatus, event: Any) -> bool:
+    return (naive(known.updated_at), known.position) == (naive(_at(event)), event.position)
 
 
 def _device_of(change: Change) -> str | None:

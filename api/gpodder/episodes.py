@@ -129,13 +129,15 @@ def _batches(
 
 def _told(call: Call, after: int, extent: changes.Extent, writer: Writer) -> Iterator[tuple[int, list[Any]]]:
     """What the log holds; of before that, the newest of each episode."""
+    begins_anew = after == 0
     if not extent.is_whole and (kept := changes.checkpoint(call.user_id)) is not None and kept[0] > after:
-        after = kept[0]
+        after, begins_anew = kept[0], True
         yield after, list(writer.of_checkpoint(kept[1]))
     while after < extent.head:
         found = changes.since(call.user_id, after, extent.head, marks.EPISODES, CHUNK)
         after = found[-1].version if len(found) == CHUNK else extent.head
-        yield after, list(writer.of_changes(found))
+        winners = () if begins_anew else writer.of_winners(call.user_id, found)
+        yield after, [*writer.of_changes(found), *winners]
 
 
 def _feed(call: Call) -> str | None:

@@ -1,0 +1,415 @@
+"""What podcast apps do with gpodder's protocol: first syncs, polls, growth; beside oPodSync, where it is."""
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from ipaddress import ip_network
+from statistics import median
+from threading import Thread
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from benchmarks import environment, hour, instance, opodsync, origin, processor, refreshing, sample
+from benchmarks.instance import Web
+from benchmarks.report import Goal, Section, number, quantile, ratio
+from benchmarks.scale import Scale
+from eventstore import entries, log
+from eventstore.domain.identifiers import feed_of_url, item_of
+from eventstore.domain.plays import PlayRecorded
+from eventstore.domain.topics import STATE_SCHEMA
+
+BATCH = 30
+FEEDS = 100
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+# so many actions of one episode, in what is stored of a long history
+EACH = 10
+CHUNK = 5_000
+PEER = "oPodSync"
+TEN_MINUTES = 600.0
+COUNT_WRITTEN = "SELECT (SELECT count(*) FROM system.sync_marks) + (SELECT count(*) FROM events.events)"
+
+
+WARM_UP = 5
+
+
+class Cost(NamedTuple):
+    """``ms`` of each request by the clock, and of each the processor: of the web processes, of PostgreSQL."""
+
+    ms: list[float]
+    web: float
+    postgresql: float
+
+    @property
+    def processor(self) -> float:
+        return self.web + self.postgresql
+
+    def cells(self) -> list[str]:
+        figures = (median(self.ms), quantile(self.ms, 0.99), self.web, self.postgresql)
+        return [number(figure) for figure in figures]
+
+
+class App:
+    """An app that has signed in, over a connection that it keeps: the same for both servers."""
+
+    def __init__(self, address: str, name: str, cookie: str, pids: Mapping[str, int]) -> None:
+        self.pids = pids
+        self.connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=120)
+        self.actions, self.feeds = f"/api/2/episodes/{name}.json", f"/api/2/subscriptions/{name}/phone.json"
+        self.headers = {"Cookie": cookie, "User-Agent": "AntennaPod/3.11"}
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[float, bytes]:
+        """Milliseconds up to the last byte, and the answer. Raises ``RuntimeError`` where it is no 200."""
+        began = time.perf_counter()
+        self.connection.request(method, path, body, self.headers)
+        answer = self.connection.getresponse()
+        content = answer.read()
+        taken = (time.perf_counter() - began) * 1_000
+        if answer.status != 200:
+            raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+        return taken, content
+
+    def upload(self, first: int, count: int) -> float:
+        return self.ask("POST", self.actions, _body(first, count))[0]
+
+    def head(self) -> int:
+        """The number that stands for everything so far."""
+        since = json.loads(self.ask("GET", f"{self.actions}?since=0")[1])["timestamp"]
+        return int(since)
+
+
+def run(scale: Scale) -> Section:
+    columns = ["", "p50 ms", "p99 ms", "web CPU ms", "PostgreSQL CPU ms"]
+    section = Section("Podcast apps, gpodder's protocol", columns)
+    environment.empty()
+    stored = scale.actions[0]
+    with instance.projector():
+        _uploads(section, scale)
+        _reads(section, scale)
+        _polls(section, scale)
+    _growth(section, scale)
+    if not opodsync.is_here():
+        section.notes.append(opodsync.MISSING)
+    section.notes.append(
+        f"One request after the other over one connection; a request's processor time is that of all web"
+        f" processes, and of all of PostgreSQL. Reads are of {stored:,} stored actions, {EACH} of each"
+        " episode."
+    )
+    return section
+
+
+# uploads
+
+
+def _uploads(section: Section, scale: Scale) -> None:
+    """10,000 actions at once, and again as AntennaPod sends them."""
+    count, first = scale.upload, 0
+    at_once, theirs, small, their_small = [], [], [], []
+    with instance.web() as server, _peer() as peer:
+        app = _app(server)
+        for _ in range(scale.app_rounds):
+            at_once.append(_cost(app.pids, partial(_at_once, app, first, count)))
+            small.append(_cost(app.pids, partial(_in_batches, app, first + count, count)))
+            if peer is not None:
+                theirs.append(_cost(peer.pids, partial(_at_once, peer, first, count)))
+                their_small.append(_cost(peer.pids, partial(_in_batches, peer, first + count, count)))
+            first += 2 * count
+    _rows(section, f"POST of {count:,} actions", at_once, theirs)
+    _rows(section, f"POST of {BATCH}, {count // BATCH} times", small, their_small)
+    whole = median(sum(cost.ms) for cost in small) / 1_000
+    section.goals += [
+        Goal(f"{count:,} actions in one POST", _p50(at_once) / 1_000, 1.0, at_most=True, unit=" s"),
+        Goal(f"the same against {PEER}", _against(at_once, theirs), 3.0, at_most=True),
+        Goal(f"{count:,} actions, {BATCH} a request", whole, 8.0, at_most=True, unit=" s"),
+        Goal(f"one of them against {PEER}, p50", _against(small, their_small), 1.5, at_most=True),
+    ]
+
+
+def _at_once(app: App, first: int, count: int) -> list[float]:
+    """One request; the actions are there for others as soon as it is answered."""
+    taken = app.upload(first, count)
+    return [taken]
+
+
+def _in_batches(app: App, first: int, count: int) -> list[float]:
+    return [app.upload(first + start, min(BATCH, count - start)) for start in range(0, count, BATCH)]
+
+
+# reads
+
+
+def _reads(section: Section, scale: Scale) -> None:
+    count = scale.actions[0]
+    user, name, cookie = _listener()
+    _store(user, count)
+    with instance.web() as server, _peer() as peer:
+        app = App(server.url, name, cookie, _pids(server))
+        if peer is not None:
+            for first in range(0, count, scale.upload):
+                peer.upload(first, min(scale.upload, count - first))
+        _at_the_head(section, scale, app, peer)
+        before = server.peak_mib()
+        whole, theirs = _alternating(scale, app, peer, "since=0")
+        together, _ = _alternating(scale, app, None, "since=0&aggregated=true")
+        more = server.peak_mib() - before
+    _rows(section, f"GET since=0, {count:,} actions", whole, theirs)
+    _rows(section, "GET since=0, aggregated", together, [])
+    section.goals += [
+        Goal(f"GET since=0 of {count:,}", _p50(whole) / 1_000, 1.0, at_most=True, unit=" s"),
+        Goal(f"the same against {PEER}", _against(whole, theirs), 1.5, at_most=True),
+        Goal("more memory for it", more, 50.0, at_most=True, unit=" MiB"),
+        Goal("aggregated=true of it", _p50(together) / 1_000, 0.5, at_most=True, unit=" s"),
+    ]
+
+
+def _at_the_head(section: Section, scale: Scale, app: App, peer: App | None) -> None:
+    """The usual poll: nothing is new."""
+    path = f"{app.actions}?since={app.head()}"
+    written = _written()
+    ours, theirs = [], []
+    for _ in range(scale.app_rounds):
+        ours.append(_cost(app.pids, partial(_gets, app, path, scale.polls)))
+        if peer is not None:
+            at = f"{peer.actions}?since={int(time.time()) + 60}"
+            theirs.append(_cost(peer.pids, partial(_gets, peer, at, max(scale.polls // 10, 1))))
+    rows = _written() - written
+    _rows(section, "GET at the head", ours, theirs)
+    slowest = quantile([ms for cost in ours for ms in cost.ms], 0.99)
+    times = _against(theirs, ours)
+    section.goals += [
+        Goal("GET at the head, p50", _p50(ours), 5.0, at_most=True, unit=" ms"),
+        Goal("GET at the head, p99", slowest, 15.0, at_most=True, unit=" ms"),
+        Goal(f"GET at the head: times faster than {PEER}", times, 5.0),
+        Goal("rows written by GETs at the head", rows, 0, at_most=True),
+    ]
+
+
+def _alternating(scale: Scale, app: App, peer: App | None, query: str) -> tuple[list[Cost], list[Cost]]:
+    ours, theirs = [], []
+    for _ in range(scale.app_rounds):
+        ours.append(_cost(app.pids, partial(_gets, app, f"{app.actions}?{query}", 1)))
+        if peer is not None:
+            theirs.append(_cost(peer.pids, partial(_gets, peer, f"{peer.actions}?{query}", 1)))
+    return ours, theirs
+
+
+def _gets(app: App, path: str, count: int) -> list[float]:
+    return [app.ask("GET", path)[0] for _ in range(count)]
+
+
+# polls of many
+
+
+def _polls(section: Section, scale: Scale) -> None:
+    """Each app asks for podcasts and for actions, while feeds are refreshed."""
+    from django.conf import settings
+
+    seconds, count = scale.poll_seconds, scale.polling_apps
+    settings.FEED_ALLOW_NETWORKS = [ip_network("127.0.0.0/8")]
+    with origin.served() as port, instance.web() as server:
+        settings.FEED_PORTS = [port]
+        apps, pids = [_polling(server) for _ in range(count)], _pids(server)
+        alone = _cost(pids, partial(_poll_all, apps, 0.0))
+        hour.fill(scale.polled_feeds, seconds, port)
+        pump = Thread(target=hour.refresh_for, args=[seconds])
+        pump.start()
+        beside = _cost(pids, partial(_poll_all, apps, seconds))
+        pump.join()
+    refreshing.empty()
+    section.rows.append([f"polls of {count} apps, one after the other", *alone.cells()])
+    section.rows.append(
+        [f"the same within {seconds:g} s, beside {scale.polled_feeds:,} feeds", *beside.cells()]
+    )
+    share = len(alone.ms) * (alone.web + alone.postgresql) / 1_000 / TEN_MINUTES
+    text = f"{count} apps every ten minutes, of a processor"
+    section.goals.append(Goal(text, 100 * share, 1.0, at_most=True, unit=" %"))
+
+
+def _polling(server: Web) -> tuple[App, str, str]:
+    """An app that follows a podcast and has heard of it, with what it asks for then."""
+    app = _app(server)
+    app.ask("POST", app.feeds, json.dumps({"add": [_feed(0)], "remove": []}).encode())
+    app.upload(0, BATCH)
+    since = app.head()
+    return app, f"{app.feeds}?since={since}", f"{app.actions}?since={since}"
+
+
+def _poll_all(apps: Sequence[tuple[App, str, str]], seconds: float) -> list[float]:
+    """All of them once, spread over so many seconds."""
+    began, taken = time.monotonic(), []
+    for place, (app, *paths) in enumerate(apps):
+        time.sleep(max(0.0, began + place * seconds / len(apps) - time.monotonic()))
+        taken += [app.ask("GET", path)[0] for path in paths]
+    return taken
+
+
+# growth
+
+
+def _growth(section: Section, scale: Scale) -> None:
+    """POST of 30, with more and more stored."""
+    found: dict[int, Cost] = {}
+    for stored in sorted(scale.actions):
+        environment.empty()
+        user, name, cookie = _listener()
+        _store(user, stored)
+        with instance.web() as server:
+            app = App(server.url, name, cookie, _pids(server))
+            _in_batches(app, stored, BATCH * WARM_UP)
+            posts = partial(_in_batches, app, 2 * stored, scale.growth_posts * BATCH)
+            found[stored] = _cost(app.pids, posts)
+        section.rows.append([f"POST of {BATCH}, {stored:,} stored", *found[stored].cells()])
+    least, most = min(found), max(found)
+    text = f"POST of {BATCH}, {most:,} stored / {least:,}"
+    section.goals += [
+        Goal(f"{text}: p50", median(found[most].ms) / median(found[least].ms), 1.3, at_most=True),
+        Goal(f"{text}: processor", found[most].processor / found[least].processor, 1.3, at_most=True),
+    ]
+
+
+def _store(user_id: UUID, count: int) -> None:
+    """So many plays of a new listener, with what is kept of them: what years of use leave behind."""
+    stream = log.stream_of(user_id)
+    latest: dict[str, PlayRecorded] = {}
+    for first in range(0, count, CHUNK):
+        events = [_play(user_id, n, count // EACH) for n in range(first, min(first + CHUNK, count))]
+        log.append(stream, first, events, log.Origin("s:filled", "laptop"))
+        latest |= {event.rss_source_item: event for event in events}
+    with entries.blocked_appends():
+        kept = (sample.entry(event) for event in latest.values())
+        entries.replace(stream, kept, STATE_SCHEMA)
+    environment.settle()
+    environment.let_go()
+
+
+def _play(user_id: UUID, number: int, episodes: int) -> PlayRecorded:
+    """A play as it is stored; the episodes come round and round."""
+    of = number % max(episodes, 1)
+    return PlayRecorded(
+        user_id=user_id,
+        rss_source_feed=feed_of_url(_feed(of)),
+        rss_source_item=_item(of),
+        position=600 + number // max(episodes, 1),
+        played=False,
+        started=0,
+        total=1_800,
+        device="laptop",
+        played_at=BEGAN + timedelta(seconds=number),
+    )
+
+
+@lru_cache(maxsize=100_000)
+def _item(number: int) -> str:
+    return item_of(f"guid-{number}", _audio(number))
+
+
+# what is sent, and who sends it
+
+
+def _body(first: int, count: int) -> bytes:
+    return json.dumps([_action(number) for number in range(first, first + count)]).encode()
+
+
+def _action(number: int) -> dict[str, Any]:
+    at = BEGAN + timedelta(seconds=number)
+    return {
+        "podcast": _feed(number),
+        "episode": _audio(number),
+        "guid": f"guid-{number}",
+        "device": "phone",
+        "action": "play",
+        "timestamp": at.strftime("%Y-%m-%dT%H:%M:%S"),
+        "started": 0,
+        "position": 600,
+        "total": 1_800,
+    }
+
+
+def _feed(number: int) -> str:
+    return f"https://shows.example/{number % FEEDS}.xml"
+
+
+def _audio(number: int) -> str:
+    return f"https://audio.example/{number % FEEDS}/{number}.mp3"
+
+
+def _app(server: Web) -> App:
+    """The app of a new listener."""
+    _, name, cookie = _listener()
+    return App(server.url, name, cookie, _pids(server))
+
+
+def _listener() -> tuple[UUID, str, str]:
+    """A new listener: id, name, and the cookie of an app that has signed in."""
+    from accounts import app_login
+    from accounts.app_models import AppPassword
+    from accounts.models import User
+
+    now = datetime.now(UTC)
+    user = User.objects.get(pk=instance.listeners(1)[0].user_id)
+    password, _ = AppPassword.objects.issue(user.pk, "AntennaPod", now)
+    who = app_login.SignedIn(user.pk, user.username_key, password.pk)
+    return user.pk, user.username, f"sessionid={app_login.open_session(who, 'AntennaPod', now)}"
+
+
+@contextmanager
+def _peer() -> Iterator[App | None]:
+    """A new server of the peer's, with one process, where it is to be had."""
+    if not opodsync.is_here():
+        yield None
+        return
+    with opodsync.running(FEEDS, 0, workers=1) as (address, cookie, pid):
+        yield App(address, opodsync.NAME, cookie, {"web": pid})
+
+
+# figures
+
+
+def _cost(pids: Mapping[str, int], requests: Callable[[], list[float]]) -> Cost:
+    """What requests cost a server: their times, and the processor's of each."""
+    began = processor.used(pids)
+    ms = requests()
+    used = processor.used(pids)
+    each = {name: 1_000 * (used[name] - began[name]) / len(ms) for name in pids}
+    return Cost(ms, each["web"], each.get("PostgreSQL", 0.0))
+
+
+def _pids(server: Web) -> dict[str, int]:
+    return {"web": server.process.pid, "PostgreSQL": processor.servers()["PostgreSQL"]}
+
+
+def _rows(section: Section, name: str, ours: Sequence[Cost], theirs: Sequence[Cost]) -> None:
+    section.rows.append([name, *_together(ours).cells()])
+    if theirs:
+        section.rows.append([f"{PEER}: {name}", *_together(theirs).cells()[:3], "–"])
+        of_theirs = [
+            one.processor / max(other.processor, 1.0) for one, other in zip(ours, theirs, strict=True)
+        ]
+        section.rows.append([f"ours / {PEER}, all processor time", "", "", number(median(of_theirs)), ""])
+
+
+def _together(costs: Sequence[Cost]) -> Cost:
+    """All requests of several rounds, and the median of what each round cost."""
+    ms = [one for cost in costs for one in cost.ms]
+    return Cost(ms, median(cost.web for cost in costs), median(cost.postgresql for cost in costs))
+
+
+def _p50(costs: Sequence[Cost]) -> float:
+    return median(_together(costs).ms)
+
+
+def _against(ours: Sequence[Cost], theirs: Sequence[Cost]) -> float | None:
+    """The median ratio of rounds that were interleaved; None where there is nobody to compare with."""
+    if not (ours and theirs):
+        return None
+    return ratio([median(cost.ms) for cost in ours], [median(cost.ms) for cost in theirs])
+
+
+def _written() -> int:
+    with environment.connect() as connection:
+        ((rows,),) = connection.execute(COUNT_WRITTEN)
+    return int(str(rows))

@@ -1,0 +1,167 @@
+"""Kasts 25 in both of its modes, by its own code: what it calls, in which order, and what it takes."""
+
+import json
+import re
+import time
+from typing import Any
+from urllib.parse import unquote
+
+from tests.gpodder.player import BATCH, Episode, Player, Refused, number
+
+LARGEST = 2**31 - 1
+# QDateTime reads this form alone; a fraction is cut off before
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+NEAR = 10
+
+
+class Kasts(Player):
+    """gpodder mode: its password with each call, in its system's encoding. Every number is kept one greater,
+    and it asks again for as long as what it gets is older than its clock."""
+
+    agent = "Kasts/25.08"
+
+    def __init__(self, server: str, name: str, password: str, device: str, episodes: list[Episode]) -> None:
+        super().__init__(server, name, password, device, episodes)
+        # none: it was never told one that it takes
+        self.since: dict[str, int] = {}
+
+    def set_up(self, caption: str) -> None:
+        """What its dialog does: the devices there are, a new one, and that all are kept in step."""
+        devices = f"/api/2/devices/{self.name}"
+        for one in self._json("GET", f"{devices}.json"):
+            assert isinstance(one["caption"], str), one
+        self._send(f"{devices}/{self.device}.json", {"caption": caption, "type": "laptop"})
+        groups = f"/api/2/sync-devices/{self.name}.json"
+        told = self._json("GET", groups)
+        known = {name for group in told["synchronized"] for name in group} | set(told["not-synchronized"])
+        assert self.device in known, told
+        self._send(groups, {"synchronize": [sorted(known)], "stop-synchronize": []})
+
+    def sync(self) -> None:
+        """Raises ``Refused``."""
+        self._sync_feeds()
+        plays = self._read_actions()
+        self._upload(self._resolved(plays))
+
+    def _sync_feeds(self) -> None:
+        since = self.since.get("feeds", 0)
+        add = sorted(self.followed) if since == 0 else list(dict.fromkeys(self.added))
+        remove = [] if since == 0 else list(dict.fromkeys(self.removed))
+        told = self._json("GET", self.feeds_path(since))
+        self.followed |= {self.cleaned(url) for url in told["add"]}
+        self.followed -= {self.cleaned(url) for url in told["remove"]}
+        self._note("feeds", told)
+        if add or remove:
+            self._note("feeds", self._send(self.upload_feeds_path(), {"add": add, "remove": remove}))
+        self.added, self.removed = [], []
+
+    def _read_actions(self) -> dict[str, dict[str, Any]]:
+        """Of each episode the play with the latest time, of all that it is told."""
+        found: dict[str, dict[str, Any]] = {}
+        while True:
+            since = self.since.get("actions", 0)
+            told = self._json("GET", self.actions_path(since))
+            plays = [one for one in map(self._read, told["actions"]) if one is not None]
+            for one in plays:
+                self.learn(one["episode"], one["timestamp"], one["position"])
+                known = found.get(one["episode"])
+                if known is None or known["timestamp"] <= one["timestamp"]:
+                    found[one["episode"]] = one
+            self._note("actions", told)
+            if told["timestamp"] > time.time() - NEAR or not plays:
+                return found
+            if self.since.get("actions", 0) == since:
+                raise Refused("it would ask for the same without end")
+
+    def _read(self, action: dict[str, Any]) -> dict[str, Any] | None:
+        """A play that it takes: of an episode that it knows."""
+        if not TIME.fullmatch(str(action.get("timestamp")).partition(".")[0]):
+            raise Refused(f"a time that it takes for another: {action}")
+        if action["action"].lower() != "play":
+            return None
+        numbers = {name: number(action[name], most=LARGEST) for name in ("started", "position", "total")}
+        if numbers["total"] == 0:
+            raise Refused(f"it would take that for heard: {action}")
+        return {**action, **numbers} if action["episode"] in self.episodes else None
+
+    def _resolved(self, told: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """What is left to be sent: of what waits the newest of each episode, unless it was told a newer one,
+        which it then takes."""
+        own: dict[str, dict[str, Any]] = {}
+        for one in self.queue:
+            if one["episode"] not in own or own[one["episode"]]["timestamp"] <= one["timestamp"]:
+                own[one["episode"]] = one
+        for url, one in told.items():
+            if url in own and own[url]["timestamp"] < one["timestamp"]:
+                del own[url]
+            if url not in own or own[url]["timestamp"] <= one["timestamp"]:
+                self.positions[url] = one["position"]
+        return list(own.values())
+
+    def _upload(self, actions: list[dict[str, Any]]) -> None:
+        for start in range(0, len(actions), BATCH):
+            self._note("actions", self._send(self.upload_actions_path(), actions[start : start + BATCH]))
+        self.note_sent(actions)
+        self.queue = []
+
+    def action_of(self, episode: Episode, one: Any) -> dict[str, Any]:
+        return super().action_of(episode, one) | {
+            "podcast": self.cleaned(episode.feed),
+            "device": self.device,
+        }
+
+    def _note(self, topic: str, answer: dict[str, Any]) -> None:
+        mark = answer["timestamp"]
+        if type(mark) is not int or not 1 < mark <= LARGEST:
+            raise Refused(f"it would never keep {mark!r}")
+        self.since[topic] = mark + 1
+
+    def _json(self, method: str, path: str) -> Any:
+        return json.loads(self.wire.ask(method, path, Authorization=self.basic("utf-8")))
+
+    def _send(self, path: str, body: Any) -> Any:
+        raw = json.dumps(body).encode()
+        kind = "application/x-www-form-urlencoded"
+        answer = self.wire.ask("POST", path, raw, Authorization=self.basic("utf-8"), Content_Type=kind)
+        return json.loads(answer) if answer else {}
+
+    # what differs between its modes
+
+    def cleaned(self, url: str) -> str:
+        """It takes every percent sign for a fault of gpodder.net."""
+        return unquote(url)
+
+    def feeds_path(self, since: int) -> str:
+        return f"{self.upload_feeds_path()}?since={since}"
+
+    def upload_feeds_path(self) -> str:
+        return f"/api/2/subscriptions/{self.name}/{self.device}.json"
+
+    def actions_path(self, since: int) -> str:
+        return f"{self.upload_actions_path()}?since={since}&aggregated={'false' if since else 'true'}"
+
+    def upload_actions_path(self) -> str:
+        return f"/api/2/episodes/{self.name}.json"
+
+
+class NextcloudKasts(Kasts):
+    """Nextcloud mode."""
+
+    def set_up(self, caption: str) -> None:
+        """Its log-in asks for everything there is, and for nothing else."""
+        self._json("GET", self.feeds_path(0))
+
+    def cleaned(self, url: str) -> str:
+        return url
+
+    def feeds_path(self, since: int) -> str:
+        return f"/index.php/apps/gpoddersync/subscriptions?since={since}"
+
+    def upload_feeds_path(self) -> str:
+        return "/index.php/apps/gpoddersync/subscription_change/create"
+
+    def actions_path(self, since: int) -> str:
+        return f"/index.php/apps/gpoddersync/episode_action?since={since}"
+
+    def upload_actions_path(self) -> str:
+        return "/index.php/apps/gpoddersync/episode_action/create"
