@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
-from celery.signals import beat_init, setup_logging, worker_ready
+from celery.signals import setup_logging, worker_ready
 
 from balados import readiness
 from eventstore import counters
@@ -36,8 +36,3 @@ def announce_worker(**_: Any) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, FILES), most))
     counters.publish_in_background()
     readiness.announce("worker")
-
-
-@beat_init.connect
-def announce_beat(**_: Any) -> None:
-    readiness.announce("beat")
