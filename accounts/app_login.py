@@ -2,6 +2,10 @@
 
 An app password, or the account's own where that is allowed; then a session, which lives in the store for a
 year after its last use and is never rotated: neither a restart nor a lost cache signs an app out.
+
+Wrong passwords count for the limits of the log-in (``accounts/guessing.py``), so that nobody gets more
+guesses by way of these addresses; but each wrong password counts once. A phone in a drawer that sends an old
+one for weeks guesses nothing, and must not lock its owner out of the pages.
 """
 
 import hmac
@@ -23,6 +27,7 @@ from msgspec import Struct
 from accounts import app_log
 from accounts.app_models import LONGEST_AGENT, AppPassword, AppSession, LoginFlow, SyncMark, digest
 from accounts.models import User
+from accounts.usernames import username_key
 
 SESSION_LIVES: Final = timedelta(days=365)
 # of an app that never sent its cookie back
@@ -31,7 +36,7 @@ UNRETURNED_LIVES: Final = timedelta(hours=1)
 FLOW_LIVES: Final = timedelta(minutes=20)
 SEEN_AGAIN: Final = timedelta(hours=1)
 MOST_SESSIONS: Final = 20
-# how long the account's own password, whose hash is costly, is known to be right
+# how long the account's own password, whose hash is costly, is known to be right, in seconds
 VERIFIED: Final = 600.0
 # in which marks are told apart of apps that send their own clocks
 SUBSCRIPTIONS: Final = "s"
@@ -87,7 +92,7 @@ def by_password(request: HttpRequest, name: str, password: str, now: datetime) -
         user = User.objects.get_by_natural_key(name)
     except User.DoesNotExist:
         if name:
-            _authenticated(request, name, password)
+            _authenticated(request, name, password, _verified_key(f"{username_key(name)}\n\n{password}"))
         return None
     found = AppPassword.objects.filter(digest=digest(password), user=user).first()
     if found is not None:
@@ -191,19 +196,29 @@ def _is_own(request: HttpRequest, user: User, password: str) -> bool:
     known = _verified_key(f"{user.pk}\n{user.password}\n{user.switched_off_at}\n{password}")
     if allowed and user.is_active and _verified.get(known, 0.0) > time.monotonic():
         return True
-    if not _authenticated(request, user.username, password) or not allowed:
+    if not _authenticated(request, user.username, password, known) or not allowed:
         return False
-    _verified[known] = time.monotonic() + VERIFIED
-    while len(_verified) > MOST_VERIFIED:
-        _verified.popitem(last=False)
+    _remember(_verified, known, VERIFIED)
     return True
 
 
-def _authenticated(request: HttpRequest, name: str, password: str) -> bool:
-    """Whether that is the account's own password; counts failures. Raises ``LockedOut``."""
+def _authenticated(request: HttpRequest, name: str, password: str, known: bytes) -> bool:
+    """Whether that is the account's own password; counts failures, of those with the same key ``known`` one
+    for as long as failures count. Raises ``LockedOut``."""
+    if _refused.get(known, 0.0) > time.monotonic():
+        return False
     if not AxesProxyHandler.is_allowed(request, {"username": name}):
         raise LockedOut
-    return authenticate(request, username=name, password=password) is not None
+    if authenticate(request, username=name, password=password) is not None:
+        return True
+    _remember(_refused, known, settings.AXES_COOLOFF_TIME.total_seconds())
+    return False
+
+
+def _remember(kept: "OrderedDict[bytes, float]", known: bytes, seconds: float) -> None:
+    kept[known] = time.monotonic() + seconds
+    while len(kept) > MOST_VERIFIED:
+        kept.popitem(last=False)
 
 
 def _note_use(request: HttpRequest, found: AppPassword, now: datetime) -> None:
@@ -218,7 +233,10 @@ def _agent(request: HttpRequest) -> str:
 
 
 _KEY = secrets.token_bytes(32)
+# passwords that are right, and that are wrong, each until a time. Of this process alone, by digests that
+# nobody can make elsewhere: a wrong password may be somebody's right one
 _verified: "OrderedDict[bytes, float]" = OrderedDict()
+_refused: "OrderedDict[bytes, float]" = OrderedDict()
 
 
 def _verified_key(text: str) -> bytes:

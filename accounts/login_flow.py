@@ -52,6 +52,11 @@ def decide(flow: LoginFlow, user: User | None) -> bool:
     return bool(waiting.update(user=user, denied=user is None))
 
 
+def is_begun(poll: str, now: datetime) -> bool:
+    """Whether an app may poll with that: what it waits for may be refused, and is not over."""
+    return LoginFlow.objects.filter(poll_digest=digest(poll), started_at__gt=now - FLOW_LIVES).exists()
+
+
 def fetch(poll: str, now: datetime) -> Granted | None:
     """Name and password, once, for an app that was let in; None for all others."""
     flows = LoginFlow.objects.filter(poll_digest=digest(poll), started_at__gt=now - FLOW_LIVES)

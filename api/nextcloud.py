@@ -22,7 +22,7 @@ from accounts.models import User
 from api.answers import record
 from api.errors import ApiError
 from api.gpodder import episodes, subscriptions
-from api.gpodder.access import Answer, Call, encoded, route
+from api.gpodder.access import Answer, Call, check_rate, encoded, route
 from api.gpodder.addresses import Spellings
 from api.gpodder.delivery import Action, Writer
 from api.gpodder.devices import LONGEST_CAPTION, origin_of, registration
@@ -32,7 +32,7 @@ from eventstore.dispatcher import state_of
 
 # what apps look for before they log in: a version of Nextcloud's that has all of this
 VERSION: Final = "30.0.0"
-STARTS, WITHIN = 10, timedelta(minutes=1)
+STARTS, POLLS, WITHIN = 10, 150, timedelta(minutes=1)
 
 Handler = Callable[[Call, str], Any]
 
@@ -99,8 +99,9 @@ def start(call: Call) -> dict[str, Any]:
 
 def poll(call: Call) -> Any:
     """Not yet, unknown, denied and over are answered alike."""
-    tokens = parse_qs(call.body.decode(errors="replace")).get("token", [""])
-    granted = login_flow.fetch(tokens[0], call.now)
+    token = parse_qs(call.body.decode(errors="replace")).get("token", [""])[0]
+    _check_polls(call, token)
+    granted = login_flow.fetch(token, call.now)
     if granted is None:
         return HttpResponse(b"[]", status=404, content_type="application/json")
     return encoded(
@@ -110,6 +111,15 @@ def poll(call: Call) -> Any:
             "appPassword": granted.password,
         }
     )
+
+
+def _check_polls(call: Call, token: str) -> None:
+    """Each app that waits may poll for itself: it asks every second, and several may have one address. What
+    polls with anything else counts for its address. Raises ``ApiError`` 429."""
+    if not login_flow.is_begun(token, call.now):
+        check_rate(call.request)
+    elif (wait := attempts.limited("login-poll", token, POLLS, WITHIN)) is not None:
+        raise ApiError(429, "throttled", "Too many requests.", int(wait.total_seconds()))
 
 
 def _as_one_app(handler: Handler, topic: str, call: Call) -> Any:
@@ -144,7 +154,7 @@ urlpatterns = patterns(
         rf"{APP}/episode_action": _view(EPISODES, get=read_actions),
         rf"{APP}/episode_action/create": _view(EPISODES, post=record_actions),
         rf"{BASE}login/v2": route(is_open=True, post=start),
-        rf"{BASE}login/v2/poll": route(is_open=True, post=poll),
+        rf"{BASE}login/v2/poll": route(is_open=True, is_limited=False, post=poll),
         r"status\.php": route(is_open=True, get=status),
         r"ocs/v[12]\.php/cloud/user": route(get=user),
     }

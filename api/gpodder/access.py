@@ -124,9 +124,10 @@ def not_found(detail: str = "Not found.") -> ApiError:
     return ApiError(404, "not_found", detail)
 
 
-def route(*, is_open: bool = False, **handlers: Handler) -> Callable[..., Answer]:
+def route(*, is_open: bool = False, is_limited: bool = True, **handlers: Handler) -> Callable[..., Answer]:
     """A view of handlers by their methods. Not ``is_open``: somebody must sign in, whose name is ``user``
-    where the path has one; else whoever signs in does so."""
+    where the path has one; else whoever signs in does so. What is open is limited by address, unless it sees
+    to that itself (not ``is_limited``)."""
     methods = {name.upper(): handler for name, handler in handlers.items()}
     if "GET" in methods:
         methods["HEAD"] = methods["GET"]
@@ -140,7 +141,7 @@ def route(*, is_open: bool = False, **handlers: Handler) -> Callable[..., Answer
             refused = errors.error_response(405, "method_not_allowed", "This method is not allowed here.")
             refused["Allow"] = allowed
             return _finished(refused)
-        return _answered(request, handler, is_open, names)
+        return _answered(request, handler, is_open, is_open and is_limited, names)
 
     return view
 
@@ -168,11 +169,13 @@ def decoded(raw: bytes) -> Any:
         raise bad("The body is not JSON in UTF-8.") from None
 
 
-def _answered(request: HttpRequest, handler: Handler, is_open: bool, names: dict[str, str]) -> Answer:
+def _answered(
+    request: HttpRequest, handler: Handler, is_open: bool, is_limited: bool, names: dict[str, str]
+) -> Answer:
     call = Call(request, now())
     try:
-        if is_open:
-            _check_rate(request)
+        if is_limited:
+            check_rate(request)
         _sign_in(call, needed=not is_open)
         user = names.pop("user", None)
         if user is not None and call.who is not None and username_key(user) != call.who.username_key:
@@ -284,7 +287,7 @@ def _keep_or_open(call: Call, who: SignedIn, cookie: str | None) -> None:
         call.cookie = app_login.open_session(who, call.agent, call.now)
 
 
-def _check_rate(request: HttpRequest) -> None:
+def check_rate(request: HttpRequest) -> None:
     """Raises ``ApiError`` 429."""
     limit = settings.PUBLIC_REQUESTS_PER_MINUTE
     waits = attempts.limited("public", str(client_address(request)), limit, WINDOW)

@@ -209,6 +209,19 @@ def test_an_account_that_is_switched_off_gets_no_password(alice: User) -> None:
     assert ask(endpoint, token) == (404, [])
 
 
+def test_apps_that_wait_do_not_keep_each_other_from_polling(alice: User, settings: Settings) -> None:
+    settings.PUBLIC_REQUESTS_PER_MINUTE = 5
+    waiting = [begin(), begin()]
+    for _ in range(60):
+        assert [ask(endpoint, token)[0] for _, endpoint, token in waiting] == [404, 404]
+    # an address that tries what nobody has begun is limited, and whoever waits there goes on
+    _, endpoint, token = waiting[0]
+    assert [ask(endpoint, f"guess {number}")[0] for number in range(5)][-1] == 429
+    assert ask(endpoint, token)[0] == 404
+    assert 429 in [ask(endpoint, token)[0] for _ in range(100)]
+    assert ask(*waiting[1][1:])[0] == 404
+
+
 def test_log_ins_are_begun_ten_times_a_minute(stores: None) -> None:
     found = [Client(REMOTE_ADDR="203.0.113.77").post("/login/v2") for _ in range(11)]
     assert [answer.status_code for answer in found] == [200] * 10 + [429]

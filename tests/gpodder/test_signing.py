@@ -13,6 +13,7 @@ from accounts.models import User
 from tests.factories import PASSWORD, UserFactory
 from tests.gpodder.apps import PodcastApp, basic
 from tests.gpodder.conftest import password_of
+from tests.web.people import Visitor
 
 DEVICES = "/api/2/devices/alice.json"
 
@@ -131,11 +132,31 @@ def test_a_password_is_read_as_utf_8_and_as_latin_1(stores: None) -> None:
 
 def test_guessing_ends_with_a_time_to_wait(stores: None) -> None:
     UserFactory.create(username="alice", password=PASSWORD)
-    wrong = basic("alice", "wrong password")
-    answers = [Client().get(DEVICES, HTTP_AUTHORIZATION=wrong) for _ in range(8)]
+    wrong = [basic("alice", f"wrong password {number}") for number in range(8)]
+    answers = [Client().get(DEVICES, HTTP_AUTHORIZATION=header) for header in wrong]
     assert [answer.status_code for answer in answers[:5]] == [401] * 5
     assert answers[-1].status_code == 429
     assert int(answers[-1]["Retry-After"]) > 0
+
+
+def test_a_phone_with_an_old_password_locks_nobody_out_and_brings_no_more_guesses(stores: None) -> None:
+    UserFactory.create(username="alice", password=PASSWORD)
+
+    def app(password: str, name: str = "alice") -> int:
+        return Client().get(DEVICES, HTTP_AUTHORIZATION=basic(name, password)).status_code
+
+    def page(password: str) -> int:
+        fields = {"username": "alice", "password": password}
+        return Visitor().send("/users/log_in", fields).status_code
+
+    assert [app("an old password") for _ in range(30)] == [401] * 30
+    assert [app("an old password", "nobody") for _ in range(30)] == [401] * 30
+    assert page(PASSWORD) == 302
+    # guesses count together, wherever they are made
+    assert [page("guess 1"), page("guess 2"), app("guess 3"), app("guess 4")] == [400, 400, 401, 401]
+    app("an old password")
+    assert [app("guess 5"), page("guess 6")] == [401, 429]
+    assert [app(PASSWORD), page(PASSWORD)] == [429, 429]
 
 
 def test_a_revoked_password_and_its_sessions_end_at_once(phone: PodcastApp, alice: User) -> None:
