@@ -44,6 +44,8 @@ class Reading:
         self.skipped: list[dict[str, Any]] = []
         # the same, with what was sent
         self.left_out: list[tuple[Any, str]] = []
+        # the feeds that were named, with the addresses that were sent
+        self.podcasts: dict[str, str] = {}
 
     def orders(self, sent: list[Any]) -> list[Order]:
         """What is to be recorded. Files without a GUID are looked up in what is known of their feeds."""
@@ -65,6 +67,7 @@ class Reading:
         if kind != "play" and kind not in OTHERS:
             raise Skip("unknown_action")
         feed = self._kept(action.get("podcast"), feed_address(action.get("podcast")))
+        self.podcasts.setdefault(feed.feed, action["podcast"].strip())
         url = self._kept(action.get("episode"), episode_address(action.get("episode")))
         try:
             item = item_of(_guid(action.get("guid")), url.kept)

@@ -5,7 +5,7 @@ store alone; ``settle`` decides, and may run twice at a time.
 """
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -105,6 +105,11 @@ MOVED = """SELECT alias.feed_key, alias.url, feed.url, alias.since
    AND alias.feed_key > %s
  ORDER BY alias.feed_key LIMIT %s"""
 
+NEW_ADDRESSES = """SELECT alias.feed_key, feed.url
+  FROM system.feed_aliases AS alias JOIN system.feeds AS feed ON feed.id = alias.feed_id
+ WHERE alias.feed_key = ANY(%s) AND alias.reason IN ('twin', 'moved', 'new_feed_url')
+   AND alias.url <> feed.url"""
+
 
 class Settled(msgspec.Struct):
     """What a run carried out. ``waiting``: moves that went back, on which the operator has to decide."""
@@ -133,6 +138,13 @@ class _Change(NamedTuple):
     @property
     def is_merge(self) -> bool:
         return self.target_id not in (None, self.feed_id)
+
+
+def new_addresses(names: Collection[str]) -> dict[str, str]:
+    """Of feeds (``rss_source_feed``) those that have moved, with what they are called now."""
+    keys = {UUID(feed_key_of(name)): name for name in names}
+    rows: Iterable[tuple[UUID, str]] = execute(NEW_ADDRESSES, [list(keys)]) if keys else ()
+    return {keys[key]: feed_of_url(url) for key, url in rows}
 
 
 def observe(

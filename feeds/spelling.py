@@ -60,5 +60,10 @@ class Corrections:
         if isinstance(sent, str) and sent != address.kept and address.reason != "credentials":
             self._kept[sent] = address.kept
 
+    def correct(self, sent: str, kept: str) -> None:
+        """Another address than the one that was sent is the feed's."""
+        if sent != kept:
+            self._kept[sent] = kept
+
     def listed(self) -> list[list[str]]:
         return [[sent, kept] for sent, kept in self._kept.items()]

@@ -1,35 +1,69 @@
-"""Addresses of feeds as each device spells what it is told."""
+"""Addresses of feeds as each device spells what it is told, and of feeds that have moved."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from api.gpodder.access import Call
 from eventstore import entries, log
+from eventstore.dispatcher import state_of
 from eventstore.domain.identifiers import url_of_feed
 from eventstore.domain.settings import SPELLING, ChangeSettings, Settings, scope_of
+from feeds import moves
 from feeds.spelling import Address, Corrections, episode_address, feed_address
 
 __all__ = ["Address", "Corrections", "Spellings", "episode_address", "feed_address"]
 
+# beside the spelling: the device was told that the feed has moved
+TOLD: Final = "told_of_move"
 _SETTINGS = msgspec.json.Decoder(Settings).decode
 
 
 class Spellings:
-    """How a device spells the addresses of feeds, where it is not as they are kept."""
+    """How a device spells the addresses of feeds, where it is not as they are kept.
+
+    A feed that moved is the same to a device: it is called by its old address until the device was told the
+    new one, and then by whatever the device goes on to send.
+    """
 
     def __init__(self, user_id: UUID, device: str) -> None:
-        self._device = device
-        self._own: dict[str, str] = dict(_own(user_id, device)) if device else {}
+        self._user_id, self._device = user_id, device
+        self._looked_up: set[str] = set()
+        self.moved: dict[str, str] = {}
+
+    @cached_property
+    def _known(self) -> dict[str, dict[str, Any]]:
+        return dict(_settings(self._user_id, self._device)) if self._device else {}
+
+    def look_up(self, feeds: Iterable[str]) -> None:
+        """Find out which of these feeds have moved: ``url`` then gives them their new address."""
+        unknown = set(feeds) - self._looked_up
+        self._looked_up |= unknown
+        self.moved |= moved_feeds(self._user_id, unknown)
 
     def url(self, feed: str) -> str:
-        return self._own.get(feed) or url_of_feed(feed)
+        return self.url_before(self.moved.get(feed, feed))
+
+    def url_before(self, feed: str) -> str:
+        """As long as it had not moved."""
+        return self._own(feed) or url_of_feed(feed)
 
     def knows(self, feed: str) -> bool:
         """Whether the device has named this feed."""
-        return feed in self._own
+        return feed in self._known
+
+    def was_told(self, feed: str) -> bool:
+        """Whether the device was told that this is the new address of a feed."""
+        return TOLD in self._known.get(feed, {})
+
+    def has_old(self, old: str, new: str) -> bool:
+        """Whether a feed that moved is to the device what it knows by the old address: and not one that it
+        has found by itself at the new one."""
+        own = self._own(new)
+        return not own or self.was_told(new) or feed_address(own).feed == old
 
     def orders(
         self, call: Call, sent: Iterable[tuple[str, str]], *, also_same: bool = False
@@ -37,17 +71,67 @@ class Spellings:
         """What remembers the spellings of feeds that came: pairs of feed and address. ``also_same``: those
         that are spelt as they are kept, too."""
         for feed, url in sent:
-            usual = self._own.get(feed) or ("" if also_same else url_of_feed(feed))
+            usual = self._own(feed) or ("" if also_same else url_of_feed(feed))
             if url != usual:
-                named = {"device": self._device, "feed": feed}
-                yield call.order(ChangeSettings, set={SPELLING: url}, **named)
+                yield self.order(call, feed, {SPELLING: url})
+
+    def order(self, call: Call, feed: str, values: dict[str, Any]) -> ChangeSettings:
+        return call.order(ChangeSettings, set=values, device=self._device, feed=feed)
+
+    def _own(self, feed: str) -> str:
+        return str(self._known.get(feed, {}).get(SPELLING, ""))
 
 
-def _own(user_id: UUID, device: str) -> Iterator[tuple[str, str]]:
+class Moves(NamedTuple):
+    """Feeds that were sent by an old address, with the new one; and what remembers how the device calls it.
+    ``apart``: those that the device has found by itself at the new one: it does not mean them by the old."""
+
+    feeds: dict[str, str]
+    orders: list[Any]
+    apart: set[str]
+
+
+def moved_feeds(user_id: UUID, feeds: Collection[str]) -> dict[str, str]:
+    """Of these feeds those that a listener follows no longer, but under the address that they moved to."""
+    known = moves.new_addresses(feeds)
+    if not known:
+        return {}
+    stream = state_of(user_id)
+    stream.fetch({"subscriptions": (*known, *known.values())})
+    active = {feed for feed, one in stream.user.subscriptions.items() if one.active}
+    return {old: new for old, new in known.items() if new in active and old not in active}
+
+
+def moves_among(call: Call, device: str, sent: Mapping[str, str], corrections: Corrections | None) -> Moves:
+    """Of feeds with the addresses that were sent, those that have moved. ``corrections`` tell the device: it
+    then gets the new address, unless it sends the old one again. Who has none is told nothing."""
+    found = moved_feeds(call.user_id, sent.keys())
+    spelt = Spellings(call.user_id, device)
+    apart = {old for old, new in found.items() if not spelt.has_old(old, new)}
+    values = {
+        new: _spelling_after(spelt, sent, old, new, corrections)
+        for old, new in found.items()
+        if old not in apart
+    }
+    return Moves(found, [spelt.order(call, *each) for each in values.items()] if device else [], apart)
+
+
+def _spelling_after(
+    spelt: Spellings, sent: Mapping[str, str], old: str, new: str, corrections: Corrections | None
+) -> dict[str, Any]:
+    """What is remembered of how the device calls a feed that it has sent by its old address."""
+    if new in sent or corrections is None:
+        return {SPELLING: sent.get(new, sent[old])}
+    corrections.correct(sent[old], url_of_feed(new))
+    return {SPELLING: sent[old] if spelt.was_told(new) else url_of_feed(new), TOLD: True}
+
+
+def _settings(user_id: UUID, device: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The settings of each feed on a device, where it has a spelling of its own."""
     prefix = f"{scope_of(device)}:"
     for _, key, text in entries.read_topic(log.stream_of(user_id), "settings"):
         if key.startswith(prefix):
             settings = _SETTINGS(text)
-            url = settings.values.get(SPELLING)
-            if settings.feed is not None and isinstance(url, str):
-                yield settings.feed, url
+            values = settings.values
+            if settings.feed is not None and isinstance(values.get(SPELLING), str):
+                yield settings.feed, values

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -38,19 +38,26 @@ class Action(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Writer:
-    """``device``, ``feed``: those alone that are asked for; None is every feed."""
+    """``device``, ``feeds``: those alone that are asked for; None is every feed."""
 
     def __init__(
-        self, spellings: Spellings, *, in_words: bool = False, device: str = "", feed: str | None = None
+        self,
+        spellings: Spellings,
+        *,
+        in_words: bool = False,
+        device: str = "",
+        feeds: Collection[str] | None = None,
     ) -> None:
+        self._spellings = spellings
         self._url = lru_cache(maxsize=10_000)(spellings.url)
-        self._in_words, self._device, self._feed = in_words, device, feed
+        self._in_words, self._device, self._feeds = in_words, device, feeds
 
     def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
         """Of positions that a live player moved one after the other, the last."""
         told = [change for change in changes if self._is_asked_for(change)]
         plays = [change.event for change in told if not isinstance(change.event, EpisodeActionRecorded)]
         lengths = _lengths(plays)
+        self._spellings.look_up({change.event.rss_source_feed for change in told})  # type: ignore[attr-defined]
         for place, change in enumerate(told):
             following = told[place + 1].event if place + 1 < len(told) else None
             if not _is_passed(change.event, following):
@@ -94,7 +101,7 @@ class Writer:
 
     def _is_asked_for(self, change: Change) -> bool:
         event: Any = change.event
-        if self._feed is not None and event.rss_source_feed != self._feed:
+        if self._feeds is not None and event.rss_source_feed not in self._feeds:
             return False
         return not self._device or self._device == _device_of(change)
 

@@ -5,12 +5,13 @@ from functools import partial
 from typing import Any, Final
 
 from django.http import HttpResponse, StreamingHttpResponse
+from msgspec.structs import replace
 
 from api.answers import record
 from api.errors import ApiError
 from api.gpodder import marks
 from api.gpodder.access import Answer, Call, bad, route, since_of
-from api.gpodder.addresses import Spellings, feed_address
+from api.gpodder.addresses import Spellings, feed_address, moves_among
 from api.gpodder.delivery import Writer, ascii_json, newest
 from api.gpodder.devices import check_known, origin_of, registration
 from eventstore import changes
@@ -18,6 +19,7 @@ from eventstore.dispatcher import Outcome
 from eventstore.domain.episode_actions import EpisodeActionRecorded
 from eventstore.domain.plays import PlayRecorded, RecordPlay
 from feeds.actions import Order, Reading
+from feeds.queries import addresses_of
 
 MOST_ACTIONS: Final = 50_000
 # in one answer; the rest comes with the next
@@ -38,8 +40,11 @@ def upload(call: Call, version: int = 2) -> dict[str, Any]:
     devices = dict.fromkeys(order.device for order in orders if order.device)
     device = next(iter(devices), "") if len(devices) == 1 else call.who.device
     registered = [registration(call, name) for name in devices]
+    moves = moves_among(call, device, reading.podcasts, None if call.topic else reading.corrections)
+    if moves.feeds:
+        orders = [replace(order, feed=moves.feeds.get(order.feed, order.feed)) for order in orders]
     last = marks.place(call.app, 0).last
-    outcome = record(call.batch((*registered, *orders)), origin_of(call, device))
+    outcome = record(call.batch((*registered, *moves.orders, *orders)), origin_of(call, device))
     _tell_upload(call, orders, outcome, reading)
     before = outcome.version - len(outcome.events)
     mark = marks.after_upload(call.app, last, before, outcome.version, marks.EPISODES, call.now)
@@ -61,7 +66,7 @@ def read(call: Call, version: int = 2) -> Answer:
         check_known(call, device)
     assert call.who is not None
     spellings = Spellings(call.user_id, device or call.who.device)
-    writer = Writer(spellings, in_words=version == 1, device=device, feed=_feed(call))
+    writer = Writer(spellings, in_words=version == 1, device=device, feeds=_feeds(call))
     return written(call, writer, aggregated=call.query.get("aggregated") == "true")
 
 
@@ -140,13 +145,13 @@ def _told(call: Call, after: int, extent: changes.Extent, writer: Writer) -> Ite
         yield after, [*writer.of_changes(found), *winners]
 
 
-def _feed(call: Call) -> str | None:
-    """The podcast that is asked for; one that cannot be is none that anything is known of."""
+def _feeds(call: Call) -> list[str] | None:
+    """The podcast that is asked for, by all its addresses; of one that cannot be nothing is known."""
     podcast = call.query.get("podcast", "")
     if not podcast:
         return None
     address = feed_address(podcast)
-    return address.feed if address.kept else ""
+    return addresses_of(address.feed) if address.kept else []
 
 
 def view(version: int) -> Any:

@@ -8,7 +8,7 @@ from accounts import app_login
 from api.answers import record
 from api.gpodder import formats, marks
 from api.gpodder.access import Answer, Call, bad, route, since_of
-from api.gpodder.addresses import Corrections, Spellings, feed_address
+from api.gpodder.addresses import Corrections, Moves, Spellings, feed_address, moves_among
 from api.gpodder.devices import check_known, origin_of, registration
 from api.gpodder.objects import podcasts
 from eventstore import changes
@@ -22,7 +22,9 @@ from eventstore.domain.held_removals import (
     SettleRemoval,
 )
 from eventstore.domain.identifiers import key_of
+from eventstore.domain.settings import SPELLING
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe, UserSubscribed, UserUnsubscribed
+from eventstore.log import LAST_VERSION
 
 # read at once: nobody follows as many
 MOST_CHANGES = 100_000
@@ -64,7 +66,7 @@ def changed_since(call: Call, found: marks.Place, device: str) -> tuple[Changed,
     if place.version == extent.head:
         return Changed([], []), place, extent.head
     feeds = _changed_feeds(call, place.version, extent)
-    return _net(call, feeds, device), place, extent.head
+    return _without_moves(call, _net(call, feeds, device), device, place.version), place, extent.head
 
 
 def _changed_feeds(call: Call, after: int, extent: changes.Extent) -> dict[str, bool]:
@@ -98,6 +100,30 @@ def _net(call: Call, feeds: Mapping[str, bool], device: str) -> Changed:
     return told
 
 
+def _without_moves(call: Call, told: Changed, device: str, after: int) -> Changed:
+    """A feed that moved stays what it is to a device that knows it by the old address: not one feed less and
+    another more, which would cost the device its downloads."""
+    spelt = Spellings(call.user_id, device)
+    spelt.look_up(told.remove)
+    if not spelt.moved:
+        return told
+    later = changes.since(call.user_id, after, LAST_VERSION, (UserSubscribed,), MOST_CHANGES)
+    unknown = {change.event.rss_source_feed for change in later}  # type: ignore[attr-defined]
+    moved = {old: new for old, new in spelt.moved.items() if old not in unknown}
+    same = {old: new for old, new in moved.items() if spelt.has_old(old, new)}
+    orders = [
+        spelt.order(call, new, {SPELLING: spelt.url_before(old)})
+        for old, new in same.items()
+        if not spelt.knows(new)
+    ]
+    if orders:
+        record(call.batch(orders), origin_of(call, device))
+    return Changed(
+        [feed for feed in told.add if feed not in same.values()],
+        [feed for feed in told.remove if feed not in same],
+    )
+
+
 def _followed(call: Call, device: str) -> list[str]:
     """What is followed, but for what this device would have unfollowed."""
     user = state_of(call.user_id).user
@@ -114,6 +140,8 @@ def upload_changes(call: Call, device: str) -> dict[str, Any]:
     if not call.body.strip():
         raise bad("The body is empty.")
     body = call.json(dict)
+    assert call.who is not None
+    app_login.speak_for(call.who, device)
     return upload(call, device, body.get("add", []), body.get("remove", []))
 
 
@@ -128,7 +156,8 @@ def upload(call: Call, device: str, add: Any, remove: Any) -> dict[str, Any]:
     if added.keys() & removed.keys():
         raise bad("A podcast is both added and removed.")
     last = marks.place(call.app, 0).last
-    outcome = store(call, device, added, removed, also_same=False)
+    moves = moves_among(call, device, added | removed, None if call.topic else corrections)
+    outcome = store(call, device, added, removed, moves, also_same=False)
     _tell(call, "sent_podcasts", len(add) + len(remove), outcome, corrections)
     before = outcome.version - len(outcome.events)
     mark = marks.after_upload(call.app, last, before, outcome.version, marks.SUBSCRIPTIONS, call.now)
@@ -137,15 +166,18 @@ def upload(call: Call, device: str, add: Any, remove: Any) -> dict[str, Any]:
 
 
 def store(
-    call: Call, device: str, added: dict[str, str], removed: Iterable[str], *, also_same: bool
+    call: Call, device: str, added: dict[str, str], removed: Iterable[str], moves: Moves, *, also_same: bool
 ) -> Outcome:
-    """Record it, in one append."""
-    removed = list(removed)
-    orders: list[Any] = [registration(call, device)]
-    for feed in added:
+    """Record it, in one append; what was sent by an old address is the feed that moved."""
+    feeds = dict.fromkeys(moves.feeds.get(feed, feed) for feed in added)
+    # who leaves the old address and adds the new one has gone along by itself
+    left = (feed if feed in moves.apart else moves.feeds.get(feed, feed) for feed in removed)
+    removed = [feed for feed in dict.fromkeys(left) if feed not in feeds]
+    orders: list[Any] = [registration(call, device), *moves.orders]
+    for feed in feeds:
         orders += [call.order(Subscribe, feed=feed), call.order(SettleRemoval, feed=feed)]
-    if added:
-        orders += Spellings(call.user_id, device).orders(call, added.items(), also_same=also_same)
+    if spelt := {feed: url for feed, url in added.items() if feed not in moves.feeds}:
+        orders += Spellings(call.user_id, device).orders(call, spelt.items(), also_same=also_same)
     if _is_too_much(call, device, removed):
         active = _active(call)
         orders += [call.order(HoldRemoval, feed=feed, device=device) for feed in removed if feed in active]
@@ -217,13 +249,15 @@ def put_list(call: Call, device: str, fmt: str) -> None:
         corrections.note(url, address)
         if address.kept:
             sent[address.feed] = url.strip()
+    moves = moves_among(call, device, sent, None)
+    followed = {moves.feeds.get(feed, feed) for feed in sent}
     told = marks.place(_told(call, device), 0).last
     spelt = Spellings(call.user_id, device)
     subscriptions = state_of(call.user_id).user.subscriptions
-    missing = [feed for feed, known in subscriptions.items() if known.active and feed not in sent]
+    missing = [feed for feed, known in subscriptions.items() if known.active and feed not in followed]
     new = _new_since(call, told.version) if told is not None else set(missing)
     removed = [feed for feed in missing if spelt.knows(feed) or feed not in new]
-    outcome = store(call, device, sent, removed, also_same=True)
+    outcome = store(call, device, sent, removed, moves, also_same=True)
     _tell(call, "sent_list", len(urls), outcome, corrections)
 
 
