@@ -17,10 +17,11 @@ from accounts.passwords import SmallArgon2PasswordHasher
 from tests import leaks
 from tests.factories import UserFactory
 
-# how long an example takes says how busy the machine is
-settings.register_profile("balados", deadline=None)
-settings.register_profile("thorough", deadline=None, max_examples=1_000)
-settings.load_profile("balados")
+# How much is drawn for a property: each run draws others, so an ordinary one need not draw much. How long an
+# example takes says how busy the machine is.
+for name, examples in {"balados": 40, "whole": 100, "thorough": 1_000}.items():
+    settings.register_profile(name, deadline=None, max_examples=examples)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "balados"))
 STORES = ("system", "projections", "events")
 
 

@@ -1,16 +1,20 @@
-"""How much is drawn for a property that needs the stores: little in an ordinary run, more where asked for."""
+"""How much is drawn for a property that takes long: little in an ordinary run, more where asked for."""
 
 from hypothesis import HealthCheck, Phase, settings
 
+# fewer show nothing
+LEAST = 4
 
-def examples(ordinary: int, *, shrink: bool = False) -> settings:
-    """Settings for so many examples, and ten times as many with ``--hypothesis-profile=thorough``.
+
+def examples(number: int, *, shrink: bool = False) -> settings:
+    """Settings for so many examples in the profile ``whole``, for fewer in an ordinary run, and for ten times
+    as many in ``thorough`` (tests/conftest.py).
 
     ``shrink``: look for the smallest example that fails. Where one takes a second, that takes many minutes.
     """
     phases = [Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if shrink else [])]
     return settings(
         suppress_health_check=[HealthCheck.function_scoped_fixture],
-        max_examples=ordinary * settings().max_examples // 100,
+        max_examples=max(LEAST, number * settings().max_examples // 100),
         phases=phases,
     )

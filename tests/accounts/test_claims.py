@@ -4,12 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.tokens import NOBODY, TokenError
 from tests.accounts.tokens import HEADER, Kind, forge, is_refused, read_as_authorization, read_as_request
 from tests.factories import ALICE, APP, NOW, T, authorization_claims, request_claims
+from tests.properties import examples
 
 # ---- times
 
@@ -185,14 +186,14 @@ NAMES = st.sampled_from(
 
 
 @given(st.dictionaries(NAMES, JSON))
-@settings(max_examples=200, deadline=None)
+@examples(200, shrink=True)
 def test_any_claims_are_read_or_refused(changes: dict[str, Any]) -> None:
     is_refused(read_as_request, forge(HEADER, request_claims(**changes)))
     is_refused(read_as_authorization, forge(HEADER, authorization_claims(**changes)))
 
 
 @given(st.dictionaries(st.sampled_from(["name", "url", "image", "public_key", "redirect_uri"]), JSON))
-@settings(max_examples=200, deadline=None)
+@examples(200, shrink=True)
 def test_any_description_of_an_app_is_read_or_refused(changes: dict[str, Any]) -> None:
     app = APP.description() | changes
     is_refused(read_as_authorization, forge(HEADER, authorization_claims(app=app)))

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.accounts.tokens import (
@@ -21,6 +21,7 @@ from tests.accounts.tokens import (
 )
 from tests.apps import App, pem
 from tests.factories import ALICE, APP, NOW, authorization_claims, request_claims
+from tests.properties import examples
 
 # ---- tokens that are good
 
@@ -230,7 +231,7 @@ def test_it_refuses_any_other_spelling(kind: Kind, how: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@examples(200, shrink=True)
 def test_one_character_changed_spoils_a_token(data: st.DataObject) -> None:
     token = GOOD_REQUEST
     place = data.draw(st.integers(0, len(token) - 1))

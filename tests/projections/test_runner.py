@@ -318,3 +318,6 @@ def test_who_waits_for_an_event_does_not_wait_for_others_to_gather(monkeypatch: 
         for minute in range(3):
             position = record(played(ALICE, position=minute))
             assert queries.wait_for("plays", position, 5.0) >= position
+        # it is gathering once more, and would for all of the 20 s
+        monkeypatch.setattr(runner, "GATHERED", 0.0)
+        log.notify(is_awaited=True)

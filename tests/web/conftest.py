@@ -82,7 +82,7 @@ def server(stores: None, settings: Settings) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
     # Playwright keeps an event loop in this thread, in which Django would refuse to ask its databases
