@@ -6,7 +6,8 @@ ENV PYTHONUNBUFFERED=1 \
     BALADOS_HOME=/data \
     BALADOS_READY=/tmp \
     LISTEN_HOST=0.0.0.0 \
-    PORT=8000
+    PORT=8000 \
+    LIVE_PORT=8001
 
 RUN useradd --system --create-home --uid 10001 balados \
     && mkdir /data /backups && chown balados /data /backups
@@ -26,5 +27,5 @@ RUN pip install --no-cache-dir --no-deps --editable . \
 
 USER balados
 VOLUME /data /backups
-EXPOSE 8000
+EXPOSE 8000 8001
 CMD ["python", "-m", "balados.serve"]

@@ -170,7 +170,12 @@ class Session(AbstractBaseSession):
     @property
     def handle(self) -> str:
         """What pages call it by: whoever has its key is logged in."""
-        return salted_hmac("accounts.Session", self.session_key, algorithm="sha256").hexdigest()[:24]
+        return handle_of(self.session_key)
+
+
+def handle_of(session_key: str) -> str:
+    """What a session is called outside of its browser."""
+    return salted_hmac("accounts.Session", session_key, algorithm="sha256").hexdigest()[:24]
 
 
 class Profile(models.Model):

@@ -5,20 +5,22 @@ was last used, to the hour. No address is kept. A session whose row is gone is n
 request on, whatever its browser still shows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.browsers import device_name
-from accounts.models import Session
+from accounts.models import Session, User
 
 # in the session: its browser, and when it began and was last used, as ISO 8601
 DEVICE, SINCE, SEEN = "device", "since", "seen"
@@ -84,6 +86,21 @@ def note(request: HttpRequest, now: datetime) -> None:
 def sessions_of(user_id: UUID, now: datetime) -> list[Session]:
     """The listener's sessions, the last used first."""
     return list(Session.objects.filter(user_id=user_id, expire_date__gt=now).order_by("-seen_at", "pk"))
+
+
+def proof_of(user: AbstractBaseUser) -> str:
+    """A digest of what ends the sessions of a user when it changes, his password above all."""
+    known = user.get_session_auth_hash()
+    return salted_hmac("accounts.sessions", known, algorithm="sha256").hexdigest()[:24]
+
+
+def proofs(users: Collection[UUID], now: datetime) -> dict[str, str]:
+    """The sessions of these users by their handles, each with the proof that it needs now. Those of closed
+    accounts are none."""
+    known = User.objects.filter(pk__in=users, is_active=True, erasing_since=None)
+    proof = {user.pk: proof_of(user) for user in known}
+    rows = Session.objects.filter(user_id__in=list(proof), expire_date__gt=now)
+    return {row.handle: proof[row.user_id] for row in rows if row.user_id is not None}
 
 
 def end_session(user_id: UUID, handle: str) -> bool:

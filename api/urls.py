@@ -11,6 +11,7 @@ from api.v1 import (
     events,
     export,
     feeds,
+    live,
     me,
     opml,
     proxy,
@@ -40,6 +41,7 @@ v1 = [
     *proxy.paths,
     *supplements.paths,
     *search.paths,
+    *live.paths,
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

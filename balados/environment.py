@@ -110,6 +110,20 @@ def public_url(text: str) -> str:
     return f"{parts.scheme}://{_host(parts.hostname)}{port}"
 
 
+def _live_address(text: str) -> str:
+    """Like ``public_url``, of WebSockets. Raises ``ValueError``."""
+    if not re.match("wss?://", text, re.IGNORECASE):
+        raise ValueError
+    return f"ws{public_url(f'http{text[2:]}')[4:]}"
+
+
+def _live_url(url: str, port: int, live_port: int) -> str:
+    parts = urlsplit(url)
+    reached_directly = parts.scheme == "http" and (parts.port or DEFAULT_PORTS["http"]) == port
+    host = parts.netloc if not reached_directly else f"{parts.netloc.removesuffix(f':{port}')}:{live_port}"
+    return f"{'wss' if parts.scheme == 'https' else 'ws'}://{host}"
+
+
 def _host(name: str) -> str:
     """An address or a host name, as it stands in a URL."""
     if ":" in name or re.fullmatch(r"[\d.]+", name):
@@ -186,6 +200,14 @@ LISTEN_HOST = _read(
     "an IP address, as 127.0.0.1, 0.0.0.0 or ::1",
 )
 PORT = _whole("PORT", 8000, 1, 65_535)
+# Whether there is a process for live connections (balados/live.py), and where it listens.
+LIVE = _switch("LIVE", True)
+LIVE_PORT = _whole("LIVE_PORT", PORT + 1 if PORT < 65_535 else PORT - 1, 1, 65_535)
+if LIVE_PORT == PORT:
+    _faults.append("LIVE_PORT must be another port than PORT")
+# of one process: in all, and of one listener
+LIVE_CONNECTIONS = _whole("LIVE_CONNECTIONS", 2_000, 1, 1_000_000)
+LIVE_CONNECTIONS_PER_USER = _whole("LIVE_CONNECTIONS_PER_USER", 20, 1, 100_000)
 # Processes that answer requests (balados/serve.py).
 WEB_CONCURRENCY = _whole("WEB_CONCURRENCY", min(os.cpu_count() or 1, 4), 1, 256)
 # Where the instance is reached from outside; links, `aud` and the Host check come from it alone.
@@ -194,6 +216,14 @@ PUBLIC_URL = _read(
     public_url(f"http://localhost:{PORT}"),
     public_url,
     "http:// or https:// and a host, with or without a port, and no path: an instance has a host of its own",
+)
+# Where browsers and apps find the live process. A proxy leads there under PUBLIC_URL; without one, it is on a
+# port of its own.
+LIVE_URL = _read(
+    "LIVE_URL",
+    _live_url(PUBLIC_URL, PORT, LIVE_PORT),
+    _live_address,
+    "ws:// or wss:// and a host, with or without a port, and no path",
 )
 # A host of its own for the files of episodes; its scheme and port are those of PUBLIC_URL.
 PLAY_DOMAIN = _read("PLAY_DOMAIN", "", _domain, "a host name other than that of PUBLIC_URL, without a port")

@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] = ()) -> int:
             refuse_other_stores()
             programs = "servers" not in arguments
             if programs:  # PostgreSQL and Redis listen on sockets in the home
-                refuse_taken_port()
+                refuse_taken_port("PORT", environment.PORT)
+                if environment.LIVE:
+                    refuse_taken_port("LIVE_PORT", environment.LIVE_PORT)
             run(lock, programs=programs)
     except (Refused, StartFailed, OSError, RuntimeError) as reason:
         print(f"balados: {reason}", file=sys.stderr)
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] = ()) -> int:
 def run(lock: int, *, programs: bool = True) -> None:
     """Start everything, keep it running, stop it in order. All inherit the descriptor ``lock``. Raises
     ``StartFailed``."""
-    commands = parse_procfile((ROOT / "Procfile").read_text()).processes if programs else {}
+    commands = named_programs() if programs else {}
     with Supervisor(sys.stdout) as supervisor:
         try:
             start_servers(supervisor, lock)
@@ -70,6 +72,14 @@ def run(lock: int, *, programs: bool = True) -> None:
             supervisor.stop([*commands, "redis", "postgres"])
             embedded.remove_sockets(PLACE)
     supervisor.say("stopped")
+
+
+def named_programs() -> dict[str, str]:
+    """The commands of the Procfile, without that of the live process where it is switched off."""
+    commands: dict[str, str] = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+    if not environment.LIVE:
+        del commands["live"]
+    return commands
 
 
 def refuse_other_stores() -> None:
@@ -150,6 +160,8 @@ def spawner(command: str, lock: int) -> Callable[[], "subprocess.Popen[bytes]"]:
                 "BALADOS_HOME": str(PLACE),
                 "SECRET_KEY": SECRET_KEY,
                 "PORT": str(environment.PORT),
+                "LIVE_PORT": str(environment.LIVE_PORT),
+                "LIVE_URL": environment.LIVE_URL,
                 "PUBLIC_URL": PUBLIC_URL,
                 "BALADOS_READY": str(READY),
                 "EMAIL_URL": environment.given.get("EMAIL_URL", "console:"),
@@ -168,15 +180,16 @@ def spawner(command: str, lock: int) -> Callable[[], "subprocess.Popen[bytes]"]:
     return spawn
 
 
-def refuse_taken_port() -> None:
-    host, port = environment.LISTEN_HOST, environment.PORT
+def refuse_taken_port(name: str, port: int) -> None:
+    """Raise ``Refused`` where another program listens there. ``name``: the setting that changes it."""
+    host = environment.LISTEN_HOST
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise Refused(
-                f"cannot listen on {host}:{port} ({error.strerror}); choose another with PORT=..."
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another with {name}=..."
             ) from error
 
 

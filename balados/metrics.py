@@ -170,7 +170,29 @@ def redis_figures() -> list[Metric]:
         _counter(totals, "requests", "balados_requests", "Requests answered.", names),
         _durations(totals),
         *_fetches(totals),
+        *_live(totals),
         *_worker(_last_run()),
+    ]
+
+
+def _live(totals: dict[Key, float]) -> list[Metric]:
+    """What the live processes count."""
+    simple = {
+        "opened": "Live connections opened.",
+        "pushes": "Changes told to live connections.",
+        "events": "Events that concerned somebody connected.",
+    }
+    text = "Live connections that are open now."
+    return [
+        GaugeMetricFamily(
+            "balados_live_connections", text, value=counters.gauges().get("live_connections", 0)
+        ),
+        _counter(totals, "live_closed", "balados_live_closed", "Connections closed by the server.", ["code"]),
+        _counter(totals, "live_commands", "balados_live_commands", "Commands sent.", ["type"]),
+        *(
+            CounterMetricFamily(f"balados_live_{name}", words, value=totals.get((f"live_{name}",), 0))
+            for name, words in simple.items()
+        ),
     ]
 
 

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "projections",
     "api",
     "web",
+    "live",
     "jobs",
     "operations",
     "playgateway",
@@ -189,7 +190,8 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF, NONCE],
         "style-src": [SELF],
         "img-src": [SELF, "data:", "https:"],
-        "connect-src": [SELF],
+        # browsers differ in whether "self" means WebSockets, and without a proxy these are on another port
+        "connect-src": [SELF, environment.LIVE_URL] if environment.LIVE else [SELF],
         "font-src": [SELF],
         "manifest-src": [SELF],
         "form-action": [SELF],

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from typing import Final, TypeAlias, cast
+from uuid import uuid4
 
 import msgspec
 import redis
@@ -20,6 +21,8 @@ from redis.retry import Retry
 Key: TypeAlias = tuple[str, ...]
 
 HASH: Final = "balados:counters"
+# what each process has at this moment, by a name of its own
+GAUGES: Final = "balados:gauges:"
 SECONDS_BETWEEN = 2.0
 TIMEOUT = 0.5
 # more would be a mistake: a label made of what callers send
@@ -40,18 +43,27 @@ def count(*key: str) -> None:
     add((key, 1))
 
 
+def gauge(name: str, value: float) -> None:
+    """Say how much of something this process has now; it counts until the process is gone."""
+    with _lock:
+        _gauges[name] = value
+
+
 def publish() -> bool:
     """Send what was added since the last time; False when Redis is away and it stays here."""
     global _counts
     with _lock:
         taken, _counts = _counts, {}
-    if not taken:
+        present = dict(_gauges)
+    if not taken and not present:
         return True
     try:
         with _client() as client:
             pipe = client.pipeline(transaction=True)
             for key, amount in taken.items():
                 pipe.hincrbyfloat(HASH, msgspec.json.encode(key).decode(), amount)
+            for name, value in present.items():
+                pipe.set(f"{GAUGES}{name}:{_PROCESS}", value, ex=round(5 * SECONDS_BETWEEN))
             pipe.execute()
     except (redis.RedisError, OSError):
         add(*taken.items())
@@ -66,6 +78,16 @@ def totals() -> dict[Key, float]:
     return {msgspec.json.decode(key, type=Key): float(value) for key, value in stored.items()}
 
 
+def gauges() -> dict[str, float]:
+    """The sums over the processes that are there now. Raises ``redis.RedisError``."""
+    found: dict[str, float] = {}
+    with _client() as client:
+        for key in client.scan_iter(f"{GAUGES}*", count=1_000):
+            name = key.decode().removeprefix(GAUGES).partition(":")[0]
+            found[name] = found.get(name, 0.0) + float(cast(bytes | None, client.get(key)) or 0)
+    return found
+
+
 def publish_in_background() -> None:
     """Start the thread that sends; for programs that run on and on. Again in the same process: nothing."""
     global _thread
@@ -76,6 +98,8 @@ def publish_in_background() -> None:
 
 _lock = threading.Lock()
 _counts: dict[Key, float] = {}
+_gauges: dict[str, float] = {}
+_PROCESS: Final = uuid4().hex
 _thread: threading.Thread | None = None
 
 

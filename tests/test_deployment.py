@@ -66,7 +66,7 @@ def test_the_image_does_not_run_as_root() -> None:
 @pytest.mark.parametrize("name", ["migrate", "backup", *PROCFILE])
 def test_every_container_is_told_every_setting(name: str) -> None:
     of_the_image = {variable for variable in READ_BY_SETTINGS if f"    {variable}=" in text("Dockerfile")}
-    assert of_the_image == {"BALADOS_HOME", "LISTEN_HOST", "PORT"}
+    assert of_the_image == {"BALADOS_HOME", "LISTEN_HOST", "PORT", "LIVE_PORT"}
     of_make_run = {"STORES_MOVED"}
     assert set(SERVICES[name]["environment"]) == READ_BY_SETTINGS - of_the_image - of_make_run
 

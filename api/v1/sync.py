@@ -79,7 +79,7 @@ class SyncView(View):
         credentials, of another scheme, too long, …) is left out, and named in `refused`. At most 50,000
         entries and 16 MiB."""
         caller = caller_of(request)
-        since = None if body.cursor is None else _version_of(body.cursor, caller.user_id)
+        since = None if body.cursor is None else version_of(body.cursor, caller.user_id)
         command = command_of(body, caller.user_id, now())
         recorded: list[Event] = []
 
@@ -88,7 +88,7 @@ class SyncView(View):
             news = None if since is None else _news(caller.user_id, since, outcome)
             return SyncAnswer(
                 status="success",
-                cursor=_cursor(outcome.version, caller.user_id),
+                cursor=cursor_of(outcome.version, caller.user_id),
                 full=news is None,
                 data=show(sync.to_entries(outcome.user, news, command)),
                 conflicts=[shown(lost) for lost in sync.conflicts(outcome.user, command)],
@@ -123,12 +123,13 @@ def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
     return None if any(isinstance(event, EventsRemoved | UserCheckpoint) for event in news) else news
 
 
-def _cursor(version: int, user_id: UUID) -> str:
+def cursor_of(version: int, user_id: UUID) -> str:
+    """What a device sends back to be told what came after this version of its user's stream."""
     place = msgspec.json.encode(_Place(version, _owner(user_id), log.epoch()))
     return base64.urlsafe_b64encode(place).decode().rstrip("=")
 
 
-def _version_of(cursor: str, user_id: UUID) -> int | None:
+def version_of(cursor: str, user_id: UUID) -> int | None:
     """None for one of before a restore: its version may stand for other events now. Raises ``Invalid`` for
     what this server did not give to this user."""
     try:

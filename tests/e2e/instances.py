@@ -39,6 +39,8 @@ class Instance:
         kept = {key: value for key, value in os.environ.items() if key not in OURS}
         # one web process starts faster than one for each processor
         ours = {"BALADOS_HOME": str(home), "PORT": str(self.port), "WEB_CONCURRENCY": "1"}
+        # a process less to start, and a port
+        ours |= {"LIVE": "off"}
         self.environment = {**kept, **ours, **environment}
         self.start()
 

@@ -15,6 +15,9 @@ KEY = "k" * 50
 NUMBERS = {
     "PORT": ("http", "0", "65536", "-1", "８０００", "8_000", "80.5"),
     "WEB_CONCURRENCY": ("0", "-1", "many"),
+    "LIVE_PORT": ("0", "65536", "http"),
+    "LIVE_CONNECTIONS": ("0", "many"),
+    "LIVE_CONNECTIONS_PER_USER": ("0", "-1"),
     "TRUSTED_PROXIES": ("-1", "yes"),
     "DATABASE_POOL_SIZE": ("0", "-3", "1e9"),
     "DATABASE_POOL_TIMEOUT": ("0", "-1", "nan", "inf", "5s"),
@@ -35,6 +38,7 @@ WORDS = {
     "REGISTRATION_OPEN": ("-",),
     "DEFAULT_PRIVACY": ("secret",),
     "WEBSUB": ("perhaps",),
+    "LIVE": ("perhaps",),
     "LOG_LEVEL": ("LOUD", "10"),
     "LOG_FORMAT": ("xml",),
     "LISTEN_HOST": ("localhost", "127.0.0", "0.0.0.0:80", "::g"),
@@ -156,6 +160,23 @@ def test_what_has_one_meaning_is_written_in_one_way(read: Any) -> None:
     assert found["ALLOWED_HOSTS"] == ["other.example", ".xn--bcher-kva.example", "*"]
     assert found["METRICS_NETWORKS"] == [ip_network("10.0.0.0/8"), ip_network("::1/128")]
     assert found["PUBLIC_URL"] == "http://localhost"
+
+
+def test_live_connections_are_where_a_proxy_leads_or_on_the_port_of_their_process(read: Any) -> None:
+    for given, found in (
+        ({}, "ws://localhost:8001"),
+        ({"PORT": "9000"}, "ws://localhost:9001"),
+        ({"PORT": "9000", "LIVE_PORT": "7000"}, "ws://localhost:7000"),
+        ({"PUBLIC_URL": "http://192.168.1.5:8000"}, "ws://192.168.1.5:8001"),
+        ({"PUBLIC_URL": "http://[::1]:8000"}, "ws://[::1]:8001"),
+        ({"PUBLIC_URL": "http://balados.example"}, "ws://balados.example"),
+        ({"PUBLIC_URL": "https://balados.example"}, "wss://balados.example"),
+        ({"PUBLIC_URL": "https://balados.example:8443", "PORT": "8443"}, "wss://balados.example:8443"),
+        ({"LIVE_URL": "WSS://Live.Example/"}, "wss://live.example"),
+    ):
+        assert read(**given)["LIVE_URL"] == found
+    assert faults(read, LIVE_URL="https://live.example")
+    assert faults(read, PORT="8000", LIVE_PORT="8000")
 
 
 def test_blank_is_as_good_as_unset(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:

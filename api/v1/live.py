@@ -1,0 +1,34 @@
+"""Where live connections are made; the connections themselves are the live process's (live/)."""
+
+from typing import Annotated
+
+from django.conf import settings
+from django.urls import path
+from msgspec import Struct
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.fields import meta
+from api.operations import operation
+from api.views import PublicView
+
+PATH = "/api/v1/live"
+Url = Annotated[str, meta("Of a WebSocket.", example="wss://balados.example/api/v1/live")]
+
+
+class LiveAddress(Struct):
+    url: Url
+
+
+class LiveView(PublicView):
+    @operation("Find the live connection", answers={200: LiveAddress})
+    def get(self, request: Request) -> Response:
+        """A WebSocket on which commands are sent and what other devices change is told at once: docs/apps.md
+        has its messages. 404 where the operator has switched it off."""
+        if not settings.LIVE:
+            raise NotFound
+        return Response(LiveAddress(f"{settings.LIVE_URL}{PATH}"))
+
+
+paths = [path("live", LiveView.as_view())]

@@ -1,0 +1,5 @@
+"""The addresses that commands stand for."""
+
+from django.urls import include, path
+
+urlpatterns = [path("api/", include("api.urls"))]

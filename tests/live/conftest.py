@@ -1,0 +1,56 @@
+"""A gateway on a port of its own, in a thread beside the test."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from accounts.models import User
+from tests.api.devices import Device
+from tests.apps import App
+from tests.live.sockets import Gateway, Socket
+
+
+@pytest.fixture(autouse=True)
+def _without_limits_of_addresses(settings: Settings) -> None:
+    settings.API_FAILURES_PER_MINUTE = settings.API_REQUESTS_PER_MINUTE = 0
+
+
+@pytest.fixture
+def gateway(stores: None) -> Iterator[Gateway]:
+    with Gateway() as running:
+        yield running
+
+
+@pytest.fixture
+def phone(alice: User) -> Device:
+    App().grant(alice)
+    return Device(alice.pk, device_id="phone-1", device_name="Alice's phone")
+
+
+@pytest.fixture
+def tablet(alice: User, phone: Device) -> Device:
+    return Device(alice.pk, device_id="tablet-1", device_name="Alice's tablet")
+
+
+@pytest.fixture
+def bobs(bob: User) -> Device:
+    App().grant(bob)
+    return Device(bob.pk, device_id="phone-1")
+
+
+@pytest.fixture
+def connect(gateway: Gateway) -> Iterator[Callable[..., Socket]]:
+    """``connect(device)``: an authenticated connection of a device; ``connect()``: one that has said
+    nothing yet."""
+    made: list[Socket] = []
+
+    def connect(device: Device | None = None, cursor: str | None = None, **headers: str) -> Socket:
+        made.append(socket := Socket(gateway.port, **headers))
+        if device is not None:
+            socket.ready = socket.authenticate(device, cursor)
+        return socket
+
+    yield connect
+    for each in made:
+        each.close()

@@ -1,0 +1,72 @@
+"""What is changed elsewhere reaches every connection of its listener, in order, without gap or repeat."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.api.devices import Device, feed, item, play
+from tests.live.sockets import Gateway, Socket
+
+Connect = Callable[..., Socket]
+
+
+def positions(push: dict[str, Any]) -> list[int]:
+    assert push["type"] == "changes", push
+    return [entry["position"] for entry in push["data"]["play_statuses"]]
+
+
+def test_what_another_device_does_is_pushed(connect: Connect, phone: Device, tablet: Device) -> None:
+    socket = connect(phone)
+    tablet.post("plays", play(position=90))
+    push = socket.changes()
+    assert positions(push) == [90]
+    entry = push["data"]["play_statuses"][0]
+    assert entry["rss_source_feed"] == feed()
+    assert entry["guid"] == "episode-1"
+
+
+def test_a_command_is_answered_as_by_http_and_told_to_others(
+    connect: Connect, phone: Device, tablet: Device
+) -> None:
+    mine, other = connect(phone), connect(tablet)
+    answer = mine.command("record_play", **play(position=30))
+    assert (answer["type"], answer["status"]) == ("ack", 200)
+    assert answer["answer"]["play_status"]["position"] == 30
+    assert positions(other.changes()) == [30]
+    # its own it knows
+    mine.send({"type": "ping"})
+    assert mine.receive() == {"type": "pong"}
+
+
+def test_a_connection_resumes_after_a_cursor(connect: Connect, phone: Device, tablet: Device) -> None:
+    socket = connect(phone)
+    tablet.post("plays", play(1, position=1))
+    cursor = socket.changes()["cursor"]
+    socket.close()
+    for number in range(2, 6):
+        tablet.post("plays", play(number, position=number))
+    again = connect(phone, cursor)
+    found: list[int] = []
+    while len(found) < 4:
+        found += positions(again.changes())
+    assert found == [2, 3, 4, 5]
+
+
+def test_nobody_gets_what_another_listener_does(connect: Connect, phone: Device, bobs: Device) -> None:
+    socket, bob = connect(phone), connect(bobs)
+    bobs.post("plays", play(position=5))
+    phone.post("subscriptions", {"rss_source_feed": feed()})
+    other = Device(phone.user_id, device_id="tablet-1")
+    other.post("plays", play(position=7))
+    assert positions(socket.changes()) == [7]
+    bob.send({"type": "ping"})
+    assert bob.receive() == {"type": "pong"}
+
+
+def test_every_item_is_found(gateway: Gateway, connect: Connect, phone: Device) -> None:
+    socket = connect(phone)
+    socket.command("subscribe", rss_source_feed=feed())
+    socket.command("record_play", **play())
+    moved = socket.command("update_position", rss_source_item=item(), position=77)
+    assert moved["answer"]["play_status"]["position"] == 77
+    gone = socket.command("unsubscribe", rss_source_feed=feed())
+    assert gone["status"] == 200
