@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
@@ -18,8 +18,10 @@ from tests.feeds.origin import Origin, allowed, answer
 from tests.projecting import bring_up_to_date
 from tests.web.browsing import complaints, fill_account, log_in
 from tests.web.library import follow, hear, page_of, page_of_episode, show
+from tests.web.serving import audio_files, silence
 from tests.web.test_adding import RSS, site, url
 from tests.web.test_discovery import count_popularity, share
+from tests.web.test_player import expect_playing, place, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -49,9 +51,36 @@ def origin(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Orig
 def test_a_newcomer_adds_a_podcast_by_the_address_of_its_site(
     request: pytest.FixtureRequest, kind: str, operator: User, origin: Origin
 ) -> None:
-    origin.on("/", answer(site("/feed.xml"), content_type="text/html"))
     origin.on("/feed.xml", answer(RSS))
-    page: Page = request.getfixturevalue(kind)
+    follow_by_its_site(request.getfixturevalue(kind), origin)
+
+
+def test_a_newcomer_goes_on_where_another_browser_was_closed(
+    page: Page, chromium: Browser, server: str, operator: User, origin: Origin
+) -> None:
+    with audio_files({"/1.wav": silence(600)}) as publisher:
+        feed = RSS.replace(b"https://audio.example/1.mp3", f"{publisher}/1.wav".encode())
+        origin.on("/feed.xml", answer(feed))
+        follow_by_its_site(page, origin)
+        page.get_by_role("link", name="Play The last ferry").click()
+        expect_playing(page)
+        page.locator("#player-place").fill("300")
+        wait_until(page, "document.getElementById('player-audio').currentTime > 301")
+        ended = place(page)
+        page.close()
+        bring_up_to_date()
+        other = chromium.new_context(base_url=server).new_page()
+        other.goto("/users/log_in")
+        log_in(other, "Alice")
+        other.get_by_role("link", name="Play The last ferry").click()
+        expect_playing(other)
+        assert abs(place(other) - ended) < 15
+        other.context.close()
+
+
+def follow_by_its_site(page: Page, origin: Origin) -> None:
+    """Register, and follow the podcast of a site by the site's address; ends on the first page."""
+    origin.on("/", answer(site("/feed.xml"), content_type="text/html"))
     page.goto("/users/register")
     fill_account(page, "Alice")
     page.get_by_role("button", name="Register").click()
