@@ -37,7 +37,8 @@ SELECT key, min(feed) AS feed, (array_agg(item ORDER BY latest DESC, item))[1] A
        coalesce(sum(times) FILTER (WHERE kind = 'play'), 0)::bigint AS plays,
        coalesce(sum(times) FILTER (WHERE kind = 'save'), 0)::bigint AS likes,
        coalesce(sum(times) FILTER (WHERE kind = 'share'), 0)::bigint AS shares,
-       coalesce(sum(times) FILTER (WHERE kind = 'subscribe'), 0)::bigint AS subscribers
+       coalesce(sum(times) FILTER (WHERE kind = 'subscribe'), 0)::bigint AS subscribers,
+       coalesce(sum(times_before) FILTER (WHERE kind = 'subscribe'), 0)::bigint AS subscribers_previous
   FROM (SELECT p.{key} AS key, p.kind, min(p.rss_source_feed) AS feed, {item} AS item,
                max(p.happened_at) AS latest, count(*) AS times,
                CASE WHEN NOT (p.user_id IS NULL) OR count(DISTINCT a.user_id) FILTER (WHERE {old}) >= {fewest}

@@ -40,7 +40,7 @@ SELECT CASE WHEN reached.parked AND EXISTS (
 """
 FIGURES = """
 SELECT now.feed, now.item, now.score, now.score_previous, now.plays, now.likes, now.shares, now.subscribers,
-       people.ids, top.key
+       people.ids, now.subscribers_previous, top.key
   FROM ({top}) AS top
   JOIN LATERAL ({figures}) AS now ON true
  CROSS JOIN LATERAL (
@@ -58,6 +58,7 @@ TRENDING_NOW = """
 SELECT key FROM ({figures}) AS recent ORDER BY score DESC, key LIMIT %s
 """
 ONE = "SELECT %s::uuid AS key"
+EPOCH = """SELECT epoch FROM "users"."projector_positions" WHERE projector = %s"""
 OLDER = """
 SELECT EXISTS (SELECT FROM "users"."activity" WHERE happened_at < %(before)s)
     OR EXISTS (SELECT FROM "users"."activity" WHERE withdrawn_at < %(before)s)
@@ -85,6 +86,7 @@ EPISODES = {"key": "item_key", "table": '"public"."episode_popularity"'}
 
 class Popular(NamedTuple):
     """The figures of a feed, or of an item; ``people``: who of the public played or liked it, newest first.
+    ``score_previous``, ``subscribers_previous``: without what happened in the last seven days.
 
     No feed for an item of which nothing is public.
     """
@@ -98,6 +100,7 @@ class Popular(NamedTuple):
     shares: int
     subscribers: int
     people: list[UUID]
+    subscribers_previous: int = 0
 
     @property
     def figures(self) -> tuple[int, int, int, int, int, int]:
@@ -213,6 +216,13 @@ def _figures(top: str, of: dict[str, str], *, recent: bool = False) -> str:
 
 def _rows(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
     return fenced(PROJECTOR, rows, order, values)[1]
+
+
+def sight() -> tuple[int, int]:
+    """What changes whenever something is taken out of public sight, be it by an event or beside the log:
+    what was read under another must not be shown any more."""
+    row = run(EPOCH, [PROJECTOR]).fetchone()
+    return log.privacy_fence(), int(row[0]) if row else 0
 
 
 def fence() -> Read:

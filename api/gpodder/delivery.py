@@ -15,7 +15,7 @@ from api.gpodder.objects import naive
 from eventstore.changes import Change
 from eventstore.dispatcher import state_of
 from eventstore.domain.checkpoint import UserCheckpoint
-from eventstore.domain.episode_actions import EpisodeActionRecorded
+from eventstore.domain.episode_actions import EpisodeAction, EpisodeActionRecorded
 from eventstore.domain.identifiers import episode_key, parts_of_item
 from eventstore.domain.plays import PlayRecorded, PlayStatus, PositionUpdated
 from feeds.files import files
@@ -65,17 +65,12 @@ class Writer:
 
     def of_checkpoint(self, of: UserCheckpoint) -> Iterator[Action]:
         """The newest of each episode, of each kind."""
-        events: list[Any] = [_play(of.user_id, one) for one in of.plays.values()]
-        events += [
-            EpisodeActionRecorded(
-                user_id=of.user_id,
-                rss_source_feed=one.feed,
-                rss_source_item=one.item,
-                action=one.action,
-                device=one.device,
-                acted_at=one.acted_at,
-            )
-            for one in of.episode_actions.values()
+        return self.of_known(of.user_id, [*of.plays.values(), *of.episode_actions.values()])
+
+    def of_known(self, user_id: UUID, known: Sequence[PlayStatus | EpisodeAction]) -> Iterator[Action]:
+        """What is known of episodes, as the actions that it came from; one for each, in this order."""
+        events = [
+            _play(user_id, one) if isinstance(one, PlayStatus) else _other(user_id, one) for one in known
         ]
         return self.of_changes([Change(0, event, None) for event in events])
 
@@ -163,6 +158,17 @@ def _play(user_id: UUID, status: PlayStatus) -> PlayRecorded:
         started=status.started,
         total=status.total,
         played_at=status.updated_at,
+    )
+
+
+def _other(user_id: UUID, known: EpisodeAction) -> EpisodeActionRecorded:
+    return EpisodeActionRecorded(
+        user_id=user_id,
+        rss_source_feed=known.feed,
+        rss_source_item=known.item,
+        action=known.action,
+        device=known.device,
+        acted_at=known.acted_at,
     )
 
 

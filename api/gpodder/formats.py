@@ -9,6 +9,7 @@ from xml.etree import ElementTree  # written alone
 from django.http import HttpResponse
 
 from api.gpodder.access import Call, bad, decoded, encoded
+from api.gpodder.objects import scaled
 from eventstore.domain.identifiers import feed_of_url, url_of_feed
 from feeds.opml import OpmlRefused, Outline, read_opml, write_opml
 
@@ -25,14 +26,16 @@ def write_urls(call: Call, urls: Sequence[str], fmt: str) -> HttpResponse:
     if fmt in ("json", "jsonp"):
         return _json(call, list(urls), fmt)
     return write_podcasts(
-        call, [{"url": url, "title": "", "description": "", "website": ""} for url in urls], fmt
+        call,
+        [{"url": url, "title": "", "description": "", "website": "", "logo_url": None} for url in urls],
+        fmt,
     )
 
 
 def write_podcasts(call: Call, podcasts: Sequence[Podcast], fmt: str) -> HttpResponse:
     """Raises ``ApiError`` 400 for a format that there is not."""
     if fmt in ("json", "jsonp"):
-        return _json(call, list(podcasts), fmt)
+        return _json(call, scaled(call, podcasts), fmt)
     if fmt == "txt":
         return HttpResponse(
             "".join(f"{one['url']}\n" for one in podcasts), content_type="text/plain; charset=utf-8"
@@ -43,7 +46,7 @@ def write_podcasts(call: Call, podcasts: Sequence[Podcast], fmt: str) -> HttpRes
         ]
         return HttpResponse(write_opml("Balados", call.now, [("", outlines)]), content_type="text/x-opml+xml")
     if fmt == "xml":
-        return HttpResponse(_xml(podcasts), content_type="application/xml")
+        return HttpResponse(_xml(scaled(call, podcasts)), content_type="application/xml")
     raise bad(f"Formats are {', '.join(FORMATS)}.")
 
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from django.conf import settings
 
-from api.gpodder.access import Call
+from api.gpodder.access import Call, bad
 from eventstore.domain.identifiers import feed_key_of, parts_of_item, url_of_feed
+from feeds.covers import SIZES
 from feeds.queries import EpisodeShown, FeedShown, episodes_of, feeds_for, public_feeds
 from projections.connect import run
 
+USUAL_LOGO, LARGEST_LOGO = 64, 256
 SUBSCRIBERS = """
 SELECT rss_source_feed, subscribers FROM public.podcast_popularity WHERE feed_key = ANY(%s::uuid[])
 """
@@ -23,7 +25,10 @@ def podcasts(call: Call, feeds: Sequence[str]) -> list[dict[str, Any]]:
     return [podcast(feed, known.get(feed), counts.get(feed, 0)) for feed in feeds]
 
 
-def podcast(feed: str, known: FeedShown | None, subscribers: int) -> dict[str, Any]:
+def podcast(
+    feed: str, known: FeedShown | None, subscribers: int, subscribers_last_week: int = 0
+) -> dict[str, Any]:
+    """``position_last_week`` is told by the directory, where it is known."""
     url = url_of_feed(feed)
     cover = None if known is None or known.cover is None else absolute(known.cover)
     return {
@@ -33,12 +38,25 @@ def podcast(feed: str, known: FeedShown | None, subscribers: int) -> dict[str, A
         "description": "",
         "website": "",
         "subscribers": subscribers,
-        "subscribers_last_week": 0,
+        "subscribers_last_week": subscribers_last_week,
         "position_last_week": 0,
-        "logo_url": cover,
+        "logo_url": cover and cover.replace("/300.webp", "/600.webp"),
         "scaled_logo_url": cover,
         "mygpo_link": absolute("/"),
     }
+
+
+def scaled(call: Call, podcasts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With logos of at least as many pixels as ``scale_logo`` asks for. Raises ``ApiError`` 400."""
+    text = call.query.get("scale_logo", str(USUAL_LOGO))
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= LARGEST_LOGO):
+        raise bad(f"scale_logo is a number of pixels from 1 to {LARGEST_LOGO}.")
+    size = next(size for size in SIZES if size >= int(text))
+    return [
+        {**one, "scaled_logo_url": logo and logo.replace("/600.webp", f"/{size}.webp")}
+        for one in podcasts
+        for logo in [one["logo_url"]]
+    ]
 
 
 def episodes(user_id: Any, names: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -3,16 +3,23 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from api.gpodder import marks
 from api.gpodder.access import Call, route, since_of
 from api.gpodder.addresses import Spellings
+from api.gpodder.delivery import Writer
 from api.gpodder.devices import check_known
 from api.gpodder.objects import episode, podcasts
 from api.gpodder.subscriptions import changed_since
 from eventstore.dispatcher import state_of
+from eventstore.domain.episode_actions import EpisodeAction
 from eventstore.domain.identifiers import InvalidIdentifier, episode_key, item_of
+from eventstore.domain.plays import PlayStatus
 from feeds.queries import EpisodeShown, feeds_for
 from projections.connect import run
+
+Done = PlayStatus | EpisodeAction
 
 MOST: int = 500
 NEW = """
@@ -30,7 +37,7 @@ def read(call: Call, device: str) -> dict[str, Any]:
     told, place, version = changed_since(call, marks.place(call.app, since), device)
     url = Spellings(call.user_id, device).url
     removed = [url(feed) for feed in told.remove]
-    updates = _updates(call, since)
+    updates = _updates(call, since, device)
     has_news = bool(told.add or told.remove)
     call.tell("asked_updates", added=len(told.add), removed=len(told.remove), sent=len(updates))
     return {
@@ -44,8 +51,9 @@ def read(call: Call, device: str) -> dict[str, Any]:
     }
 
 
-def _updates(call: Call, since: int) -> list[dict[str, Any]]:
-    """The episodes of podcasts followed that came since a time, and what was done with each."""
+def _updates(call: Call, since: int, device: str) -> list[dict[str, Any]]:
+    """The episodes of podcasts followed that came since a time, and what was done with each; with
+    ``include_actions`` the action itself."""
     user = state_of(call.user_id).user
     followed = [feed for feed, known in user.subscriptions.items() if known.active]
     feeds = feeds_for(call.user_id, followed)
@@ -59,11 +67,19 @@ def _updates(call: Call, since: int) -> list[dict[str, Any]]:
         except InvalidIdentifier:
             continue
         key = episode_key(names[feed_id], item)
-        status = "play" if key in user.plays else "new"
-        if status == "new" and (action := user.episode_actions.get(key)) is not None:
-            status = action.action
-        found.append({**episode(names[feed_id], item, feeds, shown), "status": status})
-    return found
+        done = user.plays.get(key) or user.episode_actions.get(key)
+        status = "play" if isinstance(done, PlayStatus) else "new" if done is None else done.action
+        found.append(({**episode(names[feed_id], item, feeds, shown), "status": status}, done))
+    if call.query.get("include_actions") == "true":
+        _add_actions(call, device, found)
+    return [update for update, _ in found]
+
+
+def _add_actions(call: Call, device: str, updates: list[tuple[dict[str, Any], Done | None]]) -> None:
+    done = [(update, known) for update, known in updates if known is not None]
+    actions = Writer(Spellings(call.user_id, device)).of_known(call.user_id, [known for _, known in done])
+    for (update, _), action in zip(done, actions, strict=True):
+        update["action"] = msgspec.to_builtins(action)
 
 
 paths = {r"updates/{user}/{device}\.json": route(get=read)}
