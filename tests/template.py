@@ -2,7 +2,7 @@
 
 ``make test`` makes one and gives each of its parts a copy, so that they need not create and migrate their
 stores. ``test_balados`` has all three; ``test_balados_projections`` and ``_events`` the two in databases of
-their own.
+their own. ``balados`` is that of an instance as ``make run`` makes it.
 """
 
 import os
@@ -24,8 +24,8 @@ def main(directory: Path) -> None:
     from tests import embedding
 
     three = {alias: connections[alias].settings_dict["NAME"] for alias in stores.SCHEMAS}
-    one = dict.fromkeys(three, "test_balados")
-    for names in (three, one):
+    one, of_an_instance = (dict.fromkeys(three, name) for name in ("test_balados", "balados"))
+    for names in (three, one, of_an_instance):
         for alias, name in names.items():
             connections[alias].close()
             connections[alias].close_pool()  # type: ignore[attr-defined]

@@ -161,8 +161,7 @@ def test_the_steps_of_the_image_lead_to_programs_that_start(tmp_path: Path) -> N
             case ["RUN", *words]:
                 command = " ".join(words).replace("/opt/balados", str(packages)).replace("--no-cache-dir", "")
                 command = command.replace("python -m venv", f"{sys.executable} -m venv")
-                done = subprocess.run(command, shell=True, cwd=app, env=environment, capture_output=True)
-                assert done.returncode == 0, done.stdout + done.stderr
+                carry_out(command, app, environment)
     environment |= {"BALADOS_HOME": str(tmp_path / "data"), "PORT": "none"}
     for line in PROCFILE.values():
         started = subprocess.run(line.split(), cwd=app, env=environment, capture_output=True, text=True)
@@ -172,3 +171,14 @@ def test_the_steps_of_the_image_lead_to_programs_that_start(tmp_path: Path) -> N
     found = subprocess.run(find, shell=True, cwd=app, env=environment, capture_output=True, text=True)
     assert found.stdout.split()[-1].endswith("/pginstall18/bin/pg_dump"), found.stderr
     assert Path(found.stdout.split()[-1]).is_file()
+
+
+def carry_out(command: str, app: Path, environment: dict[str, str]) -> None:
+    """A step of the image; with uv, which installs the same in a tenth of the time, where it is and can."""
+    uv = Path(sys.executable).with_name("uv")
+    quickly = command.replace("pip install", f"{uv} pip install --quiet --python $(command -v python)")
+    for each in (quickly, command) if uv.exists() else (command,):
+        done = subprocess.run(each, shell=True, cwd=app, env=environment, capture_output=True)
+        if done.returncode == 0:
+            return
+    raise AssertionError(done.stdout + done.stderr)

@@ -123,11 +123,21 @@ class Instance:
 @contextmanager
 def running(home: Path, **environment: str) -> Iterator[Instance]:
     """An instance from its ready line to its orderly stop."""
+    if "DATABASE_URL" not in environment:
+        with_stores(home)
     instance = Instance(home, **environment)
     try:
         yield instance.wait_until_ready()
     finally:
         instance.stop()
+
+
+def with_stores(home: Path) -> None:
+    """Spare a new home the making of a cluster and its tables, where the run of the tests has a copy."""
+    cluster = os.environ.get("TEST_CLUSTER")
+    if cluster and not (home / "postgres").exists():
+        home.mkdir(exist_ok=True)
+        subprocess.run(["cp", "--archive", cluster, home / "postgres"], check=True)
 
 
 def eventually(true: Callable[[], object], seconds: float = 30.0) -> None:
