@@ -56,6 +56,8 @@ os.environ.update(
     {
         "SECRET_KEY": "only-for-tests-" + "x" * 40,
         "DEBUG": "0",
+        # tests that have a live process say so
+        "LIVE": "off",
         "PUBLIC_URL": "http://localhost:8000",
         # Django's test runner keeps the mails; none is printed or sent
         "EMAIL_URL": "console:",

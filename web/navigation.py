@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -46,5 +47,7 @@ SECTIONS = (
 
 
 def sections(request: HttpRequest) -> dict[str, object]:
-    """For every template: the sections, each with whether the page that is asked for belongs to it."""
-    return {"navigation": [(section, section.holds(request.path)) for section in SECTIONS]}
+    """For every template: the sections, each with whether the page that is asked for belongs to it; whether
+    pages are told of changes at once."""
+    found = [(section, section.holds(request.path)) for section in SECTIONS]
+    return {"navigation": found, "live": settings.LIVE}

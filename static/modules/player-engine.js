@@ -18,8 +18,8 @@ export const sent = outbox(bar);
 const remembered = `balados-player-${bar.dataset.user}`;
 
 // ``now``: what the server gave of what is in the bar. ``from``: the playlist that it was started from. ``begun``:
-// whether its start was recorded. ``place``: in seconds. ``again``: what "try again" does.
-export const state = { now: null, from: "", begun: false, place: 0, pausedAt: 0, last: NOTHING, again: play };
+// whether its start was recorded. ``place``: in seconds. ``own``: recorded here, and when. ``again``: what "try again" does.
+export const state = { now: null, from: "", begun: false, place: 0, pausedAt: 0, last: NOTHING, own: new Map(), again: play };
 
 export const sleep = sleepTimer(document.getElementById("player-sleep"), {
   pause: () => {
@@ -45,6 +45,7 @@ export function record(more = {}) {
   const position = Math.floor(more.position ?? state.place);
   if (!now || !begun || (position === last.position && more.played === undefined)) return;
   state.last = { at: Date.now(), position };
+  state.own.set(position, Date.now());
   sent.add({ feed: now.feed, item: now.item, speed: audio.playbackRate, ...more, position });
 }
 

@@ -12,7 +12,8 @@ from tests.live.sockets import Gateway, Socket
 
 
 @pytest.fixture(autouse=True)
-def _without_limits_of_addresses(settings: Settings) -> None:
+def _switched_on(settings: Settings) -> None:
+    settings.LIVE = True
     settings.API_FAILURES_PER_MINUTE = settings.API_REQUESTS_PER_MINUTE = 0
 
 

@@ -184,7 +184,7 @@ def processes(number: int) -> Iterator[list[tuple[int, "subprocess.Popen[bytes]"
     started = []
     for _ in range(number):
         port = free_port()
-        own = {**os.environ, "LIVE_PORT": str(port), "LOG_LEVEL": "WARNING"}
+        own = {**os.environ, "LIVE": "on", "LIVE_PORT": str(port), "LOG_LEVEL": "WARNING"}
         command = [sys.executable, "-m", "balados.live"]
         started.append((port, subprocess.Popen(command, cwd=ROOT, env=own)))
     try:

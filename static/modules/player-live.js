@@ -1,0 +1,46 @@
+// The player and the listener's other devices: what is in the bar goes along while it does not play. Somebody who is
+// listening here is left alone.
+
+import { audio, seek, show, state } from "./player-engine.js";
+
+const NEAR = 2; // seconds that are no other place
+const APART = 30; // seconds after which it is said, with a way back
+const ECHO = 30_000; // milliseconds within which a place that was recorded here comes back as told
+
+let here = null; // where it was before another device went on
+
+document.addEventListener("live:changes", ({ detail }) => {
+  const { now } = state;
+  if (!now || !audio.paused) return;
+  const told = detail.play_statuses?.find((each) => each.rss_source_feed === now.feed && isOf(now, each));
+  if (!told || told.played || state.own.get(told.position) > Date.now() - ECHO) return;
+  if (Math.abs(told.position - state.place) <= NEAR) return;
+  if (state.begun && here === null && Math.abs(told.position - state.place) > APART) {
+    here = state.place;
+    show.say("moved");
+  }
+  follow(told.position);
+});
+
+const isOf = (now, entry) => entry.rss_source_item === now.item || (entry.guid && entry.guid === now.guid);
+
+// Not to be recorded: the other device has.
+function follow(position) {
+  state.last = { at: Date.now(), position };
+  delete state.now.further;
+  state.pausedAt = 0;
+  seek(position);
+}
+
+document.getElementById("player").addEventListener("click", (event) => {
+  if (event.target.closest("[data-does]")?.dataset.does !== "return" || here === null) return;
+  seek(here);
+  show.say("");
+  here = null;
+});
+
+audio.addEventListener("play", () => {
+  here = null;
+  if (show.isSaying("moved")) show.say("");
+});
+audio.addEventListener("emptied", () => (here = null));

@@ -1,0 +1,93 @@
+"""Pages that are told at once what the listener's other devices do, over a real connection."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings as configuration
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+from pytest_django.fixtures import Settings
+
+from accounts.models import User
+from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.plays import RecordPlay
+from feeds.models import Feed
+from tests.feeds.rows import item_name, name_of
+from tests.live.sockets import Gateway
+from tests.projecting import bring_up_to_date
+from tests.web.browsing import complaints
+from tests.web.library import follow
+from tests.web.serving import audio_files, silence
+from tests.web.test_player import LENGTH, enter, expect_playing, place, published, wait_until
+from web import reading
+
+pytestmark = pytest.mark.browser
+PHONE = Origin(app_id="org.example.castaway", device_id="phone-1", device_name="Phone")
+
+
+@pytest.fixture
+def publisher() -> Iterator[str]:
+    with audio_files({f"/{number}.wav": silence(LENGTH) for number in range(3)}) as address:
+        yield address
+
+
+@pytest.fixture
+def gateway(server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    monkeypatch.setattr(reading, "PATIENCE", 0)
+    with Gateway() as running:
+        settings.LIVE, settings.LIVE_URL = True, f"ws://localhost:{running.port}"
+        directives = configuration.CONTENT_SECURITY_POLICY["DIRECTIVES"]
+        allowed = {**directives, "connect-src": ["'self'", settings.LIVE_URL]}
+        settings.CONTENT_SECURITY_POLICY = {"DIRECTIVES": allowed}
+        yield running
+
+
+def on_the_phone(user: User, feed: Feed, number: int, position: int) -> None:
+    episode = list(feed.episodes.order_by("sort_at"))[number]
+    command = RecordPlay(
+        user_id=user.pk,
+        now=timezone.now(),
+        feed=name_of(feed),
+        item=item_name(episode),
+        position=position,
+        played=False,
+    )
+    dispatch(command, PHONE)
+    bring_up_to_date()
+
+
+def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
+    page: Page, gateway: Gateway, alice: User, publisher: str
+) -> None:
+    follow(alice, feed := published(publisher))
+    bring_up_to_date()
+    said = complaints(page)
+    enter(page)
+    wait_until(page, "document.querySelector('#listening') !== null")
+    while not gateway.live.census.connections:
+        page.wait_for_timeout(20)
+    # the first page shows what is begun elsewhere, without being asked
+    expect(page.get_by_role("heading", name="Continue listening")).to_have_count(0)
+    on_the_phone(alice, feed, 1, 200)
+    expect(page.get_by_role("heading", name="Continue listening")).to_be_visible()
+    page.get_by_role("link", name="Play Episode 1-0").click()
+    expect_playing(page)
+    # nobody who listens here is taken elsewhere
+    page.evaluate("document.addEventListener('live:changes', () => { window.isTold = true })")
+    on_the_phone(alice, feed, 0, 400)
+    wait_until(page, "window.isTold")
+    expect_playing(page)
+    assert place(page) < 60
+    page.get_by_role("button", name="Pause", exact=True).click()
+    wait_until(page, "!Object.keys(localStorage).some(name => name.startsWith('balados-plays'))")
+    own = place(page)
+    on_the_phone(alice, feed, 0, 300)
+    expect(page.get_by_text("Another device went on")).to_be_visible()
+    assert place(page) == 300
+    on_the_phone(alice, feed, 0, 315)
+    wait_until(page, "document.getElementById('player-audio').currentTime === 315")
+    page.get_by_role("button", name="Back to where it was here").click()
+    expect(page.get_by_text("Another device went on")).to_have_count(1)
+    expect(page.get_by_text("Another device went on")).to_be_hidden()
+    assert abs(place(page) - own) < 1
+    assert said == []
