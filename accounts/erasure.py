@@ -17,6 +17,7 @@ from django.db import transaction
 
 from accounts import app_log, ledger, refusals
 from accounts.app_models import AppPassword, AppSession, LoginFlow, SyncMark
+from accounts.import_models import ServerImport
 from accounts.models import AppGrant, Avatar, PlayToken, Profile, Session, UsedToken, User
 from eventstore.erasure import digest_of
 from eventstore.failpoints import failpoint
@@ -70,6 +71,7 @@ def _erase_account(user_id: UUID) -> Counter[str]:
         "app_passwords": AppPassword.objects.filter(user=user),
         "login_flows": LoginFlow.objects.filter(user=user),
         "sync_marks": SyncMark.objects.filter(user=user),
+        "server_imports": ServerImport.objects.filter(user=user),
         "used_tokens": UsedToken.objects.filter(user=user),
         "log_in_attempts": AccessAttempt.objects.filter(username__in=names),
         "log_in_failures": AccessFailureLog.objects.filter(username__in=names),

@@ -398,3 +398,4 @@ class ErasedAccount(models.Model):
 
 # theirs is a module of its own, and Django looks for models here
 from accounts.app_models import AppPassword, AppSession, LoginFlow, SyncMark  # noqa: E402, F401
+from accounts.import_models import ServerImport  # noqa: E402, F401

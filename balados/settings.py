@@ -242,7 +242,7 @@ CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").
     "?db=", "?virtual_host="
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_IMPORTS = ["jobs.covers", "jobs.documents", "jobs.feeds", "jobs.mails", "jobs.moves"]
+CELERY_IMPORTS = ["jobs.covers", "jobs.documents", "jobs.feeds", "jobs.imports", "jobs.mails", "jobs.moves"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "jobs.feeds.pump": {"queue": "feeds"},
@@ -250,6 +250,7 @@ CELERY_TASK_ROUTES = {
     "jobs.feeds.fetch_now": {"queue": "feeds_now"},
     "jobs.documents.fetch": {"queue": "feeds_now"},
     "jobs.documents.look": {"queue": "feeds_now"},
+    "jobs.imports.run": {"queue": "feeds_now"},
     "jobs.covers.refresh_wanted": {"queue": "covers"},
 }
 # a pump takes a minute: what waits behind it is for others
@@ -269,6 +270,7 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile feeds": {"task": "jobs.feeds.reconcile", "schedule": crontab(minute="37")},
     "follow moved feeds": {"task": "jobs.moves.follow_moves", "schedule": crontab(minute="*/10")},
     "settle held removals": {"task": "jobs.tasks.settle_removals", "schedule": crontab(minute="57")},
+    "resume imports": {"task": "jobs.imports.resume", "schedule": crontab()},
     "clear sessions": {"task": "jobs.tasks.clear_sessions", "schedule": crontab(minute="27")},
     **(
         {"renew hubs": {"task": "jobs.feeds.renew_hubs", "schedule": crontab(minute="47")}}

@@ -71,7 +71,8 @@ SELECT %s, %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s) ON C
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who and what sent a command: the events' metadata. ``occurred_at``: the client's own time, as sent.
 
-    ``cause``: why the server itself sent it: ``feed_moved``.
+    ``cause``: why the server itself sent it: ``feed_moved``, ``removal_unanswered``; ``import``, with the
+    server that it came from as ``device_name``.
     """
 
     app_id: str | None = None

@@ -15,7 +15,8 @@ class Request(Struct, frozen=True):
 
     ``followers``: how many listeners follow it, for the User-Agent, which leaves out fewer than three. None
     leaves out where this instance is as well (secret feeds). ``form``: posted, urlencoded, rather than asked
-    for; then redirects are followed that keep the method (307, 308), and no others.
+    for; then redirects are followed that keep the method (307, 308), and no others. ``authorization``: a
+    header that the server of ``url`` gets, and no other: redirects lead to it alone, and to its https.
     """
 
     url: str
@@ -25,7 +26,11 @@ class Request(Struct, frozen=True):
     accept: str = "application/rss+xml, application/atom+xml, application/xml;q=0.9, */*;q=0.1"
     max_body: int = MAX_BODY
     form: str = ""
+    authorization: str = ""
     context: Any = None
+
+    def __repr__(self) -> str:
+        return f"Request({self.url!r})"  # of the rest some is secret
 
 
 class Hop(Struct, frozen=True):
@@ -42,7 +47,8 @@ class Outcome(Struct):
     ``code``: "ok" (a 200 with a body), "not_modified" (a 304 that was asked for), or what went wrong:
     "bad_answer", "needs_login", "forbidden", "not_found", "gone" (a 410), "paused" (429 and 503),
     "http_error", "unreachable", "tls", "timeout", "too_large", "too_many_redirects", "refused" (by our own
-    rules of addresses). ``detail`` is for the log and the operator, without secrets.
+    rules of addresses), "elsewhere" (a redirect to a server that must not get ``authorization``).
+    ``detail`` is for the log and the operator, without secrets.
     ``status`` is that of the last answer, also where its body was refused. ``retry_after_s`` is what the
     server said, however long; None where it said nothing that can be read.
     """

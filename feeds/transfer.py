@@ -104,7 +104,9 @@ class Transfer:
 
     def _headers(self) -> list[bytes]:
         request = self.request
-        return [*_own_headers(self._config, request.followers, request.accept), *_validators(request)]
+        own = _own_headers(self._config, request.followers, request.accept)
+        secret = [f"Authorization: {request.authorization}".encode()] if request.authorization else []
+        return [*own, *_validators(request), *secret]
 
     def _open_socket(self, purpose: int, peer: Any) -> Any:
         """The one place where connections are made: no other address is ever connected to."""
@@ -182,6 +184,9 @@ class Transfer:
             return
         if len(self.hops) == self._limits.redirects or to.url in self._visited():
             self.end("too_many_redirects", f"{len(self.hops) + 1} redirects, or a loop", now)
+            return
+        if self.request.authorization and not _is_same_server(self.target, to):
+            self.end("elsewhere", "a redirect to a server that must not get the password", now)
             return
         self.hops.append(Hop(self.target.url, self._head.status, to.url))
         self.target = to
@@ -281,6 +286,12 @@ def _validators(request: Request) -> list[bytes]:
     """Headers with those of the request's validators that can be sent."""
     named = (("If-None-Match", request.etag), ("If-Modified-Since", request.last_modified))
     return [f"{name}: {value}".encode("latin-1") for name, value in named if _SENDABLE.fullmatch(value)]
+
+
+def _is_same_server(target: Target, to: Target) -> bool:
+    """Also where it answers by https what was asked by http."""
+    is_safer = (target.scheme, target.port, to.scheme, to.port) == ("http", 80, "https", 443)
+    return target.host == to.host and ((target.scheme, target.port) == (to.scheme, to.port) or is_safer)
 
 
 def _known_as(target: Target, found: tuple[str, ...]) -> str:

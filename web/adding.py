@@ -24,10 +24,11 @@ from feeds.queries import feeds_of
 from feeds.sites import Look
 from jobs import documents
 from projections import queries
-from web import finding, shown, sight, troubles
+from web import finding, imports, shown, sight, troubles
 from web.acting import for_listeners
 from web.finding import PodcastLine
 from web.forms import AddForm, ListFileForm
+from web.importforms import ServerForm
 from web.reading import caught_up
 
 PAGE: Final = "/subscriptions/new"
@@ -78,6 +79,8 @@ def _look_up(request: HttpRequest, user: User) -> HttpResponse:
 
 def _page(request: HttpRequest, form: AddForm, state: Mapping[str, Any], status: int = 200) -> HttpResponse:
     context = {"form": form, "file_form": ListFileForm(), "here": request.get_full_path(), **state}
+    if not state and isinstance(request.user, User):
+        context |= {"server_form": ServerForm(), "moved": imports.running(request.user)}
     return render(request, "web/subscriptions/new.html", context, status=status)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from accounts.models import AppGrant, User
@@ -16,7 +17,7 @@ from eventstore import dispatcher, log
 from eventstore.domain import history as events
 from eventstore.domain.messages import Event
 from eventstore.domain.topics import OF_EVENT
-from eventstore.log import LAST_VERSION, HistoryFilter, HistorySource, RecordedEvent
+from eventstore.log import LAST_VERSION, HistoryFilter, HistorySource, Origin, RecordedEvent
 from eventstore.reading import decoded, origin_of
 from eventstore.streams import StreamUnreadable
 from feeds.queries import episodes_of, feeds_for
@@ -193,7 +194,7 @@ def _line(
     icon, what = deeds.words_of(row.type, event, is_again=bool(before))
     happened_at = (events.happened_at(event) if event else None) or row.recorded_at
     origin = origin_of(row)
-    source = [apps.get(origin.app_id or "", origin.app_id or ""), origin.device_name or ""]
+    source = [apps.get(origin.app_id or "", origin.app_id or ""), _where(origin)]
     is_late = row.recorded_at - happened_at > LATE
     return Line(
         icon,
@@ -205,6 +206,12 @@ def _line(
         " · ".join(each for each in source if each),
         holds,
     )
+
+
+def _where(origin: Origin) -> str:
+    """The device, or the server from which it was brought along."""
+    name = origin.device_name or ""
+    return gettext("imported from %(server)s") % {"server": name} if origin.cause == "import" else name
 
 
 def _holding(user_id: UUID, read: Sequence[Event | None]) -> list[bool | None]:

@@ -15,6 +15,7 @@ from feeds import libraries
 from feeds.opml import MEDIA_TYPE, BadRow, FeedList, OpmlRefused, read_opml
 from web.acting import for_listeners, send
 from web.forms import FAULTS, OPML_FAULTS, UNUSABLE, AddForm, ListFileForm
+from web.importforms import ServerForm
 from web.reading import remember_position
 
 # rows that are shown of those that were refused
@@ -40,7 +41,7 @@ def bring(request: HttpRequest, user: User) -> HttpResponse:
     form = ListFileForm(request.POST, request.FILES)
     listed = _read(form) if form.is_valid() else None
     if listed is None:
-        forms = {"form": AddForm(), "file_form": form}
+        forms = {"form": AddForm(), "file_form": form, "server_form": ServerForm()}
         return render(request, "web/subscriptions/new.html", forms, status=400)
     known = dispatcher.state_of(user.pk).read_whole()
     found = libraries.import_of(listed, known, timezone.now(), with_folders=True)

@@ -525,4 +525,41 @@ class Migration(migrations.Migration):
                 "constraints": [models.UniqueConstraint(fields=("user", "mark"), name="sync_marks_once")],
             },
         ),
+        migrations.CreateModel(
+            name="ServerImport",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("server", models.TextField()),
+                ("name", models.TextField()),
+                ("password", models.BinaryField(default=b"")),
+                ("progress", models.BinaryField(default=b"")),
+                ("error", models.CharField(blank=True, max_length=40)),
+                ("claims", models.PositiveIntegerField(default=0)),
+                ("started_at", models.DateTimeField()),
+                ("next_at", models.DateTimeField()),
+                ("leased_until", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(db_index=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="server_imports",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."server_imports"',
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("user",),
+                        name="server_imports_one_at_a_time",
+                    )
+                ],
+            },
+        ),
     ]

@@ -14,12 +14,17 @@ from eventstore.domain import episodes as known_episodes
 from eventstore.domain import privacy
 from eventstore.domain.identifiers import episode_key, item_of, parts_of_item
 from eventstore.domain.saved import REGISTER, SaveEpisode, UnsaveEpisode
-from eventstore.domain.settings import SPELLING, ChangeSettings, scope_of
+from eventstore.domain.settings import (
+    LONGEST_NAME,
+    LONGEST_VALUE,
+    MOST_NAMES,
+    SPELLING,
+    ChangeSettings,
+    scope_of,
+)
 from feeds.files import files
 
-LONGEST_VALUE: Final = 4_096
-LONGEST_NAME: Final = 255
-MOST_NAMES, MOST_SCOPES = 256, 4_096
+MOST_SCOPES: Final = 4_096
 # NUL, which PostgreSQL does not keep, and halves of characters of UTF-16
 _UNTOLD: Final = re.compile("[\0\ud800-\udfff]")
 FAVOURITE: Final = "is_favorite"

@@ -34,7 +34,11 @@ Data = Annotated[
 ]
 Cause = Annotated[
     str | None,
-    meta("Why the server itself did it: `feed_moved`. Null for what an app did.", example="feed_moved"),
+    meta(
+        "Why the server itself did it: `feed_moved`, `removal_unanswered`, `import` (from another sync"
+        " server, which is named as the device). Null for what an app did.",
+        example="feed_moved",
+    ),
 ]
 StillHolds = Annotated[bool | None, meta("Whether that still holds; null where it cannot be told.")]
 Rule = Annotated[

@@ -80,6 +80,12 @@ class LastWriter(Register[S]):
         """Whether a device has sent the same before, also where something later counts."""
         return known is not None and self.number(said) in facts_of(known)
 
+    def is_before_memory(self, known: S | None, at: datetime) -> bool:
+        """Whether what was sent of that time may have been known and forgotten: so much is remembered, and it
+        is older than all of that."""
+        facts = () if known is None else facts_of(known)
+        return len(facts) >= times.REMEMBERED and times.is_before(at, facts[0])
+
     def says_same(self, one: S, other: S) -> bool:
         """Whether both say the same, whenever they said it."""
         return self.shown(one) == self.shown(other)

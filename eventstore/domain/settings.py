@@ -6,7 +6,7 @@ spells the address in its own way, is the setting of a podcast on that device.
 
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,10 @@ from eventstore.domain.topic import Topic
 
 # What a device calls the address of a podcast, in the settings of that podcast on that device.
 SPELLING = "url"
+# of a name and of a value as JSON, in characters and in bytes; how many names a scope has
+LONGEST_NAME: Final = 255
+LONGEST_VALUE: Final = 4_096
+MOST_NAMES: Final = 256
 
 
 class ChangeSettings(Order, frozen=True, kw_only=True):

@@ -93,6 +93,11 @@ def told_apart(at: datetime, values: tuple[Any, ...]) -> int:
     return (int(at.timestamp()) << 20) | (crc32(repr(values).encode()) & 0xFFFFF)
 
 
+def is_before(at: datetime, number: int) -> bool:
+    """Whether a time is before that of what ``told_apart`` gave a number."""
+    return int(at.timestamp()) < number >> 20
+
+
 def remember_facts(one: Facts, other: Facts) -> Facts:
     """The newest of both. What is older comes again at most once, and loses: that does no harm."""
     return one if one == other else tuple(sorted({*one, *other})[-REMEMBERED:])

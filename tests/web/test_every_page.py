@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import app_log
 from accounts.app_log import Entry
 from accounts.app_models import AppPassword
+from accounts.import_models import ServerImport
 from accounts.models import PlayToken, Session, User
 from eventstore import log
 from eventstore.domain.identifiers import feed_of_url, item_of
@@ -52,6 +53,12 @@ def _password_of(user: User, route: str) -> str:
     return str(AppPassword.objects.issue(user.pk, "AntennaPod", NOW)[0].pk)
 
 
+def _import_of(user: User, route: str) -> str:
+    row = ServerImport.objects.begin(uuid4(), user.pk, "https://x.example", "bob", "", NOW)
+    row.cancel(NOW)
+    return str(row.pk)
+
+
 # parameters that name something of a listener, and how that comes about
 def _program_of(user: User, _: str) -> str:
     app_log.note(user.pk, None, "gPodder/3", Entry("signed_in"), timezone.now())
@@ -64,6 +71,7 @@ OWNED: dict[str, Callable[[User, str], str]] = {
     "token_id": _token_of,
     "password_id": _password_of,
     "program": _program_of,
+    "import_id": _import_of,
 }
 
 

@@ -1,0 +1,47 @@
+"""What a listener follows on another server: the lists of all devices as one."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from feeds.actions import DEVICE
+from feeds.imports import answers
+from feeds.imports.client import ServerFault, ask
+from feeds.imports.detect import NEXTCLOUD
+from feeds.imports.run import Run
+
+MOST_DEVICES: Final = 200
+LONGEST_ODD: Final = 40
+T = TypeVar("T")
+
+
+def in_pieces(what: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (what[start : start + size] for start in range(0, len(what), size))
+
+
+def followed(run: Run) -> list[str]:
+    """The addresses as they are spelt there, each once. Raises ``ServerFault``."""
+    account = run.account
+    if run.progress.flavour == "nextcloud":
+        found = answers.followed(ask(account, f"{NEXTCLOUD}/subscriptions?since=0"))
+    else:
+        found = list(_of_devices(run))
+        # some keep a list without a device
+        found = found or answers.followed(ask(account, f"/subscriptions/{account.user}.json"))
+    return list(dict.fromkeys(url if isinstance(url, str) else repr(url)[:LONGEST_ODD] for url in found))
+
+
+def device_names(run: Run) -> list[str]:
+    """The devices there. Raises ``ServerFault``."""
+    listed = answers.devices(ask(run.account, f"/api/2/devices/{run.account.user}.json"))
+    names = [one.id for one in listed if isinstance(one.id, str) and DEVICE.fullmatch(one.id)]
+    return names[:MOST_DEVICES]
+
+
+def _of_devices(run: Run) -> Iterator[Any]:
+    for name in device_names(run):
+        try:
+            path = f"/api/2/subscriptions/{run.account.user}/{name}.json?since=0"
+            yield from answers.followed(ask(run.account, path))
+        except ServerFault as fault:
+            if fault.code != "not_found":  # a device that was never used for podcasts
+                raise

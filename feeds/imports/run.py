@@ -1,0 +1,95 @@
+"""One import as a worker has it: how far it is, and how what came is recorded, once and for all.
+
+What a part of an answer leads to is recorded under an id that is made of the import and of that part. A part
+that comes again, after a worker has died, is therefore not recorded twice, and is counted as the first time.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from accounts.import_models import ServerImport
+from eventstore.dispatcher import CommandId, Outcome, dispatch
+from eventstore.domain.batch import Batch
+from eventstore.domain.messages import Event
+from eventstore.log import Origin
+from feeds.imports import progress
+from feeds.imports.client import Account
+from feeds.imports.progress import Kind, Progress
+
+CAUSE: Final = "import"
+
+Clock = Callable[[], datetime]
+# has the feeds fetched that these events begin to follow
+Announce = Callable[[Iterable[Event]], None]
+# called between two parts with how far it is; whether the worker is to stop
+Between = Callable[[Progress], bool]
+
+
+class Stopped(Exception):
+    """It was cancelled, another worker has it, or this one is to stop."""
+
+
+class Run:
+    """``account`` has the password."""
+
+    def __init__(
+        self,
+        row: ServerImport,
+        account: Account,
+        clock: Clock,
+        announce: Announce,
+        between: Between,
+    ) -> None:
+        self.row, self.account, self.clock = row, account, clock
+        self.user_id: UUID = row.user_id
+        self.progress = progress.decode(bytes(row.progress))
+        self._announce, self._between = announce, between
+        self._origin = Origin(device_name=account.host, cause=CAUSE)
+
+    def order(self, command: Callable[..., Any], **fields: Any) -> Any:
+        """A command of the listener, of the time at which the import began."""
+        return command(user_id=self.user_id, now=self.clock(), at=self.row.started_at, **fields)
+
+    def keep(self) -> None:
+        """Keep how far it is. Raises ``Stopped``."""
+        self.progress.tries, self.progress.fault = 0, ""
+        if not self.row.keep(progress.encode(self.progress), self.clock()):
+            raise Stopped
+        if self._between(self.progress):
+            self.row.put_off(self.clock())
+            raise Stopped
+
+    def put_off(self, until: datetime) -> None:
+        self.row.put_off(until, progress.encode(self.progress))
+
+    def end(self, error: str) -> None:
+        if not error:
+            self.progress.stage = "done"
+        self.row.end(error, progress.encode(self.progress), self.clock())
+
+    def record(
+        self,
+        kind: Kind,
+        part: bytes,
+        make: Callable[[], Iterable[Any]],
+        counted: type[Event] | tuple[type[Event], ...],
+        number: int,
+    ) -> None:
+        """Record the orders that ``make`` makes of a ``part``, and count: of a ``number`` of things those are
+        new that led to an event of the kinds ``counted``. Raises what ``dispatch`` raises."""
+        digest = blake2b(kind.encode() + b"\n" + part, digest_size=16).digest()
+        name = CommandId(uuid5(self.row.id, digest.hex()), digest)
+
+        def new(outcome: Outcome) -> bytes:
+            return b"%d" % sum(isinstance(event, counted) for event in outcome.events)
+
+        batch = Batch(user_id=self.user_id, now=self.clock(), orders=tuple(make()))
+        outcome = dispatch(batch, self._origin, command_id=name, answer=new)
+        self._announce(outcome.events)
+        self.progress.position = max(self.progress.position, outcome.position)
+        recorded = int(outcome.answer)
+        self.progress.part.new += recorded
+        self.progress.part.known += number - recorded

@@ -1,0 +1,120 @@
+"""Settings and favourites of another server, where it has them: many have not.
+
+A setting that is here already stays, and what is public here no other server decides.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+from eventstore import dispatcher
+from eventstore.domain import episodes
+from eventstore.domain.identifiers import episode_key, item_of, parts_of_item
+from eventstore.domain.saved import EpisodeSaved, SaveEpisode
+from eventstore.domain.settings import (
+    LONGEST_NAME,
+    LONGEST_VALUE,
+    MOST_NAMES,
+    ChangeSettings,
+    SettingsChanged,
+    scope_of,
+)
+from feeds.files import files
+from feeds.imports import answers
+from feeds.imports.client import ServerFault, ask, ask_each
+from feeds.imports.lists import device_names, followed, in_pieces
+from feeds.imports.run import Run
+from feeds.spelling import episode_address, feed_address
+
+# scopes that are asked for before what came is recorded
+SCOPES_AT_ONCE: Final = 50
+# a favourite is a saved episode; the others are about who sees what
+NOT_KEPT: Final = frozenset({"is_favorite", "public_subscription", "public_profile"})
+
+
+class Scope(NamedTuple):
+    device: str | None = None
+    feed: str | None = None
+
+
+def bring_settings(run: Run) -> None:
+    if run.progress.flavour != "gpodder":
+        return
+    base = f"/api/2/settings/{run.account.user}"
+    account = dict(ask_each(run.account, [f"{base}/account.json"]))
+    if not any(account.values()):
+        return  # it keeps no settings at all
+    _record(run, {Scope(): answers.settings(*account.values())})
+    scopes = {f"{base}/device.json?{urlencode({'device': name})}": Scope(name) for name in device_names(run)}
+    for url in followed(run):
+        if feed := _feed(url):
+            scopes[f"{base}/podcast.json?{urlencode({'podcast': url})}"] = Scope(feed=feed)
+    for paths in in_pieces(list(scopes), SCOPES_AT_ONCE):
+        found = dict(ask_each(run.account, paths))
+        _record(run, {scopes[path]: answers.settings(found.get(path)) for path in paths})
+
+
+def bring_favourites(run: Run) -> None:
+    if run.progress.flavour != "gpodder":
+        return
+    try:
+        body = ask(run.account, f"/api/2/favorites/{run.account.user}.json")
+        listed = answers.favourites(body)
+    except ServerFault as fault:
+        if fault.code in ("unreachable", "timeout"):
+            raise
+        return  # it has none
+    found: dict[tuple[str, str], None] = {}
+    for number, (podcast, url) in enumerate(listed, 1):
+        feed, episode = feed_address(podcast), episode_address(url)
+        if feed.kept and episode.kept:
+            found[feed.feed, item_of("", episode.kept)] = None
+        else:
+            run.progress.refuse("favourites", number, url, feed.reason or episode.reason)
+    run.record("favourites", body, lambda: _saves(run, list(found)), EpisodeSaved, len(found))
+
+
+def _saves(run: Run, names: list[tuple[str, str]]) -> Iterator[Any]:
+    """Those of which nothing is known here, neither that they are saved nor that they are no longer."""
+    user, known = dispatcher.state_of(run.user_id).user, files(names)
+    for feed, item in names:
+        file = known.get((feed, item))
+        if file is not None and file.guid:
+            item = item_of(file.guid, parts_of_item(item)[1])
+        else:
+            item = episodes.find(user, feed, item).item
+        if episode_key(feed, item) not in user.saved:
+            yield run.order(SaveEpisode, feed=feed, item=item)
+
+
+def _feed(url: str) -> str:
+    address = feed_address(url)
+    return address.feed if address.kept else ""
+
+
+def _record(run: Run, told: dict[Scope, dict[str, Any]]) -> None:
+    """Counted by scopes."""
+    told = {scope: values for scope, values in told.items() if values}
+    if told:
+        part = json.dumps([[*scope, values] for scope, values in told.items()]).encode()
+        run.record("settings", part, lambda: _changes(run, told), SettingsChanged, len(told))
+    run.keep()
+
+
+def _changes(run: Run, told: dict[Scope, dict[str, Any]]) -> Iterator[Any]:
+    known = dispatcher.state_of(run.user_id).user.settings
+    for (device, feed), values in told.items():
+        scope = known.get(scope_of(device, feed))
+        here = scope.values if scope is not None else {}
+        new = {name: value for name, value in values.items() if name not in here and _is_kept(name, value)}
+        room = MOST_NAMES - len(here)
+        if new and room > 0:
+            yield run.order(ChangeSettings, set=dict(list(new.items())[:room]), device=device, feed=feed)
+
+
+def _is_kept(name: str, value: Any) -> bool:
+    if name in NOT_KEPT or not 1 <= len(name) <= LONGEST_NAME or "\0" in name:
+        return False
+    text = json.dumps(value)
+    return len(text.encode()) <= LONGEST_VALUE and "\\u0000" not in text

@@ -1,0 +1,180 @@
+"""What an import does, one after the other: devices, podcasts, episodes, settings, favourites.
+
+Each may be begun again where it was left. Nothing of what is here already is changed: what another server
+says has its own time, or that at which the import began.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from accounts.import_models import ServerImport
+from eventstore import dispatcher
+from eventstore.domain import episode_actions, plays
+from eventstore.domain.devices import DeviceRegistered, RegisterDevice
+from eventstore.domain.episode_actions import EpisodeActionRecorded
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.plays import PlayRecorded, RecordPlay
+from eventstore.domain.subscriptions import Subscribe, UserSubscribed
+from eventstore.domain.user import User
+from feeds.actions import DEVICE, Order, Reading
+from feeds.imports import answers, settings
+from feeds.imports.client import ServerFault, ask
+from feeds.imports.detect import NEXTCLOUD, detect
+from feeds.imports.lists import MOST_DEVICES, followed, in_pieces
+from feeds.imports.progress import Stage
+from feeds.imports.run import Run
+from feeds.spelling import feed_address
+
+MOST_FEEDS: Final = 10_000
+FEEDS_AT_ONCE: Final = 1_000
+ACTIONS_AT_ONCE: Final = 2_000
+# the time of what tells none: it comes again as the same, and is older than whatever tells one
+UNTIMED: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def look(run: Run) -> None:
+    row = run.row
+    earlier = ServerImport.objects.filter(user_id=row.user_id, server=row.server, name=row.name, error="")
+    run.progress.is_again = earlier.exclude(ended_at=None).exists()
+    run.progress.flavour = detect(run.account)
+
+
+def bring_devices(run: Run) -> None:
+    """Devices that are not known here, nor were forgotten."""
+    if run.progress.flavour != "gpodder":
+        return
+    body = ask(run.account, f"/api/2/devices/{run.account.user}.json")
+    found: dict[str, answers.RemoteDevice] = {}
+    for number, device in enumerate(answers.devices(body)[:MOST_DEVICES], 1):
+        if isinstance(device.id, str) and DEVICE.fullmatch(device.id):
+            found.setdefault(device.id, device)
+        else:
+            run.progress.refuse("devices", number, device.id, "device_name")
+
+    def orders() -> Iterator[Any]:
+        known = dispatcher.state_of(run.user_id).user.devices
+        for device in found.values():
+            if device.id not in known:
+                yield run.order(RegisterDevice, device=device.id, caption=device.caption, type=device.type)
+
+    run.record("devices", body, orders, DeviceRegistered, len(found))
+
+
+def bring_podcasts(run: Run) -> None:
+    """All lists of all devices as one."""
+    found: dict[str, None] = {}
+    for number, url in enumerate(followed(run), 1):
+        address = feed_address(url)
+        if not address.kept:
+            run.progress.refuse("podcasts", number, url, address.reason)
+        elif len(found) >= MOST_FEEDS and address.feed not in found:
+            run.progress.refuse("podcasts", number, url, "too_many")
+        else:
+            found[address.feed] = None
+    run.progress.expected = len(found) + run.progress.part.refused
+    for feeds in in_pieces(list(found), FEEDS_AT_ONCE):
+        _follow(run, feeds)
+        run.keep()
+
+
+def _follow(run: Run, feeds: Sequence[str]) -> None:
+    def orders() -> Iterator[Any]:
+        known = dispatcher.state_of(run.user_id).user.subscriptions
+        for feed in feeds:
+            if feed not in known or not known[feed].active:
+                yield run.order(Subscribe, feed=feed)
+
+    run.record("podcasts", "\n".join(feeds).encode(), orders, UserSubscribed, len(feeds))
+
+
+def bring_episodes(run: Run) -> None:
+    """Every action, page by page, until the server has nothing more to tell, or tells the same again."""
+    progress = run.progress
+    while True:
+        page = _page(run)
+        digest = blake2b(b"".join(map(bytes, page.actions)), digest_size=16).hexdigest()
+        if not page.actions or digest == progress.page:
+            return
+        progress.begin_part()
+        first = progress.done("episodes")
+        progress.expected = first + len(page.actions)
+        for place, raw in enumerate(in_pieces(page.actions, ACTIONS_AT_ONCE)):
+            _record_actions(run, raw, first + place * ACTIONS_AT_ONCE)
+            run.keep()
+        progress.settle_part("episodes")
+        is_last = page.timestamp is None or page.timestamp <= progress.since
+        progress.since, progress.page = page.timestamp or progress.since, digest
+        run.keep()
+        if is_last:
+            return
+
+
+def _page(run: Run) -> answers.Page:
+    """Raises ``ServerFault``; where the whole history is too large, it asks for its newest part alone."""
+    account, progress = run.account, run.progress
+    if progress.flavour == "nextcloud":
+        return answers.page(ask(account, f"{NEXTCLOUD}/episode_action?since={progress.since}"))
+    path = f"/api/2/episodes/{account.user}.json?since={progress.since}"
+    if not progress.is_short:
+        try:
+            return answers.page(ask(account, path))
+        except ServerFault as fault:
+            if fault.code != "too_large":
+                raise
+            progress.is_short = True
+    return answers.page(ask(account, f"{path}&aggregated=true"))
+
+
+def _record_actions(run: Run, raw: Sequence[msgspec.Raw], before: int) -> None:
+    sent = list(answers.actions(raw))
+    reading = Reading(run.user_id, run.clock(), untimed=UNTIMED)
+    orders = reading.orders(sent)
+    for skipped in reading.skipped:
+        place = skipped["index"]
+        run.progress.refuse("episodes", before + place + 1, _shown(sent[place]), skipped["reason"])
+    counted = (PlayRecorded, EpisodeActionRecorded)
+    run.record("episodes", b"\n".join(map(bytes, raw)), lambda: _news(run, orders), counted, len(orders))
+
+
+def _shown(action: Any) -> Any:
+    return (action.get("episode") or action.get("podcast")) if isinstance(action, dict) else action
+
+
+def _news(run: Run, orders: list[Order]) -> Iterator[Any]:
+    """What may be news, and the devices that were never heard of."""
+    state = dispatcher.state_of(run.user_id)
+    known = state.user.devices
+    for device in dict.fromkeys(order.device for order in orders if order.device):
+        if device not in known:
+            yield run.order(RegisterDevice, device=device)
+    if not run.progress.is_again:
+        yield from orders
+        return
+    names = tuple(dict.fromkeys(episode_key(order.feed, order.item) for order in orders))
+    state.fetch({"plays": names, "episode_actions": names})
+    yield from (order for order in orders if not _was_here(order, state.user))
+
+
+def _was_here(order: Order, user: User) -> bool:
+    """Whether it is older than everything that is remembered of its episode. Only so much is: where the same
+    account was brought along before, what is older was part of that."""
+    key = episode_key(order.feed, order.item)
+    assert order.at is not None
+    if isinstance(order, RecordPlay):
+        return plays.REGISTER.is_before_memory(user.plays.get(key), order.at)
+    return episode_actions.REGISTER.is_before_memory(user.episode_actions.get(key), order.at)
+
+
+# with what comes after each
+STAGES: Final[dict[Stage, tuple[Callable[[Run], None], Stage]]] = {
+    "looking": (look, "devices"),
+    "devices": (bring_devices, "podcasts"),
+    "podcasts": (bring_podcasts, "episodes"),
+    "episodes": (bring_episodes, "settings"),
+    "settings": (settings.bring_settings, "favourites"),
+    "favourites": (settings.bring_favourites, "done"),
+}

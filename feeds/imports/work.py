@@ -1,0 +1,86 @@
+"""An import from another sync server, from where it was left to its end."""
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+
+from accounts.import_models import ServerImport
+from eventstore import log, retention
+from eventstore.dispatcher import Conflict, StreamErased
+from feeds.imports.client import Account, ServerFault
+from feeds.imports.progress import Progress
+from feeds.imports.run import Announce, Between, Clock, Run, Stopped
+from feeds.imports.stages import STAGES
+
+logger = logging.getLogger(__name__)
+
+# after which a server that failed is asked again; where it fails once more than that, the import ends
+WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 300, 600))
+
+
+def work(
+    row: ServerImport,
+    password: str,
+    clock: Clock,
+    announce: Announce,
+    between: Between = lambda _: False,
+) -> timedelta | None:
+    """Do a claimed import. Returns after how long it is to be taken again, None where it is not.
+
+    Raises what a store that is away raises; the import is then to be taken again as well.
+    """
+    run = Run(row, Account(row.server, row.name, password), clock, announce, between)
+    try:
+        if not password:
+            raise ServerFault("given_up")
+        _go_through(run)
+    except Stopped:
+        return None
+    except StreamErased:
+        run.end("cancelled")
+    except ServerFault as fault:
+        return _failed(run, fault)
+    except Conflict:
+        return _failed(run, ServerFault("server_error"))
+    else:
+        run.end("")
+    _log(run.progress, row)
+    return None
+
+
+def _go_through(run: Run) -> None:
+    progress = run.progress
+    while progress.stage != "done":
+        stage, following = STAGES[progress.stage]
+        progress.begin_part()
+        stage(run)
+        if progress.stage != "looking":
+            progress.settle_part(progress.stage)
+        progress.stage = following
+        run.keep()
+    retention.note_growth(log.stream_of(run.user_id), settings.CHECKPOINT_EVERY)
+
+
+def _failed(run: Run, fault: ServerFault) -> timedelta | None:
+    """Whoever has just asked for it is told at once; what is half done is tried again."""
+    progress = run.progress
+    progress.fault, progress.place = fault.code, fault.place
+    if not fault.is_passing or progress.stage == "looking" or progress.tries >= len(WAITS):
+        run.end(fault.code)
+        _log(progress, run.row)
+        return None
+    wait = max(WAITS[progress.tries], fault.wait or timedelta(0))
+    progress.tries += 1
+    run.put_off(run.clock() + wait)
+    return wait
+
+
+def _log(progress: Progress, row: ServerImport) -> None:
+    """Without the address, which may tell whose server it is."""
+    counts = ", ".join(f"{of.new} {kind}" for kind, of in progress.counts.items())
+    how = f"ended by {progress.fault}" if progress.fault else "ended"
+    logger.info(
+        "Import %s from %s %s: new %s", row.pk, progress.flavour or "a server", how, counts or "nothing"
+    )

@@ -1,0 +1,109 @@
+"""Bringing along what a listener has on another sync server, while the operator waits for it."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+from django.utils import timezone
+
+from accounts import import_words
+from accounts.import_models import AlreadyRunning, ServerImport
+from accounts.models import User
+from accounts.usernames import username_key
+from eventstore.domain.identifiers import InvalidIdentifier
+from feeds.imports import progress
+from feeds.imports.client import server_of
+from feeds.imports.progress import KINDS, Progress
+from feeds.imports.work import work
+from jobs.announcing import announce
+from operations.errors import OperatorError
+
+Say = Callable[[str], None]
+
+
+class ImportFailed(OperatorError):
+    """What is wrong with the order, or why the import has ended before everything was here."""
+
+
+def bring(
+    address: str,
+    name: str,
+    password: str,
+    username: str,
+    say: Say,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Progress:
+    """A whole import, with a line now and then; its report. The password is kept nowhere.
+
+    Raises ``ImportFailed``.
+    """
+    row = _claimed(address, name, username)
+    said = _Said(say)
+    try:
+        wait: timedelta | None = timedelta(0)
+        while wait is not None:
+            wait = work(row, password, timezone.now, announce, said)
+            if wait is not None:
+                say(f"The server failed. It is asked again in {wait.total_seconds():.0f} s.")
+                sleep(wait.total_seconds())
+                row = _claim(row)
+    finally:
+        # also where somebody interrupts it: a new one may then begin
+        row.cancel(timezone.now())
+    row.refresh_from_db()
+    if row.error:
+        raise ImportFailed(str(import_words.ENDS.get(row.error, import_words.UNKNOWN_END)))
+    return progress.decode(bytes(row.progress))
+
+
+def report_lines(told: Progress) -> Iterator[str]:
+    """What came in, what was there, what was refused and why."""
+    yield f"From {import_words.FLAVOURS[told.flavour]}:"
+    for kind in KINDS:
+        of = told.of(kind)
+        counted = f"{of.new:,} new, {of.known:,} there already, {of.refused:,} refused"
+        yield f"  {import_words.KINDS[kind]}: {counted}"
+    if told.is_short:
+        yield "The history there is too long to be read whole: of each episode only the newest came."
+    for row in told.rows:
+        what = import_words.ONES[row.kind] % {"number": row.number}
+        yield f"  {what}: {import_words.REFUSALS.get(row.code, import_words.UNKNOWN_REFUSAL)} {row.text}"
+
+
+class _Said:
+    """Says how far it is, whenever a part is through."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._last = say, ""
+
+    def __call__(self, told: Progress) -> bool:
+        kind = next((kind for kind in KINDS if kind == told.stage), None)
+        if kind is not None:
+            of = told.of(kind)
+            line = f"{import_words.KINDS[kind]}: {of.new + of.known + of.refused:,}"
+            if line != self._last:
+                self._say(line)
+            self._last = line
+        return False
+
+
+def _claimed(address: str, name: str, username: str) -> ServerImport:
+    user = User.objects.filter(username_key=username_key(username), is_active=True).first()
+    if user is None:
+        raise ImportFailed(f"There is no active account {username}.")
+    try:
+        row = ServerImport.objects.begin(uuid4(), user.pk, server_of(address), name, "", timezone.now())
+    except InvalidIdentifier as error:
+        raise ImportFailed(f"Not the address of a server: {error}.") from None
+    except AlreadyRunning:
+        raise ImportFailed(f"Another import of {username} is under way.") from None
+    return _claim(row)
+
+
+def _claim(row: ServerImport) -> ServerImport:
+    claimed = ServerImport.objects.claim(row.pk, timezone.now())
+    if claimed is None:
+        row.cancel(timezone.now())
+        raise ImportFailed("It was stopped on the listener's page, or too many imports are under way.")
+    return claimed

@@ -1,0 +1,162 @@
+"""/subscriptions/import/…: everything from another sync server, how far that is, and what became of it."""
+
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID, uuid5
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import attempts, import_words
+from accounts.guessing import too_many
+from accounts.import_models import AlreadyRunning, ServerImport
+from accounts.models import User
+from accounts.pages import read_or_post
+from feeds.imports import progress
+from feeds.imports.progress import KINDS, Kind, Progress, Refusal
+from jobs import imports
+from web.acting import for_listeners
+from web.forms import AddForm, ListFileForm
+from web.importforms import ServerForm
+from web.reading import remember_position
+
+# imports that one listener begins: each may try a password elsewhere
+MOST, WITHIN = 20, timedelta(hours=1)
+# Nothing is told sooner: how quickly our own rules refuse an address would tell what is in our network.
+SOONEST: Final = timedelta(seconds=1)
+
+
+class Step(NamedTuple):
+    """A kind of thing that is brought along: ``state`` is "done", "running" or "waiting". ``most``: how many
+    there are, as far as that is known while it runs."""
+
+    label: str | Promise
+    state: str
+    told: str
+    so_far: int
+    most: int
+
+
+class Row(NamedTuple):
+    what: str
+    url: str
+    why: str | Promise
+
+
+@sensitive_post_parameters()
+@read_or_post
+@for_listeners
+def begin(request: HttpRequest, user: User) -> HttpResponse:
+    """Have a worker bring along what is on another server; the same form twice does it once."""
+    if request.method != "POST":
+        return redirect("follow")
+    form = ServerForm(request.POST)
+    if not form.is_valid():
+        return _form_again(request, form, 400)
+    if (wait := attempts.count("imports", str(user.pk), MOST, WITHIN)) is not None:
+        return too_many(request, wait)
+    told = form.cleaned_data
+    number = uuid5(user.pk, f"import:{told['number']}")
+    now = timezone.now()
+    try:
+        row = ServerImport.objects.begin(number, user.pk, told["server"], told["name"], told["password"], now)
+    except AlreadyRunning:
+        form.add_error(None, _("Another import is under way. This one can begin when it has ended."))
+        return _form_again(request, form, 409)
+    imports.order(row.pk)
+    return redirect(_path(row))
+
+
+@require_safe
+@for_listeners
+def shown(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
+    """How far an import is, which the page asks again and again; then its report."""
+    row, now = _own(user, import_id), timezone.now()
+    found = progress.decode(bytes(row.progress))
+    is_running = row.ended_at is None or now < row.started_at + SOONEST
+    context = {
+        "row": row,
+        "path": _path(row),
+        "host": urlsplit(row.server).netloc,
+        "flavour": import_words.FLAVOURS.get(found.flavour, ""),
+        "is_running": is_running,
+        "steps": [_step(found, kind, is_running) for kind in KINDS] if found.flavour else [],
+        "failing": import_words.ENDS.get(found.fault, "") if is_running and row.next_at > now else "",
+        "end": import_words.ENDS.get(row.error, import_words.UNKNOWN_END) if row.error else "",
+        "place": found.place,
+        "has_news": any(found.of(kind).new for kind in KINDS),
+        "is_short": found.is_short,
+        "rows": [_row(refusal) for refusal in found.rows],
+        "refused": sum(found.of(kind).refused for kind in KINDS),
+    }
+    page = render(request, "web/imports/import.html", context)
+    if found.position and not is_running:
+        remember_position(page, found.position)
+    return page
+
+
+@require_POST
+@for_listeners
+def cancel(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
+    """Stop it; what has come in by then stays."""
+    row = _own(user, import_id)
+    row.cancel(timezone.now())
+    return redirect(_path(row))
+
+
+def running(user: User) -> dict[str, Any] | None:
+    """What to show of an import that is under way, or else of the last; None where there was none."""
+    row = ServerImport.objects.filter(user_id=user.pk).order_by("-started_at").first()
+    if row is None:
+        return None
+    return {"path": _path(row), "host": urlsplit(row.server).netloc, "ended_at": row.ended_at}
+
+
+def _own(user: User, import_id: UUID) -> ServerImport:
+    """Raises ``Http404``."""
+    row = ServerImport.objects.filter(pk=import_id, user_id=user.pk).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def _path(row: ServerImport) -> str:
+    return f"/subscriptions/import/{row.pk}"
+
+
+def _form_again(request: HttpRequest, form: ServerForm, status: int) -> HttpResponse:
+    context = {"form": AddForm(), "file_form": ListFileForm(), "server_form": form}
+    return render(request, "web/subscriptions/new.html", context, status=status)
+
+
+def _step(found: Progress, kind: Kind, is_running: bool) -> Step:
+    of, stages = found.of(kind), (*KINDS, "done")
+    reached = stages.index(found.stage) if found.stage in stages else -1
+    place = stages.index(kind)
+    state = "done" if place < reached else "running" if place == reached and is_running else "waiting"
+    so_far = of.new + of.known + of.refused
+    return Step(import_words.KINDS[kind], state, _told(of), so_far, max(found.expected, so_far))
+
+
+def _told(of: progress.Counts) -> str:
+    """ "12 new · 3 there already"."""
+    parts = [ngettext("%(count)d new", "%(count)d new", of.new) % {"count": of.new}]
+    if of.known:
+        parts.append(
+            ngettext("%(count)d there already", "%(count)d there already", of.known) % {"count": of.known}
+        )
+    if of.refused:
+        parts.append(ngettext("%(count)d refused", "%(count)d refused", of.refused) % {"count": of.refused})
+    return " · ".join(parts)
+
+
+def _row(refusal: Refusal) -> Row:
+    what = import_words.ONES[refusal.kind] % {"number": refusal.number}
+    return Row(what, refusal.text, import_words.REFUSALS.get(refusal.code, import_words.UNKNOWN_REFUSAL))
