@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from django.conf import settings
 from django.http import HttpResponse
 from msgspec.structs import replace
 
@@ -26,6 +25,7 @@ from api.gpodder.access import Answer, Call, check_rate, encoded, route
 from api.gpodder.addresses import Spellings
 from api.gpodder.delivery import Action, Writer
 from api.gpodder.devices import LONGEST_CAPTION, origin_of, registration
+from api.gpodder.objects import absolute
 from api.gpodder.urls import patterns
 from eventstore.changes import Change
 from eventstore.dispatcher import state_of
@@ -92,9 +92,8 @@ def start(call: Call) -> dict[str, Any]:
     if (wait := attempts.limited("login-flow", address, STARTS, WITHIN)) is not None:
         raise ApiError(429, "throttled", "Too many log-ins were begun.", int(wait.total_seconds()))
     begun = login_flow.start(call.agent, address, call.now)
-    base = settings.PUBLIC_URL.rstrip("/")
-    poll = {"token": begun.poll, "endpoint": f"{base}/index.php/login/v2/poll"}
-    return {"poll": poll, "login": f"{base}/login/v2/flow/{begun.login}"}
+    poll = {"token": begun.poll, "endpoint": absolute("/index.php/login/v2/poll")}
+    return {"poll": poll, "login": absolute(f"/login/v2/flow/{begun.login}")}
 
 
 def poll(call: Call) -> Any:
@@ -106,7 +105,7 @@ def poll(call: Call) -> Any:
         return HttpResponse(b"[]", status=404, content_type="application/json")
     return encoded(
         {
-            "server": settings.PUBLIC_URL.rstrip("/"),
+            "server": absolute(""),
             "loginName": granted.username,
             "appPassword": granted.password,
         }

@@ -36,6 +36,8 @@ from eventstore.domain.messages import Command
 COOKIE: Final = "sessionid"
 CHALLENGE: Final = 'Basic realm="Balados", charset="UTF-8"'
 LARGEST: Final = 16 * MIB
+# objects and lists within each other
+DEEPEST: Final = 20
 YEAR: Final = 365 * 24 * 3600
 # counts of a request that changed something, here or in the app
 NEWS: Final = ("new", "sent", "added", "removed", "held")
@@ -164,9 +166,11 @@ def encoded(found: Any) -> HttpResponse:
 def decoded(raw: bytes) -> Any:
     """What a body of JSON holds. Raises ``ApiError`` 400."""
     try:
-        return json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_once_each, parse_constant=_refuse)
+        found = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_once_each, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise bad("The body is not JSON in UTF-8.") from None
+    _check_depth(found)
+    return found
 
 
 def _answered(
@@ -347,6 +351,17 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a name twice")
     return found
+
+
+def _check_depth(found: Any) -> None:
+    """Level by level: a body of thousands of actions has two. Raises ``ApiError`` 400."""
+    level = [found] if isinstance(found, dict | list) else []
+    for _ in range(DEEPEST):
+        inside = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
+        level = [value for value in inside if type(value) is dict or type(value) is list]
+        if not level:
+            return
+    raise bad(f"The body is nested more than {DEEPEST} deep.")
 
 
 def _refuse(constant: str) -> Any:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.urls import get_script_prefix
 
 from api.gpodder.access import Call, bad
 from eventstore.domain.identifiers import feed_key_of, parts_of_item, url_of_feed
@@ -90,4 +91,5 @@ def naive(moment: datetime) -> str:
 
 
 def absolute(path: str) -> str:
-    return f"{settings.PUBLIC_URL.rstrip('/')}{path}"
+    """A path of ours as an address, below the prefix that a server has mounted the instance at, if any."""
+    return f"{settings.PUBLIC_URL}{get_script_prefix().rstrip('/')}{path}"

@@ -2,11 +2,15 @@
 
 import gzip
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
+from django.utils import timezone
 
+from accounts import app_login
+from accounts.app_models import SyncMark
 from accounts.models import User
 from eventstore.dispatcher import dispatch, state_of
 from eventstore.domain.checkpoint import TakeCheckpoint
@@ -17,7 +21,9 @@ from eventstore.removal import remove
 from tests.api.devices import Device
 from tests.apps import App
 from tests.feeds.known import known_episode, known_feed
-from tests.gpodder.apps import PodcastApp, content_of, play
+from tests.gpodder.apps import PodcastApp, content_of, feed_url, play
+from tests.gpodder.conftest import password_of
+from tests.jobs.working import work
 
 EPISODES = "/api/2/episodes/alice.json"
 
@@ -71,12 +77,15 @@ def test_a_bad_item_stops_no_other_and_what_comes_again_records_nothing(
         play(3, position=True),
         play(3, position="12x"),
         play(3, guid="a\0b"),
+        play(3, guid="a\ud800b"),
+        play(3, guid="x" * 2_049),
+        play(3, episode="https://example.org/" + "x" * 5_000),
         play(3, podcast="javascript:1"),
         play(3, episode=7),
     ]
     good = [play(number) for number in range(10, 27)]
     answer = phone.upload(*good, *bad)
-    assert [one["index"] for one in answer["skipped"]] == list(range(17, 29))
+    assert [one["index"] for one in answer["skipped"]] == list(range(17, 17 + len(bad)))
     assert all(one["reason"] for one in answer["skipped"])
     before = state_of(alice.pk).version
     assert len(state_of(alice.pk).user.plays) == 17
@@ -131,6 +140,8 @@ def test_a_body_may_be_compressed_but_not_without_end(phone: PodcastApp) -> None
     bomb = gzip.compress(b" " * (17 * 1024 * 1024))
     assert phone.ask("POST", EPISODES, bomb, content_encoding="gzip").status_code == 413
     assert phone.ask("POST", EPISODES, b"[" + b"1," * 50_000 + b"1]").status_code == 413
+    assert phone.ask("POST", EPISODES, b" " * (17 * 1024 * 1024)).status_code == 413
+    assert phone.ask("POST", EPISODES, b"\xef\xbb\xbf[]").status_code == 200
 
 
 def test_one_podcast_or_device_alone_may_be_asked_for(phone: PodcastApp, desk: PodcastApp) -> None:
@@ -191,6 +202,38 @@ def test_what_is_older_than_the_log_comes_from_its_checkpoint(
     for mark in (0, since):
         assert [one["guid"] for one in desk.actions(mark)["actions"]] == ["episode-2-3"]
     assert desk.subscriptions(0)["add"] == ["https://example.org/9.xml"]
+
+
+def test_after_45_days_every_episode_has_its_last_place_and_nothing_is_lost(
+    phone: PodcastApp, desk: PodcastApp, alice: User
+) -> None:
+    phone.upload_subscriptions([feed_url(1), feed_url(2)])
+    phone.upload(play(1, position=5), play(1, position=50, at="2026-05-02T12:00:00"), play(2))
+    phone.upload(without(play(2, action="download"), "started", "position", "total"))
+    phone.upload_subscriptions([], [feed_url(2)])
+    since = desk.actions()["timestamp"], desk.subscriptions()["timestamp"]
+    phone.upload(play(3))
+    assert work().events_deleted
+    SyncMark.objects.update(at=F("at") - timedelta(days=46))
+    app_login.clean_up(timezone.now())
+    # who was away meanwhile, and who is new
+    fresh = PodcastApp("alice", password_of(alice), "fresh")
+    for app, mark in ((desk, since[0]), (fresh, 0)):
+        told = app.actions(mark)["actions"]
+        kinds = {(one["guid"], one["action"], one.get("position")) for one in told}
+        assert ("episode-1-3", "play", 60) in kinds
+    assert kinds == {
+        ("episode-1-1", "play", 50),
+        ("episode-1-2", "play", 60),
+        ("episode-1-2", "download", None),
+        ("episode-1-3", "play", 60),
+    }
+    assert (fresh.subscriptions()["add"], fresh.subscriptions()["remove"]) == ([feed_url(1)], [])
+    assert feed_url(2) not in desk.subscriptions(since[1])["add"]
+    # what comes then comes to all
+    phone.upload(play(4))
+    assert [one["guid"] for one in fresh.actions(fresh.actions()["timestamp"])["actions"]] == []
+    assert "episode-1-4" in {one["guid"] for one in desk.actions(since[0])["actions"]}
 
 
 def test_our_own_api_and_these_apps_agree(phone: PodcastApp, alice: User) -> None:

@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from accounts import app_login
+from accounts.app_models import AppPassword
 from accounts.models import User
 from eventstore.dispatcher import state_of
 from eventstore.domain.identifiers import feed_of_url
 from tests.api.devices import Device, document
 from tests.apps import App
 from tests.feeds.known import known_feed
-from tests.gpodder.apps import PodcastApp, content_of, feed_url, play
+from tests.gpodder.apps import PodcastApp, basic, content_of, feed_url, play
 from tests.projecting import bring_up_to_date
 
 DEVICE = "/api/2/devices/alice/phone.json"
@@ -74,7 +76,7 @@ def test_no_route_fails_whatever_comes(phone: PodcastApp) -> None:
                 assert "ETag" not in answer
 
 
-def test_every_route_is_its_owners_alone(phone: PodcastApp, bobs: PodcastApp) -> None:
+def test_every_route_is_its_owners_alone(phone: PodcastApp, bobs: PodcastApp, alice: User) -> None:
     for path in ROUTES:
         method = "POST" if path == DEVICE or "login" in path else "GET"
         assert Client().generic(method, path).status_code == 401, path
@@ -82,6 +84,15 @@ def test_every_route_is_its_owners_alone(phone: PodcastApp, bobs: PodcastApp) ->
             assert bobs.ask(method, path).status_code == 400, path
     for path in OPEN:
         assert Client().get(path).status_code in (200, 404), path
+    phone.ask("GET", "/api/2/devices/alice.json")
+    cookie = phone.client.cookies["sessionid"].value
+    app_login.revoke(alice.pk, AppPassword.objects.get(user=alice).pk)
+    for path in ROUTES:
+        method = "POST" if path == DEVICE or "login" in path else "GET"
+        for headers in ({"Cookie": f"sessionid={cookie}"}, {"Authorization": basic("alice", phone.password)}):
+            answer = Client().generic(method, path, headers=headers)
+            assert (answer.status_code, answer["Cache-Control"]) == (401, "no-store"), (path, headers)
+            assert "WWW-Authenticate" in answer
 
 
 def test_a_device_is_registered_and_called_as_it_says(phone: PodcastApp) -> None:

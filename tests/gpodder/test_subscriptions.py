@@ -77,6 +77,7 @@ def test_a_bad_address_is_named_and_stops_no_other(phone: PodcastApp) -> None:
         "antennapod_local:x",
         "https://a:b@example.org/f",
         "https://e.org/" + "x" * 3_000,
+        "https://e.org/" + "y" * 20_000,
     ]
     answer = phone.upload_subscriptions([FEEDS[0], *bad, " HTTPS://Example.org:443/2.xml#x"])
     assert [one["reason"] for one in answer["skipped"]] == [
@@ -86,10 +87,12 @@ def test_a_bad_address_is_named_and_stops_no_other(phone: PodcastApp) -> None:
         "scheme",
         "credentials",
         "too_long",
+        "too_long",
     ]
     assert answer["update_urls"] == [
         ["antennapod_local:x", ""],
         ["https://e.org/" + "x" * 3_000, ""],
+        ["https://e.org/" + "y" * 20_000, ""],
         [" HTTPS://Example.org:443/2.xml#x", "https://example.org/2.xml"],
     ]
     assert sorted(phone.subscriptions()["add"]) == sorted([FEEDS[0], "HTTPS://Example.org:443/2.xml#x"])
@@ -115,6 +118,20 @@ def test_what_is_no_upload_is_refused(phone: PodcastApp, body: bytes) -> None:
     answer = phone.ask("POST", "/api/2/subscriptions/alice/phone.json", body)
     assert answer.status_code == 400
     assert answer["Cache-Control"] == "no-store"
+
+
+def test_a_body_is_nested_twenty_deep_and_no_more(phone: PodcastApp) -> None:
+    path = "/api/2/settings/alice/account.json"
+    # the body, "set", and what is inside
+    deepest = b'{"set":{"a":' + b"[" * 18 + b"]" * 18 + b"}}"
+    assert phone.ask("POST", path, deepest).status_code == 200
+    for body in (
+        b'{"set":{"a":' + b"[" * 19 + b"]" * 19 + b"}}",
+        b'{"a":' * 21 + b"1" + b"}" * 21,
+        b"[" * 5_000 + b"]" * 5_000,
+        b"[" * 16_000_000,
+    ):
+        assert phone.ask("POST", path, body).status_code == 400
 
 
 @pytest.mark.parametrize("since", ["x", "-1", "+1", "1.5", "1" * 19, "٣"])
@@ -180,6 +197,10 @@ def test_lists_in_every_format(phone: PodcastApp) -> None:
     bad = b'<!DOCTYPE x [<!ENTITY a "b">]><opml>&a;</opml>'
     assert phone.ask("PUT", "/subscriptions/alice/phone.opml", bad).status_code == 400
     assert phone.ask("PUT", "/subscriptions/alice/phone.opml", b"nothing").status_code == 400
+    lines = "\n".join(FEEDS[:1] * 50_000)
+    for text, status in ((lines, 200), (f"{lines}\n{FEEDS[0]}", 400), (b"\xff", 400)):
+        raw = text if isinstance(text, bytes) else text.encode()
+        assert phone.ask("PUT", "/subscriptions/alice/phone.txt", raw).status_code == status
 
 
 # too much at once
