@@ -35,6 +35,8 @@ COUNT_WRITTEN = "SELECT (SELECT count(*) FROM system.sync_marks) + (SELECT count
 
 
 WARM_UP = 5
+# seconds, fewer than any server leaves a connection open for
+IDLE = 2.0
 
 
 class Cost(NamedTuple):
@@ -57,18 +59,22 @@ class App:
     """An app that has signed in, over a connection that it keeps: the same for both servers."""
 
     def __init__(self, address: str, name: str, cookie: str, pids: Mapping[str, int]) -> None:
-        self.pids = pids
+        self.pids, self.used = pids, 0.0
         self.connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=120)
         self.actions, self.feeds = f"/api/2/episodes/{name}.json", f"/api/2/subscriptions/{name}/phone.json"
         self.headers = {"Cookie": cookie, "User-Agent": "AntennaPod/3.11"}
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[float, bytes]:
         """Milliseconds up to the last byte, and the answer. Raises ``RuntimeError`` where it is no 200."""
+        if time.perf_counter() - self.used > IDLE:
+            # servers end connections that nobody uses
+            self.connection.close()
         began = time.perf_counter()
         self.connection.request(method, path, body, self.headers)
         answer = self.connection.getresponse()
         content = answer.read()
-        taken = (time.perf_counter() - began) * 1_000
+        self.used = time.perf_counter()
+        taken = (self.used - began) * 1_000
         if answer.status != 200:
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
         return taken, content

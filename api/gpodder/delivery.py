@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, Final
 from uuid import UUID
 
@@ -50,7 +51,7 @@ class Writer:
     ) -> None:
         self._spellings = spellings
         self._url = lru_cache(maxsize=10_000)(spellings.url)
-        self._in_words, self._device, self._feeds = in_words, device, feeds
+        self._in_words, self.device, self._feeds = in_words, device, feeds
 
     def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
         """Of positions that a live player moved one after the other, the last."""
@@ -58,9 +59,8 @@ class Writer:
         plays = [change.event for change in told if not isinstance(change.event, EpisodeActionRecorded)]
         lengths = _lengths(plays)
         self._spellings.look_up({change.event.rss_source_feed for change in told})  # type: ignore[attr-defined]
-        for place, change in enumerate(told):
-            following = told[place + 1].event if place + 1 < len(told) else None
-            if not _is_passed(change.event, following):
+        for change, following in zip_longest(told, told[1:]):
+            if not (isinstance(change.event, PositionUpdated) and _is_passed(change.event, following)):
                 yield self._of_event(change, lengths)
 
     def of_checkpoint(self, of: UserCheckpoint) -> Iterator[Action]:
@@ -74,6 +74,13 @@ class Writer:
         ]
         return self.of_changes([Change(0, event, None) for event in events])
 
+    def of_state(self, user_id: UUID) -> Iterator[Action]:
+        """Of each episode the newest play, else the newest of the others: what the store keeps of it."""
+        user = state_of(user_id).user
+        plays = dict(user.plays.items())
+        others = [one for key, one in user.episode_actions.items() if key not in plays]
+        return self.of_known(user_id, [*plays.values(), *others])
+
     def of_winners(self, user_id: UUID, changes: Sequence[Change]) -> Iterator[Action]:
         """The play that counts of each episode whose last play among these does not: it came late.
 
@@ -86,7 +93,7 @@ class Writer:
             key = episode_key(change.event.rss_source_feed, change.event.rss_source_item)  # type: ignore[attr-defined]
             if key not in last or naive(_at(change.event)) >= naive(_at(last[key])):
                 last[key] = change.event
-        if self._device or not last:
+        if self.device or not last:
             return iter(())
         stream = state_of(user_id)
         stream.fetch({"plays": tuple(last)})
@@ -98,28 +105,19 @@ class Writer:
         event: Any = change.event
         if self._feeds is not None and event.rss_source_feed not in self._feeds:
             return False
-        return not self._device or self._device == _device_of(change)
+        return not self.device or self.device == _device_of(change)
 
     def _of_event(self, change: Change, lengths: dict[tuple[str, str], int]) -> Action:
         event: Any = change.event
         guid, url = parts_of_item(event.rss_source_item)
-        kind: str
+        podcast, device = self._url(event.rss_source_feed), _device_of(change)
         if isinstance(event, EpisodeActionRecorded):
-            kind, at = event.action, event.acted_at
-        else:
-            kind, at = "play", _at(event)
-        made = Action(
-            self._url(event.rss_source_feed), url or guid, kind, naive(at), guid or None, _device_of(change)
-        )
-        if kind == "play":
-            length = lengths.get((event.rss_source_feed, event.rss_source_item))
-            made.started, made.position, made.total = map(self._shown, _numbers(event, length))
-        return made
-
-    def _shown(self, seconds: int) -> int | str:
-        if not self._in_words:
-            return seconds
-        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+            return Action(podcast, url or guid, event.action, naive(event.acted_at), guid or None, device)
+        length = lengths.get((event.rss_source_feed, event.rss_source_item)) if lengths else None
+        numbers: Iterable[Any] = _numbers(event, length)
+        if self._in_words:
+            numbers = map(_in_words, numbers)
+        return Action(podcast, url or guid, "play", naive(_at(event)), guid or None, device, *numbers)
 
 
 def newest(actions: Iterable[Action]) -> list[Action]:
@@ -141,6 +139,10 @@ def ascii_json(found: Any) -> bytes:
 
 def _counts_more(action: Action, known: Action) -> bool:
     return (action.action == "play", action.timestamp) >= (known.action == "play", known.timestamp)
+
+
+def _in_words(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -186,12 +188,13 @@ def _device_of(change: Change) -> str | None:
     return (change.device if named is None else named) or None
 
 
-def _is_passed(event: Any, following: Any) -> bool:
+def _is_passed(event: PositionUpdated, following: Change | None) -> bool:
+    """Whether the position of an episode was moved on at once."""
+    after = None if following is None else following.event
     return (
-        isinstance(event, PositionUpdated)
-        and isinstance(following, PositionUpdated)
-        and event.rss_source_item == following.rss_source_item
-        and event.rss_source_feed == following.rss_source_feed
+        isinstance(after, PositionUpdated)
+        and event.rss_source_item == after.rss_source_item
+        and event.rss_source_feed == after.rss_source_feed
     )
 
 

@@ -124,10 +124,12 @@ def _batches(
 ) -> Iterator[tuple[int, list[Any]]]:
     if after >= extent.head:
         return
+    if aggregated and after == 0 and not writer.device:
+        yield extent.head, list(writer.of_state(call.user_id))
+        return
     told = _told(call, after, extent, writer)
     if aggregated:
-        actions = newest(action for _, some in told for action in some)
-        yield extent.head, actions
+        yield extent.head, newest(action for _, some in told for action in some)
         return
     yield from told
 

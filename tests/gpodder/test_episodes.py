@@ -156,8 +156,11 @@ def test_aggregated_is_the_newest_play_of_each_episode(phone: PodcastApp, desk: 
     other = without(play(2, action="download"), "started", "position", "total")
     late = play(1, position=3, at="2020-01-01T00:00:00")
     phone.upload(play(1, position=5), other | {"guid": "episode-1-1"}, other, late)
-    told = desk.actions(0, "&aggregated=true")["actions"]
-    assert [(one["action"], one.get("position")) for one in told] == [("play", 5), ("download", None)]
+    answer = desk.actions(0, "&aggregated=true")
+    told = [(one["action"], one.get("position")) for one in answer["actions"]]
+    assert told == [("play", 5), ("download", None)]
+    phone.upload(*(play(1, position=day, at=f"2026-05-0{day}T12:00:00") for day in (7, 6)))
+    assert positions(desk.actions(answer["timestamp"], "&aggregated=true")) == [7]
 
 
 def test_version_one_writes_times_of_day(phone: PodcastApp) -> None:
