@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -31,6 +32,8 @@ from web.reading import remember_position
 MOST, WITHIN = 20, timedelta(hours=1)
 # Nothing is told sooner: how quickly our own rules refuse an address would tell what is in our network.
 SOONEST: Final = timedelta(seconds=1)
+# what there can be to bring along
+KINDS_OF: Final[dict[str, tuple[Kind, ...]]] = {"gpodder": KINDS, "nextcloud": ("podcasts", "episodes")}
 
 
 class Step(NamedTuple):
@@ -87,7 +90,8 @@ def shown(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
         "host": urlsplit(row.server).netloc,
         "flavour": import_words.FLAVOURS.get(found.flavour, ""),
         "is_running": is_running,
-        "steps": [_step(found, kind, is_running) for kind in KINDS] if found.flavour else [],
+        "steps": [_step(found, kind, is_running) for kind in KINDS_OF.get(found.flavour, ())],
+        "server_form": ServerForm(initial={"server": row.server, "name": row.name}),
         "failing": import_words.ENDS.get(found.fault, "") if is_running and row.next_at > now else "",
         "end": import_words.ENDS.get(row.error, import_words.UNKNOWN_END) if row.error else "",
         "place": found.place,
@@ -147,14 +151,20 @@ def _step(found: Progress, kind: Kind, is_running: bool) -> Step:
 
 def _told(of: progress.Counts) -> str:
     """ "12 new · 3 there already"."""
-    parts = [ngettext("%(count)d new", "%(count)d new", of.new) % {"count": of.new}]
-    if of.known:
-        parts.append(
-            ngettext("%(count)d there already", "%(count)d there already", of.known) % {"count": of.known}
-        )
-    if of.refused:
-        parts.append(ngettext("%(count)d refused", "%(count)d refused", of.refused) % {"count": of.refused})
-    return " · ".join(parts)
+    if not (of.new or of.known or of.refused):
+        return _("nothing there")
+    parts = [
+        ngettext("%(number)s new", "%(number)s new", of.new) % {"number": _grouped(of.new)},
+        ngettext("%(number)s there already", "%(number)s there already", of.known)
+        % {"number": _grouped(of.known)},
+        ngettext("%(number)s refused", "%(number)s refused", of.refused) % {"number": _grouped(of.refused)},
+    ]
+    counts = (True, of.known, of.refused)
+    return " · ".join(part for part, count in zip(parts, counts, strict=True) if count)
+
+
+def _grouped(number: int) -> str:
+    return number_format(number, force_grouping=True)
 
 
 def _row(refusal: Refusal) -> Row:
