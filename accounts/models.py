@@ -263,8 +263,8 @@ class AppGrant(models.Model):
 TOKEN_BYTES = 32
 # More than anybody has players; a list of this length needs no pages.
 MOST_TOKENS = 100
-# what a token opens that is limited to lists: these two, and playlists and collections by their ids
-WHOLE_LISTS = ("subscriptions", "saved")
+# what a token opens that is limited to lists: these, and playlists and collections by their ids
+WHOLE_LISTS = ("subscriptions", "saved", "queue")
 
 
 class PlayTokenManager(models.Manager["PlayToken"]):

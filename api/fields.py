@@ -198,6 +198,30 @@ Name = Annotated[
     ),
 ]
 ListId = Annotated[UUID, meta("A UUID, as the app or the server chose it.")]
+PlaylistKind = Annotated[
+    Literal["list", "queue"],
+    meta("A list that somebody made, or the queue: what the listener hears next. Of each user's one."),
+]
+
+
+def playlist_name(text: str) -> str:
+    """``queue``, or a UUID in its usual form. Raises ``ValueError``."""
+    return text if text == "queue" else str(UUID(text))
+
+
+PlaylistName = Annotated[
+    str,
+    meta(
+        "The id of a playlist, or `queue` for what comes next.",
+        normalise=playlist_name,
+        pattern="^(queue|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
+        example="queue",
+    ),
+]
+PlaylistPlace = Annotated[
+    Literal["first", "last"],
+    meta("Where it goes, also if it is in already. Left out, what is in stays where it is."),
+]
 Description = Annotated[str, meta("What it is about.", max_length=LONGEST_DESCRIPTION)]
 Title = Annotated[str, meta("As the feed had it.", max_length=LONGEST_TITLE)]
 # "$" lets a line end after it: hence the length

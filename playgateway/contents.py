@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from eventstore.domain.playlists import queue_id
 from feeds import queries as known
 from feeds.models import Episode
 from feeds.queries import EpisodeName, FeedShown
@@ -69,6 +70,11 @@ def playlist(user_id: UUID, playlist_id: UUID) -> Contents | None:
     page = lists.playlist_items(user_id, playlist_id, limit=MOST_OF_A_PLAYLIST)
     names = [(row.rss_source_feed, row.rss_source_item) for row in page.rows]
     return _named(rows[0].name, rows[0].description or "", names, is_ordered=True)
+
+
+def queue(user_id: UUID) -> Contents:
+    """What a listener hears next, in its order; empty where nothing was put into it yet."""
+    return playlist(user_id, queue_id(user_id)) or Contents("", "", [], [], is_ordered=True)
 
 
 def saved(user_id: UUID) -> Contents:

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from accounts import refusals
 from eventstore.domain.identifiers import InvalidIdentifier, item_of
+from eventstore.domain.playlists import QUEUE_NAME, queue_id
 from feeds.documents import Channel
 from feeds.render import Item, episode_of, render
 from feeds.serving import Rendered, respond
@@ -24,8 +25,12 @@ from playgateway.unread import request_unread
 
 # of a feed without episodes, so that it is the same each time
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-TITLES: Final = {"subscriptions": "Subscriptions", "saved": "Saved episodes"}
-WHOLE: Final = {"subscriptions": contents.subscriptions, "saved": contents.saved}
+TITLES: Final = {"subscriptions": "Subscriptions", "saved": "Saved episodes", "queue": QUEUE_NAME}
+WHOLE: Final = {
+    "subscriptions": contents.subscriptions,
+    "saved": contents.saved,
+    "queue": contents.queue,
+}
 LISTS: Final = {"collections": contents.collection, "playlists": contents.playlist}
 
 
@@ -38,7 +43,7 @@ class _Reader(NamedTuple):
 
 @opened_by_token
 def whole_list(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
-    """The newest episodes of everything that is followed, or saved."""
+    """The newest episodes of everything that is followed, or saved; or what comes next, in its order."""
     bearer = tokens.find(token, timezone.now())
     if bearer is None:
         return responses.not_a_token(request)
@@ -57,7 +62,8 @@ def one_list(request: HttpRequest, token: str, kind: str, list_id: str) -> HttpR
         wanted = UUID(list_id)
     except ValueError:
         return responses.not_found()
-    found = LISTS[kind](bearer.user_id, wanted) if bearer.opens(str(wanted)) else None
+    is_open = bearer.opens(str(wanted)) or (wanted == queue_id(bearer.user_id) and bearer.opens("queue"))
+    found = LISTS[kind](bearer.user_id, wanted) if is_open else None
     return responses.not_found() if found is None else _answer(request, _Reader(bearer, token), found, "")
 
 
@@ -89,7 +95,7 @@ def _too_many(bearer: Bearer, waits: timedelta) -> HttpResponse:
 
 def _channel(found: Contents, title: str) -> Channel:
     """Nothing of the listener himself: feeds are copied to places that he does not know."""
-    name = title or found.title
+    name = found.title or title
     return Channel(
         title=name,
         description=found.description,

@@ -52,12 +52,13 @@ def _place(text: str) -> int:
 
 
 class PlaylistRow(NamedTuple):
-    """``items``: how many are in it."""
+    """``kind``: list or queue. ``items``: how many are in it."""
 
     id: UUID
     name: str
     description: str | None
     is_public: bool
+    kind: str
     updated_at: datetime
     items: int
 

@@ -68,7 +68,8 @@ class SavedEpisode(models.Model):
 
 
 class Playlist(models.Model):
-    """A listener's playlist; it exists while ``updated_at`` is not before ``deleted_at``."""
+    """A listener's playlist; it exists while ``updated_at`` is not before ``deleted_at``. ``kind``: list, or
+    queue for the one that holds what comes next."""
 
     pk = models.CompositePrimaryKey("user_id", "playlist_id")
     user_id = models.UUIDField()
@@ -76,6 +77,7 @@ class Playlist(models.Model):
     name = models.TextField()
     description = models.TextField(null=True)
     is_public = models.BooleanField()
+    kind = models.TextField()
     updated_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True)
     # keys of items in the order that the listener gave them; those that were added since come after these

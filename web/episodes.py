@@ -17,7 +17,7 @@ from feeds import browsing, html
 from feeds.browsing import EpisodeRow
 from feeds.chapters import seconds
 from projections import queries
-from web import devices, levels
+from web import devices, levels, queue
 from web.acting import act, came_from, device_name, for_listeners, is_partial
 from web.addresses import asked_feed, in_path, is_web
 from web.documents import chapters_in_feed, names
@@ -74,16 +74,20 @@ def played(request: HttpRequest, user: User, item: str) -> HttpResponse:
     position = before.position if before else 0
     outcome = act(request, user, RecordPlay, feed=feed, item=item, position=position, played=True)
     undo = f"/episodes/{in_path(item)}/unplayed?feed={in_path(feed)}&position={position}"
-    tell(request, _("Marked as played."), undo=undo)
+    taken_out = queue.moment_of(outcome.events)
+    tell(request, _("Marked as played."), undo=f"{undo}&queue={taken_out}" if taken_out else undo)
     return _back(request, feed, item, outcome.position)
 
 
 @require_POST
 @for_listeners
 def unplayed(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """Mark it as not played; it goes on at ``position``."""
+    """Mark it as not played, from ``position`` on. ``queue``: when that took it out of Up
+    next, where it has its place again."""
     feed, position = asked_feed(request), seconds_in(request, "position") or 0
     outcome = act(request, user, RecordPlay, feed=feed, item=item, position=position, played=False)
+    if "queue" in request.GET:
+        outcome = queue.bring_back(request, user, request.GET["queue"]) or outcome
     tell(request, _("Marked as not played."))
     return _back(request, feed, item, outcome.position)
 

@@ -1,6 +1,6 @@
 """The first page: what this is for visitors; for listeners what they are at and what is new."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,11 +16,14 @@ from django.views.decorators.http import require_safe
 from accounts import setup
 from accounts.models import User
 from eventstore.domain.identifiers import feed_of_url
+from eventstore.domain.playlists import queue_id
+from eventstore.domain.plays import PlayEntry
 from feeds import browsing
 from feeds import queries as feeds
-from projections import public, queries
+from projections import lists, public, queries
 from projections.failures import is_outage
-from web import shown
+from projections.lists import PlaylistItemRow
+from web import playlists, shown
 from web.acting import for_listeners
 from web.forms import AddForm
 from web.reading import caught_up
@@ -28,6 +31,7 @@ from web.shown import Episode
 from web.trending import PodcastLine, podcast_lines, trending
 
 IN_PROGRESS = 12
+QUEUED = 5
 NEW = 24
 NEW_FOR = timedelta(days=30)
 MOST_FOLLOWED = 10_000
@@ -57,12 +61,15 @@ def home(request: HttpRequest) -> HttpResponse:
 @for_listeners
 def listening(request: HttpRequest, user: User) -> HttpResponse:
     """What is begun, the newest first, and what came out since the listener heard the last."""
-    with caught_up(request, "plays", "subscriptions"):
-        begun = _begun(user.pk)
+    with caught_up(request, "plays", "subscriptions", "playlists"):
+        plays = queries.play_statuses(user.pk, played=False, limit=IN_PROGRESS, newest_first=True).rows
+        queue = lists.playlist_items(user.pk, queue_id(user.pk), limit=QUEUED + 1).rows
+        begun, queued = _own(user.pk, [play for play in plays if play.position], queue)
         followed = queries.subscriptions(user.pk, limit=MOST_FOLLOWED).rows
         new = _new(user.pk, [row.rss_source_feed for row in followed], timezone.now())
     context: dict[str, Any] = {"begun": begun, "new": new, "followed": len(followed)}
-    if not begun and not followed:
+    context |= {"queued": queued[:QUEUED], "queue": queue_id(user.pk), "has_more": len(queued) > QUEUED}
+    if not begun and not followed and not queued:
         context |= {"form": AddForm(), "instance": settings.PUBLIC_URL, "lines": _popular(request)}
     return render(request, "web/home/listener.html", context)
 
@@ -87,15 +94,21 @@ def _example(title: Promise, podcast: Promise, percent: int) -> Episode:
     return Episode(feed, "", str(title), str(podcast), duration=100, position=percent)
 
 
-def _begun(user_id: UUID) -> list[Episode]:
-    page = queries.play_statuses(user_id, played=False, limit=IN_PROGRESS, newest_first=True)
-    plays = [row for row in page.rows if row.position]
-    known = feeds.feeds_for(user_id, [play.rss_source_feed for play in plays])
-    names = [(play.rss_source_feed, play.rss_source_item) for play in plays]
-    episodes = feeds.episodes_of(names, known)
+def _own(
+    user_id: UUID, begun: Sequence[PlayEntry], queued: Sequence[PlaylistItemRow]
+) -> tuple[list[Episode], list[Episode]]:
+    """What is begun, and what comes next, with what is known of both."""
+    in_queue = [(row.rss_source_feed, row.rss_source_item) for row in queued]
+    names = [(play.rss_source_feed, play.rss_source_item) for play in begun]
+    known = feeds.feeds_for(user_id, {feed for feed, _ in (*names, *in_queue)})
+    found = feeds.episodes_of([*names, *in_queue], known)
+    plays = queries.play_statuses_of(user_id, in_queue)
     return [
-        shown.heard(play, known.get(play.rss_source_feed), episodes.get(name))
-        for play, name in zip(plays, names, strict=True)
+        shown.heard(play, known.get(play.rss_source_feed), found.get(name))
+        for play, name in zip(begun, names, strict=True)
+    ], [
+        playlists.episode_of(row, known.get(name[0]), found.get(name), plays.get(name))
+        for row, name in zip(queued, in_queue, strict=True)
     ]
 
 

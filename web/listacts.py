@@ -44,7 +44,7 @@ def add(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResp
         if error.code != NOT_SUBSCRIBED:  # the list was deleted meanwhile
             raise Http404 from None
         messages.error(request, _("Only podcasts that you follow go into a collection."))
-        return redirect(came_from(request, listed.path))
+        return redirect(came_from(request, listed.page))
     if outcome.events and "behind" in request.GET:
         rows = kind.members(outcome.user, list_id)
         keys, key = [kind.key(row) for row in rows], kind.digest(**names)
@@ -188,7 +188,7 @@ def _arranged(
     """The page of the form, at the place of what was moved; for htmx what is in the list now."""
     kind, position = listed.kind, outcome.position if outcome else 0
     if not is_partial(request):
-        response: HttpResponse = redirect(f"{came_from(request, listed.path)}#m-{key}")
+        response: HttpResponse = redirect(f"{came_from(request, listed.page)}#m-{key}")
     else:
         with reached(position, kind.many):
             context = page_of(user.pk, kind, listed.id, request.POST.get("after", ""))
@@ -202,4 +202,4 @@ def _arranged(
 
 
 def _back(request: HttpRequest, listed: Listed, outcome: Outcome) -> HttpResponse:
-    return redirect_after(outcome.position, came_from(request, listed.path))
+    return redirect_after(outcome.position, came_from(request, listed.page))

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.core.exceptions import BadRequest
 
 from projections.queries import InvalidCursor
-from web.lists import Kind, Member
+from web.lists import Kind, Listed, Member
 from web.shown import Episode
 
 MEMBERS = 60
@@ -39,10 +39,10 @@ def page_of(user_id: UUID, kind: Kind, list_id: UUID, after: str) -> dict[str, A
         "list": listed,
         "members": members[:MEMBERS],
         "total": _total(members) if is_timed else None,
-        "play": _first_to_play(members) if kind.is_playlists else None,
+        "play": _first_to_play(members, listed) if kind.is_playlists else None,
         "after": after,
-        "following": f"{listed.path}?after={page.next}" if page.next else "",
-        "first": listed.path if after else "",
+        "following": f"{listed.page}?after={page.next}" if page.next else "",
+        "first": listed.page if after else "",
     }
 
 
@@ -54,7 +54,9 @@ def _total(members: list[Member]) -> Total:
     return Total(duration, left, len(episodes) - len(known))
 
 
-def _first_to_play(members: list[Member]) -> Episode | None:
-    """The first that is not played, else the first."""
+def _first_to_play(members: list[Member], listed: Listed) -> Episode | None:
+    """The first that is not played, else the first; of the queue the first."""
     episodes = [each.shown for each in members if isinstance(each.shown, Episode)]
+    if listed.is_queue:
+        return episodes[0] if episodes else None
     return next((each for each in episodes if not each.played), episodes[0] if episodes else None)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import User
 from accounts.pages import read_or_post
 from eventstore.domain.errors import DomainError
+from eventstore.domain.playlists import queue_id
 from web import collections, listacts, playlists
 from web.acting import act, for_listeners, is_partial
 from web.listing import page_of
@@ -48,6 +49,8 @@ def overview(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
 def one(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
     """A list and what is in it; ``after`` is where its page goes on, ``arrange`` shows on a phone what orders
     it."""
+    if kind.is_playlists and list_id == queue_id(user.pk):
+        return redirect("queue")
     with caught_up(request, kind.many, "plays", "subscriptions"):
         context = page_of(user.pk, kind, list_id, request.GET.get("after", ""))
         [context["list"]] = kind.pictures(user.pk, [context["list"]])
@@ -96,7 +99,7 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
         raise Http404 from None
     if outcome.events:
         tell(request, _("Saved."))
-    return redirect_after(outcome.position, listed.path)
+    return redirect_after(outcome.position, listed.page)
 
 
 @require_POST
@@ -108,8 +111,12 @@ def delete(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpR
     try:
         outcome = act(request, user, kind.commands.delete, **{kind.id: list_id})
     except DomainError:
-        messages.error(request, _("This collection holds whatever you follow, and stays."))
-        return redirect(listed.path)
+        is_queue = listed.is_queue
+        stays = _("Up next is always there: take out what is in it.")
+        messages.error(
+            request, stays if is_queue else _("This collection holds whatever you follow, and stays.")
+        )
+        return redirect(listed.page)
     if outcome.events:
         tell(request, kind.words.deleted % {"list": listed.name}, undo=f"{listed.path}/restore")
     return redirect_after(outcome.position, kind.path)
@@ -123,7 +130,7 @@ def _form(request: HttpRequest, kind: Kind, form: Any, listed: Listed | None) ->
         "list": listed,
         "heading": kind.words.edit if listed else kind.words.new,
         "action": f"{listed.path}/edit" if listed else f"{kind.path}/new",
-        "back": listed.path if listed else kind.path,
+        "back": listed.page if listed else kind.path,
     }
     name = "_edit" if is_dialog else "edit"
     return render(request, f"web/lists/{name}.html", context, status=400 if form.errors else 200)

@@ -15,6 +15,7 @@ from eventstore import dispatcher
 from eventstore.domain.collections import DEFAULT_NAME
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.ordered import Commands, OrderedSet
+from eventstore.domain.playlists import QUEUE_NAME
 from eventstore.domain.user import User as State
 from feeds.queries import feeds_for
 from projections.queries import Page
@@ -86,9 +87,10 @@ class Kind:
         return self.digest(**self.names(row))
 
     def all_of(self, user_id: UUID) -> list["Listed"]:
-        """All that a listener has, the default collection first and the others by their names."""
+        """All that a listener has but the queue, the default collection first and the others by their
+        names."""
         rows = self.read_lists(user_id, None, MOST_LISTS).rows
-        found = [Listed.of(self, row) for row in rows]
+        found = [listed for row in rows if not (listed := Listed.of(self, row)).is_queue]
         return sorted(found, key=lambda each: (not each.is_default, each.name.casefold(), each.id))
 
     def find(self, user_id: UUID, list_id: UUID) -> "Listed":
@@ -138,6 +140,7 @@ class Listed(NamedTuple):
     is_default: bool
     size: int
     covers: list[Podcast]
+    is_queue: bool = False
 
     @classmethod
     def of(cls, kind: Kind, row: Any) -> "Listed":
@@ -148,14 +151,21 @@ class Listed(NamedTuple):
     def of_state(cls, kind: Kind, list_id: UUID, state: Any, size: int) -> "Listed":
         """By the state of its stream."""
         is_default = getattr(state, "is_default", False)
-        name = _called(state.name, is_default)
+        is_queue = getattr(state, "kind", "") == "queue"
+        name = _called(state.name, is_default, is_queue)
         color = getattr(state, "color", None) or ""
         description = state.description or ""
-        return cls(kind, list_id, name, description, color, state.is_public, is_default, size, [])
+        told = name, description, color, state.is_public, is_default
+        return cls(kind, list_id, *told, size, [], is_queue)
 
     @property
     def path(self) -> str:
         return f"/{self.kind.many}/{self.id}"
+
+    @property
+    def page(self) -> str:
+        """Its own page: the queue's has an address of its own."""
+        return "/queue" if self.is_queue else self.path
 
     def path_to(self, action: str, names: Mapping[str, str], **more: str) -> str:
         """Where something is done with the member of these names."""
@@ -180,7 +190,9 @@ class Listed(NamedTuple):
         return len(self.covers) >= PICTURES
 
 
-def _called(name: str, is_default: bool) -> str:
-    """The first name of the default collection is the same in every language; one that its listener gave it
-    stays as it is."""
+def _called(name: str, is_default: bool, is_queue: bool) -> str:
+    """The first names of the default collection and of the queue are the same in every language; one that its
+    listener gave stays as it is."""
+    if is_queue and name == QUEUE_NAME:
+        return _("Up next")
     return _("All podcasts") if is_default and name == DEFAULT_NAME else name

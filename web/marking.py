@@ -102,12 +102,12 @@ def _mark(request: HttpRequest, user: User, feed: str, chosen: Sequence[Unplayed
     """One append, and a toast that takes it back."""
     now = timezone.now()
     outcome = send(request, _command(user.pk, [_played(feed, each, now) for each in chosen]))
-    count, page = len(outcome.events), f"/podcasts/{in_path(feed)}"
+    count, page = sum(isinstance(each, PlayRecorded) for each in outcome.events), f"/podcasts/{in_path(feed)}"
     if count:
         text = ngettext(
             "%(count)d episode is marked as played.", "%(count)d episodes are marked as played.", count
         )
-        undo_path = f"{page}/older/undo?after={outcome.version - count}&upto={outcome.version}"
+        undo_path = f"{page}/older/undo?after={outcome.version - len(outcome.events)}&upto={outcome.version}"
         tell(request, text % {"count": count}, undo=undo_path)
     else:
         tell(request, _("There was nothing to mark."))

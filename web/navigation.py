@@ -30,6 +30,7 @@ class Section(NamedTuple):
 DISCOVER = ("/trending/", "/timeline", "/search", "/subscriptions/new")
 SECTIONS = (
     Section(_("Home"), "house", "/"),
+    Section(_("Up next"), "list-ordered", "/queue", ("/queue/",), on_phone=False),
     Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
     Section(
         pgettext_lazy("navigation", "Playlists"), "list-music", "/playlists", ("/playlists/", "/collections")

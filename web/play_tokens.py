@@ -133,12 +133,13 @@ def listed(user_id: UUID, now: datetime) -> list[Token]:
 
 def lists_of(user_id: UUID) -> list[OwnList]:
     """What tokens can open: everything followed, what is saved, playlists and collections."""
-    playlists = lists.playlists(user_id, limit=MOST_LISTS).rows
+    playlists = [row for row in lists.playlists(user_id, limit=MOST_LISTS).rows if row.kind != "queue"]
     # the default collection is everything followed
     collections = [row for row in lists.collections(user_id, limit=MOST_LISTS).rows if not row.is_default]
     return [
         OwnList("subscriptions", _("Everything that you follow"), "subscriptions"),
         OwnList("saved", _("Saved episodes"), "saved"),
+        OwnList("queue", _("Up next"), "queue"),
         *(
             OwnList(str(row.id), _("Playlist: %(name)s") % {"name": row.name}, f"playlists/{row.id}")
             for row in playlists
@@ -154,6 +155,8 @@ def _one_list(user_id: UUID, name: str) -> OwnList:
     """Raises ``Http404``, also for another listener's."""
     if name == "subscriptions":
         return OwnList(name, _("Everything that you follow"), name)
+    if name == "queue":
+        return OwnList(name, _("Up next"), name)
     try:
         list_id = UUID(name)
     except ValueError:

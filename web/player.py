@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -11,23 +10,17 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
-from eventstore.domain.identifiers import guid_key_of
-from feeds import browsing
-from feeds.browsing import EpisodeRow
-from projections import lists, queries
 from projections.connect import run
-from web import devices, shown, words
+from web import devices
 from web.acting import device_name, for_listeners
 from web.addresses import asked_feed
 from web.documents import chapters_of, names
-from web.found import Found, find, seconds_in
+from web.found import find, seconds_in
 from web.reading import reached, seen
-from web.shown import Episode, Podcast
+from web.upnext import Asked, Coming, coming
 
 # seconds by which two places have to differ for the listener to be asked which he means
 APART: Final = 30
-# members of a playlist, and episodes of a podcast, that are looked at for the one that comes next
-MOST_MEMBERS, MOST_NEWER = 1_000, 50
 # the one thing that a browser asks a third party for: the audio that its listener starts
 PLAYER: Final = b'<section class="player" id="player"'
 AUDIO: Final = {"media-src": ["http:", "https:"]}
@@ -57,15 +50,14 @@ def allow_audio(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
 def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """What the player shows and needs of an episode, as a piece of a page.
 
-    ``t``: where the listener wants it to begin. ``here``: where this browser is in it already. ``from``: the
-    playlist that it was started from.
+    ``t``: where the listener wants it to begin. ``here``: where this browser is in it already. What comes
+    after it the player asks for by itself, so that it begins sooner.
     """
     feed = asked_feed(request)
     wanted, here = seconds_in(request, "t"), seconds_in(request, "here")
     with reached(seen(request), "plays"):
         found = find(user.pk, feed, item)
         known = devices.places(user.pk, feed, item, device_name(request)) if wanted is None else []
-        following = _following(user.pk, found, request.GET.get("from", ""))
     start = next(place for place in (wanted, here, found.resume) if place is not None)
     context = {
         "found": found,
@@ -74,7 +66,6 @@ def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
         "speed": _speed(user.pk, feed),
         "now": int(timezone.now().timestamp() * 1_000),
         "chapters": chapters_of(found.row, timezone.now()),
-        "following": following,
         "has_transcript": names("transcript", found.row),
     }
     return render(request, "web/player/episode.html", context)
@@ -84,51 +75,28 @@ def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @for_listeners
 def next_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """On to what comes after an episode; 204 where nothing does."""
-    with reached(seen(request), "plays", "playlists"):
-        found = find(user.pk, asked_feed(request), item)
-        following = _following(user.pk, found, request.GET.get("from", ""))
+    following = _following(request, user, item)
     if following is None:
         return HttpResponse(status=204)
-    started_from = {"from": request.GET["from"]} if request.GET.get("from") else {}
-    return redirect(f"{following.path_to_player}&{urlencode(started_from)}".rstrip("&"))
+    asked = request.GET.copy()
+    for name in ("feed", "next"):
+        asked.pop(name, None)
+    return redirect(f"{following.episode.path_to_player}&{asked.urlencode()}".rstrip("&"))
+
+
+@require_safe
+@for_listeners
+def following(request: HttpRequest, user: User, item: str) -> HttpResponse:
+    """What comes after an episode, as a piece of a page."""
+    return render(request, "web/player/_next.html", {"following": _following(request, user, item)})
+
+
+def _following(request: HttpRequest, user: User, item: str) -> Coming | None:
+    with reached(seen(request), "plays", "playlists"):
+        return coming(user.pk, find(user.pk, asked_feed(request), item), Asked.of(request))
 
 
 def _speed(user_id: UUID, feed: str) -> float:
     """How fast the listener last heard an episode of this podcast."""
     row = run(SPEED, {"user": user_id, "feed": feed}).fetchone()
     return float(row[0]) if row else 1.0
-
-
-def _following(user_id: UUID, found: Found, playlist: str) -> Episode | None:
-    """What comes after an episode: the next of the playlist that it was started from, else of its podcast."""
-    if playlist:
-        return _in_playlist(user_id, found, playlist)
-    return None if found.row is None else _in_podcast(user_id, found.podcast, found.row)
-
-
-def _in_playlist(user_id: UUID, found: Found, playlist: str) -> Episode | None:
-    """The next one there that was not played to the end."""
-    try:
-        members = lists.playlist_items(user_id, UUID(playlist), limit=MOST_MEMBERS).rows
-    except ValueError:
-        return None
-    own = found.episode.feed, guid_key_of(found.episode.item)
-    names = [(row.rss_source_feed, row.rss_source_item) for row in members]
-    place = next((n for n, (feed, item) in enumerate(names) if (feed, guid_key_of(item)) == own), len(names))
-    plays = queries.play_statuses_of(user_id, names[place + 1 :])
-    for row, name in zip(members[place + 1 :], names[place + 1 :], strict=True):
-        if name not in plays or not plays[name].played:
-            title = row.item_title or words.episode_name(row.rss_source_item)
-            return Episode(*name, title, row.feed_title or "")
-    return None
-
-
-def _in_podcast(user_id: UUID, podcast: Podcast, row: EpisodeRow) -> Episode | None:
-    """The next newer one that was not played to the end."""
-    newer = browsing.episodes(row.feed_id, MOST_NEWER, after=(row.sort_at, row.id), oldest_first=True)
-    plays = queries.play_statuses_of(user_id, [(podcast.feed, each.item) for each in newer if each.item])
-    for each in newer:
-        episode = shown.episode_of(each, podcast, plays.get((podcast.feed, each.item or "")))
-        if episode is not None and each.enclosure_url and not episode.played:
-            return episode
-    return None

@@ -97,6 +97,10 @@ class Episode(NamedTuple):
         return self._path_to("playlists")
 
     @property
+    def path_to_menu(self) -> str:
+        return self._path_to("menu")
+
+    @property
     def path_to_share(self) -> str:
         return self._path_to("share")
 
@@ -111,6 +115,12 @@ class Episode(NamedTuple):
     @property
     def path_to_player(self) -> str:
         return f"/player/{in_path(self.item)}?{urlencode({'feed': in_path(self.feed)})}"
+
+    @property
+    def path_to_queue(self) -> str:
+        """Where it is put into what comes next; ``place`` is still to be added."""
+        names = {"feed": in_path(self.feed), "item": in_path(self.item)}
+        return f"/queue/add?{urlencode(names)}"
 
     @property
     def path_to_older(self) -> str:

@@ -30,6 +30,7 @@ from api.fields import (
     Item,
     Level,
     Name,
+    PlaylistKind,
     Position,
     Seconds,
     SettingsText,
@@ -67,6 +68,7 @@ KINDS: dict[str, Any] = {
     "app": AppName,
     "action": ActionKind,
     "settings": SettingsText,
+    "kind": PlaylistKind,
 }
 # these have their bounds in them
 PLAIN = (bool, UUID)

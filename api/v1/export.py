@@ -33,6 +33,7 @@ from eventstore.domain import sync
 from eventstore.domain.checkpoint import UserCheckpoint
 from eventstore.domain.collections import default_id
 from eventstore.domain.identifiers import shown_item_or_none
+from eventstore.domain.playlists import queue_id
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.topics import TOPICS
 from eventstore.log import RecordedEvent
@@ -215,22 +216,29 @@ def document(
 
 def parts_of(body: ImportBody, user_id: UUID, now: datetime) -> list[SyncUserData]:
     """The commands that merge an export into the account of ``user_id``, in their order."""
-    return split(command_of(with_own_default(body, user_id), user_id, now), PART)
+    return split(command_of(with_own_lists(body, user_id), user_id, now), PART)
 
 
 def _stored(render: Callable[[int, Outcome], Struct], number: int, outcome: Outcome) -> bytes:
     return answers.stored(render(number, outcome))
 
 
-def with_own_default(body: ImportBody, user_id: UUID) -> ImportBody:
-    """With the default collection of the account that was exported as the caller's own."""
+def with_own_lists(body: ImportBody, user_id: UUID) -> ImportBody:
+    """With the default collection and the queue of the account that was exported as the caller's own."""
     theirs = None if body.user_id is None else default_id(body.user_id)
     mine = default_id(user_id)
     collections = [
         msgspec.structs.replace(one, id=mine) if one.is_default or one.id == theirs else one
         for one in body.collections
     ]
-    return msgspec.structs.replace(body, collections=collections)
+    their_queue = None if body.user_id is None else queue_id(body.user_id)
+    playlists = [
+        msgspec.structs.replace(one, id=queue_id(user_id))
+        if one.kind == "queue" or one.id == their_queue
+        else one
+        for one in body.playlists
+    ]
+    return msgspec.structs.replace(body, collections=collections, playlists=playlists)
 
 
 def split(command: SyncUserData, most: int) -> list[SyncUserData]:

@@ -101,7 +101,8 @@ class Kind:
     """A kind of lists.
 
     ``one`` and ``member`` are the nouns of paths and fields, ``content`` is what a member is to people.
-    ``taken``: the bodies, subclasses of those above.
+    ``taken``: the bodies, subclasses of those above. ``list_name``: what names a list in a path; ``id_of``:
+    the id of a user's list by that. ``clear``: the command that empties one, if there is any.
     """
 
     one: str
@@ -110,6 +111,9 @@ class Kind:
     shape: type[Struct]
     member_shape: type[Struct]
     member_name: Any
+    list_name: Any = ListId
+    id_of: Callable[[UUID, Any], UUID] = lambda user_id, name: name
+    clear: Callable[..., Command] | None = None
     taken: Sequence[type[Struct]]
     read_lists: Callable[[UUID, str | None, int], Page[Any]]
     read_list: Callable[[UUID, UUID], Page[Any]]
@@ -132,7 +136,7 @@ class Kind:
         """What its operations take and give."""
         one, many, members = self.one, self.many, f"{self.member}s"
         name, follows = one.capitalize(), ("next_cursor", str | None)
-        id_, member = (f"{one}_id", ListId), (self.member, self.member_name)
+        id_, member = (f"{one}_id", self.list_name), (self.member, self.member_name)
         shown = f"Its {self.content}s are in their order; the cursor leads to those that follow."
         written = f"The {one} as it stands, also where a later action had won already."
         contents = (members, list[self.member_shape])  # type: ignore[name-defined]
@@ -192,9 +196,8 @@ class ListView(View):
 
         return answers.dispatch_and_answer(request, order, render, creates=creates)
 
-    def id_in(self, path: ListPath | MemberPath) -> UUID:
-        found: UUID = getattr(path, f"{self.kind.one}_id")
-        return found
+    def id_in(self, request: Request, path: ListPath | MemberPath) -> UUID:
+        return self.kind.id_of(caller_of(request).user_id, getattr(path, f"{self.kind.one}_id"))
 
 
 class ListsView(ListView):
@@ -229,7 +232,7 @@ class OneListView(ListView):
     @operation("Show a {one}", answers={200: WithMembers})
     def get(self, request: Request, path: ListPath, query: PageQuery) -> Response:
         """The {one} with a page of its {content}s."""
-        kind, user_id, list_id = self.kind, caller_of(request).user_id, self.id_in(path)
+        kind, user_id, list_id = self.kind, caller_of(request).user_id, self.id_in(request, path)
 
         def read() -> Page[Any]:
             found = kind.read_list(user_id, list_id)
@@ -249,12 +252,12 @@ class OneListView(ListView):
     def patch(self, request: Request, path: ListPath, body: ListChanges) -> Response:
         """What is left out stays. 422 `{one}_not_found` where there is none."""
         fields = msgspec.structs.asdict(body)
-        return self.dispatch_and_answer(request, self.kind.update, self.id_in(path), **fields)
+        return self.dispatch_and_answer(request, self.kind.update, self.id_in(request, path), **fields)
 
     @operation("Delete a {one}", answers={200: Deleted}, once=True)
     def delete(self, request: Request, path: ListPath) -> Response:
         """Repeating it changes nothing. 422 `{one}_not_found` where there never was one."""
-        return self.dispatch_and_answer(request, self.kind.delete, self.id_in(path))
+        return self.dispatch_and_answer(request, self.kind.delete, self.id_in(request, path))
 
 
 class MembersView(ListView):
@@ -268,7 +271,19 @@ class MembersView(ListView):
     def post(self, request: Request, path: ListPath, body: NewMember) -> Response:
         """A {content} is in it once. Of `added_at` and `removed_at`, the later decides."""
         fields = msgspec.structs.asdict(body)
-        return self.dispatch_and_answer(request, self.kind.add, self.id_in(path), creates=True, **fields)
+        return self.dispatch_and_answer(
+            request, self.kind.add, self.id_in(request, path), creates=True, **fields
+        )
+
+
+class ClearedMembersView(MembersView):
+    scopes = {**MembersView.scopes, "DELETE": WRITE}
+
+    @operation("Empty a {one}", answers={200: Written}, once=True)
+    def delete(self, request: Request, path: ListPath) -> Response:
+        """Takes all {content}s out. Repeating it changes nothing."""
+        assert self.kind.clear is not None
+        return self.dispatch_and_answer(request, self.kind.clear, self.id_in(request, path))
 
 
 class MemberView(ListView):
@@ -279,7 +294,7 @@ class MemberView(ListView):
         """`removed_at` is for what was done offline. 422 `{member}_not_in_{one}` where it never was in
         it."""
         fields = {**msgspec.structs.asdict(query), self.kind.member: getattr(path, self.kind.member)}
-        return self.dispatch_and_answer(request, self.kind.remove, self.id_in(path), **fields)
+        return self.dispatch_and_answer(request, self.kind.remove, self.id_in(request, path), **fields)
 
 
 class OrderView(ListView):
@@ -290,7 +305,7 @@ class OrderView(ListView):
         """422 `{member}_not_in_{one}` where one of them never was in it; those that were taken out meanwhile
         have no place. At most 50,000."""
         fields: dict[str, Any] = {f"{self.kind.member}s": tuple(body.names())}
-        return self.dispatch_and_answer(request, self.kind.reorder, self.id_in(path), **fields)
+        return self.dispatch_and_answer(request, self.kind.reorder, self.id_in(request, path), **fields)
 
 
 def paths(kind: Kind) -> list[URLPattern]:
@@ -300,7 +315,7 @@ def paths(kind: Kind) -> list[URLPattern]:
     return [
         path(many, _view(ListsView, kind)),
         path(f"{one}/{member}s/<path:{member}>", _view(MemberView, kind)),
-        path(f"{one}/{member}s", _view(MembersView, kind)),
+        path(f"{one}/{member}s", _view(ClearedMembersView if kind.clear else MembersView, kind)),
         path(f"{one}/order", _view(OrderView, kind)),
         path(one, _view(OneListView, kind)),
     ]

@@ -8,7 +8,16 @@ from uuid import UUID
 from msgspec import Struct
 
 from api.episodes import NamedEpisode
-from api.fields import EnclosureUrl, Feed, Guid, Item, Title
+from api.fields import (
+    EnclosureUrl,
+    Feed,
+    Guid,
+    Item,
+    PlaylistKind,
+    PlaylistName,
+    PlaylistPlace,
+    Title,
+)
 from api.titles import Titles
 from api.v1 import lists
 from api.v1.lists import Kind, ListChanges, NewList, NewMember, Order, RemoveQuery
@@ -21,13 +30,15 @@ from projections.lists import PlaylistItemRow
 
 
 class Playlist(Struct):
-    """A playlist without its episodes. `updated_at`: when its name, description, visibility or order last
-    changed."""
+    """A playlist without its episodes. `kind`: `queue` for the one that holds what the listener hears next,
+    which is made when something is first done to it, and is not deleted (422 `queue_not_deletable`).
+    `updated_at`: when its name, description, visibility or order last changed."""
 
     id: UUID
     name: str
     description: str | None
     is_public: bool
+    kind: PlaylistKind
     updated_at: datetime
     item_count: int
 
@@ -57,7 +68,8 @@ class PlaylistChanges(ListChanges):
 
 
 class PlaylistItemBody(NewMember, kw_only=True):
-    """`added_at` is for what was done offline."""
+    """`added_at` is for what was done offline; `place` counts when it arrives. To hear it next: the playlist
+    `queue`, and `first`."""
 
     needs_episode: ClassVar = True
 
@@ -67,6 +79,7 @@ class PlaylistItemBody(NewMember, kw_only=True):
     enclosure_url: EnclosureUrl | None = None
     item_title: Title | None = None
     feed_title: Title | None = None
+    place: PlaylistPlace | None = None
 
 
 class PlaylistRemoveQuery(RemoveQuery):
@@ -98,10 +111,14 @@ def _show_item(row: PlaylistItemRow, titles: Titles) -> PlaylistItem:
     return PlaylistItem(feed, *shown_item(item), item_title, feed_title, *told, added_at)
 
 
+def _id_of(user_id: UUID, name: str) -> UUID:
+    return playlists.queue_id(user_id) if name == "queue" else UUID(name)
+
+
 def _state(user: User, playlist_id: UUID) -> Playlist:
     of = user.playlists[str(playlist_id)]
     count = sum(map(playlists.ITEMS.is_on, of.members.values()))
-    return Playlist(playlist_id, of.name, of.description, of.is_public, of.updated_at, count)
+    return Playlist(playlist_id, of.name, of.description, of.is_public, of.kind, of.updated_at, count)
 
 
 paths = lists.paths(
@@ -112,6 +129,8 @@ paths = lists.paths(
         shape=Playlist,
         member_shape=PlaylistItem,
         member_name=Item,
+        list_name=PlaylistName,
+        id_of=_id_of,
         taken=(PlaylistBody, PlaylistChanges, PlaylistItemBody, PlaylistRemoveQuery, PlaylistOrder),
         read_lists=reads.playlists,
         read_list=reads.playlist,
@@ -124,5 +143,6 @@ paths = lists.paths(
         add=playlists.AddToPlaylist,
         remove=playlists.RemoveFromPlaylist,
         reorder=playlists.ReorderPlaylist,
+        clear=playlists.ClearPlaylist,
     )
 )

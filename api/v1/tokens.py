@@ -49,8 +49,8 @@ def _lists(names: list[str]) -> list[str]:
 ListName = Annotated[
     str,
     meta(
-        "`subscriptions`, `saved`, or the id of a playlist or a collection.",
-        pattern="^(subscriptions|saved|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
+        "`subscriptions`, `saved`, `queue`, or the id of a playlist or a collection.",
+        pattern="^(subscriptions|saved|queue|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
         example="subscriptions",
     ),
 ]

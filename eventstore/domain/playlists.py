@@ -3,23 +3,39 @@
 What a playlist is called and its order are one register: the later ``updated_at`` wins. Its items are merged
 one by one, by the later of ``added_at`` and ``removed_at``; on equal times the item is in. A deletion is a
 time like any other: the playlist exists while ``updated_at`` is not before ``deleted_at``.
+
+One of them, of kind ``queue``, is what its listener hears next. It is made when something is first done to
+it, and cannot be deleted.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias
-from uuid import UUID
+from typing import Annotated, Any, Literal, TypeAlias
+from uuid import UUID, uuid5
 
 import msgspec
 
 from eventstore.domain import times
+from eventstore.domain.errors import DomainError
 from eventstore.domain.fields import EPISODE_KEY, FEED, ITEM
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Command, Event, Order
 from eventstore.domain.naming import Episode, EpisodeName, choose
 from eventstore.domain.ordered import Commands, Events, ListHeader, OrderedSet, Words
+from eventstore.domain.register import replace
 from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
+
+QUEUE_NAME = "Up next"
+# what its listener put together, or what he hears next
+Kind = Literal["list", "queue"]
+# where an episode is put into a playlist
+Place = Literal["first", "last"]
+
+
+def queue_id(user_id: UUID) -> UUID:
+    """The id of a user's queue: the same whoever works it out."""
+    return uuid5(user_id, "queue")
 
 
 class CreatePlaylist(Command, frozen=True, kw_only=True):
@@ -43,11 +59,15 @@ class DeletePlaylist(Command, frozen=True, kw_only=True):
 
 
 class AddToPlaylist(Order, frozen=True, kw_only=True):
+    """``place``: where it goes, also if it is in already; None leaves what is in where it is. An order is of
+    the time at which it arrives, whatever ``at`` says."""
+
     playlist_id: UUID
     feed: str
     item: str
     item_title: str | None = None
     feed_title: str | None = None
+    place: Place | None = None
 
 
 class RemoveFromPlaylist(Order, frozen=True, kw_only=True):
@@ -63,11 +83,18 @@ class ReorderPlaylist(Command, frozen=True, kw_only=True):
     items: tuple[EpisodeName, ...]
 
 
+class ClearPlaylist(Command, frozen=True, kw_only=True):
+    """Take all episodes out."""
+
+    playlist_id: UUID
+
+
 class PlaylistCreated(Event, frozen=True, kw_only=True, gc=False):
     playlist_id: UUID
     name: str
     description: str | None = None
     is_public: bool = False
+    kind: Kind = "list"
     updated_at: datetime
     claimed_at: datetime | None = None
 
@@ -123,7 +150,13 @@ class PlaylistItemRemoved(Event, frozen=True, kw_only=True, gc=False):
 
 
 PlaylistCommand: TypeAlias = (
-    CreatePlaylist | UpdatePlaylist | DeletePlaylist | AddToPlaylist | RemoveFromPlaylist | ReorderPlaylist
+    CreatePlaylist
+    | UpdatePlaylist
+    | DeletePlaylist
+    | AddToPlaylist
+    | RemoveFromPlaylist
+    | ReorderPlaylist
+    | ClearPlaylist
 )
 
 
@@ -138,6 +171,7 @@ class PlaylistItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Playlist(ListHeader, omit_defaults=True):
+    kind: Kind = "list"
     members: dict[str, PlaylistItem] = {}
 
 
@@ -157,19 +191,91 @@ class PlaylistItemEntry(msgspec.Struct, frozen=True, gc=False):
 
 class PlaylistEntry(msgspec.Struct, frozen=True):
     """A playlist as a device knows it. Name, description, visibility and order go by `updated_at`, each
-    item by its own times; it is deleted where `deleted_at` is later than `updated_at`."""
+    item by its own times; it is deleted where `deleted_at` is later than `updated_at`. `kind` is the
+    server's to say."""
 
     id: UUID
     name: str
     updated_at: datetime
     description: str | None = None
     is_public: bool = False
+    kind: Kind = "list"
     deleted_at: datetime | None = None
     items: list[PlaylistItemEntry] = []
 
 
 class _Playlists(OrderedSet[Playlist, PlaylistItem]):
-    """A playlist's own episodes are meant where a command leaves the feed out."""
+    """A playlist's own episodes are meant where a command leaves the feed out. With the queue's own rules."""
+
+    def __init__(self, *args: Any, **declared: Any) -> None:
+        super().__init__(*args, **declared)
+        self.decisions[ClearPlaylist] = lambda known, command: self.clear(self.existing(known), command)
+
+    def blank(self, user_id: UUID, key: str) -> Playlist:
+        return Playlist("", times.NEVER, kind="queue" if key == str(queue_id(user_id)) else "list")
+
+    def from_entry(self, entry: Any, user_id: UUID) -> Playlist:
+        said = super().from_entry(entry, user_id)
+        said.kind = "queue" if entry.id == queue_id(user_id) else "list"
+        if said.kind == "queue":
+            said.deleted_at = None
+        return said
+
+    def decide(self, entries: Mapping[str, Playlist], command: Any) -> list[Event]:
+        """As all ordered sets do; what is done to the queue first makes it, as an event of its own. Raises
+        ``DomainError`` ``queue_not_deletable``, too."""
+        key = self.key.read(command)
+        known = entries.get(key)
+        if key != str(queue_id(command.user_id)) or (known is not None and self.is_on(known)):
+            return super().decide(entries, command)
+        if isinstance(command, CreatePlaylist | DeletePlaylist):
+            return super().decide(entries, command)
+        made = PlaylistCreated(
+            user_id=command.user_id,
+            playlist_id=command.playlist_id,
+            name=QUEUE_NAME,
+            kind="queue",
+            updated_at=command.now,
+        )
+        with_queue = self.prune({} if known is None else {key: known}, times.NEVER)
+        self.evolve(with_queue, made)
+        return [made, *super().decide(with_queue, command)]
+
+    def delete(self, known: Playlist | None, command: DeletePlaylist) -> list[Event]:
+        if command.playlist_id == queue_id(command.user_id):
+            detail = "What comes next is a list that stays: take out what is in it instead."
+            raise DomainError("queue_not_deletable", detail)
+        return super().delete(known, command)
+
+    def add(self, known: Playlist, command: AddToPlaylist) -> list[Event]:
+        events = super().add(known, command)
+        if command.place is None:
+            return events
+        key = self.member_named(known, command)
+        after = replace(known, members=dict(known.members))
+        for event in events:
+            self.members.evolve(after.members, event)
+        arranged = self.arranged(after)
+        if key not in arranged:  # it was taken out later than it is said to have been put in
+            return events
+        others = [name for name in arranged if name != key]
+        order = [key, *others] if command.place == "first" else [*others, key]
+        return events if order == arranged else [*events, *self.put_in_order(after, tuple(order), command)]
+
+    def clear(self, known: Playlist, command: ClearPlaylist) -> list[Event]:
+        inside = self.arranged(known)
+        added = (known.members[key].added_at for key in inside)
+        at, within = times.after_all(command.now, *added), command.playlist_id
+        removed = self.members.carriers[PlaylistItemRemoved]
+        return [
+            removed.make(
+                command.user_id,
+                {**self.members.key.named(key), "playlist_id": within},
+                replace(known.members[key], added_at=None, removed_at=at),
+                None,
+            )
+            for key in inside
+        ]
 
     def member_named(self, of: Playlist, command: Any) -> str:
         return self._key(of, EpisodeName(command.feed, command.item))

@@ -174,10 +174,21 @@ def _is_heard(known: PlayStatus | None, command: RecordPlay) -> bool:
     assert command.position is not None
     if command.position == 0 and command.started == 0:
         return False
+    return _is_near_end(command) or (known is not None and known.played)
+
+
+def _is_near_end(command: RecordPlay) -> bool:
     length = command.total or command.duration
-    if length and command.position >= min(length - CREDITS, length * ALMOST):
-        return True
-    return known is not None and known.played
+    if not length or command.position is None:
+        return False
+    return command.position >= min(length - CREDITS, length * ALMOST)
+
+
+def is_finishing(command: RecordPlay) -> bool:
+    """Whether it says itself that the episode was heard to the end, and does not keep that it once was."""
+    if command.position is None:
+        return False
+    return _is_near_end(command) if command.played is None else command.played
 
 
 def _as_it_was(known: PlayStatus | None, command: UpdatePosition) -> tuple[bool, float | None]:

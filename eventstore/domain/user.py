@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from eventstore.domain import checkpoint, collections, episodes, sync
+from eventstore.domain import checkpoint, collections, episodes, sync, upnext
 from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import OTHER_EVENTS, TakeCheckpoint, UserCheckpoint
 from eventstore.domain.collections import AddFeedToCollection, CollectionCreated, default_id
@@ -41,6 +41,8 @@ def keys(command: Command) -> Keys:
             named["collections"] = (*named.get("collections", ()), default)
         case AddFeedToCollection():
             named["subscriptions"] = (command.feed,)
+    for name, more in upnext.keys(command).items():
+        named[name] = (*named.get(name, ()), *more)
     return named
 
 
@@ -71,19 +73,23 @@ def decide_on(entries: Entries, command: Command) -> list[Event]:
     """As ``decide``, on the entries of ``keys(command)`` alone."""
     match command:
         case SyncUserData():
-            return _with_default(entries, command, sync.decide(entries, command))
+            events = _with_default(entries, command, sync.decide(entries, command))
+            return [*events, *upnext.leave(entries, command, events)]
         case AddFeedToCollection():
             _check_subscribed(entries, command)
     topic = OF_COMMAND[type(command)]
     events = topic.commands[type(command)](entries[topic.name], command)
-    return _with_default(entries, command, events) if isinstance(command, Subscribe) else events
+    if isinstance(command, Subscribe):
+        return _with_default(entries, command, events)
+    return [*events, *upnext.leave(entries, command, events)]
 
 
 def _keys_of_batch(batch: Batch) -> Keys:
     named: dict[str, dict[str, None]] = {}
     for order in batch.orders:
         topic = OF_COMMAND[type(order)]
-        named.setdefault(topic.name, {}).update(dict.fromkeys(topic.keys(order)))
+        for name, more in ((topic.name, topic.keys(order)), *upnext.keys(order).items()):
+            named.setdefault(name, {}).update(dict.fromkeys(more))
         if isinstance(order, Subscribe):
             named.setdefault("collections", {})[str(default_id(batch.user_id))] = None
     named[WITHOUT_GUID] = dict.fromkeys(episodes.keys_of_enclosures(batch))

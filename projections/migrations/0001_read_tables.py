@@ -123,6 +123,7 @@ class Migration(migrations.Migration):
                 ("name", models.TextField()),
                 ("description", models.TextField(null=True)),
                 ("is_public", models.BooleanField()),
+                ("kind", models.TextField()),
                 ("updated_at", models.DateTimeField()),
                 ("deleted_at", models.DateTimeField(null=True)),
                 (

@@ -1,5 +1,6 @@
 // The player without its buttons: opens an episode where its listener is, plays it, keeps for the server what is heard.
 
+import { following } from "./player-next.js";
 import { outbox } from "./player-outbox.js";
 import { fetched, session } from "./player-outside.js";
 import { sleepTimer } from "./player-sleep.js";
@@ -21,6 +22,7 @@ const remembered = `balados-player-${bar.dataset.user}`;
 // whether its start was recorded. ``place``: in seconds. ``own``: recorded here, and when. ``again``: what "try again" does.
 export const state = { now: null, from: "", begun: false, place: 0, pausedAt: 0, last: NOTHING, own: new Map(), again: play };
 
+export const coming = following(bar, { state, addressOf });
 export const sleep = sleepTimer(document.getElementById("player-sleep"), {
   pause: () => {
     audio.pause();
@@ -66,8 +68,8 @@ function stop() {
 export function addressOf(path, values = {}) {
   const url = new URL(path, location.href);
   url.pathname = url.pathname.replace(/^\/episodes\//, "/player/");
-  for (const [name, value] of Object.entries({ from: state.from, ...values })) {
-    if (value !== "" && value !== undefined) url.searchParams.set(name, value);
+  for (const [name, value] of [...Object.entries({ from: state.from, ...values }), ...coming.asked()]) {
+    if (value !== "" && value !== undefined) url.searchParams.append(name, value);
   }
   return url;
 }
@@ -82,6 +84,7 @@ export async function open(address, preload = "auto") {
   Object.assign(state, { now, begun: false, last: NOTHING, pausedAt: 0, place: Number(now.start) });
   sent.skew = Number(now.now) - Date.now();
   show.open(episode, page.querySelector(".player-extras").children);
+  coming.refresh();
   show.link(now.audio);
   show.say(now.audio ? "" : "nothing");
   audio.preload = preload;
@@ -112,6 +115,7 @@ export async function start(path, at) {
 export async function next() {
   const url = addressOf(state.now.player);
   url.pathname += "/next";
+  coming.take(url);
   record();
   try {
     await sent.flush();
@@ -158,8 +162,7 @@ export function choose(isThere) {
   return play();
 }
 
-// After a fault: the file anew, from where the listener was.
-export function resume() {
+export function resume() { // after a fault: the file anew, from where the listener was
   audio.src = state.now.audio;
   audio.currentTime = state.place;
   setSpeed(audio.defaultPlaybackRate);
@@ -194,6 +197,4 @@ export function close() {
   remember();
 }
 
-export function lastTime() {
-  return JSON.parse(sessionStorage.getItem(remembered) ?? "null");
-}
+export const lastTime = () => JSON.parse(sessionStorage.getItem(remembered) ?? "null");

@@ -54,7 +54,7 @@ export function view(bar) {
     open(episode, extras) {
       bar.querySelector("#player-now").replaceChildren(episode);
       bar.querySelector("#player-extras").replaceChildren(...extras);
-      htmx.process(bar.querySelector("#player-now"));
+      for (const part of ["#player-now", "#player-extras"]) htmx.process(bar.querySelector(part));
       bar.hidden = false;
       document.documentElement.classList.add("has-player");
     },

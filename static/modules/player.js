@@ -1,6 +1,6 @@
 // What the listener presses, what the audio does, and what becomes of the page: all of it moves the player.
 
-import { addressOf, ahead, audio, back, bar, choose, close, lastTime, media, next, open, play, record, remember, seek, sent, setSpeed, show, sleep, start, state, toggle } from "./player-engine.js";
+import { addressOf, ahead, audio, back, bar, choose, close, coming, lastTime, media, next, open, play, record, remember, seek, sent, setSpeed, show, sleep, start, state, toggle } from "./player-engine.js";
 import { captions } from "./player-captions.js";
 import { keys } from "./player-keys.js";
 import { reason } from "./player-outside.js";
@@ -19,6 +19,7 @@ const does = {
   again: () => state.again(),
   there: () => choose(true),
   here: () => choose(false),
+  skip: () => coming.skip(),
   slower: () => setSpeed(audio.playbackRate - STEP),
   faster: () => setSpeed(audio.playbackRate + STEP),
   keys: () => document.getElementById("player-keys").showModal(),
@@ -57,6 +58,7 @@ document.addEventListener("click", (event) => {
     return void play();
   }
   state.from = link.closest("[data-plays-from]")?.dataset.playsFrom ?? "";
+  coming.forget();
   return void start(episodeOf(link.href), at);
 }, true);
 
@@ -114,6 +116,7 @@ audio.addEventListener("ended", async () => {
   state.begun = false;
   state.place = 0;
   if (sleep.ends()) show.say("asleep");
+  else if (coming.stops) show.say("ended");
   else await next();
 });
 

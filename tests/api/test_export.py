@@ -274,7 +274,7 @@ def test_any_state_is_imported_to_the_same_however_it_is_cut(sent: list[Any], mo
     told = sync.to_entries(alice)
     lists = {name: getattr(told, name) for name in LISTS}
     body = export.ImportBody(format="balados-export", version=1, user_id=ALICE, **lists)
-    for part in export.split(entries.command_of(export.with_own_default(body, BOB), BOB, NOON), most):
+    for part in export.split(entries.command_of(export.with_own_lists(body, BOB), BOB, NOON), most):
         synced(bob, part)
     ours = msgspec.json.encode(told).replace(str(default_id(ALICE)).encode(), b"default")
     theirs = msgspec.json.encode(sync.to_entries(bob)).replace(str(default_id(BOB)).encode(), b"default")

@@ -53,6 +53,7 @@ def test_it_makes_a_private_playlist(phone: Device) -> None:
         "name": "Walk",
         "description": "Slow",
         "is_public": False,
+        "kind": "list",
         "updated_at": 0,
         "item_count": 0,
     }
@@ -332,3 +333,33 @@ def test_what_was_made_over_HTTP_reaches_devices_that_sync(phone: Device, tablet
     told["items"][0]["removed_at"] = "2030-01-01T00:00:00Z"
     tablet.sync(playlists=[told])
     assert items(phone) == [item(1)]
+
+
+def test_the_queue_is_a_playlist_that_needs_no_making_and_stays(phone: Device, tablet: Device) -> None:
+    assert phone.get("playlists/queue").status_code == 404
+    one, two = member(1), member(2)
+    made = phone.post("playlists/queue/items", one)
+    assert made.status_code == 201
+    queue = document(made)["playlist"]
+    assert (queue["kind"], queue["name"], queue["is_public"]) == ("queue", "Up next", False)
+    phone.post("playlists/queue/items", {**two, "place": "first"})
+    assert in_queue(phone) == in_queue(phone, queue["id"]) == [item(2), item(1)]
+    assert [row["kind"] for row in listed(phone)] == ["queue"]
+    # an app that knows nothing of queues syncs it as it does any list
+    [known] = document(tablet.post("sync", {}))["data"]["playlists"]
+    assert (known["id"], known["kind"]) == (queue["id"], "queue")
+    phone.post("plays", {**two, "position": 60, "played": True})
+    assert in_queue(phone) == [item(1)]
+    refused = phone.delete("playlists/queue")
+    assert (refused.status_code, code_of(refused)) == (422, "queue_not_deletable")
+    for _twice in range(2):
+        assert phone.delete("playlists/queue/items").status_code == 200
+        assert in_queue(phone) == []
+    assert phone.post("playlists/queue/items", {**one, "place": "middle"}).status_code == 400
+    assert phone.get("playlists/neither").status_code == 400
+    again = phone.patch("playlists/queue", {"name": None})
+    assert document(again)["playlist"]["item_count"] == 0
+
+
+def in_queue(device: Device, of: str = "queue") -> list[str]:
+    return [entry["rss_source_item"] for entry in shown(device, of=of)["items"]]

@@ -148,7 +148,7 @@ def states(register: Register[Any], times: Times = PAST) -> st.SearchStrategy[An
 
 
 # fields of a state that its key decides, and no time
-FROM_KEY: dict[str, Any] = {"is_default": False, "feed": FEEDS[0]}
+FROM_KEY: dict[str, Any] = {"is_default": False, "kind": "list", "feed": FEEDS[0]}
 
 
 def as_folded(register: Register[Any], of: Any) -> Any:

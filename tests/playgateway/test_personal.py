@@ -16,7 +16,13 @@ from accounts.models import User
 from eventstore.domain.collections import AddFeedToCollection, CreateCollection, DeleteCollection
 from eventstore.domain.identifiers import feed_of_url
 from eventstore.domain.naming import EpisodeName
-from eventstore.domain.playlists import AddToPlaylist, CreatePlaylist, DeletePlaylist, ReorderPlaylist
+from eventstore.domain.playlists import (
+    AddToPlaylist,
+    CreatePlaylist,
+    DeletePlaylist,
+    ReorderPlaylist,
+    queue_id,
+)
 from eventstore.domain.saved import SaveEpisode, UnsaveEpisode
 from feeds.documents import Episode as ReadEpisode
 from feeds.models import Episode, Feed
@@ -328,3 +334,27 @@ def test_two_hundred_shows_of_many_episodes_are_read_in_time(radio: Player, alic
     answer = radio.feed("subscriptions")
     assert time.process_time() - began < 0.2
     assert len(titles_in(answer)) == 100
+
+
+def test_up_next_is_a_feed_in_its_order_for_a_token_that_opens_it(alice: User) -> None:
+    one, two = EpisodeFactory.create_batch(2)
+    follow(alice, one.feed, two.feed)
+    alone, saved = Player(alice, lists=["queue"]), Player(alice, lists=["saved"])
+    empty = channel_of(alone.feed("queue"))
+    assert [empty.findtext("title"), empty.findall("item")] == ["Up next", []]
+    queue = queue_id(alice.pk)
+    for episode in (one, two):
+        order(
+            AddToPlaylist(
+                user_id=alice.pk,
+                now=now(),
+                playlist_id=queue,
+                feed=name_of(episode.feed),
+                item=item_name(episode),
+                place="first",
+            )
+        )
+    bring_up_to_date()
+    for path in ("queue", "queue.xml", f"playlists/{queue}"):
+        assert titles_in(alone.feed(path)) == [title(two), title(one)]
+        assert saved.feed(path).status_code == 404

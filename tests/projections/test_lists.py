@@ -177,7 +177,7 @@ def items_of(page: Any) -> list[str]:
 def test_it_shows_what_alice_has_and_nothing_of_bob(project: Project) -> None:
     head = record(playlist(ALICE, WALK), added(), playlist(BOB, RUN, "Run"), collection(BOB, RUN, "Bob's"))
     project()
-    assert lists.playlists(ALICE).rows == [lists.PlaylistRow(WALK, "Walk", None, False, NOON, 1)]
+    assert lists.playlists(ALICE).rows == [lists.PlaylistRow(WALK, "Walk", None, False, "list", NOON, 1)]
     assert lists.playlist(BOB, WALK).rows == []
     assert lists.playlist_items(BOB, WALK).rows == []
     assert lists.collections(ALICE).rows == []

@@ -19,19 +19,29 @@ from tests.web.library import NOW
 from tests.web.people import Response, Visitor
 
 
-def playlist(user: User, *episodes: Episode, name: str = "Morning", is_public: bool = False) -> UUID:
-    """A playlist of these episodes; ends with read models that know it."""
-    (made,) = playlists_of(user, {name: episodes}, is_public=is_public)
-    return made
+def playlist(
+    user: User,
+    *episodes: Episode,
+    name: str = "Morning",
+    is_public: bool = False,
+    made: UUID | None = None,
+) -> UUID:
+    """A playlist of these episodes, with the id ``made`` if given; ends with read models that know it."""
+    (found,) = playlists_of(user, {name: episodes}, is_public=is_public, made=made)
+    return found
 
 
 def playlists_of(
-    user: User, episodes: Mapping[str, Sequence[Episode]], *, is_public: bool = False
+    user: User,
+    episodes: Mapping[str, Sequence[Episode]],
+    *,
+    is_public: bool = False,
+    made: UUID | None = None,
 ) -> list[UUID]:
     """Playlists by their names, as one device brings them; ends with read models that know them."""
     entries = [
         PlaylistEntry(
-            uuid4(),
+            made or uuid4(),
             name,
             NOW,
             is_public=is_public,

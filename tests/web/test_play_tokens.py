@@ -63,6 +63,7 @@ def test_a_new_token_is_shown_once_as_the_addresses_of_all_lists(alice: User, bo
     assert [path.split("/", 3)[3] for path in paths] == [
         "subscriptions.xml",
         "saved.xml",
+        "queue.xml",
         f"playlists/{PLAYLIST}.xml",
         f"collections/{COLLECTION}.xml",
     ]

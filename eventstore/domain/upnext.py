@@ -1,0 +1,132 @@
+"""Up next: an episode that is heard to the end leaves its listener's queue in the same append.
+
+It is in the queue where it was put in later than it was finished, whichever of both arrives first.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from eventstore.domain import plays, times
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.messages import Command, Event
+from eventstore.domain.playlists import (
+    ITEMS,
+    REGISTER,
+    AddToPlaylist,
+    Playlist,
+    PlaylistEntry,
+    PlaylistItem,
+    PlaylistItemAdded,
+    PlaylistItemEntry,
+    PlaylistItemRemoved,
+    queue_id,
+)
+from eventstore.domain.plays import PlayRecorded, RecordPlay
+from eventstore.domain.register import replace
+from eventstore.domain.sync import SyncUserData
+
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+def keys(command: Command) -> dict[str, tuple[str, ...]]:
+    """What it takes to know, beside what the command names itself: by topic."""
+    queue = queue_id(command.user_id)
+    match command:
+        case RecordPlay() if plays.is_finishing(command):
+            return {"playlists": (str(queue),)}
+        case AddToPlaylist() if command.playlist_id == queue and command.at is not None:
+            return {"plays": (episode_key(command.feed, command.item),)}
+        case SyncUserData():
+            sent = command.sent
+            of_queue = sent.playlists.get(str(queue))
+            is_needed = of_queue is None and any(one.played for one in sent.plays.values())
+            return {
+                "playlists": (str(queue),) if is_needed else (),
+                "plays": () if of_queue is None else tuple(of_queue.members),
+            }
+    return {}
+
+
+def leave(entries: Entries, command: Command, events: Iterable[Event]) -> list[Event]:
+    """What a command that leads to ``events`` takes out of the queue, given the entries of its keys."""
+    match command:
+        case RecordPlay():
+            if not plays.is_finishing(command):
+                return []
+        case AddToPlaylist():
+            if command.at is None:
+                return []
+        case SyncUserData():
+            pass
+        case _:
+            return []
+    finished = dict(_finished(entries, command, events))
+    if not finished:
+        return []
+    inside = _inside(entries, command, events)
+    is_now = isinstance(command, RecordPlay) and command.at is None
+    return [
+        _removed(command, member, times.after_all(at, member.added_at) if is_now else at)
+        for key, at in finished.items()
+        if (member := inside.get(key)) is not None and (is_now or member.added_at < at)
+    ]
+
+
+def _finished(entries: Entries, command: Command, events: Iterable[Event]) -> Iterator[tuple[str, datetime]]:
+    """Which episodes were heard to the end, and when: of those that are put in now, and of those of which it
+    is said now."""
+    queue = queue_id(command.user_id)
+    for event in events:
+        match event:
+            case PlaylistItemAdded() if event.playlist_id == queue:
+                key = ITEMS.key.read(event)
+                play = entries.get("plays", {}).get(key)
+                if play is not None and play.played:
+                    yield key, play.updated_at
+    for event in events:
+        if isinstance(event, PlayRecorded) and event.played:
+            yield plays.REGISTER.key.read(event), event.played_at
+
+
+def _inside(entries: Entries, command: Command, events: Iterable[Event]) -> dict[str, Any]:
+    """What is in the queue after these events."""
+    queue = queue_id(command.user_id)
+    known = entries.get("playlists", {}).get(str(queue))
+    members: dict[str, PlaylistItem] = {} if known is None else dict(known.members)
+    for event in events:
+        if isinstance(event, PlaylistItemAdded | PlaylistItemRemoved) and event.playlist_id == queue:
+            ITEMS.evolve(members, event)
+    return {key: member for key, member in members.items() if ITEMS.is_on(member)}
+
+
+def _removed(command: Command, member: PlaylistItem, at: datetime) -> PlaylistItemRemoved:
+    return PlaylistItemRemoved(
+        user_id=command.user_id,
+        playlist_id=queue_id(command.user_id),
+        rss_source_feed=member.feed,
+        rss_source_item=member.item,
+        removed_at=at,
+    )
+
+
+def uncleared(known: Playlist, at: datetime, now: datetime, user_id: UUID) -> PlaylistEntry | None:
+    """The queue with what was taken out at one moment in its place again, as a device would bring it; None
+    where nothing was, or it is in again."""
+    gone = {key: of for key, of in known.members.items() if of.removed_at == at and not ITEMS.is_on(of)}
+    if not gone:
+        return None
+    back = {key: replace(of, removed_at=None) for key, of in gone.items()}
+    order = REGISTER.arranged(replace(known, members=known.members | back))
+    later = times.after_all(now, known.updated_at, at)
+    entry: PlaylistEntry = REGISTER.to_entry(str(queue_id(user_id)), known)
+    return replace(entry, updated_at=later, items=entries(known, order, later))
+
+
+def entries(known: Playlist, keys: Iterable[str], at: datetime) -> list[PlaylistItemEntry]:
+    """These members of a playlist in this order, put in at a time."""
+    return [
+        PlaylistItemEntry(of.feed, of.item, of.item_title, of.feed_title, position=place, added_at=at)
+        for place, of in enumerate(known.members[key] for key in keys)
+    ]

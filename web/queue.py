@@ -1,0 +1,228 @@
+"""/queue: what its listener hears next, in order; and the menu by which an episode is put there."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import User
+from accounts.pages import is_own_path, read_or_post
+from eventstore import dispatcher
+from eventstore.dispatcher import Outcome
+from eventstore.domain import upnext
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.messages import Event
+from eventstore.domain.playlists import (
+    REGISTER,
+    AddToPlaylist,
+    ClearPlaylist,
+    PlaylistEntry,
+    PlaylistItemAdded,
+    PlaylistItemRemoved,
+    queue_id,
+)
+from eventstore.domain.sync import SyncUserData
+from eventstore.domain.times import TICK
+from feeds.queries import episodes_of
+from projections import lists as reads
+from projections import queries
+from web import sight, words
+from web.acting import act, came_from, for_listeners, is_partial, send
+from web.addresses import asked_feed, asked_item, in_path, number_in
+from web.listforms import PlaylistForm
+from web.listing import page_of
+from web.playlists import KIND, LONGEST_TITLE
+from web.reading import caught_up, redirect_after
+from web.shown import Episode
+from web.toasts import tell
+
+PATH: Final = "/queue"
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# past the year 9999 there is no moment
+LATEST: Final = 253_402_300_799_999_999
+PLACES: Final = ("first", "last")
+
+
+@require_safe
+@for_listeners
+def queue(request: HttpRequest, user: User) -> HttpResponse:
+    """What is in it, or how something gets there. ``after`` is where its page goes on, ``arrange`` shows on a
+    phone what orders it."""
+    with caught_up(request, "playlists", "plays"):
+        context = _page(user.pk, request.GET.get("after", ""))
+    listed = context.get("list")
+    public_path = f"/u/{quote(user.username)}{listed.path}" if listed and listed.is_public else ""
+    context |= {
+        "kind": KIND,
+        "is_queue": True,
+        "is_arranged": "arrange" in request.GET,
+        "public_path": public_path,
+        "share": f"{settings.PUBLIC_URL}{public_path}",
+    }
+    return render(request, "web/queue/queue.html", context)
+
+
+@require_POST
+@for_listeners
+def add(request: HttpRequest, user: User) -> HttpResponse:
+    """Put what the query names first or last, by ``place``."""
+    place = request.GET.get("place", "")
+    if place not in PLACES:
+        raise BadRequest
+    feed, item = asked_feed(request), asked_item(request)
+    episode = _episode(user.pk, feed, item)
+    outcome = act(
+        request,
+        user,
+        AddToPlaylist,
+        playlist_id=queue_id(user.pk),
+        feed=feed,
+        item=item,
+        item_title=episode.title[:LONGEST_TITLE] or None,
+        feed_title=episode.podcast[:LONGEST_TITLE] or None,
+        place=place,
+    )
+    _tell_added(request, user, outcome.events, place, feed, item)
+    return redirect_after(outcome.position, came_from(request, PATH))
+
+
+@require_POST
+@for_listeners
+def clear(request: HttpRequest, user: User) -> HttpResponse:
+    """Take everything out; the toast brings it back."""
+    outcome = act(request, user, ClearPlaylist, playlist_id=queue_id(user.pk))
+    moment = moment_of(outcome.events)
+    if moment:
+        tell(request, _("Up next is empty now."), undo=f"{PATH}/restore?at={moment}")
+    return redirect_after(outcome.position, PATH)
+
+
+@require_POST
+@for_listeners
+def restore(request: HttpRequest, user: User) -> HttpResponse:
+    """Put back what was taken out at the moment ``at``."""
+    outcome = bring_back(request, user, request.GET.get("at", ""))
+    if outcome is None:
+        return redirect(PATH)
+    tell(request, _("Up next is as it was."))
+    return redirect_after(outcome.position, PATH)
+
+
+@read_or_post
+@for_listeners
+def save(request: HttpRequest, user: User) -> HttpResponse:
+    """Make a playlist of what is in it. The form sent twice makes one."""
+    if request.method != "POST":
+        today = date_format(timezone.localdate())
+        return _form(request, PlaylistForm(initial={"name": _("Up next, %(day)s") % {"day": today}}))
+    form = PlaylistForm(request.POST)
+    if not form.is_valid():
+        return _form(request, form)
+    list_id, state = form.new_id, dispatcher.state_of(user.pk).user
+    if str(list_id) in state.playlists:
+        messages.info(request, str(KIND.words.exists))
+        return redirect(f"{KIND.path}/{list_id}")
+    known, now = state.playlists.get(str(queue_id(user.pk))), timezone.now()
+    items = upnext.entries(known, REGISTER.arranged(known), now) if known else []
+    entry = PlaylistEntry(list_id, updated_at=now, items=items, **form.said())
+    outcome = send(request, SyncUserData(user_id=user.pk, now=now, playlists=[entry]))
+    tell(request, KIND.words.made % {"list": entry.name})
+    return redirect_after(outcome.position, f"{KIND.path}/{list_id}")
+
+
+@require_safe
+@for_listeners
+def menu(request: HttpRequest, user: User, item: str) -> HttpResponse:
+    """What can be done with an episode from a list: in the page's dialog, or on a page of its own."""
+    feed = asked_feed(request)
+    with caught_up(request, "playlists", "plays"):
+        episode = _episode(user.pk, feed, item)
+        holding = reads.playlists_with(user.pk, feed, item)
+    is_dialog = is_partial(request)
+    back = request.htmx.current_url_abs_path if is_dialog else request.GET.get("back")  # type: ignore[attr-defined]
+    context = {
+        "episode": episode,
+        "key": episode_key(feed, item),
+        "is_queued": queue_id(user.pk) in holding,
+        "path_out": _path_out(user.pk, feed, item),
+        "back": back if back and is_own_path(request, back) else episode.path,
+    }
+    return render(request, f"web/queue/{'_menu' if is_dialog else 'menu'}.html", context)
+
+
+def bring_back(request: HttpRequest, user: User, moment: str) -> Outcome | None:
+    """Put back in its place what was taken out at a moment, as ``moment_of`` names it. In one append. Raises
+    ``BadRequest`` for what is no moment."""
+    at = number_in(moment, LATEST)
+    if at is None:
+        raise BadRequest
+    known = dispatcher.state_of(user.pk).user.playlists.get(str(queue_id(user.pk)))
+    entry = upnext.uncleared(known, EPOCH + at * TICK, timezone.now(), user.pk) if known else None
+    if entry is None:
+        return None
+    return send(request, SyncUserData(user_id=user.pk, now=entry.updated_at, playlists=[entry]))
+
+
+def moment_of(events: Iterable[Event]) -> str:
+    """When the first of these took something out, in microseconds; "" where none did."""
+    removed = (each.removed_at for each in events if isinstance(each, PlaylistItemRemoved))
+    return next((str((at - EPOCH) // TICK) for at in removed), "")
+
+
+def _page(user_id: UUID, after: str) -> dict[str, Any]:
+    try:
+        return page_of(user_id, KIND, queue_id(user_id), after)
+    except Http404:  # nothing was ever put there
+        return {}
+
+
+def _episode(user_id: UUID, feed: str, item: str) -> Episode:
+    """Raises ``Http404`` where neither its feed nor its listener tells of it."""
+    known = sight.known_feeds(user_id, feed)
+    found = episodes_of([(feed, item)], known).get((feed, item))
+    play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
+    if found is None and play is None:
+        raise Http404
+    title = (found.title if found else "") or words.episode_name(item)
+    podcast = known[feed].title if feed in known else ""
+    return Episode(feed, item, title, podcast, played=bool(play and play.played))
+
+
+def _tell_added(
+    request: HttpRequest, user: User, events: list[Event], place: str, feed: str, item: str
+) -> None:
+    if not events:
+        messages.info(request, _("It is in Up next already."))
+        return
+    is_new = any(isinstance(each, PlaylistItemAdded) for each in events)
+    text = _("Comes next.") if place == "first" else _("Added to Up next.")
+    tell(request, text, undo=_path_out(user.pk, feed, item) if is_new else "")
+
+
+def _path_out(user_id: UUID, feed: str, item: str) -> str:
+    """Where an episode is taken out of it, as out of any playlist."""
+    named = urlencode({"feed": in_path(feed), "item": in_path(item)})
+    return f"{KIND.path}/{queue_id(user_id)}/remove?{named}"
+
+
+def _form(request: HttpRequest, form: PlaylistForm) -> HttpResponse:
+    context = {
+        "kind": KIND,
+        "form": form,
+        "heading": _("Save as a playlist"),
+        "action": f"{PATH}/save",
+        "back": PATH,
+    }
+    name = "_edit" if is_partial(request) else "edit"
+    return render(request, f"web/lists/{name}.html", context, status=400 if form.errors else 200)

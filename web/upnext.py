@@ -1,0 +1,147 @@
+"""What the player goes on with after an episode.
+
+First what its listener asked for by "play next", then the rest of the playlist that he started from, then his
+queue; where he started from no list, the podcast's next newer episode at last. What he skipped is passed
+over; played ones are, too, but in the queue, where they were put on purpose.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final, NamedTuple, Self
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.playlists import queue_id
+from feeds import browsing
+from feeds.queries import episodes_of, feeds_for
+from projections import lists, queries
+from projections.lists import PlaylistItemRow
+from web import shown, words
+from web.found import Found
+from web.shown import Episode
+
+# members of a playlist, and episodes of a podcast, that are looked at for the one that comes next
+MOST_MEMBERS: Final = 1_000
+MOST_NEWER: Final = 50
+MOST_SKIPPED: Final = 100
+
+
+class Asked(NamedTuple):
+    """``playlist``: the one that the player was started from, if there is one; ``is_single``: it was started
+    from none. ``wanted``: the key of the episode that it told of as the next one. ``skipped``: keys.
+    ``with_queue``: whether the queue counts."""
+
+    playlist: UUID | None
+    is_single: bool
+    wanted: str
+    skipped: frozenset[str]
+    with_queue: bool
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Self:
+        """What an address of the player says; what means nothing is left out."""
+        text, playlist = request.GET.get("from", ""), None
+        with suppress(ValueError):
+            playlist = UUID(text)
+        skipped = frozenset(request.GET.getlist("skip")[:MOST_SKIPPED])
+        with_queue = request.GET.get("after") != "podcast"
+        return cls(playlist, not text, request.GET.get("next", ""), skipped, with_queue)
+
+
+class Coming(NamedTuple):
+    """``source``: where it stands, in words."""
+
+    key: str
+    episode: Episode
+    source: str
+
+
+def coming(user_id: UUID, found: Found, asked: Asked) -> Coming | None:
+    """What comes after an episode; None where nothing does."""
+    first = None
+    for each in _candidates(user_id, found, asked):
+        if each.key == asked.wanted:
+            return _named(user_id, each)
+        if first is None and each.key not in asked.skipped:
+            first = each
+        if first is not None and not asked.wanted:
+            break
+    return first and _named(user_id, first)
+
+
+def _candidates(user_id: UUID, found: Found, asked: Asked) -> Iterator[Coming]:
+    queue = queue_id(user_id)
+    if asked.playlist != queue:
+        yield from _in_playlist(user_id, found, asked.playlist)
+    if asked.with_queue or asked.playlist == queue:
+        yield from _in_queue(user_id, found)
+    if asked.is_single:
+        yield from _in_podcast(user_id, found)
+
+
+def _in_playlist(user_id: UUID, found: Found, playlist: UUID | None) -> Iterator[Coming]:
+    """Those after it that were not played to the end; all such where it is not in there."""
+    if playlist is None:
+        return
+    for row in lists.playlist(user_id, playlist).rows:
+        members = lists.playlist_items(user_id, playlist, limit=MOST_MEMBERS).rows
+        before, after = _around(found, members)
+        rest = after if len(before) < len(members) else before
+        plays = queries.play_statuses_of(user_id, [_name(each) for each in rest])
+        for each in rest:
+            if _name(each) not in plays or not plays[_name(each)].played:
+                yield _of_row(each, _("Playlist: %(name)s") % {"name": row.name})
+
+
+def _in_queue(user_id: UUID, found: Found) -> Iterator[Coming]:
+    """Those after it, and then those before it; the whole queue where it is not in there."""
+    members = lists.playlist_items(user_id, queue_id(user_id), limit=MOST_MEMBERS).rows
+    before, after = _around(found, members)
+    for each in (*after, *before):
+        yield _of_row(each, _("Up next"))
+
+
+def _around(
+    found: Found, members: list[PlaylistItemRow]
+) -> tuple[list[PlaylistItemRow], list[PlaylistItemRow]]:
+    """What stands before and after an episode; all before it where it is not there."""
+    own = episode_key(found.episode.feed, found.episode.item)
+    keys = [episode_key(*_name(row)) for row in members]
+    place = keys.index(own) if own in keys else len(keys)
+    return members[:place], members[place + 1 :]
+
+
+def _in_podcast(user_id: UUID, found: Found) -> Iterator[Coming]:
+    """The next newer ones of its podcast that were not played to the end."""
+    row, podcast = found.row, found.podcast
+    if row is None:
+        return
+    newer = browsing.episodes(row.feed_id, MOST_NEWER, after=(row.sort_at, row.id), oldest_first=True)
+    plays = queries.play_statuses_of(user_id, [(podcast.feed, each.item) for each in newer if each.item])
+    for each in newer:
+        episode = shown.episode_of(each, podcast, plays.get((podcast.feed, each.item or "")))
+        if episode is not None and each.enclosure_url and not episode.played:
+            yield Coming(episode_key(episode.feed, episode.item), episode, podcast.title)
+
+
+def _name(row: PlaylistItemRow) -> tuple[str, str]:
+    return row.rss_source_feed, row.rss_source_item
+
+
+def _of_row(row: PlaylistItemRow, source: str) -> Coming:
+    episode = Episode(*_name(row), row.item_title or "", row.feed_title or "")
+    return Coming(episode_key(*_name(row)), episode, source)
+
+
+def _named(user_id: UUID, coming: Coming) -> Coming:
+    """With the title that its feed gives it, where no app gave one."""
+    episode = coming.episode
+    if episode.title:
+        return coming
+    name = episode.feed, episode.item
+    found = episodes_of([name], feeds_for(user_id, [episode.feed])).get(name)
+    title = (found.title if found else "") or words.episode_name(episode.item)
+    return coming._replace(episode=episode._replace(title=title))
