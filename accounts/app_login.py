@@ -142,10 +142,13 @@ def open_session(who: SignedIn, agent: str, now: datetime) -> str:
     return cookie
 
 
-def speak_for(who: SignedIn, device: str) -> None:
-    """Remember which device an app's session speaks for: not every address of its protocol names it."""
+def speak_for(who: SignedIn, device: str, cookie: str | None = None) -> None:
+    """Remember which device an app's session speaks for: not every address of its protocol names it.
+    ``cookie``: of a session that was opened just now."""
     if who.session is not None and who.device != device:
         AppSession.objects.filter(pk=who.session).update(device=device)
+    if who.session is None and cookie is not None:
+        AppSession.objects.filter(digest=digest(cookie)).update(device=device)
 
 
 def close_session(who: SignedIn) -> None:

@@ -31,6 +31,15 @@ RECENT = """
 SELECT count(*) FROM events.events
  WHERE stream = %s AND type = ANY(%s) AND recorded_at > %s AND metadata ->> 'device_id' = %s
 """
+# in the order in which they were named
+ITEMS_OF = """
+SELECT data ->> 'rss_source_feed', data ->> 'rss_source_item'
+  FROM (SELECT version, type, data, metadata FROM events.events
+         WHERE stream = %s ORDER BY version DESC LIMIT %s) AS newest
+ WHERE type = ANY(%s) AND data ->> 'rss_source_feed' = ANY(%s)
+   AND coalesce(nullif(data ->> 'device', ''), metadata ->> 'device_id') = %s
+ ORDER BY version
+"""
 
 
 class Extent(NamedTuple):
@@ -90,6 +99,15 @@ def count_recent(user_id: UUID, types: Sequence[type[Event]], device: str, after
     """How many events of these types a device has sent since a time."""
     names = [one.__name__ for one in types]
     return int(fetch_value(RECENT, (log.stream_of(user_id), names, after, device)))
+
+
+def items_of(
+    user_id: UUID, device: str, feeds: Sequence[str], types: Sequence[type[Event]], among: int = 20_000
+) -> list[tuple[str, str]]:
+    """Feed and item of what a device has named of these feeds in so many newest events, the newest last."""
+    names = [one.__name__ for one in types]
+    values = (log.stream_of(user_id), among, names, list(feeds), device)
+    return execute(ITEMS_OF, values).fetchall()
 
 
 def _decoded(type_: str, schema: int, data: str) -> Event:

@@ -8,9 +8,10 @@ from uuid import UUID
 import msgspec
 
 from api.gpodder.access import Call
-from eventstore import entries, log
+from api.gpodder.marks import EPISODES
+from eventstore import changes, entries, log
 from eventstore.dispatcher import state_of
-from eventstore.domain.identifiers import url_of_feed
+from eventstore.domain.identifiers import parts_of_item, url_of_feed
 from eventstore.domain.settings import SPELLING, ChangeSettings, Settings, scope_of
 from feeds import moves
 from feeds.spelling import Address, Corrections, episode_address, feed_address
@@ -30,19 +31,34 @@ class Spellings:
     """
 
     def __init__(self, user_id: UUID, device: str) -> None:
-        self._user_id, self._device = user_id, device
+        self._user_id, self.device = user_id, device
         self._looked_up: set[str] = set()
+        self._looked_into: set[str] = set()
+        # by feed and GUID of an episode the address by which the device itself has named its file: feeds give
+        # out several, and some apps know an episode by that alone
+        self.files: dict[tuple[str, str], str] = {}
         self.moved: dict[str, str] = {}
 
     @cached_property
     def _known(self) -> dict[str, dict[str, Any]]:
-        return dict(_settings(self._user_id, self._device)) if self._device else {}
+        return dict(_settings(self._user_id, self.device)) if self.device else {}
 
     def look_up(self, feeds: Iterable[str]) -> None:
         """Find out which of these feeds have moved: ``url`` then gives them their new address."""
         unknown = set(feeds) - self._looked_up
         self._looked_up |= unknown
         self.moved |= moved_feeds(self._user_id, unknown)
+
+    def look_into(self, feeds: Iterable[str]) -> None:
+        """Find out by which addresses the device itself has named episodes of these feeds."""
+        unknown = set(feeds) - self._looked_into
+        self._looked_into |= unknown
+        if not unknown or not self.device:
+            return
+        for feed, item in changes.items_of(self._user_id, self.device, list(unknown), EPISODES):
+            guid, url = parts_of_item(item)
+            if guid and url:
+                self.files[feed, guid] = url
 
     def url(self, feed: str) -> str:
         return self.url_before(self.moved.get(feed, feed))
@@ -76,7 +92,7 @@ class Spellings:
                 yield self.order(call, feed, {SPELLING: url})
 
     def order(self, call: Call, feed: str, values: dict[str, Any]) -> ChangeSettings:
-        return call.order(ChangeSettings, set=values, device=self._device, feed=feed)
+        return call.order(ChangeSettings, set=values, device=self.device, feed=feed)
 
     def _own(self, feed: str) -> str:
         return str(self._known.get(feed, {}).get(SPELLING, ""))

@@ -23,6 +23,8 @@ from feeds.files import files
 
 # what is left of an episode of which nobody knows how long it is: else apps take it for finished
 UNKNOWN_REST: Final = 600
+# actions of an answer that name each file as the device does; who is told more has just begun
+MOST_COMPARED: Final = 1_000
 _BEYOND_ASCII: Final = re.compile("[^\x00-\x7f]")
 
 
@@ -59,6 +61,9 @@ class Writer:
         plays = [change.event for change in told if not isinstance(change.event, EpisodeActionRecorded)]
         lengths = _lengths(plays)
         self._spellings.look_up({change.event.rss_source_feed for change in told})  # type: ignore[attr-defined]
+        if len(told) <= MOST_COMPARED:
+            others = [change for change in told if _device_of(change) != self._spellings.device]
+            self._spellings.look_into(change.event.rss_source_feed for change in others)  # type: ignore[attr-defined]
         for change, following in zip_longest(told, told[1:]):
             if not (isinstance(change.event, PositionUpdated) and _is_passed(change.event, following)):
                 yield self._of_event(change, lengths)
@@ -110,6 +115,8 @@ class Writer:
     def _of_event(self, change: Change, lengths: dict[tuple[str, str], int]) -> Action:
         event: Any = change.event
         guid, url = parts_of_item(event.rss_source_item)
+        if own := self._spellings.files:
+            url = own.get((event.rss_source_feed, guid), url)
         podcast, device = self._url(event.rss_source_feed), _device_of(change)
         if isinstance(event, EpisodeActionRecorded):
             return Action(podcast, url or guid, event.action, naive(event.acted_at), guid or None, device)

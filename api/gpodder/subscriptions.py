@@ -141,7 +141,7 @@ def upload_changes(call: Call, device: str) -> dict[str, Any]:
         raise bad("The body is empty.")
     body = call.json(dict)
     assert call.who is not None
-    app_login.speak_for(call.who, device)
+    app_login.speak_for(call.who, device, call.cookie)
     return upload(call, device, body.get("add", []), body.get("remove", []))
 
 
@@ -267,7 +267,7 @@ def note_device(call: Call, device: str) -> None:
     known = state_of(call.user_id).user.devices.get(device)
     if known is None or not known.is_known:
         record(registration(call, device), origin_of(call, device))
-    app_login.speak_for(call.who, device)
+    app_login.speak_for(call.who, device, call.cookie)
 
 
 def _told(call: Call, device: str) -> marks.App:

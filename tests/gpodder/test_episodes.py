@@ -253,6 +253,23 @@ def test_our_own_api_and_these_apps_agree(phone: PodcastApp, alice: User) -> Non
     assert told["started"] == told["position"] == told["total"] == 9
 
 
+def test_each_device_is_answered_by_the_address_of_the_file_that_it_used(
+    phone: PodcastApp, desk: PodcastApp
+) -> None:
+    other = "https://cdn.example/1.mp3?by=gPodder"
+    for app in (phone, desk):
+        app.subscriptions()
+    since = phone.actions()["timestamp"]
+    phone.upload(play(1), play(2))
+    desk.upload(play(1, episode=other, position=90, at="2026-05-02T12:00:00"), play(3, episode=other + "3"))
+    names = {(one["position"], one["episode"]) for one in phone.actions(since)["actions"]}
+    # of the second it has named no file
+    assert names == {(90, "https://example.org/1/1.mp3"), (60, other + "3")}
+    assert {one["episode"] for one in desk.actions(since)["actions"] if one["guid"] == "episode-1-1"} == {
+        other
+    }
+
+
 def test_what_feeds_tell_of_a_file_completes_what_apps_send(
     phone: PodcastApp, desk: PodcastApp, alice: User
 ) -> None:

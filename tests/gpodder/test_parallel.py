@@ -50,5 +50,6 @@ def test_eight_that_write_and_four_that_read_miss_nothing(alice: User) -> None:
         assert (reader.known, reader.feeds) == (everything, followed)
         for given in (reader.marks, reader.feed_marks):
             assert given == sorted(given)
-            assert given[-1] <= time.time() + 60 < 2**31
+            # the first mark of an app is drawn however far others have come
+            assert given[-1] <= time.time() + 60 + 2 * (WRITERS + READERS) < 2**31
     assert writers[0].actions(0)["actions"]
