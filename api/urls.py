@@ -18,6 +18,7 @@ from api.v1 import (
     public,
     removals,
     search,
+    statistics,
     supplements,
     sync,
     tokens,
@@ -42,6 +43,7 @@ v1 = [
     *supplements.paths,
     *search.paths,
     *live.paths,
+    *statistics.paths,
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

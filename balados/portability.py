@@ -15,6 +15,7 @@ from accounts.pages import read_or_post
 from api.errors import FieldError, Invalid
 from api.parsers import decode
 from api.v1.export import DISPOSITION, MOST_ENTRIES, ImportBody, document, parts_of
+from api.v1.listening import import_of
 from api.validation import Refusal
 from eventstore import log, retention
 from eventstore.domain import sync
@@ -68,7 +69,8 @@ def take_out(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _merge(request: HttpRequest, user: User, body: ImportBody) -> HttpResponse:
-    merged = Merged(0, 0, body.refused)
+    heard = send(request, import_of(body.listening, user.pk, timezone.now()))
+    merged = Merged(len(heard.events), 0, body.refused)
     for part in parts_of(body, user.pk, timezone.now()):
         outcome = send(request, part)
         merged.recorded += len(outcome.events)

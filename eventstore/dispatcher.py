@@ -4,14 +4,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from eventstore import entries, log
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.tally import tally
 from eventstore.domain.topics import Keys
 from eventstore.domain.user import User, decide, keys
 from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
-from eventstore.streams import Stream, Streams, StreamUnreadable, decode, fold
+from eventstore.reading import senders
+from eventstore.streams import Stream, Streams, StreamUnreadable, decode, folded, read_from_checkpoint
 
 __all__ = [
     "CommandId",
@@ -151,8 +155,13 @@ def _decide_and_append(
 
 def _decide(stream: Stream, command: Command, named: Keys) -> list[Event] | DomainError:
     # a checkpoint stands for events that are deleted: it says what they say, not what is kept of them
-    is_checkpoint = isinstance(command, TakeCheckpoint)
-    user = fold(stream.id, stream.user_id, stream.version) if is_checkpoint else stream.user
+    user = stream.user
+    if isinstance(command, TakeCheckpoint):
+        rows = read_from_checkpoint(stream.id, stream.version)
+        events = decode(rows)
+        user = folded(stream.user_id, events)
+        heard = tally(zip(events, senders(rows), strict=True), command.before)
+        command = replace(command, listening=heard)
     try:
         return decide(user, command, named)
     except DomainError as refused:

@@ -1,5 +1,7 @@
 """Stored events as readers take them: whoever shows a history bears what it cannot decode."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from eventstore import codec
@@ -16,6 +18,18 @@ def origin_of(row: RecordedEvent) -> Origin:
         return _ORIGIN(row.metadata)
     except msgspec.DecodeError:
         return Origin()
+
+
+def sender_of(row: RecordedEvent) -> str | None:
+    """What the device is called that sent an event, or its app, as far as that is known; None where the
+    server did it by itself."""
+    origin = origin_of(row)
+    return None if origin.cause else origin.device_name or origin.device_id or origin.app_id or ""
+
+
+def senders(rows: Iterable[RecordedEvent]) -> list[str | None]:
+    """``sender_of`` each."""
+    return [sender_of(row) for row in rows]
 
 
 def decoded(row: RecordedEvent) -> Event | None:

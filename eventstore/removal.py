@@ -8,6 +8,7 @@ from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict
 from eventstore.domain import removal
 from eventstore.domain.removal import RemoveEvents
 from eventstore.log import CommandAlreadyRecorded, Origin
+from eventstore.reading import senders
 from eventstore.streams import Stream, decode, folded, kept_entries
 
 
@@ -55,7 +56,7 @@ def _remove(
 ) -> Removed | None:
     """None when the stream has moved on."""
     rows = log.read_stream(stream.id, upto=stream.version)
-    indexes, events = removal.remove(decode(rows), command)
+    indexes, events = removal.remove(decode(rows), command, senders(rows))
     rendered = answer(len(indexes))
     if not events:
         if command_id is not None:

@@ -8,17 +8,21 @@ is kept here can be folded from the log at any time (``fold``), and is where its
 import threading
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from eventstore import codec, entries, log
+from eventstore.domain.listening import EpisodeHeard
 from eventstore.domain.messages import Event
 from eventstore.domain.partial import PartialEntries
+from eventstore.domain.tally import tally
 from eventstore.domain.topics import STATE_SCHEMA, TOPICS, WITHOUT_GUID, Keys, User
 from eventstore.domain.user import evolve
 from eventstore.log import LAST_VERSION, KeptEntry, RecordedEvent, StreamErased
+from eventstore.reading import senders
 
 # How many entries (subscriptions, play statuses) a process may keep for the next command: about 1 KB each.
 MOST_ENTRIES = 20_000
@@ -255,13 +259,24 @@ def fold(stream: int, user_id: UUID, upto: int = LAST_VERSION) -> User:
 
     Raises ``StreamUnreadable``.
     """
+    return folded(user_id, decode(read_from_checkpoint(stream, upto)))
+
+
+def fold_listening(stream: int, before: datetime, upto: int = LAST_VERSION) -> tuple[EpisodeHeard, ...]:
+    """The same for listening (``tally``). Raises ``StreamUnreadable``."""
+    rows = read_from_checkpoint(stream, upto)
+    return tally(zip(decode(rows), senders(rows), strict=True), before)
+
+
+def read_from_checkpoint(stream: int, upto: int = LAST_VERSION) -> list[RecordedEvent]:
+    """The newest checkpoint of a stream, and what comes after it. Raises ``StreamUnreadable``."""
     checkpoint = log.read_checkpoint(stream)
     rows = [] if checkpoint is None else [checkpoint]
     version = rows[0].version if rows else 0
     rows += log.read_stream(stream, version, upto)
     if len(rows) != (rows[-1].version - version + (version > 0) if rows else 0):
         raise StreamUnreadable(f"events after version {version} are gone")
-    return folded(user_id, decode(rows))
+    return rows
 
 
 def folded(user_id: UUID, events: Iterable[Event]) -> User:

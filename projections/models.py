@@ -238,6 +238,30 @@ class HeldRemoval(models.Model):
         indexes = [models.Index(fields=["held_at"], name="held_removals_by_time")]
 
 
+class Listening(models.Model):
+    """A place that a device told, and how many seconds were heard since ``starts_at`` up to it; none where
+    nothing was. ``settled``: counted by a checkpoint or an import, of several places at once."""
+
+    pk = models.CompositePrimaryKey("user_id", "item_key", "at", "device_key")
+    user_id = models.UUIDField()
+    item_key = models.UUIDField()
+    at = models.DateTimeField()
+    device_key = models.UUIDField()
+    rss_source_feed = models.TextField(db_collation="C")
+    device = models.TextField(db_collation="C")
+    position = models.PositiveIntegerField()
+    started = models.PositiveIntegerField(null=True)
+    speed = models.FloatField(null=True)
+    played = models.BooleanField()
+    seconds = models.PositiveIntegerField()
+    starts_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    settled = models.BooleanField()
+
+    class Meta:
+        db_table = '"users"."listening"'
+
+
 class EffectivePrivacy(models.Model):
     """The public-events projector's own copy of the privacy settings, so that it applies settings and
     activity in one order. Keyed by digest.

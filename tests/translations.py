@@ -44,7 +44,8 @@ _TAG = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
 SPOKEN = ("aria-label", "alt", "title", "placeholder")
 # what is the same in every language
 NAMES = re.compile(
-    r"\b(Balados|AntennaPod|gPodder|Kasts|Apple Podcasts|Overcast|API|OPML|pip install|manage\.py|https)\b"
+    r"\b(Balados|AntennaPod|gPodder|Kasts|Apple Podcasts|Overcast|API|CSV|OPML|pip install|manage\.py"
+    r"|https)\b"
 )
 Text = str | tuple[str, ...]
 

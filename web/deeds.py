@@ -62,6 +62,7 @@ WORDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "RemovalSettled": ("check", _("No longer waits for you")),
     "EventsRemoved": ("trash-2", _("Removed from the history for good")),
     "EpisodeIdentified": ("link", _("Found to be the same episode")),
+    "ListeningImported": ("inbox", _("Listening statistics imported")),
     "UserCheckpoint": ("inbox", _("Summary of everything before")),
 }
 UNKNOWN: Final = ("info", _("Something that this version cannot read"))

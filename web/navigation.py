@@ -37,6 +37,7 @@ SECTIONS = (
     ),
     Section(_("Discover"), "compass", "/trending/podcasts", DISCOVER),
     Section(_("History"), "history", "/history", on_phone=False),
+    Section(_("Statistics"), "chart-column", "/statistics", on_phone=False),
     Section(
         _("Settings"),
         "settings",

@@ -14,12 +14,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
-from eventstore.dispatcher import CommandId, CommandIdReused
+from eventstore import elsewhere
+from eventstore.dispatcher import CommandId, CommandIdReused, Origin, Outcome
 from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, normalise_item
 from eventstore.domain.plays import PlayCommand, RecordPlay, UpdatePosition
 from eventstore.domain.times import in_utc
-from web.acting import for_listeners, send
+from web import words
+from web.acting import device_name, for_listeners, send
 from web.found import LONGEST_POSITION
+from web.player import APART
 from web.reading import remember_position
 
 MOST: Final = 100
@@ -94,14 +97,37 @@ def plays(request: HttpRequest, user: User) -> HttpResponse:
     faults = {number: form.errors.get_json_data() for number, form in enumerate(sent) if not form.is_valid()}
     if faults:
         return JsonResponse({"errors": faults}, status=400)
+    commands = [form.command(user) for form in sent]
     try:
-        outcomes = [send(request, form.command(user), form.command_id) for form in sent]
+        outcomes = [
+            send(request, command, form.command_id) for command, form in zip(commands, sent, strict=True)
+        ]
     except CommandIdReused:
         fault = _("An id stands for something else already.")
         return JsonResponse({"errors": {"id": [{"message": fault, "code": "id_reused"}]}}, status=409)
-    response = HttpResponse(status=204)
+    response = _answer(request, commands[-1], outcomes[-1])
     remember_position(response, max(outcome.position for outcome in outcomes))
     return response
+
+
+def _answer(request: HttpRequest, command: PlayCommand, outcome: Outcome) -> HttpResponse:
+    """204; or 200 and what to ask the listener, where another device has told another place since."""
+    here = Origin(device_name=device_name(request))
+    found = elsewhere.newer(outcome.user, outcome.version, command, here)
+    position = command.position or 0
+    if found is None or found.played or abs(found.position - position) < APART:
+        return HttpResponse(status=204)
+    device = words.device(found.device) if found.device else _("another device")
+    there = words.clock(found.position)
+    told = {
+        "feed": command.feed,
+        "item": command.item,
+        "further": found.position,
+        "question": _("On %(device)s you are at %(time)s by now.") % {"device": device, "time": there},
+        "there": _("Go on at %(time)s") % {"time": there},
+        "here": _("Stay at %(time)s") % {"time": words.clock(position)},
+    }
+    return JsonResponse({"newer": told})
 
 
 def _array(text: str) -> list[dict[str, Any]] | None:

@@ -100,7 +100,7 @@ class EventsView(View):
 def counted(event: UserCheckpoint) -> dict[str, Any]:
     """What a checkpoint holds, in numbers: the state itself, of up to 100 MB, is what an export tells."""
     topics = {name: getattr(event, name) for name in event.__struct_fields__ if name != "user_id"}
-    return {name: len(value) if isinstance(value, dict) else value for name, value in topics.items()}
+    return {name: len(value) if isinstance(value, dict | tuple) else value for name, value in topics.items()}
 
 
 def _shown(row: RecordedEvent, event: Event | None, names: dict[str, str]) -> HistoryEvent:

@@ -24,6 +24,7 @@ from api.operations import MIB, operation
 from api.v1.apps import App, listed_apps
 from api.v1.entries import Conflict, SentData, command_of, lists_of_entries, show, shown
 from api.v1.events import Cause, counted
+from api.v1.listening import ListeningEntry, exported, import_of
 from api.v1.tokens import Token, listed_tokens
 from api.validation import Refusal, count_entries
 from api.views import View
@@ -112,8 +113,9 @@ _State: Any = defstruct("_State", lists_of_entries(), bases=(_Account,))
 
 
 class Export(_State):  # type: ignore[misc]  # made from the registry
-    """Everything of the user. The lists before `activity` are the state, in the shapes of a sync."""
+    """Everything of the user. The lists before `listening` are the state, in the shapes of a sync."""
 
+    listening: list[ListeningEntry]
     activity: list[ExportedActivity]
     apps: list[App]
     play_tokens: list[Token]
@@ -126,8 +128,9 @@ class ExportQuery(Struct):
 
 
 class ImportBody(SentData, kw_only=True, dict=True):  # type: ignore[call-arg,misc]  # made from the registry
-    """An export, of this instance or another. The lists of the state are merged as a sync merges them, the
-    rest, the events too, is left alone and may be left out. `user_id`: of the account that was exported."""
+    """An export, of this instance or another. The lists of the state are merged as a sync merges them, what
+    was heard is added; the rest, the events too, is left alone and may be left out. `user_id`: of the account
+    that was exported."""
 
     # what was left out of it, for its address
     refused: ClassVar[list[Refusal]] = []
@@ -135,6 +138,7 @@ class ImportBody(SentData, kw_only=True, dict=True):  # type: ignore[call-arg,mi
     format: Format
     version: Version
     user_id: UUID | None = None
+    listening: list[ListeningEntry] = msgspec.field(default_factory=list)
 
 
 class Imported(Struct):
@@ -172,7 +176,8 @@ class ImportView(View):
         128 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
         user_id, origin = caller_of(request).user_id, answers.origin_of(request)
         parts = parts_of(body, user_id, now())
-        told: dict[int, tuple[int, list[Struct]]] = {}
+        heard = answers.record(import_of(body.listening, user_id, now()), origin)
+        told: dict[int, tuple[int, list[Struct]]] = {-1: (len(heard.events), [])}
 
         def render(number: int, outcome: Outcome) -> Imported:
             # now: the next command may change the state
@@ -204,6 +209,7 @@ def document(
         email=user.email or user.new_email,
         date_joined=user.date_joined,
         **{name: getattr(data, name) for name in data.__struct_fields__},
+        listening=exported(user_id),
         activity=[_activity(row) for row in activity.rows],
         apps=listed_apps(user_id, calling),
         play_tokens=listed_tokens(user_id),

@@ -1,6 +1,7 @@
 """How far each episode was heard."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -10,14 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import answers
-from api.answers import Success, dispatch_and_answer, order
+from api.answers import Success, dispatch_and_answer, order, origin_of
 from api.auth import caller_of
 from api.episodes import FeedQuery, ItemPath, NamedEpisode, show_episodes
 from api.fields import Feed, Flag, PageQuery, Position, Speed, Time
 from api.operations import operation
 from api.titles import UNTITLED, Titles, titles_for
 from api.views import View
-from eventstore.dispatcher import Outcome
+from eventstore import elsewhere
+from eventstore.dispatcher import Origin, Outcome
 from eventstore.domain import episodes
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.plays import REGISTER, PlayCommand, PlayEntry, RecordPlay, UpdatePosition
@@ -39,12 +41,23 @@ class PlayStatuses(Struct):
     next_cursor: str | None
 
 
+class Newer(Struct):
+    """What another device told of the episode after the time of what was sent. `device`: what it is called;
+    null where that is not known."""
+
+    position: int
+    played: bool
+    updated_at: datetime
+    device: str | None
+
+
 class PlayWritten(Struct):
-    """The status as it stands, also where a later play had won already. Titles and cover are for reads, and
-    null here."""
+    """The status as it stands, also where a later play had won already: `newer` then says which, if another
+    device told it. Ask the listener where to go on. Titles and cover are for reads, and null here."""
 
     status: Success
     play_status: PlayStatus
+    newer: Newer | None
 
 
 class PlaysQuery(PageQuery):
@@ -103,7 +116,8 @@ class PlaysView(View):
             speed=body.speed,
             at=body.played_at,
         )
-        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command))
+        here = origin_of(request)
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command, here))
 
 
 class PositionView(View):
@@ -123,7 +137,8 @@ class PositionView(View):
             at=body.updated_at,
             feed=body.rss_source_feed or query.feed,
         )
-        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command))
+        here = origin_of(request)
+        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command, here))
 
 
 def _shown(user_id: UUID, entries: Sequence[PlayEntry]) -> list[PlayStatus]:
@@ -143,12 +158,14 @@ def _status(entry: PlayEntry, titles: Titles) -> PlayStatus:
     )
 
 
-def _written(outcome: Outcome, command: PlayCommand) -> PlayWritten:
+def _written(outcome: Outcome, command: PlayCommand, here: Origin) -> PlayWritten:
     feed, item = episodes.find(outcome.user, command.feed, command.item)
     assert feed is not None  # it was needed to decide
     key = episode_key(feed, item)
     status = msgspec.structs.replace(outcome.user.plays[key], item=item)
-    return PlayWritten("success", _status(REGISTER.to_entry(key, status), UNTITLED))
+    found = elsewhere.newer(outcome.user, outcome.version, command, here)
+    newer = None if found is None else Newer(*found)
+    return PlayWritten("success", _status(REGISTER.to_entry(key, status), UNTITLED), newer)
 
 
 paths = [

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventstore.domain import episodes
 from eventstore.domain.episodes import EpisodeIdentified
+from eventstore.domain.listening import EpisodeHeard, ListeningImported
 from eventstore.domain.messages import INSTANCE, Command, Event
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import TOPICS, Topics, User
@@ -20,15 +21,18 @@ Marker: TypeAlias = Literal["publisher", "operator"]
 
 
 class TakeCheckpoint(Command, frozen=True, kw_only=True):
-    """``before``: what was deleted, unsubscribed or cleared earlier than this is left out."""
+    """``before``: what was deleted, unsubscribed or cleared earlier than this is left out.
+    ``listening``: what the history makes of it (tally.py)."""
 
     before: datetime
+    listening: tuple[EpisodeHeard, ...] = ()
 
 
 class UserCheckpoint(Topics, Event, frozen=True, kw_only=True, omit_defaults=True):
     """The truth of its user from here on: whatever it does not hold is no more."""
 
     taken_at: datetime
+    listening: tuple[EpisodeHeard, ...] = ()
 
 
 class EventsRemoved(Event, frozen=True, kw_only=True, gc=False):
@@ -85,11 +89,17 @@ OTHER_EVENTS: dict[type[Event], str | None] = {
     UserCheckpoint: "taken_at",
     EventsRemoved: "removed_at",
     EpisodeIdentified: "identified_at",
+    ListeningImported: "imported_at",
     **dict.fromkeys((PopularityRecalculated, PublicHistoryTrimmed, FeedMarked)),
 }
 # Retention deletes events of these types and of no others: a checkpoint carries what they changed.
 IN_CHECKPOINT: frozenset[type[Event]] = frozenset(
-    (UserCheckpoint, EpisodeIdentified, *(event for topic in TOPICS for event in topic.register.carriers))
+    (
+        UserCheckpoint,
+        EpisodeIdentified,
+        ListeningImported,
+        *(event for topic in TOPICS for event in topic.register.carriers),
+    )
 )
 # What the public saw of a share is as old as the share, and what was removed is gone.
 NOT_STATE: frozenset[type[Event]] = frozenset(
@@ -100,7 +110,8 @@ NOT_STATE: frozenset[type[Event]] = frozenset(
 def take(user: User, command: TakeCheckpoint) -> UserCheckpoint:
     """The whole state, without what has been gone since before ``command.before``. Shares nothing mutable."""
     kept = {topic.name: topic.register.prune(getattr(user, topic.name), command.before) for topic in TOPICS}
-    return UserCheckpoint(user_id=command.user_id, taken_at=command.now, **kept)
+    heard = command.listening
+    return UserCheckpoint(user_id=command.user_id, taken_at=command.now, listening=heard, **kept)
 
 
 def restore(user: User, of: UserCheckpoint) -> None:

@@ -8,12 +8,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from eventstore.domain import checkpoint, episodes
 from eventstore.domain.checkpoint import EventsRemoved, TakeCheckpoint, UserCheckpoint
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.identifiers import digests_of, episode_key, feed_key_of
+from eventstore.domain.listening import EpisodeHeard, ListeningImported
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.naming import Episode, choose
+from eventstore.domain.tally import Tally
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import OF_EVENT, TOPICS
 from eventstore.domain.user import User, evolve
@@ -47,22 +51,27 @@ class Scope(NamedTuple):
         return (feed is not None and feed == self.feed) or episode in (self.episodes or ())
 
 
-def remove(history: Sequence[Event], command: RemoveEvents) -> Remains:
+def remove(
+    history: Sequence[Event], command: RemoveEvents, devices: Sequence[str | None] | None = None
+) -> Remains:
     """What to delete of a history, and what to record instead; nothing where there is nothing of it.
 
-    Raises ``DomainError`` ``ambiguous_item`` where several feeds have the item.
+    ``devices``: which sent each event (``tally.Told``). Raises ``DomainError`` ``ambiguous_item``
+    where several feeds have the item.
     """
     feed, item = _meant(history, command)
     if item is not None and feed is None:
         return Remains([], [])
     scopes = _scopes(history, feed, item)
-    user, gone = User(command.user_id), []
-    for number, (event, scope) in enumerate(zip(history, scopes, strict=True)):
+    user, heard, gone = User(command.user_id), Tally(), []
+    told = zip(history, scopes, devices or [None] * len(history), strict=True)
+    for number, (event, scope, device) in enumerate(told):
         left = without(event, scope)
         if left is not event:
             gone.append(number)
         if left is not None:
             evolve(user, left)
+            heard.evolve(left, device)
     if not gone:
         return Remains([], [])
     # the checkpoint stands for older ones too, whatever they hold
@@ -74,7 +83,9 @@ def remove(history: Sequence[Event], command: RemoveEvents) -> Remains:
         item_key=None if item_key is None else UUID(item_key),
         removed_at=command.now,
     )
-    take = TakeCheckpoint(user_id=command.user_id, now=command.now, before=NEVER)
+    take = TakeCheckpoint(
+        user_id=command.user_id, now=command.now, before=NEVER, listening=heard.listening(NEVER)
+    )
     return Remains(gone, [removed, checkpoint.take(user, take)])
 
 
@@ -82,6 +93,9 @@ def without(event: Event, scope: Scope) -> Event | None:
     """The event itself where it holds nothing of it; a copy without it; None where nothing else is left."""
     if isinstance(event, UserCheckpoint):
         return _stripped(event, scope)
+    if isinstance(event, ListeningImported):
+        left = _uncovered(event.listening, scope)
+        return event if left == event.listening else replace(event, listening=left) if left else None
     if isinstance(event, EpisodeIdentified):
         return None if scope.covers(*digests_of(event.rss_source_feed, event.rss_source_item)) else event
     topic = OF_EVENT.get(type(event))
@@ -92,8 +106,14 @@ def _stripped(of: UserCheckpoint, scope: Scope) -> UserCheckpoint:
     if scope.covers(None, None):
         return UserCheckpoint(user_id=of.user_id, taken_at=of.taken_at)
     left = {topic.name: topic.register.strip(getattr(of, topic.name), scope.covers) for topic in TOPICS}
-    stripped = UserCheckpoint(user_id=of.user_id, taken_at=of.taken_at, **left)
+    heard = _uncovered(of.listening, scope)
+    stripped = UserCheckpoint(user_id=of.user_id, taken_at=of.taken_at, listening=heard, **left)
     return of if stripped == of else stripped
+
+
+def _uncovered(listening: Sequence[EpisodeHeard], scope: Scope) -> tuple[EpisodeHeard, ...]:
+    named = ((one, digests_of(one.rss_source_feed, one.rss_source_item)) for one in listening)
+    return tuple(one for one, digests in named if not scope.covers(*digests))
 
 
 def _meant(history: Sequence[Event], command: RemoveEvents) -> tuple[str | None, str | None]:
@@ -146,6 +166,8 @@ def _about(event: Event) -> Iterator[tuple[str | None, str | None]]:
     if isinstance(event, UserCheckpoint):
         for topic in TOPICS:
             yield from topic.register.about(getattr(event, topic.name))
+    if isinstance(event, UserCheckpoint | ListeningImported):
+        yield from ((one.rss_source_feed, one.rss_source_item) for one in event.listening)
     elif (of := OF_EVENT.get(type(event))) is not None:
         carrier = of.carriers[type(event)]
         yield carrier.feed(event), carrier.item(event)

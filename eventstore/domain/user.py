@@ -10,6 +10,7 @@ from eventstore.domain.checkpoint import OTHER_EVENTS, TakeCheckpoint, UserCheck
 from eventstore.domain.collections import AddFeedToCollection, CollectionCreated, default_id
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.errors import DomainError
+from eventstore.domain.listening import ImportListening, bring
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.partial import pick
 from eventstore.domain.subscriptions import Subscribe, UserSubscribed
@@ -25,7 +26,7 @@ Entries = Mapping[str, Mapping[str, Any]]
 def keys(command: Command) -> Keys:
     """The entries on which a command is decided: their keys, by topic."""
     match command:
-        case TakeCheckpoint():
+        case TakeCheckpoint() | ImportListening():
             return {}
         case SyncUserData():
             named = sync.keys(command)
@@ -53,6 +54,8 @@ def decide(user: User, command: Command, named: Keys | None = None) -> list[Even
     """
     if isinstance(command, TakeCheckpoint):
         return [checkpoint.take(user, command)]
+    if isinstance(command, ImportListening):
+        return bring(command)
     identified = episodes.identified(user, command)
     if identified:
         # a command names one episode: what is known of others does not matter
@@ -134,7 +137,7 @@ def _evolve_other(user: User, event: Event) -> None:
         episodes.identify(user, event)
     elif type(event) not in OTHER_EVENTS:
         raise TypeError(type(event).__name__)
-    # a checkpoint follows a removal; the others are nobody's
+    # a checkpoint follows a removal, listening is counted apart (tally.py); the others are nobody's
 
 
 def _excerpt(user: User, command: Command, identified: Iterable[EpisodeIdentified]) -> User:

@@ -1,12 +1,12 @@
-"""Every projector by its name: one for each topic, in the module of its name, and those of what is public."""
+"""Every projector by its name: one for each topic, in the module of its name, those of what is public, and
+what listeners heard."""
 
 from importlib import import_module
 
 from eventstore.domain.topics import TOPICS
-from projections.projectors import popularity, public_events
+from projections.projectors import listening, popularity, public_events
 from projections.projectors.shape import Projector
 
 _of_topics = (import_module(f"projections.projectors.{topic.name}").projector for topic in TOPICS)
-PROJECTORS: dict[str, Projector] = {
-    projector.name: projector for projector in (*_of_topics, public_events.projector, popularity.projector)
-}
+_others = (public_events.projector, popularity.projector, listening.projector)
+PROJECTORS: dict[str, Projector] = {projector.name: projector for projector in (*_of_topics, *_others)}

@@ -48,13 +48,20 @@ export function outbox(bar) {
       const records = kept.slice(0, MOST);
       const keepalive = records.length <= SMALL;
       const answer = await fetch("/player/plays", { method: "POST", body: form(records), redirect: "manual", keepalive });
-      if (answer.ok) forget(records.map((record) => record.id));
+      if (answer.ok) await taken(answer, records);
       else if (answer.status === 400) forget(await refused(answer, records));
       else if (answer.status === 409) forget(records.map((record) => record.id));
       else if (answer.type === "opaqueredirect" || answer.status === 403) return onLoggedOut();
       else return undefined; // the server is in trouble: the next record tries again
     }
     return undefined;
+  }
+
+  async function taken(answer, records) {
+    forget(records.map((record) => record.id));
+    if (answer.status !== 200) return;
+    const { newer } = await answer.json();
+    document.dispatchEvent(new CustomEvent("player:newer", { detail: newer }));
   }
 
   // Which records the server cannot take; all, where it does not say.

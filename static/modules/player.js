@@ -3,6 +3,7 @@
 import { addressOf, ahead, audio, back, bar, choose, close, coming, lastTime, media, next, open, play, record, remember, seek, sent, setSpeed, show, sleep, start, state, toggle } from "./player-engine.js";
 import { captions } from "./player-captions.js";
 import { keys } from "./player-keys.js";
+import "./player-newer.js";
 import { reason } from "./player-outside.js";
 import { episodeOf } from "./player-view.js";
 

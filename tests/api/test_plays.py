@@ -53,7 +53,7 @@ def test_it_records_a_play(phone: Device) -> None:
         "total": None,
         "updated_at": "2026-05-01T12:00:00Z",
     }
-    assert document(answer) == {"status": "success", "play_status": shown}
+    assert document(answer) == {"status": "success", "play_status": shown, "newer": None}
     assert listed(phone) == [shown]
 
 
@@ -180,3 +180,16 @@ def test_of_bob_nothing_is_shown(phone: Device, bobs: Device) -> None:
     bobs.post("plays", play(position=7))
     assert listed(phone) == []
     assert positions(bobs) == [7]
+
+
+def test_an_older_place_than_that_of_another_device_is_answered_with_it(
+    phone: Device, tablet: Device
+) -> None:
+    late, early = "2026-05-01T12:00:00Z", "2026-05-01T11:00:00Z"
+    phone.post("plays", play(position=1_390, played_at=late))
+    expected = {"position": 1_390, "played": False, "updated_at": late, "device": "Alice's phone"}
+    assert document(tablet.post("plays", play(position=60, played_at=early)))["newer"] == expected
+    moved = tablet.put(f"plays/{item()}/position", {"position": 70, "updated_at": early})
+    assert document(moved)["newer"] == expected
+    assert document(phone.post("plays", play(position=80, played_at=early)))["newer"] is None, "its own"
+    assert document(tablet.post("plays", play(position=90)))["newer"] is None, "the newest"

@@ -47,6 +47,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("POST", "subscriptions/<path:feed>/refresh"): Call(
         "user.subscriptions.write", f"subscriptions/{feed()}/refresh"
     ),
+    ("GET", "statistics"): Call("user.plays.read", "statistics"),
     ("GET", "search"): Call("user.subscriptions.read", "search?q=radio"),
     ("GET", "subscriptions.opml"): Call("user.subscriptions.read", "subscriptions.opml"),
     ("POST", "subscriptions.opml"): Call("user.subscriptions.write", "subscriptions.opml", b"<opml/>"),

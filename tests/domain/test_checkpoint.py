@@ -97,7 +97,8 @@ def test_a_checkpoint_holds_the_state_and_folding_goes_on_from_it(topic: Topic, 
 @given(st.data())
 def test_every_field_of_a_state_comes_through_a_checkpoint(topic: Topic, data: st.DataObject) -> None:
     state = data.draw(states(topic.register))
-    of = UserCheckpoint(user_id=ALICE, taken_at=NOON, **{topic.name: {"key": state}})
+    held: dict[str, Any] = {topic.name: {"key": state}}
+    of = UserCheckpoint(user_id=ALICE, taken_at=NOON, **held)
     assert getattr(stored(of), topic.name) == {"key": state}
 
 

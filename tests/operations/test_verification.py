@@ -55,6 +55,7 @@ CHANGED = {
     "users.episode_actions": "action = 'geheim'",
     "users.settings": "settings = '{}'",
     "users.held_removals": "device = 'geheim'",
+    "users.listening": "device = 'geheim'",
     "users.activity": "secret = NOT secret",
     "users.activity_levels": "level = 'private'",
     "users.blocked_feeds": "operator_since = '2001-01-01Z'",

@@ -138,6 +138,7 @@ def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
             "episode_actions",
             "settings",
             "held_removals",
+            "listening",
         )
     }
 

@@ -26,7 +26,7 @@ FROM_ELSEWHERE = {"web.websub"}
 FEED, ITEM = (in_path(feed_of_url("https://feeds.example.org/show.xml")), in_path(item_of("guid", "")))
 # Parameters that name nothing of a listener's own: what the instance knows of podcasts, people by their
 # names, pictures. And parts of signed links, of which each kind has its own test.
-SHARED = {"feed", "item", "slug", "username", "design", "name", "size"} | {"uidb64", "token"}
+SHARED = {"feed", "item", "slug", "username", "design", "name", "size", "by"} | {"uidb64", "token"}
 # by the type of a parameter, something that is nobody's; any text will do for the others
 NOBODYS = {
     "UUIDConverter": str(uuid4()),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import User
@@ -182,9 +183,24 @@ def test_one_tab_plays_at_a_time_and_what_is_heard_offline_is_sent_later(
     expect(page.get_by_text("This server cannot be reached")).to_be_visible()
     expect_playing(page)
     assert len(heard_by(alice)) == before
+    # meanwhile another device goes on: asked once what was heard here is told
+    episode = Feed.objects.get().episodes.get(guid="1-0")
+    order = RecordPlay(
+        user_id=alice.pk,
+        feed=name_of(episode.feed),
+        item=item_name(episode),
+        position=400,
+        played=False,
+        now=timezone.now() + timedelta(minutes=1),
+    )
+    dispatch(order, Origin(device_name="Pixel 9"))
     context.set_offline(False)
     wait_until(page, "!Object.keys(localStorage).some(name => name.startsWith('balados-plays'))")
-    assert [position for position, _ in heard_by(alice)[before:]] == [120]
+    assert [position for position, _ in heard_by(alice)[before:]] == [400, 120]
+    expect(page.get_by_role("status").get_by_text("On Pixel 9 you are at 6:40 by now.")).to_be_visible()
+    page.get_by_role("button", name="Go on at 6:40").click()
+    expect_playing(page)
+    assert 400 <= place(page) < 410
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("link", name="Log in").first).to_be_visible()
     assert page.evaluate("Object.keys(localStorage)") == ["balados-volume"]

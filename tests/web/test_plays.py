@@ -232,3 +232,24 @@ def test_a_document_is_fetched_for_who_asks_and_shown_when_it_is_there(alice: Us
     assert "<html" not in piece
     whole = text_of(Visitor(alice).get(page_of_episode(episode)))
     assert f"/{kind}?" in whole
+
+
+def test_a_browser_that_tells_an_older_place_than_another_device_is_to_ask(alice: User) -> None:
+    episode, visitor, now = show(1, 1).episodes.get(), Visitor(alice), datetime.now(UTC)
+    order = RecordPlay(
+        user_id=alice.pk,
+        feed=name_of(episode.feed),
+        item=item_name(episode),
+        position=1_390,
+        played=False,
+        now=now,
+    )
+    dispatch(order, Origin("org.example.castaway", "1", "Pixel 9"))
+    before = (now - timedelta(minutes=5)).isoformat()
+    answer = tell(visitor, play(episode, 300, at=before), play(episode, 315, at=before))
+    newer = json.loads(text_of(answer))["newer"]
+    assert (newer["further"], newer["question"]) == (1_390, "On Pixel 9 you are at 23:10 by now.")
+    assert (newer["there"], newer["here"]) == ("Go on at 23:10", "Stay at 5:15")
+    assert tell(visitor, play(episode, 1_385, at=before)).status_code == 204, "nearly the same place"
+    assert tell(visitor, play(episode, 330)).status_code == 204, "this one is the newest"
+    assert tell(visitor, play(episode, 300, at=before)).status_code == 204, "it was this browser"

@@ -1,0 +1,88 @@
+"""What was heard, as exports carry it to another account."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Struct, structs
+
+from api.errors import FieldError
+from api.fields import LONGEST_CAPTION, Feed, Item, Position, Seconds, Time, meta
+from eventstore import log
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.listening import FASTEST, EpisodeHeard, Heard, ImportListening, lacking
+from eventstore.domain.times import NEVER
+from eventstore.streams import fold_listening
+
+DeviceName = Annotated[
+    str, meta("What a device is called; empty where it has no name.", max_length=LONGEST_CAPTION)
+]
+
+
+class HeardEntry(Struct):
+    """`seconds` heard on a device since `starts_at`, up to `position` at `at`; none, and no `starts_at`,
+    where it only told that place. `finished_at`: when it first came to the end."""
+
+    device: DeviceName
+    at: Time
+    position: Position
+    seconds: Seconds = 0
+    starts_at: Time | None = None
+    finished_at: Time | None = None
+
+    def errors(self) -> Iterator[FieldError]:
+        if (self.starts_at is None) is not (self.seconds == 0):
+            yield FieldError("required", "Give it where something was heard, and only there.", "starts_at")
+        elif self.starts_at is not None:
+            yield from self._errors_of_time(self.starts_at)
+
+    def _errors_of_time(self, starts_at: datetime) -> Iterator[FieldError]:
+        passed = (self.at - starts_at).total_seconds()
+        if passed <= 0:
+            yield FieldError("reversed", "It begins after its end.", "starts_at")
+        elif self.seconds > FASTEST * passed:
+            yield FieldError("too_many", f"At most {FASTEST:.0f} times what the clock went on.", "seconds")
+
+
+class ListeningEntry(Struct):
+    """An episode, and all that was heard of it. What others see of nobody."""
+
+    rss_source_feed: Feed
+    rss_source_item: Item
+    heard: list[HeardEntry]
+
+
+def exported(user_id: UUID) -> list[ListeningEntry]:
+    """What the history of a listener says. Raises ``StreamUnreadable``."""
+    return [
+        ListeningEntry(
+            one.rss_source_feed,
+            one.rss_source_item,
+            [HeardEntry(**structs.asdict(heard)) for heard in one.heard],
+        )
+        for one in _known(user_id)
+    ]
+
+
+def import_of(entries: Iterable[ListeningEntry], user_id: UUID, now: datetime) -> ImportListening:
+    """The command that brings what is not known yet. Raises ``StreamUnreadable``."""
+    entries = list(entries)
+    known = {_key(one): one.heard for one in _known(user_id)} if entries else {}
+    new = []
+    for entry in entries:
+        heard = (Heard(**structs.asdict(one)) for one in entry.heard)
+        of = EpisodeHeard(entry.rss_source_feed, entry.rss_source_item, ())
+        left = tuple(lacking(heard, known.get(_key(of), ())))
+        if left:
+            new.append(structs.replace(of, heard=left))
+    return ImportListening(user_id=user_id, now=now, listening=tuple(new))
+
+
+def _known(user_id: UUID) -> tuple[EpisodeHeard, ...]:
+    stream = log.known_stream(user_id)
+    return () if stream is None else fold_listening(stream, NEVER)
+
+
+def _key(of: EpisodeHeard) -> str:
+    return episode_key(of.rss_source_feed, of.rss_source_item)

@@ -1,0 +1,276 @@
+"""Listening: how many seconds somebody really heard, from the places that devices tell.
+
+A device says now and then how far it has come in an episode. What lies between two such places was heard, if
+the clock allows it; what a device tells of from where to where it played, was. Of two devices that play at
+once the one that plays faster counts. Everything here is a function of what was told, whenever it arrived.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import msgspec
+
+from eventstore.domain.messages import Command, Event
+from eventstore.domain.plays import PlayRecorded, PositionUpdated
+
+# nobody hears more than so many seconds of an episode in a second
+FASTEST: Final = 3.0
+SLOWEST: Final = 0.5
+# a longer step is no listening: a device came back after a long time, or its places are those of another file
+LONGEST_STEP: Final = 6 * 3600
+# A break of up to so long is part of what was heard around it: so an hour of listening is one row of a
+# checkpoint, and not 240.
+BREAK: Final = timedelta(seconds=60)
+# no device told of podcasts before: what has an earlier time has a broken clock
+FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+replace = msgspec.structs.replace
+
+
+class Heard(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a device told up to ``at``, as it was counted: ``seconds`` heard since ``starts_at``, up to the
+    place ``position``. ``finished_at``: when it first came to the end there."""
+
+    device: str
+    at: datetime
+    position: int
+    seconds: int = 0
+    starts_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class EpisodeHeard(msgspec.Struct, frozen=True, gc=False):
+    """All that was heard of an episode, in order of time."""
+
+    rss_source_feed: str
+    rss_source_item: str
+    heard: tuple[Heard, ...]
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """A place that a device told, and the ``seconds`` that are counted for it. ``starts_at``: when the
+    listening began that goes on to it, without longer breaks than ``BREAK``. ``settled``: it comes of a
+    checkpoint or an import, and stays as it was counted."""
+
+    device: str
+    at: datetime
+    position: int
+    started: int | None = None
+    speed: float | None = None
+    played: bool = False
+    seconds: int = 0
+    starts_at: datetime | None = None
+    finished_at: datetime | None = None
+    settled: bool = False
+
+    @property
+    def key(self) -> tuple[datetime, str]:
+        """An episode has one place of a device and time."""
+        return self.at, self.device
+
+
+class Before(NamedTuple):
+    """What was told of an episode: the newest ``last`` of all, and of each device its ``own`` and that up to
+    which something was ``heard``."""
+
+    own: dict[str, Place] = {}
+    heard: dict[str, Place] = {}
+    last: Place | None = None
+
+
+NOTHING_BEFORE: Final = Before()
+
+
+class ImportListening(Command, frozen=True, kw_only=True):
+    """What was counted elsewhere (an export): ``listening`` without what is known here already."""
+
+    listening: tuple[EpisodeHeard, ...]
+
+
+class ListeningImported(Event, frozen=True, kw_only=True, gc=False):
+    listening: tuple[EpisodeHeard, ...]
+    imported_at: datetime
+
+
+class Span(NamedTuple):
+    """``seconds`` of an episode heard between two times."""
+
+    starts_at: datetime
+    ends_at: datetime
+    seconds: float
+    feed: str
+    episode: str
+    device: str
+
+    @property
+    def rate(self) -> float:
+        return self.seconds / (self.ends_at - self.starts_at).total_seconds()
+
+
+def bring(command: ImportListening) -> list[Event]:
+    """The event of an import; none where nothing is new."""
+    if not command.listening:
+        return []
+    imported = ListeningImported(
+        user_id=command.user_id, listening=command.listening, imported_at=command.now
+    )
+    return [imported]
+
+
+def place_of(event: PlayRecorded | PositionUpdated, device: str) -> Place:
+    """``device``: the one that sent the event, where that itself names none."""
+    if isinstance(event, PositionUpdated):
+        return Place(device, event.updated_at, event.position, speed=event.speed, played=event.played)
+    at, named = event.played_at, event.device or device
+    return Place(named, at, event.position, event.started, event.speed, event.played)
+
+
+def recount(places: Iterable[Place], before: Before = NOTHING_BEFORE) -> list[Place]:
+    """The places of an episode in order of time, each with what is counted for it: all of them, or those that
+    come after what was told ``before``."""
+    own, heard, last = dict(before.own), dict(before.heard), before.last
+    counted: list[Place] = []
+    for place in sorted(places, key=lambda place: place.key):
+        last = _count(place, own.get(place.device), heard.get(place.device), last)
+        own[place.device] = last
+        if last.seconds:
+            heard[place.device] = last
+        counted.append(last)
+    return counted
+
+
+def greater(one: Place, other: Place) -> Place:
+    """Which of two places of one device and time counts; what was counted already stays."""
+    return max(one, other, key=_rank)
+
+
+def compress(places: Sequence[Place], before: datetime) -> tuple[Heard, ...]:
+    """What a checkpoint keeps of the places of an episode, counted and in order: what was heard, and from
+    where each device goes on, unless it heard nothing and told that place before ``before``."""
+    newest = {place.device: place for place in places}
+    listened = {place.device for place in places if place.seconds}
+    kept: dict[tuple[str, datetime], Heard] = {}
+    for place in places:
+        heard = Heard(*(getattr(place, name) for name in Heard.__struct_fields__))
+        if place.starts_at is not None:
+            key = place.device, place.starts_at
+            kept[key] = _joined(kept.get(key), heard)
+        elif newest[place.device] is place and (place.at >= before or place.device in listened):
+            kept[place.device, place.at] = heard
+    return tuple(sorted(kept.values(), key=lambda heard: (heard.at, heard.device)))
+
+
+def settled(heard: Iterable[Heard]) -> Iterator[Place]:
+    """The places that a checkpoint or an import stands for."""
+    for one in heard:
+        yield Place(**msgspec.structs.asdict(one), settled=True)
+
+
+def lacking(heard: Iterable[Heard], known: Iterable[Heard]) -> Iterator[Heard]:
+    """What of some listening to an episode is not known; of what goes on where the known ends, the rest."""
+    every = list(known)
+    for one in heard:
+        own = [other for other in every if other.device == one.device]
+        left = one if one.starts_at is None else _without(one, own)
+        if left is not None and left not in own:
+            every.append(left)
+            yield left
+
+
+def counted_once(spans: Iterable[Span]) -> Iterator[Span]:
+    """The same listening without overlaps: where several play at once, the fastest of them alone."""
+    cluster: list[Span] = []
+    end = datetime.min.replace(tzinfo=UTC)
+    for span in sorted(spans):
+        if span.starts_at >= end and cluster:
+            yield from _without_overlaps(cluster)
+            cluster = []
+        cluster.append(span)
+        end = max(end, span.ends_at)
+    yield from _without_overlaps(cluster)
+
+
+def _rank(of: Place) -> tuple[float, ...]:
+    told = of.position, of.played, -1 if of.started is None else of.started, of.speed or 0.0
+    return of.settled, of.seconds if of.settled else 0, *told
+
+
+def _count(place: Place, own: Place | None, heard: Place | None, last: Place | None) -> Place:
+    if place.settled:
+        return place
+    seconds = _seconds(place, own, last) if place.at >= FIRST else 0
+    if not seconds:
+        return replace(place, seconds=0, starts_at=None, finished_at=None)
+    starts_at = place.at - timedelta(seconds=seconds / _rate_of(place))
+    if own is not None:
+        starts_at = max(starts_at, own.at)
+    if heard is not None and starts_at - heard.at <= BREAK:
+        assert heard.starts_at is not None
+        starts_at = heard.starts_at
+    finished_at = place.at if place.played else None
+    return replace(place, seconds=seconds, starts_at=starts_at, finished_at=finished_at)
+
+
+def _seconds(place: Place, own: Place | None, last: Place | None) -> int:
+    """``own``: the place that the device told before; ``last``: the one that any told."""
+    passed = None if own is None else (place.at - own.at).total_seconds()
+    if place.started is not None:
+        step = place.position - _begun(place, own)
+        step = step if passed is None else min(step, int(FASTEST * passed))
+        return step if 0 < step <= LONGEST_STEP else 0
+    if own is None or passed is None or _is_taken_over(place, last):
+        return 0
+    step = place.position - own.position
+    return step if 0 < step <= min(LONGEST_STEP, FASTEST * passed) else 0
+
+
+def _begun(place: Place, own: Place | None) -> int:
+    """From where it was heard since the place before: some apps tell where they began, again and again."""
+    assert place.started is not None
+    if own is None or not place.started < own.position < place.position:
+        return place.started
+    heard_for = timedelta(seconds=min(place.position - place.started, LONGEST_STEP) / _rate_of(place))
+    return own.position if place.at - heard_for < own.at else place.started
+
+
+def _is_taken_over(place: Place, last: Place | None) -> bool:
+    """Whether it says again what another device had told: nothing was heard for that."""
+    return last is not None and last.device != place.device and last.position == place.position
+
+
+def _rate_of(place: Place) -> float:
+    return min(max(place.speed or 1.0, SLOWEST), FASTEST)
+
+
+def _without(heard: Heard, known: Iterable[Heard]) -> Heard | None:
+    """What of it comes after the known that was heard at its beginning; None where that is nothing."""
+    assert heard.starts_at is not None
+    ends = [
+        one.at for one in known if one.starts_at is not None and one.starts_at <= heard.starts_at < one.at
+    ]
+    starts_at = max(ends, default=heard.starts_at)
+    if starts_at >= heard.at:
+        return None
+    share = (heard.at - starts_at) / (heard.at - heard.starts_at)
+    return replace(heard, starts_at=starts_at, seconds=int(heard.seconds * share))
+
+
+def _joined(known: Heard | None, heard: Heard) -> Heard:
+    if known is None:
+        return heard
+    seconds, finished_at = known.seconds + heard.seconds, known.finished_at or heard.finished_at
+    return replace(heard, seconds=seconds, finished_at=finished_at)
+
+
+def _without_overlaps(cluster: Sequence[Span]) -> Iterator[Span]:
+    if len(cluster) < 2:
+        yield from cluster
+        return
+    times = sorted({time for span in cluster for time in (span.starts_at, span.ends_at)})
+    for start, end in pairwise(times):
+        playing = [span for span in cluster if span.starts_at <= start and end <= span.ends_at]
+        if playing:
+            fastest = max(playing, key=lambda span: (span.rate, span.device, span.episode))
+            seconds = fastest.rate * (end - start).total_seconds()
+            yield fastest._replace(starts_at=start, ends_at=end, seconds=seconds)

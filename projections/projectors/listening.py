@@ -1,0 +1,239 @@
+"""What listeners really heard, counted from the places that devices tell (eventstore/domain/listening.py).
+
+A row for each place, with what is counted for it. What is counted depends on the places before alone, so one
+that comes last, as nearly all do, costs a look at the newest two of its episode; one that comes late has its
+episode counted anew.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+from psycopg import Cursor, sql
+
+from eventstore.domain.checkpoint import UserCheckpoint
+from eventstore.domain.episodes import EpisodeIdentified
+from eventstore.domain.identifiers import episode_key, key_of
+from eventstore.domain.listening import (
+    NOTHING_BEFORE,
+    Before,
+    EpisodeHeard,
+    ListeningImported,
+    Place,
+    greater,
+    place_of,
+    recount,
+    settled,
+)
+from eventstore.domain.plays import PlayRecorded, PositionUpdated
+from eventstore.reading import sender_of
+from projections.projectors.merging import Key, columns_in
+from projections.projectors.registers import between_joins
+from projections.projectors.rows import Rows, listed
+from projections.projectors.shape import Fact, Projector, Tables, as_json
+
+TABLE = "users.listening"
+# The newest place of an episode, what the device told before, and up to where it was heard there where that
+# is another; nothing of an episode without any.
+NEWEST = """
+SELECT asked.user_id, asked.item_key::text, newest.*, own.*, heard.*
+  FROM jsonb_to_recordset(%s::jsonb) AS asked (user_id uuid, item_key uuid, device_key uuid)
+ CROSS JOIN LATERAL (SELECT device, at, position FROM {table} t
+                      WHERE t.user_id = asked.user_id AND t.item_key = asked.item_key
+                      ORDER BY at DESC, device_key DESC LIMIT 1) newest
+  LEFT JOIN LATERAL (SELECT device, at, position, seconds, starts_at FROM {table} t
+                      WHERE t.user_id = asked.user_id AND t.item_key = asked.item_key
+                        AND t.device_key = asked.device_key
+                      ORDER BY at DESC LIMIT 1) own ON true
+  LEFT JOIN LATERAL (SELECT device, at, position, seconds, starts_at FROM {table} t
+                      WHERE own.seconds = 0 AND t.user_id = asked.user_id AND t.item_key = asked.item_key
+                        AND t.device_key = asked.device_key AND t.seconds > 0
+                      ORDER BY at DESC LIMIT 1) heard ON true
+"""
+WHOLE = sql.SQL("""
+SELECT user_id, item_key::text, {columns}
+  FROM {table} JOIN jsonb_to_recordset(%s::jsonb) AS asked (user_id uuid, item_key uuid)
+ USING (user_id, item_key)
+""")
+TAKE = sql.SQL("DELETE FROM {table} WHERE user_id = %s AND item_key = %s RETURNING {columns}")
+PLACE = Place.__struct_fields__
+
+# whose, and the key of an episode
+Named: TypeAlias = tuple[UUID, str]
+
+
+class Row(msgspec.Struct, gc=False):
+    user_id: UUID
+    item_key: Key
+    at: datetime
+    device_key: Key
+    rss_source_feed: str
+    device: str
+    position: int
+    started: int | None
+    speed: float | None
+    played: bool
+    seconds: int
+    starts_at: datetime | None
+    finished_at: datetime | None
+    settled: bool
+
+
+class Asked(msgspec.Struct, gc=False):
+    user_id: UUID
+    item_key: str
+    device_key: str | None = None
+
+
+class Places:
+    """The places of an episode that a batch brings."""
+
+    def __init__(self, feed: str) -> None:
+        self.feed = feed
+        self.by_key: dict[tuple[datetime, str], Place] = {}
+
+    def add(self, places: Iterable[Place]) -> None:
+        for place in places:
+            known = self.by_key.get(place.key)
+            self.by_key[place.key] = place if known is None else greater(known, place)
+
+
+Came: TypeAlias = dict[Named, Places]
+COLUMNS = columns_in(Row)
+ROWS = Rows(
+    TABLE, COLUMNS, keys=4, merge=", ".join(f"{name} = EXCLUDED.{name}" for name in list(COLUMNS)[4:])
+)
+
+
+def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
+    came: Came = {}
+    for recorded, event in facts:
+        match event:
+            case PlayRecorded() | PositionUpdated():
+                device = sender_of(recorded)
+                if device is not None:
+                    named = event.rss_source_feed, event.rss_source_item
+                    _of(came, event.user_id, *named).add([place_of(event, device)])
+            case ListeningImported():
+                _settle(came, event.user_id, event.listening)
+            case UserCheckpoint():
+                _put(came, cursor, tables)
+                came = {}
+                kept: Came = {}
+                _settle(kept, event.user_id, event.listening)
+                ROWS.put(cursor, tables, _rows(kept, _told(kept)), {event.user_id})
+    _put(came, cursor, tables)
+
+
+def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
+    """Two episodes are one: what was told of the one is told of the other."""
+    take = TAKE.format(table=tables[TABLE], columns=listed(PLACE))
+    places = [Place(*row) for row in cursor.execute(take, [event.user_id, UUID(event.known_key)])]
+    came: Came = {}
+    if places:
+        _of(came, event.user_id, event.rss_source_feed, event.rss_source_item).add(places)
+    _put(came, cursor, tables)
+
+
+def _of(came: Came, user_id: UUID, feed: str, item: str) -> Places:
+    return came.setdefault((user_id, episode_key(feed, item)), Places(feed))
+
+
+def _settle(came: Came, user_id: UUID, listening: Iterable[EpisodeHeard]) -> None:
+    for one in listening:
+        _of(came, user_id, one.rss_source_feed, one.rss_source_item).add(settled(one.heard))
+
+
+def _told(came: Came) -> dict[Named, list[Place]]:
+    return {named: list(places.by_key.values()) for named, places in came.items()}
+
+
+def _put(came: Came, cursor: Cursor[Any], tables: Tables) -> None:
+    """Count what came and keep it, with what else is counted otherwise for it."""
+    if not came:
+        return
+    before = _before(came, cursor, tables)
+    late = {named: came[named] for named, known in before.items() if _is_late(came[named], known)}
+    counted = _recounted(late, cursor, tables)
+    for named, places in came.items():
+        if named not in late:
+            counted[named] = recount(places.by_key.values(), before.get(named, NOTHING_BEFORE))
+    ROWS.put(cursor, tables, _rows(came, counted))
+
+
+def _is_late(places: Places, before: Before) -> bool:
+    assert before.last is not None
+    return min(at for at, _ in places.by_key) <= before.last.at
+
+
+def _before(came: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, Before]:
+    """What is known of each episode and the devices that tell more of it."""
+    asked = {(*named, device) for named, places in came.items() for _, device in places.by_key}
+    wanted = as_json([Asked(user_id, key, key_of(device)) for user_id, key, device in asked])
+    found: dict[Named, Before] = {}
+    for row in cursor.execute(_newest_of(tables[TABLE].as_string(None)), [wanted]):
+        last, own, heard = row[2:5], row[5:10], row[10:15]
+        known = found.setdefault((row[0], row[1].replace("-", "")), Before({}, {}, _known(*last)))
+        if own[0] is not None:
+            known.own[own[0]] = _known(*own)
+        if own[3] or heard[0] is not None:
+            of = own if own[3] else heard
+            known.heard[of[0]] = _known(*of)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _newest_of(table: str) -> bytes:
+    """Each batch of the live loop runs it."""
+    return NEWEST.format(table=table).encode()
+
+
+def _known(
+    device: str, at: datetime, position: int, seconds: int = 0, starts_at: datetime | None = None
+) -> Place:
+    return Place(device, at, position, seconds=seconds, starts_at=starts_at)
+
+
+def _recounted(late: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, list[Place]]:
+    """Of episodes of which something came late, the places whose count that changes."""
+    if not late:
+        return {}
+    statement = WHOLE.format(table=tables[TABLE], columns=listed(PLACE))
+    wanted = as_json([Asked(user_id, key) for user_id, key in late])
+    known: dict[Named, dict[Any, Place]] = {}
+    for user_id, key, *values in cursor.execute(statement, [wanted]):
+        place = Place(*values)
+        known.setdefault((user_id, key.replace("-", "")), {})[place.key] = place
+    changed = {}
+    for named, places in late.items():
+        every = Places(places.feed)
+        every.add(known[named].values())
+        every.add(places.by_key.values())
+        counted = recount(every.by_key.values())
+        changed[named] = [place for place in counted if known[named].get(place.key) != place]
+    return changed
+
+
+def _rows(came: Came, places: Mapping[Named, Iterable[Place]]) -> list[Row]:
+    return [
+        Row(
+            user_id=user_id,
+            item_key=key,
+            device_key=key_of(place.device),
+            rss_source_feed=came[user_id, key].feed,
+            **msgspec.structs.asdict(place),
+        )
+        for (user_id, key), of in places.items()
+        for place in of
+    ]
+
+
+projector = Projector(
+    name="listening",
+    handles=frozenset((PlayRecorded, PositionUpdated, ListeningImported, UserCheckpoint, EpisodeIdentified)),
+    tables=(TABLE,),
+    apply=between_joins(_apply_part, _join),
+)

@@ -1,0 +1,166 @@
+"""What a listener heard, summed up: by day, podcast, device, weekday and hour of his time zone.
+
+Nobody else ever sees it: it is read by its listener alone, whatever his levels of privacy are.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Final, Literal, NamedTuple, TypeAlias
+from uuid import UUID
+
+from eventstore.domain.listening import Span, counted_once
+from projections.queries import Page, fetch
+
+PROJECTOR: Final = "listening"
+DAY: Final = timedelta(days=1)
+By: TypeAlias = Literal["day", "podcast", "device", "weekday", "hour"]
+_KEYS: Final = {"weekday": [str(n) for n in range(1, 8)], "hour": [str(n) for n in range(24)]}
+# a day on which less was heard is none of a streak
+ENOUGH: Final = 60
+# What goes on without a break is one span, of which as much is read as may lie in the days asked for.
+LONGEST: Final = timedelta(days=1)
+SPANS: Final = """
+SELECT greatest(starts_at, %s) AS starts_at, max(at), sum(seconds)::float8, min(rss_source_feed),
+       item_key::text, min(device), 1
+  FROM "users"."listening"
+ WHERE user_id = %s AND seconds > 0 AND at > %s AND starts_at < %s
+ GROUP BY item_key, device_key, listening.starts_at
+"""
+# the first time of each episode
+FINISHED: Final = """
+SELECT * FROM (
+    SELECT DISTINCT ON (item_key) finished_at, rss_source_feed, device, 1 FROM "users"."listening"
+     WHERE user_id = %s AND finished_at IS NOT NULL
+     ORDER BY item_key, finished_at) AS first
+ WHERE finished_at >= %s AND finished_at < %s
+"""
+
+
+class Finished(NamedTuple):
+    """An episode that was heard to its end."""
+
+    at: datetime
+    feed: str
+    device: str
+
+
+class Streak(NamedTuple):
+    """Days on end with listening; ``first`` and ``last`` are None where there are none."""
+
+    days: int
+    first: date | None = None
+    last: date | None = None
+
+
+class Statistics:
+    """Seconds and finished episodes from the day ``first`` to ``last``, both included, in a time ``zone``."""
+
+    def __init__(
+        self, spans: Iterable[Span], finished: Iterable[Finished], first: date, last: date, zone: tzinfo
+    ) -> None:
+        self.first, self.last, self.zone = first, last, zone
+        start, end = bounds(first, last, zone)
+        self._spans, self.finished = list(spans), [one for one in finished if start <= one.at < end]
+        self.by_hour: Counter[datetime] = Counter()
+        self.by_podcast: Counter[str] = Counter()
+        self.by_device: Counter[str] = Counter()
+        for span in counted_once(self._spans):
+            for hour, seconds in _hours(span, start, end, zone):
+                self.by_hour[hour] += seconds  # type: ignore[assignment]  # no whole seconds yet
+                self.by_podcast[span.feed] += seconds  # type: ignore[assignment]
+                self.by_device[span.device] += seconds  # type: ignore[assignment]
+
+    def since(self, first: date) -> "Statistics":
+        """The same of the last days alone."""
+        return Statistics(self._spans, self.finished, first, self.last, self.zone)
+
+    @property
+    def seconds(self) -> int:
+        return round(sum(self.by_hour.values()))
+
+    @property
+    def days(self) -> dict[date, int]:
+        """Each day, also those without any."""
+        found: Counter[date] = Counter()
+        for hour, seconds in self.by_hour.items():
+            found[hour.date()] += seconds
+        return {day: round(found[day]) for day in self.every_day()}
+
+    def at_hours(self) -> dict[tuple[int, int], int]:
+        """By weekday (0 is Monday) and hour."""
+        found: Counter[tuple[int, int]] = Counter()
+        for hour, seconds in self.by_hour.items():
+            found[hour.weekday(), hour.hour] += seconds
+        return {(weekday, hour): round(found[weekday, hour]) for weekday in range(7) for hour in range(24)}
+
+    def seconds_by(self, by: By) -> dict[str, float]:
+        """By the names of what is counted; of days, weekdays and hours all, else the most first."""
+        if by == "podcast":
+            return dict(self.by_podcast.most_common())
+        if by == "device":
+            return dict(self.by_device.most_common())
+        found = dict.fromkeys(_KEYS[by] if by in _KEYS else map(str, self.every_day()), 0.0)
+        for hour, seconds in self.by_hour.items():
+            found[_key(by, hour)] += seconds
+        return found
+
+    def finished_by(self, by: By) -> Counter[str]:
+        """How many episodes were finished, by the same names."""
+        if by == "podcast":
+            return Counter(one.feed for one in self.finished)
+        if by == "device":
+            return Counter(one.device for one in self.finished)
+        return Counter(_key(by, one.at.astimezone(self.zone)) for one in self.finished)
+
+    def every_day(self) -> Iterator[date]:
+        return (self.first + n * DAY for n in range((self.last - self.first).days + 1))
+
+    def streaks(self) -> tuple[Streak, Streak]:
+        """The longest, and the one that lasts: up to the last day, or the one before it."""
+        longest, running = Streak(0), Streak(0)
+        for day, seconds in self.days.items():
+            if seconds >= ENOUGH:
+                running = Streak(running.days + 1, running.first or day, day)
+            elif day < self.last:
+                running = Streak(0)
+            longest = max(longest, running, key=lambda streak: streak.days)
+        return longest, running
+
+
+def statistics(user_id: UUID, first: date, last: date, zone: tzinfo) -> Page[Statistics]:
+    """What a listener heard from one day to another; one row, with the position that it reflects."""
+    start, end = bounds(first, last, zone)
+    position, spans = fetch(PROJECTOR, SPANS, "1", [start - LONGEST, user_id, start - LONGEST, end])
+    _, finished = fetch(PROJECTOR, FINISHED, "1", [user_id, start, end])
+    found = Statistics(
+        (Span(*row[:-1]) for row in spans), (Finished(*row[:-1]) for row in finished), first, last, zone
+    )
+    return Page([found], None, position)
+
+
+def _key(by: By, local: datetime) -> str:
+    match by:
+        case "weekday":
+            return str(local.isoweekday())
+        case "hour":
+            return str(local.hour)
+    return str(local.date())
+
+
+def bounds(first: date, last: date, zone: tzinfo) -> tuple[datetime, datetime]:
+    """From the beginning of the one day to the end of the other."""
+    start, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in (first, last + DAY))
+    return start, end
+
+
+def _hours(span: Span, start: datetime, end: datetime, zone: tzinfo) -> Iterator[tuple[datetime, float]]:
+    """The seconds of a span by the hours of the zone in which they lie, within two times."""
+    rate = span.rate
+    moment, until = max(span.starts_at, start), min(span.ends_at, end)
+    while moment < until:
+        local = moment.astimezone(zone)
+        hour = local.replace(minute=0, second=0, microsecond=0, tzinfo=None)
+        following = moment + (hour + timedelta(hours=1) - local.replace(tzinfo=None))
+        yield hour, rate * (min(following, until) - moment).total_seconds()
+        moment = following

@@ -1,0 +1,124 @@
+"""Pictures of figures, as shapes that a template draws: places and sizes in units of the picture."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Final, NamedTuple
+
+LEVELS: Final = 4
+# of the calendar and the week: a square with its margin
+SQUARE, STEP = 12, 14
+LEFT, TOP = 46, 20
+# of the bars
+WIDTH, HEIGHT, BASE = 640, 180, 150
+
+
+class Shape(NamedTuple):
+    """A square or a bar. ``level``: how much, 0 to ``LEVELS``. ``label``: what it stands for."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    level: int
+    label: str
+
+
+class Label(NamedTuple):
+    x: float
+    y: float
+    text: str
+
+
+class Chart(NamedTuple):
+    width: int
+    height: int
+    shapes: list[Shape]
+    labels: list[Label]
+    lines: list[Label]
+
+
+def level_of(seconds: float, steps: Sequence[float]) -> int:
+    """0 for nothing, else how many of the steps it reaches, and 1 at least."""
+    return 0 if seconds <= 0 else max(1, sum(seconds >= step for step in steps))
+
+
+def quarters(most: float) -> list[float]:
+    """The steps of ``level_of`` where nothing says how much is much."""
+    return [most * part / LEVELS for part in range(LEVELS)]
+
+
+def calendar(
+    days: Mapping[date, int],
+    steps: Sequence[float],
+    months: Mapping[date, str],
+    weekdays: Sequence[str],
+    labels: Mapping[date, str],
+) -> Chart:
+    """A column for each week, which begins on Monday. ``months``: names, by the days that they stand at."""
+    first = min(days)
+    monday = first - timedelta(days=first.weekday())
+
+    def column(day: date) -> int:
+        return LEFT + (day - monday).days // 7 * STEP
+
+    squares = [
+        Shape(column(day), TOP + day.weekday() * STEP, SQUARE, SQUARE, level_of(seconds, steps), labels[day])
+        for day, seconds in days.items()
+    ]
+    named = [Label(column(day), TOP - 7, name) for day, name in months.items()]
+    named += [Label(0, TOP + row * STEP + 10, weekdays[row]) for row in (0, 2, 4, 6)]
+    return Chart(column(max(days)) + STEP, TOP + 7 * STEP, squares, named, [])
+
+
+def bars(
+    values: Sequence[int], top: int, lines: Mapping[int, str], under: Mapping[int, str], labels: Sequence[str]
+) -> Chart:
+    """A bar for each value, up to ``top``. ``lines``: values that a line shows, with their names; ``under``:
+    what stands under some of the bars."""
+    left = 72
+    step = (WIDTH - left) / len(values)
+
+    def height(value: int) -> float:
+        return round((BASE - 12) * value / top, 1)
+
+    def bar(number: int, value: int, label: str) -> Shape:
+        x, high = round(left + number * step + 2, 1), height(value)
+        return Shape(x, BASE - high, round(step - 4, 1), high, LEVELS, label)
+
+    shapes = [
+        bar(number, value, label) for number, (value, label) in enumerate(zip(values, labels, strict=True))
+    ]
+    rules = [Label(left, BASE - height(value), text) for value, text in lines.items()]
+    middles = {number: round(left + (number + 0.5) * step, 1) for number in under}
+    named = [Label(middles[number], HEIGHT - 8, text) for number, text in under.items()]
+    return Chart(WIDTH, HEIGHT, shapes, named, rules)
+
+
+def week(
+    hours: Mapping[tuple[int, int], int], weekdays: Sequence[str], labels: Mapping[tuple[int, int], str]
+) -> Chart:
+    """A row for each weekday, a column for each hour."""
+    steps = quarters(max(hours.values(), default=0))
+    wide, side = 24, 22
+
+    def square(day: int, hour: int) -> Shape:
+        x, y, level = LEFT + hour * wide, TOP + day * wide, level_of(hours[day, hour], steps)
+        return Shape(x, y, side, side, level, labels[day, hour])
+
+    shapes = [square(*of) for of in hours]
+    named = [Label(0, TOP + day * wide + 16, name) for day, name in enumerate(weekdays)]
+    named += [Label(LEFT + hour * wide, TOP - 7, str(hour)) for hour in range(0, 24, 3)]
+    return Chart(LEFT + 24 * wide, TOP + 7 * wide, shapes, named, [])
+
+
+def rounded_up(most: int) -> int:
+    """Seconds up to which an axis goes: quarters of an hour, then whole hours."""
+    unit = 900 if most <= 3600 else 3600
+    return max(unit, -(-most // unit) * unit)
+
+
+def shares(values: Iterable[float]) -> list[int]:
+    """Each in percent of the greatest; what there is, is seen."""
+    values = list(values)
+    most = max(values, default=0)
+    return [max(1, round(100 * value / most)) if value > 0 else 0 for value in values]

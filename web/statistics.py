@@ -1,0 +1,234 @@
+"""/statistics: how long a listener heard, when, what and on which device. For his own eyes alone."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from io import StringIO
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts.models import User
+from feeds.queries import feeds_for
+from projections import devices
+from projections.statistics import ENOUGH, Statistics, statistics
+from web import charts, shown, words
+from web.acting import for_listeners
+from web.charts import Chart
+from web.reading import caught_up
+from web.shown import Podcast
+
+YEAR, MONTH = 365, 30
+# of a long list so many are seen at once
+SEEN_AT_ONCE: Final = 10
+# from so many seconds a day on its square is darker
+DAY_STEPS: Final = (1, 1800, 3600, 7200)
+# what a spreadsheet would take for a formula
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Ranked(NamedTuple):
+    """A podcast or a device with what was heard of it. ``share``: in percent of the most."""
+
+    name: str
+    seconds: int
+    finished: int
+    share: int
+    podcast: Podcast | None = None
+
+
+class Month(NamedTuple):
+    first: date
+    seconds: int
+    finished: int
+
+
+class Day(NamedTuple):
+    day: date
+    seconds: int
+    finished: int
+
+
+@require_safe
+@for_listeners
+def page(request: HttpRequest, user: User) -> HttpResponse:
+    """Of a year; what was heard most, and when, of 30 days with ``days=30``."""
+    year = _year(request, user)
+    days = MONTH if _wants_month(request) else YEAR
+    month = _month(year)
+    chosen = month if days == MONTH else year
+    longest, lasting = year.streaks()
+    context = {
+        "year": year,
+        "month": month,
+        "chosen": chosen,
+        "days": days,
+        "zone": timezone.get_current_timezone_name().replace("_", " "),
+        "is_empty": not year.seconds and not year.finished,
+        "longest": longest,
+        "lasting": lasting,
+        "enough": ENOUGH // 60,
+    }
+    if not context["is_empty"]:
+        context |= _pictures(user.pk, year, chosen)
+    return render(request, "web/statistics/statistics.html", context)
+
+
+@require_safe
+@for_listeners
+def as_csv(request: HttpRequest, user: User, by: str) -> HttpResponse:
+    """The figures of a picture of the page, for a spreadsheet."""
+    year = _year(request, user)
+    chosen = _month(year) if _wants_month(request) else year
+    head: tuple[str, ...]
+    rows: Sequence[tuple[object, ...]]
+    match by:
+        case "days":
+            head, rows = (_("Day"), _("Seconds"), _("Episodes finished")), _days(chosen)
+        case "podcasts":
+            head, rows = (_("Podcast"), _("Seconds"), _("Episodes finished")), _podcasts(user.pk, chosen)
+        case "devices":
+            head, rows = (_("Device"), _("Seconds"), _("Episodes finished")), _devices(user.pk, chosen)
+        case "hours":
+            head = (_("Weekday"), _("Hour"), _("Seconds"))
+            rows = [(WEEKDAYS[day], hour, seconds) for (day, hour), seconds in chosen.at_hours().items()]
+        case _:
+            raise Http404
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(head)
+    writer.writerows([_harmless(cell) for cell in row[: len(head)]] for row in rows)
+    # with a mark by which spreadsheets know the encoding
+    response = HttpResponse(text.getvalue().encode("utf-8-sig"), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="balados-{by}.csv"'
+    return response
+
+
+def _year(request: HttpRequest, user: User) -> Statistics:
+    zone = timezone.get_current_timezone()
+    today = timezone.localdate()
+    with caught_up(request, "listening"):
+        (year,) = statistics(user.pk, today - timedelta(days=YEAR - 1), today, zone).rows
+    return year
+
+
+def _wants_month(request: HttpRequest) -> bool:
+    return request.GET.get("days") == str(MONTH)
+
+
+def _month(year: Statistics) -> Statistics:
+    return year.since(year.last - timedelta(days=MONTH - 1))
+
+
+def _pictures(user_id: UUID, year: Statistics, chosen: Statistics) -> dict[str, Any]:
+    days = _days(year)
+    podcasts = _podcasts(user_id, chosen)
+    hours = chosen.at_hours()
+    labels = {
+        (day, hour): f"{WEEKDAYS[day]}, {_clock(hour)}: {words.duration(seconds)}"
+        for (day, hour), seconds in hours.items()
+    }
+    return {
+        "calendar": _calendar(year),
+        "legend": _legend(),
+        "months": _months(days),
+        "bars": _bars(days[-MONTH:]),
+        "last_days": days[-MONTH:][::-1],
+        "podcasts": podcasts[:SEEN_AT_ONCE],
+        "more_podcasts": podcasts[SEEN_AT_ONCE:],
+        "devices": _devices(user_id, chosen),
+        "week": charts.week(hours, [str(WEEKDAYS_ABBR[day]) for day in range(7)], labels),
+        "weekdays": [str(WEEKDAYS[day]) for day in range(7)],
+        "hours": [(_clock(hour), [hours[day, hour] for day in range(7)]) for hour in range(24)],
+    }
+
+
+def _calendar(year: Statistics) -> Chart:
+    days = year.days
+    labels = {day: f"{date_format(day, 'DATE_FORMAT')}: {words.duration(n)}" for day, n in days.items()}
+    # a month that has less than two weeks in here has no room for its name
+    months = {day: date_format(day, "M") for day in days if day.day == 1 and (year.last - day).days > 13}
+    return charts.calendar(days, DAY_STEPS, months, [str(WEEKDAYS_ABBR[n]) for n in range(7)], labels)
+
+
+def _legend() -> list[tuple[int, str]]:
+    """What the squares of days mean."""
+    steps = [*map(_axis, DAY_STEPS[1:])]
+    from_to = [_("below %(less)s") % {"less": steps[0]}]
+    from_to += [_("from %(least)s") % {"least": step} for step in steps]
+    return [(0, _("nothing")), *enumerate(from_to, 1)]
+
+
+def _bars(days: list[Day]) -> Chart:
+    top = charts.rounded_up(max(day.seconds for day in days))
+    lines = {value: _axis(value) for value in (0, top // 2, top)}
+    labels = [f"{date_format(day.day, 'DATE_FORMAT')}: {words.duration(day.seconds)}" for day in days]
+    under = {number: str(day.day.day) for number, day in enumerate(days) if number % 5 == 4}
+    return charts.bars([day.seconds for day in days], top, lines, under, labels)
+
+
+def _days(of: Statistics) -> list[Day]:
+    finished = of.finished_by("day")
+    return [Day(day, seconds, finished[str(day)]) for day, seconds in of.days.items()]
+
+
+def _months(days: Iterable[Day]) -> list[Month]:
+    """The newest first."""
+    seconds: Counter[date] = Counter()
+    finished: Counter[date] = Counter()
+    for day in days:
+        first = day.day.replace(day=1)
+        seconds[first] += day.seconds
+        finished[first] += day.finished
+    return [Month(first, seconds[first], finished[first]) for first in sorted(seconds, reverse=True)]
+
+
+def _podcasts(user_id: UUID, of: Statistics) -> list[Ranked]:
+    seconds, finished = of.seconds_by("podcast"), of.finished_by("podcast")
+    feeds = list(dict.fromkeys((*seconds, *finished)))
+    known = feeds_for(user_id, feeds)
+    podcasts = {feed: shown.named(feed, known.get(feed)) for feed in feeds}
+    return _ranked(seconds, finished, {feed: one.title for feed, one in podcasts.items()}, podcasts)
+
+
+def _devices(user_id: UUID, of: Statistics) -> list[Ranked]:
+    seconds, finished = of.seconds_by("device"), of.finished_by("device")
+    captions = devices.captions(user_id)
+    names = {name: captions.get(name) or words.device(name) if name else _("Unknown") for name in seconds}
+    return _ranked(seconds, finished, names, {})
+
+
+def _ranked(
+    seconds: Mapping[str, float],
+    finished: Mapping[str, int],
+    names: Mapping[str, str],
+    podcasts: Mapping[str, Podcast],
+) -> list[Ranked]:
+    return [
+        Ranked(names[key], round(seconds[key]), finished.get(key, 0), share, podcasts.get(key))
+        for key, share in zip(seconds, charts.shares(seconds.values()), strict=True)
+    ]
+
+
+def _axis(seconds: int) -> str:
+    """As short as it can be said."""
+    if seconds and seconds % 3600 == 0:
+        return _("%(hours)d h") % {"hours": seconds // 3600}
+    return words.duration(seconds) if seconds else "0"
+
+
+def _clock(hour: int) -> str:
+    return f"{hour}:00"
+
+
+def _harmless(cell: object) -> object:
+    """A title that begins like a formula is one for a spreadsheet."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
