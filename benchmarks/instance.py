@@ -29,8 +29,11 @@ GREETINGS = 16
 
 @dataclass(frozen=True)
 class Listener:
+    """``second_token``: of another device."""
+
     user_id: UUID
     token: str
+    second_token: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ def listeners(count: int) -> list[Listener]:
         )
         claims = {"iss": APP, "sub": str(user.pk), "iat": now, "exp": now + timedelta(minutes=59)}
         device = {"device_id": "phone-000001", "device_name": "Alice's phone"}
-        made.append(Listener(user.pk, jwt.encode(claims | device, key, algorithm="RS256")))
+        other = {"device_id": "tablet-00001", "device_name": "Alice's tablet"}
+        tokens = [jwt.encode(claims | each, key, algorithm="RS256") for each in (device, other)]
+        made.append(Listener(user.pk, *tokens))
     return made
 
 

@@ -48,6 +48,9 @@ class Scale:
     polling_apps: int = 200
     poll_seconds: float = 40.0
     polled_feeds: int = 1_000
+    # live connections: on which much happens, and nothing
+    live_busy: int = 200
+    live_idle: int = 1_000
     # episodes of the feeds that are read
     feeds: tuple[int, ...] = (100, 2_000, 10_000)
     feed_rounds: int = 3
@@ -58,6 +61,8 @@ FULL = Scale()
 TINY = Scale(
     seconds=0.1,
     rounds=1,
+    live_busy=4,
+    live_idle=4,
     clients=(1, 2),
     events=2_000,
     users=10,

@@ -70,6 +70,7 @@ def own_server(setup_token: str, feed_port: int) -> Iterator[str]:
     home, port = Path(tempfile.mkdtemp(prefix="balados-demo-")), free_port()
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     environment |= {"BALADOS_HOME": str(home), "PORT": str(port), "SETUP_TOKEN": setup_token}
+    environment["LIVE_PORT"] = str(free_port())
     environment |= {"FEED_ALLOW_NETWORKS": "127.0.0.0/8", "FEED_PORTS": str(feed_port)}
     with (home / "output.log").open("w") as output:
         server = subprocess.Popen(

@@ -3,17 +3,19 @@
     make demo                                   on the server that `make run` started, or on one of its own
     python examples/two_devices.py https://balados.example
 
-It needs PyJWT and requests, nothing of the server's own code. It
+It needs PyJWT, requests and websockets, nothing of the server's own code. It
 
   1. makes the app's key pair; the server only ever sees the public half,
   2. is authorized by a listener on the server's pages, as a browser would do it,
   3. plays out a phone and a tablet: subscribe, listen, go offline, listen elsewhere, sync late,
-  4. prints what each device sees, and ends with exit code 1 if they differ or anything was lost.
+  4. opens a live connection, on which the phone is told at once what the tablet does,
+  5. prints what each device sees, and ends with exit code 1 if they differ or anything was lost.
 """
 
 import argparse
 import base64
 import html
+import json
 import os
 import re
 import secrets
@@ -29,6 +31,7 @@ import jwt
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from websockets.sync.client import ClientConnection, connect
 
 # nothing needs to listen here: the browser is sent back to it, and we read the address
 REDIRECT_URI = "http://127.0.0.1:9/authorized"
@@ -166,6 +169,21 @@ class Device:
         conflicts: list[Json] = answer["conflicts"]
         return conflicts
 
+    def join(self, live: ClientConnection) -> None:
+        """Authenticate on a live connection; what happened since the last sync is told on it, too."""
+        token = self.app.request_token(self.user_id, self.device_id, self.name)
+        live.send(json.dumps({"type": "auth", "token": token, "cursor": self.cursor}))
+        answer = json.loads(live.recv(timeout=10))
+        if answer["type"] != "ready":
+            raise SystemExit(f"live: {answer}")
+
+    def hear(self, live: ClientConnection) -> None:
+        """Wait for the next changes of others. They are entries as a sync brings them."""
+        told = json.loads(live.recv(timeout=10))
+        for entry in told["data"].get("play_statuses", ()):
+            self.play_statuses[entry["rss_source_item"]] = entry
+        self.cursor = told["cursor"]
+
     def show(self) -> None:
         print(f"   the {self.name} sees")
         for feed, entry in sorted(self.subscriptions.items()):
@@ -236,12 +254,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tablet.sync()
     tablet.show()
 
+    print("8. On live connections the phone is told at once what the tablet plays")
     expected = {monday: 1200, tuesday: 45}
+    if follow_live(phone, tablet, {**play, "rss_source_item": tuesday, "position": 90}):
+        expected[tuesday] = 90
+        phone.show()
     same = phone.subscriptions == tablet.subscriptions and phone.play_statuses == tablet.play_statuses
     complete = {key: entry["position"] for key, entry in tablet.play_statuses.items()} == expected
     complete = complete and set(tablet.subscriptions) == {news, science} and len(lost) == 1
     print("Both devices agree and nothing was lost." if same and complete else "THE DEVICES DIFFER.")
     return 0 if same and complete else 1
+
+
+def follow_live(phone: Device, tablet: Device, play: Json) -> bool:
+    """Both connect; the tablet sends a play, and the phone hears of it. False where the server has no live
+    connections."""
+    found = requests.get(urljoin(phone.server, "/api/v1/live"), timeout=30)
+    if found.status_code == 404:
+        print("   This server has no live connections.")
+        return False
+    address = found.json()["url"]
+    with connect(address) as mine, connect(address) as theirs:
+        phone.join(mine)
+        tablet.join(theirs)
+        began = time.monotonic()
+        # the same fields as by HTTP; sent again after a break, it counts once
+        theirs.send(json.dumps({"type": "record_play", "id": str(uuid.uuid4()), **play}))
+        answer = json.loads(theirs.recv(timeout=10))
+        assert answer["type"] == "ack", answer
+        phone.hear(mine)
+        print(f"   it hears of {play['position']} s after {1000 * (time.monotonic() - began):.0f} ms")
+    tablet.sync()  # what it did itself it is not told
+    return True
 
 
 def feed(url: str) -> str:

@@ -36,61 +36,42 @@ class Channel:
         self.connections = 0
         self._limits, self._in_thread = limits, in_thread
         self._recent: deque[Push] = deque(maxlen=limits.recent)
-        self._arrived: list[RecordedEvent] = []
-        self._task: asyncio.Task[None] | None = None
-        self._moved = asyncio.Condition()
+        self._arrived = -1
+        self._moved = asyncio.Event()
         self._opening = asyncio.Lock()
 
     async def open(self) -> None:
         """Ask how far the stream is. What is recorded after that arrives."""
         async with self._opening:
             if self.version < 0:
-                self.version = await self._in_thread(_newest, self.user_id)
-                self.arrive([])
+                newest: int = await self._in_thread(_newest, self.user_id)
+                self.version = max(newest, self._arrived)
 
-    def arrive(self, rows: list[RecordedEvent]) -> None:
-        """In the order of the stream."""
-        self._arrived += rows
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._prepare())
+    def arrive(self, upto: int, push: Push | None) -> None:
+        """The stream is at version ``upto``; ``push`` tells what is new, if that could be told."""
+        self._arrived = max(self._arrived, upto)
+        if not 0 <= self.version < upto:
+            return
+        if push is not None and push.after == self.version:
+            self._recent.append(push)
+        self.version = upto
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     async def next_after(self, version: int) -> Push:
         """What follows a version; waits until there is something."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: self.version > version)
-            kept = next((push for push in self._recent if push.after == version), None)
-            newest = self.version
+        while self.version <= version:
+            await self._moved.wait()
+        kept = next((push for push in self._recent if push.after == version), None)
         if kept is not None:
             return kept
+        newest = self.version
         upto = min(version + self._limits.page, newest)
         push: Push = await self._in_thread(pushes.read_page, self.user_id, version, upto)
         if push.entries is None:
             # it lacks something: one word for all of it
             return Push(version, newest, cursor_of(newest, self.user_id), None)
         return push
-
-    async def _prepare(self) -> None:
-        """Make pushes of what has arrived; all that came meanwhile is the next one."""
-        while self._arrived and self.version >= 0:
-            rows = [row for row in self._arrived if row.version > self.version][: self._limits.page]
-            self._arrived = [row for row in self._arrived if row.version > self.version][len(rows) :]
-            if not rows:
-                continue
-            try:
-                push = await self._in_thread(pushes.of_rows, self.user_id, rows)
-            except Exception as failure:
-                # the connections read it from the log, once that answers
-                logger.warning("Changes are read again: %s", type(failure).__name__)
-                await self._move(rows[-1].version, None)
-                continue
-            await self._move(push.upto, push if push.after == self.version else None)
-
-    async def _move(self, version: int, push: Push | None) -> None:
-        async with self._moved:
-            self.version = version
-            if push is not None:
-                self._recent.append(push)
-            self._moved.notify_all()
 
 
 def _newest(user_id: UUID) -> int:
@@ -131,10 +112,14 @@ class Channels:
             self._open.pop(channel.stream, None)
 
     def _deliver(self, stream: int, rows: list[RecordedEvent]) -> None:
-        """In the thread that follows."""
+        """In the thread that follows: what a listener's connections are told is made once for all of them."""
         counters.add((("live_events",), len(rows)))
-        self._loop.call_soon_threadsafe(self._arrive, stream, rows)
-
-    def _arrive(self, stream: int, rows: list[RecordedEvent]) -> None:
-        if (channel := self._open.get(stream)) is not None:
-            channel.arrive(rows)
+        if (channel := self._open.get(stream)) is None:
+            return
+        try:
+            push = pushes.of_rows(channel.user_id, rows)
+        except Exception as failure:
+            # they read it from the log, once that answers
+            logger.warning("Changes are read again: %s", type(failure).__name__)
+            push = None
+        self._loop.call_soon_threadsafe(channel.arrive, rows[-1].version, push)

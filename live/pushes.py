@@ -12,14 +12,14 @@ from msgspec import Raw, Struct
 from accounts.scopes import allows
 from api.episodes import show_episodes
 from api.v1.sync import cursor_of
-from eventstore import dispatcher, log
+from eventstore import log
 from eventstore.domain import sync
 from eventstore.domain.checkpoint import EventsRemoved, UserCheckpoint
 from eventstore.domain.messages import Event
 from eventstore.domain.topics import TOPICS
 from eventstore.log import RecordedEvent
 from eventstore.reading import origin_of
-from eventstore.streams import StreamUnreadable, decode
+from eventstore.streams import Stream, StreamUnreadable, decode
 from live.messages import Changes, Resync, write
 
 # An app on a device, as the origins of events name it.
@@ -94,7 +94,7 @@ def of_rows(user_id: UUID, rows: Sequence[RecordedEvent]) -> Push:
 
 
 def _entries(user_id: UUID, rows: Sequence[RecordedEvent], events: Sequence[Event]) -> Iterable[Entry]:
-    state = dispatcher.state_of(user_id)
+    state = Stream(user_id)
     sources: dict[tuple[str, str], set[Source | None]] = {}
     for row, event in zip(rows, events, strict=True):
         origin = origin_of(row)

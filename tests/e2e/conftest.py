@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.instances import Instance, running
+from tests.e2e.instances import Instance, free_port, running
 
 
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    with running(tmp_path_factory.mktemp("instance")) as started:
+    own = {"LIVE": "on", "LIVE_PORT": str(free_port())}
+    with running(tmp_path_factory.mktemp("instance"), **own) as started:
         started.set_up()
         yield started
 

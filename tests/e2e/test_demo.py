@@ -39,6 +39,7 @@ def test_the_demo_shows_two_devices_converging(instance: Instance) -> None:
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "Both devices agree and nothing was lost." in demo.stdout
+    assert "   it hears of 90 s after " in demo.stdout
 
 
 def demo(**environment: str) -> str:

@@ -1,5 +1,6 @@
 """What must be true at the end of a soak: each check yields the faults that it finds."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from psycopg import sql
 from tests.e2e.instances import Instance, eventually
 from tests.soak import people, world
 from tests.soak.listeners import Listener
+from tests.soak.live import LiveDevice
 from tests.soak.memory import Json, Shown, scope, shown
 
 SCHEMAS = ("system", "events", "users", "public")
@@ -22,6 +24,8 @@ OPERATION = ("projector_positions", "dead_letters", "django_migrations")
 # what is in it depends on when the worker took from it
 WORKED_OFF = "users.popularity_due"
 SHOWN_FAULTS = 3
+# seconds
+LIVE_WITHIN = 10
 REBUILDS = 3
 RETENTION = timedelta(days=45)
 # psycopg's word for a batch whose session PostgreSQL has ended. A projector that a busy machine holds up for
@@ -62,8 +66,20 @@ def views_agree(listener: Listener) -> Iterator[str]:
     stands = newcomer.view()
     for device in listener.devices:
         yield from _differences(f"the {device.wire.device_name}", device.view(), stands)
+    if listener.live_device is not None:
+        yield from _live_agrees(listener.live_device, stands)
     newcomer.position = max((device.position for device in listener.devices), key=int, default="")
     yield from _differences(f"the pages of {listener.account.username}", read(newcomer.read), stands)
+
+
+def _live_agrees(live: LiveDevice, stands: list[Shown]) -> Iterator[str]:
+    """What a live connection has told, once the last of it has come."""
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: not list(_differences("", live.device.view(), stands)), LIVE_WITHIN)
+    live.stop()
+    if live.ended:
+        yield f"the {live.device.wire.device_name} was told that its account is closed"
+    yield from _differences(f"the {live.device.wire.device_name}", live.device.view(), stands)
 
 
 def read(get: Callable[[str], Json]) -> list[Shown]:

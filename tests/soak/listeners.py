@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tests.soak import actions, world
 from tests.soak.actions import Doing
 from tests.soak.device import Device
+from tests.soak.live import LiveDevice
 from tests.soak.wire import Account, Ledger, Wire, send
 from tests.soak.world import Show
 
@@ -64,6 +65,7 @@ class Listener:
         self.own, self.paid = world.own(account.number), world.paid(account.number)
         self.regretted: list[Show] = []
         self.erased = False
+        self.live_device: LiveDevice | None = None
         favourites = self.rng.sample(shared[: len(shared) // 3], 4) + self.rng.sample(shared, 6)
         # each once; what tells most about a listener is heard often
         self.shows = list(dict.fromkeys([*favourites[:2], self.own, self.paid, *favourites[2:]]))

@@ -9,15 +9,22 @@ from uuid import UUID
 from examples.two_devices import Browser
 from tests.soak import world
 from tests.soak.clock import Clock
+from tests.soak.device import Device
 from tests.soak.listeners import Listener
+from tests.soak.live import LiveDevice
 from tests.soak.wire import Account, Ledger, Player, Wire, from_home
 
 DEVICES = ("phone", "tablet", "desk")
 AT_ONCE = 4
+# one listener in so many has a device that is told by a live connection alone
+LIVE_ONE_IN = 3
 
 
-def register(server: str, ledger: Ledger, clock: Clock, count: int, seed: int) -> list[Listener]:
-    """New listeners, each with two or three devices whose app the listener has let in."""
+def register(
+    server: str, ledger: Ledger, clock: Clock, count: int, seed: int, live: str = ""
+) -> list[Listener]:
+    """New listeners, each with two or three devices whose app the listener has let in. ``live``: the address
+    for live connections, if there are any."""
     app, shared = Player("org.example.soak", "Soak"), world.shared()
 
     def one(number: int) -> Listener:
@@ -28,7 +35,13 @@ def register(server: str, ledger: Ledger, clock: Clock, count: int, seed: int) -
             Wire(server, ledger, clock, app, account, f"{name}-{_id(rng)}", f"{name} {number:03}")
             for name in names
         ]
-        return Listener(account, wires, seed, shared)
+        listener = Listener(account, wires, seed, shared)
+        if live and number % LIVE_ONE_IN == 0:
+            name = "radio"
+            wire = Wire(server, ledger, clock, app, account, f"{name}-{_id(rng)}", f"{name} {number:03}")
+            listener.live_device = LiveDevice(Device(wire, clock), live)
+            listener.live_device.start()
+        return listener
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(one, range(count)))
@@ -48,7 +61,8 @@ def erase(listener: Listener) -> None:
 
 def words(listener: Listener) -> list[str]:
     """What names a listener, wherever it is written."""
-    devices = [device.wire.device_id for device in listener.devices]
+    known = [*listener.devices, *([listener.live_device.device] if listener.live_device else [])]
+    devices = [device.wire.device_id for device in known]
     return [listener.account.user_id, listener.account.username, *devices]
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import psutil
 
-from tests.e2e.instances import Instance, eventually, running
+from tests.e2e.instances import Instance, eventually, free_port, running
 from tests.soak import checks, people, world
 from tests.soak.clock import Clock, MovingClock
 from tests.soak.listeners import Listener
+from tests.soak.live import LiveDevice
 from tests.soak.onlooker import Onlooker
 from tests.soak.wire import Ledger
 
@@ -60,6 +61,7 @@ class Soak:
     clock: Clock
     instance: Instance
     say: Callable[[str], None]
+    live_port: int
     ledger: Ledger = field(default_factory=Ledger)
     listeners: list[Listener] = field(default_factory=list)
 
@@ -70,7 +72,12 @@ class Soak:
     def run(self) -> list[str]:
         """Play it through; returns every fault that was found."""
         self.listeners = people.register(
-            self.instance.url, self.ledger, self.clock, self.plan.listeners, self.seed
+            self.instance.url,
+            self.ledger,
+            self.clock,
+            self.plan.listeners,
+            self.seed,
+            f"ws://localhost:{self.live_port}/api/v1/live",
         )
         self.say(
             f"{len(self.listeners)} listeners, {sum(len(one.devices) for one in self.listeners)} devices"
@@ -120,6 +127,17 @@ class Soak:
             answer = device.wire.send("POST", "/api/v1/sync", device.memory.everything(), allow=(401,))
             if answer.status != 401:
                 self.ledger.fault(f"{listener.account.username} is erased, and was answered {answer.status}")
+        if listener.live_device is not None:
+            live = listener.live_device
+            eventually(lambda: live.ended, 20)
+
+    def hang_up(self) -> None:
+        """End the live connections."""
+        for live in self.live_devices():
+            live.stop()
+
+    def live_devices(self) -> list[LiveDevice]:
+        return [one.live_device for one in self.listeners if one.live_device is not None]
 
     def _come_home(self) -> None:
         self._each(self._there(), Listener.come_home, "come home", even_if_late=True)
@@ -186,7 +204,7 @@ class Soak:
     def _restarts(self) -> Iterator[None]:
         """Kill every program while listeners go on, and wait until all is well."""
         with self.ledger.restart():
-            for part in ("run_projectors", "balados.serve", "celery"):
+            for part in ("run_projectors", "balados.serve", "balados.live", "celery"):
                 for process in self.instance.processes(part):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.send_signal(signal.SIGKILL)
@@ -220,6 +238,9 @@ def soak(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> 
     with begun(plan, seed, say, moving=moving) as played:
         faults = played.run()
     say(_summary(played.ledger))
+    live = played.live_devices()
+    told, breaks = sum(one.told for one in live), sum(one.breaks for one in live)
+    say(f"{len(live)} live connections, told {told:,} times, interrupted {breaks:,} times")
     return faults
 
 
@@ -233,10 +254,19 @@ def begun(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) ->
         # as behind a proxy, so that every listener has an address
         # no mail: with a console it would be printed, and the output is searched for addresses
         with running(
-            directory / "home", TRUSTED_PROXIES="1", EMAIL_URL="none:", **clock.environment
+            directory / "home",
+            TRUSTED_PROXIES="1",
+            EMAIL_URL="none:",
+            LIVE="on",
+            LIVE_PORT=str(live_port := free_port()),
+            **clock.environment,
         ) as instance:
             instance.set_up()
-            yield Soak(plan, seed, clock, instance, say)
+            soak = Soak(plan, seed, clock, instance, say, live_port)
+            try:
+                yield soak
+            finally:
+                soak.hang_up()
 
 
 def _summary(ledger: Ledger) -> str:

@@ -26,6 +26,7 @@ def test_a_few_listeners_live_through_it_without_a_fault(played: Soak) -> None:
     assert [status for status in played.ledger.statuses if status >= 500] == []
     assert [one.erased for one in played.listeners].count(True) == 1
     assert sum(len(one.regretted) for one in played.listeners) == 2
+    assert all(one.told for one in played.live_devices())
 
 
 def test_it_would_find_a_row_that_the_events_do_not_make(played: Soak) -> None:
@@ -44,6 +45,21 @@ def test_it_would_find_a_screen_that_differs(played: Soak) -> None:
     (fault,) = checks.views_agree(listener)
     assert key in fault
     device.memory.remember("play_statuses", entry)
+
+
+def test_it_would_find_what_a_live_connection_has_not_told(
+    played: Soak, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = next(one for one in played.listeners if one.live_device is not None and not one.erased)
+    assert listener.live_device is not None
+    memory = listener.live_device.device.memory
+    (key, entry), *_ = memory.of("play_statuses").items()
+    memory.remember("play_statuses", {**entry, "position": entry["position"] + 1})
+    monkeypatch.setattr(checks, "LIVE_WITHIN", 0)
+    (fault,) = checks.views_agree(listener)
+    assert "radio" in fault
+    assert key in fault
+    memory.remember("play_statuses", entry)
 
 
 def test_it_would_find_a_private_listener_in_public(played: Soak) -> None:

@@ -121,14 +121,15 @@ class Wire:
         position: str = "",
     ) -> Answer:
         """The answer, whose status is 2xx or one of ``allow``, or a fault that the ledger keeps."""
-        headers = {**self.home, "Authorization": f"Bearer {self._authorization()}"}
+        headers = {**self.home, "Authorization": f"Bearer {self.token()}"}
         if key:
             headers["Idempotency-Key"] = key
         if position:
             headers["Balados-Position"] = position
         return send(self.ledger, method, self.server, path, body, headers, allow)
 
-    def _authorization(self) -> str:
+    def token(self) -> str:
+        """For a request of this moment."""
         now = self.clock.now().timestamp()
         if now >= self._until:
             self._token = self.app.token(int(now), self.account.user_id, self.device_id, self.device_name)
