@@ -28,7 +28,11 @@ Order = RecordPlay | RecordEpisodeAction
 
 
 class Skip(Exception):
-    """An item that is left out, with the reason."""
+    """An item that is left out, with the reason; ``sent``: what of it is wrong, where that has a name."""
+
+    def __init__(self, reason: str, sent: Any = None) -> None:
+        super().__init__(reason)
+        self.sent = sent
 
 
 class Reading:
@@ -56,7 +60,7 @@ class Reading:
                 orders.append(read(action))
             except Skip as skip:
                 self.skipped.append({"index": index, "reason": str(skip)})
-                self.left_out.append((action, str(skip)))
+                self.left_out.append((skip.sent or action, str(skip)))
         return list(_completed(orders))
 
     def _order(self, action: Any) -> Order:
@@ -90,7 +94,7 @@ class Reading:
     def _kept(self, sent: Any, address: Address) -> Address:
         self.corrections.note(sent, address)
         if not address.kept:
-            raise Skip(address.reason)
+            raise Skip(address.reason, sent)
         return address
 
     def _seconds(self, value: Any) -> int | None:

@@ -74,8 +74,8 @@ SENT: Final = {
     "plays": ngettext_lazy("%(count)d play", "%(count)d plays", "count"),
     "others": ngettext_lazy("%(count)d other action", "%(count)d other actions", "count"),
     "came": ngettext_lazy("%(count)d podcast", "%(count)d podcasts", "count"),
-    "new": ngettext_lazy("%(count)d new", "%(count)d new", "count"),
-    "known": ngettext_lazy("%(count)d known already", "%(count)d known already", "count"),
+    "new": ngettext_lazy("%(count)d of them new", "%(count)d of them new", "count"),
+    "known": ngettext_lazy("%(count)d of them known already", "%(count)d of them known already", "count"),
     "added": ngettext_lazy("%(count)d now followed", "%(count)d now followed", "count"),
     "removed": ngettext_lazy("%(count)d unfollowed", "%(count)d unfollowed", "count"),
     "held": ngettext_lazy(

@@ -40,7 +40,7 @@ LARGEST: Final = 16 * MIB
 DEEPEST: Final = 20
 YEAR: Final = 365 * 24 * 3600
 # counts of a request that changed something, here or in the app
-NEWS: Final = ("new", "sent", "added", "removed", "held")
+NEWS: Final = ("new", "sent", "added", "removed", "held", "changed")
 
 _CREDENTIALS: Final = re.compile("//[^/@]*@")
 

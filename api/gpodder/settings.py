@@ -62,7 +62,7 @@ def change(call: Call, scope: str) -> dict[str, Any]:
     orders: list[Any] = [call.order(ChangeSettings, set=values, remove=tuple(removed), **of.names)]
     orders += _beside(call, of, values)
     outcome = record(call.batch(orders), origin_of(call, of.device))
-    call.tell("sent_settings", new=len(outcome.events))
+    call.tell("sent_settings", changed=len(outcome.events))
     return _shown(call, of)
 
 

@@ -48,9 +48,10 @@ def test_it_tells_what_came_what_was_left_out_and_why(phone: PodcastApp, alice: 
         "4 podcasts, 2 now followed, 2 left out",
         "antennapod_local:x</bdi> – not an http or https address",
         "https://…@example.org/1</bdi> – the address has a password in it",
-        "28 plays, 28 new, 2 left out",
+        "28 plays, 28 of them new, 2 left out",
+        "file:///music</bdi> – not an http or https address",
         "https://example.org/1/4.mp3</bdi> – a time in the episode is no whole number of seconds",
-        "1 play, 1 known already",
+        "1 play, 1 of them known already",
         "Refused: there is no such thing here",
         "GET /api/2/updates/alice/unknown.json",
     ):
