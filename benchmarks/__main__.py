@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 import time
+from dataclasses import replace
 
 from benchmarks import environment
 from benchmarks.scale import FULL, TINY
@@ -31,7 +32,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("topics", nargs="*", metavar="topic", help=f"of {', '.join(TOPICS + MORE)}")
     parser.add_argument("--tiny", action="store_true", help="every line, in seconds: no figures to trust")
+    parser.add_argument(
+        "--poll-seconds", type=float, metavar="S", help="for so long 200 apps poll once (apps; 600 is true)"
+    )
     arguments = parser.parse_args()
+    scale = TINY if arguments.tiny else FULL
+    if arguments.poll_seconds is not None:
+        scale = replace(scale, poll_seconds=arguments.poll_seconds)
     named = [name for topic in arguments.topics for name in (topic, *WITH.get(topic, ()))]
     topics = list(dict.fromkeys(named)) or TOPICS
     if unknown := set(topics) - {*TOPICS, *MORE}:
@@ -41,7 +48,7 @@ def main() -> None:
         print("\n".join(f"- {line}" for line in environment.machine()), end="\n\n", flush=True)
         for topic in topics:
             began = time.monotonic()
-            section = importlib.import_module(f"benchmarks.{topic}").run(TINY if arguments.tiny else FULL)
+            section = importlib.import_module(f"benchmarks.{topic}").run(scale)
             print(section.text(), flush=True)
             missed += sum(goal.verdict == "**not met**" for goal in section.goals)
             print(f"{topic}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)

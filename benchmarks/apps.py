@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from ipaddress import ip_network
 from statistics import median
-from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -53,6 +53,12 @@ class Cost(NamedTuple):
     def cells(self) -> list[str]:
         figures = (median(self.ms), quantile(self.ms, 0.99), self.web, self.postgresql)
         return [number(figure) for figure in figures]
+
+
+class Who(NamedTuple):
+    user_id: UUID
+    name: str
+    cookie: str
 
 
 class App:
@@ -116,9 +122,10 @@ def _uploads(section: Section, scale: Scale) -> None:
     count, first = scale.upload, 0
     at_once, theirs, small, their_small = [], [], [], []
     with instance.web() as server, _peer() as peer:
-        app = _app(server)
+        app = _app(server, *_listeners(1))
         for _ in range(scale.app_rounds):
             at_once.append(_cost(app.pids, partial(_at_once, app, first, count)))
+            _check_readable(app, first, count)
             small.append(_cost(app.pids, partial(_in_batches, app, first + count, count)))
             if peer is not None:
                 theirs.append(_cost(peer.pids, partial(_at_once, peer, first, count)))
@@ -136,9 +143,14 @@ def _uploads(section: Section, scale: Scale) -> None:
 
 
 def _at_once(app: App, first: int, count: int) -> list[float]:
-    """One request; the actions are there for others as soon as it is answered."""
-    taken = app.upload(first, count)
-    return [taken]
+    return [app.upload(first, count)]
+
+
+def _check_readable(app: App, first: int, count: int) -> None:
+    """What a request was answered for is there at once. Raises ``RuntimeError``."""
+    found = len(json.loads(app.ask("GET", f"{app.actions}?since=0")[1])["actions"])
+    if found != first + count:
+        raise RuntimeError(f"{found:,} actions of {first + count:,}")
 
 
 def _in_batches(app: App, first: int, count: int) -> list[float]:
@@ -150,10 +162,10 @@ def _in_batches(app: App, first: int, count: int) -> list[float]:
 
 def _reads(section: Section, scale: Scale) -> None:
     count = scale.actions[0]
-    user, name, cookie = _listener()
-    _store(user, count)
+    (who,) = _listeners(1)
+    _store(who.user_id, count)
     with instance.web() as server, _peer() as peer:
-        app = App(server.url, name, cookie, _pids(server))
+        app = _app(server, who)
         if peer is not None:
             for first in range(0, count, scale.upload):
                 peer.upload(first, min(scale.upload, count - first))
@@ -218,10 +230,12 @@ def _polls(section: Section, scale: Scale) -> None:
     settings.FEED_ALLOW_NETWORKS = [ip_network("127.0.0.0/8")]
     with origin.served() as port, instance.web() as server:
         settings.FEED_PORTS = [port]
-        apps, pids = [_polling(server) for _ in range(count)], _pids(server)
+        apps, pids = [_polling(_app(server, who)) for who in _listeners(count)], _pids(server)
         alone = _cost(pids, partial(_poll_all, apps, 0.0))
         hour.fill(scale.polled_feeds, seconds, port)
-        pump = Thread(target=hour.refresh_for, args=[seconds])
+        environment.let_go()
+        # a process of its own, which does not take the clients' time
+        pump = multiprocessing.get_context("fork").Process(target=hour.refresh_for, args=[seconds])
         pump.start()
         beside = _cost(pids, partial(_poll_all, apps, seconds))
         pump.join()
@@ -235,9 +249,8 @@ def _polls(section: Section, scale: Scale) -> None:
     section.goals.append(Goal(text, 100 * share, 1.0, at_most=True, unit=" %"))
 
 
-def _polling(server: Web) -> tuple[App, str, str]:
+def _polling(app: App) -> tuple[App, str, str]:
     """An app that follows a podcast and has heard of it, with what it asks for then."""
-    app = _app(server)
     app.ask("POST", app.feeds, json.dumps({"add": [_feed(0)], "remove": []}).encode())
     app.upload(0, BATCH)
     since = app.head()
@@ -261,10 +274,10 @@ def _growth(section: Section, scale: Scale) -> None:
     found: dict[int, Cost] = {}
     for stored in sorted(scale.actions):
         environment.empty()
-        user, name, cookie = _listener()
-        _store(user, stored)
+        (who,) = _listeners(1)
+        _store(who.user_id, stored)
         with instance.web() as server:
-            app = App(server.url, name, cookie, _pids(server))
+            app = _app(server, who)
             _in_batches(app, stored, BATCH * WARM_UP)
             posts = partial(_in_batches, app, 2 * stored, scale.growth_posts * BATCH)
             found[stored] = _cost(app.pids, posts)
@@ -343,23 +356,23 @@ def _audio(number: int) -> str:
     return f"https://audio.example/{number % FEEDS}/{number}.mp3"
 
 
-def _app(server: Web) -> App:
-    """The app of a new listener."""
-    _, name, cookie = _listener()
-    return App(server.url, name, cookie, _pids(server))
+def _app(server: Web, who: Who) -> App:
+    return App(server.url, who.name, who.cookie, _pids(server))
 
 
-def _listener() -> tuple[UUID, str, str]:
-    """A new listener: id, name, and the cookie of an app that has signed in."""
+def _listeners(count: int) -> list[Who]:
+    """New listeners, each with an app that has signed in."""
     from accounts import app_login
     from accounts.app_models import AppPassword
     from accounts.models import User
 
-    now = datetime.now(UTC)
-    user = User.objects.get(pk=instance.listeners(1)[0].user_id)
-    password, _ = AppPassword.objects.issue(user.pk, "AntennaPod", now)
-    who = app_login.SignedIn(user.pk, user.username_key, password.pk)
-    return user.pk, user.username, f"sessionid={app_login.open_session(who, 'AntennaPod', now)}"
+    now, made = datetime.now(UTC), []
+    for user in User.objects.filter(pk__in=[one.user_id for one in instance.listeners(count)]):
+        password, _ = AppPassword.objects.issue(user.pk, "AntennaPod", now)
+        who = app_login.SignedIn(user.pk, user.username_key, password.pk)
+        cookie = app_login.open_session(who, "AntennaPod", now)
+        made.append(Who(user.pk, user.username, f"sessionid={cookie}"))
+    return made
 
 
 @contextmanager

@@ -57,7 +57,8 @@ class Writer:
 
     def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
         """Of positions that a live player moved one after the other, the last."""
-        told = [change for change in changes if self._is_asked_for(change)]
+        is_all = self._feeds is None and not self.device
+        told = changes if is_all else [change for change in changes if self._is_asked_for(change)]
         plays = [change.event for change in told if not isinstance(change.event, EpisodeActionRecorded)]
         lengths = _lengths(plays)
         self._spellings.look_up({change.event.rss_source_feed for change in told})  # type: ignore[attr-defined]
@@ -187,7 +188,9 @@ def _at(event: Any) -> datetime:
 
 
 def _is_told(known: PlayStatus, event: Any) -> bool:
-    return (naive(known.updated_at), known.position) == (naive(_at(event)), event.position)
+    at = _at(event)
+    is_same_time = known.updated_at == at or naive(known.updated_at) == naive(at)
+    return is_same_time and known.position == event.position
 
 
 def _device_of(change: Change) -> str | None:
