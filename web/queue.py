@@ -6,7 +6,6 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
@@ -21,6 +20,7 @@ from accounts.pages import is_own_path, read_or_post
 from eventstore import dispatcher
 from eventstore.dispatcher import Outcome
 from eventstore.domain import upnext
+from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Event
 from eventstore.domain.playlists import (
@@ -30,6 +30,7 @@ from eventstore.domain.playlists import (
     PlaylistEntry,
     PlaylistItemAdded,
     PlaylistItemRemoved,
+    RemoveFromPlaylist,
     queue_id,
 )
 from eventstore.domain.sync import SyncUserData
@@ -68,7 +69,6 @@ def queue(request: HttpRequest, user: User) -> HttpResponse:
         "is_queue": True,
         "is_arranged": "arrange" in request.GET,
         "public_path": public_path,
-        "share": f"{settings.PUBLIC_URL}{public_path}",
     }
     return render(request, "web/queue/queue.html", context)
 
@@ -93,7 +93,22 @@ def add(request: HttpRequest, user: User) -> HttpResponse:
         feed_title=episode.podcast[:LONGEST_TITLE] or None,
         place=place,
     )
-    _tell_added(request, user, outcome.events, place, feed, item)
+    _tell_added(request, outcome.events, place, feed, item)
+    return redirect_after(outcome.position, came_from(request, PATH))
+
+
+@require_POST
+@for_listeners
+def remove(request: HttpRequest, user: User) -> HttpResponse:
+    """Take out what the query names; the toast brings it back to its place."""
+    names = {"feed": asked_feed(request), "item": asked_item(request)}
+    try:
+        outcome = act(request, user, RemoveFromPlaylist, playlist_id=queue_id(user.pk), **names)
+    except DomainError:  # it never was there
+        raise Http404 from None
+    moment = moment_of(outcome.events)
+    if moment:
+        tell(request, _("Taken out of Up next."), undo=f"{PATH}/restore?at={moment}")
     return redirect_after(outcome.position, came_from(request, PATH))
 
 
@@ -114,9 +129,9 @@ def restore(request: HttpRequest, user: User) -> HttpResponse:
     """Put back what was taken out at the moment ``at``."""
     outcome = bring_back(request, user, request.GET.get("at", ""))
     if outcome is None:
-        return redirect(PATH)
+        return redirect(came_from(request, PATH))
     tell(request, _("Up next is as it was."))
-    return redirect_after(outcome.position, PATH)
+    return redirect_after(outcome.position, came_from(request, PATH))
 
 
 @read_or_post
@@ -155,7 +170,7 @@ def menu(request: HttpRequest, user: User, item: str) -> HttpResponse:
         "episode": episode,
         "key": episode_key(feed, item),
         "is_queued": queue_id(user.pk) in holding,
-        "path_out": _path_out(user.pk, feed, item),
+        "path_out": _path_out(feed, item),
         "back": back if back and is_own_path(request, back) else episode.path,
     }
     return render(request, f"web/queue/{'_menu' if is_dialog else 'menu'}.html", context)
@@ -199,21 +214,18 @@ def _episode(user_id: UUID, feed: str, item: str) -> Episode:
     return Episode(feed, item, title, podcast, played=bool(play and play.played))
 
 
-def _tell_added(
-    request: HttpRequest, user: User, events: list[Event], place: str, feed: str, item: str
-) -> None:
+def _tell_added(request: HttpRequest, events: list[Event], place: str, feed: str, item: str) -> None:
     if not events:
         messages.info(request, _("It is in Up next already."))
         return
     is_new = any(isinstance(each, PlaylistItemAdded) for each in events)
     text = _("Comes next.") if place == "first" else _("Added to Up next.")
-    tell(request, text, undo=_path_out(user.pk, feed, item) if is_new else "")
+    tell(request, text, undo=_path_out(feed, item) if is_new else "")
 
 
-def _path_out(user_id: UUID, feed: str, item: str) -> str:
-    """Where an episode is taken out of it, as out of any playlist."""
-    named = urlencode({"feed": in_path(feed), "item": in_path(item)})
-    return f"{KIND.path}/{queue_id(user_id)}/remove?{named}"
+def _path_out(feed: str, item: str) -> str:
+    """Where an episode is taken out of it."""
+    return f"{PATH}/remove?{urlencode({'feed': in_path(feed), 'item': in_path(item)})}"
 
 
 def _form(request: HttpRequest, form: PlaylistForm) -> HttpResponse:

@@ -102,6 +102,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("player/<item:item>/following", player.following),
     path("queue", queue.queue, name="queue"),
     path("queue/add", queue.add),
+    path("queue/remove", queue.remove),
     path("queue/clear", queue.clear),
     path("queue/restore", queue.restore),
     path("queue/save", queue.save),

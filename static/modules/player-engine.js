@@ -8,8 +8,7 @@ import { tabs } from "./player-tabs.js";
 import { view } from "./player-view.js";
 
 const SAME = 60_000; // after a longer pause another device may have gone on
-const [BACK, AHEAD] = [15, 30];
-const [SLOWEST, FASTEST] = [0.5, 3];
+const [BACK, AHEAD, SLOWEST, FASTEST] = [15, 30, 0.5, 3];
 const NOTHING = { at: 0, position: -1 };
 
 export const bar = document.getElementById("player");

@@ -1,6 +1,7 @@
 // What the player goes on with: told in the bar, asked for by "play next", passed over by "not this one".
 
 const KEPT = "balados-after-the-end";
+const SETTLED = 400; // milliseconds
 
 // ``told``: the key of what the bar tells of as the next one; ``chosen``: of what its listener asked to hear next.
 export function following(bar, { state, addressOf }) {
@@ -8,6 +9,7 @@ export function following(bar, { state, addressOf }) {
   let told = "";
   let chosen = "";
   let skipped = [];
+  let settling = 0;
 
   choice.value = localStorage.getItem(KEPT) ?? "";
   choice.addEventListener("change", () => {
@@ -74,6 +76,11 @@ export function following(bar, { state, addressOf }) {
       skipped = skipped.filter((key) => key !== next);
     }
     self.refresh();
+  });
+  // Another device has changed a list: read once the read models have that.
+  document.addEventListener("live:changes", ({ detail }) => {
+    clearTimeout(settling);
+    if (detail.playlists || !Object.keys(detail).length) settling = setTimeout(self.refresh, SETTLED);
   });
   return self;
 }

@@ -237,6 +237,18 @@ def test_the_default_collection_of_another_account_becomes_the_own(phone: Device
     assert str(default_id(phone.user_id)) not in collections
 
 
+def test_the_queue_of_another_account_joins_the_own(phone: Device, bobs: Device) -> None:
+    for device, number in ((phone, 1), (bobs, 2)):
+        named = {"rss_source_feed": feed(), "rss_source_item": item(number)}
+        assert device.post("playlists/queue/items", named).status_code == 201
+    imported(bobs, exported(phone))
+    bring_up_to_date()
+    queue = document(bobs.get("playlists/queue"))
+    assert queue["playlist"]["kind"] == "queue"
+    assert {entry["rss_source_item"] for entry in queue["items"]} == {item(1), item(2)}
+    assert len(document(bobs.get("playlists"))["playlists"]) == 1
+
+
 def test_it_can_be_told_by_the_exported_account_alone(phone: Device, bobs: Device) -> None:
     other = UUID(int=7)
     entry = {"id": str(default_id(other)), "name": "Mine", "updated_at": MAY}

@@ -67,6 +67,9 @@ def test_episodes_are_put_first_or_last_and_listed_in_their_order(alice: User) -
     assert "Comes next." in text_of(page)
     send(visitor, undo_of(page), {})
     assert titles(visitor.get("/queue")) == [one.title, two.title]
+    send(visitor, f"/queue/remove?{named(one)}", {})
+    send(visitor, undo_of(visitor.get("/queue")), {})
+    assert titles(visitor.get("/queue")) == [one.title, two.title]
     put(visitor, two, "first")
     head = log.head()
     put(visitor, two, "first")
