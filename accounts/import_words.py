@@ -41,7 +41,10 @@ ENDS: Final = {
     ),
     "unreachable": _("No server can be reached at this address. Is it spelt right?"),
     "timeout": _("The server takes too long to answer."),
-    "tls": _("No safe connection to that server can be made; its certificate may have expired."),
+    "tls": _(
+        "No safe connection to that server can be made: its certificate may have expired, or it has none. A"
+        " server at home without one is named with http:// before its address."
+    ),
     "refused": _(
         "This address cannot be used: it leads into a private network, to an unusual port or to this server"
         " itself. Whoever runs this server can allow private networks and other ports."

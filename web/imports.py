@@ -146,7 +146,8 @@ def _step(found: Progress, kind: Kind, is_running: bool) -> Step:
     place = stages.index(kind)
     state = "done" if place < reached else "running" if place == reached and is_running else "waiting"
     so_far = of.new + of.known + of.refused
-    return Step(import_words.KINDS[kind], state, _told(of), so_far, max(found.expected, so_far))
+    told = _("being fetched") if state == "running" and not so_far else _told(of)
+    return Step(import_words.KINDS[kind], state, told, so_far, max(found.expected, so_far))
 
 
 def _told(of: progress.Counts) -> str:

@@ -1,7 +1,9 @@
 """Everything comes over from another sync server, once."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from django.core.wsgi import get_wsgi_application
@@ -19,8 +21,29 @@ from tests.web.serving import serving
 @pytest.fixture
 def instance(settings: Settings) -> Iterator[str]:
     """Another Balados, as far as the network can tell."""
+    with _another(settings, get_wsgi_application()) as address:
+        yield address
+
+
+@pytest.fixture
+def nextcloud(settings: Settings) -> Iterator[str]:
+    """The same without the gpodder API, as a Nextcloud has none."""
+    application = get_wsgi_application()
+
+    def without(environ: dict[str, Any], start: Any) -> Any:
+        if environ["PATH_INFO"].startswith("/api/2/"):
+            start("404 Not Found", [("Content-Type", "text/html")])
+            return [b"<html>"]
+        return application(environ, start)
+
+    with _another(settings, without) as address:
+        yield address
+
+
+@contextmanager
+def _another(settings: Settings, application: Any) -> Iterator[str]:
     settings.ALLOWED_HOSTS = ["localhost", "testserver"]
-    with serving(get_wsgi_application()) as address:
+    with serving(application) as address:
         settings.FEED_ALLOW_NETWORKS = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
         settings.FEED_PORTS = [*settings.FEED_PORTS, int(address.rpartition(":")[2])]
         yield address
@@ -72,3 +95,18 @@ def test_an_account_of_another_balados_comes_over_whole(instance: str, alice: Us
     again = bring(bob, instance, password=password_of(alice))
     assert events_of(bob) == before
     assert [of.new for of in again.counts.values()] == [0] * 5
+
+
+def test_so_does_what_its_nextcloud_flavour_tells(nextcloud: str, alice: User, bob: User) -> None:
+    live(alice)
+    told = bring(bob, nextcloud, password=password_of(alice))
+    assert (told.flavour, told.stage) == ("nextcloud", "done")
+    # plays alone
+    assert counts(told) == {"podcasts": (3, 0, 0), "episodes": (31, 0, 0)}
+    there, here = state_of(alice), state_of(bob)
+    assert {key: (of.position, of.played, of.updated_at) for key, of in there.plays.items()} == {
+        key: (of.position, of.played, of.updated_at) for key, of in here.plays.items()
+    }
+    before = events_of(bob)
+    bring(bob, nextcloud, password=password_of(alice))
+    assert events_of(bob) == before
