@@ -138,9 +138,10 @@ def _of_player(token: str, now: datetime) -> Client:
 
 
 def _of_page(token: str, origin: str) -> Client:
-    """A ticket counts once, and only from a page of the origin for which it was made."""
+    """A ticket counts once, and only from a page of the origin for which it was made; or of PUBLIC_URL, which
+    a proxy may have in front of that."""
     ticket = tickets.redeem(token)
-    if ticket is None or origin != ticket.origin:
+    if ticket is None or origin not in (ticket.origin, settings.PUBLIC_URL):
         raise Closed(NOT_AUTHENTICATED, "not_authenticated")
     return Client(
         kind="page",

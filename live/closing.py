@@ -4,6 +4,7 @@ from typing import Final
 
 NOT_TEXT: Final = 1003
 RESTART: Final = 1012
+UNAVAILABLE: Final = 1013
 NOT_AUTHENTICATED: Final = 4401
 REVOKED: Final = 4403
 TOO_SLOW: Final = 4408

@@ -19,7 +19,7 @@ from eventstore.log import StreamErased
 from live import clients, commands
 from live.channels import AGAIN, Channel, Channels
 from live.clients import Client
-from live.closing import NOT_AUTHENTICATED, NOT_TEXT, REVOKED, TOO_MANY, TOO_SLOW, Closed
+from live.closing import NOT_AUTHENTICATED, NOT_TEXT, REVOKED, TOO_MANY, TOO_SLOW, UNAVAILABLE, Closed
 from live.commands import Environment, Respond
 from live.limits import Allowance, Census, Limits
 from live.messages import Error, Malformed, Message, Pong, Welcome, error, read, write
@@ -64,6 +64,10 @@ class Connection:
             await self.close(reason.code, reason.reason)
         except ConnectionClosed:
             pass
+        except Exception as failure:
+            if not is_outage(failure):
+                raise
+            await self.close(UNAVAILABLE, "unavailable")
 
     async def close(self, code: int, reason: str) -> None:
         counters.count("live_closed", str(code))
@@ -83,15 +87,7 @@ class Connection:
             raise Closed(NOT_AUTHENTICATED, "auth_first") from None
 
     async def _authenticate(self, message: Message) -> Client:
-        try:
-            found: Client = await self._gateway.in_thread(
-                clients.authenticate, message, self._environment, now()
-            )
-        except Exception as failure:
-            if not is_outage(failure):
-                raise
-            await self._send(error(503, "unavailable", "A store of this instance is away. Try again later."))
-            raise Closed(NOT_AUTHENTICATED, "unavailable") from None
+        found: Client = await self._gateway.in_thread(clients.authenticate, message, self._environment, now())
         return found
 
     async def _serve(self, client: Client, message: Message) -> None:
@@ -211,6 +207,8 @@ class Connection:
         while True:
             try:
                 push = await self._channel.next_after(self._sent)
+            except StreamErased:
+                return await self.close(REVOKED, "account_closed")
             except Exception as failure:
                 if not is_outage(failure):
                     logger.exception("Changes cannot be read")
@@ -222,7 +220,7 @@ class Connection:
                 try:
                     await self._deliver(message)
                 except ConnectionClosed:
-                    return
+                    return None
                 counters.count("live_pushes")
             self._sent = push.upto
 

@@ -4,7 +4,7 @@
 const [SOONEST, LATEST] = [1000, 60_000]; // milliseconds before it is tried again, twice as long each time
 const AWAY = 60_000; // a page that nobody looks at for so long lets its connection go
 const FOR_GOOD = ["logged_out", "account_closed"];
-const SETTLED = 400; // milliseconds: pages are read after the read models have what was told
+const SETTLED = 150; // milliseconds: pages are read after the read models have what was told
 
 let socket = null;
 let cursor = null; // of what was told last: a new connection goes on after it

@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 from websockets.exceptions import InvalidStatus
@@ -291,6 +292,25 @@ def test_other_addresses_are_not_found_and_no_web_socket_is_no_fault(gateway: Ga
             plain.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert plain.recv(1_000).decode().split()[1] == str(status), path
     Socket(gateway.port, "/sync/api/v1/live")
+
+
+def test_while_a_store_is_away_it_says_so_and_goes_on_afterwards(
+    connect: Connect, phone: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("away")
+
+    socket = connect(phone)
+    with monkeypatch.context() as outage:
+        outage.setattr("api.answers.dispatch", away)
+        refused = socket.command("record_play", **play())
+        assert (refused["status"], refused["errors"][0]["code"]) == (503, "unavailable")
+        assert refused["retry_after"] > 0
+        outage.setattr("live.clients.grants.authenticate", away)
+        other = connect()
+        auth(other, token_of(phone))
+        assert other.closing() == (1013, "unavailable")
+    assert socket.command("record_play", **play())["status"] == 200
 
 
 def test_nothing_of_a_token_is_logged(

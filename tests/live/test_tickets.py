@@ -60,6 +60,15 @@ def test_a_ticket_counts_once_and_from_its_own_origin(connect: Connect, page: Cl
         assert socket.closing() == (4401, "not_authenticated"), origin
 
 
+def test_a_page_behind_a_proxy_that_nobody_has_named_connects(
+    connect: Connect, page: Client, settings: Settings
+) -> None:
+    settings.PUBLIC_URL = "https://balados.example"
+    socket = connect(Origin="https://balados.example")
+    socket.send({"type": "auth", "token": ticket(page)})
+    assert socket.receive()["type"] == "ready"
+
+
 def test_a_ticket_takes_the_pages_own_form(alice: User, settings: Settings) -> None:
     stranger = Client(enforce_csrf_checks=True)
     stranger.force_login(alice)
