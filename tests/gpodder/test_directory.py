@@ -1,7 +1,9 @@
 """The directory: popular podcasts with the figures of a week ago, kept for five minutes."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from django.core.cache import cache
@@ -48,7 +50,10 @@ def charts(alice: User, bob: User) -> list[Feed]:
     """Of old and new podcasts: the first had its listener a week ago, the second has found two since."""
     cache.clear()
     Category.objects.get_or_create(slug="news", defaults={"name": "News"})
-    feeds = [show(1, categories=["News"], cover_url="https://show1.example/cover.jpg"), show(2)]
+    feeds = [
+        show(1, categories=["News"], cover_url="https://show1.example/cover.jpg"),
+        show(2, author='<a href="x">&\x07</a>'),
+    ]
     for user in (alice, bob):
         share(user)
         follow(user, feeds[1], 1)
@@ -70,6 +75,20 @@ def test_it_has_the_figures_of_a_week_ago(charts: list[Feed]) -> None:
     assert tuple(found[name] for name in names) == expected[1]
     assert [one["title"] for one in shown("/toplist/1.json")] == ["Show 2"]
     assert shown("/api/2/tags/5.json") == [{"title": "News", "tag": "news", "usage": 1}]
+
+
+def test_each_format_says_what_a_title_says(charts: list[Feed]) -> None:
+    title = '</podcast>"A" & <b>B</b>'
+    Feed.objects.filter(pk=charts[1].pk).update(title=title)
+    cache.clear()
+    xml = ElementTree.fromstring(Client().get("/toplist.xml").content)
+    assert (xml[0].findtext("title"), xml[0].findtext("author")) == (title, '<a href="x">&</a>')
+    opml = ElementTree.fromstring(Client().get("/toplist.opml").content)
+    outlines = [one.attrib for one in opml.iter("outline") if one.get("xmlUrl")]
+    assert {one["xmlUrl"]: one["text"] for one in outlines}[charts[1].url] == title
+    assert Client().get("/toplist.txt").content.decode() == f"{charts[1].url}\n{charts[0].url}\n"
+    script = Client().get("/toplist.jsonp?jsonp=show").content.decode()
+    assert json.loads(script.removeprefix("show(").removesuffix(")"))[0]["title"] == title
 
 
 def test_it_is_kept_until_something_is_taken_out_of_sight(

@@ -56,6 +56,9 @@ def test_a_late_play_is_told_and_after_it_the_play_that_counts(
     phone: PodcastApp, desk: PodcastApp, alice: User
 ) -> None:
     phone.upload(play(1, position=500))
+    # what else is done with it says nothing of how far it was heard
+    for action in ("download", "new", "delete"):
+        phone.upload(play(1, action=action, at="2026-06-01T12:00:00", position=3))
     since = desk.actions()["timestamp"]
     phone.upload(play(1, position=7, at="2019-05-01T12:00:00"))
     assert positions(desk.actions(since)) == [7, 500]

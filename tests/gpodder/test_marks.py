@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from accounts.app_models import SyncMark
 from accounts.models import User
 from api.gpodder import access
+from eventstore import dispatcher
 from tests.factories import UserFactory
 from tests.gpodder.apps import PodcastApp, feed_url, play
 from tests.gpodder.conftest import password_of
@@ -96,7 +97,9 @@ KINDS = [Listener, GPodder, Kasts, Listener]
 steps = st.lists(
     st.tuples(
         st.integers(0, len(KINDS) - 1),
-        st.sampled_from(["play", "play late", "sync", "sync", "follow", "unfollow", "sign in again"]),
+        st.sampled_from(
+            ["play", "play late", "sync", "sync", "follow", "unfollow", "sign in again", "other server"]
+        ),
         st.sampled_from([0.0, 0.0, 1.0, 2.0, 90.0, -3_600.0, 3_600.0]),
     ),
     max_size=40,
@@ -113,6 +116,8 @@ def act(one: Listener, what: str, clock: Clock) -> None:
             one.sync_feeds([feed_url(one.count % 4)], [])
         case "unfollow":
             one.sync_feeds([], [feed_url((one.count + 1) % 4)])
+        case "other server":
+            dispatcher.forget()
         case "sign in again":
             one.app.client.cookies.clear()
         case _:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
 from pytest_django.fixtures import Settings
 
 from accounts import app_log, erasure
@@ -130,6 +131,19 @@ def test_lines_are_few_and_end_with_their_time_their_app_and_their_account(alice
     erasure.begin(alice.pk, NOW)
     erasure.complete(alice.pk, erase_history)
     assert (app_log.read(alice.pk, app, NOW), app_log.agents(alice.pk)) == ([], {})
+
+
+def test_so_many_apps_have_a_log_and_one_that_is_over_makes_room(alice: User, settings: Settings) -> None:
+    for number in range(app_log.MOST_APPS + 1):
+        app_log.note(alice.pk, None, f"app {number}", Entry("signed_in"), NOW)
+    found = app_log.agents(alice.pk)
+    assert (len(found), "app 100" in found.values()) == (app_log.MOST_APPS, False)
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        gone = app_log.app_of(None, "app 7")
+        assert sum(client.delete(key) for key in client.scan_iter(f"*{gone}"))
+    app_log.note(alice.pk, None, "app 100", Entry("signed_in"), NOW)
+    found = app_log.agents(alice.pk)
+    assert (len(found), "app 100" in found.values()) == (app_log.MOST_APPS, True)
 
 
 def test_without_redis_apps_synchronise_all_the_same(
