@@ -58,6 +58,14 @@ class ApiError(exceptions.APIException):
         self.status_code, self.wait = status, wait
 
 
+class Refused(ApiError):
+    """422 with more than one error: what stands in the way of it."""
+
+    def __init__(self, code: str, *errors: FieldError) -> None:
+        super().__init__(422, code, errors[0].detail)
+        self.errors = errors
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """What REST framework calls (settings.REST_FRAMEWORK).
 
@@ -128,6 +136,8 @@ def _counted(failure: exceptions.APIException, context: dict[str, Any]) -> excep
 def _body(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error, Invalid):
         return _shape("validation_error", error.errors)
+    if isinstance(error, Refused):
+        return _shape(_kind(error.status_code), error.errors)
     entry = FieldError(str(error.get_codes()), str(error.detail), None)
     return _shape(_kind(error.status_code), [entry])
 

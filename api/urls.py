@@ -22,6 +22,7 @@ from api.v1 import (
     supplements,
     sync,
     tokens,
+    undo,
 )
 from api.views import Unknown
 from eventstore.domain.topics import TOPICS
@@ -33,6 +34,7 @@ v1 = [
     *opml.paths,
     *(one for topic in TOPICS for one in import_module(f"api.v1.{topic.name}").paths),
     *events.paths,
+    *undo.paths,
     *export.paths,
     *sync.paths,
     *apps.paths,

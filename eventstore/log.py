@@ -71,8 +71,9 @@ SELECT %s, %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s) ON C
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who and what sent a command: the events' metadata. ``occurred_at``: the client's own time, as sent.
 
-    ``cause``: why the server itself sent it: ``feed_moved``, ``removal_unanswered``; ``import``, with the
-    server that it came from as ``device_name``.
+    ``cause``: why it was done, where not of itself: ``undo`` by the listener, with the ids of the events that
+    it ``undoes``; by the server ``feed_moved``, ``removal_unanswered``; ``import``, with the server that it
+    came from as ``device_name``.
     """
 
     app_id: str | None = None
@@ -80,6 +81,7 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     device_name: str | None = None
     occurred_at: datetime | None = None
     cause: str | None = None
+    undoes: tuple[str, ...] = ()
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -164,10 +166,11 @@ class CommandAlreadyRecorded(Exception):
     """A command with this id was recorded meanwhile."""
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, omit_defaults=True):
     t: str
     s: int
     d: Event
+    m: Origin | None = None
 
 
 def append(
@@ -178,19 +181,20 @@ def append(
     command_id: CommandId | None = None,
     answer: bytes = b"",
     changed: Sequence[KeptEntry] = (),
+    origins: Sequence[Origin] = (),
 ) -> int | None:
     """Record ``events`` after version ``expected``, all or none, and the entries that they ``changed``; with
-    ``command_id`` its ``answer`` as well.
+    ``command_id`` its ``answer`` as well. ``origins``: of each event its own, in place of one of all.
 
     Returns the position of the last one once it is committed, or None when the stream is at another version.
     Raises ``CommandAlreadyRecorded`` when the command id is taken.
     """
-    is_small = command_id is None and len(events) == 1 and len(changed) < 2
+    is_small = command_id is None and len(events) == 1 and len(changed) < 2 and not origins
     alone = is_small and not _partitioned and raw_connection().autocommit
     position = (
         _append_one(stream, expected, events[0], origin, changed)
         if alone
-        else _append_many(stream, expected, events, origin, command_id, answer, changed)
+        else _append_many(stream, expected, events, origin, command_id, answer, changed, origins)
     )
     if position is None:
         counters.count("append_conflicts")
@@ -460,14 +464,18 @@ def _append_many(
     command_id: CommandId | None,
     answer: bytes,
     changed: Sequence[KeptEntry],
+    origins: Sequence[Origin] = (),
 ) -> int | None:
+    lines = [_Line(*codec.name_of(event), event) for event in events]
+    for line, own in zip(lines, origins, strict=False):
+        line.m = own
     kept = [one for one in changed if one.state is not None]
     gone = [(one.topic, one.digest) for one in changed if one.state is None]
     parameters: dict[str, Any] = {
         "stream": stream,
         "expected": expected,
         "metadata": msgspec.json.encode(origin).decode(),
-        "events": msgspec.json.encode([_Line(*codec.name_of(event), event) for event in events]).decode(),
+        "events": msgspec.json.encode(lines).decode(),
         "kept": msgspec.json.encode(kept).decode(),
         "gone": msgspec.json.encode(gone).decode(),
         "version": expected + len(events),

@@ -1,6 +1,6 @@
 """Stored events as readers take them: whoever shows a history bears what it cannot decode."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -9,6 +9,9 @@ from eventstore.database import SQL, execute
 from eventstore.domain.messages import Event
 from eventstore.log import Origin, RecordedEvent
 
+READ_BY_ID = """
+SELECT position, stream, version, event_id::text, type, schema, data, metadata, recorded_at
+  FROM events.events WHERE stream = %s AND event_id = ANY(%s::uuid[])"""
 _ORIGIN = msgspec.json.Decoder(Origin).decode
 
 
@@ -43,3 +46,10 @@ def decoded(row: RecordedEvent) -> Event | None:
 def read_places(stream: int, feed: str, among: int = 20_000) -> list[RecordedEvent]:
     """The newest play of each device and episode of a feed, of so many newest events of a stream."""
     return [RecordedEvent(*row) for row in execute(SQL["read_places"], (stream, among, feed))]
+
+
+def read_by_id(stream: int, event_ids: Sequence[str]) -> list[RecordedEvent]:
+    """Those of these events that a stream still has, in no order."""
+    if not event_ids:
+        return []
+    return [RecordedEvent(*row) for row in execute(READ_BY_ID, (stream, list(event_ids)))]

@@ -17,7 +17,7 @@ from web.acting import act, came_from, is_partial
 from web.listforms import ChoiceForm
 from web.lists import Kind, Listed
 from web.reading import remember_position
-from web.toasts import render_toasts, tell
+from web.toasts import render_toasts, tell, undo_between
 
 
 class Choice(NamedTuple):
@@ -39,7 +39,19 @@ class Done(NamedTuple):
 
     added: list[Listed]
     removed: list[Listed]
-    position: int
+    outcomes: list[Outcome]
+
+    @property
+    def position(self) -> int:
+        return max((each.position for each in self.outcomes), default=0)
+
+    @property
+    def undo(self) -> str:
+        """Where all of it is undone; "" where another device did something between."""
+        upto = max((each.version for each in self.outcomes), default=0)
+        after = upto - sum(len(each.events) for each in self.outcomes)
+        first = min((each.version - len(each.events) for each in self.outcomes), default=0)
+        return undo_between(after, upto) if after == first else ""
 
 
 def answer(request: HttpRequest, user: User, choice: Choice) -> HttpResponse:
@@ -82,7 +94,7 @@ def _form(
 def _apply(request: HttpRequest, user: User, choice: Choice, form: ChoiceForm) -> Done:
     """Change what was changed in the form, and nothing that another device did meanwhile."""
     ticked, was = form.ids("in"), form.ids("was")
-    added, removed, position = [], [], 0
+    added, removed, outcomes = [], [], []
     commands = choice.kind.commands
     for each in choice.lists:
         if each.id in ticked - was:
@@ -93,26 +105,28 @@ def _apply(request: HttpRequest, user: User, choice: Choice, form: ChoiceForm) -
             removed += [each] if outcome and outcome.events else []
         else:
             continue
-        position = max(position, outcome.position if outcome else 0)
+        outcomes += [outcome] if outcome else []
     made = _make(request, user, choice, form) if form.cleaned_data["name"] else None
     if made is not None:
         added.append(made[0])
-        position = made[1]
-    return Done(added, removed, position)
+        outcomes += made[1]
+    return Done(added, removed, outcomes)
 
 
-def _make(request: HttpRequest, user: User, choice: Choice, form: ChoiceForm) -> tuple[Listed, int] | None:
+def _make(
+    request: HttpRequest, user: User, choice: Choice, form: ChoiceForm
+) -> tuple[Listed, list[Outcome]] | None:
     """A new list with it."""
     kind, list_id, name = choice.kind, form.cleaned_data["id"], form.cleaned_data["name"]
     if list_id is None:
         return None
     try:
-        act(request, user, kind.commands.create, **{kind.id: list_id}, name=name)
+        made = act(request, user, kind.commands.create, **{kind.id: list_id}, name=name)
     except DomainError:  # sent twice, and renamed between
         return None
     outcome = _write(request, user, choice, kind.commands.add, list_id, **choice.titles)
     listed = Listed(kind, list_id, name, "", "", False, False, 1, [])
-    return (listed, outcome.position) if outcome else None
+    return (listed, [made, outcome]) if outcome else None
 
 
 def _write(
@@ -131,16 +145,14 @@ def _write(
 
 
 def _tell(request: HttpRequest, choice: Choice, done: Done) -> None:
-    """One sentence, which one that changed one list alone can take back."""
+    """One sentence, with the way back."""
     added, removed = done.added, done.removed
     match (len(added), len(removed)):
         case (0, 0):
             messages.info(request, _("Nothing changed."))
         case (1, 0):
-            undo = added[0].path_to("remove", choice.names)
-            tell(request, _("Added to %(list)s.") % {"list": added[0].name}, undo=undo)
+            tell(request, _("Added to %(list)s.") % {"list": added[0].name}, undo=done.undo)
         case (0, 1):
-            undo = removed[0].path_to("add", choice.names)
-            tell(request, _("Removed from %(list)s.") % {"list": removed[0].name}, undo=undo)
+            tell(request, _("Removed from %(list)s.") % {"list": removed[0].name}, undo=done.undo)
         case _:
-            tell(request, _("Saved."))
+            tell(request, _("Saved."), undo=done.undo)

@@ -54,7 +54,6 @@ KIND = Kind(
         edit=_("Edit the collection"),
         made=_("%(list)s is ready."),
         deleted=_("%(list)s is deleted."),
-        restored=_("%(list)s is back, with everything in it."),
         exists=_("You have a collection made by this form already."),
     ),
     read_lists=reads.collections,

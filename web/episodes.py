@@ -17,14 +17,14 @@ from feeds import browsing, html
 from feeds.browsing import EpisodeRow
 from feeds.chapters import seconds
 from projections import queries
-from web import devices, levels, queue
+from web import devices, levels
 from web.acting import act, came_from, device_name, for_listeners, is_partial
 from web.addresses import asked_feed, in_path, is_web
 from web.documents import chapters_in_feed, names
 from web.found import find, seconds_in
 from web.reading import caught_up, remember_position
 from web.shown import Chapter
-from web.toasts import render_toasts, tell
+from web.toasts import render_toasts, tell, undo_of
 
 MOST_PEOPLE, MOST_SOUNDBITES = 30, 20
 
@@ -73,22 +73,17 @@ def played(request: HttpRequest, user: User, item: str) -> HttpResponse:
     before = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
     position = before.position if before else 0
     outcome = act(request, user, RecordPlay, feed=feed, item=item, position=position, played=True)
-    undo = f"/episodes/{in_path(item)}/unplayed?feed={in_path(feed)}&position={position}"
-    taken_out = queue.moment_of(outcome.events)
-    tell(request, _("Marked as played."), undo=f"{undo}&queue={taken_out}" if taken_out else undo)
+    tell(request, _("Marked as played."), undo=undo_of(outcome))
     return _back(request, feed, item, outcome.position)
 
 
 @require_POST
 @for_listeners
 def unplayed(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """Mark it as not played, from ``position`` on. ``queue``: when that took it out of Up
-    next, where it has its place again."""
+    """Mark it as not played, from ``position`` on."""
     feed, position = asked_feed(request), seconds_in(request, "position") or 0
     outcome = act(request, user, RecordPlay, feed=feed, item=item, position=position, played=False)
-    if "queue" in request.GET:
-        outcome = queue.bring_back(request, user, request.GET["queue"]) or outcome
-    tell(request, _("Marked as not played."))
+    tell(request, _("Marked as not played."), undo=undo_of(outcome))
     return _back(request, feed, item, outcome.position)
 
 
@@ -98,7 +93,7 @@ def save(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """Keep it among the saved ones; repeating it changes nothing."""
     feed = asked_feed(request)
     outcome = act(request, user, SaveEpisode, feed=feed, item=item)
-    tell(request, _("Saved."), undo=f"/episodes/{in_path(item)}/unsave?feed={in_path(feed)}")
+    tell(request, _("Saved."), undo=undo_of(outcome))
     return _back(request, feed, item, outcome.position)
 
 
@@ -108,7 +103,7 @@ def unsave(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """Take it from the saved ones."""
     feed = asked_feed(request)
     outcome = act(request, user, UnsaveEpisode, feed=feed, item=item)
-    tell(request, _("No longer saved."), undo=f"/episodes/{in_path(item)}/save?feed={in_path(feed)}")
+    tell(request, _("No longer saved."), undo=undo_of(outcome))
     return _back(request, feed, item, outcome.position)
 
 

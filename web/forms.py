@@ -1,6 +1,7 @@
 """What listeners type into the pages."""
 
 import re
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
@@ -9,11 +10,15 @@ from zoneinfo import available_timezones
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_feed
+from eventstore.domain.times import in_utc
+from eventstore.undo import Chosen
 from web import deeds
 from web.subjects import categories, languages
+from web.words import local
 
 LONGEST_ADDRESS = 2_048
 # in base64
@@ -32,6 +37,13 @@ FAULTS: Final = {
 }
 
 
+# how far back whatever a device did is undone
+SPANS: Final = {
+    "hour": (timedelta(hours=1), _("the last hour")),
+    "hours": (timedelta(hours=6), _("the last 6 hours")),
+    "day": (timedelta(days=1), _("the last 24 hours")),
+    "week": (timedelta(days=7), _("the last 7 days")),
+}
 UNUSABLE: Final = _("This is no address of a feed.")
 OPML_FAULTS: Final = {
     "not_opml": _("There is no list of podcasts in this file: OPML is what other programs export."),
@@ -239,6 +251,56 @@ class HistoryForm(AddressedForm):
         ):
             widget: Any = self.fields[name].widget
             widget.choices = [("", every), *offered]
+
+
+class UndoForm(forms.Form):
+    """What a device did since a time. ``device`` as in ``HistoryForm``; ``since`` a span, or a moment."""
+
+    device = forms.CharField(label=_("Device"), max_length=400, widget=forms.Select)
+    since = forms.CharField(label=_("Since"), max_length=40, widget=forms.Select)
+
+    def __init__(self, *args: Any, now: datetime, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.now = now
+
+    def offer(self, devices: Choices) -> None:
+        """What can be chosen: pairs of value and label."""
+        chosen = self.data.get("since") or self.initial.get("since", "")
+        spans: Choices = [(value, str(label)) for value, (_span, label) in SPANS.items()]
+        if chosen and chosen not in SPANS and (moment := _moment(chosen)):
+            spans.insert(0, (chosen, date_format(local(moment), "DATETIME_FORMAT")))
+        device: Any = self.fields["device"].widget
+        device.choices = devices
+        since: Any = self.fields["since"].widget
+        since.choices = spans
+
+    def clean_device(self) -> str:
+        device: str = self.cleaned_data["device"]
+        if device[:2] not in ("a:", "d:") or not device[2:]:
+            raise ValidationError(_("Choose a device."))
+        return device
+
+    def clean_since(self) -> datetime:
+        since: str = self.cleaned_data["since"]
+        moment = self.now - SPANS[since][0] if since in SPANS else _moment(since)
+        if moment is None:
+            raise ValidationError(_("Choose a time."))
+        return moment
+
+    def chosen(self) -> Chosen:
+        """Which events these are."""
+        kind, name = self.cleaned_data["device"][:2], self.cleaned_data["device"][2:]
+        of = {"device_name": name} if kind == "d:" else {"app_id": name}
+        return Chosen(since=self.cleaned_data["since"], **of)
+
+
+def _moment(text: str) -> datetime | None:
+    """A moment with its time zone, as pages write it into addresses; None for what is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return in_utc(moment) if moment.tzinfo else None
+    except ValueError:
+        return None
 
 
 class TrendingForm(AddressedForm):

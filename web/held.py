@@ -18,7 +18,7 @@ from eventstore.domain import unfollowing
 from projections import held
 from web.acting import for_listeners, send
 from web.reading import remember_position
-from web.toasts import tell
+from web.toasts import tell, undo_of
 
 
 class Question(NamedTuple):
@@ -55,7 +55,7 @@ def decide(request: HttpRequest, user: User) -> HttpResponse:
     if feeds:
         outcome = send(request, settled(user.pk, feeds, timezone.now()))
         remember_position(answer, outcome.position)
-        tell(request, _told(len(feeds), is_confirmed))
+        tell(request, _told(len(feeds), is_confirmed), undo=undo_of(outcome))
     return answer
 
 

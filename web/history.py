@@ -1,25 +1,29 @@
 """/history: what a listener did, the newest arrival first, from where, and whether it still holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from accounts.models import AppGrant, User
 from eventstore import dispatcher, log
 from eventstore.domain import history as events
+from eventstore.domain import undoing
 from eventstore.domain.messages import Event
 from eventstore.domain.topics import OF_EVENT
 from eventstore.log import LAST_VERSION, HistoryFilter, HistorySource, Origin, RecordedEvent
-from eventstore.reading import decoded, origin_of
+from eventstore.reading import decoded, origin_of, read_by_id
 from eventstore.streams import StreamUnreadable
+from eventstore.undo import CAUSE
 from feeds.queries import episodes_of, feeds_for
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
 from web import deeds, words
@@ -28,6 +32,7 @@ from web.addresses import in_path, number_in
 from web.forms import HistoryForm
 
 PAGE = 40
+UNDO_SINCE: Final = "/history/undo-since"
 # of the newest events: where their devices and podcasts are offered to choose from
 LOOKED_AT = 2_000
 MOST_OFFERED = 100
@@ -51,7 +56,8 @@ class Subject(NamedTuple):
 
 class Line(NamedTuple):
     """An event in words. ``arrived_at``: where it came much later than it happened. ``holds``: whether what
-    it said is still so; None where it cannot be told. ``before``: what it replaced, or ""."""
+    it said is still so; None where it cannot be told. ``before``: what it replaced, or "". ``undo``: where it
+    is undone, or "". ``is_undone``: whether that has been done."""
 
     icon: str
     what: str
@@ -61,6 +67,23 @@ class Line(NamedTuple):
     arrived_at: datetime | None
     source: str
     holds: bool | None
+    undo: str
+    is_undone: bool
+
+
+class Undos(NamedTuple):
+    """What undos took back: the ids of the events, and the words of some of them."""
+
+    taken_back: frozenset[str]
+    words: Mapping[str, str]
+
+
+class Telling(NamedTuple):
+    """What lines are told by: the names of apps, what each event replaced, what undos took back."""
+
+    apps: Mapping[str, str]
+    replaced: Mapping[int, str]
+    undone: Undos
 
 
 @require_safe
@@ -76,9 +99,10 @@ def history(request: HttpRequest, user: User) -> HttpResponse:
     apps = dict(AppGrant.objects.filter(user=user).values_list("app_id", "name"))
     events_read = [decoded(row) for row in rows]
     offered = _feeds_offered(sources, wanted["feed"])
-    subjects = _subjects(user.pk, [event for event in events_read if event is not None], offered)
+    names = {names_of(event) for event in events_read if event is not None}
+    subjects = subjects_of(user.pk, names | {(feed, None) for feed in offered})
     form.offer(
-        _devices_offered(sources, wanted["device"], apps),
+        devices_offered(sources, wanted["device"], apps),
         sorted(((feed, subjects[feed, None].title) for feed in offered), key=lambda each: each[1].casefold()),
     )
     context = {
@@ -87,6 +111,7 @@ def history(request: HttpRequest, user: User) -> HttpResponse:
         "following": form.address("/history", before=following) if following else "",
         "first": form.address("/history") if wanted["before"] else "",
         "searched": bool(wanted["kind"] or wanted["device"] or wanted["feed"]),
+        "undo_all": f"{UNDO_SINCE}?{urlencode({'device': wanted['device']})}",
     }
     name = "_lines" if is_partial(request, "found") else "history"
     return render(request, f"web/history/{name}.html", context)
@@ -105,7 +130,7 @@ def _rows(stream: int, wanted: Mapping[str, str]) -> tuple[list[RecordedEvent], 
     return rows[:PAGE], encode_cursor(str(rows[PAGE - 1].version)) if len(rows) > PAGE else ""
 
 
-def _devices_offered(
+def devices_offered(
     sources: Sequence[HistorySource], chosen: str, apps: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """Of the newest events, by what tells most of where they came from; and what is chosen already."""
@@ -150,9 +175,10 @@ def _lines(
 ) -> list[Line]:
     if stream is None:
         return []
-    holding, replaced = _holding(user_id, read), _replaced(stream, rows, read)
+    holding = _holding(user_id, read)
+    told = Telling(apps, _replaced(stream, rows, read), undos_of(stream, rows))
     return [
-        _line(row, event, subjects.get(_names(event)) if event else None, holds, apps, replaced)
+        _line(row, event, subjects.get(names_of(event)) if event else None, holds, told)
         for row, event, holds in zip(rows, read, holding, strict=True)
     ]
 
@@ -161,7 +187,7 @@ def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event |
     """What each event replaced when it came, in words, by its version: of plays and privacy, as far as that
     was said shortly before."""
     told = [event for event in read if event is not None and deeds.before_words(event)]
-    items = list({item for event in told if (item := _names(event)[1]) is not None})
+    items = list({item for event in told if (item := names_of(event)[1]) is not None})
     if not rows or not told:
         return {}
     newest = rows[0].version
@@ -172,7 +198,7 @@ def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event |
     found: dict[int, str] = {}
     current: dict[tuple[str, Names], Event] = {}
     for version, event in sorted(known.items()):
-        key = deeds.topic_of_event(event), _names(event)
+        key = deeds.topic_of_event(event), names_of(event)
         before = current.get(key)
         if before is not None and events.happened_at(before) > events.happened_at(event):  # type: ignore[operator]
             continue
@@ -183,18 +209,13 @@ def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event |
 
 
 def _line(
-    row: RecordedEvent,
-    event: Event | None,
-    subject: Subject | None,
-    holds: bool | None,
-    apps: Mapping[str, str],
-    replaced: Mapping[int, str],
+    row: RecordedEvent, event: Event | None, subject: Subject | None, holds: bool | None, told: Telling
 ) -> Line:
-    before = replaced.get(row.version, "")
+    before, origin = told.replaced.get(row.version, ""), origin_of(row)
     icon, what = deeds.words_of(row.type, event, is_again=bool(before))
+    if origin.cause == CAUSE:
+        icon, what = "undo-2", undid(origin, what, told.undone)
     happened_at = (events.happened_at(event) if event else None) or row.recorded_at
-    origin = origin_of(row)
-    source = [apps.get(origin.app_id or "", origin.app_id or ""), _where(origin)]
     is_late = row.recorded_at - happened_at > LATE
     return Line(
         icon,
@@ -203,15 +224,43 @@ def _line(
         subject,
         happened_at,
         row.recorded_at if is_late else None,
-        " · ".join(each for each in source if each),
+        source_of(origin, told.apps),
         holds,
+        f"/history/{row.event_id}/undo" if holds and event and undoing.is_change(event) else "",
+        row.event_id in told.undone.taken_back,
     )
+
+
+def source_of(origin: Origin, apps: Mapping[str, str]) -> str:
+    """The app and the device that something came from, as far as they are known."""
+    source = [apps.get(origin.app_id or "", origin.app_id or ""), _where(origin)]
+    return " · ".join(each for each in source if each)
 
 
 def _where(origin: Origin) -> str:
     """The device, or the server from which it was brought along."""
     name = origin.device_name or ""
-    return gettext("imported from %(server)s") % {"server": name} if origin.cause == "import" else name
+    return _("imported from %(server)s") % {"server": name} if origin.cause == "import" else name
+
+
+def undos_of(stream: int, rows: Sequence[RecordedEvent]) -> Undos:
+    """What the undos among some events take back."""
+    taken_back = [event_id for row in rows for event_id in origin_of(row).undoes]
+    first = [undoes[0] for row in rows if (undoes := origin_of(row).undoes)]
+    known = {row.event_id: deeds.words_of(row.type, decoded(row))[1] for row in read_by_id(stream, first)}
+    return Undos(frozenset(taken_back), known)
+
+
+def undid(origin: Origin, what: str, undone: Undos) -> str:
+    """An undo in words; ``what``: what it says itself, where what it took back is not kept any more."""
+    words_then = undone.words.get(origin.undoes[0]) if origin.undoes else None
+    if words_then is None:
+        return _("By an undo: %(what)s") % {"what": what}
+    more = len(origin.undoes) - 1
+    if not more:
+        return _("Undid: %(what)s") % {"what": words_then}
+    text = ngettext("Undid: %(what)s and %(count)d more", "Undid: %(what)s and %(count)d more", more)
+    return text % {"what": words_then, "count": more}
 
 
 def _holding(user_id: UUID, read: Sequence[Event | None]) -> list[bool | None]:
@@ -226,13 +275,12 @@ def _holding(user_id: UUID, read: Sequence[Event | None]) -> list[bool | None]:
     return told
 
 
-def _names(event: Event) -> Names:
+def names_of(event: Event) -> Names:
     return getattr(event, "rss_source_feed", None), getattr(event, "rss_source_item", None)
 
 
-def _subjects(user_id: UUID, read: Sequence[Event], feeds: Sequence[str]) -> dict[Names, Subject]:
-    """What the events name, by feed and item, and these feeds."""
-    names = {_names(event) for event in read} | {(feed, None) for feed in feeds}
+def subjects_of(user_id: UUID, names: Collection[Names]) -> dict[Names, Subject]:
+    """What feeds and items are called, and where they are shown."""
     known = feeds_for(user_id, {feed for feed, item in names})
     episodes = episodes_of(names, known)
     found: dict[Names, Subject] = {}

@@ -22,7 +22,7 @@ from web.listing import page_of
 from web.lists import Kind, Listed
 from web.paging import cut
 from web.reading import caught_up, redirect_after
-from web.toasts import tell
+from web.toasts import tell, undo_of
 
 PAGE = 48
 
@@ -98,7 +98,7 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
     except DomainError:  # deleted meanwhile
         raise Http404 from None
     if outcome.events:
-        tell(request, _("Saved."))
+        tell(request, _("Saved."), undo=undo_of(outcome))
     return redirect_after(outcome.position, listed.page)
 
 
@@ -118,7 +118,7 @@ def delete(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpR
         )
         return redirect(listed.page)
     if outcome.events:
-        tell(request, kind.words.deleted % {"list": listed.name}, undo=f"{listed.path}/restore")
+        tell(request, kind.words.deleted % {"list": listed.name}, undo=undo_of(outcome))
     return redirect_after(outcome.position, kind.path)
 
 
@@ -144,10 +144,7 @@ def _paths(kind: Kind) -> list[URLPattern]:
         path(listed, one, of),
         path(f"{listed}/edit", edit, of),
         path(f"{listed}/delete", delete, of),
-        path(f"{listed}/restore", listacts.restore, of),
         path(f"{listed}/arrange", listacts.arrange, of),
-        path(f"{listed}/add", listacts.add, of),
-        path(f"{listed}/remove", listacts.remove, of),
     ]
 
 

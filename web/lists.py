@@ -4,7 +4,6 @@ and their pages."""
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404
@@ -20,7 +19,6 @@ from eventstore.domain.user import User as State
 from feeds.queries import feeds_for
 from projections.queries import Page
 from web import shown, words
-from web.addresses import in_path
 from web.listforms import PlaylistForm
 from web.shown import Episode, Podcast
 
@@ -45,7 +43,6 @@ class Words(NamedTuple):
     edit: str | Promise
     made: str | Promise
     deleted: str | Promise
-    restored: str | Promise
     exists: str | Promise
 
 
@@ -166,11 +163,6 @@ class Listed(NamedTuple):
     def page(self) -> str:
         """Its own page: the queue's has an address of its own."""
         return "/queue" if self.is_queue else self.path
-
-    def path_to(self, action: str, names: Mapping[str, str], **more: str) -> str:
-        """Where something is done with the member of these names."""
-        values = {name: in_path(value) for name, value in names.items()}
-        return f"{self.path}/{action}?{urlencode({**values, **more})}"
 
     @property
     def hue(self) -> int:

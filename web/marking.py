@@ -1,37 +1,32 @@
-"""/podcasts/{feed}/older: marking all older episodes as played in one go, and taking it back exactly."""
+"""/podcasts/{feed}/older: marking all older episodes as played in one go."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.pages import read_or_post
 from eventstore import dispatcher, log
-from eventstore.domain import history
 from eventstore.domain.identifiers import InvalidIdentifier, episode_key, normalise_item
 from eventstore.domain.partial import pick
 from eventstore.domain.plays import PlayEntry, PlayRecorded, PlayStatus
 from eventstore.domain.sync import SyncUserData
-from eventstore.log import LAST_VERSION
-from eventstore.reading import decoded
-from eventstore.streams import StreamUnreadable, fold
 from feeds import browsing
 from feeds.browsing import ListedItem
 from feeds.queries import FeedShown, episodes_of
 from web import shown, sight
-from web.acting import came_from, for_listeners, is_partial, send
-from web.addresses import in_path, number_in
+from web.acting import for_listeners, is_partial, send
+from web.addresses import in_path
 from web.reading import redirect_after
-from web.toasts import tell
+from web.toasts import tell, undo_of
 
 # what is offered beside everything, and the episode that was pointed at
 AGES: Final = {
@@ -83,32 +78,17 @@ def older(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     return render(request, f"web/podcasts/{name}.html", context)
 
 
-@require_POST
-@for_listeners
-def undo(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """Put back what was before the events from ``after`` to ``upto`` marked these episodes, except where
-    something has been done with one since."""
-    after, upto = _version(request, "after"), _version(request, "upto")
-    entries = _before(user.pk, feed, after, upto)
-    if entries is None:
-        tell(request, _("It is too late to take this back."))
-        return redirect("podcast", feed)
-    outcome = send(request, _command(user.pk, entries))
-    tell(request, _("Everything is as it was before."))
-    return redirect_after(outcome.position, came_from(request, f"/podcasts/{in_path(feed)}"))
-
-
 def _mark(request: HttpRequest, user: User, feed: str, chosen: Sequence[Unplayed]) -> HttpResponse:
     """One append, and a toast that takes it back."""
     now = timezone.now()
     outcome = send(request, _command(user.pk, [_played(feed, each, now) for each in chosen]))
-    count, page = sum(isinstance(each, PlayRecorded) for each in outcome.events), f"/podcasts/{in_path(feed)}"
+    count = sum(isinstance(event, PlayRecorded) for event in outcome.events)
+    page = f"/podcasts/{in_path(feed)}"
     if count:
         text = ngettext(
             "%(count)d episode is marked as played.", "%(count)d episodes are marked as played.", count
         )
-        undo_path = f"{page}/older/undo?after={outcome.version - len(outcome.events)}&upto={outcome.version}"
-        tell(request, text % {"count": count}, undo=undo_path)
+        tell(request, text % {"count": count}, undo=undo_of(outcome))
     else:
         tell(request, _("There was nothing to mark."))
     return redirect_after(outcome.position, page)
@@ -178,39 +158,3 @@ def _played(feed: str, each: Unplayed, now: datetime) -> PlayEntry:
 
 def _command(user_id: UUID, entries: Iterable[PlayEntry]) -> SyncUserData:
     return SyncUserData(user_id=user_id, now=timezone.now(), play_statuses=list(entries))
-
-
-def _before(user_id: UUID, feed: str, after: int, upto: int) -> list[PlayEntry] | None:
-    """What was known of the episodes that these events marked, where it still is as they left it; None where
-    the log does not tell any more."""
-    stream = log.known_stream(user_id)
-    checkpoint = log.read_checkpoint(stream) if stream is not None else None
-    if stream is None or (checkpoint is not None and checkpoint.version > after):
-        return None
-    read = [decoded(row) for row in log.read_stream(stream, after, upto)]
-    marked = [each for each in read if isinstance(each, PlayRecorded) and each.rss_source_feed == feed]
-    state = dispatcher.state_of(user_id)
-    state.fetch(history.keys(marked))
-    try:
-        plays = fold(stream, user_id, after).plays
-    except StreamUnreadable:
-        return None
-    now = timezone.now()
-    holding = (event for event in marked if (found := history.in_effect(state.user, event)) and found.holds)
-    return [_as_before(event, plays.get, now) for event in holding]
-
-
-def _as_before(event: PlayRecorded, known: Callable[[str], Any], now: datetime) -> PlayEntry:
-    feed, item = event.rss_source_feed, event.rss_source_item
-    at, before = max(now, event.played_at + LATER), known(episode_key(feed, item))
-    if before is None:
-        return PlayEntry(feed, item, 0, False, at)
-    return PlayEntry(feed, before.item, before.position, before.played, at, before.speed)
-
-
-def _version(request: HttpRequest, name: str) -> int:
-    """Raises ``BadRequest`` for what is none."""
-    version = number_in(request.GET.get(name, ""), LAST_VERSION)
-    if version is None:
-        raise BadRequest
-    return version

@@ -80,7 +80,6 @@ KIND = Kind(
         edit=_("Edit the playlist"),
         made=_("%(list)s is ready."),
         deleted=_("%(list)s is deleted."),
-        restored=_("%(list)s is back, with everything in it."),
         exists=_("You have a playlist made by this form already."),
     ),
     read_lists=reads.playlists,

@@ -1,16 +1,12 @@
 """/privacy-manager: what others see of a listener, and changing it after a look at what would change."""
 
-import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
-import msgspec
 from django.conf import settings as options
-from django.core.cache import cache
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -18,11 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
-from redis import RedisError
 
 from accounts import profiles
 from accounts.models import User
 from accounts.pages import read_or_post
+from eventstore.dispatcher import Outcome
 from eventstore.domain import privacy, times
 from eventstore.domain.privacy import Level, PrivacyEntry
 from eventstore.domain.sync import SyncUserData
@@ -36,17 +32,13 @@ from web.acts import Titles
 from web.forms import OverridesForm
 from web.overrides import Cut, Settings
 from web.reading import caught_up, redirect_after
-from web.toasts import tell
+from web.toasts import tell, undo_of
 
 PATH: Final = "/privacy-manager"
 SHOWN: Final = 5
-UNDO_S: Final = 600
 # what a change is for: the account, what is chosen, or whatever has a level of its own
 ACCOUNT, CHOSEN, ALL = "account", "chosen", "all"
 PROJECTORS = ("privacy", "public_events", "subscriptions")
-
-
-_CHANGES = msgspec.json.Decoder(list[Change]).decode
 
 
 class Example(NamedTuple):
@@ -131,21 +123,6 @@ def preview(request: HttpRequest, user: User) -> HttpResponse:
     }
     name = "_preview" if is_partial(request, "dialog") else "preview"
     return render(request, f"web/privacy/{name}.html", context)
-
-
-@require_POST
-@for_listeners
-def undo(request: HttpRequest, user: User, token: str) -> HttpResponse:
-    """Put back the levels from before a change, for ten minutes."""
-    kept = None
-    with suppress(RedisError):
-        kept = cache.get(_undo_key(user.pk, token))
-    if kept is None:
-        tell(request, _("This cannot be undone any more. Choose the levels anew."))
-        return redirect(PATH)
-    before = _CHANGES(kept)
-    tell(request, _("As it was before."))
-    return _done(_record(request, user, before, overrides.settings_of(user.pk)))
 
 
 def _page(
@@ -238,10 +215,9 @@ def _apply(request: HttpRequest, user: User) -> HttpResponse:
     if not changes:
         tell(request, _("Nothing has changed."))
         return redirect(PATH)
-    before = [change._replace(level=settings.level_of(change.feed, change.item)) for change in changes]
-    position = _record(request, user, changes, settings)
-    tell(request, _told(changes), undo=_remember(user.pk, before))
-    return _done(position)
+    outcome = _record(request, user, changes, settings)
+    tell(request, _told(changes), undo=undo_of(outcome))
+    return redirect_after(outcome.position, PATH)
 
 
 def _told(changes: Sequence[Change]) -> str:
@@ -252,34 +228,16 @@ def _told(changes: Sequence[Change]) -> str:
     return ngettext("%(count)d level changed.", "%(count)d levels changed.", count) % {"count": count}
 
 
-def _record(request: HttpRequest, user: User, changes: Sequence[Change], settings: Settings) -> int:
-    """Record all of them in one append; returns its position. Each comes after what was set before."""
+def _record(request: HttpRequest, user: User, changes: Sequence[Change], settings: Settings) -> Outcome:
+    """Record all of them in one append. Each comes after what was set before."""
     now = timezone.now()
     entries = [
         PrivacyEntry(change.level, _after(settings, change, now), change.feed, change.item)
         for change in changes
     ]
-    return send(request, SyncUserData(user_id=user.pk, now=now, privacy_settings=entries)).position
+    return send(request, SyncUserData(user_id=user.pk, now=now, privacy_settings=entries))
 
 
 def _after(settings: Settings, change: Change, now: datetime) -> datetime:
     known = settings.by_scope.get(privacy.scope_of(change.feed, change.item))
     return times.after_all(now, known.changed_at) if known else now
-
-
-def _remember(user_id: UUID, before: Sequence[Change]) -> str:
-    """Keep the levels from before for a while; the address of the undo, or "" where they cannot be kept."""
-    token = secrets.token_urlsafe(12)
-    try:
-        cache.set(_undo_key(user_id, token), msgspec.json.encode(before), UNDO_S)
-    except RedisError:
-        return ""
-    return f"{PATH}/undo/{token}"
-
-
-def _undo_key(user_id: UUID, token: str) -> str:
-    return f"privacy:undo:{user_id}:{token}"
-
-
-def _done(position: int) -> HttpResponse:
-    return redirect_after(position, PATH)

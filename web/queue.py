@@ -1,7 +1,5 @@
 """/queue: what its listener hears next, in order; and the menu by which an episode is put there."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -22,36 +20,29 @@ from eventstore.dispatcher import Outcome
 from eventstore.domain import upnext
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import episode_key
-from eventstore.domain.messages import Event
 from eventstore.domain.playlists import (
     REGISTER,
     AddToPlaylist,
     ClearPlaylist,
     PlaylistEntry,
-    PlaylistItemAdded,
-    PlaylistItemRemoved,
     RemoveFromPlaylist,
     queue_id,
 )
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.times import TICK
 from feeds.queries import episodes_of
 from projections import lists as reads
 from projections import queries
 from web import sight, words
 from web.acting import act, came_from, for_listeners, is_partial, send
-from web.addresses import asked_feed, asked_item, in_path, number_in
+from web.addresses import asked_feed, asked_item, in_path
 from web.listforms import PlaylistForm
 from web.listing import page_of
 from web.playlists import KIND, LONGEST_TITLE
 from web.reading import caught_up, redirect_after
 from web.shown import Episode
-from web.toasts import tell
+from web.toasts import tell, undo_of
 
 PATH: Final = "/queue"
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# past the year 9999 there is no moment
-LATEST: Final = 253_402_300_799_999_999
 PLACES: Final = ("first", "last")
 
 
@@ -93,7 +84,7 @@ def add(request: HttpRequest, user: User) -> HttpResponse:
         feed_title=episode.podcast[:LONGEST_TITLE] or None,
         place=place,
     )
-    _tell_added(request, outcome.events, place, feed, item)
+    _tell_added(request, outcome, place)
     return redirect_after(outcome.position, came_from(request, PATH))
 
 
@@ -106,9 +97,8 @@ def remove(request: HttpRequest, user: User) -> HttpResponse:
         outcome = act(request, user, RemoveFromPlaylist, playlist_id=queue_id(user.pk), **names)
     except DomainError:  # it never was there
         raise Http404 from None
-    moment = moment_of(outcome.events)
-    if moment:
-        tell(request, _("Taken out of Up next."), undo=f"{PATH}/restore?at={moment}")
+    if outcome.events:
+        tell(request, _("Taken out of Up next."), undo=undo_of(outcome))
     return redirect_after(outcome.position, came_from(request, PATH))
 
 
@@ -117,21 +107,9 @@ def remove(request: HttpRequest, user: User) -> HttpResponse:
 def clear(request: HttpRequest, user: User) -> HttpResponse:
     """Take everything out; the toast brings it back."""
     outcome = act(request, user, ClearPlaylist, playlist_id=queue_id(user.pk))
-    moment = moment_of(outcome.events)
-    if moment:
-        tell(request, _("Up next is empty now."), undo=f"{PATH}/restore?at={moment}")
+    if outcome.events:
+        tell(request, _("Up next is empty now."), undo=undo_of(outcome))
     return redirect_after(outcome.position, PATH)
-
-
-@require_POST
-@for_listeners
-def restore(request: HttpRequest, user: User) -> HttpResponse:
-    """Put back what was taken out at the moment ``at``."""
-    outcome = bring_back(request, user, request.GET.get("at", ""))
-    if outcome is None:
-        return redirect(came_from(request, PATH))
-    tell(request, _("Up next is as it was."))
-    return redirect_after(outcome.position, came_from(request, PATH))
 
 
 @read_or_post
@@ -176,25 +154,6 @@ def menu(request: HttpRequest, user: User, item: str) -> HttpResponse:
     return render(request, f"web/queue/{'_menu' if is_dialog else 'menu'}.html", context)
 
 
-def bring_back(request: HttpRequest, user: User, moment: str) -> Outcome | None:
-    """Put back in its place what was taken out at a moment, as ``moment_of`` names it. In one append. Raises
-    ``BadRequest`` for what is no moment."""
-    at = number_in(moment, LATEST)
-    if at is None:
-        raise BadRequest
-    known = dispatcher.state_of(user.pk).user.playlists.get(str(queue_id(user.pk)))
-    entry = upnext.uncleared(known, EPOCH + at * TICK, timezone.now(), user.pk) if known else None
-    if entry is None:
-        return None
-    return send(request, SyncUserData(user_id=user.pk, now=entry.updated_at, playlists=[entry]))
-
-
-def moment_of(events: Iterable[Event]) -> str:
-    """When the first of these took something out, in microseconds; "" where none did."""
-    removed = (each.removed_at for each in events if isinstance(each, PlaylistItemRemoved))
-    return next((str((at - EPOCH) // TICK) for at in removed), "")
-
-
 def _page(user_id: UUID, after: str) -> dict[str, Any]:
     try:
         return page_of(user_id, KIND, queue_id(user_id), after)
@@ -214,13 +173,12 @@ def _episode(user_id: UUID, feed: str, item: str) -> Episode:
     return Episode(feed, item, title, podcast, played=bool(play and play.played))
 
 
-def _tell_added(request: HttpRequest, events: list[Event], place: str, feed: str, item: str) -> None:
-    if not events:
+def _tell_added(request: HttpRequest, outcome: Outcome, place: str) -> None:
+    if not outcome.events:
         messages.info(request, _("It is in Up next already."))
         return
-    is_new = any(isinstance(each, PlaylistItemAdded) for each in events)
     text = _("Comes next.") if place == "first" else _("Added to Up next.")
-    tell(request, text, undo=_path_out(feed, item) if is_new else "")
+    tell(request, text, undo=undo_of(outcome))
 
 
 def _path_out(feed: str, item: str) -> str:

@@ -27,7 +27,7 @@ from web.forms import ListForm
 from web.paging import cut
 from web.reading import caught_up, remember_position
 from web.shown import Podcast
-from web.toasts import render_toasts, tell
+from web.toasts import render_toasts, tell, undo_of
 
 PAGE = 48
 MOST_FOLLOWED = 10_000
@@ -119,7 +119,7 @@ def follow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Follow a feed; repeating it changes nothing."""
     outcome = act(request, user, Subscribe, feed=feed)
     if outcome.events:
-        tell(request, _("You follow %(title)s.") % {"title": _title(feed)})
+        tell(request, _("You follow %(title)s.") % {"title": _title(feed)}, undo=undo_of(outcome))
     return _answer(request, feed, outcome.position, is_followed=True)
 
 
@@ -134,7 +134,7 @@ def unfollow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
         return redirect("subscriptions")
     if outcome.events:
         text = _("You no longer follow %(title)s.") % {"title": _title(feed)}
-        tell(request, text, undo=f"/podcasts/{in_path(feed)}/follow")
+        tell(request, text, undo=undo_of(outcome))
     return _answer(request, feed, outcome.position, is_followed=False)
 
 

@@ -8,10 +8,24 @@ from django.contrib import messages
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
+from eventstore.dispatcher import Outcome
+
+UNDO = "/history/undo"
+
 
 def tell(request: HttpRequest, text: str, undo: str = "") -> None:
     """Tell ``text`` on the page that is shown next; ``undo`` is the path that takes the action back."""
     messages.success(request, text, extra_tags=undo)
+
+
+def undo_of(outcome: Outcome) -> str:
+    """Where what a command has just recorded is undone; "" where it recorded nothing."""
+    return undo_between(outcome.version - len(outcome.events), outcome.version)
+
+
+def undo_between(after: int, upto: int) -> str:
+    """Where the events of these versions of a listener's stream are undone."""
+    return f"{UNDO}?after={after}&upto={upto}" if upto > after else ""
 
 
 def render_toasts(request: HttpRequest) -> str:

@@ -1,6 +1,5 @@
 """/podcasts/{feed}/privacy, /episodes/{item}/privacy: who sees what a listener does there; changing it."""
 
-from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -23,10 +22,7 @@ from web.acting import act, came_from, for_listeners, is_partial
 from web.addresses import asked_feed
 from web.levels import Glance
 from web.reading import caught_up, remember_position
-from web.toasts import render_toasts, tell
-
-# what takes a setting back; in a toast's address, where a level stands
-NONE: Final = "none"
+from web.toasts import render_toasts, tell, undo_of
 
 
 @read_or_post
@@ -76,20 +72,20 @@ def _choose(request: HttpRequest, user: User, scope: Scope) -> HttpResponse:
 
 
 def _change(request: HttpRequest, user: User, before: Glance) -> HttpResponse:
-    """Set the level that the form, or the address of an undo, names. Raises ``BadRequest`` for none."""
-    wanted = request.POST.get("level", request.GET.get("level"))
-    if wanted not in (*levels.LEVELS, "", NONE):
+    """Set the level that the form names. Raises ``BadRequest`` for none."""
+    wanted = request.POST.get("level")
+    if wanted not in (*levels.LEVELS, ""):
         raise BadRequest
     named = {"feed": before.feed, "item": before.item}
-    if wanted in ("", NONE):
+    if not wanted:
         outcome = act(request, user, ClearPrivacy, **named)
     else:
         outcome = act(request, user, ChangePrivacy, level=wanted, **named)
     default = exposure.default_level()
     found = privacy.in_force(outcome.user.privacy, before.feed, before.item, default)
-    own = None if wanted in ("", NONE) else found.level
+    own = found.level if wanted else None
     after = before if before.closed else before._replace(level=found.level, source=found.source)
-    tell(request, _told(after), undo=_undo(before) if outcome.events else "")
+    tell(request, _told(after), undo=undo_of(outcome))
     response = _answer(request, after._replace(own=own))
     remember_position(response, outcome.position)
     return response
@@ -100,11 +96,6 @@ def _told(after: Glance) -> str:
         return _("Kept. Nothing of this podcast is shown to others in any case.")
     text = _("This episode is %(level)s now.") if after.item else _("This podcast is %(level)s now.")
     return text % {"level": str(after.name).lower()}
-
-
-def _undo(before: Glance) -> str:
-    joint = "?" if before.item is None else "&"
-    return f"{before.path}{joint}level={before.own or NONE}"
 
 
 def _answer(request: HttpRequest, after: Glance) -> HttpResponse:

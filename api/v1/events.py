@@ -35,11 +35,12 @@ Data = Annotated[
 Cause = Annotated[
     str | None,
     meta(
-        "Why the server itself did it: `feed_moved`, `removal_unanswered`, `import` (from another sync"
-        " server, which is named as the device). Null for what an app did.",
-        example="feed_moved",
+        "Why it was done: `undo` by the user; by the server itself `feed_moved`, `removal_unanswered`,"
+        " `import` (from another sync server, which is named as the device). Null for what an app did.",
+        example="undo",
     ),
 ]
+Undoes = Annotated[list[str], meta("Of an undo the events that it takes back, by their `event_id`.")]
 StillHolds = Annotated[bool | None, meta("Whether that still holds; null where it cannot be told.")]
 Rule = Annotated[
     str | None, meta("Why it holds or does not, in the words of a sync's conflicts.", example="later_wins")
@@ -50,6 +51,7 @@ class HistoryEvent(Struct):
     """`happened_at`: the time that counts, the device's own where it could be believed; `claimed_at`: the
     device's, where it could not. `app_name` is null where the app has been revoked since."""
 
+    event_id: str
     version: int
     type: str
     happened_at: datetime | None
@@ -60,6 +62,7 @@ class HistoryEvent(Struct):
     device_id: str | None
     device_name: str | None
     cause: Cause
+    undoes: Undoes
     data: Data
     stands: StillHolds
     rule: Rule
@@ -106,6 +109,7 @@ def counted(event: UserCheckpoint) -> dict[str, Any]:
 def _shown(row: RecordedEvent, event: Event | None, names: dict[str, str]) -> HistoryEvent:
     origin = origin_of(row)
     return HistoryEvent(
+        event_id=row.event_id,
         version=row.version,
         type=row.type,
         happened_at=None if event is None else history.happened_at(event),
@@ -116,6 +120,7 @@ def _shown(row: RecordedEvent, event: Event | None, names: dict[str, str]) -> Hi
         device_id=origin.device_id,
         device_name=origin.device_name,
         cause=origin.cause,
+        undoes=list(origin.undoes),
         data=_data(row, event),
         stands=None,
         rule=None,

@@ -176,6 +176,13 @@ class _Collections(OrderedSet[Collection, CollectionFeed]):
     def blank(self, user_id: UUID, key: str) -> Collection:
         return Collection("", times.NEVER, is_default=key == str(default_id(user_id)))
 
+    def exists(self, of: Collection) -> bool:
+        return of.is_default or super().exists(of)
+
+    def in_order(self, of: Collection) -> tuple[str, ...]:
+        # what is in the default one the subscriptions say
+        return of.order if of.is_default else super().in_order(of)
+
     def from_entry(self, entry: Any, user_id: UUID) -> Collection:
         said = super().from_entry(entry, user_id)
         said.is_default = entry.id == default_id(user_id)

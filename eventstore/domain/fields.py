@@ -15,6 +15,8 @@ from eventstore.domain.messages import Event
 
 Values = Callable[[Any], tuple[Any, ...]]
 FEED, ITEM, DEVICE = "rss_source_feed", "rss_source_item", "device"
+# of an event that puts back what stood before
+IS_UNDO = "is_undo"
 
 
 class Key(NamedTuple):
@@ -131,7 +133,7 @@ class Carrier:
         time: str,
     ) -> None:
         inside = {public: name for name, public in names.items()}
-        beside = {"user_id", "claimed_at", *key}
+        beside = {"user_id", "claimed_at", IS_UNDO, *key}
         if DEVICE not in state.__struct_fields__:
             # which device says so: a fact, where it is no state
             beside.add(DEVICE)

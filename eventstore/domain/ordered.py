@@ -136,6 +136,14 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         since = sorted((at, digest(key), key) for key, at in here.items() if key not in placed)
         return [*first, *(key for _, _, key in since)]
 
+    def exists(self, of: L) -> bool:
+        """Whether listeners have it."""
+        return self.is_known(of) and self.is_on(of)
+
+    def in_order(self, of: L) -> tuple[str, ...]:
+        """What a list holds, in order."""
+        return tuple(self.arranged(of))
+
     # the fold
 
     def merge(self, one: L, other: L) -> L:

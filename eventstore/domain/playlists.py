@@ -214,6 +214,9 @@ class _Playlists(OrderedSet[Playlist, PlaylistItem]):
     def blank(self, user_id: UUID, key: str) -> Playlist:
         return Playlist("", times.NEVER, kind="queue" if key == str(queue_id(user_id)) else "list")
 
+    def exists(self, of: Playlist) -> bool:
+        return of.kind == "queue" or super().exists(of)
+
     def from_entry(self, entry: Any, user_id: UUID) -> Playlist:
         said = super().from_entry(entry, user_id)
         said.kind = "queue" if entry.id == queue_id(user_id) else "list"

@@ -52,7 +52,8 @@ class UpdatePosition(Order, frozen=True, kw_only=True):
 
 class PlayRecorded(Event, frozen=True, kw_only=True, gc=False):
     """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken.
-    ``device``: where the app names one for each play."""
+    ``device``: where the app names one for each play. ``is_undo``: it puts back an earlier status, and nobody
+    has played anything."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -62,6 +63,7 @@ class PlayRecorded(Event, frozen=True, kw_only=True, gc=False):
     started: int | None = None
     total: int | None = None
     device: str | None = None
+    is_undo: bool = False
     played_at: datetime
     claimed_at: datetime | None = None
 
@@ -122,6 +124,7 @@ REGISTER = LastWriter(
     by=("position", "played", "item", "speed", "started", "total"),
     shown=("position", "played", "speed"),
     told_apart=("position", "started", "total"),
+    nothing={"position": 0, "played": False, "speed": None, "started": None, "total": None},
     events={PlayRecorded: {"updated_at": "played_at"}, PositionUpdated: {}},
     tie="further_position_wins_a_tie",
 )

@@ -25,7 +25,9 @@ from eventstore.domain.register import Decided, Register, S, replace, skewed_of
 class LastWriter(Register[S]):
     """The newest counts as a whole. ``by``: the fields that decide between two of one time; ``shown``: those
     that a listener sees; ``cleared``: a field that is None where there is nothing any more; ``told_apart``:
-    by which, with the time, two of what devices send differ, where that is remembered (``facts``)."""
+    by which, with the time, two of what devices send differ, where that is remembered (``facts``).
+    ``nothing``: the fields of what an undo puts in the place of nothing; None where there is no such thing,
+    and so no undo."""
 
     def __init__(
         self,
@@ -38,10 +40,12 @@ class LastWriter(Register[S]):
         events: Mapping[type[Event], Mapping[str, str]],
         cleared: str | None = None,
         told_apart: tuple[str, ...] = (),
+        nothing: Mapping[str, Any] | None = None,
         **declared: Any,
     ) -> None:
         super().__init__(state, entry, **declared)
         self.time = time
+        self.nothing = {cleared: None} if nothing is None and cleared else nothing
         self.newest = self.group((time,), by)
         self.groups = (self.newest,)
         self.shown_fields = shown

@@ -6,17 +6,14 @@ It is in the queue where it was put in later than it was finished, whichever of 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from eventstore.domain import plays, times
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.playlists import (
     ITEMS,
-    REGISTER,
     AddToPlaylist,
     Playlist,
-    PlaylistEntry,
     PlaylistItem,
     PlaylistItemAdded,
     PlaylistItemEntry,
@@ -24,7 +21,6 @@ from eventstore.domain.playlists import (
     queue_id,
 )
 from eventstore.domain.plays import PlayRecorded, RecordPlay
-from eventstore.domain.register import replace
 from eventstore.domain.sync import SyncUserData
 
 Entries = Mapping[str, Mapping[str, Any]]
@@ -109,19 +105,6 @@ def _removed(command: Command, member: PlaylistItem, at: datetime) -> PlaylistIt
         rss_source_item=member.item,
         removed_at=at,
     )
-
-
-def uncleared(known: Playlist, at: datetime, now: datetime, user_id: UUID) -> PlaylistEntry | None:
-    """The queue with what was taken out at one moment in its place again, as a device would bring it; None
-    where nothing was, or it is in again."""
-    gone = {key: of for key, of in known.members.items() if of.removed_at == at and not ITEMS.is_on(of)}
-    if not gone:
-        return None
-    back = {key: replace(of, removed_at=None) for key, of in gone.items()}
-    order = REGISTER.arranged(replace(known, members=known.members | back))
-    later = times.after_all(now, known.updated_at, at)
-    entry: PlaylistEntry = REGISTER.to_entry(str(queue_id(user_id)), known)
-    return replace(entry, updated_at=later, items=entries(known, order, later))
 
 
 def entries(known: Playlist, keys: Iterable[str], at: datetime) -> list[PlaylistItemEntry]:

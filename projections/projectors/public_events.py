@@ -25,6 +25,7 @@ from eventstore.domain.checkpoint import (
     UserCheckpoint,
 )
 from eventstore.domain.episodes import EpisodeIdentified
+from eventstore.domain.fields import IS_UNDO
 from eventstore.domain.identifiers import digests_of, guid_key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded
@@ -189,8 +190,12 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
                         cursor.execute(statement.format(**names), {"before": event.before})
             case FeedMarked():
                 marks[event.marked_by, event.feed_key] = event
+            case PlayRecorded(is_undo=True) if event.position or event.played:
+                pass  # nobody has played anything
             case _:
                 kind, time, withdrawn = TELLING[type(event)]
+                # back to nothing: as if it had never been played
+                withdrawn = withdrawn or getattr(event, IS_UNDO, False)
                 row = _row(event, kind, recorded.event_id)
                 row = rows.setdefault((row.user_id, row.kind, row.key), row)
                 # no further than the worker trims beyond what it deletes

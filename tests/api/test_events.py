@@ -25,6 +25,7 @@ def test_it_tells_what_happened_when_and_from_where(phone: Device) -> None:
     phone.post("plays", play(played_at=MAY))
     (event,) = events(phone)
     assert event.pop("recorded_at") > JUNE
+    assert event.pop("event_id")
     assert event == {
         "version": 1,
         "type": "PlayRecorded",
@@ -35,6 +36,7 @@ def test_it_tells_what_happened_when_and_from_where(phone: Device) -> None:
         "device_id": "phone-1",
         "device_name": "Alice's phone",
         "cause": None,
+        "undoes": [],
         "data": {
             "rss_source_feed": feed(),
             "rss_source_item": item(),

@@ -99,6 +99,10 @@ CALLS: dict[tuple[str, str], Call] = {
         "user.subscriptions.write", "held_removals", {"feeds": [feed()], "confirm": True}
     ),
     ("GET", "events"): Call("user.read", "events"),
+    ("POST", "events/<str:event_id>/undo"): Call("user.write", f"events/{LIST}/undo", {}),
+    ("POST", "undo"): Call(
+        "user.write", "undo", {"device_id": "phone-1", "since": "2026-05-01T12:00:00Z", "dry_run": True}
+    ),
     ("GET", "export"): Call("user.read", "export"),
     ("POST", "import"): Call("user.write", "import", {"format": "balados-export", "version": 1}),
     ("GET", "tokens"): Call("user.write", "tokens"),
@@ -220,8 +224,9 @@ def test_the_ids_of_another_are_the_ids_of_nobody(phone: Device, bobs: Device) -
     radio = PlayTokenFactory.create(user=bob, name="Bob's radio")
     of_bob = {"feed": feed(5), "item": item(5), "app_id": "org.example.bobs", "token_id": str(radio.pk)}
     of_bob |= {"playlist_id": BOBS_LIST, "collection_id": BOBS_LIST}
+    of_bob["event_id"] = document(bobs.get("events?limit=1"))["events"][0]["event_id"]
     of_nobody = {"feed": feed(6), "item": item(6), "app_id": "org.example.none", "token_id": "999999"}
-    of_nobody |= {"playlist_id": LIST, "collection_id": LIST}
+    of_nobody |= {"playlist_id": LIST, "collection_id": LIST, "event_id": LIST}
     for method, path in OF_SOMEBODY:
         with unharmed(phone):
             one, other = (_fill(phone, method, path, ids) for ids in (of_bob, of_nobody))

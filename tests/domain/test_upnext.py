@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain import sync, upnext
+from eventstore.domain import sync
 from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.identifiers import item_of
@@ -35,6 +35,7 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.plays import PlayEntry, PlayRecorded, RecordPlay
 from eventstore.domain.sync import SyncUserData
+from eventstore.domain.undoing import Told, plan
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import ALICE, NEWS, NOON, folded, key, minutes, refusal, synced, when
 
@@ -185,12 +186,10 @@ def test_it_is_cleared_and_brought_back_in_its_order() -> None:
     events += when(clear, events)
     assert queued(events) == []
     events += when(add(ONE, 6, place="first"), events)
-    queue = folded(events).playlists[str(QUEUE)]
-    back = upnext.uncleared(queue, minutes(5), minutes(7), ALICE)
-    assert back is not None
-    events += when(SyncUserData(user_id=ALICE, now=minutes(7), playlists=[back]), events)
-    assert queued(events) == before == [TWO, ONE, THREE]
-    assert upnext.uncleared(folded(events).playlists[str(QUEUE)], minutes(5), minutes(8), ALICE) is None
+    cleared = [isinstance(event, PlaylistItemRemoved) for event in events]
+    told = [Told(event, is_chosen) for event, is_chosen in zip(events, cleared, strict=True)]
+    back = [one.event for one in plan(told, folded(events), None, minutes(7)).events]
+    assert queued([*events, *back]) == before == [TWO, ONE, THREE]
 
 
 class Step(NamedTuple):

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.errors import LockNotAvailable
 
-from eventstore import log
+from eventstore import dispatcher, log, undo
 from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.checkpoint import (
     PopularityRecalculated,
@@ -40,6 +41,7 @@ from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
 from eventstore.domain.saved import SaveEpisode, ShareEpisode, UnsaveEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.log import Origin
+from eventstore.undo import Chosen
 from projections import catch_up, deadletters, locks, rebuild, shadows
 from projections.catch_up import apply_until
 from projections.connect import Connection, connect
@@ -132,12 +134,23 @@ figures = st.builds(
     shares=st.just(0),
     subscribers=st.just(0),
 )
+
+
+class TakeBack(NamedTuple):
+    """Undo the newest ``events`` of a listener."""
+
+    user_id: UUID
+    events: int
+    now: datetime
+
+
+undos = st.builds(TakeBack, users, st.integers(1, 5), nows)
 trims = st.builds(PublicHistoryTrimmed, before=nows)
 marks = st.builds(marked, feeds, st.booleans())
-Happening: TypeAlias = Command | Event
+Happening: TypeAlias = Command | Event | TakeBack
 History: TypeAlias = list[tuple[Happening, bool]]
 histories = st.lists(
-    st.tuples(st.one_of(commands, commands, trims, marks, figures), st.booleans()), max_size=20
+    st.tuples(st.one_of(commands, commands, undos, trims, marks, figures), st.booleans()), max_size=20
 )
 
 
@@ -183,6 +196,10 @@ def live(project: Project, history: History) -> int:
 def happen(what: Happening) -> None:
     if isinstance(what, Event):
         log.append_to_instance([what])
+    elif isinstance(what, TakeBack):
+        version = dispatcher.state_of(what.user_id).version
+        with suppress(DomainError):
+            undo.undo(what.user_id, Chosen(after=version - what.events, upto=version), Origin(), what.now)
     else:
         with suppress(DomainError):
             dispatch(what, Origin())

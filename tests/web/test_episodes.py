@@ -10,6 +10,7 @@ from tests.feeds.rows import item_name, name_of
 from tests.projecting import bring_up_to_date
 from tests.web.library import HOSTILE, follow, hear, page_of_episode, show, unknown_episode
 from tests.web.people import Visitor, text_of
+from tests.web.test_visibility import undo_of
 
 
 def act(visitor: Visitor, path: str, what: str) -> str:
@@ -46,9 +47,7 @@ def test_it_is_marked_as_played_and_that_is_taken_back(alice: User) -> None:
 
     assert act(visitor, path, "played") == path
     assert heard() == (754, True)
-    undo = re.search(r'action="([^"]+/unplayed[^"]+position=754)"', text_of(visitor.get(path)))
-    assert undo
-    visitor.send(undo[1].replace("&amp;", "&"), {})
+    visitor.send(undo_of(text_of(visitor.get(path))), {})
     assert heard() == (754, False)
 
 

@@ -59,12 +59,17 @@ def _import_of(user: User, route: str) -> str:
     return str(row.pk)
 
 
-# parameters that name something of a listener, and how that comes about
+def _event_of(user: User, route: str) -> str:
+    playlist(user)
+    return log.read_history(log.stream_of(user.pk), limit=1)[0].event_id
+
+
 def _program_of(user: User, _: str) -> str:
     app_log.note(user.pk, None, "gPodder/3", Entry("signed_in"), timezone.now())
     return app_log.app_of(None, "gPodder/3").removeprefix("a:")
 
 
+# parameters that name something of a listener, and how that comes about
 OWNED: dict[str, Callable[[User, str], str]] = {
     "list_id": _list_of,
     "handle": _session_of,
@@ -72,6 +77,7 @@ OWNED: dict[str, Callable[[User, str], str]] = {
     "password_id": _password_of,
     "program": _program_of,
     "import_id": _import_of,
+    "event_id": _event_of,
 }
 
 

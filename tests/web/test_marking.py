@@ -1,13 +1,11 @@
 """/podcasts/{feed}/older: marking what is older as played, and taking it back exactly."""
 
-import html
 import re
 from datetime import UTC, datetime, timedelta
 
 from accounts.models import User
 from eventstore import log
-from eventstore.dispatcher import Origin, dispatch, state_of
-from eventstore.domain.checkpoint import TakeCheckpoint
+from eventstore.dispatcher import state_of
 from eventstore.domain.identifiers import episode_key
 from feeds.models import Feed
 from tests.feeds.known import known_episode
@@ -15,6 +13,7 @@ from tests.feeds.rows import item_name, name_of
 from tests.projecting import bring_up_to_date
 from tests.web.library import follow, hear, page_of, show
 from tests.web.people import Visitor, text_of
+from tests.web.test_visibility import undo_of
 from web.addresses import in_path
 
 
@@ -48,12 +47,6 @@ def shown_after(visitor: Visitor, path: str) -> str:
     """A page, once the read models have come along."""
     bring_up_to_date()
     return text_of(visitor.get(path))
-
-
-def undo_of(page: str) -> str:
-    found = re.search(r'action="([^"]+/older/undo[^"]*)"', page)
-    assert found
-    return html.unescape(found[1])
 
 
 def test_each_choice_says_how_many_it_marks(alice: User) -> None:
@@ -113,18 +106,6 @@ def test_marking_twice_marks_once(alice: User) -> None:
     assert "Everything here is marked as played already." in text_of(visitor.get(f"{page_of(feed)}/older"))
 
 
-def test_what_the_log_tells_no_more_is_too_late(alice: User) -> None:
-    feed = a_show_in_all_states(alice)
-    visitor = Visitor(alice)
-    visitor.send(f"{page_of(feed)}/older", {"which": "all"})
-    undo = undo_of(shown_after(visitor, page_of(feed)))
-    now = datetime.now(UTC)
-    dispatch(TakeCheckpoint(user_id=alice.pk, now=now, before=now - timedelta(days=45)), Origin())
-    visitor.send(undo, {})
-    assert "It is too late" in shown_after(visitor, page_of(feed))
-    assert {played for _, played in statuses(alice, feed).values()} == {True}
-
-
 def test_what_was_never_offered_is_refused(alice: User, bob: User) -> None:
     feed = a_show_in_all_states(alice)
     secret = show(2, 1, is_secret=True)
@@ -132,15 +113,6 @@ def test_what_was_never_offered_is_refused(alice: User, bob: User) -> None:
     older = f"{page_of(feed)}/older"
     for which in ("", "x", "this"):
         assert Visitor(alice).send(older, {"which": which}).status_code == 400
-    for query in (
-        "",
-        "?after=x&upto=3",
-        "?after=1&upto=99999999999",
-        "?after=-1&upto=1",
-        f"?after={'9' * 4_301}&upto=1",
-    ):
-        assert Visitor(alice).send(f"{older}/undo{query}", {}).status_code == 400
-    assert Visitor(bob).send(f"{older}/undo?after=0&upto=1", {}).status_code == 302
     for path in (f"{page_of(secret)}/older", f"{page_of('https://nobody.example/')}/older"):
         assert Visitor(bob).get(path).status_code == 404
         assert Visitor(bob).send(path, {"which": "all"}).status_code == 404

@@ -18,6 +18,7 @@ from tests.feeds.rows import name_of
 from tests.projecting import bring_up_to_date
 from tests.web.library import NOW, follow, hear, page_of, show
 from tests.web.people import Response, Visitor, text_of
+from tests.web.test_visibility import undo_of
 from web import subscriptions
 from web.reading import SEEN
 
@@ -164,9 +165,7 @@ def test_unfollowing_is_told_and_taken_back(alice: User) -> None:
     assert followed(alice) == []
     page = text_of(visitor.get(LIST))
     assert "You no longer follow Slow &amp; Steady." in page
-    undo = re.search(r'action="([^"]+/follow)"', page)
-    assert undo
-    assert visitor.send(undo[1], {})["Location"] == page_of(feed)
+    assert visitor.send(undo_of(page), {"back": page_of(feed)})["Location"] == page_of(feed)
     assert followed(alice) == [name_of(feed)]
 
 

@@ -1,0 +1,249 @@
+"""What listeners see of a register, part by part, and how an earlier part is brought back.
+
+Every register is a maximum over times, so what stood before comes back as something new that says the same.
+A facet is what changes by itself: of a list that it exists, each of the things that it is called, its order
+and each member; every other entry is one facet.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from eventstore.domain.fields import IS_UNDO
+from eventstore.domain.messages import Event
+from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.register import Register, replace
+from eventstore.domain.registers import LastWriter, OnOff
+
+# the facets beside those that are called as the field is, and those of members
+WHOLE, ORDER, MEMBER = "", "order", "member "
+
+
+class Facet(NamedTuple):
+    """``shown``: what listeners see of it; ``of``: the state that says so, where that is needed to say it
+    again."""
+
+    shown: Any
+    of: Any = None
+
+
+class Target(NamedTuple):
+    """What a facet is to be again; ``order``: that of its list at that time."""
+
+    facet: Facet
+    order: tuple[str, ...] = ()
+
+
+class Place(NamedTuple):
+    """An entry of a listener's: what it is about."""
+
+    register: Register[Any]
+    user_id: UUID
+    key: str
+
+
+Facets = dict[str, Facet]
+ABSENT: Final = Facet((False,))
+
+
+def can_restore(register: Register[Any]) -> bool:
+    """Whether there is a way back: what apps did with their files is done."""
+    return isinstance(register, OnOff) or (isinstance(register, LastWriter) and register.nothing is not None)
+
+
+def facets(place: Place, of: Any) -> Facets:
+    """What listeners see of an entry, which may be None."""
+    register = place.register
+    match register:
+        case OrderedSet():
+            return _facets_of_list(register, of or register.blank(place.user_id, place.key))
+        case OnOff():
+            return {WHOLE: _switch(register, of)}
+        case LastWriter():
+            assert register.nothing is not None
+            nothing = tuple(register.nothing.get(name) for name in register.shown_fields)
+            return {WHOLE: Facet(nothing if of is None else register.shown(of), of)}
+    raise TypeError(type(register).__name__)
+
+
+def differing(before: Facets, after: Facets) -> Facets:
+    """What was before of the facets that differ. Of a list that comes or goes that is the only one."""
+    found = {}
+    for name in before.keys() | after.keys():
+        missing = ABSENT if name.startswith(MEMBER) else None
+        was, now = before.get(name, missing), after.get(name, missing)
+        if was is not None and now is not None and not is_same(name, was, now):
+            found[name] = was
+    return found
+
+
+def is_settled(place: Place, name: str, facet: Facet, of: Any, since: datetime) -> bool:
+    """Whether nothing of before ``since`` can have decided a facet: it is of later."""
+    register = place.register
+    state = facet.of if name.startswith(MEMBER) else of
+    if state is None:
+        return False
+    if isinstance(register, LastWriter):
+        at = register.newest.at(state)
+    elif isinstance(register, OrderedSet) and name.startswith(MEMBER):
+        at = register.members.decided_at(state)
+    elif isinstance(register, OrderedSet) and name != WHOLE:
+        at = register.turned_on.at(state)
+    else:
+        assert isinstance(register, OnOff)
+        at = register.decided_at(state)
+    return at is not None and at > since
+
+
+def values(place: Place, name: str, facet: Facet) -> dict[str, Any]:
+    """A facet's values by their names."""
+    register = place.register
+    match register:
+        case LastWriter():
+            return dict(zip(register.shown_fields, facet.shown, strict=True))
+        case OrderedSet() if name == WHOLE:
+            return {"exists": facet.shown[0]}
+        case OrderedSet() if name.startswith(MEMBER):
+            return {"is_in": facet.shown[0]}
+        case OrderedSet():
+            return {name: facet.shown}
+        case OnOff():
+            names = [register.names.get(each, each) for each in _names(register)]
+            return dict(zip(("is_on", *names), facet.shown, strict=False))
+    raise TypeError(type(register).__name__)
+
+
+def restore(place: Place, now: Any, targets: Mapping[str, Target], at: datetime) -> list[Event]:
+    """The events after which these facets of an entry, which is ``now`` so, are what they were.
+
+    ``at``: a time after everything that is known of it.
+    """
+    register = place.register
+    match register:
+        case OrderedSet():
+            return _restore_list(place, register, now, targets, at)
+        case OnOff():
+            return [_switched(place, register, now, targets[WHOLE].facet, at)]
+        case LastWriter():
+            return [_written(place, register, now, targets[WHOLE].facet, at)]
+    raise TypeError(type(register).__name__)
+
+
+def is_same(name: str, was: Facet, now: Facet) -> bool:
+    """Whether both show the same."""
+    if name != ORDER:
+        return bool(was.shown == now.shown)
+    # what came or went is no change of the order
+    both = set(was.shown) & set(now.shown)
+    return [key for key in was.shown if key in both] == [key for key in now.shown if key in both]
+
+
+def _names(register: OnOff[Any]) -> list[str]:
+    """The fields beside its times that listeners see."""
+    return [field.name for field in register.turned_on.fields if "datetime" not in str(field.type)]
+
+
+def _switch(register: OnOff[Any], of: Any) -> Facet:
+    if of is None or not register.is_on(of):
+        return Facet((False,), of)
+    return Facet((True, *(getattr(of, name) for name in _names(register))), of)
+
+
+def _facets_of_list(register: OrderedSet[Any, Any], of: Any) -> Facets:
+    exists = register.exists(of)
+    found = {WHOLE: Facet((exists,))}
+    if exists and register.is_known(of):
+        found |= {name: Facet(getattr(of, name)) for name in register.called.names}
+        found[ORDER] = Facet(register.in_order(of))
+    for key, one in of.members.items():
+        if register.is_member(one):
+            found[MEMBER + key] = _switch(register.members, one)
+    return found
+
+
+def _written(place: Place, register: LastWriter[Any], now: Any, facet: Facet, at: datetime) -> Event:
+    assert register.nothing is not None
+    was = facet.of
+    said = replace(now, **register.nothing) if was is None else was
+    said = replace(said, **{register.time: at})
+    event = register.carriers[register.event].make(place.user_id, register.key.named(place.key), said, None)
+    is_first = now is None or facets(place, now)[WHOLE].shown == facets(place, None)[WHOLE].shown
+    # from nothing to something is an act again
+    is_marked = IS_UNDO in event.__struct_fields__ and not is_first
+    return replace(event, **{IS_UNDO: True}) if is_marked else event
+
+
+def _switched(
+    place: Place, register: OnOff[Any], now: Any, facet: Facet, at: datetime, within: Mapping[str, Any] = {}
+) -> Event:
+    was = now if facet.of is None else facet.of
+    is_on = facet.shown[0]
+    said = register.halves(was, at, at)[0 if is_on else 1]
+    event = register.on_event if is_on else register.off_event
+    named = {**register.key.named(place.key), **within}
+    return register.carriers[event].make(place.user_id, named, said, None)
+
+
+def _restore_list(
+    place: Place, register: OrderedSet[Any, Any], now: Any, targets: Mapping[str, Target], at: datetime
+) -> list[Event]:
+    named = register.key.named(place.key)
+    if WHOLE in targets and not targets[WHOLE].facet.shown[0]:
+        said = replace(now, deleted_at=at)
+        return [register.carriers[register.events.deleted].make(place.user_id, named, said, None)]
+    events, members = [], dict(now.members)
+    for name, target in targets.items():
+        if name.startswith(MEMBER):
+            of_member = Place(register.members, place.user_id, name.removeprefix(MEMBER))
+            known = members.get(of_member.key)
+            event = _switched(of_member, register.members, known, target.facet, at, named)
+            register.members.evolve(members, event)
+            events.append(event)
+    called = {name: target.facet.shown for name, target in targets.items() if name in register.called.names}
+    said = replace(now, members=members, updated_at=at, **called)
+    order = _order(register, now, said, targets)
+    if not called and WHOLE not in targets and order is None:
+        return events
+    kind = register.events.updated if called or WHOLE in targets else register.events.reordered
+    return [
+        register.carriers[kind].make(place.user_id, named, replace(said, order=order), None),
+        *events,
+    ]
+
+
+def _order(
+    register: OrderedSet[Any, Any], now: Any, said: Any, targets: Mapping[str, Target]
+) -> tuple[str, ...] | None:
+    """The order that a list is to have; None where it has it already, its members being back."""
+    comes_by_itself = register.in_order(said)
+    inside = set(comes_by_itself)
+    order = [key for key in register.in_order(now) if key in inside]
+    if ORDER in targets:
+        order = _rearranged([key for key in targets[ORDER].facet.shown if key in inside], order)
+    for name, target in targets.items():
+        key = name.removeprefix(MEMBER)
+        if name.startswith(MEMBER) and key in inside and key not in order:
+            _insert(order, key, target.order)
+    order += [key for key in comes_by_itself if key not in order]
+    return None if tuple(order) == comes_by_itself else tuple(order)
+
+
+def _rearranged(wanted: Sequence[str], current: Sequence[str]) -> list[str]:
+    """The wanted order; what it does not name stays behind what it is behind now."""
+    order = list(wanted)
+    for key in current:
+        if key not in wanted:
+            _insert(order, key, current)
+    return order
+
+
+def _insert(order: list[str], key: str, behind: Iterable[str]) -> None:
+    """Put a key where it was in another order: behind the last of those before it there, or first."""
+    place = 0
+    for each in behind:
+        if each == key:
+            break
+        if each in order:
+            place = order.index(each) + 1
+    order.insert(place, key)

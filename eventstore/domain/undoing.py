@@ -1,0 +1,412 @@
+"""Undoing: what stood before some events comes back, as far as nothing that others did later builds on them.
+
+The state before an event is the fold up to it. What the events changed is looked at facet by facet
+(restoring.py): from the newest change back, for as long as the changes are among those that are to be undone.
+Pure, as the topics are.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from eventstore.domain import times
+from eventstore.domain.checkpoint import UserCheckpoint
+from eventstore.domain.devices import DeviceRegistered
+from eventstore.domain.episodes import EpisodeIdentified
+from eventstore.domain.fields import DEVICE
+from eventstore.domain.messages import Event
+from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.partial import pick
+from eventstore.domain.restoring import (
+    ABSENT,
+    MEMBER,
+    ORDER,
+    WHOLE,
+    Facet,
+    Facets,
+    Place,
+    Target,
+    can_restore,
+    differing,
+    facets,
+    is_same,
+    is_settled,
+    restore,
+    values,
+)
+from eventstore.domain.subscriptions import UserUnsubscribed
+from eventstore.domain.topic import Topic
+from eventstore.domain.topics import OF_EVENT, TOPICS, User
+from eventstore.domain.user import evolve
+
+Reason: TypeAlias = Literal["later_changes", "too_old", "nothing_to_undo", "not_undoable"]
+DETAILS: Final[Mapping[Reason, str]] = {
+    "later_changes": "Something that came later builds on it.",
+    "too_old": "What stood before is not kept any more, event by event.",
+    "nothing_to_undo": "Everything is as it was before already.",
+    "not_undoable": "This is no change that could be taken back.",
+}
+
+
+class Told(NamedTuple):
+    """An event of a history; ``is_chosen``: whether it is to be undone."""
+
+    event: Event
+    is_chosen: bool
+
+
+class Part(NamedTuple):
+    """A facet of an entry."""
+
+    topic: str
+    key: str
+    name: str
+
+
+class Change(NamedTuple):
+    """What an undo changes: a facet as it is ``now`` and as it will be ``then``. ``undone``: the numbers of
+    the events that it undoes, the oldest first; ``of``: the entry as it is."""
+
+    part: Part
+    place: Place
+    now: Facet
+    then: Facet
+    of: Any
+    undone: tuple[int, ...]
+
+    @property
+    def facet_name(self) -> str | None:
+        """What of a list: a field, ``order``, ``member``; None for all of an entry."""
+        name = self.part.name
+        return "member" if name.startswith(MEMBER) else name or None
+
+    @property
+    def subject(self) -> tuple[str | None, str | None]:
+        """Feed and item of what it is about."""
+        register, key, of = self.place.register, self.part.key, self.of
+        if isinstance(register, OrderedSet):
+            key = self.part.name.removeprefix(MEMBER)
+            of = of.members.get(key) if self.facet_name == "member" else None
+            register = register.members
+        return (None, None) if of is None else register.feed_and_item(key, of)
+
+    @property
+    def device(self) -> str | None:
+        """The device that it is about, where it is one of its own."""
+        named = self.place.register.key.named(self.part.key)
+        found: str | None = named.get(DEVICE, getattr(self.of, DEVICE, None))
+        return found
+
+    def values(self, facet: Facet) -> dict[str, Any]:
+        """The values of ``now`` or ``then`` by their names."""
+        return values(self.place, self.part.name, facet)
+
+
+class Skipped(NamedTuple):
+    """An event that is not undone, and why; ``later``: the numbers of what builds on it."""
+
+    number: int
+    reason: Reason
+    later: tuple[int, ...] = ()
+
+
+class Restored(NamedTuple):
+    """An event of the undo, and the numbers of those that it undoes."""
+
+    event: Event
+    undone: tuple[int, ...]
+
+
+class Plan(NamedTuple):
+    """``events`` are what is to be recorded for it."""
+
+    changes: list[Change]
+    skipped: list[Skipped]
+    events: list[Restored]
+
+    def refusal(self, *, is_one: bool) -> Reason | None:
+        """Why it cannot be: of one event, whatever stands in its way; else that there is nothing to say."""
+        if is_one and self.skipped:
+            return self.skipped[0].reason
+        return None if self.changes or self.skipped else "nothing_to_undo"
+
+
+class _Step(NamedTuple):
+    """A change of a facet by the event of a number. ``order``: that of its list before."""
+
+    number: int
+    is_chosen: bool
+    before: Facet
+    order: tuple[str, ...]
+    is_known: bool
+
+
+class _Judged(NamedTuple):
+    """Of a facet: what it is to be again, if anything, which events that undoes, and what stays."""
+
+    target: Target | None
+    undone: tuple[int, ...]
+    skipped: list[Skipped]
+
+
+_Steps: TypeAlias = dict[Part, list[_Step]]
+_Entry: TypeAlias = tuple[str, str]
+_All: TypeAlias = dict[_Entry, dict[Part, _Judged]]
+_NOT_TO_BE: Final = _Judged(None, (), [])
+
+
+def is_change(event: Event) -> bool:
+    """Whether an event may have changed something that can be changed back: for who offers it before he knows
+    what was before."""
+    if isinstance(event, DeviceRegistered):
+        return event.first_seen in (None, event.registered_at)
+    is_for_good = getattr(event, "is_default", False) or getattr(event, "kind", None) == "queue"
+    return _topic_of(event) is not None and not is_for_good
+
+
+def plan(history: Sequence[Told], user: User, since: datetime | None, now: datetime) -> Plan:
+    """How to undo the chosen events of a history that leads to what ``user`` is.
+
+    ``since``: where the history is not all of it, a time after whatever is missing at its beginning.
+    """
+    places = dict(_places(history, user.user_id))
+    steps = _steps(history, places, since)
+    at_hand = {topic.name: _pick(user, topic, places) for topic in TOPICS}
+    judged: _All = {
+        name: _judge_entry(place, at_hand[name[0]].get(name[1]), steps.get(name, {}))
+        for name, place in places.items()
+    }
+    _leave_out_unfollowed(judged, history, user)
+    changes: list[Change] = []
+    events: list[Restored] = []
+    skipped = [Skipped(number, "not_undoable") for number in _never(history)]
+    for (topic, key), place in places.items():
+        found, of_entry = at_hand[topic].get(key), judged[topic, key]
+        skipped += (one for each in of_entry.values() for one in each.skipped)
+        wanted = {part: one for part, one in of_entry.items() if one.target is not None}
+        restored = list(_restored(place, found, wanted, now))
+        if all(getattr(one.event, "order", None) is None for one in restored):
+            # what is left or comes back is in that order by itself
+            wanted = {part: one for part, one in wanted.items() if part.name != ORDER}
+        changes += _changes(place, found, wanted)
+        events += restored
+    # a setting that hides counts before what it hides is shown
+    events.sort(key=lambda one: not OF_EVENT[type(one.event)].first)
+    return Plan(changes, _once(skipped), events)
+
+
+def _changes(place: Place, of: Any, wanted: Mapping[Part, _Judged]) -> Iterator[Change]:
+    now = facets(place, of)
+    for part, one in wanted.items():
+        assert one.target is not None
+        yield Change(part, place, now.get(part.name, ABSENT), one.target.facet, of, one.undone)
+
+
+def _leave_out_unfollowed(judged: _All, history: Sequence[Told], user: User) -> None:
+    """No podcast comes back into a collection that others have unfollowed since; in place."""
+    for (topic, _), parts in judged.items():
+        for part, one in parts.items() if topic == "collections" else ():
+            feed = part.name.removeprefix(MEMBER)
+            if one.target is None or feed == part.name or not one.target.facet.shown[0]:
+                continue
+            known = user.subscriptions.get(feed)
+            left = tuple(_unfollowing(history, feed, one.undone[0]))
+            if left and not (known and known.active):
+                refused = [Skipped(number, "later_changes", left[-1:]) for number in one.undone]
+                parts[part] = _Judged(None, (), [*one.skipped, *refused])
+
+
+def _unfollowing(history: Sequence[Told], feed: str, after: int) -> Iterator[int]:
+    """The numbers of the events that unfollow a feed and are not to be undone."""
+    for number, (event, is_chosen) in enumerate(history[after:], after):
+        if isinstance(event, UserUnsubscribed) and event.rss_source_feed == feed and not is_chosen:
+            yield number
+
+
+def _places(history: Sequence[Told], user_id: UUID) -> Iterator[tuple[_Entry, Place]]:
+    """What the chosen events are about."""
+    for event, is_chosen in history:
+        topic = _topic_of(event) if is_chosen else None
+        if topic is not None:
+            key = topic.register.key.read(event)
+            yield (topic.name, key), Place(topic.register, user_id, key)
+
+
+def _never(history: Sequence[Told]) -> Iterator[int]:
+    return (number for number, (event, is_chosen) in enumerate(history) if is_chosen and not _topic_of(event))
+
+
+def _topic_of(event: Event) -> Topic | None:
+    """The topic of an event that can be undone."""
+    topic = OF_EVENT.get(type(event))
+    if topic is None or type(event) in topic.not_state or not can_restore(topic.register):
+        return None
+    return topic
+
+
+def _steps(
+    history: Sequence[Told], places: Mapping[_Entry, Place], since: datetime | None
+) -> dict[_Entry, _Steps]:
+    """What each event changed of these entries, in order."""
+    user = User(next(iter(places.values())).user_id) if places else None
+    topics = {topic for topic, _ in places}
+    steps: dict[_Entry, _Steps] = {}
+    for number, (event, is_chosen) in enumerate(history):
+        if user is None:
+            break
+        if isinstance(event, UserCheckpoint):
+            evolve(user, event)
+            since = None
+            continue
+        touched = list(_touched(event, topics, places))
+        if not touched and not isinstance(event, EpisodeIdentified):
+            continue
+        before = [(topic, _seen(user, topic, place)) for topic, place in touched]
+        evolve(user, event)
+        for (topic, place), (_, (was, of)) in zip(touched, before, strict=True):
+            now, _of = _seen(user, topic, place)
+            for name, facet in differing(was, now).items():
+                order = was[ORDER].shown if ORDER in was else ()
+                is_known = since is None or is_settled(place, name, facet, of, since)
+                step = _Step(number, is_chosen, facet, order, is_known)
+                entry = steps.setdefault((topic, place.key), {})
+                entry.setdefault(Part(topic, place.key, name), []).append(step)
+    return steps
+
+
+def _seen(user: User, topic: str, place: Place) -> tuple[Facets, Any]:
+    """What listeners see of an entry, and the times that say so."""
+    of = getattr(user, topic).get(place.key)
+    found = facets(place, of)
+    # the fold changes lists in place
+    return found, msgspec.structs.replace(of) if isinstance(place.register, OrderedSet) and of else of
+
+
+def _touched(
+    event: Event, topics: Iterable[str], places: Mapping[_Entry, Place]
+) -> Iterator[tuple[str, Place]]:
+    if isinstance(event, EpisodeIdentified):
+        for (topic, key), place in places.items():
+            of_episode = place.register.key.of_episode
+            is_list = isinstance(place.register, OrderedSet)
+            if is_list or (of_episode and key in (of_episode(event.known_key), of_episode(event.key))):
+                yield topic, place
+        return
+    of = OF_EVENT.get(type(event))
+    if of is not None and of.name in topics and type(event) not in of.not_state:
+        name = of.name, of.register.key.read(event)
+        if name in places:
+            yield of.name, places[name]
+
+
+def _pick(user: User, topic: Topic, places: Mapping[_Entry, Place]) -> dict[str, Any]:
+    return pick(getattr(user, topic.name), [key for name, key in places if name == topic.name])
+
+
+def _judge_entry(place: Place, of: Any, steps: _Steps) -> dict[Part, _Judged]:
+    """What becomes of each facet of an entry that a chosen event changed."""
+    now = facets(place, of)
+    judged = {
+        part: _judge(part.name, now.get(part.name, ABSENT), told)
+        for part, told in steps.items()
+        if any(step.is_chosen for step in told)
+    }
+    if not isinstance(place.register, OrderedSet):
+        return judged
+    return _judge_list(now, judged, steps)
+
+
+def _judge(name: str, now: Facet, steps: Sequence[_Step]) -> _Judged:
+    chosen = [step for step in steps if step.is_chosen]
+    if _is_now(name, chosen[0].before, now):
+        return _NOT_TO_BE
+    last = next((n for n, step in enumerate(reversed(steps)) if not step.is_chosen), len(steps))
+    run = steps[len(steps) - last :]
+    skipped = []
+    for number, step in enumerate(steps[: len(steps) - last]):
+        if step.is_chosen:
+            later = tuple(each.number for each in steps[number:] if not each.is_chosen)
+            skipped.append(Skipped(step.number, "later_changes", later))
+    if run and not run[0].is_known:
+        return _Judged(None, (), [*skipped, *(Skipped(step.number, "too_old") for step in run)])
+    if not run or _is_now(name, run[0].before, now):
+        return _Judged(None, (), skipped)
+    return _Judged(Target(run[0].before, run[0].order), tuple(step.number for step in run), skipped)
+
+
+def _is_now(name: str, before: Facet, now: Facet) -> bool:
+    """Whether a facet is what it was before. Of an order that can be told only with all that was in it: some
+    of it may come back by the same undo."""
+    is_whole = name != ORDER or set(before.shown) <= set(now.shown)
+    return is_whole and is_same(name, before, now)
+
+
+def _judge_list(now: Facets, judged: dict[Part, _Judged], steps: _Steps) -> dict[Part, _Judged]:
+    """A list goes with all that is in it, or not at all; and what is in one that is gone stays as it is."""
+    whole = next((part for part in judged if part.name == WHOLE), None)
+    target = judged[whole].target if whole else None
+    if whole and target is not None and not target.facet.shown[0]:
+        first = judged[whole].undone[0]
+        others = {
+            step.number
+            for told in steps.values()
+            for step in told
+            if not step.is_chosen and step.number > first
+        }
+        if not others:
+            undone = {number for one in judged.values() for number in one.undone}
+            return {whole: judged[whole]._replace(undone=tuple(sorted(undone)))}
+        later = tuple(sorted(others))
+        refused = [Skipped(number, "later_changes", later) for number in judged[whole].undone]
+        judged[whole] = _Judged(None, (), [*judged[whole].skipped, *refused])
+    elif not now[WHOLE].shown[0] and target is None:
+        gone = [step for part, told in steps.items() if part.name == WHOLE for step in told][-1:]
+        if not gone or gone[0].is_chosen:
+            return dict.fromkeys(judged, _NOT_TO_BE)
+        later = (gone[0].number,)
+        return {
+            part: _Judged(None, (), [Skipped(number, "later_changes", later) for number in one.undone])
+            for part, one in judged.items()
+        }
+    return judged
+
+
+def _restored(place: Place, of: Any, wanted: Mapping[Part, _Judged], now: datetime) -> Iterator[Restored]:
+    # the last to go comes back first, so that each finds its neighbours
+    latest_first = sorted(wanted.items(), key=lambda each: each[1].undone[0], reverse=True)
+    known = {part.name: one.target for part, one in latest_first if one.target is not None}
+    if not known:
+        return
+    orders = [target.order for target in reversed(known.values())]
+    targets = {name: target._replace(order=_earliest(orders, name)) for name, target in known.items()}
+    undone = {part.name: one.undone for part, one in wanted.items()}
+    everything = tuple(sorted({number for numbers in undone.values() for number in numbers}))
+    for event in restore(place, of, targets, _after(place, of, now)):
+        members = place.register.members if isinstance(place.register, OrderedSet) else None
+        name = MEMBER + members.key.read(event) if members and type(event) in members.carriers else None
+        yield Restored(event, undone.get(name, everything) if name else everything)
+
+
+def _earliest(orders: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
+    """The first of these orders that has a member: it has most of its neighbours."""
+    return next((order for order in orders if name.removeprefix(MEMBER) in order), ())
+
+
+def _after(place: Place, of: Any, now: datetime) -> datetime:
+    """A time after everything that is known of an entry."""
+    register = place.register
+    known = [group.at(of) for group in register.groups]
+    if isinstance(register, OrderedSet):
+        known += [register.members.decided_at(one) for one in of.members.values()]
+    return times.after_all(now, *known)
+
+
+def _once(skipped: Iterable[Skipped]) -> list[Skipped]:
+    """Of each event the first reason, in their order."""
+    found: dict[int, Skipped] = {}
+    for one in skipped:
+        found.setdefault(one.number, one)
+    return [found[number] for number in sorted(found)]

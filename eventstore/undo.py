@@ -1,0 +1,204 @@
+"""Carrying out an undo: what it would do, and doing it, on one state of the stream."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from eventstore import dispatcher, log
+from eventstore.database import fetch_value
+from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, DomainError
+from eventstore.domain import history, undoing
+from eventstore.domain.messages import Event
+from eventstore.domain.times import MAX_SKEW
+from eventstore.domain.undoing import DETAILS, Plan, Reason, Told
+from eventstore.log import CommandAlreadyRecorded, Origin, RecordedEvent
+from eventstore.reading import origin_of
+from eventstore.streams import Stream, decode
+
+CAUSE = "undo"
+# the version of a stream's first event
+FIRST = 1
+# where a fold up to an event begins
+BASE = """
+SELECT coalesce(max(version), 0) FROM events.events
+ WHERE stream = %s AND type = 'UserCheckpoint' AND version < %s"""
+OF_ID = "SELECT version FROM events.events WHERE stream = %s AND event_id = %s"
+SINCE = "SELECT min(version) FROM events.events WHERE stream = %s AND recorded_at >= %s"
+
+
+class NoSuchEvent(Exception):
+    """No event of this listener: unknown, another's, or removed."""
+
+
+class Chosen(NamedTuple):
+    """Which events to undo: one by its id, those of versions after ``after`` up to ``upto``, or all that
+    arrived since ``since`` from a device or an app, by whatever of these is given."""
+
+    event_id: UUID | None = None
+    after: int = 0
+    upto: int = 0
+    since: datetime | None = None
+    device_id: str | None = None
+    device_name: str | None = None
+    app_id: str | None = None
+
+    @property
+    def is_one(self) -> bool:
+        return self.event_id is not None
+
+    def came_from(self, origin: Origin) -> bool:
+        asked = (
+            (self.device_id, origin.device_id),
+            (self.device_name, origin.device_name),
+            (self.app_id, origin.app_id),
+        )
+        return all(wanted in (None, found) for wanted, found in asked)
+
+
+class Undo(NamedTuple):
+    """A plan with the stored events that its numbers stand for. ``version``, ``position``: of the stream
+    before it."""
+
+    plan: Plan
+    rows: Sequence[RecordedEvent]
+    told: Sequence[Told]
+    version: int
+    position: int
+
+    def ids_of(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.rows[number].event_id for number in numbers)
+
+
+class UndoRefused(DomainError):
+    """``code``: ``later_changes``, ``not_undoable``, ``too_old`` or ``nothing_to_undo``; ``undo``: what was
+    asked for."""
+
+    def __init__(self, reason: Reason, undo: Undo) -> None:
+        super().__init__(reason, DETAILS[reason])
+        self.undo = undo
+
+
+class Undone(NamedTuple):
+    """``undo`` is None where the answer of the first time is given again."""
+
+    undo: Undo | None
+    events: list[Event]
+    version: int
+    position: int
+    answer: bytes
+
+
+Render = Callable[[Undo], bytes]
+
+
+def preview(user_id: UUID, chosen: Chosen, now: datetime) -> Undo:
+    """What an undo would do. Raises as ``undo`` does."""
+    return _checked(_plan(dispatcher.state_of(user_id), chosen, now), chosen)
+
+
+def undo(
+    user_id: UUID,
+    chosen: Chosen,
+    origin: Origin,
+    now: datetime,
+    *,
+    command_id: CommandId | None = None,
+    answer: Render = lambda undo: b"",
+) -> Undone:
+    """Put back what stood before the chosen events, in one append.
+
+    ``answer`` renders what to give back. Raises ``NoSuchEvent``; ``UndoRefused`` where one event was chosen
+    and cannot be undone, or nothing would change; ``DomainError`` ``too_old`` for a time of which not every
+    event is kept; and what ``dispatcher.dispatch`` does.
+    """
+    for _ in range(ATTEMPTS):
+        stream = dispatcher.state_of(user_id)
+        if command_id is not None and (first := dispatcher.earlier(stream, command_id)) is not None:
+            return Undone(None, [], first.version, first.position, first.answer)
+        found = _checked(_plan(stream, chosen, now), chosen)
+        try:
+            done = _append(stream, found, origin, command_id, answer(found))
+        except CommandAlreadyRecorded:
+            continue  # its twin was quicker
+        if done is not None:
+            log.notify()
+            return done
+        log.check_not_erased(stream.id)
+    raise Conflict
+
+
+def _checked(found: Undo, chosen: Chosen) -> Undo:
+    reason = found.plan.refusal(is_one=chosen.is_one)
+    if reason is not None:
+        raise UndoRefused(reason, found)
+    return found
+
+
+def _append(
+    stream: Stream, found: Undo, origin: Origin, command_id: CommandId | None, rendered: bytes
+) -> Undone | None:
+    """None when the stream has moved on."""
+    events = [one.event for one in found.plan.events]
+    if not events:
+        if command_id is not None:
+            log.remember_command(stream.id, command_id, stream.position, stream.version, rendered)
+        return Undone(found, [], stream.version, stream.position, rendered)
+    origins = [_caused(origin, found.ids_of(one.undone)) for one in found.plan.events]
+    changed = stream.apply(events)
+    position = log.append(
+        stream.id, stream.version, events, origins[0], command_id, rendered, changed, origins
+    )
+    if position is None:
+        return None
+    return Undone(found, events, stream.version + len(events), position, rendered)
+
+
+def _caused(origin: Origin, undoes: tuple[str, ...]) -> Origin:
+    return Origin(origin.app_id, origin.device_id, origin.device_name, origin.occurred_at, CAUSE, undoes)
+
+
+def _plan(stream: Stream, chosen: Chosen, now: datetime) -> Undo:
+    first = _first(stream, chosen)
+    base = int(fetch_value(BASE, (stream.id, first)))
+    rows = log.read_stream(stream.id, max(0, base - 1), stream.version)
+    is_whole = not rows or rows[0].version in (FIRST, base)
+    _check_kept(chosen, rows, is_whole=is_whole)
+    numbers = set(_numbers(rows, chosen, first))
+    told = [Told(event, number in numbers) for number, event in enumerate(decode(rows))]
+    # in one statement, for all topics
+    stream.fetch(history.keys(one.event for one in told if one.is_chosen))
+    since = None if is_whole else rows[0].recorded_at + MAX_SKEW
+    return Undo(undoing.plan(told, stream.user, since, now), rows, told, stream.version, stream.position)
+
+
+def _first(stream: Stream, chosen: Chosen) -> int:
+    """The version of the first event that may be chosen."""
+    if chosen.event_id is not None:
+        version: int | None = fetch_value(OF_ID, (stream.id, chosen.event_id))
+        if version is None:
+            raise NoSuchEvent
+        return version
+    if chosen.since is not None:
+        return fetch_value(SINCE, (stream.id, chosen.since)) or stream.version + 1
+    return chosen.after + 1
+
+
+def _check_kept(chosen: Chosen, rows: Sequence[RecordedEvent], *, is_whole: bool) -> None:
+    """Raise ``DomainError`` where a time is asked for of which not every event is kept."""
+    if chosen.since is None or is_whole or chosen.since >= rows[0].recorded_at:
+        return
+    earliest = rows[0].recorded_at.isoformat(timespec="seconds")
+    raise DomainError("too_old", f"Single events are kept since {earliest}: {DETAILS['too_old']}")
+
+
+def _numbers(rows: Sequence[RecordedEvent], chosen: Chosen, first: int) -> Iterator[int]:
+    for number, row in enumerate(rows):
+        if row.version < first:
+            continue
+        if chosen.since is not None:
+            is_chosen = row.recorded_at >= chosen.since and chosen.came_from(origin_of(row))
+        else:
+            is_chosen = row.version == first if chosen.is_one else row.version <= chosen.upto
+        if is_chosen:
+            yield number

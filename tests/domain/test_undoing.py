@@ -1,0 +1,227 @@
+"""Undoing: what stood before comes back, whatever was done, and nothing that others did later is lost."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore.domain.checkpoint import TakeCheckpoint
+from eventstore.domain.collections import default_id
+from eventstore.domain.identifiers import episode_key
+from eventstore.domain.messages import Event
+from eventstore.domain.ordered import OrderedSet
+from eventstore.domain.playlists import (
+    AddToPlaylist,
+    CreatePlaylist,
+    DeletePlaylist,
+    RemoveFromPlaylist,
+    UpdatePlaylist,
+)
+from eventstore.domain.plays import PlayRecorded, RecordPlay
+from eventstore.domain.privacy import ChangePrivacy
+from eventstore.domain.restoring import Place, can_restore, facets
+from eventstore.domain.saved import SaveEpisode, ShareEpisode
+from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from eventstore.domain.topics import TOPICS
+from eventstore.domain.undoing import Plan, Told, plan
+from eventstore.domain.user import User, decide
+from tests.domain.drawn import LISTS, entries, events
+from tests.domain.scenarios import ALICE, MONDAY, NEWS, SCIENCE, TUESDAY, folded, minutes
+from tests.domain.test_every_topic import Device, Key, Server, off_by
+from tests.domain.test_every_topic import view as entries_view
+
+UNDOABLE = [topic for topic in TOPICS if can_restore(topic.register)]
+LATER = minutes(60)
+MIX = LISTS[0]
+acts_of_devices = st.one_of([entries(topic) for topic in UNDOABLE])
+of_events = st.one_of([events(topic, only=topic.register.carriers) for topic in UNDOABLE])
+
+
+def view(user: User) -> dict[tuple[str, str], Any]:
+    """What a listener sees of everything, whatever the times; what is not there is as what never was."""
+    found = {}
+    for topic in UNDOABLE:
+        for key, of in getattr(user, topic.name).items():
+            place = Place(topic.register, ALICE, key)
+            shown = {name: facet.shown for name, facet in facets(place, of).items()}
+            is_hidden = isinstance(topic.register, OrderedSet) and "name" not in shown
+            nothing = {name: facet.shown for name, facet in facets(place, None).items()}
+            if shown != nothing and not is_hidden:
+                found[topic.name, key] = shown
+    return found
+
+
+def undone(history: Sequence[Event], chosen: Sequence[int], at: datetime = LATER) -> tuple[Plan, list[Event]]:
+    """The plan that undoes the events of these numbers, and the history with it."""
+    told = [Told(event, number in chosen) for number, event in enumerate(history)]
+    found = plan(told, folded(history), None, at)
+    return found, [*history, *(one.event for one in found.events)]
+
+
+def done(*commands: Any) -> list[Event]:
+    """The events of commands, one after the other."""
+    history: list[Event] = []
+    for command in commands:
+        history += decide(folded(history), command)
+    return history
+
+
+@given(st.lists(of_events, max_size=10), st.lists(of_events, min_size=1, max_size=8))
+def test_whatever_is_done_and_undone_all_is_as_it_was_before_and_again_as_it_was_after(
+    before: list[Event], acts: list[Event]
+) -> None:
+    history = [*before, *acts]
+    _, after = undone(history, range(len(before), len(history)))
+    assert view(folded(after)) == view(folded(before))
+    _, again = undone(after, range(len(history), len(after)), LATER + timedelta(hours=1))
+    assert view(folded(again)) == view(folded(history))
+
+
+@given(st.lists(of_events, min_size=2, max_size=14), st.data())
+def test_what_others_did_last_stays_and_whatever_is_not_undone_is_told(
+    history: list[Event], data: st.DataObject
+) -> None:
+    chosen = data.draw(st.sets(st.integers(0, len(history) - 1)))
+    found, after = undone(history, sorted(chosen))
+    was, now = view(folded(history)), view(folded(after))
+    changed = {one.part[:2] for one in found.changes}
+    assert {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)} == changed
+    for one in found.skipped:
+        assert one.number in chosen
+        assert one.later
+        assert not chosen & set(one.later)
+    # nothing is left to undo
+    again, _ = undone(after, sorted(chosen), LATER + timedelta(hours=1))
+    assert again.changes == []
+
+
+def test_what_was_never_played_is_as_if_it_had_not_been_begun() -> None:
+    history = done(
+        RecordPlay(user_id=ALICE, now=minutes(0), feed=NEWS, item=MONDAY, position=60, played=True)
+    )
+    found, after = undone(history, [0])
+    (event,) = (one.event for one in found.events)
+    assert isinstance(event, PlayRecorded)
+    assert (event.position, event.played, event.is_undo) == (0, False, True)
+    # and played again is an act again
+    found, _ = undone(after, [1], minutes(90))
+    (event,) = (one.event for one in found.events)
+    assert isinstance(event, PlayRecorded)
+    assert (event.position, event.played, event.is_undo) == (60, True, False)
+
+
+def test_an_episode_comes_back_to_its_place_and_what_was_added_since_stays() -> None:
+    whose: Any = {"user_id": ALICE, "playlist_id": MIX}
+    items = [(NEWS, MONDAY), (NEWS, TUESDAY), (SCIENCE, MONDAY)]
+    history = done(
+        CreatePlaylist(**whose, now=minutes(0), name="Mix"),
+        *(
+            AddToPlaylist(**whose, now=minutes(n), feed=feed, item=item)
+            for n, (feed, item) in enumerate(items, 1)
+        ),
+        RemoveFromPlaylist(**whose, now=minutes(5), feed=NEWS, item=TUESDAY),
+        AddToPlaylist(**whose, now=minutes(6), feed=SCIENCE, item=TUESDAY),
+    )
+    _, after = undone(history, [4])
+    shown = view(folded(after))["playlists", str(MIX)]["order"]
+    assert shown == tuple(episode_key(*one) for one in [*items, (SCIENCE, TUESDAY)])
+
+
+def test_a_list_that_others_have_put_something_into_stays() -> None:
+    whose: Any = {"user_id": ALICE, "playlist_id": MIX}
+    history = done(
+        CreatePlaylist(**whose, now=minutes(0), name="Mix"),
+        UpdatePlaylist(**whose, now=minutes(1), name="Walk"),
+        AddToPlaylist(**whose, now=minutes(2), feed=NEWS, item=MONDAY),
+    )
+    found, _ = undone(history, [0])
+    assert [(one.reason, one.later) for one in found.skipped] == [("later_changes", (1, 2))]
+    found, after = undone(history, [0, 1])
+    assert [one.number for one in found.skipped] == [0]
+    assert view(folded(after))["playlists", str(MIX)]["name"] == "Mix"
+    found, after = undone(history, [0, 1, 2])
+    assert view(folded(after)) == {}
+    assert [type(one.event).__name__ for one in found.events] == ["PlaylistDeleted"]
+
+
+def test_what_is_in_a_list_that_was_deleted_since_stays_as_it_is() -> None:
+    whose: Any = {"user_id": ALICE, "playlist_id": MIX}
+    history = done(
+        CreatePlaylist(**whose, now=minutes(0), name="Mix"),
+        AddToPlaylist(**whose, now=minutes(1), feed=NEWS, item=MONDAY),
+        DeletePlaylist(**whose, now=minutes(2)),
+    )
+    found, _ = undone(history, [1])
+    assert [(one.reason, one.later) for one in found.skipped] == [("later_changes", (2,))]
+
+
+def test_the_collection_of_everything_stays_and_shares_are_no_changes() -> None:
+    history = done(
+        Subscribe(user_id=ALICE, now=minutes(0), feed=NEWS),
+        ShareEpisode(user_id=ALICE, now=minutes(1), feed=NEWS, item=MONDAY),
+    )
+    found, after = undone(history, [0, 1, 2])
+    assert [one.part.topic for one in found.changes] == ["subscriptions"]
+    assert [(one.number, one.reason) for one in found.skipped] == [(2, "not_undoable")]
+    assert folded(after).collections[str(default_id(ALICE))].deleted_at is None
+
+
+def test_of_a_history_whose_beginning_is_gone_what_came_before_must_be_known() -> None:
+    def left(since: datetime) -> list[str]:
+        told = [Told(event, is_chosen) for event, is_chosen in zip(kept, [False, True, True], strict=True)]
+        found = plan(told, folded(history), since, LATER)
+        return [one.reason for one in found.skipped] + [one.part.topic for one in found.changes]
+
+    history = done(
+        SaveEpisode(user_id=ALICE, now=minutes(0), feed=NEWS, item=MONDAY),
+        Subscribe(user_id=ALICE, now=minutes(20), feed=NEWS),
+        Unsubscribe(user_id=ALICE, now=minutes(30), feed=NEWS),
+        ChangePrivacy(user_id=ALICE, now=minutes(40), level="public"),
+    )
+    kept = [event for event in history if type(event).__name__ in KEPT]
+    # the podcast was followed within what is kept; which level there was before is not known
+    assert left(minutes(15)) == ["too_old", "subscriptions"]
+    assert left(minutes(25)) == ["too_old", "too_old"]
+
+
+KEPT = ("UserSubscribed", "UserUnsubscribed", "PrivacyChanged")
+
+
+def test_a_checkpoint_tells_what_was_before_it() -> None:
+    history = done(
+        Subscribe(user_id=ALICE, now=minutes(0), feed=NEWS),
+        TakeCheckpoint(user_id=ALICE, now=minutes(1), before=minutes(-1)),
+        Unsubscribe(user_id=ALICE, now=minutes(2), feed=NEWS),
+    )
+    found, after = undone(history[2:], [1])
+    assert found.skipped == []
+    assert folded(after).subscriptions[NEWS].active
+
+
+def apparent(of: Iterable[Any]) -> dict[Key, object]:
+    """What is seen of entries, where what is off, cleared or never begun is not there."""
+    nothing = (None, False, (None,), (0, False, None))
+    own = str(default_id(ALICE))
+    return {key: one for key, one in entries_view(of).items() if one not in nothing and key.name != own}
+
+
+@given(st.lists(acts_of_devices, max_size=8), st.lists(acts_of_devices, min_size=1, max_size=6))
+def test_after_its_next_sync_every_device_sees_what_was_before(before: list[Any], acts: list[Any]) -> None:
+    server = Server()
+    phone, desk = Device(server), Device(server)
+    for entry in before:
+        desk.act(off_by(timedelta(hours=-1), entry))
+    desk.sync()
+    phone.sync()
+    was, start = apparent(desk.known.values()), len(server.log)
+    for entry in acts:
+        phone.act(entry)
+    phone.sync()
+    desk.sync()
+    _, server.log = undone(server.log, range(start, len(server.log)))
+    server.user = folded(server.log)
+    for device in (phone, desk):
+        device.sync()
+        assert apparent(device.known.values()) == was

@@ -1,0 +1,234 @@
+"""/history/…/undo: taking back what was done, after a look at what changes; and the same from toasts."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
+
+from accounts.models import AppGrant, User
+from accounts.pages import read_or_post
+from eventstore import log, undo
+from eventstore.dispatcher import DomainError
+from eventstore.domain import history as events
+from eventstore.domain.undoing import Change, Skipped
+from eventstore.log import LAST_VERSION, Origin
+from eventstore.reading import origin_of
+from eventstore.undo import Chosen, NoSuchEvent, Undo, Undone, UndoRefused
+from jobs.announcing import announce
+from web import deeds, undowords
+from web.acting import came_from, device_name, for_listeners, is_partial
+from web.addresses import number_in
+from web.forms import UndoForm
+from web.history import (
+    LOOKED_AT,
+    UNDO_SINCE,
+    Names,
+    Subject,
+    devices_offered,
+    names_of,
+    source_of,
+    subjects_of,
+)
+from web.reading import redirect_after
+from web.toasts import tell, undo_between
+
+PATH: Final = "/history"
+# of many changes, and of what stays, so many are shown
+MOST_SHOWN: Final = 100
+REASONS: Final = {
+    "later_changes": gettext_lazy("Something that was done later builds on it."),
+    "too_old": gettext_lazy("What was before is not kept any more: single steps go after a while."),
+    "nothing_to_undo": gettext_lazy("Everything is as it was before already."),
+    "not_undoable": gettext_lazy("This cannot be taken back."),
+}
+
+
+class ChangeLine(NamedTuple):
+    """A change in words: what will be, and what is now, if that tells more."""
+
+    icon: str
+    what: str
+    now: str
+    subject: Subject | None
+
+
+class StaysLine(NamedTuple):
+    """What is not undone, and why; ``later`` builds on it."""
+
+    icon: str
+    what: str
+    subject: Subject | None
+    reason: str
+    later: "list[LaterLine]"
+
+
+class LaterLine(NamedTuple):
+    icon: str
+    what: str
+    subject: Subject | None
+    happened_at: datetime
+    source: str
+
+
+class Shown(NamedTuple):
+    """What pages show of an undo; ``more`` and ``more_staying``: how many are left out."""
+
+    changes: list[ChangeLine]
+    more: int
+    staying: list[StaysLine]
+    more_staying: int
+
+
+@read_or_post
+@for_listeners
+def one(request: HttpRequest, user: User, event_id: UUID) -> HttpResponse:
+    """What undoing an event changes, or why it cannot be undone. A POST undoes it."""
+    chosen, now = Chosen(event_id=event_id), timezone.now()
+    context: dict[str, Any] = {"action": f"{PATH}/{event_id}/undo", "back": PATH}
+    try:
+        if request.method == "POST":
+            return _done(request, _undo(request, user, chosen, now), came_from(request, PATH))
+        found = undo.preview(user.pk, chosen, now)
+    except NoSuchEvent:
+        raise Http404 from None
+    except UndoRefused as refused:
+        found, context["refused"] = refused.undo, str(REASONS[refused.code])
+    context |= {"shown": _shown(user.pk, found), "chosen": _chosen_line(user.pk, found)}
+    context["since"] = _path_since(found)
+    name = "_undo" if is_partial(request, "dialog") else "undo"
+    return render(request, f"web/history/{name}.html", context)
+
+
+@require_POST
+@for_listeners
+def together(request: HttpRequest, user: User) -> HttpResponse:
+    """Undo the events of the versions behind ``after`` up to ``upto``, but for what later ones build on."""
+    after, upto = _version(request, "after"), _version(request, "upto")
+    back = came_from(request, PATH)
+    if log.known_stream(user.pk) is None:
+        tell(request, str(REASONS["nothing_to_undo"]))
+        return redirect(back)
+    chosen = Chosen(after=after, upto=upto)
+    try:
+        done = _undo(request, user, chosen, timezone.now())
+    except DomainError as refused:
+        tell(request, str(REASONS[refused.code]))
+        return redirect(back)
+    return _done(request, done, back)
+
+
+@read_or_post
+@for_listeners
+def since(request: HttpRequest, user: User) -> HttpResponse:
+    """Everything that has come from a device since a time: what undoing it changes. A POST undoes it."""
+    now, stream = timezone.now(), log.known_stream(user.pk)
+    data = request.POST if request.method == "POST" else request.GET
+    form = UndoForm(data if "since" in data else None, initial=data.dict(), now=now)
+    sources = log.history_sources(stream, LOOKED_AT) if stream is not None else []
+    form.offer(devices_offered(sources, data.get("device", ""), _apps(user.pk)))
+    context: dict[str, Any] = {"form": form, "action": UNDO_SINCE}
+    if form.is_bound and form.is_valid():
+        chosen = form.chosen()
+        try:
+            if request.method == "POST":
+                return _done(request, _undo(request, user, chosen, now), PATH)
+            context["shown"] = _shown(user.pk, undo.preview(user.pk, chosen, now))
+            context["moment"] = chosen.since
+        except DomainError as refused:
+            context["refused"] = str(REASONS[refused.code])
+    name = "_since" if is_partial(request, "found") else "since"
+    return render(request, f"web/history/{name}.html", context, status=400 if form.errors else 200)
+
+
+def _undo(request: HttpRequest, user: User, chosen: Chosen, now: datetime) -> Undone:
+    done = undo.undo(user.pk, chosen, Origin(device_name=device_name(request)), now)
+    announce(done.events)
+    return done
+
+
+def _done(request: HttpRequest, done: Undone, back: str) -> HttpResponse:
+    staying = done.undo.plan.skipped if done.undo else []
+    if not done.events:
+        tell(request, str(REASONS[staying[0].reason] if staying else REASONS["nothing_to_undo"]))
+        return redirect(back)
+    text = _("Undone, but for what later changes build on.") if staying else _("Undone.")
+    tell(request, text, undo=undo_between(done.version - len(done.events), done.version))
+    return redirect_after(done.position, back)
+
+
+def _version(request: HttpRequest, name: str) -> int:
+    """Raises ``BadRequest`` for what is none."""
+    version = number_in(request.GET.get(name, ""), LAST_VERSION)
+    if version is None:
+        raise BadRequest
+    return version
+
+
+def _apps(user_id: UUID) -> Mapping[str, str]:
+    return dict(AppGrant.objects.filter(user_id=user_id).values_list("app_id", "name"))
+
+
+def _shown(user_id: UUID, found: Undo) -> Shown:
+    changes, staying = found.plan.changes[:MOST_SHOWN], found.plan.skipped[:MOST_SHOWN]
+    numbers = {number for one in staying for number in (one.number, *one.later[:MOST_SHOWN])}
+    told = [found.told[number].event for number in numbers]
+    names = {change.subject for change in changes} | {names_of(event) for event in told}
+    subjects, apps = subjects_of(user_id, names), _apps(user_id)
+    return Shown(
+        [_change_line(change, subjects) for change in changes],
+        len(found.plan.changes) - len(changes),
+        [_stays(found, one, subjects, apps) for one in staying],
+        len(found.plan.skipped) - len(staying),
+    )
+
+
+def _change_line(change: Change, subjects: Mapping[Names, Subject]) -> ChangeLine:
+    icon, what, now = undowords.words_of(change)
+    return ChangeLine(icon, what, now, subjects.get(change.subject))
+
+
+def _stays(
+    found: Undo, one: Skipped, subjects: Mapping[Names, Subject], apps: Mapping[str, str]
+) -> StaysLine:
+    event = found.told[one.number].event
+    icon, what = deeds.words_of(found.rows[one.number].type, event)
+    later = [_later(found, number, subjects, apps) for number in one.later[:MOST_SHOWN]]
+    return StaysLine(icon, what, subjects.get(names_of(event)), str(REASONS[one.reason]), later)
+
+
+def _later(found: Undo, number: int, subjects: Mapping[Names, Subject], apps: Mapping[str, str]) -> LaterLine:
+    row, event = found.rows[number], found.told[number].event
+    icon, what = deeds.words_of(row.type, event)
+    at = events.happened_at(event) or row.recorded_at
+    return LaterLine(icon, what, subjects.get(names_of(event)), at, source_of(origin_of(row), apps))
+
+
+def _first(found: Undo) -> int:
+    """The number of the first event that was to be undone."""
+    return next(number for number, told in enumerate(found.told) if told.is_chosen)
+
+
+def _path_since(found: Undo) -> str:
+    """Where all that the same device did from this event on is undone; "" where it is not known."""
+    row = found.rows[_first(found)]
+    origin = origin_of(row)
+    device = f"d:{origin.device_name}" if origin.device_name else f"a:{origin.app_id}"
+    if device == "a:None":
+        return ""
+    return f"{UNDO_SINCE}?{urlencode({'device': device, 'since': row.recorded_at.isoformat()})}"
+
+
+def _chosen_line(user_id: UUID, found: Undo) -> LaterLine:
+    """The event itself."""
+    number = _first(found)
+    subjects = subjects_of(user_id, {names_of(found.told[number].event)})
+    return _later(found, number, subjects, _apps(user_id))
