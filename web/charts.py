@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 LEVELS: Final = 4
 # of the calendar and the week: a square with its margin
 SQUARE, STEP = 12, 14
-LEFT, TOP = 46, 20
+LEFT, TOP = 50, 20
 # of the bars
 WIDTH, HEIGHT, BASE = 640, 180, 150
 

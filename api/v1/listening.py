@@ -7,12 +7,13 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
+from api.clock import now
 from api.errors import FieldError
 from api.fields import LONGEST_CAPTION, Feed, Item, Position, Seconds, Time, meta
 from eventstore import log
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.listening import FASTEST, EpisodeHeard, Heard, ImportListening, lacking
-from eventstore.domain.times import NEVER
+from eventstore.domain.times import NEVER, is_ahead
 from eventstore.streams import fold_listening
 
 DeviceName = Annotated[
@@ -32,6 +33,8 @@ class HeardEntry(Struct):
     finished_at: Time | None = None
 
     def errors(self) -> Iterator[FieldError]:
+        if is_ahead(self.at, now()):
+            yield FieldError("out_of_range", "It has not happened yet.", "at")
         if (self.starts_at is None) is not (self.seconds == 0):
             yield FieldError("required", "Give it where something was heard, and only there.", "starts_at")
         elif self.starts_at is not None:
@@ -65,7 +68,7 @@ def exported(user_id: UUID) -> list[ListeningEntry]:
     ]
 
 
-def import_of(entries: Iterable[ListeningEntry], user_id: UUID, now: datetime) -> ImportListening:
+def import_of(entries: Iterable[ListeningEntry], user_id: UUID, at: datetime) -> ImportListening:
     """The command that brings what is not known yet. Raises ``StreamUnreadable``."""
     entries = list(entries)
     known = {_key(one): one.heard for one in _known(user_id)} if entries else {}
@@ -76,7 +79,7 @@ def import_of(entries: Iterable[ListeningEntry], user_id: UUID, now: datetime) -
         left = tuple(lacking(heard, known.get(_key(of), ())))
         if left:
             new.append(structs.replace(of, heard=left))
-    return ImportListening(user_id=user_id, now=now, listening=tuple(new))
+    return ImportListening(user_id=user_id, now=at, listening=tuple(new))
 
 
 def _known(user_id: UUID) -> tuple[EpisodeHeard, ...]:

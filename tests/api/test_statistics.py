@@ -87,6 +87,7 @@ def test_an_import_of_what_cannot_have_been_heard_is_refused(bobs: Device) -> No
     }
     bad: list[tuple[dict[str, Any], str]] = [
         ({"seconds": 10_801}, "listening.0.heard.0.seconds"),
+        ({"seconds": 60, "at": "2100-05-01T12:00:00Z"}, "listening.0.heard.0.at"),
         ({"seconds": -1}, "listening.0.heard.0.seconds"),
         ({"seconds": 60, "starts_at": "2026-05-01T12:00:00Z"}, "listening.0.heard.0.starts_at"),
         ({"seconds": 60, "starts_at": None}, "listening.0.heard.0.starts_at"),

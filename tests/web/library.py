@@ -6,6 +6,7 @@ from typing import Any
 from accounts.models import User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.identifiers import feed_of_url, item_of
+from eventstore.domain.listening import EpisodeHeard, Heard, ImportListening
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from feeds.models import Episode, Feed
@@ -54,6 +55,35 @@ def hear(user: User, episode: Episode, position: int = 0, played: bool = False) 
         now=NOW,
     )
     dispatch(order, Origin())
+
+
+def heard(
+    feed: Feed, at: datetime, seconds: int, device: str = "Pixel 9", finished: bool = False
+) -> EpisodeHeard:
+    until = at + timedelta(seconds=seconds)
+    told = Heard(device, until, seconds, seconds, at, until if finished else None)
+    return EpisodeHeard(name_of(feed), item_of(f"{at:%Y%m%d%H%M}", ""), (told,))
+
+
+def listen(user: User, *listening: EpisodeHeard) -> None:
+    dispatch(ImportListening(user_id=user.pk, now=datetime.now(UTC), listening=listening), Origin())
+    bring_up_to_date()
+
+
+def a_year(feeds: list[Feed]) -> list[EpisodeHeard]:
+    """Two sittings on most days of the last year, on two devices."""
+    today, found = datetime.now(UTC).replace(second=0, microsecond=0), []
+    for number in range(365):
+        if number % 9 == 4:
+            continue
+        morning = (today - timedelta(days=number)).replace(
+            hour=7, minute=number % 50, second=0, microsecond=0
+        )
+        feed, other = feeds[number % len(feeds)], feeds[number * number % len(feeds)]
+        found.append(heard(feed, morning, 600 + number * 37 % 3000, finished=number % 3 == 0))
+        evening = morning.replace(hour=17 + number % 5)
+        found.append(heard(other, evening, number * 71 % 5400 + 60, "Firefox on Linux", number % 4 == 0))
+    return found
 
 
 def page_of(feed: Feed | str) -> str:

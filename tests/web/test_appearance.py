@@ -28,7 +28,7 @@ from tests.apps import App
 from tests.factories import UserFactory
 from tests.projecting import bring_up_to_date
 from tests.web.browsing import PASSWORD, log_in
-from tests.web.library import NOW, follow, hear, page_of, page_of_episode, show
+from tests.web.library import NOW, a_year, follow, hear, listen, page_of, page_of_episode, show
 
 pytestmark = pytest.mark.browser
 
@@ -155,6 +155,7 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
     episode.save()
     hear(alice, episode, 754)
     hear(alice, feeds[2].episodes.get(guid="2-1"), 1_800, played=True)
+    listen(alice, *a_year(feeds[:5]))
     follow(alice, *feeds)
     share(UserFactory.create(username="Bob"), *feeds[:5])
     addresses = {
@@ -169,6 +170,7 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
         "podcast": page_of(feeds[2]),
         "podcast-new": page_of(feeds[-1]),
         "episode": page_of_episode(episode),
+        "statistics": "/statistics",
     }
     for name, address in addresses.items():
         page.goto(address)

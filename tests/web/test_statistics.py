@@ -5,43 +5,10 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 from accounts.models import User
-from eventstore.dispatcher import Origin, dispatch
-from eventstore.domain.identifiers import item_of
-from eventstore.domain.listening import EpisodeHeard, Heard, ImportListening
-from feeds.models import Feed
-from tests.feeds.rows import name_of
-from tests.projecting import bring_up_to_date
-from tests.web.library import HOSTILE, show
+from tests.web.library import HOSTILE, a_year, heard, listen, show
 from tests.web.people import Visitor, text_of
 
 DAY = timedelta(days=1)
-
-
-def heard(
-    feed: Feed, at: datetime, seconds: int, device: str = "Pixel 9", finished: bool = False
-) -> EpisodeHeard:
-    until = at + timedelta(seconds=seconds)
-    told = Heard(device, until, seconds, seconds, at, until if finished else None)
-    return EpisodeHeard(name_of(feed), item_of(f"{at:%Y%m%d%H%M}", ""), (told,))
-
-
-def bring(user: User, *listening: EpisodeHeard) -> None:
-    dispatch(ImportListening(user_id=user.pk, now=datetime.now(UTC), listening=listening), Origin())
-    bring_up_to_date()
-
-
-def a_year(feeds: list[Feed], today: datetime) -> list[EpisodeHeard]:
-    """Two sittings on most days, on two devices."""
-    found = []
-    for number in range(365):
-        if number % 9 == 4:
-            continue
-        morning = (today - number * DAY).replace(hour=7, minute=number % 50, second=0, microsecond=0)
-        feed, other = feeds[number % len(feeds)], feeds[number * number % len(feeds)]
-        found.append(heard(feed, morning, 600 + number * 37 % 3000, finished=number % 3 == 0))
-        evening = morning.replace(hour=17 + number % 5)
-        found.append(heard(other, evening, number * 71 % 5400 + 60, "Firefox on Linux", number % 4 == 0))
-    return found
 
 
 def rows_of(visitor: Visitor, path: str) -> list[list[str]]:
@@ -54,7 +21,7 @@ def rows_of(visitor: Visitor, path: str) -> list[list[str]]:
 def test_it_sums_up_what_its_listener_heard_and_nobody_else(alice: User, bob: User) -> None:
     yesterday = (datetime.now(UTC) - DAY).replace(hour=8, minute=0, second=0, microsecond=0)
     long_ago = yesterday - 100 * DAY
-    bring(
+    listen(
         alice,
         heard(show(1), yesterday, 5400, finished=True),
         heard(show(2, title=HOSTILE), long_ago, 1800),
@@ -84,14 +51,14 @@ def test_it_sums_up_what_its_listener_heard_and_nobody_else(alice: User, bob: Us
 
 def test_days_are_those_of_the_listeners_time_zone(alice: User) -> None:
     late = (datetime.now(UTC) - 2 * DAY).replace(hour=23, minute=0, second=0, microsecond=0)
-    bring(alice, heard(show(), late, 600))
+    listen(alice, heard(show(), late, 600))
     User.objects.filter(pk=alice.pk).update(time_zone="Asia/Kolkata")
     days = rows_of(Visitor(User.objects.get(pk=alice.pk)), "/statistics/days.csv")
     assert [str((late + DAY).date()), "600", "0"] in days
 
 
 def test_a_year_of_three_hundred_podcasts_is_light_and_in_french(alice: User) -> None:
-    bring(alice, *a_year([show(number) for number in range(300)], datetime.now(UTC)))
+    listen(alice, *a_year([show(number) for number in range(300)]))
     answer = Visitor(alice).get("/statistics", headers={"Accept-Language": "fr"})
     page = text_of(answer)
     assert "autres podcasts" in page
