@@ -1,5 +1,7 @@
 """What a podcast app did lately, read on a page below /apps by its listener alone."""
 
+import html
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -58,6 +60,10 @@ def test_it_tells_what_came_what_was_left_out_and_why(phone: PodcastApp, alice: 
     ):
         assert words in page, words
     assert "a:b@" not in page
+    (link,) = re.findall(r'href="(/history\?[^"]+)"', page)
+    history = text_of(visitor.get(html.unescape(link)))
+    assert "Followed" in history
+    assert "Nothing found" not in history
     assert Visitor(bob).get(path_of(alice)).status_code == 404
     assert Visitor(alice).get(f"/apps/passwords/{alice.pk}/requests").status_code == 404
     assert path_of(alice) in text_of(visitor.get("/apps"))
