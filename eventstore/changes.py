@@ -21,15 +21,20 @@ CHANGES = """
 SELECT version, type, schema, data, metadata ->> 'device_id' FROM events.events
  WHERE stream = %s AND version > %s AND version <= %s AND type = ANY(%s) ORDER BY version LIMIT %s
 """
+# Ends at the first: of a long stream all would be read.
 OTHERS = """
-SELECT DISTINCT type FROM events.events
- WHERE stream = %s AND version > %s AND version <= %s AND type = ANY(%s)
-   AND metadata ->> 'app_id' IS DISTINCT FROM %s
+SELECT EXISTS (SELECT FROM events.events
+                WHERE stream = %s AND version > %s AND version <= %s AND type = ANY(%s)
+                  AND metadata ->> 'app_id' IS DISTINCT FROM %s)
 """
-
+# From the newest event backwards, up to the first that is older.
 RECENT = """
 SELECT count(*) FROM events.events
- WHERE stream = %s AND type = ANY(%s) AND recorded_at > %s AND metadata ->> 'device_id' = %s
+ WHERE stream = %(stream)s AND type = ANY(%(types)s) AND metadata ->> 'device_id' = %(device)s
+   AND recorded_at > %(after)s
+   AND version > coalesce((SELECT version FROM events.events
+                            WHERE stream = %(stream)s AND recorded_at <= %(after)s
+                            ORDER BY version DESC LIMIT 1), 0)
 """
 # in the order in which they were named
 ITEMS_OF = """
@@ -86,19 +91,19 @@ def since(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], li
     ]
 
 
-def of_others(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], app: str) -> set[str]:
-    """Which of these types others than ``app`` have recorded, by their stored names."""
+def has_others(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], app: str) -> bool:
+    """Whether others than ``app`` have recorded any of these types."""
     if upto <= after:
-        return set()
+        return False
     names = [one.__name__ for one in types]
-    rows = execute(OTHERS, (log.stream_of(user_id), after, upto, names, app)).fetchall()
-    return {name for (name,) in rows}
+    return bool(fetch_value(OTHERS, (log.stream_of(user_id), after, upto, names, app)))
 
 
 def count_recent(user_id: UUID, types: Sequence[type[Event]], device: str, after: datetime) -> int:
     """How many events of these types a device has sent since a time."""
     names = [one.__name__ for one in types]
-    return int(fetch_value(RECENT, (log.stream_of(user_id), names, after, device)))
+    values = {"stream": log.stream_of(user_id), "types": names, "device": device, "after": after}
+    return int(fetch_value(RECENT, values))
 
 
 def items_of(

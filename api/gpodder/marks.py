@@ -137,12 +137,11 @@ def after_upload(app: App, last: Mark | None, before: int, version: int, topic: 
     """
     if last is not None and (not app.is_one or version <= last.version):
         return last.mark
-    known = 0 if last is None else last.version
-    others = changes.of_others(app.user_id, known, before, (*SUBSCRIPTIONS, *EPISODES), app.name)
-    if not app.is_one or others & {event.__name__ for event in topic}:
+    between = app.user_id, 0 if last is None else last.version, before
+    if not app.is_one or changes.has_others(*between, topic, app.name):
         # never 0: to who sends that no removal is told
         return _draw(app, None, 0, now) if last is None else last.mark
-    if last is not None and not others:
+    if last is not None and not changes.has_others(*between, (*SUBSCRIPTIONS, *EPISODES), app.name):
         run(MOVE, [version, now, app.user_id, app.key, last.mark, last.version], "system")
         return last.mark
     return _draw(app, last, version, now)

@@ -8,6 +8,7 @@ own, and cannot be deleted.
 
 from collections.abc import MutableMapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID, uuid5
 
@@ -24,6 +25,7 @@ from eventstore.domain.topic import Topic
 DEFAULT_NAME = "All Subscriptions"
 
 
+@lru_cache(maxsize=1_024)
 def default_id(user_id: UUID) -> UUID:
     """The id of a user's default collection: the same whoever works it out."""
     return uuid5(user_id, "default-collection")

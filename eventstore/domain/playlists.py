@@ -10,6 +10,7 @@ it, and cannot be deleted.
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID, uuid5
 
@@ -33,6 +34,7 @@ Kind = Literal["list", "queue"]
 Place = Literal["first", "last"]
 
 
+@lru_cache(maxsize=1_024)
 def queue_id(user_id: UUID) -> UUID:
     """The id of a user's queue: the same whoever works it out."""
     return uuid5(user_id, "queue")
