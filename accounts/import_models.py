@@ -12,6 +12,8 @@ from django.utils.crypto import salted_hmac
 
 # so long a worker has an import for itself without telling how far it is: longer than a server may take
 LEASE: Final = timedelta(minutes=4)
+# while nothing is asked of a server
+SHORT_LEASE: Final = timedelta(minutes=1)
 # the password for the other server is kept no longer, whatever comes
 LONGEST: Final = timedelta(hours=6)
 # reports of imports that have ended; a later import from the same server goes by them as well
@@ -118,10 +120,10 @@ class ServerImport(models.Model):
         except InvalidToken:
             return ""
 
-    def keep(self, progress: bytes, now: datetime) -> bool:
+    def keep(self, progress: bytes, now: datetime, lease: timedelta = LEASE) -> bool:
         """Keep how far it is, and the import for a while longer; False where it was taken away meanwhile: it
         was cancelled, or the worker was thought dead."""
-        until = now + LEASE
+        until = now + lease
         kept = self._held().update(progress=progress, leased_until=until, claims=0)
         self.progress, self.leased_until = progress, until
         return bool(kept)

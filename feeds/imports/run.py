@@ -5,12 +5,12 @@ that comes again, after a worker has died, is therefore not recorded twice, and 
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from accounts.import_models import ServerImport
+from accounts.import_models import LEASE, ServerImport
 from eventstore.dispatcher import CommandId, Outcome, dispatch
 from eventstore.domain.batch import Batch
 from eventstore.domain.messages import Event
@@ -53,10 +53,10 @@ class Run:
         """A command of the listener, of the time at which the import began."""
         return command(user_id=self.user_id, now=self.clock(), at=self.row.started_at, **fields)
 
-    def keep(self) -> None:
-        """Keep how far it is. Raises ``Stopped``."""
+    def keep(self, lease: timedelta = LEASE) -> None:
+        """Keep how far it is, and the import for so long. Raises ``Stopped``."""
         self.progress.tries, self.progress.fault = 0, ""
-        if not self.row.keep(progress.encode(self.progress), self.clock()):
+        if not self.row.keep(progress.encode(self.progress), self.clock(), lease):
             raise Stopped
         if self._between(self.progress):
             self.row.put_off(self.clock())

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from accounts.import_models import ServerImport
+from accounts.import_models import SHORT_LEASE, ServerImport
 from eventstore import dispatcher
 from eventstore.domain import episode_actions, plays
 from eventstore.domain.devices import DeviceRegistered, RegisterDevice
@@ -104,7 +104,7 @@ def bring_episodes(run: Run) -> None:
         progress.expected = first + len(page.actions)
         for place, raw in enumerate(in_pieces(page.actions, ACTIONS_AT_ONCE)):
             _record_actions(run, raw, first + place * ACTIONS_AT_ONCE)
-            run.keep()
+            run.keep(SHORT_LEASE)
         progress.settle_part("episodes")
         is_last = page.timestamp is None or page.timestamp <= progress.since
         progress.since, progress.page = page.timestamp or progress.since, digest

@@ -80,7 +80,5 @@ def _failed(run: Run, fault: ServerFault) -> timedelta | None:
 def _log(progress: Progress, row: ServerImport) -> None:
     """Without the address, which may tell whose server it is."""
     counts = ", ".join(f"{of.new} {kind}" for kind, of in progress.counts.items())
-    how = f"ended by {progress.fault}" if progress.fault else "ended"
-    logger.info(
-        "Import %s from %s %s: new %s", row.pk, progress.flavour or "a server", how, counts or "nothing"
-    )
+    how, server = progress.fault or "done", progress.flavour or "a server"
+    logger.info("Import %s from %s: %s; new are %s", row.pk, server, how, counts or "none")

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
 
 from accounts.import_models import ServerImport
@@ -15,6 +16,7 @@ from jobs import imports as jobs
 from tests import leaks
 from tests.feeds.origin import Origin, allowed, status_only
 from tests.imports.servers import PASSWORD, Mygpo, play
+from tests.web.browsing import log_in
 from tests.web.counting import counting
 from tests.web.people import Response, Visitor, text_of
 from web import imports
@@ -24,7 +26,7 @@ DEVICES = "/api/2/devices/alice.json"
 
 
 @pytest.fixture
-def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mygpo]:
+def gpodder(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mygpo]:
     """A worker does at once what it is told, and nobody waits for the second that has to pass."""
     monkeypatch.setattr(imports, "SOONEST", timedelta(0))
     monkeypatch.setattr(jobs.run, "apply_async", lambda args, countdown, **_: countdown or jobs.run(*args))
@@ -41,10 +43,10 @@ def send(visitor: Visitor, address: str, **fields: Any) -> Response:
     return visitor.send(BEGIN, told)
 
 
-def test_everything_comes_over_and_the_report_says_what(alice: User, server: Mygpo) -> None:
+def test_everything_comes_over_and_the_report_says_what(alice: User, gpodder: Mygpo) -> None:
     visitor = Visitor(alice)
     assert 'action="/subscriptions/import/server"' in text_of(visitor.get(NEW))
-    answer = send(visitor, server.address)
+    answer = send(visitor, gpodder.address)
     assert answer.status_code == 302
     page = text_of(visitor.get(answer["Location"]))
     assert "Everything is here." in page
@@ -54,32 +56,32 @@ def test_everything_comes_over_and_the_report_says_what(alice: User, server: Myg
     assert "hx-trigger" not in page.partition("<main")[2].partition("</main>")[0]
     assert PASSWORD not in page
     history = text_of(visitor.get("/history"))
-    assert f"imported from 127.0.0.1:{server.origin.port}" in history
+    assert f"imported from 127.0.0.1:{gpodder.origin.port}" in history
     assert "What came from" in text_of(visitor.get(NEW))
-    again = send(visitor, server.address)
+    again = send(visitor, gpodder.address)
     assert "All of it was here already." in text_of(visitor.get(again["Location"]))
 
 
-def test_a_form_that_is_sent_twice_does_it_once(alice: User, bob: User, server: Mygpo) -> None:
+def test_a_form_that_is_sent_twice_does_it_once(alice: User, bob: User, gpodder: Mygpo) -> None:
     visitor, number = Visitor(alice), str(uuid4())
-    first, second = (send(visitor, server.address, number=number) for _ in range(2))
+    first, second = (send(visitor, gpodder.address, number=number) for _ in range(2))
     assert first["Location"] == second["Location"]
-    assert send(Visitor(bob), server.address, number=number)["Location"] != first["Location"]
+    assert send(Visitor(bob), gpodder.address, number=number)["Location"] != first["Location"]
     assert ServerImport.objects.filter(user=alice).count() == 1
     assert not any(bytes(row.password) for row in ServerImport.objects.all())
 
 
 def test_a_second_import_waits_and_the_first_can_be_stopped(
-    alice: User, server: Mygpo, monkeypatch: pytest.MonkeyPatch
+    alice: User, gpodder: Mygpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs.run, "apply_async", lambda args, **_: None)
     visitor = Visitor(alice)
-    path = send(visitor, server.address)["Location"]
+    path = send(visitor, gpodder.address)["Location"]
     page = text_of(visitor.get(path))
     assert 'hx-trigger="every 2s"' in page
     assert '<meta http-equiv="refresh" content="4">' in page
     assert "Looking what is there" in page
-    refused = send(visitor, server.address)
+    refused = send(visitor, gpodder.address)
     assert refused.status_code == 409
     assert "Another import is under way" in text_of(refused)
     assert "An import from" in text_of(visitor.get(NEW))
@@ -91,13 +93,13 @@ def test_a_second_import_waits_and_the_first_can_be_stopped(
     row.refresh_from_db()
     assert bytes(row.password) == b""
     jobs.run(str(row.pk))
-    assert server.asked == []
+    assert gpodder.asked == []
 
 
-def test_a_server_that_fails_is_said_to_be_asked_again(alice: User, server: Mygpo) -> None:
-    server.instead["/api/2/episodes/alice.json"] = [status_only(500)]
+def test_a_server_that_fails_is_said_to_be_asked_again(alice: User, gpodder: Mygpo) -> None:
+    gpodder.instead["/api/2/episodes/alice.json"] = [status_only(500)]
     visitor = Visitor(alice)
-    path = send(visitor, server.address)["Location"]
+    path = send(visitor, gpodder.address)["Location"]
     page = text_of(visitor.get(path))
     assert "The server answered with an error of its own" in page
     assert "It is asked again at" in page
@@ -106,7 +108,7 @@ def test_a_server_that_fails_is_said_to_be_asked_again(alice: User, server: Mygp
     assert "Everything is here." in text_of(visitor.get(path))
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("gpodder")
 def test_every_fault_is_beside_its_field_and_what_was_typed_is_kept(alice: User) -> None:
     visitor = Visitor(alice)
     for fields, told in [
@@ -127,7 +129,7 @@ def test_every_fault_is_beside_its_field_and_what_was_typed_is_kept(alice: User)
 
 
 def test_nothing_is_told_before_a_second_has_passed(
-    alice: User, server: Mygpo, monkeypatch: pytest.MonkeyPatch
+    alice: User, gpodder: Mygpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imports, "SOONEST", timedelta(seconds=60))
     visitor = Visitor(alice)
@@ -135,14 +137,32 @@ def test_nothing_is_told_before_a_second_has_passed(
     assert "Looking what is there" in text_of(visitor.get(path))
     ServerImport.objects.update(started_at=timezone.now() - timedelta(minutes=2))
     assert "This address cannot be used" in text_of(visitor.get(path))
-    assert server.asked == []
+    assert gpodder.asked == []
 
 
-def test_the_pages_take_few_statements(alice: User, server: Mygpo) -> None:
+def test_the_pages_take_few_statements(alice: User, gpodder: Mygpo) -> None:
     visitor = Visitor(alice)
-    path = send(visitor, server.address)["Location"]
+    path = send(visitor, gpodder.address)["Location"]
     visitor.get(path)
     with counting() as since:
         for page in (NEW, path):
             assert visitor.get(page).status_code == 200
             assert since() <= 12, page
+
+
+@pytest.mark.browser
+def test_a_page_follows_it_to_its_end_and_then_asks_no_more(
+    page: Page, alice: User, operator: User, gpodder: Mygpo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.run, "apply_async", lambda args, **_: None)
+    page.goto("/subscriptions/new")
+    log_in(page, "Alice")
+    page.goto("/subscriptions/new")
+    page.get_by_label("Address of the server").fill(gpodder.address)
+    page.get_by_label("User name there").fill("alice")
+    page.get_by_label("Password there").fill(PASSWORD)
+    page.get_by_role("button", name="Bring everything over").click()
+    expect(page.get_by_text("Looking what is there")).to_be_visible()
+    jobs.run(str(ServerImport.objects.get().pk))
+    expect(page.get_by_text("Everything is here.")).to_be_visible()
+    assert page.locator("#import[hx-get]").count() == 0
