@@ -59,7 +59,11 @@ def test_episodes_are_put_first_or_last_and_listed_in_their_order(alice: User) -
     visitor, (one, two, three) = Visitor(alice), episodes_of(3)
     assert Visitor().get("/queue")["Location"].startswith("/users/log_in")
     assert "Nothing is waiting" in text_of(visitor.get("/queue"))
+    put(visitor, one)
+    send(visitor, undo_of(visitor.get("/queue")), {})
+    assert in_queue(alice) == []
     assert put(visitor, one, back="/history")["Location"] == "/history"
+    assert in_queue(alice) == [one.title]
     put(visitor, two)
     put(visitor, three, "first")
     page = visitor.get("/queue")
