@@ -85,7 +85,17 @@ end
 """
 )
 READ: Final = Script("return redis.call('LRANGE', KEYS[1] .. ':' .. ARGV[1], 0, -1)")
-LIST_APPS: Final = Script("return redis.call('HGETALL', KEYS[1])")
+# of each app what it calls itself, and its newest line
+LIST_APPS: Final = Script("""
+local found = {}
+for place, text in ipairs(redis.call('HGETALL', KEYS[1])) do
+    table.insert(found, text)
+    if place % 2 == 0 then
+        table.insert(found, redis.call('LINDEX', KEYS[1] .. ':' .. found[#found - 1], 0) or '')
+    end
+end
+return found
+""")
 FORGET: Final = Script("""
 for _, app in ipairs(ARGV[1] == '' and redis.call('HKEYS', KEYS[1]) or {ARGV[1]}) do
     redis.call('DEL', KEYS[1] .. ':' .. app)
@@ -116,6 +126,13 @@ class Line(NamedTuple):
     last: datetime
 
 
+class App(NamedTuple):
+    """``agent``: what it calls itself."""
+
+    agent: str
+    newest: Line | None
+
+
 def app_of(password: UUID | None, agent: str) -> str:
     """Whose log it is: of the app password, or without one of whatever calls itself so."""
     if password is not None:
@@ -142,11 +159,13 @@ def read(user_id: UUID, app: str, now: datetime) -> list[Line]:
     return [line for line in lines if line.last > now - KEPT_FOR]
 
 
-def agents(user_id: UUID) -> dict[str, str]:
-    """The apps that have a log, with what each calls itself; none where Redis is away."""
+def apps(user_id: UUID) -> dict[str, App]:
+    """The apps that have a log; none where Redis is away."""
     found: list[bytes] = unless_away(lambda: run(LIST_APPS, [_key(user_id)])) or []
-    texts = [raw.decode(errors="replace") for raw in found]
-    return dict(zip(texts[::2], texts[1::2], strict=True))
+    return {
+        app.decode(): App(agent.decode(errors="replace"), _line(line) if line else None)
+        for app, agent, line in zip(found[::3], found[1::3], found[2::3], strict=True)
+    }
 
 
 def forget(user_id: UUID, password: UUID | None = None) -> None:

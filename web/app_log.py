@@ -1,6 +1,6 @@
 """What a podcast app asked lately and how it was answered: pages below /apps, and the words for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
@@ -105,10 +105,12 @@ class Shown(NamedTuple):
 
 
 class Program(NamedTuple):
-    """Something that signed in with the account's own password. ``key`` stands in its address."""
+    """Something that signed in with the account's own password. ``key`` stands in its address; ``trouble``:
+    how its last request was refused, or ""."""
 
     key: str
     name: str
+    trouble: str
 
 
 @require_safe
@@ -119,26 +121,37 @@ def of_password(request: HttpRequest, user: User, password_id: UUID) -> HttpResp
     if row is None:
         raise Http404
     app = app_log.app_of(row.pk, "")
-    agent = app_log.agents(user.pk).get(app, "")
-    return _page(request, user, app, row.name or _("Unnamed app password"), agent)
+    known = app_log.apps(user.pk).get(app)
+    name = row.name or _("Unnamed app password")
+    return _page(request, user, app, name, known.agent if known else "")
 
 
 @require_safe
 @for_listeners
 def of_program(request: HttpRequest, user: User, program: str) -> HttpResponse:
     """Of an app that signed in with the account's own password, by its ``Program.key``."""
-    for known in programs(user.pk):
+    for known in programs(user.pk, app_log.apps(user.pk)):
         if known.key == program:
             return _page(request, user, f"a:{program}", known.name, known.name)
     raise Http404
 
 
-def programs(user_id: UUID) -> list[Program]:
+def programs(user_id: UUID, known: Mapping[str, app_log.App]) -> list[Program]:
     """What signs in with the account's own password, and what did of late, the last used first."""
     sessions = AppSession.objects.filter(user_id=user_id, password=None).order_by("-used_at")
     names = {app_log.app_of(None, agent): agent for agent in sessions.values_list("agent", flat=True)}
-    names |= {app: agent for app, agent in app_log.agents(user_id).items() if app.startswith("a:")}
-    return [Program(app.removeprefix("a:"), agent or _("Unknown app")) for app, agent in names.items()]
+    names |= {app: each.agent for app, each in known.items() if app.startswith("a:")}
+    return [
+        Program(app.removeprefix("a:"), agent or _("Unknown app"), trouble(known.get(app)))
+        for app, agent in names.items()
+    ]
+
+
+def trouble(app: app_log.App | None) -> str:
+    """How the last request of an app was refused, or ""."""
+    if app is None or app.newest is None or app.newest.entry.status < 400:
+        return ""
+    return _shown(app.newest).what
 
 
 def _page(request: HttpRequest, user: User, app: str, name: str, agent: str) -> HttpResponse:

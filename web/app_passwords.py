@@ -18,13 +18,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from accounts import app_login
+from accounts import app_log, app_login
 from accounts.app_models import AppPassword, AppSession, digest
 from accounts.models import User
 from accounts.pages import read_or_post
 from projections import devices
 from web.acting import for_listeners
-from web.app_log import Program, programs
+from web.app_log import Program, programs, trouble
 from web.codes import drawn
 from web.play_tokens import LONGEST_NAME, answer_rename
 from web.questions import ask
@@ -34,10 +34,12 @@ MOST_PASSWORDS: Final = 50
 
 
 class Shown(NamedTuple):
-    """A password with the names of the devices that its app speaks for, as far as they are known."""
+    """A password with the names of the devices that its app speaks for, as far as they are known.
+    ``trouble``: how the app's last request was refused, or ""."""
 
     row: AppPassword
     devices: list[str]
+    trouble: str
 
 
 class Passwords(NamedTuple):
@@ -90,11 +92,18 @@ def listed(user: User) -> Passwords:
         .order_by("-used_at")
         .values_list("password_id", "device")
     )
-    captions = devices.captions(user.pk)
+    captions, known = devices.captions(user.pk), app_log.apps(user.pk)
     own = user.app_login_with_password if settings.APP_LOGIN_WITH_ACCOUNT_PASSWORD else None
     return Passwords(
-        [Shown(row, list(_devices(row.pk, sessions, captions))) for row in rows],
-        programs(user.pk),
+        [
+            Shown(
+                row,
+                list(_devices(row.pk, sessions, captions)),
+                trouble(known.get(app_log.app_of(row.pk, ""))),
+            )
+            for row in rows
+        ],
+        programs(user.pk, known),
         own,
     )
 

@@ -103,12 +103,14 @@ def test_a_wrong_password_is_told_where_the_app_is_known_and_nowhere_else(alice:
     visitor = Visitor(alice)
     key = app_log.app_of(None, "gPodder/3.11.1").removeprefix("a:")
     path = f"/apps/programs/{key}/requests"
-    assert path in text_of(visitor.get("/apps"))
+    apps = text_of(visitor.get("/apps"))
+    assert path in apps
+    assert '<p class="facts-line refusal">Refused: the password was wrong</p>' in apps
     page = text_of(visitor.get(path))
     assert "Refused: the password was wrong" in page
     assert "2 times since" in page
     assert "make an app password and put it in" in page
-    assert app_log.agents(alice.pk).keys() == {f"a:{key}"}
+    assert app_log.apps(alice.pk).keys() == {f"a:{key}"}
     assert visitor.get("/apps/programs/unknown/requests").status_code == 404
 
 
@@ -132,24 +134,24 @@ def test_lines_are_few_and_end_with_their_time_their_app_and_their_account(alice
     app_log.note(alice.pk, row.pk, "x", entry, NOW + app_log.KEPT_FOR + timedelta(minutes=50))
     assert len(app_log.read(alice.pk, app, NOW)) == 10
     app_log.forget(alice.pk, row.pk)
-    assert (app_log.read(alice.pk, app, NOW), app_log.agents(alice.pk)) == ([], {})
+    assert (app_log.read(alice.pk, app, NOW), app_log.apps(alice.pk)) == ([], {})
     app_log.note(alice.pk, row.pk, "x", entry, NOW)
     erasure.begin(alice.pk, NOW)
     erasure.complete(alice.pk, erase_history)
-    assert (app_log.read(alice.pk, app, NOW), app_log.agents(alice.pk)) == ([], {})
+    assert (app_log.read(alice.pk, app, NOW), app_log.apps(alice.pk)) == ([], {})
 
 
 def test_so_many_apps_have_a_log_and_one_that_is_over_makes_room(alice: User, settings: Settings) -> None:
     for number in range(app_log.MOST_APPS + 1):
         app_log.note(alice.pk, None, f"app {number}", Entry("signed_in"), NOW)
-    found = app_log.agents(alice.pk)
-    assert (len(found), "app 100" in found.values()) == (app_log.MOST_APPS, False)
+    found = [app.agent for app in app_log.apps(alice.pk).values()]
+    assert (len(found), "app 100" in found) == (app_log.MOST_APPS, False)
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         gone = app_log.app_of(None, "app 7")
         assert sum(client.delete(key) for key in client.scan_iter(f"*{gone}"))
     app_log.note(alice.pk, None, "app 100", Entry("signed_in"), NOW)
-    found = app_log.agents(alice.pk)
-    assert (len(found), "app 100" in found.values()) == (app_log.MOST_APPS, True)
+    found = [app.agent for app in app_log.apps(alice.pk).values()]
+    assert (len(found), "app 100" in found) == (app_log.MOST_APPS, True)
 
 
 def test_without_redis_apps_synchronise_all_the_same(

@@ -282,6 +282,7 @@ def test_what_a_podcast_app_did_lately(page: Page, alice: User) -> None:
     page.reload()
     check(page, "app-log")
     page.goto("/apps")
+    expect(page.get_by_text("Refused: the password was wrong")).to_be_visible()
     page.get_by_role("link", name="What The Extra").click()
     expect(page.get_by_role("heading", name="What The Extra")).to_be_visible()
 
