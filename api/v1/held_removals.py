@@ -3,21 +3,27 @@
 from typing import Annotated
 
 from django.urls import path
-from msgspec import Meta, Struct
+from msgspec import Struct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.answers import Done, answer_page, dispatch_and_answer
 from api.auth import caller_of
 from api.clock import now
-from api.fields import Feed, PageQuery
+from api.fields import Feed, PageQuery, meta
 from api.operations import operation
 from api.views import View
 from eventstore.domain import unfollowing
 from eventstore.domain.held_removals import HeldRemovalEntry
+from eventstore.domain.identifiers import normalise_feed
 from projections.queries import HELD_REMOVALS
 
 AT_ONCE = 1_000
+
+
+def all_normalised(feeds: list[str]) -> list[str]:
+    """Raises ``InvalidIdentifier`` for the first that is none."""
+    return [normalise_feed(feed) for feed in feeds]
 
 
 class HeldRemovals(Struct):
@@ -29,7 +35,9 @@ class SettleBody(Struct):
     """`confirm`: true unfollows these podcasts; false goes on following them, and the device is told of them
     again."""
 
-    feeds: Annotated[list[Feed], Meta(min_length=1, max_length=AT_ONCE)]
+    feeds: Annotated[
+        list[Feed], meta("Those that are held.", normalise=all_normalised, min_length=1, max_length=AT_ONCE)
+    ]
     confirm: bool
 
 

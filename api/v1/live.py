@@ -22,7 +22,11 @@ class LiveAddress(Struct):
 
 
 class LiveView(PublicView):
-    @operation("Find the live connection", answers={200: LiveAddress})
+    @operation(
+        "Find the live connection",
+        answers={200: LiveAddress},
+        errors={404: "The operator has switched it off."},
+    )
     def get(self, request: Request) -> Response:
         """A WebSocket on which commands are sent and what other devices change is told at once: docs/apps.md
         has its messages. 404 where the operator has switched it off."""
