@@ -26,8 +26,8 @@ TESTS = ROOT / "tests"
 PARTS: tuple[tuple[str, ...], ...] = (
     ("e2e", "launch"),
     ("web", "accounts"),
-    ("operations", "commands"),
     ("feeds", "playgateway", "jobs", "soak", "benchmarks"),
+    ("operations", "commands"),
     ("api", "gpodder"),
     ("projections", "privacy"),
 )
@@ -36,8 +36,8 @@ BROWSER = ("web",)
 # Where tests are marked ``topology``: what may differ where the stores share a database, its locks and its
 # notifications. Instances of the end-to-end tests have one database as well.
 AGAIN = ("eventstore", "projections", "operations")
-# a third of the time tests wait for servers, processes and browsers
-AT_ONCE = max(2, (os.cpu_count() or 1) + 1)
+# nearly half of the time tests wait for servers, processes and browsers
+AT_ONCE = 2 * (os.cpu_count() or 1)
 LEAKS = "test_leaks.py"
 # pytest's own: all passed, some failed, interrupted … , and what a part of no tests at all ends with
 PASSED, FAILED, NO_TESTS = 0, 1, 5

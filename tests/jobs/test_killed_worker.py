@@ -176,26 +176,26 @@ _once: list[tuple[Any, ...]] = []
 
 
 def run_once() -> tuple[Any, ...]:
-    """What one run that nobody disturbs leads to; afterwards the stores are empty again."""
-    if not _once:
-        cutoff = begin()
-        done = retention.run(cutoff, say=print, chunk=7)
-        assert done.events_deleted > 30
-        assert done.public_history_trimmed
-        assert done.figures_changed
-        _once.append(outcome())
-    return _once[0]
+    """What one run that nobody disturbs leads to."""
+    cutoff = begin()
+    done = retention.run(cutoff, say=print, chunk=7)
+    assert done.events_deleted > 30
+    assert done.public_history_trimmed
+    assert done.figures_changed
+    return outcome()
 
 
 @pytest.fixture
 def reference(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
-    monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
-    with running(Runner()):
-        found = run_once()
-    for alias in SCHEMAS:
-        empty(alias)
-    forget()
-    return found
+    """Made once; afterwards the stores are empty again."""
+    if not _once:
+        monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
+        with running(Runner()):
+            _once.append(run_once())
+        for alias in SCHEMAS:
+            empty(alias)
+        forget()
+    return _once[0]
 
 
 @pytest.mark.parametrize("point", POINTS)
