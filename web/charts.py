@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
 LEVELS: Final = 4
 # of the calendar and the week: a square with its margin
 SQUARE, STEP = 12, 14
@@ -21,6 +24,14 @@ class Shape(NamedTuple):
     height: float
     level: int
     label: str
+
+    @property
+    def drawn(self) -> SafeString:
+        """Not by a template: there are 500 on a page, of which it took a third of the time."""
+        return format_html(
+            '<rect class="level-{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}</title></rect>',
+            *(self.level, self.x, self.y, self.width, self.height, self.label),
+        )
 
 
 class Label(NamedTuple):

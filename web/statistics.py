@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
+from django.utils import dateformat, timezone
 from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
-from django.utils.formats import date_format
+from django.utils.formats import date_format, get_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -29,6 +29,8 @@ from web.shown import Podcast
 YEAR, MONTH = 365, 30
 # of a long list so many are seen at once
 SEEN_AT_ONCE: Final = 10
+# and so many in all: the file has the others
+MOST: Final = 100
 # from so many seconds a day on its square is darker
 DAY_STEPS: Final = (1, 1800, 3600, 7200)
 # what a spreadsheet would take for a formula
@@ -132,8 +134,10 @@ def _pictures(user_id: UUID, year: Statistics, chosen: Statistics) -> dict[str, 
     days = _days(year)
     podcasts = _podcasts(user_id, chosen)
     hours = chosen.at_hours()
+    weekdays = [str(WEEKDAYS[day]) for day in range(7)]
+    said = {seconds: words.duration(seconds) if seconds else "–" for seconds in hours.values()}
     labels = {
-        (day, hour): f"{WEEKDAYS[day]}, {_clock(hour)}: {words.duration(seconds)}"
+        (day, hour): f"{weekdays[day]}, {_clock(hour)}: {said[seconds]}"
         for (day, hour), seconds in hours.items()
     }
     return {
@@ -143,17 +147,22 @@ def _pictures(user_id: UUID, year: Statistics, chosen: Statistics) -> dict[str, 
         "bars": _bars(days[-MONTH:]),
         "last_days": days[-MONTH:][::-1],
         "podcasts": podcasts[:SEEN_AT_ONCE],
-        "more_podcasts": podcasts[SEEN_AT_ONCE:],
+        "more_podcasts": podcasts[SEEN_AT_ONCE:MOST],
+        "left_out": max(0, len(podcasts) - MOST),
         "devices": _devices(user_id, chosen),
         "week": charts.week(hours, [str(WEEKDAYS_ABBR[day]) for day in range(7)], labels),
-        "weekdays": [str(WEEKDAYS[day]) for day in range(7)],
-        "hours": [(_clock(hour), [hours[day, hour] for day in range(7)]) for hour in range(24)],
+        "weekdays": weekdays,
+        "hours": [(_clock(hour), [said[hours[day, hour]] for day in range(7)]) for hour in range(24)],
     }
 
 
 def _calendar(year: Statistics) -> Chart:
     days = year.days
-    labels = {day: f"{date_format(day, 'DATE_FORMAT')}: {words.duration(n)}" for day, n in days.items()}
+    written = get_format("DATE_FORMAT")
+    labels = {
+        day: f"{dateformat.format(day, written)}: {words.duration(n) if n else _('nothing')}"
+        for day, n in days.items()
+    }
     # a month that has less than two weeks in here has no room for its name
     months = {day: date_format(day, "M") for day in days if day.day == 1 and (year.last - day).days > 13}
     return charts.calendar(days, DAY_STEPS, months, [str(WEEKDAYS_ABBR[n]) for n in range(7)], labels)

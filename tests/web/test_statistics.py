@@ -33,6 +33,8 @@ def test_it_sums_up_what_its_listener_heard_and_nobody_else(alice: User, bob: Us
         assert part in page, part
     assert "<script>alert" not in page
     assert page.count('<svg class="chart') == 3
+    # the days of a year, 30 bars, the hours of a week, a legend
+    assert page.count('<rect class="level-') == 365 + 30 + 7 * 24 + 5
     assert "Show 2" not in text_of(visitor.get("/statistics?days=30"))
     assert "Nothing heard yet" in text_of(Visitor(bob).get("/statistics"))
     assert Visitor().get("/statistics")["Location"].startswith("/users/log_in")
