@@ -15,10 +15,12 @@ document.addEventListener("live:changes", ({ detail }) => {
   const told = detail.play_statuses?.find((each) => each.rss_source_feed === now.feed && isOf(now, each));
   if (!told || told.played || state.own.get(told.position) > Date.now() - ECHO) return;
   if (Math.abs(told.position - state.place) <= NEAR) return;
-  if (state.begun && here === null && Math.abs(told.position - state.place) > APART) {
+  const isFar = Math.abs(told.position - state.place) > APART;
+  // another tab of this browser has said so already, and what was asked before has its answer
+  if (state.begun && isFar && here === null && !show.isSaying("elsewhere")) {
     here = state.place;
     show.say("moved");
-  }
+  } else if (show.isSaying("further")) show.say("");
   follow(told.position);
 });
 

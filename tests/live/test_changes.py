@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from eventstore.domain.topics import TOPICS
+from live import pushes
 from tests.api.devices import Device, feed, item, play
 from tests.live.sockets import Gateway, Socket
 
@@ -60,6 +62,13 @@ def test_nobody_gets_what_another_listener_does(connect: Connect, phone: Device,
     assert positions(socket.changes()) == [7]
     bob.send({"type": "ping"})
     assert bob.receive() == {"type": "pong"}
+
+
+def test_every_topic_says_who_may_read_it_by_its_list() -> None:
+    for topic in TOPICS:
+        assert pushes.may_read(topic.name, frozenset({"*"})), topic.name
+        assert pushes.may_read(topic.name, frozenset({"user.sync"})), topic.name
+        assert not pushes.may_read(topic.name, frozenset({"user.write"})), topic.name
 
 
 def test_every_item_is_found(gateway: Gateway, connect: Connect, phone: Device) -> None:

@@ -90,4 +90,14 @@ def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
     expect(page.get_by_text("Another device went on")).to_have_count(1)
     expect(page.get_by_text("Another device went on")).to_be_hidden()
     assert abs(place(page) - own) < 1
+    # another tab of this browser is no other device, and this one goes along all the same
+    tab = page.context.new_page()
+    tab.goto("/")
+    tab.get_by_role("link", name="Play Episode 1-0").click()
+    expect_playing(tab)
+    expect(page.get_by_text("It was started in another tab")).to_be_visible()
+    tab.locator("#player-place").fill("500")
+    wait_until(page, "document.getElementById('player-audio').currentTime >= 500")
+    expect(page.get_by_text("It was started in another tab")).to_be_visible()
+    tab.close()
     assert said == []
