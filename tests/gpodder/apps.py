@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 from django.test import Client
+from mygpoclient.api import EpisodeAction
 
 # naive UTC, whole seconds
 FORMAT = "%Y-%m-%dT%H:%M:%S"
@@ -100,6 +101,7 @@ class PodcastApp:
 
 def check_action(action: dict[str, Any]) -> None:
     """What every app can read."""
+    EpisodeAction.from_dictionary(action)
     assert set(action) <= ACTION_FIELDS
     datetime.strptime(action["timestamp"], FORMAT)  # noqa: DTZ007
     assert action["action"] in ("play", "download", "delete", "new", "flattr")

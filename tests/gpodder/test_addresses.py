@@ -1,6 +1,7 @@
 """Addresses: of feeds as apps spell them, and our own as apps are given them."""
 
 import json
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -81,6 +82,20 @@ def ask(path: str, prefix: str, host: str, method: str = "GET", body: Any = None
         found = answered(application, environ | {"SCRIPT_NAME": prefix, "PATH_INFO": path})
     assert found.status == 200, found
     return found
+
+
+def test_a_body_may_come_in_chunks(alice: User) -> None:
+    from balados.wsgi import application
+
+    path = "/api/2/subscriptions/alice/phone.json"
+    headers = {"HTTP_AUTHORIZATION": basic("alice", password_of(alice)), "HTTP_TRANSFER_ENCODING": "chunked"}
+    for body, status in (
+        (b'{"add":["https://example.org/1.xml"]}', 200),
+        (b" " * (16 * 1024 * 1024 + 1), 413),
+    ):
+        environ = RequestFactory().generic("POST", path, **headers).environ  # type: ignore[arg-type]
+        environ |= {"CONTENT_LENGTH": "", "wsgi.input": BytesIO(body)}
+        assert answered(application, environ).status == status
 
 
 @pytest.mark.parametrize(

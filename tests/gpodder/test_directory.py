@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from mygpoclient import simple
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
@@ -21,6 +22,20 @@ from tests.feeds.rows import name_of
 from tests.gpodder.apps import PodcastApp, play
 from tests.projecting import bring_up_to_date
 from tests.web.library import show
+
+PODCAST_FIELDS = {
+    "url",
+    "title",
+    "author",
+    "description",
+    "subscribers",
+    "subscribers_last_week",
+    "position_last_week",
+    "logo_url",
+    "scaled_logo_url",
+    "website",
+    "mygpo_link",
+}
 
 
 def shown(path: str) -> Any:
@@ -65,6 +80,9 @@ def charts(alice: User, bob: User) -> list[Feed]:
 def test_it_has_the_figures_of_a_week_ago(charts: list[Feed]) -> None:
     names = ("title", "subscribers", "subscribers_last_week", "position_last_week")
     expected = [("Show 2", 2, 0, 0), ("Show 1", 1, 1, 1)]
+    for one in shown("/toplist.json"):
+        assert simple.Podcast.from_dict(one).title == one["title"]
+        assert one.keys() >= PODCAST_FIELDS
     for path in ("/toplist.json", "/toplist/2.json"):
         assert [tuple(one[name] for name in names) for one in shown(path)] == expected
     (found,) = shown("/search.json?q=Show+1")
