@@ -63,7 +63,8 @@ def report_lines(told: Progress) -> Iterator[str]:
     for kind in KINDS:
         of = told.of(kind)
         counted = f"{of.new:,} new, {of.known:,} there already, {of.refused:,} refused"
-        yield f"  {import_words.KINDS[kind]}: {counted}"
+        missed = "; the server did not give all of it" if kind in told.missed else ""
+        yield f"  {import_words.KINDS[kind]}: {counted}{missed}"
     if told.is_short:
         yield "The history there is too long to be read whole: of each episode only the newest came."
     for row in told.rows:

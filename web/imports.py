@@ -45,6 +45,7 @@ class Step(NamedTuple):
     told: str
     so_far: int
     most: int
+    is_missed: bool
 
 
 class Row(NamedTuple):
@@ -147,7 +148,11 @@ def _step(found: Progress, kind: Kind, is_running: bool) -> Step:
     state = "done" if place < reached else "running" if place == reached and is_running else "waiting"
     so_far = of.new + of.known + of.refused
     told = _("being fetched") if state == "running" and not so_far else _told(of)
-    return Step(import_words.KINDS[kind], state, told, so_far, max(found.expected, so_far))
+    is_missed = kind in found.missed
+    if is_missed:
+        told = " · ".join([told, _("the rest could not be read")]) if so_far else _("could not be read")
+    most = max(found.expected, so_far)
+    return Step(import_words.KINDS[kind], state, told, so_far, most, is_missed)
 
 
 def _told(of: progress.Counts) -> str:

@@ -40,8 +40,9 @@ class Progress(Struct):
     the rows past ``settled_rows`` belong to it. ``since`` and ``page``: where the next page of actions
     begins, and the digest of the last. ``tries``: how often the server has failed in a row, ``fault`` how the
     last time. ``place``: where the server leads to. ``is_again``: the same account was brought along before.
-    ``is_short``: of each episode the newest action alone. ``expected``: how many there are of what is under
-    way, as far as is known. ``position``: of the log, where it can be read.
+    ``missed``: what the server has and did not give. ``is_short``: of each episode the newest action alone.
+    ``expected``: how many there are of what is under way, as far as is known. ``position``: of the log, where
+    it can be read.
     """
 
     flavour: str = ""
@@ -58,6 +59,7 @@ class Progress(Struct):
     expected: int = 0
     is_again: bool = False
     is_short: bool = False
+    missed: list[Kind] = []
     position: int = 0
 
     def begin_part(self) -> None:
@@ -67,6 +69,7 @@ class Progress(Struct):
     def settle_part(self, kind: Kind) -> None:
         self.counts.setdefault(kind, Counts()).add(self.part)
         self.part, self.settled_rows = Counts(), len(self.rows)
+        self.tries, self.fault = 0, ""
 
     def refuse(self, kind: Kind, number: int, text: Any, code: str) -> None:
         self.part.refused += 1

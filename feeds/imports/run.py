@@ -55,7 +55,6 @@ class Run:
 
     def keep(self, lease: timedelta = LEASE) -> None:
         """Keep how far it is, and the import for so long. Raises ``Stopped``."""
-        self.progress.tries, self.progress.fault = 0, ""
         if not self.row.keep(progress.encode(self.progress), self.clock(), lease):
             raise Stopped
         if self._between(self.progress):

@@ -10,7 +10,7 @@ from accounts.import_models import ServerImport
 from eventstore import log, retention
 from eventstore.dispatcher import Conflict, StreamErased
 from feeds.imports.client import Account, ServerFault
-from feeds.imports.progress import Progress
+from feeds.imports.progress import Progress, Stage
 from feeds.imports.run import Announce, Between, Clock, Run, Stopped
 from feeds.imports.stages import STAGES
 
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # after which a server that failed is asked again; where it fails once more than that, the import ends
 WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 300, 600))
+# what an import does without where a server fails in it
+LEFT_OUT: Final[frozenset[Stage]] = frozenset({"settings", "favourites"})
 
 
 def work(
@@ -55,7 +57,12 @@ def _go_through(run: Run) -> None:
     while progress.stage != "done":
         stage, following = STAGES[progress.stage]
         progress.begin_part()
-        stage(run)
+        try:
+            stage(run)
+        except ServerFault as fault:
+            if progress.stage not in LEFT_OUT or _is_tried_again(progress, fault):
+                raise
+            progress.missed.append(progress.stage)  # type: ignore[arg-type]
         if progress.stage != "looking":
             progress.settle_part(progress.stage)
         progress.stage = following
@@ -67,7 +74,7 @@ def _failed(run: Run, fault: ServerFault) -> timedelta | None:
     """Whoever has just asked for it is told at once; what is half done is tried again."""
     progress = run.progress
     progress.fault, progress.place = fault.code, fault.place
-    if not fault.is_passing or progress.stage == "looking" or progress.tries >= len(WAITS):
+    if progress.stage == "looking" or not _is_tried_again(progress, fault):
         run.end(fault.code)
         _log(progress, run.row)
         return None
@@ -75,6 +82,10 @@ def _failed(run: Run, fault: ServerFault) -> timedelta | None:
     progress.tries += 1
     run.put_off(run.clock() + wait)
     return wait
+
+
+def _is_tried_again(progress: Progress, fault: ServerFault) -> bool:
+    return fault.is_passing and progress.tries < len(WAITS)
 
 
 def _log(progress: Progress, row: ServerImport) -> None:

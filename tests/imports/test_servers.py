@@ -257,6 +257,22 @@ def test_a_history_that_is_too_large_is_asked_for_in_short(origin: Origin, bob: 
     assert "aggregated=true" in [asked.path for asked in origin.requests if EPISODES in asked.path][1]
 
 
+def test_settings_that_a_server_does_not_give_cost_nothing_else(origin: Origin, bob: User) -> None:
+    server = Mygpo(origin)
+    server.actions, server.settings = [play(1)], {"account": {"theme": "dark"}}
+    device = "/api/2/settings/alice/device.json"
+    server.instead[device] = [status_only(429) for _ in range(20)]
+    row, moment = begin(bob, server.address), timezone.now()
+    for wait in WAITS:
+        assert go_on(row, lambda moment=moment: moment) == wait  # type: ignore[misc]
+        moment += timedelta(minutes=20)
+    assert go_on(row, lambda: moment) is None
+    told = report(row)
+    assert (row.error, told.stage, told.missed) == ("", "done", ["settings"])
+    assert counts(told)["settings"] == (1, 0, 0)
+    assert server.asked.count(device) == len(WAITS) + 1
+
+
 def test_an_answer_that_never_ends_or_never_comes_ends_here(origin: Origin, bob: User) -> None:
     server = Mygpo(origin)
     server.instead["/api/2/favorites/alice.json"] = [raw(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 99_999)]
