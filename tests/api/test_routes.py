@@ -68,6 +68,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("PATCH", ONE_PLAYLIST): Call("user.playlists.write", f"playlists/{LIST}", {"name": "Run"}),
     ("DELETE", ONE_PLAYLIST): Call("user.playlists.write", f"playlists/{LIST}"),
     ("POST", f"{ONE_PLAYLIST}/items"): Call("user.playlists.write", f"playlists/{LIST}/items", AN_ITEM),
+    ("DELETE", f"{ONE_PLAYLIST}/items"): Call("user.playlists.write", f"playlists/{LIST}/items"),
     ("DELETE", f"{ONE_PLAYLIST}/items/<path:item>"): Call(
         "user.playlists.write", f"playlists/{LIST}/items/{item()}"
     ),
