@@ -65,6 +65,13 @@ WORDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "ListeningImported": ("inbox", _("Listening statistics imported")),
     "UserCheckpoint": ("inbox", _("Summary of everything before")),
 }
+# the same where the name of the list is known
+IN_LIST: Final = {
+    "PlaylistItemAdded": _("Added to “%(list)s”"),
+    "PlaylistItemRemoved": _("Removed from “%(list)s”"),
+    "FeedAddedToCollection": _("Added to “%(list)s”"),
+    "FeedRemovedFromCollection": _("Removed from “%(list)s”"),
+}
 UNKNOWN: Final = ("info", _("Something that this version cannot read"))
 _TOPIC_OF: Final = {
     name: OF_EVENT[event].name for name, (event, schema) in codec.EVENTS.items() if event in OF_EVENT
@@ -97,9 +104,11 @@ def before_words(event: Event) -> str:
     return ""
 
 
-def words_of(stored_name: str, event: Event | None, *, is_again: bool = False) -> tuple[str, str]:
+def words_of(
+    stored_name: str, event: Event | None, *, is_again: bool = False, list_name: str = ""
+) -> tuple[str, str]:
     """An icon, and what was done; ``event`` is None where it cannot be decoded. ``is_again``: something was
-    known of it before."""
+    known of it before. ``list_name``: of the list that it is about, if that is known."""
     match event:
         case PlayRecorded(played=True) | PositionUpdated(played=True):
             return "check", gettext("Played to the end")
@@ -116,5 +125,7 @@ def words_of(stored_name: str, event: Event | None, *, is_again: bool = False) -
             level = LEVELS.get(str(event.level), event.level)
             return "lock", gettext("Privacy set to %(level)s") % {"level": level}
     icon, what = UNKNOWN if event is None else WORDS.get(stored_name, UNKNOWN)
-    named = getattr(event, "name", None)
-    return icon, f"{what}: {named}" if named else str(what)
+    if list_name and stored_name in IN_LIST:
+        return icon, IN_LIST[stored_name] % {"list": list_name}
+    named = list_name or getattr(event, "name", None)
+    return icon, gettext("%(what)s: %(name)s") % {"what": what, "name": named} if named else str(what)

@@ -20,13 +20,14 @@ from eventstore.domain import history as events
 from eventstore.domain import undoing
 from eventstore.domain.messages import Event
 from eventstore.domain.topics import OF_EVENT
+from eventstore.domain.user import User as State
 from eventstore.log import LAST_VERSION, HistoryFilter, HistorySource, Origin, RecordedEvent
 from eventstore.reading import decoded, origin_of, read_by_id
 from eventstore.streams import StreamUnreadable
 from eventstore.undo import CAUSE
 from feeds.queries import episodes_of, feeds_for
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
-from web import deeds, words
+from web import deeds, lists, words
 from web.acting import for_listeners, is_partial
 from web.addresses import in_path, number_in
 from web.forms import HistoryForm
@@ -79,11 +80,13 @@ class Undos(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """What lines are told by: the names of apps, what each event replaced, what undos took back."""
+    """What lines are told by: the names of apps, what each event replaced, what undos took back, what is so
+    now."""
 
     apps: Mapping[str, str]
     replaced: Mapping[int, str]
     undone: Undos
+    now: State | None
 
 
 @require_safe
@@ -175,11 +178,10 @@ def _lines(
 ) -> list[Line]:
     if stream is None:
         return []
-    holding = _holding(user_id, read)
-    told = Telling(apps, _replaced(stream, rows, read), undos_of(stream, rows))
+    told = Telling(apps, _replaced(stream, rows, read), undos_of(stream, rows), _known(user_id, read))
     return [
-        _line(row, event, subjects.get(names_of(event)) if event else None, holds, told)
-        for row, event, holds in zip(rows, read, holding, strict=True)
+        _line(row, event, subjects.get(names_of(event)) if event else None, told)
+        for row, event in zip(rows, read, strict=True)
     ]
 
 
@@ -208,11 +210,10 @@ def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event |
     return found
 
 
-def _line(
-    row: RecordedEvent, event: Event | None, subject: Subject | None, holds: bool | None, told: Telling
-) -> Line:
+def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, told: Telling) -> Line:
     before, origin = told.replaced.get(row.version, ""), origin_of(row)
-    icon, what = deeds.words_of(row.type, event, is_again=bool(before))
+    list_name, holds = _list_name(told.now, event), _holds(told.now, event)
+    icon, what = deeds.words_of(row.type, event, is_again=bool(before), list_name=list_name)
     if origin.cause == CAUSE:
         icon, what = "undo-2", undid(origin, what, told.undone)
     happened_at = (events.happened_at(event) if event else None) or row.recorded_at
@@ -263,16 +264,28 @@ def undid(origin: Origin, what: str, undone: Undos) -> str:
     return text % {"what": words_then, "count": more}
 
 
-def _holding(user_id: UUID, read: Sequence[Event | None]) -> list[bool | None]:
-    """Of each event whether what it said is still so."""
-    told: list[bool | None] = [None] * len(read)
+def _known(user_id: UUID, read: Sequence[Event | None]) -> State | None:
+    """What is so now of all that the events are about; None where it cannot be told."""
     with suppress(StreamUnreadable):
         state = dispatcher.state_of(user_id)
         state.fetch(events.keys(event for event in read if event is not None and type(event) in OF_EVENT))
-        for number, event in enumerate(read):
-            found = events.in_effect(state.user, event) if event is not None else None
-            told[number] = found.holds if found else None
-    return told
+        return state.user
+    return None
+
+
+def _holds(state: State | None, event: Event | None) -> bool | None:
+    """Whether what an event said is still so."""
+    found = events.in_effect(state, event) if state is not None and event is not None else None
+    return found.holds if found else None
+
+
+def _list_name(state: State | None, event: Event | None) -> str:
+    """What the list is called now that an event is about, or ""."""
+    for many, field in (("playlists", "playlist_id"), ("collections", "collection_id")):
+        list_id = getattr(event, field, None)
+        if state is not None and list_id is not None and (found := getattr(state, many).get(str(list_id))):
+            return lists.name_of(found)
+    return ""
 
 
 def names_of(event: Event) -> Names:

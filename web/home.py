@@ -60,13 +60,15 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @for_listeners
 def listening(request: HttpRequest, user: User) -> HttpResponse:
-    """What is begun, the newest first, and what came out since the listener heard the last."""
+    """What is begun, the newest first, what waits in Up next, and else what came out lately."""
     with caught_up(request, "plays", "subscriptions", "playlists"):
         plays = queries.play_statuses(user.pk, played=False, limit=IN_PROGRESS, newest_first=True).rows
         queue = lists.playlist_items(user.pk, queue_id(user.pk), limit=QUEUED + 1).rows
         begun, queued = _own(user.pk, [play for play in plays if play.position], queue)
         followed = queries.subscriptions(user.pk, limit=MOST_FOLLOWED).rows
-        new = _new(user.pk, [row.rss_source_feed for row in followed], timezone.now())
+        found = _new(user.pk, [row.rss_source_feed for row in followed], timezone.now())
+    waiting = {(each.feed, each.item) for each in queued}
+    new = [each for each in found if (each.feed, each.item) not in waiting]
     context: dict[str, Any] = {"begun": begun, "new": new, "followed": len(followed)}
     context |= {"queued": queued[:QUEUED], "queue": queue_id(user.pk), "has_more": len(queued) > QUEUED}
     if not begun and not followed and not queued:

@@ -149,7 +149,7 @@ class Listed(NamedTuple):
         """By the state of its stream."""
         is_default = getattr(state, "is_default", False)
         is_queue = getattr(state, "kind", "") == "queue"
-        name = _called(state.name, is_default, is_queue)
+        name = name_of(state)
         color = getattr(state, "color", None) or ""
         description = state.description or ""
         told = name, description, color, state.is_public, is_default
@@ -182,9 +182,10 @@ class Listed(NamedTuple):
         return len(self.covers) >= PICTURES
 
 
-def _called(name: str, is_default: bool, is_queue: bool) -> str:
-    """The first names of the default collection and of the queue are the same in every language; one that its
-    listener gave stays as it is."""
-    if is_queue and name == QUEUE_NAME:
+def name_of(state: Any) -> str:
+    """What a list is called, by its state or its row. The first names of the default collection and of the
+    queue are the same in every language; one that its listener gave stays as it is."""
+    name: str = state.name
+    if getattr(state, "kind", "") == "queue" and name == QUEUE_NAME:
         return _("Up next")
-    return _("All podcasts") if is_default and name == DEFAULT_NAME else name
+    return _("All podcasts") if getattr(state, "is_default", False) and name == DEFAULT_NAME else name

@@ -50,7 +50,7 @@ def test_it_tells_what_was_done_the_newest_first(alice: User, bob: User) -> None
         "Played to the end · Episode 1-0",
         "Listened up to 12:34 · Episode 1-0",
         "Began · Episode 1-0",
-        "Collection made: All Subscriptions",
+        "Collection made: All podcasts",
         "Followed · Show 1",
     ]
     assert "20 November 2026, 21:15 UTC" in page
