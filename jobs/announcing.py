@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from eventstore.domain.messages import Event
+from eventstore.domain.playlists import PlaylistItemAdded
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.saved import EpisodeSaved, EpisodeShared
 from eventstore.domain.subscriptions import UserSubscribed
@@ -33,13 +34,13 @@ _thread: threading.Thread | None = None
 
 def announce(events: Iterable[Event]) -> None:
     """Have the feeds fetched that these events begin to follow, or of which they play, save or share an
-    episode: whether a title is known must not tell that somebody follows it as well. Never waits, never
-    fails."""
+    episode or put it into a playlist: whether a title is known must not tell that somebody follows it as
+    well. Never waits, never fails."""
     followed, others = set(), set()
     for event in events:
         if isinstance(event, UserSubscribed):
             followed.add(event.rss_source_feed)
-        elif isinstance(event, PlayRecorded | EpisodeSaved | EpisodeShared):
+        elif isinstance(event, PlayRecorded | EpisodeSaved | EpisodeShared | PlaylistItemAdded):
             others.add(event.rss_source_feed)
     others -= _told
     if len(_told) > MOST_TOLD:

@@ -11,8 +11,8 @@ from eventstore.domain.plays import PlayEntry
 from feeds import browsing
 from feeds.browsing import EpisodeRow, Summary
 from feeds.queries import FeedShown
-from projections import queries
-from web import shown, sight
+from projections import lists, queries
+from web import shown, sight, words
 from web.addresses import is_web, number_in
 from web.shown import Episode, Podcast
 
@@ -35,11 +35,12 @@ class Found(NamedTuple):
 
 
 def find(user_id: UUID, feed: str, item: str) -> Found:
-    """What is known of an episode. Raises ``Http404`` where neither its feed nor its listener tells of it."""
+    """What is known of an episode. Raises ``Http404`` where neither its feed nor its listener tells of it,
+    by a play or a playlist."""
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
     known = sight.known_feeds(user_id, feed)
     row = browsing.episode_of((feed, item), known)
-    if play is None and row is None:
+    if play is None and row is None and not lists.playlists_with(user_id, feed, item):
         raise Http404
     return _found(feed, item, play, known.get(feed), row)
 
@@ -60,9 +61,9 @@ def _found(
 ) -> Found:
     podcast = shown.podcast_of(feed, _summary(known) if known else None)
     listed = shown.episode_of(row, podcast, play) if row else None
-    if listed is None:
-        assert play is not None
+    if listed is None and play is not None:
         listed = shown.heard(play, known, None)
+    listed = listed or Episode(feed, item, words.episode_name(item), podcast.title)
     address = row.enclosure_url if row else parts_of_item(item)[1]
     return Found(listed._replace(item=item), podcast, row, address if is_web(address) else "")
 

@@ -79,15 +79,16 @@ def test_what_follows_nothing_new_sends_nothing(phone: Device) -> None:
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_feed_of_which_an_episode_is_played_saved_or_shared_is_fetched_too(phone: Device) -> None:
+def test_a_feed_of_which_an_episode_is_played_saved_shared_or_listed_is_fetched_too(phone: Device) -> None:
     """Else its title in a public list would tell that somebody follows it in private."""
     for _ in range(2):
         phone.post("plays", play(rss_source_feed=feed(1)))
         phone.post(f"episodes/{item()}/save", {"rss_source_feed": feed(2)})
         phone.post(f"episodes/{item()}/share", {"rss_source_feed": feed(3)})
+        phone.post("playlists/queue/items", {"rss_source_feed": feed(4), "rss_source_item": item()})
     phone.post("subscriptions", {"rss_source_feed": feed(1)})
-    eventually(lambda: len(messages()) == 4)
-    assert work_off() == [[feed(1)], [feed(2)], [feed(3)], [feed(1)]]
+    eventually(lambda: len(messages()) == 5)
+    assert work_off() == [[feed(1)], [feed(2)], [feed(3)], [feed(4)], [feed(1)]]
 
 
 def test_without_redis_following_is_what_it_was(

@@ -10,8 +10,8 @@ from django.utils import timezone
 from accounts.models import User
 from eventstore import log
 from eventstore.dispatcher import Origin, dispatch
-from eventstore.domain.identifiers import episode_key
-from eventstore.domain.playlists import UpdatePlaylist, queue_id
+from eventstore.domain.identifiers import episode_key, feed_of_url, item_of
+from eventstore.domain.playlists import AddToPlaylist, UpdatePlaylist, queue_id
 from eventstore.domain.plays import RecordPlay
 from feeds.models import Episode
 from projections import lists
@@ -223,6 +223,25 @@ def test_what_a_phone_finishes_is_gone_from_the_page_and_a_public_queue_shows_to
     bring_up_to_date()
     assert two.title in text_of(Visitor().get(public))
     assert public in text_of(visitor.get("/queue"))
+
+
+def test_what_an_app_put_there_of_a_podcast_that_nobody_knows_is_played_by_its_own_address(
+    alice: User, bob: User
+) -> None:
+    (one,) = episodes_of(1)
+    visitor, unknown = Visitor(alice), feed_of_url("https://nobody.example/feed")
+    item = item_of("one", "https://nobody.example/1.mp3")
+    order = AddToPlaylist(
+        user_id=alice.pk, playlist_id=queue_id(alice.pk), feed=unknown, item=item, now=timezone.now()
+    )
+    dispatch(order, Origin())
+    bring_up_to_date()
+    assert "1.mp3" in text_of(visitor.get("/queue"))
+    assert following(visitor, one) == "1.mp3"
+    path = f"/player/{in_path(item)}?feed={in_path(unknown)}"
+    assert 'data-audio="https://nobody.example/1.mp3"' in text_of(visitor.get(path))
+    assert visitor.get(path.replace("/player/", "/episodes/")).status_code == 200
+    assert Visitor(bob).get(path).status_code == 404
 
 
 def test_three_hundred_are_shown_in_pages(alice: User) -> None:
