@@ -8,6 +8,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.import_models import ServerImport
 from accounts.models import User
+from eventstore import log, undo
 from eventstore.domain.identifiers import parts_of_item, url_of_feed
 from feeds.imports.work import WAITS
 from tests.feeds.origin import (
@@ -277,3 +278,14 @@ def test_an_answer_that_never_ends_or_never_comes_ends_here(origin: Origin, bob:
     server = Mygpo(origin)
     server.instead["/api/2/favorites/alice.json"] = [raw(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 99_999)]
     assert bring(bob, server.address).stage == "done"
+
+
+def test_an_import_can_be_taken_back_as_what_one_device_did(origin: Origin, bob: User) -> None:
+    server = OPodSync(origin)
+    server.lists["phone"], server.actions = FEEDS, [play(1), play(2)]
+    since = timezone.now()
+    bring(bob, server.address)
+    chosen = undo.Chosen(since=since, device_name=f"127.0.0.1:{origin.port}")
+    undo.undo(bob.pk, chosen, log.Origin(), timezone.now())
+    assert urls(bob) == set()
+    assert set(positions(bob).values()) <= {0}
