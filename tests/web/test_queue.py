@@ -130,15 +130,15 @@ def test_what_is_marked_as_played_leaves_it_and_comes_back_with_the_mark(alice: 
     assert titles(visitor.get("/")) == [one.title, two.title]  # and not among the new ones as well
     send(visitor, page_of_episode(one).replace("?", "/played?"), {})
     assert in_queue(alice) == [two.title]
-    told = text_of(visitor.get("/history"))
-    assert "Removed from “Up next” ·" in told
-    assert "Playlist made: Up next" in told
     send(visitor, undo_of(visitor.get("/")), {})
     assert in_queue(alice) == [one.title, two.title]
     send(visitor, f"/podcasts/{in_path(name_of(one.feed))}/older", {"which": "all"})
     page = visitor.get("/queue")
     assert "2 episodes are marked as played." in text_of(page)
     assert in_queue(alice) == []
+    told = text_of(visitor.get("/history"))
+    assert "Removed from “Up next” ·" in told
+    assert "Playlist made: Up next" in told
 
 
 def test_the_menu_of_an_episode_says_what_can_be_done_with_it(alice: User, bob: User) -> None:
