@@ -245,7 +245,8 @@ def test_nobody_hears_more_than_three_seconds_in_one_and_never_less_than_none(
     counted = list(counted_once(spans(tally(told, NEVER))))
     assert all(span.seconds > 0 and span.starts_at < span.ends_at for span in counted)
     heard = within(counted, after(start), after(start + length))
-    assert heard <= FASTEST * length * (1 + 1e-9)
+    # times are of whole microseconds
+    assert heard <= FASTEST * length + 1e-4
 
 
 @given(HISTORIES)
