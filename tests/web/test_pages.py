@@ -67,10 +67,9 @@ def test_the_set_up_is_kept_by_nobody() -> None:
     assert "no-store" in response["Cache-Control"]
 
 
-@pytest.mark.parametrize("template", templates(), ids=lambda path: path.name)
-def test_the_policy_leaves_no_room_for_scripts_and_styles_in_a_page(template: Path) -> None:
-    text = template.read_text()
-    assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", text)
+def test_the_policy_leaves_no_room_for_scripts_and_styles_in_a_page() -> None:
+    forbidden = re.compile(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=|javascript:")
+    assert [path.name for path in templates() if forbidden.search(path.read_text())] == []
 
 
 def test_sheets_and_scripts_are_small_together() -> None:
