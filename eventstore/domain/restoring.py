@@ -151,9 +151,9 @@ def _switch(register: OnOff[Any], of: Any) -> Facet:
 
 
 def _facets_of_list(register: OrderedSet[Any, Any], of: Any) -> Facets:
-    exists = register.exists(of)
-    found = {WHOLE: Facet((exists,))}
-    if exists and register.is_known(of):
+    found = {WHOLE: Facet((register.exists(of),))}
+    # also of one that is deleted: it comes back so
+    if register.is_known(of):
         found |= {name: Facet(getattr(of, name)) for name in register.called.names}
         found[ORDER] = Facet(register.in_order(of))
     for key, one in of.members.items():

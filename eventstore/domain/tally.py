@@ -47,6 +47,8 @@ class Tally:
 
     def evolve(self, event: Event, device: str | None) -> None:
         match event:
+            case PlayRecorded(is_undo=True):
+                pass  # nobody heard anything
             case PlayRecorded() | PositionUpdated() if device is not None:
                 episode = self._episode(event.rss_source_feed, event.rss_source_item)
                 episode.add([place_of(event, device)])

@@ -366,12 +366,14 @@ def _judge_list(now: Facets, judged: dict[Part, _Judged], steps: _Steps) -> dict
         gone = [step for part, told in steps.items() if part.name == WHOLE for step in told][-1:]
         if not gone or gone[0].is_chosen:
             return dict.fromkeys(judged, _NOT_TO_BE)
-        later = (gone[0].number,)
-        return {
-            part: _Judged(None, (), [Skipped(number, "later_changes", later) for number in one.undone])
-            for part, one in judged.items()
-        }
+        return {part: _in_vain(one, gone[0].number) for part, one in judged.items()}
     return judged
+
+
+def _in_vain(one: _Judged, gone: int) -> _Judged:
+    """What is said of a facet of a list that was deleted by the event of a number."""
+    before = (number for number in one.undone if number < gone)
+    return _Judged(None, (), [Skipped(number, "later_changes", (gone,)) for number in before])
 
 
 def _restored(place: Place, of: Any, wanted: Mapping[Part, _Judged], now: datetime) -> Iterator[Restored]:

@@ -112,6 +112,8 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
     came: Came = {}
     for recorded, event in facts:
         match event:
+            case PlayRecorded(is_undo=True):
+                pass  # nobody heard anything
             case PlayRecorded() | PositionUpdated():
                 device = sender_of(recorded)
                 if device is not None:

@@ -46,7 +46,7 @@ def view(user: User) -> dict[tuple[str, str], Any]:
         for key, of in getattr(user, topic.name).items():
             place = Place(topic.register, ALICE, key)
             shown = {name: facet.shown for name, facet in facets(place, of).items()}
-            is_hidden = isinstance(topic.register, OrderedSet) and "name" not in shown
+            is_hidden = isinstance(topic.register, OrderedSet) and not shown[""][0]
             nothing = {name: facet.shown for name, facet in facets(place, None).items()}
             if shown != nothing and not is_hidden:
                 found[topic.name, key] = shown
@@ -200,11 +200,16 @@ def test_a_checkpoint_tells_what_was_before_it() -> None:
     assert folded(after).subscriptions[NEWS].active
 
 
-def apparent(of: Iterable[Any]) -> dict[Key, object]:
-    """What is seen of entries, where what is off, cleared or never begun is not there."""
+def apparent(of: Iterable[Any]) -> dict[Key, Any]:
+    """What is seen of entries, where what is off, cleared or never begun is not there. Of lists without their
+    order, which entries tell of those members alone that somebody has put in order."""
     nothing = (None, False, (None,), (0, False, None))
     own = str(default_id(ALICE))
-    return {key: one for key, one in entries_view(of).items() if one not in nothing and key.name != own}
+    seen: dict[Key, Any] = {
+        key: one for key, one in entries_view(of).items() if one not in nothing and key.name != own
+    }
+    in_order = {key: one for key, one in seen.items() if key.topic in ("playlists", "collections")}
+    return seen | {key: (called, sorted(inside)) for key, (called, inside) in in_order.items()}
 
 
 @given(st.lists(acts_of_devices, max_size=8), st.lists(acts_of_devices, min_size=1, max_size=6))

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import pytest
+from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from eventstore import log
@@ -22,6 +23,7 @@ from tests.projecting import bring_up_to_date
 from tests.web.library import HOSTILE, follow, hear, page_of, show
 from tests.web.listing import playlist
 from tests.web.people import Visitor, text_of
+from tests.web.test_appearance import check, enter
 from tests.web.test_history import lines
 from tests.web.test_queries import MOST, counted
 from tests.web.test_visibility import undo_of
@@ -229,3 +231,22 @@ def test_a_long_history_is_undone_in_pages_of_changes(alice: User, monkeypatch: 
 def origin_device(user: User) -> str:
     (found,) = {each.device_name for each in log.history_sources(log.stream_of(user.pk), 500)} - {None}
     return str(found)
+
+
+@pytest.mark.browser
+def test_in_a_browser_a_dialog_undoes_one_thing_and_the_toast_brings_it_back(page: Page, alice: User) -> None:
+    start, _mix = afternoon(alice)
+    enter(page, "/history")
+    page.get_by_role("link", name="Undo: Privacy set to public").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Your account private again")
+    check(page, "undo-dialog")
+    dialog.get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast")).to_contain_text("Undone.")
+    assert state_of(alice.pk).user.privacy["user"].level is None
+    page.keyboard.press("Control+z")
+    expect(page.get_by_text("Undid: Privacy set back")).to_be_visible()
+    assert state_of(alice.pk).user.privacy["user"].level == "public"
+    page.goto(f"{SINCE}?{urlencode({'device': 'd:Pixel 9', 'since': start.isoformat()})}")
+    expect(page.get_by_role("button", name="Undo all of this")).to_be_visible()
+    check(page, "undo-since")
