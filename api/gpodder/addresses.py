@@ -1,8 +1,10 @@
 """Addresses of feeds as each device spells what it is told, and of feeds that have moved."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
@@ -20,6 +22,8 @@ __all__ = ["Address", "Corrections", "Spellings", "episode_address", "feed_addre
 
 # beside the spelling: the device was told that the feed has moved
 TOLD: Final = "told_of_move"
+# after the host, what a feed's address seldom has but encoded
+_MAY_BE_DECODED: Final = re.compile("https?://[^/]*/.*[:?=&@+,;].*")
 _SETTINGS = msgspec.json.Decoder(Settings).decode
 
 
@@ -118,14 +122,30 @@ def moved_feeds(user_id: UUID, feeds: Collection[str]) -> dict[str, str]:
     return {old: new for old, new in known.items() if new in active and old not in active}
 
 
+def decoded_feeds(user_id: UUID, feeds: Collection[str]) -> dict[str, str]:
+    """Of these feeds those that a listener does not follow, with what he follows under an address that
+    differs in its percent signs alone: AntennaPod and Kasts decode what they are told."""
+    suspects = {feed for feed in feeds if _MAY_BE_DECODED.fullmatch(url_of_feed(feed))}
+    if not suspects:
+        return {}
+    subscriptions = state_of(user_id).user.subscriptions.items()
+    active = {feed: url_of_feed(feed) for feed, one in subscriptions if one.active}
+    named = {unquote(url): feed for feed, url in active.items() if "%" in url}
+    found = {feed: named.get(unquote(url_of_feed(feed))) for feed in suspects - active.keys()}
+    return {feed: followed for feed, followed in found.items() if followed}
+
+
 def moves_among(call: Call, device: str, sent: Mapping[str, str], corrections: Corrections | None) -> Moves:
-    """Of feeds with the addresses that were sent, those that have moved. ``corrections`` tell the device: it
-    then gets the new address, unless it sends the old one again. Who has none is told nothing."""
-    found = moved_feeds(call.user_id, sent.keys())
+    """Of feeds with the addresses that were sent, those that have moved, or are followed under an address
+    that the device has decoded. ``corrections`` tell the device that a feed has moved: it then gets the new
+    address, unless it sends the old one again. Who has none is told nothing."""
+    decoded = decoded_feeds(call.user_id, sent.keys())
+    found = decoded | moved_feeds(call.user_id, sent.keys() - decoded.keys())
     spelt = Spellings(call.user_id, device)
     apart = {old for old, new in found.items() if not spelt.has_old(old, new)}
     values = {
-        new: _spelling_after(spelt, sent, old, new, corrections)
+        # what a device decodes it decodes again: it is told its own spelling
+        new: _spelling_after(spelt, sent, old, new, None if old in decoded else corrections)
         for old, new in found.items()
         if old not in apart
     }

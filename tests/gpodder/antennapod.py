@@ -37,12 +37,15 @@ class AntennaPod(Player):
             self._sync_feeds()
         self._sync_actions()
 
+    def cleaned(self, url: str) -> str:
+        """It takes an encoded colon for a fault of gpodder.net."""
+        return url.replace("%3A", ":")
+
     def _sync_feeds(self) -> bool:
         """Whether podcasts came that the app did not follow."""
         told = self._json("GET", self.feeds_path(self.since_feeds))
-        # it takes what is escaped so for a fault of gpodder.net
-        added = [url.replace("%3A", ":") for url in told["add"]]
-        removed = [url.replace("%3A", ":") for url in told["remove"]]
+        added = [self.cleaned(url) for url in told["add"]]
+        removed = [self.cleaned(url) for url in told["remove"]]
         mark = number(told["timestamp"])
         first = sorted(self.followed)
         new = {url for url in added if url.startswith("http") and url not in self.removed} - self.followed
@@ -99,7 +102,7 @@ class AntennaPod(Player):
         at = datetime.now(UTC).strftime(FORMAT)
         return [
             {
-                "podcast": self.episodes[url].feed,
+                "podcast": self.cleaned(self.episodes[url].feed),
                 "episode": url,
                 "guid": self.episodes[url].guid,
                 "action": "play",

@@ -105,10 +105,7 @@ class Kasts(Player):
         self.queue = []
 
     def action_of(self, episode: Episode, one: Any) -> dict[str, Any]:
-        return super().action_of(episode, one) | {
-            "podcast": self.cleaned(episode.feed),
-            "device": self.device,
-        }
+        return super().action_of(episode, one) | {"device": self.device}
 
     def _note(self, topic: str, answer: dict[str, Any]) -> None:
         mark = answer["timestamp"]

@@ -99,6 +99,10 @@ class Player:
         self.removed.append(feed)
         self.added = [one for one in self.added if one != feed]
 
+    def cleaned(self, url: str) -> str:
+        """A podcast's address as the app keeps what it is told."""
+        return url
+
     def play(self, url: str, position: int, at: datetime) -> None:
         """Hear an episode up to there; what the server is to be told of it waits for the next sync."""
         one = Heard(url, at.strftime(FORMAT), position)
@@ -111,7 +115,7 @@ class Player:
     def action_of(self, episode: Episode, one: Heard) -> dict[str, Any]:
         """A play as this app writes it."""
         return {
-            "podcast": episode.feed,
+            "podcast": self.cleaned(episode.feed),
             "episode": episode.url,
             "guid": episode.guid,
             "action": "play",

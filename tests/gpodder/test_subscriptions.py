@@ -11,7 +11,7 @@ from eventstore.dispatcher import dispatch, state_of
 from eventstore.domain import unfollowing
 from eventstore.log import Origin
 from jobs import tasks
-from tests.gpodder.apps import PodcastApp, content_of, feed_url
+from tests.gpodder.apps import PodcastApp, content_of, feed_url, play
 from tests.projecting import bring_up_to_date
 
 FEEDS = [feed_url(number) for number in range(1, 4)]
@@ -276,3 +276,23 @@ def test_what_a_device_follows_again_is_held_no_longer(phone: PodcastApp, alice:
     phone.upload_subscriptions(gone[:1])
     held_now = [key for key, one in state_of(alice.pk).user.held_removals.items() if one.is_held]
     assert len(held_now) == 10
+
+
+@pytest.mark.parametrize("spelt", ["f?u=https:%2F%2Fx.example%2F1", "f?u=https://x.example/1"])
+def test_an_address_that_an_app_has_decoded_is_the_podcast_that_is_followed(
+    phone: PodcastApp, desk: PodcastApp, spelt: str
+) -> None:
+    usual, own = "https://example.org/f?u=https%3A%2F%2Fx.example%2F1", f"https://example.org/{spelt}"
+    desk.upload_subscriptions([usual])
+    assert phone.subscriptions()["add"] == [usual]
+    phone.upload(play(1, podcast=own))
+    assert [action["podcast"] for action in desk.actions()["actions"]] == [usual]
+    assert phone.upload_subscriptions([own])["update_urls"] == []
+    assert phone.subscriptions()["add"] == [own]
+    since = desk.subscriptions()
+    assert since["add"] == [usual]
+    phone.upload_subscriptions(remove=[own])
+    assert desk.subscriptions(since["timestamp"])["remove"] == [usual]
+    # followed by nobody, it is a podcast of its own
+    phone.upload_subscriptions([own])
+    assert desk.subscriptions()["add"] == [own]
