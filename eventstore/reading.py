@@ -25,9 +25,11 @@ def origin_of(row: RecordedEvent) -> Origin:
 
 def sender_of(row: RecordedEvent) -> str | None:
     """What the device is called that sent an event, or its app, as far as that is known; None where the
-    server did it by itself."""
+    server did it by itself, and where it was an undo. What came from another server was heard once."""
     origin = origin_of(row)
-    return None if origin.cause else origin.device_name or origin.device_id or origin.app_id or ""
+    if origin.cause not in (None, "import"):
+        return None
+    return origin.device_name or origin.device_id or origin.app_id or ""
 
 
 def senders(rows: Iterable[RecordedEvent]) -> list[str | None]:

@@ -132,10 +132,11 @@ def test_whatever_comes_in_whatever_batches_is_counted_as_the_domain_counts_it(
     assert stored(connection) == expected(history)
 
 
-def test_what_the_server_did_itself_is_not_counted(connection: Connection) -> None:
-    caused: Any = msgspec.json.encode(Origin(cause="feed_moved")).decode()
+def test_what_the_server_did_itself_and_undos_are_not_counted_and_imports_are(connection: Connection) -> None:
     event, _ = told(ALICE, 0, 10, MONDAY, "", 0)
-    fact = Fact(RecordedEvent(1, 1, 1, str(ALICE), "", 1, "", caused, NOON), event)
-    with connection.transaction(), connection.cursor() as cursor:
-        PROJECTOR.apply([fact], cursor, PROJECTOR.live_tables)
-    assert stored(connection) == {}
+    for cause, counted in (("feed_moved", []), ("undo", []), ("import", [10])):
+        caused: Any = msgspec.json.encode(Origin(cause=cause)).decode()
+        fact = Fact(RecordedEvent(1, 1, 1, str(ALICE), "", 1, "", caused, NOON), event)
+        with connection.transaction(), connection.cursor() as cursor:
+            PROJECTOR.apply([fact], cursor, PROJECTOR.live_tables)
+        assert [one.seconds for heard in stored(connection).values() for one in heard] == counted, cause
