@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from eventstore import dispatcher
 from eventstore.domain import episodes
+from eventstore.domain.batch import Batch
 from eventstore.domain.identifiers import episode_key, item_of, parts_of_item
 from eventstore.domain.saved import EpisodeSaved, SaveEpisode
 from eventstore.domain.settings import (
@@ -77,15 +78,20 @@ def bring_favourites(run: Run) -> None:
 
 def _saves(run: Run, names: list[tuple[str, str]]) -> Iterator[Any]:
     """Those of which nothing is known here, neither that they are saved nor that they are no longer."""
-    user, known = dispatcher.state_of(run.user_id).user, files(names)
+    known = files(names)
+    orders = []
     for feed, item in names:
         file = known.get((feed, item))
-        if file is not None and file.guid:
-            item = item_of(file.guid, parts_of_item(item)[1])
-        else:
-            item = episodes.find(user, feed, item).item
-        if episode_key(feed, item) not in user.saved:
-            yield run.order(SaveEpisode, feed=feed, item=item)
+        named = item_of(file.guid, parts_of_item(item)[1]) if file is not None and file.guid else item
+        orders.append(run.order(SaveEpisode, feed=feed, item=named))
+    state = dispatcher.state_of(run.user_id)
+    # by their GUIDs, where these are known from what was heard
+    batch = episodes.resolve(state.user, Batch(user_id=run.user_id, now=run.clock(), orders=tuple(orders)))
+    keys = [episode_key(order.feed, order.item) for order in batch.orders]
+    state.fetch({"saved": tuple(keys)})
+    for key, order in zip(keys, batch.orders, strict=True):
+        if key not in state.user.saved:
+            yield order
 
 
 def _feed(url: str) -> str:
@@ -103,7 +109,9 @@ def _record(run: Run, told: dict[Scope, dict[str, Any]]) -> None:
 
 
 def _changes(run: Run, told: dict[Scope, dict[str, Any]]) -> Iterator[Any]:
-    known = dispatcher.state_of(run.user_id).user.settings
+    state = dispatcher.state_of(run.user_id)
+    state.fetch({"settings": tuple(scope_of(*scope) for scope in told)})
+    known = state.user.settings
     for (device, feed), values in told.items():
         scope = known.get(scope_of(device, feed))
         here = scope.values if scope is not None else {}

@@ -4,7 +4,7 @@ Each may be begun again where it was left. Nothing of what is here already is ch
 says has its own time, or that at which the import began.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -56,7 +56,7 @@ def bring_devices(run: Run) -> None:
             run.progress.refuse("devices", number, device.id, "device_name")
 
     def orders() -> Iterator[Any]:
-        known = dispatcher.state_of(run.user_id).user.devices
+        known = _known(run, "devices", found)
         for device in found.values():
             if device.id not in known:
                 yield run.order(RegisterDevice, device=device.id, caption=device.caption, type=device.type)
@@ -83,7 +83,7 @@ def bring_podcasts(run: Run) -> None:
 
 def _follow(run: Run, feeds: Sequence[str]) -> None:
     def orders() -> Iterator[Any]:
-        known = dispatcher.state_of(run.user_id).user.subscriptions
+        known = _known(run, "subscriptions", feeds)
         for feed in feeds:
             if feed not in known or not known[feed].active:
                 yield run.order(Subscribe, feed=feed)
@@ -146,17 +146,23 @@ def _shown(action: Any) -> Any:
 
 def _news(run: Run, orders: list[Order]) -> Iterator[Any]:
     """What may be news, and the devices that were never heard of."""
-    state = dispatcher.state_of(run.user_id)
-    known = state.user.devices
-    for device in dict.fromkeys(order.device for order in orders if order.device):
-        if device not in known:
-            yield run.order(RegisterDevice, device=device)
+    devices = dict.fromkeys(order.device for order in orders if order.device)
+    known = _known(run, "devices", devices)
+    yield from (run.order(RegisterDevice, device=device) for device in devices if device not in known)
     if not run.progress.is_again:
         yield from orders
         return
+    state = dispatcher.state_of(run.user_id)
     names = tuple(dict.fromkeys(episode_key(order.feed, order.item) for order in orders))
     state.fetch({"plays": names, "episode_actions": names})
     yield from (order for order in orders if not _was_here(order, state.user))
+
+
+def _known(run: Run, topic: str, keys: Iterable[str]) -> Any:
+    """What is known of these, read at once."""
+    state = dispatcher.state_of(run.user_id)
+    state.fetch({topic: tuple(keys)})
+    return getattr(state.user, topic)
 
 
 def _was_here(order: Order, user: User) -> bool:
