@@ -260,7 +260,7 @@ def test_wiped_read_models_come_back_by_themselves(connection: Connection) -> No
         eventually(lambda: reached(connection, "plays", head))
         before = dump(connection)
         connection.execute("TRUNCATE users.subscriptions, users.play_statuses, users.projector_positions")
-        head = record(played(ALICE, at=-1))
+        head = record(played(ALICE))  # the same once more, which changes nothing
         eventually(lambda: min(saved(connection, name) for name in PROJECTORS) >= head)
     assert dump(connection) == before
 
@@ -275,8 +275,8 @@ def test_what_a_listener_follows_is_not_in_the_log(
     )
     with caplog.at_level("INFO"):
         run_until(alone, bad)
-    (letter,) = deadletters.letters(connection)
-    assert letter.error.startswith("CheckViolation: ")
+    letters = {letter.projector: letter.error for letter in deadletters.letters(connection)}
+    assert letters["plays"].startswith("CheckViolation: ")
     assert "stumbled" in caplog.text
     assert FEED not in caplog.text
 
