@@ -4,12 +4,15 @@
 const [SOONEST, LATEST] = [1000, 60_000]; // milliseconds before it is tried again, twice as long each time
 const AWAY = 60_000; // a page that nobody looks at for so long lets its connection go
 const FOR_GOOD = ["logged_out", "account_closed"];
-const SETTLED = 150; // milliseconds: pages are read after the read models have what was told
+// Milliseconds until pages are read anew: the read models have what was told within a few, and seldom later.
+const [SETTLED, LATE] = [150, 2000];
+const ALL = "*";
 
 let socket = null;
 let cursor = null; // of what was told last: a new connection goes on after it
 let wait = SOONEST;
-let [retry, leaving, settling] = [0, 0, 0];
+let [retry, leaving, settling, late] = [0, 0, 0, 0];
+const recent = new Set(); // kinds of which something was told, until they have been looked at twice
 
 // Null where there is none for this page, now or ever.
 async function ticket() {
@@ -40,6 +43,7 @@ function open({ ticket: token, url }) {
   own.addEventListener("close", ({ code, reason }) => {
     if (socket !== own) return;
     socket = null;
+    document.documentElement.classList.remove("is-live");
     if (reason === "invalid_cursor") cursor = null;
     if (!FOR_GOOD.includes(reason)) again(code === 4429 ? LATEST : 0);
   });
@@ -54,17 +58,28 @@ function again(least = 0) {
 
 function hear({ type, cursor: reached, data, retry_after: after }) {
   if (type === "restart") wait = 1000 * after;
-  if (type === "ready") wait = SOONEST;
+  if (type === "ready") {
+    wait = SOONEST;
+    document.documentElement.classList.add("is-live"); // from here on everything is told
+  }
   if (reached) cursor = reached;
   if (type !== "changes" && type !== "resync") return;
   document.dispatchEvent(new CustomEvent("live:changes", { detail: data ?? {} }));
-  const kinds = type === "resync" ? null : Object.keys(data);
+  for (const kind of type === "resync" ? [ALL] : Object.keys(data)) recent.add(kind);
   clearTimeout(settling);
+  clearTimeout(late);
+  settling = setTimeout(look, SETTLED);
+  late = setTimeout(() => {
+    look();
+    recent.clear();
+  }, LATE);
+}
+
+function look() {
   for (const part of document.querySelectorAll("[data-live]")) {
-    const has = !kinds || kinds.some((kind) => part.dataset.live.split(" ").includes(kind));
-    if (has) part.dataset.stale = "";
+    if (recent.has(ALL) || part.dataset.live.split(" ").some((kind) => recent.has(kind))) part.dataset.stale = "";
   }
-  settling = setTimeout(refresh, SETTLED);
+  return refresh();
 }
 
 // Parts of the page that say of which kinds they show something are fetched anew, but not under somebody's hands.
@@ -93,7 +108,7 @@ function leave() {
 
 document.addEventListener("focusout", () => {
   clearTimeout(settling);
-  settling = setTimeout(refresh, SETTLED);
+  settling = setTimeout(look, SETTLED);
 });
 document.addEventListener("visibilitychange", () => {
   clearTimeout(leaving);

@@ -64,8 +64,7 @@ def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
     said = complaints(page)
     enter(page)
     wait_until(page, "document.querySelector('#listening') !== null")
-    while not gateway.live.census.connections:
-        page.wait_for_timeout(20)
+    wait_until(page, "document.documentElement.classList.contains('is-live')")
     # the first page shows what is begun elsewhere, without being asked
     expect(page.get_by_role("heading", name="Continue listening")).to_have_count(0)
     on_the_phone(alice, feed, 1, 200)
