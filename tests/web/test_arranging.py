@@ -171,6 +171,8 @@ def test_one_is_made_deleted_and_brought_back(page: Page, alice: User) -> None:
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("status").filter(has_text="Walk is deleted.")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("status").filter(has_text="Undone.")).to_be_visible()
+    page.get_by_role("link", name="Walk").first.click()
     expect(page.get_by_role("heading", name="Walk")).to_be_visible()
     expect(page.get_by_text("In the park")).to_be_visible()
 

@@ -218,7 +218,7 @@ def test_a_podcast_is_followed_left_and_followed_again(anyone: Page, alice: User
     expect(anyone.get_by_role("status")).to_contain_text("You no longer follow Slow Radio.")
     bring_up_to_date()
     anyone.get_by_role("button", name="Undo").click()
-    expect(anyone.get_by_role("status")).to_contain_text("You follow Slow Radio.")
+    expect(anyone.get_by_role("status")).to_contain_text("Undone.")
     bring_up_to_date()
     assert [row.rss_source_feed for row in queries.subscriptions(alice.pk).rows] == [name_of(feed)]
 
