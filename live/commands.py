@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Raw, Struct
 
-from eventstore.domain.identifiers import item_of
+from eventstore.domain.identifiers import InvalidIdentifier, item_of
 from live.messages import Ack, Error, Malformed, Message
 
 Environment = dict[str, Any]
@@ -123,7 +123,7 @@ def _in_path(fields: dict[str, Any], name: str, id: str) -> str:
     """A path is taken as it is here, without escapes: so nothing but a name may stand in it."""
     value = fields.pop(name, None)
     if name == "rss_source_item" and value is None:
-        value = _item(fields)
+        value = _item(fields, id)
     if not isinstance(value, str) or not value:
         raise Malformed("required", "This field is required.", name, id)
     if not (_UUID if name.endswith("_id") else _BASE64).fullmatch(value):
@@ -131,12 +131,15 @@ def _in_path(fields: dict[str, Any], name: str, id: str) -> str:
     return value
 
 
-def _item(fields: dict[str, Any]) -> str | None:
-    """Of the GUID and the address of the file, which may stand in its place."""
+def _item(fields: dict[str, Any], id: str) -> str | None:
+    """Of the GUID and the address of the file, which may stand in its place. Raises ``Malformed``."""
     guid, enclosure_url = fields.pop("guid", None) or "", fields.pop("enclosure_url", None) or ""
     if not isinstance(guid, str) or not isinstance(enclosure_url, str) or not (guid or enclosure_url):
         return None
-    return item_of(guid, enclosure_url)
+    try:
+        return item_of(guid, enclosure_url)
+    except InvalidIdentifier as error:
+        raise Malformed(error.code, f"{error}.", "guid" if guid else "enclosure_url", id) from None
 
 
 def _in_query(fields: dict[str, Any], id: str) -> Iterable[tuple[str, str]]:

@@ -204,6 +204,7 @@ def test_fragments_without_end_are_cut_off(connect: Connect, phone: Device) -> N
         '{"type": "record_play", "id": "6f0a1f4c-58a5-4c0c-8f3e-0d6a1c5d7b11", "title": "\\ud800"}',
         '{"type": "record_play", "id": "6f0a1f4c-58a5-4c0c-8f3e-0d6a1c5d7b11"}',
         '{"type": "unsubscribe", "id": "6f0a1f4c-58a5-4c0c-8f3e-0d6a1c5d7b11"}',
+        '{"type": "save_episode", "id": "6f0a1f4c-58a5-4c0c-8f3e-0d6a1c5d7b11", "guid": "\\u0000"}',
         '{"type": "unsubscribe", "id": "6f0a1f4c-58a5-4c0c-8f3e-0d6a1c5d7b11", "rss_source_feed": "../me"}',
         '{"type": "delete_playlist", "id": "6f0a1f4c-58a5-4c0c-8f3e-0d6a1c5d7b11", "playlist_id": "a/b"}',
     ],
