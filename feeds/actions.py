@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from eventstore.domain.episode_actions import RecordEpisodeAction
 from eventstore.domain.identifiers import InvalidIdentifier, item_of, normalise_guid, parts_of_item
 from eventstore.domain.plays import RecordPlay
-from feeds.files import File, files
+from feeds.files import File, files, named
 from feeds.spelling import Address, Corrections, episode_address, feed_address
 
 OTHERS: Final = frozenset({"download", "delete", "new", "flattr"})
@@ -161,5 +161,4 @@ def _lacks(order: Order) -> bool:
 
 
 def _with_guid(item: str, found: File) -> str:
-    guid, url = parts_of_item(item)
-    return item if guid or not found.guid else item_of(found.guid, url)
+    return item if parts_of_item(item)[0] else named(item, found)

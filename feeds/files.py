@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventstore.domain.identifiers import feed_key_of, parts_of_item
+from feeds.details import item_in
 from projections.connect import run
 
 # of two episodes with one file nothing is told
@@ -48,3 +49,11 @@ def files(names: Collection[tuple[str, str]]) -> dict[tuple[str, str], File]:
         if known is not None:
             found[name] = known
     return found
+
+
+def named(item: str, file: File | None) -> str:
+    """An item with the GUID that its feed tells of its file, if any: as the feed's episode is called, without
+    the address where both are too long together."""
+    if file is None or not file.guid:
+        return item
+    return item_in(file.guid, parts_of_item(item)[1]) or item

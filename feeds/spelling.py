@@ -26,7 +26,8 @@ def feed_address(sent: Any) -> Address:
 
 
 def episode_address(sent: Any) -> Address:
-    return _address(sent, LONGEST_ITEM) if isinstance(sent, str) else Address("", "not_a_string")
+    # an item has a comma before it
+    return _address(sent, LONGEST_ITEM - 1) if isinstance(sent, str) else Address("", "not_a_string")
 
 
 @lru_cache(maxsize=8_192)

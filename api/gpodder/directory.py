@@ -18,7 +18,7 @@ from api.gpodder.objects import absolute, episode, podcast, scaled
 from eventstore.dispatcher import state_of
 from eventstore.domain.identifiers import feed_key_of, feed_of_url, item_of
 from feeds import search
-from feeds.files import files
+from feeds.files import files, named
 from feeds.queries import episodes_of, public_feeds
 from feeds.search import ALL, Among, Sight
 from projections import public
@@ -105,8 +105,7 @@ def data_of_episode(call: Call) -> dict[str, Any]:
         raise bad("podcast or url is missing, or no address.")
     feeds = public_feeds([podcast.feed]) if _listed([public.podcast(podcast.feed)]) else {}
     item = item_of("", url.kept)
-    known = files([(podcast.feed, item)]).get((podcast.feed, item))
-    item = item_of(known.guid, url.kept) if known and known.guid else item
+    item = named(item, files([(podcast.feed, item)]).get((podcast.feed, item)))
     shown = episodes_of([(podcast.feed, item)], feeds).get((podcast.feed, item))
     if shown is None or shown.blocked:
         raise not_found("Nothing is known of this episode.")

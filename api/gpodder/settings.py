@@ -12,7 +12,7 @@ from api.gpodder.objects import episodes
 from eventstore.dispatcher import state_of
 from eventstore.domain import episodes as known_episodes
 from eventstore.domain import privacy
-from eventstore.domain.identifiers import episode_key, item_of, parts_of_item
+from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.saved import REGISTER, SaveEpisode, UnsaveEpisode
 from eventstore.domain.settings import (
     LONGEST_NAME,
@@ -22,7 +22,7 @@ from eventstore.domain.settings import (
     ChangeSettings,
     scope_of,
 )
-from feeds.files import files
+from feeds.files import files, named
 
 MOST_SCOPES: Final = 4_096
 # NUL, which PostgreSQL does not keep, and halves of characters of UTF-16
@@ -100,7 +100,7 @@ def _item(call: Call, feed: str, item: str) -> str:
     """The episode of that file, as far as it is known."""
     found = files([(feed, item)]).get((feed, item))
     if found is not None and found.guid:
-        return item_of(found.guid, parts_of_item(item)[1])
+        return named(item, found)
     return known_episodes.find(state_of(call.user_id).user, feed, item).item
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from eventstore import dispatcher
 from eventstore.domain import episodes
 from eventstore.domain.batch import Batch
-from eventstore.domain.identifiers import episode_key, item_of, parts_of_item
+from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.saved import EpisodeSaved, SaveEpisode
 from eventstore.domain.settings import (
     LONGEST_NAME,
@@ -21,7 +21,7 @@ from eventstore.domain.settings import (
     SettingsChanged,
     scope_of,
 )
-from feeds.files import files
+from feeds.files import files, named
 from feeds.imports import answers
 from feeds.imports.client import ServerFault, ask, ask_each
 from feeds.imports.lists import device_names, followed, in_pieces
@@ -81,9 +81,7 @@ def _saves(run: Run, names: list[tuple[str, str]]) -> Iterator[Any]:
     known = files(names)
     orders = []
     for feed, item in names:
-        file = known.get((feed, item))
-        named = item_of(file.guid, parts_of_item(item)[1]) if file is not None and file.guid else item
-        orders.append(run.order(SaveEpisode, feed=feed, item=named))
+        orders.append(run.order(SaveEpisode, feed=feed, item=named(item, known.get((feed, item)))))
     state = dispatcher.state_of(run.user_id)
     # by their GUIDs, where these are known from what was heard
     batch = episodes.resolve(state.user, Batch(user_id=run.user_id, now=run.clock(), orders=tuple(orders)))

@@ -4,6 +4,7 @@ import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db.models import F
@@ -288,3 +289,17 @@ def test_what_feeds_tell_of_a_file_completes_what_apps_send(
     }
     told = desk.actions()["actions"]
     assert (told[0]["guid"], told[0]["total"]) == ("told-1", 1_000)
+
+
+def test_an_address_that_just_fits_is_taken_with_whatever_guid_its_feed_tells(
+    phone: PodcastApp, alice: User
+) -> None:
+    feed = known_feed("https://example.org/1.xml")
+    known_episode(feed, "g" * 2_000, url := "https://example.org/1/" + "x" * (4_095 - 22), duration=1_000)
+    assert phone.upload({**without(play(1), "guid"), "episode": url})["update_urls"] == []
+    (known,) = state_of(alice.pk).user.plays.values()
+    assert parts_of_item(known.item) == ("g" * 2_000, "")
+    for path, name in (("settings/alice/episode", "episode"), ("data/episode", "url")):
+        for address, statuses in ((url, (200, 404)), (f"{url}x", (400,))):
+            query = urlencode({"podcast": "https://example.org/1.xml", name: address})
+            assert phone.ask("GET", f"/api/2/{path}.json?{query}").status_code in statuses
