@@ -42,7 +42,7 @@ YEAR: Final = 365 * 24 * 3600
 # counts of a request that changed something, here or in the app
 NEWS: Final = ("new", "sent", "added", "removed", "held", "changed")
 
-_CREDENTIALS: Final = re.compile("//[^/@]*@")
+_CREDENTIALS: Final = re.compile(r"//[^/?#\s]*@")
 
 Order = TypeVar("Order", bound=Command)
 Answer = HttpResponse | StreamingHttpResponse

@@ -1,6 +1,6 @@
 """What a listener follows on another server: the lists of all devices as one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from feeds.actions import DEVICE
@@ -10,6 +10,11 @@ from feeds.imports.detect import NEXTCLOUD
 from feeds.imports.run import Run
 
 MOST_DEVICES: Final = 200
+MOST_FEEDS: Final = 10_000
+# addresses that are looked at, with those that are refused
+MOST_LISTED: Final = 2 * MOST_FEEDS
+# of an address so much is kept: more than one may have
+LONGEST: Final = 5_000
 LONGEST_ODD: Final = 40
 T = TypeVar("T")
 
@@ -22,12 +27,21 @@ def followed(run: Run) -> list[str]:
     """The addresses as they are spelt there, each once. Raises ``ServerFault``."""
     account = run.account
     if run.progress.flavour == "nextcloud":
-        found = answers.followed(ask(account, f"{NEXTCLOUD}/subscriptions?since=0"))
-    else:
-        found = list(_of_devices(run))
-        # some keep a list without a device
-        found = found or answers.followed(ask(account, f"/subscriptions/{account.user}.json"))
-    return list(dict.fromkeys(url if isinstance(url, str) else repr(url)[:LONGEST_ODD] for url in found))
+        return _once(answers.followed(ask(account, f"{NEXTCLOUD}/subscriptions?since=0")))
+    # some keep a list without a device
+    return _once(_of_devices(run)) or _once(
+        answers.followed(ask(account, f"/subscriptions/{account.user}.json"))
+    )
+
+
+def _once(listed: Iterable[Any]) -> list[str]:
+    """Each address once; of lists without end the first."""
+    found: dict[str, None] = {}
+    for url in listed:
+        found[url[:LONGEST] if isinstance(url, str) else repr(url)[:LONGEST_ODD]] = None
+        if len(found) >= MOST_LISTED:
+            break
+    return list(found)
 
 
 def device_names(run: Run) -> list[str]:

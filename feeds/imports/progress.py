@@ -12,7 +12,7 @@ KINDS: Final[tuple[Kind, ...]] = ("devices", "podcasts", "episodes", "settings",
 # of what was refused so much is told in full
 MOST_ROWS: Final = 500
 LONGEST_TEXT: Final = 300
-_CREDENTIALS: Final = re.compile(r"//[^/?#@\s]*@")
+_CREDENTIALS: Final = re.compile(r"//[^/?#\s]*@")
 
 
 class Counts(Struct):

@@ -24,7 +24,7 @@ from eventstore.domain.settings import (
 from feeds.files import files, named
 from feeds.imports import answers
 from feeds.imports.client import ServerFault, ask, ask_each
-from feeds.imports.lists import device_names, followed, in_pieces
+from feeds.imports.lists import MOST_FEEDS, device_names, followed, in_pieces
 from feeds.imports.run import Run
 from feeds.spelling import episode_address, feed_address
 
@@ -48,7 +48,7 @@ def bring_settings(run: Run) -> None:
         return  # it keeps no settings at all
     _record(run, {Scope(): answers.settings(*account.values())})
     scopes = {f"{base}/device.json?{urlencode({'device': name})}": Scope(name) for name in device_names(run)}
-    for url in followed(run):
+    for url in followed(run)[:MOST_FEEDS]:
         if feed := _feed(url):
             scopes[f"{base}/podcast.json?{urlencode({'podcast': url})}"] = Scope(feed=feed)
     for paths in in_pieces(list(scopes), SCOPES_AT_ONCE):

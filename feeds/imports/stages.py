@@ -24,12 +24,11 @@ from feeds.actions import DEVICE, Order, Reading
 from feeds.imports import answers, settings
 from feeds.imports.client import ServerFault, ask
 from feeds.imports.detect import NEXTCLOUD, detect
-from feeds.imports.lists import MOST_DEVICES, followed, in_pieces
+from feeds.imports.lists import MOST_DEVICES, MOST_FEEDS, followed, in_pieces
 from feeds.imports.progress import Stage
 from feeds.imports.run import Run
 from feeds.spelling import feed_address
 
-MOST_FEEDS: Final = 10_000
 FEEDS_AT_ONCE: Final = 1_000
 ACTIONS_AT_ONCE: Final = 2_000
 # the time of what tells none: it comes again as the same, and is older than whatever tells one

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -10,6 +11,8 @@ from accounts.import_models import ServerImport
 from accounts.models import User
 from eventstore import log, undo
 from eventstore.domain.identifiers import parts_of_item, url_of_feed
+from feeds.imports import lists, stages
+from feeds.imports import settings as settings_of
 from feeds.imports.work import WAITS
 from tests.feeds.origin import (
     Handler,
@@ -68,7 +71,7 @@ def test_mygpo_is_read_device_by_device_and_page_by_page(origin: Origin, bob: Us
         {"id": "../odd", "caption": "?", "type": "other"},
     ]
     server.lists = {
-        "phone": [FEEDS[0], FEEDS[1], None, "ftp://old.example/feed", "https://me:pw1@paid.example/x"]
+        "phone": [FEEDS[0], FEEDS[1], None, "ftp://old.example/feed", "https://me:p@w1@paid.example/x"]
     }
     server.actions = [
         play(number, started=None, guid=None, at=f"2025-03-01T12:{number:02}:00") for number in range(1, 26)
@@ -272,6 +275,22 @@ def test_settings_that_a_server_does_not_give_cost_nothing_else(origin: Origin, 
     assert (row.error, told.stage, told.missed) == ("", "done", ["settings"])
     assert counts(told)["settings"] == (1, 0, 0)
     assert server.asked.count(device) == len(WAITS) + 1
+
+
+def test_lists_without_end_are_cut_and_settings_asked_for_as_many_podcasts(
+    origin: Origin, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MOST_LISTED", 4)
+    for module in (stages, settings_of):
+        monkeypatch.setattr(module, "MOST_FEEDS", 2)
+    server = Mygpo(origin)
+    server.devices = [{"id": name} for name in ("phone", "desk", "car")]
+    server.lists = {name: [f"https://{name}.example/{n}.xml" for n in range(3)] for name in ("phone", "desk")}
+    server.settings = {"account": {"theme": "dark"}}
+    told = bring(bob, server.address)
+    assert (counts(told)["podcasts"], {row.code for row in told.rows}) == ((2, 0, 2), {"too_many"})
+    assert server.asked.count("/api/2/settings/alice/podcast.json") == 2
+    assert "/api/2/subscriptions/alice/car.json" not in server.asked
 
 
 def test_an_answer_that_never_ends_or_never_comes_ends_here(origin: Origin, bob: User) -> None:
