@@ -5,7 +5,7 @@ A facet is what changes by itself: of a list that it exists, each of the things 
 and each member; every other entry is one facet.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -28,11 +28,36 @@ class Facet(NamedTuple):
     of: Any = None
 
 
+class Order(NamedTuple):
+    """What a list held, in order, when the event of a ``number`` came: of its ``keys`` those that had not
+    ``gone`` by an earlier one. Who goes one after the other shares both: of a long list that is emptied the
+    order is kept once."""
+
+    keys: tuple[str, ...]
+    gone: dict[str, int]
+    number: int = 0
+
+    def has(self, key: str) -> bool:
+        return self._stays(key) and key in self.keys
+
+    def before(self, key: str) -> Iterator[str]:
+        """What stood before a key, the nearest first; everything where it was not there."""
+        place = self.keys.index(key) if key in self.keys else len(self.keys)
+        return (each for each in reversed(self.keys[:place]) if self._stays(each))
+
+    def _stays(self, key: str) -> bool:
+        return self.gone.get(key, self.number) >= self.number
+
+
+def no_order() -> Order:
+    return Order((), {})
+
+
 class Target(NamedTuple):
     """What a facet is to be again; ``order``: that of its list at that time."""
 
     facet: Facet
-    order: tuple[str, ...] = ()
+    order: Order
 
 
 class Place(NamedTuple):
@@ -65,6 +90,26 @@ def facets(place: Place, of: Any) -> Facets:
             nothing = tuple(register.nothing.get(name) for name in register.shown_fields)
             return {WHOLE: Facet(nothing if of is None else register.shown(of), of)}
     raise TypeError(type(register).__name__)
+
+
+def facets_by(place: Place, of: Any, event: Event, *, after: Facets | None = None) -> Facets:
+    """Those of the facets that an event may change; ``after`` it, given those of before. An order only where
+    it may be another, and not where somebody comes or goes: long lists are filled and emptied one by one."""
+    register = place.register
+    if not isinstance(register, OrderedSet) or type(event) not in register.carriers:
+        return facets(place, of)
+    of = of or register.blank(place.user_id, place.key)
+    members = register.members
+    if type(event) not in members.carriers:
+        return _facets_of_header(register, of)
+    key = members.key.read(event)
+    one = of.members.get(key)
+    if one is None or not members.is_on(one):
+        return {}
+    found = {MEMBER + key: _switch(members, one)}
+    if type(event) is members.on_event and register.is_known(of) and (after is None or ORDER in after):
+        found[ORDER] = Facet(register.in_order(of))
+    return found
 
 
 def differing(before: Facets, after: Facets) -> Facets:
@@ -151,14 +196,19 @@ def _switch(register: OnOff[Any], of: Any) -> Facet:
 
 
 def _facets_of_list(register: OrderedSet[Any, Any], of: Any) -> Facets:
+    found = _facets_of_header(register, of)
+    for key, one in of.members.items():
+        if register.is_member(one):
+            found[MEMBER + key] = _switch(register.members, one)
+    return found
+
+
+def _facets_of_header(register: OrderedSet[Any, Any], of: Any) -> Facets:
     found = {WHOLE: Facet((register.exists(of),))}
     # also of one that is deleted: it comes back so
     if register.is_known(of):
         found |= {name: Facet(getattr(of, name)) for name in register.called.names}
         found[ORDER] = Facet(register.in_order(of))
-    for key, one in of.members.items():
-        if register.is_member(one):
-            found[MEMBER + key] = _switch(register.members, one)
     return found
 
 
@@ -221,29 +271,27 @@ def _order(
     order = [key for key in register.in_order(now) if key in inside]
     if ORDER in targets:
         order = _rearranged([key for key in targets[ORDER].facet.shown if key in inside], order)
+    placed = set(order)
     for name, target in targets.items():
         key = name.removeprefix(MEMBER)
-        if name.startswith(MEMBER) and key in inside and key not in order:
-            _insert(order, key, target.order)
-    order += [key for key in comes_by_itself if key not in order]
+        if name.startswith(MEMBER) and key in inside and key not in placed:
+            _insert(order, placed, key, target.order)
+    order += [key for key in comes_by_itself if key not in placed]
     return None if tuple(order) == comes_by_itself else tuple(order)
 
 
 def _rearranged(wanted: Sequence[str], current: Sequence[str]) -> list[str]:
     """The wanted order; what it does not name stays behind what it is behind now."""
-    order = list(wanted)
+    order, placed, behind = list(wanted), set(wanted), Order(tuple(current), {})
     for key in current:
-        if key not in wanted:
-            _insert(order, key, current)
+        if key not in placed:
+            _insert(order, placed, key, behind)
     return order
 
 
-def _insert(order: list[str], key: str, behind: Iterable[str]) -> None:
-    """Put a key where it was in another order: behind the last of those before it there, or first."""
-    place = 0
-    for each in behind:
-        if each == key:
-            break
-        if each in order:
-            place = order.index(each) + 1
-    order.insert(place, key)
+def _insert(order: list[str], placed: set[str], key: str, behind: Order) -> None:
+    """Put a key where it was in another order: behind the last of those before it there, or first.
+    ``placed``: what is in ``order``."""
+    neighbour = next((each for each in behind.before(key) if each in placed), None)
+    order.insert(0 if neighbour is None else order.index(neighbour) + 1, key)
+    placed.add(key)

@@ -27,13 +27,16 @@ from eventstore.domain.restoring import (
     WHOLE,
     Facet,
     Facets,
+    Order,
     Place,
     Target,
     can_restore,
     differing,
     facets,
+    facets_by,
     is_same,
     is_settled,
+    no_order,
     restore,
     values,
 )
@@ -140,7 +143,7 @@ class _Step(NamedTuple):
     number: int
     is_chosen: bool
     before: Facet
-    order: tuple[str, ...]
+    order: Order
     is_known: bool
 
 
@@ -254,33 +257,55 @@ def _steps(
     user = User(next(iter(places.values())).user_id) if places else None
     topics = {topic for topic, _ in places}
     steps: dict[_Entry, _Steps] = {}
+    leaving = _Leaving()
     for number, (event, is_chosen) in enumerate(history):
         if user is None:
             break
         if isinstance(event, UserCheckpoint):
             evolve(user, event)
-            since = None
+            since, leaving = None, _Leaving()
             continue
         touched = list(_touched(event, topics, places))
         if not touched and not isinstance(event, EpisodeIdentified):
             continue
-        before = [(topic, _seen(user, topic, place)) for topic, place in touched]
+        before = [_seen(user, topic, place, event) for topic, place in touched]
+        orders = [
+            leaving.order(place, *seen, event) for (_, place), seen in zip(touched, before, strict=True)
+        ]
         evolve(user, event)
-        for (topic, place), (_, (was, of)) in zip(touched, before, strict=True):
-            now, _of = _seen(user, topic, place)
+        for (topic, place), (was, of), order in zip(touched, before, orders, strict=True):
+            now = facets_by(place, getattr(user, topic).get(place.key), event, after=was)
             for name, facet in differing(was, now).items():
-                order = was[ORDER].shown if ORDER in was else ()
                 is_known = since is None or is_settled(place, name, facet, of, since)
-                step = _Step(number, is_chosen, facet, order, is_known)
+                step = _Step(number, is_chosen, facet, order._replace(number=number), is_known)
+                order.gone.setdefault(name.removeprefix(MEMBER), number)
                 entry = steps.setdefault((topic, place.key), {})
                 entry.setdefault(Part(topic, place.key, name), []).append(step)
     return steps
 
 
-def _seen(user: User, topic: str, place: Place) -> tuple[Facets, Any]:
-    """What listeners see of an entry, and the times that say so."""
+class _Leaving:
+    """The orders of lists, each worked out once for all who leave it one after the other."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, Order] = {}
+
+    def order(self, place: Place, was: Facets, of: Any, event: Event) -> Order:
+        """That of a list before an event, where what it changes may have to go back to its place."""
+        register = place.register
+        if not isinstance(register, OrderedSet) or type(event) is not register.members.off_event:
+            self._orders.pop(place.key, None)
+            return Order(was[ORDER].shown, {}) if ORDER in was else no_order()
+        if place.key not in self._orders:
+            is_known = of is not None and register.is_known(of)
+            self._orders[place.key] = Order(register.in_order(of) if is_known else (), {})
+        return self._orders[place.key]
+
+
+def _seen(user: User, topic: str, place: Place, event: Event) -> tuple[Facets, Any]:
+    """What listeners see of an entry, as far as an event may change it, and the times that say so."""
     of = getattr(user, topic).get(place.key)
-    found = facets(place, of)
+    found = facets_by(place, of, event)
     # the fold changes lists in place
     return found, msgspec.structs.replace(of) if isinstance(place.register, OrderedSet) and of else of
 
@@ -392,9 +417,10 @@ def _restored(place: Place, of: Any, wanted: Mapping[Part, _Judged], now: dateti
         yield Restored(event, undone.get(name, everything) if name else everything)
 
 
-def _earliest(orders: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
+def _earliest(orders: Sequence[Order], name: str) -> Order:
     """The first of these orders that has a member: it has most of its neighbours."""
-    return next((order for order in orders if name.removeprefix(MEMBER) in order), ())
+    key = name.removeprefix(MEMBER)
+    return next((order for order in orders if order.has(key)), no_order())
 
 
 def _after(place: Place, of: Any, now: datetime) -> datetime:

@@ -4,20 +4,24 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.collections import default_id
-from eventstore.domain.identifiers import episode_key
+from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
 from eventstore.domain.playlists import (
     AddToPlaylist,
+    ClearPlaylist,
     CreatePlaylist,
     DeletePlaylist,
     RemoveFromPlaylist,
     UpdatePlaylist,
+    queue_id,
 )
 from eventstore.domain.plays import PlayRecorded, RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
@@ -230,3 +234,26 @@ def test_after_its_next_sync_every_device_sees_what_was_before(before: list[Any]
     for device in (phone, desk):
         device.sync()
         assert apparent(device.known.values()) == was
+
+
+def test_a_long_queue_that_was_emptied_comes_back_without_a_look_at_all_of_it_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = queue_id(ALICE)
+    named: dict[str, Any] = {"user_id": ALICE, "now": minutes(0), "playlist_id": queue, "feed": NEWS}
+    adds = [AddToPlaylist(item=item_of(f"episode {number}", ""), **named) for number in range(300)]
+    history = done(Batch(user_id=ALICE, now=minutes(0), orders=tuple(adds)))
+    before = view(folded(history))
+    clear = ClearPlaylist(user_id=ALICE, now=minutes(1), playlist_id=queue)
+    emptied = [*history, *decide(folded(history), clear)]
+    looks = 0
+
+    def is_member(self: Any, of: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        return bool(self.members.is_on(of))
+
+    monkeypatch.setattr(OrderedSet, "is_member", is_member)
+    _, after = undone(emptied, range(len(history), len(emptied)))
+    assert looks < 20 * len(adds)
+    assert view(folded(after)) == before
