@@ -7,6 +7,7 @@ once the one that plays faster counts. Everything here is a function of what was
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -264,13 +265,20 @@ def _joined(known: Heard | None, heard: Heard) -> Heard:
 
 
 def _without_overlaps(cluster: Sequence[Span]) -> Iterator[Span]:
+    """From one beginning or end to the next the fastest of those that play then: a heap has them, the fastest
+    first, and those that have ended leave it when they come to its top."""
     if len(cluster) < 2:
         yield from cluster
         return
-    times = sorted({time for span in cluster for time in (span.starts_at, span.ends_at)})
-    for start, end in pairwise(times):
-        playing = [span for span in cluster if span.starts_at <= start and end <= span.ends_at]
+    fastest = sorted(cluster, key=lambda span: (span.rate, span.device, span.episode), reverse=True)
+    beginning = sorted(range(len(fastest)), key=lambda place: fastest[place].starts_at, reverse=True)
+    playing: list[int] = []
+    for start, end in pairwise(sorted({time for span in cluster for time in (span.starts_at, span.ends_at)})):
+        while beginning and fastest[beginning[-1]].starts_at <= start:
+            heappush(playing, beginning.pop())
+        while playing and fastest[playing[0]].ends_at <= start:
+            heappop(playing)
         if playing:
-            fastest = max(playing, key=lambda span: (span.rate, span.device, span.episode))
-            seconds = fastest.rate * (end - start).total_seconds()
-            yield fastest._replace(starts_at=start, ends_at=end, seconds=seconds)
+            span = fastest[playing[0]]
+            seconds = span.rate * (end - start).total_seconds()
+            yield span._replace(starts_at=start, ends_at=end, seconds=seconds)

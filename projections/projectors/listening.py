@@ -33,7 +33,7 @@ from eventstore.reading import sender_of
 from projections.projectors.merging import Key, columns_in
 from projections.projectors.registers import between_joins
 from projections.projectors.rows import Rows, listed
-from projections.projectors.shape import Fact, Projector, Tables, as_json
+from projections.projectors.shape import Fact, Projector, Tables, answer, as_json
 
 TABLE = "users.listening"
 # The newest place of an episode, what the device told before, and up to where it was heard there where that
@@ -133,7 +133,7 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
 def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
     """Two episodes are one: what was told of the one is told of the other."""
     take = TAKE.format(table=tables[TABLE], columns=listed(PLACE))
-    places = [Place(*row) for row in cursor.execute(take, [event.user_id, UUID(event.known_key)])]
+    places = [Place(*row) for row in answer(cursor, take, [event.user_id, UUID(event.known_key)])]
     came: Came = {}
     if places:
         _of(came, event.user_id, event.rss_source_feed, event.rss_source_item).add(places)
@@ -176,7 +176,7 @@ def _before(came: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, Befo
     asked = {(*named, device) for named, places in came.items() for _, device in places.by_key}
     wanted = as_json([Asked(user_id, key, key_of(device)) for user_id, key, device in asked])
     found: dict[Named, Before] = {}
-    for row in cursor.execute(_newest_of(tables[TABLE].as_string(None)), [wanted]):
+    for row in answer(cursor, _newest_of(tables[TABLE].as_string(None)), [wanted]):
         last, own, heard = row[2:5], row[5:10], row[10:15]
         known = found.setdefault((row[0], row[1].replace("-", "")), Before({}, {}, _known(*last)))
         if own[0] is not None:
@@ -206,7 +206,7 @@ def _recounted(late: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, l
     statement = WHOLE.format(table=tables[TABLE], columns=listed(PLACE))
     wanted = as_json([Asked(user_id, key) for user_id, key in late])
     known: dict[Named, dict[Any, Place]] = {}
-    for user_id, key, *values in cursor.execute(statement, [wanted]):
+    for user_id, key, *values in answer(cursor, statement, [wanted]):
         place = Place(*values)
         known.setdefault((user_id, key.replace("-", "")), {})[place.key] = place
     changed = {}

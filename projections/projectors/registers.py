@@ -17,7 +17,7 @@ from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic
 from projections.projectors.merging import columns_of, merge_of
 from projections.projectors.rows import Rows, listed
-from projections.projectors.shape import Apply, Fact, Projector, Tables
+from projections.projectors.shape import Apply, Fact, Projector, Tables, answer, as_json
 
 # whose, and the id of the list
 Named: TypeAlias = tuple[UUID, str]
@@ -104,7 +104,7 @@ class Headers(Rows):
         statement = KNOWN.format(
             columns=listed(self.columns), table=tables[self.table], id=sql.Identifier(self.id)
         )
-        for user_id, key, *values in cursor.execute(statement, [msgspec.json.encode(asked).decode()]):
+        for user_id, key, *values in answer(cursor, statement, [as_json(asked)]):
             fields = dict(zip(self._names, values, strict=True))
             state = self.register.state(**fields | {"order": tuple(fields["order"])})
             users.setdefault(user_id, {})[str(key)] = state

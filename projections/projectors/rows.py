@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg import Cursor, sql
 
-from projections.projectors.shape import Tables, as_json
+from projections.projectors.shape import Tables, answer, as_json
 
 # stands for itself until a batch names the table
 TABLE = sql.SQL("{{table}}").format()
@@ -73,9 +73,9 @@ class Rows:
             if rows:
                 cursor.execute(self._merge.format(table=table), parameters)
             return set()
-        changed = {user_id for (user_id,) in cursor.execute(self._clear.format(table=table), parameters)}
+        changed = {user_id for (user_id,) in answer(cursor, self._clear.format(table=table), parameters)}
         if rows:
-            changed |= {row[0] for row in cursor.execute(self._merge_news.format(table=table), parameters)}
+            changed |= {row[0] for row in answer(cursor, self._merge_news.format(table=table), parameters)}
         return changed.intersection(replaced)
 
     def move(self, cursor: Cursor[Any], tables: Tables, of: Mapping[str, Any], to: Mapping[str, Any]) -> None:

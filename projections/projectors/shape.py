@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from psycopg import Cursor, sql
+from psycopg.abc import Params
 
 from eventstore import codec
 from eventstore.domain.messages import Event
@@ -22,6 +23,7 @@ class Fact(NamedTuple):
 
 # "schema.table", as the projector names it -> the table to write: a rebuild hands in its fresh ones
 Tables: TypeAlias = Mapping[str, sql.Identifier]
+Statement: TypeAlias = bytes | sql.SQL | sql.Composed
 Apply: TypeAlias = Callable[[Sequence[Fact], Cursor[Any], Tables], None]
 
 
@@ -60,6 +62,15 @@ def identifier(table: str) -> sql.Identifier:
     """``users.subscriptions`` as SQL writes it."""
     schema, name = table.split(".")
     return sql.Identifier(schema, name)
+
+
+def answer(
+    cursor: Cursor[Any], statement: Statement, parameters: Params | None = None
+) -> list[tuple[Any, ...]]:
+    """What a statement returns, within the transaction of ``cursor``. On a cursor of its own: in a pipeline,
+    one that has sent others before may be handed the result of those."""
+    with cursor.connection.cursor() as own:
+        return own.execute(statement, parameters).fetchall()
 
 
 def as_json(rows: Sequence[Any]) -> str:

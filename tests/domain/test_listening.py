@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -253,6 +254,25 @@ def test_nobody_hears_more_than_three_seconds_in_one_and_never_less_than_none(
 def test_spans_do_not_overlap_once_they_are_counted(told: list[Told]) -> None:
     counted = sorted(counted_once(spans(tally(told, NEVER))))
     assert all(one.ends_at <= other.starts_at for one, other in pairwise(counted))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30), st.integers(1, 90), st.sampled_from("abc")))
+)
+def test_at_every_moment_the_fastest_of_those_that_play_counts(told: list[tuple[int, int, int, str]]) -> None:
+    playing = [Span(after(start), after(start + long), heard, "", "", of) for start, long, heard, of in told]
+    counted = list(counted_once(playing))
+    for moment in range(90):
+        middle = after(moment + 0.5)
+        rates = [span.rate for span in playing if span.starts_at < middle < span.ends_at]
+        found = [span.rate for span in counted if span.starts_at < middle < span.ends_at]
+        assert found == pytest.approx([max(rates)] if rates else [])
+
+
+def test_thousands_that_overlap_are_counted_once() -> None:
+    """As an app that tells of all that it knows at once makes them."""
+    playing = [Span(after(n), after(n + 1_700), 1_700, "", str(n), PHONE) for n in range(5_000)]
+    assert sum(span.seconds for span in counted_once(playing)) == pytest.approx(5_000 - 1 + 1_700)
 
 
 @given(HISTORIES, st.randoms(use_true_random=False))

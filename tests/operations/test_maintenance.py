@@ -217,7 +217,7 @@ def test_tasks_step_aside_and_the_worker_says_so() -> None:
         retention.run(datetime(2100, 1, 1, tzinfo=UTC), wait=lambda position: True)
     assert in_maintenance(refused.value)
     with pytest.raises(CommandError, match=r"in maintenance.*\nmanage.py maintenance status"):
-        call_command("run_worker_once", before="2100-01-01T00:00:00+00:00")
+        call_command("run_worker_once", before=datetime(2100, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("closed", ["events", "projections", "system"])

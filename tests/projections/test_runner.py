@@ -4,11 +4,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+import msgspec
 import psycopg
 import pytest
 from django.db import connections
 
 from eventstore import log
+from eventstore.domain.identifiers import feed_of_url, item_of
 from projections import catch_up, deadletters, queries, runner
 from projections.batches import Batch
 from projections.catch_up import NEAR
@@ -251,6 +253,26 @@ def test_it_goes_on_after_its_session_was_ended(connection: Connection, counter:
         head = record(played(ALICE, position=9))
         eventually(lambda: reached(connection, "counter", head))
     assert counted(connection) == list(range(1, head + 1))
+
+
+@pytest.mark.usefixtures("_brisk")
+def test_what_an_app_uploads_at_once_is_applied_for_all_at_once(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = played(ALICE, position=60)
+    plays = [
+        msgspec.structs.replace(
+            one,
+            rss_source_feed=feed_of_url(f"https://shows.example/{number % 100}.xml"),
+            rss_source_item=item_of(f"{number}", f"https://shows.example/{number}.mp3"),
+        )
+        for number in range(500)
+    ]
+    with caplog.at_level("INFO"), running(Runner()):
+        eventually(lambda: reached(connection, "listening", record(subscribed(ALICE))))
+        head = record(*plays)
+        eventually(lambda: reached(connection, "listening", head))
+    assert "One by one" not in caplog.text
 
 
 @pytest.mark.usefixtures("_brisk")

@@ -188,7 +188,7 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
     page.get_by_role("button", name=f"Unfollow {TITLES[0]}").click()
     expect(page.get_by_role("status").filter(has_text="You no longer follow")).to_be_visible()
     page.keyboard.press("Control+z")
-    expect(page.get_by_role("status").filter(has_text=f"You follow {TITLES[0]}")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Undone.")).to_be_visible()
     assert [url for url in requested if not url.startswith(own)] == []
 
 
