@@ -5,11 +5,13 @@ the clock allows it; what a device tells of from where to where it played, was. 
 once the one that plays faster counts. Everything here is a function of what was told, whenever it arrived.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import pairwise
-from typing import Final, NamedTuple
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -26,6 +28,8 @@ LONGEST_STEP: Final = 6 * 3600
 BREAK: Final = timedelta(seconds=60)
 # no device told of podcasts before: what has an earlier time has a broken clock
 FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+# Of a device, from when on it is known up to when what was heard: the later it begins, the further it goes.
+_Reached: TypeAlias = list[tuple[datetime, datetime]]
 replace = msgspec.structs.replace
 
 
@@ -170,12 +174,17 @@ def settled(heard: Iterable[Heard]) -> Iterator[Place]:
 
 def lacking(heard: Iterable[Heard], known: Iterable[Heard]) -> Iterator[Heard]:
     """What of some listening to an episode is not known; of what goes on where the known ends, the rest."""
-    every = list(known)
+    every: set[Heard] = set()
+    reached: dict[str, _Reached] = {}
+    for one in known:
+        every.add(one)
+        _reach(reached.setdefault(one.device, []), one)
     for one in heard:
-        own = [other for other in every if other.device == one.device]
+        own = reached.setdefault(one.device, [])
         left = one if one.starts_at is None else _without(one, own)
-        if left is not None and left not in own:
-            every.append(left)
+        if left is not None and left not in every:
+            every.add(left)
+            _reach(own, left)
             yield left
 
 
@@ -244,13 +253,23 @@ def _rate_of(place: Place) -> float:
     return min(max(place.speed or 1.0, SLOWEST), FASTEST)
 
 
-def _without(heard: Heard, known: Iterable[Heard]) -> Heard | None:
+def _reach(reached: _Reached, heard: Heard) -> None:
+    if heard.starts_at is None:
+        return
+    place = bisect_right(reached, heard.starts_at, key=itemgetter(0))
+    if place and reached[place - 1][1] >= heard.at:
+        return
+    first = place - 1 if place and reached[place - 1][0] == heard.starts_at else place
+    while place < len(reached) and reached[place][1] <= heard.at:
+        place += 1
+    reached[first:place] = [(heard.starts_at, heard.at)]
+
+
+def _without(heard: Heard, reached: _Reached) -> Heard | None:
     """What of it comes after the known that was heard at its beginning; None where that is nothing."""
     assert heard.starts_at is not None
-    ends = [
-        one.at for one in known if one.starts_at is not None and one.starts_at <= heard.starts_at < one.at
-    ]
-    starts_at = max(ends, default=heard.starts_at)
+    place = bisect_right(reached, heard.starts_at, key=itemgetter(0))
+    starts_at = max(heard.starts_at, reached[place - 1][1]) if place else heard.starts_at
     if starts_at >= heard.at:
         return None
     share = (heard.at - starts_at) / (heard.at - heard.starts_at)

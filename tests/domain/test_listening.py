@@ -17,6 +17,7 @@ from eventstore.domain.listening import (
     FASTEST,
     LONGEST_STEP,
     EpisodeHeard,
+    Heard,
     ImportListening,
     Span,
     bring,
@@ -295,3 +296,24 @@ def test_a_checkpoint_keeps_what_was_counted_and_what_comes_after_counts_as_with
 
 def by_episode(listening: Iterable[EpisodeHeard]) -> dict[str, EpisodeHeard]:
     return {of.rss_source_item: of for of in listening}
+
+
+def test_a_long_import_is_not_compared_with_all_of_itself() -> None:
+    looks = 0
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looks
+            looks += 1
+            return str.__eq__(self, other)
+
+    name, many = Name(PHONE), 1_000
+    heard = [Heard(name, after(10 * n + 9), n, 5, after(10 * n)) for n in range(many)]
+    assert list(lacking(heard, ())) == heard
+    assert looks < 10 * many
+    assert list(lacking(heard, heard)) == []
+    # what goes on where the known ends
+    longer = [Heard(name, after(29), 2, 10, after(10))]
+    assert [(one.starts_at, one.seconds) for one in lacking(longer, heard[:2])] == [(after(19), 5)]
