@@ -103,9 +103,9 @@ def choose(request: HttpRequest, user: User, item: str) -> HttpResponse:
         known = sight.known_feeds(user.pk, feed)
         found = episodes_of([(feed, item)], known).get((feed, item))
         play = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
-        if found is None and play is None:
-            raise Http404
         holding = reads.playlists_with(user.pk, feed, item)
+        if found is None and play is None and not holding:
+            raise Http404
         lists = KIND.all_of(user.pk)
     title, feed_title = found.title if found else "", known[feed].title if feed in known else ""
     choice = Choice(

@@ -162,11 +162,11 @@ def _page(user_id: UUID, after: str) -> dict[str, Any]:
 
 
 def _episode(user_id: UUID, feed: str, item: str) -> Episode:
-    """Raises ``Http404`` where neither its feed nor its listener tells of it."""
+    """Raises ``Http404`` where neither its feed nor its listener tells of it, by a play or a playlist."""
     known = sight.known_feeds(user_id, feed)
     found = episodes_of([(feed, item)], known).get((feed, item))
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
-    if found is None and play is None:
+    if found is None and play is None and not reads.playlists_with(user_id, feed, item):
         raise Http404
     title = (found.title if found else "") or words.episode_name(item)
     podcast = known[feed].title if feed in known else ""

@@ -15,7 +15,7 @@ from eventstore.domain import privacy
 from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
 from feeds import browsing
 from feeds.queries import episodes_of
-from projections import exposure, queries
+from projections import exposure, lists, queries
 from projections.exposure import Scope
 from web import levels, shown, sight, words
 from web.acting import act, came_from, for_listeners, is_partial
@@ -44,10 +44,13 @@ def of_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
 
 
 def _may_see(user_id: UUID, feed: str, item: str) -> bool:
-    """Whether the episode is one that the listener heard, or that stands in a feed that he may look at."""
+    """Whether the episode is one that the listener heard or put into a playlist, or stands in a feed that
+    he may look at."""
     if queries.play_statuses_of(user_id, [(feed, item)]):
         return True
-    return bool(episodes_of([(feed, item)], sight.known_feeds(user_id, feed)))
+    if episodes_of([(feed, item)], sight.known_feeds(user_id, feed)):
+        return True
+    return bool(lists.playlists_with(user_id, feed, item))
 
 
 def _choose(request: HttpRequest, user: User, scope: Scope) -> HttpResponse:

@@ -240,7 +240,14 @@ def test_what_an_app_put_there_of_a_podcast_that_nobody_knows_is_played_by_its_o
     assert following(visitor, one) == "1.mp3"
     path = f"/player/{in_path(item)}?feed={in_path(unknown)}"
     assert 'data-audio="https://nobody.example/1.mp3"' in text_of(visitor.get(path))
-    assert visitor.get(path.replace("/player/", "/episodes/")).status_code == 200
+    page = path.replace("/player/", "/episodes/")
+    for part in ("", "/menu", "/playlists", "/privacy"):
+        address = page.replace("?", f"{part}?")
+        assert (address, visitor.get(address).status_code) == (address, 200)
+        assert (address, Visitor(bob).get(address).status_code) == (address, 404)
+    first = f"/queue/add?feed={in_path(unknown)}&item={in_path(item)}&place=first"
+    assert send(visitor, first, {}).status_code == 302
+    assert send(Visitor(bob), first, {}).status_code == 404
     assert Visitor(bob).get(path).status_code == 404
 
 
