@@ -18,13 +18,13 @@ from eventstore.domain.settings import (
     LONGEST_NAME,
     LONGEST_VALUE,
     MOST_NAMES,
+    MOST_SCOPES,
     SPELLING,
     ChangeSettings,
     scope_of,
 )
 from feeds.files import files, named
 
-MOST_SCOPES: Final = 4_096
 # NUL, which PostgreSQL does not keep, and halves of characters of UTF-16
 _UNTOLD: Final = re.compile("[\0\ud800-\udfff]")
 FAVOURITE: Final = "is_favorite"

@@ -19,10 +19,12 @@ from eventstore.domain.topic import Topic
 
 # What a device calls the address of a podcast, in the settings of that podcast on that device.
 SPELLING = "url"
-# of a name and of a value as JSON, in characters and in bytes; how many names a scope has
+# of a name and of a value as JSON, in characters and in bytes; how many names a scope has, and how many
+# scopes a listener, but for those with spellings alone
 LONGEST_NAME: Final = 255
 LONGEST_VALUE: Final = 4_096
 MOST_NAMES: Final = 256
+MOST_SCOPES: Final = 4_096
 
 
 class ChangeSettings(Order, frozen=True, kw_only=True):

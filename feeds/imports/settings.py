@@ -17,6 +17,8 @@ from eventstore.domain.settings import (
     LONGEST_NAME,
     LONGEST_VALUE,
     MOST_NAMES,
+    MOST_SCOPES,
+    SPELLING,
     ChangeSettings,
     SettingsChanged,
     scope_of,
@@ -110,12 +112,14 @@ def _changes(run: Run, told: dict[Scope, dict[str, Any]]) -> Iterator[Any]:
     state = dispatcher.state_of(run.user_id)
     state.fetch({"settings": tuple(scope_of(*scope) for scope in told)})
     known = state.user.settings
+    more = MOST_SCOPES - sum(1 for one in known.values() if SPELLING not in one.values)
     for (device, feed), values in told.items():
         scope = known.get(scope_of(device, feed))
         here = scope.values if scope is not None else {}
         new = {name: value for name, value in values.items() if name not in here and _is_kept(name, value)}
         room = MOST_NAMES - len(here)
-        if new and room > 0:
+        if new and room > 0 and (scope is not None or more > 0):
+            more -= scope is None
             yield run.order(ChangeSettings, set=dict(list(new.items())[:room]), device=device, feed=feed)
 
 

@@ -293,6 +293,17 @@ def test_lists_without_end_are_cut_and_settings_asked_for_as_many_podcasts(
     assert "/api/2/subscriptions/alice/car.json" not in server.asked
 
 
+def test_an_import_makes_no_more_scopes_of_settings_than_an_app_may(
+    origin: Origin, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_of, "MOST_SCOPES", 2)
+    server = Mygpo(origin)
+    server.lists["phone"] = FEEDS
+    server.settings = {"account": {"theme": "dark"}, **{f"podcast:{url}": {"speed": 1.5} for url in FEEDS}}
+    assert counts(bring(bob, server.address))["settings"][0] == 2
+    assert len(state_of(bob).settings) == 2
+
+
 def test_an_answer_that_never_ends_or_never_comes_ends_here(origin: Origin, bob: User) -> None:
     server = Mygpo(origin)
     server.instead["/api/2/favorites/alice.json"] = [raw(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 99_999)]
