@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from feeds.queries import feeds_for
 from projections import devices
-from projections.statistics import ENOUGH, Statistics, statistics
+from projections.statistics import ENOUGH, By, Statistics, statistics
 from web import charts, shown, words
 from web.acting import for_listeners
 from web.charts import Chart
@@ -201,18 +201,24 @@ def _months(days: Iterable[Day]) -> list[Month]:
 
 
 def _podcasts(user_id: UUID, of: Statistics) -> list[Ranked]:
-    seconds, finished = of.seconds_by("podcast"), of.finished_by("podcast")
-    feeds = list(dict.fromkeys((*seconds, *finished)))
-    known = feeds_for(user_id, feeds)
-    podcasts = {feed: shown.named(feed, known.get(feed)) for feed in feeds}
+    seconds, finished = _counted(of, "podcast")
+    known = feeds_for(user_id, seconds)
+    podcasts = {feed: shown.named(feed, known.get(feed)) for feed in seconds}
     return _ranked(seconds, finished, {feed: one.title for feed, one in podcasts.items()}, podcasts)
 
 
 def _devices(user_id: UUID, of: Statistics) -> list[Ranked]:
-    seconds, finished = of.seconds_by("device"), of.finished_by("device")
+    seconds, finished = _counted(of, "device")
     captions = devices.captions(user_id)
     names = {name: captions.get(name) or words.device(name) if name else _("Unknown") for name in seconds}
     return _ranked(seconds, finished, names, {})
+
+
+def _counted(of: Statistics, by: By) -> tuple[dict[str, float], Counter[str]]:
+    """Seconds and finished episodes; what was finished also where its time counts for another device."""
+    finished = of.finished_by(by)
+    seconds = of.seconds_by(by)
+    return {key: seconds.get(key, 0.0) for key in (*seconds, *finished)}, finished
 
 
 def _ranked(

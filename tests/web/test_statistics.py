@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 from accounts.models import User
+from eventstore.domain.identifiers import item_of
+from eventstore.domain.listening import EpisodeHeard, Heard
+from tests.feeds.rows import name_of
 from tests.web.library import HOSTILE, a_year, heard, listen, show
 from tests.web.people import Visitor, text_of
 
@@ -49,6 +52,25 @@ def test_it_sums_up_what_its_listener_heard_and_nobody_else(alice: User, bob: Us
     assert len(hours) == 7 * 24 + 1
     assert sum(int(row[2]) for row in hours[1:]) == 5400
     assert visitor.get("/statistics/years.csv").status_code == 404
+
+
+def test_what_was_finished_is_told_also_where_no_second_counts_for_it(alice: User, bob: User) -> None:
+    at = (datetime.now(UTC) - DAY).replace(hour=8, minute=0, second=0, microsecond=0)
+    # at the same time on two devices: the time counts for one of them
+    listen(alice, heard(show(1), at, 600, "Zoe’s phone"), heard(show(2), at, 600, "A desk", finished=True))
+    visitor = Visitor(alice)
+    assert rows_of(visitor, "/statistics/devices.csv")[1:] == [
+        ["Zoe’s phone", "600", "0"],
+        ["A desk", "0", "1"],
+    ]
+    assert rows_of(visitor, "/statistics/podcasts.csv")[1:] == [["Show 1", "600", "0"], ["Show 2", "0", "1"]]
+    listen(
+        bob,
+        EpisodeHeard(name_of(show(3)), item_of("only its end", ""), (Heard("Phone", at, 9, finished_at=at),)),
+    )
+    page = text_of(Visitor(bob).get("/statistics"))
+    assert "1 episode" in page
+    assert "Show 3" in page
 
 
 def test_days_are_those_of_the_listeners_time_zone(alice: User) -> None:
