@@ -54,6 +54,8 @@ class Channel:
             return
         if push is not None and push.after == self.version:
             self._recent.append(push)
+            while sum(each.size for each in self._recent) > self._limits.recent_bytes:
+                self._recent.popleft()
         self.version = upto
         self._moved.set()
         self._moved = asyncio.Event()

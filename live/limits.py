@@ -10,7 +10,8 @@ class Limits(Struct, frozen=True):
     """Seconds, bytes and numbers.
 
     ``at_once`` messages may come in a burst, and ``per_second`` after that. ``page``: events that are read
-    at once for a connection that is behind; ``recent``: pushes that are kept for those that nearly keep up.
+    at once for a connection that is behind; ``recent``: pushes that are kept for those that nearly keep up,
+    of a listener up to ``recent_bytes``: an entry is as long as its playlist.
     """
 
     authenticate_within: float = 10.0
@@ -23,6 +24,7 @@ class Limits(Struct, frozen=True):
     per_second: float = 20.0
     page: int = 500
     recent: int = 64
+    recent_bytes: int = 1024 * 1024
     connections: int = 2_000
     per_user: int = 20
     unauthenticated_per_address: int = 100

@@ -43,6 +43,11 @@ class Push(Struct, frozen=True):
     cursor: str
     entries: tuple[Entry, ...] | None
 
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return sum(len(memoryview(entry.content)) for entry in self.entries or ())
+
     def message(self, scopes: frozenset[str], own: Source | None) -> bytes | None:
         """What a connection with these scopes is sent; None for nothing. What nothing but its ``own`` device
         has changed is left out."""

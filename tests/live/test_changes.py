@@ -1,7 +1,9 @@
 """What is changed elsewhere reaches every connection of its listener, in order, without gap or repeat."""
 
+import json
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from eventstore.domain.topics import TOPICS
 from live import pushes
@@ -37,6 +39,26 @@ def test_a_command_is_answered_as_by_http_and_told_to_others(
     # its own it knows
     mine.send({"type": "ping"})
     assert mine.receive() == {"type": "pong"}
+
+
+def test_what_is_kept_for_others_is_bounded_and_what_is_longer_is_told_all_the_same(
+    stores: None, phone: Device, tablet: Device
+) -> None:
+    with Gateway(recent_bytes=1_500) as gateway:
+        socket = Socket(gateway.port)
+        socket.authenticate(phone)
+        playlist = str(uuid4())
+        tablet.post("playlists", {"id": playlist, "name": "x" * 100})
+        found = [socket.changes()["data"]["playlists"][0]]
+        for number in range(1, 9):
+            tablet.post(
+                f"playlists/{playlist}/items", {"rss_source_feed": feed(), "rss_source_item": item(number)}
+            )
+            found.append(socket.changes()["data"]["playlists"][0])
+        assert [len(each["items"]) for each in found] == list(range(9))
+        (channel,) = gateway.live.channels._open.values()
+        assert sum(push.size for push in channel._recent) <= 1_500 < len(json.dumps(found[-1]))
+        socket.close()
 
 
 def test_a_connection_resumes_after_a_cursor(connect: Connect, phone: Device, tablet: Device) -> None:
