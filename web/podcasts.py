@@ -37,7 +37,7 @@ from web.toasts import tell
 
 PAGE = 30
 # episodes looked at for a page of those that are not played
-LOOKED_AT = 300
+LOOKED_AT = 200
 MOST_PEOPLE = 12
 MOST_LINKS = 4
 # fewer tell more of single listeners than of the podcast
