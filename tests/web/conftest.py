@@ -18,6 +18,7 @@ from web import keeping
 CHROMIUM = shutil.which(os.environ.get("CHROMIUM") or "chromium")
 QUIET = (
     "--disable-gpu",
+    "--disable-software-rasterizer",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
