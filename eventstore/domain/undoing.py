@@ -314,17 +314,24 @@ def _touched(
     event: Event, topics: Iterable[str], places: Mapping[_Entry, Place]
 ) -> Iterator[tuple[str, Place]]:
     if isinstance(event, EpisodeIdentified):
-        for (topic, key), place in places.items():
-            of_episode = place.register.key.of_episode
-            is_list = isinstance(place.register, OrderedSet)
-            if is_list or (of_episode and key in (of_episode(event.known_key), of_episode(event.key))):
-                yield topic, place
+        for topic in TOPICS:
+            if topic.name in topics:
+                yield from ((topic.name, place) for place in _identified(event, topic, places))
         return
     of = OF_EVENT.get(type(event))
     if of is not None and of.name in topics and type(event) not in of.not_state:
         name = of.name, of.register.key.read(event)
         if name in places:
             yield of.name, places[name]
+
+
+def _identified(event: EpisodeIdentified, topic: Topic, places: Mapping[_Entry, Place]) -> Iterator[Place]:
+    """What an episode may stand in that is known by another name now: all lists."""
+    if isinstance(topic.register, OrderedSet):
+        yield from (place for (name, _), place in places.items() if name == topic.name)
+    elif (of_episode := topic.register.key.of_episode) is not None:
+        names = dict.fromkeys((topic.name, of_episode(key)) for key in (event.known_key, event.key))
+        yield from (places[name] for name in names if name in places)
 
 
 def _pick(user: User, topic: Topic, places: Mapping[_Entry, Place]) -> dict[str, Any]:
