@@ -59,7 +59,7 @@ def test_the_search_finds_what_is_there() -> None:
     leaks.remember("a password of words")
     for secret in (token, private, "a password of words"):
         assert leaks.found_in(f'{{"event":"GET /play/{secret}/x?t={secret}"}}')
-    assert leaks.found_in("nothing of the kind at https://example.org/") == set()
+    assert leaks.found_in("nothing of the kind at https://nobody.example/") == set()
 
 
 def test_a_listeners_day_leaves_none_of_it(alice: User, phone: Device) -> None:

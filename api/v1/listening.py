@@ -8,8 +8,9 @@ from uuid import UUID
 from msgspec import Struct, structs
 
 from api.clock import now
+from api.episodes import NamedEpisode, show_episodes
 from api.errors import FieldError
-from api.fields import LONGEST_CAPTION, Feed, Item, Position, Seconds, Time, meta
+from api.fields import LONGEST_CAPTION, Feed, Position, Seconds, Time, meta
 from eventstore import log
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.listening import FASTEST, EpisodeHeard, Heard, ImportListening, lacking
@@ -48,24 +49,25 @@ class HeardEntry(Struct):
             yield FieldError("too_many", f"At most {FASTEST:.0f} times what the clock went on.", "seconds")
 
 
-class ListeningEntry(Struct):
+class ListeningEntry(NamedEpisode, kw_only=True):
     """An episode, and all that was heard of it. What others see of nobody."""
 
     rss_source_feed: Feed
-    rss_source_item: Item
     heard: list[HeardEntry]
 
 
 def exported(user_id: UUID) -> list[ListeningEntry]:
     """What the history of a listener says. Raises ``StreamUnreadable``."""
-    return [
+    entries = [
         ListeningEntry(
-            one.rss_source_feed,
-            one.rss_source_item,
-            [HeardEntry(**structs.asdict(heard)) for heard in one.heard],
+            rss_source_feed=one.rss_source_feed,
+            rss_source_item=one.rss_source_item,
+            heard=[HeardEntry(**structs.asdict(heard)) for heard in one.heard],
         )
         for one in _known(user_id)
     ]
+    show_episodes(entries)
+    return entries
 
 
 def import_of(entries: Iterable[ListeningEntry], user_id: UUID, at: datetime) -> ImportListening:
@@ -75,6 +77,7 @@ def import_of(entries: Iterable[ListeningEntry], user_id: UUID, at: datetime) ->
     new = []
     for entry in entries:
         heard = (Heard(**structs.asdict(one)) for one in entry.heard)
+        assert entry.rss_source_item is not None  # the parser has seen to it
         of = EpisodeHeard(entry.rss_source_feed, entry.rss_source_item, ())
         left = tuple(lacking(heard, known.get(_key(of), ())))
         if left:
