@@ -234,6 +234,7 @@ def test_a_list_is_searched_while_it_is_typed(page: Page, alice: User) -> None:
     expect(page).to_have_url(re.compile(r"\?q=trains"))
     page.get_by_text("Night Trains").click()
     expect(page.get_by_role("heading", name="Night Trains")).to_be_visible()
+    expect(page).to_have_url(re.compile("/podcasts/"))  # which follows what is shown, by a moment
     page.go_back()
     expect(page.get_by_text("1 podcast found")).to_be_visible()
 

@@ -1,5 +1,6 @@
 """The player in a real browser, with a real file: what it does while pages change and the server listens."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -113,6 +114,7 @@ def test_it_plays_while_pages_change_and_goes_on_in_another_browser(
     expect(page).to_have_title("Show 1 · Balados")
     page.get_by_role("navigation", name="Main").get_by_role("link", name="History").click()
     expect(page.get_by_role("heading", name="History")).to_be_visible()
+    expect(page).to_have_url(re.compile("/history"))
     page.go_back()
     expect(page.get_by_role("heading", name="Show 1")).to_be_visible()
     page.go_forward()
