@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
@@ -76,6 +76,22 @@ def test_a_newcomer_goes_on_where_another_browser_was_closed(
         expect_playing(other)
         assert abs(place(other) - ended) < 15
         other.context.close()
+
+
+def test_a_list_on_its_way_has_a_bar(page: Page, alice: User) -> None:
+    page.goto("/users/log_in?next=/subscriptions/new")
+    log_in(page, "Alice")
+    bar = page.get_by_role("progressbar", name="Your podcasts are being taken in")
+    expect(bar).to_be_hidden()
+    held: list[Route] = []
+    page.route("**/subscriptions/import", lambda route: held.append(route))
+    rows = '<outline type="rss" text="One" xmlUrl="https://show1.example/feed.xml"/>'
+    opml = {"name": "my.opml", "mimeType": "text/xml", "buffer": f"<opml><body>{rows}</body></opml>".encode()}
+    page.get_by_label("File with a list of podcasts").set_input_files(files=[opml])  # type: ignore[list-item]
+    page.get_by_role("button", name="Follow all of them").click(no_wait_after=True)
+    expect(bar).to_be_visible()
+    held[0].continue_()
+    expect(page.get_by_text("Your podcasts are here")).to_be_visible()
 
 
 def follow_by_its_site(page: Page, origin: Origin) -> None:
