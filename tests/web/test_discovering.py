@@ -86,8 +86,10 @@ def test_a_list_on_its_way_has_a_bar(page: Page, alice: User) -> None:
     held: list[Route] = []
     page.route("**/subscriptions/import", lambda route: held.append(route))
     rows = '<outline type="rss" text="One" xmlUrl="https://show1.example/feed.xml"/>'
-    opml = {"name": "my.opml", "mimeType": "text/xml", "buffer": f"<opml><body>{rows}</body></opml>".encode()}
-    page.get_by_label("File with a list of podcasts").set_input_files(files=[opml])  # type: ignore[list-item]
+    opml = f"<opml><body>{rows}</body></opml>".encode()
+    page.get_by_label("File with a list of podcasts").set_input_files(
+        {"name": "my.opml", "mimeType": "text/xml", "buffer": opml}
+    )
     page.get_by_role("button", name="Follow all of them").click(no_wait_after=True)
     expect(bar).to_be_visible()
     held[0].continue_()
