@@ -1,5 +1,6 @@
 """Which protocol another server speaks, found out by asking it: gpodder's, or that of Nextcloud's app."""
 
+from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from feeds.imports import answers
@@ -14,13 +15,13 @@ _OTHER: Final = frozenset({"not_found", "no_json", "wrong_password", "server_err
 def detect(account: Account) -> Flavour:
     """Raises ``ServerFault``: ``no_server``, ``no_app`` (a Nextcloud without podcasts), ``wrong_password``,
     ``nextcloud_password``, or why it does not answer at all."""
-    first = _probe_gpodder(account)
+    first = _probe(account, f"/api/2/devices/{account.user}.json", answers.devices)
     if not first:
         return "gpodder"
     is_nextcloud = _is_nextcloud(account)
     if first == "wrong_password" and not is_nextcloud:
         raise ServerFault("wrong_password")
-    second = _probe_nextcloud(account)
+    second = _probe(account, f"{NEXTCLOUD}/subscriptions?since=0", answers.followed)
     if not second:
         return "nextcloud"
     if is_nextcloud:
@@ -29,18 +30,10 @@ def detect(account: Account) -> Flavour:
     raise ServerFault("server_error" if is_broken else "no_server")
 
 
-def _probe_gpodder(account: Account) -> str:
-    """ "" where it answers, else how it does not."""
+def _probe(account: Account, path: str, read: Callable[[bytes], object]) -> str:
+    """How it does not answer there as ``read`` takes it, or ""."""
     try:
-        answers.devices(ask(account, f"/api/2/devices/{account.user}.json"))
-    except ServerFault as fault:
-        return _other(fault)
-    return ""
-
-
-def _probe_nextcloud(account: Account) -> str:
-    try:
-        answers.followed(ask(account, f"{NEXTCLOUD}/subscriptions?since=0"))
+        read(ask(account, path))
     except ServerFault as fault:
         return _other(fault)
     return ""
