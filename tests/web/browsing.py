@@ -14,9 +14,9 @@ def fill_account(page: Page, name: str) -> None:
 def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
-    # with its modules: until they run, what they do better in place are links and forms
-    page.wait_for_load_state()
+    # loaded with its modules: until they run, what they do better in place are links and forms
+    with page.expect_navigation():
+        page.get_by_role("button", name="Log in").click()
 
 
 def complaints(page: Page) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
@@ -24,6 +24,9 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
+# ms; a busy machine is no fault of a page
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -98,7 +101,7 @@ def chromium() -> Iterator[Browser]:
 def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
     """A fresh browser: no cookies, no cache."""
     context = chromium.new_context(base_url=server)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 
@@ -112,6 +115,6 @@ def page(context: BrowserContext) -> Page:
 def plain_page(chromium: Browser, server: str) -> Iterator[Page]:
     """A page in a browser without JavaScript."""
     context = chromium.new_context(base_url=server, java_script_enabled=False)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()

@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import os
 import socketserver
 import threading
+import time
 import wave
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
@@ -27,9 +29,20 @@ class _Quiet(WSGIRequestHandler):
 
 @contextlib.contextmanager
 def serving(application: Callable[..., Any]) -> Iterator[str]:
-    """``application`` on a free port; gives its address."""
+    """``application`` on a free port; gives its address.
+
+    ``BROWSER_DELAY=0.4`` holds each answer but those of files for so many seconds: a test that reads what the
+    page before showed then fails each time, not only on a busy machine.
+    """
+    delay = float(os.environ.get("BROWSER_DELAY", "0"))
+
+    def answer(environ: dict[str, Any], start: Any) -> Any:
+        if not environ["PATH_INFO"].startswith("/static/"):
+            time.sleep(delay)
+        return application(environ, start)
+
     server = _Server(("127.0.0.1", 0), _Quiet)
-    server.set_app(application)
+    server.set_app(answer if delay else application)
     with _running(server):
         yield f"http://localhost:{server.server_port}"
 

@@ -260,7 +260,7 @@ def test_the_apps(page: Page, alice: User, monkeypatch: pytest.MonkeyPatch) -> N
     page.get_by_role("link", name="Make addresses").click()
     page.get_by_label("Which player is it for?").fill(LONG_NAME)
     page.get_by_role("button", name="Make addresses").click()
-    expect(page.get_by_role("heading", name="Addresses for")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Addresses for {LONG_NAME}")).to_be_visible()
     page.locator("summary").first.click()
     check(page, "token")
 
