@@ -1,4 +1,4 @@
-"""One event per append: the raw INSERT, ours with and without the dispatcher, the peer."""
+"""One event per append: the raw INSERT, ours with and without the dispatcher, and eventsourcing."""
 
 from datetime import timedelta
 from itertools import count
@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
-from benchmarks import clients, environment, peer, sample
+from benchmarks import clients, environment, eventsourcing, sample
 from benchmarks.clients import Client, Step
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
@@ -78,24 +78,24 @@ def dispatch(number: int) -> Step:
 
 def put(number: int) -> Step:
     """Its counterpart of ``log.append``: encode and record."""
-    app = peer.application()
-    who = peer.listener(app)
+    app = eventsourcing.application()
+    who = eventsourcing.listener(app)
     numbers = count()
 
     def step() -> int:
-        return len(app.events.put(peer.plays(who, 1, next(numbers))))
+        return len(app.events.put(eventsourcing.plays(who, 1, next(numbers))))
 
     return step
 
 
 def save(number: int) -> Step:
     """A command on an aggregate that is at hand, and the application's ``save``."""
-    app = peer.application()
-    who = peer.listener(app)
+    app = eventsourcing.application()
+    who = eventsourcing.listener(app)
     numbers = count()
 
     def step() -> int:
-        peer.trigger(who, next(numbers))
+        eventsourcing.trigger(who, next(numbers))
         return len(app.save(who))
 
     return step
@@ -103,11 +103,11 @@ def save(number: int) -> Step:
 
 def run(scale: Scale) -> Section:
     contenders: dict[str, Client] = {RAW: raw, APPEND: append, DISPATCH: dispatch}
-    if peer.INSTALLED:
+    if eventsourcing.INSTALLED:
         contenders |= {PUT: put, SAVE: save}
     environment.empty()
-    if peer.INSTALLED:
-        peer.prepare()
+    if eventsourcing.INSTALLED:
+        eventsourcing.prepare()
     by_clients = {}
     for clients_at_once in scale.clients:
         environment.settle()
@@ -125,8 +125,8 @@ def run(scale: Scale) -> Section:
         f"Events of {sample.size(sample.play(uuid4(), 1))} bytes of JSON. Clients are processes, each with"
         f" its own stream; medians of {scale.rounds} rounds of {scale.seconds:g} s, contenders in turn."
     )
-    if not peer.INSTALLED:
-        section.notes.append(peer.MISSING)
+    if not eventsourcing.INSTALLED:
+        section.notes.append(eventsourcing.MISSING)
     return section
 
 
@@ -134,7 +134,7 @@ def _goals(clients_at_once: int, rates: dict[str, list[float]]) -> list[Goal]:
     goals = []
     if clients_at_once == 8:
         goals.append(Goal("append / raw INSERT, 8 clients", ratio(rates[APPEND], rates[RAW]), 0.80))
-    if clients_at_once in (1, 8) and peer.INSTALLED:
+    if clients_at_once in (1, 8) and eventsourcing.INSTALLED:
         goals.append(
             Goal(
                 f"append / eventsourcing, {clients_at_once} clients",

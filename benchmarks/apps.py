@@ -1,11 +1,10 @@
-"""What podcast apps do with gpodder's protocol: first syncs, polls, growth; beside oPodSync, where it is."""
+"""What podcast apps do with gpodder's protocol: first syncs, polls, growth (`peer`: beside oPodSync)."""
 
 import http.client
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from ipaddress import ip_network
@@ -14,9 +13,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from benchmarks import environment, hour, instance, opodsync, origin, processor, refreshing, sample
+from benchmarks import environment, hour, instance, origin, processor, refreshing, sample
 from benchmarks.instance import Web
-from benchmarks.report import Goal, Section, number, quantile, ratio
+from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
 from eventstore import entries, log
 from eventstore.domain.identifiers import feed_of_url, item_of
@@ -29,11 +28,8 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 # so many actions of one episode, in what is stored of a long history
 EACH = 10
 CHUNK = 5_000
-PEER = "oPodSync"
 TEN_MINUTES = 600.0
 COUNT_WRITTEN = "SELECT (SELECT count(*) FROM system.sync_marks) + (SELECT count(*) FROM events.events)"
-
-
 WARM_UP = 5
 # seconds, fewer than any server leaves a connection open for
 IDLE = 2.0
@@ -104,8 +100,6 @@ def run(scale: Scale) -> Section:
         _reads(section, scale)
         _polls(section, scale)
     _growth(section, scale)
-    if not opodsync.is_here():
-        section.notes.append(opodsync.MISSING)
     section.notes.append(
         f"One request after the other over one connection; a request's processor time is that of all web"
         f" processes, and of all of PostgreSQL. Reads are of {stored:,} stored actions, {EACH} of each"
@@ -120,29 +114,24 @@ def run(scale: Scale) -> Section:
 def _uploads(section: Section, scale: Scale) -> None:
     """10,000 actions at once, and again as AntennaPod sends them."""
     count, first = scale.upload, 0
-    at_once, theirs, small, their_small = [], [], [], []
-    with instance.web() as server, _peer() as peer:
-        app = _app(server, *_listeners(1))
+    at_once, small = [], []
+    with instance.web() as server:
+        app = new_app(server)
         for _ in range(scale.app_rounds):
-            at_once.append(_cost(app.pids, partial(_at_once, app, first, count)))
+            at_once.append(cost(app.pids, partial(send_at_once, app, first, count)))
             _check_readable(app, first, count)
-            small.append(_cost(app.pids, partial(_in_batches, app, first + count, count)))
-            if peer is not None:
-                theirs.append(_cost(peer.pids, partial(_at_once, peer, first, count)))
-                their_small.append(_cost(peer.pids, partial(_in_batches, peer, first + count, count)))
+            small.append(cost(app.pids, partial(send_in_batches, app, first + count, count)))
             first += 2 * count
-    _rows(section, f"POST of {count:,} actions", at_once, theirs)
-    _rows(section, f"POST of {BATCH}, {count // BATCH} times", small, their_small)
-    whole = median(sum(cost.ms) for cost in small) / 1_000
+    section.rows.append([f"POST of {count:,} actions", *_together(at_once).cells()])
+    section.rows.append([f"POST of {BATCH}, {count // BATCH} times", *_together(small).cells()])
+    whole = median(sum(each.ms) for each in small) / 1_000
     section.goals += [
-        Goal(f"{count:,} actions in one POST", _p50(at_once) / 1_000, 1.0, at_most=True, unit=" s"),
-        Goal(f"the same against {PEER}", _against(at_once, theirs), 3.0, at_most=True),
+        Goal(f"{count:,} actions in one POST", p50(at_once) / 1_000, 1.0, at_most=True, unit=" s"),
         Goal(f"{count:,} actions, {BATCH} a request", whole, 8.0, at_most=True, unit=" s"),
-        Goal(f"one of them against {PEER}, p50", _against(small, their_small), 1.5, at_most=True),
     ]
 
 
-def _at_once(app: App, first: int, count: int) -> list[float]:
+def send_at_once(app: App, first: int, count: int) -> list[float]:
     return [app.upload(first, count)]
 
 
@@ -153,7 +142,7 @@ def _check_readable(app: App, first: int, count: int) -> None:
         raise RuntimeError(f"{found:,} actions of {first + count:,}")
 
 
-def _in_batches(app: App, first: int, count: int) -> list[float]:
+def send_in_batches(app: App, first: int, count: int) -> list[float]:
     return [app.upload(first + start, min(BATCH, count - start)) for start in range(0, count, BATCH)]
 
 
@@ -163,59 +152,42 @@ def _in_batches(app: App, first: int, count: int) -> list[float]:
 def _reads(section: Section, scale: Scale) -> None:
     count = scale.actions[0]
     (who,) = _listeners(1)
-    _store(who.user_id, count)
-    with instance.web() as server, _peer() as peer:
+    store(who.user_id, count)
+    with instance.web() as server:
         app = _app(server, who)
-        if peer is not None:
-            for first in range(0, count, scale.upload):
-                peer.upload(first, min(scale.upload, count - first))
-        _at_the_head(section, scale, app, peer)
+        _at_the_head(section, scale, app)
         before = server.peak_mib()
-        whole, theirs = _alternating(scale, app, peer, "since=0")
-        together, _ = _alternating(scale, app, None, "since=0&aggregated=true")
+        whole, together = (_rounds(scale, app, query) for query in ("since=0", "since=0&aggregated=true"))
         more = server.peak_mib() - before
-    _rows(section, f"GET since=0, {count:,} actions", whole, theirs)
-    _rows(section, "GET since=0, aggregated", together, [])
+    section.rows.append([f"GET since=0, {count:,} actions", *_together(whole).cells()])
+    section.rows.append(["GET since=0, aggregated", *_together(together).cells()])
     section.goals += [
-        Goal(f"GET since=0 of {count:,}", _p50(whole) / 1_000, 1.0, at_most=True, unit=" s"),
-        Goal(f"the same against {PEER}", _against(whole, theirs), 1.5, at_most=True),
+        Goal(f"GET since=0 of {count:,}", p50(whole) / 1_000, 1.0, at_most=True, unit=" s"),
         Goal("more memory for it", more, 50.0, at_most=True, unit=" MiB"),
-        Goal("aggregated=true of it", _p50(together) / 1_000, 0.5, at_most=True, unit=" s"),
+        Goal("aggregated=true of it", p50(together) / 1_000, 0.5, at_most=True, unit=" s"),
     ]
 
 
-def _at_the_head(section: Section, scale: Scale, app: App, peer: App | None) -> None:
+def _at_the_head(section: Section, scale: Scale, app: App) -> None:
     """The usual poll: nothing is new."""
     path = f"{app.actions}?since={app.head()}"
     written = _written()
-    ours, theirs = [], []
-    for _ in range(scale.app_rounds):
-        ours.append(_cost(app.pids, partial(_gets, app, path, scale.polls)))
-        if peer is not None:
-            at = f"{peer.actions}?since={int(time.time()) + 60}"
-            theirs.append(_cost(peer.pids, partial(_gets, peer, at, max(scale.polls // 10, 1))))
+    polls = [cost(app.pids, partial(gets, app, path, scale.polls)) for _ in range(scale.app_rounds)]
     rows = _written() - written
-    _rows(section, "GET at the head", ours, theirs)
-    slowest = quantile([ms for cost in ours for ms in cost.ms], 0.99)
-    times = _against(theirs, ours)
+    section.rows.append(["GET at the head", *_together(polls).cells()])
+    slowest = quantile([ms for each in polls for ms in each.ms], 0.99)
     section.goals += [
-        Goal("GET at the head, p50", _p50(ours), 5.0, at_most=True, unit=" ms"),
+        Goal("GET at the head, p50", p50(polls), 5.0, at_most=True, unit=" ms"),
         Goal("GET at the head, p99", slowest, 15.0, at_most=True, unit=" ms"),
-        Goal(f"GET at the head: times faster than {PEER}", times, 5.0),
         Goal("rows written by GETs at the head", rows, 0, at_most=True),
     ]
 
 
-def _alternating(scale: Scale, app: App, peer: App | None, query: str) -> tuple[list[Cost], list[Cost]]:
-    ours, theirs = [], []
-    for _ in range(scale.app_rounds):
-        ours.append(_cost(app.pids, partial(_gets, app, f"{app.actions}?{query}", 1)))
-        if peer is not None:
-            theirs.append(_cost(peer.pids, partial(_gets, peer, f"{peer.actions}?{query}", 1)))
-    return ours, theirs
+def _rounds(scale: Scale, app: App, query: str) -> list[Cost]:
+    return [cost(app.pids, partial(gets, app, f"{app.actions}?{query}", 1)) for _ in range(scale.app_rounds)]
 
 
-def _gets(app: App, path: str, count: int) -> list[float]:
+def gets(app: App, path: str, count: int) -> list[float]:
     return [app.ask("GET", path)[0] for _ in range(count)]
 
 
@@ -231,13 +203,13 @@ def _polls(section: Section, scale: Scale) -> None:
     with origin.served() as port, instance.web() as server:
         settings.FEED_PORTS = [port]
         apps, pids = [_polling(_app(server, who)) for who in _listeners(count)], _pids(server)
-        alone = _cost(pids, partial(_poll_all, apps, 0.0))
+        alone = cost(pids, partial(_poll_all, apps, 0.0))
         hour.fill(scale.polled_feeds, seconds, port)
         environment.let_go()
         # a process of its own, which does not take the clients' time
         pump = multiprocessing.get_context("fork").Process(target=hour.refresh_for, args=[seconds])
         pump.start()
-        beside = _cost(pids, partial(_poll_all, apps, seconds))
+        beside = cost(pids, partial(_poll_all, apps, seconds))
         pump.join()
     refreshing.empty()
     section.rows.append([f"polls of {count} apps, one after the other", *alone.cells()])
@@ -275,12 +247,12 @@ def _growth(section: Section, scale: Scale) -> None:
     for stored in sorted(scale.actions):
         environment.empty()
         (who,) = _listeners(1)
-        _store(who.user_id, stored)
+        store(who.user_id, stored)
         with instance.web() as server:
             app = _app(server, who)
-            _in_batches(app, stored, BATCH * WARM_UP)
-            posts = partial(_in_batches, app, 2 * stored, scale.growth_posts * BATCH)
-            found[stored] = _cost(app.pids, posts)
+            send_in_batches(app, stored, BATCH * WARM_UP)
+            posts = partial(send_in_batches, app, 2 * stored, scale.growth_posts * BATCH)
+            found[stored] = cost(app.pids, posts)
         section.rows.append([f"POST of {BATCH}, {stored:,} stored", *found[stored].cells()])
     least, most = min(found), max(found)
     text = f"POST of {BATCH}, {most:,} stored / {least:,}"
@@ -290,7 +262,7 @@ def _growth(section: Section, scale: Scale) -> None:
     ]
 
 
-def _store(user_id: UUID, count: int) -> None:
+def store(user_id: UUID, count: int) -> None:
     """So many plays of a new listener, with what is kept of them: what years of use leave behind."""
     stream = log.stream_of(user_id)
     latest: dict[str, PlayRecorded] = {}
@@ -375,20 +347,15 @@ def _listeners(count: int) -> list[Who]:
     return made
 
 
-@contextmanager
-def _peer() -> Iterator[App | None]:
-    """A new server of the peer's, with one process, where it is to be had."""
-    if not opodsync.is_here():
-        yield None
-        return
-    with opodsync.running(FEEDS, 0, workers=1) as (address, cookie, pid):
-        yield App(address, opodsync.NAME, cookie, {"web": pid})
+def new_app(server: Web) -> App:
+    """An app of a new listener."""
+    return _app(server, *_listeners(1))
 
 
 # figures
 
 
-def _cost(pids: Mapping[str, int], requests: Callable[[], list[float]]) -> Cost:
+def cost(pids: Mapping[str, int], requests: Callable[[], list[float]]) -> Cost:
     """What requests cost a server: their times, and the processor's of each."""
     began = processor.used(pids)
     ms = requests()
@@ -401,31 +368,14 @@ def _pids(server: Web) -> dict[str, int]:
     return {"web": server.process.pid, "PostgreSQL": processor.servers()["PostgreSQL"]}
 
 
-def _rows(section: Section, name: str, ours: Sequence[Cost], theirs: Sequence[Cost]) -> None:
-    section.rows.append([name, *_together(ours).cells()])
-    if theirs:
-        section.rows.append([f"{PEER}: {name}", *_together(theirs).cells()[:3], "–"])
-        of_theirs = [
-            one.processor / max(other.processor, 1.0) for one, other in zip(ours, theirs, strict=True)
-        ]
-        section.rows.append([f"ours / {PEER}, all processor time", "", "", number(median(of_theirs)), ""])
-
-
 def _together(costs: Sequence[Cost]) -> Cost:
     """All requests of several rounds, and the median of what each round cost."""
-    ms = [one for cost in costs for one in cost.ms]
-    return Cost(ms, median(cost.web for cost in costs), median(cost.postgresql for cost in costs))
+    ms = [one for each in costs for one in each.ms]
+    return Cost(ms, median(each.web for each in costs), median(each.postgresql for each in costs))
 
 
-def _p50(costs: Sequence[Cost]) -> float:
+def p50(costs: Sequence[Cost]) -> float:
     return median(_together(costs).ms)
-
-
-def _against(ours: Sequence[Cost], theirs: Sequence[Cost]) -> float | None:
-    """The median ratio of rounds that were interleaved; None where there is nobody to compare with."""
-    if not (ours and theirs):
-        return None
-    return ratio([median(cost.ms) for cost in ours], [median(cost.ms) for cost in theirs])
 
 
 def _written() -> int:

@@ -1,11 +1,11 @@
-"""A hundred events per append: COPY and one jsonb parameter as the limits, ours, the peer."""
+"""A hundred events per append: COPY and one jsonb parameter as the limits, ours, and eventsourcing."""
 
 from itertools import count
 from uuid import uuid4
 
 import msgspec
 
-from benchmarks import clients, environment, peer, sample
+from benchmarks import clients, environment, eventsourcing, sample
 from benchmarks.clients import Client, Step
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
@@ -73,12 +73,12 @@ def append(client: int) -> Step:
 
 
 def put(client: int) -> Step:
-    app = peer.application()
-    who = peer.listener(app)
+    app = eventsourcing.application()
+    who = eventsourcing.listener(app)
     numbers = count(0, BATCH)
 
     def step() -> int:
-        return len(app.events.put(peer.plays(who, BATCH, next(numbers))))
+        return len(app.events.put(eventsourcing.plays(who, BATCH, next(numbers))))
 
     return step
 
@@ -86,9 +86,9 @@ def put(client: int) -> Step:
 def run(scale: Scale) -> Section:
     contenders: dict[str, Client] = {BY_COPY: copy, BY_PARAMETER: one_parameter, APPEND: append}
     environment.empty()
-    if peer.INSTALLED:
+    if eventsourcing.INSTALLED:
         contenders[PUT] = put
-        peer.prepare()
+        eventsourcing.prepare()
     by_clients = {}
     for clients_at_once in scale.clients[:2]:
         environment.settle()
@@ -107,5 +107,5 @@ def run(scale: Scale) -> Section:
             )
             for one, rates in by_clients.items()
         ],
-        [] if peer.INSTALLED else [peer.MISSING],
+        [] if eventsourcing.INSTALLED else [eventsourcing.MISSING],
     )

@@ -13,7 +13,7 @@ from multiprocessing.queues import Queue
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-from benchmarks import environment, instance, peer, sample
+from benchmarks import environment, eventsourcing, instance, sample
 from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
 from eventstore import dispatcher
@@ -22,7 +22,7 @@ from eventstore.domain.plays import RecordPlay
 RATE = 200
 LOOK = 0.0002
 OURS = "SELECT position FROM users.projector_positions WHERE projector = 'plays'"
-THEIRS = f"SELECT coalesce(max(notification_id), 0) FROM {peer.SCHEMA}.playstatuses_tracking"
+THEIRS = f"SELECT coalesce(max(notification_id), 0) FROM {eventsourcing.SCHEMA}.playstatuses_tracking"
 
 _fork = multiprocessing.get_context("fork")
 # when an append was called, when it returned, and the position that it got
@@ -50,11 +50,11 @@ def our_writer() -> Write:
 
 
 def their_writer() -> Write:
-    app = peer.application()
-    who = peer.listener(app)
+    app = eventsourcing.application()
+    who = eventsourcing.listener(app)
 
     def write(number: int) -> int:
-        peer.trigger(who, number)
+        eventsourcing.trigger(who, number)
         return int(app.save(who)[0].notification.id)
 
     return write
@@ -65,7 +65,7 @@ def their_projector() -> Iterator[None]:
     ready, stop = _fork.Event(), _fork.Event()
 
     def work() -> None:
-        with peer.runner():
+        with eventsourcing.runner():
             ready.set()
             stop.wait()
 
@@ -132,8 +132,8 @@ def run(scale: Scale) -> Section:
     section.rows += [_row("ours", ours), _row("of that the append", append)]
     p99 = quantile(ours, 0.99)
     section.goals.append(Goal("append to projected, p99", p99, 5.0, at_most=True, unit=" ms"))
-    if peer.INSTALLED:
-        peer.prepare()
+    if eventsourcing.INSTALLED:
+        eventsourcing.prepare()
         with their_projector():
             their_append, theirs = delays(their_writer, THEIRS, scale.delay_seconds)
         section.rows += [_row("eventsourcing", theirs), _row("of that the append", their_append)]

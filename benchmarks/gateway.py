@@ -1,23 +1,19 @@
 """What play tokens open: redirects against a constant one of the same server, and a feed of 200 podcasts."""
 
 import sys
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 from uuid import UUID
 
-from benchmarks import environment, instance, redirect, sample, wrk
+from benchmarks import environment, instance, podcasts, redirect, wrk
+from benchmarks.podcasts import Known
 from benchmarks.report import Goal, Section, ratio
 from benchmarks.requests import row
 from benchmarks.scale import Scale
 from benchmarks.wrk import CONNECTIONS
-from eventstore import log
-from eventstore.domain.identifiers import feed_key_of, feed_of_url, item_of
-from eventstore.domain.subscriptions import UserSubscribed
-from feeds.keys import episode_key, item_hash
 from playgateway import links
 from playgateway.links import Named
 
-FEEDS, BEGIN = 200, datetime(2026, 1, 1, tzinfo=UTC)
+FEEDS = 200
 CONSTANT, SEEKS, PLAYS = "a constant 302", "gateway, seeking", "gateway, a play for every address"
 FEED, ONE = "feed of 200 podcasts", "one connection"
 
@@ -30,8 +26,8 @@ def run(scale: Scale) -> Section:
         return section
     environment.empty()
     (who,) = instance.listeners(1)
-    known = fill(scale.feed_episodes)
-    follow(who.user_id)
+    known = podcasts.fill(FEEDS, scale.feed_episodes)
+    podcasts.follow([who.user_id], FEEDS)
     environment.settle()
     seconds, rounds = scale.request_seconds, range(scale.request_rounds)
     tokens = make_tokens(who.user_id, scale.players)
@@ -72,61 +68,6 @@ def run(scale: Scale) -> Section:
     return section
 
 
-def fill(episodes: int) -> list[tuple[UUID, int, Named]]:
-    """Podcasts of so many episodes each; returns uid of the feed, id and name of each episode."""
-    from feeds.models import Episode, EpisodeItem, Feed, FeedAlias
-
-    found = []
-    for number in range(FEEDS):
-        url = f"https://shows.example/{number}.xml"
-        name = feed_of_url(url)
-        feed = Feed.objects.create(url=url, title=f"Show {number}", state="active", version=1)
-        FeedAlias.objects.create(feed_key=UUID(feed_key_of(name)), url=url, feed=feed)
-        rows = Episode.objects.bulk_create(
-            [Episode(feed=feed, **_described(number, place)) for place in range(episodes)], batch_size=1_000
-        )
-        EpisodeItem.objects.bulk_create(
-            EpisodeItem(
-                item_hash=item_hash(feed.pk, row.guid, row.enclosure_url),
-                feed=feed,
-                episode=row,
-                enclosure_url=row.enclosure_url,
-            )
-            for row in rows
-        )
-        found += [(feed.uid, row.pk, Named(name, item_of(row.guid, row.enclosure_url))) for row in rows]
-    return found
-
-
-def _described(feed: int, place: int) -> dict[str, Any]:
-    guid, url = f"episode-{place}", f"https://audio.example/{feed}/{place}.mp3"
-    at = BEGIN + timedelta(hours=place, minutes=feed)
-    return {
-        "key": episode_key(guid, url),
-        "guid": guid,
-        "enclosure_url": url,
-        "enclosure_type": "audio/mpeg",
-        "title": f"Episode {place}",
-        "description": "<p>What <b>happened</b> this week, and what did not.</p>" * 10,
-        "published_at": at,
-        "sort_at": at,
-        "duration": 1_800,
-        "content_hash": bytes(16),
-    }
-
-
-def follow(user_id: UUID) -> None:
-    events = [
-        UserSubscribed(
-            user_id=user_id,
-            rss_source_feed=feed_of_url(f"https://shows.example/{number}.xml"),
-            subscribed_at=BEGIN,
-        )
-        for number in range(FEEDS)
-    ]
-    log.append(log.stream_of(user_id), 0, events, sample.ORIGIN)
-
-
 def make_tokens(user_id: UUID, count: int) -> list[tuple[int, str]]:
     """Ids and texts of so many play tokens of one listener."""
     from accounts.models import PlayToken, User
@@ -136,7 +77,7 @@ def make_tokens(user_id: UUID, count: int) -> list[tuple[int, str]]:
     return [(token.pk, text) for token, text in made]
 
 
-def address(token_id: int, text: str, episode: tuple[UUID, int, Named]) -> str:
-    uid, episode_id, named = episode
-    s = links.sign(token_id, uid, episode_id)
-    return f"/play{links.path_of(text, named, 'https://audio.example/1.mp3', '', s)}"
+def address(token_id: int, text: str, episode: Known) -> str:
+    signed = links.sign(token_id, episode.feed_uid, episode.episode_id)
+    named = Named(episode.feed, episode.item)
+    return f"/play{links.path_of(text, named, 'https://audio.example/1.mp3', '', signed)}"

@@ -1,6 +1,7 @@
-"""The peer of the pages and of podcast apps: oPodSync, a small sync server in PHP, where there is one.
+"""oPodSync, a small sync server in PHP: the peer of requests, pages and podcast apps, where it is installed.
 
-``OPODSYNC`` names the directory ``server`` of its source, ``PHP`` the program, if that is not ``php``.
+``PEER_OPODSYNC`` names a checkout of it (github.com/kd2org/opodsync), ``PHP`` the program, if that is not
+``php``. No code of it is kept here.
 """
 
 import os
@@ -13,46 +14,66 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.instance import PATIENCE, free_port
 
+VERSION = "0.5.3"
 PROGRAM = shutil.which(os.environ.get("PHP") or "php")
-SOURCE = os.environ.get("OPODSYNC", "")
-MISSING = (
-    "No peer beside them: oPodSync needs PHP with SQLite (`PHP`, the program) and its source (`OPODSYNC`, the"
-    " directory `server`)."
-)
+CHECKOUT = Path(os.environ.get("PEER_OPODSYNC") or "/nowhere")
+SOURCE = CHECKOUT / "server" if (CHECKOUT / "server").is_dir() else CHECKOUT
 NAME, PASSWORD = "alice", "correct horse battery"
 HASH = "echo password_hash($argv[1], PASSWORD_DEFAULT);"
+VERSIONS = "echo 'PHP ', PHP_VERSION, ', SQLite ', SQLite3::version()['versionString'];"
+DESCRIPTION = "What happened this week, and what did not."
 
 
 class Running(NamedTuple):
-    """Its address, the cookie of its listener, and its main process."""
+    """Its address, the cookies of its listeners, and its main process."""
 
     address: str
-    cookie: str
+    cookies: list[str]
     pid: int
 
+    @property
+    def cookie(self) -> str:
+        """The first listener's."""
+        return self.cookies[0]
 
-def is_here() -> bool:
-    """Whether it can be run."""
-    return PROGRAM is not None and (Path(SOURCE) / "subscriptions.php").is_file()
+
+def missing() -> str | None:
+    """What is not here and would be needed; None where it can be run."""
+    wanted = []
+    if PROGRAM is None:
+        wanted.append("PHP with SQLite (`apt-get install php-cli php-sqlite3`; `PHP` names another program)")
+    if not (SOURCE / "subscriptions.php").is_file():
+        wanted.append(f"a checkout of oPodSync {VERSION} (`PEER_OPODSYNC=<directory>`)")
+    return f"Measured without the peer, for want of {' and '.join(wanted)}." if wanted else None
+
+
+def versions() -> str:
+    """Which PHP and SQLite it runs on."""
+    return subprocess.run([str(PROGRAM), "-r", VERSIONS], capture_output=True, text=True, check=True).stdout
 
 
 @contextmanager
-def running(feeds: int, plays: int, workers: int = 2) -> Iterator[Running]:
-    """A server whose listener follows so many feeds and has so many plays.
+def running(
+    feeds: int, plays: int, workers: int = 2, listeners: Sequence[str] = (NAME,)
+) -> Iterator[Running]:
+    """A server whose listeners follow so many feeds each and have so many plays.
 
-    ``workers``: as many as ours has, by default; of several its writers find the database locked.
+    ``workers``: as many as ours has, by default. Settings are its own: every request writes to its database
+    (``PRAGMA user_version``), so that of requests at the same moment all but one are answered with 500,
+    "database is locked" — unless they are of one session, for which PHP lets them in one by one.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="balados-opodsync-") as data:
         sessions = ["-d", f"session.save_path={data}"]
-        command = [str(PROGRAM), *sessions, "-S", f"127.0.0.1:{port}", "-t", SOURCE, f"{SOURCE}/index.php"]
+        served = ["-S", f"127.0.0.1:{port}", "-t", str(SOURCE), f"{SOURCE}/index.php"]
+        command = [str(PROGRAM), *sessions, *served]
         environment = {**os.environ, "DATA_ROOT": data}
         if workers > 1:
             environment["PHP_CLI_SERVER_WORKERS"] = str(workers)
@@ -67,8 +88,8 @@ def running(feeds: int, plays: int, workers: int = 2) -> Iterator[Running]:
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address)
-            _fill(Path(data) / "data.sqlite", feeds, plays)
-            yield Running(address, _cookie(address), process.pid)
+            _fill(Path(data) / "data.sqlite", feeds, plays, listeners)
+            yield Running(address, [_cookie(address, name) for name in listeners], process.pid)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
@@ -84,38 +105,50 @@ def _wait_for(address: str) -> None:
     raise RuntimeError("oPodSync does not answer")
 
 
-def _fill(file: Path, feeds: int, plays: int) -> None:
+def _fill(file: Path, feeds: int, plays: int, listeners: Sequence[str]) -> None:
     digest = subprocess.run(
         [str(PROGRAM), "-r", HASH, PASSWORD], capture_output=True, text=True, check=True
     ).stdout
-    now = int(time.time())
-    with sqlite3.connect(file) as database:
-        database.execute("INSERT INTO users (id, name, password) VALUES (1, ?, ?)", (NAME, digest))
+    now, shows = int(time.time()), range(1, feeds + 1)
+    with sqlite3.connect(file, timeout=PATIENCE) as database:
         database.executemany(
-            "INSERT INTO feeds (id, feed_url, title, last_fetch) VALUES (?, ?, ?, ?)",
-            [
-                (number, f"https://shows.example/{number}.xml", f"Show {number}", now)
-                for number in range(1, feeds + 1)
-            ],
+            "INSERT INTO feeds (id, feed_url, title, url, image_url, description, last_fetch)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(show, _url(show), f"Show {show}", *_described(show), now) for show in shows],
         )
-        database.executemany(
-            "INSERT INTO subscriptions (id, user, feed, url, changed) VALUES (?, 1, ?, ?, ?)",
-            [(number, number, f"https://shows.example/{number}.xml", now) for number in range(1, feeds + 1)],
-        )
-        database.executemany(
-            "INSERT INTO episodes_actions (user, subscription, url, changed, action, data)"
-            " VALUES (1, ?, ?, ?, 'play', '{\"position\": 600}')",
-            [(1 + number % feeds, f"https://audio.example/{number}.mp3", now) for number in range(plays)],
-        )
+        for user, name in enumerate(listeners, 1):
+            database.execute("INSERT INTO users (id, name, password) VALUES (?, ?, ?)", (user, name, digest))
+            database.executemany(
+                "INSERT INTO subscriptions (user, feed, url, changed) VALUES (?, ?, ?, ?)",
+                [(user, show, _url(show), now) for show in shows],
+            )
+            database.executemany(
+                "INSERT INTO episodes_actions (user, subscription, url, changed, action, data)"
+                " SELECT user, id, ?, changed, 'play', '{\"position\": 600}' FROM subscriptions"
+                " WHERE user = ? AND feed = ?",
+                [
+                    (f"https://audio.example/{number}.mp3", user, 1 + number % feeds)
+                    for number in range(plays)
+                ],
+            )
     database.close()
 
 
-def _cookie(address: str) -> str:
+def _url(show: int) -> str:
+    return f"https://shows.example/{show}.xml"
+
+
+def _described(show: int) -> tuple[str, str, str]:
+    """Its site, its cover and its description."""
+    return f"https://shows.example/{show}", f"https://shows.example/{show}.jpg", DESCRIPTION
+
+
+def _cookie(address: str, name: str) -> str:
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *args: object) -> None:
             return None
 
-    sent = urllib.parse.urlencode({"login": NAME, "password": PASSWORD}).encode()
+    sent = urllib.parse.urlencode({"login": name, "password": PASSWORD}).encode()
     try:
         answer = urllib.request.build_opener(Stay).open(f"{address}/login.php", sent, timeout=PATIENCE)
         headers = answer.headers

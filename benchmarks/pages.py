@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from benchmarks import environment, instance, opodsync
+from benchmarks import environment, instance, opodsync, podcasts
 from benchmarks.instance import Web
+from benchmarks.podcasts import Known, audio_of, url_of
 from benchmarks.report import Goal, Section, middle, number, quantile
 from benchmarks.scale import Scale
 from eventstore.dispatcher import Origin, dispatch
-from eventstore.domain.identifiers import feed_key_of, feed_of_url, item_of
+from eventstore.domain.identifiers import feed_of_url, item_of
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.log import head
-from feeds.keys import episode_key, item_hash
 
 FEEDS = 300
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,7 +61,7 @@ def run(scale: Scale) -> Section:
     environment.empty()
     (who,) = instance.listeners(1)
     cookie = log_in(who.user_id)
-    episodes = fill(scale.page_episodes)
+    episodes = podcasts.fill(FEEDS, scale.page_episodes)
     live(who.user_id, episodes, scale.page_plays)
     environment.settle()
     load = os.getloadavg()[0]
@@ -86,8 +86,8 @@ def run(scale: Scale) -> Section:
 
 def pages() -> list[str]:
     """Those that every listener opens, with a podcast and an episode from the middle."""
-    feed = _in_path(feed_of_url(_url(FEEDS // 2)))
-    item = _in_path(item_of("episode-1", _audio(FEEDS // 2, 1)))
+    feed = _in_path(feed_of_url(url_of(FEEDS // 2)))
+    item = _in_path(item_of("episode-1", audio_of(FEEDS // 2, 1)))
     return [
         "/",
         "/subscriptions",
@@ -109,54 +109,22 @@ def pages() -> list[str]:
     ]
 
 
-def fill(each: int) -> list[tuple[int, int]]:
-    """Podcasts of so many episodes; returns the numbers of podcast and episode."""
-    from feeds.models import Episode, EpisodeItem, Feed, FeedAlias
-
-    for show in range(FEEDS):
-        url = _url(show)
-        feed = Feed.objects.create(
-            url=url,
-            title=f"Show {show}",
-            author="The people of the show",
-            description="<p>What happened this week.</p>",
-            state="active",
-            version=1,
-            episode_count=each,
-            newest_at=_at(show, each - 1, each),
-        )
-        FeedAlias.objects.create(feed_key=UUID(feed_key_of(feed_of_url(url))), url=url, feed=feed)
-        rows = Episode.objects.bulk_create(
-            [Episode(feed=feed, **_described(show, place, each)) for place in range(each)], batch_size=1_000
-        )
-        EpisodeItem.objects.bulk_create(
-            EpisodeItem(
-                item_hash=item_hash(feed.pk, row.guid, row.enclosure_url),
-                feed=feed,
-                episode=row,
-                enclosure_url=row.enclosure_url,
-            )
-            for row in rows
-        )
-    return [(show, place) for show in range(FEEDS) for place in range(each)]
-
-
-def live(user_id: UUID, episodes: Sequence[tuple[int, int]], plays: int) -> None:
+def live(user_id: UUID, episodes: Sequence[Known], plays: int) -> None:
     """Follow them all, and hear so many episodes: what a device would send, in parts."""
     phone = Origin(app_id=instance.APP, device_id="phone-000001", device_name="Alice's phone")
     now = datetime.now(UTC)
-    follows = [SubscriptionEntry(feed_of_url(_url(show)), None, BEGIN, None) for show in range(FEEDS)]
+    follows = [SubscriptionEntry(feed_of_url(url_of(show)), None, BEGIN, None) for show in range(FEEDS)]
     dispatch(SyncUserData(user_id=user_id, now=now, subscriptions=follows), phone)
     step = max(1, len(episodes) // max(plays, 1))
     heard = [
         PlayEntry(
-            feed_of_url(_url(show)),
-            item_of(f"episode-{place}", _audio(show, place)),
+            episode.feed,
+            episode.item,
             600,
-            (show + place) % 10 > 0,
+            (episode.show + episode.place) % 10 > 0,
             now - timedelta(minutes=index + 1),
         )
-        for index, (show, place) in enumerate(list(episodes)[::step][:plays])
+        for index, episode in enumerate(list(episodes)[::step][:plays])
     ]
     for start in range(0, len(heard), 2_000):
         part = heard[start : start + 2_000]
@@ -293,12 +261,12 @@ def own_kib() -> float:
 
 def _beside(section: Section, measured: Sequence[Measured], scale: Scale) -> None:
     """The peer's list of subscriptions, in the same run."""
-    if not opodsync.is_here():
-        section.notes.append(opodsync.MISSING)
+    if missing := opodsync.missing():
+        section.notes.append(missing)
         return
-    with opodsync.running(FEEDS, scale.page_plays) as (address, cookie, _):
-        requests(address, "/subscriptions.php", cookie, 3)
-        ms, size = requests(address, "/subscriptions.php", cookie, scale.page_rounds)
+    with opodsync.running(FEEDS, scale.page_plays) as peer:
+        requests(peer.address, "/subscriptions.php", peer.cookie, 3)
+        ms, size = requests(peer.address, "/subscriptions.php", peer.cookie, scale.page_rounds)
     section.rows.append(
         [
             "oPodSync: subscriptions",
@@ -331,35 +299,6 @@ def _client(user_id: UUID) -> Any:
     client = Client(HTTP_HOST="localhost")
     client.force_login(User.objects.get(pk=user_id), backend="django.contrib.auth.backends.ModelBackend")
     return client
-
-
-def _described(show: int, place: int, each: int) -> dict[str, Any]:
-    guid, url, at = f"episode-{place}", _audio(show, place), _at(show, place, each)
-    return {
-        "key": episode_key(guid, url),
-        "guid": guid,
-        "enclosure_url": url,
-        "enclosure_type": "audio/mpeg",
-        "title": f"Episode {place} of show {show}, in which something happens",
-        "description": "<p>What <b>happened</b> this week, and what did not.</p>" * 10,
-        "published_at": at,
-        "sort_at": at,
-        "duration": 1_800,
-        "content_hash": bytes(16),
-    }
-
-
-def _at(show: int, place: int, each: int) -> datetime:
-    """One a day, up to today."""
-    return datetime.now(UTC).replace(microsecond=0) - timedelta(days=each - place, minutes=show)
-
-
-def _url(show: int) -> str:
-    return f"https://shows.example/{show}.xml"
-
-
-def _audio(show: int, place: int) -> str:
-    return f"https://audio.example/{show}/{place}.mp3"
 
 
 def _in_path(name: str) -> str:

@@ -1,159 +1,302 @@
-"""The peer: PyPI's eventsourcing 9.5 in its safe default, on the same PostgreSQL, in a schema of its own.
+"""Side by side with oPodSync: the same listeners, podcasts and clients, by turns, in one run.
 
-"Safe default": no database functions. With them it is twice as fast, and a follower can skip events.
-Its events carry the same fields as ours, as plain text and numbers: its transcoder has the least to do.
+Each server is asked by its own API for the same thing, and by gpodder's protocol in the same words. Rounds
+are by turns, and none begins before both servers have done what the one before left them. A ratio is the
+median of those of the rounds: a slow minute of the machine hits both sides.
 """
 
-from __future__ import annotations
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from statistics import median
+from typing import NamedTuple
 
-import os
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
-from uuid import UUID
+from benchmarks import apps, environment, instance, opodsync, podcasts, processor, syncs, wrk
+from benchmarks.apps import App
+from benchmarks.instance import Listener, Web
+from benchmarks.report import Goal, Section, number, ratio
+from benchmarks.scale import Scale
+from benchmarks.wrk import CONNECTIONS, Run, Target
 
-from benchmarks import environment, sample
-
-INSTALLED = find_spec("eventsourcing") is not None
-MISSING = "The peer is not installed (`pip install -e .[bench]`): its figures are left out."
-SCHEMA = "peer"
-
-if TYPE_CHECKING or INSTALLED:
-    from eventsourcing.application import Application
-    from eventsourcing.domain import Aggregate, event
-    from eventsourcing.persistence import Tracking
-    from eventsourcing.postgres import PostgresTrackingRecorder
-    from eventsourcing.projection import Projection, ProjectionRunner
-    from psycopg.sql import SQL, Identifier
-
-    class Listener(Aggregate):
-        """The state of one listener: the newest status of each item, as ours."""
-
-        @event("Registered")
-        def __init__(self) -> None:
-            self.plays: dict[str, tuple[str, int, bool, str]] = {}
-
-        @event("PlayRecorded")
-        def record_play(
-            self,
-            rss_source_feed: str,
-            rss_source_item: str,
-            position: int,
-            played: bool,
-            played_at: str,
-            app_id: str,
-            device_id: str,
-            device_name: str,
-        ) -> None:
-            status = (played_at, position, played, rss_source_feed)
-            known = self.plays.get(rss_source_item)
-            if known is None or status > known:
-                self.plays[rss_source_item] = status
-
-    # its decorator makes the events' classes where mypy does not see them
-    listeners: Any = Listener
-
-    class Plays(PostgresTrackingRecorder):
-        """Its read table: the same columns and the same upsert as users.play_statuses."""
-
-        def __init__(self, datastore: Any, **kwargs: Any) -> None:
-            super().__init__(datastore, **kwargs)
-            table = SQL("{}.{}").format(Identifier(self.datastore.schema), Identifier("play_statuses"))
-            self.sql_create_statements.append(
-                SQL(
-                    "CREATE TABLE IF NOT EXISTS {} (user_id uuid, rss_source_item text, rss_source_feed text,"
-                    " position integer, played boolean, updated_at timestamptz,"
-                    " PRIMARY KEY (user_id, rss_source_item))"
-                ).format(table)
-            )
-            self.upsert = SQL(
-                "INSERT INTO {} AS kept VALUES (%s, %s, %s, %s, %s, %s)"
-                " ON CONFLICT (user_id, rss_source_item) DO UPDATE SET rss_source_feed ="
-                " EXCLUDED.rss_source_feed, position = EXCLUDED.position, played = EXCLUDED.played,"
-                " updated_at = EXCLUDED.updated_at"
-                " WHERE (EXCLUDED.updated_at, EXCLUDED.position) > (kept.updated_at, kept.position)"
-            ).format(table)
-
-        def play(self, values: tuple[Any, ...], tracking: Tracking) -> None:
-            with self.datastore.transaction(commit=True) as cursor:
-                self._insert_tracking(cursor, tracking)
-                cursor.execute(self.upsert, values, prepare=True)
-
-    class PlayStatuses(Projection[Plays]):
-        name = "playstatuses"
-
-        def process_event(self, domain_event: Any, tracking: Tracking) -> None:
-            if not isinstance(domain_event, listeners.PlayRecorded):
-                self.view.insert_tracking(tracking)
-                return
-            played = domain_event
-            values = (played.originator_id, played.rss_source_item, played.rss_source_feed)
-            self.view.play((*values, played.position, played.played, played.played_at), tracking)
+LISTENERS, FOLLOWED, WORKERS = 16, 100, 4
+OTHERS = (1, 32, 128)
+COLUMNS = ("", "oPodSync", "Balados", "ratio", "goal", "")
+LOADS = ("", "connections", "requests/s", "p50 ms", "p99 ms", "CPU ms/request")
+# one action, as AntennaPod sends it
+ACTION = (
+    '[{"podcast":"https://example.org/rss","episode":"https://cdn.example.org/a/<number>.mp3",'
+    '"guid":"<number>","device":"phone","action":"play","timestamp":"2026-11-20T08:00:00","started":0,'
+    '"position":<position>,"total":1800}]'
+)
+# seconds of processor in a fifth of a second, of a server of which nothing is asked
+IDLE = 0.02
 
 
-def settings(create_tables: bool = False) -> dict[str, str]:
-    """Its environment, from the URL of our own PostgreSQL."""
-    url = urlsplit(os.environ["DATABASE_URL"])
-    return {
-        "PERSISTENCE_MODULE": "eventsourcing.postgres",
-        "POSTGRES_DBNAME": url.path.lstrip("/"),
-        "POSTGRES_HOST": parse_qs(url.query)["host"][0],
-        "POSTGRES_USER": url.username or "postgres",
-        "POSTGRES_PASSWORD": "unused",
-        "POSTGRES_SCHEMA": SCHEMA,
-        "POSTGRES_POOL_SIZE": "2",
-        # clients that start side by side would trip over each other's CREATE TABLE IF NOT EXISTS
-        "CREATE_TABLE": "yes" if create_tables else "no",
-    }
+class Contender(NamedTuple):
+    """A server and what is asked of it. ``plays``, ``lists``: where plays are sent, and where what is
+    followed is asked for; ``body``: of a play."""
+
+    name: str
+    url: str
+    pids: list[int]
+    plays: list[Target]
+    lists: list[Target]
+    body: str
+    closes: bool
+
+    def play(self, seconds: float, connections: int) -> Run:
+        return self._load(self.plays, seconds, connections, self.body)
+
+    def list(self, seconds: float, connections: int) -> Run:
+        return self._load(self.lists, seconds, connections, "")
+
+    def _load(self, clients: Sequence[Target], seconds: float, connections: int, body: str) -> Run:
+        run = wrk.load(
+            self.url, self.pids, clients, seconds, body, connections=connections, closes=self.closes
+        )
+        _let_finish(self.pids)
+        return run
 
 
-def prepare() -> None:
-    """An empty schema with its tables."""
-    with environment.connect() as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-        connection.execute(f"CREATE SCHEMA {SCHEMA}")
-    with application(create_tables=True):
-        pass
+class Compared(NamedTuple):
+    """Figures of interleaved rounds; no ``theirs`` where there is no peer."""
+
+    text: str
+    theirs: list[float]
+    ours: list[float]
+    wanted: float
+    at_most: bool = True
+    unit: str = ""
+
+    def goal(self) -> Goal:
+        found = ratio(self.ours, self.theirs) if self.theirs else None
+        return Goal(self.text, found, self.wanted, self.at_most)
+
+    def row(self) -> list[str]:
+        goal = self.goal()
+        figures = [
+            number(median(values)) + self.unit if values else "–" for values in (self.theirs, self.ours)
+        ]
+        return [self.text, *figures, "–" if goal.got is None else f"{goal.got:.2f}", goal.limit, goal.verdict]
 
 
-def application(create_tables: bool = False) -> Any:
-    return Application[UUID](settings(create_tables))
+Work = Callable[[], list[float]]
 
 
-def listener(app: Any) -> Any:
-    """A new aggregate, recorded."""
-    found = Listener()
-    app.save(found)
+def run(scale: Scale) -> Section:
+    section = Section("Beside oPodSync", COLUMNS, goals_in_rows=True)
+    environment.empty()
+    podcasts.fill(FOLLOWED, 1, covers=True)
+    who = instance.listeners(LISTENERS)
+    podcasts.follow([one.user_id for one in who], FOLLOWED)
+    environment.settle()
+    environment.let_go()
+    compared = []
+    with instance.projector() as projector, instance.web() as server:
+        _let_projector_finish()
+        if wrk.PROGRAM:
+            with _peer(WORKERS) as peer:
+                both = (_ours(server, projector, who), _theirs(peer))
+                compared += _loads(section, [each for each in both if each is not None], scale)
+        with _peer(1) as peer:
+            compared += _at_once(server, peer, scale)
+            compared += _apps(server, peer, scale)
+    section.rows = [each.row() for each in compared]
+    section.goals = [each.goal() for each in compared]
+    section.notes = _notes()
+    return section
+
+
+@contextmanager
+def _peer(workers: int) -> Iterator[opodsync.Running | None]:
+    """``workers``: with several, even one client that sends one request after the other now and then finds
+    the database locked."""
+    if opodsync.missing():
+        yield None
+        return
+    names = [f"listener{place}" for place in range(LISTENERS)]
+    with opodsync.running(FOLLOWED, 0, workers, names) as running:
+        yield running
+
+
+def _ours(server: Web, projector: int, who: Sequence[Listener]) -> Contender:
+    pids = [server.process.pid, projector, *processor.servers().values()]
+    plays = wrk.targets("/api/v1/plays", who)
+    lists = wrk.targets(f"/api/v1/subscriptions?limit={FOLLOWED}", who)
+    return Contender("Balados", server.url, pids, plays, lists, wrk.PLAY, closes=False)
+
+
+def _theirs(peer: opodsync.Running | None) -> Contender | None:
+    """One session asks: with several at once all but one would be refused (``opodsync.running``)."""
+    if peer is None:
+        return None
+    headers = {"Cookie": peer.cookie, "Content-Type": wrk.JSON}
+    plays = [Target("/api/2/episodes/listener0.json", headers)]
+    lists = [Target("/subscriptions/listener0.json", headers)]
+    return Contender("oPodSync", peer.address, [peer.pid], plays, lists, ACTION, closes=True)
+
+
+# many requests at once
+
+
+def _loads(section: Section, both: Sequence[Contender], scale: Scale) -> list[Compared]:
+    """8 connections, on which the goals are; and others for the picture."""
+    for each in both:  # connections and statements that a server has after a minute
+        each.play(min(scale.request_seconds, 3), CONNECTIONS)
+        each.list(1, CONNECTIONS)
+    rounds = range(scale.request_rounds)
+    posts = [[each.play(scale.request_seconds, CONNECTIONS) for each in both] for _ in rounds]
+    lists = [[each.list(scale.request_seconds, CONNECTIONS) for each in both] for _ in rounds]
+    seconds = min(scale.request_seconds, 3)
+    rows = {("POST one play", CONNECTIONS): posts, (f"GET {FOLLOWED} subscriptions", CONNECTIONS): lists}
+    for connections in OTHERS:
+        rows["POST one play", connections] = [[each.play(seconds, connections) for each in both]]
+        rows[f"GET {FOLLOWED} subscriptions", connections] = [
+            [each.list(seconds, connections) for each in both]
+        ]
+    table = [
+        [f"{text}, {contender.name}", str(connections), *_figures(runs)]
+        for (text, connections), found in sorted(
+            rows.items(), key=lambda row: (row[0][0][:3] != "POS", row[0][1])
+        )
+        for contender, runs in zip(both, zip(*found, strict=True), strict=True)
+    ]
+    section.more.append((LOADS, table))
+    return [
+        _compared("POST one play, requests/s", posts, "per_second", 2, at_most=False),
+        _compared("the same, p99", posts, "p99", 1, unit=" ms"),
+        _compared(f"GET {FOLLOWED} subscriptions, requests/s", lists, "per_second", 2.5, at_most=False),
+    ]
+
+
+def _compared(
+    text: str,
+    rounds: Sequence[Sequence[Run]],
+    figure: str,
+    wanted: float,
+    *,
+    at_most: bool = True,
+    unit: str = "",
+) -> Compared:
+    ours, *theirs = ([getattr(one, figure) for one in runs] for runs in zip(*rounds, strict=True))
+    return Compared(text, theirs[0] if theirs else [], ours, wanted, at_most, unit)
+
+
+def _figures(runs: Sequence[Run]) -> list[str]:
+    names = ("per_second", "p50", "p99", "cpu")
+    return [number(median(getattr(one, name) for one in runs)) for name in names]
+
+
+# much in one request
+
+
+def _at_once(server: Web, peer: opodsync.Running | None, scale: Scale) -> list[Compared]:
+    """Everything that a device knows, in by one request and out by another; each round a new listener."""
+    entries = scale.upload
+    came_in: list[list[float]] = [[], []]
+    came_out: list[list[float]] = [[], []]
+    for turn in range(scale.app_rounds):
+        (who,) = instance.listeners(1)
+        payload = syncs.body(entries, turn * entries, None)
+        came_in[0].append(_timed(partial(syncs.sync, server, who, payload)))
+        _let_projector_finish()
+        empty = syncs.body(0, 0, None)
+        came_out[0].append(_timed(partial(syncs.sync, server, who, empty)))
+        if (app := _app_of(peer, 1 + turn)) is not None:
+            came_in[1].append(app.upload(0, entries) / 1_000)
+            came_out[1].append(app.ask("GET", f"{app.actions}?since=0")[0] / 1_000)
+    return [
+        Compared(f"{entries:,} plays in, one request", came_in[1], came_in[0], 1, unit=" s"),
+        Compared("everything out", came_out[1], came_out[0], 0.5, unit=" s"),
+    ]
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+# gpodder's protocol
+
+
+def _apps(server: Web, peer: opodsync.Running | None, scale: Scale) -> list[Compared]:
+    """What podcast apps send, by one client for both servers."""
+    ours, theirs = apps.new_app(server), _app_of(peer, 4)
+    entries, stored = scale.upload, scale.actions[0]
+    whole = _rounds(ours, theirs, scale, lambda app, first: apps.send_at_once(app, first, entries))
+    small = _rounds(
+        ours, theirs, scale, lambda app, first: apps.send_in_batches(app, 10 * entries + first, entries)
+    )
+    apps_here = [app for app in (ours, theirs) if app is not None]
+    for app in apps_here:
+        for first in range(2 * scale.app_rounds * entries, stored, entries):
+            app.upload(20 * entries + first, entries)
+    _let_projector_finish()
+    everything = _rounds(ours, theirs, scale, lambda app, _: apps.gets(app, f"{app.actions}?since=0", 1))
+    heads = {app: _head_of(app) for app in apps_here}
+    polls = _rounds(ours, theirs, scale, lambda app, _: apps.gets(app, heads[app], scale.polls))
+    return [
+        Compared(f"gpodder: {entries:,} actions in one POST", whole[1], whole[0], 3, unit=" ms"),
+        Compared(f"gpodder: POST of {apps.BATCH} actions", small[1], small[0], 1.5, unit=" ms"),
+        Compared(f"gpodder: GET of all {stored:,} actions", everything[1], everything[0], 1.5, unit=" ms"),
+        Compared("gpodder: GET, nothing new (a poll)", polls[1], polls[0], 0.2, unit=" ms"),
+    ]
+
+
+def _rounds(
+    ours: App, theirs: App | None, scale: Scale, work: Callable[[App, int], list[float]]
+) -> tuple[list[float], list[float]]:
+    """The median of each round, of both by turns."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for turn in range(scale.app_rounds):
+        for app, figures in zip((ours, theirs), found, strict=True):
+            if app is not None:
+                figures.append(median(work(app, turn * scale.upload)))
+        _let_projector_finish()
     return found
 
 
-def trigger(who: Any, number: int) -> None:
-    """The command of one play: the event is pending in the aggregate."""
-    play = sample.play(who.id, number)
-    who.record_play(
-        play.rss_source_feed,
-        play.rss_source_item,
-        play.position,
-        play.played,
-        play.played_at.isoformat(),
-        sample.ORIGIN.app_id,
-        sample.ORIGIN.device_id,
-        sample.ORIGIN.device_name,
+def _head_of(app: App) -> str:
+    """The address by which an app asks for what is new, and nothing is."""
+    return f"{app.actions}?since={app.head()}"
+
+
+def _app_of(peer: opodsync.Running | None, place: int) -> App | None:
+    if peer is None:
+        return None
+    return App(peer.address, f"listener{place}", peer.cookies[place], {"web": peer.pid})
+
+
+def _let_finish(pids: Sequence[int]) -> None:
+    """Wait for what wrk has asked for and not heard any more, and for the projector."""
+    _let_projector_finish()
+    used = -1.0
+    while (now := sum(map(processor.seconds, pids))) > used + IDLE:
+        used = now
+        time.sleep(0.2)
+
+
+def _let_projector_finish() -> None:
+    """So that nobody pays for what another has left to do."""
+    from eventstore.log import head
+    from projections import queries
+
+    for name in ("subscriptions", "plays", "public_events"):
+        queries.wait_for(name, head(), 300)
+
+
+def _notes() -> list[str]:
+    notes = [each for each in (opodsync.missing(), None if wrk.PROGRAM else wrk.MISSING) if each]
+    if opodsync.missing() is None:
+        notes.append(
+            f"oPodSync on {opodsync.versions()}: {WORKERS} workers where there are {CONNECTIONS} connections,"
+            " one where requests come one by one."
+        )
+    notes.append(
+        f"{LISTENERS} listeners, each of whom follows {FOLLOWED} podcasts with titles and covers. Processor"
+        " time is that of all processes of a server, PostgreSQL, Redis and the projector included; wrk shares"
+        " the machine."
     )
-
-
-def plays(who: Any, count: int, first: int = 0) -> list[Any]:
-    """The events of ``count`` plays of that listener, not yet recorded."""
-    for number in range(first, first + count):
-        trigger(who, number)
-    return list(who.collect_events())
-
-
-def runner() -> Any:
-    """Its projection runner, started: a context manager with ``wait(notification_id, timeout)``."""
-    return ProjectionRunner(
-        application_class=Application[UUID],
-        projection_class=PlayStatuses,
-        view_class=Plays,
-        env=settings(create_tables=True),
-    )
+    return notes

@@ -1,11 +1,11 @@
-"""A stream loaded and folded, and the whole log in global order, decoded: ours and the peer."""
+"""A stream loaded and folded, and the whole log in global order, decoded: ours and eventsourcing."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-from benchmarks import environment, peer, sample
+from benchmarks import environment, eventsourcing, sample
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
 from eventstore import codec, log
@@ -45,9 +45,9 @@ def read_everything() -> int:
 def peer_fill(app: Any, events: int, per_stream: int) -> Any:
     who = None
     for _ in range(events // per_stream):
-        who = peer.listener(app)
+        who = eventsourcing.listener(app)
         # its first event is the registration
-        app.events.put(peer.plays(who, per_stream - 1))
+        app.events.put(eventsourcing.plays(who, per_stream - 1))
     assert who is not None
     return who.id
 
@@ -80,9 +80,9 @@ def run(scale: Scale) -> Section:
         (stream, "ours"): repeated(lambda: fold(user_id), several),
         (GLOBAL, "ours"): read_everything,
     }
-    if peer.INSTALLED:
-        peer.prepare()
-        app = peer.application()
+    if eventsourcing.INSTALLED:
+        eventsourcing.prepare()
+        app = eventsourcing.application()
         peer_id = peer_fill(app, scale.events, scale.stream)
         works[stream, "peer"] = repeated(lambda: app.repository.get(peer_id).version, several)
         works[GLOBAL, "peer"] = lambda: peer_read_everything(app)

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from benchmarks import environment, history, peer
+from benchmarks import environment, eventsourcing, history
 from benchmarks.reads import fill
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
@@ -28,10 +28,10 @@ def ours(projectors: list[Projector]) -> float:
 def theirs(last: int) -> float:
     """Seconds that its runner takes from nothing to the notification ``last``."""
     with environment.connect() as connection:
-        connection.execute(f"DROP TABLE IF EXISTS {peer.SCHEMA}.play_statuses")
-        connection.execute(f"DROP TABLE IF EXISTS {peer.SCHEMA}.playstatuses_tracking")
+        connection.execute(f"DROP TABLE IF EXISTS {eventsourcing.SCHEMA}.play_statuses")
+        connection.execute(f"DROP TABLE IF EXISTS {eventsourcing.SCHEMA}.playstatuses_tracking")
     began = time.perf_counter()
-    with peer.runner() as runner:
+    with eventsourcing.runner() as runner:
         runner.wait(last, timeout=600)
     return time.perf_counter() - began
 
@@ -70,8 +70,8 @@ def alone(scale: Scale) -> tuple[list[float], list[float]]:
     environment.empty()
     fill(scale.events, scale.events // scale.users)
     last = 0
-    if peer.INSTALLED:
-        peer.prepare()
+    if eventsourcing.INSTALLED:
+        eventsourcing.prepare()
         last = peer_fill(scale.peer_events)
     environment.settle()
     rates: list[float] = []
@@ -85,9 +85,9 @@ def alone(scale: Scale) -> tuple[list[float], list[float]]:
 
 def peer_fill(events: int) -> int:
     """Record that many events of one listener; returns the last notification's id."""
-    app: Any = peer.application()
-    who = peer.listener(app)
+    app: Any = eventsourcing.application()
+    who = eventsourcing.listener(app)
     for first in range(0, events, CHUNK):
         # with 5,000 in one pipeline it comes to a deadlock with the server
-        recordings = app.events.put(peer.plays(who, min(CHUNK, events - first), first))
+        recordings = app.events.put(eventsourcing.plays(who, min(CHUNK, events - first), first))
     return int(recordings[-1].notification.id)

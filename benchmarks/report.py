@@ -22,29 +22,43 @@ class Goal:
         met = self.got <= self.wanted if self.at_most else self.got >= self.wanted
         return "met" if met else "**not met**"
 
+    @property
+    def limit(self) -> str:
+        return f"{'≤' if self.at_most else '≥'} {self.wanted:g}{self.unit}"
+
     def row(self) -> list[str]:
-        sign = "≤" if self.at_most else "≥"
         got = "–" if self.got is None else f"{self.got:.2f}{self.unit}"
-        return [self.text, got, f"{sign} {self.wanted:g}{self.unit}", self.verdict]
+        return [self.text, got, self.limit, self.verdict]
 
 
 @dataclass
 class Section:
-    """One topic: a table of figures, the goals that they answer, and what to know about them."""
+    """One topic: a table of figures, the goals that they answer, and what to know about them.
+
+    ``goals_in_rows``: the table says already which goals are met. ``more``: further tables.
+    """
 
     title: str
     columns: Sequence[str]
     rows: list[list[str]] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    goals_in_rows: bool = False
+    more: list[tuple[Sequence[str], list[list[str]]]] = field(default_factory=list)
 
     def text(self) -> str:
-        parts = [f"## {self.title}", "", *_table(self.columns, self.rows)]
-        if self.goals:
+        return "\n".join([f"## {self.title}", "", self.body(), ""])
+
+    def body(self) -> str:
+        """All but the heading."""
+        parts = _table(self.columns, self.rows)
+        for columns, rows in self.more:
+            parts += ["", *_table(columns, rows)]
+        if self.goals and not self.goals_in_rows:
             goals = [goal.row() for goal in self.goals]
             parts += ["", *_table(["goal", "measured", "wanted", ""], goals)]
         parts += [line for note in self.notes for line in ("", note)]
-        return "\n".join([*parts, ""])
+        return "\n".join(parts)
 
 
 def number(value: float | None) -> str:

@@ -1,17 +1,12 @@
 """Requests to the web process as the Procfile starts it: from wrk, with signed tokens, an item each."""
 
 import sys
-from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from benchmarks import environment, instance, sample, wrk
-from benchmarks.instance import Listener
+from benchmarks import environment, instance, podcasts, wrk
 from benchmarks.report import Goal, Section, number
 from benchmarks.scale import Scale
 from benchmarks.wrk import CONNECTIONS, Run
-from eventstore import log
-from eventstore.domain.identifiers import feed_of_url
-from eventstore.domain.subscriptions import UserSubscribed
 
 LISTENERS = 16
 FOLLOWED = 30
@@ -27,7 +22,7 @@ def run(scale: Scale) -> Section:
         return section
     environment.empty()
     who = instance.listeners(LISTENERS)
-    follow(who)
+    podcasts.follow([listener.user_id for listener in who], FOLLOWED)
     environment.settle()
     environment.let_go()
     seconds = scale.request_seconds
@@ -49,21 +44,6 @@ def run(scale: Scale) -> Section:
         " share the machine. Server CPU: all web processes, authentication and rate limit included."
     )
     return section
-
-
-def follow(who: list[Listener]) -> None:
-    """Subscriptions to list."""
-    begin = datetime.now(UTC) - timedelta(days=1)
-    for listener in who:
-        events = [
-            UserSubscribed(
-                user_id=listener.user_id,
-                rss_source_feed=feed_of_url(f"https://feeds.example.org/{feed}.xml"),
-                subscribed_at=begin + timedelta(seconds=feed),
-            )
-            for feed in range(FOLLOWED)
-        ]
-        log.append(log.stream_of(listener.user_id), 0, events, sample.ORIGIN)
 
 
 def row(name: str, runs: list[Run]) -> list[str]:

@@ -3,24 +3,32 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
+from benchmarks import processor
 from benchmarks.instance import Listener, Web
 
 PROGRAM = shutil.which("wrk")
 MISSING = "wrk is not installed (`apt-get install wrk`): requests were not measured."
 CONNECTIONS = 8
-SCRIPT, PATHS = (Path(__file__).parent / name for name in ("wrk.lua", "paths.lua"))
+SCRIPT = Path(__file__).parent / "load.lua"
+JSON = "application/json"
+# <item> and the others are told in load.lua; the feed is https://example.org/rss
+PLAY = (
+    '{"rss_source_feed":"aHR0cHM6Ly9leGFtcGxlLm9yZy9yc3M=","rss_source_item":"<item>",'
+    '"position":<position>,"played":false}'
+)
 # so many items are apart that no two runs send the same one
 _first_item = count(0, 1_000_000)
 
 
 @dataclass(frozen=True)
 class Run:
-    """``p50`` and ``p99`` in milliseconds; ``cpu`` in milliseconds of the web processes per request."""
+    """``p50`` and ``p99`` in milliseconds; ``cpu`` in milliseconds of the server's processes per request."""
 
     requests: int
     per_second: float
@@ -29,13 +37,27 @@ class Run:
     cpu: float
 
 
+class Target(NamedTuple):
+    """Where one client sends its requests to."""
+
+    path: str
+    headers: Mapping[str, str] = {}
+
+    def line(self) -> str:
+        return "\t".join([self.path, *(f"{name}: {value}" for name, value in self.headers.items())])
+
+
 def run(server: Web, method: str, path: str, who: Sequence[Listener], seconds: float) -> Run:
     """Load the server from 8 connections. Raises ``RuntimeError`` when any request was refused."""
-    with tempfile.NamedTemporaryFile("w") as tokens:
-        tokens.write("\n".join(listener.token for listener in who))
-        tokens.flush()
-        arguments = (method, tokens.name, str(next(_first_item)))
-        return _run(server, SCRIPT, path, arguments, seconds)
+    body = PLAY if method == "POST" else ""
+    return load(server.url, [server.process.pid], targets(path, who), seconds, body)
+
+
+def targets(path: str, who: Sequence[Listener]) -> list[Target]:
+    """The same path for each listener."""
+    return [
+        Target(path, {"Authorization": f"Bearer {listener.token}", "Content-Type": JSON}) for listener in who
+    ]
 
 
 def get(
@@ -46,33 +68,47 @@ def get(
     connections: int = CONNECTIONS,
 ) -> Run:
     """GET these addresses, one after the other and again, with that Range. Raises as ``run``."""
-    with tempfile.NamedTemporaryFile("w") as listed:
-        listed.write("\n".join(paths))
-        listed.flush()
-        return _run(server, PATHS, "/", (listed.name, asked_range), seconds, connections)
+    headers = {"Range": asked_range} if asked_range else {}
+    each = [Target(path, headers) for path in paths]
+    return load(server.url, [server.process.pid], each, seconds, connections=connections)
 
 
-def _run(
-    server: Web,
-    script: Path,
-    path: str,
-    arguments: Sequence[str],
+def load(
+    url: str,
+    pids: Sequence[int],
+    clients: Sequence[Target],
     seconds: float,
+    body: str = "",
+    *,
     connections: int = CONNECTIONS,
+    closes: bool = False,
 ) -> Run:
+    """Requests of these clients by turns: POST of ``body`` where there is one, else GET.
+
+    ``pids``: the server's main processes, of which ``cpu`` tells. ``closes``: it ends each connection after
+    its answer, which wrk calls an error in reading. Raises ``RuntimeError`` when a request was refused or
+    lost.
+    """
+    with tempfile.NamedTemporaryFile("w") as listed:
+        listed.write("\n".join(client.line() for client in clients))
+        listed.flush()
+        arguments = ("POST" if body else "GET", listed.name, body, str(next(_first_item)))
+        before = sum(map(processor.seconds, pids))
+        figures = _figures(url, arguments, seconds, connections)
+        used = sum(map(processor.seconds, pids)) - before
+    requests, duration, p50, p99, refused, lost, unread = figures
+    if refused or lost or (unread and not closes):
+        raise RuntimeError(f"of {requests:.0f} requests {refused:.0f} were refused, {lost + unread:.0f} lost")
+    return Run(int(requests), requests / duration * 1e6, p50 / 1000, p99 / 1000, used / requests * 1000)
+
+
+def _figures(url: str, arguments: Sequence[str], seconds: float, connections: int) -> list[float]:
     assert PROGRAM is not None
-    before = server.cpu_seconds()
     # no time-out: a slow answer belongs into the percentiles
     options = ["--threads", "1", "--connections", str(connections), "--timeout", "60s"]
-    options += ["--duration", f"{max(1, round(seconds))}s", "--script", str(script)]
-    done = subprocess.run(
-        (PROGRAM, *options, server.url + path, "--", *arguments), capture_output=True, text=True
-    )
-    used = server.cpu_seconds() - before
+    options += ["--duration", f"{max(1, round(seconds))}s", "--script", str(SCRIPT)]
+    done = subprocess.run((PROGRAM, *options, url, "--", *arguments), capture_output=True, text=True)
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), "")
     if not line:
         raise RuntimeError(f"wrk failed: {done.stdout}{done.stderr}")
-    requests, duration, p50, p99, refused = (float(value) for value in line.split()[1:])
-    if refused:
-        raise RuntimeError(f"{refused:.0f} of {requests:.0f} requests were refused: {done.stdout}")
-    return Run(int(requests), requests / duration * 1e6, p50 / 1000, p99 / 1000, used / requests * 1000)
+    return [float(value) for value in line.split()[1:]]
