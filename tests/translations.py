@@ -40,6 +40,8 @@ _MARKED = re.compile(
     re.DOTALL,
 )
 _TAG = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
+_SPACED = re.compile(r" (?=[:;?!»])|(?<=«) ")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 # attributes that people read or hear
 SPOKEN = ("aria-label", "alt", "title", "placeholder")
 # what is the same in every language
@@ -76,10 +78,20 @@ def translated() -> Catalog:
 
 
 def compiled(source: Catalog) -> bytes:
-    """The .mo file of a catalogue."""
+    """The .mo file of a catalogue. No line breaks at the spaces of French punctuation, which are typed as any
+    other."""
+    for message in source:
+        if message.id:
+            message.string = _unbroken(message.string)
     target = io.BytesIO()
     write_mo(target, source)
     return target.getvalue()
+
+
+def _unbroken(text: Text | list[str] | None) -> Text:
+    if isinstance(text, str):
+        return _SPACED.sub(NO_BREAK, text)
+    return tuple(_SPACED.sub(NO_BREAK, each) for each in text or ())
 
 
 def unmarked(source: str) -> list[str]:

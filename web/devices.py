@@ -11,6 +11,7 @@ from eventstore.domain.identifiers import guid_key_of
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.log import Origin, RecordedEvent
 from eventstore.reading import decoded, origin_of, read_places
+from web import words
 
 
 class DevicePlace(NamedTuple):
@@ -39,7 +40,8 @@ def places(user_id: UUID, feed: str, item: str, here: str) -> list[DevicePlace]:
         device = Origin(app_id=origin.app_id, device_id=origin.device_id, device_name=origin.device_name)
         name = origin.device_name or apps.get(origin.app_id or "", origin.app_id or "")
         is_here = origin.app_id is None and origin.device_name == here
-        placed.setdefault(device, DevicePlace(name, position, played, at, is_here))
+        shown = words.device(name) if name else ""
+        placed.setdefault(device, DevicePlace(shown, position, played, at, is_here))
     return sorted(placed.values(), key=lambda place: place.heard_at, reverse=True)
 
 

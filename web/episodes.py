@@ -17,11 +17,12 @@ from feeds import browsing, html
 from feeds.browsing import EpisodeRow
 from feeds.chapters import seconds
 from projections import queries
-from web import devices, levels
+from web import devices, levels, subjects
 from web.acting import act, came_from, device_name, for_listeners, is_partial
 from web.addresses import asked_feed, in_path, is_web
 from web.documents import chapters_in_feed, names
-from web.found import find, seconds_in
+from web.found import Found, find, seconds_in
+from web.notes import with_places
 from web.reading import caught_up, remember_position
 from web.shown import Chapter
 from web.toasts import render_toasts, tell, undo_of
@@ -60,7 +61,7 @@ def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
         "has_transcript": names("transcript", found.row),
         "places": devices.places(user.pk, feed, item, device_name(request)),
         "in_history": urlencode({"feed": feed}),
-        **_told(found.row),
+        **_told(found),
     }
     return render(request, "web/episodes/episode.html", context)
 
@@ -117,12 +118,16 @@ def share(request: HttpRequest, user: User, item: str) -> HttpResponse:
     return _back(request, feed, item, outcome.position)
 
 
-def _told(row: EpisodeRow | None) -> dict[str, Any]:
+def _told(found: Found) -> dict[str, Any]:
     """What its feed says of it beside what every list shows."""
+    row = found.row
     if row is None:
         return {}
+    notes = html.safe_html(row.description)
+    if found.audio:
+        notes = with_places(notes, found.episode.path, row.duration)
     return {
-        "notes": html.safe_html(row.description),
+        "notes": notes,
         "link": row.link if is_web(row.link) else "",
         "people": list(_people(row.extra)),
         "soundbites": list(_soundbites(row)),
@@ -132,7 +137,8 @@ def _told(row: EpisodeRow | None) -> dict[str, Any]:
 def _people(extra: Mapping[str, Any]) -> Iterator[Person]:
     for told in browsing.occurrences(extra, "person")[:MOST_PEOPLE]:
         link = str(told.get("href", ""))
-        yield Person(str(told.get("text", "")), str(told.get("role", "")), link if is_web(link) else "")
+        role = subjects.role(str(told.get("role", "")))
+        yield Person(str(told.get("text", "")), role, link if is_web(link) else "")
 
 
 def _soundbites(row: EpisodeRow) -> Iterator[Chapter]:

@@ -141,7 +141,7 @@ def devices_offered(
     for each in sources:
         app = apps.get(each.app_id or "", each.app_id or "")
         if each.device_name:
-            label = " · ".join(part for part in (each.device_name, app) if part)
+            label = " · ".join(part for part in (words.device(each.device_name), app) if part)
             found.setdefault(f"d:{each.device_name}", label)
         elif each.app_id:
             found.setdefault(f"a:{each.app_id}", app)
@@ -241,7 +241,9 @@ def source_of(origin: Origin, apps: Mapping[str, str]) -> str:
 def _where(origin: Origin) -> str:
     """The device, or the server from which it was brought along."""
     name = origin.device_name or ""
-    return _("imported from %(server)s") % {"server": name} if origin.cause == "import" else name
+    if origin.cause == "import":
+        return _("imported from %(server)s") % {"server": name}
+    return words.device(name) if name else ""
 
 
 def undos_of(stream: int, rows: Sequence[RecordedEvent]) -> Undos:

@@ -62,9 +62,9 @@ def home(request: HttpRequest) -> HttpResponse:
 def listening(request: HttpRequest, user: User) -> HttpResponse:
     """What is begun, the newest first, what waits in Up next, and else what came out lately."""
     with caught_up(request, "plays", "subscriptions", "playlists"):
-        plays = queries.play_statuses(user.pk, played=False, limit=IN_PROGRESS, newest_first=True).rows
+        plays = queries.play_statuses(user.pk, played=False, limit=2 * IN_PROGRESS, newest_first=True).rows
         queue = lists.playlist_items(user.pk, queue_id(user.pk), limit=QUEUED + 1).rows
-        begun, queued = _own(user.pk, [play for play in plays if play.position], queue)
+        begun, queued = _own(user.pk, [play for play in plays if play.position][:IN_PROGRESS], queue)
         followed = queries.subscriptions(user.pk, limit=MOST_FOLLOWED).rows
         found = _new(user.pk, [row.rss_source_feed for row in followed], timezone.now())
     waiting = {(each.feed, each.item) for each in queued}
@@ -126,4 +126,5 @@ def _new(user_id: UUID, followed: list[str], now: datetime) -> list[Episode]:
 def _not_begun(user_id: UUID, episodes: Iterable[Any]) -> list[Episode]:
     listed: list[Episode] = list(episodes)
     plays = queries.play_statuses_of(user_id, [(each.feed, each.item) for each in listed])
-    return [each for each in listed if (each.feed, each.item) not in plays]
+    begun = {name for name, play in plays.items() if play.played or play.position}
+    return [each for each in listed if (each.feed, each.item) not in begun]

@@ -26,7 +26,7 @@ from jobs.feeds import fetch_now
 from projections import public, queries
 from projections.public import Popular
 from projections.queries import Behind, InvalidCursor, decode_cursor, encode_cursor, moment
-from web import levels, people, shown, sight, troubles
+from web import levels, people, shown, sight, subjects, troubles
 from web.acting import for_listeners, is_partial
 from web.addresses import in_path, is_web
 from web.forms import EpisodesForm
@@ -144,6 +144,8 @@ def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
         "is_read": summary.is_read,
         "details": details,
         "description": safe_html(details.description),
+        "language": subjects.language(details.language or "") or details.language,
+        "categories": [subjects.category(each) for each in details.categories or []],
         "links": _links(details, known),
         "people": _people(details.extra),
         "trouble": troubles.of(known.facts, timezone.now()),

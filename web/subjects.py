@@ -1,4 +1,4 @@
-"""Categories and languages of podcasts, as their lists offer them: in the reader's language."""
+"""Categories and languages of podcasts, and what people do in them, in the reader's language."""
 
 from typing import Final
 
@@ -32,6 +32,27 @@ CATEGORIES: Final[dict[str, Promise]] = {
     "true-crime": _("True crime"),
     "tv-and-film": _("TV & film"),
 }
+# the commonest of the Podcasting 2.0 taxonomy; the others are shown as the feed writes them
+ROLES: Final[dict[str, Promise]] = {
+    "host": _("host"),
+    "co-host": _("co-host"),
+    "cohost": _("co-host"),
+    "guest": _("guest"),
+    "guest host": _("guest host"),
+    "producer": _("producer"),
+    "executive producer": _("executive producer"),
+    "editor": _("editor"),
+    "audio editor": _("audio editor"),
+    "author": _("author"),
+    "writer": _("writer"),
+    "narrator": _("narrator"),
+    "reporter": _("reporter"),
+    "director": _("director"),
+    "sound designer": _("sound designer"),
+    "composer": _("composer"),
+    "researcher": _("researcher"),
+    "voice actor": _("voice actor"),
+}
 
 
 def categories() -> list[tuple[str, str]]:
@@ -41,10 +62,28 @@ def categories() -> list[tuple[str, str]]:
 
 def languages() -> list[tuple[str, str]]:
     """The code and the name of each language that a public podcast is in, by name."""
-    known = []
-    for code in kept("podcast_languages", KEPT_S, search.languages):
-        try:
-            known.append((code, str(get_language_info(code)["name_translated"]).capitalize()))
-        except KeyError:  # a code that Django has no name for
-            continue
+    codes = kept("podcast_languages", KEPT_S, search.languages)
+    known = [(code, name) for code in codes if (name := language(code))]
     return sorted(known, key=lambda each: each[1])
+
+
+def language(code: str) -> str:
+    """The name of the language of a code like ``fr`` or ``pt-BR``; "" where it has no name here."""
+    lowered = code.strip().lower().replace("_", "-")
+    for known in (lowered, lowered.partition("-")[0]):
+        try:
+            return str(get_language_info(known)["name_translated"]).capitalize()
+        except KeyError:
+            continue
+    return ""
+
+
+def category(name: str) -> str:
+    """The name of a category of the upper level, as a feed writes it; another as it is."""
+    slug = name.strip().lower().replace("&", "and").replace(" ", "-")
+    return str(CATEGORIES.get(slug, name))
+
+
+def role(name: str) -> str:
+    """What somebody does in a podcast."""
+    return str(ROLES.get(name.strip().lower(), name))

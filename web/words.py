@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
 
+from accounts.browsers import BROWSERS
 from eventstore.domain.identifiers import parts_of_item, url_of_feed
 
 LONGEST = 120
@@ -59,6 +60,8 @@ def duration(seconds: int) -> str:
 def device(name: str) -> str:
     """What a browser is called (``accounts.browsers.device_name``), or a device by the name that it has."""
     browser, on, system = name.partition(" on ")
+    if name and browser not in {"Browser", *BROWSERS.values()}:
+        return name
     if browser == "Browser" or not name:
         browser = gettext("Browser")
     return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system} if on else browser

@@ -73,6 +73,7 @@ function frame(page) {
 
 function closeDialogs() {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  document.querySelector(":popover-open")?.hidePopover();
 }
 
 const has = (selector) => document.head.querySelector(selector) !== null;

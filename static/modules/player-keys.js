@@ -23,6 +23,6 @@ export function keys(actions) {
 }
 
 function named({ key, shiftKey }) {
-  if (shiftKey) return { ArrowUp: "louder", ArrowDown: "quieter" }[key];
+  if (shiftKey) return { ArrowUp: "louder", ArrowDown: "quieter", ArrowLeft: "slower", ArrowRight: "faster" }[key];
   return { " ": "toggle", ArrowLeft: "back", ArrowRight: "ahead" }[key];
 }

@@ -54,7 +54,8 @@ export function view(bar) {
     open(episode, extras) {
       bar.querySelector("#player-now").replaceChildren(episode);
       bar.querySelector("#player-extras").replaceChildren(...extras);
-      for (const part of ["#player-now", "#player-extras"]) htmx.process(bar.querySelector(part));
+      bar.querySelector("#player-whole").replaceChildren(bar.querySelector(".player-whole"));
+      for (const part of ["#player-now", "#player-whole", "#player-extras"]) htmx.process(bar.querySelector(part));
       bar.hidden = false;
       document.documentElement.classList.add("has-player");
     },

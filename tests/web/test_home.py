@@ -28,6 +28,16 @@ def test_what_is_begun_comes_first_and_then_what_is_new(alice: User, bob: User) 
     assert "Episode 2" not in page
 
 
+def test_what_was_opened_and_not_heard_is_still_new(alice: User) -> None:
+    feed = show(1, 2)
+    follow(alice, feed)
+    hear(alice, feed.episodes.order_by("sort_at")[0], 0)
+    bring_up_to_date()
+    page = text_of(Visitor(alice).get("/"))
+    assert names(page) == ["Episode 1-1", "Episode 1-0"]
+    assert "Continue listening" not in page
+
+
 def test_what_nobody_has_fetched_goes_by_its_address(alice: User) -> None:
     episode = show(1, 1).episodes.get()
     hear(alice, episode, 30)

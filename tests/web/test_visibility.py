@@ -22,7 +22,9 @@ HTMX = {"HX-Request": "true", "HX-Target": "dialog"}
 def glance(visitor: Visitor, page: str) -> str:
     """The level that a page shows."""
     text = text_of(visitor.get(page))
-    found = re.search(r'class="button compact bare privacy".*?</svg>\s*<span>([^<]+)</span>', text, re.DOTALL)
+    found = re.search(
+        r'class="button compact bare privacy[^>]* aria-label="([^":]+): change who sees it"', text
+    )
     assert found, text
     return found[1]
 
