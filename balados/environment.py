@@ -202,7 +202,8 @@ LISTEN_HOST = _read(
 PORT = _whole("PORT", 8000, 1, 65_535)
 # Whether there is a process for live connections (balados/live.py), and where it listens.
 LIVE = _switch("LIVE", True)
-LIVE_PORT = _whole("LIVE_PORT", PORT + 1 if PORT < 65_535 else PORT - 1, 1, 65_535)
+# Far from PORT: the next one may be that of another instance, and browsers refuse to go to some.
+LIVE_PORT = _whole("LIVE_PORT", PORT + 20_000 if PORT <= 45_535 else PORT - 20_000, 1, 65_535)
 if LIVE_PORT == PORT:
     _faults.append("LIVE_PORT must be another port than PORT")
 # of one process: in all, and of one listener

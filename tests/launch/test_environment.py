@@ -164,11 +164,11 @@ def test_what_has_one_meaning_is_written_in_one_way(read: Any) -> None:
 
 def test_live_connections_are_where_a_proxy_leads_or_on_the_port_of_their_process(read: Any) -> None:
     for given, found in (
-        ({}, "ws://localhost:8001"),
-        ({"PORT": "9000"}, "ws://localhost:9001"),
+        ({}, "ws://localhost:28000"),
+        ({"PORT": "60000"}, "ws://localhost:40000"),
         ({"PORT": "9000", "LIVE_PORT": "7000"}, "ws://localhost:7000"),
-        ({"PUBLIC_URL": "http://192.168.1.5:8000"}, "ws://192.168.1.5:8001"),
-        ({"PUBLIC_URL": "http://[::1]:8000"}, "ws://[::1]:8001"),
+        ({"PUBLIC_URL": "http://192.168.1.5:8000"}, "ws://192.168.1.5:28000"),
+        ({"PUBLIC_URL": "http://[::1]:8000"}, "ws://[::1]:28000"),
         ({"PUBLIC_URL": "http://balados.example"}, "ws://balados.example"),
         ({"PUBLIC_URL": "https://balados.example"}, "wss://balados.example"),
         ({"PUBLIC_URL": "https://balados.example:8443", "PORT": "8443"}, "wss://balados.example:8443"),
