@@ -94,6 +94,7 @@ Render = Callable[[Undo], bytes]
 
 def preview(user_id: UUID, chosen: Chosen, now: datetime) -> Undo:
     """What an undo would do. Raises as ``undo`` does."""
+    _check_begun(user_id, chosen)
     return _checked(_plan(dispatcher.state_of(user_id), chosen, now), chosen)
 
 
@@ -110,8 +111,9 @@ def undo(
 
     ``answer`` renders what to give back. Raises ``NoSuchEvent``; ``UndoRefused`` where one event was chosen
     and cannot be undone, or nothing would change; ``DomainError`` ``too_old`` for a time of which not every
-    event is kept; and what ``dispatcher.dispatch`` does.
+    event is kept, and ``nothing_to_undo`` for who has no history; and what ``dispatcher.dispatch`` does.
     """
+    _check_begun(user_id, chosen)
     for _ in range(ATTEMPTS):
         stream = dispatcher.state_of(user_id)
         if command_id is not None and (first := dispatcher.earlier(stream, command_id)) is not None:
@@ -126,6 +128,15 @@ def undo(
             return done
         log.check_not_erased(stream.id)
     raise Conflict
+
+
+def _check_begun(user_id: UUID, chosen: Chosen) -> None:
+    """Raise where there is no history yet: a look at it must not begin one."""
+    if log.known_stream(user_id) is not None:
+        return
+    if chosen.is_one:
+        raise NoSuchEvent
+    raise DomainError("nothing_to_undo", DETAILS["nothing_to_undo"])
 
 
 def _checked(found: Undo, chosen: Chosen) -> Undo:

@@ -254,10 +254,16 @@ class HistoryForm(AddressedForm):
 
 
 class UndoForm(forms.Form):
-    """What a device did since a time. ``device`` as in ``HistoryForm``; ``since`` a span, or a moment."""
+    """What a device did since a time. ``device`` as in ``HistoryForm``; ``since`` a span, or a moment;
+    ``at``: a moment in the time zone of the page, which counts in its place."""
 
     device = forms.CharField(label=_("Device"), max_length=400, widget=forms.Select)
-    since = forms.CharField(label=_("Since"), max_length=40, widget=forms.Select)
+    since = forms.CharField(label=_("Since"), max_length=40, required=False, widget=forms.Select)
+    at = forms.DateTimeField(
+        label=_("Or since any other time"),
+        required=False,
+        widget=forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M"),
+    )
 
     def __init__(self, *args: Any, now: datetime, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -280,18 +286,25 @@ class UndoForm(forms.Form):
             raise ValidationError(_("Choose a device."))
         return device
 
-    def clean_since(self) -> datetime:
+    def clean_since(self) -> datetime | None:
         since: str = self.cleaned_data["since"]
         moment = self.now - SPANS[since][0] if since in SPANS else _moment(since)
-        if moment is None:
+        if moment is None and not self.data.get("at"):
             raise ValidationError(_("Choose a time."))
         return moment
+
+    def clean_at(self) -> datetime | None:
+        at: datetime | None = self.cleaned_data["at"]
+        try:
+            return in_utc(at) if at is not None else None
+        except ValueError:
+            raise ValidationError(_("Choose a time.")) from None
 
     def chosen(self) -> Chosen:
         """Which events these are."""
         kind, name = self.cleaned_data["device"][:2], self.cleaned_data["device"][2:]
         of = {"device_name": name} if kind == "d:" else {"app_id": name}
-        return Chosen(since=self.cleaned_data["since"], **of)
+        return Chosen(since=self.cleaned_data["at"] or self.cleaned_data["since"], **of)
 
 
 def _moment(text: str) -> datetime | None:

@@ -114,9 +114,6 @@ def together(request: HttpRequest, user: User) -> HttpResponse:
     """Undo the events of the versions behind ``after`` up to ``upto``, but for what later ones build on."""
     after, upto = _version(request, "after"), _version(request, "upto")
     back = came_from(request, PATH)
-    if log.known_stream(user.pk) is None:
-        tell(request, str(REASONS["nothing_to_undo"]))
-        return redirect(back)
     chosen = Chosen(after=after, upto=upto)
     try:
         done = _undo(request, user, chosen, timezone.now())
@@ -132,7 +129,8 @@ def since(request: HttpRequest, user: User) -> HttpResponse:
     """Everything that has come from a device since a time: what undoing it changes. A POST undoes it."""
     now, stream = timezone.now(), log.known_stream(user.pk)
     data = request.POST if request.method == "POST" else request.GET
-    form = UndoForm(data if "since" in data else None, initial=data.dict(), now=now)
+    is_asked = "since" in data or "at" in data
+    form = UndoForm(data if is_asked else None, initial=data.dict(), now=now)
     sources = log.history_sources(stream, LOOKED_AT) if stream is not None else []
     form.offer(devices_offered(sources, data.get("device", ""), _apps(user.pk)))
     context: dict[str, Any] = {"form": form, "action": UNDO_SINCE}
