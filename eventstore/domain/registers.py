@@ -86,9 +86,9 @@ class LastWriter(Register[S]):
 
     def is_before_memory(self, known: S | None, at: datetime) -> bool:
         """Whether what was sent of that time may have been known and forgotten: so much is remembered, and it
-        is older than all of that."""
+        is later than none of that."""
         facts = () if known is None else facts_of(known)
-        return len(facts) >= times.REMEMBERED and times.is_before(at, facts[0])
+        return len(facts) >= times.REMEMBERED and not times.is_after(at, facts[0])
 
     def says_same(self, one: S, other: S) -> bool:
         """Whether both say the same, whenever they said it."""

@@ -93,9 +93,9 @@ def told_apart(at: datetime, values: tuple[Any, ...]) -> int:
     return (int(at.timestamp()) << 20) | (crc32(repr(values).encode()) & 0xFFFFF)
 
 
-def is_before(at: datetime, number: int) -> bool:
-    """Whether a time is before that of what ``told_apart`` gave a number."""
-    return int(at.timestamp()) < number >> 20
+def is_after(at: datetime, number: int) -> bool:
+    """Whether a time is later, by a second at least, than that of what ``told_apart`` gave a number."""
+    return int(at.timestamp()) > number >> 20
 
 
 def remember_facts(one: Facts, other: Facts) -> Facts:

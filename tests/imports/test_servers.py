@@ -155,6 +155,18 @@ def test_an_episode_heard_a_hundred_times_is_not_heard_again(origin: Origin, bob
     assert positions(bob) == {"guid-1-1": 200}
 
 
+def test_a_hundred_actions_of_one_second_or_of_none_are_not_taken_again(origin: Origin, bob: User) -> None:
+    server = OPodSync(origin)
+    same = [play(1, at="2025-03-01T12:00:00Z", position=number) for number in range(100)]
+    untimed = [{**play(2, position=number), "timestamp": ""} for number in range(100)]
+    server.actions = [*same, *untimed]
+    first = counts(bring(bob, server.address))["episodes"]
+    assert first[0] > 64, "more than is remembered"
+    before = events_of(bob)
+    assert counts(bring(bob, server.address))["episodes"] == (0, first[0] + first[1], first[2])
+    assert events_of(bob) == before
+
+
 def test_what_was_done_here_later_stays(origin: Origin, bob: User) -> None:
     server = OPodSync(origin)
     server.actions = [play(1)]
