@@ -268,10 +268,15 @@ def _reach(reached: _Reached, heard: Heard) -> None:
 def _without(heard: Heard, reached: _Reached) -> Heard | None:
     """What of it comes after the known that was heard at its beginning; None where that is nothing."""
     assert heard.starts_at is not None
-    place = bisect_right(reached, heard.starts_at, key=itemgetter(0))
-    starts_at = max(heard.starts_at, reached[place - 1][1]) if place else heard.starts_at
-    if starts_at >= heard.at:
-        return None
+    starts_at = heard.starts_at
+    # one known may end within the next: two of one device that begin at once are one listening
+    while place := bisect_right(reached, starts_at, key=itemgetter(0)):
+        end = reached[place - 1][1]
+        if end <= starts_at:
+            break
+        if end >= heard.at:
+            return None
+        starts_at = end
     share = (heard.at - starts_at) / (heard.at - heard.starts_at)
     return replace(heard, starts_at=starts_at, seconds=int(heard.seconds * share))
 

@@ -317,3 +317,26 @@ def test_a_long_import_is_not_compared_with_all_of_itself() -> None:
     # what goes on where the known ends
     longer = [Heard(name, after(29), 2, 10, after(10))]
     assert [(one.starts_at, one.seconds) for one in lacking(longer, heard[:2])] == [(after(19), 5)]
+
+
+STRETCHES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40)), min_size=1, max_size=6)
+
+
+@given(st.lists(STRETCHES, min_size=1, max_size=3), st.lists(PLACES, max_size=4))
+def test_stretches_that_overlap_in_imports_count_once(
+    imports: list[list[tuple[int, int]]], told: list[Told]
+) -> None:
+    """Whether they come in one import or in several, and whatever was heard here in the same episode."""
+    history = [one for one in told if one[0].rss_source_item == MONDAY]  # type: ignore[attr-defined]
+    is_here_already = bool(history)
+    moments = {after(n) for one in imports for start, long in one for n in range(start, start + long)}
+    for stretches in imports:
+        heard = [Heard(DESK, after(start + long), 1, long, after(start)) for start, long in stretches]
+        known = next((of.heard for of in tally(history, NEVER)), ())
+        new = (EpisodeHeard(NEWS, MONDAY, tuple(lacking(heard, known))),)
+        history += [(event, None) for event in bring(ImportListening(user_id=ALICE, now=NOON, listening=new))]
+    if not is_here_already:
+        assert seconds(history) == pytest.approx(len(moments))
+    counted = list(counted_once(spans(tally(history, NEVER))))
+    assert all(one.ends_at <= other.starts_at for one, other in pairwise(sorted(counted)))
+    assert seconds([checkpointed(history)]) == pytest.approx(seconds(history))
