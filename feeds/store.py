@@ -38,10 +38,13 @@ NEW_SCHEDULES = """INSERT INTO system.feed_schedule (feed_id, host_id, slot, nex
 SELECT feeds.id, feed_hosts.id, slot, next_at, asked_at
   FROM given JOIN system.feeds USING (url) JOIN system.feed_hosts ON feed_hosts.name = host ORDER BY url
     ON CONFLICT DO NOTHING"""
-# once an hour is enough to tell that somebody still wants it
-ASKED = """UPDATE system.feed_schedule SET asked_at = %(now)s, next_at = coalesce(next_at, %(now)s)
- WHERE feed_id = ANY(%(ids)s)
-   AND (next_at IS NULL OR asked_at IS NULL OR asked_at < %(now)s - interval '1 hour')"""
+# Once an hour is enough to tell that somebody still wants it. In the order of ids, as above.
+ASKED = """UPDATE system.feed_schedule AS known
+   SET asked_at = %(now)s, next_at = coalesce(known.next_at, %(now)s)
+  FROM (SELECT feed_id FROM system.feed_schedule WHERE feed_id = ANY(%(ids)s)
+           AND (next_at IS NULL OR asked_at IS NULL OR asked_at < %(now)s - interval '1 hour')
+         ORDER BY feed_id FOR UPDATE) AS wanted
+ WHERE known.feed_id = wanted.feed_id"""
 
 
 class Ensured(NamedTuple):

@@ -1,11 +1,12 @@
 """The rows of feeds: one for each show, whoever names it, at once or one after the other."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
 from eventstore.domain.identifiers import feed_key_of, feed_of_url
 from feeds.models import Feed, FeedAlias, FeedHost, FeedSchedule
@@ -91,3 +92,38 @@ def test_two_who_name_the_same_feeds_at_once_make_them_once() -> None:
     assert sorted(chain.from_iterable(each.new for each in found)) == sorted(all_of_them[0].ids.values())
     assert Feed.objects.count() == FeedAlias.objects.count() == FeedSchedule.objects.count() == 300
     assert FeedHost.objects.count() == 7
+
+
+@pytest.mark.usefixtures("stores")
+def test_two_who_ask_for_the_same_feeds_at_once_wait_for_each_other_and_never_both() -> None:
+    first, second = sorted(ensure([NEWS, SCIENCE], NOON).new)
+    # the row of the first lies behind that of the second now
+    FeedSchedule.objects.filter(feed=first).update(next_at=NOON + timedelta(days=1))
+
+    def ask() -> None:
+        try:
+            ensure([NEWS, SCIENCE], NOON + timedelta(days=2), asked=True)
+        finally:
+            connections.close_all()
+
+    other = threading.Thread(target=ask)
+    with transaction.atomic("system"):
+        schedules = FeedSchedule.objects.select_for_update(nowait=True)
+        schedules.get(feed=first)
+        other.start()
+        deadline = time.monotonic() + 10
+        while not waits_for_a_lock() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        schedules.get(feed=second)
+    other.join(10)
+    assert {one.asked_at for one in FeedSchedule.objects.all()} == {NOON + timedelta(days=2)}
+
+
+def waits_for_a_lock() -> bool:
+    with connections["system"].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) > 0 FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+        (found,) = cursor.fetchone()
+    return bool(found)
