@@ -6,11 +6,10 @@ from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from tests.soak.device import Device
+from tests.soak.listening import LENGTH, Ears
 from tests.soak.memory import ENTRIES, Json, members, seen
 from tests.soak.world import Episode, Show, url_safe
 
-SPEEDS = (None, 1.0, 1.5)
-LONGEST = 3_600
 MOST_LISTS = 3
 COLORS = ("#aabbcc", "#001122", None)
 # of a list that another device deleted, an episode that it took out, a feed that it left
@@ -24,6 +23,7 @@ class Doing(NamedTuple):
     online: bool
     rng: Random
     shows: list[Show]
+    ears: Ears
 
     def show(self) -> Show:
         return self.shows[min(int(self.rng.expovariate(0.25)), len(self.shows) - 1)]
@@ -69,29 +69,15 @@ def unfollow(doing: Doing) -> None:
 
 
 def listen(doing: Doing) -> None:
+    doing.ears.listen(doing.device, doing.episode(), online=doing.online)
+
+
+def hear_of(doing: Doing) -> None:
+    """Be somewhere in an episode, whatever was heard of it."""
     feed, item = doing.episode()
     play: Json = {"rss_source_feed": feed, "rss_source_item": item}
-    play |= {"position": doing.rng.randrange(LONGEST), "played": doing.rng.random() < 0.3}
-    play |= {"speed": doing.rng.choice(SPEEDS)}
-    if doing.online:
-        by_own_clock = {"played_at": doing.at()} if doing.rng.random() < 0.3 else {}
-        doing.device.ask("POST", doing.path("plays"), play | by_own_clock)
-    else:
-        doing.device.act("play_statuses", play | {"updated_at": doing.at()})
-
-
-def move(doing: Doing) -> None:
-    heard = doing.known("play_statuses")
-    if not heard:
-        return listen(doing)
-    play = doing.rng.choice(heard)
-    position = doing.rng.randrange(LONGEST)
-    if doing.online:
-        body = {"position": position, "rss_source_feed": play["rss_source_feed"]}
-        doing.device.ask("PUT", doing.path("plays", url_safe(play["rss_source_item"]), "position"), body)
-    else:
-        doing.device.act("play_statuses", {**play, "position": position, "updated_at": doing.at()})
-    return None
+    play |= {"position": doing.rng.randrange(LENGTH), "played": doing.rng.random() < 0.3}
+    doing.device.ask("POST", doing.path("plays"), play)
 
 
 def save(doing: Doing) -> None:
@@ -127,9 +113,9 @@ def remove(doing: Doing) -> None:
     """Seldom: a feed out of the history for good. Devices that did not hear of it may tell of it again."""
     followed = doing.known("subscriptions")
     if followed and doing.online and doing.rng.random() < 0.1:
-        doing.device.ask(
-            "POST", doing.path("removals"), {"feed": doing.rng.choice(followed)["rss_source_feed"]}
-        )
+        feed = doing.rng.choice(followed)["rss_source_feed"]
+        doing.device.ask("POST", doing.path("removals"), {"feed": feed})
+        doing.ears.remove(feed)
 
 
 class ListKind(NamedTuple):
@@ -267,8 +253,7 @@ def arrange_collections(doing: Doing) -> None:
 
 
 WEIGHTS: Mapping[Action, int] = {
-    listen: 10,
-    move: 5,
+    listen: 15,
     follow: 5,
     unfollow: 2,
     save: 4,

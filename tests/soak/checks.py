@@ -4,7 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -27,6 +27,8 @@ SHOWN_FAULTS = 3
 # seconds
 LIVE_WITHIN = 10
 REBUILDS = 3
+# Seconds of a podcast are rounded; where two play at once, a break of a minute belongs to what is around it.
+ROUNDED, BREAKS = 5, 0.2
 RETENTION = timedelta(days=45)
 # psycopg's word for a batch whose session PostgreSQL has ended. A projector that a busy machine holds up for
 # 3 s, or whose transaction a jump of the clock has met, is ended so on purpose, says it in words of its own,
@@ -80,6 +82,54 @@ def _live_agrees(live: LiveDevice, stands: list[Shown]) -> Iterator[str]:
     if live.ended:
         yield f"the {live.device.wire.device_name} was told that its account is closed"
     yield from _differences(f"the {live.device.wire.device_name}", live.device.view(), stands)
+
+
+class Hours(NamedTuple):
+    """What listeners heard, what the statistics say of it, and how wrong the rules may be; in hours."""
+
+    heard: float = 0.0
+    counted: float = 0.0
+    error: Counter[str] = Counter()  # by what explains it
+
+    def plus(self, other: "Hours") -> "Hours":
+        return Hours(self.heard + other.heard, self.counted + other.counted, self.error + other.error)
+
+    def __str__(self) -> str:
+        causes = ", ".join(f"{seconds / 3600:.1f} {cause}" for cause, seconds in self.error.most_common())
+        share = self.counted / self.heard - 1 if self.heard else 0
+        return f"heard {self.heard:.1f} hours, counted {self.counted:.1f} ({share:+.1%}); explained: {causes}"
+
+
+def statistics_agree(listener: Listener, now: datetime) -> tuple[Hours, list[str]]:
+    """What the statistics say of a listener against what was heard, by podcast and in all."""
+    sums, counted = listener.ears.sums(), _counted(listener, now)
+    faults = []
+    for feed in sums.heard.keys() | counted.keys():
+        allowed = sums.error[feed] + sums.at_once[feed] + ROUNDED
+        if abs(sums.heard[feed] - counted[feed]) > allowed:
+            faults.append(_wrong_count(listener, feed, sums.heard[feed], counted[feed], allowed))
+    heard, told, error = (sum(of.values()) for of in (sums.heard, counted, sums.error))
+    explained = error + BREAKS * sum(sums.at_once.values()) + ROUNDED * len(counted)
+    if abs(heard - told) > explained:
+        faults.append(_wrong_count(listener, "all", heard, told, explained))
+    return Hours(heard / 3600, told / 3600, sums.causes), faults
+
+
+def _counted(listener: Listener, now: datetime) -> Counter[str]:
+    """Seconds by podcast, of two years: the clocks of some devices are behind by one."""
+    listened = {one.episode.feed for one in listener.ears.told} - listener.ears.removed
+    found: Counter[str] = Counter()
+    for last in (now.date(), now.date() - timedelta(days=366)):
+        query = f"?by=podcast&from={last - timedelta(days=365)}&to={last}"
+        for row in listener.devices[0].read("/api/v1/statistics" + query)["rows"]:
+            if row["key"] in listened:
+                found[row["key"]] += row["seconds"]
+    return found
+
+
+def _wrong_count(listener: Listener, of: str, heard: float, counted: float, allowed: float) -> str:
+    who = f"{listener.account.username} heard {heard:.0f} s of {of}"
+    return f"{who}, and {counted:.0f} are counted; the rules explain {allowed:.0f}"
 
 
 def read(get: Callable[[str], Json]) -> list[Shown]:
@@ -312,7 +362,7 @@ def old_events_are_gone(instance: Instance, now: datetime) -> Iterator[str]:
     with instance.store() as store:
         row = store.execute(
             "SELECT count(*) FROM events.events old JOIN events.streams ON streams.id = old.stream"
-            " WHERE recorded_at < %s AND streams.name LIKE 'user-%%' AND EXISTS"
+            " WHERE recorded_at < %s AND streams.name LIKE 'user-%%' AND type <> 'UserCheckpoint' AND EXISTS"
             " (SELECT 1 FROM events.events later WHERE later.stream = old.stream"
             " AND later.version > old.version)",
             [now - RETENTION],

@@ -4,32 +4,47 @@ It knows the server by its public API alone. What it does online it asks the ser
 with the next sync; what it does offline it does to its own memory, and tells with the next sync.
 """
 
-from collections.abc import Container
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tests.soak.clock import Clock
 from tests.soak.memory import ENTRIES, Json, Memory, Shown
 from tests.soak.wire import Answer, Wire
 
+if TYPE_CHECKING:
+    from tests.soak.listening import Told
+
 
 class Device:
-    """``error`` is how much its clock is off."""
+    """``error`` is how much its clock is off. ``queues_plays``: what was played offline it tells place by
+    place later, and not as a sync does, the newest alone."""
 
-    def __init__(self, wire: Wire, clock: Clock, error: timedelta = timedelta()) -> None:
+    def __init__(
+        self, wire: Wire, clock: Clock, error: timedelta = timedelta(), *, queues_plays: bool = False
+    ) -> None:
         self.wire = wire
         self.clock = clock
         self.error = error
         self.memory = Memory()
         self.cursor: str | None = None
+        self.queues_plays = queues_plays
         self.position = ""
         self._unsent: Json = {}
+        # plays to be sent one by one; and of those that a sync tells, what it will have told
+        self.later: list[tuple[Json, Told]] = []
+        self.unsynced: dict[str, Told] = {}
         self.forget()
 
     def forget(self) -> None:
         """The app is installed anew: nothing is left."""
         self.memory, self.cursor = Memory(), None
         self._unsent = {topic: [] for topic in ENTRIES}
+        self.later, self.unsynced = [], {}
 
     def now(self) -> datetime:
         """By its own clock."""
@@ -46,24 +61,43 @@ class Device:
         self._seen(answer)
         return answer
 
+    def tell(self, told: Iterable[Told], method: str, path: str, body: Json) -> Answer:
+        """Ask for what says that these were told."""
+        sent = time.monotonic()
+        answer = self.ask(method, path, body)
+        for one in told:
+            one.reached = sent, time.monotonic()
+        return answer
+
     def read(self, path: str) -> Json:
         """A read that shows what this device has written."""
         return self.wire.send("GET", path, position=self.position).body
 
     def sync(self, *, everything: bool = False, answer_lost: bool = False) -> None:
         """Tell what was done, hear what the others did. A lost answer leaves the device as it was."""
+        self._send_plays()
         told = self._unsent
         if everything:  # the memory has the last action of each key alone
             told = {topic: [*told[topic], *entries] for topic, entries in self.memory.everything().items()}
+        sent = time.monotonic()
         answer = self.wire.send("POST", "/api/v1/sync", {"cursor": self.cursor, **told}, key=str(uuid4()))
+        for one in self.unsynced.values():
+            one.reached = one.reached or (sent, time.monotonic())
         if answer_lost or answer.status != 200:
             return
         self._seen(answer)
         self._learn(answer.body)
         self._unsent = {topic: [] for topic in ENTRIES}
+        self.unsynced = {}
 
     def view(self) -> list[Shown]:
         return self.memory.view()
+
+    def _send_plays(self) -> None:
+        while self.later:
+            body, told = self.later[0]
+            self.tell([told], "POST", "/api/v1/plays", body)
+            self.later.pop(0)
 
     def _learn(self, told: Json) -> None:
         if told["full"]:

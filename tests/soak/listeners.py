@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tests.soak import actions, world
 from tests.soak.actions import Doing
 from tests.soak.device import Device
+from tests.soak.listening import Ears
 from tests.soak.live import LiveDevice
 from tests.soak.wire import Account, Ledger, Wire, send
 from tests.soak.world import Show
@@ -23,6 +24,8 @@ ERRORS = (
     timedelta(days=365),
 )
 ACTIONS_A_DAY = range(10, 40)
+# a device, to take another
+PUTS_DOWN = 0.4
 # of a device that was online yesterday
 GOES_OFFLINE = 0.25
 FOR_DAYS = range(1, 4)
@@ -61,7 +64,11 @@ class Listener:
         self.account = account
         self.rng = Random(f"{seed}-{account.number}")
         self.habit = HABITS[account.number % len(HABITS)]
-        self.devices = [Device(wire, wire.clock, self.rng.choice(ERRORS)) for wire in wires]
+        self.devices = [
+            Device(wire, wire.clock, self.rng.choice(ERRORS), queues_plays=self.rng.random() < 0.5)
+            for wire in wires
+        ]
+        self.ears = Ears(self.devices, self.rng)
         self.own, self.paid = world.own(account.number), world.paid(account.number)
         self.regretted: list[Show] = []
         self.erased = False
@@ -87,8 +94,10 @@ class Listener:
         for device in self.devices:
             if self._back.get(device, 0) <= day and self.rng.random() < GOES_OFFLINE:
                 self._back[device] = day + self.rng.choice(FOR_DAYS)
+        device = self.rng.choice(self.devices)
         for _ in range(self.rng.choice(ACTIONS_A_DAY)):
-            device = self.rng.choice(self.devices)
+            if self.rng.random() < PUTS_DOWN:
+                device = self.rng.choice(self.devices)
             reachable = self._back.get(device, 0) <= day
             (action,) = self.rng.choices(list(actions.WEIGHTS), list(actions.WEIGHTS.values()))
             action(self._doing(device, online=reachable and self.rng.random() < 0.5))
@@ -118,8 +127,8 @@ class Listener:
         show = world.regretted(self.account.number)
         self.regretted.append(show)
         device = self.devices[0]
-        doing = Doing(device, True, self.rng, [show])
-        for action in (actions.follow, actions.listen, actions.save, actions.listen):
+        doing = Doing(device, True, self.rng, [show], self.ears)
+        for action in (actions.follow, actions.hear_of, actions.save, actions.hear_of):
             action(doing)
         device.ask("POST", doing.path("removals"), {"feed": show.feed})
         # the others still believe that they know nothing of it; this one is told to forget
@@ -151,4 +160,4 @@ class Listener:
         device.sync(everything=whole)
 
     def _doing(self, device: Device, *, online: bool) -> Doing:
-        return Doing(device, online, self.rng, self.shows)
+        return Doing(device, online, self.rng, self.shows, self.ears)

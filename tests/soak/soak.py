@@ -1,6 +1,7 @@
 """A week of the life of many listeners against the servers of ``make run``, with sixty days passing in it."""
 
 import contextlib
+import functools
 import signal
 import tempfile
 import time
@@ -64,6 +65,7 @@ class Soak:
     live_port: int
     ledger: Ledger = field(default_factory=Ledger)
     listeners: list[Listener] = field(default_factory=list)
+    heard: checks.Hours = field(default_factory=checks.Hours)
 
     def __post_init__(self) -> None:
         self._deadline = time.monotonic() + self.plan.seconds
@@ -219,6 +221,7 @@ class Soak:
             "every client's view equals the server's": [
                 fault for one in there for fault in checks.views_agree(one)
             ],
+            "statistics say what was heard": self._check_statistics(there),
             "nothing private in a public table": list(
                 checks.nothing_private_is_public(self.instance, self.listeners)
             ),
@@ -231,6 +234,12 @@ class Soak:
         for promise, faults in found.items():
             self.say(f"{'FAULT' if faults else 'ok   '}  {promise}" + (f": {len(faults)}" if faults else ""))
         return [fault for faults in found.values() for fault in faults]
+
+    def _check_statistics(self, there: Iterable[Listener]) -> list[str]:
+        found = [checks.statistics_agree(one, self.clock.now()) for one in there]
+        self.heard = functools.reduce(checks.Hours.plus, (hours for hours, _ in found), checks.Hours())
+        self.say(str(self.heard))
+        return [fault for _, faults in found for fault in faults]
 
 
 def soak(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> list[str]:

@@ -62,6 +62,24 @@ def test_it_would_find_what_a_live_connection_has_not_told(
     memory.remember("play_statuses", entry)
 
 
+def test_it_would_find_statistics_that_count_what_nobody_heard(played: Soak) -> None:
+    assert played.heard.counted > 0
+    assert sum(played.heard.error.values()) / 3600 < played.heard.heard, "the rules are right in most of it"
+    longer = "UPDATE users.listening SET seconds = seconds + 3600, starts_at = starts_at - interval '1 hour'"
+    change(played, "CREATE TABLE counted AS TABLE users.listening")
+    change(played, f"{longer} WHERE seconds > 0")
+    faults = [
+        fault
+        for one in played.listeners
+        if not one.erased
+        for fault in checks.statistics_agree(one, played.clock.now())[1]
+    ]
+    change(played, "TRUNCATE users.listening")
+    change(played, "INSERT INTO users.listening SELECT * FROM counted")
+    change(played, "DROP TABLE counted")
+    assert any("are counted; the rules explain" in fault for fault in faults)
+
+
 def test_it_would_find_a_private_listener_in_public(played: Soak) -> None:
     silent = there(played, "silent")
     values = [silent.own.feed, silent.account.user_id]

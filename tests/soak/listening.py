@@ -1,0 +1,347 @@
+"""Listening as people do it: begin, go on, pause, jump, change the device, hear two at once, offline or not.
+
+A day's listening lies in the hours before it is told, as nobody can hear an hour in a second of a soak. What
+was really heard is kept beside what devices told of it, so that the statistics can be compared with both.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
+from typing import NamedTuple
+
+from tests.soak.device import Device
+from tests.soak.memory import Json
+from tests.soak.world import Episode, url_safe
+
+LENGTH = 3_600
+SPEEDS = (None, 1.0, 1.5)
+# seconds
+STRETCHES = (20, 60, 300, 900, 1_500)
+PAUSES = (45, 600, 3_600)
+JUMPS = (-600, -30, 30, 300)
+# the day's listening begins so long before it, and ends so long before it
+WAKES, SLEEPS = timedelta(hours=20), timedelta(hours=4)
+# what the server lets a clock be ahead
+TOLERANCE = timedelta(minutes=5)
+FASTEST = 3
+LONGEST_STEP = 6 * 3600
+
+
+class Stretch(NamedTuple):
+    """Heard without a break, by the clock of the device."""
+
+    starts_at: datetime
+    ends_at: datetime
+    rate: float
+
+    @property
+    def seconds(self) -> float:
+        return self.rate * (self.ends_at - self.starts_at).total_seconds()
+
+
+@dataclass(eq=False)
+class Told:
+    """A place that a device told. ``heard``: since the place that it told before. ``lost``: heard
+    before that and never told, as a sync tells the newest place alone. ``started``: from where it says
+    that it played. ``by_sync``: so that it is left out where something later was known. ``reached``: when, in
+    this process's time, it was sent and when answered; None where it never was."""
+
+    device: Device
+    episode: Episode
+    at: datetime
+    position: int
+    heard: tuple[Stretch, ...]
+    is_ahead: bool
+    by_sync: bool = False
+    started: int | None = None
+    lost: tuple[Stretch, ...] = ()
+    reached: tuple[float, float] | None = None
+
+    @property
+    def seconds(self) -> float:
+        return sum(one.seconds for one in self.heard)
+
+
+@dataclass
+class Playing:
+    device: Device
+    episode: Episode
+    position: int
+    speed: float | None
+
+    @property
+    def rate(self) -> float:
+        return self.speed or 1.0
+
+
+@dataclass
+class Sums:
+    """Seconds by podcast: what was ``heard``, and by how much the rules may be wrong in it (``error``), which
+    is said by its ``causes`` as well."""
+
+    heard: Counter[str] = field(default_factory=Counter)
+    error: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    # where two devices played at once, it is not said to which podcast it is counted
+    at_once: Counter[str] = field(default_factory=Counter)
+
+    def explain(self, cause: str, told: Told, seconds: float) -> None:
+        self.error[told.episode.feed] += round(seconds)
+        self.causes[cause] += round(seconds)
+
+
+class Ears:
+    """Those of a listener: what plays, and all that was told of it."""
+
+    def __init__(self, devices: list[Device], rng: Random) -> None:
+        self.devices, self.rng = devices, rng
+        self.playing: Playing | None = None
+        self.told: list[Told] = []
+        self.removed: set[str] = set()
+        self._moment = datetime.min.replace(tzinfo=UTC)
+        self._places: dict[tuple[Device, Episode], tuple[datetime, int]] = {}
+
+    def listen(self, device: Device, episode: Episode, *, online: bool) -> None:
+        """Something that a person does with a player."""
+        now = device.clock.now()
+        self._moment = max(self._moment, now - WAKES)
+        if self._moment > now - SLEEPS:
+            return
+        if self.playing is None or self.playing.device is not device:
+            self._begin(device, episode, online)
+            return
+        (do,) = self.rng.choices((self._go_on, self._pause, self._jump, self._beside), (5, 2, 2, 1))
+        do(self.playing, episode, online)
+
+    def remove(self, feed: str) -> None:
+        """It leaves the history for good."""
+        self.removed.add(feed)
+        if self.playing is not None and self.playing.episode.feed == feed:
+            self.playing = None
+
+    def _begin(self, device: Device, episode: Episode, online: bool) -> None:
+        """Another episode, or elsewhere the one that played."""
+        if self.playing is not None and self.rng.random() < 0.6:
+            episode = self.playing.episode
+        self._moment += timedelta(seconds=30)
+        self.playing = Playing(device, episode, self._place(device, episode), self.rng.choice(SPEEDS))
+        self._tell(self.playing, online)
+
+    def _go_on(self, playing: Playing, _: Episode, online: bool) -> None:
+        self._tell(playing, online, self._hear(playing))
+        if playing.position == LENGTH:
+            self.playing = None
+
+    def _pause(self, playing: Playing, episode: Episode, online: bool) -> None:
+        """Some players say where they go on, and some do not."""
+        self._moment += timedelta(seconds=self.rng.choice(PAUSES))
+        if self.rng.random() < 0.5:
+            self._tell(playing, online)
+        self._go_on(playing, episode, online)
+
+    def _jump(self, playing: Playing, episode: Episode, online: bool) -> None:
+        self._moment += timedelta(seconds=2)
+        playing.position = min(max(playing.position + self.rng.choice(JUMPS), 0), LENGTH - 2)
+        if self.rng.random() < 0.7:
+            self._tell(playing, online)
+        self._go_on(playing, episode, online)
+
+    def _beside(self, playing: Playing, episode: Episode, online: bool) -> None:
+        """Somebody else hears something on another device."""
+        device = self.rng.choice([one for one in self.devices if one is not playing.device])
+        self._moment += timedelta(seconds=1)
+        beside = Playing(device, episode, self._place(device, episode), 1.0)
+        if beside.episode == playing.episode:
+            return
+        self._tell(beside, online=False)
+        heard = self._hear(playing)
+        long = min(heard.ends_at - heard.starts_at, timedelta(seconds=LENGTH - beside.position))
+        begun = self._moment - (heard.ends_at - heard.starts_at)
+        ended, self._moment = self._moment, begun + timedelta(seconds=long // timedelta(seconds=1))
+        error = device.error
+        beside.position += (self._moment - begun) // timedelta(seconds=1)
+        self._tell(beside, False, Stretch(begun + error, self._moment + error, 1.0))
+        self._moment = ended
+        self._tell(playing, online, heard)
+        if playing.position == LENGTH:
+            self.playing = None
+
+    def _place(self, device: Device, episode: Episode) -> int:
+        """Where a device goes on: it knows what was played on it, and what it was told."""
+        known = [self._places[device, episode]] if (device, episode) in self._places else []
+        known += [
+            (datetime.fromisoformat(entry["updated_at"]), entry["position"])
+            for entry in device.memory.of("play_statuses").values()
+            if (entry["rss_source_feed"], entry["rss_source_item"]) == episode
+        ]
+        position = max(known)[1] if known else 0
+        return position if position < LENGTH - 60 else 0
+
+    def _hear(self, playing: Playing) -> Stretch:
+        long = self.rng.choice(STRETCHES)
+        seconds = min(int(long * playing.rate), LENGTH - playing.position)
+        playing.position += seconds
+        begun = self._moment + playing.device.error
+        self._moment += timedelta(seconds=seconds / playing.rate)
+        return Stretch(begun, self._moment + playing.device.error, playing.rate)
+
+    def _tell(self, playing: Playing, online: bool, *heard: Stretch) -> None:
+        device, at = playing.device, self._moment + playing.device.error
+        is_ahead = at > device.clock.now() + TOLERANCE
+        told = Told(device, playing.episode, at, playing.position, heard, is_ahead)
+        self.told.append(told)
+        self._places[device, playing.episode] = at, playing.position
+        played = playing.position == LENGTH
+        if online:
+            self._ask(told, playing, played)
+        elif device.queues_plays:
+            device.later.append((_body(told, playing, played), told))
+        else:
+            self._leave_for_sync(told, playing, played)
+
+    def _ask(self, told: Told, playing: Playing, played: bool) -> None:
+        body = _body(told, playing, played)
+        if not played and told.heard and self.rng.random() < 0.3:
+            body["updated_at"] = body.pop("played_at")
+            path = f"/api/v1/plays/{url_safe(body.pop('rss_source_item'))}/position"
+            told.device.tell([told], "PUT", path, body)
+        else:
+            told.device.tell([told], "POST", "/api/v1/plays", body)
+
+    def _leave_for_sync(self, told: Told, playing: Playing, played: bool) -> None:
+        """With from where it played; what a device told before in the same payload is never seen."""
+        device, key = told.device, playing.episode.item
+        told.by_sync = True
+        told.started = told.position - round(told.seconds)
+        before = device.unsynced.get(key)
+        if before is not None and before.episode == told.episode:
+            told.lost = before.lost
+            assert before.started is not None
+            if told.started == before.position:
+                told.started, told.heard = before.started, (*before.heard, *told.heard)
+            else:
+                told.lost += before.heard
+        device.unsynced[key] = told
+        entry = _body(told, playing, played) | {"started": told.started, "updated_at": told.at.isoformat()}
+        del entry["played_at"]
+        device.act("play_statuses", entry)
+
+    def sums(self) -> Sums:
+        """By podcast, without what was removed."""
+        told = sorted((one for one in self.told if one.reached), key=lambda one: one.at)
+        sums = Sums()
+        _add_heard(sums, told, self.removed)
+        by_episode: dict[Episode, list[Told]] = defaultdict(list)
+        for one in told:
+            by_episode[one.episode].append(one)
+        for places in by_episode.values():
+            _explain(sums, places)
+        for feed in self.removed:
+            for sum_ in (sums.heard, sums.error, sums.at_once):
+                sum_.pop(feed, None)
+        return sums
+
+
+def _body(told: Told, playing: Playing, played: bool) -> Json:
+    feed, item = told.episode
+    body: Json = {"rss_source_feed": feed, "rss_source_item": item, "position": told.position}
+    return body | {"played": played, "speed": playing.speed, "played_at": told.at.isoformat()}
+
+
+def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
+    """Two at once count once, the faster."""
+    heard = [(one, stretch) for one in told for stretch in (*one.lost, *one.heard)]
+    kept = [(one, stretch) for one, stretch in heard if one.episode.feed not in removed]
+    for start, end, playing in _moments(kept):
+        rate, feed = max((stretch.rate, one.episode.feed) for one, stretch in playing)
+        seconds = rate * (end - start).total_seconds()
+        sums.heard[feed] += seconds  # type: ignore[assignment]
+        if len(playing) > 1:
+            for one, _ in playing:
+                sums.at_once[one.episode.feed] += seconds  # type: ignore[assignment]
+    for one in told:
+        # where a sync tells one stretch for several with pauses, it may seem to be at the time of another
+        beside = _beside(one, heard) if one.by_sync and len(one.heard) > 1 else []
+        if beside:
+            sums.explain("told by a sync as one", one, one.seconds)
+        for other, stretch in beside:
+            sums.at_once[other.episode.feed] += round(stretch.seconds)
+    if removed:
+        # devices that did not hear of it may tell of it again
+        for start, end, playing in _moments(heard):
+            gone = [one for one, _ in playing if one.episode.feed in removed]
+            for one, stretch in playing if gone else ():
+                sums.explain("removed", one, stretch.rate * (end - start).total_seconds())
+
+
+def _beside(told: Told, heard: Iterable[tuple[Told, Stretch]]) -> list[tuple[Told, Stretch]]:
+    start = told.heard[0].starts_at
+    return [
+        (one, stretch)
+        for one, stretch in heard
+        if one is not told and stretch.starts_at < told.at and start < stretch.ends_at
+    ]
+
+
+def _moments(
+    heard: list[tuple[Told, Stretch]],
+) -> Iterator[tuple[datetime, datetime, list[tuple[Told, Stretch]]]]:
+    """From one beginning or end to the next, with what plays then."""
+    times = sorted({time for _, stretch in heard for time in stretch[:2]})
+    for start, end in pairwise(times):
+        playing = [each for each in heard if each[1].starts_at <= start and end <= each[1].ends_at]
+        if playing:
+            yield start, end, playing
+
+
+def _explain(sums: Sums, places: list[Told]) -> None:
+    """By how much the rules may be wrong in an episode, given the places in order of their times.
+
+    The rules take the step between two places of a device for what was heard, where the clock allows it: that
+    is wrong where it jumped untold, and where others had gone on meanwhile. What a sync told is left out
+    where something later was known already.
+    """
+    before: dict[Device, Told] = {}
+    last: Told | None = None
+    for place in places:
+        sums.explain("never told", place, sum(one.seconds for one in place.lost))
+        is_kept = _is_kept(place, places)
+        if is_kept is False:
+            sums.explain("older than what a sync found", place, place.seconds)
+            continue
+        counted = _counted(place, before.get(place.device), last)
+        is_unsure = is_kept is None or any(
+            one.is_ahead or _is_kept(one, places) is None for one in places if one is not place
+        )
+        if place.is_ahead:
+            sums.explain("a clock that is ahead", place, max(place.seconds, counted))
+        elif is_unsure:
+            sums.explain("in whatever order it came", place, max(place.seconds, counted))
+        else:
+            sums.explain("steps that were no listening", place, abs(counted - place.seconds))
+        before[place.device] = last = place
+
+
+def _is_kept(place: Told, places: list[Told]) -> bool | None:
+    """Whether a place counted when it came; None where that cannot be said, as it came with another."""
+    if not place.by_sync or place.is_ahead:
+        return True
+    assert place.reached is not None
+    later = [one for one in places if (one.is_ahead or one.at > place.at) and one.reached]
+    if any(one.reached[1] <= place.reached[0] for one in later if one.reached):
+        return False
+    return None if any(one.reached[0] <= place.reached[1] for one in later if one.reached) else True
+
+
+def _counted(place: Told, own: Told | None, last: Told | None) -> float:
+    if place.started is not None:
+        return place.position - place.started
+    if own is None or (
+        last is not None and last.device is not place.device and last.position == place.position
+    ):
+        return 0
+    step, passed = place.position - own.position, (place.at - own.at).total_seconds()
+    return step if 0 < step <= min(LONGEST_STEP, FASTEST * passed) else 0
