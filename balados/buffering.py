@@ -16,12 +16,13 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from balados import requests
+from balados import environment, readiness, requests
 from balados.wsgi import application as django
+from eventstore import counters
 
 # One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
 # PostgreSQL's default of 100 connections.
-THREADS = 8
+THREADS = 4 if environment.SMALL else 8
 # A body has so many seconds, and one more for each so many bytes of it that have come: 16 MiB on a line of
 # 128 kbit/s are let in, a byte now and then is not.
 PATIENCE, BYTES_PER_SECOND, LOOK_EVERY = 15.0, 16_384, 1.0
@@ -228,7 +229,11 @@ def _refusal(refusal: Refused, path: str) -> Answer:
     return Answer(refusal.status, headers, content)
 
 
-# The event loop needs the interpreter's lock several times for each request, and waits so long for it at most
-# while threads are busy: with the default of 5 ms a fifth of the requests per second is lost.
-sys.setswitchinterval(0.0005)
-application = Buffered(django)
+def start() -> Buffered:
+    """What a web process runs, which says that it is ready."""
+    # The event loop needs the interpreter's lock several times for each request, and waits so long for it at
+    # most while threads are busy: with the default of 5 ms a fifth of the requests per second is lost.
+    sys.setswitchinterval(0.0005)
+    counters.publish_in_background()
+    readiness.announce("web")
+    return Buffered(django)

@@ -1,13 +1,13 @@
-"""How the three stores are reached, from their URLs."""
+"""How the three stores are reached, from their URLs.
+
+``make run`` reads it with the settings, and stays for as long as the instance: psycopg is loaded where a URL
+is read, which is 20 MB that it does without.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
-import psycopg
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import conninfo_to_dict
-
-from projections.connect import ConnectionWithTimeout
 
 FORM = "of the form postgresql://user:password@host:port/name (?host=/directory names a unix socket)"
 # The schema that unqualified names fall into, per store: Django's own and third-party tables (sessions,
@@ -32,7 +32,7 @@ PLANS = {"events": {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "
 # is. Whoever meets the lock there reads the primary instead.
 ON_REPLICA = " -c default_transaction_read_only=on -c lock_timeout=100ms"
 # A replica that is away must not keep anybody waiting: the primary has the same rows.
-NO_WAITING = {"timeout": 0.5, "reconnect_timeout": 1.0, "connection_class": ConnectionWithTimeout}
+NO_WAITING = {"timeout": 0.5, "reconnect_timeout": 1.0}
 QUICKLY = {
     "connect_timeout": 2,
     "keepalives_idle": 2,
@@ -44,6 +44,9 @@ QUICKLY = {
 
 def check_url(url: str) -> str:
     """``url``, as it is. Raises ``ValueError``, without the URL: it may have a password in it."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
     try:
         parsed = conninfo_to_dict(url)
     except psycopg.Error:
@@ -65,6 +68,8 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
     Prepared statements are switched back on, which Django leaves off: 1.7 times the appends per second at 8
     clients (docs/performance.md). Raises ``ImproperlyConfigured``, without the URL.
     """
+    from psycopg.conninfo import conninfo_to_dict
+
     try:
         options: dict[str, Any] = conninfo_to_dict(check_url(url)) if url else {}
     except ValueError as error:
@@ -91,10 +96,13 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
 
 def replicas(urls: Iterable[str], *, pool: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The same for streaming replicas of the projections, by alias."""
+    from projections.connect import ConnectionWithTimeout
+
+    quick = {**NO_WAITING, "connection_class": ConnectionWithTimeout}
     found = {}
     for number, url in enumerate(urls, 1):
         alias = f"projections_replica_{number}"
-        configured = store("projections", url, pool={**pool, **NO_WAITING, "name": alias})
+        configured = store("projections", url, pool={**pool, **quick, "name": alias})
         options = configured["OPTIONS"]
         options |= {**QUICKLY, "application_name": f"balados-replica-{number}"}
         options["options"] += ON_REPLICA

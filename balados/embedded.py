@@ -16,6 +16,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -25,9 +26,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import psycopg
-import redis
 
 from balados import home as homes
 
@@ -50,6 +48,16 @@ DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 # Compressed, deleting 500,000 events writes 130 MB instead of 410; 256 MB of files are kept and used again.
 WRITE_AHEAD = {"wal_compression": "pglz", "min_wal_size": "256MB"}
 SETTINGS = {**DISCREET, **WRITE_AHEAD}
+# Of PROFILE=small. Reads wait for a disk in any case there, whoever does them.
+SMALL = {
+    "shared_buffers": "32MB",
+    "io_method": "sync",
+    "max_parallel_workers_per_gather": "0",
+    "autovacuum_max_workers": "1",
+    "maintenance_work_mem": "32MB",
+    "wal_buffers": "1MB",
+    "jit": "off",
+}
 PR_SET_PDEATHSIG = 1
 # a longer one is put aside at the next start; some lines a day are usual
 LARGEST_LOG = 10_000_000
@@ -126,8 +134,8 @@ def redis_server(home: Path) -> Server:
     """The Redis with its data in ``home/redis``: an append-only file, no dumps beside it."""
     data = home / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    socket = _make_sockets(home) / "redis.sock"
-    listen = ("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700")
+    listening = _make_sockets(home) / "redis.sock"
+    listen = ("--port", "0", "--unixsocket", str(listening), "--unixsocketperm", "700")
     keep = ("--dir", str(data), "--appendonly", "yes", "--save", "")
     return Server(
         name="Redis",
@@ -233,13 +241,21 @@ def _make_cluster(data: Path, account: str | None) -> None:
 
 
 def _postgres_answers(home: Path) -> bool:
-    with contextlib.suppress(psycopg.OperationalError):
-        psycopg.connect(homes.postgres_url(home, "postgres"), connect_timeout=2).close()
-        return True
-    return False
+    asked = (
+        str(POSTGRES_BIN / "pg_isready"),
+        "--quiet",
+        "--host",
+        str(homes.sockets(home)),
+        "--timeout",
+        "2",
+    )
+    return subprocess.run(asked).returncode == 0  # noqa: S603
 
 
 def _redis_answers(home: Path) -> bool:
-    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(homes.redis_url(home)) as client:
-        return bool(client.ping())
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(2)
+        connection.connect(str(homes.sockets(home) / "redis.sock"))
+        connection.sendall(b"PING\r\n")
+        return connection.recv(64).startswith(b"+PONG")
     return False

@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 
 import idna
 import msgspec
-import redis
 from msgspec import Meta
 
-from balados import databases, home, mail
+from balados import databases, home, machine, mail
 
 T = TypeVar("T")
 BASE_DIR = Path(__file__).resolve().parent.parent
 FOR_EVER = 36_500  # days
+SMALL_BELOW = 2 * 1024**3  # bytes of memory
 WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
@@ -154,6 +154,8 @@ def _allowed_host(text: str) -> str:
 
 
 def _redis(text: str) -> str:
+    import redis  # 15 MB that `make run` does without where it starts a Redis itself
+
     redis.Redis.from_url(text).close()  # it connects to nothing yet
     return text
 
@@ -184,6 +186,9 @@ given = {
     **given,
 }
 
+# What a machine has to have for more processes, threads and caches than the least.
+PROFILE = _choice("PROFILE", "small" if machine.memory() < SMALL_BELOW else "normal", "small", "normal")
+SMALL = PROFILE == "small"
 DEBUG = _switch("DEBUG", False)
 # Whether db_reset may delete what nothing rebuilds where DEBUG is off; set it for the one command.
 ALLOW_DESTRUCTIVE_RESET = _switch("ALLOW_DESTRUCTIVE_RESET", False)
@@ -210,7 +215,7 @@ if LIVE_PORT == PORT:
 LIVE_CONNECTIONS = _whole("LIVE_CONNECTIONS", 2_000, 1, 1_000_000)
 LIVE_CONNECTIONS_PER_USER = _whole("LIVE_CONNECTIONS_PER_USER", 20, 1, 100_000)
 # Processes that answer requests (balados/serve.py).
-WEB_CONCURRENCY = _whole("WEB_CONCURRENCY", min(os.cpu_count() or 1, 4), 1, 256)
+WEB_CONCURRENCY = _whole("WEB_CONCURRENCY", 1 if SMALL else min(os.cpu_count() or 1, 4), 1, 256)
 # Where the instance is reached from outside; links, `aud` and the Host check come from it alone.
 PUBLIC_URL = _read(
     "PUBLIC_URL",
@@ -255,7 +260,7 @@ PROJECTIONS_REPLICA_URLS = _list(
     "PROJECTIONS_REPLICA_URLS", [], databases.check_url, databases.FORM, secret=True
 )
 PROJECTIONS_REPLICA_MAX_LAG_SECONDS = _seconds("PROJECTIONS_REPLICA_MAX_LAG_SECONDS", 10.0)
-DATABASE_POOL_SIZE = _whole("DATABASE_POOL_SIZE", 16, 1, 10_000)
+DATABASE_POOL_SIZE = _whole("DATABASE_POOL_SIZE", 8 if SMALL else 16, 1, 10_000)
 DATABASE_POOL_TIMEOUT = _seconds("DATABASE_POOL_TIMEOUT", 5.0)
 # Seconds that a migration waits for a table: whoever wants the table meanwhile waits behind it.
 MIGRATION_LOCK_TIMEOUT = _seconds("MIGRATION_LOCK_TIMEOUT", 1.0)

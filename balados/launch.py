@@ -16,18 +16,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from honcho.environ import parse_procfile
 
 from balados import embedded, environment, home
+from balados.forks import Loader
 from balados.home import Refused
-from balados.supervisor import Program, StartFailed, StopRequested, Supervisor
+from balados.supervisor import Process, Program, StartFailed, StopRequested, Supervisor
 
 ROOT, PLACE, PUBLIC_URL = environment.BASE_DIR, environment.BALADOS_HOME, environment.PUBLIC_URL
 SECRET_KEY = environment.SECRET_KEY or secrets.token_urlsafe(50)
 # where each program leaves a file when it is ready (balados/readiness.py)
 READY = PLACE / "ready"
+# what programs are forks of (balados/forks.py)
+LOADER = "loader"
 # generous for a slow disk: the first start makes a PostgreSQL cluster and every table
 SECONDS_TO_START = 120.0
 
@@ -69,7 +73,7 @@ def run(lock: int, *, programs: bool = True) -> None:
             supervisor.say(f"{request} received: stopping")
         finally:
             # what writes events first, the servers that it writes to last
-            supervisor.stop([*commands, "redis", "postgres"])
+            supervisor.stop([*commands, LOADER, "redis", "postgres"])
             embedded.remove_sockets(PLACE)
     supervisor.say("stopped")
 
@@ -111,7 +115,8 @@ def start_servers(supervisor: Supervisor, lock: int) -> None:
     (PLACE / "postgres" / "postmaster.pid").unlink(missing_ok=True)
     shutil.rmtree(home.sockets(PLACE), ignore_errors=True)
     if environment.EMBEDDED_POSTGRES:
-        start_server(supervisor, "postgres", embedded.postgres(PLACE), lock)
+        small = embedded.SMALL if environment.SMALL else {}
+        start_server(supervisor, "postgres", embedded.postgres(PLACE, **small), lock)
     if environment.EMBEDDED_REDIS:
         start_server(supervisor, "redis", embedded.redis_server(PLACE), lock)
 
@@ -130,6 +135,7 @@ def start_programs(supervisor: Supervisor, commands: Mapping[str, str], lock: in
     """Prepare the stores, start what the Procfile names, wait until it is ready, and say what to do next."""
     shutil.rmtree(READY, ignore_errors=True)
     READY.mkdir(mode=0o700)
+    spawner = forking(supervisor, lock) if sys.platform == "linux" else partial(starting, lock=lock)
     links: list[str] = []
 
     def is_link(line: bytes) -> bool:
@@ -138,46 +144,55 @@ def start_programs(supervisor: Supervisor, commands: Mapping[str, str], lock: in
         links.extend([found] if found.startswith(PUBLIC_URL) else [])
         return found in links
 
-    prepare = Program("prepare", spawner("python manage.py db_init -v 0", lock), keeps=is_link)
+    prepare = Program("prepare", spawner("python manage.py db_init -v 0"), keeps=is_link)
     supervisor.run_once(prepare, SECONDS_TO_START)
     remember(address=True)  # the stores at these URLs are ours
     for name, command in commands.items():
-        supervisor.start(Program(name, spawner(command, lock)))
+        supervisor.start(Program(name, spawner(command)))
     supervisor.run_until(lambda: all((READY / name).exists() for name in commands), SECONDS_TO_START)
     for line in next_steps(PUBLIC_URL, links):
         supervisor.say(line)
 
 
-def spawner(command: str, lock: int) -> Callable[[], "subprocess.Popen[bytes]"]:
-    """How to start one command of the Procfile. Without a shell between, a signal reaches the program."""
+def forking(supervisor: Supervisor, lock: int) -> Callable[[str], Callable[[], Process]]:
+    """How to start commands of the Procfile as forks of one process that has loaded what they need."""
+    loader = Loader()
+    supervisor.start(Program(LOADER, lambda: loader.start(partial(popen, lock=lock))))
+    return lambda command: lambda: loader.fork(shlex.split(command))
 
-    def spawn() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(  # noqa: S603
-            shlex.split(command),
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "BALADOS_HOME": str(PLACE),
-                "SECRET_KEY": SECRET_KEY,
-                "PORT": str(environment.PORT),
-                "LIVE_PORT": str(environment.LIVE_PORT),
-                "LIVE_URL": environment.LIVE_URL,
-                "PUBLIC_URL": PUBLIC_URL,
-                "BALADOS_READY": str(READY),
-                "EMAIL_URL": environment.given.get("EMAIL_URL", "console:"),
-                # the virtual environment need not be active
-                "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-                "PYTHONUNBUFFERED": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[lock],
-            start_new_session=True,
-            preexec_fn=embedded.end_with_parent(signal.SIGTERM),
-        )
 
-    return spawn
+def starting(command: str, lock: int) -> Callable[[], Process]:
+    """How to start a command of the Procfile by itself. Without a shell between, a signal reaches it."""
+    return lambda: popen(shlex.split(command), lock=lock)
+
+
+def popen(command: Sequence[str], *inherited: int, lock: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603
+        command,
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "BALADOS_HOME": str(PLACE),
+            "SECRET_KEY": SECRET_KEY,
+            "PORT": str(environment.PORT),
+            "LIVE_PORT": str(environment.LIVE_PORT),
+            "LIVE_URL": environment.LIVE_URL,
+            "PUBLIC_URL": PUBLIC_URL,
+            "BALADOS_READY": str(READY),
+            "EMAIL_URL": environment.given.get("EMAIL_URL", "console:"),
+            # the virtual environment need not be active
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+            "PYTHONUNBUFFERED": "1",
+            # glibc takes memory for each thread otherwise, and gives little of it back
+            "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2"),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=[lock, *inherited],
+        start_new_session=True,
+        preexec_fn=embedded.end_with_parent(signal.SIGTERM),
+    )
 
 
 def refuse_taken_port(name: str, port: int) -> None:

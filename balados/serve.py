@@ -29,7 +29,8 @@ HEADERS = HTTP1Settings(max_buffer_size=192 * 1024, header_read_timeout=10_000)
 def server() -> MPServer:
     """No access log: addresses carry tokens (/authorize?token=, /setup?token=)."""
     return MPServer(
-        "balados.buffering:application",
+        "balados.buffering:start",
+        factory=True,
         address=settings.LISTEN_HOST,
         port=settings.PORT,
         interface=Interfaces.ASGINL,
@@ -44,6 +45,7 @@ def server() -> MPServer:
         respawn_failed_workers=True,
         respawn_interval=0.5,
         workers_kill_timeout=5,
+        process_name="python -m balados.serve",
     )
 
 

@@ -9,12 +9,11 @@ import datetime
 import math
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
-from typing import IO
+from typing import IO, Protocol
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
@@ -36,19 +35,32 @@ class StartFailed(Exception):
     """A program does not come up; the text says which and why."""
 
 
+class Process(Protocol):
+    """What runs, as ``subprocess.Popen`` has it."""
+
+    pid: int
+
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+
+    def wait(self) -> int: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+
 @dataclass
 class Program:
     """What to keep running: ``spawn`` starts it in a session of its own, its output on a pipe or not."""
 
     name: str
-    spawn: Callable[[], "subprocess.Popen[bytes]"]
+    spawn: Callable[[], Process]
     stop_signal: signal.Signals = signal.SIGTERM
     # seconds from the stop signal to kill -9
     grace: float = 10.0
     colour: str = ""
     # lines for which it is true are not printed: whoever gave it prints them later
     keeps: Callable[[bytes], bool] = lambda line: False
-    process: "subprocess.Popen[bytes] | None" = None
+    process: Process | None = None
     keeper: Thread = field(default_factory=Thread)
     # no start after this, and no signal to a process that another start replaces
     stopping: Event = field(default_factory=Event)
@@ -180,6 +192,6 @@ class Supervisor:
         self._signal = number
 
 
-def kill_group(process: "subprocess.Popen[bytes]") -> None:
+def kill_group(process: Process) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

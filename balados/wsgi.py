@@ -1,16 +1,10 @@
-"""The WSGI entry point of the web process."""
+"""The WSGI application of the web process."""
 
 import os
 
 from django.core.wsgi import get_wsgi_application
 
-from balados import (
-    celery,  # noqa: F401  what the web sends to the workers goes where its settings say
-    readiness,
-)
-from eventstore import counters
+from balados import celery  # noqa: F401  what the web sends to the workers goes where its settings say
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 application = get_wsgi_application()
-counters.publish_in_background()
-readiness.announce("web")

@@ -23,7 +23,7 @@ TOPICS = (
     "feeds",
 )
 # asked for by name only
-MORE = ("peer", "refreshing", "hour", "gateway", "pages", "apps", "live")
+MORE = ("peer", "refreshing", "hour", "gateway", "pages", "apps", "live", "footprint")
 # what goes with a topic that is named
 WITH = {"feeds": ("refreshing", "hour")}
 

@@ -25,7 +25,7 @@ def tree(pid: int) -> list[int]:
 
 def seconds(pid: int) -> float:
     """What a process and all below it have used so far, user and system, those that have ended included."""
-    return sum(_ticks(one) for one in tree(pid)) / TICKS
+    return sum(ticks(one) for one in tree(pid)) / TICKS
 
 
 def servers() -> dict[str, int]:
@@ -41,7 +41,8 @@ def used(processes: Mapping[str, int]) -> Seconds:
     return {name: seconds(pid) for name, pid in processes.items()}
 
 
-def _ticks(pid: int) -> int:
+def ticks(pid: int) -> int:
+    """What a process has used so far, and its children that have ended."""
     return sum(int(ticks) for ticks in _stat(pid)[11:15])
 
 

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path
 
 from balados import serve
-from balados.buffering import application
+from balados.buffering import start
 
 PATH = "/play/constant"
 LOCATION = "https://audio.example/1.mp3"
@@ -22,9 +22,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 settings.ROOT_URLCONF = "benchmarks.redirect"
 
-__all__ = ["application"]
+__all__ = ["start"]
 
 if __name__ == "__main__":
     server = serve.server()
-    server.target = "benchmarks.redirect:application"
+    server.target = "benchmarks.redirect:start"
     server.serve()

@@ -51,6 +51,11 @@ class Scale:
     # live connections: on which much happens, and nothing
     live_busy: int = 200
     live_idle: int = 1_000
+    # a whole instance: seconds at rest, and under the load of so many
+    footprint_seconds: float = 60.0
+    footprint_load_seconds: float = 90.0
+    footprint_listeners: int = 200
+    footprint_feeds: int = 2_000
     # episodes of the feeds that are read
     feeds: tuple[int, ...] = (100, 2_000, 10_000)
     feed_rounds: int = 3
@@ -91,6 +96,10 @@ TINY = Scale(
     polling_apps=2,
     poll_seconds=1.0,
     polled_feeds=20,
+    footprint_seconds=1.0,
+    footprint_load_seconds=4.0,
+    footprint_listeners=8,
+    footprint_feeds=16,
     feeds=(10,),
     feed_rounds=1,
 )

@@ -5,6 +5,7 @@ kept. Nothing depends on the counters.
 """
 
 import logging
+import os
 import threading
 import time
 from contextlib import suppress
@@ -63,7 +64,7 @@ def publish() -> bool:
             for key, amount in taken.items():
                 pipe.hincrbyfloat(HASH, msgspec.json.encode(key).decode(), amount)
             for name, value in present.items():
-                pipe.set(f"{GAUGES}{name}:{_PROCESS}", value, ex=round(5 * SECONDS_BETWEEN))
+                pipe.set(f"{GAUGES}{name}:{_process}", value, ex=round(5 * SECONDS_BETWEEN))
             pipe.execute()
     except (redis.RedisError, OSError):
         add(*taken.items())
@@ -96,11 +97,21 @@ def publish_in_background() -> None:
         _thread.start()
 
 
-_lock = threading.Lock()
-_counts: dict[Key, float] = {}
-_gauges: dict[str, float] = {}
-_PROCESS: Final = uuid4().hex
-_thread: threading.Thread | None = None
+def _begin() -> None:
+    """In a process that has counted nothing; a fork is another process."""
+    global _lock, _counts, _gauges, _process, _thread
+    _lock = threading.Lock()
+    _counts, _gauges, _process = {}, {}, uuid4().hex
+    _thread = None
+
+
+_lock: threading.Lock
+_counts: dict[Key, float]
+_gauges: dict[str, float]
+_process: str
+_thread: threading.Thread | None
+_begin()
+os.register_at_fork(after_in_child=_begin)
 
 
 def _publish_for_ever() -> None:

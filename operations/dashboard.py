@@ -152,7 +152,7 @@ def _last_run(last: Run | None, now: datetime) -> Line:
     took = (last.finished_at - last.started_at).total_seconds()
     text = f"{timesince(last.finished_at, now)} ago, in {took:,.1f} s"
     if ago > WORKER_RUNS_WITHIN:
-        return Line("Five-minute work", "bad", f"Last {text}: is “beat” running?")
+        return Line("Five-minute work", "bad", f"Last {text}: is a worker with the scheduler running?")
     return Line("Five-minute work", "good", f"Last {text}.")
 
 

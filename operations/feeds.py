@@ -127,7 +127,7 @@ def _schedule_lines(schedule: FeedSchedule, now: datetime) -> Iterator[str]:
 def _advice(found: figures.Figures) -> Iterator[str]:
     if found.due and found.overdue_s > LATE.total_seconds():
         yield f"What is due has waited for {_span(found.overdue_s)}: is a worker for the queue feeds running,"
-        yield "and beat? Where both are, more pumps (FEED_PUMPS) make use of more processors."
+        yield "and the scheduler of one? Where both are, more pumps (FEED_PUMPS) make use of more processors."
 
 
 def _span(seconds: float) -> str:

@@ -242,7 +242,7 @@ def _check_sessions(source: Connection, alias: str, there: Place) -> None:
     if sessions:
         raise Refused(
             f"{sessions} sessions still use the {alias} store in {there}: restart every process (web,"
-            " projector, worker, beat) with the new setting first."
+            " live, projector, worker) with the new setting first."
         )
 
 

@@ -44,7 +44,7 @@ def without_programs(aliases: Iterable[Alias]) -> Iterator[dict[Alias, Connectio
             if sessions := _sessions(connection):
                 raise StillRunning(
                     f"{sessions} sessions of a running Balados are connected to the {alias} store's database:"
-                    " stop the web, projector, worker and beat processes first. Nothing was touched."
+                    " stop the web, live, projector and worker processes first. Nothing was touched."
                 )
         yield connections
 

@@ -20,7 +20,7 @@ from balados import embedded, home, launch
 from tests.e2e.instances import OURS, PASSWORD, Instance, eventually, free_port, left_of, running
 from tests.launch.test_supervisor import gone
 
-PROGRAMS = {"web": "balados.serve", "projector": "run_projectors", "worker": " worker ", "beat": " beat "}
+PROGRAMS = {"web": "balados.serve", "projector": "run_projectors", "worker": " worker "}
 ADMINISTRATOR = (
     "createsuperuser",
     "--database=system",
@@ -140,6 +140,17 @@ def test_a_program_that_is_killed_comes_back_by_itself(victim: Instance, program
     killed.kill()
     assert gone(killed.pid)
     eventually(said.exists)
+
+
+def test_what_all_programs_are_forks_of_comes_back_with_them(victim: Instance) -> None:
+    before = {program: victim.processes(part)[0].pid for program, part in PROGRAMS.items()}
+    for program in PROGRAMS:
+        (victim.home / "ready" / program).unlink()
+    victim.processes("balados.preloaded")[0].kill()
+    eventually(lambda: all((victim.home / "ready" / program).exists() for program in PROGRAMS))
+    after = {program: victim.processes(part)[0].pid for program, part in PROGRAMS.items()}
+    assert [program for program in PROGRAMS if before[program] == after[program]] == []
+    assert len(victim.processes("balados.preloaded")) == 1
 
 
 def test_a_projector_that_works_says_so_again_and_again(victim: Instance) -> None:

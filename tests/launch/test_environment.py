@@ -1,5 +1,6 @@
 """What an operator may set, and what is refused: every fault at once, before anything is touched."""
 
+import os
 import runpy
 from ipaddress import ip_network
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from balados import home
+from balados import home, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 BLANK = dict.fromkeys(("PORT", "BALADOS_HOME", "LISTEN_HOST", "PUBLIC_URL", "DATABASE_URL", "REDIS_URL"), "")
@@ -39,6 +40,7 @@ WORDS = {
     "DEFAULT_PRIVACY": ("secret",),
     "WEBSUB": ("perhaps",),
     "LIVE": ("perhaps",),
+    "PROFILE": ("tiny", "1"),
     "LOG_LEVEL": ("LOUD", "10"),
     "LOG_FORMAT": ("xml",),
     "LISTEN_HOST": ("localhost", "127.0.0", "0.0.0.0:80", "::g"),
@@ -177,6 +179,37 @@ def test_live_connections_are_where_a_proxy_leads_or_on_the_port_of_their_proces
         assert read(**given)["LIVE_URL"] == found
     assert faults(read, LIVE_URL="https://live.example")
     assert faults(read, PORT="8000", LIVE_PORT="8000")
+
+
+def test_a_machine_with_little_memory_is_small_unless_it_is_said_otherwise(
+    read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for memory, profile in ((2 * 1024**3 - 1, "small"), (2 * 1024**3, "normal")):
+        monkeypatch.setattr(machine, "memory", lambda memory=memory: memory)
+        assert read()["PROFILE"] == profile
+        assert (read()["WEB_CONCURRENCY"] == 1, read()["DATABASE_POOL_SIZE"]) == (
+            (True, 8) if profile == "small" else (os.cpu_count() == 1, 16)
+        )
+    found = read(PROFILE="Small", WEB_CONCURRENCY="3")
+    assert (found["SMALL"], found["WEB_CONCURRENCY"], found["DATABASE_POOL_SIZE"]) == (True, 3, 8)
+
+
+def test_the_memory_of_a_container_or_a_unit_is_what_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    unit = tmp_path / "system.slice" / "balados.service"
+    unit.mkdir(parents=True)
+    (tmp_path / "group").write_text("0::/system.slice/balados.service\n")
+    monkeypatch.setattr(machine, "CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr(machine, "OUR_GROUP", tmp_path / "group")
+    assert machine.memory() == installed
+    (unit / "memory.max").write_text("max\n")
+    assert machine.memory() == installed
+    (tmp_path / "system.slice" / "memory.max").write_text("1048576\n")
+    assert machine.memory() == 1048576
+    monkeypatch.setattr(machine, "OUR_GROUP", tmp_path / "none")
+    assert machine.memory() == installed
 
 
 def test_blank_is_as_good_as_unset(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:

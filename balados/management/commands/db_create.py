@@ -12,8 +12,8 @@ DATABASE_URL, PROJECTIONS_URL and EVENT_STORE_URL say which, and where (docs/set
 URL needs the right CREATEDB, unless the databases are there; in one that it does not own, the right CREATE.
 It changes nothing that is there, and may be repeated.
 
---grant lets a role that an administrator has made do what a program needs (web, projector, worker; beat needs
-none) and no more: in all stores, on the tables that are there. To be run after db_init, and again after
+--grant lets a role that an administrator has made do what a program needs (web, projector,
+worker) and no more: in all stores, on the tables that are there. To be run after db_init, and again after
 updates, restores and moves. --print shows the statements instead. docs/deploy.md
 
 Every store of an instance has the same id. An empty events or system store is not made beside others that

@@ -19,7 +19,7 @@ DELETE ALL EVENTS for --events, DELETE ALL DATA for --all. There is no option th
 --system, --events and --all are refused where DEBUG is off, unless ALLOW_DESTRUCTIVE_RESET=1 is in
 the environment and the names of the databases are typed as well.
 
-Stop web, projector, worker and beat processes first; with make run: stop it, and start make servers. It
+Stop web, live, projector and worker processes first; with make run: stop it, and start make servers. It
 touches only Balados' own tables, never others in the same database. A killed one is repeated. What was
 reset, when, by whom and how many rows there were is written to BALADOS_HOME/resets.log and to the log.
 

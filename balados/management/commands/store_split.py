@@ -70,7 +70,7 @@ option.
                     f"  {VARIABLES[other]}=the DATABASE_URL of today (it stood in for this one)"
                 )
         self.stdout.write(
-            "and restart web, projector, worker and beat: what keeps the old setting is refused writes.\n"
+            "and restart web, live, projector and worker: what keeps the old setting is refused writes.\n"
             f"Then: manage.py store_split --store {alias} --drop-source --from the old URL"
         )
 
