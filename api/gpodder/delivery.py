@@ -53,6 +53,8 @@ class Writer:
     ) -> None:
         self._spellings = spellings
         self._url = lru_cache(maxsize=10_000)(spellings.url)
+        # most episodes come again and again
+        self._parts = lru_cache(maxsize=20_000)(parts_of_item)
         self._in_words, self.device, self._feeds = in_words, device, feeds
 
     def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
@@ -66,8 +68,9 @@ class Writer:
             others = [change for change in told if _device_of(change) != self._spellings.device]
             self._spellings.look_into(change.event.rss_source_feed for change in others)  # type: ignore[attr-defined]
         for change, following in zip_longest(told, told[1:]):
-            if not (isinstance(change.event, PositionUpdated) and _is_passed(change.event, following)):
-                yield self._of_event(change, lengths)
+            event = change.event
+            if type(event) is not PositionUpdated or not _is_passed(event, following):
+                yield self._of_event(event, _device_of(change), lengths)
 
     def of_checkpoint(self, of: UserCheckpoint) -> Iterator[Action]:
         """The newest of each episode, of each kind."""
@@ -113,19 +116,18 @@ class Writer:
             return False
         return not self.device or self.device == _device_of(change)
 
-    def _of_event(self, change: Change, lengths: dict[tuple[str, str], int]) -> Action:
-        event: Any = change.event
-        guid, url = parts_of_item(event.rss_source_item)
+    def _of_event(self, event: Any, device: str | None, lengths: dict[tuple[str, str], int]) -> Action:
+        feed = event.rss_source_feed
+        guid, url = self._parts(event.rss_source_item)
         if own := self._spellings.files:
-            url = own.get((event.rss_source_feed, guid), url)
-        podcast, device = self._url(event.rss_source_feed), _device_of(change)
-        if isinstance(event, EpisodeActionRecorded):
-            return Action(podcast, url or guid, event.action, naive(event.acted_at), guid or None, device)
-        length = lengths.get((event.rss_source_feed, event.rss_source_item)) if lengths else None
-        numbers: Iterable[Any] = _numbers(event, length)
-        if self._in_words:
-            numbers = map(_in_words, numbers)
-        return Action(podcast, url or guid, "play", naive(_at(event)), guid or None, device, *numbers)
+            url = own.get((feed, guid), url)
+        episode, guid = url or guid, guid or None
+        if type(event) is EpisodeActionRecorded:
+            return Action(self._url(feed), episode, event.action, naive(event.acted_at), guid, device)
+        numbers = _numbers(event, lengths.get((feed, event.rss_source_item)) if lengths else None)
+        started, position, total = map(_in_words, numbers) if self._in_words else numbers
+        at = naive(_at(event))
+        return Action(self._url(feed), episode, "play", at, guid, device, started, position, total)
 
 
 def newest(actions: Iterable[Action]) -> list[Action]:
@@ -183,7 +185,7 @@ def _other(user_id: UUID, known: EpisodeAction) -> EpisodeActionRecorded:
 
 
 def _at(event: Any) -> datetime:
-    found: datetime = event.updated_at if isinstance(event, PositionUpdated) else event.played_at
+    found: datetime = event.updated_at if type(event) is PositionUpdated else event.played_at
     return found
 
 
