@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -35,6 +36,8 @@ LAST_POSITION = 2**63 - 1
 LAST_VERSION = 2**31 - 1
 # the unique key, or that of a partition (docs/sql/partition_events.sql)
 VERSION_TAKEN = "events_stream_version"
+# entries were folded anew since they were read
+ENTRY_TAKEN = "snapshots_pkey"
 # how many streams a process knows by their users: 100 bytes each
 MOST_STREAMS = 100_000
 
@@ -147,7 +150,7 @@ class RememberedCommand(NamedTuple):
 
 class KeptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The newest entry of a topic and key. ``digest``: of the key, which is the ``name`` where that is not
-    empty. ``state``: as JSON; None where there is none any more.
+    empty. ``state``: as JSON; None where there is none any more. ``is_new``: there was none before.
 
     No tuple, which the collector watches: of 50,000 it took a tenth of a second.
     """
@@ -156,6 +159,7 @@ class KeptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     digest: str
     name: str
     state: str | None
+    is_new: bool = False
 
 
 class StreamErased(Exception):
@@ -469,13 +473,17 @@ def _append_many(
     lines = [_Line(*codec.name_of(event), event) for event in events]
     for line, own in zip(lines, origins, strict=False):
         line.m = own
-    kept = [one for one in changed if one.state is not None]
+    kept = [one for one in changed if one.state is not None and not one.is_new]
+    # in the order of the index: thousands take two thirds of the time
+    new = (one for one in changed if one.state is not None and one.is_new)
+    added = sorted(new, key=attrgetter("topic", "digest"))
     gone = [(one.topic, one.digest) for one in changed if one.state is None]
     parameters: dict[str, Any] = {
         "stream": stream,
         "expected": expected,
         "metadata": msgspec.json.encode(origin).decode(),
         "events": msgspec.json.encode(lines).decode(),
+        "added": msgspec.json.encode(added).decode(),
         "kept": msgspec.json.encode(kept).decode(),
         "gone": msgspec.json.encode(gone).decode(),
         "version": expected + len(events),
@@ -487,7 +495,7 @@ def _append_many(
         position: int | None = fetch_value(SQL["append_many"], parameters)
     except UniqueViolation as error:
         taken = error.diag.constraint_name or ""
-        if taken.startswith(VERSION_TAKEN):
+        if taken.startswith((VERSION_TAKEN, ENTRY_TAKEN)):
             return None
         if taken == "commands_pkey":
             raise CommandAlreadyRecorded from error

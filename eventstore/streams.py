@@ -51,7 +51,8 @@ class Entries(PartialEntries):
         # what was asked for; None where there is none
         self.known: dict[str, Any] = {}
         self.is_whole = False
-        self.changed: dict[str, None] = {}
+        # what is to be stored, and whether there was nothing of it
+        self.changed: dict[str, bool] = {}
 
     def __getitem__(self, key: str) -> Any:
         found = self.get(key)
@@ -69,14 +70,14 @@ class Entries(PartialEntries):
         return isinstance(key, str) and self.get(key) is not None
 
     def __setitem__(self, key: str, entry: Any) -> None:
+        self.changed.setdefault(key, self._is_absent(key))
         self.known[key] = entry
-        self.changed[key] = None
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
+        self.changed.setdefault(key, False)
         self.known[key] = None
-        self.changed[key] = None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._whole())
@@ -102,6 +103,10 @@ class Entries(PartialEntries):
             return self._whole()
         self._stream.search(self._topic, text)
         return {key: entry for key, entry in self.known.items() if entry is not None}
+
+    def _is_absent(self, key: str) -> bool:
+        """Whether the store was asked for it and had nothing."""
+        return self.known.get(key) is None and (key in self.known or self.is_whole)
 
     def _whole(self) -> dict[str, Any]:
         if not self.is_whole:
@@ -173,7 +178,9 @@ class Stream:
         for event in events:
             evolve(self.user, event)
         return [
-            kept(topic, key, one.known[key]) for topic, one in self._entries.items() for key in one.changed
+            kept(topic, key, one.known[key], is_new)
+            for topic, one in self._entries.items()
+            for key, is_new in one.changed.items()
         ]
 
     def recorded(self, events: Sequence[Event], position: int) -> None:
@@ -300,11 +307,11 @@ def kept_entries(user: User) -> Iterator[KeptEntry]:
             yield kept(topic, key, entry)
 
 
-def kept(topic: str, key: str, entry: Any) -> KeptEntry:
+def kept(topic: str, key: str, entry: Any, is_new: bool = False) -> KeptEntry:
     """An entry as it is stored; one that is None is gone."""
     digest = _DIGESTS[topic](key)
     state = None if entry is None else msgspec.json.encode(entry).decode()
-    return KeptEntry(topic, digest, "" if key == digest else key, state)
+    return KeptEntry(topic, digest, "" if key == digest else key, state, is_new)
 
 
 def decode(rows: Sequence[RecordedEvent]) -> list[Event]:

@@ -9,5 +9,5 @@ LEFT JOIN (
     unnest(string_to_array(%(topics)s::text, ' '), string_to_array(%(keys)s::text, ' ')::uuid[]) AS k(topic, key)
     CROSS JOIN LATERAL (
         SELECT * FROM events.snapshots
-        WHERE stream = %(stream)s::bigint AND topic = k.topic AND key = k.key LIMIT 1) n) ON true
+        WHERE stream = %(stream)s::bigint AND topic = k.topic AND key = k.key LIMIT 1) n) ON {among}
 WHERE s.id = %(stream)s::bigint

@@ -29,7 +29,7 @@ from eventstore.erasure import purge_stream, tombstone_stream
 from eventstore.log import Origin
 from eventstore.prepared import Prepared
 from eventstore.removal import remove
-from eventstore.streams import Streams, StreamUnreadable
+from eventstore.streams import Streams, StreamUnreadable, rebuild
 from tests.eventstore.dispatching import (
     ALICE,
     BOB,
@@ -133,6 +133,41 @@ def test_of_a_long_history_a_command_reads_a_few_entries(asked: Asked) -> None:
     # to read and to append
     assert executed.call_count == 2
     assert outcome.version == 301 + len([row for row in events_of() if row.type == "CollectionCreated"])
+
+
+def listened(first: int, count: int, *, minute: int = 0) -> SyncUserData:
+    at = NOON + timedelta(minutes=minute)
+    numbers = range(first, first + count)
+    plays = [PlayEntry(NEWS, item_of(f"item-{number}", ""), minute, False, at) for number in numbers]
+    return SyncUserData(user_id=ALICE, now=at, play_statuses=plays)
+
+
+def test_a_large_sync_adds_what_is_new_and_changes_what_is_known() -> None:
+    dispatch(subscribe())
+    for first in (0, 150):
+        dispatcher.forget()
+        outcome = dispatch(listened(first, 300, minute=first))
+        assert len(outcome.events) == 300
+        assert kept() == replayed()
+
+
+def test_what_was_folded_anew_since_it_was_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatch(listened(0, 2))
+    execute("DELETE FROM events.snapshots")
+    dispatcher.forget()
+    append, attempts = log.append, []
+
+    def meanwhile(*arguments: Any, **named: Any) -> int | None:
+        if not attempts:
+            rebuild(ALICE)
+        attempts.append(append(*arguments, **named))
+        return attempts[-1]
+
+    monkeypatch.setattr(log, "append", meanwhile)
+    dispatch(listened(0, 3, minute=1))
+    assert attempts[0] is None
+    assert attempts[1] is not None
+    assert kept() == replayed()
 
 
 def test_a_command_reads_no_table_whole_that_was_small_when_it_was_analysed() -> None:
