@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import chain, islice
+from operator import attrgetter
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -16,6 +17,7 @@ from msgspec import Meta, Struct
 
 from api.episodes import IN_ITEM, by_item, fill_items, item_field, names_episodes, needed
 from api.errors import FieldError, Invalid
+from eventstore.domain.fields import values_of
 from eventstore.domain.identifiers import CODES_OF_ADDRESSES, InvalidIdentifier
 
 # A payload may be wrong in every one of 50,000 entries; nobody reads on after this many.
@@ -92,8 +94,10 @@ def cross_field_errors(value: Struct, place: str = "") -> Iterator[FieldError]:
         yield error._replace(attr=_inside(place, error.attr))
     for name, entries in lists_of(type(value)):
         if _has_rules(entries):
+            is_good = _is_good(entries)
             for number, entry in enumerate(getattr(value, name)):
-                yield from cross_field_errors(entry, f"{_inside(place, name)}.{number}")
+                if not is_good(entry):
+                    yield from cross_field_errors(entry, f"{_inside(place, name)}.{number}")
 
 
 def first_errors(errors: Iterator[FieldError]) -> list[FieldError]:
@@ -122,10 +126,11 @@ def normalise(struct: type[Struct], values: Sequence[Struct]) -> None:
     """
     set_field = msgspec.structs.force_setattr
     for name, normalised in _normalisers(struct):
+        read = attrgetter(name)
         for one in by_item(values) if name == item_field(struct) else values:
-            value = getattr(one, name)
-            if value is not None:
-                set_field(one, name, normalised(value))
+            value = read(one)
+            if value is not None and (found := normalised(value)) is not value:
+                set_field(one, name, found)
     fill_items(values)
     for name, entries in lists_of(struct):
         normalise(entries, [entry for one in values for entry in getattr(one, name)])
@@ -190,6 +195,17 @@ def _missing(struct: type[Struct], get: Callable[[str], object], place: str) -> 
 def _has_rules(struct: type[Struct]) -> bool:
     own = bool(needed(struct)) or hasattr(struct, "errors")
     return own or any(_has_rules(entries) for _, entries in lists_of(struct))
+
+
+@cache
+def _is_good(struct: type[Struct]) -> Callable[[Struct], bool]:
+    """Whether an entry has the first of the fields of which it needs one, and needs nothing else: so most of
+    thousands are told to be good, in a tenth of the time."""
+    first = [names[0] for names in needed(struct)]
+    if not first or hasattr(struct, "errors") or any(_has_rules(entries) for _, entries in lists_of(struct)):
+        return lambda _: False
+    read = values_of(first)
+    return lambda entry: None not in read(entry)
 
 
 @cache

@@ -16,10 +16,10 @@ LONGEST_WAIT = "5s"
 # Of so many entries at most, what takes psycopg 60 µs takes 27 by hand; of 50,000 twice as long as psycopg.
 FEW = 100
 KEEP_ENTRIES = "COPY events.snapshots (stream, topic, key, name, state) FROM STDIN"
-# Of a large command, whose first half is often of topics of which nothing is kept: no look at each key of these.
+# For large commands: no look at each key of a topic of which nothing is kept, as in a first sync.
 OF_KEPT_TOPICS = """k.topic = ANY(ARRAY(
     SELECT asked FROM unnest(string_to_array(%(asked)s::text, ' ')) AS asked
-     WHERE (SELECT true FROM events.snapshots WHERE stream = %(stream)s::bigint AND topic = asked LIMIT 1)))"""
+    WHERE (SELECT true FROM events.snapshots WHERE stream = %(stream)s::bigint AND topic = asked LIMIT 1)))"""
 READ_ENTRIES = """
 SELECT topic, coalesce(nullif(name, ''), replace(key::text, '-', '')), state
   FROM events.snapshots WHERE stream = %s AND topic = %s ORDER BY key"""

@@ -131,7 +131,7 @@ def named_by(command: Any) -> Iterable[Episode]:
 def resolve(user: User, command: C) -> C:
     """The command in terms of the episodes that are known. Raises ``DomainError`` ``ambiguous_item``."""
     if hasattr(command, "sent"):
-        sent = _resolve_sent(user, command.sent)
+        sent = _resolve_sent(user, command)
         return command if sent is command.sent else msgspec.structs.replace(command, resolved=sent)
     if isinstance(command, Batch):
         return cast(C, _resolve_orders(user, command))
@@ -143,14 +143,10 @@ def resolve(user: User, command: C) -> C:
     return command if found == named else msgspec.structs.replace(command, feed=found.feed, item=found.item)
 
 
-def _resolve_sent(user: User, sent: User) -> User:
+def _resolve_sent(user: User, command: Any) -> User:
     """What a device says, where an enclosure that one GUID alone has in its feed is that episode."""
-    unknown = {
-        one
-        for topic in TOPICS
-        for one in topic.register.without_guid(getattr(sent, topic.name))
-        if episode_key(*one) not in user.without_guid
-    }
+    sent: User = command.sent
+    unknown = {one for one in command.without_guid if episode_key(*one) not in user.without_guid}
     if not unknown:
         return sent
     resolved = sent.copy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from eventstore.domain import episodes
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.messages import Command, Event
+from eventstore.domain.naming import Episode
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import OF_EVENT, TOPICS, User
 
@@ -40,6 +42,12 @@ class SyncUserData(_Payload, dict=True):  # type: ignore[call-arg,misc]  # made 
             for topic in TOPICS
         }
         return User(self.user_id, **merged)
+
+    @cached_property
+    def without_guid(self) -> list[Episode]:
+        """The episodes of which the entries name an enclosure alone."""
+        of_topics = (topic.register.without_guid(getattr(self.sent, topic.name)) for topic in TOPICS)
+        return list(chain.from_iterable(of_topics))
 
 
 class SyncData(_Data):  # type: ignore[misc]

@@ -50,7 +50,8 @@ def connect(name: str = SLOW) -> "psycopg.Connection[Any]":
 
 # what a statement that appends takes beside events
 NOTHING_ELSE: dict[str, Any] = {
-    "added": "[]", "kept": "[]",
+    "added": "[]",
+    "kept": "[]",
     "gone": "[]",
     "id": None,
     "fingerprint": None,
