@@ -121,13 +121,15 @@ class Writer:
         guid, url = self._parts(event.rss_source_item)
         if own := self._spellings.files:
             url = own.get((feed, guid), url)
-        episode, guid = url or guid, guid or None
         if type(event) is EpisodeActionRecorded:
-            return Action(self._url(feed), episode, event.action, naive(event.acted_at), guid, device)
+            at = naive(event.acted_at)
+            return Action(self._url(feed), url or guid, event.action, at, guid or None, device)
         numbers = _numbers(event, lengths.get((feed, event.rss_source_item)) if lengths else None)
         started, position, total = map(_in_words, numbers) if self._in_words else numbers
         at = naive(_at(event))
-        return Action(self._url(feed), episode, "play", at, guid, device, started, position, total)
+        return Action(
+            self._url(feed), url or guid, "play", at, guid or None, device, started, position, total
+        )
 
 
 def newest(actions: Iterable[Action]) -> list[Action]:

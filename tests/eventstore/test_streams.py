@@ -155,7 +155,8 @@ def test_what_was_folded_anew_since_it_was_read_is_read_again(monkeypatch: pytes
     dispatch(listened(0, 2))
     execute("DELETE FROM events.snapshots")
     dispatcher.forget()
-    append, attempts = log.append, []
+    append = log.append
+    attempts: list[int | None] = []
 
     def meanwhile(*arguments: Any, **named: Any) -> int | None:
         if not attempts:
