@@ -114,18 +114,20 @@ def initials(title: str) -> str:
     return "".join(filter(str.isalnum, letters))[:2]  # a capital may have come with a mark of its own
 
 
-def drawing(design: str) -> str | None:
-    """The SVG of a design as ``path_of`` and ``generated_path`` have it; None where it is none."""
+def drawing(design: str, *, is_for_now: bool = False) -> str | None:
+    """The SVG of a design as ``path_of`` and ``generated_path`` have it; None where it is none. One that
+    stands for a picture on its way says so by its size (static/modules/covers.js)."""
     hue, _, letters = design.partition("-")
     if not (hue.isascii() and hue.isdigit() and int(hue[:4]) < 360 and len(letters) <= 2):
         return None
     if letters and not letters.isalnum():
         return None
+    size = ' width="8" height="8"' if is_for_now else ""
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 300">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 300"{size}>'
         f'<rect width="300" height="300" fill="hsl({int(hue)} 45% 36%)"/>'
         '<text x="150" y="150" dy=".35em" text-anchor="middle" font-family="system-ui,sans-serif"'
-        f' font-size="120" fill="#fff">{letters}</text></svg>'
+        f' font-size="102" font-weight="700" fill="#fff">{letters}</text></svg>'
     )
 
 

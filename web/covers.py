@@ -23,7 +23,7 @@ def cover(request: HttpRequest, name: str, size: int) -> HttpResponse:
         ask_for(found)
     if kept is not None:
         return HttpResponse(kept[0], content_type="image/webp", headers={"Cache-Control": FOR_EVER})
-    return _drawn(request.GET.get("or", ""), "no-cache")
+    return _drawn(request.GET.get("or", ""), "no-cache", is_for_now=True)
 
 
 @require_safe
@@ -32,8 +32,8 @@ def generated(request: HttpRequest, design: str) -> HttpResponse:
     return _drawn(design, FOR_EVER)
 
 
-def _drawn(design: str, cached: str) -> HttpResponse:
-    svg = covers.drawing(design)
+def _drawn(design: str, cached: str, *, is_for_now: bool = False) -> HttpResponse:
+    svg = covers.drawing(design, is_for_now=is_for_now)
     if svg is None:
         raise Http404
     return HttpResponse(svg, content_type="image/svg+xml", headers={"Cache-Control": cached})

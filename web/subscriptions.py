@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
+from accounts.pages import is_own_path
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import feed_key_of
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
@@ -111,6 +112,21 @@ def look(request: HttpRequest, user: User) -> HttpResponse:
     user.podcasts_as_list = request.POST.get("look") == "list"
     user.save(update_fields=["podcasts_as_list"])
     return redirect(came_from(request, "/subscriptions"))
+
+
+@require_safe
+@for_listeners
+def menu(request: HttpRequest, user: User, feed: str) -> HttpResponse:
+    """What can be done with a podcast of the grid: in the page's dialog, or on a page of its own."""
+    if not sight.look(user.pk, feed).is_followed:
+        raise Http404
+    is_dialog = is_partial(request)
+    back = request.htmx.current_url_abs_path if is_dialog else request.GET.get("back")  # type: ignore[attr-defined]
+    context = {
+        "podcast": shown.podcast_of(feed, browsing.summaries([feed]).get(feed)),
+        "back": back if back and is_own_path(request, back) else "/subscriptions",
+    }
+    return render(request, f"web/subscriptions/{'_menu' if is_dialog else 'menu'}.html", context)
 
 
 @require_POST

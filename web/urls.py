@@ -71,6 +71,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("podcasts/<feed:feed>", podcasts.podcast, name="podcast"),
     path("podcasts/<feed:feed>/follow", subscriptions.follow),
     path("podcasts/<feed:feed>/unfollow", subscriptions.unfollow),
+    path("podcasts/<feed:feed>/menu", subscriptions.menu),
     path("podcasts/<feed:feed>/refresh", podcasts.refresh),
     path("podcasts/<feed:feed>/privacy", visibility.of_podcast),
     path("podcasts/<feed:feed>/hide", trending.hide_podcast),

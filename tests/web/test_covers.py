@@ -50,6 +50,7 @@ def test_what_is_missing_is_drawn_and_fetched_once(origin: Origin, queue: redis.
         drawn = get(path)
         assert (drawn.status_code, drawn["Content-Type"]) == (200, "image/svg+xml")
         assert b">SR<" in drawn.content
+        assert b' width="8"' in drawn.content  # not yet the picture: the page asks again
         assert drawn["Cache-Control"] == "no-cache"
         assert drawn["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in drawn["Content-Security-Policy"]

@@ -49,7 +49,7 @@ def test_each_level_of_the_account_is_explained_by_what_the_listener_did(listene
     assert "Alice played Episode 1-0, " in page
     assert "Somebody played Episode 1-0, in the hour after" in page
     assert "Only you see it. Change" in page
-    assert "0 things with your name, 0 without it." in page
+    assert "Nothing of what you did is seen." in page
 
 
 def test_nothing_changes_before_the_preview_is_confirmed_and_all_of_it_is_undone(

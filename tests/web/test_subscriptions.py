@@ -218,3 +218,21 @@ def test_another_site_cannot_send_the_forms(alice: User) -> None:
     feed = show(1)
     for path in (f"{page_of(feed)}/follow", f"{LIST}/look"):
         assert Visitor(alice).post(path, {}).status_code == 403
+
+
+def test_the_menu_of_a_cover_has_what_can_be_done_with_it(alice: User, bob: User) -> None:
+    feed = show(1, 1, title="Slow Radio")
+    follow(alice, feed)
+    bring_up_to_date()
+    visitor, path = Visitor(alice), f"{page_of(feed)}/menu"
+    assert f'href="{path}?back=' in text_of(visitor.get(LIST))
+    page = text_of(visitor.get(path, {"back": f"{LIST}?sort=title"}))
+    for what in ("unfollow", "older", "collections"):
+        assert f'"{page_of(feed)}/{what}"' in page, what
+    assert f'name="back" value="{LIST}?sort=title"' in page
+    assert f'name="back" value="{LIST}"' in text_of(visitor.get(path, {"back": "https://elsewhere.example/"}))
+    piece = text_of(visitor.get(path, headers=HTMX | {"HX-Target": "dialog"}))
+    assert 'id="dialog-title"' in piece
+    assert "<html" not in piece
+    # what one does not follow has none, whether it is there or not
+    assert Visitor(bob).get(path).status_code == 404
