@@ -21,12 +21,13 @@ from benchmarks.report import Goal, Section, middle, number, quantile
 from benchmarks.scale import Scale
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.identifiers import feed_of_url, item_of
+from eventstore.domain.playlists import PlaylistEntry, PlaylistItemEntry, queue_id
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
-from eventstore.log import head
+from eventstore.log import head, known_stream, read_history
 
-FEEDS = 300
+FEEDS, QUEUED = 300, 30
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 MOST_QUERIES, MOST_MS, MOST_HTML, MOST_OWN = 12, 40.0, 60.0, 60.0
 PAINT = """() => new Promise(done => {
@@ -68,7 +69,7 @@ def run(scale: Scale) -> Section:
     environment.let_go()
     with instance.projector(), instance.web() as server:
         wait_until_projected()
-        paths = pages()
+        paths = pages(who.user_id)
         counted = {path: queries_of(path, cookie) for path in paths}
         environment.let_go()
         measured = [measure(server, path, cookie, counted[path], scale.page_rounds) for path in paths]
@@ -84,8 +85,10 @@ def run(scale: Scale) -> Section:
     return section
 
 
-def pages() -> list[str]:
-    """Those that every listener opens, with a podcast and an episode from the middle."""
+def pages(user_id: UUID) -> list[str]:
+    """Those that every listener opens, with a podcast and an episode from the middle, and what undoing the
+    newest event would change."""
+    newest = read_history(known_stream(user_id) or 0, limit=1)[0]
     feed = _in_path(feed_of_url(url_of(FEEDS // 2)))
     item = _in_path(item_of("episode-1", audio_of(FEEDS // 2, 1)))
     return [
@@ -98,6 +101,10 @@ def pages() -> list[str]:
         f"/episodes/{item}?feed={feed}",
         "/history",
         f"/history?kind=plays&feed={feed}",
+        f"/history/{newest.event_id}/undo",
+        "/history/undo-since",
+        "/statistics",
+        "/queue",
         "/playlists",
         "/collections",
         "/privacy-manager",
@@ -122,13 +129,18 @@ def live(user_id: UUID, episodes: Sequence[Known], plays: int) -> None:
             episode.item,
             600,
             (episode.show + episode.place) % 10 > 0,
-            now - timedelta(minutes=index + 1),
+            now - timedelta(minutes=20 * (index + 1)),  # nine months, for the statistics
+            started=0,
+            total=1_800,
         )
         for index, episode in enumerate(list(episodes)[::step][:plays])
     ]
     for start in range(0, len(heard), 2_000):
         part = heard[start : start + 2_000]
         dispatch(SyncUserData(user_id=user_id, now=now, play_statuses=part), phone)
+    queued = [PlaylistItemEntry(each.feed, each.item, added_at=now) for each in episodes[:QUEUED]]
+    queue = PlaylistEntry(queue_id(user_id), "", now, items=queued)
+    dispatch(SyncUserData(user_id=user_id, now=now, playlists=[queue]), phone)
 
 
 def log_in(user_id: UUID) -> str:
@@ -143,7 +155,7 @@ def log_in(user_id: UUID) -> str:
 def wait_until_projected() -> None:
     from projections import queries
 
-    for projector in ("subscriptions", "plays", "collections", "public_events"):
+    for projector in ("subscriptions", "plays", "collections", "playlists", "listening", "public_events"):
         queries.wait_for(projector, head(), 300)
 
 

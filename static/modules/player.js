@@ -66,7 +66,8 @@ document.addEventListener("click", (event) => {
 // What the audio does
 
 const said = captions(bar);
-const showState = () => show.state(!audio.paused, state.now?.path);
+// after a fault it is neither playing nor, for the browser, paused
+const showState = () => show.state(!audio.paused && !audio.error, state.now?.path);
 let settling = 0;
 
 audio.addEventListener("playing", () => {
