@@ -11,6 +11,7 @@ from msgspec import Struct
 from feeds.queries import (
     EpisodeName,
     EpisodeShown,
+    FeedListed,
     FeedShown,
     episodes_of,
     feeds_for,
@@ -90,7 +91,7 @@ def public_titles(rows: Iterable[Any]) -> Titles:
     return Titles(feeds, episodes_of(names, feeds))
 
 
-def enriched(feed: FeedShown) -> Enriched | None:
+def enriched(feed: FeedShown | FeedListed) -> Enriched | None:
     if feed.enriched is None:
         return None
     said = _ENRICHED(feed.enriched)

@@ -61,13 +61,14 @@ def versions() -> str:
 
 @contextmanager
 def running(
-    feeds: int, plays: int, workers: int = 2, listeners: Sequence[str] = (NAME,)
+    feeds: int, plays: int, workers: int = 2, listeners: Sequence[str] = (NAME,), known: int = 0
 ) -> Iterator[Running]:
     """A server whose listeners follow so many feeds each and have so many plays.
 
-    ``workers``: as many as ours has, by default. Settings are its own: every request writes to its database
-    (``PRAGMA user_version``), so that of requests at the same moment all but one are answered with 500,
-    "database is locked" — unless they are of one session, for which PHP lets them in one by one.
+    ``known``: how many feeds it has, if more. ``workers``: as many as ours has, by default. Settings are its
+    own: every request writes to its database (``PRAGMA user_version``), so that of requests at the same
+    moment all but one are answered with 500, "database is locked" — unless they are of one session, for which
+    PHP lets them in one by one.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="balados-opodsync-") as data:
@@ -88,7 +89,7 @@ def running(
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address)
-            _fill(Path(data) / "data.sqlite", feeds, plays, listeners)
+            _fill(Path(data) / "data.sqlite", feeds, plays, listeners, max(feeds, known))
             yield Running(address, [_cookie(address, name) for name in listeners], process.pid)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
@@ -105,7 +106,7 @@ def _wait_for(address: str) -> None:
     raise RuntimeError("oPodSync does not answer")
 
 
-def _fill(file: Path, feeds: int, plays: int, listeners: Sequence[str]) -> None:
+def _fill(file: Path, feeds: int, plays: int, listeners: Sequence[str], known: int) -> None:
     digest = subprocess.run(
         [str(PROGRAM), "-r", HASH, PASSWORD], capture_output=True, text=True, check=True
     ).stdout
@@ -114,7 +115,7 @@ def _fill(file: Path, feeds: int, plays: int, listeners: Sequence[str]) -> None:
         database.executemany(
             "INSERT INTO feeds (id, feed_url, title, url, image_url, description, last_fetch)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(show, _url(show), f"Show {show}", *_described(show), now) for show in shows],
+            [(show, _url(show), f"Show {show}", *_described(show), now) for show in range(1, known + 1)],
         )
         for user, name in enumerate(listeners, 1):
             database.execute("INSERT INTO users (id, name, password) VALUES (?, ?, ?)", (user, name, digest))

@@ -19,7 +19,7 @@ from benchmarks.report import Goal, Section, number, ratio
 from benchmarks.scale import Scale
 from benchmarks.wrk import CONNECTIONS, Run, Target
 
-LISTENERS, FOLLOWED, WORKERS = 16, 100, 4
+LISTENERS, KNOWN, FOLLOWED, WORKERS = 16, 2_000, 100, 4
 OTHERS = (1, 32, 128)
 COLUMNS = ("", "oPodSync", "Balados", "ratio", "goal", "")
 LOADS = ("", "connections", "requests/s", "p50 ms", "p99 ms", "CPU ms/request")
@@ -87,7 +87,7 @@ Work = Callable[[], list[float]]
 def run(scale: Scale) -> Section:
     section = Section("Beside oPodSync", COLUMNS, goals_in_rows=True)
     environment.empty()
-    podcasts.fill(FOLLOWED, 1, covers=True)
+    podcasts.fill(KNOWN, 1, covers=True)
     who = instance.listeners(LISTENERS)
     podcasts.follow([one.user_id for one in who], FOLLOWED)
     environment.settle()
@@ -116,7 +116,7 @@ def _peer(workers: int) -> Iterator[opodsync.Running | None]:
         yield None
         return
     names = [f"listener{place}" for place in range(LISTENERS)]
-    with opodsync.running(FOLLOWED, 0, workers, names) as running:
+    with opodsync.running(FOLLOWED, 0, workers, names, KNOWN) as running:
         yield running
 
 
@@ -295,8 +295,8 @@ def _notes() -> list[str]:
             " one where requests come one by one."
         )
     notes.append(
-        f"{LISTENERS} listeners, each of whom follows {FOLLOWED} podcasts with titles and covers. Processor"
-        " time is that of all processes of a server, PostgreSQL, Redis and the projector included; wrk shares"
-        " the machine."
+        f"{LISTENERS} listeners, each following {FOLLOWED} of {KNOWN:,} podcasts with titles and covers."
+        " Processor time is that of all processes of a server, PostgreSQL, Redis and the projector included;"
+        " wrk shares the machine."
     )
     return notes

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from benchmarks import sample
+from benchmarks import refreshing, sample
 from eventstore import log
 from eventstore.domain.identifiers import feed_key_of, feed_of_url, item_of
 from eventstore.domain.subscriptions import UserSubscribed
@@ -24,10 +24,12 @@ class Known(NamedTuple):
 
 
 def fill(shows: int, episodes: int, *, covers: bool = False) -> list[Known]:
-    """So many podcasts, of so many episodes each, one a day up to today. ``covers``: each has a picture."""
+    """So many podcasts and no others, of so many episodes each, one a day up to today. ``covers``: each has a
+    picture."""
     from feeds.models import Feed, FeedAlias
 
-    known = []
+    refreshing.empty()
+    known: list[Known] = []
     for show in range(shows):
         feed = Feed.objects.create(
             url=url_of(show),

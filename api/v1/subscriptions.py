@@ -17,12 +17,13 @@ from api.episodes import FeedPath
 from api.errors import FieldError
 from api.fields import Feed, FeedUrl, PageQuery, SourceId, Time, meta
 from api.operations import operation
-from api.titles import UNTITLED, Enriched, Titles, titles_for
+from api.titles import Enriched, address, enriched
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain import subscriptions
 from eventstore.domain.identifiers import url_of_feed
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
+from feeds.queries import FeedListed, listed_for
 from projections import queries
 from projections.queries import SubscriptionRow
 
@@ -119,20 +120,19 @@ class SubscriptionView(View):
 
 
 def _shown(user_id: UUID, rows: Sequence[SubscriptionRow]) -> list[Subscription]:
-    titles = titles_for(user_id, rows)
-    return [_subscription(row, titles) for row in rows]
+    known = listed_for(user_id, [row.rss_source_feed for row in rows])
+    return [_subscription(row, known.get(row.rss_source_feed)) for row in rows]
 
 
-def _subscription(row: SubscriptionRow, titles: Titles) -> Subscription:
-    feed = row.rss_source_feed
+def _subscription(row: SubscriptionRow, known: FeedListed | None) -> Subscription:
     return Subscription(
-        rss_source_feed=feed,
-        feed_url=url_of_feed(feed),
+        rss_source_feed=row.rss_source_feed,
+        feed_url=url_of_feed(row.rss_source_feed),
         rss_source_id=row.rss_source_id,
-        rss_feed_title=titles.feed_title(feed),
-        cover=titles.cover(feed),
-        moved_to=titles.moved_to(feed),
-        enriched=titles.enriched(feed),
+        rss_feed_title=(known and known.title) or None,
+        cover=known and address(known.cover),
+        moved_to=known and known.moved_to,
+        enriched=known and enriched(known),
         subscribed_at=row.subscribed_at,
         unsubscribed_at=row.unsubscribed_at,
     )
@@ -141,7 +141,7 @@ def _subscription(row: SubscriptionRow, titles: Titles) -> Subscription:
 def _written(outcome: Outcome, feed: str) -> SubscriptionWritten:
     state: subscriptions.Subscription = outcome.user.subscriptions[feed]
     row = SubscriptionRow(feed, state.source_id, state.subscribed_at, state.unsubscribed_at)
-    return SubscriptionWritten("success", _subscription(row, UNTITLED))
+    return SubscriptionWritten("success", _subscription(row, None))
 
 
 paths = [
