@@ -170,7 +170,7 @@ class Connection:
         answer = commands.to_message(id, found)
         if isinstance(answer, Error) and answer.status == 401 and not commands.codes(answer) & OF_ONE_COMMAND:
             await self._send(answer)
-            raise Closed(REVOKED, self._why_gone(commands.codes(answer)))
+            raise self._ended(commands.codes(answer))
         return answer
 
     def _run(self, client: Client, request: Environment) -> commands.Response:
@@ -179,8 +179,9 @@ class Connection:
         return self._gateway.respond({**request, **client.environment()})
 
     @staticmethod
-    def _why_gone(codes: set[str]) -> str:
-        return "token_expired" if "token_expired" in codes else "revoked"
+    def _ended(codes: set[str]) -> Closed:
+        is_over = "token_expired" in codes
+        return Closed(NOT_AUTHENTICATED, "token_expired") if is_over else Closed(REVOKED, "revoked")
 
     async def _renew(self, message: Message) -> Struct:
         """Another token of the same app and listener, before the first has expired."""

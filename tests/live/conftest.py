@@ -6,9 +6,12 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
+from tests.api.conftest import phone, tablet
 from tests.api.devices import Device
 from tests.apps import App
 from tests.live.sockets import Gateway, Socket
+
+__all__ = ["phone", "tablet"]
 
 
 @pytest.fixture(autouse=True)
@@ -21,17 +24,6 @@ def _switched_on(settings: Settings) -> None:
 def gateway(stores: None) -> Iterator[Gateway]:
     with Gateway() as running:
         yield running
-
-
-@pytest.fixture
-def phone(alice: User) -> Device:
-    App().grant(alice)
-    return Device(alice.pk, device_id="phone-1", device_name="Alice's phone")
-
-
-@pytest.fixture
-def tablet(alice: User, phone: Device) -> Device:
-    return Device(alice.pk, device_id="tablet-1", device_name="Alice's tablet")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 import socket as sockets
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import uuid4
@@ -14,8 +15,10 @@ from pytest_django.fixtures import Settings
 from websockets.exceptions import InvalidStatus
 
 from accounts import grants
+from accounts.erasure import begin as begin_erasure
 from accounts.models import PlayToken, User
 from accounts.tokens import read_authorization
+from live.limits import Limits
 from tests.api.devices import Device, count_events, feed, play
 from tests.apps import App
 from tests.live.sockets import WAIT, Gateway, Socket
@@ -94,6 +97,26 @@ def test_a_revoked_app_is_closed_and_records_nothing_more(
     assert count_events() == before
 
 
+def test_within_five_seconds_and_by_itself_whoever_may_not_go_on_is_closed(
+    stores: None, alice: User, phone: Device, bobs: Device
+) -> None:
+    usual = Limits()
+    assert usual.authenticate_within == 10.0
+    assert usual.check_every + usual.close_within < 5.0
+    with Gateway(check_every=usual.check_every) as gateway:
+        mine, bobs_own = Socket(gateway.port), Socket(gateway.port)
+        mine.authenticate(phone)
+        bobs_own.authenticate(bobs)
+        began = time.monotonic()
+        grants.revoke(alice.pk, App().iss)
+        begin_erasure(bobs.user_id, timezone.now())
+        head = count_events()
+        ended = [socket.closing() for socket in (mine, bobs_own)]
+        assert time.monotonic() - began < 5.0
+        assert ended == [(4403, "revoked"), (4403, "account_closed")]
+    assert count_events() == head
+
+
 def test_a_closed_account_and_a_replaced_key_end_their_connections(
     gateway: Gateway, connect: Connect, alice: User, phone: Device, bobs: Device, bob: User
 ) -> None:
@@ -110,9 +133,15 @@ def test_an_expired_token_ends_its_connection(
     gateway: Gateway, connect: Connect, phone: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     socket = connect(phone)
-    monkeypatch.setattr("live.server.now", lambda: timezone.now() + timedelta(hours=2))
+    sending = connect(phone)
+    before = count_events()
+    for clock in ("live.server.now", "live.connection.now", "api.auth.now"):
+        monkeypatch.setattr(clock, lambda: timezone.now() + timedelta(hours=2))
+    sending.send({"type": "record_play", "id": str(uuid4()), **play()})
+    assert sending.closing() == (4401, "token_expired")
     gateway.check()
     assert socket.closing() == (4401, "token_expired")
+    assert count_events() == before
 
 
 def test_fewer_scopes_count_at_once(
@@ -121,8 +150,11 @@ def test_fewer_scopes_count_at_once(
     socket = connect(phone)
     App().grant(alice, ["user.subscriptions.read"])
     gateway.check()
-    refused = socket.command("record_play", **play())
-    assert (refused["status"], refused["errors"][0]["code"]) == (403, "scope_missing")
+    # whatever scopes its own token names
+    claiming = connect(Device(alice.pk, scopes=["*"]))
+    for each in (socket, claiming):
+        refused = each.command("record_play", **play())
+        assert (refused["status"], refused["errors"][0]["code"]) == (403, "scope_missing")
     App().grant(alice, ["user.subscriptions.read", "user.plays.write", "user.subscriptions.write"])
     tablet.post("plays", play())
     tablet.post("subscriptions", {"rss_source_feed": feed()})
@@ -148,6 +180,14 @@ def test_a_play_token_records_plays_and_nothing_else(
     assert car.pushed == []
 
 
+def test_a_play_token_that_is_over_is_refused(connect: Connect, alice: User) -> None:
+    hour = timedelta(hours=1)
+    _, text = PlayToken.objects.issue(alice, "Car", timezone.now() - 2 * hour, timezone.now() - hour)
+    socket = connect()
+    auth(socket, text)
+    assert socket.closing() == (4401, "not_authenticated")
+
+
 def test_a_play_token_of_single_lists_is_refused(connect: Connect, alice: User) -> None:
     _, text = PlayToken.objects.issue(alice, "Car", timezone.now(), lists=["subscriptions"])
     socket = connect()
@@ -161,9 +201,10 @@ def test_a_cookie_says_nothing(connect: Connect, alice: User) -> None:
     client = Client()
     client.force_login(alice)
     cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
-    socket = connect(Cookie=cookies, Origin="http://localhost:8000")
-    socket.send({"type": "auth"})
-    assert socket.closing() == (4401, "auth_first")
+    for origin in ("http://localhost:8000", "https://evil.example", "null"):
+        socket = connect(Cookie=cookies, Origin=origin)
+        socket.send({"type": "auth"})
+        assert socket.closing() == (4401, "auth_first"), origin
 
 
 def test_what_is_no_message_is_refused_by_its_code(connect: Connect, phone: Device) -> None:
@@ -176,6 +217,15 @@ def test_what_is_no_message_is_refused_by_its_code(connect: Connect, phone: Devi
         socket = connect(phone)
         send(socket)
         assert socket.closing()[0] == code
+
+
+def test_the_largest_message_is_read_and_none_that_is_a_byte_longer(connect: Connect, phone: Device) -> None:
+    socket, begun = connect(phone), '{"type": "'
+    longest = begun + "x" * (64 * 1024 - len(begun) - 2) + '"}'
+    socket.socket.send(longest)
+    assert socket.receive()["status"] == 400
+    socket.socket.send(longest.replace("x", "xx", 1))
+    assert socket.closing()[0] == 1009
 
 
 def test_fragments_without_end_are_cut_off(connect: Connect, phone: Device) -> None:
