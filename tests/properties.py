@@ -4,17 +4,21 @@ from hypothesis import HealthCheck, Phase, settings
 
 # fewer show nothing
 LEAST = 4
+# of the profile of that name
+WHOLE = 100
 
 
-def examples(number: int, *, shrink: bool = False) -> settings:
+def examples(number: int, *, whole: int | None = None, shrink: bool = False) -> settings:
     """Settings for so many examples in the profile ``whole``, for fewer in an ordinary run, and for ten times
     as many in ``thorough`` (tests/conftest.py).
 
-    ``shrink``: look for the smallest example that fails. Where one takes a second, that takes many minutes.
+    ``whole``: how many instead in these two, where an ordinary run can draw few. ``shrink``: look for the
+    smallest example that fails. Where one takes a second, that takes many minutes.
     """
+    asked = number if whole is None or settings().max_examples < WHOLE else whole
     phases = [Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if shrink else [])]
     return settings(
         suppress_health_check=[HealthCheck.function_scoped_fixture],
-        max_examples=max(LEAST, number * settings().max_examples // 100),
+        max_examples=max(LEAST, asked * settings().max_examples // WHOLE),
         phases=phases,
     )

@@ -72,6 +72,11 @@ def done(*commands: Any) -> list[Event]:
     return history
 
 
+def test_every_topic_is_undone_but_what_apps_did_with_their_files() -> None:
+    """So that the properties below draw from every topic there is, also from one that comes."""
+    assert {topic.name for topic in TOPICS} - {topic.name for topic in UNDOABLE} == {"episode_actions"}
+
+
 @given(st.lists(of_events, max_size=10), st.lists(of_events, min_size=1, max_size=8))
 def test_whatever_is_done_and_undone_all_is_as_it_was_before_and_again_as_it_was_after(
     before: list[Event], acts: list[Event]

@@ -126,7 +126,7 @@ def act(one: Listener, what: str, clock: Clock) -> None:
 
 
 @given(history=steps)
-@examples(25)
+@examples(25, whole=1_000)
 def test_nothing_is_lost_between_apps_in_whatever_order(
     stores: None, history: list[tuple[int, str, float]]
 ) -> None:

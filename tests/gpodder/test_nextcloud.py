@@ -104,6 +104,28 @@ def test_what_one_flavour_wrote_the_other_reads(cloud: NextcloudApp, phone: Podc
     assert phone.actions()["actions"][-1]["position"] == 120
 
 
+def test_a_guid_stays_and_two_of_one_file_are_two(cloud: NextcloudApp, alice: User) -> None:
+    without = play(1, action="PLAY", at="2026-05-02T12:00:00", position=120)
+    del without["guid"]
+    cloud.post("episode_action", [play(1, action="PLAY")])
+    cloud.post("episode_action", [without])
+    told = cloud.get("episode_action", 0)["actions"]
+    assert {(one["guid"], one["position"]) for one in told} == {("episode-1-1", 60), ("episode-1-1", 120)}
+    file = play(2)["episode"]
+    cloud.post("episode_action", [play(number, action="PLAY", episode=file) for number in (2, 3)])
+    # whose of the two it is cannot be told: both stay as they are
+    more = play(2, action="PLAY", at="2026-05-03T12:00:00", position=240)
+    del more["guid"]
+    cloud.post("episode_action", [more])
+    told = [one for one in cloud.get("episode_action", 0)["actions"] if one["episode"] == file]
+    assert {(one.get("guid"), one["position"]) for one in told} == {
+        ("episode-1-2", 60),
+        ("episode-1-3", 60),
+        (None, 240),
+    }
+    assert len(state_of(alice.pk).user.plays) == 4
+
+
 def test_a_revoked_password_is_dead_at_once_and_so_is_its_cookie(cloud: NextcloudApp, alice: User) -> None:
     cloud.get("subscriptions", 0)
     cookie = cloud.client.cookies["sessionid"].value

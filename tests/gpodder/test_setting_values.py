@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.gpodder.apps import PodcastApp
+from api.gpodder import settings
+from eventstore.domain.settings import MOST_SCOPES
+from tests.gpodder.apps import PodcastApp, content_of
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,22 @@ def test_what_json_or_the_store_cannot_hold_is_refused(phone: PodcastApp, body: 
     path = "/api/2/settings/alice/account.json"
     assert phone.ask("POST", path, body).status_code == 400
     assert phone.json("GET", path) == {}
+
+
+def test_there_are_so_many_scopes_and_no_more(phone: PodcastApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def path(number: int) -> str:
+        return f"/api/2/settings/alice/podcast.json?podcast=https://example.org/{number}.xml"
+
+    assert MOST_SCOPES == 4_096
+    monkeypatch.setattr(settings, "MOST_SCOPES", 3)
+    for number in range(3):
+        phone.json("POST", path(number), {"set": {"a": number}})
+    refused = phone.ask("POST", path(3), {"set": {"a": 3}})
+    assert refused.status_code == 400
+    assert b"3 scopes at most" in content_of(refused)
+    # those that there are can be changed, and nothing is taken from one that there is not
+    assert phone.json("POST", path(2), {"set": {"b": 1}}) == {"a": 2, "b": 1}
+    assert phone.json("POST", path(3), {"remove": ["a"]}) == {}
+    # the spelling that a device uses for a podcast is kept among settings, and is no scope of an app's
+    phone.upload_subscriptions(["https://example.org/f?u=https%3A%2F%2Fx.example"])
+    assert phone.json("POST", path(0), {"set": {"a": 9}}) == {"a": 9}

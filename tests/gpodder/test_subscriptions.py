@@ -5,13 +5,18 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from accounts.models import User
+from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch, state_of
 from eventstore.domain import unfollowing
 from eventstore.log import Origin
 from jobs import tasks
+from projections.projectors import PROJECTORS
+from projections.rebuild import rebuild
 from tests.gpodder.apps import PodcastApp, content_of, feed_url, play
+from tests.jobs.working import read_models, work
 from tests.projecting import bring_up_to_date
 
 FEEDS = [feed_url(number) for number in range(1, 4)]
@@ -262,6 +267,32 @@ def test_what_nobody_answers_for_two_weeks_goes_on(phone: PodcastApp, alice: Use
     assert tasks.settle_removals() == 11
     assert sorted(phone.subscriptions(since)["add"]) == sorted(gone)
     assert followed(alice) == 20
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_what_is_held_outlives_the_events_that_said_so(
+    phone: PodcastApp, desk: PodcastApp, alice: User, confirmed: bool
+) -> None:
+    """Retention takes the events: the checkpoint, the read models and a rebuild of them know it."""
+    gone = held(phone, 11, 20)
+    since = phone.subscriptions()["timestamp"]
+    assert work().events_deleted
+    dispatcher.forget()
+    live = read_models()
+    rebuild(list(PROJECTORS.values()))
+    assert read_models() == live
+    keys = [key for key, one in state_of(alice.pk).user.held_removals.items() if one.is_held]
+    assert len(keys) == 11
+    assert followed(alice) == len(desk.subscriptions()["add"]) == 20
+    assert not set(phone.subscriptions(since)["add"]) & set(gone)
+    answer = unfollowing.confirm if confirmed else unfollowing.discard
+    dispatch(answer(alice.pk, keys, timezone.now()), Origin())
+    assert followed(alice) == (9 if confirmed else 20)
+    assert set(gone) & set(phone.subscriptions(since)["add"]) == (set() if confirmed else set(gone))
+    # once nobody needs to know it any more, what was settled goes as well
+    assert work(log.database_time() + timedelta(days=46)).events_deleted
+    assert state_of(alice.pk).read_whole().held_removals == {}
+    assert followed(alice) == (9 if confirmed else 20)
 
 
 def test_little_goes_at_once_but_not_time_and_again(phone: PodcastApp, alice: User) -> None:
