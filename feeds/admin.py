@@ -22,7 +22,7 @@ from feeds.forms import EnrichedPodcastForm
 from feeds.merges import NotMergeable
 from feeds.models import Category, EnrichedPodcast, Feed, FeedAlias, FeedSchedule
 from feeds.states import Facts, error_of, state_of
-from projections.models import BlockedFeed
+from projections.public_models import BlockedFeed
 
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[Category]

@@ -1,4 +1,5 @@
-"""Every read table. Projectors alone write them; a wiped one is rebuilt from the events.
+"""The read tables of listeners; those of what others see are in ``public_models.py``. Projectors alone write
+them; a wiped one is rebuilt from the events.
 
 Feeds and items are up to 5,464 characters, a B-tree entry at most 2,704 bytes: so the primary keys hold a
 digest of a feed (``identifiers.feed_key_of``) and of an episode (``identifiers.episode_key``, which is of its
@@ -262,161 +263,6 @@ class Listening(models.Model):
         db_table = '"users"."listening"'
 
 
-class EffectivePrivacy(models.Model):
-    """The public-events projector's own copy of the privacy settings, so that it applies settings and
-    activity in one order. Keyed by digest.
-
-    An item's setting has no feed key, the account's has neither: zeros in their place.
-    """
-
-    pk = models.CompositePrimaryKey("user_id", "feed_key", "item_key")
-    user_id = models.UUIDField()
-    feed_key = models.UUIDField()
-    item_key = models.UUIDField()
-    level = models.TextField(null=True)
-    changed_at = models.DateTimeField()
-
-    class Meta:
-        db_table = '"users"."activity_levels"'
-
-
-class BlockedFeed(models.Model):
-    """A feed of which nothing is public, whatever the levels, and since when who wants it so.
-
-    One row per feed, so that the projector joins it by its key: an EXISTS looked through 300 for each row of
-    the activity, which doubled the time of a batch. Digests, as in the event (``retention.FeedMarked``).
-    """
-
-    feed_key = models.UUIDField(primary_key=True)
-    publisher_since = models.DateTimeField(null=True)
-    operator_since = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = '"users"."blocked_feeds"'
-
-
-class Activity(models.Model):
-    """What a listener did that others may get to see, private things included, and which public row shows it.
-
-    ``key``: a feed followed, an episode played or saved, each share of its own. ``guid_key``: what names the
-    episode in its feed, whichever that is.
-    """
-
-    pk = models.CompositePrimaryKey("user_id", "kind", "key")
-    user_id = models.UUIDField()
-    kind = models.TextField()
-    key = models.UUIDField()
-    feed_key = models.UUIDField()
-    rss_source_feed = models.TextField(db_collation="C")
-    rss_source_item = models.TextField(db_collation="C", null=True)
-    item_key = models.UUIDField(null=True)
-    guid_key = models.UUIDField(null=True)
-    happened_at = models.DateTimeField(null=True)
-    # unsubscribed, unsaved: the later of the two decides
-    withdrawn_at = models.DateTimeField(null=True)
-    # the address of the feed or the item is a key to it: shown to nobody, whatever the level
-    secret = models.BooleanField()
-    level = models.TextField(db_default="private")
-    # the row of public_events, where there is one
-    public_id = models.UUIDField(null=True)
-    # of what happened, where the device's clock was ahead: what it is shown with
-    arrived_at = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = '"users"."activity"'
-        indexes = [
-            # a listener's and, where it is blocked, everybody's
-            models.Index(fields=["feed_key", "user_id"], name="activity_of_feed"),
-            models.Index(fields=["user_id", "item_key"], name="activity_by_item"),
-            models.Index(fields=["public_id"], name="activity_by_public_row"),
-            # what is too old goes
-            models.Index(fields=["happened_at"], name="activity_by_time"),
-            models.Index(
-                fields=["withdrawn_at"],
-                name="activity_by_withdrawal",
-                condition=models.Q(withdrawn_at__isnull=False),
-            ),
-        ]
-
-
-class PublicEvent(models.Model):
-    """What everybody may see. Of somebody anonymous: no user, a random id, a time rounded to the hour."""
-
-    id = models.UUIDField(primary_key=True)
-    kind = models.TextField()
-    rss_source_feed = models.TextField(db_collation="C")
-    feed_key = models.UUIDField()
-    rss_source_item = models.TextField(db_collation="C", null=True)
-    item_key = models.UUIDField(null=True)
-    guid_key = models.UUIDField(null=True)
-    happened_at = models.DateTimeField()
-    user_id = models.UUIDField(null=True)
-
-    class Meta:
-        db_table = '"public"."public_events"'
-        indexes = [
-            models.Index(fields=["happened_at", "id"], name="public_events_by_time"),
-            models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
-            models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
-            models.Index(fields=["guid_key", "item_key"], name="public_events_by_guid"),
-            # what somebody shows with his name
-            models.Index(
-                fields=["user_id", "happened_at", "id"],
-                name="public_events_by_user",
-                condition=models.Q(user_id__isnull=False),
-            ),
-        ]
-
-
-class PopularityQueue(models.Model):
-    """Of a feed, and an item of it, public rows came or went. The worker counts their figures, and takes this
-    row away."""
-
-    id = models.UUIDField(primary_key=True, db_default=RandomUUID())
-    feed_key = models.UUIDField()
-    item_key = models.UUIDField(null=True)
-
-    class Meta:
-        db_table = '"users"."popularity_due"'
-
-
-class Popularity(models.Model):
-    rss_source_feed = models.TextField(db_collation="C")
-    score = models.BigIntegerField()
-    plays = models.BigIntegerField()
-    likes = models.BigIntegerField()
-    shares = models.BigIntegerField()
-    subscribers = models.BigIntegerField()
-
-    class Meta:
-        abstract = True
-
-
-class PodcastPopularity(Popularity):
-    """The figures of a feed; no row where they are all zero."""
-
-    feed_key = models.UUIDField(primary_key=True)
-
-    class Meta:
-        db_table = '"public"."podcast_popularity"'
-        indexes = [models.Index(fields=["score", "feed_key"], name="podcasts_by_score")]
-
-
-class EpisodePopularity(Popularity):
-    """The figures of an item; no row where they are all zero."""
-
-    item_key = models.UUIDField(primary_key=True)
-    feed_key = models.UUIDField()
-    rss_source_item = models.TextField(db_collation="C")
-
-    class Meta:
-        db_table = '"public"."episode_popularity"'
-        indexes = [
-            models.Index(fields=["score", "item_key"], name="episodes_by_score"),
-            models.Index(fields=["feed_key", "score", "item_key"], name="episodes_of_feed_by_score"),
-        ]
-
-
 class ProjectorPosition(models.Model):
     """How far each projector has come; changes in one transaction with its rows (projections/worker.py)."""
 
@@ -458,3 +304,15 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.position} of {self.projector}"
+
+
+# Django looks for models here
+from projections.public_models import (  # noqa: E402, F401
+    Activity,
+    BlockedFeed,
+    EffectivePrivacy,
+    EpisodePopularity,
+    PodcastPopularity,
+    PopularityQueue,
+    PublicEvent,
+)

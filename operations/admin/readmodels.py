@@ -12,7 +12,8 @@ from eventstore.admin import Bounded, ReadOnly, ago, moment
 from feeds.queries import episodes_of, feeds_of
 from projections import lag
 from projections.failures import is_outage
-from projections.models import EpisodePopularity, PodcastPopularity, ProjectorPosition, PublicEvent
+from projections.models import ProjectorPosition
+from projections.public_models import EpisodePopularity, PodcastPopularity, PublicEvent
 
 if TYPE_CHECKING:
     AnyAdmin = admin.ModelAdmin[Any]

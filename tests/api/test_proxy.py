@@ -19,7 +19,7 @@ from eventstore.domain.identifiers import feed_of_url
 from feeds import cache
 from feeds.models import Episode, Feed, FeedHost, FeedSchedule
 from feeds.serving import Rendered
-from projections.models import BlockedFeed
+from projections.public_models import BlockedFeed
 from tests.api.devices import Device, code_of, faults, in_path, url_safe
 from tests.apps import App
 from tests.factories import UserFactory

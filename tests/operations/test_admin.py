@@ -19,7 +19,7 @@ from eventstore import administration, dispatcher
 from eventstore.dispatcher import Origin
 from eventstore.domain.privacy import ChangePrivacy, Level
 from jobs import retention
-from projections.models import PublicEvent
+from projections.public_models import PublicEvent
 from tests.apps import App
 from tests.factories import AppGrantFactory, HelperFactory, OperatorFactory, PlayTokenFactory, UserFactory
 from tests.projecting import bring_up_to_date
