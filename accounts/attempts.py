@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,33 +36,60 @@ PREFIX = "balados:attempts:"
 TIMEOUT = 0.25
 # Seconds for which a Redis that does not answer is left alone: its timeout is paid once, not per request.
 PAUSE = 5.0
+# of so many callers at most a process knows what is counted and not used
+MOST_COUNTED = 10_000
 # In one step: parallel attempts are each counted, and no count is left without an end. A script costs half
 # of a transaction, and every request of the API is counted.
 COUNT = Script("""
-local attempts = redis.call('INCR', KEYS[1])
-if attempts == 1 then
+local attempts = redis.call('INCRBY', KEYS[1], ARGV[2])
+if attempts == tonumber(ARGV[2]) then
     redis.call('PEXPIRE', KEYS[1], ARGV[1])
 end
 return {attempts, redis.call('PTTL', KEYS[1])}
 """)
 
 
-def count(what: str, who: str | None, limit: int, within: timedelta) -> timedelta | None:
+def count(what: str, who: str | None, limit: int, within: timedelta, at_once: int = 1) -> timedelta | None:
     """Count one attempt; None for the first ``limit`` of them ``within`` that time, then how long to wait, in
     whole seconds.
 
-    Raises ``redis.RedisError`` when Redis is away.
+    ``at_once``: so many are counted in the place of one, and Redis is asked again when they are used up or
+    their time is over. There are never more than ``limit``, and fewer by what other processes have counted so
+    and not used. Raises ``redis.RedisError`` when Redis is away.
     """
+    if at_once > 1 and _use_counted(what, who):
+        return None
     # a digest: Redis keeps what it is told in a file, also of who is erased
     key = f"{PREFIX}{what}:{salted_hmac(PREFIX, str(who)).hexdigest()}"
-    found = run(COUNT, [key], int(within / timedelta(milliseconds=1)))
+    found = run(COUNT, [key], int(within / timedelta(milliseconds=1)), at_once)
     attempts, milliseconds = cast(tuple[int, int], found)
-    return timedelta(seconds=max(math.ceil(milliseconds / 1000), 1)) if attempts > limit else None
+    allowed = at_once - max(0, attempts - limit)
+    if allowed <= 0:
+        return timedelta(seconds=max(math.ceil(milliseconds / 1000), 1))
+    if allowed > 1:
+        _keep_counted(what, who, allowed - 1, time.monotonic() + milliseconds / 1000)
+    return None
 
 
-def limited(what: str, who: str | None, limit: int, within: timedelta) -> timedelta | None:
+def limited(what: str, who: str | None, limit: int, within: timedelta, at_once: int = 1) -> timedelta | None:
     """The same, for what must not stop because a counter is away: then nothing is limited. Nor for 0."""
-    return unless_away(lambda: count(what, who, limit, within)) if limit else None
+    return unless_away(lambda: count(what, who, limit, within, at_once)) if limit else None
+
+
+def _use_counted(what: str, who: str | None) -> bool:
+    with _lock:
+        left, until = _counted.get((what, who), (0, 0.0))
+        if left == 0 or time.monotonic() >= until:
+            return False
+        _counted[what, who] = left - 1, until
+        return True
+
+
+def _keep_counted(what: str, who: str | None, left: int, until: float) -> None:
+    with _lock:
+        if len(_counted) >= MOST_COUNTED:
+            _counted.clear()
+        _counted[what, who] = left, until
 
 
 def unless_away(ask: Callable[[], T]) -> T | None:
@@ -83,6 +111,9 @@ def is_away() -> bool:
 
 
 _away_until = 0.0
+_lock = threading.Lock()
+# how many attempts are counted and not used yet, and until when they may be, by the monotonic clock
+_counted: dict[tuple[str, str | None], tuple[int, float]] = {}
 
 
 def run(script: Script, keys: Sequence[str], *values: str | bytes | int) -> Any:

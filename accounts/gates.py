@@ -3,18 +3,36 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import ResolverMatch, resolve, set_urlconf
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+# What answers an address in which nothing is named: to find it out takes as long as to read a
+# token.
+_of_fixed_address: dict[str, ResolverMatch] = {}
 
 
 def views_alone() -> GetResponse:
     """What answers a request by its view, as Django does where there is no middleware at all."""
-    handler: Any = BaseHandler()
-    handler._view_middleware = []
-    handler._template_response_middleware = []
-    handler._exception_middleware = []
-    return cast(GetResponse, convert_exception_to_response(handler._get_response))
+    return cast(GetResponse, convert_exception_to_response(_answer))
+
+
+def _answer(request: HttpRequest) -> HttpResponseBase:
+    request.resolver_match = match = _resolved(request)
+    response: Any = match.func(request, *match.args, **match.kwargs)
+    return cast(HttpResponseBase, response.render() if hasattr(response, "render") else response)
+
+
+def _resolved(request: HttpRequest) -> ResolverMatch:
+    path, urlconf = request.path_info, getattr(request, "urlconf", None)
+    if urlconf is not None:
+        set_urlconf(urlconf)  # as Django does, until the next request
+        return resolve(path)
+    if (match := _of_fixed_address.get(path)) is None:
+        match = resolve(path)
+        if f"/{match.route}" == path:
+            _of_fixed_address[path] = match
+    return match

@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -31,6 +31,8 @@ KEY_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 # signatures are as long as the key: RSA of 2,048 to 8,192 bits
 SIGNATURE_SIZES = range(keys.SMALLEST_BITS // 8, keys.LARGEST_BITS // 8 + 1)
 _RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
+# So many tokens that were found good are kept, at most: of 1 KB each as a rule.
+MOST_GENUINE = 2_000
 # datetime's last second
 LAST_SECOND = 253_402_300_799
 NOBODY = UUID(int=0)
@@ -77,6 +79,18 @@ class RequestClaims(msgspec.Struct, frozen=True, kw_only=True):
     device_name: str | None
 
 
+class _Genuine(NamedTuple):
+    """A token whose form is good and which that key has signed. Who may use it, and until when, is asked each
+    time."""
+
+    payload: dict[str, Any]
+    claims: RequestClaims
+    public_key: bytes
+
+
+_genuine: dict[str, _Genuine] = {}
+
+
 def read_authorization(token: str, now: datetime, audience: str) -> Authorization:
     """The checked content of an authorization token, signed by the key that it carries.
 
@@ -106,17 +120,11 @@ def read_authorization(token: str, now: datetime, audience: str) -> Authorizatio
 
 def read_request(token: str, now: datetime, audience: str) -> RequestClaims:
     """The content of a request token, its signature not yet verified. Raises ``TokenError``."""
-    claims = _claims(token, REQUEST_TYPES, REQUEST_LIFE, now, audience)
-    if "app" in claims:
-        _refuse("invalid_token", "An authorization token cannot be used for requests.")
-    return RequestClaims(
-        app_id=_app_id(claims),
-        user_id=_user_id(claims.get("sub")),
-        expires_at=_time(claims, "exp"),
-        jti=_optional_text(claims, "jti", LONGEST_ID),
-        device_id=_optional_text(claims, "device_id", LONGEST_ID),
-        device_name=_optional_text(claims, "device_name", LONGEST_ID),
-    )
+    if (known := _genuine.get(token)) is not None:
+        _check_times(known.payload, now, REQUEST_LIFE)
+        _check_audience(known.payload, audience)
+        return known.claims
+    return _request_claims(_claims(token, REQUEST_TYPES, REQUEST_LIFE, now, audience))
 
 
 def is_signed_by(token: str, public_key: bytes | None) -> bool:
@@ -126,12 +134,22 @@ def is_signed_by(token: str, public_key: bytes | None) -> bool:
     answer takes as long, and does not tell whether there is a key. Raises ``keys.InvalidKey`` for DER that
     ``keys.read_pem`` did not make.
     """
+    known = _genuine.get(token)
+    if known is not None and known.public_key == public_key:
+        return True
     signed, _, segment = token.rpartition(".")
     signature = _decode(segment)
     key = None if public_key is None else keys.load(public_key)
     if key is None or key.key_size != 8 * len(signature):
         key = keys.nobodys_key(8 * len(signature))
     return _RS256.verify(signed.encode(), key, signature)
+
+
+def remember(token: str, claims: RequestClaims, public_key: bytes) -> None:
+    """Note that a token with these claims is signed by this key, for when an app sends it again."""
+    if len(_genuine) >= MOST_GENUINE:
+        _genuine.clear()
+    _genuine[token] = _Genuine(_json(token.split(".")[1]), claims, public_key)
 
 
 def is_app_id(text: str) -> bool:
@@ -165,9 +183,26 @@ def _claims(
     _check_header(header, types)
     claims = _json(payload)
     _check_times(claims, now, life)
+    _check_audience(claims, audience)
+    return claims
+
+
+def _check_audience(claims: dict[str, Any], audience: str) -> None:
     if "aud" in claims and claims["aud"] not in (audience, [audience]):
         _refuse("invalid_audience", "The token is meant for another instance.")
-    return claims
+
+
+def _request_claims(claims: dict[str, Any]) -> RequestClaims:
+    if "app" in claims:
+        _refuse("invalid_token", "An authorization token cannot be used for requests.")
+    return RequestClaims(
+        app_id=_app_id(claims),
+        user_id=_user_id(claims.get("sub")),
+        expires_at=_time(claims, "exp"),
+        jti=_optional_text(claims, "jti", LONGEST_ID),
+        device_id=_optional_text(claims, "device_id", LONGEST_ID),
+        device_name=_optional_text(claims, "device_name", LONGEST_ID),
+    )
 
 
 def _decode(segment: str) -> bytes:

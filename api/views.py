@@ -1,11 +1,14 @@
 """What the views of the API have in common, over REST framework's own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, ClassVar, cast
+from functools import cache
+from typing import Any, BinaryIO, ClassVar, TypeVar, cast
 
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
@@ -13,8 +16,22 @@ from rest_framework.views import APIView
 
 from api.errors import Invalid
 from api.operations import operation_of
+from api.renderers import JsonRenderer
 from api.throttles import AddressLimit
 from api.validation import validate
+
+RENDERER = JsonRenderer()
+T = TypeVar("T")
+
+
+@cache
+def _made(classes: tuple[type[T], ...]) -> list[T]:
+    """One of each, for all requests: they keep nothing of any."""
+    return [each() for each in classes]
+
+
+# of each view the methods that it has, as Allow says them
+_allowed: dict[type[APIView], str] = {}
 
 
 class View(APIView):
@@ -24,6 +41,24 @@ class View(APIView):
     scopes: ClassVar[Mapping[str, str]] = {}
     # no address ends in .json
     format_kwarg = None
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """The methods that there are, which are the same for every request."""
+        view = type(self)
+        if view not in _allowed:
+            _allowed[view] = ", ".join(self.allowed_methods)
+        return {"Allow": _allowed[view]}
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        """There is one format."""
+        return RENDERER, RENDERER.media_type
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return _made(tuple(self.authentication_classes))
+
+    def get_parsers(self) -> list[BaseParser]:
+        return _made(tuple(self.parser_classes))
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         made = super().initialize_request(request, *args, **kwargs)

@@ -15,8 +15,12 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from django.conf import settings
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, reset_queries
 
 from balados import environment, readiness, requests
+from balados.postgresql.base import give_back
 from balados.wsgi import application as django
 from eventstore import counters
 
@@ -234,6 +238,17 @@ def start() -> Buffered:
     # The event loop needs the interpreter's lock several times for each request, and waits so long for it at
     # most while threads are busy: with the default of 5 ms a fifth of the requests per second is lost.
     sys.setswitchinterval(0.0005)
+    _end_requests_quickly()
     counters.publish_in_background()
     readiness.announce("web")
     return Buffered(django)
+
+
+def _end_requests_quickly() -> None:
+    """A request that ends leaves no connection open, so the next one has none to close. Queries are kept for
+    whoever debugs."""
+    request_started.disconnect(close_old_connections)
+    request_finished.disconnect(close_old_connections)
+    request_finished.connect(give_back)
+    if not settings.DEBUG:
+        request_started.disconnect(reset_queries)

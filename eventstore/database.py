@@ -23,7 +23,8 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 def raw_connection(alias: str = ALIAS) -> Connection:
     """This thread's connection to a store."""
     wrapper = connections[alias]
-    wrapper.ensure_connection()
+    if wrapper.connection is None:
+        wrapper.ensure_connection()
     return cast(Connection, wrapper.connection)
 
 

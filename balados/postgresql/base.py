@@ -6,8 +6,10 @@ socket is readable. Looking takes 2 microseconds, and a restarted PostgreSQL cos
 """
 
 import select
+import threading
 from typing import Any
 
+import psycopg_pool
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base, features
 
@@ -25,6 +27,9 @@ class DatabaseFeatures(features.DatabaseFeatures):
 class DatabaseWrapper(base.DatabaseWrapper):
     features_class = DatabaseFeatures
 
+    # Django's, by alias
+    _connection_pools: dict[str, psycopg_pool.ConnectionPool]
+
     def get_connection_params(self) -> dict[str, Any]:
         """Raises ``ImproperlyConfigured`` where nothing names a database: the machine's own is not ours."""
         if not self.settings_dict["NAME"]:
@@ -34,8 +39,26 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """A connection whose server is there and whose store is this instance's. Raises
         ``OperationalError`` when none can be had."""
-        connection = super().get_new_connection(conn_params)
-        pool = self.pool
+        return self._checked(super().get_new_connection(conn_params), self.pool)
+
+    def connect(self) -> None:
+        """As Django does, which takes eight times as long, and does for each request what a connection of
+        the pool went through when it was made."""
+        _borrowers.of_thread.add(self)
+        pool = self._connection_pools.get(self.alias)
+        if pool is None or pool.closed:
+            super().connect()
+            return
+        self.in_atomic_block = self.needs_rollback = False
+        self.closed_in_transaction = self.errors_occurred = False
+        self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
+        self.close_at, self.health_check_done = 0.0, True
+        self.connection = self._checked(pool.getconn(), pool)
+        self.autocommit = self.connection.autocommit
+        if not self.autocommit:
+            self.set_autocommit(True)
+
+    def _checked(self, connection: Any, pool: psycopg_pool.ConnectionPool | None) -> Any:
         while pool is not None and _is_closed_by_server(connection):
             connection.close()
             pool.putconn(connection)  # which replaces it
@@ -47,6 +70,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
         logs.store_answers(self.alias)
         return connection
+
+
+class _Borrowers(threading.local):
+    """The wrappers of a thread that have taken a connection out of their pool."""
+
+    def __init__(self) -> None:
+        self.of_thread: set[DatabaseWrapper] = set()
+
+
+_borrowers = _Borrowers()
+
+
+def give_back(**signal: object) -> None:
+    """Give this thread's connections back to their pools: what Django's ``close_old_connections`` does at the
+    end of a request, without a look at every store for each."""
+    while _borrowers.of_thread:
+        _borrowers.of_thread.pop().close()
 
 
 def _is_closed_by_server(connection: Any) -> bool:

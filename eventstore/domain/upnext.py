@@ -28,10 +28,10 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 def keys(command: Command) -> dict[str, tuple[str, ...]]:
     """What it takes to know, beside what the command names itself: by topic."""
+    if isinstance(command, RecordPlay):  # first, since nothing comes so often
+        return {"playlists": (str(queue_id(command.user_id)),)} if plays.is_finishing(command) else {}
     queue = queue_id(command.user_id)
     match command:
-        case RecordPlay() if plays.is_finishing(command):
-            return {"playlists": (str(queue),)}
         case AddToPlaylist() if command.playlist_id == queue and command.at is not None:
             return {"plays": (episode_key(command.feed, command.item),)}
         case SyncUserData():

@@ -96,6 +96,29 @@ def test_a_revoked_app_is_refused_at_once(alice: User) -> None:
     assert not revoke(alice.pk, CASTAWAY.iss)
 
 
+def test_a_token_that_was_good_is_judged_anew_each_time(alice: User) -> None:
+    CASTAWAY.grant(alice, ["user.plays.read"])
+    token = CASTAWAY.request(alice.pk, aud=INSTANCE)
+    assert call(token) == call(token)
+    with pytest.raises(TokenError, match="expired"):
+        grants.authenticate(token, datetime.now(UTC) + timedelta(hours=2), INSTANCE)
+    with pytest.raises(TokenError, match="another instance"):
+        grants.authenticate(token, datetime.now(UTC), "https://elsewhere.example")
+    AppGrant.objects.update(scopes=["user.sync"])
+    assert call(token).scopes == {"user.sync"}
+    authorize(alice, asked(IMPOSTOR), replace_key=True)
+    with pytest.raises(TokenError, match="not valid for any user and app"):
+        call(token)
+
+
+def test_so_many_tokens_are_kept_at_most(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "MOST_GENUINE", 3)
+    CASTAWAY.grant(alice)
+    for number in range(10):
+        assert call(CASTAWAY.request(alice.pk, jti=str(number)))
+    assert len(tokens._genuine) <= 3
+
+
 def test_a_user_switched_off_or_gone_is_refused_at_once(alice: User, bob: User) -> None:
     for user in (alice, bob):
         CASTAWAY.grant(user)

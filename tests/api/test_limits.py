@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 import redis
@@ -178,3 +179,29 @@ def test_what_it_counts_is_forgotten(phone: Device, settings: Settings) -> None:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         (key,) = client.scan_iter("balados:attempts:*")
         assert 0 < client.pttl(key) <= 60_000
+
+
+def test_of_a_large_limit_some_are_counted_at_once_and_never_too_many(
+    phone: Device, settings: Settings
+) -> None:
+    settings.API_REQUESTS_PER_MINUTE = 110
+    with patch.object(attempts, "run", wraps=attempts.run) as asked:
+        assert [phone.get("me").status_code for _ in range(111)] == [200] * 110 + [429]
+    assert asked.call_count == 55 + 1
+
+
+def test_what_was_counted_at_once_lapses_with_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("accounts.attempts.time.monotonic", lambda: clock[0])
+    told = iter([(4, 60_000), (4, 60_000), (12, 30_000), (16, 30_000)])
+    monkeypatch.setattr(attempts, "run", lambda *arguments: next(told))
+
+    def count() -> timedelta | None:
+        return attempts.count("tries", "a new process", 10, timedelta(minutes=1), at_once=4)
+
+    assert [count() for _ in range(2)] == [None, None]
+    clock[0] += 60  # two are left, of a minute that is over
+    assert [count() for _ in range(4)] == [None] * 4
+    assert [count() for _ in range(2)] == [None, None]  # of twelve, two are below the limit
+    assert count() == timedelta(seconds=30)
+    assert next(told, None) is None

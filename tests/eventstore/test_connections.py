@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 from django.db import connections
 
+from balados.postgresql import base
 from eventstore import log
 
 
@@ -16,6 +17,24 @@ def test_connections_that_the_server_ended_are_not_handed_out(stores: None) -> N
     assert ended
 
     assert log.head() == 0
+
+
+def test_a_connection_is_lent_as_it_was_made(stores: None) -> None:
+    connection = connections["events"]
+    connection.ensure_connection()
+    connection.set_autocommit(False)
+    connection.close()
+    base.give_back()
+
+    connection.ensure_connection()
+    assert connection.get_autocommit()
+    assert connection.connection.autocommit
+    connection.errors_occurred = connection.needs_rollback = True
+    base.give_back()
+
+    assert connection.connection is None
+    assert log.head() == 0
+    assert (connection.errors_occurred, connection.needs_rollback) == (False, False)
 
 
 def end_every_backend_of(parameters: dict[str, Any]) -> list[int]:
