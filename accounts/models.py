@@ -97,6 +97,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     time_zone = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     # the podcasts followed as a list, not as a grid of covers
     podcasts_as_list = models.BooleanField(default=False, db_default=False, editable=False)
+    # digests of feeds that are left out of what one sees of others (web/public.py)
+    hidden_podcasts = ArrayField(models.UUIDField(), default=list, db_default=[], editable=False)
     # the account is closed, and everything of it goes (accounts/erasure.py)
     erasing_since = models.DateTimeField(null=True, editable=False)
     # a subscription goes along when its feed moves to another address (jobs/moves.py)

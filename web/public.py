@@ -22,7 +22,6 @@ from web.shown import Episode, Podcast, public_episode, public_podcast
 
 P = ParamSpec("P")
 # what a listener does not want to see, in the session: digests of feeds
-HIDDEN = "hidden_podcasts"
 MOST_HIDDEN = 300
 
 
@@ -84,11 +83,13 @@ def followed_by(user: object, feeds: Iterable[str]) -> set[str]:
 
 def hidden_from(request: HttpRequest) -> list[UUID]:
     """The digests of the feeds that the reader does not want to see in public lists."""
-    return [UUID(key) for key in request.session.get(HIDDEN, ())]
+    return list(request.user.hidden_podcasts) if isinstance(request.user, User) else []
 
 
-def hide(request: HttpRequest, feed: str, *, hidden: bool) -> None:
-    """Hide a feed from the reader, or show it again."""
-    key = feed_key_of(feed)
-    others = [each for each in request.session.get(HIDDEN, ()) if each != key]
-    request.session[HIDDEN] = [*others, key][-MOST_HIDDEN:] if hidden else others
+def hide(user: User, feed: str, *, hidden: bool) -> None:
+    """Hide a feed from a listener, on every device, or show it again. The digest is kept, as its address may
+    be a secret."""
+    key = UUID(feed_key_of(feed))
+    others = [each for each in user.hidden_podcasts if each != key]
+    user.hidden_podcasts = [*others, key][-MOST_HIDDEN:] if hidden else others
+    user.save(update_fields=["hidden_podcasts"])

@@ -21,7 +21,7 @@ from projections.queries import Behind, InvalidCursor
 from web import acts, people
 from web.acting import for_listeners
 from web.forms import TimelineForm
-from web.public import HIDDEN, Known, followed_by, for_everybody, hidden_from, known_of
+from web.public import Known, followed_by, for_everybody, hidden_from, known_of
 from web.shown import Episode, Podcast
 
 PAGE = 40
@@ -75,7 +75,8 @@ def timeline(request: HttpRequest) -> HttpResponse:
 @for_listeners
 def show_all(request: HttpRequest, user: User) -> HttpResponse:
     """See all podcasts again that this listener hides from lists of others."""
-    request.session.pop(HIDDEN, None)
+    user.hidden_podcasts = []
+    user.save(update_fields=["hidden_podcasts"])
     return redirect("/timeline")
 
 

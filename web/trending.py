@@ -78,7 +78,7 @@ def episodes(request: HttpRequest) -> HttpResponse:
 @for_listeners
 def hide_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Leave a podcast out of what this listener sees of others."""
-    hide(request, feed, hidden=True)
+    hide(user, feed, hidden=True)
     undo = f"/podcasts/{in_path(feed)}/show"
     tell(request, _("You do not see this podcast here any more."), undo=undo)
     if is_partial(request):
@@ -90,7 +90,7 @@ def hide_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 @for_listeners
 def show_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """See it again."""
-    hide(request, feed, hidden=False)
+    hide(user, feed, hidden=False)
     return redirect(came_from(request, "/trending/podcasts"))
 
 

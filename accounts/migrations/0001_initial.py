@@ -85,6 +85,16 @@ class Migration(migrations.Migration):
                     "podcasts_as_list",
                     models.BooleanField(db_default=False, default=False, editable=False),
                 ),
+                (
+                    "hidden_podcasts",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.UUIDField(),
+                        db_default=[],
+                        default=list,
+                        editable=False,
+                        size=None,
+                    ),
+                ),
                 ("erasing_since", models.DateTimeField(editable=False, null=True)),
                 ("follow_moves", models.BooleanField(db_default=True, default=True, editable=False)),
                 (

@@ -128,6 +128,7 @@ def test_a_listener_follows_and_hides_there(shows: list[Feed], bob: User) -> Non
     page = read("/timeline", visitor)
     assert "Night Kitchen" not in page
     assert "You hide 1 podcast here." in page
+    assert names(read("/trending/podcasts", Visitor(bob))) == ["Slow Radio"]  # after another log-in, too
     visitor.send(f"{page_of(shows[1])}/show", {})
     assert len(names(read("/trending/podcasts", visitor))) == 2
     visitor.send(f"{page_of(shows[1])}/hide", {}, headers=HTMX)
