@@ -28,6 +28,7 @@ from accounts import app_log
 from accounts.app_models import LONGEST_AGENT, AppPassword, AppSession, LoginFlow, SyncMark, digest
 from accounts.models import User
 from accounts.usernames import username_key
+from eventstore.database import discard_when_broken, raw_connection
 
 SESSION_LIVES: Final = timedelta(days=365)
 # of an app that never sent its cookie back
@@ -45,6 +46,12 @@ MOST_VERIFIED: Final = 10_000
 # how long marks of gone apps are kept, and how many of every app
 MARKS_KEPT: Final = 64
 
+# For every request of an app: by the ORM it was a fifth of what 30 actions take of the processor.
+SESSION_OF = """
+SELECT session.user_id, listener.username_key, password_id, session.id, device, returned, used_at
+  FROM "system"."app_sessions" AS session JOIN "system"."users" AS listener ON listener.id = session.user_id
+ WHERE session.digest = %s AND used_at > %s AND listener.is_active
+"""
 DROP_OLD_MARKS = """
 DELETE FROM system.sync_marks WHERE at < %s AND id IN (
     SELECT id FROM (
@@ -108,13 +115,9 @@ def by_password(request: HttpRequest, name: str, password: str, now: datetime) -
 
 def by_cookie(cookie: str, now: datetime) -> SignedIn | None:
     """Whose session it is; None where there is no such."""
-    found = (
-        AppSession.objects.filter(
-            digest=digest(cookie), used_at__gt=now - SESSION_LIVES, user__is_active=True
-        )
-        .values_list("user_id", "user__username_key", "password_id", "id", "device", "returned", "used_at")
-        .first()
-    )
+    values = (digest(cookie), now - SESSION_LIVES)
+    with discard_when_broken("system"):
+        found = raw_connection("system").execute(SESSION_OF, values, prepare=True).fetchone()
     if found is None:
         return None
     user_id, key, password, session, device, returned, used_at = found

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from eventstore.domain.episode_actions import RecordEpisodeAction
-from eventstore.domain.identifiers import InvalidIdentifier, item_of, normalise_guid, parts_of_item
+from eventstore.domain.identifiers import InvalidIdentifier, item_of_normal, normalise_guid, parts_of_item
 from eventstore.domain.plays import RecordPlay
 from feeds.files import File, files, named
 from feeds.spelling import Address, Corrections, episode_address, feed_address
@@ -74,7 +74,7 @@ class Reading:
         self.podcasts.setdefault(feed.feed, action["podcast"].strip())
         url = self._kept(action.get("episode"), episode_address(action.get("episode")))
         try:
-            item = item_of(_guid(action.get("guid")), url.kept)
+            item = item_of_normal(_guid(action.get("guid")), url.kept)
         except InvalidIdentifier as error:
             raise Skip(error.code) from None
         device = action.get("device")
@@ -117,7 +117,8 @@ class Reading:
 def _guid(value: Any) -> str:
     if not isinstance(value, str) or value in ("", "null"):
         return ""
-    if len(value.encode(errors="replace")) > LONGEST_GUID:
+    # a character has four bytes at most
+    if 4 * len(value) > LONGEST_GUID and len(value.encode(errors="replace")) > LONGEST_GUID:
         raise Skip("guid_too_long")
     return normalise_guid(value)
 
@@ -138,7 +139,7 @@ def _time(value: Any, untimed: datetime) -> datetime:
         raise Skip("bad_time") from None
     if not _FIRST <= at <= _LATEST:
         raise Skip("bad_time")
-    return at.replace(microsecond=0)
+    return at.replace(microsecond=0) if at.microsecond else at
 
 
 def _completed(orders: Iterable[Order]) -> Iterable[Order]:

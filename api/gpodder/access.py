@@ -42,6 +42,7 @@ YEAR: Final = 365 * 24 * 3600
 # counts of a request that changed something, here or in the app
 NEWS: Final = ("new", "sent", "added", "removed", "held", "changed")
 
+_CONTAINERS: Final = frozenset({dict, list})
 _CREDENTIALS: Final = re.compile(r"//[^/?#\s]*@")
 
 Order = TypeVar("Order", bound=Command)
@@ -355,10 +356,10 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check_depth(found: Any) -> None:
     """Level by level: a body of thousands of actions has two. Raises ``ApiError`` 400."""
-    level = [found] if isinstance(found, dict | list) else []
+    level = [found] if type(found) in _CONTAINERS else []
     for _ in range(DEEPEST):
-        inside = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
-        level = [value for value in inside if type(value) is dict or type(value) is list]
+        insides = (one.values() if type(one) is dict else one for one in level)
+        level = [value for inside in insides for value in inside if type(value) in _CONTAINERS]
         if not level:
             return
     raise bad(f"The body is nested more than {DEEPEST} deep.")

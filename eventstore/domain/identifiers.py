@@ -100,12 +100,17 @@ def item_of(guid: str, enclosure_url: str) -> str:
     Where the comma between them would be read as another, a line break, which neither can hold, parts them
     (``shown_item`` has the comma). Raises ``InvalidIdentifier``, also where both are empty.
     """
-    guid = normalise_guid(guid)
-    enclosure_url = normalise_enclosure(enclosure_url)
+    return item_of_normal(normalise_guid(guid), normalise_enclosure(enclosure_url))
+
+
+def item_of_normal(guid: str, enclosure_url: str) -> str:
+    """The same, of what is normalised already."""
     if not guid and not enclosure_url:
         raise InvalidIdentifier("no_episode", "an item needs a GUID or an enclosure URL")
     text = _within(f"{guid},{enclosure_url}", LONGEST_ITEM)
-    return _encode(text if _split(text) == (guid, enclosure_url) else f"{guid}\n{enclosure_url}")
+    is_plain = enclosure_url and "," not in guid and not enclosure_url.endswith(",")
+    is_plain = is_plain or _split(text) == (guid, enclosure_url)
+    return _encode(text if is_plain else f"{guid}\n{enclosure_url}")
 
 
 def parts_of_item(item: str) -> tuple[str, str]:
@@ -146,6 +151,7 @@ def guid_key_of(item: str) -> str:
     return _digest(_name_in(item))
 
 
+@lru_cache(maxsize=8_192)
 def enclosure_key(feed: str, item: str) -> str | None:
     """The key of the same episode while only its enclosure was known; None where it has no GUID, or no
     enclosure."""
@@ -173,7 +179,8 @@ def normalise_guid(guid: str) -> str:
 
     Raises ``InvalidIdentifier`` for other control characters.
     """
-    return _within(_checked(_XML_SPACES.sub(" ", guid.strip())), LONGEST_ITEM)
+    is_plain = guid.isascii() and guid.isprintable() and " " not in guid
+    return _within(guid if is_plain else _checked(_XML_SPACES.sub(" ", guid.strip())), LONGEST_ITEM)
 
 
 def normalise_enclosure(url: str) -> str:
@@ -295,7 +302,8 @@ def _checked(text: str) -> str:
 
 
 def _within(text: str, longest: int) -> str:
-    if len(text) > longest or len(text.encode(errors="replace")) > longest:
+    # a character has four bytes at most
+    if 4 * len(text) > longest and len(text.encode(errors="replace")) > longest:
         raise InvalidIdentifier("too_long", f"longer than {longest} bytes")
     return text
 

@@ -92,7 +92,9 @@ def _keys_of_batch(batch: Batch) -> Keys:
     for order in batch.orders:
         topic = OF_COMMAND[type(order)]
         for name, more in ((topic.name, topic.keys(order)), *upnext.keys(order).items()):
-            named.setdefault(name, {}).update(dict.fromkeys(more))
+            of_topic = named.setdefault(name, {})
+            for key in more:
+                of_topic[key] = None
         if isinstance(order, Subscribe):
             named.setdefault("collections", {})[str(default_id(batch.user_id))] = None
     named[WITHOUT_GUID] = dict.fromkeys(episodes.keys_of_enclosures(batch))
