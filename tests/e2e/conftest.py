@@ -1,10 +1,14 @@
-"""Two instances for all end-to-end tests: one that is only used, one that is killed and stopped as well."""
+"""Three instances for all end-to-end tests: one that is used, one that is killed and stopped as well, and one
+that was never used."""
 
+import os
 from collections.abc import Iterator
 
+import psycopg
 import pytest
+from psycopg import sql
 
-from tests.e2e.instances import Instance, free_port, running
+from tests.e2e.instances import SETUP_TOKEN, Instance, free_port, running
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,27 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running(tmp_path_factory.mktemp("victim"), WEB_CONCURRENCY="2") as started:
         started.set_up()
         yield started
+
+
+@pytest.fixture(scope="session")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """One that waits for its set-up, with databases of its own on the servers of this test run. A test that
+    sets it up is the only one that may."""
+    urls = {}
+    for variable in ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL"):
+        start, _, rest = os.environ[variable].partition("?")
+        urls[variable] = f"{start.rpartition('/')[0]}/launch_{variable.lower()}?{rest}"
+    own = {**urls, "REDIS_URL": os.environ["REDIS_URL"], "SETUP_TOKEN": SETUP_TOKEN}
+    try:
+        with running(tmp_path_factory.mktemp("newcomer"), **own) as started:
+            yield started
+    finally:
+        for url in urls.values():
+            drop(url)
+
+
+def drop(url: str) -> None:
+    name = sql.Identifier(url.partition("?")[0].rpartition("/")[2])
+    maintenance = os.environ["DATABASE_URL"].replace("/test_balados", "/postgres", 1)
+    with psycopg.connect(maintenance, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STORES = ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL", "REDIS_URL")
 OURS = (*STORES, "BALADOS_HOME", "PUBLIC_URL", "SECRET_KEY")
 PASSWORD = leaks.remember("correct horse battery staple")
+SETUP_TOKEN = leaks.remember("chosen-by-the-operator")
 
 
 class Instance:
@@ -55,13 +56,8 @@ class Instance:
             text=True,
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=read, args=[self.process, self.lines], daemon=True)
         self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
 
     @property
     def output(self) -> str:
@@ -88,12 +84,11 @@ class Instance:
         """A connection to the instance's database."""
         return psycopg.connect(postgres_url(self.home), autocommit=True)
 
-    def manage(self, *arguments: str) -> str:
+    def manage(self, *arguments: str, **environment: str) -> str:
         """The output of a management command, run as an operator would beside the instance."""
         command = [sys.executable, "manage.py", *arguments]
-        run = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120
-        )
+        given = {**self.environment, **environment}
+        run = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=120)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 
@@ -107,17 +102,41 @@ class Instance:
         self.start()
         self.wait_until_ready()
 
-    def stop(self) -> None:
+    def restart_killed(self) -> None:
+        """Kill the supervisor and start another at once, on the same port, while its programs still run;
+        none of those is left afterwards."""
+        processes, killed, reader, lines = self.everything(), self.process, self._reader, self.lines
+        killed.kill()
+        killed.wait()
+        self.start()
+        self.wait_until_ready()
+        assert left_of(processes) == []
+        self._keep(killed, reader, lines)
+
+    def interrupt(self) -> None:
+        """Stop it by Ctrl-C at its terminal, which goes to the whole process group."""
+        self.stop(lambda: os.killpg(self.process.pid, signal.SIGINT))
+
+    def stop(self, ask: Callable[[], None] | None = None) -> None:
         """In order, if it runs; no process of it is left. Fails when it ends with another code than 0."""
         if self.process.poll() is None:
             processes = self.everything()
-            self.process.send_signal(signal.SIGTERM)
+            (ask or self.process.terminate)()
             assert self.process.wait(60) == 0
             assert left_of(processes) == []
-        self._reader.join(10)
-        leaks.keep(str(self.home), self.output)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self._keep(self.process, self._reader, self.lines)
+
+    def _keep(self, process: "subprocess.Popen[str]", reader: threading.Thread, lines: list[str]) -> None:
+        reader.join(10)
+        leaks.keep(str(self.home), "\n".join(lines))
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def read(process: "subprocess.Popen[str]", lines: list[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.rstrip())  # noqa: PERF401  others read them meanwhile
 
 
 @contextmanager
@@ -140,7 +159,7 @@ def with_stores(home: Path) -> None:
         subprocess.run(["cp", "--archive", cluster, home / "postgres"], check=True)
 
 
-def eventually(true: Callable[[], object], seconds: float = 30.0) -> None:
+def eventually(true: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something that happens in other processes. Fails when it has not after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -159,8 +178,8 @@ def free_port() -> int:
 
 
 def left_of(processes: list[psutil.Process]) -> list[str]:
-    """The command lines of those that still run after 20 seconds."""
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    """The command lines of those that still run after a minute."""
+    _, alive = psutil.wait_procs(processes, timeout=60)
     return [command_line(process) for process in alive]
 
 

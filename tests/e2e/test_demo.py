@@ -11,7 +11,7 @@ import requests
 
 from examples.__main__ import running_server
 from examples.two_devices import App, Browser, Device, feed, item
-from tests.e2e.instances import OURS, ROOT, Instance, eventually, free_port, running
+from tests.e2e.instances import OURS, ROOT, SETUP_TOKEN, Instance, eventually, free_port
 
 TABLES = "users.subscriptions, users.play_statuses"
 
@@ -66,22 +66,23 @@ def test_the_demo_finds_no_server_where_none_runs(monkeypatch: pytest.MonkeyPatc
     assert running_server() is None
 
 
-def test_the_demo_starts_a_server_and_removes_it_where_it_cannot_register(tmp_path: Path) -> None:
+def test_the_demo_starts_a_server_and_removes_it_where_it_cannot_register(
+    newcomer: Instance, tmp_path: Path
+) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    with running(tmp_path / "home", SETUP_TOKEN="chosen-by-the-operator") as new:
-        port = str(new.port)
-        printed = demo(PORT=port, TMPDIR=str(temporary))
-        assert "has no administrator yet" in printed
-        assert "Starting a server for the demo" in printed
-        assert "The app shows it: The Demo Show, by Ada Example" in printed
-        assert printed.count("  How it began") == printed.count("  Where it leads") == 1
-        assert list(temporary.iterdir()) == []
-        assert "setup?token" in new.manage("setup_link")
+    port = str(newcomer.port)
+    printed = demo(PORT=port, TMPDIR=str(temporary))
+    assert "has no administrator yet" in printed
+    assert "Starting a server for the demo" in printed
+    assert "The app shows it: The Demo Show, by Ada Example" in printed
+    assert printed.count("  How it began") == printed.count("  Where it leads") == 1
+    assert list(temporary.iterdir()) == []
+    assert newcomer.manage("setup_link").strip() == f"{newcomer.url}/setup?token={SETUP_TOKEN}"
 
-        printed = demo(PORT=port, SETUP_TOKEN="chosen-by-the-operator")
-        assert printed.startswith("1. A listener authorizes the app")
-        assert new.manage("setup_link") == ""
+    printed = demo(PORT=port, SETUP_TOKEN=SETUP_TOKEN)
+    assert printed.startswith("1. A listener authorizes the app")
+    assert newcomer.manage("setup_link") == ""
 
 
 def test_the_demo_imports_nothing_of_the_server() -> None:
@@ -117,8 +118,11 @@ def test_stopping_and_starting_again_loses_nothing(instance: Instance) -> None:
     device = device_of(instance, "dora")
     live_for_a_while(device)
     before = everything(device)
-    instance.restart()
-    assert "setup?token" not in instance.output
+    instance.interrupt()
+    instance.start()
+    instance.wait_until_ready()
+    assert any(line.endswith(f"| ready at {instance.url}") for line in instance.lines)
+    assert "administrator" not in instance.output
     assert everything(device) == before
 
 

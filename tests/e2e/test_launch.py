@@ -14,10 +14,9 @@ import psutil
 import psycopg
 import pytest
 import requests
-from psycopg import sql
 
 from balados import embedded, home, launch
-from tests.e2e.instances import OURS, PASSWORD, Instance, eventually, free_port, left_of, running
+from tests.e2e.instances import OURS, PASSWORD, SETUP_TOKEN, Instance, eventually, free_port
 from tests.launch.test_supervisor import gone
 
 PROGRAMS = {"web": "balados.serve", "projector": "run_projectors", "worker": " worker "}
@@ -25,8 +24,8 @@ ADMINISTRATOR = (
     "createsuperuser",
     "--database=system",
     "--no-input",
-    "--username=alice",
-    "--email=alice@example.org",
+    "--username=second",
+    "--email=second@example.org",
 )
 
 
@@ -97,39 +96,27 @@ def test_without_a_url_and_an_instance_no_database_of_the_machine_is_touched(tmp
         assert "Traceback" not in run.stderr
 
 
-def said(instance: Instance, words: str) -> bool:
-    """Whether a line ends so; others may have come after it."""
-    return any(line.endswith(words) for line in list(instance.lines))
+def test_it_says_at_last_how_to_begin(newcomer: Instance) -> None:
+    assert requests.get(f"{newcomer.url}/health/live", timeout=30).text == "live\n"
+    last = next(number for number, line in enumerate(newcomer.lines) if "connect an app: " in line)
+    ready, administrator, app = (line.partition("| ")[2] for line in newcomer.lines[last - 2 : last + 1])
+    assert ready == f"ready at {newcomer.url}"
+    link = f"{newcomer.url}/setup?token={SETUP_TOKEN}"
+    assert administrator.startswith(f"make yourself its administrator: {link}")
+    assert app.startswith(f"connect an app: {newcomer.url}/api/docs/ and docs/apps.md")
 
 
-def test_each_run_goes_on_where_the_last_one_stopped_or_was_killed(tmp_path: Path) -> None:
-    with running(tmp_path, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as first:
-        assert requests.get(f"{first.url}/health/live", timeout=5).text == "live\n"
-        link = f"{first.url}/setup?token="
-        ready, administrator, app = (line.partition("| ")[2] for line in first.lines[-3:])
-        assert ready == f"ready at {first.url}"
-        assert administrator.startswith(f"make yourself its administrator: {link}")
-        assert app.startswith(f"connect an app: {first.url}/api/docs/ and docs/apps.md")
-        # management commands beside it work on its data
-        assert first.manage("setup_link").strip() == administrator.partition(": ")[2]
-        first.manage(*ADMINISTRATOR)
-        processes = first.everything()
-        # Ctrl-C at a terminal goes to the whole process group
-        os.killpg(first.process.pid, signal.SIGINT)
-        assert first.process.wait(60) == 0
-        assert left_of(processes) == []
-    with running(tmp_path) as second:
-        assert said(second, f"| ready at {second.url}")
-        assert "administrator" not in second.output
-        processes = second.everything()
-        second.process.kill()
-        second.process.wait()
-        # at once, on the same port, while the programs of the killed run are still ending
-        with running(tmp_path, PORT=str(second.port)) as third:
-            assert left_of(processes) == []
-            assert said(third, f"| ready at {second.url}")
-            processes = third.everything()
-    assert left_of(processes) == []
+def test_management_commands_beside_it_work_on_its_data(instance: Instance) -> None:
+    instance.manage(*ADMINISTRATOR, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
+    with instance.store() as store:
+        found = store.execute("SELECT is_superuser FROM system.users WHERE username = 'second'")
+        assert found.fetchall() == [(True,)]
+
+
+def test_a_run_goes_on_at_once_where_the_last_one_was_killed(victim: Instance) -> None:
+    victim.restart_killed()
+    assert any(line.endswith(f"| ready at {victim.url}") for line in victim.lines)
+    assert "administrator" not in victim.output
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -182,7 +169,7 @@ def test_embedded_servers_that_are_killed_come_back_by_themselves(victim: Instan
 
 def test_the_web_goes_on_whenever_postgres_comes_back(victim: Instance) -> None:
     def ready() -> bool:
-        return requests.get(f"{victim.url}/health/ready", timeout=10).ok
+        return requests.get(f"{victim.url}/health/ready", timeout=60).ok
 
     eventually(ready)
     for strike in ("kill -9", "immediate", "kill -9", "immediate"):
@@ -274,22 +261,10 @@ def test_a_directory_with_a_path_too_long_for_sockets_keeps_its_own_when_it_move
     assert home.sockets(long.with_name("moved" * 30)) == before
 
 
-def test_servers_that_are_named_are_used_and_not_started(tmp_path: Path) -> None:
-    urls = {}
-    maintenance = os.environ["DATABASE_URL"].replace("/test_balados", "/postgres", 1)
+def test_servers_that_are_named_are_used_and_not_started(newcomer: Instance) -> None:
+    assert newcomer.processes("redis-server") == newcomer.processes("/postgres -D") == []
     for variable in ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL"):
-        start, _, rest = os.environ[variable].partition("?")
-        urls[variable] = f"{start.rpartition('/')[0]}/launch_{variable.lower()}?{rest}"
-    try:
-        with running(tmp_path, **urls, REDIS_URL=os.environ["REDIS_URL"]) as instance:
-            assert instance.processes("redis-server") == instance.processes("/postgres -D") == []
-            for url in urls.values():
-                with psycopg.connect(url) as connection:
-                    tables = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename ~ 'migr'")
-                    assert tables.fetchall()
-        assert not (tmp_path / "postgres").exists()
-    finally:
-        with psycopg.connect(maintenance, autocommit=True) as connection:
-            for url in urls.values():
-                name = sql.Identifier(url.partition("?")[0].rpartition("/")[2])
-                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        with psycopg.connect(newcomer.environment[variable]) as connection:
+            tables = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename ~ 'migr'")
+            assert tables.fetchall()
+    assert not (newcomer.home / "postgres").exists()

@@ -60,13 +60,13 @@ class Account:
 
     def decide_held(self, device: str, decision: str) -> None:
         """Answer the question whether so much is to be unfollowed."""
-        page = self.browser.session.get(urljoin(self.url, "/subscriptions"), timeout=10)
+        page = self.browser.session.get(urljoin(self.url, "/subscriptions"), timeout=60)
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         assert token
         assert "/subscriptions/held" in page.text
         data = {"csrfmiddlewaretoken": token[1], "device": device, "decision": decision}
         answer = self.browser.session.post(
-            urljoin(self.url, "/subscriptions/held"), data, headers={"Referer": page.url}, timeout=10
+            urljoin(self.url, "/subscriptions/held"), data, headers={"Referer": page.url}, timeout=60
         )
         assert answer.status_code == 200
 

@@ -32,7 +32,7 @@ def value(url: str, statement: str) -> object:
 
 def stop(process: "subprocess.Popen[bytes]") -> int:
     process.terminate()
-    return process.wait(10)
+    return process.wait(60)
 
 
 def test_postgres_listens_on_its_socket_alone_and_keeps_what_it_was_told(place: Path) -> None:

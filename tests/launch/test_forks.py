@@ -32,7 +32,7 @@ class Forking:
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self.loader.close()
 
     def run(self, place: Path, code: str) -> Forked:

@@ -93,7 +93,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def gone(pid: int, seconds: float = 5.0) -> bool:
+def gone(pid: int, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while lives(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -109,7 +109,7 @@ def test_it_stops_its_programs_in_order_on(number: signal.Signals, drive: Callab
     driven.line("end")
     byes = [line.split()[1] for line in driven.lines if "bye" in line]
     assert byes == ["first", "second"]
-    assert driven.process.wait(timeout=10) == 0
+    assert driven.process.wait(timeout=60) == 0
     assert not any(lives(pid) for pid in pids)
 
 
@@ -166,7 +166,7 @@ def test_it_gives_up_on_a_program_that_keeps_ending_at_the_start(drive: Callable
 """)
     driven.line("first", "no database")
     driven.line("StartFailed: first keeps ending")
-    assert driven.process.wait(timeout=10) == 0
+    assert driven.process.wait(timeout=60) == 0
 
 
 def test_it_fails_when_what_it_runs_once_fails(drive: Callable[[str], Driven]) -> None:
