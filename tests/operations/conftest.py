@@ -8,11 +8,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.core.management import call_command
-from psycopg import sql
 from pytest_django import DjangoDbBlocker
 from pytest_django.fixtures import Settings
 
-from tests import embedding
+from tests import embedding, template
 from tests.operations.living import stores_at
 from tests.operations.operating import ROOT, Operator, drop, urls_on
 
@@ -34,26 +33,27 @@ def nothing_yet(topology: str, tmp_path: Path) -> Iterator[Operator]:
 
 @pytest.fixture(scope="session")
 def templates(django_db_blocker: DjangoDbBlocker) -> Iterator[dict[str, dict[str, str]]]:
-    """Stores that were made ready once, to be copied."""
-    made = {each: urls_on(environ["DATABASE_URL"], _name(), three=each == "three") for each in TOPOLOGIES}
-    with django_db_blocker.unblock():
-        for urls in made.values():
-            with stores_at(urls):
-                call_command("db_init", verbosity=0, stdout=StringIO())
+    """Stores that were made ready once, to be copied; or those that came with the copy of a cluster."""
+    ours = "TEST_CLUSTER" not in environ
+    names = {each: _name() for each in TOPOLOGIES} if ours else template.READY
+    made = {each: urls_on(environ["DATABASE_URL"], names[each], three=each == "three") for each in TOPOLOGIES}
+    if ours:
+        with django_db_blocker.unblock():
+            for urls in made.values():
+                with stores_at(urls):
+                    call_command("db_init", verbosity=0, stdout=StringIO())
     yield made
-    for urls in made.values():
-        drop(urls)
+    if ours:
+        for urls in made.values():
+            drop(urls)
 
 
 @pytest.fixture
 def operator(nothing_yet: Operator, topology: str, templates: dict[str, dict[str, str]]) -> Operator:
     """An operator whose stores are ready and empty."""
     copies = {nothing_yet.urls[alias]: url for alias, url in templates[topology].items()}
-    for url, template in copies.items():
-        target, source = (psycopg.conninfo.conninfo_to_dict(each) for each in (url, template))
-        with psycopg.connect(**{**target, "dbname": "postgres"}, autocommit=True) as connection:  # type: ignore[arg-type]
-            names = (sql.Identifier(str(each["dbname"])) for each in (target, source))
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+    for url, source in copies.items():
+        template.copy(*(str(psycopg.conninfo.conninfo_to_dict(each)["dbname"]) for each in (source, url)))
     return nothing_yet
 
 

@@ -145,7 +145,7 @@ def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Opera
         # the reader of the log sees who may still fill the gap
         assert len(eye.execute(database.SQL["inflight_writers"]).fetchall()) == 2
         slow.execute("COMMIT")
-        waiting.join(10)
+        waiting.join(60)
         assert str(refused[0]).startswith(log.VERSION_TAKEN)
         assert [version for _, _, version in rows_of(eye)] == [1]
 
