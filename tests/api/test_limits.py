@@ -65,7 +65,7 @@ def test_the_window_passes(phone: Device, settings: Settings, monkeypatch: pytes
     refused = phone.get("me")
     if refused.status_code == 429:  # unless the window was over already
         assert refused.headers["Retry-After"] == "1"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while phone.get("me").status_code != 200:
         assert time.monotonic() < deadline
 

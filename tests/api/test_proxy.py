@@ -242,7 +242,7 @@ def test_one_at_a_time_makes_it_and_all_others_get_that() -> None:
 
     def build() -> Rendered:
         built.append(1)
-        ready.wait(5)
+        ready.wait(60)
         return Rendered.of(b"<rss/>", datetime(2026, 1, 1, tzinfo=UTC))
 
     found: list[Rendered] = []

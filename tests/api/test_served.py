@@ -27,7 +27,7 @@ class Wire:
         self.port = port
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def send(
         self, line: str, *headers: str, body: bytes = b"", more: Callable[[socket.socket], None] | None = None

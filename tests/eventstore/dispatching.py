@@ -105,7 +105,7 @@ def at_once(count: int, work: Callable[[int], Result]) -> list[Result]:
 
     def run(number: int) -> None:
         try:
-            start.wait(10)
+            start.wait(60)
             results[number] = work(number)
         except BaseException as failure:
             failures.append(failure)

@@ -116,7 +116,7 @@ def two_rivals() -> None:
     second.start()
     wait_until_it_waits_or_ends(second)
     first.commit()
-    second.join(10)
+    second.join(60)
     assert outcome == [None], "both recorded version 1"
     assert [version for version, _ in stored(stream)] == [1, 2]
 

@@ -209,7 +209,7 @@ def test_one_user_has_one_stream_whoever_opens_it(stores: None) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(opened) == 1
 
 

@@ -111,7 +111,7 @@ def appending(*arguments: Any) -> Iterator[list[int | None]]:
             ours.join(0.01)
             assert ours.is_alive(), "did not wait"
     yield outcome
-    ours.join(10)
+    ours.join(60)
 
 
 def stored(stream: int) -> list[tuple[int, int]]:

@@ -74,7 +74,7 @@ def test_two_who_name_the_same_feeds_at_once_make_them_once() -> None:
 
     def work(mine: list[str]) -> None:
         try:
-            together.wait(10)
+            together.wait(60)
             found.append(ensure(mine, NOON))
         except Exception as failure:
             failures.append(failure)
@@ -111,11 +111,11 @@ def test_two_who_ask_for_the_same_feeds_at_once_wait_for_each_other_and_never_bo
         schedules = FeedSchedule.objects.select_for_update(nowait=True)
         schedules.get(feed=first)
         other.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not waits_for_a_lock() and time.monotonic() < deadline:
             time.sleep(0.01)
         schedules.get(feed=second)
-    other.join(10)
+    other.join(60)
     assert {one.asked_at for one in FeedSchedule.objects.all()} == {NOON + timedelta(days=2)}
 
 

@@ -282,7 +282,7 @@ def test_many_at_once_on_one_feed_bear_each_other() -> None:
     def work() -> None:
         try:
             mine = show_.intake(show(*range(60)))
-            together.wait(10)
+            together.wait(60)
             with transaction.atomic(using="system"):
                 store(*mine, NOW, episodes_before=0, was_shrunk=False, reader=1)
             ended.append("stored")

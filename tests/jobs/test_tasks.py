@@ -39,7 +39,7 @@ def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> None:
 
     def work() -> None:
         try:
-            together.wait(10)
+            together.wait(60)
             for entry in settings.CELERY_BEAT_SCHEDULE.values():
                 app.tasks[str(entry["task"])](*cast(tuple[int, ...], entry.get("args", ())))
         except BaseException as failure:

@@ -29,7 +29,7 @@ def running(runner: Runner) -> Iterator[Runner]:
     thread = threading.Thread(target=work, name="runner")
     thread.start()
     try:
-        assert ready.wait(10) or failures
+        assert ready.wait(60) or failures
         yield runner
     finally:
         stop.set()
@@ -52,7 +52,7 @@ def run_until(runner: Runner, position: int, seconds: float = 30.0) -> None:
             runner.disconnect()
 
 
-def eventually(check: Callable[[], bool], seconds: float = 10.0) -> float:
+def eventually(check: Callable[[], bool], seconds: float = 60.0) -> float:
     """Wait until ``check`` holds; returns the seconds that it took."""
     started = time.monotonic()
     while not check():

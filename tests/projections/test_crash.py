@@ -162,7 +162,7 @@ def test_sigterm_ends_it_with_everything_acknowledged_and_its_locks_free(
     assert heir.positions() == {}
     heir.close()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     with connections["events"].cursor() as cursor:
         cursor.execute("SELECT projector, position FROM events.projection_versions")
         assert dict(cursor.fetchall()) == dict.fromkeys(PROJECTORS, head)

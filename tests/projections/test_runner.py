@@ -131,7 +131,7 @@ def test_a_late_projector_does_not_hold_back_the_others(connection: Connection, 
     go_on = threading.Event()
 
     def wait(facts: Sequence[Fact]) -> None:
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     with running(Runner([counting(before=wait), *PROJECTORS.values()])) as several:
         head = record(played(BOB))
@@ -234,7 +234,7 @@ def test_a_hint_ends_the_sleep() -> None:
         with connect("events") as writer:
             timer = threading.Timer(0.05, partial(writer.execute, f"NOTIFY {log.NOTIFICATION_CHANNEL}"))
             timer.start()
-            assert listener.wait(10)
+            assert listener.wait(60)
             timer.join()
             writer.execute(f"NOTIFY {log.NOTIFICATION_CHANNEL}")
         eventually(lambda: listener.wait(0))

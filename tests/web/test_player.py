@@ -68,7 +68,7 @@ def place(page: Page) -> float:
 
 def wait_until(page: Page, condition: str) -> None:
     """Playwright's own waits evaluate texts in the page, which its policy refuses."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
         page.wait_for_timeout(20)
@@ -81,7 +81,7 @@ def expect_playing(page: Page) -> None:
 
 def expect_heard(user: User, *wanted: tuple[int, bool]) -> None:
     """Waits until these plays, to 15 seconds, were recorded, and no other."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while len(found := heard_by(user)) < len(wanted) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert [played for _, played in found] == [played for _, played in wanted], found

@@ -55,7 +55,7 @@ def in_queue(user: User) -> list[str | None]:
 
 def expect_queued(user: User, *titles: str) -> None:
     """Waits until what was heard has arrived."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while in_queue(user) != list(titles) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert in_queue(user) == list(titles)
