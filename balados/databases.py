@@ -66,7 +66,7 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
     soon as it has one.
 
     Prepared statements are switched back on, which Django leaves off: 1.7 times the appends per second at 8
-    clients (docs/performance.md). Raises ``ImproperlyConfigured``, without the URL.
+    clients (docs/performance-details.md). Raises ``ImproperlyConfigured``, without the URL.
     """
     from psycopg.conninfo import conninfo_to_dict
 

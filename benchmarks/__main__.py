@@ -5,8 +5,9 @@ import importlib
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from benchmarks import environment
+from benchmarks import environment, report
 from benchmarks.scale import FULL, TINY
 
 TOPICS = (
@@ -19,11 +20,10 @@ TOPICS = (
     "gaps",
     "syncs",
     "listeners",
-    "requests",
     "feeds",
 )
 # asked for by name only
-MORE = ("peer", "refreshing", "hour", "gateway", "pages", "apps", "live", "footprint")
+MORE = ("peer", "space", "refreshing", "hour", "gateway", "pages", "apps", "live", "footprint")
 # what goes with a topic that is named
 WITH = {"feeds": ("refreshing", "hour")}
 
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("topics", nargs="*", metavar="topic", help=f"of {', '.join(TOPICS + MORE)}")
     parser.add_argument("--tiny", action="store_true", help="every line, in seconds: no figures to trust")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/performance*.md")
     parser.add_argument(
         "--poll-seconds", type=float, metavar="S", help="for so long 200 apps poll once (apps; 600 is true)"
     )
@@ -45,11 +46,16 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     missed = 0
     with environment.servers():
-        print("\n".join(f"- {line}" for line in environment.machine()), end="\n\n", flush=True)
+        machine = "\n".join(f"- {line}" for line in environment.machine())
+        print(machine, end="\n\n", flush=True)
+        if arguments.write:
+            report.write("machine", machine)
         for topic in topics:
             began = time.monotonic()
             section = importlib.import_module(f"benchmarks.{topic}").run(scale)
             print(section.text(), flush=True)
+            if arguments.write:
+                report.write(topic, f"Of {datetime.now(UTC).date()}.\n\n{section.body()}")
             missed += sum(goal.verdict == "**not met**" for goal in section.goals)
             print(f"{topic}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(f"{missed} goals not met" if missed else "every goal met")

@@ -7,7 +7,6 @@ from uuid import UUID
 from benchmarks import environment, instance, podcasts, redirect, wrk
 from benchmarks.podcasts import Known
 from benchmarks.report import Goal, Section, ratio
-from benchmarks.requests import row
 from benchmarks.scale import Scale
 from benchmarks.wrk import CONNECTIONS
 from playgateway import links
@@ -19,8 +18,7 @@ FEED, ONE = "feed of 200 podcasts", "one connection"
 
 
 def run(scale: Scale) -> Section:
-    columns = ["", "requests/s", "p50 ms", "p99 ms", "server CPU ms/request"]
-    section = Section(f"What play tokens open, {CONNECTIONS} connections", columns)
+    section = Section(f"What play tokens open, {CONNECTIONS} connections", ["", *wrk.COLUMNS])
     if wrk.PROGRAM is None:
         section.notes.append(wrk.MISSING)
         return section
@@ -45,11 +43,11 @@ def run(scale: Scale) -> Section:
         begun = wrk.get(server, plays, seconds, "bytes=0-", connections=1)
         read = wrk.get(server, feeds, seconds, connections=1)
     section.rows = [
-        row(CONSTANT, constants),
-        row(SEEKS, seeks),
-        row(f"{SEEKS}, {ONE}", [single]),
-        row(f"{PLAYS}, {ONE}", [begun]),
-        row(f"{FEED}, {ONE}", [read]),
+        [CONSTANT, *wrk.figures(constants)],
+        [SEEKS, *wrk.figures(seeks)],
+        [f"{SEEKS}, {ONE}", *wrk.figures([single])],
+        [f"{PLAYS}, {ONE}", *wrk.figures([begun])],
+        [f"{FEED}, {ONE}", *wrk.figures([read])],
     ]
     share = ratio([one.per_second for one in seeks], [one.per_second for one in constants])
     cpu = ratio([one.cpu for one in constants], [one.cpu for one in seeks])

@@ -10,7 +10,7 @@ from itertools import count
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks import environment, instance, processor, requests, sample, wrk
+from benchmarks import environment, instance, processor, sample, wrk
 from benchmarks.instance import Listener, Web
 from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
@@ -22,6 +22,8 @@ COPY_TO_ANOTHER = """
 INSERT INTO events.snapshots (stream, topic, key, name, state)
 SELECT %s, topic, key, name, state FROM events.snapshots WHERE stream = %s"""
 LARGEST_PROCESS = 150.0  # MiB
+# how many send plays at once, under load
+LISTENERS = 16
 # of the first figure: a command costs the same for every listener
 SAME = 1.2
 PROCESSOR, SLOWEST = 1.2, 20.0  # ms
@@ -60,7 +62,7 @@ class Cost(NamedTuple):
 def run(scale: Scale) -> Section:
     environment.empty()
     single, many = _known_listeners(scale)
-    under_load = instance.listeners(requests.LISTENERS)
+    under_load = instance.listeners(LISTENERS)
     environment.settle()
     environment.let_go()
     with instance.projector() as projector, instance.web() as server:

@@ -22,7 +22,7 @@ from benchmarks.wrk import CONNECTIONS, Run, Target
 LISTENERS, KNOWN, FOLLOWED, WORKERS = 16, 2_000, 100, 4
 OTHERS = (1, 32, 128)
 COLUMNS = ("", "oPodSync", "Balados", "ratio", "goal", "")
-LOADS = ("", "connections", "requests/s", "p50 ms", "p99 ms", "CPU ms/request")
+LOADS = ("", "connections", *wrk.COLUMNS)
 # one action, as AntennaPod sends it
 ACTION = (
     '[{"podcast":"https://example.org/rss","episode":"https://cdn.example.org/a/<number>.mp3",'
@@ -156,7 +156,7 @@ def _loads(section: Section, both: Sequence[Contender], scale: Scale) -> list[Co
             [each.list(seconds, connections) for each in both]
         ]
     table = [
-        [f"{text}, {contender.name}", str(connections), *_figures(runs)]
+        [f"{text}, {contender.name}", str(connections), *wrk.figures(runs)]
         for (text, connections), found in sorted(
             rows.items(), key=lambda row: (row[0][0][:3] != "POS", row[0][1])
         )
@@ -181,11 +181,6 @@ def _compared(
 ) -> Compared:
     ours, *theirs = ([getattr(one, figure) for one in runs] for runs in zip(*rounds, strict=True))
     return Compared(text, theirs[0] if theirs else [], ours, wanted, at_most, unit)
-
-
-def _figures(runs: Sequence[Run]) -> list[str]:
-    names = ("per_second", "p50", "p99", "cpu")
-    return [number(median(getattr(one, name) for one in runs)) for name in names]
 
 
 # much in one request

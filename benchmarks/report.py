@@ -1,8 +1,14 @@
-"""What a benchmark hands back, and how it is printed: Markdown, as docs/performance.md shows it."""
+"""What a benchmark hands back, and how it is printed: Markdown, as docs/performance*.md show it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
+
+DOCUMENTS = tuple(
+    Path(__file__).parent.parent / "docs" / name for name in ("performance.md", "performance-details.md")
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,14 @@ class Section:
             parts += ["", *_table(["goal", "measured", "wanted", ""], goals)]
         parts += [line for note in self.notes for line in ("", note)]
         return "\n".join(parts)
+
+
+def write(topic: str, body: str, documents: Sequence[Path] = DOCUMENTS) -> None:
+    """Put a topic's figures between its marks, ``<!-- bench: topic -->`` and ``<!-- end -->``."""
+    marks = re.compile(rf"(<!-- bench: {topic} -->\n).*?(?=<!-- end -->)", re.DOTALL)
+    for document in documents:
+        text = document.read_text()
+        document.write_text(marks.sub(lambda found: f"{found[1]}\n{body}\n\n", text))
 
 
 def number(value: float | None) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks import processor
 from benchmarks.instance import Listener, Web
+from benchmarks.report import number
 
 PROGRAM = shutil.which("wrk")
 MISSING = "wrk is not installed (`apt-get install wrk`): requests were not measured."
@@ -35,6 +37,15 @@ class Run:
     p50: float
     p99: float
     cpu: float
+
+
+COLUMNS = ("requests/s", "p50 ms", "p99 ms", "server CPU ms/request")
+
+
+def figures(runs: Sequence[Run]) -> list[str]:
+    """The median of each figure, as ``COLUMNS``."""
+    each = zip(*((run.per_second, run.p50, run.p99, run.cpu) for run in runs), strict=True)
+    return [number(median(values)) for values in each]
 
 
 class Target(NamedTuple):

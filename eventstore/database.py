@@ -1,7 +1,8 @@
 """The connection to the events store: the psycopg one under Django's, in autocommit.
 
-Django's cursor is half of what an append costs (docs/performance.md). Statements of more than three lines are
-files in ``sql``. Every function raises ``psycopg.OperationalError`` (or Django's) when the store is away.
+Django's cursor is half of what an append costs (docs/performance-details.md). Statements of more than three
+lines are files in ``sql``. Every function raises ``psycopg.OperationalError`` (or Django's) when the store is
+away.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

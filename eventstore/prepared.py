@@ -1,7 +1,7 @@
 """A statement prepared once per connection and sent through libpq: for those that every write waits for.
 
 psycopg's ``execute`` takes 26 µs of the client's processor, this 8, where the server takes 45 for an append:
-the difference between 0.6 and 1.0 of a raw INSERT at 8 clients (docs/performance.md).
+the difference between 0.6 and 1.0 of a raw INSERT at 8 clients (docs/performance-details.md).
 """
 
 import re

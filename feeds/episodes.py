@@ -21,7 +21,7 @@ from feeds.keys import episode_key, item_hash, repeated_guid_key
 from feeds.models import Feed
 from feeds.store import as_rows, execute
 
-# From so many rows on, COPY into a temporary table; below, one parameter (docs/performance.md).
+# From so many rows on, COPY into a temporary table; below, one parameter (docs/performance-details.md).
 COPY_FROM: Final = 50
 # Texts with counters in them change at every fetch: so many times in a month, and then no more.
 TEXT_CHANGES: Final = 24

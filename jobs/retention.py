@@ -38,7 +38,7 @@ LOCK = "worker"
 # what the last run did, for the metrics
 LAST_RUN = "balados:worker:last"
 # Old events per transaction, and how much longer the worker rests than it works: whoever plays meanwhile has
-# the same disk and cores (docs/performance.md has the figures).
+# the same disk and cores (docs/performance-details.md has the figures).
 REST = 3.0
 CHUNK = 500
 # Rows that the public may see no more, per transaction of the projector: a backlog of 300,000 at once was two

@@ -26,7 +26,7 @@ from projections.worker import StalePosition, Worker, apply_together, flush, saf
 logger = logging.getLogger(__name__)
 
 # Seconds between two looks: a tenth of the time since the last event, within these. So what comes often
-# is seen at once, and what comes seldom costs little. Append to projected at 200/s: docs/performance.md.
+# is seen at once, and what comes seldom costs little (docs/performance-details.md, from append to projected).
 SHORTEST_POLL = 0.0004
 LONGEST_POLL = 0.005
 POLL_SHARE = 1 / 10

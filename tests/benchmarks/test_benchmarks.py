@@ -1,6 +1,7 @@
 """The benchmarks of the core run on sizes that say nothing about speed. Of the others, which start whole
-servers or take half a minute, `make bench ARGS="retention requests feeds --tiny"` shows that they run."""
+servers or take half a minute, `make bench ARGS="peer retention feeds --tiny"` shows that they run."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from benchmarks import sample
+from benchmarks import opodsync, peer, report, sample
+from benchmarks.__main__ import MORE, TOPICS
+from benchmarks.peer import Compared
 from benchmarks.report import Goal, Section, number, quantile, ratio
 
 ROOT = Path(__file__).parents[2]
@@ -88,3 +91,44 @@ def test_a_section_is_markdown() -> None:
         "",
         "So.",
     ]
+
+
+def test_the_pages_name_topics_that_there_are_and_leave_none_out() -> None:
+    text = "".join(document.read_text() for document in report.DOCUMENTS)
+    marked = set(re.findall(r"<!-- bench: (\w+) -->", text))
+    arguments = [quoted or alone for quoted, alone in re.findall(r'ARGS=(?:"([^"]*)"|(\w+))', text)]
+    named = {word for words in arguments for word in words.split() if word.isalpha()}
+    topics = {*TOPICS, *MORE}
+    assert marked - topics == {"machine"}
+    assert named - topics == set()
+    assert topics - marked - named == set()
+    assert text.count("<!-- bench: ") == text.count("<!-- end -->") == len(marked)
+
+
+def test_figures_are_written_between_their_own_marks_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- bench: one -->\nold\n<!-- end -->\n<!-- bench: two -->\nold\n<!-- end -->\nb\n")
+    report.write("one", "| 1\\2 |", [page])
+    kept = "<!-- end -->\n<!-- bench: two -->\nold\n<!-- end -->\nb\n"
+    assert page.read_text() == f"a\n<!-- bench: one -->\n\n| 1\\2 |\n\n{kept}"
+
+
+def test_a_comparison_is_a_row_with_its_verdict() -> None:
+    slower = Compared("all out", [2.0, 4.0], [1.0, 3.0], 0.5, unit=" s")
+    assert slower.row() == ["all out", "3 s", "2 s", "0.62", "≤ 0.5", "**not met**"]
+    assert Compared("plays", [], [700.0], 2, at_most=False).row() == [
+        "plays",
+        "–",
+        "700",
+        "–",
+        "≥ 2",
+        "not measured",
+    ]
+
+
+def test_without_the_peer_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(opodsync, "SOURCE", tmp_path)
+    monkeypatch.setattr(opodsync, "PROGRAM", None)
+    said = "\n".join(peer._notes())
+    assert "PEER_OPODSYNC=<directory>" in said
+    assert "php-sqlite3" in said
