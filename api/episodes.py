@@ -106,9 +106,11 @@ def show_episodes(entries: Iterable[Any]) -> None:
     if has_item:
         set_field = msgspec.structs.force_setattr
         for entry in entries:
-            if entry.rss_source_item is not None:
-                item, guid, enclosure_url = shown_item(entry.rss_source_item)
-                set_field(entry, "rss_source_item", item)
+            known = entry.rss_source_item
+            if known is not None:
+                item, guid, enclosure_url = shown_item(known)
+                if item is not known:
+                    set_field(entry, "rss_source_item", item)
                 set_field(entry, "guid", guid)
                 set_field(entry, "enclosure_url", enclosure_url)
     for name in lists:

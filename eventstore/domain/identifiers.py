@@ -211,13 +211,14 @@ def normalise_url(url: str, longest: int = LONGEST_FEED_URL) -> str:
 
 
 def _parts_of_text(text: str) -> tuple[str, str]:
-    guid, parted, enclosure_url = text.partition("\n")
-    if parted:
+    if "\n" in text:
+        guid, _, enclosure_url = text.partition("\n")
         return guid, enclosure_url
     # nearly all end with an address in its normal form, which is found quicker than one of any form
     guid, found, rest = text.partition(",http")
-    is_address = found and rest.startswith(("://", "s://")) and not rest.endswith(",")
-    return (guid, f"http{rest}") if is_address else _split(text)
+    if found and rest.startswith(("://", "s://")) and rest[-1] != ",":
+        return guid, "http" + rest
+    return _split(text)
 
 
 def _name_in(item: str) -> bytes:

@@ -1,8 +1,8 @@
 -- One event, in one round trip: recorded only when the stream is at the expected version, and nobody has erased it.
 -- The position is drawn inside this INSERT and nowhere else: the gap-aware reader relies on it.
-INSERT INTO events.events (stream, version, type, schema, data, metadata)
-SELECT %(stream)s::bigint, %(expected)s::integer + 1, %(type)s::text, %(schema)s::smallint, %(data)s::jsonb,
-       %(metadata)s::jsonb
+INSERT INTO events.events (stream, version, event_id, type, schema, data, metadata)
+SELECT %(stream)s::bigint, %(expected)s::integer + 1, %(event_id)s::uuid, %(type)s::text, %(schema)s::smallint,
+       %(data)s::jsonb, %(metadata)s::jsonb
 WHERE %(expected)s = coalesce((SELECT max(version) FROM events.events WHERE stream = %(stream)s), 0)
   AND (SELECT tombstone FROM events.streams WHERE id = %(stream)s) IS NULL
 ON CONFLICT (stream, version) DO NOTHING

@@ -5,9 +5,9 @@
 -- after it. A unique violation refuses the whole statement, also where the id is known. jsonb_array_elements yields
 -- in array order, so positions rise with versions.
 WITH appended AS (
-    INSERT INTO events.events (stream, version, type, schema, data, metadata)
-    SELECT %(stream)s, %(expected)s + e.ordinality::integer, e.value ->> 't', (e.value ->> 's')::smallint,
-           e.value -> 'd', coalesce(e.value -> 'm', %(metadata)s::jsonb)
+    INSERT INTO events.events (stream, version, event_id, type, schema, data, metadata)
+    SELECT %(stream)s, %(expected)s + e.ordinality::integer, (e.value ->> 'i')::uuid, e.value ->> 't',
+           (e.value ->> 's')::smallint, e.value -> 'd', coalesce(e.value -> 'm', %(metadata)s::jsonb)
     FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS e
     WHERE %(expected)s::integer = coalesce((SELECT max(version) FROM events.events WHERE stream = %(stream)s), 0)
       AND (SELECT tombstone FROM events.streams WHERE id = %(stream)s) IS NULL

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
+from uuid import RFC_4122, UUID
 
 import psycopg
 import pytest
@@ -52,6 +53,16 @@ def test_what_a_command_leads_to_is_recorded() -> None:
     assert (outcome.version, outcome.position) == (1, events_of()[0].position)
     assert outcome.user == replayed()
     assert not outcome.replayed
+
+
+def test_every_event_has_a_random_id_of_its_own() -> None:
+    for minute in range(8):
+        dispatch(play(minute))
+    dispatch(subscribe())
+    log.append(log.stream_of(BOB), 0, plays(*range(20)), Origin())
+    ids = [UUID(row.event_id) for user in (ALICE, BOB) for row in events_of(user)]
+    assert len(set(ids)) == len(ids) > 28
+    assert {(one.version, one.variant) for one in ids} == {(4, RFC_4122)}
 
 
 def test_a_command_that_changes_nothing_tells_where_the_stream_stands() -> None:

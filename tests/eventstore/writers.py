@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from django.db import connections
@@ -68,7 +68,10 @@ class SlowWriter:
         # a test that fails before it commits would keep the next one waiting for ever
         self.connection.execute("SET idle_in_transaction_session_timeout = '30s'")
         self.connection.execute("BEGIN")
-        lines = [{"t": "PlayRecorded", "s": 1, "d": json.loads(codec.encode(e))} for e in events]
+        lines = [
+            {"i": uuid4().hex, "t": "PlayRecorded", "s": 1, "d": json.loads(codec.encode(event))}
+            for event in events
+        ]
         parameters = {"stream": stream, "expected": expected, "metadata": "{}", "events": json.dumps(lines)}
         parameters |= NOTHING_ELSE
         row = self.connection.execute(database.SQL["append_many"], parameters).fetchone()

@@ -7,6 +7,7 @@ import threading
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -122,7 +123,8 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
 def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Operator) -> None:
     psql(operator, "partition_events.sql", bound=100)
-    event = {"stream": 1, "expected": 0, "metadata": "{}", "events": '[{"t": "A", "s": 1, "d": {}}]'}
+    line = {"i": uuid4().hex, "t": "A", "s": 1, "d": {}}
+    event = {"stream": 1, "expected": 0, "metadata": "{}", "events": json.dumps([line])}
     event |= NOTHING_ELSE
     with (
         operator.connect("events") as slow,
