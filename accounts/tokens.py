@@ -147,6 +147,9 @@ def is_signed_by(token: str, public_key: bytes | None) -> bool:
 
 def remember(token: str, claims: RequestClaims, public_key: bytes) -> None:
     """Note that a token with these claims is signed by this key, for when an app sends it again."""
+    known = _genuine.get(token)
+    if known is not None and known.public_key == public_key:
+        return
     if len(_genuine) >= MOST_GENUINE:
         _genuine.clear()
     _genuine[token] = _Genuine(_json(token.split(".")[1]), claims, public_key)

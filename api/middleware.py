@@ -40,6 +40,9 @@ PREFLIGHT = {
     "Access-Control-Allow-Headers": f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {POSITION}",
     "Access-Control-Max-Age": "86400",
 }
+# a name may come with any port
+MOST_HOSTS = 100
+_hosts: dict[str | None, object] = {}
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
@@ -80,9 +83,7 @@ def _preflight() -> HttpResponse:
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
     """The answer to an address that no view should have to look at."""
-    try:
-        request.get_host()
-    except DisallowedHost:
+    if not _is_for_us(request):
         return error_response(400, "disallowed_host", other_host(request))
     query = request.META.get("QUERY_STRING", "")
     if len(request.path_info) + len(query) > LONGEST_ADDRESS:
@@ -90,6 +91,22 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     if query.count("&") >= settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:
         return error_response(400, "bad_request", "The query has too many parameters.")
     return None
+
+
+def _is_for_us(request: HttpRequest) -> bool:
+    """Whether the Host header names this instance. The few that do are remembered, under the setting that
+    they were compared with."""
+    host, allowed = request.META.get("HTTP_HOST"), settings.ALLOWED_HOSTS
+    if _hosts.get(host) is allowed:
+        return True
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return False
+    if len(_hosts) >= MOST_HOSTS:
+        _hosts.clear()
+    _hosts[host] = allowed
+    return True
 
 
 def _in_shape(response: HttpResponseBase) -> HttpResponseBase:

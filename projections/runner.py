@@ -33,10 +33,10 @@ POLL_SHARE = 1 / 10
 # Writers send one hint in 250 ms at most, so whoever was woken or had an event polls on for a while.
 AWAKE = 1.0
 # Above so many events a second they are let gather, so many of them or so long: a transaction takes nearly
-# the same for ten as for one. Whoever waits for one of them is heard meanwhile (queries.wait_for).
+# the same for thirty as for one. Whoever waits for one of them is heard meanwhile (queries.wait_for).
 GATHER_ABOVE = 300.0
-GATHERED = 12
-LONGEST_GATHERING = 0.02
+GATHERED = 32
+LONGEST_GATHERING = 0.05
 # the rate is that of about so many of the last seconds
 RATE_OVER = 0.3
 # Free locks are looked for so often: with the server's own notice of a dead holder under 5 s to take over.

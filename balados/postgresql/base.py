@@ -39,7 +39,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """A connection whose server is there and whose store is this instance's. Raises
         ``OperationalError`` when none can be had."""
-        return self._checked(super().get_new_connection(conn_params), self.pool)
+        pool = self._connection_pools.get(self.alias)
+        if pool is None or pool.closed:
+            return self._checked(super().get_new_connection(conn_params), self.pool)
+        return self._checked(pool.getconn(), pool)
 
     def connect(self) -> None:
         """As Django does, which takes eight times as long, and does for each request what a connection of
@@ -53,7 +56,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.closed_in_transaction = self.errors_occurred = False
         self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
         self.close_at, self.health_check_done = 0.0, True
-        self.connection = self._checked(pool.getconn(), pool)
+        self.connection = self.get_new_connection({})
         self.autocommit = self.connection.autocommit
         if not self.autocommit:
             self.set_autocommit(True)
