@@ -1,6 +1,6 @@
 """/history: what a listener did, the newest arrival first, from where, and whether it still holds."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
@@ -72,6 +72,14 @@ class Line(NamedTuple):
     is_undone: bool
 
 
+class Stretch(NamedTuple):
+    """``line``: the last of what one device said of one episode on end; ``earlier``: what it said before,
+    which it has replaced itself."""
+
+    line: Line
+    earlier: list[Line]
+
+
 class Undos(NamedTuple):
     """What undos took back: the ids of the events, and the words of some of them."""
 
@@ -110,7 +118,7 @@ def history(request: HttpRequest, user: User) -> HttpResponse:
     )
     context = {
         "form": form,
-        "lines": _lines(user.pk, stream, rows, events_read, subjects, apps),
+        "stretches": _stretches(_lines(user.pk, stream, rows, events_read, subjects, apps)),
         "following": form.address("/history", before=following) if following else "",
         "first": form.address("/history") if wanted["before"] else "",
         "searched": bool(wanted["kind"] or wanted["device"] or wanted["feed"]),
@@ -185,6 +193,24 @@ def _lines(
     ]
 
 
+def _stretches(lines: Iterable[Line]) -> list[Stretch]:
+    """A player tells every 15 seconds how far it is: all of an hour is one line, with the rest below it."""
+    found: list[Stretch] = []
+    for line in lines:
+        if found and _is_earlier(line, found[-1].line):
+            found[-1].earlier.append(line)
+        else:
+            found.append(Stretch(line, []))
+    return found
+
+
+def _is_earlier(line: Line, later: Line) -> bool:
+    """Whether a line is of the same listening as a later one; where that began is a line of its own."""
+    if line.icon != "play" or not line.before or line.holds is not False or line.is_undone:
+        return False
+    return (line.icon, line.subject, line.source) == (later.icon, later.subject, later.source)
+
+
 def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event | None]) -> dict[int, str]:
     """What each event replaced when it came, in words, by its version: of plays and privacy, as far as that
     was said shortly before."""
@@ -213,7 +239,9 @@ def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event |
 def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, told: Telling) -> Line:
     before, origin = told.replaced.get(row.version, ""), origin_of(row)
     list_name, holds = _list_name(told.now, event), _holds(told.now, event)
-    icon, what = deeds.words_of(row.type, event, is_again=bool(before), list_name=list_name)
+    # who begins anew where he never got on marks nothing
+    is_again = bool(before) and event is not None and before != deeds.before_words(event)
+    icon, what = deeds.words_of(row.type, event, is_again=is_again, list_name=list_name)
     if origin.cause == CAUSE:
         icon, what = "undo-2", undid(origin, what, told.undone)
     happened_at = (events.happened_at(event) if event else None) or row.recorded_at

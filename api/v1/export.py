@@ -113,13 +113,15 @@ _State: Any = defstruct("_State", lists_of_entries(), bases=(_Account,))
 
 
 class Export(_State):  # type: ignore[misc]  # made from the registry
-    """Everything of the user. The lists before `listening` are the state, in the shapes of a sync."""
+    """Everything of the user. The lists before `listening` are the state, in the shapes of a sync.
+    `hidden_podcasts`: digests of the feeds that he does not want to see in what others follow and hear."""
 
     listening: list[ListeningEntry]
     activity: list[ExportedActivity]
     apps: list[App]
     play_tokens: list[Token]
     profile: ExportedProfile
+    hidden_podcasts: list[UUID]
     events: list[ExportedEvent]
 
 
@@ -214,6 +216,7 @@ def document(
         apps=listed_apps(user_id, calling),
         play_tokens=listed_tokens(user_id),
         profile=_profile(user),
+        hidden_podcasts=user.hidden_podcasts,
         events=[],
     )
     content = msgspec.json.encode(export)

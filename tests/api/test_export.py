@@ -136,7 +136,10 @@ def live_a_little(device: Device) -> None:
 def test_it_is_complete_for_self(phone: Device, alice: Account) -> None:
     live_a_little(phone)
     PlayTokenFactory.create(user=alice)
+    hidden = [uuid4(), uuid4()]
+    Account.objects.filter(pk=alice.pk).update(hidden_podcasts=hidden)
     found = exported(phone)
+    assert found["hidden_podcasts"] == [str(each) for each in hidden]
     assert (found["user_id"], found["username"], found["email"]) == (
         str(alice.pk),
         "alice",

@@ -59,6 +59,27 @@ def test_it_tells_what_was_done_the_newest_first(alice: User, bob: User) -> None
     assert "Nothing yet" in text_of(Visitor(bob).get("/history"))
 
 
+def test_an_hour_of_listening_is_one_line_with_the_rest_below_it(alice: User) -> None:
+    feed = show(1, 1)
+    name, item = name_of(feed), item_name(feed.episodes.get())
+    for number in range(6):
+        at, origin = (
+            NOW + timedelta(seconds=15 * number),
+            Origin(device_name="Kitchen") if number == 3 else PHONE,
+        )
+        told = RecordPlay(user_id=alice.pk, feed=name, item=item, position=15 * number, played=False, now=at)
+        dispatch(told, origin)
+    page = text_of(Visitor(alice).get("/history"))
+    assert lines(page)[:4] == [
+        "Listened up to 1:15 · Episode 1-0",
+        "Listened up to 0:45 · Episode 1-0",
+        "Listened up to 0:30 · Episode 1-0",
+        "Began · Episode 1-0",
+    ]
+    assert re.findall(r"<summary>([^<]*earlier[^<]*)", page) == ["1 earlier place", "1 earlier place"]
+    assert re.findall(r'<li class="facts-line">Listened up to ([\d:]+)', page) == ["1:00", "0:15"]
+
+
 def test_one_kind_is_shown_alone(alice: User) -> None:
     live(alice)
     page = text_of(Visitor(alice).get("/history", {"kind": "subscriptions"}))
