@@ -267,3 +267,6 @@ def test_in_a_browser_a_dialog_undoes_one_thing_and_the_toast_brings_it_back(pag
     page.goto(f"{SINCE}?{urlencode({'device': 'd:Pixel 9', 'since': start.isoformat()})}")
     expect(page.get_by_role("button", name="Undo all of this")).to_be_visible()
     check(page, "undo-since")
+    page.get_by_label("Or since any other time").fill("2099-01-01T00:00")
+    expect(page.locator("#found")).to_contain_text("Everything is as it was before already.")
+    expect(page).to_have_url(re.compile("at=2099"))
