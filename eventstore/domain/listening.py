@@ -277,8 +277,8 @@ def _without(heard: Heard, reached: _Reached) -> Heard | None:
         if end >= heard.at:
             return None
         starts_at = end
-    share = (heard.at - starts_at) / (heard.at - heard.starts_at)
-    return replace(heard, starts_at=starts_at, seconds=int(heard.seconds * share))
+    seconds = heard.seconds * (heard.at - starts_at) // (heard.at - heard.starts_at)
+    return replace(heard, starts_at=starts_at, seconds=seconds)
 
 
 def _joined(known: Heard | None, heard: Heard) -> Heard:
