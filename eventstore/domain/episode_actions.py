@@ -80,6 +80,8 @@ def decide(entries: Mapping[str, EpisodeAction], command: RecordEpisodeAction) -
     known = entries.get(key)
     accepted = REGISTER.accept(known, command)
     if accepted.at is None:
+        accepted = REGISTER.accept_other(known, command, (command.action,))
+    if accepted.at is None:
         return []
     said = EpisodeAction(command.feed, command.item, command.action, accepted.at, command.device)
     if accepted.skewed is None and REGISTER.is_repeat(known, said):

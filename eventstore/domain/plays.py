@@ -139,7 +139,10 @@ def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Even
         raise DomainError("feed_required", "This episode has no earlier play: give rss_source_feed.")
     key = episode_key(command.feed, command.item)
     known = entries.get(key)
+    started, total = getattr(command, "started", None), getattr(command, "total", None)
     accepted = REGISTER.accept(known, command)
+    if accepted.at is None:
+        accepted = REGISTER.accept_other(known, command, (command.position, started, total))
     if accepted.at is None:
         return []
     match command:
@@ -153,7 +156,6 @@ def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Even
             played, speed = _as_it_was(known, command)
         case _:
             assert_never(command)
-    started, total = getattr(command, "started", None), getattr(command, "total", None)
     status = PlayStatus(
         command.feed, command.item, position, played, accepted.at, speed, started=started, total=total
     )

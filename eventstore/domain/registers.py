@@ -71,14 +71,24 @@ class LastWriter(Register[S]):
         said = super().said_by(event)
         if self._told_apart is None or getattr(event, DEVICE, None) is None:
             return said
-        return replace(said, facts=(self.number(said),))
+        return replace(said, facts=(self.number(said, event.claimed_at),))
 
-    def number(self, of: S) -> int:
+    def number(self, of: S, claimed: datetime | None = None) -> int:
         """What tells it apart from what else was said of the same."""
         at = self.newest.at(of)
         assert at is not None
         assert self._told_apart is not None
-        return times.told_apart(at, self._told_apart(of))
+        return times.told_apart(at, self._told_apart(of), claimed)
+
+    def accept_other(self, known: S | None, order: Any, values: tuple[Any, ...]) -> times.AcceptedTime:
+        """The time of what a device says with a wrong time that was known already, where it says another
+        thing: two clocks may be wrong alike. ``values``: those of ``told_apart``."""
+        if known is None or order.at not in skewed_of(known) or getattr(order, DEVICE, None) is None:
+            return times.NOTHING
+        if times.is_told(facts_of(known), values, order.at):
+            return times.NOTHING
+        is_ahead = times.is_ahead(order.at, order.now)
+        return times.AcceptedTime(order.now, order.at) if is_ahead else times.AcceptedTime(order.at)
 
     def is_repeat(self, known: S | None, said: S) -> bool:
         """Whether a device has sent the same before, also where something later counts."""

@@ -24,6 +24,8 @@ Skewed = tuple[datetime, ...]
 # What tells apart what devices have sent of a thing, the oldest first; so many are remembered of each.
 Facts = tuple[int, ...]
 REMEMBERED = 32
+# the part of their numbers that says what, beside when
+_MARKS = 0xFFFFF
 
 
 class AcceptedTime(msgspec.Struct, frozen=True, gc=False):
@@ -88,9 +90,21 @@ def remember(known: Skewed, *more: datetime) -> Skewed:
     return tuple(sorted({*known, *more})[-REMEMBERED_SKEWS:])
 
 
-def told_apart(at: datetime, values: tuple[Any, ...]) -> int:
-    """A number for what was said at a time, in the order of times."""
-    return (int(at.timestamp()) << 20) | (crc32(repr(values).encode()) & 0xFFFFF)
+def told_apart(at: datetime, values: tuple[Any, ...], claimed: datetime | None = None) -> int:
+    """A number for what was said at a time, in the order of times; ``claimed``: the device's own, where that
+    was replaced."""
+    return (int(at.timestamp()) << 20) | _mark(values, claimed)
+
+
+def is_told(known: Facts, values: tuple[Any, ...], claimed: datetime) -> bool:
+    """Whether it was said with that claim, or may have been and is forgotten."""
+    mark = _mark(values, claimed)
+    return len(known) >= REMEMBERED or any(number & _MARKS == mark for number in known)
+
+
+def _mark(values: tuple[Any, ...], claimed: datetime | None) -> int:
+    said = values if claimed is None else (claimed.timestamp(), *values)
+    return crc32(repr(said).encode()) & _MARKS
 
 
 def is_after(at: datetime, number: int) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from eventstore.domain.batch import Batch
 from eventstore.domain.episode_actions import Action, RecordEpisodeAction
@@ -73,6 +74,21 @@ def test_a_batch_that_comes_again_records_nothing_in_whatever_order(turned: bool
     given = when(batch(*orders))
     assert len(given) == 5
     assert when(batch(*(orders[::-1] if turned else orders)), given) == []
+
+
+def test_clocks_that_are_ahead_alike_tell_two_things_and_each_once() -> None:
+    ahead = minutes(60)
+    known = when(batch(play(5, ahead), act("download", ahead)))
+    others = play(9, ahead, device="desk"), act("delete", ahead)
+    came = when(batch(*others), known)
+    assert kinds(came) == ["PlayRecorded", "EpisodeActionRecorded"]
+    assert {event.claimed_at for event in came} == {ahead}  # type: ignore[attr-defined]
+    every = play(5, ahead), act("download", ahead), *others
+    assert when(batch(*every), [*known, *came]) == []
+    caught_up = [replace(order, now=minutes(90)) for order in every]
+    assert when(batch(*caught_up), [*known, *came]) == []
+    new = when(batch(replace(play(7, ahead), now=minutes(90))), [*known, *came])
+    assert [(event.position, event.played_at, event.claimed_at) for event in new] == [(7, ahead, None)]  # type: ignore[attr-defined]
 
 
 def test_only_so_much_is_remembered_of_an_episode() -> None:

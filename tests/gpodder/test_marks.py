@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accounts.app_models import SyncMark
@@ -125,7 +125,20 @@ def act(one: Listener, what: str, clock: Clock) -> None:
             one.sync_feeds([], [])
 
 
+# two whose clocks are ahead alike say two things of an episode
+AHEAD_ALIKE = [
+    (2, "play late", 0.0),
+    (3, "play", -3_600.0),
+    (2, "play", -3_600.0),
+    (3, "play", 0.0),
+    (3, "unfollow", -3_600.0),
+    (2, "play", -3_600.0),
+    (2, "play", -3_600.0),
+]
+
+
 @given(history=steps)
+@example(history=AHEAD_ALIKE)
 @examples(25, whole=1_000)
 def test_nothing_is_lost_between_apps_in_whatever_order(
     stores: None, history: list[tuple[int, str, float]]
