@@ -296,7 +296,7 @@ PUBLIC_REQUESTS_PER_MINUTE = _whole("PUBLIC_REQUESTS_PER_MINUTE", 120, 0)
 FEED_ALLOW_NETWORKS = _list("FEED_ALLOW_NETWORKS", [], _network, "networks, as 10.0.0.0/8")
 FEED_PORTS = _list("FEED_PORTS", [80, 443, 8080, 8443], _port, "ports from 1 to 65535")
 # How many share the hosts of feeds: one for each processor that is to read them (feeds/pump.py).
-FEED_PUMPS = _whole("FEED_PUMPS", 2, 1, 64)
+FEED_PUMPS = _whole("FEED_PUMPS", 1 if SMALL else 2, 1, 64)
 # Whether podcast apps may sign in with the account's own password, and not with app passwords alone.
 APP_LOGIN_WITH_ACCOUNT_PASSWORD = _switch("APP_LOGIN_WITH_ACCOUNT_PASSWORD", True)
 FEED_ALLOW_DOWNGRADE = _switch("FEED_ALLOW_DOWNGRADE", False)

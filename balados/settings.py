@@ -242,6 +242,8 @@ CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").
     "?db=", "?virtual_host="
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# one list for each queue and not four: workers ask for all of them once a second
+CELERY_BROKER_TRANSPORT_OPTIONS = {"priority_steps": [0]}
 CELERY_IMPORTS = ["jobs.covers", "jobs.documents", "jobs.feeds", "jobs.imports", "jobs.mails", "jobs.moves"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {

@@ -8,7 +8,9 @@ import contextlib
 import datetime
 import math
 import os
+import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,8 +22,8 @@ from honcho.printer import Message, Printer
 
 OWN_PREFIX = "balados"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# seconds between two looks at the signals and the terminal
-INTERVAL = 0.1
+# seconds between two looks at the programs and the terminal, while they start and when they run
+INTERVAL, AT_REST = 0.1, 2.0
 # A program that lived shorter than this before it ended waits before its next start, ever longer.
 SHORT_LIFE = 10.0
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
@@ -82,14 +84,21 @@ class Supervisor:
         self._colours = get_colours()
         self._programs: dict[str, Program] = {}
         self._signal: int | None = None
+        # the interpreter writes to it when a signal comes, whoever reads wakes up
+        self._asked, self._asking = socket.socketpair()
 
     def __enter__(self) -> "Supervisor":
+        self._asking.setblocking(False)
+        signal.set_wakeup_fd(self._asking.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop(tuple(reversed(self._programs)))
+        signal.set_wakeup_fd(-1)
+        self._asked.close()
+        self._asking.close()
 
     def start(self, program: Program) -> None:
         """Start a program, and start it again whenever it ends, until ``stop``."""
@@ -109,7 +118,7 @@ class Supervisor:
         after ``seconds`` or when a program ended three times in a row."""
         deadline = time.monotonic() + seconds
         while not condition():
-            time.sleep(INTERVAL)
+            select.select([self._asked], [], [], INTERVAL if deadline < math.inf else AT_REST)
             # a terminal that has gone tells its session leader alone, and make would wait for us for ever
             if self._on_terminal and not self._output.isatty():
                 self._signal = signal.SIGHUP

@@ -25,6 +25,8 @@ HASH: Final = "balados:counters"
 # what each process has at this moment, by a name of its own
 GAUGES: Final = "balados:gauges:"
 SECONDS_BETWEEN = 2.0
+# what has not changed is said again as seldom
+GAUGES_LAST, GAUGES_EVERY = 30, 10.0
 TIMEOUT = 0.5
 # more would be a mistake: a label made of what callers send
 MOST_KEYS = 20_000
@@ -52,11 +54,11 @@ def gauge(name: str, value: float) -> None:
 
 def publish() -> bool:
     """Send what was added since the last time; False when Redis is away and it stays here."""
-    global _counts
+    global _counts, _said
     with _lock:
         taken, _counts = _counts, {}
-        present = dict(_gauges)
-    if not taken and not present:
+        present, now = dict(_gauges), time.monotonic()
+    if not taken and (not present or (present == _said[0] and now - _said[1] < GAUGES_EVERY)):
         return True
     try:
         with _client() as client:
@@ -64,11 +66,12 @@ def publish() -> bool:
             for key, amount in taken.items():
                 pipe.hincrbyfloat(HASH, msgspec.json.encode(key).decode(), amount)
             for name, value in present.items():
-                pipe.set(f"{GAUGES}{name}:{_process}", value, ex=round(5 * SECONDS_BETWEEN))
+                pipe.set(f"{GAUGES}{name}:{_process}", value, ex=GAUGES_LAST)
             pipe.execute()
     except (redis.RedisError, OSError):
         add(*taken.items())
         return False
+    _said = (present, now)
     return True
 
 
@@ -99,15 +102,18 @@ def publish_in_background() -> None:
 
 def _begin() -> None:
     """In a process that has counted nothing; a fork is another process."""
-    global _lock, _counts, _gauges, _process, _thread
+    global _lock, _counts, _gauges, _said, _process, _thread
     _lock = threading.Lock()
     _counts, _gauges, _process = {}, {}, uuid4().hex
+    _said = ({}, float("-inf"))
     _thread = None
 
 
 _lock: threading.Lock
 _counts: dict[Key, float]
 _gauges: dict[str, float]
+# what was sent of them last, and when, by the monotonic clock
+_said: tuple[dict[str, float], float]
 _process: str
 _thread: threading.Thread | None
 _begin()

@@ -22,7 +22,7 @@ from projections.listener import Listener
 logger = logging.getLogger(__name__)
 
 # Seconds between two looks, for a while after each event or hint that there are some: writers send one hint
-# in 250 ms at most. Later it waits for a hint, or a fifth of a second.
+# in 250 ms at most. Later it waits for a hint, or half a second.
 POLL: Final = 0.01
 AWAKE: Final = 1.0
 SHORTEST_BACKOFF, LONGEST_BACKOFF = 0.1, 2.0

@@ -3,6 +3,7 @@
 Only ever a hint. Whoever waits here reads again after ``IDLE`` anyway.
 """
 
+import select
 import time
 
 import psycopg
@@ -10,8 +11,8 @@ import psycopg
 from eventstore.log import NOTIFICATION_CHANNEL
 from projections.connect import Connection, connect
 
-# how long a sleeper sleeps when no hint comes
-IDLE = 0.2
+# how long a sleeper sleeps when no hint comes: a look costs a statement, day and night
+IDLE = 0.5
 RECONNECT_EVERY = 1.0
 
 
@@ -28,8 +29,7 @@ class Listener:
         try:
             if (connection := self._session()) is not None:
                 # all that came meanwhile ask for one look
-                came = list(connection.notifies(timeout=0))
-                return bool(came or list(connection.notifies(timeout=seconds, stop_after=1)))
+                return _told(connection) or _is_told_within(connection, seconds)
         except psycopg.OperationalError:
             self.close()
         time.sleep(max(0.0, until - time.monotonic()))
@@ -46,3 +46,12 @@ class Listener:
             self._connection = connect("events", application_name="balados-listener")
             self._connection.execute(f"LISTEN {NOTIFICATION_CHANNEL}")
         return self._connection
+
+
+def _told(connection: Connection) -> bool:
+    return bool(list(connection.notifies(timeout=0)))
+
+
+def _is_told_within(connection: Connection, seconds: float) -> bool:
+    """As ``notifies`` with a timeout, which wakes up ten times a second."""
+    return bool(select.select([connection.fileno()], [], [], seconds)[0]) and _told(connection)

@@ -146,11 +146,12 @@ class Runner:
         due = now - self._housekept_at >= HOUSEKEEPING_EVERY
         if due:
             self._housekept_at = now
+            # which shows that the session lives, and with it the locks
             self._restart_moved()
-            # asked for none as well: it shows that the session lives, and with it the locks
-            taken = locks.take(self._session(), self.projectors.keys() - self._held)
-            self._held |= taken
-            self._go_live([self.projectors[name] for name in taken], fresh=True)
+            if free := self.projectors.keys() - self._held:
+                taken = locks.take(self._session(), free)
+                self._held |= taken
+                self._go_live([self.projectors[name] for name in taken], fresh=True)
         for late in [late for late in self._late if not late.is_alive()]:
             self._rejoin(late, again=due)
         if now - self._acknowledged_at >= ACKNOWLEDGE_EVERY:
@@ -240,7 +241,7 @@ class Runner:
 
     def _acknowledge(self) -> None:
         """Tell the event store which events it may delete: those whose rows are on the disk here."""
-        if self._connection is None:
+        if self._connection is None or self.positions() == self._acknowledged:
             return
         positions = safe_positions(self._connection, list(self._live))
         if positions == self._acknowledged:
