@@ -2,14 +2,16 @@
 
 ``make test`` makes one and gives each of its parts a copy, so that they need not create and migrate their
 stores. ``test_balados`` has all three; ``test_balados_projections`` and ``_events`` the two in databases of
-their own. ``balados`` is that of an instance as ``make run`` makes it. ``READY`` are those that no test
-connects to, for copies.
+their own. ``balados`` is that of an instance as ``make run`` makes it. ``READY`` are as ``db_init`` leaves
+them, for copies: no test connects to them.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 READY = {"one": "ready_in_one", "three": "ready_in_three"}
@@ -27,12 +29,14 @@ def main(directory: Path) -> None:
     from tests import embedding
 
     three = {alias: str(connections[alias].settings_dict["NAME"]) for alias in stores.SCHEMAS}
+    one = dict.fromkeys(three, "balados")
     migrate(three)
-    for name in three.values():
-        copy(name, name.replace("test_balados", READY["three"], 1))
+    make_ready(
+        three, {alias: name.replace("test_balados", READY["three"], 1) for alias, name in three.items()}
+    )
     migrate(dict.fromkeys(three, "test_balados"))
-    migrate(dict.fromkeys(three, "balados"))
-    copy("balados", READY["one"])
+    migrate(one)
+    make_ready(one, dict.fromkeys(one, READY["one"]))
     home = Path(os.environ["BALADOS_HOME"])
     embedding.stop_postgres(home)
     # with its owner, which is not us where we are root
@@ -40,17 +44,35 @@ def main(directory: Path) -> None:
 
 
 def migrate(names: Mapping[str, str]) -> None:
-    """Make the stores in databases of these names, by alias; nobody is connected to them afterwards."""
+    """Make the stores in databases of these names, by alias."""
+    from operations import stores
+
+    with at(names):
+        stores.create(say=str)
+        stores.migrate(verbosity=0, say=str)
+
+
+def make_ready(names: Mapping[str, str], copies: Mapping[str, str]) -> None:
+    """Copy migrated stores, and give the copies all that a new instance has."""
+    from django.core.management import call_command
+
+    for name, ready in {(names[alias], copies[alias]) for alias in names}:
+        copy(name, ready)
+    with at(copies):
+        call_command("db_init", verbosity=0, stdout=StringIO())
+
+
+@contextmanager
+def at(names: Mapping[str, str]) -> Iterator[None]:
+    """Within, the stores are in databases of these names; nobody is connected to them afterwards."""
     from django.db import connections
 
     from eventstore import instance
-    from operations import stores
 
     for alias, name in names.items():
         connections[alias].settings_dict["NAME"] = name
     instance.forget()
-    stores.create(say=str)
-    stores.migrate(verbosity=0, say=str)
+    yield
     for alias in names:
         connections[alias].close()
         connections[alias].close_pool()  # type: ignore[attr-defined]
