@@ -56,8 +56,11 @@ class Draft:
 
     def description(self) -> str:
         """The richest of those that were given: the longest."""
-        given = [self.texts[name] for name in DESCRIPTIONS if name in self.texts]
-        return self.context.description(max(given, key=len)) if given else ""
+        richest = ""
+        for name in DESCRIPTIONS:
+            if name in self.texts and len(self.texts[name]) > len(richest):
+                richest = self.texts[name]
+        return self.context.description(richest)
 
 
 # What becomes of an element: its text is kept under a name, it goes to ``extra``, or a function looks at it.
@@ -75,9 +78,14 @@ def link(name: str, *attributes: str) -> Collect:
     """Keep a URL, in one of the attributes or in the text, under a name."""
 
     def collect(draft: Draft, element: Element) -> None:
-        if name not in draft.texts:
-            found = next((value for value in map(element.get, attributes) if value), element.text)
-            draft.keep(name, draft.context.link(found, element))
+        if name in draft.texts:
+            return
+        for attribute in attributes:
+            if found := element.get(attribute):
+                break
+        else:
+            found = element.text
+        draft.keep(name, draft.context.link(found, element))
 
     return collect
 
@@ -98,9 +106,9 @@ def collect_children(draft: Draft, element: Element, collectors: dict[str, Colle
     for child in element:
         collect = by_tag[child.tag]
         if isinstance(collect, str):
-            found = (text_of(child) if len(child) else child.text or "").strip()
-            if found and collect not in texts:
-                texts[collect] = found
+            text = text_of(child) if len(child) else child.text
+            if text and collect not in texts and (text := text.strip()):
+                texts[collect] = text
         elif isinstance(collect, Tag):
             branch = read_tag(child, collect, context)
             if branch is not None:
@@ -125,8 +133,8 @@ def enclosure(draft: Draft, element: Element) -> None:
 
 def rss_link(draft: Draft, element: Element) -> None:
     """The address is the text; where there is none it may be a link as Atom has it."""
-    if element.text and element.text.strip():
-        draft.keep("link", draft.context.link(element.text, element))
+    if (text := element.text) and not text.isspace():
+        draft.keep("link", draft.context.link(text, element))
     else:
         atom_link(draft, element)
 

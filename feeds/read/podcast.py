@@ -99,10 +99,16 @@ def read_tag(element: Element, tag: Tag, context: Context) -> Branch | None:
     found: Branch = {}
     is_url = tag.is_url
     for name, value in attributes_of(element):
-        if name in is_url and (text := context.link(value, element) if is_url[name] else _short(value)):
+        if name not in is_url:
+            continue
+        if is_url[name]:
+            text = context.link(value, element)
+        else:  # as in ``_short``, whose call would take as long
+            text = value.strip() if value.isascii() and len(value) <= LONGEST_TEXT else _short(value)
+        if text:
             found[name] = text
-    if tag.has_text and (text := element.text or ""):
-        found["text"] = context.link(text, element) if "text" in is_url else _short(text)
+    if tag.has_text and (written := element.text):
+        found["text"] = context.link(written, element) if "text" in is_url else _short(written)
     if tag.children and len(element):
         _read_children(element, tag, context, found)
     if "srcset" in found:
