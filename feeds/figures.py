@@ -13,11 +13,14 @@ FEEDS = """SELECT count(*), count(*) FILTER (WHERE next_at IS NULL), count(*) FI
        extract(epoch FROM %(now)s - min(next_at) FILTER (WHERE next_at <= %(now)s)),
        max(fetched_at), max(ok_at)
   FROM system.feed_schedule"""
-PAUSED = "SELECT count(*), coalesce(sum(feeds), 0)::bigint FROM system.feed_hosts WHERE paused_until > %s"
+# counted here: what the rows of hosts have is an hour old
+_OF_HOST = "(SELECT count(*) FROM system.feed_schedule WHERE host_id = feed_hosts.id)"
+PAUSED = f"""SELECT count(*), coalesce(sum({_OF_HOST}), 0)::bigint FROM system.feed_hosts
+ WHERE paused_until > %s"""  # noqa: S608
 ERRORS = """SELECT error, count(*) FROM system.feed_schedule WHERE error <> '' GROUP BY error
  ORDER BY 2 DESC, 1"""
-HOSTS = """SELECT name, feeds, failures, paused_until FROM system.feed_hosts WHERE paused_until > %s
- ORDER BY feeds DESC, name LIMIT 20"""
+HOSTS = f"""SELECT name, {_OF_HOST}, failures, paused_until FROM system.feed_hosts WHERE paused_until > %s
+ ORDER BY 2 DESC, name LIMIT 20"""  # noqa: S608
 
 
 class Figures(NamedTuple):

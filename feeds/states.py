@@ -95,7 +95,8 @@ def state_of(facts: Facts, now: datetime) -> FeedState:
 
 def _pause(facts: Facts, until: datetime) -> str:
     if facts.host_failures:
-        return f"{facts.host} does not answer; tried again at {_moment(until)}."
+        again = max(until, facts.next_at or until)
+        return f"{facts.host} does not answer; tried again at {_moment(again)}."
     return f"{facts.host} asked to be left alone until {_moment(until)}."
 
 

@@ -51,6 +51,11 @@ SINCE = {"error": "timeout", "status": None, "stored_state": "failing"}
             "paused",
             "example.org does not answer; tried again at 2026-11-20 13:00 UTC.",
         ),
+        (
+            {"paused_until": NOW + HOUR, "host_failures": 5, "next_at": NOW + 3 * HOUR},
+            "paused",
+            "example.org does not answer; tried again at 2026-11-20 15:00 UTC.",
+        ),
         ({"paused_until": NOW}, "ok", "Up to date."),
     ],
 )
