@@ -155,7 +155,7 @@ def letter_figures() -> list[Metric]:
 def redis_figures() -> list[Metric]:
     """What processes count, and the worker's last run. Raises ``redis.RedisError``."""
     counters.publish()
-    totals = counters.totals()
+    totals, gauges = counters.totals(), counters.gauges()
     conflicts = CounterMetricFamily(
         "balados_append_conflicts",
         "Appends that lost to another writer of the same stream.",
@@ -169,13 +169,13 @@ def redis_figures() -> list[Metric]:
         _counter(totals, "plays", "balados_plays", "Plays by play tokens.", ["outcome"]),
         _counter(totals, "requests", "balados_requests", "Requests answered.", names),
         _durations(totals),
-        *_fetches(totals),
-        *_live(totals),
+        *_fetches(totals, gauges),
+        *_live(totals, gauges),
         *_worker(_last_run()),
     ]
 
 
-def _live(totals: dict[Key, float]) -> list[Metric]:
+def _live(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]:
     """What the live processes count."""
     simple = {
         "opened": "Live connections opened.",
@@ -184,9 +184,7 @@ def _live(totals: dict[Key, float]) -> list[Metric]:
     }
     text = "Live connections that are open now."
     return [
-        GaugeMetricFamily(
-            "balados_live_connections", text, value=counters.gauges().get("live_connections", 0)
-        ),
+        GaugeMetricFamily("balados_live_connections", text, value=gauges.get("live_connections", 0)),
         _counter(totals, "live_closed", "balados_live_closed", "Connections closed by the server.", ["code"]),
         _counter(totals, "live_commands", "balados_live_commands", "Commands sent.", ["type"]),
         *(
@@ -196,7 +194,7 @@ def _live(totals: dict[Key, float]) -> list[Metric]:
     ]
 
 
-def _fetches(totals: dict[Key, float]) -> list[Metric]:
+def _fetches(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]:
     """What the pumps of feeds count."""
     outcome = ["outcome"]
     simple = {
@@ -210,6 +208,11 @@ def _fetches(totals: dict[Key, float]) -> list[Metric]:
         *(
             CounterMetricFamily(f"balados_feeds_{name}", text, value=totals.get((f"feeds_{name}",), 0))
             for name, text in simple.items()
+        ),
+        GaugeMetricFamily(
+            "balados_feeds_bytes_in_flight",
+            "Bytes of bodies that are being received, unpacked or read.",
+            value=gauges.get("feeds_bytes_in_flight", 0),
         ),
         _delays(totals),
     ]

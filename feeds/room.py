@@ -3,6 +3,7 @@
 from itertools import count
 from threading import Lock
 
+from eventstore import counters
 from feeds.outcomes import MAX_BODY, MIB
 
 ROOM = 128 * MIB
@@ -37,11 +38,15 @@ class Room:
             self._taken[holder] = size
             self._sum += more
             self.most = max(self.most, self._sum)
-            return True
+        counters.gauge("feeds_bytes_in_flight", self._sum)
+        return True
 
     def give_back(self, holder: int) -> None:
+        if holder not in self._taken:
+            return
         with self._lock:
-            self._sum -= self._taken.pop(holder, 0)
+            self._sum -= self._taken.pop(holder)
+        counters.gauge("feeds_bytes_in_flight", self._sum)
 
     @property
     def is_full(self) -> bool:

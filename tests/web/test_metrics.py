@@ -18,6 +18,7 @@ from balados import metrics
 from eventstore import counters, log
 from eventstore.database import raw_connection
 from eventstore.log import Origin
+from feeds.room import room
 from jobs import retention
 from operations import stores
 from projections import deadletters, lag
@@ -203,20 +204,26 @@ def test_while_redis_is_away_counts_wait_and_the_rest_is_told(settings: Settings
 def test_how_the_refreshing_of_feeds_goes_is_told_and_no_address() -> None:
     now = timezone.now()
     known_feed("https://one.example/feed", next_at=now - timedelta(hours=1), failures=2, ok_at=None)
-    known_feed(
-        "https://two.example/feed", next_at=None, host={"feeds": 7, "paused_until": now + timedelta(days=1)}
-    )
+    known_feed("https://two.example/feed", next_at=None, host={"paused_until": now + timedelta(days=1)})
     counters.add(
         (("feeds_fetched", "not_found"), 3), (("feeds_delay", "1"), 2), (("feeds_delay_sum",), 200.0)
     )
     found = figures()
     states = {key[1]: value for key, value in found.items() if key[0] == "balados_feeds"}
-    assert states == {"all": 2, "unwanted": 1, "unread": 1, "failing": 1, "due": 1, "paused": 7}
+    assert states == {"all": 2, "unwanted": 1, "unread": 1, "failing": 1, "due": 1, "paused": 1}
     assert 3_600 <= found[("balados_feeds_overdue_seconds",)] < 3_700
     assert found[("balados_feed_hosts_paused",)] == 1
     assert found[("balados_feeds_fetched_total", "not_found")] >= 3
     assert found[("balados_feeds_delay_seconds_bucket", "300")] >= 2
     assert ".example" not in ask().content.decode()
+
+
+def test_how_much_of_bodies_is_in_memory_is_told() -> None:
+    body = room.number()
+    assert room.take(body, 5_000_000)
+    assert figures()[("balados_feeds_bytes_in_flight",)] == 5_000_000
+    room.give_back(body)
+    assert figures()[("balados_feeds_bytes_in_flight",)] == 0
 
 
 def test_a_store_that_is_away_takes_its_own_figures_only(monkeypatch: pytest.MonkeyPatch) -> None:
