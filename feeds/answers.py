@@ -37,14 +37,14 @@ class Head:
         self.size += len(line)
         if self.complete:
             return
-        text = line.decode("latin-1").strip()
+        text = line.decode("latin-1")
         if text.startswith("HTTP/"):
             self.status, self._values = _status_of(text), {}
-        elif text:
+        elif text.isspace():
+            self.complete = not 100 <= self.status < 200
+        else:
             name, _, value = text.partition(":")
             self._values.setdefault(name.strip().lower(), []).append(value.strip())
-        else:
-            self.complete = not 100 <= self.status < 200
 
     def values(self, name: str) -> list[str]:
         return self._values.get(name, [])
@@ -112,6 +112,8 @@ def code_of(status: int, *, conditional: bool) -> str:
 
 def retry_after(value: str, now: float) -> int | None:
     """Seconds to wait, by a number or a date; ``now`` in seconds since 1970. None where neither is there."""
+    if not value:
+        return None
     if value.isascii() and value.isdigit():
         return int(value[:12])
     try:

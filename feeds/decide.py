@@ -142,8 +142,10 @@ def asked_by(headers: Mapping[str, str], now: datetime) -> int:
     """
     if found := _MAX_AGE.search(headers.get("cache-control", "")):
         return _clamped(int(found[1]))
+    if "expires" not in headers:
+        return 0
     try:
-        expires = parsedate_to_datetime(headers.get("expires", ""))
+        expires = parsedate_to_datetime(headers["expires"])
     except (ValueError, TypeError, OverflowError):
         return 0
     if expires.tzinfo is None:

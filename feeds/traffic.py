@@ -44,7 +44,7 @@ class _Lane:
 
     @property
     def is_ready(self) -> bool:
-        return bool(self.waiting) and len(self.in_flight) < self.connections and not self.is_queued
+        return bool(self.waiting) and not self.is_queued and len(self.in_flight) < self.connections
 
 
 class Traffic:
@@ -79,11 +79,12 @@ class Traffic:
             lane.is_queued = False
             if not lane.is_ready:
                 continue
-            if self._taken[lane.share] >= self._limits[lane.share]:
+            share = lane.share
+            if self._taken[share] >= self._limits[share]:
                 lane.is_queued = True
-                self._held[lane.share].append(lane.host.id)
+                self._held[share].append(lane.host.id)
                 continue
-            return self._start(lane, now)
+            return self._start(lane, share, now)
         return None
 
     def done(self, feed: Claimed) -> None:
@@ -132,9 +133,8 @@ class Traffic:
         self.backlog -= len(lane.waiting) < MOST_WAITING
         return feed
 
-    def _start(self, lane: _Lane, now: float) -> Claimed:
+    def _start(self, lane: _Lane, share: str, now: float) -> Claimed:
         feed = self._pop(lane)
-        share = lane.share
         lane.in_flight[feed.id] = share
         self._taken[share] += 1
         self.in_flight += 1

@@ -61,6 +61,8 @@ class Transfer:
         self._config = config
         self._rules, self._limits = config.rules, config.limits
         self._wire_bytes = 0
+        self._validators = _validators(request)
+        self._addresses: tuple[str, ...] = ()
         self._begin(now)
         self.target = Target(request.url, "", "", 0)
         try:
@@ -86,6 +88,7 @@ class Transfer:
     def prepare(self, handle: Any, found: tuple[str, ...], now: float) -> None:
         """Tell ``handle`` (of ``new_handle``, or of an earlier hop) what this hop asks for, at which
         addresses."""
+        self._addresses = found
         rest = max(0.001, self._began + self._limits.total_s - now)
         is_name = addresses.literal(self.target.host) is None
         setopt = handle.setopt
@@ -106,7 +109,7 @@ class Transfer:
         request = self.request
         own = _own_headers(self._config, request.followers, request.accept)
         secret = [f"Authorization: {request.authorization}".encode()] if request.authorization else []
-        return [*own, *_validators(request), *secret]
+        return [*own, *self._validators, *secret]
 
     def _open_socket(self, purpose: int, peer: Any) -> Any:
         """The one place where connections are made: no other address is ever connected to."""
@@ -157,7 +160,8 @@ class Transfer:
             handle.getinfo(pycurl.HEADER_SIZE)
         )
         peer = handle.getinfo(pycurl.PRIMARY_IP)
-        if peer and not addresses.is_allowed(peer, self._rules.networks):
+        # those that it was told were looked at
+        if peer and peer not in self._addresses and not addresses.is_allowed(peer, self._rules.networks):
             self._stopped = ("refused", "an address that is not of the public internet")
         if self._stopped is not None:
             self.end(*self._stopped, now)
@@ -197,7 +201,7 @@ class Transfer:
 
     def _judge(self, now: float) -> None:
         """What the status says of an answer that arrived."""
-        code = answers.code_of(self._head.status, conditional=bool(_validators(self.request)))
+        code = answers.code_of(self._head.status, conditional=bool(self._validators))
         self.is_packed = code == "ok" and self._head.is_gzip
         if self.is_packed:
             return
