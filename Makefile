@@ -40,6 +40,7 @@ lint: .venv/tests
 
 check: lint
 	$(BIN)/python -m pytest --quiet tests/test_house.py
+	$(BIN)/python -m tests.audit
 
 demo: .venv/demo
 	@$(BIN)/python -m examples $(ARGS)

@@ -1,4 +1,4 @@
-"""What ``manage.py check --deploy`` says of the feed client's settings."""
+"""What ``manage.py check --deploy`` says of the feed client: its settings, and its libraries."""
 
 from typing import Any
 
@@ -20,3 +20,36 @@ def networks_are_closed(app_configs: Any, **_: Any) -> list[CheckMessage]:
             id="feeds.W001",
         )
     ]
+
+
+# The wheel of pycurl brings both, so that no update of the system reaches them. Those of pycurl 7.49.0.
+OLDEST = {"libcurl": (8, 23, 0), "OpenSSL": (3, 6, 5)}
+
+
+@register(Tags.security, deploy=True)
+def libraries_are_recent(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """A warning where pycurl has an older libcurl or OpenSSL than this program was released with."""
+    import pycurl  # which most processes never need
+
+    found = versions(pycurl.version)
+    told = {name: ".".join(map(str, version)) for name, version in found.items()}
+    oldest = {name: ".".join(map(str, version)) for name, version in OLDEST.items()}
+    return [
+        Warning(
+            f"pycurl has {name} {told[name]}, older than {oldest[name]}.",
+            hint="Update pycurl (pip install --upgrade pycurl): foreign servers talk to this library.",
+            id="feeds.W002",
+        )
+        for name, version in found.items()
+        if version < OLDEST[name]
+    ]
+
+
+def versions(told: str) -> dict[str, tuple[int, ...]]:
+    """Those of ``OLDEST`` in a text such as ``PycURL/7.49.0 libcurl/8.23.0 OpenSSL/3.6.5``."""
+    parts = (part.partition("/") for part in told.split())
+    return {
+        name: tuple(int(number) for number in version.split(".") if number.isdigit())
+        for name, _, version in parts
+        if name in OLDEST
+    }
