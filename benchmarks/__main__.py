@@ -23,9 +23,9 @@ TOPICS = (
     "feeds",
 )
 # asked for by name only
-MORE = ("peer", "space", "refreshing", "hour", "gateway", "pages", "apps", "live", "footprint")
+MORE = ("peer", "space", "refreshing", "hour", "hanging", "gateway", "pages", "apps", "live", "footprint")
 # what goes with a topic that is named
-WITH = {"feeds": ("refreshing", "hour")}
+WITH = {"feeds": ("refreshing", "hanging", "hour")}
 
 
 def main() -> None:

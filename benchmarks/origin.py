@@ -1,12 +1,14 @@
-"""``python -m benchmarks.origin``: a server of generated feeds, in a process of its own.
+"""``python -m benchmarks.origin [PEM]``: a server of generated feeds, in a process of its own.
 
 It prints its port. Every address of 127.0.0.0/8 is a host of its own. ``/same/N`` is a feed of 100 episodes
 that never changes, with an ETag; ``/new/N`` has one episode more each time that it is asked; ``/hang/N``
-never answers.
+never answers; ``/drip/N`` sends a byte a second. With a file of a key and its certificate it speaks TLS, and
+closes each connection after its answer.
 """
 
 import asyncio
 import re
+import ssl
 import subprocess
 import sys
 from collections import Counter
@@ -23,9 +25,9 @@ TEXT = "<p>" + "We talk about what happened, with people who were there. " * 30 
 
 
 @contextmanager
-def served() -> Iterator[int]:
+def served(*pem: str) -> Iterator[int]:
     """The port of an origin in another process, which ends with the block."""
-    command = [sys.executable, "-m", "benchmarks.origin"]
+    command = [sys.executable, "-m", "benchmarks.origin", *pem]
     with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout is not None
@@ -74,8 +76,14 @@ class Answering(asyncio.Protocol):
         path, kind = found[1].decode(), found[2]
         if kind == b"hang":
             return
+        if kind == b"drip":
+            self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            self.drip()
+            return
         if kind == b"same" and b"f-None-Match:" in data:
             self.transport.write(b'HTTP/1.1 304 Not Modified\r\nETag: "same"\r\n\r\n')
+            if self.transport.get_extra_info("sslcontext"):
+                self.transport.close()
             return
         self.asked[path] += 1
         more = self.asked[path] if kind == b"new" else 0
@@ -83,10 +91,18 @@ class Answering(asyncio.Protocol):
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/rss+xml\r\nContent-Length: {len(body)}\r\n"
         self.transport.write(f'{head}ETag: "{kind.decode()}"\r\n\r\n'.encode() + body)
 
+    def drip(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(b"<")
+            asyncio.get_running_loop().call_later(1.0, self.drip)
+
 
 async def main() -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Answering, "0.0.0.0", 0, backlog=2_000)
+    loop, context = asyncio.get_running_loop(), None
+    if sys.argv[1:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[1])
+    server = await loop.create_server(Answering, "0.0.0.0", 0, backlog=2_000, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

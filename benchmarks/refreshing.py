@@ -1,18 +1,26 @@
 """Feeds refreshed, stored, claimed: ours beside requests, feedparser and the ORM, and beside bare libcurl."""
 
 import io
+import tempfile
 import time
 from calendar import timegm
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from ipaddress import ip_network
+from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
 from typing import Any, Final, NamedTuple
+from unittest.mock import patch
 
 import feedparser
 import pycurl
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from django.conf import settings
 from django.db import connections, transaction
 from django.utils import timezone
@@ -22,12 +30,14 @@ from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
 from eventstore.domain.identifiers import feed_of_url
 from feeds import claims, documents
+from feeds import fetch as client
 from feeds.decide import Answer, Host, Schedule, schedule_after
 from feeds.episodes import Intake, store
 from feeds.keys import episode_key
 from feeds.models import Episode, Feed, FeedSchedule
 from feeds.pump import Pump
 from feeds.store import ensure, execute
+from feeds.transfer import new_handle
 from projections.connect import run as run_raw
 
 THREADS: Final = 12
@@ -59,6 +69,12 @@ def run(scale: Scale) -> Section:
         settings.FEED_PORTS = [port]
         unchanged(section, port, 1_000 if big else 20, rounds)
         changed(section, port, 50 if big else 4, rounds)
+    with tempfile.NamedTemporaryFile(suffix=".pem") as pem:
+        pem.write(certificate())
+        pem.flush()
+        with origin.served(pem.name) as port, trusted(pem.name):
+            settings.FEED_PORTS = [port]
+            unchanged_by_tls(section, port, 500 if big else 20, rounds, pem.name)
     empty()
     section.notes.append(
         "Processor time is that of this process alone, PostgreSQL and the origin left out; feeds of 100"
@@ -188,6 +204,51 @@ def unchanged(section: Section, port: int, feeds: int, rounds: int) -> None:
     section.goals.append(Goal(f"{unit}: feeds/s of libcurl without a database", goal, 0.25))
 
 
+def unchanged_by_tls(section: Section, port: int, feeds: int, rounds: int, pem: str) -> None:
+    """Feeds whose servers answer 304 and close: each costs a new connection with TLS."""
+    known(port, "same", feeds, scheme="https")
+    urls = list(Feed.objects.values_list("url", flat=True)[:feeds])
+    ours, bare = [], []
+    for _ in range(rounds):
+        make_due()
+        ours.append(used(lambda: Pump(0, 1, pace=0.0).run(), feeds))
+        bare.append(used(lambda: with_libcurl(urls, pem), feeds))
+    unit, peer = "unchanged, a new TLS connection each", "libcurl without a database"
+    both(section, unit, ours, bare, clock_goal=None, processor_goal=None, peer=peer)
+    times = ratio([each.processor for each in ours], [each.processor for each in bare])
+    section.goals.append(Goal(f"{unit}, processor: of {peer}", times, 1.3, at_most=True))
+
+
+def certificate() -> bytes:
+    """A key and a certificate that it has signed itself, for the addresses of the origin's hosts."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    hosts = [x509.IPAddress(ip_address(f"127.0.{1 + place}.1")) for place in range(HOSTS)]
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return private + signed.public_bytes(pem)
+
+
+@contextmanager
+def trusted(pem: str) -> Iterator[None]:
+    """The client believes this certificate."""
+
+    def handle() -> Any:
+        made = new_handle()
+        made.setopt(pycurl.CAINFO, pem)
+        return made
+
+    with patch.object(client, "new_handle", handle):
+        yield
+
+
 def changed(section: Section, port: int, feeds: int, rounds: int) -> None:
     """Feeds with one episode more each time; the peer has as many of its own."""
     known(port, "new", 2 * feeds)
@@ -200,12 +261,28 @@ def changed(section: Section, port: int, feeds: int, rounds: int) -> None:
     peer = f"{THREADS} threads, requests, feedparser, bulk_create"
     both(section, "one new of 100", ours[1:], peers[1:], clock_goal=None, processor_goal=8.0, peer=peer)
     both(section, "first fetch", ours[:1], peers[:1], clock_goal=None, processor_goal=None, peer=peer)
+    if find_spec("reader") is None:
+        section.notes.append("`reader` is not installed (`pip install .[bench]`): it was not measured.")
+        return
+    reader = [used(partial(with_reader, port, feeds), feeds)]
+    both(section, "first fetch", ours[:1], reader, clock_goal=None, processor_goal=8.0, peer="reader")
 
 
-def known(port: int, kind: str, count: int) -> None:
+def with_reader(port: int, count: int) -> None:
+    """PyPI's ``reader`` in its own way: SQLite, feedparser, threads for the requests."""
+    from reader import make_reader
+
+    with tempfile.TemporaryDirectory() as directory, closing(make_reader(f"{directory}/reader")) as reader:
+        for place in range(count):
+            reader.add_feed(f"http://127.0.{1 + place % HOSTS}.1:{port}/new/reader-{place}")
+        reader.update_feeds(workers=THREADS)
+        assert sum(1 for _ in reader.get_entries()) >= 100 * count
+
+
+def known(port: int, kind: str, count: int, scheme: str = "http") -> None:
     """Feeds of the origin, read once."""
     empty()
-    urls = [f"http://127.0.{1 + place % HOSTS}.1:{port}/{kind}/{place}" for place in range(count)]
+    urls = [f"{scheme}://127.0.{1 + place % HOSTS}.1:{port}/{kind}/{place}" for place in range(count)]
     ensure([feed_of_url(url) for url in urls], timezone.now() - timedelta(minutes=1), asked=True)
     while kind == "same" and Feed.objects.filter(state="new").exists():
         Pump(0, 1, pace=0.0).run()
@@ -249,7 +326,7 @@ def parse_and_store(feed: Feed, answer: requests.Response) -> None:
     store_with_orm(feed.pk, found)
 
 
-def with_libcurl(urls: Iterable[str]) -> None:
+def with_libcurl(urls: Iterable[str], pem: str = "") -> None:
     """Requests and nothing else: no database, no rules, no reading."""
     multi = pycurl.CurlMulti()
     waiting, running, spare = iter(urls), 0, [pycurl.Curl() for _ in range(100)]
@@ -257,6 +334,8 @@ def with_libcurl(urls: Iterable[str]) -> None:
         while spare and (url := next(waiting, None)):
             handle = spare.pop()
             handle.setopt(pycurl.URL, url)
+            if pem:
+                handle.setopt(pycurl.CAINFO, pem)
             handle.setopt(pycurl.HTTPHEADER, ['If-None-Match: "same"'])
             handle.setopt(pycurl.WRITEFUNCTION, lambda data: None)
             multi.add_handle(handle)
