@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
-from django.utils.html import format_html
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 LEVELS: Final = 4
@@ -28,10 +28,9 @@ class Shape(NamedTuple):
     @property
     def drawn(self) -> SafeString:
         """Not by a template: there are 500 on a page, of which it took a third of the time."""
-        return format_html(
-            '<rect class="level-{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}</title></rect>',
-            *(self.level, self.x, self.y, self.width, self.height, self.label),
-        )
+        place = f'x="{self.x}" y="{self.y}" width="{self.width}" height="{self.height}"'
+        title = f"<title>{escape(self.label)}</title>"
+        return SafeString(f'<rect class="level-{self.level}" {place} rx="2">{title}</rect>')
 
 
 class Label(NamedTuple):
@@ -46,6 +45,11 @@ class Chart(NamedTuple):
     shapes: list[Shape]
     labels: list[Label]
     lines: list[Label]
+
+    @property
+    def drawn(self) -> SafeString:
+        """Its shapes."""
+        return SafeString("".join(shape.drawn for shape in self.shapes))
 
 
 def level_of(seconds: float, steps: Sequence[float]) -> int:

@@ -79,6 +79,13 @@ class LaterLine(NamedTuple):
     source: str
 
 
+class Known(NamedTuple):
+    """What podcasts, episodes and apps are called."""
+
+    subjects: Mapping[Names, Subject]
+    apps: Mapping[str, str]
+
+
 class Shown(NamedTuple):
     """What pages show of an undo; ``more`` and ``more_staying``: how many are left out."""
 
@@ -102,7 +109,8 @@ def one(request: HttpRequest, user: User, event_id: UUID) -> HttpResponse:
         raise Http404 from None
     except UndoRefused as refused:
         found, context["refused"] = refused.undo, str(REASONS[refused.code])
-    context |= {"shown": _shown(user.pk, found), "chosen": _chosen_line(user.pk, found)}
+    known = _known(user.pk, found)
+    context |= {"shown": _shown(found, known), "chosen": _later(found, _first(found), known)}
     context["since"] = _path_since(found)
     name = "_undo" if is_partial(request, "dialog") else "undo"
     return render(request, f"web/history/{name}.html", context)
@@ -139,7 +147,8 @@ def since(request: HttpRequest, user: User) -> HttpResponse:
         try:
             if request.method == "POST":
                 return _done(request, _undo(request, user, chosen, now), PATH)
-            context["shown"] = _shown(user.pk, undo.preview(user.pk, chosen, now))
+            found = undo.preview(user.pk, chosen, now)
+            context["shown"] = _shown(found, _known(user.pk, found))
             context["moment"] = chosen.since
         except DomainError as refused:
             context["refused"] = str(REASONS[refused.code])
@@ -175,39 +184,44 @@ def _apps(user_id: UUID) -> Mapping[str, str]:
     return dict(AppGrant.objects.filter(user_id=user_id).values_list("app_id", "name"))
 
 
-def _shown(user_id: UUID, found: Undo) -> Shown:
+def _known(user_id: UUID, found: Undo) -> Known:
+    """Of all that is shown of an undo: what it changes, what stays, and the first event that is undone."""
     changes, staying = found.plan.changes[:MOST_SHOWN], found.plan.skipped[:MOST_SHOWN]
     numbers = {number for one in staying for number in (one.number, *one.later[:MOST_SHOWN])}
     told = [found.told[number].event for number in numbers]
+    told += [each.event for each in found.told if each.is_chosen][:1]
     names = {change.subject for change in changes} | {names_of(event) for event in told}
-    subjects, apps = subjects_of(user_id, names), _apps(user_id)
+    return Known(subjects_of(user_id, names), _apps(user_id))
+
+
+def _shown(found: Undo, known: Known) -> Shown:
+    changes, staying = found.plan.changes[:MOST_SHOWN], found.plan.skipped[:MOST_SHOWN]
     return Shown(
-        [_change_line(change, subjects) for change in changes],
+        [_change_line(change, known) for change in changes],
         len(found.plan.changes) - len(changes),
-        [_stays(found, one, subjects, apps) for one in staying],
+        [_stays(found, one, known) for one in staying],
         len(found.plan.skipped) - len(staying),
     )
 
 
-def _change_line(change: Change, subjects: Mapping[Names, Subject]) -> ChangeLine:
+def _change_line(change: Change, known: Known) -> ChangeLine:
     icon, what, now = undowords.words_of(change)
-    return ChangeLine(icon, what, now, subjects.get(change.subject))
+    return ChangeLine(icon, what, now, known.subjects.get(change.subject))
 
 
-def _stays(
-    found: Undo, one: Skipped, subjects: Mapping[Names, Subject], apps: Mapping[str, str]
-) -> StaysLine:
+def _stays(found: Undo, one: Skipped, known: Known) -> StaysLine:
     event = found.told[one.number].event
     icon, what = deeds.words_of(found.rows[one.number].type, event)
-    later = [_later(found, number, subjects, apps) for number in one.later[:MOST_SHOWN]]
-    return StaysLine(icon, what, subjects.get(names_of(event)), str(REASONS[one.reason]), later)
+    later = [_later(found, number, known) for number in one.later[:MOST_SHOWN]]
+    return StaysLine(icon, what, known.subjects.get(names_of(event)), str(REASONS[one.reason]), later)
 
 
-def _later(found: Undo, number: int, subjects: Mapping[Names, Subject], apps: Mapping[str, str]) -> LaterLine:
+def _later(found: Undo, number: int, known: Known) -> LaterLine:
     row, event = found.rows[number], found.told[number].event
     icon, what = deeds.words_of(row.type, event)
     at = events.happened_at(event) or row.recorded_at
-    return LaterLine(icon, what, subjects.get(names_of(event)), at, source_of(origin_of(row), apps))
+    subject = known.subjects.get(names_of(event))
+    return LaterLine(icon, what, subject, at, source_of(origin_of(row), known.apps))
 
 
 def _first(found: Undo) -> int:
@@ -223,10 +237,3 @@ def _path_since(found: Undo) -> str:
     if device == "a:None":
         return ""
     return f"{UNDO_SINCE}?{urlencode({'device': device, 'since': row.recorded_at.isoformat()})}"
-
-
-def _chosen_line(user_id: UUID, found: Undo) -> LaterLine:
-    """The event itself."""
-    number = _first(found)
-    subjects = subjects_of(user_id, {names_of(found.told[number].event)})
-    return _later(found, number, subjects, _apps(user_id))
