@@ -140,6 +140,15 @@ def test_what_all_programs_are_forks_of_comes_back_with_them(victim: Instance) -
     assert len(victim.processes("balados.preloaded")) == 1
 
 
+def test_programs_share_the_memory_of_what_they_are_forks_of(victim: Instance) -> None:
+    """MiB, proportional: some 240 at rest. Each program by itself would take 60 to 90."""
+    held = {process.pid: process.memory_full_info().pss / 2**20 for process in victim.everything()}
+    assert sum(held.values()) < 400
+    (forking,) = victim.processes("balados.preloaded")
+    assert held[forking.pid] < 50
+    assert held[victim.process.pid] < 25
+
+
 def test_a_projector_that_works_says_so_again_and_again(victim: Instance) -> None:
     said = victim.home / "ready" / "projector"
     os.utime(said, (0, 0))
