@@ -27,6 +27,7 @@ WAKES, SLEEPS = timedelta(hours=20), timedelta(hours=4)
 # what the server lets a clock be ahead
 TOLERANCE = timedelta(minutes=5)
 FASTEST = 3
+BREAK = timedelta(minutes=1)
 LONGEST_STEP = 6 * 3600
 
 
@@ -269,6 +270,13 @@ def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
             sums.explain("told by a sync as one", one, one.seconds)
         for other, stretch in beside:
             sums.at_once[other.episode.feed] += round(stretch.seconds)
+    for one, start, end in _breaks(kept):
+        # it belongs to what is heard around it, and hides what another played in it
+        for other, stretch in kept:
+            within = (min(end, stretch.ends_at) - max(start, stretch.starts_at)).total_seconds()
+            if within > 0:
+                sums.explain("in a short break of another", other, stretch.rate * within)
+                sums.at_once[one.episode.feed] += round(FASTEST * within)
     if removed:
         # devices that did not hear of it may tell of it again
         for start, end, playing in _moments(heard):
@@ -284,6 +292,17 @@ def _beside(told: Told, heard: Iterable[tuple[Told, Stretch]]) -> list[tuple[Tol
         for one, stretch in heard
         if one is not told and stretch.starts_at < told.at and start < stretch.ends_at
     ]
+
+
+def _breaks(heard: Iterable[tuple[Told, Stretch]]) -> Iterator[tuple[Told, datetime, datetime]]:
+    """Between two stretches of an episode on a device, short ones."""
+    of_player: dict[tuple[Device, Episode], list[tuple[Stretch, Told]]] = defaultdict(list)
+    for one, stretch in heard:
+        of_player[one.device, one.episode].append((stretch, one))
+    for stretches in of_player.values():
+        for (before, one), (after, _) in pairwise(sorted(stretches, key=lambda each: each[0])):
+            if timedelta() < after.starts_at - before.ends_at <= BREAK:
+                yield one, before.ends_at, after.starts_at
 
 
 def _moments(
