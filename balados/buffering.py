@@ -10,6 +10,7 @@ import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from io import BytesIO
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple
@@ -242,6 +243,7 @@ def start() -> Buffered:
     # most while threads are busy: with the default of 5 ms a fifth of the requests per second is lost.
     sys.setswitchinterval(0.0005)
     _end_requests_quickly()
+    import_module(settings.ROOT_URLCONF)  # now, and not while the first requests wait for it
     gc.freeze()  # what is loaded stays: no search for garbage goes over it
     counters.publish_in_background()
     readiness.announce("web")
