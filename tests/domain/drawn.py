@@ -1,7 +1,8 @@
 """What Hypothesis draws of every topic, by the types that its events and entries declare."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
@@ -53,6 +54,8 @@ PAST: Times = st.integers(0, 5).map(lambda minutes: NOON - timedelta(minutes=min
 AHEAD: Times = st.integers(1, 3).map(lambda days: NOON + timedelta(days=days))
 
 
+# Strategies are kept: tests ask for them in each example, and making one takes longer than to draw from it.
+@cache
 def of_type(type_: Any, times: Times) -> st.SearchStrategy[Any]:
     """Values of a field."""
     if NoneType in get_args(type_):
@@ -86,10 +89,23 @@ def structs(cls: Any, times: Times, **given: st.SearchStrategy[Any]) -> st.Searc
     )
 
 
+_KEPT: dict[tuple[Any, ...], st.SearchStrategy[Event]] = {}
+
+
 def events(
     topic: Topic, *, only: Iterable[type[Event]] = (), **given: st.SearchStrategy[Any]
 ) -> st.SearchStrategy[Event]:
     """Events of a topic, those that are no state included."""
+    chosen = tuple(only)
+    key = (topic.name, *chosen, *given.items())
+    if key not in _KEPT:
+        _KEPT[key] = _events(topic, chosen, given)
+    return _KEPT[key]
+
+
+def _events(
+    topic: Topic, only: Iterable[type[Event]], given: Mapping[str, st.SearchStrategy[Any]]
+) -> st.SearchStrategy[Event]:
     given = {"claimed_at": st.none() | AHEAD, "order": orders(topic), **given}
     item = st.sampled_from(EPISODES)
     items: dict[type[Event], st.SearchStrategy[Any]] = {PrivacyChanged: st.none() | item}
@@ -113,8 +129,12 @@ def member_keys(register: OrderedSet[Any, Any]) -> list[str]:
 
 def entries(topic: Topic, times: Times = PAST) -> st.SearchStrategy[Any]:
     """Entries of a device, each of which says something."""
-    drawn = structs(topic.register.entry, times)
-    return drawn.filter(says_something(topic.register))
+    return _entries(topic.register, times)
+
+
+@cache
+def _entries(register: Register[Any], times: Times) -> st.SearchStrategy[Any]:
+    return structs(register.entry, times).filter(says_something(register))
 
 
 def says_something(register: Register[Any]) -> Callable[[Any], bool]:
@@ -123,6 +143,7 @@ def says_something(register: Register[Any]) -> Callable[[Any], bool]:
     return lambda entry: getattr(entry, register.on) is not None or getattr(entry, register.off) is not None
 
 
+@cache
 def states(register: Register[Any], times: Times = PAST) -> st.SearchStrategy[Any]:
     """States of a register, as the fold makes them: what goes with a time is there where the time is."""
     skewed = st.lists(AHEAD, max_size=3).map(lambda drawn: tuple(sorted(set(drawn))))
