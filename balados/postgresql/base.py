@@ -39,7 +39,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """A connection whose server is there and whose store is this instance's. Raises
         ``OperationalError`` when none can be had."""
-        pool = self._connection_pools.get(self.alias)
+        # a wrapper without a pool may be one of the same alias at another place
+        pool = self._connection_pools.get(self.alias) if self.settings_dict["OPTIONS"].get("pool") else None
         if pool is None or pool.closed:
             return self._checked(super().get_new_connection(conn_params), self.pool)
         return self._checked(pool.getconn(), pool)
@@ -48,7 +49,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """As Django does, which takes eight times as long, and does for each request what a connection of
         the pool went through when it was made."""
         _borrowers.of_thread.add(self)
-        pool = self._connection_pools.get(self.alias)
+        # a wrapper without a pool may be one of the same alias at another place
+        pool = self._connection_pools.get(self.alias) if self.settings_dict["OPTIONS"].get("pool") else None
         if pool is None or pool.closed:
             super().connect()
             return
