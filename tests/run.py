@@ -24,10 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 # What runs in one part, the longest first; what is not named here is the last part, "the rest".
 PARTS: tuple[tuple[str, ...], ...] = (
-    ("e2e", "launch"),
-    ("web", "accounts"),
-    ("feeds", "playgateway", "jobs", "soak", "benchmarks"),
     ("operations", "commands"),
+    ("web", "accounts"),
+    ("e2e", "launch"),
+    ("feeds", "playgateway", "jobs", "soak", "benchmarks"),
     ("api", "gpodder"),
     ("projections", "privacy"),
 )
