@@ -1,4 +1,4 @@
-"""What apps send of episodes, checked item by item: one that is none stops no other."""
+"""Read the episode actions that apps upload, item by item: invalid items are skipped, the rest are kept."""
 
 import re
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ NUMBERS: Final = ("started", "position", "total")
 DEVICE: Final = re.compile(r"[\w.-]{1,255}")
 _DIGITS: Final = re.compile("[0-9]{1,10}", re.ASCII)
 _CLOCK: Final = re.compile("([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])", re.ASCII)
-# the times of devices that have lost theirs
+# timestamps outside this range come from devices with a wrong clock
 _FIRST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 Order = RecordPlay | RecordEpisodeAction
 
 
 class Skip(Exception):
-    """An item that is left out, with the reason; ``sent``: what of it is wrong, where that has a name."""
+    """An item that is skipped, with the reason. ``sent`` is its invalid part, where one can be named."""
 
     def __init__(self, reason: str, sent: Any = None) -> None:
         super().__init__(reason)
@@ -36,8 +36,8 @@ class Skip(Exception):
 
 
 class Reading:
-    """One upload. ``in_words``: times in an episode are written as ``HH:MM:SS``. ``untimed``: the time of
-    what tells none, in place of now."""
+    """One upload. ``in_words``: positions in an episode are written as ``HH:MM:SS``. ``untimed``: the time to
+    use for actions without a timestamp; the current time by default."""
 
     def __init__(
         self, user_id: UUID, now: datetime, *, in_words: bool = False, untimed: datetime | None = None
@@ -46,13 +46,13 @@ class Reading:
         self._in_words, self._untimed = in_words, untimed or now
         self.corrections = Corrections()
         self.skipped: list[dict[str, Any]] = []
-        # the same, with what was sent
+        # the skipped items again, with what was sent
         self.left_out: list[tuple[Any, str]] = []
-        # the feeds that were named, with the addresses that were sent
+        # the feeds that were named, each with the address that was sent
         self.podcasts: dict[str, str] = {}
 
     def orders(self, sent: list[Any]) -> list[Order]:
-        """What is to be recorded. Files without a GUID are looked up in what is known of their feeds."""
+        """Return what is to be recorded. GUIDs that are missing are looked up in the stored feeds."""
         read = self._order
         orders = []
         for index, action in enumerate(sent):
@@ -117,14 +117,14 @@ class Reading:
 def _guid(value: Any) -> str:
     if not isinstance(value, str) or value in ("", "null"):
         return ""
-    # a character has four bytes at most
+    # a character has at most four bytes in UTF-8
     if 4 * len(value) > LONGEST_GUID and len(value.encode(errors="replace")) > LONGEST_GUID:
         raise Skip("guid_too_long")
     return normalise_guid(value)
 
 
 def _time(value: Any, untimed: datetime) -> datetime:
-    """In whole seconds, so that what comes again is known."""
+    """Return a timestamp in whole seconds, so that a repeated upload is recognised."""
     if value is None or value == "":
         return untimed.replace(microsecond=0)
     try:
@@ -143,7 +143,7 @@ def _time(value: Any, untimed: datetime) -> datetime:
 
 
 def _completed(orders: Iterable[Order]) -> Iterable[Order]:
-    """With the GUIDs and lengths that feeds tell, where apps tell none."""
+    """Fill in GUIDs and durations from the stored feeds where apps sent none."""
     orders = list(orders)
     wanted = {(order.feed, order.item) for order in orders if _lacks(order)}
     known = files(wanted) if wanted else {}

@@ -1,7 +1,8 @@
-"""Which addresses the outgoing client may ask: URLs, the ports in them, and what their names lead to. Pure.
+"""Decide which addresses the feed client may request: URLs, ports, and the IP addresses of hosts. Pure.
 
-An allow-list: the public internet by its own rules of both versions, and the networks that the operator has
-opened. ``ipaddress`` alone is not believed: versions of Python call 64:ff9b::7f00:1 and 2002:7f00:1:: global.
+This is an allow-list: the public internet, by rules of our own for IPv4 and IPv6, and the networks that the
+operator has opened. ``ipaddress`` alone is not trusted: some versions of Python call 64:ff9b::7f00:1 and
+2002:7f00:1:: global.
 """
 
 import re
@@ -21,16 +22,16 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _START = re.compile(r"https?://[^/?#]*", re.IGNORECASE | re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~%/?:@!$&'()*+,;=]*")
 _IN_URLS = "%/?:@!$&'()*+,;=-._~[]"
-# beside what is_global knows: protocol assignments, 6to4 relays, the metadata service of Azure
+# not excluded by is_global: protocol assignments, 6to4 relays, the metadata service of Azure
 _NOT_IPV4 = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 _IPV6 = IPv6Network("2000::/3")
-# protocol assignments (Teredo among them), documentation, 6to4, documentation
+# in this order: protocol assignments (Teredo among them), documentation, 6to4, documentation
 _NOT_IPV6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 
 
 class Rules(Struct, frozen=True):
-    """What may be asked. ``networks`` are open beside the public internet; ``own`` are hosts and ports at
-    which this instance itself answers; ``allow_downgrade`` lets https redirect to http."""
+    """What may be requested. ``networks`` are allowed besides the public internet; ``own`` are the hosts and
+    ports at which this instance itself answers; ``allow_downgrade`` permits redirects from https to http."""
 
     ports: frozenset[int] = frozenset(PORTS)
     networks: tuple[Network, ...] = ()
@@ -39,7 +40,7 @@ class Rules(Struct, frozen=True):
 
 
 class Refused(ValueError):
-    """An address that is not asked. ``malformed``: it is none, rather than a forbidden one."""
+    """An address that is not requested. ``malformed``: it is invalid, rather than forbidden."""
 
     def __init__(self, detail: str, *, malformed: bool = False) -> None:
         super().__init__(detail)
@@ -56,9 +57,9 @@ class Target(Struct, frozen=True):
 
 
 def target_of(url: str, rules: Rules) -> Target:
-    """What ``url`` asks for. Path and query stay as they are, but for what may not stand in a URL.
+    """Return what to request for ``url``. Path and query are kept; characters not allowed in URLs are quoted.
 
-    Raises ``Refused`` for all but http and https, for credentials, for a port that is not open, for an
+    Raises ``Refused`` unless the scheme is http or https, and for credentials, a port that is not open, or an
     address of this instance.
     """
     start = _START.match(url)
@@ -79,7 +80,8 @@ def target_of(url: str, rules: Rules) -> Target:
 
 
 def redirect_of(target: Target, location: str, rules: Rules) -> Target:
-    """Where a redirect from ``target`` leads. Raises ``Refused``, also where https would become http."""
+    """Return the target of a redirect from ``target``. Raises ``Refused``, also for a redirect from https to
+    http unless the rules allow it."""
     try:
         url = urljoin(target.url, location)
     except ValueError as error:
@@ -91,21 +93,22 @@ def redirect_of(target: Target, location: str, rules: Rules) -> Target:
 
 
 def is_allowed(address: str, networks: tuple[Network, ...] = ()) -> bool:
-    """Whether the IP address ``address`` is of the public internet, or in one of ``networks``."""
+    """Whether the IP address ``address`` is on the public internet or in one of ``networks``."""
     return _is_public(address) or is_opened(address, networks)
 
 
 def is_opened(address: str, networks: tuple[Network, ...]) -> bool:
-    """Whether the operator has opened a network that ``address`` is in."""
+    """Whether ``address`` is in one of the networks that the operator has opened."""
     ip = _parse(address)
     return ip is not None and any(ip in network for network in networks)
 
 
 @lru_cache(maxsize=8_192)
 def literal(host: str) -> str | None:
-    """The address that ``host`` is, where it is one rather than a name.
+    """Return the IP address that ``host`` is, or None where it is a name.
 
-    Other spellings of IPv4 addresses (2130706433, 0x7f.1) count as names: what they are looked up as counts.
+    Other spellings of IPv4 addresses (2130706433, 0x7f.1) are treated as names: the address that they resolve
+    to is the one that is checked.
     """
     ip = _parse(host)
     return None if ip is None else str(ip)
@@ -113,7 +116,7 @@ def literal(host: str) -> str | None:
 
 @lru_cache(maxsize=8_192)
 def _parts(start: str) -> tuple[str, str, str, int]:
-    """Scheme, host with its port, host and port of a URL without a path. Raises ``Refused``."""
+    """Return scheme, host with port, host, and port of a URL without a path. Raises ``Refused``."""
     try:
         normal = urlsplit(normalise_url(start, LONGEST_URL))
     except InvalidIdentifier as error:
@@ -124,7 +127,7 @@ def _parts(start: str) -> tuple[str, str, str, int]:
 
 @lru_cache(maxsize=8_192)
 def _parse(address: str) -> IPv4Address | IPv6Address | None:
-    """An address, without its scope; IPv4 that is mapped into IPv6 is IPv4."""
+    """Parse an address without its scope; IPv4-mapped IPv6 becomes IPv4. None for anything else."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,6 +1,6 @@
-"""Podcasts in the administration: categories, what the operator adds, and how feeds fare.
+"""Podcasts in the administration: categories, the operator's additions, and the state of feeds.
 
-Categories that came with the program are to look at, the operator's own to change.
+Categories that came with the program are read-only; the operator's own can be changed.
 """
 
 from collections.abc import Iterable
@@ -62,7 +62,7 @@ class CategoryAdmin(Bounded, Admin):
     def formfield_for_foreignkey(
         self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any
     ) -> "ModelChoiceField[Any] | None":
-        # two levels: what is below another has nothing below itself
+        # there are two levels only: a subcategory cannot have subcategories
         return super().formfield_for_foreignkey(
             db_field, request, **kwargs, queryset=Category.objects.filter(parent=None)
         )
@@ -89,8 +89,8 @@ class EnrichedPodcastAdmin(Bounded, EnrichedAdmin):
 
 @admin.register(Feed)
 class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
-    """To look at, and a few things to do. The address of a secret feed is the key to it: of such a feed its
-    host is shown and no more, and nothing finds it by what it says."""
+    """Feeds: read-only, with a few actions. The address of a secret feed works as its key: only the host of
+    such a feed is shown, and no search finds it."""
 
     list_display = ("name", "address", "fares", "last_error", "next_at", "followers", "closed")
     list_filter = ("state", "is_secret", "blocked")
@@ -108,7 +108,7 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
     )
 
     def prepare(self, rows: list[Any]) -> None:
-        """Which of these feeds the operator has blocked, by any of their addresses."""
+        """Note which of these feeds the operator has blocked, under any of their addresses."""
         keys = dict(FeedAlias.objects.filter(feed__in=rows).values_list("feed_key", "feed_id"))
         marked = BlockedFeed.objects.filter(feed_key__in=keys).exclude(operator_since=None)
         blocked = {keys[key] for key in marked.values_list("feed_key", flat=True)}
@@ -139,7 +139,7 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
 
     @admin.display(description="closed")
     def closed(self, feed: Feed) -> str:
-        """Why not everybody may see it."""
+        """Return why the podcast is not visible to everybody."""
         blocked_here: bool = feed.blocked_here  # type: ignore[attr-defined]
         reasons = {"by you": blocked_here, "by its publisher": feed.blocked, "secret": feed.is_secret}
         return ", ".join(reason for reason, holds in reasons.items() if holds)
@@ -185,7 +185,8 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
 
     @admin.action(description="Fetch anew, whole", permissions=["operate"])
     def refetch(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
-        """The pump takes what is due within seconds; without validators and digest all is read again."""
+        """Make the feeds due, so that the pump fetches them within seconds. Validators and body digest are
+        cleared, so that everything is read again."""
         now, validators = timezone.now(), {"etag": "", "last_modified": "", "body_hash": None}
         due = FeedSchedule.objects.filter(feed__in=chosen, feed__merged_into=None)
         number = due.update(next_at=now, **validators)
@@ -204,7 +205,7 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
 
     @admin.action(description="Merge two", permissions=["operate"])
     def merge(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> HttpResponse | None:
-        """Asks first which of the two is kept."""
+        """Merge two feeds; asks first which of them is kept."""
         pair = list(chosen.order_by("id")[:3])
         if len(pair) != 2:
             self.message_user(request, "Choose two feeds that are one show.", messages.ERROR)
@@ -236,7 +237,7 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
                 self._tell(request, one, "Parted", f"{feed} stands by itself again.")
 
     def _mark(self, request: HttpRequest, chosen: "QuerySet[Feed]", *, blocked: bool) -> None:
-        """By all addresses of each: what listeners did stays under the one that they used."""
+        """Mark the feeds under all their addresses: listeners' data stays under the one that they used."""
         keys = dict.fromkeys(_keys(chosen), blocked)
         changed = marks.mark_all(keys, "operator", timezone.now())
         what = "Blocked" if blocked else "No longer blocked"
@@ -274,17 +275,18 @@ def _facts(feed: Feed) -> Facts:
 
 
 def _keys(feeds: "Iterable[Feed]") -> list[UUID]:
-    """The digests of all their addresses."""
+    """Return the digests of all addresses of these feeds."""
     return list(FeedAlias.objects.filter(feed__in=feeds).values_list("feed_key", flat=True))
 
 
 def _may_write() -> bool:
-    """Whether the role in the URL may: one for web alone may not (operations/grants.py)."""
+    """Whether the database role may write categories: the role for the web process alone may not
+    (operations/grants.py)."""
     with connections["system"].cursor() as cursor:
         cursor.execute("SELECT has_table_privilege('system.categories', 'INSERT')")
         return bool(cursor.fetchone()[0])
 
 
 def _is_own(category: Category | None) -> bool:
-    """The next ``seed_up`` undoes what was changed in any other."""
+    """Whether the operator added this category; the next ``seed_up`` would undo changes to any other."""
     return category is None or not category.seeded

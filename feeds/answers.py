@@ -1,4 +1,4 @@
-"""What a server's answer says before its body: status, codings, length, how long to wait. Pure."""
+"""Interpret the head of a server's answer: status, codings, length, time to wait. Pure."""
 
 import zlib
 from datetime import UTC
@@ -20,11 +20,11 @@ _CODES = {
     503: "paused",
 }
 _GZIP = b"\x1f\x8b"
-_PIECE = 256 * 1024  # bytes: what is unpacked at once
+_PIECE = 256 * 1024  # bytes unpacked at once
 
 
 class Head:
-    """Status and headers of an answer, line by line as they come; of several answers (103, 200) the last."""
+    """Status and headers of an answer, added line by line; of several answers (103, 200) the last counts."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -33,7 +33,7 @@ class Head:
         self._values: dict[str, list[str]] = {}
 
     def add(self, line: bytes) -> None:
-        """One line, its end included. What comes behind the body (trailers) counts for ``size`` alone."""
+        """Add one line with its line end. Lines after the body (trailers) count towards ``size`` only."""
         self.size += len(line)
         if self.complete:
             return
@@ -50,7 +50,7 @@ class Head:
         return self._values.get(name, [])
 
     def value(self, name: str) -> str:
-        """The last of that name, or ""."""
+        """Return the last value of that header, or ""."""
         return self._values.get(name, [""])[-1]
 
     def plain(self) -> dict[str, str]:
@@ -61,7 +61,7 @@ class Head:
 
     @property
     def location(self) -> str | None:
-        """Where a redirect leads; None where it does not say so, or says two things."""
+        """Return the target of a redirect; None where it names none, or several different ones."""
         found = set(self.values("location"))
         if self.status not in _REDIRECTS or len(found) != 1:
             return None
@@ -76,7 +76,7 @@ class Head:
         return self._codings() in (["gzip"], ["x-gzip"])
 
     def fault(self, max_body: int) -> tuple[str, str] | None:
-        """Why the body of a 200 is not wanted: an outcome's code and detail."""
+        """Return why the body of a 200 is rejected, as an outcome's code and detail; None if acceptable."""
         codings = self._codings()
         if len(codings) > 1 or any(coding not in _PERMITTED_CODINGS for coding in codings):
             return "bad_answer", "a content coding that was not asked for"
@@ -85,13 +85,13 @@ class Head:
         lengths = set(_tokens(self.values("content-length")))
         if len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
             return "bad_answer", "no length that can be believed"
-        # the digits first: Python refuses to read numbers of more than 4,300
+        # check the number of digits first: Python refuses to read numbers of more than 4,300 digits
         if any(len(length) > 18 or int(length) > max_body for length in lengths):
             return "too_large", f"announces more than {max_body} bytes"
         return None
 
     def announced(self) -> int:
-        """The length of the body in bytes where it was told, else 0."""
+        """Return the announced length of the body in bytes, or 0 where there is none."""
         length = self.value("content-length")
         return int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else 0
 
@@ -100,7 +100,7 @@ class Head:
 
 
 def code_of(status: int, *, conditional: bool) -> str:
-    """The outcome's code for a status; ``conditional``: validators were sent."""
+    """Return the outcome's code for a status; ``conditional``: validators were sent."""
     if status == 200:
         return "ok"
     if status == 304:
@@ -111,7 +111,8 @@ def code_of(status: int, *, conditional: bool) -> str:
 
 
 def retry_after(value: str, now: float) -> int | None:
-    """Seconds to wait, by a number or a date; ``now`` in seconds since 1970. None where neither is there."""
+    """Parse a Retry-After header, a number or a date, into seconds to wait; ``now`` in seconds since 1970.
+    None where it is neither."""
     if not value:
         return None
     if value.isascii() and value.isdigit():
@@ -120,20 +121,20 @@ def retry_after(value: str, now: float) -> int | None:
         at = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
-    # "-0000" comes without a zone
+    # a date with the zone "-0000" is parsed without a time zone
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(0, round(at.timestamp() - now))
 
 
 def decoded_at_most(wire: int, max_body: int, limits: Limits) -> int:
-    """How many bytes ``wire`` bytes of gzip may become."""
+    """Return the largest size in bytes to which ``wire`` bytes of gzip may be decompressed."""
     return min(max_body, max(limits.ratio_from, wire * limits.ratio))
 
 
 def gunzip(wire: bytes, most: int) -> bytes | None:
-    """The content of ``wire``, or None where it would have more than ``most`` bytes.
+    """Decompress ``wire``; None where the result would have more than ``most`` bytes.
 
-    Raises ``ValueError`` where it is no gzip, or not all of it.
+    Raises ``ValueError`` where it is not gzip, or is cut off.
     """
     body = BytesIO()
     while wire:
@@ -149,7 +150,7 @@ def gunzip(wire: bytes, most: int) -> bytes | None:
             if body.tell() > most:
                 return None
             wire = member.unconsumed_tail
-        # several members may follow each other; what else stands behind the last is no part of it
+        # several gzip members may follow each other; anything else after the last one is ignored
         wire = member.unused_data if member.unused_data.startswith(_GZIP) else b""
     return body.getvalue()
 
@@ -161,5 +162,5 @@ def _status_of(line: str) -> int:
 
 
 def _tokens(values: list[str]) -> list[str]:
-    """The words of comma-separated values, in lower case."""
+    """Return the words of comma-separated values, in lower case."""
     return [token for value in values for word in value.split(",") if (token := word.strip().lower())]

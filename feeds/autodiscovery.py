@@ -1,4 +1,4 @@
-"""The feeds that a web page names. Pure: bytes in, addresses out."""
+"""Find the feeds that a web page names. Pure: bytes in, addresses out."""
 
 import re
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ LONGEST_TITLE: Final = 200
 FEED_TYPES: Final = frozenset({
     "application/rss+xml", "application/atom+xml", "application/rdf+xml", "application/xml", "text/xml",
 })  # fmt: skip
-# addresses of feeds that pages name in their text alone
+# addresses of feeds that a page only links to in its text
 _FEED_PATH: Final = re.compile(r"(?i)(?:\.(?:rss|atom|xml)|/(?:feed|rss|podcast\.rss))/?$")
 _COMMENTS: Final = re.compile(r"(?i)\bcomments?\b")
 
 
 class FeedLink(Struct):
-    """An address that a feed may have, and what the page calls it, or ""."""
+    """The possible address of a feed, and its title on the page, or ""."""
 
     url: str
     title: str
 
 
 def feeds_in(body: bytes, url: str) -> list[FeedLink]:
-    """The feeds that a page from ``url`` names for programs (``link rel=alternate``), or else leads its
-    readers to. Those of comments are left out where there are others."""
+    """Return the feeds that a page from ``url`` declares for programs (``link rel=alternate``), or else those
+    that it links to. Feeds of comments are left out where there are others."""
     page = _parsed(body)
     if page is None:
         return []
@@ -39,12 +39,12 @@ def feeds_in(body: bytes, url: str) -> list[FeedLink]:
 
 
 def _parsed(body: bytes) -> Any:
-    """The root of the document; None where there is none."""
+    """Return the root of the document; None where it cannot be parsed."""
     try:
         body.decode()
         encoding = "utf-8"
     except UnicodeDecodeError:
-        encoding = None  # as the page says itself
+        encoding = None  # the parser then uses the encoding that the page declares
     parser = html.HTMLParser(encoding=encoding, no_network=True, remove_comments=True, remove_pis=True)
     try:
         return html.document_fromstring(body, parser=parser)
@@ -76,7 +76,7 @@ def _anchors(page: Any) -> Iterator[tuple[str, str]]:
 
 
 def _usable(named: Iterator[tuple[str, str]], base: str) -> list[FeedLink]:
-    """As feeds are named here, each once."""
+    """Return the links with normalised feed addresses, each once."""
     found: dict[str, FeedLink] = {}
     for target, title in named:
         try:

@@ -1,7 +1,7 @@
-"""Reads of feeds and episodes for pages on which people look around. Each is one statement.
+"""Queries on feeds and episodes for the browsing pages; each is one statement.
 
-``feeds.queries`` has the names and pictures of what a list already names; here feeds are compared, and the
-episodes of a feed are listed. Times of episodes are those that they are sorted by.
+``feeds.queries`` reads names and pictures for lists whose feeds and episodes are known already; here feeds
+are compared, and the episodes of a feed are listed. An episode's time is the one by which it is sorted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from feeds.models import EnrichedPodcast, Feed
 from feeds.queries import EpisodeName, FeedShown, episode_rows, file_name
 from projections.connect import run
 
-# an episode's place in a list: when it is sorted, and its id
+# an episode's place in a list: its sort time and its id
 Place = tuple[datetime, int]
 
 SUMMARIES = """
@@ -30,7 +30,7 @@ SELECT alias.feed_key, feed.id, feed.uid, feed.title, feed.author, feed.cover_ur
 """
 COLUMNS = """id, feed_id, guid, enclosure_url, enclosure_type, title, description, published_at, sort_at,
        duration, image_url, season, number, kind, link, extra"""
-# a few of each feed, by the index, and no sort of everything
+# reads a few episodes of each feed by the index, instead of sorting all of them
 NEWEST = f"""
 SELECT {COLUMNS} FROM unnest(%(feeds)s::bigint[]) AS followed (id_of_feed) CROSS JOIN LATERAL (
        SELECT * FROM "system"."episodes"
@@ -55,7 +55,7 @@ PLACE = 'SELECT sort_at, id FROM "system"."episodes" WHERE id = %s'
 
 
 class Summary(NamedTuple):
-    """What podcasts are sorted by, and shown with. Empty texts while the feed was never read.
+    """What podcasts are sorted by and shown with. Texts are empty until the feed has been read.
 
     ``cover``: the path of its picture on this server, or "".
     """
@@ -75,12 +75,12 @@ class Summary(NamedTuple):
 
     @property
     def is_read(self) -> bool:
-        """Whether it was ever read."""
+        """Whether the feed has ever been read."""
         return bool(self.title or self.episode_count)
 
 
 class EpisodeRow(NamedTuple):
-    """An episode as its feed last described it; ``description`` is as it came and must be sanitised."""
+    """An episode as its feed last described it; ``description`` is as received and must be sanitised."""
 
     id: int
     feed_id: int
@@ -109,12 +109,12 @@ class EpisodeRow(NamedTuple):
 
     @property
     def item(self) -> str | None:
-        """Its ``rss_source_item``; None where its publisher gave it names that no item can hold."""
+        """The episode's ``rss_source_item``; None where its GUID and URL cannot be expressed as an item."""
         return _item(self.guid, self.enclosure_url)
 
 
 class ListedItem(NamedTuple):
-    """An episode by its names and its place alone."""
+    """An episode with only its identifiers and its place."""
 
     id: int
     sort_at: datetime
@@ -127,12 +127,12 @@ class ListedItem(NamedTuple):
 
     @property
     def item(self) -> str | None:
-        """As that of ``EpisodeRow``."""
+        """See ``EpisodeRow.item``."""
         return _item(self.guid, self.enclosure_url)
 
 
 def summaries(names: Iterable[str]) -> dict[str, Summary]:
-    """Of these normalised ``rss_source_feed``; none of those that were never asked for."""
+    """Return summaries by normalised ``rss_source_feed``; unknown feeds are left out."""
     keys = {UUID(feed_key_of(name)): name for name in names}
     if not keys:
         return {}
@@ -140,7 +140,7 @@ def summaries(names: Iterable[str]) -> dict[str, Summary]:
 
 
 def newest(feed_ids: Sequence[int], since: datetime, limit: int, each: int = 20) -> list[EpisodeRow]:
-    """The newest episodes of these feeds, at most ``each`` of one, that came after ``since``."""
+    """Return the newest episodes of these feeds with a time after ``since``, at most ``each`` per feed."""
     values = {"feeds": list(feed_ids), "since": since, "each": each, "limit": limit}
     return [_episode(row) for row in run(NEWEST, values, "system")] if feed_ids else []
 
@@ -148,7 +148,7 @@ def newest(feed_ids: Sequence[int], since: datetime, limit: int, each: int = 20)
 def episodes(
     feed_id: int, limit: int, *, text: str = "", after: Place | None = None, oldest_first: bool = False
 ) -> list[EpisodeRow]:
-    """The episodes of a feed that are in it now, of which the title holds ``text``, beyond a place."""
+    """Return a feed's current episodes whose title contains ``text``, starting after the place ``after``."""
     direction, beyond = ("ASC", ">") if oldest_first else ("DESC", "<")
     statement = LISTED.format(
         columns=COLUMNS, direction=direction, beyond=beyond, place="%(at)s::timestamptz"
@@ -159,41 +159,41 @@ def episodes(
 
 
 def items(feed_id: int) -> list[ListedItem]:
-    """All episodes of a feed that are in it now, the newest first."""
+    """Return all current episodes of a feed, the newest first."""
     return [ListedItem._make(row) for row in run(ITEMS, [feed_id], "system")]
 
 
 def place_of(episode_id: int) -> Place:
-    """Where an episode of which the id is known stands in its feed's list."""
+    """Return the place of an existing episode in its feed's list."""
     row = run(PLACE, [episode_id], "system").fetchone()
     assert row is not None
     return row[0], row[1]
 
 
 def episode_of(name: EpisodeName, feeds: Mapping[str, FeedShown]) -> EpisodeRow | None:
-    """One of these feeds by its name (normalised feed and item)."""
+    """Return an episode of these feeds by its name (normalised feed and item), or None."""
     columns = COLUMNS.replace(",", " ").split()
     return next((_episode(tuple(row)) for _, row in episode_rows([name], feeds, columns)), None)
 
 
 def details(feed_id: int) -> Feed:
-    """All that is known of a feed."""
+    """Return the whole row of a feed."""
     return Feed.objects.get(pk=feed_id)
 
 
 def summary_of(feed: Feed) -> Summary:
-    """Of a feed of which all is known already."""
+    """Return the summary of a feed whose row is loaded already."""
     return Summary(*(getattr(feed, name) for name in Summary._fields))
 
 
 def feed_of_slug(slug: str) -> str | None:
-    """The ``rss_source_feed`` of the podcast to which the operator gave a short name."""
+    """Return the ``rss_source_feed`` of the podcast to which the operator gave this slug, or None."""
     url = EnrichedPodcast.objects.filter(slug=slug).values_list("url", flat=True).first()
     return None if url is None else feed_of_url(url)
 
 
 def occurrences(extra: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """What a feed or an episode says in the tags of this name (``feeds.read.podcast``)."""
+    """Return the contents of a feed's or an episode's tags of this name (``feeds.read.podcast``)."""
     found = extra.get(name)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
@@ -206,10 +206,10 @@ def _item(guid: str, enclosure_url: str) -> str | None:
 
 
 def _episode(row: tuple[Any, ...]) -> EpisodeRow:
-    # Django has its connections leave JSON as text
+    # Django's connections return JSON as text
     return EpisodeRow._make((*row[:-1], msgspec.json.decode(row[-1])))
 
 
 def _literal(text: str) -> str:
-    """``text`` in a pattern of LIKE, where it stands for itself."""
+    """Escape ``text`` for a LIKE pattern, so that it is matched literally."""
     return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

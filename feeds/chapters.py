@@ -1,6 +1,7 @@
-"""An episode's chapters, from the forms in which publishers give them, in one shape. Pure.
+"""Read an episode's chapters from the formats that publishers use into one form. Pure.
 
-JSON of the podcast namespace, and Podlove Simple Chapters: inside of the feed, or a document of their own.
+Supported are the JSON of the podcast namespace, and Podlove Simple Chapters, which are either part of the
+feed or a document of their own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ LAST: Final = 10.0**7  # seconds
 
 
 class EpisodeChapter(Struct, omit_defaults=True):
-    """``start`` in seconds. Texts without markup; addresses absolute http or https."""
+    """A chapter; ``start`` is in seconds. Texts have no markup; addresses are absolute http or https URLs."""
 
     start: float
     title: str
@@ -26,22 +27,22 @@ class EpisodeChapter(Struct, omit_defaults=True):
     link: str | None = None
 
 
-# chapters as they are kept
+# decodes chapters as they are stored
 stored_chapters = msgspec.json.Decoder(list[EpisodeChapter]).decode
 
 
 class UnreadableDocument(ValueError):
-    """A document that holds none of what it was fetched for; the text says why."""
+    """A document without the expected content; the text says why."""
 
 
 def read(body: bytes) -> list[EpisodeChapter]:
-    """The chapters of a document, in their order. Raises ``UnreadableDocument``."""
+    """Return the chapters of a document, sorted by start. Raises ``UnreadableDocument``."""
     found = _xml(body) if body.lstrip()[:1] == b"<" else _json(body)
     return sorted(found, key=lambda chapter: chapter.start)[:MOST]
 
 
 def in_feed(extra: Mapping[str, Any]) -> list[EpisodeChapter]:
-    """Those that stood in the feed itself, of ``Episode.extra``."""
+    """Return the chapters that are in the feed itself, from ``Episode.extra``."""
     listed = [one for found in extra.get(CHAPTERS.name, []) for one in found.get("chapter", [])]
     return list(_chapters(listed, {"start": "start", "title": "title", "image": "image", "link": "href"}))
 
@@ -73,7 +74,7 @@ def _xml(body: bytes) -> Iterable[EpisodeChapter]:
 
 
 def _chapters(listed: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Iterable[EpisodeChapter]:
-    """Those whose start is a time; ``names``: of our fields in theirs."""
+    """Yield the chapters whose start is a valid time; ``names`` maps our field names to theirs."""
     for one in listed:
         start = seconds(one.get(names["start"]))
         if start is None:
@@ -83,7 +84,7 @@ def _chapters(listed: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> 
 
 
 def seconds(value: object) -> float | None:
-    """A time in seconds, or as ``h:mm:ss.mmm``; None for anything else."""
+    """Read a time given in seconds or as ``h:mm:ss.mmm``; None for anything else."""
     if isinstance(value, bool):
         return None
     found = play_time(value) if isinstance(value, str) else value
@@ -91,7 +92,7 @@ def seconds(value: object) -> float | None:
 
 
 def plain(value: object) -> str:
-    """A text without markup, in one line."""
+    """Return a text without markup, on one line."""
     return " ".join(clean(legal(text_of_html(value))).split()) if isinstance(value, str) else ""
 
 

@@ -1,4 +1,4 @@
-"""What ``manage.py check --deploy`` says of the feed client: its settings, and its libraries."""
+"""Checks of ``manage.py check --deploy`` for the feed client: its settings and its libraries."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Tags, Warning, register
 
 @register(Tags.security, deploy=True)
 def networks_are_closed(app_configs: Any, **_: Any) -> list[CheckMessage]:
-    """A warning where feeds may be fetched from networks of one's own."""
+    """Warn where feeds may be fetched from private networks."""
     if not settings.FEED_ALLOW_NETWORKS:
         return []
     opened = ", ".join(map(str, settings.FEED_ALLOW_NETWORKS))
@@ -22,14 +22,15 @@ def networks_are_closed(app_configs: Any, **_: Any) -> list[CheckMessage]:
     ]
 
 
-# The wheel of pycurl brings both, so that no update of the system reaches them. Those of pycurl 7.49.0.
+# The wheel of pycurl contains both libraries, so that updates of the system do not reach them. These are the
+# versions in pycurl 7.49.0.
 OLDEST = {"libcurl": (8, 23, 0), "OpenSSL": (3, 6, 5)}
 
 
 @register(Tags.security, deploy=True)
 def libraries_are_recent(app_configs: Any, **_: Any) -> list[CheckMessage]:
-    """A warning where pycurl has an older libcurl or OpenSSL than this program was released with."""
-    import pycurl  # which most processes never need
+    """Warn where pycurl has an older libcurl or OpenSSL than this program was released with."""
+    import pycurl  # imported here because most processes never need it
 
     found = versions(pycurl.version)
     told = {name: ".".join(map(str, version)) for name, version in found.items()}
@@ -46,7 +47,8 @@ def libraries_are_recent(app_configs: Any, **_: Any) -> list[CheckMessage]:
 
 
 def versions(told: str) -> dict[str, tuple[int, ...]]:
-    """Those of ``OLDEST`` in a text such as ``PycURL/7.49.0 libcurl/8.23.0 OpenSSL/3.6.5``."""
+    """Read the versions of the libraries in ``OLDEST`` from a text such as ``PycURL/7.49.0 libcurl/8.23.0
+    OpenSSL/3.6.5``."""
     parts = (part.partition("/") for part in told.split())
     return {
         name: tuple(int(number) for number in version.split(".") if number.isdigit())

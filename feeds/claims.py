@@ -1,7 +1,7 @@
-"""Which feeds are fetched now, and by whom: claimed for two minutes, finished in batches. Store: system.
+"""Claims feeds for fetching: a claim lasts two minutes, and results are written in batches. Store: system.
 
-A claim moves the feed's next time by the two minutes. Whoever is killed meanwhile need not be found out: what
-he had claimed becomes due again.
+A claim moves the feed's next fetch two minutes ahead. Dead processes need not be detected, because the feeds
+that they had claimed become due again.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -52,7 +52,7 @@ IS_DUE = """SELECT EXISTS (SELECT FROM system.feed_schedule
 RELEASE = """UPDATE system.feed_schedule schedule SET next_at = row.due_at
   FROM jsonb_to_recordset(%s) AS row (feed_id bigint, due_at timestamptz, until timestamptz)
  WHERE schedule.feed_id = row.feed_id AND next_at = row.until"""
-# A push that came after the claim may tell of what this fetch did not see yet.
+# A push that came after the claim may announce a change that this fetch did not see yet.
 FINISH = """UPDATE system.feed_schedule schedule SET
        next_at = least(row.next_at, CASE WHEN %(websub)s THEN (
            SELECT due_at FROM system.websub
@@ -75,14 +75,14 @@ HOST = f"SELECT {_HOST} FROM system.feed_hosts hosts WHERE id = %s FOR UPDATE"  
 SET_HOST = """UPDATE system.feed_hosts SET connections = %s, failures = %s, pauses = %s, paused_until = %s,
        failed_at = %s
  WHERE id = %s"""
-# What was due before the end of the pause comes after it, each feed within an interval of its own: those that
-# wait equally long would meet the limit together again.
+# Feeds due before the end of the pause are moved after it, each at random within its own interval: if all
+# became due at once, they would hit the host's limit together again.
 SPREAD = """UPDATE system.feed_schedule SET next_at = %(until)s + random() * interval_s * interval '1 second'
  WHERE host_id = %(host_id)s AND next_at < %(until)s"""
 
 
 class Claimed(Struct):
-    """A feed to be fetched now, as it was when it was claimed. ``due_at``: since when it is due."""
+    """A feed to be fetched now, as it was when it was claimed. ``due_at``: since when it has been due."""
 
     due_at: datetime | None
     url: str
@@ -101,9 +101,9 @@ class Claimed(Struct):
 def claim_due(
     now: datetime, pump: int, pumps: int, *, most: int, full: Collection[int] = ()
 ) -> list[Claimed]:
-    """Claim feeds that are due, the longest first, of the hosts that this pump serves.
+    """Claim due feeds of the hosts that this pump serves, the longest overdue first.
 
-    Left out: paused hosts and those whose ids are in ``full``.
+    Paused hosts and those whose ids are in ``full`` are left out.
     """
     values = {
         "now": now,
@@ -118,30 +118,30 @@ def claim_due(
 
 
 def claim_one(feed_id: int, now: datetime, *, at_once: bool = False) -> Claimed | None:
-    """Claim one feed at a person's wish; None where its host is paused, or it was fetched in the last 5
-    minutes and need not be ``at_once``."""
+    """Claim one feed at a person's request; None where its host is paused, or where it was fetched in the
+    last 5 minutes and ``at_once`` is not set."""
     values = {"feed_id": feed_id, "now": now, "until": now + LEASE, "before": now - REFRESH_EVERY}
     row = execute(ONE, {**values, "at_once": at_once, "websub": settings.WEBSUB}).fetchone()
     return None if row is None else _claimed(row)
 
 
 def is_due(now: datetime, pump: int, pumps: int) -> bool:
-    """Whether anything is due for a pump, paused or not."""
+    """Whether any feed is due for a pump, on paused hosts too."""
     row = execute(IS_DUE, {"now": now, "pump": pump, "pumps": pumps}).fetchone()
     return bool(row and row[0])
 
 
 def release(feeds: Iterable[Claimed]) -> None:
-    """Give back what was claimed and not fetched: it is as due as it was."""
+    """Give back claimed feeds that were not fetched: they become due at their former time."""
     rows = [{"feed_id": feed.id, "due_at": feed.due_at, "until": feed.schedule.next_at} for feed in feeds]
     if rows:
         execute(RELEASE, [as_rows(rows)])
 
 
 def finish(schedules: Sequence[tuple[Claimed, Schedule]]) -> None:
-    """Write down how fetches ended, many in one statement. Repeating it changes nothing.
+    """Record the results of fetches, many in one statement; repeating it changes nothing.
 
-    Nothing is written of what nobody wants any more since it was claimed, or what became another feed's.
+    Nothing is written for feeds that nobody wants any more or that were merged since the claim.
     """
     if not schedules:
         return
@@ -154,8 +154,8 @@ def finish(schedules: Sequence[tuple[Claimed, Schedule]]) -> None:
 
 
 def request_of(feed: Claimed, reader_version: int, *, forced: bool = False) -> Request:
-    """What to fetch. Validators are sent where they are of this address, and of a document that this version
-    of the reader has read."""
+    """Return the request for a feed. Validators are sent only if they belong to this address, and to a
+    document that this version of the reader has read."""
     known = feed.schedule
     conditional = not forced and feed.reader_version == reader_version and known.validators_url == feed.url
     return Request(
@@ -168,9 +168,10 @@ def request_of(feed: Claimed, reader_version: int, *, forced: bool = False) -> R
 
 
 def note_answer(host: Host, code: str, retry_after_s: int | None, now: datetime) -> Host:
-    """Let a host's row know of an answer; returns the host as it is then.
+    """Record an answer in its host's row, and return the host's new state.
 
-    With a pause, what would become due before its end is put off, what is claimed included.
+    When the host is paused, its feeds that would become due before the end of the pause are postponed,
+    claimed ones included.
     """
     if host_after(host, code, retry_after_s, now) == host:
         return host

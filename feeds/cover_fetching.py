@@ -1,4 +1,4 @@
-"""Fetches the covers that somebody wanted to see, and keeps them within their bounds (``feeds.covers``)."""
+"""Fetches the covers that somebody wanted to see, and limits their total size (``feeds.covers``)."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 MIB: Final = 1024 * 1024
 MOST_BYTES: Final = 12 * MIB
 ACCEPT: Final = "image/webp,image/png,image/jpeg,image/gif;q=0.8,*/*;q=0.1"
-# a list in Redis: names of covers, the first of them first
+# a list in Redis: names of covers, the earliest request first
 WANTED: Final = "covers:wanted"
 MOST_WANTED: Final = 10_000
 # a fetch takes 20 seconds at most, and decoding 30
@@ -42,19 +42,20 @@ class Validators(Struct):
 
 
 def want(name: str) -> None:
-    """Note that a cover is to be fetched; of too many the oldest goes. Raises ``redis.RedisError``."""
+    """Request that a cover be fetched; if too many are waiting, the oldest is dropped. Raises
+    ``redis.RedisError``."""
     with _client() as client:
         client.rpush(WANTED, name)
         client.ltrim(WANTED, -MOST_WANTED, -1)
 
 
 def refresh_wanted(stop: Callable[[], bool] = lambda: False) -> Counter[str]:
-    """Fetch what is wanted until nothing is; returns how many covers ended how. Nothing, at once, where
-    another process is at it. What ``stop`` interrupts stays wanted."""
+    """Fetch wanted covers until none is left; returns the number of covers per outcome. Does nothing while
+    another process is fetching. Covers that ``stop`` interrupts stay wanted."""
     ended: Counter[str] = Counter()
     with _client() as client:
         lock = client.lock("covers:refreshing", timeout=LEASE_S, blocking=False)
-        # what was wanted while the lock was still held is looked for once more
+        # look once more for covers that were requested while the lock was still held
         while client.llen(WANTED) and not stop() and lock.acquire():
             wanted = _Wanted(client, stop)
             try:
@@ -62,7 +63,7 @@ def refresh_wanted(stop: Callable[[], bool] = lambda: False) -> Counter[str]:
                     ended[_keep(outcome)] += 1
                     wanted.done(outcome.request.context)
                     lock.reacquire()
-            except (_Stopped, LockError):  # or too slow: another has the lock now
+            except (_Stopped, LockError):  # or this process was too slow, and another has the lock now
                 pass
             finally:
                 wanted.give_back()
@@ -72,11 +73,11 @@ def refresh_wanted(stop: Callable[[], bool] = lambda: False) -> Counter[str]:
 
 
 class _Stopped(Exception):
-    """The worker is told to stop."""
+    """The worker was asked to stop."""
 
 
 class _Wanted:
-    """What is fetched next: never more than two covers from one host at a time."""
+    """Chooses what is fetched next: never more than two covers from one host at a time."""
 
     def __init__(self, client: "redis.Redis", stop: Callable[[], bool]) -> None:
         self._client = client
@@ -99,7 +100,7 @@ class _Wanted:
         self._hosts[_host(cover)] -= 1
 
     def give_back(self) -> None:
-        """What was not fetched stays wanted."""
+        """Put covers that were not fetched back into the list."""
         names = [cover.name for cover in (*self._in_flight, *self._held)]
         if names:
             self._client.lpush(WANTED, *names)
@@ -128,7 +129,7 @@ class _Wanted:
 
 
 def make_room(most: int) -> int:
-    """Delete what was not shown for longest until all covers together have at most ``most`` bytes.
+    """Delete the least recently shown covers until all together have at most ``most`` bytes.
 
     Returns how many covers were deleted.
     """
@@ -146,7 +147,7 @@ def make_room(most: int) -> int:
 
 
 def stored() -> Iterator[tuple[float, int, Path]]:
-    """Every cover: when it was last shown, how many bytes its files have, the file of its validators."""
+    """Yield for each cover: when it was last shown, its files' size in bytes, its file of validators."""
     for validators in directory().glob("??/*.json"):
         try:
             shown_at = validators.stat().st_mtime
@@ -157,12 +158,12 @@ def stored() -> Iterator[tuple[float, int, Path]]:
 
 
 def _keep(outcome: Outcome) -> str:
-    """Make the best of an outcome; returns its code, "no_image" or "not_written". What was there
-    stays unless something better has come."""
+    """Store a fetched cover; returns the outcome's code, "no_image" or "not_written". The existing files are
+    kept unless the fetch brought a valid picture."""
     cover: Cover = outcome.request.context
     code = _store(cover, outcome) if outcome.code == "ok" else outcome.code
     if code == "not_modified":
-        with suppress(FileNotFoundError):  # deleted meanwhile
+        with suppress(FileNotFoundError):  # it was deleted meanwhile
             for size in SIZES:
                 os.utime(cover.file(size))
     elif code != "ok":
@@ -190,7 +191,7 @@ def _store(cover: Cover, outcome: Outcome) -> str:
 
 
 def _validators_of(cover: Cover) -> Validators:
-    """Those of the answer that is kept; none where any of its files is missing."""
+    """Return the validators of the stored cover; empty ones where any of its files is missing."""
     if not all(cover.file(size).is_file() for size in SIZES):
         return Validators()
     try:
@@ -200,17 +201,17 @@ def _validators_of(cover: Cover) -> Validators:
 
 
 def _replace(file: Path, data: bytes) -> None:
-    """A reader sees the old file or the new one."""
+    """Replace a file atomically: a reader sees either the old file or the new one."""
     new = file.with_name(f"{file.name}.{os.getpid()}.{time.monotonic_ns()}")
     new.write_bytes(data)
     new.replace(file)
 
 
-_unchecked = inf  # bytes that were written since; the first time looks
+_unchecked = inf  # bytes written since the last check; infinite, so that the first write checks
 
 
 def _written(size: int) -> None:
-    """Look at the size of everything whenever a hundredth of what is allowed has been written."""
+    """Check the total size each time another hundredth of the limit has been written."""
     global _unchecked
     most = MIB * settings.COVERS_MAX_MB
     _unchecked += size

@@ -1,11 +1,11 @@
-"""Covers: publishers' pictures, fetched once and shown from our own address, so that no browser asks a
+"""Covers: publishers' pictures, fetched once and served from our own address, so that no browser contacts a
 publisher for them.
 
-A cover's name is the URL of the picture under AES-SIV: its first 16 bytes are a keyed digest of the URL that
-nobody can guess, and the rest is the URL itself. So what is missing can be fetched without a table of names.
-Files lie at ``BALADOS_HOME/covers/<2>/<digest>.<size>.webp``; the time at which one was modified is when its
-publisher was last asked for a newer one. ``<digest>.json`` beside them has the validators, and was modified
-when the cover was last shown.
+A cover's name is the picture's URL encrypted with AES-SIV: its first 16 bytes are a keyed digest of the URL
+that nobody can guess, and the rest is the encrypted URL. A missing cover can thus be fetched without a table
+of names. Files are stored as ``BALADOS_HOME/covers/<2>/<digest>.<size>.webp``; their modification time is
+when the publisher was last asked for a newer one. ``<digest>.json`` next to them holds the validators; its
+modification time is when the cover was last shown.
 """
 
 import os
@@ -28,13 +28,13 @@ from redis import RedisError
 SIZES: Final = (96, 300, 600)
 DAY_S: Final = 86_400
 REFRESH_AFTER_S: Final = 30 * DAY_S
-# how long a cover that was asked for is not asked for again
+# how long after a request for a cover it is not requested again
 ASKED_S: Final = 600
 _DIGEST_BYTES: Final = 16
 
 
 class Cover(Struct, frozen=True):
-    """A picture by its URL and its name here; ``digest`` in hexadecimal is where its files lie."""
+    """A picture with its URL and its name here; ``digest`` (hexadecimal) determines the path of its files."""
 
     url: str
     name: str
@@ -49,11 +49,11 @@ class Cover(Struct, frozen=True):
 
 
 def path_of(cover_url: str, *, title: str = "", key: str = "", size: int = 300) -> str | None:
-    """The path of a publisher's picture on this server, at most ``size`` (96, 300 or 600) pixels wide and
-    high; None where ``cover_url`` is empty.
+    """Return the path of a publisher's picture on this server, at most ``size`` (96, 300 or 600) pixels wide
+    and high; None where ``cover_url`` is empty.
 
-    ``title`` and ``key`` (a feed's uid) are what is drawn while the picture is missing; without them the
-    path is not found then.
+    ``title`` and ``key`` (a feed's uid) determine what is drawn while the picture is missing; without them,
+    the path answers "not found" meanwhile.
     """
     if not cover_url:
         return None
@@ -62,20 +62,20 @@ def path_of(cover_url: str, *, title: str = "", key: str = "", size: int = 300) 
 
 
 def generated_path(title: str, key: str) -> str:
-    """The path of a cover that we draw, for a podcast without one: the initials of ``title`` on a colour
-    made from ``key``. It says no more of the podcast than that, and everybody can make it up."""
+    """Return the path of a generated cover for a podcast without a picture: the initials of ``title`` on a
+    colour derived from ``key``. It reveals nothing else about the podcast, and anybody can construct it."""
     return f"/covers/generated/{quote(_design(title, key))}.svg"
 
 
 @lru_cache(maxsize=8_192)
 def name_of(cover_url: str) -> str:
-    """The name of a picture on this server."""
+    """Return the name of a picture on this server."""
     sealed = _cipher(settings.SECRET_KEY).encrypt(cover_url.encode(), None)
     return urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def cover_of(name: str) -> Cover | None:
-    """The picture of that name; None where we have not made the name."""
+    """Return the picture of that name; None where this server did not make the name."""
     try:
         sealed = urlsafe_b64decode(name + "=" * (-len(name) % 4))
         url = _cipher(settings.SECRET_KEY).decrypt(sealed, None).decode()
@@ -85,9 +85,9 @@ def cover_of(name: str) -> Cover | None:
 
 
 def read(cover: Cover, size: int, now: float) -> tuple[bytes, bool] | None:
-    """The file of a cover and whether it is time to look for a newer one; None where there is none.
+    """Return a cover's file, and whether it is time to look for a newer one; None where there is no file.
 
-    ``now`` in seconds since 1970; notes that it was used.
+    ``now`` is in seconds since 1970. Records that the cover was shown.
     """
     try:
         with cover.file(size).open("rb") as file:
@@ -100,7 +100,7 @@ def read(cover: Cover, size: int, now: float) -> tuple[bytes, bool] | None:
 
 
 def is_to_be_asked_for(cover: Cover) -> bool:
-    """Whether nobody has asked for it lately; from now on somebody has. Never while Redis is away."""
+    """Whether nobody has requested this cover lately; marks it as requested. Always False without Redis."""
     try:
         return bool(cache.add(asked_marker(cover), True, ASKED_S))
     except RedisError:
@@ -108,15 +108,15 @@ def is_to_be_asked_for(cover: Cover) -> bool:
 
 
 def initials(title: str) -> str:
-    """The first letters of the first two words of a title that have any: "The Daily" is TD."""
+    """Return the initials of a title's first two words that have letters or digits: "The Daily" gives TD."""
     words = ("".join(filter(str.isalnum, word)) for word in title.split())
     letters = "".join(word[0] for word in words if word)[:2].upper()
-    return "".join(filter(str.isalnum, letters))[:2]  # a capital may have come with a mark of its own
+    return "".join(filter(str.isalnum, letters))[:2]  # upper-casing may have added a combining mark
 
 
 def drawing(design: str, *, is_for_now: bool = False) -> str | None:
-    """The SVG of a design as ``path_of`` and ``generated_path`` have it; None where it is none. One that
-    stands for a picture on its way says so by its size (static/modules/covers.js)."""
+    """Return the SVG of a design made by ``path_of`` or ``generated_path``; None where the design is invalid.
+    A placeholder for a picture still to come is recognised by its size (static/modules/covers.js)."""
     hue, _, letters = design.partition("-")
     if not (hue.isascii() and hue.isdigit() and int(hue[:4]) < 360 and len(letters) <= 2):
         return None
@@ -138,15 +138,15 @@ def _design(title: str, key: str) -> str:
 
 @lru_cache(maxsize=2)
 def _cipher(secret_key: str) -> AESSIV:
-    # 512 bits: half for the digest, half for the URL
+    # 512 bits: half for the digest, half for encrypting the URL
     return AESSIV(salted_hmac("feeds.covers", "names", secret=secret_key, algorithm="sha512").digest())
 
 
 def directory() -> Path:
-    """Where the files of all covers lie."""
+    """Return the directory of all covers' files."""
     return Path(settings.BALADOS_HOME) / "covers"
 
 
 def asked_marker(cover: Cover) -> str:
-    """What stands in the cache while a cover is not to be asked for again."""
+    """Return the cache key that is set while a cover is not to be requested again."""
     return f"cover:{cover.digest}"

@@ -1,6 +1,7 @@
-"""When a feed is fetched again, and what an answer says of its host. Pure: clock and chance are arguments.
+"""Decide when a feed is fetched again, and how an answer changes the state of its host. Pure: the clock and
+randomness are arguments.
 
-Nothing ever ends the trying: a feed that works again comes back by itself.
+Fetching is never given up for good: a feed that works again recovers by itself.
 """
 
 import re
@@ -19,14 +20,14 @@ HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
 SHORTEST, LONGEST, UNKNOWN = 30 * MINUTE, 12 * HOUR, 6 * HOUR
-NEWEST: Final = 20  # episodes whose gaps tell how often there is something new
+NEWEST: Final = 20  # number of newest episodes whose gaps determine the interval
 SILENT: Final = timedelta(days=365)
-# what a server may ask for
+# bounds of the wait that a server may ask for
 LEAST_ASKED, MOST_ASKED = 5 * MINUTE, DAY
 ABSURD: Final = 2**31
 DEAD: Final = timedelta(days=90)
 NETWORK: Final = frozenset({"unreachable", "tls", "timeout"})
-# those of the network in a row, of any feed, after which a host is left alone
+# consecutive network failures, of any of its feeds, after which a host is paused
 FAILURES_TO_PAUSE: Final = 5
 FIRST_PAUSE, LONGEST_PAUSE = 15 * MINUTE, 6 * HOUR
 
@@ -34,7 +35,7 @@ _MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,12})\b", re.IGNORECASE
 
 
 class Host(Struct, frozen=True):
-    """A server that feeds come from, as ``feeds.models.FeedHost`` keeps it."""
+    """A server that hosts feeds, as stored in ``feeds.models.FeedHost``."""
 
     id: int
     name: str = ""
@@ -49,15 +50,15 @@ class Host(Struct, frozen=True):
 
     @property
     def is_suspect(self) -> bool:
-        """Whether it has not answered since it failed, or since it asked to be left alone."""
+        """Whether it has not answered since its last failure, or since it asked for a pause."""
         return bool(self.failures or self.pauses)
 
 
 class Schedule(Struct, frozen=True):
-    """What is known of a feed's fetches: a row of ``feeds.models.FeedSchedule``, and the feed's ``state``.
+    """The state of a feed's fetches: a row of ``feeds.models.FeedSchedule``, and the feed's ``state``.
 
-    ``first_seen_at`` and ``newest_at`` are the feed's, and ``hub_until`` is how long its hub has promised to
-    tell us of news (``feeds.hubs``); all three are only read.
+    ``first_seen_at`` and ``newest_at`` are columns of the feed, and ``hub_until`` is how long its hub has
+    promised to announce updates (``feeds.hubs``); all three are read-only here.
     """
 
     feed_id: int
@@ -84,8 +85,8 @@ class Schedule(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """How a fetch ended, for the schedule. ``code``: ``ok``, or what went wrong (docs/operations.md).
 
-    ``asked_s``: how long the server asks us to wait, by what it said of caching. What follows is of a
-    document that was stored, or is the stored one: None where it stays as it was.
+    ``asked_s``: how long the server asks us to wait, by its caching headers. The fields after it describe the
+    document that was stored, or was stored already; None leaves a value unchanged.
     """
 
     code: str
@@ -101,11 +102,12 @@ class Answer(Struct, frozen=True):
 
 
 def schedule_after(old: Schedule, answer: Answer, host: Host, now: datetime, jitter: float) -> Schedule:
-    """The feed's schedule after an answer. ``host``: after it, too; ``jitter``: from 0 to 1, by chance."""
+    """Return the feed's schedule after an answer. ``host`` is the host's state after the answer; ``jitter``
+    is a random number from 0 to 1."""
     if answer.code == "ok":
         return _after_success(old, answer, now, jitter)
     if answer.code == "rate_limited":
-        # it says nothing about the feed itself; whoever comes first after the pause tries for all
+        # this says nothing about the feed itself; the first one fetched after the pause probes for all others
         until = (host.paused_until or now) + timedelta(seconds=MINUTE * jitter)
         return replace(_with_error(old, answer, now), next_at=until)
     failed = replace(_with_error(old, answer, now), failures=old.failures + 1)
@@ -120,7 +122,7 @@ def schedule_after(old: Schedule, answer: Answer, host: Host, now: datetime, jit
 
 
 def interval_of(newest: Sequence[datetime], now: datetime) -> int:
-    """Seconds between two fetches, by the times of the newest episodes, the newest first."""
+    """Return the seconds between two fetches, from the times of the newest episodes, the newest first."""
     if newest and newest[0] < now - SILENT:
         return DAY
     if len(newest) < 2:
@@ -131,14 +133,14 @@ def interval_of(newest: Sequence[datetime], now: datetime) -> int:
 
 
 def at_least(interval_s: int, ttl_s: int | None) -> int:
-    """The interval, no shorter than what the document itself asks for."""
+    """Return the interval, but at least the time that the document itself asks for."""
     return max(interval_s, _clamped(ttl_s))
 
 
 def asked_by(headers: Mapping[str, str], now: datetime) -> int:
-    """Seconds for which the answer may be kept, as its headers say; 0 where they say nothing of use.
+    """Return for how many seconds the answer stays fresh by its headers; 0 where they say nothing usable.
 
-    Only our clock counts. ``no-cache`` and ``no-store`` are for other caches than this.
+    Only our own clock is used. ``no-cache`` and ``no-store`` are ignored: they address other kinds of caches.
     """
     if found := _MAX_AGE.search(headers.get("cache-control", "")):
         return _clamped(int(found[1]))
@@ -154,9 +156,9 @@ def asked_by(headers: Mapping[str, str], now: datetime) -> int:
 
 
 def host_after(host: Host, code: str, retry_after_s: int | None, now: datetime) -> Host:
-    """What a host's answer to one of its feeds, or its silence, says of the host.
+    """Return the state of a host after an answer to one of its feeds, or after a failure.
 
-    While it is paused, what was under way before changes nothing: the pause is neither doubled nor lifted.
+    While the host is paused, requests that started before neither double nor lift the pause.
     """
     if code in NETWORK:
         failed = replace(host, failures=host.failures + 1, failed_at=now, connections=2)
@@ -168,7 +170,7 @@ def host_after(host: Host, code: str, retry_after_s: int | None, now: datetime) 
     if code == "rate_limited":
         return _paused(replace(host, failures=0, failed_at=now, connections=2), retry_after_s, now)
     if code == "refused":
-        return host  # by our own rules: nobody asked the host
+        return host  # refused by our own rules: the host was not contacted
     return replace(host, failures=0, pauses=0, paused_until=None) if host.is_suspect else host
 
 
@@ -177,7 +179,7 @@ def _after_success(old: Schedule, answer: Answer, now: datetime, jitter: float) 
     newest_at = old.newest_at
     if answer.interval_s is None and newest_at is not None and newest_at < now - SILENT:
         interval = max(interval, DAY)
-    # the interval itself stays: it counts again once the hub is gone
+    # the interval itself is kept, and is used again once the hub is gone
     has_hub = old.hub_until is not None and old.hub_until > now
     spacing = max(interval, LONGEST) if has_hub else interval
     wait = max(spacing * (0.9 + 0.2 * jitter), answer.asked_s * (1 + 0.1 * jitter))
@@ -206,7 +208,7 @@ def _with_error(old: Schedule, answer: Answer, now: datetime) -> Schedule:
 
 
 def _is_gone(old: Schedule, answer: Answer, now: datetime) -> bool:
-    """A second 410, a day or more after the first; what is gone stays so until it answers."""
+    """Whether this is a second 410, a day or more after the first; a gone feed stays so until it answers."""
     if old.state == "gone":
         return True
     last = old.fetched_at
@@ -214,7 +216,7 @@ def _is_gone(old: Schedule, answer: Answer, now: datetime) -> bool:
 
 
 def _after_its_end(failed: Schedule, old: Schedule, now: datetime, jitter: float) -> Schedule:
-    """Tried again after 7, 14, 28 days, and every 28 days."""
+    """Schedule a feed that is gone to be tried after 7, 14 and 28 days, then every 28 days."""
     waited = 0.0
     if old.state == "gone" and old.fetched_at is not None:
         waited = (now - old.fetched_at).total_seconds()
@@ -230,7 +232,7 @@ def _is_dead(old: Schedule, now: datetime) -> bool:
 def _delay_after_failure(failed: Schedule, answer: Answer, jitter: float) -> float:
     doubled = 2.0 ** min(failed.failures - 1, 20)
     if answer.status == 410:
-        return DAY * (1 + 0.1 * jitter)  # not before a day has passed: then it is gone
+        return DAY * (1 + 0.1 * jitter)  # at least a day later, so that a second 410 then means gone
     if answer.code == "needs_login":
         return DAY * (0.8 + 0.4 * jitter)
     first = HOUR if answer.code == "forbidden" else max(failed.interval_s, SHORTEST)
@@ -245,7 +247,7 @@ def _paused(host: Host, retry_after_s: int | None, now: datetime) -> Host:
 
 
 def _clamped(seconds: int | None) -> int:
-    """What a server asks for, within reason; 0 for what makes no sense."""
+    """Limit what a server asks for to reasonable bounds; 0 for values that make no sense."""
     if seconds is None or not 0 <= seconds < ABSURD:
         return 0
     return min(max(seconds, LEAST_ASKED), MOST_ASKED)

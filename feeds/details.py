@@ -1,4 +1,4 @@
-"""All that is shown of one podcast: what its publisher says of it, and its episodes in pages."""
+"""All that is shown of one podcast: its publisher's description, and its episodes in pages."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,7 +17,8 @@ SELECT podcast_guid, description, link, copyright, categories, explicit, kind, m
 
 
 class Details(NamedTuple):
-    """Texts are as they came: HTML is to be sanitised. ``extra`` and ``warnings`` are JSON."""
+    """What a publisher says about a podcast. Texts are unchanged from the feed: HTML must be sanitised.
+    ``extra`` and ``warnings`` are JSON."""
 
     podcast_guid: UUID | None
     description: str
@@ -35,7 +36,7 @@ class Details(NamedTuple):
 
 
 class EpisodeRow(NamedTuple):
-    """Texts are as they came: HTML is to be sanitised. ``extra`` is JSON."""
+    """An episode of a feed. Texts are unchanged from the feed: HTML must be sanitised. ``extra`` is JSON."""
 
     guid: str
     enclosure_url: str
@@ -62,14 +63,14 @@ def id_in_cursor(text: str) -> int:
     return int(text)
 
 
-# the position is of the read models, of which this is none
+# no projector is named: this table is not a read model, so it has no checkpoint
 EPISODES = Query(
     "", EpisodeRow, '"system"."episodes" WHERE feed_id = %s', {"sort_at": moment, "id": id_in_cursor}
 )
 
 
 def details_of(feed_id: int) -> Details | None:
-    """What the publisher of a feed says of it; None where there is no such feed."""
+    """Return the publisher's description of a feed; None where there is no such feed."""
     row = run(DETAILS, [feed_id], "system").fetchone()
     return None if row is None else Details(*row)
 
@@ -77,9 +78,9 @@ def details_of(feed_id: int) -> Details | None:
 def episodes_of_feed(
     feed_id: int, since: datetime | None = None, after: str | None = None, limit: int = 100
 ) -> Page[EpisodeRow]:
-    """The episodes of a feed, the newest first; those alone that are in it.
+    """Return a page of a feed's episodes, the newest first, without those that are gone.
 
-    ``since``: what was added, changed or taken out from then on, also what is gone. Raises ``InvalidCursor``.
+    With ``since``: those added, changed or removed since then, gone ones included. Raises ``InvalidCursor``.
     """
     source = EPISODES.source + (" AND gone_at IS NULL" if since is None else "")
     where = {"changed_at >= %s": since}
@@ -89,8 +90,8 @@ def episodes_of_feed(
 
 
 def item_in(guid: str, enclosure_url: str) -> str | None:
-    """The ``rss_source_item`` of what a feed says: without an enclosure whose address no item can hold; None
-    where nothing is left."""
+    """Return the ``rss_source_item`` of an episode in a feed. An enclosure whose address no item can contain
+    is left out; None where nothing remains."""
     for given in (enclosure_url, ""):
         try:
             return item_of(guid, given)
@@ -102,5 +103,5 @@ def item_in(guid: str, enclosure_url: str) -> str | None:
 def read_system(
     projector: str, page: str, order: str, values: list[Any]
 ) -> tuple[int, list[tuple[Any, ...]]]:
-    """The rows of a page of the system store, as ``Query.page`` wants them read."""
+    """Return the rows of a page from the system store, in the form that ``Query.page`` expects."""
     return 0, run(page, values, "system").fetchall()

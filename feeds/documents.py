@@ -1,4 +1,4 @@
-"""What a feed says, as plain values: what the reader makes of a document, and what is stored. Pure."""
+"""The content of a feed as plain values: what the reader makes of a document, and what is stored. Pure."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,8 @@ from msgspec import Struct
 
 
 class Channel(Struct):
-    """The show itself. Texts are as they came, characters of XML alone, their ends trimmed; "" where none."""
+    """The show itself. Texts are unchanged except that characters not allowed in XML are removed and the ends
+    trimmed; "" where absent."""
 
     title: str = ""
     author: str = ""
@@ -28,7 +29,7 @@ class Channel(Struct):
     new_feed_url: str = ""
     podcast_guid: str = ""  # a UUID in lower case, or ""
     categories: list[str] = []
-    ttl_s: int | None = None  # the least time between two fetches that the document asks for
+    ttl_s: int | None = None  # the minimum time between two fetches that the document asks for
     extra: dict[str, Any] = {}
 
 
@@ -38,7 +39,7 @@ class Episode(Struct):
     guid: str = ""
     enclosure_url: str = ""
     enclosure_type: str = ""
-    enclosure_length: int = -1  # bytes; -1 where not told
+    enclosure_length: int = -1  # bytes; -1 where unknown
     title: str = ""
     link: str = ""
     description: str = ""
@@ -54,10 +55,10 @@ class Episode(Struct):
 
 
 class Document(Struct):
-    """A document that was read to its end; its episodes went one by one to whoever asked for it.
+    """A document that was read to its end; its episodes were handed to the caller one by one.
 
-    ``recovered``: not well-formed, or not in the encoding that it claims; nothing may be concluded from what
-    it lacks. ``oldest_at``: of the items that were seen.
+    ``recovered``: the document is not well-formed, or not in its declared encoding; nothing may be concluded
+    from what it lacks. ``oldest_at``: the time of its oldest item.
     """
 
     channel: Channel
@@ -68,7 +69,7 @@ class Document(Struct):
 
 
 class UnreadableFeed(ValueError):
-    """No feed: ``code`` is ``not_a_feed`` or ``unsupported``; the text says why."""
+    """Not a feed: ``code`` is ``not_a_feed`` or ``unsupported``; the text says why."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)

@@ -1,8 +1,7 @@
-"""Stores what a document says: its episodes, of which only those are written that differ, and its channel.
+"""Stores the content of a document: its channel, and those of its episodes that differ from the stored ones.
 
-The keys and digests of what is stored are read first (2.7 ms for 2,000 episodes); while the document is read,
-each episode that is stored as it is gets forgotten at once. Nothing is ever marked as gone by a document that
-was not complete.
+The keys and digests of the stored episodes are read first (2.7 ms for 2,000 episodes); while the document is
+read, each unchanged episode is dropped at once. An incomplete document never marks episodes as gone.
 """
 
 from collections import Counter
@@ -21,19 +20,19 @@ from feeds.keys import episode_key, item_hash, repeated_guid_key
 from feeds.models import Feed
 from feeds.store import as_rows, execute
 
-# From so many rows on, COPY into a temporary table; below, one parameter (docs/performance-details.md).
+# From this many rows on, COPY into a temporary table; below, one parameter (docs/performance-details.md).
 COPY_FROM: Final = 50
-# Texts with counters in them change at every fetch: so many times in a month, and then no more.
+# Texts that contain counters change at every fetch: this many changes are stored in a month, then no more.
 TEXT_CHANGES: Final = 24
 TEXT_WINDOW: Final = timedelta(days=30)
-# of a feed; those that are gone make room first
+# episodes per feed; those that are gone are deleted first
 MOST_KEPT: Final = 10_000
 NEWEST: Final = 20
 
 KNOWN = "SELECT key, content_hash, gone_at IS NOT NULL FROM system.episodes WHERE feed_id = %s"
 VERSION = "SELECT version FROM system.feeds WHERE id = %s"
 LOCK = VERSION + " AND merged_into_id IS NULL FOR NO KEY UPDATE"
-# Columns of a row to be written, as they come; keys and digests in hexadecimal.
+# Columns of a row to be written, in the order of COPY; keys and digests in hexadecimal.
 ROW: Final = {
     "key": "text",
     "guid": "text",
@@ -63,7 +62,7 @@ _PLAIN = [name for name in ROW if name not in ("key", "content_hash", "sort_at",
 TEMPORARY = f"CREATE TEMPORARY TABLE IF NOT EXISTS incoming_episodes ({_TYPED}) ON COMMIT DELETE ROWS"
 COPY = f"COPY incoming_episodes ({', '.join(ROW)}) FROM STDIN"
 GIVEN = f"WITH incoming_episodes AS (SELECT * FROM jsonb_to_recordset(%(rows)s) AS row ({_TYPED})),"  # noqa: S608
-# What was published "in the future" is sorted by when we first saw it.
+# An episode with a publishing date in the future is sorted by the time at which it was first seen.
 WRITE = f"""written AS (
     INSERT INTO system.episodes AS known
            (feed_id, key, content_hash, sort_at, first_seen_at, changed_at, {", ".join(_PLAIN)})
@@ -96,7 +95,7 @@ TOO_MANY = """SELECT id FROM system.episodes WHERE feed_id = %s AND key <> ALL(%
  ORDER BY gone_at IS NULL, sort_at LIMIT %s"""
 NEWEST_TIMES = """SELECT sort_at FROM system.episodes WHERE feed_id = %s AND gone_at IS NULL
  ORDER BY sort_at DESC LIMIT %s"""
-# What the channel says and has a column.
+# The fields of a channel that have a column.
 CHANNEL: Final = [
     name for name in Channel.__struct_fields__ if name in {field.name for field in Feed._meta.fields}
 ]
@@ -136,13 +135,14 @@ class NewEpisode(NamedTuple):
 
 
 class StoredMeanwhile(Exception):
-    """The feed was stored by another worker, or became another's, since its episodes were looked up."""
+    """Since its episodes were looked up, another worker stored the feed or it was merged into another one."""
 
 
 class Stored(NamedTuple):
-    """What a document led to. ``newest``: the times of the newest episodes, the newest first; ``episodes``:
-    how many count for the next document; ``shrunk``: it has suddenly under half of them, and the next one
-    decides. ``delays``: seconds from publishing to storing, of what is new in a feed that was known."""
+    """The result of storing a document. ``newest``: the times of the newest episodes, the newest first;
+    ``episodes``: the count to compare the next document with; ``shrunk``: the document has fewer than half as
+    many as before, and the next one decides whether that is true. ``delays``: seconds from publishing to
+    storing, of new episodes in a feed that was known already."""
 
     written: int
     newest: list[datetime]
@@ -152,7 +152,7 @@ class Stored(NamedTuple):
 
 
 class Intake:
-    """Takes the episodes of a document as they are read; keeps those that are not stored like that."""
+    """Takes the episodes of a document as they are read; keeps those that are new or have changed."""
 
     def __init__(self, feed_id: int) -> None:
         self.feed_id = feed_id
@@ -162,7 +162,8 @@ class Intake:
         self.begin()
 
     def begin(self) -> Callable[[Episode], None]:
-        """Forget what an attempt of the reader handed over, and take what the next one does."""
+        """Discard the episodes of the reader's last attempt; return a function that takes those of the
+        next."""
         self.seen: dict[bytes, str] = {}
         self.changed: dict[bytes, NewEpisode] = {}
         self.has_repeated_guid = False
@@ -172,7 +173,7 @@ class Intake:
         key = episode_key(episode.guid, episode.enclosure_url)
         if key in self.seen:
             if self.seen[key] == episode.enclosure_url:
-                return  # the same item once more
+                return  # the same item repeated
             key = repeated_guid_key(episode.guid, episode.enclosure_url)
             self.has_repeated_guid = True
             if key in self.seen:
@@ -185,7 +186,7 @@ class Intake:
 
 
 def content_hash(episode: Episode) -> bytes:
-    """The digest of everything that is stored of an episode."""
+    """Return the digest of everything that is stored of an episode."""
     return blake2b(_encode(episode), digest_size=16).digest()
 
 
@@ -194,8 +195,9 @@ def store(
 ) -> Stored:
     """Store a document whose episodes ``intake`` has taken, in the caller's transaction.
 
-    ``episodes_before``: how many the last complete document had; ``was_shrunk``: the last one had under half
-    of that. ``reader``: the version of the reader. Raises ``StoredMeanwhile``, ``psycopg.DataError``.
+    ``episodes_before``: how many episodes the last complete document had; ``was_shrunk``: the last document
+    had fewer than half of that. ``reader``: the version of the reader. Raises ``StoredMeanwhile``,
+    ``psycopg.DataError``.
     """
     is_shrunk = not document.recovered and 2 * document.episode_count < episodes_before
     waits = is_shrunk and not was_shrunk
@@ -214,7 +216,7 @@ def store(
 def _store_episodes(
     intake: Intake, document: Document, now: datetime, *, is_complete: bool
 ) -> tuple[int, int]:
-    """Returns how many rows it wrote, and how many episodes the feed has that are not gone."""
+    """Return how many rows were written, and how many episodes the feed has that are not gone."""
     feed_id, known = intake.feed_id, intake.known
     missing = [key for key in known if key not in intake.seen]
     renamed = _rename(intake, missing, document.oldest_at)
@@ -233,10 +235,11 @@ def _store_episodes(
 
 
 def _rename(intake: Intake, missing: Sequence[bytes], oldest_at: datetime | None) -> dict[bytes, bytes]:
-    """Give episodes their new keys whose GUIDs the publisher has changed, as their enclosures tell, which
-    have to be unique; returns the new key of each old one.
+    """Give new keys to episodes whose GUID the publisher has changed, recognised by their enclosure URLs,
+    which must be unique; returns the new key of each old one.
 
-    Only what the document should still have can be that: an old episode's enclosure may come a second time.
+    Only episodes that the document should still contain qualify, because an old episode's enclosure may be
+    published a second time.
     """
     new: dict[str, list[bytes]] = {}
     for key, (episode, _) in intake.changed.items():
@@ -254,7 +257,7 @@ def _rename(intake: Intake, missing: Sequence[bytes], oldest_at: datetime | None
 
 
 def _rows(intake: Intake, renamed: Mapping[bytes, bytes], now: datetime) -> list[dict[str, Any]]:
-    """What is to be written of each episode that is new or differs."""
+    """Return the rows to be written for episodes that are new or differ."""
     before = _before(intake, renamed)
     rows = []
     for place, (key, (episode, digest)) in enumerate(intake.changed.items()):
@@ -262,7 +265,7 @@ def _rows(intake: Intake, renamed: Mapping[bytes, bytes], now: datetime) -> list
         if changes is None:
             continue
         published = episode.published_at
-        # the first in the document is the newest where no date tells
+        # without dates, the first episode in the document counts as the newest
         first_seen = now - place * timedelta(microseconds=1)
         rows.append(
             {
@@ -279,7 +282,7 @@ def _rows(intake: Intake, renamed: Mapping[bytes, bytes], now: datetime) -> list
 
 
 def _before(intake: Intake, renamed: Mapping[bytes, bytes]) -> dict[bytes, tuple[Any, ...]]:
-    """What was stored, by its key, of those that differ and were not gone."""
+    """Return, by key, what is stored of the episodes that differ and are not gone."""
     keys = [key for key in intake.changed if key in intake.known and not intake.known[key].is_gone]
     keys += renamed.values()
     if not keys:
@@ -290,7 +293,7 @@ def _before(intake: Intake, renamed: Mapping[bytes, bytes]) -> dict[bytes, tuple
 def _text_changes(
     episode: Episode, before: tuple[Any, ...] | None, now: datetime
 ) -> tuple[int, datetime | None] | None:
-    """How often its texts alone have changed, and since when that is counted; None where it is too often."""
+    """Return how often only its texts have changed, and since when that is counted; None if too often."""
     if before is None:
         return 0, None
     *same, changes, since = before
@@ -317,9 +320,9 @@ def _write(feed_id: int, rows: Sequence[dict[str, Any]], now: datetime) -> None:
 
 
 def _trim(intake: Intake, others: int) -> int:
-    """Delete the oldest beyond what a feed may have, the gone ones first; returns how many of the others.
+    """Delete the oldest episodes beyond a feed's limit, gone ones first; returns how many were not gone.
 
-    ``others``: how many are stored that the document does not have.
+    ``others``: how many stored episodes the document does not contain.
     """
     over = min(len(intake.seen) + others - MOST_KEPT, others)
     if over <= 0:
@@ -340,7 +343,7 @@ def _describe(
     has_written: bool,
     reader: int,
 ) -> None:
-    """Write what the channel says of itself, where it differs from what is stored."""
+    """Write the channel's description of itself, where it differs from what is stored."""
     row: dict[str, Any] = {name: getattr(document.channel, name) for name in CHANNEL}
     row["podcast_guid"] = _uuid(document.channel.podcast_guid)
     row["warnings"] = [*document.warnings, *(["repeated_guid"] if intake.has_repeated_guid else [])]
@@ -357,7 +360,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 def _delays(intake: Intake, now: datetime) -> list[float]:
-    """Seconds from publishing to storing; nothing of a first fetch, and nothing that is older than a week."""
+    """Return the seconds from publishing to storing; none at a first fetch, and none longer than a week."""
     if not intake.known:
         return []
     new: Iterable[Episode] = (each.episode for key, each in intake.changed.items() if key not in intake.known)

@@ -1,7 +1,8 @@
-"""The one client for foreign servers: every fetch of the program goes through ``fetch``.
+"""The only client for foreign servers: every fetch of the program goes through ``fetch``.
 
-libcurl's multi interface: hundreds of requests in one thread, connections kept per host while a run lasts.
-What a server sends is bounded in time, size and addresses (``feeds.addresses``, ``feeds.outcomes.Limits``).
+It uses libcurl's multi interface: hundreds of requests in one thread, with connections per host kept open
+during a run. What a server sends is limited in time, size and addresses (``feeds.addresses``,
+``feeds.outcomes.Limits``).
 """
 
 import selectors
@@ -24,19 +25,19 @@ from feeds.transfer import Transfer, new_handle
 
 __all__ = ["MAX_BODY", "Hop", "Limits", "Outcome", "Request", "config", "fetch", "fetch_one"]
 
-# how soon an iterable that had nothing is asked again, and a transfer that found no room tries once more
+# how soon an iterable that had nothing is asked again, and how soon a transfer that found no memory retries
 ASK_AGAIN_S = 0.05
 
 
 def fetch(
     requests: Iterable[Request | None], *, concurrency: int = 200, limits: Limits = LIMITS
 ) -> Iterator[Outcome]:
-    """Fetch all, many at once, and yield each outcome as it ends. Never raises for what a server does.
+    """Fetch all requests, many at once, and yield each outcome as it ends; no fault of a server raises.
 
-    Requests are taken from the iterable only as there is room, so it may be endless and may look at what has
-    come back. None in it means that there is nothing to start right now: it is asked again after the next
-    outcome, and within 50 ms at the latest, whether something is in flight or not. The caller keeps the
-    limits of hosts; a slow reader of the outcomes slows the fetching.
+    Requests are taken from the iterable only when there is room, so it may be endless and may depend on
+    earlier outcomes. A None in it means that there is nothing to start right now: it is asked again after the
+    next outcome, and within 50 ms at the latest, even with nothing in flight. The caller must enforce limits
+    per host; reading the outcomes slowly slows the fetching.
     """
     source = iter(requests)
     ended = False
@@ -60,12 +61,12 @@ def fetch(
 
 
 def fetch_one(request: Request, *, limits: Limits = LIMITS) -> Outcome:
-    """The outcome of one request."""
+    """Return the outcome of one request."""
     return next(fetch([request], limits=limits))
 
 
 def config(limits: Limits = LIMITS) -> Config:
-    """The client as the settings have it."""
+    """Return the client's configuration from the settings."""
     own = urlsplit(settings.PUBLIC_URL)
     ports = {80, 443, own.port or 443}
     rules = Rules(
@@ -78,7 +79,7 @@ def config(limits: Limits = LIMITS) -> Config:
 
 
 class _Loop:
-    """What runs at one time: transfers whose host is looked up, in libcurl, waiting for room to unpack."""
+    """All running transfers: waiting for a host's addresses, in libcurl, or waiting for memory."""
 
     def __init__(self, config: Config, concurrency: int) -> None:
         self._config = config
@@ -94,13 +95,13 @@ class _Loop:
         self._watched: set[int] = set()
         self._timer: float | None = None
         self._multi = pycurl.CurlMulti()
-        # never more handles in it than may run: libcurl's clocks run for those that it lets wait
+        # never hold more handles than may run: libcurl's timeouts also run for transfers that it queues
         self._multi.setopt(pycurl.M_MAXCONNECTS, concurrency)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
 
     def has_room(self) -> bool:
-        """Whether another may start; with nothing running one always may."""
+        """Whether another transfer may start; if none is running, one always may."""
         return len(self.running) < self._concurrency and not (self.running and room.is_full)
 
     def start(self, request: Request) -> None:
@@ -109,13 +110,13 @@ class _Loop:
         self._go_on(transfer)
 
     def forget(self, transfer: Transfer) -> None:
-        """The outcome was taken; its body is the caller's now."""
+        """Release a transfer whose outcome was taken; its body belongs to the caller now."""
         self.running.discard(transfer)
         room.give_back(transfer.number)
-        transfer.outcome = None  # its handle still knows the transfer
+        transfer.outcome = None  # the curl handle still refers to the transfer
 
     def turn(self, wait: float) -> list[Transfer]:
-        """Do what there is to do, for which it waits ``wait`` seconds at most; returns what has ended."""
+        """Run one step, waiting for events ``wait`` seconds at most; returns the finished transfers."""
         for key, events in self._selector.select(0 if self._finished else self._wait(wait)):
             if key.fileobj is self._names.bell:
                 self._take_names()
@@ -141,7 +142,7 @@ class _Loop:
         self._multi.close()
         self._selector.close()
         self._names.close()
-        # libcurl knows this loop: without it what is left here would wait for the collector
+        # libcurl refers to this loop: what is left here would stay until the garbage collector runs
         self.running.clear()
         self._handles.clear()
         self._spare.clear()
@@ -158,7 +159,7 @@ class _Loop:
         return max(0.0, min([wait, *times]))
 
     def _go_on(self, transfer: Transfer) -> None:
-        """Whatever comes next for it: its end, unpacking, or the host of its next hop."""
+        """Start the next step of a transfer: its end, decompression, or the host of its next hop."""
         if transfer.outcome is not None:
             self._finished.append(transfer)
         elif transfer.is_packed:
@@ -185,7 +186,7 @@ class _Loop:
         self._multi.add_handle(handle)
 
     def _collect(self) -> None:
-        """Take what libcurl is done with, and what that leads to."""
+        """Take finished transfers from libcurl, and start their next steps."""
         waiting = True
         while waiting:
             waiting, good, bad = self._multi.info_read()
@@ -197,7 +198,7 @@ class _Loop:
                 self._go_on(transfer)
 
     def _resume(self) -> None:
-        """Let go on what found no room, as far as there is some now."""
+        """Resume transfers that are waiting for memory, as far as there is some now."""
         for _ in range(len(self._packed)):
             transfer = self._packed.popleft()
             (self._finished if transfer.unpack(time.monotonic()) else self._packed).append(transfer)
@@ -218,7 +219,7 @@ class _Loop:
                 self._finished.append(transfer)
 
     def _watch(self, event: int, fd: int, multi: Any, data: Any) -> None:
-        """libcurl's wish to be told of a socket."""
+        """Called by libcurl to have a socket watched."""
         if fd in self._watched:
             self._watched.remove(fd)
             self._selector.unregister(fd)

@@ -1,11 +1,11 @@
-"""How the refreshing goes, in numbers: for metrics and for the operator. No address of a feed is in them."""
+"""Numbers on refreshing feeds, for metrics and for the operator. They contain no address of a feed."""
 
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from feeds.store import execute
 
-# Seconds from an episode's publishing to its storing: the classes of a histogram.
+# Seconds from an episode's publishing to its storing: the buckets of a histogram.
 DELAYS: Final = (60, 300, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400)
 # one pass over the narrow table: 15 ms for 100,000 feeds
 FEEDS = """SELECT count(*), count(*) FILTER (WHERE next_at IS NULL), count(*) FILTER (WHERE ok_at IS NULL),
@@ -13,7 +13,7 @@ FEEDS = """SELECT count(*), count(*) FILTER (WHERE next_at IS NULL), count(*) FI
        extract(epoch FROM %(now)s - min(next_at) FILTER (WHERE next_at <= %(now)s)),
        max(fetched_at), max(ok_at)
   FROM system.feed_schedule"""
-# counted here: what the rows of hosts have is an hour old
+# counted here because the counts in the rows of hosts may be an hour old
 _OF_HOST = "(SELECT count(*) FROM system.feed_schedule WHERE host_id = feed_hosts.id)"
 PAUSED = f"""SELECT count(*), coalesce(sum({_OF_HOST}), 0)::bigint FROM system.feed_hosts
  WHERE paused_until > %s"""  # noqa: S608
@@ -24,8 +24,8 @@ HOSTS = f"""SELECT name, {_OF_HOST}, failures, paused_until FROM system.feed_hos
 
 
 class Figures(NamedTuple):
-    """``unwanted``: nobody follows them, and they are not refreshed; ``unread``: never read so far;
-    ``failing``: failed the last time; ``overdue_s``: for how long the oldest of those due has been."""
+    """Counts of feeds. ``unwanted``: without followers, thus not refreshed; ``unread``: never read so far;
+    ``failing``: their last fetch failed; ``overdue_s``: for how long the oldest due feed has been due."""
 
     feeds: int
     unwanted: int
@@ -40,7 +40,7 @@ class Figures(NamedTuple):
 
 
 class PausedHost(NamedTuple):
-    """``failures`` of the network in a row; none where the host asked to be left alone."""
+    """A paused host. ``failures``: its consecutive network failures; 0 where the host asked for a pause."""
 
     name: str
     feeds: int
@@ -49,17 +49,17 @@ class PausedHost(NamedTuple):
 
 
 def figures(now: datetime) -> Figures:
-    """Raises what a store that is away raises, as all here do."""
+    """Return the current figures. Like all functions here, raises the store's error if it is unavailable."""
     row: list[Any] = [*execute(FEEDS, {"now": now}).fetchall()[0], *execute(PAUSED, [now]).fetchall()[0]]
     row[5] = float(row[5] or 0)
     return Figures(*row)
 
 
 def errors() -> dict[str, int]:
-    """How many feeds failed the last time, by what was wrong, the most frequent first."""
+    """Return the number of feeds whose last fetch failed, by error, the most frequent first."""
     return dict(execute(ERRORS).fetchall())
 
 
 def paused_hosts(now: datetime) -> list[PausedHost]:
-    """The twenty of them with most feeds."""
+    """Return the twenty paused hosts with the most feeds."""
     return [PausedHost(*row) for row in execute(HOSTS, [now])]

@@ -1,4 +1,4 @@
-"""What feeds tell of episodes that apps name by the addresses of their files alone: GUID and length."""
+"""Look up GUID and duration of episodes that apps name only by the addresses of their files."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from eventstore.domain.identifiers import feed_key_of, parts_of_item
 from feeds.details import item_in
 from projections.connect import run
 
-# of two episodes with one file nothing is told
+# a file that two episodes share yields no result
 FILES = """
 SELECT alias.feed_key, episode.enclosure_url, episode.guid, min(episode.guid), max(episode.duration), count(*)
   FROM "system"."feed_aliases" AS alias
@@ -26,7 +26,7 @@ class File(NamedTuple):
 
 
 def files(names: Collection[tuple[str, str]]) -> dict[tuple[str, str], File]:
-    """What is known of these episodes (normalised feed and item), by these names."""
+    """Return what is known of these episodes, by their names (normalised feed and item)."""
     parts = {name: parts_of_item(name[1]) for name in names}
     values = {
         "feeds": [UUID(feed_key_of(feed)) for feed in {feed for feed, _ in names}],
@@ -52,8 +52,8 @@ def files(names: Collection[tuple[str, str]]) -> dict[tuple[str, str], File]:
 
 
 def named(item: str, file: File | None) -> str:
-    """An item with the GUID that its feed tells of its file, if any: as the feed's episode is called, without
-    the address where both are too long together."""
+    """Add to an item the GUID that its feed gives for its file, if any: this is the feed's own name for the
+    episode, without the address where both together are too long."""
     if file is None or not file.guid:
         return item
     return item_in(file.guid, parts_of_item(item)[1]) or item

@@ -1,4 +1,4 @@
-"""What an operator writes of a podcast, as the administration asks for it."""
+"""The administration's form for what an operator adds to a podcast."""
 
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ LONGEST_TITLE = 200
 
 
 class LinksField(forms.CharField):
-    """Links, one a line: the address, and behind a space what it is called."""
+    """Links, one per line: the address, a space, and a title."""
 
     widget = forms.Textarea(attrs={"rows": 4, "cols": 80})
     is_address = URLValidator(schemes=["http", "https"])
@@ -27,7 +27,7 @@ class LinksField(forms.CharField):
         return "\n".join(f"{link['url']} {link['title']}" for link in value)
 
     def to_python(self, value: Any) -> list[dict[str, str]]:  # type: ignore[override]
-        """Raises ``ValidationError``, which names the lines."""
+        """Parse the lines. Raises ``ValidationError``, which names the invalid line."""
         lines = [line.strip() for line in (value or "").splitlines() if line.strip()]
         if len(lines) > MOST_LINKS:
             raise ValidationError(f"At most {MOST_LINKS} links.")
@@ -45,7 +45,7 @@ class LinksField(forms.CharField):
 
 
 class EnrichedPodcastForm(forms.ModelForm):  # type: ignore[type-arg]
-    """``url`` is given once: it is what the rest is of."""
+    """Additions to a podcast. ``url`` can only be set once: it identifies the podcast that they are about."""
 
     links = LinksField(required=False, help_text="One a line: the address, a space, what it is called.")
 

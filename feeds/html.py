@@ -1,10 +1,10 @@
-"""Descriptions as they go out: a few elements of HTML, and nothing that runs, loads or styles. Pure."""
+"""Sanitise descriptions for output: a few HTML elements; no scripts, loaded resources or styles. Pure."""
 
 from functools import partial
 
 import nh3
 
-# no images: each would tell the publisher who looks, and when
+# no images: each would tell the publisher who reads the page, and when
 _NAMES = """
     a abbr b blockquote br cite code dd del dl dt em h1 h2 h3 h4 h5 h6 hr i ins li ol p pre q s small strong
     sub sup u ul
@@ -23,5 +23,5 @@ _clean = partial(
 
 
 def safe_html(text: str) -> str:
-    """HTML, or plain text, by anybody, as HTML that may stand in any page."""
+    """Turn untrusted HTML or plain text into HTML that is safe in any page."""
     return _clean(text) if text else ""

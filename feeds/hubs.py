@@ -1,9 +1,9 @@
-"""WebSub: hubs that tell of a feed's news. Store: system.
+"""WebSub: hubs that announce a feed's updates. Store: system.
 
 A feed names its hub (``hub_url``) and the topic to subscribe to (``self_url``); ``renew`` subscribes once the
-feed has been fetched successfully twice. A push only makes the feed due: nothing in it is read, so the worst
-that a forged one can do is to cause a fetch a minute. A hub that is silent or gone costs nothing, for
-feeds are fetched without it as well.
+feed has been fetched successfully twice. A push only makes the feed due: its content is not read, so the
+worst that a forged push can do is to cause a fetch a minute. A hub that is silent or gone does no harm,
+because feeds are fetched without it as well.
 """
 
 import re
@@ -24,17 +24,17 @@ from feeds.read.values import resolve
 from feeds.store import as_rows, execute, host_of
 
 DAY: Final = timedelta(days=1)
-# what is asked for; what a hub gives is believed within these
+# the lease that is requested; a hub's answer is limited to these bounds
 LEASE, SHORTEST, LONGEST = 10 * DAY, timedelta(minutes=5), 30 * DAY
-# how much of it passes before the hub is asked again
+# the part of a lease after which it is renewed
 RENEW_AFTER: Final = 0.8
-# so long a hub may take to ask whether it was really us
+# how long after our request a hub may send its verification
 VERIFIED_WITHIN: Final = timedelta(hours=1)
-# one that was asked, and did not begin to tell us, is asked again then
+# when a hub that was asked but did not confirm is asked again
 ASK_AGAIN: Final = DAY
-# pushes make a feed due this often at most
+# pushes make a feed due at most this often
 PUSH_EVERY: Final = timedelta(seconds=60)
-# so many feeds a run takes up, so many it asks hubs for, and so many at a time
+# limits per run: new feeds taken up, feeds for which hubs are asked, and requests at a time
 MOST_NEW: Final = 10_000
 MOST_ASKED: Final = 2_000
 AT_A_TIME: Final = 4
@@ -42,7 +42,7 @@ LIMITS: Final = Limits(connect_s=5.0, total_s=10.0)
 
 _LINK: Final = re.compile(r"<([^<>]*)>([^<]*)")
 _RELATION: Final = re.compile(r"(?i)\brel\s*=\s*\"?([\w.:/ -]+)")
-# never of a secret feed: its address would be told to the hub
+# Never for a secret feed: the hub would learn its address.
 WITH_HUB = """SELECT feeds.id, hub_url, coalesce(nullif(self_url, ''), url)
   FROM system.feeds JOIN system.feed_schedule ON feed_id = feeds.id
  WHERE hub_url <> '' AND NOT is_secret AND merged_into_id IS NULL AND next_at IS NOT NULL"""
@@ -76,14 +76,14 @@ DUE = (
 
 
 class Renewed(Struct):
-    """``asked``: for how many feeds a hub was; ``accepted``: how often it agreed to look at it."""
+    """``asked``: requests sent to hubs; ``accepted``: how many of them the hubs accepted for verification."""
 
     asked: int = 0
     accepted: int = 0
 
 
 def take_from_header(channel: Channel, outcome: Outcome) -> None:
-    """The hub and the topic that the answer's Link header names count more than those in the document."""
+    """Set hub and topic from the answer's Link header, which takes precedence over the document."""
     found: dict[str, str] = {}
     for target, parameters in _LINK.findall(outcome.headers.get("link", "")):
         url = resolve(outcome.url, target)
@@ -95,15 +95,16 @@ def take_from_header(channel: Channel, outcome: Outcome) -> None:
 
 
 def renew(now: datetime) -> Renewed:
-    """Ask hubs for the feeds that have none yet, and where a lease is near its end; forget what is over.
+    """Subscribe to feeds at their hubs, renew leases near their end, and delete subscriptions no longer
+    wanted.
 
-    May run twice at a time. Raises what a store that is away raises.
+    May run twice at the same time. Raises the store's error where it is unavailable.
     """
     execute(FORGET)
     rows = [_row(feed_id, hub, topic, now) for feed_id, hub, topic in execute(UNKNOWN, [MOST_NEW])]
     if rows:
         execute(ADD, [as_rows(rows)])
-    # a hub may ask back before it answers: by then it has to be known that it was asked
+    # a hub may verify before it answers, so the request must be recorded before it is sent
     claimed = execute(CLAIM, {"now": now, "again": now + ASK_AGAIN, "most": MOST_ASKED}).fetchall()
     done, down, failed = Renewed(), set[str](), {feed_id for feed_id, *_ in claimed}
     for outcome in fetch(_requests(claimed, down), concurrency=AT_A_TIME, limits=LIMITS):
@@ -118,9 +119,9 @@ def renew(now: datetime) -> Renewed:
 
 
 def verify(callback: str, topic: str, lease_s: int | None, now: datetime) -> bool:
-    """A hub asks whether we want this: True where we asked it for it just now. Its lease begins.
+    """Answer a hub's verification: True where we have just asked for this subscription. Its lease begins now.
 
-    ``lease_s``: how long it promises to tell us, None where it does not say.
+    ``lease_s``: for how many seconds the hub promises to send updates; None where it does not say.
     """
     lease = DAY if lease_s is None else timedelta(seconds=min(lease_s, LONGEST.total_seconds()))
     lease = max(lease, SHORTEST)
@@ -135,14 +136,14 @@ def verify(callback: str, topic: str, lease_s: int | None, now: datetime) -> boo
 
 
 def deny(callback: str, topic: str, now: datetime) -> bool:
-    """A hub says that it will not tell us, or no longer; False where it is not known."""
+    """Record that a hub denies or ends a subscription; False where the subscription is unknown."""
     return execute(DENIED, {"callback": callback, "topic": topic, "again": now + ASK_AGAIN}).rowcount > 0
 
 
 def push(callback: str, now: datetime) -> bool:
-    """A hub says that there is news: its feed is due, now or a minute after the last time that one said so.
+    """Handle a hub's push: its feed becomes due, now or a minute after the previous push.
 
-    False where no hub is to say anything under this address.
+    False where no valid subscription has this callback address.
     """
     values = {"callback": callback, "now": now, "every": PUSH_EVERY}
     with transaction.atomic(using="system"):
@@ -160,7 +161,7 @@ def _row(feed_id: int, hub: str, topic: str, now: datetime) -> dict[str, Any]:
 
 
 def _requests(claimed: list[tuple[Any, ...]], down: set[str]) -> Iterator[Request]:
-    """One for each, but none more to a host that turned out to be ``down``."""
+    """Yield a request for each, but no more to hosts found to be ``down``."""
     for feed_id, hub, topic, callback in claimed:
         if host_of(hub) in down:
             continue

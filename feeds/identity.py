@@ -1,8 +1,8 @@
-"""Which feeds are one show, and where a feed lives now: from evidence to what follows from it. Pure.
+"""Which feeds are one show, and where a feed lives now: rules that turn evidence into decisions. Pure.
 
-Anybody can copy a podcast:guid, and anybody can redirect to somebody else's feed. So a guid alone proves
-nothing, a redirect has to last or to lead to what was known already, and a secret feed, or one that the
-operator keeps from the public, goes along with nothing.
+Anybody can copy a podcast:guid, and anybody can redirect to somebody else's feed. Thus a guid alone proves
+nothing; a redirect must last, or lead to a show that was known already; and a feed that is secret, or that
+the operator has blocked, is never moved or merged.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,21 +16,21 @@ from eventstore.domain.secrets import is_secret_url
 from feeds.fetch import Hop
 
 PERMANENT: Final = frozenset((301, 308))
-# how many of the newest episodes two feeds are compared by
+# number of newest episodes by which two feeds are compared
 NEWEST: Final = 20
-# in common, where it is two rows that become one and no server says that they are
+# least number of shared episodes for merging two feeds where no server says that they are one
 FEWEST_SHARED: Final = 3
 REDIRECTS_SEEN: Final = 3
 REDIRECTED_FOR: Final = timedelta(hours=48)
 ANNOUNCED_FOR: Final = timedelta(hours=24)
-# Back to where it left from within this time: whoever is right, it is not for us to say.
+# A move back to the previous address within this time is contested, and is left to the operator.
 TO_AND_FRO: Final = timedelta(days=7)
-# of podcast:guid and of the Open Podcast API alike
+# the namespace of podcast:guid and of the Open Podcast API
 NAMESPACE: Final = UUID("ead4c236-bf58-58c6-a2c6-a6b28d128cb6")
 
 
 class Verdict(Enum):
-    """What follows from evidence. ``RETURN``: it moves back, and stays there until the operator decides."""
+    """The decision that follows from evidence. ``RETURN``: move back, and stay until the operator decides."""
 
     NOTHING = auto()
     MOVE = auto()
@@ -38,7 +38,7 @@ class Verdict(Enum):
 
 
 class Overlap(NamedTuple):
-    """How many of the ``newest`` episodes of a feed another one has."""
+    """How many of the ``newest`` episodes of a feed another feed has."""
 
     shared: int
     newest: int
@@ -48,10 +48,10 @@ class Overlap(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """That a feed lives elsewhere now. ``reason``: of ``FeedAlias.Reason``, "moved" for a redirect.
+    """Evidence that a feed lives elsewhere now. ``reason``: a ``FeedAlias.Reason``, "moved" for a redirect.
 
-    ``same_show``: what is there is what was known of the feed. ``left_at``: when the feed last moved away
-    from ``to_url``, if it ever did. ``kept_apart``: the operator keeps one of the two from the public.
+    ``same_show``: the new address has the show that was known. ``left_at``: when the feed last moved away
+    from ``to_url``, if it ever did. ``kept_apart``: the operator has blocked one of the two.
     """
 
     reason: str
@@ -65,7 +65,7 @@ class Evidence(NamedTuple):
 
 
 class Show(NamedTuple):
-    """A feed that was read, beside another one. ``overlap``: what the other has of its newest episodes."""
+    """A feed that was read. ``overlap``: how many of its newest episodes another feed has."""
 
     url: str
     podcast_guid: UUID | None
@@ -74,9 +74,9 @@ class Show(NamedTuple):
 
 
 def permanent_target(url: str, hops: Sequence[Hop]) -> str | None:
-    """Where permanent redirects alone lead from a feed's address, in its normal form; None where nowhere.
+    """Return the normalised address to which permanent redirects lead from a feed's address, or None.
 
-    Those behind a temporary one say nothing, and neither does one that leads to no address for a feed.
+    Only redirects before the first temporary one count, and the target must be a valid address of a feed.
     """
     target = url
     for hop in hops:
@@ -87,9 +87,9 @@ def permanent_target(url: str, hops: Sequence[Hop]) -> str | None:
 
 
 def other_address(url: str, target: str) -> str | None:
-    """The normal form of an address that a feed of ``url`` may move to; None where it may not, or is there.
+    """Return the normal form of an address to which a feed of ``url`` may move, or None.
 
-    Neither from nor to a secret address does anything ever move.
+    None also where the feed is at that address already. No feed ever moves from or to a secret address.
     """
     try:
         target = normalise_url(target)
@@ -99,18 +99,18 @@ def other_address(url: str, target: str) -> str | None:
 
 
 def overlap(newest: Collection[bytes], others: Collection[bytes]) -> Overlap:
-    """What another feed has of the keys of a feed's newest episodes."""
+    """Return how many of a feed's newest episodes another feed has, by their keys."""
     others = frozenset(others)
     return Overlap(sum(key in others for key in newest), len(newest))
 
 
 def is_same_show(guid: UUID | None, other: UUID | None, shared: Overlap) -> bool:
-    """Whether what was found behind a feed's own redirect or announcement is the same show."""
+    """Whether a feed's own redirect or announcement leads to the same show."""
     return (guid is not None and guid == other) or shared.reaches(50)
 
 
 def judge(evidence: Evidence, now: datetime) -> Verdict:
-    """What follows from evidence of a move by a redirect or by itunes:new-feed-url."""
+    """Decide on a move, from the evidence of a redirect or of itunes:new-feed-url."""
     if evidence.kept_apart or not _is_proven(evidence):
         return Verdict.NOTHING
     if evidence.left_at is not None and now - evidence.left_at < TO_AND_FRO:
@@ -130,7 +130,7 @@ def _is_proven(evidence: Evidence) -> bool:
 
 
 def are_twins(one: Show, other: Show) -> bool:
-    """Whether two addresses that differ by http and https alone have the same show."""
+    """Whether two addresses that differ only in http and https have the same show."""
     if other.url != twin_address(one.url):
         return False
     same_guid = one.podcast_guid is not None and one.podcast_guid == other.podcast_guid
@@ -138,7 +138,7 @@ def are_twins(one: Show, other: Show) -> bool:
 
 
 def are_one_show(one: Show, other: Show) -> bool:
-    """Whether two feeds are one though no server says so: the same guid and mostly the same episodes."""
+    """Whether two feeds are one show though no server says so: same guid, and mostly the same episodes."""
     if one.podcast_guid is None or one.podcast_guid != other.podcast_guid:
         return False
     shared = min(one.overlap.shared, other.overlap.shared)
@@ -146,10 +146,10 @@ def are_one_show(one: Show, other: Show) -> bool:
 
 
 def address_to_keep(one: Show, other: Show) -> str:
-    """Which of two addresses of one show is fetched from now on.
+    """Return which of two addresses of one show is fetched from now on.
 
-    https of twins; else the one that their podcast:guid was made of, which a copy elsewhere cannot be; else
-    the one that was known first.
+    For twins that is the https address; otherwise the one from which their podcast:guid was derived, which a
+    copy elsewhere cannot be; otherwise the one known first.
     """
     if other.url == twin_address(one.url):
         return one.url if one.url.startswith("https:") else other.url
@@ -160,16 +160,16 @@ def address_to_keep(one: Show, other: Show) -> str:
 
 
 def twin_address(url: str) -> str:
-    """The same address with https for http, and the other way round."""
+    """Return the same address with https for http, or the other way round."""
     scheme, _, rest = url.partition("://")
     return f"{'http' if scheme == 'https' else 'https'}://{rest}"
 
 
 def guid_of(url: str) -> UUID:
-    """The podcast:guid that an address leads to: UUIDv5 of it without scheme and slashes at its end."""
+    """Return the podcast:guid of an address: the UUIDv5 of it without its scheme and trailing slashes."""
     return uuid5(NAMESPACE, url.partition("://")[2].rstrip("/"))
 
 
 def name_of(podcast_guid: UUID | None, url: str) -> UUID:
-    """What the Open Podcast API calls a feed: its podcast:guid, else the one that its address leads to."""
+    """Return a feed's id in the Open Podcast API: its podcast:guid, or the one derived from its address."""
     return podcast_guid or guid_of(url)

@@ -1,7 +1,7 @@
-"""Small pictures of foreign image files.
+"""Thumbnails of foreign image files.
 
-Their decoders are large and written in C. Each file is decoded by a process of its own (``feeds/shrink.py``),
-with so much memory and time and not more, and with no secret of ours.
+Image decoders are large and written in C. Each file is therefore decoded in a process of its own
+(``feeds/shrink.py``), with limited memory and time, and without access to any secret of ours.
 """
 
 import os
@@ -16,17 +16,17 @@ WAIT_S = 30.0
 
 
 class NoImage(ValueError):
-    """Nothing that can be shown; the text says why."""
+    """An image that cannot be shown; the text says why."""
 
 
 def thumbnails(data: bytes, sizes: tuple[int, ...]) -> dict[int, bytes]:
-    """WebP files of an image, by size: none is higher or wider, and none larger than the original.
+    """Return WebP files of an image, by size: none is higher or wider than that, or larger than the original.
 
-    The first picture of an animation, turned as its EXIF data say; nothing else of the file is left. Raises
-    ``NoImage`` for all but JPEG, PNG, WebP and GIF, for damaged files, for more than 40 megapixels.
+    They show the first frame of an animation, rotated by its EXIF data, and keep no other data of the file.
+    Raises ``NoImage`` for all but JPEG, PNG, WebP and GIF, for damaged files, and above 40 megapixels.
     """
     command = [sys.executable, "-I", str(_PROGRAM), *map(str, sizes)]
-    # no secrets of ours
+    # pass no secrets of ours on
     environment = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=WAIT_S, env=environment)  # noqa: S603

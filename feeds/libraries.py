@@ -1,6 +1,6 @@
-"""What a listener follows as a list of feeds for other programs, and such a list as one command for them.
+"""Export a listener's subscriptions as a list of feeds, and turn such a list into one command.
 
-Read from and decided on the listener's aggregate: what was just written is in it.
+Both use the listener's aggregate, so that the latest writes are included.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ from feeds.queries import feeds_of
 
 
 class Imported(NamedTuple):
-    """``command``: what records it, in one append. ``new``: how many feeds were not followed before;
-    ``known``: how many were; ``folders``: how many collections the folders became or joined."""
+    """``command``: the command that records the import, in one append. ``new``: how many feeds were not
+    followed before; ``known``: how many were; ``folders``: how many folders became or joined collections."""
 
     command: SyncUserData
     new: int
@@ -32,9 +32,10 @@ class Imported(NamedTuple):
 
 
 def import_of(listed: FeedList, user: User, now: datetime, *, with_folders: bool = True) -> Imported:
-    """The command that follows what a list names. Folders become collections, or join those of their names.
+    """Return the command that subscribes to the feeds of a list. Each folder becomes a collection, or is
+    added to the collection of the same name.
 
-    It says nothing of what is so already: the same list twice records nothing the second time.
+    What is already the case is left out: importing the same list a second time records nothing.
     """
     new = [feed for feed in listed.feeds if not is_followed(user, feed)]
     command = SyncUserData(
@@ -48,9 +49,10 @@ def import_of(listed: FeedList, user: User, now: datetime, *, with_folders: bool
 
 
 def export_of(user: User, *, with_secrets: bool = False) -> bytes:
-    """The OPML document of what is followed: by title, collections as folders, a feed in two of them twice.
+    """Return the OPML document of all subscriptions, sorted by title, with collections as folders; a feed in
+    two collections appears twice.
 
-    Feeds whose address is secret only ``with_secrets``: whoever has the file could listen to them.
+    Feeds with a secret address are included only ``with_secrets``: whoever has the file could listen to them.
     """
     feeds = [
         feed
@@ -73,7 +75,7 @@ def is_followed(user: User, feed: str) -> bool:
 
 
 def _collections(listed: FeedList, user: User, now: datetime) -> Iterator[CollectionEntry]:
-    """What is new in the collections of a list's folders."""
+    """Yield what is new in the collections that correspond to a list's folders."""
     known = {of.name.casefold(): (key, of) for key, of in _own_collections(user, with_default=True)}
     for name in listed.folders:
         feeds = [feed for feed, folders in listed.feeds.items() if name in folders]
@@ -84,7 +86,7 @@ def _collections(listed: FeedList, user: User, now: datetime) -> Iterator[Collec
         elif not of.is_default:
             missing = [feed for feed in feeds if feed not in collections.REGISTER.arranged(of)]
             members = [CollectionFeedEntry(feed, added_at=now) for feed in missing]
-            # the collection itself stays as it is: whatever is said of it is later than never
+            # NEVER leaves the collection itself as it is: any other change of it is later
             if members:
                 yield CollectionEntry(UUID(key), of.name, NEVER, feeds=members)
 
@@ -96,12 +98,12 @@ def _own_collections(user: User, *, with_default: bool = False) -> Iterator[tupl
 
 
 def _id_of(user_id: UUID, name: str) -> UUID:
-    """Of the collection that a folder becomes: the same however often, so that two imports make one."""
+    """Return the id of the collection for a folder: always the same, so that two imports create only one."""
     return uuid5(user_id, f"folder:{name.casefold()}")
 
 
 def _outlines(feeds: Sequence[str]) -> dict[str, Outline]:
-    """The rows of feeds: their titles and sites as far as they are known."""
+    """Return the outlines of feeds, with titles and websites as far as they are known."""
     shown = feeds_of(feeds)
     ids = {one.id for one in shown.values()}
     links = dict(Feed.objects.using("system").filter(id__in=ids).values_list("id", "link"))
@@ -115,7 +117,7 @@ def _by_title(outline: Outline) -> tuple[str, str]:
 
 
 def _changed_at(user: User, feeds: Sequence[str]) -> datetime:
-    """When the list was last changed."""
+    """Return when the list was last changed."""
     followed = (user.subscriptions[feed].subscribed_at for feed in feeds)
     named = (of.updated_at for _, of in _own_collections(user))
     return max(filter(None, (*followed, *named)), default=datetime.fromtimestamp(0, UTC))

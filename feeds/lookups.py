@@ -1,7 +1,7 @@
-"""Finding the addresses of hosts, each in a thread of its own.
+"""Look up the IP addresses of hosts, each in a thread of its own.
 
-libcurl looks names up in 20 threads: ten name servers that do not answer would hold up every other host, and
-the end of the run too. Daemon threads: nobody waits for a lookup that was given up.
+libcurl looks up names in 20 threads: ten name servers that do not answer would delay every other host, and
+the end of the run too. The threads here are daemons, so that nothing waits for an abandoned lookup.
 """
 
 import socket
@@ -14,40 +14,40 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 Addresses = tuple[str, ...]
 
-# how long what a name leads to is believed
+# seconds for which a result is cached
 KEPT_S = 60.0
-# Name servers drop questions that come all at once: so many lookups at a time, of those that have just begun.
-# What takes longer hangs and counts no more; it ends by itself within half a minute.
+# Name servers drop queries that arrive all at once, so only this many lookups may have started within NEW_S
+# seconds. Slower lookups are hanging and no longer counted; they end by themselves within half a minute.
 MOST_NEW, NEW_S = 32, 0.1
 _threads = BoundedSemaphore(512)
 
 
 class Names(Generic[T]):
-    """The names that one run of the client asks for, and who waits for which.
+    """The host names that one run of the client looks up, and who waits for which.
 
-    ``bell`` can be read from when an answer has come.
+    ``bell`` becomes readable when an answer has arrived.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, Addresses]] = {}
         self._waiting: dict[str, list[T]] = {}
-        self._asked: dict[str, float] = {}  # since when
+        self._asked: dict[str, float] = {}  # the time at which each was asked
         self._answers: deque[tuple[str, Addresses]] = deque()
         self.bell, self._button = socket.socketpair()
         self.bell.setblocking(False)
 
     def known(self, host: str, now: float) -> Addresses | None:
-        """What ``host`` leads to, where that was found within the last minute; empty: to nothing."""
+        """Return the addresses of ``host``, empty for none, if found within the last minute; else None."""
         until, found = self._known.get(host, (0.0, ()))
         return found if now < until else None
 
     def ask(self, host: str, waiting: T, now: float) -> None:
-        """Look ``host`` up; ``waiting`` comes back from ``answered``."""
+        """Look up ``host``; ``waiting`` is returned by ``answered`` with the result."""
         self._waiting.setdefault(host, []).append(waiting)
         self.begin(now)
 
     def begin(self, now: float) -> bool:
-        """Start the lookups that are to be made, as far as there are not too many; whether all are begun."""
+        """Start pending lookups, as far as the limits allow; returns whether all have been started."""
         to_ask = [host for host in self._waiting if host not in self._asked]
         if not to_ask:
             return True
@@ -63,13 +63,13 @@ class Names(Generic[T]):
         return [(host, each) for host, all_of_it in self._waiting.items() for each in all_of_it]
 
     def give_up(self, host: str, waiting: T) -> None:
-        """``waiting`` waits no longer; the answer may still be of use to others."""
+        """Remove ``waiting`` from those that wait for ``host``; the answer may still serve others."""
         self._waiting[host].remove(waiting)
         if not self._waiting[host]:
             del self._waiting[host]
 
     def answered(self, now: float) -> Iterator[tuple[T, Addresses]]:
-        """Who has waited for what has been found since the last call, and what that is."""
+        """Yield those whose lookups have been answered since the last call, with the addresses found."""
         with suppress(BlockingIOError):
             self.bell.recv(4096)
         while self._answers:
@@ -86,14 +86,14 @@ class Names(Generic[T]):
     def _look_up(self, host: str) -> None:
         try:
             self._answers.append((host, resolve(host)))
-            with suppress(OSError):  # the run has ended
+            with suppress(OSError):  # fails where the run has ended
                 self._button.send(b".")
         finally:
             _threads.release()
 
 
 def resolve(host: str) -> Addresses:
-    """The IP addresses of ``host`` in the order in which to try them; none where it has none."""
+    """Return the IP addresses of ``host`` in the order in which to try them; empty where it has none."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

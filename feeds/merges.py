@@ -1,9 +1,9 @@
-"""Two rows of feeds that are one show become one, and can be parted again. Store: system.
+"""Merge two feeds that are one show, and undo such merges. Store: system.
 
-The row whose address is kept stays; the older of the two public ids (``uid``) stays with it. Addresses,
-episodes and item ids of the other lead to it. An episode that the kept feed does not have comes with it, so
-that every id that was ever given resolves, but counts as gone: whoever merges a feed of his own into another
-show, by a redirect and a copied guid, must not add episodes to it.
+The row whose address is kept stays, with the older of the two public ids (``uid``). Addresses, episodes and
+item ids of the other feed then lead to it. An episode that the kept feed does not have is moved to it, so
+that every id ever issued still resolves, but counts as gone: somebody who merges their own feed into
+another show, by a redirect and a copied guid, must not be able to add episodes to it.
 """
 
 from datetime import datetime, timedelta
@@ -17,10 +17,10 @@ from feeds import identity
 from feeds.identity import Show
 from feeds.store import execute, host_of, slot_of
 
-# Of one podcast:guid: more are copies of a popular one. Of all pairs in a run.
+# Limits: feeds with the same podcast:guid, of which more are copies of a popular show; and pairs in a run.
 MOST_PER_GUID: Final = 10
 MOST_PAIRS: Final = 500
-# what did not change since then was judged before
+# pairs without a change since then were judged before
 RECENT: Final = timedelta(hours=1)
 
 LOCK = """SELECT id, uid, url, state, is_secret, merged_into_id, first_seen_at FROM system.feeds
@@ -54,7 +54,8 @@ SHOW = """SELECT url, podcast_guid, first_seen_at, newest.shared, newest.total
 ALIASES = "SELECT feed_key::text, reason FROM system.feed_aliases WHERE feed_id = %s ORDER BY feed_key"
 TAKE_ALIASES = "UPDATE system.feed_aliases SET feed_id = %(kept)s WHERE feed_id = %(feed)s"
 NAME_ALIAS = "UPDATE system.feed_aliases SET reason = %s, since = %s WHERE url = %s"
-# Of an episode that both have the kept one counts. A pair remembers the first feed that it came with.
+# Of an episode that both feeds have, the kept feed's row stays. Each pair of GUID and enclosure remembers the
+# first feed to which it belonged.
 ITEMS_OF_SHARED = """UPDATE system.episode_items AS item
    SET episode_id = same.id, feed_id = %(kept)s, merged_from = coalesce(item.merged_from, %(feed)s)
   FROM system.episodes AS mine JOIN system.episodes AS same ON same.feed_id = %(kept)s AND same.key = mine.key
@@ -68,7 +69,7 @@ OTHERS = """UPDATE system.episodes AS mine
  WHERE feed_id = %(feed)s AND NOT EXISTS (
     SELECT FROM system.episodes AS same WHERE same.feed_id = %(kept)s AND same.key = mine.key)"""
 FLATTEN = """UPDATE system.feeds SET merged_into_id = %(kept)s WHERE merged_into_id = %(feed)s RETURNING id"""
-# No address has a fragment: the one that is given back to aliases is free for whoever moves there.
+# No real address has a fragment: this frees the feed's former address for a feed that moves there.
 PUT_ASIDE = """UPDATE system.feeds SET state = 'merged', merged_into_id = %(kept)s,
        url = url || '#merged-' || id, version = version + 1, changed_at = %(now)s WHERE id = %(feed)s"""
 KEEP = """UPDATE system.feeds SET version = version + 1, changed_at = %(now)s,
@@ -98,7 +99,7 @@ GIVE_BACK_ALIASES = """UPDATE system.feed_aliases SET feed_id = %(feed)s, reason
 GIVE_BACK_EPISODES = """UPDATE system.episodes
    SET feed_id = %(feed)s, gone_at = nullif(gone_at, %(at)s), merged_from = nullif(merged_from, %(feed)s)
  WHERE feed_id = %(kept)s AND merged_from = ANY(%(family)s)"""
-# To the feed's own episode of the same key, where it has one.
+# They go to the feed's own episode with the same key, where it has one.
 GIVE_BACK_ITEMS = """UPDATE system.episode_items AS item
    SET episode_id = coalesce(mine.id, its.id), feed_id = %(feed)s,
        merged_from = nullif(item.merged_from, %(feed)s)
@@ -135,7 +136,7 @@ class Alias(msgspec.Struct):
 
 class Undo(msgspec.Struct):
     """What a merge changed. ``merged``: the feeds that had been merged into the one that ended; ``swapped``:
-    it had the older public id. ``first_seen_at``: of the one that was kept."""
+    the one that ended had the older public id; ``first_seen_at``: the former value of the kept feed."""
 
     kept: int
     url: str
@@ -147,12 +148,12 @@ class Undo(msgspec.Struct):
 
 
 class NotMergeable(ValueError):
-    """Two feeds that cannot become one, or one that cannot be parted; the text says why."""
+    """Two feeds that cannot be merged, or a merge that cannot be undone; the text says why."""
 
 
 def candidates(now: datetime) -> list[tuple[int, int, str]]:
-    """Pairs of feeds that are one show, of those that changed within the hour: the one to end, the one to
-    keep, and why they are one."""
+    """Return pairs of feeds that are one show, where either changed within the last hour: the feed to end,
+    the feed to keep, and the reason."""
     values = {"since": now - RECENT, "pairs": MOST_PAIRS, "per_guid": MOST_PER_GUID}
     pairs = [row for statement in (TWINS, SAME_GUID) for row in execute(statement, values)]
     found = []
@@ -168,7 +169,7 @@ def candidates(now: datetime) -> list[tuple[int, int, str]]:
 
 
 def show(feed_id: int, other_id: int) -> Show | None:
-    """A feed beside another one; None where it was never read, or stands beside none."""
+    """Return a feed compared with another; None where it is secret, merged or not active."""
     values = {"one": feed_id, "other": other_id, "newest": identity.NEWEST}
     row = execute(SHOW, values).fetchone()
     if row is None:
@@ -178,9 +179,9 @@ def show(feed_id: int, other_id: int) -> Show | None:
 
 
 def merge(feed_id: int, kept_id: int, reason: str, now: datetime) -> None:
-    """Make two feeds one, of which ``kept_id`` stays. ``reason``: of ``FeedAlias.Reason``.
+    """Merge two feeds, of which ``kept_id`` stays. ``reason``: a ``FeedAlias.Reason``.
 
-    Raises ``NotMergeable`` where one of them is secret, merged already or none.
+    Raises ``NotMergeable`` where one of them is secret, already merged or missing.
     """
     with transaction.atomic(using="system"):
         feed, kept = _locked(feed_id, kept_id)
@@ -201,10 +202,10 @@ def merge(feed_id: int, kept_id: int, reason: str, now: datetime) -> None:
 
 
 def unmerge(name: str, now: datetime) -> str:
-    """Part a feed from the one that it was merged into, as both were before.
+    """Undo the merge of a feed, so that both feeds are as they were before.
 
-    ``name``: its address, in its normal form, or its ``uid``. Returns the address of the other. They are not
-    made one again by themselves. Raises ``NotMergeable``.
+    ``name``: its normalised address, or its ``uid``. Returns the address of the other feed. The two are not
+    merged automatically again. Raises ``NotMergeable``.
     """
     with transaction.atomic(using="system"):
         row = execute(MERGE_TO_UNDO, {"name": name}).fetchone()
@@ -245,7 +246,7 @@ def _rows(feed_ids: list[int]) -> list[Row]:
 
 
 def _swap_uids(one: Row, other: Row) -> None:
-    """Give each of two feeds the other's public id, though no two rows may have the same at any time."""
+    """Swap the public ids of two feeds by way of a temporary id: they must be unique at all times."""
     execute(SET_UID, [uuid4(), one.id])
     execute(SET_UID, [one.uid, other.id])
     execute(SET_UID, [other.uid, one.id])

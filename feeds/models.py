@@ -1,4 +1,4 @@
-"""What is known of podcasts beside what listeners do with them. Store: system."""
+"""What is known of podcasts, apart from what listeners do with them. Store: system."""
 
 from uuid import uuid4
 
@@ -12,10 +12,10 @@ from django.db.models.functions import Now
 
 
 class Category(models.Model):
-    """What a podcast is about, in two levels: ``parent`` is None at the top.
+    """A category of podcasts, in two levels: ``parent`` is None at the top.
 
-    The slug never changes: whatever refers to a category does so by it. ``seeded``: made by seed_up, which
-    keeps it up to date, and seed_down takes it away; others are the operator's own.
+    The slug never changes, because everything refers to a category by it. ``seeded``: created and kept up to
+    date by seed_up, and removed by seed_down; other categories are the operator's own.
     """
 
     slug = models.SlugField(primary_key=True, max_length=64)
@@ -41,20 +41,20 @@ class Category(models.Model):
 
 
 class Feed(models.Model):
-    """A podcast, by its feed: what its publisher last said of it. No listener is named in any table here.
+    """A podcast, identified by its feed, as last described by its publisher. No table here names a listener.
 
-    ``uid`` is its public name. ``url`` is where it is fetched, in its normal form; every address that it is,
-    or ever was, known by is a ``FeedAlias``. Texts are as they came: HTML is sanitised when it goes out.
-    ``version`` grows with each change that a reader could see.
+    ``uid`` is its public id. ``url`` is the normalised address at which it is fetched; every address that it
+    has or ever had is a ``FeedAlias``. Texts are stored as received: HTML is sanitised on output. ``version``
+    grows with each change that a reader could see.
     """
 
     class State(models.TextChoices):
         NEW = "new"  # never read yet
         ACTIVE = "active"
-        FAILING = "failing"  # the last fetch failed; what was read before stays
-        GONE = "gone"  # its server said so twice, a day apart (410)
-        DEAD = "dead"  # no success for 90 days; still tried
-        MERGED = "merged"  # the same show as ``merged_into``
+        FAILING = "failing"  # the last fetch failed; what was read before is kept
+        GONE = "gone"  # its server answered 410 twice, a day apart
+        DEAD = "dead"  # no successful fetch for 90 days; still tried
+        MERGED = "merged"  # merged into the feed ``merged_into``
 
     id = models.BigAutoField(primary_key=True)
     uid = models.UUIDField(unique=True, default=uuid4, editable=False)
@@ -75,10 +75,10 @@ class Feed(models.Model):
     blocked = models.BooleanField(default=False, db_default=False)  # by itunes:block
     complete = models.BooleanField(default=False, db_default=False)
     locked = models.BooleanField(default=False, db_default=False)
-    owner_email = models.TextField(default="", db_default="")  # for checks of ownership alone, never shown
+    owner_email = models.TextField(default="", db_default="")  # only for checks of ownership, never shown
     hub_url = models.TextField(default="", db_default="")
     self_url = models.TextField(default="", db_default="")
-    new_feed_url = models.TextField(default="", db_default="")  # evidence of a move, and nothing more
+    new_feed_url = models.TextField(default="", db_default="")  # used only as evidence of a move
     categories = ArrayField(models.TextField(), default=list, db_default=[])
     episode_count = models.IntegerField(default=0, db_default=0)
     newest_at = models.DateTimeField(null=True)
@@ -90,7 +90,7 @@ class Feed(models.Model):
     first_seen_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
 
-    # what search goes by; stored, for it takes 0.1 ms to make
+    # the search index; stored, because computing it takes 0.1 ms
     words = models.GeneratedField(
         expression=Func("title", "author", "description", function="system.feed_words"),
         output_field=SearchVectorField(),
@@ -110,10 +110,10 @@ class Feed(models.Model):
 
 
 class FeedHost(models.Model):
-    """A server that feeds come from: how many requests it bears, and until when it is left alone.
+    """A server that hosts feeds: how many connections it may get, and until when it is paused.
 
-    ``failures`` counts those of the network in a row, of any of its feeds; ``pauses`` the pauses since it
-    last answered: while there are any, one request at a time tries whether it does.
+    ``failures`` counts consecutive network failures, over all its feeds; ``pauses`` counts the pauses since
+    it last answered: while there are any, only one request at a time probes it.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -133,15 +133,15 @@ class FeedHost(models.Model):
 
 
 class FeedSchedule(models.Model):
-    """When a feed is fetched next, and how the last time ended. Narrow, for it changes at each fetch.
+    """When a feed is fetched next, and how its last fetch ended. Narrow, because each fetch changes a row.
 
-    ``next_at`` is None while nobody follows it and nobody has asked for it in 30 days. ``asked_at``: when
-    somebody last asked for it, or the last listener left it.
+    ``next_at`` is None while the feed has no followers and nobody has asked for it in 30 days. ``asked_at``:
+    when somebody last asked for it, or the last listener unsubscribed.
     """
 
     feed = models.OneToOneField(Feed, on_delete=models.CASCADE, primary_key=True, related_name="schedule")
     host = models.ForeignKey(FeedHost, on_delete=models.PROTECT, related_name="+", db_index=False)
-    slot = models.SmallIntegerField()  # 0 to 63, of the host: which pump serves it
+    slot = models.SmallIntegerField()  # 0 to 63, derived from the host: determines which pump serves it
     next_at = models.DateTimeField(null=True, db_index=True)
     etag = models.TextField(default="", db_default="")
     last_modified = models.TextField(default="", db_default="")
@@ -154,8 +154,8 @@ class FeedSchedule(models.Model):
     error = models.TextField(default="", db_default="")
     error_since = models.DateTimeField(null=True)
     status = models.SmallIntegerField(null=True)
-    episodes = models.IntegerField(default=0, db_default=0)  # in the last complete document
-    shrunk = models.BooleanField(default=False, db_default=False)  # to under half of that, once
+    episodes = models.IntegerField(default=0, db_default=0)  # number in the last complete document
+    shrunk = models.BooleanField(default=False, db_default=False)  # once fell to fewer than half of that
     followers = models.IntegerField(default=0, db_default=0)
     asked_at = models.DateTimeField(null=True)
 
@@ -167,7 +167,7 @@ class FeedSchedule(models.Model):
 
 
 class FeedAlias(models.Model):
-    """An address that a feed is known by, its own among them. ``feed_key`` is the digest of its name.
+    """An address of a feed, its current one included. ``feed_key`` is the digest of its name.
 
     Clients name a feed by the base64 of its address (``rss_source_feed``); ``feed_key_of`` makes the digest.
     """
@@ -195,16 +195,16 @@ class FeedAlias(models.Model):
 
 
 class FeedMove(models.Model):
-    """Evidence that a feed lives at another address now, and what was decided of it.
+    """Evidence that a feed lives at another address now, and the decision on it.
 
-    ``same_show``: what was read behind the address, when it was first seen, was what had been read before.
-    ``undo``: what a merge changed, so that it can be undone (``feeds.merges``).
+    ``same_show``: when the address was first seen, it had the show that had been read before. ``undo``: what
+    a merge changed, so that it can be undone (``feeds.merges``).
     """
 
     class Decision(models.TextChoices):
         FOLLOWED = "followed"
         REFUSED = "refused"
-        WAITING = "waiting"  # for the operator
+        WAITING = "waiting"  # waiting for the operator's decision
 
     pk = models.CompositePrimaryKey("feed_id", "to_url")
     feed = models.ForeignKey(Feed, on_delete=models.CASCADE, related_name="moves", db_index=False)
@@ -229,9 +229,9 @@ class FeedMove(models.Model):
 class Episode(models.Model):
     """An episode as its feed last described it.
 
-    ``key`` names it in its feed: the digest of its GUID, or of its enclosure's address (``feeds.keys``).
-    ``gone_at``: since when a complete document lacks it; nothing is deleted. ``merged_from``: the id of the
-    feed that it came with, where that is the same show as this one now.
+    ``key`` identifies it in its feed: the digest of its GUID, or of its enclosure's address (``feeds.keys``).
+    ``gone_at``: since when it has been missing from complete documents; it is not deleted. ``merged_from``:
+    the id of the feed that it came from, where that feed was merged into this one.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -240,12 +240,12 @@ class Episode(models.Model):
     guid = models.TextField(default="", db_default="")
     enclosure_url = models.TextField(default="", db_default="")
     enclosure_type = models.TextField(default="", db_default="")
-    enclosure_length = models.BigIntegerField(default=-1, db_default=-1)  # bytes; -1: not told
+    enclosure_length = models.BigIntegerField(default=-1, db_default=-1)  # bytes; -1 where unknown
     title = models.TextField(default="", db_default="")
     link = models.TextField(default="", db_default="")
     description = models.TextField(default="", db_default="")
     published_at = models.DateTimeField(null=True)
-    sort_at = models.DateTimeField()  # published, or first seen where that is missing or in the future
+    sort_at = models.DateTimeField()  # published_at, or first_seen_at where that is missing or in the future
     duration = models.IntegerField(null=True)  # seconds
     image_url = models.TextField(default="", db_default="")
     season = models.IntegerField(null=True)
@@ -255,7 +255,7 @@ class Episode(models.Model):
     blocked = models.BooleanField(default=False, db_default=False)
     extra = models.JSONField(default=dict, db_default={})
     content_hash = models.BinaryField(max_length=16)
-    text_changes = models.SmallIntegerField(default=0, db_default=0)  # within 30 days
+    text_changes = models.SmallIntegerField(default=0, db_default=0)  # counted within 30 days
     text_changed_at = models.DateTimeField(null=True)
     first_seen_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
@@ -267,7 +267,7 @@ class Episode(models.Model):
         constraints = [models.UniqueConstraint(fields=["feed", "key"], name="episodes_have_one_key")]
         indexes = [
             models.Index("feed", models.F("sort_at").desc(), name="episodes_newest_first"),
-            # a search for a common word looks at the newest, one for a rare word at those that have it
+            # a search for a common word scans this index, a search for a rare word uses the index of words
             models.Index(models.F("sort_at").desc(), models.F("id").desc(), name="episodes_newest_of_all"),
             GinIndex(Func("title", function="system.search_words"), name="episodes_by_words"),
         ]
@@ -277,10 +277,10 @@ class Episode(models.Model):
 
 
 class EpisodeItem(models.Model):
-    """A pair of GUID and enclosure that an episode was ever known by, so that old item ids resolve for ever.
+    """A pair of GUID and enclosure that an episode has or had, so that old item ids always resolve.
 
-    ``item_hash``: the digest of feed, GUID and enclosure (``feeds.keys.item_hash``); of a pair that came with
-    another feed, of that one: ``merged_from``.
+    ``item_hash``: the digest of feed, GUID and enclosure (``feeds.keys.item_hash``). For a pair that came
+    from a merged feed, the digest is made with that feed's id: ``merged_from``.
     """
 
     item_hash = models.BinaryField(primary_key=True, max_length=16)
@@ -299,10 +299,10 @@ class EpisodeItem(models.Model):
 class HubSubscription(models.Model):
     """A WebSub subscription to a feed, at the hub that the feed names (``feeds.hubs``).
 
-    ``callback`` ends the address that the hub sends to; only the hub knows it. ``asked_at``: when the hub was
-    last asked, None where it refused; ``ask_at``: when it is asked next, None until the feed has been fetched
-    successfully after ``since``. ``lease_until``: when the subscription ends. ``due_at``: when the last push
-    made the feed due.
+    ``callback`` is the last part of the address that the hub sends to; only the hub knows it. ``asked_at``:
+    when the hub was last asked, None where it refused; ``ask_at``: when it is asked next, None until the feed
+    has been fetched successfully after ``since``. ``lease_until``: when the subscription ends. ``due_at``:
+    when the last push made the feed due.
     """
 
     feed = models.OneToOneField(Feed, on_delete=models.CASCADE, primary_key=True, related_name="+")
@@ -323,10 +323,10 @@ class HubSubscription(models.Model):
 
 
 class EnrichedPodcast(models.Model):
-    """What the operator says of a podcast beside what its publisher does. Shown to everybody who sees it.
+    """The operator's additions to a publisher's description of a podcast, shown to everybody who sees it.
 
-    It is of an address, of which nothing need be known: so it outlives moves, merges, and a feed that nobody
-    follows any more. ``links``: objects with ``url`` and ``title``.
+    They belong to an address, even one without a known feed, and so survive moves, merges, and the removal of
+    a feed without followers. ``links``: objects with ``url`` and ``title``.
     """
 
     feed_key = models.UUIDField(primary_key=True, editable=False)
@@ -354,9 +354,9 @@ class EnrichedPodcast(models.Model):
 
 
 class FetchedDocument(models.Model):
-    """Chapters or a transcript as they were fetched for somebody (``feeds.supplements``).
+    """Chapters or a transcript, fetched when somebody asked for them (``feeds.supplements``).
 
-    ``content``: what was read of it, as JSON. ``error``: the code of the failure, where it is not known.
+    ``content``: what was read from the document, as JSON. ``error``: the code of the failure, if any.
     """
 
     url_digest = models.BinaryField(primary_key=True, max_length=16)

@@ -1,7 +1,7 @@
-"""Where feeds move to: evidence is recorded as it is fetched, judged later, and then carried out.
+"""Handle moves of feeds: evidence is recorded when feeds are fetched, judged later, and then acted on.
 
 A row of ``feed_moves`` is evidence until it is decided. The pump only records (``observe``), in the system
-store alone; ``settle`` decides, and may run twice at a time.
+store alone; ``settle`` decides, and may run twice at the same time.
 """
 
 import logging
@@ -26,8 +26,8 @@ from feeds.store import as_rows, ensure, execute, host_of, slot_of
 
 logger = logging.getLogger(__name__)
 
-# A good fetch writes its own time into the schedule, and into the evidence of a redirect: where the first is
-# later by more than this, the newest good fetch was not redirected.
+# A successful fetch writes its time into the schedule, and into the evidence of a redirect: where the first
+# is later by more than this, the latest successful fetch was not redirected.
 SAME_FETCH: Final = timedelta(minutes=2)
 PAGE: Final = 1_000
 
@@ -35,7 +35,7 @@ KNOWN = """SELECT state <> 'new', podcast_guid, ARRAY(
     SELECT key FROM system.episodes WHERE feed_id = feeds.id AND gone_at IS NULL
      ORDER BY sort_at DESC, id DESC LIMIT %s)
   FROM system.feeds WHERE id = %s AND url = %s AND merged_into_id IS NULL AND NOT is_secret"""
-# What was followed and is seen again, after the feed went elsewhere, is new evidence.
+# If a move that was followed is seen again, after the feed moved elsewhere, that is new evidence.
 SEEN = """INSERT INTO system.feed_moves AS known
        (feed_id, to_url, from_url, reason, first_seen_at, last_seen_at, same_show)
 VALUES (%(feed)s, %(to)s, %(from)s, 'moved', %(now)s, %(now)s, %(same)s)
@@ -83,7 +83,7 @@ KEPT_FROM_PUBLIC = "SELECT DISTINCT feed_id FROM system.feed_aliases WHERE feed_
 
 DECIDED = """UPDATE system.feed_moves SET decided = %(decided)s, decided_at = %(now)s
  WHERE feed_id = %(feed)s AND to_url = %(to)s AND decided IS NOT DISTINCT FROM %(was)s RETURNING reason"""
-# The way back is gone; the way there again is the operator's to allow.
+# The move back is carried out; moving there again needs the operator's permission.
 ASK = """UPDATE system.feed_moves SET decided = 'waiting'
  WHERE feed_id = %(feed)s AND from_url = %(to)s AND decided = 'followed'"""
 LOCK = "SELECT url FROM system.feeds WHERE id = %s AND merged_into_id IS NULL AND NOT is_secret FOR UPDATE"
@@ -112,7 +112,7 @@ NEW_ADDRESSES = """SELECT alias.feed_key, feed.url
 
 
 class Settled(msgspec.Struct):
-    """What a run carried out. ``waiting``: moves that went back, on which the operator has to decide."""
+    """The results of a run. ``waiting``: moves that were reversed, on which the operator has to decide."""
 
     moved: int = 0
     merged: int = 0
@@ -129,7 +129,7 @@ class MovedKey(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """What is to be carried out. ``target_id``: the feed that is known by that address already, if any is."""
+    """A move or merge to carry out. ``target_id``: the feed that has this address already, if any."""
 
     feed_id: int
     target_id: int | None
@@ -141,7 +141,7 @@ class _Change(NamedTuple):
 
 
 def new_addresses(names: Collection[str]) -> dict[str, str]:
-    """Of feeds (``rss_source_feed``) those that have moved, with what they are called now."""
+    """Return those of the given feeds (``rss_source_feed``) that have moved, each with its new name."""
     keys = {UUID(feed_key_of(name)): name for name in names}
     rows: Iterable[tuple[UUID, str]] = execute(NEW_ADDRESSES, [list(keys)]) if keys else ()
     return {keys[key]: feed_of_url(url) for key, url in rows}
@@ -150,10 +150,10 @@ def new_addresses(names: Collection[str]) -> dict[str, str]:
 def observe(
     feed_id: int, outcome: Outcome, channel: Channel | None, keys: Collection[bytes] | None, now: datetime
 ) -> None:
-    """Record where a good fetch of a feed was redirected to for good. Nothing is done where it was not.
+    """Record a permanent redirect of a successful fetch; does nothing where there was none.
 
-    In the transaction that stores the fetch, before what it read replaces what was known. ``channel`` and
-    ``keys`` (of its episodes) are None where the document is the one that was read before.
+    Call it in the transaction that stores the fetch, before the stored data is replaced. ``channel`` and
+    ``keys`` (of its episodes) are None where the document is unchanged.
     """
     if not outcome.hops:
         return
@@ -162,7 +162,7 @@ def observe(
     if to_url is None:
         return
     known = execute(KNOWN, [identity.NEWEST, feed_id, url]).fetchone()
-    if known is None:  # it moved, or became another's, while this was fetched
+    if known is None:  # the feed was moved or merged during the fetch
         return
     was_read, guid, newest = known
     same = was_read and (channel is None or _same_show(guid, newest, channel, keys or ()))
@@ -170,9 +170,9 @@ def observe(
 
 
 def settle(now: datetime) -> Settled:
-    """Decide on what evidence there is, and carry it out: each move and each merge in a transaction.
+    """Judge the open evidence, and carry out each resulting move or merge in a transaction of its own.
 
-    Raises ``psycopg.OperationalError`` (or Django's) when the system store or the event store is away.
+    Raises ``psycopg.OperationalError`` (or Django's) when the system store or the event store is unavailable.
     """
     execute(NOT_REDIRECTED, [SAME_FETCH])
     _collect_announcements()
@@ -192,7 +192,7 @@ def settle(now: datetime) -> Settled:
 
 
 def moved_keys() -> Iterator[list[MovedKey]]:
-    """Every address that a feed has left, in pages; not those of feeds that became one without a move."""
+    """Yield every address that a feed has left, in pages, without those of feeds merged without a move."""
     after = UUID(int=0)
     while page := [MovedKey(*row) for row in execute(MOVED, [after, PAGE])]:
         yield page
@@ -202,7 +202,7 @@ def moved_keys() -> Iterator[list[MovedKey]]:
 def follow(feed_id: int, to_url: str, now: datetime, *, was: str | None) -> bool:
     """Carry out a move that the operator has decided on, whatever the evidence.
 
-    Whether it still was as it ``was``. Raises ``NotMergeable``.
+    ``was``: the decision as the caller knows it; returns False if it has changed. Raises ``NotMergeable``.
     """
     change = _Change(feed_id, _owners([to_url]).get(to_url), to_url)
     check_public(change.feed_id, change.target_id)
@@ -211,21 +211,21 @@ def follow(feed_id: int, to_url: str, now: datetime, *, was: str | None) -> bool
 
 
 def refuse(feed_id: int, to_url: str, now: datetime, *, was: str | None) -> bool:
-    """Never follow this evidence; whether it still was as it ``was``."""
+    """Refuse this evidence for good; returns False if its decision is no longer ``was``."""
     values = {"feed": feed_id, "to": to_url, "now": now, "decided": "refused", "was": was}
     return bool(execute(DECIDED, values).rowcount)
 
 
 def check_public(*feed_ids: int | None) -> None:
-    """Raises ``NotMergeable`` where the operator keeps one of these from the public."""
+    """Raise ``NotMergeable`` where the operator has blocked one of these feeds."""
     if not _kept_from_public().isdisjoint(feed_ids):
         raise NotMergeable("one of them is blocked (manage.py feed_block --list), and so it stays as it is")
 
 
 def move(feed_id: int, to_url: str, reason: str, now: datetime) -> None:
-    """A feed lives at ``to_url`` from now on, in its normal form; its old address becomes an alias.
+    """Move a feed to the normalised address ``to_url``; its old address becomes an alias.
 
-    In a transaction. Raises ``NotMergeable`` where it is secret or was merged.
+    Call it in a transaction. Raises ``NotMergeable`` where the feed is secret or was merged.
     """
     row = execute(LOCK, [feed_id]).fetchone()
     if row is None:
@@ -245,21 +245,21 @@ def _same_show(
 
 
 def _collect_announcements() -> None:
-    """What feeds say of a new address becomes evidence, and what they say no longer is none."""
+    """Record the new addresses that feeds announce as evidence; delete evidence no longer announced."""
     said = []
     for feed_id, url, text, ok_at in execute(ANNOUNCED):
         to_url = identity.other_address(url, text)
         if to_url is not None:
             said.append({"feed_id": feed_id, "to_url": to_url, "from_url": url, "seen_at": ok_at})
     owners = _owners([one["to_url"] for one in said])
-    # an address that it had already proves nothing
+    # an address that the feed had already proves nothing
     given = as_rows([one for one in said if owners.get(one["to_url"]) != one["feed_id"]])
     execute(GIVEN + NOT_ANNOUNCED, [given])
     execute(GIVEN + SAID, [given])
 
 
 def _open(blocked: set[int], now: datetime) -> Iterator[tuple[_Change, Evidence]]:
-    """What nothing was decided of yet."""
+    """Yield the moves that are not decided yet, with their evidence."""
     for feed_id, target_id, reason, to_url, first, last, times, same, left_at in execute(OPEN).fetchall():
         kept_apart = not blocked.isdisjoint((feed_id, target_id))
         evidence = Evidence(reason, to_url, first, last, times, same, left_at, kept_apart)
@@ -269,7 +269,7 @@ def _open(blocked: set[int], now: datetime) -> Iterator[tuple[_Change, Evidence]
 
 
 def _announcement(feed_id: int, target_id: int | None, evidence: Evidence, now: datetime) -> Evidence:
-    """An announcement, with what is found at its address: which is read as a feed of its own before."""
+    """Add what is found at an announced address to the evidence; it is first read as a feed of its own."""
     if evidence.last_seen_at - evidence.first_seen_at < identity.ANNOUNCED_FOR or evidence.kept_apart:
         return evidence
     if target_id is None:
@@ -283,13 +283,13 @@ def _announcement(feed_id: int, target_id: int | None, evidence: Evidence, now: 
 
 
 def _announces(feed_id: int, url: str, other: str) -> bool:
-    """Whether a feed says that its new address is the other's: two that name each other have not moved."""
+    """Whether a feed announces the other's address in turn: two feeds that name each other have not moved."""
     (text,) = execute(ANNOUNCES, [feed_id]).fetchone() or ("",)
     return identity.other_address(url, text) == other
 
 
 def _kept_from_public() -> set[int]:
-    """The feeds that the operator blocks, under any address."""
+    """Return the feeds that the operator has blocked, under any of their addresses."""
     keys = [mark.feed_key for mark in marks.feed_marks() if mark.blocked and mark.marked_by == "operator"]
     return {feed_id for (feed_id,) in execute(KEPT_FROM_PUBLIC, [keys])}
 
@@ -303,7 +303,7 @@ def _attempt(change: _Change, now: datetime, *, back: bool) -> bool:
         with transaction.atomic(using="system"):
             return _carry_out(change, now, back=back)
     except (NotMergeable, django.db.IntegrityError, psycopg.IntegrityError) as failure:
-        # another process has made or moved one of the feeds: looked at again the next time
+        # another process has created or moved one of the feeds: it is tried again in the next run
         logger.info("Feed %s was not moved: %s", change.feed_id, type(failure).__name__)
         return False
 
@@ -312,14 +312,17 @@ def _attempt_merge(feed_id: int, kept_id: int, reason: str, now: datetime) -> bo
     try:
         merge(feed_id, kept_id, reason, now)
     except (NotMergeable, django.db.IntegrityError, psycopg.IntegrityError) as failure:
-        # one of the pair was merged with another just now
+        # one of the two has just been merged with another feed
         logger.info("Feed %s was not merged: %s", feed_id, type(failure).__name__)
         return False
     return True
 
 
 def _carry_out(change: _Change, now: datetime, *, was: str | None = None, back: bool = False) -> bool:
-    """Raises ``NotMergeable``. Whether it still was as it ``was``."""
+    """Carry out a move or merge; returns False if it is no longer decided as in ``was``.
+
+    Raises ``NotMergeable``.
+    """
     values = {"feed": change.feed_id, "to": change.to_url, "now": now, "decided": "followed", "was": was}
     decided = execute(DECIDED, values).fetchone()
     if decided is None:

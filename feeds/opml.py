@@ -1,7 +1,7 @@
-"""OPML: lists of feeds as other programs write them, and our own. Pure.
+"""Read and write OPML, that is, lists of feeds. Pure.
 
-Read are outlines with an address whatever their type, folders, and the RDF lists of old blog servers. Nothing
-that a list names is fetched. Malformed documents are read as well as they can be.
+Any outline with an address is read, whatever its type, as are folders and the RDF lists of old blog servers.
+Nothing that a list names is fetched. Malformed documents are read as far as possible.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,13 +24,13 @@ from feeds.read.xml import guarded_parser
 MOST_OUTLINES: Final = 10_000
 MOST_LEVELS: Final = 100
 MOST_ELEMENTS: Final = 100_000
-LONGEST_FOLDER: Final = 200  # characters, as the name of a collection
-LONGEST_SHOWN: Final = 2_048  # characters of an address that is refused
+LONGEST_FOLDER: Final = 200  # characters, as for the name of a collection
+LONGEST_SHOWN: Final = 2_048  # characters shown of an address that is refused
 MEDIA_TYPE: Final = "text/x-opml"
 
 _SLICE: Final = 64 * 1024
 _RDF: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-# where the RDF lists have the addresses of feeds
+# the attributes that hold the addresses of feeds in RDF lists
 _IN_RDF: Final = {"channel": f"{_RDF}about", "feed": f"{_RDF}resource"}
 _LISTS: Final = frozenset({"include", "link"})
 
@@ -38,8 +38,8 @@ Element = etree._Element
 
 
 class OpmlRefused(ValueError):
-    """No list of feeds, or too large a one; ``code``: ``not_opml``, ``entities``, ``too_many_outlines`` or
-    ``too_many_levels``."""
+    """Not a list of feeds, or one that is too large; ``code``: ``not_opml``, ``entities``,
+    ``too_many_outlines`` or ``too_many_levels``."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -51,7 +51,7 @@ class OpmlRefused(ValueError):
 
 
 class BadRow(Struct):
-    """A row that cannot be followed. `line`: of the file, from 1. `url`: as it is written there."""
+    """A row that cannot be followed. ``line``: its line in the file, from 1. ``url``: as written there."""
 
     line: int
     url: str
@@ -60,8 +60,8 @@ class BadRow(Struct):
 
 
 class FeedList(NamedTuple):
-    """The feeds of a list by their names, each with its folders, in the order of the list; "" is no folder.
-    ``folders``: all of their names, those of empty ones too."""
+    """The feeds of a list by their names, each with its folders, in the order of the list; "" stands for no
+    folder. ``folders``: the names of all folders, empty ones included."""
 
     feeds: dict[str, list[str]]
     folders: list[str]
@@ -69,7 +69,7 @@ class FeedList(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """A feed as it is written: its name as apps know it, its title, and the address of its site."""
+    """A feed to be written: its name as apps know it, its title, and the address of its website."""
 
     feed: str
     title: str
@@ -77,7 +77,7 @@ class Outline(NamedTuple):
 
 
 def read_opml(body: bytes, content_type: str = "") -> FeedList:
-    """The feeds of a list. Raises ``OpmlRefused``."""
+    """Return the feeds of a list. Raises ``OpmlRefused``."""
     text, _ = to_utf8(body, content_type)
     try:
         beginning = inspect(text)
@@ -97,8 +97,8 @@ def read_opml(body: bytes, content_type: str = "") -> FeedList:
 
 
 def write_opml(title: str, changed_at: datetime, folders: Iterable[tuple[str, Sequence[Outline]]]) -> bytes:
-    """An OPML 2.0 document; the outlines of the folder "" stand beside the folders. The same list gives the
-    same bytes: ``changed_at`` is when it last changed."""
+    """Return an OPML 2.0 document; the outlines of the folder "" are written at the top level. The same list
+    yields the same bytes: ``changed_at`` is when it was last changed."""
     opml = etree.Element("opml", {"version": "2.0"})
     head = etree.SubElement(opml, "head")
     etree.SubElement(head, "title").text = _characters(title)
@@ -114,7 +114,7 @@ def write_opml(title: str, changed_at: datetime, folders: Iterable[tuple[str, Se
 
 
 class _Reading:
-    """One way through a list: the folders that the reading is in, and what was found so far."""
+    """One pass through a list: the folders that enclose the current element, and what was found so far."""
 
     def __init__(self, *, recover: bool) -> None:
         self._recover = recover
@@ -206,7 +206,7 @@ def _folder_name(found: dict[str, str]) -> str:
 
 
 def _attributes(outline: Outline) -> dict[str, str]:
-    """Of an outline, in the order in which they are written."""
+    """Return the attributes of an outline, in the order in which they are written."""
     url = url_of_feed(outline.feed)
     title = _characters(outline.title) or url
     link = {"htmlUrl": _characters(outline.link)} if outline.link else {}
@@ -214,5 +214,5 @@ def _attributes(outline: Outline) -> dict[str, str]:
 
 
 def _characters(text: str) -> str:
-    """What XML can hold of it, in one line."""
+    """Return the text on one line, without characters that XML does not allow."""
     return " ".join(legal(text).split())

@@ -1,4 +1,4 @@
-"""What the outgoing client is asked, and how a fetch ends; to others by way of ``feeds.fetch``."""
+"""What the feed client is asked to fetch, and how a fetch ends; others import it from ``feeds.fetch``."""
 
 from typing import Any
 
@@ -11,12 +11,13 @@ MIB = 1024 * 1024
 
 
 class Request(Struct, frozen=True):
-    """What to fetch. ``context`` is the caller's own and comes back in the outcome.
+    """What to fetch. ``context`` belongs to the caller and is returned in the outcome.
 
-    ``followers``: how many listeners follow it, for the User-Agent, which leaves out fewer than three. None
-    leaves out where this instance is as well (secret feeds). ``form``: posted, urlencoded, rather than asked
-    for; then redirects are followed that keep the method (307, 308), and no others. ``authorization``: a
-    header that the server of ``url`` gets, and no other: redirects lead to it alone, and to its https.
+    ``followers``: the number of listeners who follow the feed, for the User-Agent, which omits numbers below
+    three. None also omits the address of this instance (secret feeds). ``form``: urlencoded data to send by
+    POST instead of a GET; then only redirects that keep the method (307, 308) are followed.
+    ``authorization``: a header sent only to the server of ``url``: redirects are followed only to the same
+    server, or to its https.
     """
 
     url: str
@@ -30,11 +31,11 @@ class Request(Struct, frozen=True):
     context: Any = None
 
     def __repr__(self) -> str:
-        return f"Request({self.url!r})"  # of the rest some is secret
+        return f"Request({self.url!r})"  # some of the rest is secret
 
 
 class Hop(Struct, frozen=True):
-    """A redirect that was followed: from where, with which status, to where."""
+    """A redirect that was followed: its address, its status, and its target."""
 
     url: str
     status: int
@@ -44,21 +45,21 @@ class Hop(Struct, frozen=True):
 class Outcome(Struct):
     """How a fetch ended.
 
-    ``code``: "ok" (a 200 with a body), "not_modified" (a 304 that was asked for), or what went wrong:
-    "bad_answer", "needs_login", "forbidden", "not_found", "gone" (a 410), "paused" (429 and 503),
+    ``code``: "ok" (a 200 with a body), "not_modified" (a 304 after a conditional request), or what went
+    wrong: "bad_answer", "needs_login", "forbidden", "not_found", "gone" (a 410), "paused" (429 and 503),
     "http_error", "unreachable", "tls", "timeout", "too_large", "too_many_redirects", "refused" (by our own
-    rules of addresses), "elsewhere" (a redirect to a server that must not get ``authorization``).
-    ``detail`` is for the log and the operator, without secrets.
-    ``status`` is that of the last answer, also where its body was refused. ``retry_after_s`` is what the
-    server said, however long; None where it said nothing that can be read.
+    address rules), "elsewhere" (a redirect to a server that must not get ``authorization``).
+    ``detail`` is for the log and the operator, and contains no secrets.
+    ``status`` is that of the last answer, even if its body was refused. ``retry_after_s`` is what the server
+    asked for, however long; None where it sent nothing readable.
     """
 
     request: Request
     code: str
     status: int | None = None
-    url: str = ""  # where the answer came from, behind all redirects
+    url: str = ""  # the address that answered, after all redirects
     hops: list[Hop] = []
-    headers: dict[str, str] = {}  # of the answer, names in lower case, the last of each; all of "link"
+    headers: dict[str, str] = {}  # of the answer; names in lower case, the last of each; all of "link"
     body: bytes = b""
     detail: str = ""
     retry_after_s: int | None = None
@@ -71,13 +72,13 @@ class Outcome(Struct):
 
 
 class Limits(Struct, frozen=True):
-    """What a foreign server may cost at most."""
+    """Limits on what a foreign server may cost."""
 
-    connect_s: float = 8.0  # finding, reaching and greeting one host
+    connect_s: float = 8.0  # lookup, connection and TLS handshake with one host
     total_s: float = 20.0  # over all redirects
     redirects: int = 5
     header_bytes: int = 64 * 1024
-    ratio: int = 100  # decoded to what came over the wire, past ratio_from
+    ratio: int = 100  # decompressed bytes per byte received, above ratio_from
     ratio_from: int = MIB
 
 
@@ -85,7 +86,7 @@ LIMITS = Limits()
 
 
 class Config(Struct, frozen=True):
-    """How the client behaves. ``agent`` and ``public_url`` name it in the User-Agent."""
+    """The configuration of the client. ``agent`` and ``public_url`` identify it in the User-Agent."""
 
     rules: Rules
     agent: str

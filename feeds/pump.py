@@ -1,7 +1,7 @@
-"""Fetches what is due: claims it, keeps the limits of hosts, reads and stores, writes down how it ended.
+"""Fetch due feeds: claim them, respect the limits of hosts, read and store documents, and record the results.
 
-Two threads for each run. One turns libcurl's loop, claims and finishes; the other reads and stores, so that a
-document of 22 MB (0.4 s) holds up no other fetch. A run that is killed leaves nothing behind but leases.
+Each run has two threads. One runs libcurl's loop, claims feeds and records results; the other reads and
+stores, so that a document of 22 MB (0.4 s) delays no other fetch. A killed run leaves only leases behind.
 """
 
 import logging
@@ -30,16 +30,16 @@ from projections.locks import try_lock
 
 logger = logging.getLogger(__name__)
 
-# A request to a host that hangs costs a socket and no more: so many may that the others do not wait for them.
+# A request to a host that hangs costs only a socket: with this many, the others need not wait for them.
 IN_FLIGHT: Final = 400
 CLAIMED_AT_ONCE: Final = 200
 MOST_WAITING: Final = 2_000
 FINISHED_AT_ONCE: Final = 100
-# seconds: until nothing more is claimed, between two looks for what is due, and between two writes
+# seconds: how long feeds are claimed, between two looks for due feeds, and between two writes
 CLAIMS_FOR: Final = 40.0
 LOOK_EVERY: Final = 1.0
 WRITE_EVERY: Final = 1.0
-# bodies that wait to be read
+# limits on the bodies that wait to be read
 MOST_BODIES: Final = 32
 MOST_BYTES: Final = 128 * 1024 * 1024
 
@@ -51,8 +51,8 @@ class Fetching(Protocol):
 def run(number: int, pumps: int, *, stop: Callable[[], bool] = lambda: False) -> int | None:
     """Fetch what is due for pump ``number`` of ``pumps`` for up to a minute; returns how many fetches ended.
 
-    None, at once, where nothing is due or another process is at it. ``stop`` is asked all the time; what is
-    under way then is given up, and becomes due again. Raises what a store that is away raises.
+    Returns None at once where nothing is due, or another process is running this pump. ``stop`` is polled;
+    fetches under way are then abandoned, and become due again. Raises the store's error if it is unavailable.
     """
     if not is_due(timezone.now(), number, pumps):
         return None
@@ -71,9 +71,9 @@ def fetch_now(
 ) -> Schedule | None:
     """Fetch one feed for a person who waits for it; returns its new schedule.
 
-    None where its host is paused, or where it was fetched in the last 5 minutes, unless it is to be so
-    ``at_once``. ``forced``: then too, and its document is read again though nothing may have changed. None as
-    well where it was given up because of ``stop``: it is due.
+    None where its host is paused, or where it was fetched in the last 5 minutes and ``at_once`` is not set.
+    ``forced``: fetch it even then, and read its document again even if it is unchanged. Also None where the
+    fetch was abandoned because of ``stop``: the feed is due then.
     """
     feed = claim_one(feed_id, timezone.now(), at_once=at_once or forced)
     if feed is None:
@@ -93,11 +93,11 @@ def fetch_now(
 
 
 class Stopped(Exception):
-    """The worker is told to stop."""
+    """The worker was asked to stop."""
 
 
 def _alone(request: Request, stop: Callable[[], bool]) -> Iterator[Request | None]:
-    """One request, and nothing more while it runs. Raises ``Stopped``."""
+    """Yield one request, and None while it runs. Raises ``Stopped``."""
     yield request
     while not stop():
         yield None
@@ -105,7 +105,7 @@ def _alone(request: Request, stop: Callable[[], bool]) -> Iterator[Request | Non
 
 
 class Pump:
-    """One run of a pump. What it is given is for tests and measurements: the clock, the client, the pace."""
+    """One run of a pump. Clock, client and pace are parameters for tests and measurements."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Pump:
         self.fetches = 0
 
     def run(self) -> int:
-        """Until nothing is due, or it is time to end; returns how many fetches ended."""
+        """Run until nothing is due or the time is up; returns how many fetches ended."""
         reader = threading.Thread(target=self._read_and_store, name=f"feeds-{self._number}")
         reader.start()
         try:
@@ -152,7 +152,7 @@ class Pump:
         return self.fetches
 
     def _requests(self) -> Iterator[Request | None]:
-        """What to fetch next; None where nothing may be fetched just now."""
+        """Yield what to fetch next; None where nothing may be fetched just now."""
         while True:
             if self._stop():
                 raise Stopped
@@ -167,7 +167,7 @@ class Pump:
             yield None if feed is None else request_of(feed, READER_VERSION)
 
     def _claim(self, now: float) -> None:
-        """Have enough waiting for every connection to be busy; past the time, give the rest back."""
+        """Claim enough feeds to keep every connection busy; when the time is up, give the rest back."""
         if now >= self._claims_until:
             self._is_exhausted = True
             if self._traffic.waiting:
@@ -193,11 +193,11 @@ class Pump:
         return not (self._traffic.waiting or self._traffic.in_flight or self._bodies)
 
     def _is_congested(self) -> bool:
-        """Whether reading is behind: then nothing new is begun."""
+        """Whether reading has fallen behind, so that no new fetch may start."""
         return self._bodies >= MOST_BODIES or self._bytes >= MOST_BYTES
 
     def _take(self, outcome: Outcome) -> None:
-        """What follows at once from an answer; a document is handed to the other thread."""
+        """Handle an outcome; a document is handed to the other thread."""
         feed: Claimed = outcome.request.context
         self._traffic.done(feed)
         self.fetches += 1
@@ -205,7 +205,7 @@ class Pump:
         now = self._clock()
         code = CODES.get(outcome.code, outcome.code)
         host = note_answer(self._traffic.host(feed), code, outcome.retry_after_s, now)
-        # those of a paused host are put off, in their rows already
+        # the other feeds of a paused host were postponed in the database already
         for other in self._traffic.note(host, host.is_paused(now)):
             del self._claimed[other.id]
         if outcome.code == "ok":
@@ -216,7 +216,7 @@ class Pump:
             self._conclude(feed, outcome, refresh(feed, outcome, now))
 
     def _read_and_store(self) -> None:
-        """The other thread."""
+        """Run the thread that reads and stores."""
         try:
             while (work := self._to_read.get()) is not None:
                 feed, outcome = work
@@ -228,7 +228,7 @@ class Pump:
             connections.close_all()
 
     def _conclude_what_is_read(self) -> None:
-        """Raises what made the other thread end."""
+        """Conclude fetches whose documents were stored. Raises the error that ended the other thread."""
         if self._failure is not None:
             raise self._failure
         while self._read:

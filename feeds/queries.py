@@ -1,7 +1,7 @@
-"""What is known of feeds and episodes that are named as apps name them: for every list that shows titles.
+"""Look up feeds and episodes by the names that apps use, for every list that shows titles.
 
-Each read is one statement, however many are asked for. Of a feed that was never fetched nothing is known, and
-nobody waits for it. A feed that was merged answers as the one that it was merged into.
+Each lookup is one statement, however many names are given. Nothing is known of a feed that was never fetched,
+and no lookup waits for a fetch. A merged feed yields the feed that it was merged into.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from feeds.keys import item_hash
 from feeds.states import Facts, FeedError, FeedState, error_of, state_of
 from projections.connect import run
 
-# a feed and an item, normalised
+# a normalised feed and item
 EpisodeName: TypeAlias = tuple[str, str]
 
 FEEDS = """
@@ -43,7 +43,7 @@ SELECT alias.feed_key, alias.url, feed.id,
   LEFT JOIN "system"."feed_hosts" AS host ON host.id = schedule.host_id
  WHERE alias.feed_key = ANY(%s)
 """
-# What lists of podcasts say of them, and no more: all of FEEDS takes three times as long.
+# Only what lists of podcasts show: all of FEEDS takes three times as long.
 LISTED = """
 SELECT wanted.place, alias.url, feed.uid::text, feed.url, feed.title, feed.cover_url, feed.is_secret, own.said
   FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (feed_key, place)
@@ -56,7 +56,7 @@ SELECT wanted.place, alias.url, feed.uid::text, feed.url, feed.title, feed.cover
                FROM "system"."enriched_podcasts" AS own JOIN "system"."feed_aliases" AS other USING (feed_key)
               ORDER BY other.feed_id, own.slug) AS own ON own.feed_id = feed.id
 """
-# The exact pair first: two episodes of a feed may have one GUID, and an enclosure may have moved since.
+# The exact pair comes first: two episodes of a feed may share a GUID, and an enclosure may have moved since.
 EPISODES = """
 SELECT wanted.place, {columns}
   FROM unnest(%s::integer[], %s::bigint[], %s::bytea[], %s::bytea[]) AS wanted (place, feed_id, key, hash)
@@ -90,10 +90,10 @@ SELECT feed_key FROM "users"."subscriptions"
 
 
 class FeedShown(NamedTuple):
-    """A feed as lists show it. ``known_as``: the address by which it was asked for; ``url``: where it is now.
+    """A feed as lists show it. ``known_as``: the address by which it was asked for; ``url``: its address now.
 
-    Title and author are empty while it was never read. ``merged_ids``: of the rows that were merged into it.
-    ``enriched``: what the operator says of it, the fields of ``EnrichedPodcast`` as JSON.
+    Title and author are empty while it has never been read. ``merged_ids``: the ids of feeds merged into it.
+    ``enriched``: the operator's additions, the fields of ``EnrichedPodcast`` as JSON.
     """
 
     known_as: str
@@ -112,12 +112,13 @@ class FeedShown(NamedTuple):
 
     @property
     def cover(self) -> str | None:
-        """The path of its cover on this server, a drawn one where it has none; None while it is unknown."""
+        """Return the path of its cover on this server, or of a generated one; None if its title is
+        unknown."""
         return _cover(self.cover_url, self.title, str(self.uid))
 
     @property
     def moved_to(self) -> str | None:
-        """Where it is now, if that is not the address by which it was asked for."""
+        """Return its current address where that differs from the one by which it was asked for, else None."""
         return None if self.url == self.known_as else self.url
 
     @property
@@ -129,7 +130,7 @@ class FeedShown(NamedTuple):
 
 
 class FeedListed(NamedTuple):
-    """A feed as a list of podcasts shows it: some fields of ``FeedShown``; ``uid`` as text."""
+    """A feed as a list of podcasts shows it: some of the fields of ``FeedShown``, with ``uid`` as text."""
 
     known_as: str
     uid: str
@@ -149,7 +150,7 @@ class FeedListed(NamedTuple):
 
 
 class EpisodeShown(NamedTuple):
-    """An episode as lists show it, as its feed last described it."""
+    """An episode as lists show it, as last described by its feed."""
 
     id: int
     feed_id: int
@@ -163,13 +164,12 @@ class EpisodeShown(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Its title, else the file name of its enclosure; empty where it has neither."""
+        """Return its title, or else the file name of its enclosure; empty where it has neither."""
         return self.stored_title or file_name(self.enclosure_url)
 
     @property
     def cover(self) -> str | None:
-        """The path of its own picture on this server; None where it has none, and its feed's is to be
-        shown."""
+        """Return the path of its own picture on this server; None where its feed's is to be shown instead."""
         return path_of(self.image_url, title=self.title, key=str(self.feed_id))
 
 
@@ -177,10 +177,11 @@ AnyFeed = TypeVar("AnyFeed", FeedShown, FeedListed)
 
 
 def feeds_of(names: Iterable[str | None]) -> dict[str, FeedShown]:
-    """What is known of these normalised ``rss_source_feed``; nothing of those that were never fetched.
+    """Return what is known of these normalised ``rss_source_feed``, without those that were never fetched.
 
-    Secret and blocked feeds are among them: ``feeds_for`` and ``public_feeds`` leave out what is not for the
-    reader. Raises ``psycopg.OperationalError`` (or Django's) when the store is away, as all here do.
+    Secret and blocked feeds are included: ``feeds_for`` and ``public_feeds`` leave out what the reader may
+    not see. Like all functions here, raises ``psycopg.OperationalError`` (or Django's) where the store is not
+    available.
     """
     keys = {UUID(feed_key_of(name)): name for name in names if name is not None}
     if not keys:
@@ -189,28 +190,28 @@ def feeds_of(names: Iterable[str | None]) -> dict[str, FeedShown]:
 
 
 def addresses_of(name: str) -> list[str]:
-    """The names of a feed: the given one, and those of its other addresses, if it is known."""
+    """Return the names of a feed: the given one, and those of its other addresses, if the feed is known."""
     rows = run(ADDRESSES, [UUID(feed_key_of(name))], "system")
     return list({name: None, **{feed_of_url(url): None for (url,) in rows}})
 
 
 def feeds_for(user_id: UUID, names: Iterable[str | None]) -> dict[str, FeedShown]:
-    """The same for a listener's own lists: of a secret feed, only if he follows it."""
+    """Return the same for a listener's own lists: a secret feed only if the listener follows it."""
     return _seen_by(user_id, feeds_of(names))
 
 
 def listed_for(user_id: UUID, names: Iterable[str]) -> dict[str, FeedListed]:
-    """The same in short, for a listener's own lists of podcasts."""
+    """Return a shorter form of the same for a listener's own lists of podcasts."""
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return {}
-    # as PostgreSQL writes an array: psycopg takes a tenth of the whole request for a list
+    # an array in PostgreSQL's notation: psycopg's conversion of a list takes a tenth of the whole request
     rows = run(LISTED, [f"{{{','.join(map(feed_key_of, wanted))}}}"], "system")
     return _seen_by(user_id, {wanted[place - 1]: FeedListed(*row) for place, *row in rows})
 
 
 def _seen_by(user_id: UUID, found: dict[str, AnyFeed]) -> dict[str, AnyFeed]:
-    """Without the secret feeds that a listener does not follow."""
+    """Remove the secret feeds that a listener does not follow."""
     secret = [UUID(feed_key_of(name)) for name, feed in found.items() if feed.is_secret]
     if not secret:
         return found
@@ -223,16 +224,16 @@ def _seen_by(user_id: UUID, found: dict[str, AnyFeed]) -> dict[str, AnyFeed]:
 
 
 def public_feeds(names: Iterable[str | None]) -> dict[str, FeedShown]:
-    """The same for what everybody may read: no secret feed, and none that its publisher blocks or locks."""
+    """Return the same for everybody: without feeds that are secret, or that publishers block or lock."""
     return {name: feed for name, feed in feeds_of(names).items() if not (feed.is_secret or feed.blocked)}
 
 
 def episodes_of(
     names: Iterable[tuple[str | None, str | None]], feeds: Mapping[str, FeedShown]
 ) -> dict[EpisodeName, EpisodeShown]:
-    """What is known of these episodes (normalised feed and item) of these ``feeds``, by their names.
+    """Return what is known of these episodes (normalised feed and item) of these ``feeds``, by their names.
 
-    An item that an older copy of the feed gave leads to its episode as well.
+    An item from an older copy of the feed leads to its episode as well.
     """
     found: dict[EpisodeName, EpisodeShown] = {}
     for name, columns in episode_rows(names, feeds, SHOWN):
@@ -243,7 +244,7 @@ def episodes_of(
 def episode_rows(
     names: Iterable[tuple[str | None, str | None]], feeds: Mapping[str, FeedShown], columns: Sequence[str]
 ) -> Iterator[tuple[EpisodeName, list[Any]]]:
-    """These columns of the same episodes with their names; the first of a name is the one."""
+    """Yield these columns of the same episodes with their names; if a name occurs twice, the first counts."""
     known = ((feed, item) for feed, item in names if feed is not None and item is not None and feed in feeds)
     wanted = list(dict.fromkeys(known))
     rows = [row for place, name in enumerate(wanted) for row in _keys(place, name, feeds)]
@@ -258,7 +259,7 @@ def file_name(url: str) -> str:
     """The last part of a URL's path, decoded; empty where there is none."""
     try:
         return unquote(urlsplit(url).path.rpartition("/")[2])
-    except ValueError:  # an enclosure is whatever a publisher wrote
+    except ValueError:  # publishers may write anything as an enclosure
         return ""
 
 
@@ -274,7 +275,7 @@ def _feed(row: tuple[Any, ...]) -> FeedShown:
 def _keys(
     place: int, name: EpisodeName, feeds: Mapping[str, FeedShown]
 ) -> Iterable[tuple[int, int, bytes, bytes]]:
-    """What an episode may be found by: its pair may stand under the id of a feed that was merged."""
+    """Yield the keys by which an episode may be found: its pair may have the id of a merged feed."""
     feed, item = name
     key = bytes.fromhex(guid_key_of(item))
     for feed_id in (feeds[feed].id, *feeds[feed].merged_ids):

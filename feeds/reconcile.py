@@ -1,7 +1,7 @@
-"""What the hour puts right: who is followed, what nobody wants any more, and how many feeds a host has.
+"""Hourly corrections: count followers, remove feeds that nobody wants any more, and count the feeds of hosts.
 
-Followers are counted in the read models, which no query joins with the feeds: in pages, and nothing but the
-numbers is kept.
+Followers are counted in the read models, which no query joins with the feeds: they are read in pages, and
+only the counts are kept.
 """
 
 import logging
@@ -25,20 +25,20 @@ from projections.connect import run
 logger = logging.getLogger(__name__)
 
 PAGE: Final = 10_000
-# over which the feeds become due that are new here, or followed again
+# the time over which feeds that are new here, or followed again, become due
 SPREAD: Final = timedelta(minutes=10)
 KEPT_FOR: Final = timedelta(days=90)
-# The address of a secret feed is its listener's alone: it goes when nobody has named it for an hour, in which
-# the read models come to know of whoever has just followed it.
+# The address of a secret feed concerns only its listener: the feed is deleted when nobody has asked for it
+# for an hour, within which the read models learn of a new subscription.
 SECRET_KEPT_FOR: Final = timedelta(hours=1)
-# feeds that are purged in a run
+# number of feeds deleted in a run
 MOST_PURGED: Final = 500
 
 FOLLOWED = """SELECT user_id, feed_key, rss_source_feed FROM users.subscriptions
  WHERE (user_id, feed_key) > (%s, %s)
    AND subscribed_at IS NOT NULL AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)
  ORDER BY user_id, feed_key LIMIT %s"""
-# Nobody follows it any more: it is kept fresh for a while. Somebody does again: it becomes due.
+# A feed that has lost its last follower is still refreshed for a while; one followed again becomes due.
 COUNTED = """UPDATE system.feed_schedule new SET
        followers = coalesce(number, 0),
        asked_at = CASE WHEN number IS NULL THEN %(now)s ELSE new.asked_at END,
@@ -49,7 +49,7 @@ COUNTED = """UPDATE system.feed_schedule new SET
  WHERE old.feed_id = new.feed_id AND new.followers <> coalesce(number, 0)"""
 UNWANTED = """UPDATE system.feed_schedule SET next_at = NULL
  WHERE next_at IS NOT NULL AND followers = 0 AND coalesce(asked_at, '-infinity') < %s"""
-# as if the last listener had left it later
+# as if the last listener had unsubscribed later
 SPARED = "UPDATE system.feed_schedule SET asked_at = %s WHERE feed_id = ANY(%s)"
 NAMED = """SELECT rss_source_feed FROM users.play_statuses WHERE rss_source_feed = ANY(%(feeds)s)
 UNION SELECT rss_source_feed FROM users.saved_episodes WHERE rss_source_feed = ANY(%(feeds)s)
@@ -68,7 +68,7 @@ EMPTY_HOSTS = """DELETE FROM system.feed_hosts hosts
 
 
 class Reconciled(msgspec.Struct):
-    """What an hour's run found. ``unknown``: feeds that were followed and that nobody had told us of."""
+    """The results of a run. ``unknown``: feeds that were followed but not known here yet."""
 
     followed: int = 0
     unknown: int = 0
@@ -77,9 +77,9 @@ class Reconciled(msgspec.Struct):
 
 
 def reconcile(now: datetime) -> Reconciled:
-    """Count the followers of every feed, know those that are missing, forget those that nobody wants.
+    """Count the followers of every feed, add feeds that are missing, and remove those that nobody wants.
 
-    May run twice at a time. Raises what stores that are away raise.
+    May run twice at the same time. Raises the stores' errors where they are unavailable.
     """
     done = Reconciled()
     counts = _count_followers(now, done)
@@ -89,13 +89,13 @@ def reconcile(now: datetime) -> Reconciled:
     done.unwanted = execute(UNWANTED, [now - WANTED_FOR]).rowcount
     done.purged = _purge(now)
     execute(HOSTS, [now - timedelta(days=1)])
-    with suppress(psycopg.errors.ForeignKeyViolation):  # its first feed came just now
+    with suppress(psycopg.errors.ForeignKeyViolation):  # the first feed of such a host was added just now
         execute(EMPTY_HOSTS, [now])
     return done
 
 
 def _count_followers(now: datetime, done: Reconciled) -> Counter[int]:
-    """The followers of each feed that has any, by its id. One listener counts once, by whatever name."""
+    """Return the number of followers by feed id. A listener who follows a feed by two names counts once."""
     counts: Counter[int] = Counter()
     listener, followed = None, set[int]()
     for page in _pages():
@@ -119,16 +119,16 @@ def _pages() -> Iterator[list[tuple[Any, ...]]]:
 
 
 def _purge(now: datetime) -> int:
-    """Delete what nobody has wanted for long, with its episodes; returns how many feeds that were.
+    """Delete feeds that nobody has wanted for a long time, with their episodes; returns how many.
 
-    Secret feeds go at once. What a play, a playlist or a saved episode names is spared, and looked at again
-    in two months.
+    Secret feeds are deleted much sooner. Feeds that a play, a playlist or a saved episode refers to are
+    spared, and looked at again in two months.
     """
     long_ago = now - KEPT_FOR
     unwanted = Q(next_at=None, followers=0) & (
         Q(asked_at__lt=long_ago) | Q(asked_at=None, feed__first_seen_at__lt=long_ago)
     )
-    # not those that were spared, which are as if nobody had wanted them for WANTED_FOR
+    # excludes feeds that were spared: their asked_at is WANTED_FOR ago or earlier
     lately = Q(asked_at__lt=now - SECRET_KEPT_FOR, asked_at__gt=now - WANTED_FOR)
     unwanted |= lately & Q(feed__is_secret=True, followers=0)
     targets = Feed.objects.exclude(merged_into=None).values("merged_into")
@@ -140,7 +140,7 @@ def _purge(now: datetime) -> int:
 
 
 def _named(feed_ids: list[int]) -> set[int]:
-    """Those of the feeds that a listener's plays, playlists or saved episodes name, under any address."""
+    """Return those of the feeds that a listener's plays, playlists or saved episodes name, by any address."""
     rows = FeedAlias.objects.filter(feed__in=feed_ids).values_list("url", "feed_id")
     names = {feed_of_url(url): feed_id for url, feed_id in rows}
     if not names:

@@ -1,4 +1,4 @@
-"""One feed from the answer of its server to its rows: compared, read, stored, and scheduled anew."""
+"""Handle a server's answer for one feed: compare, read and store the document; prepare the new schedule."""
 
 import logging
 from datetime import datetime
@@ -22,22 +22,23 @@ from feeds.read import READER_VERSION, read
 
 logger = logging.getLogger(__name__)
 
-# what the client calls otherwise than the schedule
+# codes that the client and the schedule name differently
 CODES: Final = {"paused": "rate_limited", "gone": "not_found", "not_modified": "ok"}
 LONGEST_VALIDATOR: Final = 2_000
 
 
 class Refreshed(NamedTuple):
-    """``answer``: for the schedule; ``document``: where one was read and stored."""
+    """``answer``: the result for the schedule; ``document``: the document, if one was read and stored."""
 
     answer: Answer
     document: Document | None = None
 
 
 def refresh(feed: Claimed, outcome: Outcome, now: datetime, *, forced: bool = False) -> Refreshed:
-    """Store what a server answered, unless it is what is stored already.
+    """Store the document that a server sent, unless it is the one stored already.
 
-    ``forced``: read it even so. Raises what a store that is away raises; nothing that a document could cause.
+    ``forced``: read it even then. Raises the store's error where it is unavailable, but nothing that a
+    document could cause.
     """
     code = CODES.get(outcome.code, outcome.code)
     asked = asked_by(outcome.headers, now)
@@ -56,13 +57,13 @@ def refresh(feed: Claimed, outcome: Outcome, now: datetime, *, forced: bool = Fa
         document, stored = _read_and_store(feed, outcome, now)
     except UnreadableFeed as failure:
         return Refreshed(Answer(failure.code, outcome.status))
-    except StoredMeanwhile:  # by another worker, again and again: it is as new as can be
+    except StoredMeanwhile:  # another worker keeps storing it, so it is up to date
         return Refreshed(Answer("ok", outcome.status, asked))
     return Refreshed(_answer(feed, outcome, document, stored, body_hash, now), document)
 
 
 def _read_and_store(feed: Claimed, outcome: Outcome, now: datetime) -> tuple[Document, Stored]:
-    """Raises ``UnreadableFeed``, ``StoredMeanwhile``."""
+    """Read and store a document, in up to three attempts. Raises ``UnreadableFeed``, ``StoredMeanwhile``."""
     for attempt in (1, 2, 3):
         intake = Intake(feed.id)
         document = _read(intake, outcome)
@@ -73,7 +74,7 @@ def _read_and_store(feed: Claimed, outcome: Outcome, now: datetime) -> tuple[Doc
                 raise
             continue
         except (psycopg.DataError, django.db.DataError) as failure:
-            # a value that no row takes is the document's fault; the text could hold it
+            # a value that the database rejects is the document's fault; the error's text could contain it
             logger.warning("Feed %s cannot be stored: %s", feed.id, type(failure).__name__)
             raise UnreadableFeed("unreadable", "it has a value that cannot be stored") from None
         _count(stored)
@@ -82,7 +83,7 @@ def _read_and_store(feed: Claimed, outcome: Outcome, now: datetime) -> tuple[Doc
 
 
 def _store(feed: Claimed, outcome: Outcome, intake: Intake, document: Document, now: datetime) -> Stored:
-    """All of it in one transaction of the one store that it is in."""
+    """Store the document in one transaction; everything is in the system store."""
     known = feed.schedule
     with transaction.atomic(using="system"):
         moves.observe(feed.id, outcome, document.channel, intake.seen, now)
@@ -97,7 +98,7 @@ def _store(feed: Claimed, outcome: Outcome, intake: Intake, document: Document, 
 
 
 def _read(intake: Intake, outcome: Outcome) -> Document:
-    """Raises ``UnreadableFeed``, for whatever the reader raises: one document must not stop all others."""
+    """Read a document. Raises ``UnreadableFeed`` for any error, because one document must not stop others."""
     content_type = outcome.headers.get("content-type", "")
     try:
         document = read(outcome.body, content_type=content_type, url=outcome.url, begin=intake.begin)
@@ -121,7 +122,7 @@ def _answer(
         episodes=stored.episodes,
         shrunk=stored.shrunk,
     )
-    if stored.shrunk:  # the next fetch has to bring it whole once more
+    if stored.shrunk:  # the next fetch has to return the whole document again
         return replace(answer, etag="", last_modified="", validators_url="", body_hash=b"")
     return _with_validators(feed, outcome, answer, body_hash)
 
@@ -137,7 +138,7 @@ def _with_validators(feed: Claimed, outcome: Outcome, answer: Answer, body_hash:
 
 
 def _validator(outcome: Outcome, name: str) -> str | None:
-    """Byte for byte; None where there is none, or none that anybody would want back."""
+    """Return a header's value unchanged; None where it is missing, or cannot be sent back."""
     value = outcome.headers.get(name, "")
     return value if 0 < len(value) <= LONGEST_VALIDATOR and "\0" not in value else None
 

@@ -1,7 +1,7 @@
-"""What goes out as a feed: RSS 2.0 with the tags of iTunes and of the podcast namespace. Pure.
+"""Render feeds as RSS 2.0 with the tags of iTunes and of the podcast namespace. Pure.
 
-Built from rows by an XML library: no byte of a foreign document is passed on, and the same rows give the same
-bytes. Descriptions are sanitised here; addresses were judged when they were read.
+They are built from rows by an XML library: no byte of a foreign document is passed on, and the same rows
+yield the same bytes. Descriptions are sanitised here; addresses were validated when they were read.
 """
 
 import re
@@ -25,7 +25,7 @@ ITUNES: Final = "http://www.itunes.com/dtds/podcast-1.0.dtd"
 PODCAST: Final = "https://podcastindex.org/namespace/1.0"
 PSC: Final = "http://podlove.org/simple-chapters"
 NAMESPACES: Final = {"atom": ATOM, "itunes": ITUNES, "podcast": PODCAST, "psc": PSC}
-# the tags of the podcast namespace that go out again (those that are columns are written beside)
+# tags of the podcast namespace that are rendered again (those stored in columns are written separately)
 OF_CHANNELS: Final = ("funding", "person", "value", "location", "license", "txt")
 OF_EPISODES: Final = (
     "transcript",
@@ -40,7 +40,7 @@ OF_EPISODES: Final = (
     "license",
 )
 CHAPTER: Final = ("start", "title", "href", "image")
-# what XML 1.0 has no place for
+# characters that XML 1.0 does not allow
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MAIL: Final = re.compile(r"<?[^\s<>()]+@[^\s<>()]+>?")
 YES_NO: Final = {True: "true", False: "false"}
@@ -49,9 +49,9 @@ Element = etree._Element
 
 
 class Item(Struct):
-    """An episode in a feed. ``guid`` names it there, and is no address.
+    """An episode in a feed. ``guid`` identifies it there, and is not an address.
 
-    ``source_title``, ``source_url``: of the show that it is from, in a feed of several.
+    ``source_title``, ``source_url``: of the show that it comes from, in a feed of several shows.
     """
 
     episode: Episode
@@ -61,7 +61,7 @@ class Item(Struct):
 
 
 def channel_of(feed: Feed) -> Channel:
-    """A feed's row as plain values, without the e-mail address of its owner."""
+    """Return a feed's row as plain values, without the e-mail address of its owner."""
     return Channel(
         title=feed.title,
         author=MAIL.sub("", feed.author).strip(" ()"),
@@ -83,7 +83,7 @@ def channel_of(feed: Feed) -> Channel:
 
 
 def episode_of(row: EpisodeRow) -> Episode:
-    """An episode's row as plain values. Without a date of its own it has that of its place in the order."""
+    """Return an episode's row as plain values. Without a date of its own it gets its sort time."""
     return Episode(
         guid=row.guid,
         enclosure_url=row.enclosure_url,
@@ -112,8 +112,8 @@ def render(
     changed_at: datetime,
     newest_at: datetime | None = None,
 ) -> bytes:
-    """The feed as a document in UTF-8. ``url`` is its own address, which is told in it where it is given;
-    ``changed_at`` when it last became another, ``newest_at`` when its newest episode was published."""
+    """Return the feed as a UTF-8 document. ``url`` is its own address, which is included unless it is empty;
+    ``changed_at`` is when it last changed, ``newest_at`` when its newest episode was published."""
     root = etree.Element("rss", {"version": "2.0"}, nsmap=NAMESPACES)
     within = etree.SubElement(root, "channel")
     _add_channel(within, channel, url, changed_at, newest_at)
@@ -125,7 +125,7 @@ def render(
 def _add_channel(
     within: Element, channel: Channel, url: str, changed_at: datetime, newest_at: datetime | None
 ) -> None:
-    # RSS wants these three, whatever they say
+    # RSS requires these three, even if empty
     _text(within, "title", channel.title or " ")
     _text(within, "link", channel.link or url or " ")
     _text(within, "description", safe_html(channel.description) or " ")
@@ -180,7 +180,7 @@ def _add_item(within: Element, item: Item) -> None:
 
 
 def _add_itunes(within: Element, image: str, explicit: bool | None, blocked: bool) -> None:
-    """What channels and items have alike."""
+    """Add the tags that channels and items share."""
     if image:
         _empty(within, f"{{{ITUNES}}}image", {"href": image})
     _text(within, f"{{{ITUNES}}}explicit", "" if explicit is None else YES_NO[explicit])
@@ -193,7 +193,7 @@ def _add_categories(within: Element, categories: Iterable[str]) -> None:
 
 
 def _add_extra(within: Element, names: Iterable[str], extra: Mapping[str, Any]) -> None:
-    """The tags of the podcast namespace that are known by ``names``, in that order."""
+    """Add the tags of the podcast namespace in ``names``, in that order."""
     for name in names:
         for found in _occurrences(extra.get(name)):
             _add_tag(within, TAGS[f"podcast:{name.lower()}"], found)
@@ -210,7 +210,7 @@ def _add_tag(within: Element, tag: Tag, found: Mapping[str, Any]) -> None:
 
 
 def _add_chapters(within: Element, extra: Mapping[str, Any]) -> None:
-    """Those that stood in the feed itself."""
+    """Add the chapters that were in the feed itself."""
     for found in _occurrences(extra.get(CHAPTERS.name))[:1]:
         chapters = _empty(within, f"{{{PSC}}}chapters", {"version": "1.2"})
         for chapter in _occurrences(found.get("chapter")):
@@ -219,7 +219,7 @@ def _add_chapters(within: Element, extra: Mapping[str, Any]) -> None:
 
 
 def _occurrences(found: Any) -> list[Mapping[str, Any]]:
-    """However the tag was kept: none, one, or all of its occurrences."""
+    """Return the occurrences of a tag as a list, whether none, one or several were stored."""
     listed = found if isinstance(found, list) else [found]
     return [one for one in listed if isinstance(one, Mapping)]
 
@@ -241,5 +241,5 @@ def _empty(within: Element, name: str, attributes: Mapping[str, str]) -> Element
 
 
 def _characters(text: str) -> str:
-    """What XML can hold of it."""
+    """Remove characters that XML does not allow."""
     return NOT_XML.sub("", text)

@@ -1,4 +1,4 @@
-"""How much memory the bodies of all fetches of this process may take together."""
+"""Limits the memory that the bodies of all fetches of this process may take together."""
 
 from itertools import count
 from threading import Lock
@@ -10,10 +10,10 @@ ROOM = 128 * MIB
 
 
 class Room:
-    """So many bytes for all bodies. Whoever came first may always go on, so that somebody always can.
+    """Memory shared by all bodies. The earliest holder may always take more, so that one can always proceed.
 
-    The others may take what leaves the first enough for a body as it came and as it is decoded; so the sum
-    never exceeds ``size``, as long as nobody takes more than twice MAX_BODY.
+    The others may take only what leaves the earliest enough for its body both compressed and decompressed.
+    The sum thus never exceeds ``size``, as long as no holder takes more than twice MAX_BODY.
     """
 
     def __init__(self, size: int = ROOM) -> None:
@@ -25,11 +25,11 @@ class Room:
         self.most = 0
 
     def number(self) -> int:
-        """A new holder's."""
+        """Return the number of a new holder."""
         return next(self._numbers)
 
     def take(self, holder: int, size: int) -> bool:
-        """Let ``holder`` have ``size`` bytes in all from now on; False where there is no room for more."""
+        """Set the total of ``holder`` to ``size`` bytes; False where there is not enough room."""
         with self._lock:
             more = size - self._taken.get(holder, 0)
             is_first = holder == next(iter(self._taken), holder)
@@ -50,7 +50,7 @@ class Room:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing new should be begun."""
+        """Whether there is too little room to start another fetch."""
         return self._sum >= self._for_others
 
     @property

@@ -1,7 +1,7 @@
-"""Finding podcasts and episodes in what this server knows: by words, category and language.
+"""Search the podcasts and episodes that this server knows, by words, category and language.
 
-Words are compared without case, accents and signs, and each may go on (``system.search_query``). A secret or
-blocked feed is found by those alone who follow it.
+Words are compared without case, accents and punctuation, and match the beginnings of words
+(``system.search_query``). A secret or blocked feed is found only by those who follow it.
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ from projections.queries import Page, Query, moment
 CATEGORY = """
 SELECT slug, name FROM "system"."categories" WHERE slug = %(slug)s OR parent_id = %(slug)s
 """
-# each of a feed's addresses is a feed to whoever counts by digests of addresses
+# all addresses of a feed, for callers that count by the digests of addresses
 PUBLIC_KEYS = """
 SELECT alias.feed_key
   FROM "system"."feeds" AS feed JOIN "system"."feed_aliases" AS alias ON alias.feed_id = feed.id
  WHERE NOT (feed.is_secret OR feed.blocked OR feed.locked)"""
-# the languages, without their variants, of the feeds that everybody may see
+# the languages, without regional variants, of the feeds that everybody may see
 LANGUAGES = """
 SELECT DISTINCT split_part(replace(lower(language), '_', '-'), '-', 1)
   FROM "system"."feeds" WHERE language <> '' AND NOT (is_secret OR blocked OR locked)
 """
 IN_CATEGORY = "feed.categories && %s::text[]"
-# publishers write en-US, en_us and EN
+# matches en-US, en_us and EN, all of which publishers write
 IN_LANGUAGE = "replace(lower(feed.language), '_', '-') || '-' LIKE %s"
 NAMED = """
 SELECT feed_id, url, feed_key = ANY(%s) FROM "system"."feed_aliases" WHERE feed_key = ANY(%s) ORDER BY url
 """
-# An exact title first, then words in the title (weight A), of the author (B), in the description. Most that
-# are found by a common word have it in the description alone: those are told by one comparison.
+# An exact title ranks first, then words in the title (weight A), in the author (B), in the description. Most
+# matches for a common word have it only in the description: these are ranked with a single comparison.
 PODCASTS = """(
     SELECT feed.*, coalesce(feed.newest_at, feed.first_seen_at) AS newest,
            CASE WHEN NOT ts_filter(feed.words, '{a,b}') @@ system.search_query(%s) THEN 0
@@ -47,8 +47,8 @@ PODCASTS = """(
        AND (feed.id = ANY(%s) OR (NOT (feed.is_secret OR feed.blocked OR feed.locked) AND feed.id <> ALL(%s)))
 ) AS feed WHERE true"""
 FITS = "system.search_words(episode.title) @@ system.search_query(%s)"
-# Asked first: for few rows of an order the planner walks that order, and takes half a second to find that
-# nothing of 60,000 fits.
+# Asked first: when few rows in some order are wanted, the planner scans all rows in that order, and takes
+# half a second to find no match among 60,000.
 SOME_EPISODES = f"""
 SELECT episode.id FROM "system"."episodes" AS episode WHERE {FITS} AND episode.gone_at IS NULL LIMIT %s
 """  # noqa: S608  no values in it
@@ -64,7 +64,7 @@ TRIGRAMS = """
 SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace AS place ON place.oid = extnamespace
  WHERE extname = 'pg_trgm'
 """
-# The least likeness at which one word is taken for another that was mistyped.
+# The least similarity at which a word counts as another one mistyped.
 LIKENESS = 0.5
 LIKE = """
 SELECT feed.id, feed.url, feed.categories, feed.episode_count, feed.newest_at
@@ -79,8 +79,8 @@ SELECT feed.id, feed.url, feed.categories, feed.episode_count, feed.newest_at
 
 
 class Among(NamedTuple):
-    """Which feeds are looked at: the names of categories, of which one suffices, and a language in lower
-    case."""
+    """Restrict a search to some feeds: by the names of categories, of which one has to match, and by a
+    language in lower case."""
 
     categories: Sequence[str] | None
     language: str | None
@@ -96,8 +96,8 @@ ALL = Among(None, None)
 
 
 class Sight(NamedTuple):
-    """Which feeds somebody may find. ``own``: by the id of each feed that he follows, its address as he has
-    it; ``blocked``: ids of feeds that only their followers find."""
+    """Which feeds somebody may find. ``own``: for the id of each feed that the listener follows, the address
+    under which it is followed; ``blocked``: the ids of feeds that only their followers find."""
 
     own: dict[int, str]
     blocked: list[int]
@@ -107,7 +107,7 @@ class Sight(NamedTuple):
         return [list(self.own), self.blocked]
 
     def name(self, feed_id: int, url: str) -> str:
-        """The ``rss_source_feed`` of a feed as he has it."""
+        """Return the ``rss_source_feed`` of a feed, under the address that the listener follows."""
         return feed_of_url(self.own.get(feed_id, url))
 
 
@@ -138,33 +138,33 @@ FIND_EPISODES = Query("", EpisodeFound, EPISODES, {"sort_at": moment, "id": id_i
 
 
 def category_names(slug: str) -> list[str]:
-    """How feeds may name a category or one below it; none where there is no such category."""
+    """Return the names that feeds may use for a category and those below it; empty if there is none."""
     rows = run(CATEGORY, {"slug": slug}, "system").fetchall()
     return sorted({name for row in rows for name in row})
 
 
 def languages() -> list[str]:
-    """The codes of the languages that public feeds are in, as far as they have two or three letters."""
+    """Return the codes of the languages of public feeds, as far as they have two or three letters."""
     rows = run(LANGUAGES, [], "system").fetchall()
     return sorted(code for (code,) in rows if code.isalpha() and len(code) in (2, 3))
 
 
 def public_feed_keys(among: Among) -> list[UUID]:
-    """The digests of the addresses of all feeds that everybody may see."""
+    """Return the digests of the addresses of all feeds that everybody may see."""
     statement = " AND ".join([PUBLIC_KEYS, *among.conditions])
     return [key for (key,) in run(statement, list(among.conditions.values()), "system")]
 
 
 def sight(followed: Sequence[UUID], blocked: Sequence[UUID]) -> Sight:
-    """What somebody may find, by the digests of the feeds that he follows and of those that are blocked."""
+    """Return what somebody may find, from the digests of the feeds they follow and of blocked feeds."""
     rows = run(NAMED, [list(followed), [*followed, *blocked]], "system").fetchall()
     own = {feed_id: url for feed_id, url, is_own in rows if is_own}
     return Sight(own, [feed_id for feed_id, _, is_own in rows if not is_own])
 
 
 def podcasts(words: str, among: Among, seen: Sight, after: str | None, limit: int) -> Page[PodcastFound]:
-    """The podcasts that have all these words, the best first, or where there are none at all and the server
-    has ``pg_trgm``, those whose titles are like them. Raises ``InvalidCursor``."""
+    """Return podcasts that contain all these words, best match first; where there are none and the server has
+    ``pg_trgm``, those with similar titles. Raises ``InvalidCursor``."""
     values = [words, words, words, words, *seen.values]
     found = FIND_PODCASTS.page(values, among.conditions, after, limit, descending=True, read=read_system)
     if found.rows or after is not None:
@@ -173,7 +173,7 @@ def podcasts(words: str, among: Among, seen: Sight, after: str | None, limit: in
 
 
 def episodes(words: str, among: Among, seen: Sight, after: str | None, limit: int) -> Page[EpisodeFound]:
-    """The episodes whose titles have all these words, the newest first. Raises ``InvalidCursor``."""
+    """Return episodes whose titles contain all these words, the newest first. Raises ``InvalidCursor``."""
     found = [episode_id for (episode_id,) in run(SOME_EPISODES, [words, RARE + 1], "system")]
     is_rare = len(found) <= RARE
     source = EPISODES.format(fits="episode.id = ANY(%s)" if is_rare else FITS)
@@ -192,8 +192,8 @@ def _alike(words: str, among: Among, seen: Sight, limit: int) -> list[PodcastFou
 
 
 def _place_of_trigrams() -> str | None:
-    """The schema that has ``pg_trgm``; None where no administrator of the database has put it anywhere. What
-    was found is asked for once in a process."""
+    """Return the schema that contains ``pg_trgm``; None where the extension is not installed. Once found, it
+    is remembered for the life of the process."""
     if not _trigrams and (found := run(TRIGRAMS, [], "system").fetchone()):
         _trigrams.append(found[0])
     return _trigrams[0] if _trigrams else None

@@ -1,4 +1,4 @@
-"""Rendered feeds over HTTP: validators, 304, gzip, and headers under which a browser runs nothing of it."""
+"""Serve rendered feeds over HTTP: validators, 304, gzip, and headers that keep browsers from running them."""
 
 import gzip
 import re
@@ -23,7 +23,7 @@ _TAKES_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
 
 
 class Rendered(Struct, frozen=True):
-    """A feed as it is kept: compressed, with the digest of what it is otherwise."""
+    """A feed as it is cached: compressed, with the digest of its uncompressed form."""
 
     gzipped: bytes
     digest: str
@@ -38,13 +38,13 @@ class Rendered(Struct, frozen=True):
 def respond(
     request: HttpRequest, rendered: Rendered, headers: Mapping[str, str], *, by_time: bool = True
 ) -> HttpResponseBase:
-    """The feed, or 304 where the caller has it.
+    """Return the feed, or a 304 where the client has it already.
 
-    ``by_time``: whether ``changed_at`` tells every change; else callers are believed by their ETag alone.
+    ``by_time``: whether ``changed_at`` reflects every change; if not, only the client's ETag is compared.
     """
     takes_gzip = _TAKES_GZIP.search(request.META.get("HTTP_ACCEPT_ENCODING", "")) is not None
     content = rendered.gzipped if takes_gzip else gzip.decompress(rendered.gzipped)
-    # two representations, two strong validators
+    # two representations need two strong validators
     etag = f'"{rendered.digest}{"-gz" if takes_gzip else ""}"'
     changed_at = int(rendered.changed_at.timestamp())
     response = HttpResponse(content, content_type=CONTENT_TYPE, headers={**HEADERS, **headers})

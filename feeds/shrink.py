@@ -1,6 +1,6 @@
-"""Makes small pictures of an image file; a program that ``feeds.images`` runs. Nothing of ours is imported.
+"""Makes thumbnails of an image file; a program run by ``feeds.images`` that imports no module of the project.
 
-The image file comes from standard input, sizes are arguments, what was made goes to standard output.
+It reads the image from standard input, takes sizes as arguments, and writes the result to standard output.
 """
 
 import os
@@ -14,12 +14,12 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 MOST_PIXELS = 40_000_000
 QUALITY = 82
-# bytes: 40 megapixels with transparency, twice, and the decoder; seconds of the processor
+# bytes: 40 megapixels with transparency, twice, and the decoder; seconds of CPU time
 MEMORY, PROCESSOR_S = 1024 * 1024 * 1024, 10
 
 
 def shrink(data: bytes, sizes: list[int]) -> dict[int, bytes]:
-    """WebP files of an image, by size. Raises whatever a decoder raises for files that are damaged."""
+    """Return WebP files of an image, by size. Raises whatever a decoder raises for damaged files."""
     picture: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
     if picture.width * picture.height > MOST_PIXELS:
         raise ValueError(f"has more than {MOST_PIXELS} pixels")
@@ -41,11 +41,11 @@ def main() -> None:
     os.nice(10)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
-    # what is too large is refused by its size before anything warns of it
+    # images that are too large are refused above, so Pillow's own warning is not needed
     Image.MAX_IMAGE_PIXELS = None
     try:
         made = shrink(sys.stdin.buffer.read(), [int(size) for size in sys.argv[1:]])
-    except Exception as error:  # decoders raise whatever they like for damaged files
+    except Exception as error:  # decoders may raise any exception for damaged files
         sys.exit(f"{type(error).__name__}: {error}")
     sys.stdout.buffer.write(msgspec.msgpack.encode(made))
 

@@ -1,8 +1,9 @@
-"""What is at an address that somebody typed: a feed, a page that names feeds, or why neither can be told.
+"""Find out what is at an address that somebody typed: a feed, a page that names feeds, or an error.
 
-Looked up by a worker, so that no request waits for a foreign server, and kept for a while: under a digest of
-the address and encrypted with another one, for an address may be a key. Who asks is told nothing before a
-second has passed: how quickly our own rules refuse an address would tell what there is in our network.
+The address is looked up by a worker, so that no request waits for a foreign server. The result is stored for
+a while under a digest of the address, and encrypted with a key derived from it, because an address may itself
+be a secret. No result is shown before a second has passed: how quickly our own rules refuse an address would
+reveal what is in our network.
 """
 
 from base64 import urlsafe_b64encode
@@ -25,7 +26,7 @@ from feeds.read.names import is_root
 LARGEST: Final = 2 * 1024 * 1024  # bytes of a page
 ACCEPT: Final = "text/html, application/xhtml+xml, application/rss+xml, application/atom+xml, */*;q=0.5"
 KEPT: Final = timedelta(minutes=10)
-# a failure is told for so long before the server is asked again
+# how long a failure is shown before the server is asked again
 FAILED_FOR: Final = timedelta(seconds=10)
 # longer than the client takes at most
 PATIENCE: Final = timedelta(seconds=40)
@@ -33,8 +34,8 @@ SOONEST: Final = timedelta(seconds=1)
 
 
 class Look(Struct):
-    """What was found. ``links``: of a feed, itself. ``error``: the code of an outcome of ``feeds.fetch``, or
-    of ``UnreadableFeed``; "" where all went well, also where the page names no feed."""
+    """The result of a look-up. ``links``: the feeds found; for a feed, itself. ``error``: the code of an
+    outcome of ``feeds.fetch``, or of ``UnreadableFeed``; "" if all went well, even without a feed."""
 
     asked_at: datetime
     is_done: bool = False
@@ -47,7 +48,7 @@ _LOOK = msgspec.json.Decoder(Look).decode
 
 
 def ask(url: str, now: datetime) -> bool:
-    """Note that somebody wants to know what is there; whether it must be looked up for that."""
+    """Note that somebody asks about an address; returns whether it must be looked up."""
     known = _kept(url, now)
     if known is not None and now < known.asked_at + (FAILED_FOR if known.error else KEPT):
         return False
@@ -56,7 +57,7 @@ def ask(url: str, now: datetime) -> bool:
 
 
 def found(url: str, now: datetime) -> Look | None:
-    """What was found; not done while it is being looked up. None where nobody has asked lately."""
+    """Return the result, which is not done while the look-up is running. None if nobody has asked lately."""
     known = _kept(url, now)
     if known is None or now >= known.asked_at + SOONEST:
         return known
@@ -64,7 +65,7 @@ def found(url: str, now: datetime) -> Look | None:
 
 
 def look_up(url: str, now: datetime) -> Look:
-    """Fetch what is there, keep what it is, and return that."""
+    """Fetch the address, and store and return the result."""
     known = _kept(url, now) or Look(now)
     outcome = fetch_one(Request(url, accept=ACCEPT, max_body=LARGEST))
     result = _judge(url, outcome, Look(known.asked_at, is_done=True))
@@ -73,7 +74,7 @@ def look_up(url: str, now: datetime) -> Look:
 
 
 def _judge(url: str, outcome: Outcome, look: Look) -> Look:
-    if outcome.code == "too_large":  # no page is: whether it is a feed the pump finds out
+    if outcome.code == "too_large":  # no page is that large; the pump finds out whether it is a feed
         look.is_feed, look.links = True, [FeedLink(url, "")]
     elif outcome.code != "ok":
         look.error = outcome.code

@@ -1,4 +1,4 @@
-"""Addresses of feeds and episodes as apps and other servers spell them."""
+"""Normalise the addresses of feeds and episodes that apps and other servers send."""
 
 import re
 from functools import lru_cache
@@ -11,7 +11,7 @@ _SCHEME = re.compile("[A-Za-z][A-Za-z0-9_+.-]*:")
 
 
 class Address(NamedTuple):
-    """What an address that was sent is kept as; empty, with the reason, where it is refused."""
+    """A received address in its normal form; empty, with the reason, where it is refused."""
 
     kept: str
     reason: str = ""
@@ -26,7 +26,7 @@ def feed_address(sent: Any) -> Address:
 
 
 def episode_address(sent: Any) -> Address:
-    # an item has a comma before it
+    # in an item, a comma precedes the address
     return _address(sent, LONGEST_ITEM - 1) if isinstance(sent, str) else Address("", "not_a_string")
 
 
@@ -40,29 +40,29 @@ def _address(sent: str, *longest: int) -> Address:
     if len(text) < SHORTEST:
         return Address("", "too_short")
     try:
-        # an address without a scheme is one of the web
+        # an address without a scheme is taken as a web address
         return Address(normalise_url(text if _SCHEME.match(text) else f"http://{text}", *longest))
     except InvalidIdentifier as error:
         return Address("", error.code)
 
 
 class Corrections:
-    """``update_urls``: each spelling that was changed, once, and each that was refused."""
+    """Collects ``update_urls``: each spelling that was changed, once, and each that was refused."""
 
     def __init__(self) -> None:
         self._kept: dict[str, str] = {}
-        # with the reasons
+        # refused addresses with the reasons
         self.refused: list[tuple[Any, str]] = []
 
     def note(self, sent: Any, address: Address) -> None:
         if not address.kept:
             self.refused.append((sent, address.reason))
-        # what carries a password is not said again
+        # an address that contains a password is not repeated
         if isinstance(sent, str) and sent != address.kept and address.reason != "credentials":
             self._kept[sent] = address.kept
 
     def correct(self, sent: str, kept: str) -> None:
-        """Another address than the one that was sent is the feed's."""
+        """Note that a feed has another address than the one that was sent."""
         if sent != kept:
             self._kept[sent] = kept
 

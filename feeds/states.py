@@ -1,6 +1,6 @@
-"""How a feed fares, in a word for machines and a sentence for people. Pure.
+"""Describe the state of a feed, as a code for programs and a sentence for people. Pure.
 
-No sentence holds an address, a header, a body or anything else that a foreign server sent; at most the name
+No sentence contains an address, a header, a body or anything else that a foreign server sent, except the name
 of the feed's own host.
 """
 
@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple, TypeAlias
 
 Code: TypeAlias = Literal["new", "ok", "stale", "failing", "moved", "gone", "dead", "paused"]
 
-# a failure is worth a sentence of its own once it lasts
+# a failure gets a sentence of its own after this time
 LASTING = timedelta(hours=48)
-# a move is news for so long
+# a move is reported for this long
 NEWS = timedelta(days=14)
-# what is wrong, by the code of the last fetch
+# descriptions of what is wrong, by the code of the last fetch
 ERRORS = {
     "unreachable": "Its server cannot be reached.",
     "timeout": "Its server takes too long to answer.",
@@ -33,12 +33,12 @@ ERRORS = {
     "http_error": "Its server answered with an error.",
 }
 UNKNOWN = "It could not be fetched."
-# what the client calls the answers that pause a host
+# the client's codes for answers that pause a host
 CODES = {"paused": "rate_limited"}
 
 
 class FeedError(NamedTuple):
-    """What went wrong the last time; ``since``: when it first did; ``status``: of the HTTP answer, if any."""
+    """What went wrong at the last fetch; ``since``: when it first did; ``status``: of HTTP, if known."""
 
     code: str
     detail: str
@@ -52,8 +52,8 @@ class FeedState(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known of a feed's fetches. ``stored_state`` is ``Feed.state``; ``moved_at``: when it was last
-    found at another address."""
+    """What is known of a feed's fetches. ``stored_state`` is ``Feed.state``; ``moved_at``: when the feed last
+    moved to another address."""
 
     stored_state: str
     host: str
@@ -69,7 +69,7 @@ class Facts(NamedTuple):
 
 
 def error_of(facts: Facts) -> FeedError | None:
-    """What went wrong the last time; None where nothing did."""
+    """Return what went wrong at the last fetch; None where nothing did."""
     if not facts.error:
         return None
     code = CODES.get(facts.error, facts.error)
@@ -77,7 +77,7 @@ def error_of(facts: Facts) -> FeedError | None:
 
 
 def state_of(facts: Facts, now: datetime) -> FeedState:
-    """How the feed fares. ``now``: to which a pause, a failure and a move are compared."""
+    """Return the state of a feed. ``now`` is compared with the times of a pause, a failure and a move."""
     if facts.stored_state == "gone":
         return FeedState("gone", "Its publisher has ended it.")
     if facts.stored_state == "dead":

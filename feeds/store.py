@@ -1,4 +1,4 @@
-"""The rows of feeds and of their hosts: made, claimed, finished. Store: system."""
+"""Adds the rows of feeds and of their hosts, and helpers for the store's statements. Store: system."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from eventstore.domain.secrets import is_secret_feed
 from projections.connect import run
 
 SLOTS: Final = 64
-# how long a feed that nobody follows is kept fresh for whoever asked for it
+# how long a feed without followers is refreshed after somebody asked for it
 WANTED_FOR: Final = timedelta(days=30)
 
 KNOWN = "SELECT feed_key, feed_id FROM system.feed_aliases WHERE feed_key = ANY(%s)"
@@ -24,7 +24,7 @@ GIVEN = """WITH given AS (SELECT * FROM jsonb_to_recordset(%s) AS row (
     feed_key uuid, url text, host text, slot smallint, is_secret boolean, next_at timestamptz,
     asked_at timestamptz))
 """
-# In one order, so that two of these at a time wait for each other and never both.
+# Rows are inserted in one fixed order, so that two of these statements at a time cannot deadlock.
 NEW_HOSTS = (
     "INSERT INTO system.feed_hosts (name) SELECT DISTINCT host FROM given ORDER BY 1 ON CONFLICT DO NOTHING"
 )
@@ -38,7 +38,8 @@ NEW_SCHEDULES = """INSERT INTO system.feed_schedule (feed_id, host_id, slot, nex
 SELECT feeds.id, feed_hosts.id, slot, next_at, asked_at
   FROM given JOIN system.feeds USING (url) JOIN system.feed_hosts ON feed_hosts.name = host ORDER BY url
     ON CONFLICT DO NOTHING"""
-# Once an hour is enough to tell that somebody still wants it. In the order of ids, as above.
+# Updating asked_at once an hour is enough to record that somebody still wants a feed. In the order of ids, to
+# avoid deadlocks as above.
 ASKED = """UPDATE system.feed_schedule AS known
    SET asked_at = %(now)s, next_at = coalesce(known.next_at, %(now)s)
   FROM (SELECT feed_id FROM system.feed_schedule WHERE feed_id = ANY(%(ids)s)
@@ -48,7 +49,7 @@ ASKED = """UPDATE system.feed_schedule AS known
 
 
 class Ensured(NamedTuple):
-    """``ids``: of the feeds that were named, by their names; ``new``: the ids of those not known before."""
+    """``ids``: the ids of the given feeds by their names; ``new``: the ids of those not known before."""
 
     ids: dict[str, int]
     new: list[int]
@@ -57,10 +58,10 @@ class Ensured(NamedTuple):
 def ensure(
     feeds: Iterable[str], now: datetime, *, asked: bool = False, spread: timedelta = timedelta(0)
 ) -> Ensured:
-    """Know these feeds, named by their normalised ``rss_source_feed``; those that are new are due at once.
+    """Add those of these feeds (normalised ``rss_source_feed``) that are unknown; new feeds are due at once.
 
-    ``asked``: somebody wants them now, so that they are kept fresh though nobody may follow them yet.
-    ``spread``: the time over which the new ones become due, one after the other. May be repeated.
+    ``asked``: somebody wants them now, so they are refreshed even while nobody follows them. ``spread``: the
+    time over which the new ones become due, one after the other. May be repeated.
     """
     names = {feed_key_of(feed): feed for feed in feeds}
     known = _known(names)
@@ -74,17 +75,17 @@ def ensure(
 
 
 def host_of(url: str) -> str:
-    """The server that a feed comes from, whatever its port: what politeness is counted by."""
+    """Return the host of a feed's address, without its port: limits on requests apply per host."""
     return urlsplit(url).hostname or ""
 
 
 def slot_of(host: str) -> int:
-    """Which of the 64 shares of the work a host belongs to: one pump serves all of its feeds."""
+    """Return to which of the 64 shares of the work a host belongs: one pump serves all its feeds."""
     return crc32(host.encode()) % SLOTS
 
 
 def as_rows(rows: Sequence[Any]) -> str:
-    """The one parameter of ``jsonb_to_recordset``."""
+    """Return rows as the parameter of ``jsonb_to_recordset``."""
     return msgspec.json.encode(rows).decode()
 
 
@@ -100,7 +101,7 @@ def _known(keys: Iterable[str]) -> dict[str, int]:
 def _add(
     keys: Sequence[str], names: dict[str, str], now: datetime, asked: bool, spread: timedelta
 ) -> list[int]:
-    """Make the rows of feeds that are not known; returns the ids of those that nobody made meanwhile."""
+    """Add the rows of unknown feeds; returns the ids of those that no other process added meanwhile."""
     step = spread / len(keys)
     given = as_rows(
         [

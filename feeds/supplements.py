@@ -1,6 +1,6 @@
-"""Chapters and transcripts that a feed names: fetched when somebody asks, and kept a while as what was read.
+"""Chapters and transcripts that a feed links to: fetched on request, and stored in parsed form for a while.
 
-Under a digest of their address: of a secret feed's, too, nothing can be told by who reads the table.
+They are stored under a digest of their address, so that the table reveals no address, not even a secret one.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,8 +18,8 @@ from projections.connect import run
 
 Kind: TypeAlias = Literal["chapters", "transcript"]
 LARGEST: Final = 2 * 1024 * 1024  # bytes of a document
-KEPT, MOST_KEPT = timedelta(days=7), 256 * 1024 * 1024  # bytes of all
-# a failure is told for so long before its server is asked again
+KEPT, MOST_KEPT = timedelta(days=7), 256 * 1024 * 1024  # bytes of all documents together
+# how long a failure is shown before its server is asked again
 FAILED_FOR: Final = timedelta(minutes=5)
 ACCEPT: Final = {
     "chapters": "application/json+chapters, application/json, application/xml;q=0.5, */*;q=0.1",
@@ -29,7 +29,7 @@ READ: Final[Mapping[str, Callable[[bytes], Any]]] = {
     "chapters": chapters.read,
     "transcript": transcripts.read,
 }
-# the oldest go first
+# deletes the oldest first
 PRUNE: Final = """
 DELETE FROM "system"."fetched_documents" WHERE fetched_at < %s OR url_digest IN (
     SELECT url_digest FROM (
@@ -40,21 +40,21 @@ DELETE FROM "system"."fetched_documents" WHERE fetched_at < %s OR url_digest IN 
 
 
 class Source(NamedTuple):
-    """Where a feed says that the document is."""
+    """The address and the language that a feed gives for a document."""
 
     url: str
     language: str | None
 
 
 def source_of(kind: Kind, extra: Mapping[str, Any]) -> Source | None:
-    """What the feed names in ``Episode.extra``; of several transcripts the one that tells most."""
+    """Return the document that the feed names in ``Episode.extra``; of several transcripts the richest."""
     listed = [one for one in extra.get(kind, []) if isinstance(one, dict) and one.get("url")]
     named = transcripts.choose(listed) if kind == "transcript" else next(iter(listed), None)
     return None if named is None else Source(named["url"], named.get("language"))
 
 
 def find(kind: Kind, url: str, now: datetime) -> FetchedDocument | None:
-    """What is kept of the document, or of the failure to fetch it; None where it is to be fetched."""
+    """Return the stored document, or the failure to fetch it; None where it is to be fetched."""
     kept = FetchedDocument.objects.filter(url_digest=_digest(kind, url)).first()
     if kept is None or kept.fetched_at < now - (FAILED_FOR if kept.error else KEPT):
         return None
@@ -62,7 +62,7 @@ def find(kind: Kind, url: str, now: datetime) -> FetchedDocument | None:
 
 
 def fetch(kind: Kind, url: str, now: datetime) -> None:
-    """Fetch the document and keep what it says, or why that is not known."""
+    """Fetch and store the document's content, or the error."""
     outcome = fetch_one(Request(url, accept=ACCEPT[kind], max_body=LARGEST))
     content, error = b"", "" if outcome.code == "ok" else outcome.code
     if not error:

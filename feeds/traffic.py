@@ -1,6 +1,6 @@
-"""How many requests go to which host at a time, within one pump: its hosts are served by nobody else.
+"""Limits requests per host within one pump, which alone serves its hosts.
 
-Pure but for the clock, which its caller hands in (seconds of a monotonic one).
+Pure, except that the caller passes the time in (seconds of a monotonic clock).
 """
 
 from collections import deque
@@ -13,16 +13,17 @@ from feeds.decide import Host
 
 # seconds between two requests on one connection
 PACE: Final = 0.1
-# So many wait for a host in memory, and no more is claimed for it.
+# At most this many feeds of a host wait in memory; beyond it, no more are claimed.
 MOST_WAITING: Final = 20
-# What hosts may take of all that is in flight: those that did not answer the last time, and those that have
-# not answered yet in this run, each with one request at a time. Hosts that hang leave the rest to the others.
+# The share of requests in flight that may go to hosts that did not answer the last time, and to hosts that
+# have not answered yet in this run, each with one request at a time. Hosts that hang thus leave the rest to
+# the other hosts.
 SUSPECTS, UNPROVEN, ANYBODY = "suspects", "unproven", "anybody"
 SHARES: Final = {SUSPECTS: 0.5, UNPROVEN: 0.8, ANYBODY: 1.0}
 
 
 class _Lane:
-    """What is to be fetched from one host."""
+    """The feeds to be fetched from one host."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -48,7 +49,7 @@ class _Lane:
 
 
 class Traffic:
-    """The feeds that are claimed and not fetched yet, by host. ``concurrency``: in flight at most."""
+    """The feeds that are claimed but not fetched yet, by host. ``concurrency``: the most in flight."""
 
     def __init__(self, concurrency: int, pace: float = PACE) -> None:
         self._lanes: dict[int, _Lane] = {}
@@ -59,21 +60,21 @@ class Traffic:
         self._pace = pace
         self.waiting = 0
         self.in_flight = 0
-        # what waits, without what is more than its host bears for now
+        # the number of waiting feeds, counting at most MOST_WAITING per host
         self.backlog = 0
 
     def add(self, feed: Claimed) -> None:
-        """Have a feed fetched when its turn comes."""
+        """Queue a feed to be fetched when its turn comes."""
         lane = self._lanes.setdefault(feed.host.id, _Lane(feed.host))
         if not lane.in_flight:
-            lane.host = feed.host  # as it is now in its row
+            lane.host = feed.host  # the latest state of its row
         self.backlog += len(lane.waiting) < MOST_WAITING
         self.waiting += 1
         lane.waiting.append(feed)
         self._queue(lane)
 
     def next(self, now: float) -> Claimed | None:
-        """A feed that may be fetched now; None where every host has as much as it bears."""
+        """Return a feed that may be fetched now; None where every host is at its limit."""
         while self._ready and self._ready[0][0] <= now:
             lane = self._lanes[heappop(self._ready)[1]]
             lane.is_queued = False
@@ -88,7 +89,7 @@ class Traffic:
         return None
 
     def done(self, feed: Claimed) -> None:
-        """A fetch has ended."""
+        """Record that a fetch has ended."""
         lane = self._lanes[feed.host.id]
         share = lane.in_flight.pop(feed.id)
         self._taken[share] -= 1
@@ -101,7 +102,7 @@ class Traffic:
                 self._queue(other)
 
     def note(self, host: Host, now_paused: bool) -> list[Claimed]:
-        """A host's row has changed, or it has answered; returns what waited for one that is paused."""
+        """Update a host after an answer or a change of its row; if it is paused, return its waiting feeds."""
         lane = self._lanes[host.id]
         lane.host = host
         lane.is_proven = not host.is_suspect
@@ -111,15 +112,15 @@ class Traffic:
         return list(self._pop_all(lane))
 
     def host(self, feed: Claimed) -> Host:
-        """The host of a feed, as far as is known here."""
+        """Return the latest known state of a feed's host."""
         return self._lanes[feed.host.id].host
 
     def full(self) -> list[int]:
-        """The hosts for which nothing more is to be claimed now."""
+        """Return the hosts for which no more feeds should be claimed now."""
         return [host_id for host_id, lane in self._lanes.items() if len(lane.waiting) >= MOST_WAITING]
 
     def drain(self) -> Iterator[Claimed]:
-        """Give up what is waiting."""
+        """Remove and yield all waiting feeds."""
         for lane in self._lanes.values():
             yield from self._pop_all(lane)
 

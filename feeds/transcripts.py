@@ -1,6 +1,6 @@
-"""A transcript, from the forms in which publishers give it, in one shape. Pure.
+"""Read a transcript from the formats that publishers use into one form. Pure.
 
-WebVTT, SubRip, JSON of the podcast namespace, and plain HTML. Only the text passes, no markup.
+Supported are WebVTT, SubRip, the JSON of the podcast namespace, and plain HTML. Only text is kept, no markup.
 """
 
 import re
@@ -14,7 +14,7 @@ from msgspec import Struct
 from feeds.chapters import UnreadableDocument, plain, seconds
 
 MOST, LONGEST_TEXT, LONGEST_SPEAKER = 20_000, 10_000, 200
-# how well a form tells who says what and when
+# ordered by how well a format conveys who says what and when
 PREFERENCE: Final = ("application/json", "text/vtt", "application/x-subrip", "application/srt", "text/html")
 _TIMES = re.compile(r"((?:\d+:)?\d+:\d\d[.,]\d{1,3})[ \t]+-->[ \t]+((?:\d+:)?\d+:\d\d[.,]\d{1,3})")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,200})>")
@@ -22,7 +22,7 @@ _SPEAKER = re.compile(r"([^\s:<>][^:<>\n]{0,60}):\s+(?=\S)")
 
 
 class Segment(Struct, omit_defaults=True):
-    """What was said from ``start`` to ``end``, in seconds; ``end`` is ``start`` where it is not told."""
+    """What was said from ``start`` to ``end``, in seconds; ``end`` equals ``start`` where it is unknown."""
 
     start: float
     end: float
@@ -30,13 +30,13 @@ class Segment(Struct, omit_defaults=True):
     speaker: str | None = None
 
 
-# segments as they are kept
+# decodes segments as they are stored
 stored_segments = msgspec.json.Decoder(list[Segment]).decode
 
 
 def read(body: bytes) -> list[Segment]:
-    """The segments of a document, in their order; its form is told by how it begins. Raises
-    ``UnreadableDocument``."""
+    """Return the segments of a document, in their order; the format is recognised by its first characters.
+    Raises ``UnreadableDocument``."""
     text = body.decode("utf-8-sig", errors="replace").lstrip()
     if text.startswith(("{", "[")):
         found = _json(text)
@@ -51,7 +51,7 @@ def read(body: bytes) -> list[Segment]:
 
 
 def choose(listed: Iterable[Any]) -> dict[str, str] | None:
-    """Of the transcripts that a feed names (``Episode.extra["transcript"]``) the one that tells most."""
+    """Return the most detailed transcript that a feed names (``Episode.extra["transcript"]``), or None."""
     named = [one for one in listed if isinstance(one, dict) and one.get("url")]
     return min(named, key=_rank, default=None)
 
@@ -74,7 +74,7 @@ def _json(text: str) -> Iterator[Segment]:
 
 
 def _cues(text: str) -> Iterator[Segment]:
-    """Of WebVTT and SubRip, whose cues are alike: a line of times, and lines of text up to an empty one."""
+    """Read WebVTT and SubRip, whose cues are alike: a line of times, and lines of text up to an empty one."""
     for cue in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
         times = _TIMES.search(cue)
         if times is None:
@@ -91,7 +91,7 @@ def _cues(text: str) -> Iterator[Segment]:
 
 
 def _html(text: str) -> Iterator[Segment]:
-    """``cite`` (who), ``time`` (when) and ``p`` (what), one after the other."""
+    """Read ``cite`` (speaker), ``time`` (start) and ``p`` (text) elements in their order."""
     root = etree.fromstring(text, etree.HTMLParser(no_network=True, huge_tree=False))
     speaker, start = "", 0.0
     for node in () if root is None else root.iter("cite", "time", "p"):
@@ -113,6 +113,6 @@ def _segment(
 
 
 def _split(said: str) -> tuple[str, str]:
-    """``Ann: Hello`` is said by Ann."""
+    """Split off a speaker: ``Ann: Hello`` is said by Ann."""
     found = _SPEAKER.match(said)
     return (found[1], said[found.end() :]) if found else ("", said)

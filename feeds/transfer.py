@@ -1,4 +1,4 @@
-"""One fetch on its way: its hops, what libcurl is told of each, what its answers come to."""
+"""One fetch under way: its hops, the settings of libcurl for each hop, and the evaluation of the answers."""
 
 import re
 import socket
@@ -15,10 +15,10 @@ from feeds.answers import Head
 from feeds.outcomes import Config, Hop, Outcome, Request
 from feeds.room import room
 
-# the bodies of answers that have none to give, so that the connection can be used again
+# bodies of answers other than 200 are read up to this size and discarded, so the connection can be reused
 _DISCARDED = 64 * 1024
 _FEWEST_FOLLOWERS = 3
-# What can be the value of a header: what a server once sent is sent back, but in one line.
+# Valid header values: a validator from a server is sent back unchanged, but only if it is on one line.
 _SENDABLE = re.compile("[ -~\xa0-\xff]+")
 _TLS = {
     pycurl.E_SSL_CONNECT_ERROR,
@@ -35,7 +35,7 @@ _BAD = {
     pycurl.E_BAD_CONTENT_ENCODING,
     pycurl.E_HTTP2,
     pycurl.E_UNSUPPORTED_PROTOCOL,  # HTTP/0.9
-    92,  # a stream of HTTP/2 that ended badly; pycurl has no name for it
+    92,  # a stream error of HTTP/2, for which pycurl has no name
 }
 _TOO_LARGE = {pycurl.E_FILESIZE_EXCEEDED, 100}  # 100: a header that libcurl finds too large
 _DETAILS = {
@@ -48,7 +48,7 @@ _DETAILS = {
 
 
 class Transfer:
-    """A request from its first hop to its outcome. The loop of ``feeds.fetch`` drives it."""
+    """A request from its first hop to its outcome, driven by the loop of ``feeds.fetch``."""
 
     def __init__(self, request: Request, config: Config, now: float) -> None:
         self.request = request
@@ -71,7 +71,7 @@ class Transfer:
             self.end("refused", str(refusal), now)
 
     def _begin(self, now: float) -> None:
-        """A hop begins."""
+        """Start a hop."""
         self._hop_began = now
         self._head = Head()
         self._body = BytesIO()
@@ -82,12 +82,11 @@ class Transfer:
         return min(self._hop_began + self._limits.connect_s, self._began + self._limits.total_s)
 
     def may_connect(self, found: tuple[str, ...]) -> bool:
-        """Whether all addresses of the host are allowed: one name that leads to several is one host."""
+        """Whether all addresses of the host are allowed: a single forbidden one rules out the whole host."""
         return all(addresses.is_allowed(address, self._rules.networks) for address in found)
 
     def prepare(self, handle: Any, found: tuple[str, ...], now: float) -> None:
-        """Tell ``handle`` (of ``new_handle``, or of an earlier hop) what this hop asks for, at which
-        addresses."""
+        """Set up ``handle`` (from ``new_handle`` or an earlier hop) for this hop and these addresses."""
         self._addresses = found
         rest = max(0.001, self._began + self._limits.total_s - now)
         is_name = addresses.literal(self.target.host) is None
@@ -112,7 +111,8 @@ class Transfer:
         return [*own, *self._validators, *secret]
 
     def _open_socket(self, purpose: int, peer: Any) -> Any:
-        """The one place where connections are made: no other address is ever connected to."""
+        """Create a socket for libcurl: the only place where connections are made, so that no forbidden
+        address is reached."""
         ip, port = peer.addr[0], peer.addr[1]
         if not self._is_open(ip, port):
             self._stopped = ("refused", "an address that is not of the public internet")
@@ -124,7 +124,7 @@ class Transfer:
         return port in self._rules.ports and addresses.is_allowed(ip, self._rules.networks) and not is_ours
 
     def _take_header(self, line: bytes) -> int | None:
-        """libcurl's header callback: anything but None ends the transfer."""
+        """libcurl's callback for headers: any result but None ends the transfer."""
         was_complete = self._head.complete
         self._head.add(line)
         if self._head.size > self._limits.header_bytes:
@@ -137,7 +137,7 @@ class Transfer:
         return -1 if self._head.announced() > _DISCARDED else None
 
     def _take_body(self, data: bytes) -> int | None:
-        """libcurl's callback for the body, as it came over the wire."""
+        """libcurl's callback for the body, still compressed as it was received."""
         size = self._body.tell() + len(data)
         if self._head.status != 200:
             self._body.seek(size)
@@ -155,12 +155,12 @@ class Transfer:
         return -1
 
     def complete(self, handle: Any, errno: int, now: float) -> None:
-        """libcurl is done with this hop: there is an outcome then, or a body to unpack, or another target."""
+        """Handle the end of a hop in libcurl: it leads to an outcome, a body to decompress, or a next hop."""
         self._wire_bytes += int(handle.getinfo(pycurl.SIZE_DOWNLOAD_T)) + int(
             handle.getinfo(pycurl.HEADER_SIZE)
         )
         peer = handle.getinfo(pycurl.PRIMARY_IP)
-        # those that it was told were looked at
+        # the addresses that libcurl was given have been checked already
         if peer and peer not in self._addresses and not addresses.is_allowed(peer, self._rules.networks):
             self._stopped = ("refused", "an address that is not of the public internet")
         if self._stopped is not None:
@@ -200,7 +200,7 @@ class Transfer:
         return {self.target.url, *(hop.url for hop in self.hops)}
 
     def _judge(self, now: float) -> None:
-        """What the status says of an answer that arrived."""
+        """Evaluate the status of an answer that arrived."""
         code = answers.code_of(self._head.status, conditional=bool(self._validators))
         self.is_packed = code == "ok" and self._head.is_gzip
         if self.is_packed:
@@ -211,7 +211,7 @@ class Transfer:
         )
 
     def unpack(self, now: float) -> bool:
-        """Decode the body; False where there is no room for it yet."""
+        """Decompress the body; False where there is no memory for it yet."""
         size = self._body.tell()
         most = answers.decoded_at_most(size, self.request.max_body, self._limits)
         if not room.take(self.number, size + most):
@@ -229,7 +229,7 @@ class Transfer:
         return True
 
     def end(self, code: str, detail: str, now: float, body: bytes = b"") -> None:
-        """The outcome. Its body counts as taking room until the loop gives that back."""
+        """Set the outcome. Its body counts towards the memory in use until the loop releases it."""
         self._body = BytesIO()
         room.take(self.number, len(body)) if body else room.give_back(self.number)
         self.outcome = Outcome(
@@ -248,10 +248,10 @@ class Transfer:
 
 
 def new_handle() -> Any:
-    """What is the same for all fetches."""
+    """Return a curl handle with the settings that all fetches share."""
     handle = pycurl.Curl()
     handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-    handle.setopt(pycurl.PROXY, "")  # nor one of the environment
+    handle.setopt(pycurl.PROXY, "")  # use no proxy, not even one from the environment
     handle.setopt(pycurl.NOPROXY, "*")
     handle.setopt(pycurl.NOSIGNAL, 1)
     handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
@@ -262,16 +262,17 @@ def new_handle() -> Any:
 
 
 class _Socket(socket.socket):
-    """libcurl takes a copy of it; this one closes by itself, and without Python's warning that it does."""
+    """A socket that closes when deleted, without Python's warning; libcurl uses a duplicate of it."""
 
     def __del__(self) -> None:
         self.close()
 
 
 def user_agent(config: Config, followers: int | None) -> str:
-    """Who we are: where to read about us, and how many listen, to one significant digit.
+    """Return the User-Agent: where to read about us, and the followers, rounded to one significant digit.
 
-    Of a secret feed (``followers`` None) neither: its publisher knows by its address whose it is.
+    Both are omitted for a secret feed (``followers`` None), whose address would tell its publisher which
+    listener it belongs to.
     """
     if followers is None:
         return config.agent
@@ -287,25 +288,25 @@ def _own_headers(config: Config, followers: int | None, accept: str) -> tuple[by
 
 
 def _validators(request: Request) -> list[bytes]:
-    """Headers with those of the request's validators that can be sent."""
+    """Return headers for those of the request's validators that can be sent."""
     named = (("If-None-Match", request.etag), ("If-Modified-Since", request.last_modified))
     return [f"{name}: {value}".encode("latin-1") for name, value in named if _SENDABLE.fullmatch(value)]
 
 
 def _is_same_server(target: Target, to: Target) -> bool:
-    """Also where it answers by https what was asked by http."""
+    """Whether two targets are the same server; moving from http to https on it counts as the same."""
     is_safer = (target.scheme, target.port, to.scheme, to.port) == ("http", 80, "https", 443)
     return target.host == to.host and ((target.scheme, target.port) == (to.scheme, to.port) or is_safer)
 
 
 def _known_as(target: Target, found: tuple[str, ...]) -> str:
-    """libcurl's form for the addresses of a host: it looks up none itself."""
+    """Return the addresses of a host in libcurl's form, so that libcurl looks up none itself."""
     written = ",".join(f"[{address}]" if ":" in address else address for address in found)
     return f"+{target.host}:{target.port}:{written}"
 
 
 def _is_local(ip: str) -> bool:
-    """Whether ``ip`` is an address of this machine: packets to it would leave from the same one."""
+    """Whether ``ip`` is an address of this machine: packets to it would be sent from that same address."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:

@@ -1,1 +1,1 @@
-"""What a listener brings along from another sync server: gpodder's protocol, or that of Nextcloud's app."""
+"""Import a listener's data from another sync server, by gpodder's protocol or that of Nextcloud's app."""

@@ -1,4 +1,4 @@
-"""What other sync servers answer, read leniently: each has habits of its own. Pure."""
+"""Parse the answers of other sync servers leniently, because each server has its own quirks. Pure."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ class RemoteDevice(NamedTuple):
 
 
 class Page(NamedTuple):
-    """``actions`` as they came, each by itself; ``timestamp``: from where the next page goes on, or None."""
+    """``actions`` are undecoded, each by itself; ``timestamp``: where the next page starts, or None."""
 
     actions: list[msgspec.Raw]
     timestamp: int | None
@@ -36,7 +36,7 @@ _PAGE = msgspec.json.Decoder(_Page).decode
 
 
 def decode(body: bytes) -> Any:
-    """JSON of any kind. Raises ``ServerFault`` ``no_json``."""
+    """Decode JSON of any kind. Raises ``ServerFault`` ``no_json``."""
     try:
         return msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -44,7 +44,7 @@ def decode(body: bytes) -> Any:
 
 
 def devices(body: bytes) -> list[RemoteDevice]:
-    """Raises ``ServerFault`` ``no_json`` for what is no list."""
+    """Parse a list of devices. Raises ``ServerFault`` ``no_json`` where it is not a list."""
     found = decode(body)
     if not isinstance(found, list):
         raise ServerFault("no_json")
@@ -52,8 +52,8 @@ def devices(body: bytes) -> list[RemoteDevice]:
 
 
 def followed(body: bytes) -> list[Any]:
-    """The addresses of a list of what is followed, in any of its forms: changes with ``add``, addresses,
-    podcasts. Raises ``ServerFault`` ``no_json``."""
+    """Return the addresses in a list of subscriptions, in any of its forms: changes with ``add``, addresses,
+    or podcasts. Raises ``ServerFault`` ``no_json``."""
     found = decode(body)
     listed = found.get("add") if isinstance(found, dict) else found
     if not isinstance(listed, list):
@@ -62,7 +62,7 @@ def followed(body: bytes) -> list[Any]:
 
 
 def page(body: bytes) -> Page:
-    """Raises ``ServerFault`` ``no_json``."""
+    """Parse a page of episode actions. Raises ``ServerFault`` ``no_json``."""
     body = body.removeprefix(b"\xef\xbb\xbf")
     try:
         found = _PAGE(body)
@@ -72,7 +72,7 @@ def page(body: bytes) -> Page:
 
 
 def actions(raw: Iterable[msgspec.Raw]) -> Iterator[Any]:
-    """Actions one by one; None for one that cannot be read."""
+    """Yield actions one by one; None for an action that cannot be read."""
     for one in raw:
         try:
             yield msgspec.json.decode(one)
@@ -81,7 +81,7 @@ def actions(raw: Iterable[msgspec.Raw]) -> Iterator[Any]:
 
 
 def settings(body: bytes | None) -> dict[str, Any]:
-    """The settings of a scope; none where the server has none of that kind."""
+    """Return the settings of a scope; empty where the server has none of that kind."""
     if body is None:
         return {}
     try:
@@ -92,7 +92,7 @@ def settings(body: bytes | None) -> dict[str, Any]:
 
 
 def favourites(body: bytes) -> list[tuple[Any, Any]]:
-    """Addresses of podcasts and of episodes' files. Raises ``ServerFault`` ``no_json``."""
+    """Return the addresses of podcasts and of episodes' files. Raises ``ServerFault`` ``no_json``."""
     found = decode(body)
     if not isinstance(found, list):
         raise ServerFault("no_json")
@@ -113,7 +113,7 @@ def _address(one: Any) -> Any:
 
 
 def _number(value: Any) -> int | None:
-    """A timestamp: some servers send it as text, or with a fraction."""
+    """Parse a timestamp: some servers send it as text, or with a fraction."""
     try:
         number = int(float(value)) if isinstance(value, str | int | float) else None
     except (ValueError, OverflowError):
@@ -122,7 +122,7 @@ def _number(value: Any) -> int | None:
 
 
 def _page_by_python(body: bytes) -> _Page:
-    """The same more leniently, and more slowly: one bad character spoils no page."""
+    """Parse a page more leniently and more slowly, so that one bad character does not spoil it."""
     found = _by_python(body)
     listed = found.get("actions") if isinstance(found, dict) else None
     if not isinstance(listed, list):
@@ -131,7 +131,7 @@ def _page_by_python(body: bytes) -> _Page:
 
 
 def _by_python(raw: bytes) -> Any:
-    """Python reads halves of characters, which then are a fault of that one action."""
+    """Decode with Python's parser, which accepts unpaired surrogates: they spoil only their own action."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):

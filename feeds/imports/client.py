@@ -1,7 +1,7 @@
-"""Another sync server, asked with a listener's name and password there: what it answers, or why it does not.
+"""Client for another sync server, with a listener's name and password there.
 
-Everything goes through ``feeds.fetch``: its rules of addresses, its limits. The password goes to the server
-that was named and to no other.
+All requests go through ``feeds.fetch``, with its address rules and limits. The password is sent to the named
+server and to no other.
 """
 
 import re
@@ -16,26 +16,26 @@ from msgspec import Struct
 from eventstore.domain.identifiers import normalise_url
 from feeds.fetch import MAX_BODY, Limits, Outcome, Request, fetch
 
-# 160,000 actions; feeds.room bears twice a feed's size
+# 160,000 actions; feeds.room allows for twice the size of a feed
 LARGEST: Final = 2 * MAX_BODY
-# a small server takes its time to write a hundred thousand actions down
+# a small server needs time to output a hundred thousand actions
 LIMITS: Final = Limits(connect_s=10.0, total_s=150.0)
 AT_ONCE: Final = 3
 LONGEST_WAIT: Final = timedelta(minutes=15)
-# what people copy from the settings of an app, behind the address of the server
+# paths behind the server's address that people copy along with it from the settings of an app
 _KNOWN_PATHS: Final = re.compile(
     r"/(?:index\.php|api/[12]|apps|ocs|remote\.php|login|status\.php|subscriptions)(?:[/?].*)?$"
 )
-# that pass by themselves, so that it is tried again
+# temporary faults, after which the request is tried again
 PASSING: Final = frozenset({"unreachable", "timeout", "paused", "server_error", "bad_answer"})
 _CODES: Final = {"needs_login": "wrong_password", "forbidden": "wrong_password", "gone": "not_found"}
 
 
 class ServerFault(Exception):
-    """Why a server did not answer as wanted: ``wrong_password``, ``not_found``, ``paused``, ``server_error``,
-    ``no_json``, ``no_server``, ``no_app``, or the code of an outcome of ``feeds.fetch``.
+    """Why a server did not answer as expected: ``wrong_password``, ``not_found``, ``paused``,
+    ``server_error``, ``no_json``, ``no_server``, ``no_app``, or the code of an outcome of ``feeds.fetch``.
 
-    ``wait``: for how long it asks to be left alone. ``place``: where it leads to, with ``elsewhere``.
+    ``wait``: how long the server asks us to wait. ``place``: the host it redirects to, with ``elsewhere``.
     """
 
     def __init__(self, code: str, wait: timedelta | None = None, place: str = "") -> None:
@@ -48,7 +48,7 @@ class ServerFault(Exception):
 
 
 class Account(Struct, frozen=True):
-    """A listener's account on another server. ``server``: as ``server_of`` gives it."""
+    """A listener's account on another server. ``server``: in the form that ``server_of`` returns."""
 
     server: str
     name: str
@@ -63,12 +63,12 @@ class Account(Struct, frozen=True):
 
     @property
     def user(self) -> str:
-        """The name as part of a path."""
+        """The user name, quoted for a path."""
         return quote(self.name, safe="")
 
 
 def server_of(text: str) -> str:
-    """The address of a server as somebody types it, without what belongs to one call.
+    """Return the address of a server from what somebody typed, without the path of any particular call.
 
     Raises ``InvalidIdentifier``.
     """
@@ -78,7 +78,7 @@ def server_of(text: str) -> str:
 
 
 def ask(account: Account, path: str) -> bytes:
-    """The body of an answer. Raises ``ServerFault``."""
+    """Return the body of an answer. Raises ``ServerFault``."""
     outcome = next(fetch([_request(account, path)], limits=LIMITS))
     if outcome.code != "ok":
         raise _fault_of(outcome)
@@ -86,8 +86,8 @@ def ask(account: Account, path: str) -> bytes:
 
 
 def ask_each(account: Account, paths: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
-    """Each path with its answer as that comes; None where there is none. Raises ``ServerFault`` for those
-    that pass by themselves and are no refusal of that one path."""
+    """Yield each path with its answer as it arrives; None where there is none. Raises ``ServerFault`` for
+    temporary faults of the server that are not a refusal of one path."""
     for outcome in fetch([_request(account, path) for path in paths], concurrency=AT_ONCE, limits=LIMITS):
         if outcome.code in ("unreachable", "timeout") or outcome.status == 429:
             raise _fault_of(outcome)

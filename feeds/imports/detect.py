@@ -1,4 +1,4 @@
-"""Which protocol another server speaks, found out by asking it: gpodder's, or that of Nextcloud's app."""
+"""Find out by requests which protocol another server speaks: gpodder's, or that of Nextcloud's app."""
 
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
@@ -8,13 +8,13 @@ from feeds.imports.client import Account, ServerFault, ask
 
 Flavour: TypeAlias = Literal["gpodder", "nextcloud"]
 NEXTCLOUD: Final = "/index.php/apps/gpoddersync"
-# it speaks, and not as wanted: another question may be answered
+# the server answers, but not as expected: another request may succeed
 _OTHER: Final = frozenset({"not_found", "no_json", "wrong_password", "server_error", "too_many_redirects"})
 
 
 def detect(account: Account) -> Flavour:
-    """Raises ``ServerFault``: ``no_server``, ``no_app`` (a Nextcloud without podcasts), ``wrong_password``,
-    ``nextcloud_password``, or why it does not answer at all."""
+    """Return the protocol. Raises ``ServerFault``: ``no_server``, ``no_app`` (a Nextcloud without the podcast
+    app), ``wrong_password``, ``nextcloud_password``, or why the server does not answer at all."""
     first = _probe(account, f"/api/2/devices/{account.user}.json", answers.devices)
     if not first:
         return "gpodder"
@@ -31,7 +31,7 @@ def detect(account: Account) -> Flavour:
 
 
 def _probe(account: Account, path: str, read: Callable[[bytes], object]) -> str:
-    """How it does not answer there as ``read`` takes it, or ""."""
+    """Return the code of the fault where ``read`` does not accept the answer to ``path``, or ""."""
     try:
         read(ask(account, path))
     except ServerFault as fault:
@@ -46,11 +46,11 @@ def _is_nextcloud(account: Account) -> bool:
         _other(fault)
         return False
     is_one = isinstance(told, dict) and told.get("installed") is True and "versionstring" in told
-    return is_one and told.get("productname") != "Balados"  # which looks like one to apps
+    return is_one and told.get("productname") != "Balados"  # Balados looks like a Nextcloud to apps
 
 
 def _other(fault: ServerFault) -> str:
-    """The code of an answer that is another than the wanted. Raises the fault where there is none."""
+    """Return the code of a fault in an unexpected answer. Raises the fault where there was no answer."""
     if fault.code not in _OTHER:
         raise fault
     return fault.code

@@ -1,4 +1,4 @@
-"""What a listener follows on another server: the lists of all devices as one."""
+"""A listener's subscriptions on another server: the lists of all devices combined."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
@@ -11,9 +11,9 @@ from feeds.imports.run import Run
 
 MOST_DEVICES: Final = 200
 MOST_FEEDS: Final = 10_000
-# addresses that are looked at, with those that are refused
+# number of addresses examined, refused ones included
 MOST_LISTED: Final = 2 * MOST_FEEDS
-# of an address so much is kept: more than one may have
+# an address is cut to this length, which is more than a valid one may have
 LONGEST: Final = 5_000
 LONGEST_ODD: Final = 40
 T = TypeVar("T")
@@ -24,18 +24,18 @@ def in_pieces(what: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def followed(run: Run) -> list[str]:
-    """The addresses as they are spelt there, each once. Raises ``ServerFault``."""
+    """Return the addresses as they are spelt there, each once. Raises ``ServerFault``."""
     account = run.account
     if run.progress.flavour == "nextcloud":
         return _once(answers.followed(ask(account, f"{NEXTCLOUD}/subscriptions?since=0")))
-    # some keep a list without a device
+    # some servers keep a list that belongs to no device
     return _once(_of_devices(run)) or _once(
         answers.followed(ask(account, f"/subscriptions/{account.user}.json"))
     )
 
 
 def _once(listed: Iterable[Any]) -> list[str]:
-    """Each address once; of lists without end the first."""
+    """Return each address once; an endless list is cut off."""
     found: dict[str, None] = {}
     for url in listed:
         found[url[:LONGEST] if isinstance(url, str) else repr(url)[:LONGEST_ODD]] = None
@@ -45,7 +45,7 @@ def _once(listed: Iterable[Any]) -> list[str]:
 
 
 def device_names(run: Run) -> list[str]:
-    """The devices there. Raises ``ServerFault``."""
+    """Return the names of the devices there. Raises ``ServerFault``."""
     listed = answers.devices(ask(run.account, f"/api/2/devices/{run.account.user}.json"))
     names = [one.id for one in listed if isinstance(one.id, str) and DEVICE.fullmatch(one.id)]
     return names[:MOST_DEVICES]

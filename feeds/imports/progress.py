@@ -1,4 +1,4 @@
-"""How far an import from another server is, and what its report says. Kept with the import as JSON."""
+"""The progress of an import from another server, and its report. Stored with the import as JSON."""
 
 import re
 from typing import Any, Final, Literal, TypeAlias
@@ -9,7 +9,7 @@ from msgspec import Struct
 Kind: TypeAlias = Literal["devices", "podcasts", "episodes", "settings", "favourites"]
 Stage: TypeAlias = Literal["looking", "devices", "podcasts", "episodes", "settings", "favourites", "done"]
 KINDS: Final[tuple[Kind, ...]] = ("devices", "podcasts", "episodes", "settings", "favourites")
-# of what was refused so much is told in full
+# limits for reporting refused items: number of rows, length of a text
 MOST_ROWS: Final = 500
 LONGEST_TEXT: Final = 300
 _CREDENTIALS: Final = re.compile(r"//[^/?#\s]*@")
@@ -27,7 +27,7 @@ class Counts(Struct):
 
 
 class Refusal(Struct):
-    """What was refused: the ``number``-th of its kind, from 1."""
+    """A refused item: the ``number``-th of its kind, counted from 1."""
 
     kind: Kind
     number: int
@@ -36,13 +36,19 @@ class Refusal(Struct):
 
 
 class Progress(Struct):
-    """``counts``: of what is settled. ``part``: of what is under way, begun anew where a worker dies in it;
-    the rows past ``settled_rows`` belong to it. ``since`` and ``page``: where the next page of actions
-    begins, and the digest of the last. ``tries``: how often the server has failed in a row, ``fault`` how the
-    last time. ``place``: where the server leads to. ``is_again``: the same account was brought along before.
-    ``missed``: what the server has and did not give. ``is_short``: of each episode the newest action alone.
-    ``expected``: how many there are of what is under way, as far as is known. ``position``: of the log, where
-    it can be read.
+    """The progress of an import.
+
+    - ``counts``: items of the finished parts.
+    - ``part``: items of the current part, which is started anew if a worker dies in it; the rows after
+      ``settled_rows`` belong to it.
+    - ``since`` and ``page``: where the next page of actions starts, and the digest of the last page.
+    - ``tries``: how often the server has failed in a row; ``fault``: its last failure.
+    - ``place``: the host that the server redirects to.
+    - ``is_again``: the same account was imported before.
+    - ``missed``: kinds of data that the server has but did not deliver.
+    - ``is_short``: only the newest action of each episode was imported.
+    - ``expected``: the number of items in the current stage, as far as is known.
+    - ``position``: the position in the log at which the imported data can be read.
     """
 
     flavour: str = ""
@@ -80,7 +86,7 @@ class Progress(Struct):
             )
 
     def of(self, kind: Kind) -> Counts:
-        """Everything so far, what is under way included."""
+        """Return the counts of a kind, the current part included."""
         found = Counts()
         found.add(self.counts.get(kind, Counts()))
         if kind == self.stage:
@@ -88,7 +94,7 @@ class Progress(Struct):
         return found
 
     def done(self, kind: Kind) -> int:
-        """How many of a kind are settled."""
+        """Return the number of items of a kind in finished parts."""
         settled = self.counts.get(kind, Counts())
         return settled.new + settled.known + settled.refused
 

@@ -1,7 +1,7 @@
-"""One import as a worker has it: how far it is, and how what came is recorded, once and for all.
+"""One import as a worker runs it: its progress, and how each part of an answer is recorded exactly once.
 
-What a part of an answer leads to is recorded under an id that is made of the import and of that part. A part
-that comes again, after a worker has died, is therefore not recorded twice, and is counted as the first time.
+The commands made from a part are recorded under an id derived from the import and that part. A part that is
+repeated, after a worker has died, is therefore not recorded twice, and yields the same counts.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,18 +22,18 @@ from feeds.imports.progress import Kind, Progress
 CAUSE: Final = "import"
 
 Clock = Callable[[], datetime]
-# has the feeds fetched that these events begin to follow
+# requests fetches of the feeds that these events subscribe to
 Announce = Callable[[Iterable[Event]], None]
-# called between two parts with how far it is; whether the worker is to stop
+# called between two parts with the progress; returns whether the worker is to stop
 Between = Callable[[Progress], bool]
 
 
 class Stopped(Exception):
-    """It was cancelled, another worker has it, or this one is to stop."""
+    """The import was cancelled or claimed by another worker, or this worker is to stop."""
 
 
 class Run:
-    """``account`` has the password."""
+    """One run of an import. ``account`` includes the password."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class Run:
         self._origin = Origin(device_name=account.host, cause=CAUSE)
 
     def order(self, command: Callable[..., Any], **fields: Any) -> Any:
-        """A command of the listener, of the time at which the import began."""
+        """Make a command of the listener, dated at the start of the import."""
         return command(user_id=self.user_id, now=self.clock(), at=self.row.started_at, **fields)
 
     def keep(self, lease: timedelta = LEASE) -> None:
-        """Keep how far it is, and the import for so long. Raises ``Stopped``."""
+        """Save the progress and extend the lease on the import. Raises ``Stopped``."""
         if not self.row.keep(progress.encode(self.progress), self.clock(), lease):
             raise Stopped
         if self._between(self.progress):
@@ -77,8 +77,11 @@ class Run:
         counted: type[Event] | tuple[type[Event], ...],
         number: int,
     ) -> None:
-        """Record the orders that ``make`` makes of a ``part``, and count: of a ``number`` of things those are
-        new that led to an event of the kinds ``counted``. Raises what ``dispatch`` raises."""
+        """Record the commands that ``make`` creates from a ``part``, and count the results: those of
+        ``number`` items that led to an event of the types ``counted`` are new.
+
+        Raises what ``dispatch`` raises.
+        """
         digest = blake2b(kind.encode() + b"\n" + part, digest_size=16).digest()
         name = CommandId(uuid5(self.row.id, digest.hex()), digest)
 

@@ -1,6 +1,6 @@
-"""Settings and favourites of another server, where it has them: many have not.
+"""Import settings and favourites from another server, where it has them; many servers do not.
 
-A setting that is here already stays, and what is public here no other server decides.
+A setting that exists here is kept, and no other server decides what is public here.
 """
 
 import json
@@ -30,9 +30,9 @@ from feeds.imports.lists import MOST_FEEDS, device_names, followed, in_pieces
 from feeds.imports.run import Run
 from feeds.spelling import episode_address, feed_address
 
-# scopes that are asked for before what came is recorded
+# number of scopes that are requested before their settings are recorded
 SCOPES_AT_ONCE: Final = 50
-# a favourite is a saved episode; the others are about who sees what
+# a favourite is imported as a saved episode; the others decide who sees what
 NOT_KEPT: Final = frozenset({"is_favorite", "public_subscription", "public_profile"})
 
 
@@ -47,7 +47,7 @@ def bring_settings(run: Run) -> None:
     base = f"/api/2/settings/{run.account.user}"
     account = dict(ask_each(run.account, [f"{base}/account.json"]))
     if not any(account.values()):
-        return  # it keeps no settings at all
+        return  # the server keeps no settings at all
     _record(run, {Scope(): answers.settings(*account.values())})
     scopes = {f"{base}/device.json?{urlencode({'device': name})}": Scope(name) for name in device_names(run)}
     for url in followed(run)[:MOST_FEEDS]:
@@ -67,7 +67,7 @@ def bring_favourites(run: Run) -> None:
     except ServerFault as fault:
         if fault.code in ("unreachable", "timeout"):
             raise
-        return  # it has none
+        return  # the server has no favourites
     found: dict[tuple[str, str], None] = {}
     for number, (podcast, url) in enumerate(listed, 1):
         feed, episode = feed_address(podcast), episode_address(url)
@@ -79,13 +79,13 @@ def bring_favourites(run: Run) -> None:
 
 
 def _saves(run: Run, names: list[tuple[str, str]]) -> Iterator[Any]:
-    """Those of which nothing is known here, neither that they are saved nor that they are no longer."""
+    """Yield commands for favourites unknown here, that is, neither saved nor removed before."""
     known = files(names)
     orders = []
     for feed, item in names:
         orders.append(run.order(SaveEpisode, feed=feed, item=named(item, known.get((feed, item)))))
     state = dispatcher.state_of(run.user_id)
-    # by their GUIDs, where these are known from what was heard
+    # named by their GUIDs, where the listener's plays have made these known
     batch = episodes.resolve(state.user, Batch(user_id=run.user_id, now=run.clock(), orders=tuple(orders)))
     keys = [episode_key(order.feed, order.item) for order in batch.orders]
     state.fetch({"saved": tuple(keys)})
@@ -100,7 +100,7 @@ def _feed(url: str) -> str:
 
 
 def _record(run: Run, told: dict[Scope, dict[str, Any]]) -> None:
-    """Counted by scopes."""
+    """Record settings; each scope counts as one item."""
     told = {scope: values for scope, values in told.items() if values}
     if told:
         part = json.dumps([[*scope, values] for scope, values in told.items()]).encode()

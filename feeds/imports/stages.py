@@ -1,7 +1,7 @@
-"""What an import does, one after the other: devices, podcasts, episodes, settings, favourites.
+"""The stages of an import, in this order: devices, podcasts, episodes, settings, favourites.
 
-Each may be begun again where it was left. Nothing of what is here already is changed: what another server
-says has its own time, or that at which the import began.
+Each stage can be resumed where it stopped. Existing data is not changed: what comes from another server
+carries its own timestamp, or that of the start of the import.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ from feeds.spelling import feed_address
 
 FEEDS_AT_ONCE: Final = 1_000
 ACTIONS_AT_ONCE: Final = 2_000
-# the time of what tells none: it comes again as the same, and is older than whatever tells one
+# the timestamp of actions without one: it makes repeated actions recognisable, and is older than any real one
 UNTIMED: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,7 +43,7 @@ def look(run: Run) -> None:
 
 
 def bring_devices(run: Run) -> None:
-    """Devices that are not known here, nor were forgotten."""
+    """Import devices that are not known here, and were not removed here."""
     if run.progress.flavour != "gpodder":
         return
     body = ask(run.account, f"/api/2/devices/{run.account.user}.json")
@@ -64,7 +64,7 @@ def bring_devices(run: Run) -> None:
 
 
 def bring_podcasts(run: Run) -> None:
-    """All lists of all devices as one."""
+    """Import the subscriptions of all devices as one list."""
     found: dict[str, None] = {}
     for number, url in enumerate(followed(run), 1):
         address = feed_address(url)
@@ -91,7 +91,7 @@ def _follow(run: Run, feeds: Sequence[str]) -> None:
 
 
 def bring_episodes(run: Run) -> None:
-    """Every action, page by page, until the server has nothing more to tell, or tells the same again."""
+    """Import all actions, page by page, until the server sends nothing more, or the same page again."""
     progress = run.progress
     while True:
         page = _page(run)
@@ -113,7 +113,8 @@ def bring_episodes(run: Run) -> None:
 
 
 def _page(run: Run) -> answers.Page:
-    """Raises ``ServerFault``; where the whole history is too large, it asks for its newest part alone."""
+    """Request the next page; if the whole history is too large, only the newest action of each episode.
+    Raises ``ServerFault``."""
     account, progress = run.account, run.progress
     if progress.flavour == "nextcloud":
         return answers.page(ask(account, f"{NEXTCLOUD}/episode_action?since={progress.since}"))
@@ -144,7 +145,7 @@ def _shown(action: Any) -> Any:
 
 
 def _news(run: Run, orders: list[Order]) -> Iterator[Any]:
-    """What may be news, and the devices that were never heard of."""
+    """Yield the actions that may be new, and commands that register unknown devices."""
     devices = dict.fromkeys(order.device for order in orders if order.device)
     known = _known(run, "devices", devices)
     yield from (run.order(RegisterDevice, device=device) for device in devices if device not in known)
@@ -158,15 +159,15 @@ def _news(run: Run, orders: list[Order]) -> Iterator[Any]:
 
 
 def _known(run: Run, topic: str, keys: Iterable[str]) -> Any:
-    """What is known of these, read at once."""
+    """Return the current state of these keys, read in one query."""
     state = dispatcher.state_of(run.user_id)
     state.fetch({topic: tuple(keys)})
     return getattr(state.user, topic)
 
 
 def _was_here(order: Order, user: User) -> bool:
-    """Whether it is older than everything that is remembered of its episode. Only so much is: where the same
-    account was brought along before, what is older was part of that."""
+    """Whether an action is older than everything remembered of its episode. Only recent actions are
+    remembered; since the same account was imported before, an older action was part of that import."""
     key = episode_key(order.feed, order.item)
     assert order.at is not None
     if isinstance(order, RecordPlay):
@@ -174,7 +175,7 @@ def _was_here(order: Order, user: User) -> bool:
     return episode_actions.REGISTER.is_before_memory(user.episode_actions.get(key), order.at)
 
 
-# with what comes after each
+# each stage with the one that follows it
 STAGES: Final[dict[Stage, tuple[Callable[[Run], None], Stage]]] = {
     "looking": (look, "devices"),
     "devices": (bring_devices, "podcasts"),

@@ -1,4 +1,4 @@
-"""An import from another sync server, from where it was left to its end."""
+"""Run an import from another sync server, from where it stopped to its end."""
 
 import logging
 from datetime import timedelta
@@ -16,9 +16,9 @@ from feeds.imports.stages import STAGES
 
 logger = logging.getLogger(__name__)
 
-# after which a server that failed is asked again; where it fails once more than that, the import ends
+# waits after each failure in a row; one more failure ends the import
 WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 300, 600))
-# what an import does without where a server fails in it
+# stages that are skipped where the server fails in them
 LEFT_OUT: Final[frozenset[Stage]] = frozenset({"settings", "favourites"})
 
 
@@ -29,9 +29,9 @@ def work(
     announce: Announce,
     between: Between = lambda _: False,
 ) -> timedelta | None:
-    """Do a claimed import. Returns after how long it is to be taken again, None where it is not.
+    """Run a claimed import. Returns after how long it is to be tried again, or None where it is not.
 
-    Raises what a store that is away raises; the import is then to be taken again as well.
+    Raises the store's error where it is unavailable; the import is to be tried again then, too.
     """
     run = Run(row, Account(row.server, row.name, password), clock, announce, between)
     try:
@@ -71,7 +71,8 @@ def _go_through(run: Run) -> None:
 
 
 def _failed(run: Run, fault: ServerFault) -> timedelta | None:
-    """Whoever has just asked for it is told at once; what is half done is tried again."""
+    """Handle a fault: an import that has just been started ends at once, so that its listener learns why; one
+    under way is tried again."""
     progress = run.progress
     progress.fault, progress.place = fault.code, fault.place
     if progress.stage == "looking" or not _is_tried_again(progress, fault):
@@ -89,7 +90,7 @@ def _is_tried_again(progress: Progress, fault: ServerFault) -> bool:
 
 
 def _log(progress: Progress, row: ServerImport) -> None:
-    """Without the address, which may tell whose server it is."""
+    """Log the result, without the address, which may reveal whose server it is."""
     counts = ", ".join(f"{of.new} {kind}" for kind, of in progress.counts.items())
     how, server = progress.fault or "done", progress.flavour or "a server"
     logger.info("Import %s from %s: %s; new are %s", row.pk, server, how, counts or "none")

@@ -1,4 +1,4 @@
-"""Reads RSS and Atom: bytes and their type in, a channel and episodes out. Pure: no network, no database."""
+"""Reads RSS and Atom: bytes and media type in, a channel and episodes out. Pure: no network, no database."""
 
 from feeds.read.context import WARNINGS
 from feeds.read.reader import READER_VERSION, read

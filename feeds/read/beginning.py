@@ -1,4 +1,4 @@
-"""What a document is, by its first bytes: whether reading it makes sense, and whether it is safe. Pure."""
+"""Determine from a document's first bytes whether it may be a feed, and whether it is safe to parse. Pure."""
 
 import re
 
@@ -17,9 +17,10 @@ _HTML = re.compile(rb"<(?:!doctype\s+)?html", re.IGNORECASE)
 
 
 class Beginning:
-    """``text``: the document from its first markup on. ``has_doctype``: HTML's entities may be in use.
+    """The start of a document. ``text``: the document from its first markup on. ``has_doctype``: HTML's
+    entities may be used.
 
-    ``is_damaged``: something stood before it that is no XML. ``root``: the first element's name.
+    ``is_damaged``: it was preceded by something that is not XML. ``root``: the first element's name.
     """
 
     def __init__(self, text: bytes, is_damaged: bool, has_doctype: bool, root: str) -> None:
@@ -30,7 +31,7 @@ class Beginning:
 
 
 def inspect(text: bytes) -> Beginning:
-    """Raises ``UnreadableFeed`` for what is empty, HTML or JSON, and for any declaration of an entity."""
+    """Inspect a document. Raises ``UnreadableFeed`` if it is empty, HTML or JSON, or declares any entity."""
     text = text.lstrip()
     head = text[:_LOOKED_AT]
     if not head:
@@ -42,7 +43,7 @@ def inspect(text: bytes) -> Beginning:
     beginning = _inspect(text, is_damaged=False)
     if is_root(beginning.root):
         return beginning
-    # messages of a broken program often stand before the document
+    # error messages of a broken program often precede the document
     declaration = _DECLARATION.search(head, 1)
     html = _HTML.search(head)
     if html is None and declaration is not None:

@@ -1,4 +1,4 @@
-"""The channel of RSS, the feed of Atom: what is said of the show itself. Pure."""
+"""Read the channel of RSS or the feed of Atom: the description of the show itself. Pure."""
 
 import re
 
@@ -28,7 +28,7 @@ _EMAIL = re.compile(r"[^\s<>()\"@]{1,64}@[^\s<>()\"@]{1,190}")
 
 
 def read_channel(elements: list[Element], context: Context) -> Channel:
-    """The channel, from the elements whose children describe it; items among these are passed over."""
+    """Return the channel, from the elements whose children describe it; items among these are ignored."""
     draft = Draft(context)
     for element in elements:
         collect_children(draft, element, _COLLECTORS)
@@ -70,7 +70,7 @@ def _email(written: str) -> str:
 
 
 def _ttl(draft: Draft) -> int | None:
-    """The longest time that the document asks for; None where it asks for none, or for nonsense."""
+    """Return the longest time that the document asks for, in seconds; None for none, or for nonsense."""
     minutes = values.integer(draft.texts.get("ttl", ""))
     period = _PERIODS.get(draft.texts.get("update_period", "").lower())
     times = values.integer(draft.texts.get("update_frequency", "1"))

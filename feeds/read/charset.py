@@ -1,4 +1,4 @@
-"""Bytes to UTF-8, whatever a server and a document say of their encoding. Pure."""
+"""Convert bytes to UTF-8, whatever a server and a document declare as their encoding. Pure."""
 
 import codecs
 import re
@@ -7,7 +7,7 @@ from email.message import Message
 _CHUNK = 1 << 16
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
-# What may be believed, by Python's names. Not UTF-7, which hides markup, nor UTF-32, which nothing sends.
+# Accepted encodings, by Python's names; not UTF-7, which hides markup, nor UTF-32, which nothing sends.
 _MULTIBYTE = frozenset({
     "utf-8", "gb2312", "gbk", "gb18030", "hz", "big5", "big5hkscs", "cp950",
     "shift_jis", "cp932", "euc_jp", "iso2022_jp", "euc_kr", "cp949", "johab",
@@ -17,16 +17,16 @@ _SINGLE_BYTE = frozenset({
     "ascii", "koi8-r", "koi8-u", "cp437", "cp850", "cp852", "cp866", "cp874", "tis-620", "mac-roman",
     "mac-cyrillic",
 })  # fmt: skip
-# As browsers do: who says Latin-1 writes the curly quotes of windows-1252
+# As in browsers: a document that declares Latin-1 may contain the curly quotes of windows-1252
 _ALIASES = {"iso8859-1": "cp1252", "ascii": "cp1252"}
 
 
 def to_utf8(body: bytes, content_type: str) -> tuple[bytes, bool]:
-    """The document in UTF-8 without a byte order mark, and whether its encoding had to be guessed.
+    """Return the document in UTF-8 without a byte order mark, and whether its encoding had to be guessed.
 
-    Believed in this order, if it decodes the whole body: the byte order mark, the charset of Content-Type,
-    the XML declaration, UTF-8, windows-1252. A charset of single bytes decodes anything and so proves
-    nothing: a body that is valid UTF-8 is read as that instead.
+    The first of these that decodes the whole body is used: the byte order mark, the charset of Content-Type,
+    the XML declaration, UTF-8, windows-1252. A single-byte charset decodes anything and thus proves nothing:
+    a body that is valid UTF-8 is read as UTF-8 instead.
     """
     name = _detect(body, content_type)
     if name == "utf-8":
@@ -37,7 +37,7 @@ def to_utf8(body: bytes, content_type: str) -> tuple[bytes, bool]:
 
 
 def _detect(body: bytes, content_type: str) -> str:
-    """The encoding that decodes all of it; "" where none does."""
+    """Return the encoding that decodes all of it; "" where none does."""
     for bom, name in _BOMS:
         if body.startswith(bom):
             return name if _decodes(body, name) else ""
@@ -66,7 +66,7 @@ def _from_declaration(body: bytes) -> str:
 
 
 def _known(charset: str) -> str:
-    """Python's name of a charset that is believed; else ""."""
+    """Return Python's name of an accepted charset; "" for any other."""
     try:
         name = codecs.lookup(charset.strip().strip("'\"")).name
     except (LookupError, ValueError):
@@ -76,7 +76,8 @@ def _known(charset: str) -> str:
 
 
 def _decodes(body: bytes, name: str) -> bool:
-    """In pieces: a text of 24 MB would take up to four times as much."""
+    """Whether an encoding decodes the body. It works in pieces, because a text of 24 MB would take up to four
+    times as much memory."""
     decoder = codecs.getincrementaldecoder(name)()
     view = memoryview(body)
     try:
@@ -89,7 +90,7 @@ def _decodes(body: bytes, name: str) -> bool:
 
 
 def _guess(body: bytes) -> str:
-    """UTF-8 where only a part of it is broken, such as the end of a truncated body; else windows-1252."""
+    """Decode as UTF-8 if only a part is broken, such as the end of a truncated body; else as windows-1252."""
     text = body.decode("utf-8", errors="replace")
     strange = len(text) - len(text.encode("ascii", errors="ignore"))
     if text.count("\ufffd") * 2 <= strange or text.rstrip("\ufffd").isascii():

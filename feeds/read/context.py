@@ -1,4 +1,4 @@
-"""What all elements of one document share: its address, its names, its warnings. Pure."""
+"""What all elements of one document share: its address, the names of its elements, its warnings. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from feeds.read.names import short_name, split_tag
 from feeds.read.values import is_web_url
 
 Element = etree._Element
-_MOST_TAGS = 2_000  # remembered of one document; real ones have about 60
+_MOST_TAGS = 2_000  # remembered per document; real documents have about 60
 _NAMESPACES = re.compile(r' xmlns(?::[\w.-]+)?="[^"]*"')
 T = TypeVar("T")
 
@@ -33,7 +33,8 @@ WARNINGS = {
 
 
 class Context:
-    """An element in the namespace of the document's own items counts as RSS, or as Atom in a feed of Atom."""
+    """The context of a document. An element in the namespace of the document's own items is treated as RSS,
+    or as Atom in an Atom feed."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -42,18 +43,18 @@ class Context:
         self._tables: dict[int, _ByTag[Any]] = {}
 
     def adopt(self, element: Element) -> None:
-        """Take the namespace of an item, or of the root, for the document's own."""
+        """Treat the namespace of an item, or of the root, as the document's own."""
         namespace, local = split_tag(element.tag)
         self._own = (namespace, "atom" if local in ("entry", "feed") else "")
         self._tables.clear()
 
     def name(self, element: Element) -> str:
-        """The short name of an element; "" where it has none of ours."""
-        # entity references and the like have functions for tags
+        """Return the short name of an element; "" where it is unknown."""
+        # the tag of an entity reference or the like is a function
         return short_name(element.tag, *self._own) if isinstance(element.tag, str) else ""
 
     def by_tag(self, by_name: Mapping[str, T]) -> Mapping[Any, T | None]:
-        """The same table by the tags of this document; None for what is not in it."""
+        """Return the same table, keyed by this document's tags; None for tags that are not in it."""
         table = self._tables.get(id(by_name))
         if table is None:
             table = self._tables[id(by_name)] = _ByTag(by_name, self._own)
@@ -63,7 +64,7 @@ class Context:
         self.warnings[code] = None
 
     def link(self, text: str | None, element: Element) -> str:
-        """The absolute web address that is meant, resolved against xml:base and the document's own; or ""."""
+        """Return the absolute web address, resolved by xml:base and the document's own; "" if invalid."""
         if not text:
             return ""
         if is_web_url(text):
@@ -91,7 +92,8 @@ class Context:
 
 
 class _ByTag(dict[Any, T | None]):
-    """Filled as tags are met: looking one up must cost next to nothing, for there are millions of them."""
+    """A table filled when tags are first seen: a lookup must be very cheap, because a document has up to
+    millions of elements."""
 
     def __init__(self, by_name: Mapping[str, T], own: tuple[str, str]) -> None:
         super().__init__()
@@ -106,7 +108,7 @@ class _ByTag(dict[Any, T | None]):
 
 
 def text_of(element: Element) -> str:
-    """The text of an element; of one with elements inside, their markup too."""
+    """Return the text of an element, including the markup of elements inside it."""
     if not len(element):
         return element.text or ""
     markup = "".join(str(etree.tostring(child, encoding="unicode")) for child in element)
@@ -114,7 +116,7 @@ def text_of(element: Element) -> str:
 
 
 def plain_text_of(element: Element) -> str:
-    """The text of an element without any markup."""
+    """Return the text of an element without any markup."""
     return (element.text or "").strip() if not len(element) else "".join(map(str, element.itertext())).strip()
 
 

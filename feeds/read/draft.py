@@ -1,4 +1,4 @@
-"""What is found in a channel or an item, element by element, before it is made into a value. Pure."""
+"""Collect what a channel or an item contains, element by element, before it is made into a value. Pure."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -21,7 +21,7 @@ class Enclosure(NamedTuple):
 
 
 def best_of(enclosures: list[Enclosure]) -> Enclosure:
-    """The first audio is the one, else the first video, else the first."""
+    """Return the first audio file, or else the first video, or else the first file."""
     for kind in ("audio/", "video/", ""):
         for enclosure in enclosures:
             if enclosure.type.startswith(kind):
@@ -33,7 +33,8 @@ NO_ENCLOSURE = Enclosure("", "", -1)
 
 
 class Draft:
-    """``texts`` has the first text of each name that is not empty; ``extra`` lists of what may come often."""
+    """What was collected. ``texts``: the first non-empty text for each name; ``extra``: lists of elements
+    that may be repeated."""
 
     __slots__ = ("categories", "context", "enclosures", "extra", "texts")
 
@@ -55,7 +56,7 @@ class Draft:
         return ""
 
     def description(self) -> str:
-        """The richest of those that were given: the longest."""
+        """Return the longest of the given descriptions, as the richest."""
         richest = ""
         for name in DESCRIPTIONS:
             if name in self.texts and len(self.texts[name]) > len(richest):
@@ -63,19 +64,19 @@ class Draft:
         return self.context.description(richest)
 
 
-# What becomes of an element: its text is kept under a name, it goes to ``extra``, or a function looks at it.
+# How an element is handled: its text is kept under a name, it is added to ``extra``, or a function reads it.
 Collect: TypeAlias = str | Tag | Callable[[Draft, Element], None]
 
 
 def atom_title(draft: Draft, element: Element) -> None:
-    """Without markup: what is said to be HTML becomes the text that it means."""
+    """Keep the title of Atom without markup: a title declared as HTML is converted to plain text."""
     is_html = element.get("type") == "html"
     if _is_text(element):
         draft.keep("title", values.text_of_html(text_of(element)) if is_html else plain_text_of(element))
 
 
 def link(name: str, *attributes: str) -> Collect:
-    """Keep a URL, in one of the attributes or in the text, under a name."""
+    """Keep a URL under a name, from one of the attributes or the text."""
 
     def collect(draft: Draft, element: Element) -> None:
         if name in draft.texts:
@@ -91,7 +92,7 @@ def link(name: str, *attributes: str) -> Collect:
 
 
 def inside(collectors: dict[str, Collect]) -> Collect:
-    """Look at the children of an element."""
+    """Read the children of an element."""
 
     def collect(draft: Draft, element: Element) -> None:
         collect_children(draft, element, collectors)
@@ -118,7 +119,7 @@ def collect_children(draft: Draft, element: Element, collectors: dict[str, Colle
 
 
 def atom_text(name: str) -> Collect:
-    """Keep a text of Atom under a name: HTML or plain, but nothing in base64, as other types are."""
+    """Keep a text of Atom under a name, HTML or plain; other types are left out, as they are in base64."""
 
     def collect(draft: Draft, element: Element) -> None:
         if _is_text(element):
@@ -132,7 +133,7 @@ def enclosure(draft: Draft, element: Element) -> None:
 
 
 def rss_link(draft: Draft, element: Element) -> None:
-    """The address is the text; where there is none it may be a link as Atom has it."""
+    """Keep the address in the text, or else the link's attributes as in Atom."""
     if (text := element.text) and not text.isspace():
         draft.keep("link", draft.context.link(text, element))
     else:
@@ -158,7 +159,7 @@ def media_content(draft: Draft, element: Element) -> None:
 
 
 def chapters(draft: Draft, element: Element) -> None:
-    """Podlove Simple Chapters, those whose start is a time."""
+    """Keep Podlove Simple Chapters whose start is a valid time."""
     found = read_tag(element, CHAPTERS, draft.context)
     listed = [one for one in found["chapter"] if values.play_time(one["start"]) is not None] if found else []
     if len(listed) > MOST_CHAPTERS:

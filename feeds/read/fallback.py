@@ -1,4 +1,4 @@
-"""The last resort for odd documents: feedparser, slow and lenient. Pure: it is given bytes alone."""
+"""The last resort for odd documents: feedparser, which is slow and lenient. Pure: it is given only bytes."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -18,10 +18,10 @@ LARGEST = 4 * 1024 * 1024  # bytes: 1.5 seconds of work
 def read_with_feedparser(
     text: bytes, *, url: str, hand_on: Callable[[Episode], None], context: Context
 ) -> Channel:
-    """The channel; its episodes go to ``hand_on``. Raises ``UnreadableFeed``."""
+    """Return the channel; its episodes are passed to ``hand_on``. Raises ``UnreadableFeed``."""
     if len(text) > LARGEST:
         raise UnreadableFeed("not_a_feed", "the document is not RSS or Atom, and too large to look closer")
-    # a stream: feedparser would open bytes and texts as the name of a file
+    # pass a stream: feedparser would take bytes or text for a file name
     found = feedparser.parse(
         BytesIO(text),
         response_headers={"content-type": "application/xml; charset=utf-8", "content-location": url},

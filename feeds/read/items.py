@@ -1,4 +1,4 @@
-"""One item of RSS, one entry of Atom, as an episode. Pure."""
+"""Read one item of RSS, or one entry of Atom, as an episode. Pure."""
 
 from eventstore.domain.identifiers import key_of
 from feeds.documents import Episode
@@ -28,7 +28,7 @@ _KINDS = frozenset({"full", "trailer", "bonus"})
 
 
 def read_item(element: Element, context: Context) -> Episode | None:
-    """The episode; None for an item that has neither a GUID nor an enclosure, which nothing can name."""
+    """Return the episode; None for an item with neither a GUID nor an enclosure, which nothing identifies."""
     draft = Draft(context)
     collect_children(draft, element, _COLLECTORS)
     get = draft.texts.get
@@ -60,7 +60,7 @@ def read_item(element: Element, context: Context) -> Episode | None:
 
 
 def guid_of(written: str, context: Context) -> str:
-    """A GUID as it is written but for its white space; its digest where it is over-long."""
+    """Return a GUID with its white space normalised; its digest where it is too long."""
     guid = values.guid(written)
     if len(guid) * 4 <= LONGEST_GUID or len(guid.encode()) <= LONGEST_GUID:
         return guid
@@ -69,7 +69,7 @@ def guid_of(written: str, context: Context) -> str:
 
 
 def _number(draft: Draft, name: str, tag: str) -> int | None:
-    """As iTunes has it, else the one of podcast:season or podcast:episode, where it is a whole one."""
+    """Return the number from iTunes, or else from podcast:season or podcast:episode if it is whole."""
     number = values.integer(draft.texts[name]) if name in draft.texts else None
     if number is None and tag in draft.extra:
         return values.integer(draft.extra[tag][0].get("text", ""))

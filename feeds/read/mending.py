@@ -1,29 +1,29 @@
-"""What makes of a document that is not well-formed one that is nearer to it. Pure."""
+"""Repair a document that is not well-formed, as far as possible. Pure."""
 
 import re
 from html.entities import html5
 
 from feeds.read.values import legal
 
-# CDATA is found to be passed over; XML's own entities are not found at all
+# CDATA is matched only to be skipped; XML's own entities are not matched at all
 _REFERENCE = re.compile(
     rb"<!\[CDATA\[.*?(?:\]\]>|\Z)"
     rb"|&(?!(?:amp|lt|gt|quot|apos);)(?:(?:([A-Za-z][A-Za-z0-9]{1,31})|#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6}));)?",
     re.DOTALL,
 )
-_MOST = 500_000  # are mended: half a second of work
+_MOST = 500_000  # maximum number of repairs: half a second of work
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r")
 
 
 def mend(text: bytes) -> bytes:
-    """UTF-8 in and out: HTML's named entities become characters, lone ampersands are escaped, control
-    characters dropped."""
+    """Repair UTF-8 text: HTML's named entities become characters, lone ampersands are escaped, and control
+    characters are removed."""
     plain = text.translate(None, delete=_CONTROLS)
     return _REFERENCE.sub(lambda found: _spell(found, lone=b"&amp;"), plain, count=_MOST)
 
 
 def replace_entities(text: bytes) -> bytes:
-    """UTF-8 in and out: the named entities of HTML alone, which an old DOCTYPE may define."""
+    """Replace only HTML's named entities in UTF-8 text; an old DOCTYPE may define them."""
     return _REFERENCE.sub(lambda found: _spell(found, lone=b"&"), text, count=_MOST)
 
 
@@ -39,5 +39,5 @@ def _spell(found: re.Match[bytes], lone: bytes) -> bytes:
 
 
 def _is_character(code: int) -> bool:
-    """Whether XML 1.0 has it."""
+    """Whether XML 1.0 allows this character."""
     return code < 0x110000 and legal(chr(code)) != ""

@@ -1,4 +1,4 @@
-"""Short names for the elements of feeds, whichever namespace URIs and prefixes are written. Pure."""
+"""Short names for the elements of feeds, independent of how namespace URIs and prefixes are written. Pure."""
 
 import re
 
@@ -29,16 +29,17 @@ _PREFIXES = {
     "backend.userland.com/rss2": "",
     "blogs.law.harvard.edu/tech/rss": "",
 }
-# what a document says without declaring it
+# prefixes that are recognised even if a document does not declare them
 _LITERAL = frozenset({"itunes", "podcast", "content", "media", "atom", "dc", "psc", "googleplay", "sy"})
 _ROOTS = frozenset({"rss", "rdf", "feed", "channel"})
 
 
 def short_name(tag: str, own_namespace: str = "", own_prefix: str = "") -> str:
-    """``{http://www.itunes.com/dtds/podcast-1.0.dtd}Duration`` is ``itunes:duration``: all in lower case.
+    """Return an element's short name in lower case: ``{http://www.itunes.com/dtds/podcast-1.0.dtd}Duration``
+    gives ``itunes:duration``.
 
-    Elements of RSS have no prefix; "" stands for any element of an unknown namespace. What has the document's
-    own namespace has its own prefix. An undeclared prefix counts as what it is usually declared as.
+    Elements of RSS have no prefix; the result is "" for any element of an unknown namespace. Elements in
+    ``own_namespace`` get ``own_prefix``. An undeclared prefix is read as it is usually declared.
     """
     namespace, local = split_tag(tag)
     if not namespace and ":" in local:
@@ -50,7 +51,7 @@ def short_name(tag: str, own_namespace: str = "", own_prefix: str = "") -> str:
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Namespace and local name, this in lower case."""
+    """Return the namespace and the local name, the latter in lower case."""
     if not tag.startswith("{"):
         return "", tag.lower()
     namespace, _, local = tag[1:].rpartition("}")

@@ -1,9 +1,9 @@
-"""The podcast namespace, as plain data: every occurrence of a known tag, with known attributes alone. Pure.
+"""Read the podcast namespace as plain data: each occurrence of a known tag, with known attributes only. Pure.
 
-Simple Chapters stand beside it, under ``pscChapters``.
+Podlove Simple Chapters are read in the same way, under ``pscChapters``.
 
-An occurrence is a dict of its attributes as texts; ``text`` is its own text, and under the name of a child
-are all children of that name: ``{"role": "guest", "text": "Alice"}``. URLs are absolute http or https.
+An occurrence is a dict of its attributes as texts; ``text`` is its own text, and the children of each name
+are listed under that name: ``{"role": "guest", "text": "Alice"}``. URLs are absolute http or https URLs.
 """
 
 import re
@@ -24,10 +24,11 @@ Branch: TypeAlias = dict[str, Any]
 
 
 class Tag:
-    """``required``: the attribute without which, or without a good URL in which, it says nothing.
+    """The description of a tag. ``required``: an attribute without which, or without a valid URL in which,
+    the tag is ignored.
 
-    Attributes are named with blanks between them; those that end in ``*`` are URLs. A text that is one is
-    named among them.
+    Attribute names are separated by blanks; those that end in ``*`` are URLs. If the text is a URL, ``text*``
+    is named among them.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ TAGS = {tag.short_name: tag for tag in (*_ANYWHERE, _LIVE)}
 
 
 def read_tag(element: Element, tag: Tag, context: Context) -> Branch | None:
-    """One occurrence; None where it says nothing."""
+    """Return one occurrence; None where it has no usable content."""
     found: Branch = {}
     is_url = tag.is_url
     for name, value in attributes_of(element):
@@ -103,7 +104,7 @@ def read_tag(element: Element, tag: Tag, context: Context) -> Branch | None:
             continue
         if is_url[name]:
             text = context.link(value, element)
-        else:  # as in ``_short``, whose call would take as long
+        else:  # the same as ``_short``, inlined because the call would take as long again
             text = value.strip() if value.isascii() and len(value) <= LONGEST_TEXT else _short(value)
         if text:
             found[name] = text
@@ -117,7 +118,7 @@ def read_tag(element: Element, tag: Tag, context: Context) -> Branch | None:
 
 
 def within(extra: Branch, most: int, context: Context) -> Branch:
-    """What of it fits into so many bytes of JSON: what came last is left out first."""
+    """Return what fits into ``most`` bytes of JSON: the last entries are left out first."""
     if len(_encode(extra)) <= most:
         return extra
     context.warn("extra_cut")
@@ -147,6 +148,6 @@ def _short(text: str) -> str:
 
 
 def _srcset(value: str, element: Element, context: Context) -> str:
-    """The images of a srcset whose URLs are good."""
+    """Return the images of a srcset that have valid URLs."""
     images = ((context.link(url, element), size) for url, size in _IN_SRCSET.findall(value[:LONGEST_TEXT]))
     return ", ".join(f"{url}{size}" for url, size in images if url)

@@ -1,4 +1,4 @@
-"""From bytes to episodes: read strictly, else as well as it can be, else by feedparser. Pure."""
+"""From bytes to episodes: parse strictly, else with recovery, else with feedparser. Pure."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,17 +11,17 @@ from feeds.read.fallback import read_with_feedparser
 from feeds.read.mending import mend, replace_entities
 from feeds.read.xml import NoFeed, NotWellFormed, Reading
 
-READER_VERSION = 1  # grows when the same document is read in another way: what is stored is read again
-MOST_EPISODES = 10_000  # that are kept: the newest
+READER_VERSION = 1  # increase it when the same document is read differently: stored feeds are then read again
+MOST_EPISODES = 10_000  # the newest are kept
 
 Sink = Callable[[Episode], None]
 
 
 def read(body: bytes, *, content_type: str, url: str, begin: Callable[[], Sink]) -> Document:
-    """Read a feed that came from ``url``, and hand on its episodes one by one.
+    """Read a feed that came from ``url``, and pass on its episodes one by one.
 
-    ``begin`` is called at the beginning of each attempt and gives what takes its episodes; only what the last
-    attempt handed over counts. Raises ``UnreadableFeed``.
+    ``begin`` is called at the start of each attempt and returns a function that takes the episodes; only
+    those of the last attempt count. Raises ``UnreadableFeed``.
     """
     text, is_guessed = to_utf8(body, content_type)
     beginning = inspect(text)
@@ -97,9 +97,9 @@ class _ManyEpisodes(Exception):
 
 
 class _Tally:
-    """Hands episodes on and counts them.
+    """Passes episodes on and counts them.
 
-    ``most``: raises ``_ManyEpisodes`` beyond it. ``chosen``: of each episode, whether it is handed on.
+    ``most``: the number beyond which it raises ``_ManyEpisodes``. ``chosen``: which episodes to pass on.
     """
 
     def __init__(self, hand_on: Sink, most: int | None = None, chosen: bytearray | None = None) -> None:
@@ -125,7 +125,7 @@ class _Tally:
 
 
 def _newest(dates: list[datetime | None], most: int) -> bytearray:
-    """Of each episode whether it is among the newest. The undated are oldest; of equals the first wins."""
+    """Return for each episode whether it is among the newest, undated ones last; the first of equals wins."""
     times = [moment.timestamp() if moment else 0.0 for moment in dates]
     chosen = bytearray(len(times))
     for index in sorted(range(len(times)), key=lambda index: (-times[index], index))[:most]:

@@ -1,4 +1,4 @@
-"""RSS and Atom by lxml, item by item: only one item and the channel are in memory at a time. Pure."""
+"""Parse RSS and Atom with lxml, item by item: only one item and the channel are in memory at a time. Pure."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -11,7 +11,7 @@ from feeds.read.context import Context, Element
 from feeds.read.items import read_item
 from feeds.read.names import split_tag
 
-MOST_ITEMS = 20_000  # that are looked at
+MOST_ITEMS = 20_000  # further items are ignored
 MOST_MARKUP = 150_000  # tags and attributes within one item: about 30 MB of memory
 _SLICE = 64 * 1024
 _ITEM_TAGS = ("{*}item", "{*}entry", "{*}liveItem", "podcast:liveItem")
@@ -21,17 +21,17 @@ _KINDS = frozenset({"rss", "rdf", "feed", "channel"})
 
 
 class NotWellFormed(Exception):
-    """The document is not XML, or more of it is in one item than is read; parts may be readable."""
+    """The document is not XML, or one of its items has more markup than is allowed; parts may be readable."""
 
 
 class NoFeed(Exception):
-    """What is XML in it is neither RSS nor Atom."""
+    """The document is XML, but neither RSS nor Atom."""
 
 
 def guarded_parser(**options: Any) -> etree.XMLPullParser:
-    """A parser of foreign documents, in UTF-8: no entities, no DTD, nothing from the network, no huge texts.
+    """Return a parser for untrusted UTF-8 documents: no entities, no DTD, no network access, no huge texts.
 
-    ``options``: what else lxml's ``XMLPullParser`` takes.
+    ``options``: further arguments for lxml's ``XMLPullParser``.
     """
     return etree.XMLPullParser(
         encoding="utf-8",
@@ -46,7 +46,7 @@ def guarded_parser(**options: Any) -> etree.XMLPullParser:
 
 
 class Reading:
-    """One way through a document of UTF-8. ``recover``: go on after what is not well-formed.
+    """One pass through a UTF-8 document. ``recover``: continue after markup that is not well-formed.
 
     ``is_cut``: not all of it was read.
     """
@@ -59,12 +59,12 @@ class Reading:
         self._items = 0
 
     def run(self, hand_on: Callable[[Episode], None]) -> Channel:
-        """Hand on each episode as soon as it is read; the channel. Raises ``NotWellFormed``, ``NoFeed``."""
+        """Pass on each episode once it is read; return the channel. Raises ``NotWellFormed``, ``NoFeed``."""
         parser = guarded_parser(
             events=("end",),
             tag=_ITEM_TAGS,
             recover=self._recover,
-            # nobody asks for elements by their ids; without them a DTD would count as an error
+            # ids of elements are not needed, but with a DTD, not collecting them would count as an error
             collect_ids=b"<!DOCTYPE" in self._text[:_SLICE],
         )
         try:
@@ -73,13 +73,13 @@ class Reading:
             raise NotWellFormed(str(error)) from error
 
     def _read_items(self, parser: etree.XMLPullParser, hand_on: Callable[[Episode], None]) -> Element:
-        """The root, with the last item inside and without the others."""
+        """Return the root, from which all items but the last were removed."""
         previous: Element | None = None
         for item in self._parse(parser):
             episode = self._read_item(item)
             if episode is not None:
                 hand_on(episode)
-            # one item late: the parser may still add to what follows the last one
+            # each is removed one item late, because the parser may still add text after the last one
             if previous is not None and (parent := previous.getparent()) is not None:
                 parent.remove(previous)
             previous = item
@@ -88,7 +88,7 @@ class Reading:
         return parser.close()
 
     def _parse(self, parser: etree.XMLPullParser) -> Iterator[Element]:
-        """The items of the document, each complete, up to the limits."""
+        """Yield the complete items of the document, up to the limits."""
         markup = 0
         for start in range(0, len(self._text), _SLICE):
             piece = self._text[start : start + _SLICE]
@@ -135,11 +135,11 @@ class Reading:
         return read_channel([*channels, root], self._context)
 
     def _looks_fuller(self, kind: str) -> bool:
-        """Whether there must be more in it than was found."""
+        """Whether the document must contain more than was found."""
         return kind in ("rdf", "channel") or (self._recover and b"<item" in self._text)
 
 
 def is_over(live_item: Element, context: Context) -> bool:
-    """Whether a live item is an episode by now: it has ended, and there is something to play."""
+    """Whether a live item has become an episode: it has ended, and has an enclosure."""
     has_ended = live_item.get("status", "").strip().lower() == "ended"
     return has_ended and any(context.name(child) == "enclosure" for child in live_item)
