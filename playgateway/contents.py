@@ -1,4 +1,5 @@
-"""What is in a listener's own feeds: which shows and episodes, in which order. Rows only, never a fetch."""
+"""What a listener's own feeds contain: which shows and episodes, and in which order. Reads database rows
+only and never fetches anything."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -12,11 +13,12 @@ from feeds.queries import EpisodeName, FeedShown
 from projections import lists, queries
 from projections.connect import run
 
-# as many as players look at, and those of a list that its listener has put in order himself
+# episodes in a feed, which is as many as players look at, and in a list that the listener ordered
 NEWEST, MOST_OF_A_PLAYLIST = 100, 500
-# shows of one listener; more would be a fault of an app
+# shows per listener; only a faulty app would exceed this
 MOST_SHOWS: Final = 5_000
-# The newest of each feed, by its index, and of these the newest: never a sort of everything.
+# Takes the newest episodes of each feed by index, then the newest of these, so that
+# it never sorts all episodes.
 NEWEST_OF: Final = """
 SELECT newest.id FROM unnest(%s::bigint[]) AS wanted (feed_id)
  CROSS JOIN LATERAL (
@@ -28,7 +30,7 @@ SELECT newest.id FROM unnest(%s::bigint[]) AS wanted (feed_id)
 
 
 class Entry(NamedTuple):
-    """An episode of a list, its show, and the name by which the listener has the show."""
+    """An episode of a list, its show, and the feed name under which the listener has that show."""
 
     episode: Episode
     show: FeedShown
@@ -36,8 +38,9 @@ class Entry(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """``title``: of the list, "" for one that has no name of its own. ``unread``: names of shows that are not
-    known yet. ``is_ordered``: by the listener, rather than the newest first."""
+    """The contents of a list. ``title`` is "" for a list without a name of its own; ``unread`` holds the
+    names of shows that are not known yet; ``is_ordered`` says that the listener chose the order,
+    otherwise the newest come first."""
 
     title: str
     description: str
@@ -47,12 +50,13 @@ class Contents(NamedTuple):
 
 
 def subscriptions(user_id: UUID) -> Contents:
-    """The newest episodes of all that a listener follows."""
+    """Return the newest episodes of all podcasts that the listener follows."""
     return _newest("", "", _followed(user_id))
 
 
 def collection(user_id: UUID, collection_id: UUID) -> Contents | None:
-    """The newest episodes of a collection's shows, as far as they are followed; None where there is none."""
+    """Return the newest episodes of the followed shows of a collection; None if
+    there is no such collection."""
     rows = lists.collection(user_id, collection_id).rows
     if not rows:
         return None
@@ -63,7 +67,7 @@ def collection(user_id: UUID, collection_id: UUID) -> Contents | None:
 
 
 def playlist(user_id: UUID, playlist_id: UUID) -> Contents | None:
-    """The episodes of a playlist in its own order; None where there is none."""
+    """Return the episodes of a playlist in its own order; None if there is no such playlist."""
     rows = lists.playlist(user_id, playlist_id).rows
     if not rows:
         return None
@@ -73,12 +77,12 @@ def playlist(user_id: UUID, playlist_id: UUID) -> Contents | None:
 
 
 def queue(user_id: UUID) -> Contents:
-    """What a listener hears next, in its order; empty where nothing was put into it yet."""
+    """Return the listener's queue in its order; empty if nothing was ever added to it."""
     return playlist(user_id, queue_id(user_id)) or Contents("", "", [], [], is_ordered=True)
 
 
 def saved(user_id: UUID) -> Contents:
-    """The episodes that a listener saved last."""
+    """Return the episodes that the listener saved most recently."""
     page = queries.SAVED_EPISODES.page([user_id], limit=NEWEST, descending=True)
     return _named("", "", [(row.rss_source_feed, row.rss_source_item) for row in page.rows])
 
@@ -89,7 +93,7 @@ def _followed(user_id: UUID) -> list[str]:
 
 def _newest(title: str, description: str, names: Sequence[str]) -> Contents:
     shows = known.feeds_of(names)
-    # two names of one show are one show
+    # two names of the same show count as one show
     by_id = {show.id: (show, name) for name, show in reversed(shows.items())}
     ids = [episode_id for (episode_id,) in run(NEWEST_OF, [list(by_id), NEWEST, NEWEST], "system")]
     entries = [Entry(episode, *by_id[episode.feed_id]) for episode in _episodes(ids)]
@@ -99,7 +103,7 @@ def _newest(title: str, description: str, names: Sequence[str]) -> Contents:
 def _named(
     title: str, description: str, names: Sequence[EpisodeName], *, is_ordered: bool = False
 ) -> Contents:
-    """These episodes, each once, however many names of it are among them."""
+    """Return the named episodes, each only once even if several of the names refer to it."""
     shows = known.feeds_of(feed for feed, _ in names)
     found = known.episodes_of(names, shows)
     feeds = {found[name].id: name[0] for name in reversed(names) if name in found}
@@ -113,7 +117,7 @@ def _named(
 
 
 def _episodes(ids: Sequence[int]) -> list[Episode]:
-    """The rows of these, in this order."""
+    """Return the rows of these episodes, in this order."""
     rows = Episode.objects.in_bulk(ids)
     return [rows[episode_id] for episode_id in ids if episode_id in rows]
 
@@ -123,5 +127,5 @@ def _unread(names: Iterable[str], shows: dict[str, FeedShown]) -> list[str]:
 
 
 def changed_at(contents: Contents, otherwise: datetime) -> datetime:
-    """When an episode of it was last described anew."""
+    """Return when the description of any of the episodes last changed; ``otherwise`` if there are none."""
     return max((entry.episode.changed_at for entry in contents.entries), default=otherwise)

@@ -1,4 +1,4 @@
-"""From the names in an address to the file: which episode is meant, and whether a token may play it."""
+"""Find the file that an address names: which episode is meant, and whether a play token may play it."""
 
 import re
 from datetime import datetime
@@ -18,7 +18,8 @@ from playgateway.links import Named, is_signed
 from playgateway.tokens import Bearer
 from projections.connect import run
 
-# Who asks, for which feed, and its episode of that name: in one round trip, as a rule the only one.
+# Finds the owner of the token, the feed, and the feed's episode of that name, in one round
+# trip and usually the only one.
 FIND: Final = """
 SELECT token.id, token.user_id, token.name, token.lists, feed.id, feed.uid, feed.is_secret OR feed.blocked,
        ARRAY(SELECT merged.id FROM "system"."feeds" AS merged WHERE merged.merged_into_id = feed.id),
@@ -32,7 +33,8 @@ SELECT token.id, token.user_id, token.name, token.lists, feed.id, feed.uid, feed
  WHERE token.token_hash = %s AND (token.expires_at IS NULL OR token.expires_at > %s)
    AND owner.is_active AND owner.erasing_since IS NULL
 """
-# An old pair, and one of several with the same GUID; then the name, also with a feed that was merged.
+# First by the exact pair of GUID and enclosure, for older pairs and for several episodes with one GUID; then
+# by name, also in feeds that were merged.
 OTHERWISE: Final = """
 SELECT episode.id, episode.enclosure_url
   FROM "system"."episodes" AS episode
@@ -40,8 +42,8 @@ SELECT episode.id, episode.enclosure_url
        (SELECT min(episode_id) FROM "system"."episode_items" WHERE item_hash = ANY(%s)),
        (SELECT min(id) FROM "system"."episodes" WHERE feed_id = ANY(%s) AND key = %s))
 """
-# whether it is open to all, and not blocked by the operator; or else what a listener ever followed, kept or
-# heard, by any of the feed's names
+# Whether the feed is open to everybody and not blocked by the operator, or else whether the listener ever
+# followed, kept or heard it under any of the feed's names.
 MAY_PLAY: Final = """
 SELECT (%(is_open)s AND NOT EXISTS (SELECT FROM "users"."blocked_feeds"
                 WHERE feed_key = ANY(%(keys)s) AND operator_since IS NOT NULL))
@@ -56,7 +58,8 @@ _ENDS_IN_A_NUMBER = re.compile(r"(?:^|\.)(?:\d+|0x[0-9a-f]*)$", re.IGNORECASE)
 
 
 class Found(NamedTuple):
-    """An episode that may be played, where its file is, and whether our own link led to it."""
+    """An episode that may be played, the location of its file, and whether a
+    link that we signed led to it."""
 
     episode_id: int
     location: str
@@ -64,7 +67,7 @@ class Found(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """What ``FIND`` finds of a good token; nothing of a feed or an episode that is not known."""
+    """What ``FIND`` returns for a valid token; the fields of an unknown feed or episode are empty."""
 
     token_id: int
     user_id: UUID
@@ -83,11 +86,11 @@ class _Row(NamedTuple):
 
 
 def find(token: str, named: Named, s: str, now: datetime) -> tuple[Bearer | None, Found | None]:
-    """Whose token it is, if it is good, and the episode that is named, if this token may play it: of a feed
-    that is open to all, or known to its listener, or one that ``s`` vouches for. A token that is limited to
-    lists plays what these link to.
+    """Return the bearer of the token if it is valid, and the named episode if this token may play it.
 
-    Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
+    A token may play episodes of a feed that is open to everybody, of a feed known to its listener, and those
+    that the signature ``s`` vouches for. A token limited to lists plays only what these lists link to. Raises
+    ``psycopg.OperationalError`` (or Django's) when the store is unavailable.
     """
     if not tokens.is_well_formed(token):
         return None, None
@@ -113,7 +116,8 @@ def _open(row: _Row, named: Named, s: str, key: bytes) -> Found | None:
 
 
 def _episode(row: _Row, named: Named, key: bytes) -> tuple[int, str] | None:
-    """The episode and its file's address; the exact pair counts before the GUID alone."""
+    """Return the id of the episode and the address of its file; an exact match of the pair takes precedence
+    over a match of the GUID alone."""
     guid, enclosure_url = parts_of_item(named.item)
     if row.episode_id is not None and normal_enclosure(row.enclosure_url) == enclosure_url:
         return row.episode_id, row.enclosure_url
@@ -125,8 +129,8 @@ def _episode(row: _Row, named: Named, key: bytes) -> tuple[int, str] | None:
 
 
 def location_of(enclosure_url: str) -> str | None:
-    """Where a player is sent: the address as its feed had it. None for one that leads to nowhere, back to us,
-    or into somebody's own network."""
+    """Return the address to which a player is redirected, as the feed has it. None for one that leads
+    nowhere, back to this server, or into a private network."""
     if any(character.isspace() or not character.isprintable() for character in enclosure_url):
         return None
     try:
@@ -139,14 +143,14 @@ def location_of(enclosure_url: str) -> str | None:
     if host in _own_hosts() or host == "localhost" or host.endswith(".localhost"):
         return None
     if _ENDS_IN_A_NUMBER.search(host) and not literal(host):
-        return None  # 2130706433 and 0x7f.1 are addresses to browsers
+        return None  # browsers read 2130706433 and 0x7f.1 as IP addresses
     if literal(host) and not is_allowed(host, tuple(settings.FEED_ALLOW_NETWORKS)):
         return None
     return enclosure_url if enclosure_url.isascii() else iri_to_uri(enclosure_url)
 
 
 def _may_play(row: _Row, feed: str) -> bool:
-    """Whether a feed under this name is open to everybody, or its listener has, or had, to do with it."""
+    """Whether the feed of this name is open to everybody, or its listener follows, keeps or has heard it."""
     keys = {"keys": [UUID(feed_key_of(feed))], "names": [feed]}
     values = {"user": row.user_id, "is_open": not row.is_closed, **keys}
     found = run(MAY_PLAY, values).fetchone()

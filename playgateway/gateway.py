@@ -1,4 +1,4 @@
-"""``/play/{token}/{feed}/{item}``: sends a player to an episode's file, and records that it is played."""
+"""``/play/{token}/{feed}/{item}``: redirects a player to an episode's file, and records the play."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -20,7 +20,7 @@ View = Callable[..., HttpResponseBase]
 
 
 def opened_by_token(view: View) -> View:
-    """GET and HEAD alone, and 503 while a store is away."""
+    """Allow only GET and HEAD, and answer 503 while a store is unavailable."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: object, **names: object) -> HttpResponseBase:
@@ -38,7 +38,8 @@ def opened_by_token(view: View) -> View:
 
 @opened_by_token
 def play(request: HttpRequest, token: str, path: str) -> HttpResponse:
-    """302 to the file as the feed has it; never to an address that the request brings along."""
+    """Redirect (302) to the file at the address that the feed gives, never to
+    one that the request contains."""
     now = timezone.now()
     named = links.read(path)
     if named is None:
@@ -59,7 +60,7 @@ def play(request: HttpRequest, token: str, path: str) -> HttpResponse:
 
 
 def _record(request: HttpRequest, bearer: Bearer, named: Named, found: Found, now: datetime) -> None:
-    """Record a play, where this request begins one."""
+    """Record a play if this request begins one."""
     kind, unsure = window.kind_of(request), False
     try:
         is_new = window.is_new(kind, bearer, found.episode_id)
@@ -70,13 +71,13 @@ def _record(request: HttpRequest, bearer: Bearer, named: Named, found: Found, no
 
 
 def _is_page_wanted(request: HttpRequest) -> bool:
-    """Whether a person opens the address in a browser, rather than a player in an app or a page."""
+    """Whether a person opened the address in a browser, as opposed to a player in an app or a page."""
     accepted = request.headers.get("Accept", "").partition(",")[0].partition(";")[0]
     return request.method == "GET" and accepted.strip().lower() == "text/html"
 
 
 def _page(request: HttpRequest, found: Found) -> HttpResponse:
-    """Says where the address leads, and leaves it to the reader to go there."""
+    """Return a page that says where the address leads, and leaves it to the reader to follow the link."""
     language = translation.get_language_from_request(request)
     context = {"language": language, "host": found.location.split("/")[2], "location": found.location}
     with translation.override(language):

@@ -1,7 +1,8 @@
-"""Addresses of episodes behind a play token: made for feeds, read when a player asks. Pure.
+"""Addresses of episodes behind a play token: built for feeds, parsed when a
+player requests them. Does no I/O.
 
-``/play/{token}/{feed}/{item}.mp3?s=…``: the names as apps spell them, in any of the four base64 alphabets.
-``s`` is our word that this token was shown this episode of this feed.
+``/play/{token}/{feed}/{item}.mp3?s=…``: the names are spelled as apps spell them, in any of the four base64
+alphabets. ``s`` is a signature which proves that this token was shown this episode of this feed.
 """
 
 import base64
@@ -15,13 +16,13 @@ from django.utils.crypto import salted_hmac
 
 from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, normalise_item
 
-# of the keys that links are signed with; an older one stays while its links are to be good
+# number of the key that signs links; an older key stays in ``KEYS`` as long as its links should work
 KEY_NUMBER: Final = "1"
 KEYS: Final = {KEY_NUMBER: "playgateway.links.1"}
 SIGNATURE_CHARACTERS: Final = 22
 _URL_SAFE = str.maketrans("+/", "-_", "=")
 _EXTENSION = re.compile(r"[A-Za-z0-9]{1,5}", re.ASCII)
-# of the types that feeds tell, where the address has no ending that players know
+# by the media type that the feed gives, for addresses without an extension that players know
 EXTENSIONS: Final = {
     "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
@@ -42,14 +43,14 @@ KNOWN_EXTENSIONS: Final = frozenset(EXTENSIONS.values())
 
 
 class Named(NamedTuple):
-    """What an address asks for, normalised."""
+    """The feed and item that an address names, normalised."""
 
     feed: str
     item: str
 
 
 def sign(token_id: int, feed_uid: UUID, episode_id: int, key_number: str = KEY_NUMBER) -> str:
-    """``s``: the number of the key, and 126 bits of HMAC-SHA-256."""
+    """Return the signature ``s``: the number of the key, and 126 bits of HMAC-SHA-256."""
     signed = f"{token_id} {feed_uid} {episode_id}"
     digest = salted_hmac(KEYS[key_number], signed, algorithm="sha256").digest()
     text = base64.urlsafe_b64encode(digest).decode()
@@ -57,21 +58,22 @@ def sign(token_id: int, feed_uid: UUID, episode_id: int, key_number: str = KEY_N
 
 
 def is_signed(s: str, token_id: int, feed_uid: UUID, episode_id: int) -> bool:
-    """Whether ``s`` was made for this token, feed and episode, with a key that still counts."""
+    """Whether ``s`` was made for this token, feed and episode, with a key that is still valid."""
     if len(s) != SIGNATURE_CHARACTERS or s[0] not in KEYS or not s.isascii():
         return False
     return hmac.compare_digest(s, sign(token_id, feed_uid, episode_id, s[0]))
 
 
 def path_of(token: str, named: Named, enclosure_url: str, enclosure_type: str, s: str) -> str:
-    """The path and query of an episode's address, without ``/play``. Players look at how its path ends."""
+    """Return the path and query of an episode's address, without ``/play``. The path ends in a file
+    extension, which players look at."""
     feed, item = named.feed.translate(_URL_SAFE), named.item.translate(_URL_SAFE)
     extension = extension_of(enclosure_url, enclosure_type)
     return f"/{token}/{feed}/{item}{f'.{extension}' if extension else ''}?s={s}"
 
 
 def extension_of(enclosure_url: str, enclosure_type: str) -> str:
-    """How the file's name ends, or would; "" where nothing tells."""
+    """Return the file's extension from its address or its media type; "" if neither is known."""
     try:
         path = urlsplit(enclosure_url).path
     except ValueError:
@@ -83,17 +85,17 @@ def extension_of(enclosure_url: str, enclosure_type: str) -> str:
 
 
 def read(path: str) -> Named | None:
-    """The feed and the item in what follows the token; None where there are none.
+    """Return the feed and the item in the part of the path after the token; None if there are none.
 
-    The standard alphabet has slashes: of the places where the feed could end, the first counts at which both
-    parts are names.
+    The standard base64 alphabet contains slashes, so the path is split at the first slash
+    where both parts are valid names.
     """
     path, _, extension = path.partition(".")
     if extension and not _EXTENSION.fullmatch(extension):
         return None
     for found in re.finditer("/", path):
         try:
-            # slow to be refused is only what is longer than any name
+            # only a path longer than any name is slow to refuse
             return Named(normalise_feed(path[: found.start()]), normalise_item(path[found.end() :]))
         except InvalidIdentifier:
             continue

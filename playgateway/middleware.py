@@ -1,4 +1,5 @@
-"""The way to /play and /rss: past what pages need (sessions, forms, messages), and by the host's name."""
+"""Routes /play and /rss directly to their views, by path or host name, without the middleware that pages need
+(sessions, forms, messages)."""
 
 from typing import Final
 
@@ -14,7 +15,8 @@ PLAY_HOST: Final = "playgateway.play_host"
 
 
 class PlayGate:
-    """Requests with a play token go straight to their view. The host ``PLAY_DOMAIN`` has nothing else."""
+    """Sends requests with a play token straight to their view. The host
+    ``PLAY_DOMAIN`` serves nothing else."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._others = get_response
@@ -26,7 +28,7 @@ class PlayGate:
         try:
             host = request.get_host()
         except DisallowedHost:
-            return self._others(request)  # which says what is wrong
+            return self._others(request)  # the other middleware reports what is wrong
         if _without_port(host) == _without_port(settings.PLAY_DOMAIN):
             request.urlconf = PLAY_HOST
         response = self._views(request)
@@ -41,5 +43,6 @@ def _names_play_host(request: HttpRequest) -> bool:
 
 
 def _without_port(host: str) -> str:
-    """Of one with a name: an address is no domain."""
+    """Return the host name without its port. An IPv6 address, which also has
+    colons, is never a play domain."""
     return host.partition(":")[0].lower().rstrip(".")

@@ -1,4 +1,4 @@
-"""``/rss/{token}/…``: a listener's own lists as feeds, for players that know nothing of sync."""
+"""``/rss/{token}/…``: a listener's own lists as feeds, for players that do not support sync."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -23,7 +23,7 @@ from playgateway.links import Named
 from playgateway.tokens import Bearer
 from playgateway.unread import request_unread
 
-# of a feed without episodes, so that it is the same each time
+# date of a feed without episodes, constant so that the feed does not change
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 TITLES: Final = {"subscriptions": "Subscriptions", "saved": "Saved episodes", "queue": QUEUE_NAME}
 WHOLE: Final = {
@@ -35,7 +35,7 @@ LISTS: Final = {"collections": contents.collection, "playlists": contents.playli
 
 
 class _Reader(NamedTuple):
-    """Who reads, and the text of the token that goes into the addresses of the episodes."""
+    """The bearer of the token, and the text of the token, which is part of the episodes' addresses."""
 
     bearer: Bearer
     token: str
@@ -43,7 +43,7 @@ class _Reader(NamedTuple):
 
 @opened_by_token
 def whole_list(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
-    """The newest episodes of everything that is followed, or saved; or what comes next, in its order."""
+    """Serve the newest episodes of everything that is followed or saved, or the queue in its order."""
     bearer = tokens.find(token, timezone.now())
     if bearer is None:
         return responses.not_a_token(request)
@@ -54,7 +54,7 @@ def whole_list(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
 
 @opened_by_token
 def one_list(request: HttpRequest, token: str, kind: str, list_id: str) -> HttpResponseBase:
-    """The newest episodes of a collection, or a playlist in its order."""
+    """Serve the newest episodes of a collection, or a playlist in its order."""
     bearer = tokens.find(token, timezone.now())
     if bearer is None:
         return responses.not_a_token(request)
@@ -69,7 +69,7 @@ def one_list(request: HttpRequest, token: str, kind: str, list_id: str) -> HttpR
 
 @opened_by_token
 def nothing(request: HttpRequest) -> HttpResponse:
-    """What no token opens."""
+    """Answer any address that no token opens."""
     return responses.not_found()
 
 
@@ -80,7 +80,7 @@ def _answer(request: HttpRequest, reader: _Reader, found: Contents, title: str) 
     request_unread(found.unread)
     changed_at = contents.changed_at(found, EPOCH)
     document = render(_channel(found, title), _items(found, reader), url="", changed_at=changed_at)
-    # what a listener does to his lists is older than it arrives, now and then: only the ETag tells
+    # only the ETag decides: a change of the listener's lists can carry a time earlier than its arrival here
     response = respond(request, Rendered.of(document, changed_at), responses.headers(), by_time=False)
     if response.status_code == 304 or (waits := limits.reading(reader.bearer.token_id)) is None:
         return response
@@ -88,13 +88,14 @@ def _answer(request: HttpRequest, reader: _Reader, found: Contents, title: str) 
 
 
 def _too_many(bearer: Bearer, waits: timedelta) -> HttpResponse:
-    """Refused, which the listener sees on his page of apps."""
+    """Refuse the request and note the refusal, which the listener sees on the page of his apps."""
     refusals.note(bearer.user_id, refusals.TOKEN, str(bearer.token_id), refusals.TOO_MANY, timezone.now())
     return responses.too_many(waits)
 
 
 def _channel(found: Contents, title: str) -> Channel:
-    """Nothing of the listener himself: feeds are copied to places that he does not know."""
+    """Describe the feed without anything about the listener, since feeds get copied to
+    places that he does not know."""
     name = found.title or title
     return Channel(
         title=name,
@@ -116,7 +117,8 @@ def _items(found: Contents, reader: _Reader) -> list[Item]:
 
 
 def _item(entry: Entry, address: str, place: int | None) -> Item:
-    """``place``: in an order of the listener's own, which is told as the number of the episode."""
+    """Return the item for an entry. ``place`` is its place in a list that the listener
+    ordered, sent as the episode number."""
     row, show = entry.episode, entry.show
     episode = episode_of(row)
     changed = structs.replace(
@@ -134,7 +136,7 @@ def _item(entry: Entry, address: str, place: int | None) -> Item:
 
 
 def _name_of(entry: Entry) -> Named | None:
-    """As apps name it; None where its GUID is none that they could send."""
+    """Return the entry's name as apps spell it; None if its GUID is one that apps could not send."""
     try:
         return Named(entry.feed, item_of(entry.episode.guid, entry.episode.enclosure_url))
     except InvalidIdentifier:
@@ -142,7 +144,7 @@ def _name_of(entry: Entry) -> Named | None:
 
 
 def _address(entry: Entry, named: Named, reader: _Reader) -> str:
-    """Of an episode behind the play gateway."""
+    """Return the address of an episode behind the play gateway."""
     row = entry.episode
     s = links.sign(reader.bearer.token_id, entry.show.uid, row.pk)
     path = links.path_of(reader.token, named, row.enclosure_url, row.enclosure_type, s)

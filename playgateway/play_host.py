@@ -1,4 +1,4 @@
-"""The host ``PLAY_DOMAIN``: episodes' files, and nothing of the main host."""
+"""URLs of the host ``PLAY_DOMAIN``: the files of episodes, and nothing of the main host."""
 
 from django.urls import URLPattern, URLResolver, path, re_path
 

@@ -1,7 +1,8 @@
-"""Records plays while their listener waits a moment, and no longer; behind his back where that is slow.
+"""Records a play while its listener waits, but only for a moment; after that in the background.
 
-A request waits for a thread, so that the play is there when the listener's apps ask for it. Past the budget,
-and while the event store is away, the redirect goes out and the queue has the play. Never fails.
+The request waits for a thread, so that the play is already recorded when the listener's apps ask for it. Past
+the time budget, and while the event store is unavailable, the redirect is sent and the play goes to the
+queue. Never raises an exception.
 """
 
 import logging
@@ -18,23 +19,25 @@ from playgateway.recording import Play
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a listener waits; an append takes 0.005.
+# Seconds that a listener waits; an append takes 0.005 s.
 BUDGET: Final = 0.15
-# Plays that are recorded, or wait for it, at one time; and the threads that do so, each with a connection.
+# Plays that are being recorded or wait for it at one time, and the threads that record them,
+# each with its own connection.
 MOST_AT_ONCE, THREADS = 32, 2
-# Seconds for which an event store that failed is left to the queue.
+# Seconds for which plays go straight to the queue after the event store failed.
 PAUSE: Final = 5.0
 
 
 def record(play: Play) -> None:
-    """Record it now, or have it recorded. Where there is no Redis either, it is lost, and counted."""
+    """Record the play now, or enqueue it. If Redis is unavailable as well, the play
+    is lost, and counted as such."""
     if time.monotonic() < _paused_until or not _room.acquire(blocking=False):
         _enqueue(play)
         return
     try:
         _threads.submit(_record_and_release, play).result(BUDGET)
     except TookTooLong:
-        # the thread may come to it all the same: the command id lets it be recorded once
+        # the thread may still record it later: the command id makes sure that it is recorded only once
         _enqueue(play)
     except Exception as failure:
         pause(PAUSE)
@@ -43,7 +46,7 @@ def record(play: Play) -> None:
 
 
 def pause(seconds: float) -> None:
-    """Leave the event store to the queue for so long."""
+    """Send all plays to the queue for this many seconds."""
     global _paused_until
     _paused_until = time.monotonic() + seconds
 
@@ -59,7 +62,7 @@ def _record_and_release(play: Play) -> None:
     finally:
         _room.release()
         for alias in ("events", "system"):
-            connections[alias].close()  # back to its pool
+            connections[alias].close()  # returns it to its pool
 
 
 def _enqueue(play: Play) -> None:

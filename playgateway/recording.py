@@ -1,4 +1,4 @@
-"""Records plays: each with the position that is known, and once, however often that is tried."""
+"""Records plays: each with the position that is known, and only once however often it is tried."""
 
 import logging
 from datetime import datetime
@@ -22,9 +22,10 @@ FINGERPRINT: Final = b"play"
 
 
 class Play(Struct, frozen=True):
-    """A play to record: whose, by which token, of what (names as apps spell them), and when.
+    """A play to record: the token and its listener, the feed and item (names as
+    apps spell them), and the time.
 
-    ``unsure``: whether one was recorded a moment ago could not be asked (``window.Unknown``).
+    ``unsure`` says that it could not be checked whether one was recorded a moment ago (``window.Unknown``).
     """
 
     bearer: Bearer
@@ -40,8 +41,8 @@ def new_play(bearer: Bearer, feed: str, item: str, at: datetime, *, unsure: bool
 
 
 def record(play: Play) -> None:
-    """Record it, once whoever asks twice. Raises what ``dispatch`` does, but for erased listeners and what
-    the domain refuses, of which nothing is recorded."""
+    """Record the play, once even if called twice. Raises what ``dispatch`` raises, except for erased
+    listeners and for what the domain refuses: then nothing is recorded."""
     since = play.at - window.WINDOW if play.unsure else None
     command = RecordPlay(
         user_id=play.bearer.user_id,
@@ -65,5 +66,5 @@ def record(play: Play) -> None:
 
 
 def count(outcome: str) -> None:
-    """For the metrics: what became of a play."""
+    """Count the outcome of a play for the metrics."""
     counters.count("plays", outcome)

@@ -1,4 +1,4 @@
-"""Answers that tell nothing: whatever a token does not open looks the same, and nothing of it is kept."""
+"""Responses that reveal nothing: whatever a token does not open looks the same, and nothing may be cached."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,17 +10,17 @@ from django.http import HttpRequest, HttpResponse
 from playgateway import limits
 
 METHODS: Final = ("GET", "HEAD")
-# Web players on other pages may ask; a token is no cookie.
+# Web players on other sites may send requests; a token, unlike a cookie, is not sent automatically.
 ANY_ORIGIN: Final = {"Access-Control-Allow-Origin": "*"}
 
 
 def not_found() -> HttpResponse:
-    """What anything that is not opened gets."""
+    """Return the response for anything that a token does not open."""
     return _plain(404, "Not found.\n")
 
 
 def not_a_token(request: HttpRequest) -> HttpResponse:
-    """The same; for an address that guesses, 429."""
+    """Return the same response as ``not_found``, or 429 if the client address has guessed too many tokens."""
     waits = limits.guessing(request)
     return not_found() if waits is None else too_many(waits)
 
@@ -34,12 +34,12 @@ def not_allowed() -> HttpResponse:
 
 
 def away() -> HttpResponse:
-    """A store is away that is needed to know who asks, and for what."""
+    """Return 503: a store is unavailable that is needed to know who asks, and for what."""
     return _plain(503, "This server cannot answer now. Try again.\n", {"Retry-After": "5"})
 
 
 def headers() -> dict[str, str]:
-    """What every answer carries: it is for one listener, and its address is his secret."""
+    """Return the headers of every response: it is for one listener only, and its address is his secret."""
     found = {
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",

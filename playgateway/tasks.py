@@ -1,4 +1,4 @@
-"""The plays that could not be recorded while their listener waited."""
+"""Records plays that could not be recorded while their listener waited."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,15 +11,16 @@ from playgateway.recording import Play
 from projections.failures import is_outage
 
 QUEUE: Final = "plays"
-# Seconds between two attempts while a store is away; and how long there are any.
+# Seconds between two attempts while a store is unavailable, and for how long attempts are made.
 AGAIN: Final = 15
 LONGEST: Final = timedelta(days=1)
-# What Celery and others log of a message must not name what somebody hears.
+# Logs of Celery and others must not reveal what somebody listens to.
 UNNAMED: Final[dict[str, Any]] = {"argsrepr": "(a play)", "queue": QUEUE, "retry": False}
 
 
 def record_later(play: Play) -> None:
-    """Hand a play to the workers. Raises when Redis is away. The message names the token, and no listener."""
+    """Hand a play to the workers. Raises an error when Redis is unavailable. The message
+    names the token, but no listener."""
     arguments = (
         play.bearer.token_id,
         play.feed,
@@ -35,7 +36,8 @@ def record_later(play: Play) -> None:
 def record_play(
     task: Any, token_id: int, feed: str, item: str, at: float, command_id: str, unsure: bool
 ) -> None:
-    """Record a play; again and again while a store is away, for a day. One of a revoked token is dropped."""
+    """Record a play, retrying for up to a day while a store is unavailable. The play
+    of a revoked token is dropped."""
     moment = datetime.fromtimestamp(at, UTC)
     try:
         bearer = tokens.find_by_id(token_id, moment)

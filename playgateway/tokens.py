@@ -1,4 +1,5 @@
-"""Whom a play token is, and what it may open. Asked at every request: a revoked one is dead in the next."""
+"""Who the bearer of a play token is, and what it may open. Looked up on every request, so that a
+revoked token fails at once."""
 
 import re
 from contextlib import suppress
@@ -12,7 +13,8 @@ from django.db import DatabaseError, connections
 from accounts.models import PlayToken
 from projections.connect import run
 
-# by the digest of what was sent: the time that the search takes says nothing of a token
+# looked up by the digest of the token that was sent, so that the duration of the query
+# reveals nothing about a token
 FIND: Final = """
 SELECT token.id, token.user_id, token.name, token.lists
   FROM "system"."play_tokens" AS token JOIN "system"."users" AS owner ON owner.id = token.user_id
@@ -26,7 +28,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 class Bearer(NamedTuple):
-    """A token that is good: whose it is, what it is called, and the lists that it is limited to, if any."""
+    """A valid token: its owner, its name, and the lists that it is limited to, if any."""
 
     token_id: int
     user_id: UUID
@@ -34,14 +36,14 @@ class Bearer(NamedTuple):
     lists: list[str] | None
 
     def opens(self, name: str) -> bool:
-        """Whether it opens the list of that name: ``subscriptions``, ``saved``, or an id."""
+        """Whether the token opens the list of that name: ``subscriptions``, ``saved``, or an id."""
         return self.lists is None or name in self.lists
 
 
 def find(text: str, now: datetime) -> Bearer | None:
-    """Who sent this token; None for one that is unknown, revoked, expired or malformed.
+    """Return who sent this token; None if it is unknown, revoked, expired or malformed.
 
-    Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
+    Raises ``psycopg.OperationalError`` (or Django's) when the store is unavailable.
     """
     if not is_well_formed(text):
         return None
@@ -54,17 +56,17 @@ def find(text: str, now: datetime) -> Bearer | None:
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether it could be a token at all."""
+    """Whether the text has the form of a token."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def note_use(token_id: int, now: datetime) -> None:
-    """Note when a token was used, to the hour."""
+    """Record when a token was last used, rounded down to the hour."""
     _note_use(token_id, now.replace(minute=0, second=0, microsecond=0))
 
 
 def find_by_id(token_id: int, at: datetime) -> Bearer | None:
-    """The token of that id, if it is not revoked meanwhile, and was not expired then."""
+    """Return the token of that id, if it has not been revoked since and was not expired at that time."""
     row = run(BY_ID, [token_id, at], "system").fetchone()
     return None if row is None else Bearer._make(row)
 
@@ -74,9 +76,9 @@ def note_play(token_id: int) -> None:
     run(NOTE_PLAY, [token_id], "system")
 
 
-# once an hour and process: a write for every request would cost more than the request
+# once per hour and process: writing on every request would cost more than the request itself
 @lru_cache(maxsize=4_096)
 def _note_use(token_id: int, hour: datetime) -> None:
-    # a store that takes no writes now (maintenance) is no reason to stop a player
+    # a store that accepts no writes now (maintenance) is no reason to stop a player
     with suppress(DatabaseError), connections["system"].cursor() as cursor:
         cursor.execute(NOTE_USE, [hour, token_id])

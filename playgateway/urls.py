@@ -1,4 +1,4 @@
-"""What play tokens open, on the main host."""
+"""URLs on the main host that play tokens open."""
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
@@ -11,6 +11,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
         r"^rss/(?P<token>[^/]+)/(?P<kind>collections|playlists)/(?P<list_id>[0-9A-Fa-f-]{36})(?:\.xml)?$",
         personal.one_list,
     ),
-    # whatever else begins so looks like what no token opens
+    # any other address with these prefixes gets the same answer as one that no token opens
     re_path(r"^(?:play|rss)/", personal.nothing),
 ]

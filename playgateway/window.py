@@ -1,7 +1,9 @@
-"""Which of a player's requests is a play: by the request itself, and by those before, which Redis remembers.
+"""Decides which of a player's requests counts as a play, from the request itself and from earlier
+ones, which Redis remembers.
 
-A player asks many times for one listening: to probe, to seek, to go on. The first request from the file's
-beginning counts, if there was none for this listener and episode in the ten minutes before.
+A player sends many requests while somebody listens once: to probe, to seek, to continue. The first
+request that starts at the beginning of the file counts, if there was none for this listener and
+episode in the ten minutes before.
 """
 
 import re
@@ -21,16 +23,17 @@ from redis.retry import Retry
 
 from playgateway.tokens import Bearer
 
-# as long as nothing is asked for, a listening lasts; and so long at most in all
+# a listening session ends after this long without requests, and after the second duration in any case
 WINDOW: Final = timedelta(minutes=10)
 LONGEST: Final = timedelta(hours=6)
-# An app that fills its disk asks for many episodes at once. A listener skips through a few.
+# An app that fills its storage requests many episodes at once. A listener skips through a few at most.
 BURST, BURST_WITHIN = 4, timedelta(seconds=60)
 PREFIX: Final = "balados:playing:"
-# Seconds that a listener waits for a Redis that does not answer, and for which it is then left alone.
+# Seconds that a listener waits for Redis to answer, and for which Redis is not asked again after a failure.
 TIMEOUT, PAUSE = 0.05, 5.0
-# KEYS: the listening's, the token's newest episodes. ARGV: now, window, longest, whether this begins one, the
-# episode, the burst's length and size; times in milliseconds. In one step: of twins one is a play.
+# KEYS: the key of the listening session, and of the token's most recent episodes. ARGV: now, window, longest
+# duration, whether this request begins a session, the episode, duration and size of a burst; times in
+# milliseconds. Runs as one atomic step: of two simultaneous requests only one counts as a play.
 SCRIPT: Final = """
 local now, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local began = tonumber(redis.call('GET', KEYS[1]))
@@ -55,7 +58,7 @@ _PREVIEWERS = re.compile(
 
 
 class Kind(Enum):
-    """What a request is: the beginning of a listening, some of it, or none of it."""
+    """What a request is: the beginning of a listening session, part of one, or neither."""
 
     BEGINS = "begins"
     GOES_ON = "goes on"
@@ -63,11 +66,11 @@ class Kind(Enum):
 
 
 class Unknown(Exception):
-    """Redis does not say whether this is a new listening."""
+    """Redis cannot say whether this is a new listening session."""
 
 
 def kind_of(request: HttpRequest) -> Kind:
-    """What a request is, by itself."""
+    """Classify a request by its own content."""
     headers = request.headers
     purpose = f"{headers.get('Sec-Purpose', '')} {headers.get('Purpose', '')} {headers.get('X-Moz', '')}"
     if request.method != "GET" or "prefetch" in purpose.lower():
@@ -82,7 +85,8 @@ def kind_of(request: HttpRequest) -> Kind:
 
 
 def is_new(kind: Kind, bearer: Bearer, episode_id: int) -> bool:
-    """Whether a request begins a listening that was not known yet, and notes it. Raises ``Unknown``."""
+    """Whether a request begins a listening session that was not known yet; if so,
+    remember it. Raises ``Unknown``."""
     global _away_until
     if kind is Kind.LOOKS:
         return False
@@ -109,7 +113,7 @@ def forget_outage() -> None:
 
 
 def _key(who: str) -> str:
-    # a digest: Redis keeps what it is told in a file, also of who is erased
+    # a digest: Redis stores its data in a file, which would otherwise still name erased listeners
     return f"{PREFIX}{salted_hmac(PREFIX, who).hexdigest()}"
 
 
