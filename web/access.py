@@ -1,4 +1,5 @@
-"""/apps: what may act for a listener, each kind in a section of its own, and what was refused lately."""
+"""/apps: everything that may act for a listener, with one section for each kind,
+and what was refused recently."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -19,7 +20,7 @@ from web.acting import for_listeners
 
 
 class Refused(NamedTuple):
-    """A refusal in words."""
+    """A refusal in words for display."""
 
     name: str
     why: str
@@ -29,7 +30,8 @@ class Refused(NamedTuple):
 @require_safe
 @for_listeners
 def access(request: HttpRequest, user: User) -> HttpResponse:
-    """Every section of the page. A kind is a module with what lists it, and a template in ``web/apps/``."""
+    """Show every section of the page. Each kind has a module that lists it, and
+    a template in ``web/apps/``."""
     now = timezone.now()
     apps = app_grants.listed(user.pk)
     tokens = play_tokens.listed(user.pk, now)
@@ -46,7 +48,8 @@ def access(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _refused(user_id: UUID, names: dict[tuple[str, str], str]) -> list[Refused]:
-    """Of what is still let in: a revoked app is told of no more."""
+    """Return the recent refusals of apps and tokens that still have access; those
+    of revoked ones are left out."""
     found = refusals.listed(user_id, timezone.now())
     return [
         Refused(names[each.kind, each.who], _why(each), each)

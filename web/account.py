@@ -1,4 +1,4 @@
-"""The settings of an account: what there is to set, and erasing it."""
+"""The settings of an account: an overview, and erasing the account."""
 
 import logging
 from typing import NamedTuple
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """A page of the settings, and what is set there."""
+    """A page of the settings, with the current value of what is set there."""
 
     path: str
     icon: str
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 @require_safe
 @for_listeners
 def account(request: HttpRequest, user: User) -> HttpResponse:
-    """What there is to set, and how it is."""
+    """Show the list of settings with their current values."""
     browsers = len(sessions.sessions_of(user.pk, timezone.now()))
     logged_in = ngettext("%(count)d browser", "%(count)d browsers", browsers) % {"count": browsers}
     rows = [
@@ -56,7 +56,7 @@ def account(request: HttpRequest, user: User) -> HttpResponse:
 @read_or_post
 @for_listeners
 def erase(request: HttpRequest, user: User) -> HttpResponse:
-    """Asks for the password, and erases the account."""
+    """Ask for the password, and erase the account."""
     if request.method != "POST":
         return _page(request, user, EraseForm(user))
     if refusal := too_many_tries(request, user):

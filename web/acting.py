@@ -1,4 +1,4 @@
-"""What listeners do on pages: the same commands as an app's, and pages that only a listener gets."""
+"""What listeners do on pages: dispatches the same commands as apps do, and restricts pages to listeners."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -23,7 +23,8 @@ Order = TypeVar("Order", bound=Command)
 def for_listeners(
     view: Callable[Concatenate[HttpRequest, User, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """A page with personal data: it gets its listener, is kept by nobody, and sends strangers to log in."""
+    """Decorate a view with personal data: it receives its listener, its response is not cached, and visitors
+    who are not logged in are redirected to the login page."""
 
     @private
     @wraps(view)
@@ -38,31 +39,31 @@ def for_listeners(
 
 
 def act(request: HttpRequest, user: User, command: Callable[..., Order], **fields: Any) -> Outcome:
-    """Dispatch a command of this listener and moment. Raises what ``dispatch`` raises."""
+    """Dispatch a command for this listener, as of now. Raises what ``dispatch`` raises."""
     return send(request, command(user_id=user.pk, now=timezone.now(), **fields))
 
 
 def send(request: HttpRequest, command: Command, command_id: CommandId | None = None) -> Outcome:
-    """Dispatch a command that is made already, once per id, and have the feeds fetched that it begins to
-    follow."""
+    """Dispatch a prepared command, once per command id, and request a fetch of the
+    feeds that it starts to follow."""
     outcome = dispatch(command, Origin(device_name=device_name(request)), command_id=command_id)
     announce(outcome.events)
     return outcome
 
 
 def is_partial(request: HttpRequest, target: str | None = None) -> bool:
-    """Whether htmx asks for a piece of the page in which it runs, which takes the place of ``target``.
+    """Whether htmx requests a fragment of the current page, to replace ``target``.
 
-    Links and forms without attributes of htmx get whole pages, of which it takes what is in ``main``.
+    Links and forms without htmx attributes get whole pages, of which htmx takes the content of ``main``.
     """
     htmx = request.htmx  # type: ignore[attr-defined]
     return bool(htmx) and not htmx.boosted and target in (None, htmx.target)
 
 
 def came_from(request: HttpRequest, otherwise: str) -> str:
-    """The page of ours on which a form was sent, by its field ``back``, or ``otherwise``.
+    """Return the page of this site on which a form was sent, from its field ``back``, or ``otherwise``.
 
-    Not by the Referer, which pages with personal data do not send.
+    The Referer cannot be used: pages with personal data do not send it.
     """
     wanted = request.POST.get("back", "")
     return wanted if is_own_path(request, wanted) else otherwise

@@ -1,4 +1,5 @@
-"""What others see of listeners, in words: "Alice played Episode 3", with what it leads to."""
+"""The public acts of listeners in words: "Alice played Episode 3", with the podcast
+or episode that it links to."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -14,7 +15,7 @@ from feeds.queries import EpisodeName, EpisodeShown, FeedShown, episodes_of
 from web import words
 from web.shown import Episode, Podcast
 
-# by the kind of an act: an icon, and its sentence
+# by kind of act: an icon, and its sentence
 SENTENCES: Final[dict[str, tuple[str, str | Promise]]] = {
     "subscribe": ("circle-plus", _("{who} follows {what}")),
     "play": ("play", _("{who} played {what}")),
@@ -24,7 +25,7 @@ SENTENCES: Final[dict[str, tuple[str, str | Promise]]] = {
 
 
 class Line(NamedTuple):
-    """An act in words; ``of`` is the podcast or episode that it was about."""
+    """An act in words; ``of`` is the podcast or episode that it is about."""
 
     icon: str
     sentence: SafeString
@@ -33,7 +34,7 @@ class Line(NamedTuple):
 
 
 class Titles(NamedTuple):
-    """What is known of the podcasts and episodes of some rows, for one who may see these feeds."""
+    """The known titles of the podcasts and episodes of some rows, for a viewer who may see these feeds."""
 
     feeds: Mapping[str, FeedShown]
     episodes: Mapping[EpisodeName, EpisodeShown]
@@ -58,25 +59,25 @@ class Titles(NamedTuple):
 
 
 def titles(rows: Iterable[Any], feeds: Mapping[str, FeedShown]) -> Titles:
-    """Of the feeds and items that rows name, as far as ``feeds`` has them."""
+    """Return the titles of the feeds and items that the rows name, as far as ``feeds`` contains them."""
     names = [(row.rss_source_feed, row.rss_source_item) for row in rows]
     return Titles(feeds, episodes_of(names, feeds))
 
 
 def line(act: Any, who: str, known: Titles) -> Line:
-    """What ``who`` did, of which ``act`` has kind, feed, item and time."""
+    """Describe what ``who`` did; ``act`` has the kind, feed, item and time."""
     icon, sentence = SENTENCES[act.kind]
     of = known.of(act.rss_source_feed, act.rss_source_item)
     return Line(icon, _sentence(str(sentence), who, of), of, act.happened_at)
 
 
 def somebody() -> str:
-    """Who did what is anonymous."""
+    """Return the name to show for an anonymous listener."""
     return gettext("Somebody")
 
 
 def _sentence(text: str, who: str, of: Podcast | Episode) -> SafeString:
-    # each name keeps its own direction of writing
+    # each name keeps its own writing direction
     return format_html(text, who=_isolated(who), what=_isolated(of.title))
 
 
@@ -85,5 +86,5 @@ def _isolated(name: str) -> SafeString:
 
 
 def _picture(known: FeedShown | None) -> str:
-    # a drawn cover is not asked for: where there is no picture, the page draws the initials itself
+    # never requests a generated cover: where there is no picture, the page draws the initials itself
     return (known.cover or "") if known and known.cover_url else ""

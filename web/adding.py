@@ -1,4 +1,5 @@
-"""/subscriptions/new: a podcast by the address of its feed or site, or by words; shown before following."""
+"""/subscriptions/new: find a podcast by the address of its feed or website, or by words, and
+preview it before following."""
 
 import re
 from collections.abc import Mapping
@@ -35,10 +36,10 @@ PAGE: Final = "/subscriptions/new"
 NEWEST: Final = 3
 WORDS: Final = 40  # of a description
 MOST_FOUND: Final = 10
-# addresses that nobody here knew, looked up for one listener
+# lookups of unknown addresses per listener
 LOOKS: Final = 60
 LOOKS_WITHIN: Final = timedelta(hours=1)
-# after which nobody is told any more that it is about to come
+# how long a lookup is reported as still in progress
 PATIENCE: Final = timedelta(seconds=90)
 _URL: Final = re.compile(r"https?://\S+")
 
@@ -46,7 +47,8 @@ _URL: Final = re.compile(r"https?://\S+")
 @read_or_post
 @for_listeners
 def new(request: HttpRequest, user: User) -> HttpResponse:
-    """One field. POST looks an address up; GET shows what is known of it by now, and finds words.
+    """Show the form with one field. POST looks an address up; GET shows what is known about it so
+    far, and searches for words.
 
     ``q`` is what was typed; ``url``, ``text`` and ``title`` are what a phone shares with an installed app.
     """
@@ -85,7 +87,7 @@ def _page(request: HttpRequest, form: AddForm, state: Mapping[str, Any], status:
 
 
 def _state(user: User, typed: Mapping[str, Any]) -> dict[str, Any]:
-    """What there is to show for what was typed: ``state`` says which part of the page shows it."""
+    """Return the context for what was typed; ``state`` selects the part of the page to show."""
     feed, now = typed["feed"], timezone.now()
     if feed is None:
         return {"state": "words", "lines": _found(user, typed["q"])}
@@ -102,18 +104,18 @@ def _state(user: User, typed: Mapping[str, Any]) -> dict[str, Any]:
     if len(look.links) > 1:
         return {"state": "choices", "links": look.links}
     if not _may_see(user, feed_of_url(look.links[0].url)):
-        # known to its followers alone, so there is nothing to show before
+        # only its followers know this feed, so there is no preview
         return {"state": "secret", "podcast": shown.podcast_of(feed_of_url(look.links[0].url), None)}
     return _led_to(user, look, now)
 
 
 def _found(user: User, words: str) -> list[PodcastLine]:
-    """Podcasts that are known here already."""
+    """Return podcasts that match and that this server already knows."""
     return finding.podcasts(finding.sight_of(user), words, "", MOST_FOUND).lines
 
 
 def _led_to(user: User, look: Look, now: datetime) -> dict[str, Any]:
-    """The address led to one feed, which a worker fetches."""
+    """Return the context for an address that led to one feed, which a worker fetches."""
     feed = feed_of_url(look.links[0].url)
     if _is_read(feed):
         return _preview(user, feed)
@@ -143,7 +145,7 @@ def _preview(user: User, feed: str) -> dict[str, Any]:
 
 
 def _is_read(feed: str) -> bool:
-    """Whether there is something to show of a feed."""
+    """Whether the feed has been fetched, so that there is something to show."""
     summary = browsing.summaries([feed]).get(feed)
     return summary is not None and summary.is_read
 
@@ -153,7 +155,8 @@ def _is_shown(user: User, feed: str) -> bool:
 
 
 def _may_see(user: User, feed: str) -> bool:
-    """Whether a feed may be shown to the listener: what is kept from the public only if he follows it."""
+    """Whether a feed may be shown to the listener: one that is kept from the public is
+    shown only to its followers."""
     if not is_secret_feed(feed) and sight.is_open(feed):
         return True
     subscription = queries.subscription(user.pk, feed)
@@ -161,7 +164,7 @@ def _may_see(user: User, feed: str) -> bool:
 
 
 def _shared(told: Mapping[str, str]) -> str:
-    """What a phone shares: apps put an address into the field of its name, or somewhere into a text."""
+    """Return what a phone shared: some apps put the address into ``url``, others somewhere into a text."""
     for name in ("url", "text", "title"):
         found = _URL.search(told.get(name, ""))
         if found:

@@ -1,4 +1,4 @@
-"""Feeds and items in the addresses of pages: base64 of the URL-safe alphabet, without padding."""
+"""Feeds and items in the addresses of pages: URL-safe base64 without padding."""
 
 from urllib.parse import urlsplit
 
@@ -10,18 +10,18 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def in_path(name: str) -> str:
-    """A normalised feed or item, as an address holds it."""
+    """Return a normalised feed or item in the form that addresses contain."""
     return name.rstrip("=").translate(_URL_SAFE)
 
 
 def number_in(text: str, most: int) -> int | None:
-    """A whole number from 0 to ``most`` in decimal digits; None for any other text, however long."""
+    """Return a whole number from 0 to ``most`` in decimal digits; None for any other text, however long."""
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
     return int(text) if is_number and int(text) <= most else None
 
 
 def is_web(address: str) -> bool:
-    """Whether a browser may be sent to an address that a publisher wrote."""
+    """Whether a browser may be sent to an address that a publisher wrote (http or https only)."""
     try:
         return urlsplit(address).scheme in ("http", "https")
     except ValueError:
@@ -29,7 +29,7 @@ def is_web(address: str) -> bool:
 
 
 def asked_feed(request: HttpRequest) -> str:
-    """The feed that ``feed`` in the address names. Raises ``Http404`` where it names none."""
+    """Return the feed given by the query parameter ``feed``. Raises ``Http404`` if it is not a valid feed."""
     try:
         return normalise_feed(request.GET.get("feed", ""))
     except InvalidIdentifier:
@@ -37,7 +37,7 @@ def asked_feed(request: HttpRequest) -> str:
 
 
 def asked_item(request: HttpRequest) -> str:
-    """The same for the item that ``item`` names."""
+    """Return the item given by the query parameter ``item``. Raises ``Http404`` if it is not a valid item."""
     try:
         return normalise_item(request.GET.get("item", ""))
     except InvalidIdentifier:
@@ -45,7 +45,7 @@ def asked_item(request: HttpRequest) -> str:
 
 
 class FeedConverter:
-    """A feed in a path; whatever is none makes a 404."""
+    """A feed in a path; anything that is not a valid feed gives a 404."""
 
     regex = "[A-Za-z0-9_-]+"
 
@@ -57,7 +57,7 @@ class FeedConverter:
 
 
 class ItemConverter(FeedConverter):
-    """An episode's item in a path."""
+    """The item of an episode in a path."""
 
     def to_python(self, text: str) -> str:
         return normalise_item(text)

@@ -1,4 +1,4 @@
-"""The apps that a listener has let in, on /apps: what each may do, and taking it back."""
+"""The apps that a listener has authorised, on /apps: what each may do, and how to revoke it."""
 
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -20,7 +20,8 @@ from web.toasts import tell
 
 
 class App(NamedTuple):
-    """An app with what its card shows; ``image``: the address of its picture, or "" where it is not shown."""
+    """An app with what its card shows; ``image`` is the address of its picture,
+    or "" where it is not shown."""
 
     grant: AppGrant
     host: str
@@ -38,15 +39,15 @@ class App(NamedTuple):
 
 
 def listed(user_id: UUID) -> list[App]:
-    """Those of a listener, by name."""
+    """Return the apps of a listener, sorted by name."""
     return [_shown(grant) for grant in grants.list_grants(user_id)]
 
 
 @read_or_post
 @for_listeners
 def rename(request: HttpRequest, user: User) -> HttpResponse:
-    """Give the app that ``app_id`` names in the address another name, until it is let in anew; a GET asks
-    for it."""
+    """Rename the app given by ``app_id`` in the address, until it is authorised
+    again; a GET shows the form."""
     known = {grant.app_id: grant for grant in grants.list_grants(user.pk)}
     grant = known.get(request.GET.get("app_id", ""))
     return redirect("apps") if grant is None else answer_rename(request, grant, grant.name)
@@ -55,7 +56,7 @@ def rename(request: HttpRequest, user: User) -> HttpResponse:
 @read_or_post
 @for_listeners
 def revoke(request: HttpRequest, user: User) -> HttpResponse:
-    """Take back what ``app_id`` was granted; a GET asks first."""
+    """Revoke what was granted to ``app_id``; a GET asks for confirmation."""
     names = {grant.app_id: grant.name for grant in grants.list_grants(user.pk)}
     app_id = (request.POST if request.method == "POST" else request.GET).get("app_id", "")
     if app_id not in names:

@@ -1,4 +1,4 @@
-"""What a podcast app asked lately and how it was answered: pages below /apps, and the words for them."""
+"""What a podcast app requested recently and how it was answered: pages below /apps, and their texts."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ from accounts.models import User
 from web.acting import for_listeners
 from web.words import shortened
 
-# an icon, and what was asked or sent, by ``Entry.what``
+# by ``Entry.what``: an icon, and the request in words
 WHAT: Final[dict[str, tuple[str, str | Promise]]] = {
     "signed_in": ("log-in", gettext_lazy("Signed in")),
     "signed_out": ("log-out", gettext_lazy("Signed out")),
@@ -91,7 +91,8 @@ POLLS: Final = frozenset({"asked_podcasts", "asked_actions", "asked_updates"})
 
 
 class Shown(NamedTuple):
-    """A line in words. ``skipped``: what was left out, with the reason or "". ``advice``: what to do."""
+    """A log line in words. ``skipped``: what was left out, each with the reason or "";
+    ``advice``: what to do about it."""
 
     icon: str
     what: str
@@ -105,8 +106,8 @@ class Shown(NamedTuple):
 
 
 class Program(NamedTuple):
-    """Something that signed in with the account's own password. ``key`` stands in its address; ``trouble``:
-    how its last request was refused, or ""."""
+    """A program that signed in with the account's own password. ``key`` identifies it in its page's address;
+    ``trouble`` says how its last request was refused, or is ""."""
 
     key: str
     name: str
@@ -116,7 +117,7 @@ class Program(NamedTuple):
 @require_safe
 @for_listeners
 def of_password(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
-    """Of an app password's app."""
+    """Show the requests of the app that uses an app password."""
     row = AppPassword.objects.filter(user=user, pk=password_id).first()
     if row is None:
         raise Http404
@@ -129,7 +130,8 @@ def of_password(request: HttpRequest, user: User, password_id: UUID) -> HttpResp
 @require_safe
 @for_listeners
 def of_program(request: HttpRequest, user: User, program: str) -> HttpResponse:
-    """Of an app that signed in with the account's own password, by its ``Program.key``."""
+    """Show the requests of an app that signed in with the account's own password,
+    given by its ``Program.key``."""
     for known in programs(user.pk, app_log.apps(user.pk)):
         if known.key == program:
             return _page(request, user, f"a:{program}", known.name, known.name)
@@ -137,7 +139,8 @@ def of_program(request: HttpRequest, user: User, program: str) -> HttpResponse:
 
 
 def programs(user_id: UUID, known: Mapping[str, app_log.App]) -> list[Program]:
-    """What signs in with the account's own password, and what did of late, the last used first."""
+    """Return the apps that sign in, or recently did, with the account's own password,
+    the most recently used first."""
     sessions = AppSession.objects.filter(user_id=user_id, password=None).order_by("-used_at")
     names = {app_log.app_of(None, agent): agent for agent in sessions.values_list("agent", flat=True)}
     names |= {app: each.agent for app, each in known.items() if app.startswith("a:")}
@@ -148,7 +151,7 @@ def programs(user_id: UUID, known: Mapping[str, app_log.App]) -> list[Program]:
 
 
 def trouble(app: app_log.App | None) -> str:
-    """How the last request of an app was refused, or ""."""
+    """Return how the last request of an app was refused, or ""."""
     if app is None or app.newest is None or app.newest.entry.status < 400:
         return ""
     return _shown(app.newest).what
@@ -184,7 +187,7 @@ def _shown(line: app_log.Line) -> Shown:
 
 
 def _parts(entry: Entry) -> Iterator[str]:
-    """The figures of a request: what came, and what became of it."""
+    """Yield the figures of a request: what it contained, and the outcome."""
     for name, words in (SENT if entry.what.startswith("sent_") else ASKED).items():
         if count := entry.counts.get(name):
             yield words % {"count": count}

@@ -1,4 +1,4 @@
-"""App passwords on /apps: what podcast apps sign in with that speak the protocols of gPodder or Nextcloud."""
+"""App passwords on /apps, with which podcast apps sign in that speak the gPodder or Nextcloud protocols."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,8 +34,8 @@ MOST_PASSWORDS: Final = 50
 
 
 class Shown(NamedTuple):
-    """A password with the names of the devices that its app speaks for, as far as they are known.
-    ``trouble``: how the app's last request was refused, or ""."""
+    """A password with the names of the devices for which its app sends requests, as far as they are known.
+    ``trouble`` says how the app's last request was refused, or is ""."""
 
     row: AppPassword
     devices: list[str]
@@ -43,8 +43,8 @@ class Shown(NamedTuple):
 
 
 class Passwords(NamedTuple):
-    """``others``: apps that signed in with the account's own password.
-    ``own``: whether apps may use that; None where the server lets no app."""
+    """The app passwords of a listener. ``others``: apps that signed in with the account's own password.
+    ``own``: whether apps may use that password; None if the server lets no app do so."""
 
     rows: list[Shown]
     others: list[Program]
@@ -52,7 +52,7 @@ class Passwords(NamedTuple):
 
 
 class Value(NamedTuple):
-    """What is put into an app, with its QR code where it is awkward to type."""
+    """A value to enter in an app, with a QR code if it is awkward to type."""
 
     name: str
     label: str
@@ -61,7 +61,8 @@ class Value(NamedTuple):
 
 
 class PasswordForm(forms.Form):
-    """What a new app password is called. ``request`` makes a repeat harmless."""
+    """The name of a new app password. ``request`` identifies the form, so that
+    sending it twice is harmless."""
 
     name = forms.CharField(
         label=gettext_lazy("Which app is it for?"),
@@ -76,7 +77,8 @@ class PasswordForm(forms.Form):
     request = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean_request(self) -> UUID:
-        """Of a form without one, a new one: only its repeat is not known as such."""
+        """Return the id of the form, or a new one if there is none; in that case a
+        repetition is not recognised."""
         try:
             return UUID(self.cleaned_data["request"])
         except ValueError:
@@ -84,7 +86,7 @@ class PasswordForm(forms.Form):
 
 
 def listed(user: User) -> Passwords:
-    """A listener's app passwords, the oldest first, and the apps that have none."""
+    """Return a listener's app passwords, the oldest first, and the apps that use none."""
     rows = AppPassword.objects.filter(user=user).order_by("made_at", "pk")
     sessions = list(
         AppSession.objects.filter(user=user)
@@ -112,7 +114,7 @@ def listed(user: User) -> Passwords:
 @read_or_post
 @for_listeners
 def new(request: HttpRequest, user: User) -> HttpResponse:
-    """Make an app password; it is shown in the answer and nowhere else."""
+    """Make an app password; it is shown in this response and nowhere else."""
     if request.method != "POST":
         return _form(request, PasswordForm(initial={"request": uuid4()}))
     form = PasswordForm(request.POST)
@@ -126,7 +128,7 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
 @read_or_post
 @for_listeners
 def rename(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
-    """Give an app password another name; a GET asks for it."""
+    """Rename an app password; a GET shows the form."""
     row = _own(user, password_id)
     return answer_rename(request, row, _name(row))
 
@@ -134,7 +136,7 @@ def rename(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
 @read_or_post
 @for_listeners
 def revoke(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
-    """Shut an app out for good; a GET asks first."""
+    """Revoke an app password; a GET asks for confirmation."""
     row = _own(user, password_id)
     if request.method != "POST":
         return ask(
@@ -153,7 +155,7 @@ def revoke(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
 @require_POST
 @for_listeners
 def own_password(request: HttpRequest, user: User) -> HttpResponse:
-    """Say whether apps may sign in with the account's own password; ``allow`` is yes or no."""
+    """Set whether apps may sign in with the account's own password; ``allow`` is yes or no."""
     user.app_login_with_password = request.POST.get("allow") == "yes"
     user.save(update_fields=["app_login_with_password"])
     if user.app_login_with_password:
@@ -169,7 +171,8 @@ def _form(request: HttpRequest, form: PasswordForm, status: int = 200) -> HttpRe
 
 
 def _issue(user: User, form: PasswordForm, now: datetime) -> str | None:
-    """The password that the form asks for, the same for each repeat; None with the reason in it."""
+    """Return the password that the form asks for, the same for each repetition; None if refused, with
+    the reason added to the form."""
     text = AppPassword.text_of(user.pk, form.cleaned_data["request"])
     passwords = AppPassword.objects.filter(user=user)
     if passwords.filter(digest=digest(text)).exists():
@@ -177,7 +180,7 @@ def _issue(user: User, form: PasswordForm, now: datetime) -> str | None:
     if passwords.count() >= MOST_PASSWORDS:
         form.add_error(None, _("You have %(count)d already: revoke one first.") % {"count": MOST_PASSWORDS})
         return None
-    with suppress(IntegrityError):  # the same form, sent twice at once
+    with suppress(IntegrityError):  # the same form was sent twice at once
         AppPassword.objects.issue(user.pk, form.cleaned_data["name"], now, text)
     return text
 
@@ -192,7 +195,7 @@ def _values(user: User, text: str) -> list[Value]:
 
 
 def _own(user: User, password_id: UUID) -> AppPassword:
-    """Raises ``Http404``, also for another listener's."""
+    """Return the listener's app password. Raises ``Http404``, also if it belongs to another listener."""
     row = AppPassword.objects.filter(user=user, pk=password_id).first()
     if row is None:
         raise Http404
@@ -204,6 +207,6 @@ def _name(row: AppPassword) -> str:
 
 
 def _devices(password: UUID, sessions: list[Any], captions: dict[str, str]) -> Iterator[str]:
-    """Each once, the last used first."""
+    """Yield the names of the devices of a password, each once, the most recently used first."""
     devices = dict.fromkeys(device for of, device in sessions if of == password and device)
     return (captions.get(device, device) for device in devices)

@@ -1,4 +1,4 @@
-"""Pictures of figures, as shapes that a template draws: places and sizes in units of the picture."""
+"""Charts as shapes that a template draws: positions and sizes are in units of the picture."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -8,15 +8,15 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 LEVELS: Final = 4
-# of the calendar and the week: a square with its margin
+# of the calendar and the week: a square, and a square with its margin
 SQUARE, STEP = 12, 14
 LEFT, TOP = 50, 20
-# of the bars
+# of the bar charts
 WIDTH, HEIGHT, BASE = 640, 180, 150
 
 
 class Shape(NamedTuple):
-    """A square or a bar. ``level``: how much, 0 to ``LEVELS``. ``label``: what it stands for."""
+    """A square or a bar. ``level`` is the amount, from 0 to ``LEVELS``; ``label`` says what it represents."""
 
     x: float
     y: float
@@ -27,7 +27,8 @@ class Shape(NamedTuple):
 
     @property
     def drawn(self) -> SafeString:
-        """Not by a template: there are 500 on a page, of which it took a third of the time."""
+        """Return the SVG. It is not rendered by a template: with 500 shapes on a page,
+        that took a third of the time."""
         place = f'x="{self.x}" y="{self.y}" width="{self.width}" height="{self.height}"'
         title = f"<title>{escape(self.label)}</title>"
         return SafeString(f'<rect class="level-{self.level}" {place} rx="2">{title}</rect>')
@@ -48,17 +49,17 @@ class Chart(NamedTuple):
 
     @property
     def drawn(self) -> SafeString:
-        """Its shapes."""
+        """Return the SVG of its shapes."""
         return SafeString("".join(shape.drawn for shape in self.shapes))
 
 
 def level_of(seconds: float, steps: Sequence[float]) -> int:
-    """0 for nothing, else how many of the steps it reaches, and 1 at least."""
+    """Return 0 for nothing, else the number of steps reached, at least 1."""
     return 0 if seconds <= 0 else max(1, sum(seconds >= step for step in steps))
 
 
 def quarters(most: float) -> list[float]:
-    """The steps of ``level_of`` where nothing says how much is much."""
+    """Return the steps for ``level_of`` relative to the maximum, where no absolute scale exists."""
     return [most * part / LEVELS for part in range(LEVELS)]
 
 
@@ -69,7 +70,8 @@ def calendar(
     weekdays: Sequence[str],
     labels: Mapping[date, str],
 ) -> Chart:
-    """A column for each week, which begins on Monday. ``months``: names, by the days that they stand at."""
+    """Return a chart with a column for each week, beginning on Monday. ``months`` maps the days at which a
+    month's name is shown to these names."""
     first = min(days)
     monday = first - timedelta(days=first.weekday())
 
@@ -88,8 +90,8 @@ def calendar(
 def bars(
     values: Sequence[int], top: int, lines: Mapping[int, str], under: Mapping[int, str], labels: Sequence[str]
 ) -> Chart:
-    """A bar for each value, up to ``top``. ``lines``: values that a line shows, with their names; ``under``:
-    what stands under some of the bars."""
+    """Return a bar for each value, up to ``top``. ``lines``: values at which a line is drawn, with their
+    labels; ``under``: labels below some of the bars, by number."""
     left = 72
     step = (WIDTH - left) / len(values)
 
@@ -112,7 +114,7 @@ def bars(
 def week(
     hours: Mapping[tuple[int, int], int], weekdays: Sequence[str], labels: Mapping[tuple[int, int], str]
 ) -> Chart:
-    """A row for each weekday, a column for each hour."""
+    """Return a chart with a row for each weekday and a column for each hour."""
     steps = quarters(max(hours.values(), default=0))
     wide, side = 24, 22
 
@@ -127,13 +129,15 @@ def week(
 
 
 def rounded_up(most: int) -> int:
-    """Seconds up to which an axis goes: quarters of an hour, then whole hours."""
+    """Return the end of an axis in seconds: rounded up to quarters of an hour,
+    above one hour to whole hours."""
     unit = 900 if most <= 3600 else 3600
     return max(unit, -(-most // unit) * unit)
 
 
 def shares(values: Iterable[float]) -> list[int]:
-    """Each in percent of the greatest; what there is, is seen."""
+    """Return each value in percent of the greatest; any value above 0 is at
+    least 1, so that it is visible."""
     values = list(values)
     most = max(values, default=0)
     return [max(1, round(100 * value / most)) if value > 0 else 0 for value in values]

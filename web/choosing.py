@@ -1,4 +1,5 @@
-"""Putting an episode into playlists, or a podcast into collections: boxes to tick, and a new list."""
+"""Putting an episode into playlists, or a podcast into collections:
+checkboxes, and a field for a new list."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,8 +22,8 @@ from web.toasts import render_toasts, tell, undo_between
 
 
 class Choice(NamedTuple):
-    """What is put into lists. ``names``: how commands name it; ``titles``: what they say of it. ``back``: its
-    own page; ``path``: where the choice is made."""
+    """What is put into lists. ``names`` identifies it in commands, ``titles`` are the titles that they carry;
+    ``back`` is its own page, ``path`` the page of this form."""
 
     kind: Kind
     lists: list[Listed]
@@ -35,7 +36,7 @@ class Choice(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What came of it: the names of the lists that it was put into and taken from."""
+    """The result: the lists to which it was added, and those from which it was removed."""
 
     added: list[Listed]
     removed: list[Listed]
@@ -47,7 +48,8 @@ class Done(NamedTuple):
 
     @property
     def undo(self) -> str:
-        """Where all of it is undone; "" where another device did something between."""
+        """Return the address at which all of it can be undone; "" if another device
+        changed something in between."""
         upto = max((each.version for each in self.outcomes), default=0)
         after = upto - sum(len(each.events) for each in self.outcomes)
         first = min((each.version - len(each.events) for each in self.outcomes), default=0)
@@ -55,7 +57,7 @@ class Done(NamedTuple):
 
 
 def answer(request: HttpRequest, user: User, choice: Choice) -> HttpResponse:
-    """The form, or what came of it."""
+    """Show the form, or apply it."""
     if request.method != "POST":
         return _form(request, choice, ChoiceForm(), choice.holding)
     form = ChoiceForm(request.POST)
@@ -64,7 +66,7 @@ def answer(request: HttpRequest, user: User, choice: Choice) -> HttpResponse:
     done = _apply(request, user, choice, form)
     _tell(request, choice, done)
     response: HttpResponse
-    if is_partial(request):  # nothing takes the place of the form: the dialog closes
+    if is_partial(request):  # nothing replaces the form: the dialog closes
         response = HttpResponse(render_toasts(request))
     else:
         response = redirect(came_from(request, choice.back))
@@ -77,7 +79,7 @@ def _form(
     request: HttpRequest, choice: Choice, form: ChoiceForm, ticked: set[UUID], status: int = 200
 ) -> HttpResponse:
     boxes = [(each, each.id in ticked, each.id in choice.holding) for each in choice.lists]
-    # those that it is in come first, however many there are
+    # the lists that contain it come first, however many there are
     boxes.sort(key=lambda box: not box[2])
     context = {
         "choice": choice,
@@ -85,14 +87,14 @@ def _form(
         "boxes": boxes,
         "back": came_from(request, choice.back),
     }
-    # htmx shows no answer that is a refusal
+    # htmx does not show responses with an error status
     is_dialog = is_partial(request)
     name = "_choose" if is_dialog else "choose"
     return render(request, f"web/lists/{name}.html", context, status=200 if is_dialog else status)
 
 
 def _apply(request: HttpRequest, user: User, choice: Choice, form: ChoiceForm) -> Done:
-    """Change what was changed in the form, and nothing that another device did meanwhile."""
+    """Apply what was changed in the form, leaving alone what another device changed in the meantime."""
     ticked, was = form.ids("in"), form.ids("was")
     added, removed, outcomes = [], [], []
     commands = choice.kind.commands
@@ -116,13 +118,13 @@ def _apply(request: HttpRequest, user: User, choice: Choice, form: ChoiceForm) -
 def _make(
     request: HttpRequest, user: User, choice: Choice, form: ChoiceForm
 ) -> tuple[Listed, list[Outcome]] | None:
-    """A new list with it."""
+    """Create a new list that contains it."""
     kind, list_id, name = choice.kind, form.cleaned_data["id"], form.cleaned_data["name"]
     if list_id is None:
         return None
     try:
         made = act(request, user, kind.commands.create, **{kind.id: list_id}, name=name)
-    except DomainError:  # sent twice, and renamed between
+    except DomainError:  # the form was sent twice, and the list renamed in between
         return None
     outcome = _write(request, user, choice, kind.commands.add, list_id, **choice.titles)
     listed = Listed(kind, list_id, name, "", "", False, False, 1, [])
@@ -137,7 +139,7 @@ def _write(
     list_id: UUID,
     **more: Any,
 ) -> Outcome | None:
-    """None where the list, or the subscription, went meanwhile."""
+    """Dispatch the command; return None if the list or the subscription no longer exists."""
     try:
         return act(request, user, command, **{choice.kind.id: list_id}, **choice.names, **more)
     except DomainError:
@@ -145,7 +147,7 @@ def _write(
 
 
 def _tell(request: HttpRequest, choice: Choice, done: Done) -> None:
-    """One sentence, with the way back."""
+    """Tell the listener what happened in one sentence, with a link to undo it."""
     added, removed = done.added, done.removed
     match (len(added), len(removed)):
         case (0, 0):

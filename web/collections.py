@@ -1,4 +1,4 @@
-"""/collections: followed podcasts in groups; and putting a podcast into some of them."""
+"""/collections: followed podcasts in groups, and putting a podcast into some of them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -26,7 +26,7 @@ from web.reading import caught_up
 
 
 def show(user_id: UUID, rows: Sequence[CollectionFeedRow]) -> list[Member]:
-    """The podcasts of a listener's own collection, with how many episodes are not played."""
+    """Return the podcasts of a listener's own collection, with the number of episodes not played yet."""
     feeds = [row.rss_source_feed for row in rows]
     known = browsing.summaries(feeds_for(user_id, feeds))
     played = queries.played_counts(user_id, feeds)
@@ -71,7 +71,7 @@ KIND = Kind(
 @read_or_post
 @for_listeners
 def choose(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """The collections that a followed podcast is in, to tick; and a new one for it."""
+    """Choose the collections that contain a followed podcast, or create a new one for it."""
     with caught_up(request, "collections", "subscriptions"):
         subscription = queries.subscription(user.pk, feed)
         if subscription is None or not subscription.active:

@@ -1,4 +1,4 @@
-"""Covers of podcasts and episodes, from our own address."""
+"""Covers of podcasts and episodes, served from this server's own address."""
 
 import time
 
@@ -14,7 +14,8 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 @require_safe
 def cover(request: HttpRequest, name: str, size: int) -> HttpResponse:
-    """The picture; while it is missing it is fetched in the background, and what ``?or=`` says is drawn."""
+    """Serve the picture; while it is missing, have it fetched in the background and serve a generated cover
+    of the design given by ``?or=``."""
     found = covers.cover_of(name)
     if found is None or size not in covers.SIZES:
         raise Http404
@@ -28,7 +29,7 @@ def cover(request: HttpRequest, name: str, size: int) -> HttpResponse:
 
 @require_safe
 def generated(request: HttpRequest, design: str) -> HttpResponse:
-    """A drawn cover."""
+    """Serve a generated cover."""
     return _drawn(design, FOR_EVER)
 
 

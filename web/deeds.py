@@ -1,4 +1,4 @@
-"""What each event says, in words: "Followed", "Listened up to 12:34"."""
+"""What each event means, in words: "Followed", "Listened up to 12:34"."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from eventstore.domain.privacy import PrivacyChanged
 from eventstore.domain.topics import OF_EVENT
 from web.words import clock
 
-# the topics that a history is filtered by, in the order of the page
+# the topics by which a history can be filtered, in the order of the page
 TOPICS: Final = {
     "plays": _("Listening"),
     "subscriptions": _("Podcasts followed"),
@@ -65,7 +65,7 @@ WORDS: Final[dict[str, tuple[str, str | Promise]]] = {
     "ListeningImported": ("inbox", _("Listening statistics imported")),
     "UserCheckpoint": ("inbox", _("Summary of everything before")),
 }
-# the same where the name of the list is known
+# the same, for when the name of the list is known
 IN_LIST: Final = {
     "PlaylistItemAdded": _("Added to “%(list)s”"),
     "PlaylistItemRemoved": _("Removed from “%(list)s”"),
@@ -76,22 +76,23 @@ UNKNOWN: Final = ("info", _("Something that this version cannot read"))
 _TOPIC_OF: Final = {
     name: OF_EVENT[event].name for name, (event, schema) in codec.EVENTS.items() if event in OF_EVENT
 }
-# of which the pages tell what an event replaced, beside privacy
+# the events, apart from privacy changes, for which the pages show what they replaced
 REPLACING: Final = [name for name, topic in _TOPIC_OF.items() if topic == "plays"]
 
 
 def topic_of_event(event: Event) -> str:
-    """The topic of an event that has one."""
+    """Return the topic of an event; it has to have one."""
     return OF_EVENT[type(event)].name
 
 
 def stored_names(topic: str) -> list[str]:
-    """The stored names of a topic's events."""
+    """Return the stored names of a topic's events."""
     return [name for name, of in _TOPIC_OF.items() if of == topic]
 
 
 def before_words(event: Event) -> str:
-    """What an event said, told of the one that replaced it; "" where that is not told."""
+    """Return what an event said, to show it next to the event that replaced it; "" for
+    events where that is not shown."""
     match event:
         case PlayRecorded(played=True) | PositionUpdated(played=True):
             return gettext("played")
@@ -107,8 +108,8 @@ def before_words(event: Event) -> str:
 def words_of(
     stored_name: str, event: Event | None, *, is_again: bool = False, list_name: str = ""
 ) -> tuple[str, str]:
-    """An icon, and what was done; ``event`` is None where it cannot be decoded. ``is_again``: something was
-    known of it before. ``list_name``: of the list that it is about, if that is known."""
+    """Return an icon, and what was done; ``event`` is None if it cannot be decoded. ``is_again``: an earlier
+    event was known. ``list_name``: the name of the list concerned, if known."""
     match event:
         case PlayRecorded(played=True) | PositionUpdated(played=True):
             return "check", gettext("Played to the end")

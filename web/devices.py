@@ -15,7 +15,8 @@ from web import words
 
 
 class DevicePlace(NamedTuple):
-    """``device``: its name, or that of its app. ``is_here``: whether it goes by the name of this browser."""
+    """The position on one device. ``device``: its name, or that of its app; ``is_here``: whether its
+    name is that of this browser."""
 
     device: str
     position: int
@@ -25,9 +26,11 @@ class DevicePlace(NamedTuple):
 
 
 def places(user_id: UUID, feed: str, item: str, here: str) -> list[DevicePlace]:
-    """The newest of each device that events tell of, the newest first; ``here`` is this browser's name.
+    """Return the latest position of each device found in the events, the newest first;
+    ``here`` is this browser's name.
 
-    Events go after a while (``RETENTION_DAYS``): what a device said before that is not known any more.
+    Events are removed after some time (``RETENTION_DAYS``): what a device reported
+    before that is no longer known.
     """
     stream = log.known_stream(user_id)
     rows = [] if stream is None else read_places(stream, feed)
@@ -46,8 +49,8 @@ def places(user_id: UUID, feed: str, item: str, here: str) -> list[DevicePlace]:
 
 
 def further(known: list[DevicePlace], position: int, apart: int) -> DevicePlace | None:
-    """The device that got further than ``position`` by more than ``apart`` seconds, and was heard since this
-    browser was: whoever has gone on here has chosen already."""
+    """Return the device that got further than ``position`` by more than ``apart`` seconds, and was listened
+    to after this browser was: whoever continued here has already made a choice."""
     here = max((place.heard_at for place in known if place.is_here), default=None)
     since = [place for place in known if not place.is_here and (here is None or place.heard_at > here)]
     ahead = [place for place in since if not place.played and place.position > position + apart]
@@ -55,7 +58,7 @@ def further(known: list[DevicePlace], position: int, apart: int) -> DevicePlace 
 
 
 def _apps(user_id: UUID) -> dict[str, str]:
-    """The names of a listener's apps, by their ids."""
+    """Return the names of a listener's apps by their ids."""
     return dict(AppGrant.objects.filter(user_id=user_id).values_list("app_id", "name"))
 
 

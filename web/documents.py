@@ -1,4 +1,4 @@
-"""The chapters and the transcript of an episode: of its feed, or of a document that the feed names."""
+"""The chapters and the transcript of an episode: from its feed, or from a document that the feed links to."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -26,11 +26,11 @@ from web.found import find, seconds_in
 from web.shown import Chapter
 
 MOST_CHAPTERS: Final = 500
-# documents that one listener has fetched, by pages and apps together
+# documents that one listener may have fetched, by pages and apps together
 MOST, WITHIN = 60, timedelta(hours=1)
-# what is said at a stretch: paragraphs are easier to read than the lines of subtitles, and to jump to
+# length of a paragraph: paragraphs are easier to read, and to jump to, than the single lines of subtitles
 LONGEST_PARAGRAPH: Final = 240  # characters
-# seconds after which a page asks again whether it is there, and in all
+# seconds after which a page asks again whether the document has arrived, and for how long in total
 POLL, PATIENCE = 2, 40
 FAULTS: Final = {
     "unreadable": _("It is in a form that cannot be read."),
@@ -42,7 +42,7 @@ TOO_MANY: Final = _("You have had many fetched in a short time. Come back in an 
 
 
 class Paragraph(NamedTuple):
-    """``start`` in seconds."""
+    """A paragraph of a transcript; ``start`` is in seconds."""
 
     start: int
     speaker: str
@@ -50,12 +50,13 @@ class Paragraph(NamedTuple):
 
 
 def chapters_in_feed(row: EpisodeRow | None) -> list[Chapter]:
-    """Those that stand in the feed itself."""
+    """Return the chapters that the feed itself contains."""
     return [] if row is None else _listed(chapters.in_feed(row.extra))
 
 
 def chapters_of(row: EpisodeRow | None, now: datetime) -> list[Chapter]:
-    """The same, or those of the document that the feed names where that was fetched."""
+    """Return the chapters in the feed, or else those of the document that the feed
+    links to, if it has been fetched."""
     found = chapters_in_feed(row)
     if row is None or found:
         return found
@@ -70,7 +71,7 @@ def _listed(told: Sequence[EpisodeChapter]) -> list[Chapter]:
 
 
 def paragraphs(segments: Sequence[Segment]) -> Iterator[Paragraph]:
-    """What somebody says without a break, up to a length at which a sentence ends."""
+    """Join segments of one speaker into paragraphs of limited length."""
     said: list[str] = []
     first = None
     for segment in segments:
@@ -85,21 +86,22 @@ def paragraphs(segments: Sequence[Segment]) -> Iterator[Paragraph]:
 
 
 def names(kind: Kind, row: EpisodeRow | None) -> bool:
-    """Whether the feed names such a document of an episode."""
+    """Whether the feed links to such a document for the episode."""
     return row is not None and supplements.source_of(kind, row.extra) is not None
 
 
 @require_safe
 @for_listeners
 def transcript(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """What is said in an episode; a piece of its page for htmx, which asks again while it is fetched."""
+    """Show the transcript of an episode; for htmx a fragment of its page, which asks again while
+    the document is being fetched."""
     return _document(request, user, item, "transcript")
 
 
 @require_safe
 @for_listeners
 def chapter_list(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """The chapters of a document that the feed names, in the same way."""
+    """Show the chapters of a document that the feed links to, in the same way."""
     return _document(request, user, item, "chapters")
 
 
@@ -135,7 +137,7 @@ def _kept(kind: Kind, row: EpisodeRow, now: datetime) -> FetchedDocument | None:
 
 
 def _ask(user: User, kind: Kind, row: EpisodeRow) -> str | Promise:
-    """Have it fetched; gives why that is not done, or ""."""
+    """Have the document fetched; return why that is not done, or ""."""
     if attempts.limited("documents", str(user.pk), MOST, WITHIN) is not None:
         return TOO_MANY
     if attempts.is_away():

@@ -1,4 +1,4 @@
-"""The e-mail address of a listener: given, confirmed by a link, changed, taken away."""
+"""The e-mail address of a listener: set, confirmed by a link, changed, removed."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from web.acting import for_listeners
 from web.owning import too_many_tries
 from web.toasts import tell
 
-# mails that a listener may have sent to addresses that are not known to be his
+# mails that a listener may have sent to addresses not confirmed to be his
 LINKS = 5
 LINKS_WITHIN = timedelta(hours=1)
 
@@ -28,7 +28,7 @@ LINKS_WITHIN = timedelta(hours=1)
 @read_or_post
 @for_listeners
 def email(request: HttpRequest, user: User) -> HttpResponse:
-    """The address; a POST gives another one, or with ``remove`` none."""
+    """Show the address; a POST sets another one, or removes it if ``remove`` is sent."""
     if not settings.SENDS_MAIL and not (user.email or user.new_email):
         return _page(request, user, None)
     if request.method != "POST":
@@ -46,7 +46,7 @@ def email(request: HttpRequest, user: User) -> HttpResponse:
 @require_POST
 @for_listeners
 def again(request: HttpRequest, user: User) -> HttpResponse:
-    """Send the link once more."""
+    """Send the link again."""
     if not user.new_email:
         return redirect("email")
     return _send_link(request, user)
@@ -55,7 +55,8 @@ def again(request: HttpRequest, user: User) -> HttpResponse:
 @read_or_post
 @private
 def confirm(request: HttpRequest, uidb64: str, token: str) -> HttpResponse:
-    """Where the link leads. It asks first: programs that look through mails follow links."""
+    """Open the confirmation link. A GET only asks for confirmation, since programs
+    that scan mails follow links."""
     user = user_in_path(uidb64)
     if user is None or not user.new_email or not address_tokens.check_token(user, token):
         return render(request, "web/emails/expired.html", status=404)
@@ -89,7 +90,7 @@ def _remove(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _replace(user: User, address: str) -> None:
-    """Have another address, or none; the one before is told."""
+    """Set another address, or none; a mail informs the previous one."""
     if user.email and user.email != address:
         user.old_email = user.email
     user.email, user.new_email = address, ""

@@ -31,7 +31,7 @@ MOST_PEOPLE, MOST_SOUNDBITES = 30, 20
 
 
 class Person(NamedTuple):
-    """``link``: the address of a page about them, or ""."""
+    """Somebody who took part in an episode. ``link``: the address of a page about them, or ""."""
 
     name: str
     role: str
@@ -41,7 +41,7 @@ class Person(NamedTuple):
 @require_safe
 @for_listeners
 def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """An episode of the feed that ``feed`` names; ``t`` is where to begin, in seconds."""
+    """Show an episode of the feed given by ``feed``; ``t`` is where to start, in seconds."""
     feed, wanted = asked_feed(request), seconds_in(request, "t")
     with caught_up(request, "plays", "saved", "subscriptions", "privacy"):
         found = find(user.pk, feed, item)
@@ -69,7 +69,7 @@ def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @require_POST
 @for_listeners
 def played(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """Mark it as played; the toast puts back what was known of it."""
+    """Mark the episode as played; the toast offers to restore the previous state."""
     feed = asked_feed(request)
     before = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
     position = before.position if before else 0
@@ -81,7 +81,7 @@ def played(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @require_POST
 @for_listeners
 def unplayed(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """Mark it as not played, from ``position`` on."""
+    """Mark the episode as not played, to continue at ``position``."""
     feed, position = asked_feed(request), seconds_in(request, "position") or 0
     outcome = act(request, user, RecordPlay, feed=feed, item=item, position=position, played=False)
     tell(request, _("Marked as not played."), undo=undo_of(outcome))
@@ -91,7 +91,7 @@ def unplayed(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @require_POST
 @for_listeners
 def save(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """Keep it among the saved ones; repeating it changes nothing."""
+    """Add the episode to the saved ones; repeating it changes nothing."""
     feed = asked_feed(request)
     outcome = act(request, user, SaveEpisode, feed=feed, item=item)
     tell(request, _("Saved."), undo=undo_of(outcome))
@@ -101,7 +101,7 @@ def save(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @require_POST
 @for_listeners
 def unsave(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """Take it from the saved ones."""
+    """Remove the episode from the saved ones."""
     feed = asked_feed(request)
     outcome = act(request, user, UnsaveEpisode, feed=feed, item=item)
     tell(request, _("No longer saved."), undo=undo_of(outcome))
@@ -111,7 +111,7 @@ def unsave(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @require_POST
 @for_listeners
 def share(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """Note that its address is given on; every time counts."""
+    """Record that the episode was shared; each time counts."""
     feed = asked_feed(request)
     outcome = act(request, user, ShareEpisode, feed=feed, item=item)
     tell(request, _("Noted in your history as shared."))
@@ -119,7 +119,7 @@ def share(request: HttpRequest, user: User, item: str) -> HttpResponse:
 
 
 def _told(found: Found) -> dict[str, Any]:
-    """What its feed says of it beside what every list shows."""
+    """Return what the feed says about the episode beyond what every list shows."""
     row = found.row
     if row is None:
         return {}
@@ -142,7 +142,7 @@ def _people(extra: Mapping[str, Any]) -> Iterator[Person]:
 
 
 def _soundbites(row: EpisodeRow) -> Iterator[Chapter]:
-    """Pieces that the publisher picked out."""
+    """Yield the soundbites, which are passages that the publisher picked out."""
     for told in browsing.occurrences(row.extra, "soundbite")[:MOST_SOUNDBITES]:
         start = seconds(told.get("startTime"))
         if start is not None:
@@ -150,7 +150,7 @@ def _soundbites(row: EpisodeRow) -> Iterator[Chapter]:
 
 
 def _back(request: HttpRequest, feed: str, item: str, position: int) -> HttpResponse:
-    """Back to the page of the form. For htmx the row goes, and the toast comes."""
+    """Redirect to the page on which the form was sent. For htmx the row disappears and the toast is shown."""
     if is_partial(request):
         response = HttpResponse(render_toasts(request))
     else:

@@ -1,4 +1,4 @@
-"""The pages of last resort, which ask nothing of any store."""
+"""The error pages, which query no store."""
 
 import re
 import sys
@@ -16,16 +16,16 @@ from eventstore.dispatcher import Conflict
 from projections.failures import in_maintenance, is_outage
 
 RETRY_AFTER = 5  # seconds; a store restarts in about that time
-IN_MAINTENANCE = 15  # seconds; one is copied in some minutes at most
-# what is not written into a page
+IN_MAINTENANCE = 15  # seconds; copying a store takes some minutes at most
+# form fields that are never written into an error page
 SECRET: Final = re.compile("password|token")
-# characters of a form that a page gives back
+# the maximum number of characters of a form that an error page returns
 MOST_TYPED = 100_000
 
 
 class Typed(NamedTuple):
-    """A form that was sent and not taken: its ``fields`` as names and values, and whether they are all of it,
-    so that it can be sent again as it is."""
+    """A submitted form that could not be processed: its ``fields`` as names and values, and whether these are
+    complete, so that it can be sent again as it is."""
 
     path: str
     fields: list[tuple[str, str]]
@@ -33,13 +33,13 @@ class Typed(NamedTuple):
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400; of a host name that is not ours it says so."""
+    """Answer 400; if the host name is not one of this server's, the page says so."""
     told = other_host(request) if isinstance(exception, DisallowedHost) else ""
     return HttpResponse(render_to_string("400.html", {"told": told}), status=400)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """503 when a store is away or too many write at once, else 500."""
+    """Answer 503 when a store is unavailable or too many write at once, else 500."""
     error = sys.exc_info()[1]
     if error is not None and in_maintenance(error):
         return _unavailable(request, "maintenance.html", IN_MAINTENANCE)
@@ -49,7 +49,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _unavailable(request: HttpRequest, template: str, wait: int) -> HttpResponse:
-    """503, with what was typed."""
+    """Answer 503 with what was typed."""
     typed = _typed(request)
     context = {"typed": typed, "csrf_token": get_token(request)} if typed else {}
     page = HttpResponse(render_to_string(template, context), status=503)
@@ -59,8 +59,8 @@ def _unavailable(request: HttpRequest, template: str, wait: int) -> HttpResponse
 
 
 def _typed(request: HttpRequest) -> Typed | None:
-    """The form of a request, but for passwords and files; None where it is not known to be from our own
-    pages: nobody is led to send what another site has made up."""
+    """Return the submitted form without passwords and files; None if it is not known to come from one of our
+    own pages, so that nobody is led to send what another site made up."""
     if request.method != "POST" or not getattr(request, "csrf_processing_done", False):
         return None
     sent = [(name, value) for name in request.POST for value in request.POST.getlist(name)]

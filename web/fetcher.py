@@ -1,4 +1,5 @@
-"""What the feed client's User-Agent leads to: for whoever finds us in the log of a server of feeds."""
+"""The page that the feed client's User-Agent links to, for operators who find this server in
+the logs of their feed server."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -30,6 +31,6 @@ It is free software; who runs it here is who answers at {public_url}
 
 @require_safe
 def fetcher(request: HttpRequest) -> HttpResponse:
-    """Who fetches, how often, and how to have less of it; in English, as User-Agents are."""
+    """Explain who fetches, how often, and how to reduce it; in English, as User-Agents are."""
     text = TEXT.format(public_url=settings.PUBLIC_URL)
     return HttpResponse(text, content_type="text/plain; charset=utf-8")

@@ -1,4 +1,5 @@
-"""What a listener finds in what this server knows: for the page of search, and for that of adding."""
+"""What a listener finds among the podcasts, episodes, playlists and people of this server: for the search
+page, and for the page that adds podcasts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -26,32 +27,34 @@ class PodcastLine(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A page of what was found. ``following``: the cursor of the next, or ""."""
+    """A page of results. ``following``: the cursor of the next page, or ""."""
 
     lines: list[Any]
     following: str
 
 
 def sight_of(user: User) -> Sight:
-    """Which feeds the listener may find: of secret and blocked ones those that he follows."""
+    """Return which feeds the listener may find: of secret and blocked feeds only those that he follows."""
     followed, blocked, _ = queries.sight_of(user.pk)
     return search.sight(followed, blocked)
 
 
 def podcasts(seen: Sight, words: str, after: str, limit: int) -> Found:
-    """Podcasts that have these words, the best first. Raises ``InvalidCursor``, as all here."""
+    """Return podcasts that match these words, the best match first. Raises
+    ``InvalidCursor``, as all functions here do."""
     page = search.podcasts(words, search.ALL, seen, after or None, limit)
     return _podcasts(page, seen, browsing.summaries(_named(seen, page.rows).values()))
 
 
 def episodes(user_id: UUID, seen: Sight, words: str, after: str, limit: int) -> Found:
-    """Episodes whose titles have these words, the newest first, with how far the listener has heard them."""
+    """Return episodes whose titles match these words, the newest first, with how far
+    the listener has heard them."""
     page = search.episodes(words, search.ALL, seen, after or None, limit)
     return _episodes(page, user_id, seen, browsing.summaries(_names_of(seen, page.rows).values()))
 
 
 def podcasts_and_episodes(user_id: UUID, seen: Sight, words: str, limit: int) -> tuple[Found, Found]:
-    """The first of both; what is known of their podcasts is read once."""
+    """Return the first page of both; the data of their podcasts is read only once."""
     found = search.podcasts(words, search.ALL, seen, None, limit)
     heard = search.episodes(words, search.ALL, seen, None, limit)
     names = _named(seen, found.rows) | _names_of(seen, heard.rows)
@@ -66,19 +69,20 @@ class PlaylistLine(NamedTuple):
 
 
 def playlists(words: str, after: str, limit: int) -> Found:
-    """Public playlists of accounts that are in use; none while it is not known what was hidden lately."""
+    """Return public playlists of active accounts; none while the read model may not yet include the
+    latest changes to visibility."""
     page = _public_playlists(words, after, limit)
     return _playlists(page, profiles.people(row.user_id for row in page.rows))
 
 
 def people(words: str, after: str, limit: int) -> Found:
-    """Listeners with a public profile."""
+    """Return listeners with a public profile."""
     found, _ = profiles.find(words, after, limit + 1)
     return _people(found, limit)
 
 
 def playlists_and_people(words: str, limit: int) -> tuple[Found, Found]:
-    """The first of both; accounts are asked for once."""
+    """Return the first page of both; the accounts are looked up only once."""
     page = _public_playlists(words, "", limit)
     found, owners = profiles.find(words, "", limit + 1, {row.user_id for row in page.rows})
     return _playlists(page, owners), _people(found, limit)

@@ -1,4 +1,4 @@
-"""What listeners type into the pages."""
+"""The forms that listeners fill in on the pages."""
 
 import re
 from datetime import datetime, timedelta
@@ -21,11 +21,11 @@ from web.subjects import categories, languages
 from web.words import local
 
 LONGEST_ADDRESS = 2_048
-# in base64
+# characters in base64
 LONGEST_FEED = 2_736
 Choices = list[tuple[str, str]]
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+(?:/|$))")
-# feeds.example.org, example.org:8080/feed, localhost:8080
+# matches feeds.example.org, example.org:8080/feed, localhost:8080
 _HOST = re.compile(r"(?:[^\s/?#@:]+\.[^\s/?#@:.]{2,}(?::\d+)?|[\w.-]+:\d+)(?:[/?#]|$)")
 # what is wrong with an address, by the codes of ``InvalidIdentifier``
 FAULTS: Final = {
@@ -37,7 +37,7 @@ FAULTS: Final = {
 }
 
 
-# how far back whatever a device did is undone
+# the time spans for which everything that a device did can be undone
 SPANS: Final = {
     "hour": (timedelta(hours=1), _("the last hour")),
     "hours": (timedelta(hours=6), _("the last 6 hours")),
@@ -51,7 +51,7 @@ OPML_FAULTS: Final = {
     "too_many_outlines": _("There are more than 10,000 podcasts in this file."),
     "too_many_levels": _("There are too many folders within each other in this file."),
 }
-# the first parts of the names of time zones; the others are older names of the same
+# the first parts of the names of time zones; names with other first parts are older aliases
 CONTINENTS: Final = {
     "Africa": _("Africa"),
     "America": _("America"),
@@ -73,7 +73,7 @@ LARGEST_EXPORT: Final = 127 * 1024 * 1024
 
 
 def time_zones() -> list[tuple[Any, Any]]:
-    """The browser's, then those of the IANA database as choices, by continent."""
+    """Return the choices: the browser's time zone, then those of the IANA database, by continent."""
     places = sorted(name for name in available_timezones() if name.partition("/")[0] in CONTINENTS)
     by_continent = groupby(places, lambda name: name.partition("/")[0])
     listed = [
@@ -100,7 +100,7 @@ class ListFileForm(forms.Form):
 
 
 class ExportFileForm(forms.Form):
-    """An export of an account here or on another instance."""
+    """An export of an account on this or another instance."""
 
     file = forms.FileField(
         label=_("Export of Balados (JSON)"),
@@ -118,8 +118,8 @@ class ExportFileForm(forms.Form):
 
 
 class AddForm(forms.Form):
-    """The address of a feed or of a podcast's site, or words. ``feed`` is the address as a feed is named, or
-    None for words."""
+    """The address of a feed or of a podcast's website, or words. ``feed`` is the address normalised as a
+    feed name, or None for words."""
 
     q = forms.CharField(
         label=_("Address or words"),
@@ -144,29 +144,30 @@ class AddForm(forms.Form):
 
 
 def search_field(label: Any) -> forms.CharField:
-    """Words that a list is searched for."""
+    """Return a field for words with which a list is searched."""
     widget = forms.TextInput(attrs={"type": "search", "autocomplete": "off"})
     return forms.CharField(label=label, max_length=200, required=False, widget=widget)
 
 
 def is_address(text: str) -> bool:
-    """Whether somebody who typed this means an address, and not words."""
+    """Whether the text is meant as an address rather than as words."""
     if "://" in text:
         return True
     return not re.search(r"\s", text) and bool(_SCHEME.match(text) or _HOST.match(text))
 
 
 class AddressedForm(forms.Form):
-    """What a list shows, as values in its address.
+    """A form whose values select what a list shows, and are part of its address.
 
-    ``defaults`` are left out of it; ``goes_on`` names the field that says where the list goes on.
+    Values equal to ``defaults`` are left out of the address; ``goes_on`` names the field with
+    the cursor of the next page.
     """
 
     defaults: ClassVar[dict[str, Any]]
     goes_on: ClassVar[str] = "after"
 
     def address(self, path: str, **changes: str) -> str:
-        """The address of this list from its beginning, with some values changed."""
+        """Return the address of the first page of this list, with some values changed."""
         cleaned = getattr(self, "cleaned_data", {})
         values = {**{name: cleaned.get(name, "") for name in self.fields}, self.goes_on: "", **changes}
         told = {
@@ -178,7 +179,7 @@ class AddressedForm(forms.Form):
 
 
 class ListForm(AddressedForm):
-    """How a list is searched, ordered, and where it goes on."""
+    """How the list of subscriptions is searched and ordered, and the cursor of its page."""
 
     q = search_field(_("Search in what you follow"))
     sort = forms.ChoiceField(
@@ -199,7 +200,7 @@ class ListForm(AddressedForm):
 
 
 class EpisodesForm(AddressedForm):
-    """Which episodes of a podcast are listed, in which order, and where the list goes on."""
+    """Which episodes of a podcast are listed and in which order, and the cursor of the page."""
 
     q = search_field(_("Search in the episodes"))
     order = forms.ChoiceField(
@@ -216,9 +217,9 @@ class EpisodesForm(AddressedForm):
 
 
 class HistoryForm(AddressedForm):
-    """Which events are listed, and where the list goes on.
+    """Which events are listed, and the cursor of the page.
 
-    ``device`` is ``d:`` and the name of a device, or ``a:`` and the id of an app; ``feed`` a podcast.
+    ``device`` is ``d:`` and the name of a device, or ``a:`` and the id of an app; ``feed`` is a podcast.
     """
 
     kind = forms.ChoiceField(
@@ -244,7 +245,7 @@ class HistoryForm(AddressedForm):
             raise ValidationError(UNUSABLE) from None
 
     def offer(self, devices: Choices, feeds: Choices) -> None:
-        """What can be chosen: pairs of value and label."""
+        """Set the choices, as pairs of value and label."""
         for name, every, offered in (
             ("device", _("All devices"), devices),
             ("feed", _("All podcasts"), feeds),
@@ -254,8 +255,8 @@ class HistoryForm(AddressedForm):
 
 
 class UndoForm(forms.Form):
-    """What a device did since a time. ``device`` as in ``HistoryForm``; ``since`` a span, or a moment;
-    ``at``: a moment in the time zone of the page, which counts in its place."""
+    """Selects what a device did since some time. ``device`` is as in ``HistoryForm``; ``since`` is a time
+    span or a moment; ``at`` is a moment in the time zone of the page, and takes precedence over ``since``."""
 
     device = forms.CharField(label=_("Device"), max_length=400, widget=forms.Select)
     since = forms.CharField(label=_("Since"), max_length=40, required=False, widget=forms.Select)
@@ -270,7 +271,7 @@ class UndoForm(forms.Form):
         self.now = now
 
     def offer(self, devices: Choices) -> None:
-        """What can be chosen: pairs of value and label."""
+        """Set the choices of devices, as pairs of value and label."""
         chosen = self.data.get("since") or self.initial.get("since", "")
         spans: Choices = [(value, str(label)) for value, (_span, label) in SPANS.items()]
         if chosen and chosen not in SPANS and (moment := _moment(chosen)):
@@ -301,14 +302,14 @@ class UndoForm(forms.Form):
             raise ValidationError(_("Choose a time.")) from None
 
     def chosen(self) -> Chosen:
-        """Which events these are."""
+        """Return which events are selected."""
         kind, name = self.cleaned_data["device"][:2], self.cleaned_data["device"][2:]
         of = {"device_name": name} if kind == "d:" else {"app_id": name}
         return Chosen(since=self.cleaned_data["at"] or self.cleaned_data["since"], **of)
 
 
 def _moment(text: str) -> datetime | None:
-    """A moment with its time zone, as pages write it into addresses; None for what is none."""
+    """Parse a moment with its time zone, as pages write it into addresses; None for any other text."""
     try:
         moment = datetime.fromisoformat(text)
         return in_utc(moment) if moment.tzinfo else None
@@ -317,7 +318,7 @@ def _moment(text: str) -> datetime | None:
 
 
 class TrendingForm(AddressedForm):
-    """Of which podcasts the popular ones are listed, and of which time."""
+    """Which popular podcasts are listed: their category, language and period."""
 
     category = forms.ChoiceField(
         label=_("Category"), required=False, choices=lambda: [("", _("All categories")), *categories()]
@@ -332,7 +333,7 @@ class TrendingForm(AddressedForm):
 
 
 class SearchForm(AddressedForm):
-    """What is looked for, among what, and where the list goes on."""
+    """What is searched for, in which kind of results, and the cursor of the page."""
 
     q = search_field(_("Search"))
     kind = forms.ChoiceField(
@@ -350,14 +351,15 @@ class SearchForm(AddressedForm):
     defaults = {"q": "", "kind": "", "after": ""}
 
     def tabs(self) -> list[tuple[str, str, bool]]:
-        """Each kind: its name, the address of what is found of it, and whether that is shown."""
+        """Return each kind of results: its name, the address of its page, and
+        whether it is the current one."""
         shown = self.cleaned_data["kind"]
         choices = self.fields["kind"].choices  # type: ignore[attr-defined]
         return [(name, self.address("/search", kind=kind), kind == shown) for kind, name in choices]
 
 
 class TimelineForm(AddressedForm):
-    """Which public acts are listed, and where the list goes on."""
+    """Which public acts are listed, and the cursor of the page."""
 
     kind = forms.ChoiceField(
         label=_("Show"),
@@ -375,8 +377,8 @@ class TimelineForm(AddressedForm):
 
 
 class PreferencesForm(forms.Form):
-    """In which language and time zone the pages are, or as the browser says; and whether subscriptions go
-    along when their podcast moves."""
+    """The language and time zone of the pages, or those of the browser; and whether subscriptions
+    follow a podcast that moves."""
 
     language = forms.ChoiceField(
         label=_("Language"),
@@ -395,7 +397,7 @@ class PreferencesForm(forms.Form):
 
 
 class OverridesForm(AddressedForm):
-    """Of which podcasts and episodes the levels are listed, and where the list goes on."""
+    """For which podcasts and episodes the privacy levels are listed, and the cursor of the page."""
 
     q = search_field(_("Search by title"))
     show = forms.ChoiceField(

@@ -1,4 +1,4 @@
-"""An episode with everything that its page and the player show of it."""
+"""An episode with everything that its page and the player show about it."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -20,8 +20,8 @@ LONGEST_POSITION = 2**31 - 1
 
 
 class Found(NamedTuple):
-    """``row``: what its feed says of it, None where that is not known. ``audio``: the address of its file,
-    or ""."""
+    """An episode and its podcast. ``row``: what its feed says about it, None if that is not known; ``audio``:
+    the address of its file, or ""."""
 
     episode: Episode
     podcast: Podcast
@@ -30,13 +30,14 @@ class Found(NamedTuple):
 
     @property
     def resume(self) -> int:
-        """Where its listener goes on, in seconds; from the start where it was played to the end."""
+        """Return where the listener continues, in seconds: at the start if the
+        episode was played to the end."""
         return 0 if self.episode.played else self.episode.position
 
 
 def find(user_id: UUID, feed: str, item: str) -> Found:
-    """What is known of an episode. Raises ``Http404`` where neither its feed nor its listener tells of it,
-    by a play or a playlist."""
+    """Return what is known about an episode. Raises ``Http404`` if neither its feed nor a play or playlist
+    of the listener mentions it."""
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
     known = sight.known_feeds(user_id, feed)
     row = browsing.episode_of((feed, item), known)
@@ -46,7 +47,8 @@ def find(user_id: UUID, feed: str, item: str) -> Found:
 
 
 def seconds_in(request: HttpRequest, name: str) -> int | None:
-    """A position in the address; None where there is none. Raises ``BadRequest`` for what is no position."""
+    """Return a position given in the address; None if there is none. Raises ``BadRequest`` if the
+    value is not a valid position."""
     text = request.GET.get(name)
     if text is None:
         return None
@@ -69,5 +71,5 @@ def _found(
 
 
 def _summary(known: FeedShown) -> Summary:
-    """As far as a page of one episode shows its podcast."""
+    """Return as much of the podcast's summary as the page of an episode shows."""
     return Summary(known.id, known.uid, known.title, known.author, known.cover_url, None, 0, "")

@@ -1,4 +1,5 @@
-"""Podcasts that an app would unfollow, so many at once that their listener is asked on /subscriptions."""
+"""Podcasts that an app tried to unfollow, so many at once that the listener is
+asked about it on /subscriptions."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,7 +23,8 @@ from web.toasts import tell, undo_of
 
 
 class Question(NamedTuple):
-    """Of one device. ``until``: when it is taken for a mistake of the app, if nobody answers."""
+    """A question about the removals by one device. ``until``: when they are taken for a mistake
+    of the app if nobody answers."""
 
     device: str
     name: str
@@ -31,7 +33,7 @@ class Question(NamedTuple):
 
 
 def questions(user_id: UUID, titles: Mapping[str, str]) -> list[Question]:
-    """What is to be asked; ``titles`` of the feeds that are followed."""
+    """Return the questions to ask; ``titles`` are those of the followed feeds."""
     rows = sorted(held.waiting(user_id), key=lambda row: row.device)
     found = []
     for device, group in groupby(rows, key=lambda row: row.device):
@@ -46,7 +48,7 @@ def questions(user_id: UUID, titles: Mapping[str, str]) -> list[Question]:
 @require_POST
 @for_listeners
 def decide(request: HttpRequest, user: User) -> HttpResponse:
-    """Unfollow what a ``device`` would have unfollowed, or go on following; a repeat does nothing."""
+    """Unfollow what ``device`` tried to unfollow, or keep following it; a repetition does nothing."""
     device = request.POST.get("device", "")
     feeds = [row.feed for row in held.waiting(user.pk) if row.device == device]
     is_confirmed = request.POST.get("decision") == "confirm"

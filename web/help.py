@@ -27,7 +27,7 @@ class Section(NamedTuple):
 
 
 class Guide(NamedTuple):
-    """``content``: HTML without the title, sanitised."""
+    """A page of help. ``content``: sanitised HTML without the title."""
 
     title: str
     sections: list[Section]
@@ -36,19 +36,19 @@ class Guide(NamedTuple):
 
 @require_safe
 def help_page(request: HttpRequest) -> HttpResponse:
-    """The guide, for whoever is logged in and whoever is not."""
+    """Show the guide, whether or not the reader is logged in."""
     return render(request, "web/help/help.html", {"guide": guide(_language())})
 
 
 @require_safe
 def clients(request: HttpRequest) -> HttpResponse:
-    """How podcast apps are set up, what works with each, and what does not."""
+    """Show how to set up podcast apps, what works with each, and what does not."""
     return render(request, "web/help/help.html", {"guide": guide(_language(), "clients")})
 
 
 @lru_cache(maxsize=2 * len(PAGES))
 def guide(language: str, about: str = "pages") -> Guide:
-    """The page of docs/ in a language of ``PAGES``; its headings can be linked to."""
+    """Return a page of docs/ in a language of ``PAGES``; its headings have anchors."""
     files = CLIENTS if about == "clients" else PAGES
     return read((settings.BASE_DIR / "docs" / files[language]).read_text())
 
@@ -59,7 +59,7 @@ def _language() -> str:
 
 
 def read(text: str) -> Guide:
-    """A guide in Markdown: a title, then sections."""
+    """Read a guide in Markdown: a title, then sections."""
     markdown = MarkdownIt("commonmark", {"html": False})
     tokens = markdown.parse(text)
     title, sections = "", []

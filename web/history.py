@@ -1,4 +1,5 @@
-"""/history: what a listener did, the newest arrival first, from where, and whether it still holds."""
+"""/history: what a listener did, the latest arrival first, from where it came, and
+whether it is still in effect."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -34,12 +35,12 @@ from web.forms import HistoryForm
 
 PAGE = 40
 UNDO_SINCE: Final = "/history/undo-since"
-# of the newest events: where their devices and podcasts are offered to choose from
+# the number of latest events whose devices and podcasts are offered as choices
 LOOKED_AT = 2_000
 MOST_OFFERED = 100
-# an event that arrived so much later than it happened says both
+# an event that arrived this much later than it happened shows both times
 LATE: Final = timedelta(minutes=2)
-# how far back what an event replaced is looked for
+# number of versions before the page's latest event in which to look for what an event replaced
 REPLACED_WITHIN = 2_000
 
 
@@ -48,7 +49,7 @@ Names: TypeAlias = tuple[str | None, str | None]
 
 
 class Subject(NamedTuple):
-    """The podcast or episode that something was done with: what leads there."""
+    """The podcast or episode that an event is about, with the path of its page."""
 
     title: str
     path: str
@@ -56,9 +57,9 @@ class Subject(NamedTuple):
 
 
 class Line(NamedTuple):
-    """An event in words. ``arrived_at``: where it came much later than it happened. ``holds``: whether what
-    it said is still so; None where it cannot be told. ``before``: what it replaced, or "". ``undo``: where it
-    is undone, or "". ``is_undone``: whether that has been done."""
+    """An event in words. ``arrived_at``: set if it arrived much later than it happened. ``holds``: whether
+    what it said is still in effect; None if that is unknown. ``before``: what it replaced, or "". ``undo``:
+    the path at which it can be undone, or "". ``is_undone``: whether it has been undone."""
 
     icon: str
     what: str
@@ -73,8 +74,8 @@ class Line(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """``line``: the last of what one device said of one episode on end; ``earlier``: what it said before,
-    which it has replaced itself."""
+    """Consecutive events of one device about one episode: ``line`` is the last,
+    ``earlier`` are those that it replaced."""
 
     line: Line
     earlier: list[Line]
@@ -88,8 +89,8 @@ class Undos(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """What lines are told by: the names of apps, what each event replaced, what undos took back, what is so
-    now."""
+    """The context for wording lines: the names of apps, what each event replaced, what undos took
+    back, and the current state."""
 
     apps: Mapping[str, str]
     replaced: Mapping[int, str]
@@ -100,7 +101,7 @@ class Telling(NamedTuple):
 @require_safe
 @for_listeners
 def history(request: HttpRequest, user: User) -> HttpResponse:
-    """A page of it; ``kind``, ``device`` and ``feed`` say of what, ``before`` goes on."""
+    """Show a page of the history, filtered by ``kind``, ``device`` and ``feed``; ``before`` is the cursor."""
     form = HistoryForm(request.GET)
     if not form.is_valid():
         raise BadRequest
@@ -129,7 +130,7 @@ def history(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _rows(stream: int, wanted: Mapping[str, str]) -> tuple[list[RecordedEvent], str]:
-    """The events of a page, and the cursor of the next, or ""."""
+    """Return the events of a page, and the cursor of the next page, or ""."""
     kind, name = wanted["device"][:2], wanted["device"][2:]
     only = HistoryFilter(
         types=deeds.stored_names(wanted["kind"]) if wanted["kind"] else None,
@@ -144,7 +145,8 @@ def _rows(stream: int, wanted: Mapping[str, str]) -> tuple[list[RecordedEvent], 
 def devices_offered(
     sources: Sequence[HistorySource], chosen: str, apps: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """Of the newest events, by what tells most of where they came from; and what is chosen already."""
+    """Return the devices among the latest events, or the apps where no device is named, as pairs of value and
+    label; also the one that is already chosen."""
     found: dict[str, str] = {}
     for each in sources:
         app = apps.get(each.app_id or "", each.app_id or "")
@@ -164,7 +166,7 @@ def _feeds_offered(sources: Sequence[HistorySource], chosen: str) -> list[str]:
 
 
 def _version(cursor: str) -> int:
-    """Raises ``BadRequest`` for text that no page gave out."""
+    """Decode a cursor. Raises ``BadRequest`` for text that is not a cursor of these pages."""
     if not cursor:
         return LAST_VERSION
     try:
@@ -194,7 +196,8 @@ def _lines(
 
 
 def _stretches(lines: Iterable[Line]) -> list[Stretch]:
-    """A player tells every 15 seconds how far it is: all of an hour is one line, with the rest below it."""
+    """Group lines: a player reports its position every 15 seconds, so an hour of listening becomes one
+    line with the others below it."""
     found: list[Stretch] = []
     for line in lines:
         if found and _is_earlier(line, found[-1].line):
@@ -205,15 +208,16 @@ def _stretches(lines: Iterable[Line]) -> list[Stretch]:
 
 
 def _is_earlier(line: Line, later: Line) -> bool:
-    """Whether a line is of the same listening as a later one; where that began is a line of its own."""
+    """Whether a line belongs to the same listening session as a later one; its
+    beginning is a line of its own."""
     if line.icon != "play" or not line.before or line.holds is not False or line.is_undone:
         return False
     return (line.icon, line.subject, line.source) == (later.icon, later.subject, later.source)
 
 
 def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event | None]) -> dict[int, str]:
-    """What each event replaced when it came, in words, by its version: of plays and privacy, as far as that
-    was said shortly before."""
+    """Return what each event replaced on its arrival, in words, by its version: for plays and privacy, if
+    that was said shortly before."""
     told = [event for event in read if event is not None and deeds.before_words(event)]
     items = list({item for event in told if (item := names_of(event)[1]) is not None})
     if not rows or not told:
@@ -239,7 +243,7 @@ def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event |
 def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, told: Telling) -> Line:
     before, origin = told.replaced.get(row.version, ""), origin_of(row)
     list_name, holds = _list_name(told.now, event), _holds(told.now, event)
-    # who begins anew where he never got on marks nothing
+    # starting again without having made any progress does not count as marking as not begun
     is_again = bool(before) and event is not None and before != deeds.before_words(event)
     icon, what = deeds.words_of(row.type, event, is_again=is_again, list_name=list_name)
     if origin.cause == CAUSE:
@@ -261,13 +265,13 @@ def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, told
 
 
 def source_of(origin: Origin, apps: Mapping[str, str]) -> str:
-    """The app and the device that something came from, as far as they are known."""
+    """Return the app and the device that an event came from, as far as they are known."""
     source = [apps.get(origin.app_id or "", origin.app_id or ""), _where(origin)]
     return " · ".join(each for each in source if each)
 
 
 def _where(origin: Origin) -> str:
-    """The device, or the server from which it was brought along."""
+    """Return the device, or the server from which the event was imported."""
     name = origin.device_name or ""
     if origin.cause == "import":
         return _("imported from %(server)s") % {"server": name}
@@ -275,7 +279,7 @@ def _where(origin: Origin) -> str:
 
 
 def undos_of(stream: int, rows: Sequence[RecordedEvent]) -> Undos:
-    """What the undos among some events take back."""
+    """Return what the undos among some events took back."""
     taken_back = [event_id for row in rows for event_id in origin_of(row).undoes]
     first = [undoes[0] for row in rows if (undoes := origin_of(row).undoes)]
     known = {row.event_id: deeds.words_of(row.type, decoded(row))[1] for row in read_by_id(stream, first)}
@@ -283,7 +287,8 @@ def undos_of(stream: int, rows: Sequence[RecordedEvent]) -> Undos:
 
 
 def undid(origin: Origin, what: str, undone: Undos) -> str:
-    """An undo in words; ``what``: what it says itself, where what it took back is not kept any more."""
+    """Return an undo in words; ``what`` describes the undoing event itself, for when the event
+    taken back is no longer kept."""
     words_then = undone.words.get(origin.undoes[0]) if origin.undoes else None
     if words_then is None:
         return _("By an undo: %(what)s") % {"what": what}
@@ -295,7 +300,7 @@ def undid(origin: Origin, what: str, undone: Undos) -> str:
 
 
 def _known(user_id: UUID, read: Sequence[Event | None]) -> State | None:
-    """What is so now of all that the events are about; None where it cannot be told."""
+    """Return the current state of everything that the events are about; None if it cannot be determined."""
     with suppress(StreamUnreadable):
         state = dispatcher.state_of(user_id)
         state.fetch(events.keys(event for event in read if event is not None and type(event) in OF_EVENT))
@@ -304,13 +309,13 @@ def _known(user_id: UUID, read: Sequence[Event | None]) -> State | None:
 
 
 def _holds(state: State | None, event: Event | None) -> bool | None:
-    """Whether what an event said is still so."""
+    """Whether what an event said is still in effect."""
     found = events.in_effect(state, event) if state is not None and event is not None else None
     return found.holds if found else None
 
 
 def _list_name(state: State | None, event: Event | None) -> str:
-    """What the list is called now that an event is about, or ""."""
+    """Return the current name of the list that an event is about, or ""."""
     for many, field in (("playlists", "playlist_id"), ("collections", "collection_id")):
         list_id = getattr(event, field, None)
         if state is not None and list_id is not None and (found := getattr(state, many).get(str(list_id))):
@@ -323,7 +328,7 @@ def names_of(event: Event) -> Names:
 
 
 def subjects_of(user_id: UUID, names: Collection[Names]) -> dict[Names, Subject]:
-    """What feeds and items are called, and where they are shown."""
+    """Return the titles of feeds and items, and the paths of their pages."""
     known = feeds_for(user_id, {feed for feed, item in names})
     episodes = episodes_of(names, known)
     found: dict[Names, Subject] = {}

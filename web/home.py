@@ -1,4 +1,4 @@
-"""The first page: what this is for visitors; for listeners what they are at and what is new."""
+"""The first page: an introduction for visitors; for listeners what they have begun and what is new."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ NEW = 24
 NEW_FOR = timedelta(days=30)
 MOST_FOLLOWED = 10_000
 POPULAR = 12
-# what the picture on the first page shows: episode, podcast, how much of it is heard
+# shown in the picture on the first page: an episode, its podcast, and the percentage that has been heard
 EXAMPLES = (
     (_("The last ferry"), _("Slow Radio"), 62),
     (_("Bread without haste"), _("Night Kitchen"), 18),
@@ -46,7 +46,7 @@ EXAMPLES = (
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """For visitors, or for a listener."""
+    """Show the page for visitors or for a listener."""
     if request.user.is_authenticated:
         return listening(request)
     context = {
@@ -60,7 +60,8 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @for_listeners
 def listening(request: HttpRequest, user: User) -> HttpResponse:
-    """What is begun, the newest first, what waits in Up next, and else what came out lately."""
+    """Show the episodes that are begun, the newest first, the beginning of Up
+    next, and other recent episodes."""
     with caught_up(request, "plays", "subscriptions", "playlists"):
         plays = queries.play_statuses(user.pk, played=False, limit=2 * IN_PROGRESS, newest_first=True).rows
         queue = lists.playlist_items(user.pk, queue_id(user.pk), limit=QUEUED + 1).rows
@@ -77,12 +78,12 @@ def listening(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """Where this page was; for bookmarks."""
+    """Redirect from the former address of this page, for bookmarks."""
     return redirect("home", permanent=True)
 
 
 def _popular(request: HttpRequest) -> list[PodcastLine]:
-    """What is popular here; nothing where that is not known: the page tells what this is without it."""
+    """Return what is popular here; nothing if a store is unavailable, since the page works without it."""
     try:
         return podcast_lines(request, trending(public.trending_podcasts) or [])[:POPULAR]
     except Exception as failure:
@@ -99,7 +100,7 @@ def _example(title: Promise, podcast: Promise, percent: int) -> Episode:
 def _own(
     user_id: UUID, begun: Sequence[PlayEntry], queued: Sequence[PlaylistItemRow]
 ) -> tuple[list[Episode], list[Episode]]:
-    """What is begun, and what comes next, with what is known of both."""
+    """Return the begun episodes and the queue, with what is known about both."""
     in_queue = [(row.rss_source_feed, row.rss_source_item) for row in queued]
     names = [(play.rss_source_feed, play.rss_source_item) for play in begun]
     known = feeds.feeds_for(user_id, {feed for feed, _ in (*names, *in_queue)})
@@ -115,7 +116,7 @@ def _own(
 
 
 def _new(user_id: UUID, followed: list[str], now: datetime) -> list[Episode]:
-    """The newest episodes of these feeds that were not begun."""
+    """Return the newest episodes of these feeds that the listener has not begun."""
     known = browsing.summaries(followed)
     podcasts = {summary.id: shown.podcast_of(feed, summary) for feed, summary in known.items()}
     rows = browsing.newest(list(podcasts), now - NEW_FOR, 2 * NEW)

@@ -1,4 +1,4 @@
-"""What listeners type to bring along what they have on another sync server."""
+"""The form for importing from another sync server."""
 
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,7 +18,8 @@ PORTS: Final = {"http": 80, "https": 443}
 
 
 class ServerForm(forms.Form):
-    """An account on another server. ``number``: of the form, so that it is taken once."""
+    """An account on another server. ``number`` identifies the form, so that sending it
+    twice has an effect only once."""
 
     server = forms.CharField(
         label=_("Address of the server"),
@@ -37,7 +38,7 @@ class ServerForm(forms.Form):
             "An app password of your Nextcloud will do as well. It is kept encrypted until the import has"
             " ended, six hours at most, and is then forgotten."
         ),
-        # for an account elsewhere: what the browser knows is that of this one
+        # for an account on another server: the password that the browser has stored is for this one
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     number = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)

@@ -1,4 +1,4 @@
-"""/subscriptions/import/…: everything from another sync server, how far that is, and what became of it."""
+"""/subscriptions/import/…: import everything from another sync server, with its progress and its result."""
 
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -28,17 +28,18 @@ from web.forms import AddForm, ListFileForm
 from web.importforms import ServerForm
 from web.reading import remember_position
 
-# imports that one listener begins: each may try a password elsewhere
+# imports that one listener may start: each of them could be used to guess a password elsewhere
 MOST, WITHIN = 20, timedelta(hours=1)
-# Nothing is told sooner: how quickly our own rules refuse an address would tell what is in our network.
+# No result is shown sooner: the time that our own rules take to refuse an address would
+# reveal what is in our network.
 SOONEST: Final = timedelta(seconds=1)
-# what there can be to bring along
+# what each protocol can import
 KINDS_OF: Final[dict[str, tuple[Kind, ...]]] = {"gpodder": KINDS, "nextcloud": ("podcasts", "episodes")}
 
 
 class Step(NamedTuple):
-    """A kind of thing that is brought along: ``state`` is "done", "running" or "waiting". ``most``: how many
-    there are, as far as that is known while it runs."""
+    """One kind of data in an import: ``state`` is "done", "running" or "waiting". ``most``: how many there
+    are, as far as that is known while it runs."""
 
     label: str | Promise
     state: str
@@ -58,7 +59,7 @@ class Row(NamedTuple):
 @read_or_post
 @for_listeners
 def begin(request: HttpRequest, user: User) -> HttpResponse:
-    """Have a worker bring along what is on another server; the same form twice does it once."""
+    """Have a worker import what is on another server; sending the same form twice imports it once."""
     if request.method != "POST":
         return redirect("follow")
     form = ServerForm(request.POST)
@@ -81,7 +82,7 @@ def begin(request: HttpRequest, user: User) -> HttpResponse:
 @require_safe
 @for_listeners
 def shown(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
-    """How far an import is, which the page asks again and again; then its report."""
+    """Show the progress of an import, for which the page polls, and then its report."""
     row, now = _own(user, import_id), timezone.now()
     found = progress.decode(bytes(row.progress))
     is_running = row.ended_at is None or now < row.started_at + SOONEST
@@ -110,14 +111,14 @@ def shown(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
 @require_POST
 @for_listeners
 def cancel(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
-    """Stop it; what has come in by then stays."""
+    """Stop the import; what has been imported by then stays."""
     row = _own(user, import_id)
     row.cancel(timezone.now())
     return redirect(_path(row))
 
 
 def running(user: User) -> dict[str, Any] | None:
-    """What to show of an import that is under way, or else of the last; None where there was none."""
+    """Return what to show of an import in progress, or else of the latest one; None if there was none."""
     row = ServerImport.objects.filter(user_id=user.pk).order_by("-started_at").first()
     if row is None:
         return None
@@ -125,7 +126,7 @@ def running(user: User) -> dict[str, Any] | None:
 
 
 def _own(user: User, import_id: UUID) -> ServerImport:
-    """Raises ``Http404``."""
+    """Return the listener's import. Raises ``Http404``."""
     row = ServerImport.objects.filter(pk=import_id, user_id=user.pk).first()
     if row is None:
         raise Http404
@@ -156,7 +157,7 @@ def _step(found: Progress, kind: Kind, is_running: bool) -> Step:
 
 
 def _told(of: progress.Counts) -> str:
-    """ "12 new · 3 there already"."""
+    """Return the counts in words: "12 new · 3 there already"."""
     if not (of.new or of.known or of.refused):
         return _("nothing there")
     parts = [

@@ -1,4 +1,5 @@
-"""What is the same for everybody, kept in Redis for some seconds; where Redis is away nothing is kept."""
+"""A cache in Redis, for some seconds, of data that is the same for everybody;
+without Redis nothing is cached."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,8 @@ PREFIX = "public:"
 
 
 def kept(key: str, seconds: int, make: Callable[[], T]) -> T:
-    """What ``make`` gives, kept in Redis for so long; where Redis is away it is made each time."""
+    """Return what ``make`` returns, cached in Redis for ``seconds``; without
+    Redis it is computed each time."""
     with suppress(RedisError):
         found: T | None = cache.get(PREFIX + key)
         if found is not None:
@@ -28,7 +30,7 @@ def keep(key: str, what: object, seconds: int) -> None:
 
 
 def has(key: str) -> bool:
-    """Whether anything is kept under this key."""
+    """Whether anything is cached under this key."""
     with suppress(RedisError):
         return cache.get(PREFIX + key) is not None
     return False

@@ -1,4 +1,4 @@
-"""Who sees what a listener does with a podcast or an episode, at a glance."""
+"""The privacy level of a podcast or an episode: who sees what the listener does with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ from projections.exposure import Scope
 from web.addresses import in_path
 
 Text = str | Promise
-# in the order of how much is shown
+# from the most to the least visible
 LEVELS: Final[tuple[Level, ...]] = ("public", "anonymous", "private")
 ICONS: Final[dict[str, str]] = {"public": "globe", "anonymous": "venetian-mask", "private": "lock"}
 NAMES: Final[dict[str, Text]] = {
@@ -50,7 +50,7 @@ BLOCKED: Final = _("This podcast is kept out of public lists, so nothing of it i
 
 
 class Glance(NamedTuple):
-    """The level of a podcast, or with ``item`` of an episode. ``own``: what is set for itself, or None.
+    """The level of a podcast, or with ``item`` of an episode. ``own``: the level set for itself, or None.
     ``closed``: why it is private whatever is set, or ""."""
 
     feed: str
@@ -62,14 +62,14 @@ class Glance(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where it is changed."""
+        """Return the path at which the level is changed."""
         if self.item is None:
             return f"/podcasts/{in_path(self.feed)}/privacy"
         return f"/episodes/{in_path(self.item)}/privacy?{urlencode({'feed': in_path(self.feed)})}"
 
     @property
     def place(self) -> str:
-        """The id of the element that shows it."""
+        """Return the id of the HTML element that shows it."""
         feed_key, item_key = digests_of(self.feed, self.item)
         return f"privacy-{item_key or feed_key}"
 
@@ -83,12 +83,12 @@ class Glance(NamedTuple):
 
     @property
     def why(self) -> str:
-        """What the level means here, and where it comes from."""
+        """Return what the level means here, and where it comes from."""
         return str(self.closed) or f"{MEANINGS[self.level]} {SOURCES[self.source]}"
 
 
 class Choice(NamedTuple):
-    """A level that may be chosen. ``value`` is "" for what the next wider setting says."""
+    """A level that may be chosen. ``value`` is "" for inheriting the next wider setting."""
 
     value: str
     icon: str
@@ -98,7 +98,8 @@ class Choice(NamedTuple):
 
 
 def of_feeds(user_id: UUID, feeds: Sequence[str], blocked: Iterable[str] | None = None) -> dict[str, Glance]:
-    """Of these podcasts, by their names; ``blocked``: those that are, where that is known already."""
+    """Return the levels of these podcasts, by name. ``blocked``: the blocked ones
+    among them, if already known."""
     closed = exposure.blocked(feeds) if blocked is None else set(blocked)
     known = exposure.settings_of(user_id, [(feed, None) for feed in feeds])
     return {feed: glance(known, (feed, None), is_blocked=feed in closed) for feed in feeds}
@@ -114,7 +115,7 @@ def of_episode(user_id: UUID, feed: str, item: str) -> Glance:
 
 
 def glance(known: Mapping[str, PrivacySetting], scope: Scope, *, is_blocked: bool) -> Glance:
-    """By the settings that are ``known``, which are by ``privacy.scope_of``."""
+    """Return the level according to the ``known`` settings, whose keys are those of ``privacy.scope_of``."""
     feed, item = scope
     setting = known.get(privacy.scope_of(feed, item))
     own = setting.level if setting else None
@@ -124,7 +125,7 @@ def glance(known: Mapping[str, PrivacySetting], scope: Scope, *, is_blocked: boo
 
 
 def choices(known: Mapping[str, PrivacySetting], scope: Scope) -> list[Choice]:
-    """What may be chosen for a podcast or an episode: a level, or none of its own."""
+    """Return the choices for a podcast or an episode: each level, and inheriting it."""
     feed, item = scope
     setting = known.get(privacy.scope_of(feed, item))
     own = setting.level if setting else None

@@ -1,4 +1,4 @@
-"""What is done to what is in a playlist or a collection: ordering and removing."""
+"""Actions on the members of a playlist or a collection: ordering and removing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from web.lists import Kind, Listed
 from web.reading import caught_up, reached, remember_position
 from web.toasts import render_toasts, tell, undo_of
 
-# the codes of what the domain refuses of lists that there are
+# error codes of the domain for lists that exist
 DEFAULT_COLLECTION, NOT_SUBSCRIBED = "default_collection", "not_subscribed"
 MOVES = ("up", "down", "top", "move")
 
@@ -30,9 +30,10 @@ MOVES = ("up", "down", "top", "move")
 @for_listeners
 def arrange(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
     """Move or remove a member, whose key is the value of ``up``, ``down``, ``top``, ``move`` or ``remove``.
-    ``move`` goes behind the member whose key ``behind`` is, or before ``ahead``, or first.
 
-    The order is made of what is in the list now: whatever the page did not know of stays in it.
+    ``move`` puts it after the member whose key is ``behind``, or before the member whose key is
+    ``ahead``, or first. The new order is based on the current members of the list, so that members which
+    the page did not know of are kept.
     """
     action = next((name for name in (*MOVES, "remove") if name in request.POST), None)
     if action is None:
@@ -60,7 +61,7 @@ def _remove(
     try:
         outcome = act(request, user, kind.commands.remove, **{kind.id: listed.id}, **names)
     except DomainError as error:
-        if error.code != DEFAULT_COLLECTION:  # the list was deleted meanwhile
+        if error.code != DEFAULT_COLLECTION:  # the list was deleted in the meantime
             raise Http404 from None
         messages.error(request, _("This collection holds whatever you follow."))
         return None
@@ -70,7 +71,8 @@ def _remove(
 
 
 def _place(keys: Sequence[str], key: str, move: str, near: Mapping[str, str]) -> int:
-    """Where a member goes, counted without itself; where it is, if what it should go beside is gone."""
+    """Return the new index of a member, not counting the member itself; its current index if the
+    neighbour named no longer exists."""
     place = keys.index(key)
     others = [each for each in keys if each != key]
     behind, ahead = near.get("behind", ""), near.get("ahead", "")
@@ -89,7 +91,7 @@ def _place(keys: Sequence[str], key: str, move: str, near: Mapping[str, str]) ->
 def _move(
     request: HttpRequest, user: User, listed: Listed, rows: Sequence[Any], place: int, wanted: int
 ) -> Outcome | None:
-    """Reorder a list; None where everything is in its place."""
+    """Reorder a list; None if nothing has to move."""
     if wanted == place:
         return None
     kind, ordered = listed.kind, [*rows[:place], *rows[place + 1 :]]
@@ -97,14 +99,15 @@ def _move(
     names = kind.order(ordered)
     try:
         return act(request, user, kind.commands.reorder, **{kind.id: listed.id, kind.name_many: names})
-    except DomainError:  # deleted meanwhile
+    except DomainError:  # the list was deleted in the meantime
         raise Http404 from None
 
 
 def _arranged(
     request: HttpRequest, user: User, listed: Listed, key: str, place: int | None, outcome: Outcome | None
 ) -> HttpResponse:
-    """The page of the form, at the place of what was moved; for htmx what is in the list now."""
+    """Redirect to the page of the form, at the member that was moved; for htmx return the
+    current members of the list."""
     kind, position = listed.kind, outcome.position if outcome else 0
     if not is_partial(request):
         response: HttpResponse = redirect(f"{came_from(request, listed.page)}#m-{key}")

@@ -1,4 +1,4 @@
-"""What listeners say of their playlists and collections."""
+"""The forms for playlists and collections."""
 
 import re
 from typing import Any, Final
@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-# as the API has them
+# the same limits as in the API
 LONGEST_NAME, LONGEST_DESCRIPTION = 200, 4_000
-# what a collection may be marked with; the domain takes any color
+# the colours offered for a collection; the domain accepts any colour
 COLORS: Final = {
     "": _("None"),
     "#b3261e": _("Red"),
@@ -25,8 +25,8 @@ _COLOR = re.compile(r"#[0-9a-f]{6}")
 
 
 class PlaylistForm(forms.Form):
-    """A playlist's name, description and visibility. ``id`` is drawn when the form of a new one is shown:
-    sent twice, it makes one."""
+    """A playlist's name, description and visibility. ``id`` is generated when the form for a new one is
+    shown, so that sending it twice creates only one."""
 
     id = forms.UUIDField(required=False, initial=uuid4, widget=forms.HiddenInput)
     name = forms.CharField(
@@ -50,17 +50,17 @@ class PlaylistForm(forms.Form):
     )
 
     def said(self) -> dict[str, Any]:
-        """The fields of a command."""
+        """Return the fields of a command."""
         return {name: value for name, value in self.cleaned_data.items() if name != "id"}
 
     @property
     def new_id(self) -> UUID:
-        """The id of what is made by this form."""
+        """Return the id of the list that this form creates."""
         return self.cleaned_data["id"] or uuid4()
 
 
 class CollectionForm(PlaylistForm):
-    """A collection's, with its color."""
+    """A collection's name, description and visibility, and its colour."""
 
     color = forms.ChoiceField(label=_("Color"), required=False, widget=forms.RadioSelect)
 
@@ -68,14 +68,14 @@ class CollectionForm(PlaylistForm):
         super().__init__(*args, **kwargs)
         shown = dict(COLORS)
         own = str(self.initial.get("color") or "")
-        if _COLOR.fullmatch(own) and own not in shown:  # an app's choice
+        if _COLOR.fullmatch(own) and own not in shown:  # a colour chosen in an app
             shown[own] = _("As it is")
         self.fields["color"].choices = list(shown.items())  # type: ignore[attr-defined]
 
 
 class ChoiceForm(forms.Form):
-    """The lists that something is in. ``was``: those that were ticked when the form was shown, so that only
-    what was changed there changes. ``name``: of a new one, whose id is ``id``."""
+    """The lists that contain something. ``was``: those that were ticked when the form was shown, so that only
+    what was changed in the form is changed. ``name``: the name of a new list, whose id is ``id``."""
 
     name = forms.CharField(
         required=False, max_length=LONGEST_NAME, widget=forms.TextInput(attrs={"autocomplete": "off"})
@@ -83,7 +83,7 @@ class ChoiceForm(forms.Form):
     id = forms.UUIDField(required=False, initial=uuid4, widget=forms.HiddenInput)
 
     def ids(self, name: str) -> set[UUID]:
-        """The ids among the values of a field; what is no id is none of anybody's."""
+        """Return the ids among the values of a field, ignoring values that are not ids."""
         texts: list[str] = self.data.getlist(name)  # type: ignore[attr-defined]
         return {UUID(text) for text in texts if _ID.fullmatch(text)}
 

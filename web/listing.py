@@ -1,4 +1,4 @@
-"""What the page of a playlist or a collection shows."""
+"""The context of the page of a playlist or a collection."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -10,12 +10,13 @@ from web.lists import Kind, Listed, Member
 from web.shown import Episode
 
 MEMBERS = 60
-# episodes whose times are added up
+# the largest playlist, in episodes, for which durations are added up
 TIMED = 500
 
 
 class Total(NamedTuple):
-    """Seconds in a playlist, and of those what is not heard yet; how many episodes have no known length."""
+    """Seconds in a playlist, how many of these are not heard yet, and the number of
+    episodes of unknown duration."""
 
     duration: int
     left: int
@@ -23,7 +24,8 @@ class Total(NamedTuple):
 
 
 def page_of(user_id: UUID, kind: Kind, list_id: UUID, after: str) -> dict[str, Any]:
-    """What the page of a list shows. Raises ``Http404``, and ``BadRequest`` for a cursor of no page."""
+    """Return the context of the page of a list. Raises ``Http404``, and
+    ``BadRequest`` for an invalid cursor."""
     listed = kind.find(user_id, list_id)
     try:
         page = kind.read_members(user_id, list_id, after or None, MEMBERS)
@@ -55,7 +57,7 @@ def _total(members: list[Member]) -> Total:
 
 
 def _first_to_play(members: list[Member], listed: Listed) -> Episode | None:
-    """The first that is not played, else the first; of the queue the first."""
+    """Return the first episode that is not played, else the first one; for the queue always the first one."""
     episodes = [each.shown for each in members if isinstance(each.shown, Episode)]
     if listed.is_queue:
         return episodes[0] if episodes else None

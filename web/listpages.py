@@ -1,4 +1,4 @@
-"""The pages of playlists and collections: all of them, and one with what is in it."""
+"""The pages of playlists and collections: the overview of all, and one list with its members."""
 
 from typing import Any
 from urllib.parse import quote
@@ -30,7 +30,8 @@ PAGE = 48
 @require_safe
 @for_listeners
 def overview(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
-    """All of a kind by name, in pages; ``after`` is the id of the last one of the page before."""
+    """Show all lists of a kind by name, in pages; ``after`` is the id of the
+    last list on the previous page."""
     with caught_up(request, kind.many, "subscriptions"):
         lists = kind.all_of(user.pk)
         page, following = cut(lists, lambda each: str(each.id), request.GET.get("after", ""), PAGE)
@@ -47,8 +48,8 @@ def overview(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
 @require_safe
 @for_listeners
 def one(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
-    """A list and what is in it; ``after`` is where its page goes on, ``arrange`` shows on a phone what orders
-    it."""
+    """Show a list and its members; ``after`` is the cursor, and ``arrange`` shows the
+    controls for reordering on a phone."""
     if kind.is_playlists and list_id == queue_id(user.pk):
         return redirect("queue")
     with caught_up(request, kind.many, "plays", "subscriptions"):
@@ -64,7 +65,7 @@ def one(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResp
 @read_or_post
 @for_listeners
 def new(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
-    """Make a list. The form sent twice makes one."""
+    """Create a list. Sending the form twice creates only one."""
     if request.method != "POST":
         return _form(request, kind, kind.form(), None)
     form = kind.form(request.POST)
@@ -73,7 +74,7 @@ def new(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
     list_id = form.new_id
     try:
         outcome = act(request, user, kind.commands.create, **{kind.id: list_id}, **form.said())
-    except DomainError:  # sent twice with other words in it, or made and changed since
+    except DomainError:  # sent twice with different content, or created and changed since
         messages.info(request, str(kind.words.exists))
         return redirect(f"{kind.path}/{list_id}")
     if outcome.events:
@@ -84,7 +85,7 @@ def new(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
 @read_or_post
 @for_listeners
 def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
-    """Name, description, visibility and color of a list."""
+    """Edit the name, description, visibility and colour of a list."""
     with caught_up(request, kind.many):
         listed = kind.find(user.pk, list_id)
     if request.method != "POST":
@@ -95,7 +96,7 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
         return _form(request, kind, form, listed)
     try:
         outcome = act(request, user, kind.commands.update, **{kind.id: list_id}, **form.said())
-    except DomainError:  # deleted meanwhile
+    except DomainError:  # the list was deleted in the meantime
         raise Http404 from None
     if outcome.events:
         tell(request, _("Saved."), undo=undo_of(outcome))
@@ -105,7 +106,7 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
 @require_POST
 @for_listeners
 def delete(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
-    """Delete a list; the toast brings it back whole. Sent twice, it deletes one."""
+    """Delete a list; the toast offers to restore it with its members. Sending it twice deletes it once."""
     with caught_up(request, kind.many):
         listed = kind.find_deleted(user.pk, list_id) or kind.find(user.pk, list_id)
     try:

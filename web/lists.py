@@ -1,5 +1,5 @@
-"""Playlists and collections: named lists in an order. What both kinds have in common: what they are shown as,
-and their pages."""
+"""What playlists and collections have in common: both are named, ordered lists, with the same
+data to show and the same pages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ from web.shown import Episode, Podcast
 
 MOST_LISTS = 1_000
 MOST_MEMBERS = 50_000
-# the covers of a list's picture
+# the number of covers in a list's picture
 PICTURES = 4
 
 
 class Member(NamedTuple):
-    """What is in a list. ``key``: its digest, by which forms name it."""
+    """A member of a list. ``key``: its digest, which identifies it in forms."""
 
     key: str
     shown: Episode | Podcast
 
 
 class Words(NamedTuple):
-    """What pages say of a kind of lists."""
+    """The texts of pages for a kind of list."""
 
     title: str | Promise
     new: str | Promise
@@ -48,11 +48,12 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of lists.
+    """A kind of list: playlists or collections.
 
-    ``many``: the topic, its projector, and the beginning of its addresses. ``id``: the field of commands.
-    ``names``: how commands name the member of a row; ``digest``: of these names. ``show``: members with what
-    is known of them. ``name_many``: the field of the command that orders, ``order`` its value.
+    ``many``: the topic, which is also the name of its projector and the first part of its paths. ``id``: the
+    field of commands with the list's id. ``names``: the fields of commands that identify the member in a row;
+    ``digest``: the digest of these. ``show``: the members with what is known about them. ``name_many``: the
+    field of the reordering command, and ``order`` its value.
     """
 
     many: str
@@ -80,42 +81,43 @@ class Kind:
         return f"/{self.many}"
 
     def key(self, row: Any) -> str:
-        """What forms call a member."""
+        """Return the key that identifies a member in forms."""
         return self.digest(**self.names(row))
 
     def all_of(self, user_id: UUID) -> list["Listed"]:
-        """All that a listener has but the queue, the default collection first and the others by their
-        names."""
+        """Return all lists of a listener except the queue, the default collection
+        first and the others by name."""
         rows = self.read_lists(user_id, None, MOST_LISTS).rows
         found = [listed for row in rows if not (listed := Listed.of(self, row)).is_queue]
         return sorted(found, key=lambda each: (not each.is_default, each.name.casefold(), each.id))
 
     def find(self, user_id: UUID, list_id: UUID) -> "Listed":
-        """One of a listener's. Raises ``Http404``."""
+        """Return one list of a listener. Raises ``Http404``."""
         rows = self.read_list(user_id, list_id).rows
         if not rows:
             raise Http404
         return Listed.of(self, rows[0])
 
     def find_deleted(self, user_id: UUID, list_id: UUID) -> "Listed | None":
-        """One that a listener had and has deleted."""
+        """Return a list that the listener has deleted; None if there is none."""
         known = getattr(dispatcher.state_of(user_id).user, self.many).get(str(list_id))
         if known is None or self.register.is_on(known) or not self.register.is_known(known):
             return None
         return Listed.of_state(self, list_id, known, 0)
 
     def members(self, state: State, list_id: UUID) -> list[Any]:
-        """All that is in a list, in its order, by the stream itself: read models follow a moment later. Only
-        what is in the default collection they alone say."""
+        """Return all members of a list in order, from the stream itself, since read models lag slightly
+        behind. Only the members of the default collection come from the read model, as nothing else has them.
+        """
         known = getattr(state, self.many)[str(list_id)]
         if getattr(known, "is_default", False):
             return self.read_members(state.user_id, list_id, None, MOST_MEMBERS).rows
-        # those that are in come first
+        # the members that are still in the list come first
         told: Any = getattr(self.register.to_entry(str(list_id), known), self.register.plural)
         return list(told[: len(self.register.arranged(known))])
 
     def pictures(self, user_id: UUID, lists: Sequence["Listed"]) -> list["Listed"]:
-        """The same lists with the covers of what was last added to them."""
+        """Return the same lists with the covers of what was last added to them."""
         feeds = self.latest_feeds(user_id, [each.id for each in lists], PICTURES)
         known = feeds_for(user_id, {feed for found in feeds.values() for feed in found})
         return [
@@ -125,8 +127,8 @@ class Kind:
 
 
 class Listed(NamedTuple):
-    """A list as pages show it, without what is in it. ``size``: how many are in it. ``covers``: of podcasts,
-    for its picture."""
+    """A list as pages show it, without its members. ``size``: the number of members. ``covers``: the podcasts
+    whose covers make up its picture."""
 
     kind: Kind
     id: UUID
@@ -141,12 +143,12 @@ class Listed(NamedTuple):
 
     @classmethod
     def of(cls, kind: Kind, row: Any) -> "Listed":
-        """By a row of the read models, whose last column counts what is in it."""
+        """Make it from a row of the read models, whose last column is the number of members."""
         return cls.of_state(kind, row.id, row, row[-1])
 
     @classmethod
     def of_state(cls, kind: Kind, list_id: UUID, state: Any, size: int) -> "Listed":
-        """By the state of its stream."""
+        """Make it from the state of its stream."""
         is_default = getattr(state, "is_default", False)
         is_queue = getattr(state, "kind", "") == "queue"
         name = name_of(state)
@@ -161,7 +163,7 @@ class Listed(NamedTuple):
 
     @property
     def page(self) -> str:
-        """Its own page: the queue's has an address of its own."""
+        """Return the path of its own page; the queue has a special one."""
         return "/queue" if self.is_queue else self.path
 
     @property
@@ -174,7 +176,7 @@ class Listed(NamedTuple):
 
     @property
     def cover(self) -> str:
-        """There is none but those of what is in it."""
+        """A list has no cover of its own, only those of its members."""
         return ""
 
     @property
@@ -183,8 +185,8 @@ class Listed(NamedTuple):
 
 
 def name_of(state: Any) -> str:
-    """What a list is called, by its state or its row. The first names of the default collection and of the
-    queue are the same in every language; one that its listener gave stays as it is."""
+    """Return the name of a list from its state or row. The initial names of the default collection and of the
+    queue are translated; a name given by the listener stays as it is."""
     name: str = state.name
     if getattr(state, "kind", "") == "queue" and name == QUEUE_NAME:
         return _("Up next")

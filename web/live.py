@@ -1,4 +1,4 @@
-"""What a page needs to be told of changes at once: a ticket for a live connection."""
+"""Issues the ticket with which a page opens a live connection, to be notified of changes at once."""
 
 import redis
 from django.conf import settings
@@ -13,8 +13,8 @@ from web.acting import for_listeners
 @require_POST
 @for_listeners
 def ticket(request: HttpRequest, user: User) -> HttpResponse:
-    """A ticket that counts once, and where to send it. 404 where there are no live connections; 503 without
-    Redis."""
+    """Return a ticket that is valid once, and the URL to send it to. Answers 404 if live connections are
+    disabled, and 503 without Redis."""
     if not settings.LIVE:
         return HttpResponse(status=404)
     try:

@@ -1,4 +1,4 @@
-"""The page on which a listener lets in an app that waits for it: login flow v2."""
+"""The page on which a listener authorises an app that is waiting: login flow v2."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -13,7 +13,7 @@ from web.acting import for_listeners
 @read_or_post
 @for_listeners
 def let_in(request: HttpRequest, user: User, token: str) -> HttpResponse:
-    """Asks, and with POST lets the app in or not; opening the page does neither."""
+    """Ask whether to authorise the app, and with POST grant or deny it; opening the page does neither."""
     flow = login_flow.find(token, timezone.now())
     if flow is None:
         return render(request, "web/apps/flow_over.html", status=404)

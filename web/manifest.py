@@ -1,6 +1,6 @@
 """/manifest.webmanifest: what a phone needs to install the pages as an app, and to share addresses with it.
 
-No service worker goes with it: pages of a listener are kept in no store of a browser.
+There is no service worker: a listener's pages are not stored in any browser storage.
 """
 
 from typing import Any, Final
@@ -15,7 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 
 GROUND: Final = "#14594b"
 PAPER: Final = "#faf8f4"
-# what each is for; its name ends with its side in pixels (tests/icons.py)
+# the purpose of each icon; its name ends with its side length in pixels (tests/icons.py)
 PAINTED: Final = {
     "icon-192": "any",
     "icon-512": "any",
@@ -28,7 +28,7 @@ PAINTED: Final = {
 @cache_control(max_age=3600, public=True)
 @vary_on_headers("Accept-Language")
 def manifest(request: HttpRequest) -> JsonResponse:
-    """In the language that the browser asks for."""
+    """Return the manifest in the language that the browser asks for."""
     told: dict[str, Any] = {
         "id": "/",
         "name": "Balados",

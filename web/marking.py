@@ -1,4 +1,4 @@
-"""/podcasts/{feed}/older: marking all older episodes as played in one go."""
+"""/podcasts/{feed}/older: mark all older episodes as played at once."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -28,19 +28,19 @@ from web.addresses import in_path
 from web.reading import redirect_after
 from web.toasts import tell, undo_of
 
-# what is offered beside everything, and the episode that was pointed at
+# the choices beside marking everything, or marking up to the selected episode
 AGES: Final = {
     "week": (timedelta(days=7), gettext_lazy("Older than a week")),
     "month": (timedelta(days=30), gettext_lazy("Older than a month")),
     "year": (timedelta(days=365), gettext_lazy("Older than a year")),
 }
 ALL, THIS = "all", "this"
-# a moment after what is known, so that it wins
+# slightly later than the known state, so that it wins the merge
 LATER: Final = timedelta(microseconds=1)
 
 
 class Choice(NamedTuple):
-    """Which episodes to mark; ``episodes``: how many of them are not played yet."""
+    """A choice of episodes to mark; ``episodes`` is how many of them are not played yet."""
 
     value: str
     label: str
@@ -48,7 +48,7 @@ class Choice(NamedTuple):
 
 
 class Unplayed(NamedTuple):
-    """An episode that is not marked as played, with what is known of it, if anything."""
+    """An episode that is not marked as played, with its known status, if any."""
 
     listed: ListedItem
     item: str
@@ -58,7 +58,8 @@ class Unplayed(NamedTuple):
 @read_or_post
 @for_listeners
 def older(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """Asks which, and says how many each choice marks; ``item`` points at an episode. A POST marks them."""
+    """Ask which episodes to mark, with the number of episodes of each choice; ``item`` selects
+    an episode. A POST marks them."""
     known = sight.known_feeds(user.pk, feed).get(feed)
     if known is None:
         raise Http404
@@ -79,7 +80,7 @@ def older(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 
 
 def _mark(request: HttpRequest, user: User, feed: str, chosen: Sequence[Unplayed]) -> HttpResponse:
-    """One append, and a toast that takes it back."""
+    """Mark them in one append, with a toast that offers to undo it."""
     now = timezone.now()
     outcome = send(request, _command(user.pk, [_played(feed, each, now) for each in chosen]))
     count = sum(isinstance(event, PlayRecorded) for event in outcome.events)
@@ -95,7 +96,7 @@ def _mark(request: HttpRequest, user: User, feed: str, chosen: Sequence[Unplayed
 
 
 def _pointed(request: HttpRequest, feed: str, known: FeedShown) -> int | None:
-    """The id of the episode that ``item`` names. Raises ``Http404`` for one that is not there."""
+    """Return the id of the episode given by ``item``. Raises ``Http404`` if there is no such episode."""
     text = request.POST.get("item", "") or request.GET.get("item", "")
     if not text:
         return None
@@ -110,8 +111,8 @@ def _pointed(request: HttpRequest, feed: str, known: FeedShown) -> int | None:
 
 
 def _unplayed(user_id: UUID, feed: str, feed_id: int) -> list[Unplayed]:
-    """The episodes of a feed that are not played, the newest first, by the log itself: nothing is a moment
-    behind here."""
+    """Return the episodes of a feed that are not played, the newest first. What was played is read from the
+    event log, so the result does not lag behind."""
     listed = [(each, item) for each in browsing.items(feed_id) if (item := each.item) is not None]
     keys = [episode_key(feed, item) for _, item in listed]
     is_known = log.known_stream(user_id) is not None
@@ -131,7 +132,7 @@ def _choices(unplayed: Sequence[Unplayed], pointed: int | None, now: datetime) -
 
 
 def _chosen(request: HttpRequest, unplayed: Sequence[Unplayed], pointed: int | None) -> list[Unplayed]:
-    """Raises ``BadRequest`` for a choice that is not offered."""
+    """Return the chosen episodes. Raises ``BadRequest`` for a choice that is not offered."""
     value = request.POST.get("which", "")
     if value not in (ALL, *AGES) and not (value == THIS and pointed is not None):
         raise BadRequest

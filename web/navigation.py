@@ -1,4 +1,4 @@
-"""The main parts of the pages, in the order in which the navigation names them."""
+"""The main sections of the site, in the order of the navigation."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,10 @@ from django.utils.translation import pgettext_lazy
 
 
 class Section(NamedTuple):
-    """``paths``: the beginnings of the addresses that belong to it. ``apart``: a line is drawn before it.
+    """A section of the site. ``paths``: the prefixes of the paths that belong to it.
+    ``apart``: a line is drawn before it.
 
-    ``on_phone``: it stands in the bar at the bottom of a phone, which holds five.
+    ``on_phone``: it is shown in the bar at the bottom of a phone, which has room for five.
     """
 
     label: str | Promise
@@ -23,7 +24,7 @@ class Section(NamedTuple):
     on_phone: bool = True
 
     def holds(self, path: str) -> bool:
-        """Whether an address belongs to it."""
+        """Whether a path belongs to it."""
         return path == self.path or path.startswith(self.paths)
 
 
@@ -49,7 +50,7 @@ SECTIONS = (
 
 
 def sections(request: HttpRequest) -> dict[str, object]:
-    """For every template: the sections, each with whether the page that is asked for belongs to it; whether
-    pages are told of changes at once."""
+    """Context processor for every template: the sections, each with whether the requested page belongs to it;
+    and whether pages are notified of changes at once."""
     found = [(section, section.holds(request.path)) for section in SECTIONS]
     return {"navigation": found, "live": settings.LIVE}

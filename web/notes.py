@@ -1,4 +1,4 @@
-"""Times in the notes of an episode as links that play from there."""
+"""Turns times in the notes of an episode into links that play from there."""
 
 import re
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from typing import Final
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-# of ``feeds.html.safe_html``, which leaves no other "<" than those of its tags
+# the tags in the output of ``feeds.html.safe_html``, which leaves no other "<"
 _TAG: Final = re.compile(r'(<(?:"[^"]*"|[^">])*>)')
 _TIME: Final = re.compile(r"(?<![\w:./])(?:(\d{1,2}):)?(\d{1,2}):([0-5]\d)(?!\w|[:/]\d)")
 MOST: Final = 300
 
 
 def with_places(notes: str, path: str, duration: int | None) -> SafeString:
-    """``notes``, as ``safe_html`` gives them, in which ``12:07`` and ``1:02:03`` lead to that place of the
-    episode at ``path``, unless they stand in a link or lie behind its end."""
+    """Return ``notes``, which come from ``safe_html``, with times such as ``12:07`` and ``1:02:03`` linked to
+    that position in the episode at ``path``, unless they are inside a link or past the end of the episode."""
     places = _Places(path, duration)
     return mark_safe("".join(places.marked(notes)))  # noqa: S308 - of safe_html and format_html
 
@@ -25,7 +25,7 @@ class _Places:
         self.path, self.duration, self.left = path, duration, MOST
 
     def marked(self, notes: str) -> Iterator[str]:
-        """The pieces of the notes, one after the other."""
+        """Yield the pieces of the notes in order."""
         is_in_link = False
         for place, piece in enumerate(_TAG.split(notes)):
             if place % 2:  # a tag

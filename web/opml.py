@@ -1,4 +1,4 @@
-"""Lists of podcasts as files: taken out as OPML, and brought along from other programs."""
+"""Lists of podcasts as files: export as OPML, and import from other programs."""
 
 from typing import Any
 
@@ -18,14 +18,15 @@ from web.forms import FAULTS, OPML_FAULTS, UNUSABLE, AddForm, ListFileForm
 from web.importforms import ServerForm
 from web.reading import remember_position
 
-# rows that are shown of those that were refused
+# the number of refused rows that are shown
 MOST_SHOWN = 500
 
 
 @require_safe
 @for_listeners
 def take_out(request: HttpRequest, user: User) -> HttpResponse:
-    """What the listener follows; with ``include=secret`` also addresses that are the key to a feed."""
+    """Export what the listener follows; with ``include=secret`` also the feed
+    addresses that contain a secret."""
     with_secrets = request.GET.get("include") == "secret"
     document = libraries.export_of(dispatcher.state_of(user.pk).read_whole(), with_secrets=with_secrets)
     headers = {"Content-Disposition": 'attachment; filename="balados-subscriptions.opml"'}
@@ -35,7 +36,8 @@ def take_out(request: HttpRequest, user: User) -> HttpResponse:
 @read_or_post
 @for_listeners
 def bring(request: HttpRequest, user: User) -> HttpResponse:
-    """Follow what a file lists, and tell what came in, what was there, and what was refused and why."""
+    """Follow what a file lists, and report what was new, what was already followed,
+    and what was refused and why."""
     if request.method != "POST":
         return redirect("follow")
     form = ListFileForm(request.POST, request.FILES)
@@ -61,7 +63,7 @@ def bring(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _read(form: ListFileForm) -> FeedList | None:
-    """The list in the file; None with the reason in the form."""
+    """Return the list in the file; None if it is refused, with the reason added to the form."""
     file = form.cleaned_data["file"]
     try:
         return read_opml(file.read(), file.content_type or "")

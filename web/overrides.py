@@ -1,4 +1,5 @@
-"""The podcasts and episodes with a level of their own, and those that are followed: found, listed, chosen."""
+"""The podcasts and episodes with a privacy level of their own, and the followed podcasts:
+searching, listing, choosing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,28 +25,28 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Settings(NamedTuple):
-    """All settings of a listener, by ``privacy.scope_of``."""
+    """All privacy settings of a listener, keyed by ``privacy.scope_of``."""
 
     by_scope: Mapping[str, PrivacySetting]
 
     def scopes(self) -> list[Scope]:
-        """What has a level of its own, the newest change first."""
+        """Return what has a level of its own, the most recently changed first."""
         own = [of for of in self.by_scope.values() if of.feed is not None]
         own.sort(key=lambda of: (of.changed_at, of.feed, of.item or ""), reverse=True)
         return [(of.feed, of.item) for of in own if of.feed is not None]
 
     def level_of(self, feed: str | None, item: str | None) -> privacy.Level | None:
-        """What is set for itself; None where nothing is."""
+        """Return the level set for this very podcast or episode; None if none is set."""
         setting = self.by_scope.get(privacy.scope_of(feed, item))
         return setting.level if setting else None
 
     def account(self) -> privacy.InForce:
-        """The level of the account, and whether it is the server's default."""
+        """Return the level of the account, and whether it is the server's default."""
         return privacy.in_force(self.by_scope, None, None, exposure.default_level())
 
 
 class Listed(NamedTuple):
-    """A podcast or an episode in the list; ``key`` stands for it in a form."""
+    """A podcast or an episode in the list; ``key`` identifies it in a form."""
 
     key: str
     of: Podcast | Episode
@@ -53,7 +54,7 @@ class Listed(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A page of scopes, and the place after which the next one begins, or ""."""
+    """A page of scopes, the cursor of the next page or "", and the total number found."""
 
     scopes: list[Scope]
     following: str
@@ -73,20 +74,20 @@ def settings_of(user_id: UUID) -> Settings:
 
 
 def followed(user_id: UUID) -> list[Scope]:
-    """The podcasts that a listener follows."""
+    """Return the podcasts that a listener follows."""
     rows = queries.subscriptions(user_id, limit=MOST).rows
     rows.sort(key=lambda row: row.subscribed_at or LONG_AGO, reverse=True)
     return [(row.rss_source_feed, None) for row in rows]
 
 
 def search(scopes: Iterable[Scope], text: str, known: Titles) -> list[Scope]:
-    """Those of which the title, or that of the podcast, holds ``text``."""
+    """Return the scopes whose title, or whose podcast's title, contains ``text``."""
     wanted = text.casefold()
     return [scope for scope in scopes if wanted in _names(known.of(*scope)).casefold()]
 
 
 def cut(scopes: Sequence[Scope], after: str) -> Cut:
-    """The page that comes after a place; the first where that is gone."""
+    """Return the page after the given key, or the first page if that key no longer exists."""
     return Cut(*paging.cut(scopes, _place, after, PAGE), len(scopes))
 
 
@@ -108,7 +109,7 @@ def key_in_form(scope: Scope) -> str:
 
 
 def scope_in_form(text: str) -> Scope:
-    """Raises ``BadRequest`` for what stands for nothing."""
+    """Decode a key from a form. Raises ``BadRequest`` if it is invalid."""
     feed, _, item = text.partition(".")
     try:
         return normalise_feed(feed), normalise_item(item) if item else None

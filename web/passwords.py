@@ -1,4 +1,4 @@
-"""A new password: for whoever knows the old one, and by a link for whoever has forgotten it."""
+"""Setting a new password: with the old one, or by a link for listeners who have forgotten it."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,11 +26,12 @@ from web.acting import for_listeners
 from web.owning import too_many_tries
 from web.toasts import tell
 
-# links asked for from one address, and for one name or address: more are not sent, and nobody is told
+# links requested from one client address, and for one name or e-mail address; further
+# ones are silently not sent
 RESETS = 20
 RESETS_FOR_ONE = 3
 RESETS_WITHIN = timedelta(hours=1)
-# listeners that share one address
+# the number of listeners with the same e-mail address who get a link
 MOST_SHARING = 5
 NEVER_KEPT: Any = private
 
@@ -39,7 +40,7 @@ NEVER_KEPT: Any = private
 @read_or_post
 @for_listeners
 def password(request: HttpRequest, user: User) -> HttpResponse:
-    """Another password, which ends every other session of the listener."""
+    """Change the password, which ends every other session of the listener."""
     if request.method != "POST":
         return render(request, "web/passwords/password.html", {"form": ChangePasswordForm(user)})
     if refusal := too_many_tries(request, user):
@@ -58,14 +59,14 @@ def password(request: HttpRequest, user: User) -> HttpResponse:
 
 @require_safe
 def well_known(request: HttpRequest) -> HttpResponse:
-    """Where password managers look for the page above."""
+    """Redirect from the address where password managers look for the page that changes the password."""
     return redirect("password")
 
 
 @read_or_post
 @private
 def forgotten(request: HttpRequest) -> HttpResponse:
-    """Asks whose password was forgotten. The answer is the same whoever is named, and takes as long."""
+    """Ask who forgot the password. The answer is the same whoever is named, and takes the same time."""
     if not settings.SENDS_MAIL or request.method != "POST":
         context = {"form": ResetForm(), "sends_mail": settings.SENDS_MAIL}
         return render(request, "web/passwords/forgotten.html", context)
@@ -83,12 +84,13 @@ def forgotten(request: HttpRequest) -> HttpResponse:
 @require_safe
 @private
 def sent(request: HttpRequest) -> HttpResponse:
-    """What to do once a link was asked for."""
+    """Show what to do after a link was requested."""
     return render(request, "web/passwords/sent.html")
 
 
 class Reset(PasswordResetConfirmView):
-    """Sets a new password by a link of ``accounts.recovery``, once, and ends every session."""
+    """Sets a new password through a link made by ``accounts.recovery``, which works
+    once, and ends every session."""
 
     http_method_names = ["get", "head", "post"]
     form_class: Any = NewPasswordForm
@@ -122,7 +124,7 @@ class Reset(PasswordResetConfirmView):
 
 
 def _named(who: str) -> list[User | None]:
-    """Whom a name or an address means, as far as another link may be sent."""
+    """Return the listeners whom a name or e-mail address means; nobody if no further link may be sent."""
     by_address = "@" in who
     key = who.casefold() if by_address else username_key(who)
     if attempts.count("reset for", key, RESETS_FOR_ONE, RESETS_WITHIN):

@@ -1,5 +1,5 @@
-"""/u/{username}: what a listener shows to everybody. Who shows nothing is not there, as if nobody had the
-name: the same answer after the same work."""
+"""/u/{username}: what a listener shows to everybody. A listener who shows nothing cannot be told from one who
+does not exist: the response is the same and takes the same work."""
 
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -36,13 +36,13 @@ REGISTERS: Final[dict[str, OrderedSet[Any, Any]]] = {
     "playlists": playlists.REGISTER,
     "collections": collections.REGISTER,
 }
-# whose rows are read where nobody has the name
+# the user id whose rows are read if the username does not exist
 NOBODY: Final = UUID(int=0)
 REVALIDATED: Final = "private, no-cache"
 
 
 class Person(NamedTuple):
-    """A listener as others see him; ``avatar`` is the name of the files of his picture, or ""."""
+    """A listener as others see him; ``avatar`` is the file name of his picture, or ""."""
 
     username: str
     name: str
@@ -71,7 +71,8 @@ class Link(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """All that everybody may see of somebody; ``following``: where the podcasts, and the acts, go on."""
+    """Everything that everybody may see of a listener; ``following``: the cursors of the next
+    podcasts and of the next acts."""
 
     profile: Profile | None
     podcasts: list[Podcast]
@@ -86,7 +87,7 @@ class Shown(NamedTuple):
 @require_safe
 @for_everybody
 def person(request: HttpRequest, username: str) -> HttpResponse:
-    """The page; ``podcasts`` and ``acts`` are where its lists go on."""
+    """Show the page; ``podcasts`` and ``acts`` are the cursors of its lists."""
     user = _user(username)
     try:
         found = _shown(user, request.GET.get("podcasts"), request.GET.get("acts"))
@@ -101,8 +102,8 @@ def person(request: HttpRequest, username: str) -> HttpResponse:
 
 @require_safe
 def avatar(request: HttpRequest, name: str, size: int) -> HttpResponse:
-    """The picture of a public profile, or of the reader's own. It is asked for each time whether it may still
-    be seen."""
+    """Serve the picture of a public profile, or of the reader's own. Each request checks again
+    whether it may still be seen."""
     reader = request.user.pk if isinstance(request.user, User) else None
     data = profiles.picture(name, size, reader)
     if data is None:
@@ -111,7 +112,8 @@ def avatar(request: HttpRequest, name: str, size: int) -> HttpResponse:
 
 
 def has_page(user: User) -> bool:
-    """Whether there is anything of a listener for others to see; not while that cannot be told."""
+    """Whether there is anything of a listener for others to see; False while the read
+    models lag too far behind to tell."""
     if profiles.published(user.pk):
         return True
     try:
@@ -121,7 +123,8 @@ def has_page(user: User) -> bool:
 
 
 def followers(feed: str) -> list[Person]:
-    """Who shows to follow a podcast, at most ``FOLLOWERS``; nobody while that cannot be told."""
+    """Return listeners who publicly follow a podcast, at most ``FOLLOWERS``; nobody while the read
+    models lag too far behind to tell."""
     try:
         rows = public.followers_of(feed, FOLLOWERS)
     except Behind:
@@ -143,7 +146,8 @@ def _user(username: str) -> User | None:
 
 
 def _shown(user: User | None, podcasts: str | None, done: str | None) -> Shown:
-    """The same reads, whoever it is. Raises ``InvalidCursor`` and ``Behind``."""
+    """Return what is public of a listener, with the same queries whoever it is. Raises
+    ``InvalidCursor`` and ``Behind``."""
     user_id = user.pk if user else NOBODY
     read = fence()
     follows = public.podcasts_of(user_id, PODCASTS, podcasts, read=read)
@@ -167,7 +171,7 @@ def _shown(user: User | None, podcasts: str | None, done: str | None) -> Shown:
 
 
 def _still_public(user_id: UUID, lists: list[PublicList]) -> list[PublicList]:
-    """Without those that were hidden or deleted a moment ago, which read models may not know yet."""
+    """Leave out lists that were hidden or deleted a moment ago, which the read models may not reflect yet."""
     if not lists:
         return []
     try:
@@ -197,7 +201,7 @@ def _context(request: HttpRequest, user: User, found: Shown) -> dict[str, Any]:
 
 
 def _label(address: str) -> str:
-    """A link without what is the same in all of them."""
+    """Return the address of a link without the parts that most links have in common."""
     parts = urlsplit(address)
     return f"{parts.netloc.removeprefix('www.')}{parts.path.rstrip('/')}"
 

@@ -1,4 +1,4 @@
-"""Play tokens on /apps: the addresses of a listener's lists, for players that know nothing of sync."""
+"""Play tokens on /apps: the addresses of a listener's lists, for players that do not support sync."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,15 +27,16 @@ from web.questions import ask
 from web.toasts import tell
 
 LONGEST_NAME: Final = 100
-# of each kind that are offered; the API makes tokens for others
+# the number of lists of each kind that are offered; the API can make tokens for any others
 MOST_LISTS: Final = 50
-# a code is 2 KB of page: those that are scanned most
+# a code adds 2 KB to the page; the lists scanned most often come first
 MOST_CODES: Final = 12
 DAYS: Final = {"": None, "30": timedelta(days=30), "365": timedelta(days=365)}
 
 
 class OwnList(NamedTuple):
-    """A list that a token opens. ``name``: how the token is limited to it; ``path``: behind the token."""
+    """A list that a token opens. ``name``: the name used to limit the token to it; ``path``: the part of
+    the address after the token."""
 
     name: str
     label: str
@@ -51,7 +52,7 @@ class Token(NamedTuple):
 
 
 class Address(NamedTuple):
-    """Of a list, with its QR code where there is one."""
+    """The address of a list, with its QR code if it has one."""
 
     label: str
     address: str
@@ -59,9 +60,10 @@ class Address(NamedTuple):
 
 
 class TokenForm(forms.Form):
-    """What a new token is called, what it opens, and for how long. ``request`` makes a repeat harmless.
+    """The name of a new token, what it opens, and for how long. ``request`` identifies the form, so that
+    sending it twice is harmless.
 
-    ``only``: the list that it is for, without a choice.
+    ``only``: the list that the token is for, if there is no choice.
     """
 
     name = forms.CharField(
@@ -105,7 +107,8 @@ class TokenForm(forms.Form):
         return cleaned if self.only is None else {**cleaned, "lists": [self.only.name]}
 
     def clean_request(self) -> UUID:
-        """Of a form without one, a new one: only its repeat is not known as such."""
+        """Return the id of the form, or a new one if there is none; in that case a
+        repetition is not recognised."""
         try:
             return UUID(self.cleaned_data["request"])
         except ValueError:
@@ -113,13 +116,13 @@ class TokenForm(forms.Form):
 
 
 class RenameForm(forms.Form):
-    """Another name for a token."""
+    """A new name for a token."""
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=LONGEST_NAME)
 
 
 def listed(user_id: UUID, now: datetime) -> list[Token]:
-    """A listener's tokens, the oldest first."""
+    """Return a listener's tokens, the oldest first."""
     labels = {each.name: each.label for each in lists_of(user_id)}
     return [
         Token(
@@ -132,9 +135,10 @@ def listed(user_id: UUID, now: datetime) -> list[Token]:
 
 
 def lists_of(user_id: UUID) -> list[OwnList]:
-    """What tokens can open: everything followed, what is saved, playlists and collections."""
+    """Return what tokens can open: everything followed, what is saved, the
+    queue, playlists and collections."""
     playlists = [row for row in lists.playlists(user_id, limit=MOST_LISTS).rows if row.kind != "queue"]
-    # the default collection is everything followed
+    # the default collection is the same as everything followed
     collections = [row for row in lists.collections(user_id, limit=MOST_LISTS).rows if not row.is_default]
     return [
         OwnList("subscriptions", _("Everything that you follow"), "subscriptions"),
@@ -152,7 +156,7 @@ def lists_of(user_id: UUID) -> list[OwnList]:
 
 
 def _one_list(user_id: UUID, name: str) -> OwnList:
-    """Raises ``Http404``, also for another listener's."""
+    """Return the list of that name. Raises ``Http404``, also if it belongs to another listener."""
     if name == "subscriptions":
         return OwnList(name, _("Everything that you follow"), name)
     if name == "queue":
@@ -173,8 +177,8 @@ def _one_list(user_id: UUID, name: str) -> OwnList:
 @read_or_post
 @for_listeners
 def new(request: HttpRequest, user: User) -> HttpResponse:
-    """Make a token; its addresses are shown in the answer and nowhere else. ``list`` names the one list that
-    it is for."""
+    """Make a token; its addresses are shown in this response and nowhere else. ``list`` names
+    the one list that it is for."""
     only = _one_list(user.pk, request.GET["list"]) if "list" in request.GET else None
     offered, now = [only] if only else lists_of(user.pk), timezone.now()
     if request.method != "POST":
@@ -192,13 +196,13 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
 @read_or_post
 @for_listeners
 def rename(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
-    """Give a token another name; a GET asks for it."""
+    """Rename a token; a GET shows the form."""
     token = _own(user, token_id)
     return answer_rename(request, token, token.name)
 
 
 def answer_rename(request: HttpRequest, row: PlayToken | AppPassword | AppGrant, shown: str) -> HttpResponse:
-    """Give a row another name, or ask for it; ``shown`` is what it is called until then."""
+    """Rename a row, or show the form; ``shown`` is its current name."""
     form = RenameForm(request.POST if request.method == "POST" else None, initial={"name": row.name})
     if request.method != "POST" or not form.is_valid():
         template = "_rename" if is_partial(request, "dialog") else "rename"
@@ -213,7 +217,7 @@ def answer_rename(request: HttpRequest, row: PlayToken | AppPassword | AppGrant,
 @read_or_post
 @for_listeners
 def revoke(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
-    """Take a token back for good; a GET asks first."""
+    """Revoke a token for good; a GET asks for confirmation."""
     token = _own(user, token_id)
     if request.method != "POST":
         return ask(
@@ -234,7 +238,8 @@ def _form(request: HttpRequest, form: TokenForm, status: int = 200) -> HttpRespo
 
 
 def _issue(user: User, form: TokenForm, now: datetime) -> str | None:
-    """The text of the token that the form asks for, the same for each repeat; None with the reason in it."""
+    """Return the text of the token that the form asks for, the same for each repetition; None if refused,
+    with the reason added to the form."""
     wanted = form.cleaned_data
     text = PlayToken.text_of(user.pk, wanted["request"])
     tokens = PlayToken.objects.filter(user=user)
@@ -244,7 +249,7 @@ def _issue(user: User, form: TokenForm, now: datetime) -> str | None:
         form.add_error(None, _("You have %(count)d already: revoke one first.") % {"count": MOST_TOKENS})
         return None
     life = DAYS[wanted["days"]]
-    with suppress(IntegrityError):  # the same form, sent twice at once
+    with suppress(IntegrityError):  # the same form was sent twice at once
         PlayToken.objects.issue(
             user, wanted["name"], now, now + life if life else None, text, wanted["lists"] or None
         )
@@ -252,7 +257,7 @@ def _issue(user: User, form: TokenForm, now: datetime) -> str | None:
 
 
 def _own(user: User, token_id: int) -> PlayToken:
-    """Raises ``Http404``, also for another listener's."""
+    """Return the listener's token. Raises ``Http404``, also if it belongs to another listener."""
     token = PlayToken.objects.filter(user=user, pk=token_id).first()
     if token is None:
         raise Http404

@@ -1,4 +1,5 @@
-"""The player at the bottom of every page of a listener: what it plays, from where, and what comes after."""
+"""The player at the bottom of every page of a listener: what it plays, from which
+position, and what comes next."""
 
 from collections.abc import Callable
 from typing import Final
@@ -19,9 +20,9 @@ from web.found import find, seconds_in
 from web.reading import reached, seen
 from web.upnext import Asked, Coming, coming
 
-# seconds by which two places have to differ for the listener to be asked which he means
+# seconds by which two positions have to differ before the listener is asked which one to use
 APART: Final = 30
-# the one thing that a browser asks a third party for: the audio that its listener starts
+# the audio that a listener starts is the only thing that a browser loads from third parties
 PLAYER: Final = b'<section class="player" id="player"'
 AUDIO: Final = {"media-src": ["http:", "https:"]}
 SPEED: Final = """
@@ -33,7 +34,8 @@ SELECT speed FROM "users"."play_statuses"
 
 
 def allow_audio(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: where a page has the player, as all pages of listeners do, the policy allows audio."""
+    """Middleware: allow audio in the content security policy of pages that contain the player,
+    as all pages of listeners do."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
@@ -48,10 +50,10 @@ def allow_audio(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
 @require_safe
 @for_listeners
 def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """What the player shows and needs of an episode, as a piece of a page.
+    """Return what the player shows and needs of an episode, as a fragment of a page.
 
-    ``t``: where the listener wants it to begin. ``here``: where this browser is in it already. What comes
-    after it the player asks for by itself, so that it begins sooner.
+    ``t``: where the listener wants it to start. ``here``: the position that this browser has already reached.
+    What comes after the episode is requested separately by the player, so that it starts sooner.
     """
     feed = asked_feed(request)
     wanted, here = seconds_in(request, "t"), seconds_in(request, "here")
@@ -74,7 +76,7 @@ def load(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @require_safe
 @for_listeners
 def next_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """On to what comes after an episode; 204 where nothing does."""
+    """Redirect to the episode that comes next; 204 if there is none."""
     following = _following(request, user, item)
     if following is None:
         return HttpResponse(status=204)
@@ -87,7 +89,7 @@ def next_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
 @require_safe
 @for_listeners
 def following(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """What comes after an episode, as a piece of a page."""
+    """Return what comes after an episode, as a fragment of a page."""
     return render(request, "web/player/_next.html", {"following": _following(request, user, item)})
 
 
@@ -97,6 +99,6 @@ def _following(request: HttpRequest, user: User, item: str) -> Coming | None:
 
 
 def _speed(user_id: UUID, feed: str) -> float:
-    """How fast the listener last heard an episode of this podcast."""
+    """Return the speed at which the listener last heard an episode of this podcast."""
     row = run(SPEED, {"user": user_id, "feed": feed}).fetchone()
     return float(row[0]) if row else 1.0

@@ -1,4 +1,4 @@
-"""/playlists: episodes in an order; and putting an episode into some of them."""
+"""/playlists: episodes in an order, and putting an episode into some of them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -26,12 +26,13 @@ from web.lists import Kind, Member, Words
 from web.reading import caught_up
 from web.shown import Episode
 
-# as the API has it
+# the same limit as in the API
 LONGEST_TITLE = 1_000
 
 
 def show(user_id: UUID, rows: Sequence[PlaylistItemRow]) -> list[Member]:
-    """The episodes of a listener's own playlist, with what is known of them and how far they were heard."""
+    """Return the episodes of a listener's own playlist, with what is known about them
+    and how far they were heard."""
     names = [(row.rss_source_feed, row.rss_source_item) for row in rows]
     known = feeds_for(user_id, {feed for feed, _ in names})
     found = episodes_of(names, known)
@@ -45,7 +46,7 @@ def show(user_id: UUID, rows: Sequence[PlaylistItemRow]) -> list[Member]:
 def episode_of(
     row: PlaylistItemRow, feed: FeedShown | None, found: EpisodeShown | None, play: PlayEntry | None
 ) -> Episode:
-    """An episode by what its feed says of it, else by what the app said that added it."""
+    """Return an episode described by its feed, or else by the app that added it."""
     pictured = feed.cover if feed and feed.cover_url else None
     return Episode(
         row.rss_source_feed,
@@ -97,7 +98,7 @@ KIND = Kind(
 @read_or_post
 @for_listeners
 def choose(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """The playlists that an episode is in, to tick; and a new one for it."""
+    """Choose the playlists that contain an episode, or create a new one for it."""
     feed = asked_feed(request)
     with caught_up(request, "playlists", "plays"):
         known = sight.known_feeds(user.pk, feed)

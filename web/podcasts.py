@@ -36,11 +36,11 @@ from web.shown import Episode, Podcast
 from web.toasts import tell
 
 PAGE = 30
-# episodes looked at for a page of those that are not played
+# the number of episodes searched for a page of unplayed ones
 LOOKED_AT = 200
 MOST_PEOPLE = 12
 MOST_LINKS = 4
-# fewer tell more of single listeners than of the podcast
+# smaller numbers would reveal more about individual listeners than about the podcast
 ENOUGH = 5
 
 
@@ -50,7 +50,8 @@ class Link(NamedTuple):
 
 
 class Season(NamedTuple):
-    """``number`` is None where the episodes are in none, or in their own order."""
+    """Episodes of a season. ``number`` is None if the episodes have no season,
+    or are not grouped by season."""
 
     number: int | None
     episodes: list[Episode]
@@ -59,9 +60,9 @@ class Season(NamedTuple):
 @require_safe
 @for_everybody
 def podcast(request: HttpRequest, feed: str) -> HttpResponse:
-    """What is known of a podcast, and its episodes; ``q``, ``order`` and ``unplayed`` say which.
+    """Show what is known about a podcast, and its episodes, selected by ``q``, ``order`` and ``unplayed``.
 
-    Visitors see what everybody may; for the rest they are sent to log in, whether it is there or not.
+    Visitors see what is public; for anything else they are redirected to log in, whether it exists or not.
     """
     if request.user.is_authenticated:
         return _for_listener(request, feed)
@@ -74,8 +75,8 @@ def podcast(request: HttpRequest, feed: str) -> HttpResponse:
 @require_safe
 @for_everybody
 def listeners(request: HttpRequest, feed: str) -> HttpResponse:
-    """How popular a podcast is on this server, and who follows it in public. htmx puts it into
-    the page of the podcast, which need not wait for what the public may see."""
+    """Show how popular a podcast is on this server, and who follows it publicly. htmx loads it into the page
+    of the podcast, which thus does not wait for the read model of public events."""
     if feed not in public_feeds([feed]) or not sight.is_open(feed):
         raise Http404
     known = browsing.summaries([feed]).get(feed)
@@ -90,7 +91,7 @@ def listeners(request: HttpRequest, feed: str) -> HttpResponse:
 
 @require_safe
 def by_slug(request: HttpRequest, slug: str) -> HttpResponse:
-    """The podcast to which the operator gave this short name."""
+    """Redirect to the podcast to which the operator gave this short name."""
     feed = browsing.feed_of_slug(slug)
     if feed is None:
         raise Http404
@@ -99,10 +100,10 @@ def by_slug(request: HttpRequest, slug: str) -> HttpResponse:
 
 @for_listeners
 def _for_listener(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """Also of a feed that nobody has fetched, if he follows it."""
+    """Show the page to a listener, also for a feed that was never fetched if he follows it."""
     with caught_up(request, "subscriptions", "plays", "privacy"):
         seen = sight.look(user.pk, feed)
-        # nobody else sees one that is blocked
+        # a blocked feed is visible to its followers only
         blocked = None if seen.is_followed else ()
         glance = levels.of_feeds(user.pk, [feed], blocked)[feed]
         more = {"is_followed": seen.is_followed, "privacy": glance}
@@ -123,7 +124,7 @@ def _page(
 @require_POST
 @for_listeners
 def refresh(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """Have the feed fetched now, unless that was done within five minutes."""
+    """Have the feed fetched now, unless it was fetched within the last five minutes."""
     known, _is_followed = sight.look(user.pk, feed)
     if known is None:
         raise Http404
@@ -133,7 +134,7 @@ def refresh(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 
 
 def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
-    """What the head of the page shows, also of a feed of which nothing is known yet."""
+    """Return what the head of the page shows, also for a feed about which nothing is known yet."""
     if known is None:
         return {"podcast": shown.podcast_of(feed, None), "address": url_of_feed(feed), "is_read": False}
     details = browsing.details(known.id)
@@ -158,7 +159,7 @@ def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
 def _listed(
     request: HttpRequest, user_id: UUID | None, podcast: Podcast, known: FeedShown | None
 ) -> dict[str, Any]:
-    """The episodes of a page, and how the list goes on."""
+    """Return the episodes of a page, and the address of the next page."""
     form = EpisodesForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else form.defaults
     found, following = ([], "") if known is None else _cut(user_id, podcast, known.id, wanted)
@@ -177,7 +178,7 @@ Found = list[tuple[Episode, int | None]]
 
 
 def _cut(user_id: UUID | None, podcast: Podcast, feed_id: int, wanted: dict[str, Any]) -> tuple[Found, str]:
-    """Episodes with their seasons, and the cursor of the next page, or ""."""
+    """Return episodes with their seasons, and the cursor of the next page, or ""."""
     most = LOOKED_AT if wanted["unplayed"] else PAGE
     rows = browsing.episodes(
         feed_id,
@@ -209,7 +210,7 @@ def _cursor(row: EpisodeRow) -> str:
 
 
 def _place(cursor: str) -> tuple[datetime, int] | None:
-    """Raises ``BadRequest`` for text that no page gave out."""
+    """Decode a cursor. Raises ``BadRequest`` for text that is not a cursor of these pages."""
     if not cursor:
         return None
     try:
@@ -220,7 +221,8 @@ def _place(cursor: str) -> tuple[datetime, int] | None:
 
 
 def _links(details: Feed, known: FeedShown) -> list[Link]:
-    """The podcast's website, where it asks for support, and what the operator adds."""
+    """Return the links to the podcast's website and to its funding pages, and
+    those that the operator added."""
     own = [each for each in _enriched(known).get("links", []) if isinstance(each, dict)][:MOST_LINKS]
     funding = browsing.occurrences(details.extra, "funding")[:MOST_LINKS]
     found = [
@@ -232,20 +234,21 @@ def _links(details: Feed, known: FeedShown) -> list[Link]:
 
 
 def _enriched(known: FeedShown) -> dict[str, Any]:
-    """What the operator says of it."""
+    """Return what the operator added to the podcast."""
     found = msgspec.json.decode(known.enriched) if known.enriched else None
     return found if isinstance(found, dict) else {}
 
 
 def _share(feed: str, known: FeedShown) -> str:
-    """The address to give to others; "" for what they could not see."""
+    """Return the address for sharing; "" if others could not see the podcast."""
     if known.is_secret or known.blocked:
         return ""
     return f"{settings.PUBLIC_URL}/podcasts/{_enriched(known).get('slug') or in_path(feed)}"
 
 
 def _popularity(feed: str) -> Popular | None:
-    """Of what listeners show to others; None where they are few, or nobody knows what may be shown now."""
+    """Return the popularity, from what listeners make public; None if they are too few, or the read models
+    lag too far behind to tell what is public now."""
     try:
         found = public.podcast(feed)
     except Behind:

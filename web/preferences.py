@@ -1,4 +1,5 @@
-"""In which language and time zone a listener reads the pages, and whether podcasts may move."""
+"""The language and time zone of the pages for a listener, and whether
+subscriptions follow podcasts that move."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,7 +18,7 @@ KEPT = ("language", "time_zone", "follow_moves")
 @read_or_post
 @for_listeners
 def preferences(request: HttpRequest, user: User) -> HttpResponse:
-    """Shows and keeps them."""
+    """Show the form, and save it."""
     if request.method != "POST":
         form = PreferencesForm(initial={name: getattr(user, name) for name in KEPT})
         return render(request, "web/account/preferences.html", {"form": form})

@@ -1,4 +1,4 @@
-"""What would change for others if a listener changed his levels: shown before it takes effect."""
+"""What would change for others if a listener changed his privacy levels, shown before it takes effect."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -16,7 +16,7 @@ from web import acts, levels
 from web.acts import Line
 from web.shown import Episode, Podcast
 
-# acts and podcasts that are named of each kind of change
+# the number of acts and podcasts listed for each kind of change
 NAMED: Final = 5
 # by the level before and after, in the order of the page
 GROUPS: Final[dict[tuple[Level, Level], str | Promise]] = {
@@ -30,7 +30,7 @@ GROUPS: Final[dict[tuple[Level, Level], str | Promise]] = {
 
 
 class Group(NamedTuple):
-    """Acts of which others see something else; ``more``: how many there are beyond those that are named."""
+    """Acts that others would see differently; ``more``: how many there are beyond those listed."""
 
     heading: str
     total: int
@@ -39,7 +39,7 @@ class Group(NamedTuple):
 
 
 class Follows(NamedTuple):
-    """Podcasts that appear in the listener's public list of what he follows, or go from there."""
+    """Podcasts that would appear in, or disappear from, the listener's public list of followed podcasts."""
 
     heading: str
     total: int
@@ -48,7 +48,8 @@ class Follows(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """``is_cut``: only the newest acts were looked at, for there are very many."""
+    """The changes that others would see. ``is_cut``: only the latest acts were examined,
+    because there are very many."""
 
     groups: list[Group]
     follows: list[Follows]
@@ -56,12 +57,12 @@ class Preview(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether others see the same as before."""
+        """Whether others would see the same as before."""
         return not (self.groups or self.follows)
 
 
 def of(user: User, changes: Sequence[Change]) -> Preview:
-    """What others would see otherwise after these changes."""
+    """Return what others would see differently after these changes."""
     altered = exposure.preview(user.pk, changes)
     is_cut = len(altered) == exposure.MOST_ACTS
     now, then = exposure.followed(user.pk), exposure.followed(user.pk, changes)
@@ -69,7 +70,7 @@ def of(user: User, changes: Sequence[Change]) -> Preview:
     gone = [feed for feed, level in now.items() if level == "public" != then.get(feed)]
     named = {act.rss_source_feed for act in altered} | {*come[:NAMED], *gone[:NAMED]}
     known = acts.titles(altered, feeds_for(user.pk, named))
-    # what its publisher keeps out of public lists is not in them, whatever the level
+    # what its publisher keeps out of public lists is not shown there, whatever the level
     altered = [act for act in altered if not known.is_blocked(act)]
     by_change = {key: [act for act in altered if (act.before, act.after) == key] for key in GROUPS}
     groups = [_group(user, key, found, known) for key, found in by_change.items() if found]
@@ -81,7 +82,7 @@ def of(user: User, changes: Sequence[Change]) -> Preview:
 
 
 def heading(changes: Sequence[Change]) -> str:
-    """What is about to be done, as a question."""
+    """Return what is about to be done, as a question."""
     level = changes[0].level if changes else None
     if changes and changes[0].feed is None:
         name = str(levels.NAMES[level or exposure.default_level()]).lower()

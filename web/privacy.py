@@ -1,4 +1,4 @@
-"""/privacy-manager: what others see of a listener, and changing it after a look at what would change."""
+"""/privacy-manager: what others see of a listener, and changing it after a preview of the effects."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,13 +36,14 @@ from web.toasts import tell, undo_of
 
 PATH: Final = "/privacy-manager"
 SHOWN: Final = 5
-# what a change is for: the account, what is chosen, or whatever has a level of its own
+# what a change applies to: the account, chosen podcasts and episodes, or everything with a level of its own
 ACCOUNT, CHOSEN, ALL = "account", "chosen", "all"
 PROJECTORS = ("privacy", "public_events", "subscriptions")
 
 
 class Example(NamedTuple):
-    """A level of the account, and what others see with it of the newest thing that the listener did."""
+    """A level for the account, and what others see at that level of the latest
+    thing that the listener did."""
 
     level: Level
     icon: str
@@ -53,7 +54,7 @@ class Example(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """The newest thing that the listener did, and what others see now."""
+    """The latest thing that the listener did, and what others see now."""
 
     newest: Act | None
     seen: Seen
@@ -63,15 +64,15 @@ class Sight(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A change as forms ask for it: what for, to which level ("" takes levels back), and the ``keys`` of what
-    is chosen."""
+    """A change as requested by a form: what it applies to, the new level ("" clears levels), and
+    the ``keys`` of what is chosen."""
 
     scope: str
     level: Level | None
     keys: list[str]
 
     def fields(self) -> list[tuple[str, str]]:
-        """What a form sends to ask for it again."""
+        """Return the form fields that request the same change again."""
         named = [("scope", self.scope), ("level", self.level or "")]
         return [*named, *(("chosen", key) for key in self.keys)]
 
@@ -79,8 +80,8 @@ class Wanted(NamedTuple):
 @read_or_post
 @for_listeners
 def manager(request: HttpRequest, user: User) -> HttpResponse:
-    """The account's level, what others see now, and what has a level of its own; ``q`` searches, ``show``
-    says in what, ``after`` goes on. A POST makes the change that its fields name."""
+    """Show the account's level, what others see now, and what has a level of its own; ``q`` searches,
+    ``show`` selects the list, ``after`` is the cursor. A POST applies the change that its fields describe."""
     if request.method == "POST":
         return _apply(request, user)
     form = OverridesForm(request.GET)
@@ -109,7 +110,8 @@ def manager(request: HttpRequest, user: User) -> HttpResponse:
 @require_POST
 @for_listeners
 def preview(request: HttpRequest, user: User) -> HttpResponse:
-    """What others would see otherwise, before it is so; the change itself is another POST."""
+    """Show what others would see differently before the change is made; the
+    change itself takes another POST."""
     wanted = _wanted(request)
     with caught_up(request, *PROJECTORS):
         changes, _before = _changes(user.pk, wanted)
@@ -128,8 +130,8 @@ def preview(request: HttpRequest, user: User) -> HttpResponse:
 def _page(
     user_id: UUID, settings: Settings, wanted: dict[str, Any], done: Sequence[Act]
 ) -> tuple[Cut, Titles]:
-    """A page of the list, of what has a level of its own or of what is followed; and what is known of it, and
-    of what was ``done``."""
+    """Return a page of the list, either of what has a level of its own or of what is followed, with the
+    titles for it and for the acts in ``done``."""
     scopes = overrides.followed(user_id) if wanted["show"] else settings.scopes()
     if not wanted["q"]:
         page = overrides.cut(scopes, wanted["after"])
@@ -143,7 +145,7 @@ def _sight(user_id: UUID) -> Sight:
 
 
 def _seen(user: User, settings: Settings, sight: Sight, known: Titles) -> dict[str, Any]:
-    """What others see now, and an example of each level."""
+    """Return what others see now, and an example of each level."""
     return {
         "account": settings.account(),
         "profile": profiles.published(user.pk),
@@ -181,7 +183,7 @@ def _titles(user_id: UUID, scopes: Sequence[Scope], done: Sequence[Act]) -> Titl
 
 
 def _wanted(request: HttpRequest) -> Wanted:
-    """Raises ``BadRequest`` for what no page of ours sends."""
+    """Read the change that a form requests. Raises ``BadRequest`` if no page of ours could have sent it."""
     level = request.POST.get("level", "")
     if level not in (*levels.LEVELS, ""):
         raise BadRequest
@@ -195,7 +197,7 @@ def _wanted(request: HttpRequest) -> Wanted:
 
 
 def _changes(user_id: UUID, wanted: Wanted) -> tuple[list[Change], Settings]:
-    """The changes that make a difference, and the settings as they are."""
+    """Return the changes that have an effect, and the current settings."""
     settings = overrides.settings_of(user_id)
     scopes: list[tuple[str | None, str | None]] = [(None, None)]
     if wanted.scope == ALL:
@@ -229,7 +231,7 @@ def _told(changes: Sequence[Change]) -> str:
 
 
 def _record(request: HttpRequest, user: User, changes: Sequence[Change], settings: Settings) -> Outcome:
-    """Record all of them in one append. Each comes after what was set before."""
+    """Record all changes in one append, each with a time later than that of the setting it replaces."""
     now = timezone.now()
     entries = [
         PrivacyEntry(change.level, _after(settings, change, now), change.feed, change.item)

@@ -1,4 +1,4 @@
-"""/settings/profile: what a listener tells of himself, and whether others see it."""
+"""/settings/profile: what a listener tells about himself, and whether others see it."""
 
 import unicodedata
 from datetime import timedelta
@@ -26,14 +26,16 @@ from web.toasts import tell
 LARGEST: Final = 5 * 1024 * 1024
 MOST_LINKS: Final = 5
 LONGEST_LINK: Final = 500
-# of control, format and private characters these are part of how languages and emoji are written
+# format characters that are allowed, unlike other control, format and private-use characters: some
+# languages and emoji need them
 JOINERS: Final = frozenset("\u200c\u200d")
-# pictures decoded for one listener, which takes a second of a processor
+# pictures that one listener may have decoded; each takes a second of processor time
 PICTURES, PICTURES_WITHIN = 20, timedelta(hours=1)
 
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
-    """``pictures``: what is to be kept of an uploaded picture; {} where it is to go, None where it stays."""
+    """The form of a profile. ``pictures``: what to store of an uploaded picture; {} to remove the
+    picture, None to leave it as it is."""
 
     picture = forms.FileField(
         label=gettext_lazy("Picture"),
@@ -104,7 +106,7 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
 @read_or_post
 @for_listeners
 def profile(request: HttpRequest, user: User) -> HttpResponse:
-    """The form; a POST keeps it."""
+    """Show the form; a POST saves it."""
     own = profiles.of(user)
     if request.method != "POST":
         return _page(request, user, own, ProfileForm(instance=own, initial={"links": "\n".join(own.links)}))

@@ -1,4 +1,5 @@
-"""What the public pages share: who may read them and how often, and what is known of what they name."""
+"""What the public pages share: who may read them and how often, and what is publicly known
+about the feeds that they name."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
@@ -21,15 +22,15 @@ from projections import queries
 from web.shown import Episode, Podcast, public_episode, public_podcast
 
 P = ParamSpec("P")
-# what a listener does not want to see, in the session: digests of feeds
+# feeds that a listener has hidden from public lists, kept with the account as digests
 MOST_HIDDEN = 300
 
 
 def for_everybody(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """A page without personal data but the reader's own marks. Visitors are limited by their address, and no
-    cache keeps the page: somebody may have hidden something meanwhile."""
+    """Decorate a view whose only personal data are the reader's own marks. Visitors are rate-limited by their
+    address, and caches must revalidate the page, since somebody may have hidden something in the meantime."""
 
     @vary_on_cookie
     @wraps(view)
@@ -47,18 +48,19 @@ def for_everybody(
 
 
 class Known(NamedTuple):
-    """What everybody may know of the feeds and episodes that rows name."""
+    """What everybody may know about the feeds and episodes that rows name."""
 
     feeds: Mapping[str, FeedShown]
     episodes: Mapping[EpisodeName, EpisodeShown]
 
     def podcast(self, row: Any) -> Podcast | None:
-        """None where nobody may know of it, or it was never read."""
+        """Return the podcast of a row; None if it is not public, or was never fetched."""
         known = self.feeds.get(row.rss_source_feed or "")
         return public_podcast(row.rss_source_feed, known) if known and known.title else None
 
     def episode(self, row: Any) -> Episode | None:
-        """None too where its publisher keeps it out of public lists."""
+        """Return the episode of a row; None if it is not public, or its publisher
+        keeps it out of public lists."""
         podcast = self.podcast(row)
         known = self.episodes.get((row.rss_source_feed or "", row.rss_source_item or ""))
         if podcast is None or known is None or known.blocked:
@@ -67,14 +69,14 @@ class Known(NamedTuple):
 
 
 def known_of(rows: Iterable[Any]) -> Known:
-    """Of rows with ``rss_source_feed`` and ``rss_source_item``."""
+    """Return what is public about rows with ``rss_source_feed`` and ``rss_source_item``."""
     names = [(row.rss_source_feed, row.rss_source_item) for row in rows]
     feeds = public_feeds({feed for feed, _ in names})
     return Known(feeds, episodes_of(names, feeds))
 
 
 def followed_by(user: object, feeds: Iterable[str]) -> set[str]:
-    """Those of these feeds that the reader follows; none of a visitor."""
+    """Return which of these feeds the reader follows; none for a visitor."""
     wanted = list(feeds)
     if not isinstance(user, User) or not wanted:
         return set()
@@ -82,13 +84,13 @@ def followed_by(user: object, feeds: Iterable[str]) -> set[str]:
 
 
 def hidden_from(request: HttpRequest) -> list[UUID]:
-    """The digests of the feeds that the reader does not want to see in public lists."""
+    """Return the digests of the feeds that the reader has hidden from public lists."""
     return list(request.user.hidden_podcasts) if isinstance(request.user, User) else []
 
 
 def hide(user: User, feed: str, *, hidden: bool) -> None:
-    """Hide a feed from a listener, on every device, or show it again. The digest is kept, as its address may
-    be a secret."""
+    """Hide a feed from a listener on every device, or show it again. Only the digest is stored, as
+    the address may be a secret."""
     key = UUID(feed_key_of(feed))
     others = [each for each in user.hidden_podcasts if each != key]
     user.hidden_podcasts = [*others, key][-MOST_HIDDEN:] if hidden else others

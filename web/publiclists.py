@@ -1,7 +1,7 @@
 """/u/{username}/playlists/{id}, /u/{username}/collections/{id}: what everybody sees of a public list.
 
-Decided by the stream itself and not by read models, which follow a moment later: what its listener hides is
-gone in the next request. A list that is not public is answered as one that never was.
+This is read from the stream itself, because read models lag slightly behind: what a listener hides is gone
+with the next request. A list that is not public gets the same answer as one that never existed.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from web.public import for_everybody, known_of
 from web.shown import Episode, Podcast
 
 PAGE = 60
-# as many as its feed has; what follows in a longer one is not looked at
+# as many as a feed of the list has; further members of a longer list are ignored
 MOST = 500
 
 
@@ -46,7 +46,8 @@ class Name(NamedTuple):
 
 
 class PublicMember(NamedTuple):
-    """``address``: where somebody without an account gets it: an episode's file, a podcast's feed."""
+    """A member of a public list. ``address``: where somebody without an account finds it: the file of an
+    episode, or the feed of a podcast."""
 
     key: str
     shown: Episode | Podcast
@@ -56,7 +57,7 @@ class PublicMember(NamedTuple):
 @require_safe
 @for_everybody
 def public_list(request: HttpRequest, username: str, kind: Kind, list_id: UUID) -> HttpResponse:
-    """A public list; ``after`` is the key of the last member of the page before."""
+    """Show a public list; ``after`` is the key of the last member on the previous page."""
     owner = _owner(username)
     stream = _stream(owner)
     known = getattr(stream.user, kind.many).get(str(list_id)) if stream else None
@@ -97,7 +98,7 @@ def _stream(owner: User) -> Stream | None:
 
 
 def _names(stream: Stream, kind: Kind, known: Any) -> list[Name]:
-    """What is in a list, in its order."""
+    """Return the members of a list, in order."""
     if kind.is_playlists:
         members = [known.members[key] for key in kind.register.arranged(known)[:MOST]]
         return [Name(of.feed, of.item) for of in members]
@@ -110,7 +111,7 @@ def _names(stream: Stream, kind: Kind, known: Any) -> list[Name]:
 
 
 def _members(names: list[Name]) -> Iterator[PublicMember]:
-    """Those that a feed tells which everybody may read."""
+    """Yield the members that are known from a feed which everybody may read."""
     known = known_of(names)
     for name in names:
         podcast, episode = known.podcast(name), known.episode(name)
@@ -122,7 +123,7 @@ def _members(names: list[Name]) -> Iterator[PublicMember]:
 
 
 def _covers(members: list[PublicMember]) -> list[Podcast]:
-    """Of the first podcasts."""
+    """Return the podcasts of the first members, for the list's picture."""
     podcasts: dict[str, Podcast] = {}
     for member in members:
         of = member.shown

@@ -1,4 +1,4 @@
-"""A question before something that cannot be taken back: a page of its own, or htmx's dialog."""
+"""Asks for confirmation before something that cannot be undone: on a page of its own, or in htmx's dialog."""
 
 from typing import Any
 
@@ -9,6 +9,6 @@ from web.acting import is_partial
 
 
 def ask(request: HttpRequest, **question: Any) -> HttpResponse:
-    """``question`` fills in ``components/_dialog.html``."""
+    """Ask; ``question`` is the context of ``components/_dialog.html``."""
     name = "components/_dialog.html" if is_partial(request, "dialog") else "web/question.html"
     return render(request, name, question)

@@ -1,4 +1,4 @@
-"""/queue: what its listener hears next, in order; and the menu by which an episode is put there."""
+"""/queue: what the listener hears next, in order, and the menu that adds an episode to it."""
 
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -49,8 +49,8 @@ PLACES: Final = ("first", "last")
 @require_safe
 @for_listeners
 def queue(request: HttpRequest, user: User) -> HttpResponse:
-    """What is in it, or how something gets there. ``after`` is where its page goes on, ``arrange`` shows on a
-    phone what orders it."""
+    """Show the queue, or how to add something to it. ``after`` is the cursor, and ``arrange`` shows the
+    controls for reordering on a phone."""
     with caught_up(request, "playlists", "plays"):
         context = _page(user.pk, request.GET.get("after", ""))
     listed = context.get("list")
@@ -67,7 +67,7 @@ def queue(request: HttpRequest, user: User) -> HttpResponse:
 @require_POST
 @for_listeners
 def add(request: HttpRequest, user: User) -> HttpResponse:
-    """Put what the query names first or last, by ``place``."""
+    """Add the episode given in the query, at the beginning or the end according to ``place``."""
     place = request.GET.get("place", "")
     if place not in PLACES:
         raise BadRequest
@@ -91,11 +91,11 @@ def add(request: HttpRequest, user: User) -> HttpResponse:
 @require_POST
 @for_listeners
 def remove(request: HttpRequest, user: User) -> HttpResponse:
-    """Take out what the query names; the toast brings it back to its place."""
+    """Remove the episode given in the query; the toast offers to put it back in its place."""
     names = {"feed": asked_feed(request), "item": asked_item(request)}
     try:
         outcome = act(request, user, RemoveFromPlaylist, playlist_id=queue_id(user.pk), **names)
-    except DomainError:  # it never was there
+    except DomainError:  # it was never in the queue
         raise Http404 from None
     if outcome.events:
         tell(request, _("Taken out of Up next."), undo=undo_of(outcome))
@@ -105,7 +105,7 @@ def remove(request: HttpRequest, user: User) -> HttpResponse:
 @require_POST
 @for_listeners
 def clear(request: HttpRequest, user: User) -> HttpResponse:
-    """Take everything out; the toast brings it back."""
+    """Remove everything; the toast offers to undo it."""
     outcome = act(request, user, ClearPlaylist, playlist_id=queue_id(user.pk))
     if outcome.events:
         tell(request, _("Up next is empty now."), undo=undo_of(outcome))
@@ -115,7 +115,7 @@ def clear(request: HttpRequest, user: User) -> HttpResponse:
 @read_or_post
 @for_listeners
 def save(request: HttpRequest, user: User) -> HttpResponse:
-    """Make a playlist of what is in it. The form sent twice makes one."""
+    """Create a playlist from the content of the queue. Sending the form twice creates only one."""
     if request.method != "POST":
         today = date_format(timezone.localdate())
         return _form(request, PlaylistForm(initial={"name": _("Up next, %(day)s") % {"day": today}}))
@@ -137,7 +137,7 @@ def save(request: HttpRequest, user: User) -> HttpResponse:
 @require_safe
 @for_listeners
 def menu(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """What can be done with an episode from a list: in the page's dialog, or on a page of its own."""
+    """Show what can be done with an episode in a list: in the page's dialog, or on a page of its own."""
     feed = asked_feed(request)
     with caught_up(request, "playlists", "plays"):
         episode = _episode(user.pk, feed, item)
@@ -157,12 +157,13 @@ def menu(request: HttpRequest, user: User, item: str) -> HttpResponse:
 def _page(user_id: UUID, after: str) -> dict[str, Any]:
     try:
         return page_of(user_id, KIND, queue_id(user_id), after)
-    except Http404:  # nothing was ever put there
+    except Http404:  # nothing was ever added
         return {}
 
 
 def _episode(user_id: UUID, feed: str, item: str) -> Episode:
-    """Raises ``Http404`` where neither its feed nor its listener tells of it, by a play or a playlist."""
+    """Return the episode. Raises ``Http404`` if neither its feed nor a play or playlist
+    of the listener mentions it."""
     known = sight.known_feeds(user_id, feed)
     found = episodes_of([(feed, item)], known).get((feed, item))
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
@@ -182,7 +183,7 @@ def _tell_added(request: HttpRequest, outcome: Outcome, place: str) -> None:
 
 
 def _path_out(feed: str, item: str) -> str:
-    """Where an episode is taken out of it."""
+    """Return the path that removes an episode from the queue."""
     return f"{PATH}/remove?{urlencode({'feed': in_path(feed), 'item': in_path(item)})}"
 
 

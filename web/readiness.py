@@ -1,7 +1,7 @@
 """``/health/live`` and ``/health/ready``: whether this process answers, and whether it can do its work.
 
-Ready is: the stores answer, have room on their disks and the tables that the code knows, and the projectors
-keep up. A word per check and no more: anybody may ask.
+Ready means: the stores answer, have free disk space and the tables that the code expects, and the projectors
+keep up. The answer is one word per check and no more, since anybody may ask.
 """
 
 from functools import cache
@@ -34,17 +34,18 @@ OLDER: Final = "older than the read models"
 
 @never_cache
 def live(request: HttpRequest) -> HttpResponse:
-    """The process answers. It asks no store: one that is away must not get this process restarted."""
+    """Confirm that the process answers. No store is queried: this process must not be restarted
+    because a store is unavailable."""
     return HttpResponse("live\n", content_type="text/plain")
 
 
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when every check is in order, else 503; in both cases what each of them found.
+    """Answer 200 if every check is in order, else 503; in both cases with the result of each check.
 
-    Replicas are named, and may be away: the primary answers in their place. Stores that are closed to writes
-    are named, and make nothing unready: reads go on.
+    Replicas are listed but may be unavailable: the primary answers instead. Stores that are closed to writes
+    are listed but do not affect readiness, since reads still work.
     """
     found, replicas = checks(), replica_words()
     states = maintenance.states(alias for alias in STORES if found[alias] != UNREACHABLE)
@@ -57,7 +58,8 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def checks() -> dict[str, str]:
-    """What each check found: ``ok``, or what is the matter. Waits up to 5 s for each store that is away."""
+    """Return the result of each check: ``ok``, or what is wrong. Waits up to 5 s for
+    each store that is unavailable."""
     found = {alias: _store(alias) for alias in STORES}
     found["redis"] = _redis()
     readable = found["projections"] == found["events"] == OK
@@ -68,7 +70,7 @@ def checks() -> dict[str, str]:
 
 
 def replica_words() -> dict[str, str]:
-    """Of each replica of the projections, by number, what is the matter: it can serve without them."""
+    """Return the state of each replica of the projections, by number; the server works without replicas."""
     return {str(each.number): each.word for each in replicas.states()}
 
 
@@ -126,14 +128,14 @@ def _projectors() -> str:
 
 
 def _closed() -> bool:
-    """Whether the read models take no writes for now: they are late on purpose, and can be read.
+    """Whether the read models are closed to writes for now: they lag on purpose, and can still be read.
 
-    Of a store that has moved away they are late for good.
+    The read models of a store that has moved away lag for good.
     """
     return maintenance.states(["projections"]).get("projections") in ("maintenance", "moving")
 
 
 @cache
 def _known_migrations(alias: str) -> frozenset[tuple[str, str]]:
-    """What is on disk for a store."""
+    """Return the migrations on disk for a store."""
     return frozenset(migrations.known(alias))

@@ -1,4 +1,4 @@
-"""Reads that show what the reader has just done, though read models follow a moment later."""
+"""Reads that show what the reader has just done, although read models lag slightly behind."""
 
 import time
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ from django.utils.translation import gettext as _
 from projections import queries, replicas
 from web.addresses import number_in
 
-# how far the log was after the last action of this browser
+# cookie with the position of the log after the last action of this browser
 SEEN = "balados_position"
-REMEMBERED = 60  # seconds; read models follow within one
-PATIENCE = 1.0  # seconds that a page waits for all of them together
+REMEMBERED = 60  # seconds; read models catch up within one
+PATIENCE = 1.0  # seconds that a page waits for all projectors together
 LAST = 2**63 - 1
 
 
 def remember_position(response: HttpResponse, position: int) -> None:
-    """Have the next pages of this browser show at least what the log said at ``position``."""
+    """Make the next pages of this browser show at least the state of the log at ``position``."""
     response.set_cookie(
         SEEN,
         str(position),
@@ -33,20 +33,20 @@ def remember_position(response: HttpResponse, position: int) -> None:
 
 
 def redirect_after(position: int, path: str) -> HttpResponse:
-    """Lead to a page that shows what was recorded up to ``position``."""
+    """Redirect to a page that shows what was recorded up to ``position``."""
     response = redirect(path)
     remember_position(response, position)
     return response
 
 
 def seen(request: HttpRequest) -> int:
-    """How far the log was after the last action of this browser; 0 where that is not known."""
+    """Return the position of the log after the last action of this browser; 0 if unknown."""
     return number_in(request.COOKIES.get(SEEN, ""), LAST) or 0
 
 
 @contextmanager
 def caught_up(request: HttpRequest, *projectors: str) -> Iterator[None]:
-    """In this block reads show what the browser has done, unless a projector takes longer than a second: then
+    """Make reads in this block include what the browser has done. If a projector takes longer than a second,
     the page says that something is missing."""
     with reached(seen(request), *projectors) as is_current:
         if not is_current:
@@ -56,8 +56,8 @@ def caught_up(request: HttpRequest, *projectors: str) -> Iterator[None]:
 
 @contextmanager
 def reached(position: int, *projectors: str) -> Iterator[bool]:
-    """In this block reads show what the log said at ``position``, unless a projector takes longer than a
-    second; gives whether all of them do. Position 0 asks for nothing."""
+    """Make reads in this block include the log up to ``position``, unless a projector takes longer than a
+    second; yields whether all of them do. Position 0 requires nothing."""
     if not position:
         yield True
         return

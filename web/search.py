@@ -17,7 +17,7 @@ from web.finding import Found
 from web.forms import SearchForm
 from web.reading import caught_up
 
-# of each kind where all are shown, and of one
+# results of each kind when all kinds are shown, and when only one is
 FEW: Final = 5
 PAGE: Final = 30
 
@@ -25,7 +25,8 @@ PAGE: Final = 30
 @require_safe
 @for_listeners
 def search(request: HttpRequest, user: User) -> HttpResponse:
-    """``q`` is what to look for, ``kind`` among what; without a kind a few of each. ``after`` goes on."""
+    """Search for ``q`` among the results of ``kind``; without a kind, show a few of
+    each. ``after`` is the cursor."""
     form = SearchForm(request.GET)
     if not form.is_valid():
         return render(request, "web/search/search.html", {"form": form}, status=400)

@@ -1,4 +1,4 @@
-"""Where a listener is logged in, and logging out elsewhere."""
+"""The browsers in which a listener is logged in, and logging out of them."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,7 +16,7 @@ from web.toasts import tell
 @require_safe
 @for_listeners
 def sessions(request: HttpRequest, user: User) -> HttpResponse:
-    """The browsers that are logged in, this one first."""
+    """Show the browsers that are logged in, this one first."""
     listed = browsers.sessions_of(user.pk, timezone.now())
     own = request.session.session_key
     listed.sort(key=lambda each: each.session_key != own)
@@ -37,7 +37,7 @@ def end(request: HttpRequest, user: User, handle: str) -> HttpResponse:
 @require_POST
 @for_listeners
 def end_others(request: HttpRequest, user: User) -> HttpResponse:
-    """Log every browser out but this one."""
+    """Log out every browser except this one."""
     ended = browsers.end_sessions(user.pk, but=request.session.session_key)
     words = ngettext(
         "%(count)d other browser is logged out.", "%(count)d other browsers are logged out.", ended

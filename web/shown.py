@@ -14,22 +14,22 @@ from web import words
 from web.addresses import in_path
 from web.levels import Glance
 
-# grounds of covers that are missing (static/components.css)
+# the number of background colours for missing covers (static/components.css)
 HUES = 8
 MOST_COUNTED = 99
 FAILING = ("failing", "gone", "dead")
 
 
-# a row names its feed in half a dozen addresses, and most rows of a page are of a few feeds
+# cached: a row contains its feed in half a dozen addresses, and most rows of a page are from a few feeds
 @lru_cache(maxsize=2_048)
 def _query_of(feed: str) -> str:
     return urlencode({"feed": in_path(feed)})
 
 
 class Podcast(NamedTuple):
-    """``feed``: its ``rss_source_feed``. ``title``: the feed's host until it was fetched. ``cover``: the path
-    of its picture, or "". ``unplayed``: None where it is not counted. ``privacy``: who sees what its listener
-    does with it, where that is shown."""
+    """A podcast. ``feed``: its ``rss_source_feed``. ``title``: the feed's host until it is fetched.
+    ``cover``: the path of its picture, or "". ``unplayed``: None if it is not counted. ``privacy``: who sees
+    what the listener does with it, on pages that show it."""
 
     feed: str
     title: str
@@ -55,7 +55,7 @@ class Podcast(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Where the feed is, in words."""
+        """Return the address of the feed in readable form."""
         return words.address_of(self.feed)
 
     @property
@@ -65,8 +65,8 @@ class Podcast(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """``podcast``: the title of its podcast. ``duration`` and ``position`` in seconds; a position of 0 where
-    the listener has not begun it."""
+    """An episode. ``podcast``: the title of its podcast. ``duration`` and ``position`` are in seconds; the
+    position is 0 if the listener has not begun the episode."""
 
     feed: str
     item: str
@@ -125,13 +125,13 @@ class Episode(NamedTuple):
 
     @property
     def path_to_queue(self) -> str:
-        """Where it is put into what comes next; ``place`` is still to be added."""
+        """Return the path that adds it to the queue; ``place`` has to be appended."""
         names = {"feed": in_path(self.feed), "item": in_path(self.item)}
         return f"/queue/add?{urlencode(names)}"
 
     @property
     def path_to_older(self) -> str:
-        """Where it and those before it are marked as played."""
+        """Return the path that marks it and the episodes before it as played."""
         return f"/podcasts/{in_path(self.feed)}/older?{urlencode({'item': in_path(self.item)})}"
 
     def _path_to(self, what: str) -> str:
@@ -147,7 +147,7 @@ class Episode(NamedTuple):
 
     @property
     def percent(self) -> int | None:
-        """How much of it is heard; None where nothing is, or its length is not known."""
+        """Return the percentage that has been heard; None if that is nothing, or the duration is unknown."""
         if self.played:
             return 100
         if not self.position or not self.duration:
@@ -156,14 +156,14 @@ class Episode(NamedTuple):
 
     @property
     def left(self) -> int | None:
-        """Seconds to the end of an episode that was begun; None where that is not known."""
+        """Return the seconds left of an episode that was begun; None if that is unknown."""
         if self.played or not self.position or not self.duration:
             return None
         return max(0, self.duration - self.position)
 
 
 def podcast_of(feed: str, known: Summary | None, unplayed: int | None = None) -> Podcast:
-    """A podcast of which a summary is known, or nothing yet."""
+    """Return a podcast from its summary, or from its feed name if nothing is known yet."""
     if known is None or not known.is_read:
         is_failing = known is not None and known.state in FAILING
         return Podcast(feed, words.host_of(feed), is_fetched=False, is_failing=is_failing)
@@ -172,19 +172,20 @@ def podcast_of(feed: str, known: Summary | None, unplayed: int | None = None) ->
 
 
 def named(feed: str, known: FeedShown | None) -> Podcast:
-    """A podcast that a list names, with the title and the picture that are known of it."""
+    """Return a podcast that a list names, with its title and picture as far as they are known."""
     if known is None or not known.title:
         return Podcast(feed, words.host_of(feed), is_fetched=False)
     return public_podcast(feed, known)
 
 
 def counted(feed: str, known: Summary | None, played: int) -> Podcast:
-    """A podcast with how many of its episodes are not played yet."""
+    """Return a podcast with the number of its episodes that are not played yet."""
     return podcast_of(feed, known, max(0, known.episode_count - played) if known else None)
 
 
 def episode_of(row: EpisodeRow, podcast: Podcast, play: PlayEntry | None) -> Episode | None:
-    """An episode as its feed describes it, and as its listener heard it; None where no app can name it."""
+    """Return an episode as its feed describes it, with the listener's progress;
+    None if apps cannot name it."""
     if row.item is None:
         return None
     return Episode(
@@ -202,13 +203,13 @@ def episode_of(row: EpisodeRow, podcast: Podcast, play: PlayEntry | None) -> Epi
 
 
 def public_podcast(feed: str, known: FeedShown) -> Podcast:
-    """A podcast that was read, as public lists show it."""
+    """Return a fetched podcast as public lists show it."""
     cover = known.cover if known.cover_url else None
     return Podcast(feed, known.title, True, known.author, cover or "")
 
 
 def public_episode(item: str, podcast: Podcast, known: EpisodeShown) -> Episode:
-    """An episode as public lists show it, without what anybody heard of it."""
+    """Return an episode as public lists show it, without any listener's progress."""
     cover = known.cover or podcast.cover
     title = known.title or podcast.title
     told = cover, known.published_at, known.duration
@@ -216,9 +217,9 @@ def public_episode(item: str, podcast: Podcast, known: EpisodeShown) -> Episode:
 
 
 def heard(play: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None) -> Episode:
-    """An episode as its listener heard it, whatever is known of it beside that."""
+    """Return an episode with the listener's progress and whatever else is known about it."""
     podcast = (feed.title if feed else "") or words.host_of(play.rss_source_feed)
-    # a drawn cover is not asked for: where there is no picture, the page draws the initials itself
+    # never requests a generated cover: where there is no picture, the page draws the initials itself
     pictured = feed.cover if feed and feed.cover_url else None
     cover = (episode.cover if episode else None) or pictured or ""
     return Episode(
@@ -236,7 +237,7 @@ def heard(play: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None)
 
 
 class Chapter(NamedTuple):
-    """``start`` in seconds."""
+    """A chapter; ``start`` is in seconds."""
 
     start: int
     title: str

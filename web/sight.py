@@ -1,6 +1,6 @@
-"""Which podcasts a listener may look at: those that he follows, and those that are not kept from the public.
+"""Which podcasts a listener may see: those that he follows, and those that are not kept from the public.
 
-Of any other, somebody who does not follow it learns no more than of one that is not there.
+Any other podcast looks the same to somebody who does not follow it as one that does not exist.
 """
 
 from typing import NamedTuple
@@ -13,14 +13,15 @@ from projections import exposure, queries
 
 
 class Seen(NamedTuple):
-    """``known`` is None of a feed that was never fetched, which its followers see by its address."""
+    """What a listener sees of a feed. ``known`` is None for a feed that was never fetched, which its
+    followers see by its address."""
 
     known: FeedShown | None
     is_followed: bool
 
 
 def look(user_id: UUID, feed: str) -> Seen:
-    """Raises ``Http404`` where the listener may see nothing of the feed."""
+    """Return what the listener may see of a feed. Raises ``Http404`` if that is nothing."""
     known = feeds_of([feed]).get(feed)
     subscription = queries.subscription(user_id, feed)
     if subscription is not None and subscription.active:
@@ -33,7 +34,7 @@ def look(user_id: UUID, feed: str) -> Seen:
 
 
 def known_feeds(user_id: UUID, feed: str) -> dict[str, FeedShown]:
-    """What is known of a feed, by its name; nothing where the listener may see nothing of it."""
+    """Return what is known about a feed, by its name; an empty dict if the listener may not see it."""
     try:
         known = look(user_id, feed).known
     except Http404:
@@ -42,7 +43,7 @@ def known_feeds(user_id: UUID, feed: str) -> dict[str, FeedShown]:
 
 
 def is_open(feed: str) -> bool:
-    """Whether somebody who does not follow a feed may see what is known of it."""
+    """Whether somebody who does not follow a feed may see what is known about it."""
     known = feeds_of([feed]).get(feed)
     return known is None or not _is_kept_from_the_public(known, feed)
 

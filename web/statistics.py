@@ -1,4 +1,5 @@
-"""/statistics: how long a listener heard, when, what and on which device. For his own eyes alone."""
+"""/statistics: how long a listener listened, when, to what, and on which device.
+Visible to the listener alone."""
 
 import csv
 from collections import Counter
@@ -27,18 +28,18 @@ from web.reading import caught_up
 from web.shown import Podcast
 
 YEAR, MONTH = 365, 30
-# of a long list so many are seen at once
+# the number of entries of a long list that are visible at once
 SEEN_AT_ONCE: Final = 10
-# and so many in all: the file has the others
+# the maximum number of entries on the page: the CSV file has the others
 MOST: Final = 100
-# from so many seconds a day on its square is darker
+# seconds a day from which on the day's square is darker
 DAY_STEPS: Final = (1, 1800, 3600, 7200)
-# what a spreadsheet would take for a formula
+# characters at the beginning of a cell that make a spreadsheet read it as a formula
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Ranked(NamedTuple):
-    """A podcast or a device with what was heard of it. ``share``: in percent of the most."""
+    """A podcast or a device with how long it was listened to. ``share``: in percent of the longest."""
 
     name: str
     seconds: int
@@ -62,7 +63,7 @@ class Day(NamedTuple):
 @require_safe
 @for_listeners
 def page(request: HttpRequest, user: User) -> HttpResponse:
-    """Of a year; what was heard most, and when, of 30 days with ``days=30``."""
+    """Show a year; the rankings, and when the listener listened, cover 30 days with ``days=30``."""
     year = _year(request, user)
     days = MONTH if _wants_month(request) else YEAR
     month = _month(year)
@@ -87,7 +88,7 @@ def page(request: HttpRequest, user: User) -> HttpResponse:
 @require_safe
 @for_listeners
 def as_csv(request: HttpRequest, user: User, by: str) -> HttpResponse:
-    """The figures of a picture of the page, for a spreadsheet."""
+    """Export the figures of a chart of the page for a spreadsheet."""
     year = _year(request, user)
     chosen = _month(year) if _wants_month(request) else year
     head: tuple[str, ...]
@@ -108,7 +109,7 @@ def as_csv(request: HttpRequest, user: User, by: str) -> HttpResponse:
     writer = csv.writer(text)
     writer.writerow(head)
     writer.writerows([_harmless(cell) for cell in row[: len(head)]] for row in rows)
-    # with a mark by which spreadsheets know the encoding
+    # with a byte order mark, by which spreadsheets recognise the encoding
     response = HttpResponse(text.getvalue().encode("utf-8-sig"), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="balados-{by}.csv"'
     return response
@@ -163,13 +164,13 @@ def _calendar(year: Statistics) -> Chart:
         day: f"{dateformat.format(day, written)}: {words.duration(n) if n else _('nothing')}"
         for day, n in days.items()
     }
-    # a month that has less than two weeks in here has no room for its name
+    # no label for a month with less than two weeks in the chart: there is no room for its name
     months = {day: date_format(day, "M") for day in days if day.day == 1 and (year.last - day).days > 13}
     return charts.calendar(days, DAY_STEPS, months, [str(WEEKDAYS_ABBR[n]) for n in range(7)], labels)
 
 
 def _legend() -> list[tuple[int, str]]:
-    """What the squares of days mean."""
+    """Return the legend of the calendar: levels with their meaning."""
     steps = [*map(_axis, DAY_STEPS[1:])]
     from_to = [_("below %(less)s") % {"less": steps[0]}]
     from_to += [_("from %(least)s") % {"least": step} for step in steps]
@@ -190,7 +191,7 @@ def _days(of: Statistics) -> list[Day]:
 
 
 def _months(days: Iterable[Day]) -> list[Month]:
-    """The newest first."""
+    """Return the months, the newest first."""
     seconds: Counter[date] = Counter()
     finished: Counter[date] = Counter()
     for day in days:
@@ -215,7 +216,8 @@ def _devices(user_id: UUID, of: Statistics) -> list[Ranked]:
 
 
 def _counted(of: Statistics, by: By) -> tuple[dict[str, float], Counter[str]]:
-    """Seconds and finished episodes; what was finished also where its time counts for another device."""
+    """Return the seconds and the finished episodes for each key; also keys that have finished episodes, but
+    whose listening time counts for another device."""
     finished = of.finished_by(by)
     seconds = of.seconds_by(by)
     return {key: seconds.get(key, 0.0) for key in (*seconds, *finished)}, finished
@@ -234,7 +236,7 @@ def _ranked(
 
 
 def _axis(seconds: int) -> str:
-    """As short as it can be said."""
+    """Return a duration in its shortest form, to label an axis."""
     if seconds and seconds % 3600 == 0:
         return _("%(hours)d h") % {"hours": seconds // 3600}
     return words.duration(seconds) if seconds else "0"
@@ -245,5 +247,5 @@ def _clock(hour: int) -> str:
 
 
 def _harmless(cell: object) -> object:
-    """A title that begins like a formula is one for a spreadsheet."""
+    """Quote a title that a spreadsheet would take for a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

@@ -1,4 +1,5 @@
-"""/styleguide: every component on one page, with contents that are hard to show. Only where DEBUG is on."""
+"""/styleguide: every component on one page, with contents that are hard to display.
+Available only if DEBUG is on."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -33,7 +34,7 @@ PUBLISHED = datetime(2026, 11, 27, 6, 0, tzinfo=UTC)
 
 
 class ExampleForm(forms.Form):
-    """One field of each kind."""
+    """A form with one field of each kind."""
 
     address = forms.URLField(label="Address", help_text="Of a feed.", assume_scheme="https")
     order = forms.ChoiceField(label="Order", choices=[("newest", "Newest first"), ("title", "By title")])
@@ -46,7 +47,7 @@ class ExampleForm(forms.Form):
 
 @require_safe
 def styleguide(request: HttpRequest) -> HttpResponse:
-    """404 where DEBUG is off."""
+    """Show the style guide; 404 if DEBUG is off."""
     if not settings.DEBUG:
         raise Http404
     messages.success(request, "Unfollowed Slow Radio.", extra_tags="/styleguide")

@@ -1,4 +1,4 @@
-"""Categories and languages of podcasts, and what people do in them, in the reader's language."""
+"""Categories and languages of podcasts, and the roles of people in them, in the reader's language."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from feeds import search
 from web.keeping import kept
 
 KEPT_S = 600
-# the upper level of the categories, by slug (operations/seeds/categories.toml)
+# the top-level categories, by slug (operations/seeds/categories.toml)
 CATEGORIES: Final[dict[str, Promise]] = {
     "arts": _("Arts"),
     "business": _("Business"),
@@ -32,7 +32,7 @@ CATEGORIES: Final[dict[str, Promise]] = {
     "true-crime": _("True crime"),
     "tv-and-film": _("TV & film"),
 }
-# the commonest of the Podcasting 2.0 taxonomy; the others are shown as the feed writes them
+# the most common roles of the Podcasting 2.0 taxonomy; others are shown as the feed writes them
 ROLES: Final[dict[str, Promise]] = {
     "host": _("host"),
     "co-host": _("co-host"),
@@ -56,19 +56,20 @@ ROLES: Final[dict[str, Promise]] = {
 
 
 def categories() -> list[tuple[str, str]]:
-    """The slug and the name of each, by name."""
+    """Return the slug and the name of each category, sorted by name."""
     return sorted(((slug, str(name)) for slug, name in CATEGORIES.items()), key=lambda each: each[1])
 
 
 def languages() -> list[tuple[str, str]]:
-    """The code and the name of each language that a public podcast is in, by name."""
+    """Return the code and the name of each language of a public podcast, sorted by name."""
     codes = kept("podcast_languages", KEPT_S, search.languages)
     known = [(code, name) for code in codes if (name := language(code))]
     return sorted(known, key=lambda each: each[1])
 
 
 def language(code: str) -> str:
-    """The name of the language of a code like ``fr`` or ``pt-BR``; "" where it has no name here."""
+    """Return the name of the language of a code such as ``fr`` or ``pt-BR``; "" if
+    the language has no name here."""
     lowered = code.strip().lower().replace("_", "-")
     for known in (lowered, lowered.partition("-")[0]):
         try:
@@ -79,11 +80,12 @@ def language(code: str) -> str:
 
 
 def category(name: str) -> str:
-    """The name of a category of the upper level, as a feed writes it; another as it is."""
+    """Return the translated name of a top-level category, given as a feed writes it;
+    any other category unchanged."""
     slug = name.strip().lower().replace("&", "and").replace(" ", "-")
     return str(CATEGORIES.get(slug, name))
 
 
 def role(name: str) -> str:
-    """What somebody does in a podcast."""
+    """Return the translated name of a person's role in a podcast."""
     return str(ROLES.get(name.strip().lower(), name))

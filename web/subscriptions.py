@@ -36,7 +36,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Followed(NamedTuple):
-    """A subscription, and what is known of its feed."""
+    """A subscription, and what is known about its feed."""
 
     row: SubscriptionRow
     known: Summary | None
@@ -57,7 +57,7 @@ class Followed(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """A collection to look at alone."""
+    """A collection to which the list can be narrowed."""
 
     name: str
     path: str
@@ -75,7 +75,8 @@ ORDERS: dict[str, Callable[[Followed], Any]] = {
 @require_safe
 @for_listeners
 def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
-    """All of them, in pages; ``q`` searches, ``sort`` orders, ``after`` is a feed: the list goes on there."""
+    """Show all subscriptions, in pages; ``q`` searches, ``sort`` orders, and ``after`` is the key of the
+    last feed on the previous page."""
     form = ListForm(request.GET)
     wanted = form.cleaned_data if form.is_valid() else form.defaults
     with caught_up(request, "subscriptions", "plays", "collections", "privacy", "held_removals"):
@@ -108,7 +109,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
 @require_POST
 @for_listeners
 def look(request: HttpRequest, user: User) -> HttpResponse:
-    """Keep whether the list is one of lines or a grid of covers."""
+    """Save whether podcasts are shown as a list or as a grid of covers."""
     user.podcasts_as_list = request.POST.get("look") == "list"
     user.save(update_fields=["podcasts_as_list"])
     return redirect(came_from(request, "/subscriptions"))
@@ -117,7 +118,7 @@ def look(request: HttpRequest, user: User) -> HttpResponse:
 @require_safe
 @for_listeners
 def menu(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """What can be done with a podcast of the grid: in the page's dialog, or on a page of its own."""
+    """Show what can be done with a podcast of the grid: in the page's dialog, or on a page of its own."""
     if not sight.look(user.pk, feed).is_followed:
         raise Http404
     is_dialog = is_partial(request)
@@ -142,7 +143,7 @@ def follow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 @require_POST
 @for_listeners
 def unfollow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """Follow a feed no longer; the toast takes it back."""
+    """Unfollow a feed; the toast offers to undo it."""
     try:
         outcome = act(request, user, Unsubscribe, feed=feed)
     except DomainError:
@@ -155,7 +156,7 @@ def unfollow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, feed: str, position: int, *, is_followed: bool) -> HttpResponse:
-    """Back to the page of the form; for htmx what takes the form's place, and the toast."""
+    """Redirect to the page of the form; for htmx return what replaces the form, and the toast."""
     if not is_partial(request):
         page = f"/podcasts/{in_path(feed)}" if is_followed or sight.is_open(feed) else "/subscriptions"
         response: HttpResponse = redirect(came_from(request, page))
@@ -186,7 +187,8 @@ def _in_collection(user_id: UUID, followed: list[Followed], collection: UUID | N
 
 
 def _filters(form: ListForm, collections: Sequence[CollectionRow]) -> list[Filter]:
-    """All of them, and those of each collection; none where there are no collections."""
+    """Return the filters: all subscriptions, and those of each collection; none
+    if there are no collections."""
     if not collections:
         return []
     chosen = getattr(form, "cleaned_data", {}).get("collection")
@@ -204,8 +206,8 @@ def _filters(form: ListForm, collections: Sequence[CollectionRow]) -> list[Filte
 
 
 def _podcasts(user_id: UUID, page: list[Followed]) -> list[Podcast]:
-    """With the episodes that are not played: those of the feed, less those that were played of it; and with
-    who sees what."""
+    """Return the podcasts with the number of unplayed episodes, which is the number in the feed less those
+    played, and with their privacy levels."""
     feeds = [each.feed for each in page]
     played, glances = queries.played_counts(user_id, feeds), levels.of_feeds(user_id, feeds)
     return [

@@ -25,7 +25,7 @@ from web.public import Known, followed_by, for_everybody, hidden_from, known_of
 from web.shown import Episode, Podcast
 
 PAGE = 40
-# an icon, and what somebody did
+# by kind of act: an icon, and what somebody did
 ACTS: Final[dict[str, tuple[str, str | Promise]]] = {
     "subscribe": ("circle-plus", _("{who} follows a podcast")),
     "play": ("play", _("{who} listened")),
@@ -35,7 +35,8 @@ ACTS: Final[dict[str, tuple[str, str | Promise]]] = {
 
 
 class Act(NamedTuple):
-    """``what``: who did what, with a link to who. ``episode`` is None where a podcast is followed."""
+    """A public act. ``what``: who did what, with a link to that person. ``episode`` is None if
+    the act is following a podcast."""
 
     icon: str
     what: SafeString
@@ -48,7 +49,7 @@ class Act(NamedTuple):
 @require_safe
 @for_everybody
 def timeline(request: HttpRequest) -> HttpResponse:
-    """A page of it; ``kind`` is what is shown, ``after`` goes on."""
+    """Show a page of the timeline; ``kind`` filters it, ``after`` is the cursor."""
     form = TimelineForm(request.GET)
     if not form.is_valid():
         raise BadRequest
@@ -74,14 +75,15 @@ def timeline(request: HttpRequest) -> HttpResponse:
 @require_POST
 @for_listeners
 def show_all(request: HttpRequest, user: User) -> HttpResponse:
-    """See all podcasts again that this listener hides from lists of others."""
+    """Show all podcasts again that this listener has hidden from public lists."""
     user.hidden_podcasts = []
     user.save(update_fields=["hidden_podcasts"])
     return redirect("/timeline")
 
 
 def _acts(request: HttpRequest, rows: Sequence[PublicRow]) -> list[Act]:
-    """Without those of accounts that are gone or switched off, which are not told as somebody's either."""
+    """Return the acts without those of deleted or deactivated accounts, which are
+    not shown anonymously either."""
     names = profiles.people(row.user_id for row in rows if row.user_id is not None)
     seen = [row for row in rows if row.user_id is None or row.user_id in names]
     known = known_of(seen)
@@ -91,7 +93,7 @@ def _acts(request: HttpRequest, rows: Sequence[PublicRow]) -> list[Act]:
 
 
 def _act(row: PublicRow, who: profiles.Person | None, known: Known, followed: set[str]) -> Act | None:
-    """None where nobody may know of its podcast, or nothing is known."""
+    """Return an act; None if its podcast or episode is not public, or nothing is known about it."""
     podcast = known.podcast(row)
     episode = None if row.rss_source_item is None else known.episode(row)
     if podcast is None or (row.rss_source_item is not None and episode is None):

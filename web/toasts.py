@@ -1,7 +1,7 @@
-"""What was done, told once on the next page, with a way to take it back where there is one.
+"""Toasts: they report once, on the next page, what was done, with a way to undo it if there is one.
 
-A toast is one of Django's messages. Its extra tags are the address of the undo: one of our own that takes a
-POST without fields, so that the form works without JavaScript.
+A toast is one of Django's messages. Its extra tags hold the address of the undo: a path of this site that
+takes a POST without fields, so that the form works without JavaScript.
 """
 
 from django.contrib import messages
@@ -14,22 +14,22 @@ UNDO = "/history/undo"
 
 
 def tell(request: HttpRequest, text: str, undo: str = "") -> None:
-    """Tell ``text`` on the page that is shown next; ``undo`` is the path that takes the action back."""
+    """Show ``text`` on the next page; ``undo`` is the path that undoes the action."""
     messages.success(request, text, extra_tags=undo)
 
 
 def undo_of(outcome: Outcome) -> str:
-    """Where what a command has just recorded is undone; "" where it recorded nothing."""
+    """Return the path that undoes what a command has just recorded; "" if it recorded nothing."""
     return undo_between(outcome.version - len(outcome.events), outcome.version)
 
 
 def undo_between(after: int, upto: int) -> str:
-    """Where the events of these versions of a listener's stream are undone."""
+    """Return the path that undoes the events of these versions of a listener's stream."""
     return f"{UNDO}?after={after}&upto={upto}" if upto > after else ""
 
 
 def render_toasts(request: HttpRequest) -> str:
-    """What is to be told, as htmx puts it in the place of what was told before."""
+    """Render the current toasts, with which htmx replaces the previous ones."""
     htmx = request.htmx  # type: ignore[attr-defined]
     context = {"messages": messages.get_messages(request), "swapped": True, "back": htmx.current_url_abs_path}
     return render_to_string("components/_toasts.html", context, request)

@@ -33,14 +33,15 @@ from web.toasts import render_toasts, tell
 SHOWN = 50
 NAMED = 3
 KEPT_S = 30
-# how long nobody waits again for a read model that is behind
+# seconds for which requests do not wait again for a read model that lags
 LATE_S = 5
 
 Read = Callable[..., list[Popular]]
 
 
 class PodcastLine(NamedTuple):
-    """``says``: its figures in words. ``people``: who wants to be seen with it."""
+    """A podcast in a list. ``says``: its figures in words. ``people``: listeners
+    who want to be shown with it."""
 
     podcast: Podcast
     says: str
@@ -57,7 +58,7 @@ class EpisodeLine(NamedTuple):
 @require_safe
 @for_everybody
 def podcasts(request: HttpRequest) -> HttpResponse:
-    """The most popular podcasts; ``category``, ``language`` and ``period`` say of which."""
+    """Show the most popular podcasts, filtered by ``category``, ``language`` and ``period``."""
     form, found = _found(request, public.trending_podcasts)
     context = {"form": form, "lines": podcast_lines(request, found or []), "is_late": found is None}
     name = "_podcasts" if is_partial(request, "found") else "podcasts"
@@ -67,7 +68,7 @@ def podcasts(request: HttpRequest) -> HttpResponse:
 @require_safe
 @for_everybody
 def episodes(request: HttpRequest) -> HttpResponse:
-    """The most popular episodes, likewise."""
+    """Show the most popular episodes, with the same filters."""
     form, found = _found(request, public.trending_episodes)
     context = {"form": form, "lines": _episode_lines(request, found or []), "is_late": found is None}
     name = "_episodes" if is_partial(request, "found") else "episodes"
@@ -77,7 +78,7 @@ def episodes(request: HttpRequest) -> HttpResponse:
 @require_POST
 @for_listeners
 def hide_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """Leave a podcast out of what this listener sees of others."""
+    """Hide a podcast from this listener in public lists."""
     hide(user, feed, hidden=True)
     undo = f"/podcasts/{in_path(feed)}/show"
     tell(request, _("You do not see this podcast here any more."), undo=undo)
@@ -89,13 +90,14 @@ def hide_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 @require_POST
 @for_listeners
 def show_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """See it again."""
+    """Show a hidden podcast again."""
     hide(user, feed, hidden=False)
     return redirect(came_from(request, "/trending/podcasts"))
 
 
 def trending(read: Read, among: Among = search.ALL, *, recent: bool = False) -> list[Popular] | None:
-    """What is popular, kept for some seconds unless somebody hides something; None where it is not known.
+    """Return what is popular, cached for some seconds unless somebody hides something;
+    None if the read model lags.
 
     ``read`` is a function of ``projections.public``.
     """
@@ -116,7 +118,8 @@ def trending(read: Read, among: Among = search.ALL, *, recent: bool = False) -> 
 
 
 def podcast_lines(request: HttpRequest, found: Sequence[Popular]) -> list[PodcastLine]:
-    """Without those that the reader hides, and those that were never read."""
+    """Return the lines for podcasts, without those that the reader has hidden, and
+    those that were never fetched."""
     found, known = _to_show(request, found)
     followed = followed_by(request.user, known.feeds)
     people_of = _people(found)
@@ -142,13 +145,13 @@ def _found(request: HttpRequest, read: Read) -> tuple[TrendingForm, list[Popular
     wanted = form.cleaned_data if form.is_valid() else form.defaults
     names = search.category_names(wanted["category"]) if wanted["category"] else None
     among = Among(names, wanted["language"] or None)
-    if names == []:  # a category that no feed is in
+    if names == []:  # a category that no feed has
         return form, []
     return form, trending(read, among, recent=wanted["period"] == "week")
 
 
 def _to_show(request: HttpRequest, found: Sequence[Popular]) -> tuple[list[Popular], Known]:
-    """Without what the reader hides, and with what is known of the rest."""
+    """Return what the reader has not hidden, with what is known about it."""
     hidden = set(hidden_from(request))
     seen = [one for one in found if UUID(feed_key_of(one.rss_source_feed or "")) not in hidden]
     return seen, known_of(seen)
@@ -161,7 +164,7 @@ def _people(found: Sequence[Popular]) -> Callable[[Popular], list[Person]]:
 
 
 def _figures(one: Popular) -> str:
-    """``12 followers · 40 plays``."""
+    """Return the figures in words: ``12 followers · 40 plays``."""
     told = [
         (one.subscribers, ngettext("%(count)s follower", "%(count)s followers", one.subscribers)),
         (one.plays, ngettext("%(count)s play", "%(count)s plays", one.plays)),

@@ -1,4 +1,4 @@
-"""Why a feed is not up to date, in words for people and in their language."""
+"""Explains why a feed is not up to date, in the reader's language."""
 
 from datetime import datetime
 from typing import Final
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from feeds.states import Facts, error_of, state_of
 
-# the same codes as ``feeds.states.ERRORS``, which is in English for apps
+# the same codes as in ``feeds.states.ERRORS``, whose texts are in English for apps
 ERRORS: Final = {
     "unreachable": gettext_lazy("Its server cannot be reached."),
     "timeout": gettext_lazy("Its server takes too long to answer."),
@@ -33,7 +33,7 @@ FINE: Final = frozenset({"ok", "new", "moved"})
 
 
 def of(facts: Facts, now: datetime) -> str:
-    """What is the matter with a feed, and when it is tried again; "" where nothing is."""
+    """Return what is wrong with a feed, and when it will be tried again; "" if nothing is wrong."""
     state = state_of(facts, now).code
     if state in FINE:
         return ""

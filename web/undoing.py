@@ -1,4 +1,4 @@
-"""/history/…/undo: taking back what was done, after a look at what changes; and the same from toasts."""
+"""/history/…/undo: undoing what was done, after a preview of what changes; also used by toasts."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -42,7 +42,7 @@ from web.reading import redirect_after
 from web.toasts import tell, undo_between
 
 PATH: Final = "/history"
-# of many changes, and of what stays, so many are shown
+# the number of changes, and of events that stay, that are shown
 MOST_SHOWN: Final = 100
 REASONS: Final = {
     "later_changes": gettext_lazy("Something that was done later builds on it."),
@@ -53,7 +53,7 @@ REASONS: Final = {
 
 
 class ChangeLine(NamedTuple):
-    """A change in words: what will be, and what is now, if that tells more."""
+    """A change in words: the future state, and the current one where that adds information."""
 
     icon: str
     what: str
@@ -62,7 +62,7 @@ class ChangeLine(NamedTuple):
 
 
 class StaysLine(NamedTuple):
-    """What is not undone, and why; ``later`` builds on it."""
+    """An event that is not undone, and the reason; ``later`` are the later events that build on it."""
 
     icon: str
     what: str
@@ -80,14 +80,14 @@ class LaterLine(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What podcasts, episodes and apps are called."""
+    """The names of podcasts, episodes and apps."""
 
     subjects: Mapping[Names, Subject]
     apps: Mapping[str, str]
 
 
 class Shown(NamedTuple):
-    """What pages show of an undo; ``more`` and ``more_staying``: how many are left out."""
+    """What pages show of an undo; ``more`` and ``more_staying`` are the numbers of entries left out."""
 
     changes: list[ChangeLine]
     more: int
@@ -98,7 +98,7 @@ class Shown(NamedTuple):
 @read_or_post
 @for_listeners
 def one(request: HttpRequest, user: User, event_id: UUID) -> HttpResponse:
-    """What undoing an event changes, or why it cannot be undone. A POST undoes it."""
+    """Show what would change if an event were undone, or why it cannot be undone. A POST undoes it."""
     chosen, now = Chosen(event_id=event_id), timezone.now()
     context: dict[str, Any] = {"action": f"{PATH}/{event_id}/undo", "back": PATH}
     try:
@@ -119,7 +119,8 @@ def one(request: HttpRequest, user: User, event_id: UUID) -> HttpResponse:
 @require_POST
 @for_listeners
 def together(request: HttpRequest, user: User) -> HttpResponse:
-    """Undo the events of the versions behind ``after`` up to ``upto``, but for what later ones build on."""
+    """Undo the events with versions after ``after`` up to ``upto``, except those
+    on which later events build."""
     after, upto = _version(request, "after"), _version(request, "upto")
     back = came_from(request, PATH)
     chosen = Chosen(after=after, upto=upto)
@@ -134,7 +135,8 @@ def together(request: HttpRequest, user: User) -> HttpResponse:
 @read_or_post
 @for_listeners
 def since(request: HttpRequest, user: User) -> HttpResponse:
-    """Everything that has come from a device since a time: what undoing it changes. A POST undoes it."""
+    """Show what would change if everything that came from a device since some time
+    were undone. A POST undoes it."""
     now, stream = timezone.now(), log.known_stream(user.pk)
     data = request.POST if request.method == "POST" else request.GET
     is_asked = "since" in data or "at" in data
@@ -173,7 +175,7 @@ def _done(request: HttpRequest, done: Undone, back: str) -> HttpResponse:
 
 
 def _version(request: HttpRequest, name: str) -> int:
-    """Raises ``BadRequest`` for what is none."""
+    """Return a version from the query. Raises ``BadRequest`` if it is invalid."""
     version = number_in(request.GET.get(name, ""), LAST_VERSION)
     if version is None:
         raise BadRequest
@@ -185,7 +187,8 @@ def _apps(user_id: UUID) -> Mapping[str, str]:
 
 
 def _known(user_id: UUID, found: Undo) -> Known:
-    """Of all that is shown of an undo: what it changes, what stays, and the first event that is undone."""
+    """Return the names for all that is shown of an undo: what it changes, what stays, and
+    the first event that is undone."""
     changes, staying = found.plan.changes[:MOST_SHOWN], found.plan.skipped[:MOST_SHOWN]
     numbers = {number for one in staying for number in (one.number, *one.later[:MOST_SHOWN])}
     told = [found.told[number].event for number in numbers]
@@ -225,12 +228,13 @@ def _later(found: Undo, number: int, known: Known) -> LaterLine:
 
 
 def _first(found: Undo) -> int:
-    """The number of the first event that was to be undone."""
+    """Return the number of the first event that was to be undone."""
     return next(number for number, told in enumerate(found.told) if told.is_chosen)
 
 
 def _path_since(found: Undo) -> str:
-    """Where all that the same device did from this event on is undone; "" where it is not known."""
+    """Return the path that undoes everything that the same device did from this event on;
+    "" if the device is not known."""
     row = found.rows[_first(found)]
     origin = origin_of(row)
     device = f"d:{origin.device_name}" if origin.device_name else f"a:{origin.app_id}"

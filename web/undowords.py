@@ -14,7 +14,7 @@ from web.deeds import LEVELS
 from web.words import clock
 
 Words = tuple[str, str | Promise]
-# by topic, and whether it is there again
+# by topic, and whether it exists after the undo
 THERE: Final[Mapping[tuple[str, bool], Words]] = {
     ("subscriptions", True): ("circle-plus", _("Followed again")),
     ("subscriptions", False): ("circle-x", _("Not followed any more")),
@@ -36,7 +36,8 @@ INSIDE: Final[Mapping[bool, Words]] = {
 
 
 def words_of(change: Change) -> tuple[str, str, str]:
-    """An icon, what will be, and what is now where that tells more, else ""."""
+    """Return an icon, the state after the undo, and the current state where
+    that adds information, else ""."""
     then, now = change.values(change.then), change.values(change.now)
     match change.part.topic, change.facet_name:
         case "plays", _name:
@@ -92,7 +93,7 @@ def _of_list(change: Change, then: Mapping[str, Any], now: Mapping[str, Any]) ->
 
 
 def _name_of(change: Change) -> str:
-    """What a list or a device is called."""
+    """Return the name of a list or a device."""
     if isinstance(change.of, ListHeader):
         return change.of.name
     caption = getattr(change.of, "caption", None)

@@ -1,8 +1,8 @@
-"""What the player goes on with after an episode.
+"""Decides what the player plays after an episode.
 
-First what its listener asked for by "play next", then the rest of the playlist that he started from, then his
-queue; where he started from no list, the podcast's next newer episode at last. What he skipped is passed
-over; played ones are, too, but in the queue, where they were put on purpose.
+First come episodes chosen with "play next", then the rest of the playlist from which the listener started,
+then his queue; if he did not start from a list, the next newer episode of the podcast comes last. What he
+skipped is left out; so are played episodes, except in the queue, to which they were added on purpose.
 """
 
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ from web import shown, words
 from web.found import Found
 from web.shown import Episode
 
-# members of a playlist, and episodes of a podcast, that are looked at for the one that comes next
+# the maximum number of a playlist's members, and of a podcast's episodes, in which to look for the next one
 MOST_MEMBERS: Final = 1_000
 MOST_NEWER: Final = 50
 MOST_SKIPPED: Final = 100
 
 
 class Asked(NamedTuple):
-    """``playlist``: the one that the player was started from, if there is one; ``is_single``: it was started
-    from none. ``wanted``: the key of the episode that it told of as the next one. ``skipped``: keys.
-    ``with_queue``: whether the queue counts."""
+    """What the player asks for. ``playlist``: the one from which it was started, if any; ``is_single``: it
+    was not started from a list. ``wanted``: the key of the episode that it announced as the next one.
+    ``skipped``: keys. ``with_queue``: whether the queue is included."""
 
     playlist: UUID | None
     is_single: bool
@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
     @classmethod
     def of(cls, request: HttpRequest) -> Self:
-        """What an address of the player says; what means nothing is left out."""
+        """Read the query parameters of a player's request, ignoring invalid values."""
         text, playlist = request.GET.get("from", ""), None
         with suppress(ValueError):
             playlist = UUID(text)
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
 
 class Coming(NamedTuple):
-    """``source``: where it stands, in words."""
+    """The episode that comes next. ``source``: the list that it comes from, in words."""
 
     key: str
     episode: Episode
@@ -60,7 +60,7 @@ class Coming(NamedTuple):
 
 
 def coming(user_id: UUID, found: Found, asked: Asked) -> Coming | None:
-    """What comes after an episode; None where nothing does."""
+    """Return what comes after an episode; None if nothing does."""
     first = None
     for each in _candidates(user_id, found, asked):
         if each.key == asked.wanted:
@@ -83,7 +83,8 @@ def _candidates(user_id: UUID, found: Found, asked: Asked) -> Iterator[Coming]:
 
 
 def _in_playlist(user_id: UUID, found: Found, playlist: UUID | None) -> Iterator[Coming]:
-    """Those after it that were not played to the end; all such where it is not in there."""
+    """Yield the episodes after it in the playlist that were not played to the end; if it is not in the
+    playlist, all that were not."""
     if playlist is None:
         return
     for row in lists.playlist(user_id, playlist).rows:
@@ -97,7 +98,8 @@ def _in_playlist(user_id: UUID, found: Found, playlist: UUID | None) -> Iterator
 
 
 def _in_queue(user_id: UUID, found: Found) -> Iterator[Coming]:
-    """Those after it, and then those before it; the whole queue where it is not in there."""
+    """Yield the queue's episodes after it, and then those before it; if it is not
+    in the queue, the whole queue."""
     members = lists.playlist_items(user_id, queue_id(user_id), limit=MOST_MEMBERS).rows
     before, after = _around(found, members)
     for each in (*after, *before):
@@ -107,7 +109,8 @@ def _in_queue(user_id: UUID, found: Found) -> Iterator[Coming]:
 def _around(
     found: Found, members: list[PlaylistItemRow]
 ) -> tuple[list[PlaylistItemRow], list[PlaylistItemRow]]:
-    """What stands before and after an episode; all before it where it is not there."""
+    """Return the members before and after an episode; if it is not among them,
+    all of them count as before."""
     own = episode_key(found.episode.feed, found.episode.item)
     keys = [episode_key(*_name(row)) for row in members]
     place = keys.index(own) if own in keys else len(keys)
@@ -115,7 +118,7 @@ def _around(
 
 
 def _in_podcast(user_id: UUID, found: Found) -> Iterator[Coming]:
-    """The next newer ones of its podcast that were not played to the end."""
+    """Yield the next newer episodes of its podcast that were not played to the end."""
     row, podcast = found.row, found.podcast
     if row is None:
         return
@@ -137,7 +140,7 @@ def _of_row(row: PlaylistItemRow, source: str) -> Coming:
 
 
 def _named(user_id: UUID, coming: Coming) -> Coming:
-    """With the title that its feed gives it, where no app gave one."""
+    """Add the title that the feed gives, if no app gave one."""
     episode = coming.episode
     if episode.title:
         return coming

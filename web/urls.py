@@ -1,4 +1,4 @@
-"""The pages."""
+"""The URLs of the pages."""
 
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, path, register_converter

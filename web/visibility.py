@@ -1,4 +1,5 @@
-"""/podcasts/{feed}/privacy, /episodes/{item}/privacy: who sees what a listener does there; changing it."""
+"""/podcasts/{feed}/privacy, /episodes/{item}/privacy: who sees what a listener
+does with it, and changing that."""
 
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from web.toasts import render_toasts, tell, undo_of
 @read_or_post
 @for_listeners
 def of_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
-    """The choice for a podcast; a POST with ``level`` chooses, an empty one takes the choice back."""
+    """Show the choice of a level for a podcast; a POST with ``level`` sets it, an empty value clears it."""
     sight.look(user.pk, feed)
     return _choose(request, user, (feed, None))
 
@@ -36,7 +37,7 @@ def of_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 @read_or_post
 @for_listeners
 def of_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
-    """The same for an episode of the feed that ``feed`` names."""
+    """Show the same for an episode of the feed given by ``feed``."""
     feed = asked_feed(request)
     if not _may_see(user.pk, feed, item):
         raise Http404
@@ -44,8 +45,8 @@ def of_episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
 
 
 def _may_see(user_id: UUID, feed: str, item: str) -> bool:
-    """Whether the episode is one that the listener heard or put into a playlist, or stands in a feed that
-    he may look at."""
+    """Whether the listener played the episode or added it to a playlist, or it
+    is in a feed that he may see."""
     if queries.play_statuses_of(user_id, [(feed, item)]):
         return True
     if episodes_of([(feed, item)], sight.known_feeds(user_id, feed)):
@@ -75,7 +76,7 @@ def _choose(request: HttpRequest, user: User, scope: Scope) -> HttpResponse:
 
 
 def _change(request: HttpRequest, user: User, before: Glance) -> HttpResponse:
-    """Set the level that the form names. Raises ``BadRequest`` for none."""
+    """Set the level given in the form. Raises ``BadRequest`` if it is missing or invalid."""
     wanted = request.POST.get("level")
     if wanted not in (*levels.LEVELS, ""):
         raise BadRequest
@@ -102,7 +103,8 @@ def _told(after: Glance) -> str:
 
 
 def _answer(request: HttpRequest, after: Glance) -> HttpResponse:
-    """Back to the page of the form; for htmx what takes the place of what was shown there, and the toast."""
+    """Redirect to the page of the form; for htmx return what replaces the
+    level shown there, and the toast."""
     if not is_partial(request):
         return redirect(came_from(request, _page((after.feed, after.item))))
     context = {"privacy": after, "compact": "compact" in request.POST, "back": came_from(request, "/")}

@@ -1,4 +1,4 @@
-"""``/websub/{callback}``: where hubs ask whether they were asked, and tell of news (``feeds.hubs``)."""
+"""``/websub/{callback}``: where hubs verify our subscriptions and push updates (``feeds.hubs``)."""
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
@@ -14,8 +14,8 @@ LONGEST_CHALLENGE = 2_000
 @csrf_exempt
 @require_http_methods(["GET", "POST"])
 def callback(request: HttpRequest, name: str) -> HttpResponse:
-    """A push gets 204, or 410 where no subscription has this name; a hub that asks whether we want what we
-    asked for gets its challenge, or 404."""
+    """Answer a push with 204, or 410 if no subscription has this name; answer a hub that verifies a
+    subscription with its challenge, or 404 if we did not request it."""
     now = timezone.now()
     if request.method == "POST":
         return HttpResponse(status=204 if hubs.push(name, now) else 410)

@@ -1,4 +1,4 @@
-"""Identifiers, figures and times in the form in which people read them, in the language of the page."""
+"""Identifiers, figures and times in human-readable form, in the language of the page."""
 
 import re
 from datetime import datetime, timedelta
@@ -17,38 +17,40 @@ _WORD = re.compile(r"\w+")
 
 
 def host_of(feed: str) -> str:
-    """The title of a feed until its own is known: its host, without a port, which would break it in two."""
+    """Return the title of a feed until its own is known: its host, without the port, which would make the
+    title wrap onto a second line."""
     return shortened(urlsplit(url_of_feed(feed)).hostname or "")
 
 
 def address_of(feed: str) -> str:
-    """Where a feed is, without the scheme."""
+    """Return the address of a feed, without the scheme."""
     parts = urlsplit(url_of_feed(feed))
     query = f"?{parts.query}" if parts.query else ""
     return shortened(parts.netloc) + shortened(f"{parts.path}{query}")
 
 
 def episode_name(item: str) -> str:
-    """An episode by the file name of its enclosure, or by its GUID where that says more."""
+    """Return an episode's name: the file name of its enclosure, or its GUID if
+    the enclosure has no file name."""
     guid, enclosure = parts_of_item(item)
     return shortened(_file_name(enclosure) or guid or enclosure)
 
 
 def initials(title: str) -> str:
-    """At most two letters that stand for a title where it has no cover: "Slow Radio" is SR."""
+    """Return at most two letters that represent a title without a cover: "Slow Radio" is SR."""
     found = _WORD.findall(title)
     return "".join(word[0] for word in found[:2]).upper()
 
 
 def clock(seconds: int) -> str:
-    """``12:07`` or ``1:02:03``."""
+    """Return a duration as ``12:07`` or ``1:02:03``."""
     minutes, second = divmod(seconds, 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def duration(seconds: int) -> str:
-    """``3 h 12 min``, ``54 min`` or ``40 s``, in the language of the page."""
+    """Return a duration as ``3 h 12 min``, ``54 min`` or ``40 s``, in the language of the page."""
     if seconds < 60:
         return gettext("%(seconds)d s") % {"seconds": seconds}
     hours, minutes = divmod((seconds + 30) // 60, 60)
@@ -58,7 +60,8 @@ def duration(seconds: int) -> str:
 
 
 def device(name: str) -> str:
-    """What a browser is called (``accounts.browsers.device_name``), or a device by the name that it has."""
+    """Return the translated name of a browser (``accounts.browsers.device_name``), or
+    the name of a device as it is."""
     browser, on, system = name.partition(" on ")
     if name and browser not in {"Browser", *BROWSERS.values()}:
         return name
@@ -68,7 +71,8 @@ def device(name: str) -> str:
 
 
 def local(moment: datetime) -> datetime:
-    """In the time zone of the page; as it is where that leads out of the years 1 to 9999: apps send any."""
+    """Convert to the time zone of the page; a moment that would leave the years 1 to 9999 stays as it
+    is, since apps send any value."""
     try:
         return timezone.localtime(moment)
     except OverflowError:
@@ -76,7 +80,7 @@ def local(moment: datetime) -> datetime:
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """``2 h ago``, ``3 days ago``; past a week the date."""
+    """Return ``2 h ago``, ``3 days ago``; after a week the date."""
     passed = now - moment
     if passed < MINUTE:
         return gettext("just now") if passed > -MINUTE else date_format(local(moment), "SHORT_DATE_FORMAT")
@@ -97,5 +101,5 @@ def shortened(text: str) -> str:
 def _file_name(url: str) -> str:
     try:
         return unquote(urlsplit(url).path.rpartition("/")[2])
-    except ValueError:  # an enclosure is whatever the app sent: http://[ is one
+    except ValueError:  # the enclosure is whatever the app sent, for example http://[
         return ""

@@ -1,4 +1,4 @@
-"""Tags and filters of the pages: icons, and figures and times in the reader's language."""
+"""Tags and filters for pages: icons, and figures and times in the reader's language."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -18,8 +18,8 @@ register = template.Library()
 
 @register.simple_tag
 def icon(name: str) -> str:
-    """An icon of lucide, in the colour and size of the text. It says nothing to a screen reader: what it
-    stands for is written beside it, or is the name of its button."""
+    """Return a Lucide icon in the colour and size of the text. Screen readers ignore it: its meaning is
+    written beside it, or is the name of its button."""
     return _icon(str(name))
 
 
@@ -36,8 +36,8 @@ register.filter("duration", words.duration)
 
 @register.filter
 def ago(moment: datetime | None) -> SafeString | str:
-    """How long ago something was, as a ``time`` with the exact moment; static/modules/times.js puts that into
-    the browser's own time zone."""
+    """Return how long ago something was, as a ``time`` element with the exact moment, which
+    static/modules/times.js shows in the time zone that the listener has set, else in that of the browser."""
     if moment is None:
         return ""
     return _time(moment, words.ago(moment, timezone.now()), "title")
@@ -45,19 +45,19 @@ def ago(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def day(moment: datetime | None) -> SafeString | str:
-    """A date, as a ``time``."""
+    """Return a date, as a ``time`` element."""
     return "" if moment is None else _time(moment, date_format(words.local(moment), "DATE_FORMAT"), "day")
 
 
 @register.filter
 def exact(moment: datetime | None) -> SafeString | str:
-    """A date with hour and minute and the name of their time zone, as a ``time``."""
+    """Return a date with hour, minute and time zone, as a ``time`` element."""
     return "" if moment is None else _time(moment, None, "moment")
 
 
 @register.filter
 def sized(cover: str, size: int) -> str:
-    """The path of a cover in another size than 300 pixels."""
+    """Return the path of a cover in another size than 300 pixels."""
     return cover.replace("/300.webp", f"/{size}.webp")
 
 
@@ -72,8 +72,9 @@ def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
     )
 
 
-# a list has dozens, at a tenth of a millisecond each, and the next page has many of them again
+# cached: a list has dozens of them, each takes a tenth of a millisecond, and the
+# next page repeats many of them
 @lru_cache(maxsize=4_096)
 def _whole(moment: datetime, zone: str, language: str | None) -> str:
-    """A date with hour and minute in the time zone and the language of the page."""
+    """Return a date with hour and minute in the time zone and the language of the page."""
     return date_format(words.local(moment), "DATETIME_FORMAT")

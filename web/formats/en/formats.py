@@ -1,4 +1,4 @@
-"""Dates as the pages write them in English: the day first, 24 hours, the time zone named."""
+"""Date formats of the English pages: day first, 24-hour clock, time zone named."""
 
 DATE_FORMAT = "j F Y"
 SHORT_DATE_FORMAT = "j M Y"

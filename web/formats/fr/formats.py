@@ -1,4 +1,4 @@
-"""Dates as the pages write them in French."""
+"""Date formats of the French pages."""
 
 DATE_FORMAT = "j F Y"
 SHORT_DATE_FORMAT = "j N Y"
