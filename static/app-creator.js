@@ -1,5 +1,5 @@
-// Makes an app's key pair and its authorization token in the browser. The private key is put into this page
-// and nowhere else: nothing here talks to the server, and no field has a name.
+// Makes an app's key pair and its authorization token in the browser. The private key is shown in this page
+// and nowhere else: nothing here sends anything to the server, and no field has a name.
 "use strict";
 
 const RSA = {
@@ -8,7 +8,7 @@ const RSA = {
   publicExponent: new Uint8Array([1, 0, 1]),
   hash: "SHA-256",
 };
-const LIFE = 24 * 3600; // seconds; the server accepts no more
+const LIFE = 24 * 3600; // seconds; the longest lifetime that the server accepts
 
 const element = (id) => document.getElementById(id);
 

@@ -1,5 +1,5 @@
-// Copies what stands in a field: <button data-copies="id of the field" data-copied="what to say then" hidden>.
-// With data-shares a phone asks whom to send it to instead.
+// Copies the content of a field: <button data-copies="id of the field" data-copied="text to show then"
+// hidden>. With data-shares, a phone opens its share sheet instead.
 
 const SHOWN_FOR = 2000;
 
@@ -7,7 +7,7 @@ function reveal(root) {
   for (const button of root.querySelectorAll("button[data-copies]")) button.hidden = false;
 }
 
-// Without HTTPS there is the older way alone.
+// Without HTTPS only the older way (execCommand) works.
 async function isCopied(text) {
   if (!navigator.clipboard) return document.execCommand("copy");
   return navigator.clipboard.writeText(text).then(() => true, () => false);
@@ -20,7 +20,7 @@ async function copy(button) {
     return;
   }
   field.select();
-  if (!(await isCopied(field.value))) return; // it is selected: the listener can copy it himself
+  if (!(await isCopied(field.value))) return; // the text is selected, so the listener can copy it himself
   const label = button.querySelector("span");
   const before = label.textContent;
   if (before === button.dataset.copied) return;

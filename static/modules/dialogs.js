@@ -1,4 +1,5 @@
-// Shows what htmx has put into the page's dialog, and closes it where its cancel is pressed or its form is done.
+// Shows what htmx has loaded into the page's dialog, and closes it when it is cancelled or
+// its form has been processed.
 
 const dialog = document.getElementById("dialog");
 
@@ -15,7 +16,8 @@ dialog.addEventListener("click", (event) => {
   dialog.close();
 });
 
-// before its answer takes its place in the page, so that the focus goes back to what opened the dialog
+// closed before the answer is swapped into the page, so that the focus returns to the
+// element that opened the dialog
 document.addEventListener("htmx:beforeSwap", (event) => {
   const form = event.detail.requestConfig.elt.closest("[data-closes-when-done]");
   if (form && dialog.contains(form) && event.detail.shouldSwap) dialog.close();

@@ -1,4 +1,5 @@
-// A form that changes something is sent once, however often its button is pressed while the answer is on its way.
+// A form that changes something is sent only once, however often its button is pressed
+// before the answer arrives.
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
@@ -7,7 +8,7 @@ document.addEventListener("submit", (event) => {
   form.dataset.sending = "yes";
 });
 
-// before htmx puts a second request behind the first
+// before htmx queues a second request behind the first
 document.addEventListener("htmx:confirm", (event) => {
   if (event.target.closest("form")?.dataset.sending) event.preventDefault();
 });
@@ -21,7 +22,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
   delete event.target.closest("form")?.dataset.sending;
 });
 
-// back on a page that the browser has kept
+// when the browser shows a page again from its back/forward cache
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sending]")) delete form.dataset.sending;
 });

@@ -1,20 +1,23 @@
-// What other devices do is told to this page at once, on a WebSocket, as an event of the document: "live:changes", with
-// what has changed by its kind. Nothing depends on it: where it does not connect, pages show what they show when asked.
+// Notifies this page at once of what other devices do: messages on a WebSocket become the document's event
+// "live:changes", which contains the changes by kind. This is optional: if there is no connection, pages are
+// up to date when they are loaded.
 
-const [SOONEST, LATEST] = [1000, 60_000]; // milliseconds before it is tried again, twice as long each time
-const AWAY = 60_000; // a page that nobody looks at for so long lets its connection go
+// milliseconds before the next attempt to connect, doubled each time
+const [SOONEST, LATEST] = [1000, 60_000];
+const AWAY = 60_000; // milliseconds; a page that has been hidden for this long closes its connection
 const FOR_GOOD = ["logged_out", "account_closed"];
-// Milliseconds until pages are read anew: the read models have what was told within a few, and seldom later.
+// Milliseconds until stale parts of the page are fetched for the first and the second time: read models
+// usually include a change within a few milliseconds, and seldom later.
 const [SETTLED, LATE] = [150, 2000];
 const ALL = "*";
 
 let socket = null;
-let cursor = null; // of what was told last: a new connection goes on after it
+let cursor = null; // of the latest message: a new connection resumes after it
 let wait = SOONEST;
 let [retry, leaving, settling, late] = [0, 0, 0, 0];
-const recent = new Set(); // kinds of which something was told, until they have been looked at twice
+const recent = new Set(); // kinds that have changed, until parts of the page were refreshed twice
 
-// Null where there is none for this page, now or ever.
+// Returns null if live connections are not available to this page at all.
 async function ticket() {
   const body = new FormData();
   body.set("csrfmiddlewaretoken", document.querySelector("#player [name=csrfmiddlewaretoken]").value);
@@ -60,7 +63,7 @@ function hear({ type, cursor: reached, data, retry_after: after }) {
   if (type === "restart") wait = 1000 * after;
   if (type === "ready") {
     wait = SOONEST;
-    document.documentElement.classList.add("is-live"); // from here on everything is told
+    document.documentElement.classList.add("is-live"); // from now on all changes are received
   }
   if (reached) cursor = reached;
   if (type !== "changes" && type !== "resync") return;
@@ -82,7 +85,8 @@ function look() {
   return refresh();
 }
 
-// Parts of the page that say of which kinds they show something are fetched anew, but not under somebody's hands.
+// Fetches again the stale parts of the page, which declare the kinds of data that they show, but not
+// while somebody is using them.
 async function refresh() {
   if (!document.querySelector("[data-live][data-stale]") || document.querySelector("dialog[open]")) return;
   const { href } = location;

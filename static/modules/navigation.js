@@ -1,12 +1,14 @@
-// Pages of a listener follow each other without a new document, so that the player goes on: htmx fetches what a link
-// or a form leads to (hx-boost), and of that page its main part, title, navigation and toasts come into this one.
-// What is no such page (the administration, files, being logged out, another language) is opened as ever.
+// Pages of a listener follow each other in the same document, so that the player keeps playing: htmx
+// fetches the page for a link or form (hx-boost) and swaps its main part, title, navigation and toasts
+// into the document. Anything else (the administration, files, being logged out, another language) is
+// opened by the browser as usual.
 
 const OUTSIDE = /^\/(admin|api|users|authorize|setup|app-creator|styleguide|health|about|play|rss|static)(\/|$)/;
-const NEW_DOCUMENT = ["/settings/preferences", "/settings/erase"]; // forms after which the language or the listener is another
-const places = new Map(); // how far each page was scrolled, for the way back
+// after these forms the language or the listener may be a different one
+const NEW_DOCUMENT = ["/settings/preferences", "/settings/erase"];
+const places = new Map(); // the scroll position of each page, restored when going back
 let shown = location.pathname + location.search;
-let isMoving = false; // between a step in the history and its page
+let isMoving = false; // true from a step back or forward in the history until its page is shown
 
 const pathOf = (url) => url.pathname + url.search;
 const here = () => pathOf(location);
@@ -24,11 +26,11 @@ function leaveToBrowser(event) {
   if (form && (isOutside(action) || NEW_DOCUMENT.includes(action))) event.stopPropagation();
 }
 
-// before htmx, which listens on the links themselves
+// in the capture phase, before htmx, which listens on the links themselves
 document.addEventListener("click", leaveToBrowser, true);
 document.addEventListener("submit", leaveToBrowser, true);
 
-// Who goes on before a page is there does not get it any more; what was sent is not taken back.
+// A page that is still loading is abandoned when the listener moves on; a form that was sent is not aborted.
 let pending = null;
 function expectPage(xhr) {
   pending?.abort();
@@ -48,7 +50,7 @@ function fits(page) {
   return own && page.body.classList.contains("listener");
 }
 
-// Everything of the page but its main part, which htmx swaps.
+// Updates everything of the page except its main part, which htmx swaps.
 function frame(page) {
   document.title = page.title;
   document.body.className = page.body.className;
@@ -105,11 +107,12 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   detail.swapOverride = "outerHTML";
   if (isError) document.title = page.title;
   else frame(page);
-  // also where its form is shown again, with its faults
+  // also if the form is shown again with its errors
   closeDialogs();
 });
 
-// A form that is shown again with its faults stays at its page's address, and the same page is no step back.
+// A form that is shown again with its errors keeps the page's address, and showing the same page
+// again adds no history entry.
 document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
   const { history, boosted, requestConfig, pathInfo, xhr } = event.detail;
   if (!boosted) return;
@@ -130,7 +133,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
   scrollTo({ top: top ?? 0, behavior: "instant" });
 });
 
-// Back and forward: the page is fetched again, because none is kept.
+// Back and forward: the page is fetched again, because no page is cached.
 document.addEventListener("htmx:historyCacheMissLoad", (event) => {
   const page = parsed(event.detail.response);
   closeDialogs();
@@ -146,7 +149,7 @@ document.addEventListener("htmx:historyRestore", () => {
 addEventListener("popstate", (event) => (isMoving = Boolean(event.state?.htmx)));
 addEventListener("scroll", () => isMoving || places.set(shown, scrollY), { passive: true });
 
-// The server is not there: the page stays, and so does what plays.
+// The server cannot be reached: the page stays, and the player keeps playing.
 function tellNoConnection() {
   isMoving = false;
   const text = document.getElementById("no-connection").content.cloneNode(true);

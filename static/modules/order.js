@@ -1,8 +1,8 @@
-// Rows of a list are put in order by their grips: with a mouse, a pen or a finger. The form of the page is sent with
-// where the row was dropped, and the server answers with the list as it is then. Without this, and by keyboard, the
-// buttons of each row do the same.
+// Reorders the rows of a list by dragging their handles with a mouse, a pen or a finger. The page's form is
+// sent with the place where the row was dropped, and the server answers with the resulting list. Without this
+// script, and for the keyboard, the buttons of each row do the same.
 
-const EDGE = 72; // pixels from the edge of the window at which it begins to scroll
+const EDGE = 72; // distance in pixels from the edge of the window at which it begins to scroll
 const STEP = 12;
 
 let drag = null;
@@ -32,7 +32,7 @@ document.addEventListener("keydown", (event) => {
   if (drag && event.key === "Escape") drop(false);
 });
 
-// The row takes the place of the one that the pointer is over, once it is past that one's middle.
+// The row changes places with a neighbour once the pointer is past the middle of that neighbour.
 function place() {
   const { row, y } = drag;
   const before = row.previousElementSibling;
@@ -63,12 +63,12 @@ function drop(keep) {
   const back = () => list.insertBefore(row, from);
   if (!keep) return void back();
   const form = document.getElementById("arrange");
-  // the first row of a later page has its place by the row that follows it
+  // the place of the first row on a later page is given by the row after it
   const before = row.previousElementSibling;
   const near = before ? { behind: before.dataset.key } : { ahead: row.nextElementSibling.dataset.key };
   const values = { move: row.dataset.key, ...near };
   const request = { source: form, target: "#members", swap: "innerHTML settle:0ms", values };
-  // where no answer has put another list in its place, nothing was changed
+  // if no answer has replaced the list, nothing was changed
   const settle = () => row.isConnected && back();
   window.htmx.ajax("POST", form.action, request).then(settle, settle);
 }

@@ -1,15 +1,17 @@
-// What is said now, above the bar, where the episode has a transcript and its listener wants to read along.
+// Shows what is being said, above the bar, if the episode has a transcript and the
+// listener wants to read along.
 
 const KEY = "balados-captions";
-const AGAIN = 3000; // milliseconds after which a transcript that is being fetched is asked for again
+// milliseconds after which a transcript that the server is still fetching is requested again
+const AGAIN = 3000;
 const TRIES = 10;
 
 export function captions(bar) {
   const line = bar.querySelector("#player-caption");
   const choice = bar.querySelector("#player-captions");
   const box = choice.querySelector("input");
-  let path; // of the transcript of what is in the bar
-  let said = []; // its paragraphs, in order
+  let path; // of the transcript of the episode in the bar
+  let said = []; // the paragraphs of the transcript, in order
 
   box.checked = localStorage.getItem(KEY) === "on";
   box.addEventListener("change", () => {

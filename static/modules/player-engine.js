@@ -1,4 +1,5 @@
-// The player without its buttons: opens an episode where its listener is, plays it, keeps for the server what is heard.
+// The player without its buttons: opens an episode at the listener's position, plays it, and records for
+// the server what was heard.
 
 import { following } from "./player-next.js";
 import { outbox } from "./player-outbox.js";
@@ -7,7 +8,7 @@ import { sleepTimer } from "./player-sleep.js";
 import { tabs } from "./player-tabs.js";
 import { view } from "./player-view.js";
 
-const SAME = 60_000; // after a longer pause another device may have gone on
+const SAME = 60_000; // milliseconds; during a longer pause another device may have moved on
 const [BACK, AHEAD, SLOWEST, FASTEST] = [15, 30, 0.5, 3];
 const NOTHING = { at: 0, position: -1 };
 
@@ -17,8 +18,9 @@ export const show = view(bar);
 export const sent = outbox(bar);
 const remembered = `balados-player-${bar.dataset.user}`;
 
-// ``now``: what the server gave of what is in the bar. ``from``: the playlist that it was started from. ``begun``:
-// whether its start was recorded. ``place``: in seconds. ``own``: recorded here, and when. ``again``: what "try again" does.
+// ``now``: the data from the server for the episode in the bar. ``from``: the playlist from which it was
+// started. ``begun``: whether its start was recorded. ``place``: the position in seconds. ``own``: positions
+// recorded here, with the time. ``again``: what "try again" does.
 export const state = { now: null, from: "", begun: false, place: 0, pausedAt: 0, last: NOTHING, own: new Map(), again: play };
 
 export const coming = following(bar, { state, addressOf });
@@ -39,7 +41,7 @@ const owner = tabs(bar.dataset.user, {
   },
 });
 
-// Keeps where the listener is for the server; the same place twice in a row once.
+// Records the listener's position for the server; the same position twice in a row is recorded once.
 export function record(more = {}) {
   const { now, begun, last } = state;
   if (begun && audio.readyState && !audio.error) state.place = audio.currentTime;
@@ -50,7 +52,7 @@ export function record(more = {}) {
   sent.add({ feed: now.feed, item: now.item, speed: audio.playbackRate, ...more, position });
 }
 
-// What is in the bar, for a new document in this tab.
+// Remembers what is in the bar, for the next document in this tab.
 export function remember() {
   const { now, from, place } = state;
   if (!now) return sessionStorage.removeItem(remembered);
@@ -73,8 +75,8 @@ export function addressOf(path, values = {}) {
   return url;
 }
 
-// Puts an episode into the bar; gives whether there is one at this address. ``preload``: what is asked of its publisher
-// before it plays.
+// Opens an episode in the bar; returns whether there is one at this address. ``preload``: what is requested
+// from its publisher before it plays.
 export async function open(address, preload = "auto") {
   const page = await fetched(address);
   if (!page) return false;
@@ -140,7 +142,7 @@ export async function play() {
   await audio.play().catch((error) => error.name === "NotAllowedError" && show.say("refused"));
 }
 
-// Whether the listener has to choose first, because another device got further. He is asked once.
+// Whether the listener has to choose first, because another device got further. He is asked only once.
 async function isAsked() {
   const { now, pausedAt, place } = state;
   if (pausedAt && Date.now() - pausedAt > SAME) {
@@ -161,7 +163,7 @@ export function choose(isThere) {
   return play();
 }
 
-export function resume() { // after a fault: the file anew, from where the listener was
+export function resume() { // after an error: loads the file again and continues at the listener's position
   audio.src = state.now.audio;
   audio.currentTime = state.place;
   setSpeed(audio.defaultPlaybackRate);

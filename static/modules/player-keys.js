@@ -1,4 +1,5 @@
-// Space plays and pauses, the arrows move, a question mark shows the keys. Not where something is typed or chosen.
+// Space plays and pauses, the arrow keys move, a question mark shows the keys; but not while the focus is
+// where one types or chooses.
 
 const TAKES_KEYS = "input:not(#player-place), textarea, select, audio, video, [contenteditable], [role=listbox], [role=menu], [role=slider], dialog[open]";
 const TYPED = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]";

@@ -1,13 +1,13 @@
-// The player and the listener's other devices: what is in the bar goes along while it does not play. Somebody who is
-// listening here is left alone.
+// The player and the listener's other devices: while it is not playing, the episode in the bar follows the
+// position on other devices. A listener who is listening here is not disturbed.
 
 import { audio, seek, show, state } from "./player-engine.js";
 
-const NEAR = 2; // seconds that are no other place
-const APART = 30; // seconds after which it is said, with a way back
-const ECHO = 30_000; // milliseconds within which a place that was recorded here comes back as told
+const NEAR = 2; // seconds; a smaller difference counts as the same position
+const APART = 30; // seconds; a larger difference is shown, with a way back
+const ECHO = 30_000; // milliseconds within which a position that was recorded here comes back as a change
 
-let here = null; // where it was before another device went on
+let here = null; // the position here before another device moved on
 
 document.addEventListener("live:changes", ({ detail }) => {
   const { now } = state;
@@ -16,7 +16,7 @@ document.addEventListener("live:changes", ({ detail }) => {
   if (!told || told.played || state.own.get(told.position) > Date.now() - ECHO) return;
   if (Math.abs(told.position - state.place) <= NEAR) return;
   const isFar = Math.abs(told.position - state.place) > APART;
-  // another tab of this browser has said so already, and what was asked before has its answer
+  // not if another tab of this browser has said so already; an open question is settled by this
   if (state.begun && isFar && here === null && !show.isSaying("elsewhere")) {
     here = state.place;
     show.say("moved");
@@ -26,7 +26,7 @@ document.addEventListener("live:changes", ({ detail }) => {
 
 const isOf = (now, entry) => entry.rss_source_item === now.item || (entry.guid && entry.guid === now.guid);
 
-// Not to be recorded: the other device has.
+// Not recorded here, since the other device has recorded it.
 function follow(position) {
   state.last = { at: Date.now(), position };
   delete state.now.further;

@@ -1,4 +1,5 @@
-// Where another device went on after what this browser tells only now: the listener is asked once where to go on.
+// Another device moved on after the time of a play that this browser reports only now: asks the
+// listener once where to continue.
 
 import { show, state } from "./player-engine.js";
 

@@ -1,9 +1,10 @@
-// What the player goes on with: told in the bar, asked for by "play next", passed over by "not this one".
+// What the player plays next: announced in the bar, chosen by "play next", skipped by "not this one".
 
 const KEPT = "balados-after-the-end";
 const SETTLED = 400; // milliseconds
 
-// ``told``: the key of what the bar tells of as the next one; ``chosen``: of what its listener asked to hear next.
+// ``told``: the key of the episode that the bar announces as the next one; ``chosen``: the key of the one
+// that the listener chose to hear next.
 export function following(bar, { state, addressOf }) {
   const choice = bar.querySelector("#player-after");
   let told = "";
@@ -19,16 +20,16 @@ export function following(bar, { state, addressOf }) {
   });
 
   const self = {
-    // Whether it stops when the episode ends.
+    // Whether the player stops when the episode ends.
     get stops() {
       return choice.value === "stop";
     },
-    // What the server is told of what its listener wants to hear next.
+    // The query parameters that tell the server what the listener wants to hear next.
     asked() {
       const after = choice.value === "podcast" ? [["after", "podcast"]] : [];
       return [...after, ...skipped.map((key) => ["skip", key]), ...(chosen ? [["next", chosen]] : [])];
     },
-    // What was told is what comes, unless it has gone meanwhile.
+    // Requests the episode that was announced, which is used unless it is no longer there.
     take(url) {
       if (told) url.searchParams.set("next", told);
       if (told === chosen) chosen = "";
@@ -55,7 +56,7 @@ export function following(bar, { state, addressOf }) {
       const url = addressOf(state.now.player);
       url.pathname += "/following";
       const answer = await fetch(url).catch(() => null);
-      // the piece of an episode that has gone meanwhile
+      // the element belongs to an episode that has been replaced in the meantime
       if (!own.isConnected) return;
       const page = answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
       const fresh = page?.querySelector("#player-coming");
@@ -66,7 +67,7 @@ export function following(bar, { state, addressOf }) {
     },
   };
 
-  // What was put into a list, or taken out of it, may change what comes.
+  // Adding something to a list, or removing it, may change what comes next.
   document.addEventListener("htmx:afterRequest", ({ detail }) => {
     const { verb, elt, path } = detail.requestConfig;
     if (verb === "get" || !detail.successful || !/^\/(queue|playlists|episodes)\//.test(path)) return;
@@ -77,7 +78,7 @@ export function following(bar, { state, addressOf }) {
     }
     self.refresh();
   });
-  // Another device has changed a list: read once the read models have that.
+  // Another device has changed a list: refresh once the read models include that.
   document.addEventListener("live:changes", ({ detail }) => {
     clearTimeout(settling);
     if (detail.playlists || !Object.keys(detail).length) settling = setTimeout(self.refresh, SETTLED);

@@ -1,15 +1,16 @@
-// What was heard, on its way to the server: kept in this browser until the server has it, under its listener's id.
-// Each record has an id of its own and its own time, so that it counts once and when it was.
+// Plays on their way to the server: stored in this browser, under the listener's id, until the
+// server has them. Each record has its own id and time, so that it counts only once and for the
+// time at which it happened.
 
 const MOST = 100; // records in one request
-const SMALL = 20; // so many a browser sends on when the page is left meanwhile
+const SMALL = 20; // with at most this many records, a browser completes the request even if the page is left
 const KEPT = 2000; // about eight hours of listening without a connection
 
 export function outbox(bar) {
   const key = `balados-plays-${bar.dataset.user}`;
   let kept = read();
   let sending = null;
-  let skew = 0; // of this browser's clock, in milliseconds
+  let skew = 0; // correction for this browser's clock, in milliseconds
   let onLoggedOut = () => {};
 
   function read() {
@@ -25,7 +26,7 @@ export function outbox(bar) {
       if (kept.length) localStorage.setItem(key, JSON.stringify(kept));
       else localStorage.removeItem(key);
     } catch {
-      // no room, or not allowed: it is kept while the page is open
+      // no storage space, or not allowed: the records are kept as long as the page is open
     }
   }
 
@@ -52,7 +53,7 @@ export function outbox(bar) {
       else if (answer.status === 400) forget(await refused(answer, records));
       else if (answer.status === 409) forget(records.map((record) => record.id));
       else if (answer.type === "opaqueredirect" || answer.status === 403) return onLoggedOut();
-      else return undefined; // the server is in trouble: the next record tries again
+      else return undefined; // the server has a problem: the next record triggers another attempt
     }
     return undefined;
   }
@@ -64,7 +65,7 @@ export function outbox(bar) {
     document.dispatchEvent(new CustomEvent("player:newer", { detail: newer }));
   }
 
-  // Which records the server cannot take; all, where it does not say.
+  // Returns the ids of the records that the server cannot accept; all of them if it does not say which.
   async function refused(answer, records) {
     const { errors } = await answer.json();
     const numbers = Object.keys(errors).filter((name) => records[name]);
@@ -90,7 +91,7 @@ export function outbox(bar) {
         .finally(() => (sending = null));
       return sending;
     },
-    // While the page goes away; what arrives so is sent again later, and does not count twice.
+    // Called when the page is left; what is sent this way is sent again later, and does not count twice.
     beacon() {
       if (kept.length) navigator.sendBeacon("/player/plays", form(kept.slice(-MOST / 2)));
     },
@@ -104,7 +105,7 @@ export function outbox(bar) {
   return self;
 }
 
-// Without TLS browsers have no randomUUID.
+// Without TLS browsers do not provide randomUUID.
 function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;

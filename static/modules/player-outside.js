@@ -1,7 +1,8 @@
-// The player and the world: pieces of pages from the server, lock screens, headsets and media keys (Media Session),
-// and why an audio file does not play.
+// The player and the outside world: page fragments from the server, lock screens, headsets and media keys
+// (Media Session), and why an audio file does not play.
 
-// The piece of page at an address, or null where there is none. Throws "left" to somebody who is logged out.
+// Returns the page fragment at an address, or null if there is none. Throws "left" if
+// the listener is logged out.
 export async function fetched(address) {
   const answer = await fetch(address);
   if (answer.url.includes("/users/log_in")) throw new Error("left");
@@ -27,7 +28,7 @@ export function session(actions) {
     try {
       media.setActionHandler(name, handler);
     } catch {
-      // this browser does not know it
+      // this browser does not support the action
     }
   }
   return {
@@ -44,8 +45,9 @@ export function session(actions) {
   };
 }
 
-// The name of the message that fits. Of files of other servers browsers tell little: Firefox the status in words,
-// Chromium "Format error" where nothing came, and nothing at all where what came is no audio.
+// Returns the name of the message that fits. Browsers reveal little about files on other servers: Firefox
+// gives the HTTP status in words, Chromium "Format error" if there was no response, and nothing at all if
+// the response was not audio.
 export function reason(audio, type) {
   const { code, message = "" } = audio.error ?? {};
   if (!navigator.onLine || code === MediaError.MEDIA_ERR_NETWORK) return "network";

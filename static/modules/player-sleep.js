@@ -1,4 +1,4 @@
-// The sleep timer: after so many minutes, or where the episode ends.
+// The sleep timer: stops after the chosen number of minutes, or at the end of the episode.
 
 export function sleepTimer(select, { pause, tell }) {
   let until = 0;
@@ -14,13 +14,13 @@ export function sleepTimer(select, { pause, tell }) {
   }
 
   return {
-    // Called as time goes by.
+    // Called regularly during playback.
     tick() {
       if (!until || Date.now() < until) return;
       off();
       pause();
     },
-    // Whether it was to stop here.
+    // Returns whether the player was set to stop at the end of the episode, and resets that.
     ends() {
       const is = select.value === "end";
       if (is) off();

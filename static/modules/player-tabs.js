@@ -1,5 +1,5 @@
-// One tab plays at a time. Who wants to play says so; who was playing stops, tells the server how far it came, and
-// says that it has: so the new tab begins where the old one ended.
+// Only one tab plays at a time. A tab that wants to play announces it; the one that was playing stops, sends
+// its position to the server, and then confirms: thus the new tab starts where the old one stopped.
 
 const ANSWERS_WITHIN = 80; // milliseconds
 const ENDS_WITHIN = 2000;

@@ -1,4 +1,5 @@
-// What the player's bar shows: times, the play button, messages, and which play buttons of the page are its own.
+// What the player's bar shows: times, the play button and messages, and which play buttons on the page
+// belong to what is playing.
 
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
@@ -6,7 +7,7 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
-// Pages, toasts and the panel leave room for the bar and, on a phone, for the navigation under it: as high as they are.
+// Pages, toasts and the panel leave as much room as the bar needs and, on a phone, the navigation below it.
 function keepRoom(bar) {
   const root = document.documentElement;
   const observer = new ResizeObserver(() => {
@@ -33,7 +34,7 @@ export function view(bar) {
   };
 
   const self = {
-    // Shows the message of this name and no other.
+    // Shows the message of this name and hides all others.
     say(name) {
       for (const message of bar.querySelectorAll("[data-message]")) message.hidden = message.dataset.message !== name;
     },
@@ -84,7 +85,7 @@ export function view(bar) {
     },
   };
 
-  // The play buttons on the page that lead to what is playing show so.
+  // Marks the play buttons on the page that belong to the episode being played.
   function mark(path, isPlaying) {
     const own = path && episodeOf(path);
     for (const button of document.querySelectorAll("a[data-plays]:not([data-at])")) {
@@ -99,7 +100,7 @@ export function view(bar) {
   return self;
 }
 
-// An episode's page without the place in it.
+// Returns the address of an episode's page without a position.
 export function episodeOf(address) {
   const url = new URL(address, location.href);
   return `${url.pathname}?feed=${url.searchParams.get("feed")}`;

@@ -1,4 +1,5 @@
-// What the listener presses, what the audio does, and what becomes of the page: all of it moves the player.
+// Connects the player with what the listener presses, what the audio element does, and
+// what happens to the page.
 
 import { addressOf, ahead, audio, back, bar, choose, close, coming, lastTime, media, next, open, play, record, remember, seek, sent, setSpeed, show, sleep, start, state, toggle } from "./player-engine.js";
 import { captions } from "./player-captions.js";
@@ -8,8 +9,9 @@ import { reason } from "./player-outside.js";
 import { episodeOf } from "./player-view.js";
 
 const EVERY = 15_000; // milliseconds of playing between two records
-const SETTLED = 700; // after a jump, the last of several is recorded
-const FRESH = 10_000; // a document that follows within this time goes on playing, where the browser lets it
+const SETTLED = 700; // milliseconds; of several jumps in a row only the last one is recorded
+// milliseconds; a document that follows within this time continues playing, if the browser allows it
+const FRESH = 10_000;
 const STEP = 0.1;
 const LEAVING = ["/users/log_out", "/settings/erase"];
 const volume = document.getElementById("player-volume");
@@ -26,7 +28,7 @@ const does = {
   keys: () => document.getElementById("player-keys").showModal(),
 };
 
-// What is pressed
+// What the listener presses
 
 bar.addEventListener("click", (event) => does[event.target.closest("[data-does]")?.dataset.does]?.());
 place.addEventListener("change", () => seek(Number(place.value)));
@@ -44,7 +46,7 @@ function setVolume(wanted) {
   localStorage.setItem("balados-volume", audio.volume);
 }
 
-// Before htmx, which would open the page that the button leads to.
+// In the capture phase, before htmx, which would open the page that the button links to.
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[data-plays]");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -63,10 +65,10 @@ document.addEventListener("click", (event) => {
   return void start(episodeOf(link.href), at);
 }, true);
 
-// What the audio does
+// What the audio element does
 
 const said = captions(bar);
-// after a fault it is neither playing nor, for the browser, paused
+// after an error the audio is not playing, but the browser does not report it as paused either
 const showState = () => show.state(!audio.paused && !audio.error, state.now?.path);
 let settling = 0;
 
@@ -99,7 +101,7 @@ audio.addEventListener("timeupdate", () => {
   if (Date.now() - state.last.at >= EVERY) record();
 });
 
-// Some browsers forget where to begin while they know nothing of the file.
+// Some browsers forget the start position while they know nothing about the file.
 audio.addEventListener("loadedmetadata", () => {
   if (Math.abs(audio.currentTime - state.place) > 1) audio.currentTime = state.place;
   show.move(state.place, audio.duration);
@@ -136,7 +138,7 @@ addEventListener("online", () => {
   if (state.now && show.isSaying("network")) state.again();
 });
 
-// What becomes of the page
+// What happens to the page
 
 document.addEventListener("htmx:load", showState);
 
@@ -152,7 +154,7 @@ document.addEventListener("visibilitychange", () => {
   remember();
 });
 
-// Nothing of what was heard stays behind in a browser that somebody else may use.
+// Nothing that was heard stays in a browser that somebody else may use.
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (!LEAVING.includes(form.getAttribute("action"))) return;
@@ -161,7 +163,7 @@ document.addEventListener("submit", async (event) => {
   audio.pause();
   record();
   await Promise.race([sent.flush(), new Promise((done) => setTimeout(done, 2000))]);
-  if (navigator.onLine) sent.clear(); // else nobody is logged out either
+  if (navigator.onLine) sent.clear(); // offline, logging out does not work either
   close();
   form.submit();
 }, true);

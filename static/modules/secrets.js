@@ -1,4 +1,4 @@
-// Beside a password: a button that shows what is typed, and a word while Caps Lock is on.
+// Adds to a password field a button that shows what is typed, and a warning while Caps Lock is on.
 
 function reveal(root) {
   for (const button of root.querySelectorAll("[data-shows-secret]")) button.hidden = false;
@@ -15,7 +15,8 @@ document.addEventListener("click", (event) => {
   button.setAttribute("aria-pressed", String(!isShown));
 });
 
-// what is sent is hidden again: browsers keep texts, and offer them later
+// hides the password again when the form is sent: browsers store the content of text
+// fields and suggest it later
 document.addEventListener(
   "submit",
   (event) => {

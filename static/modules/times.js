@@ -1,7 +1,7 @@
-// Puts every time of the page into the time zone that the listener has set, else this browser's, and those that
-// htmx brings as well. The server writes them in the zone that is set, else in UTC, and says so.
+// Converts every time on the page, also in what htmx loads, to the listener's time zone setting, else to this
+// browser's time zone. The server writes times in the zone of the setting, else in UTC, with the zone's name.
 
-// the reader's own kind of the page's language: days come first in British English, months in American
+// the reader's own variant of the page's language: days come first in British English, months in American
 const page = document.documentElement.lang;
 const timeZone = document.documentElement.dataset.timeZone;
 const own = navigator.languages.find((name) => name.split("-")[0] === page && name !== page);

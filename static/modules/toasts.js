@@ -1,11 +1,11 @@
-// Toasts go by themselves after ten seconds (components.css), but not while somebody points at one, is in it or
-// looks at another tab. Here: they are read out also where a page came with them, the last one is taken back with
-// Ctrl+Z outside of fields, and Escape closes it.
+// Toasts disappear after ten seconds (components.css), but not while the pointer or the focus is on one, or
+// another tab is in front. This module has toasts read out that were part of the page when it loaded, undoes
+// the last one with Ctrl+Z outside of fields, and closes it with Escape.
 
 const region = document.getElementById("toasts");
 const FIELDS = "input, textarea, select, [contenteditable]";
 
-// a live region tells what changes in it, and nothing that stood in it when the page came
+// a live region announces changes of its content, but not what it contained when the page loaded
 function announce() {
   const told = [...region.childNodes];
   region.replaceChildren();

@@ -1,5 +1,5 @@
-// The transcript of an episode: goes along with the player, and is searched. And the address to share, from where
-// the player is.
+// The transcript of an episode: follows the player, and can be searched. Also adds the player's position
+// to the address for sharing.
 
 let marked = null;
 
@@ -17,7 +17,7 @@ document.addEventListener("player:time", ({ detail }) => {
   if (follows) box.scrollTop = current.offsetTop - box.clientHeight / 3;
 });
 
-// The last that has begun, by halving.
+// Finds the last paragraph that has begun, by binary search.
 function paragraphAt(all, seconds) {
   let [low, high] = [0, all.length];
   while (low < high) {
@@ -43,7 +43,7 @@ document.addEventListener("input", (event) => {
   status.textContent = !wanted ? "" : found ? `${status.dataset.found} ${found}` : status.dataset.none;
 });
 
-// Without accents and case: "cafe" finds "Café".
+// Removes accents and case: "cafe" finds "Café".
 function plain(text) {
   return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 }

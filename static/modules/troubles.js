@@ -1,5 +1,5 @@
-// Tells why something that was done in place did not work: what the page says that the server answered with, or that
-// there is no connection. htmx itself is silent about it.
+// Shows why an action within the page failed: the error message of the server, or that there is no
+// connection. htmx itself shows nothing.
 
 function tell(content) {
   document.getElementById("toasts")?.replaceChildren(content);
