@@ -10,12 +10,13 @@ class OperationsConfig(AppConfig):
     name = "operations"
 
     def ready(self) -> None:
-        # the signal is sent for every app: listening to one of them is enough
+        # the signal is sent once per app: listening to one of them is enough
         pre_migrate.connect(_check_maintenance, sender=apps.get_app_config("eventstore"))
 
 
 def _check_maintenance(using: str, **_: Any) -> None:
-    """A migration changes tables by statements that the triggers of maintenance do not see."""
+    """Raise ``InMaintenance`` where the store is closed: the maintenance triggers do not see a migration's
+    DDL."""
     from operations import maintenance
 
     maintenance.check(using)

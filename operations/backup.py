@@ -1,4 +1,5 @@
-"""Backups: a directory for each, with a manifest, that has its name only when it is whole and on the disk."""
+"""Backups: one directory each, with a manifest; it gets its final name only when it is complete and on the
+disk."""
 
 import contextlib
 import fcntl
@@ -25,21 +26,21 @@ Store = Literal["events", "system"]
 
 MANIFEST, DUMP, ERASURES = "manifest.json", "store.dump", "erasures"
 PARTIAL = ".partial"
-# Whoever has a browser's session is logged in: a stolen backup opens none, and a restored one brings none
-# back that was ended since.
+# Whoever has a session's key is logged in. Without sessions, a stolen backup logs nobody in, and a restored
+# one revives no session that has ended since.
 WITHOUT_ROWS = {"system": ("system.sessions",), "events": ()}
 HEAD = {"events": "SELECT coalesce(max(position), 0) FROM events.events", "system": "SELECT 0"}
 APPLIED = sql.SQL("SELECT app, name FROM {}.django_migrations ORDER BY id")
 
 
 class Damaged(OperatorError):
-    """A backup is not what its manifest says, or has none."""
+    """A backup does not match its manifest, or has none."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup says of itself, at the one moment that it shows.
+    """What a backup says about itself, all of it as of one moment.
 
-    ``major``: PostgreSQL's version. ``head``: the highest position. ``migrations``: those applied, as
+    ``major``: PostgreSQL's major version. ``head``: the highest position. ``migrations``: those applied, as
     [app, name]. ``tables``: sums by "schema.table". ``files``: their SHA-256.
     """
 
@@ -72,15 +73,15 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 def take(alias: Store, to: Path, keep: int | None = None) -> Backup:
-    """Back up a store into a directory of its own below ``to``, and delete all but the newest ``keep``.
+    """Back up a store into a new directory below ``to``, and delete all but the newest ``keep`` backups.
 
-    Raises ``Refused``, ``dump.ToolFailed``, ``OSError``, ``psycopg.Error``: then nothing is left that could
+    Raises ``Refused``, ``dump.ToolFailed``, ``OSError``, ``psycopg.Error``; then nothing is left that could
     be mistaken for a backup.
     """
     _check_place(alias)
     to.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(to):
-        for left in to.glob(f"{alias}-[0-9]*{PARTIAL}"):  # of a process that was killed
+        for left in to.glob(f"{alias}-[0-9]*{PARTIAL}"):  # left by a process that was killed
             shutil.rmtree(left)
         now = datetime.now(UTC)
         done = to / f"{alias}-{now:%Y%m%dT%H%M%S.%fZ}"
@@ -97,13 +98,13 @@ def take(alias: Store, to: Path, keep: int | None = None) -> Backup:
         partial.rename(done)
         _sync(to)
         for old in _all(to, alias)[keep:] if keep is not None else ():
-            # under the name of an unfinished one, so that what is half gone is never taken for a backup
+            # renamed to an unfinished one first, so that a half-deleted backup is never taken for a whole one
             shutil.rmtree(old.path.rename(old.path.with_name(f"{old.path.name}{PARTIAL}")))
     return Backup(done, manifest)
 
 
 def read(directory: Path) -> Backup:
-    """The backup in ``directory``. Raises ``Damaged``, ``OSError``."""
+    """Return the backup in ``directory``. Raises ``Damaged``, ``OSError``."""
     if directory.name.endswith(PARTIAL):
         raise Damaged(f"{directory} was never finished: it is no backup.")
     try:
@@ -116,8 +117,8 @@ def read(directory: Path) -> Backup:
 
 
 def find(path: Path, alias: Store) -> Backup:
-    """The backup at ``path``, or the store's newest in the directory ``path``. Raises ``Damaged``."""
-    path = path.resolve()  # "." has no neighbours
+    """Return the backup at ``path``, or the store's newest in the directory ``path``. Raises ``Damaged``."""
+    path = path.resolve()  # the parent of "." is "." itself
     if (path / MANIFEST).exists() or not path.is_dir():
         found = read(path)
         if found.manifest.store != alias:
@@ -129,7 +130,7 @@ def find(path: Path, alias: Store) -> Backup:
 
 
 def verify(backup: Backup) -> None:
-    """Compare every file with its sum in the manifest. Raises ``Damaged``, ``OSError``."""
+    """Compare every file with its SHA-256 in the manifest. Raises ``Damaged``, ``OSError``."""
     for name, expected in backup.manifest.files.items():
         file = backup.path / name
         if not file.is_file():
@@ -139,7 +140,7 @@ def verify(backup: Backup) -> None:
 
 
 def write_ledger(to: Path) -> int:
-    """Write the ledger of erased accounts alone, as ``to/erasures``; returns how many are in it."""
+    """Write only the ledger of erased accounts, as ``to/erasures``; return the number of accounts in it."""
     to.mkdir(mode=0o700, parents=True, exist_ok=True)
     known = erasures.known()
     new = to / f"{ERASURES}{PARTIAL}"
@@ -150,7 +151,7 @@ def write_ledger(to: Path) -> int:
 
 
 def snapshot_reader(alias: str) -> Connection:
-    """A connection to a store whose transaction sees one moment, and reads rows as ``table_sums`` needs."""
+    """Connect to a store: the transaction sees one snapshot, and rows are read as ``table_sums`` needs."""
     connection = psycopg.connect(**{**parameters(alias), "options": TEXT}, application_name="store_backup")
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     connection.read_only = True
@@ -160,14 +161,14 @@ def snapshot_reader(alias: str) -> Connection:
 def _dump(alias: Store, partial: Path, now: datetime) -> Manifest:
     where, without = place(alias), WITHOUT_ROWS[alias]
     with snapshot_reader(alias) as connection:
-        # the first statement decides what all the others, and pg_dump, see
+        # the first statement fixes the snapshot for all the others and for pg_dump
         ((snapshot,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
         dump(alias, parameters(alias), where.major, partial / DUMP, snapshot, without)
         failpoint("dumped")
         ((head,),) = connection.execute(HEAD[alias]).fetchall()
         tables = table_sums(connection, alias, without)
         migrations = connection.execute(APPLIED.format(sql.Identifier(alias))).fetchall()
-    (partial / DUMP).chmod(0o600)  # pg_dump has seen to it that it is on the disk
+    (partial / DUMP).chmod(0o600)  # pg_dump has already flushed it to the disk
     _write(partial / ERASURES, erasures.text(erasures.known()))
     return Manifest(
         store=alias,
@@ -182,7 +183,11 @@ def _dump(alias: Store, partial: Path, now: datetime) -> Manifest:
 
 
 def _check_place(alias: Store) -> None:
-    """A nightly job with the setting from before a move would push out the good backups by useless ones."""
+    """Refuse to back up a store from a place that it was moved away from, or that is still being filled.
+
+    A nightly job that still has the setting from before a move would replace the good backups with useless
+    ones.
+    """
     with connect(alias) as connection:
         note, status = read_note(connection, alias), maintenance.status(connection, alias)
     if note is not None and status in ("moved", "filling"):
@@ -190,7 +195,7 @@ def _check_place(alias: Store) -> None:
 
 
 def _all(directory: Path, alias: Store) -> list[Backup]:
-    """The complete backups of a store in a directory, the newest first."""
+    """Return the complete backups of a store in a directory, newest first."""
     found = []
     for manifest in sorted(directory.glob(f"{alias}-[0-9]*/{MANIFEST}"), reverse=True):
         with contextlib.suppress(Damaged):
@@ -204,7 +209,7 @@ def _sha256(file: Path) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Readable to its owner alone, and on the disk."""
+    """Write a file that only its owner can read, and wait until it is on the disk."""
     with open(file, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as opened:
         opened.write(content)
         opened.flush()
@@ -212,7 +217,7 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Wait until a directory's names are on the disk."""
+    """Wait until the names in a directory are on the disk."""
     with _opened(directory) as descriptor:
         os.fsync(descriptor)
 

@@ -12,9 +12,10 @@ WHY = (
 
 
 class Blocked(BaseCommand):
-    """Stands before Django's command of the same name; refused on the command line alone.
+    """Replaces Django's command of the same name, and is refused on the command line only.
 
-    ``call_command`` goes on working: the test runners need it. ``instead``: what to run, and what for.
+    ``call_command`` still works, because the test runners need it. ``instead``: what to run instead, and what
+    for.
     """
 
     instead: str

@@ -1,6 +1,5 @@
-"""What the operator's commands have in common: one line and an exit code, never a traceback, for what an
-operator can cause.
-"""
+"""What the operator's commands share: a failure that an operator can cause ends with one line and an exit
+code, never with a traceback."""
 
 import errno
 import logging
@@ -26,7 +25,8 @@ AWAY: Final = (
     "Is the server running, and is the URL right (docs/settings.md)?"
     " manage.py db_create makes databases that are missing."
 )
-# PostgreSQL's errors and what to do about them: the first that fits. The server's own line is shown before.
+# PostgreSQL's errors and what to do about them: the first that matches counts. The server's own line is shown
+# before it.
 ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (WrongStore, "It is refused, and nothing was done."),
     (
@@ -53,13 +53,13 @@ ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
 class OperatorCommand(BaseCommand):
     """A command for the operator: ``help`` says in a sentence or two what it does, ``details`` the rest.
 
-    What ``explain`` knows ends it with one line on stderr and exit code 1; Ctrl-C with 130. The checks of
-    pages and API are left out: a store must be repairable while something else is broken.
+    Failures that ``explain`` knows end it with one line on stderr and exit code 1, Ctrl-C with 130. The
+    checks of pages and API are skipped: a store must be repairable while something else is broken.
     """
 
     requires_system_checks = []
     details: str = ""
-    # Whether something may have changed by now: of a command that asks first, or only looks, nothing has.
+    # Whether something may have changed by now; False for commands that ask first or only look.
     touched = True
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
@@ -67,10 +67,10 @@ class OperatorCommand(BaseCommand):
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Nothing beside Django's own."""
+        """Add no arguments to Django's own."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        # the pool logs each attempt to connect: one line at the end is enough
+        # the pool logs each attempt to connect, but one line at the end is enough
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         try:
             return super().execute(*args, **options)
@@ -85,15 +85,15 @@ class OperatorCommand(BaseCommand):
             raise CommandError(message) from failure
 
     def confirm(self, phrase: str, asked: str = "") -> None:
-        """``confirmation.confirm``, with which the changes begin. Raises ``NotConfirmed``."""
+        """Ask with ``confirmation.confirm``; from then on something may change. Raises ``NotConfirmed``."""
         confirm(phrase, asked)
         self.touched = True
 
 
 def explain(failure: Exception) -> str | None:
-    """What went wrong and what to do, in a line or two; None for what is our own fault.
+    """Say what went wrong and what to do, in a line or two; return None for failures that are our own fault.
 
-    Of a server's message only the first line: the others may hold a row.
+    Only the first line of a server's message is used: the others may contain a row.
     """
     match failure:
         case django.db.Error() if isinstance(failure.__cause__, psycopg.Error):
@@ -101,10 +101,10 @@ def explain(failure: Exception) -> str | None:
         case psycopg.Error() if in_maintenance(failure):
             return f"{failure.diag.message_primary}\nmanage.py maintenance status tells how to go on."
         case psycopg.Error():
-            # a constraint that is violated has a name: this is a row that no partition takes
+            # violated constraints have a name; an error without one is a row that fits no partition
             if isinstance(failure, errors.CheckViolation) and failure.diag.constraint_name is None:
                 return "The log's last partition is full: docs/sql/next_partition.sql adds one."
-            # server: before a connection, a socket cannot say more than that
+            # without a connection there are no diagnostics, only the exception's text
             first_line = (failure.diag.message_primary or str(failure)).strip().splitlines()[:1]
             for kind, advice in ADVICE:
                 if isinstance(failure, kind):

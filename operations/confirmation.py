@@ -1,18 +1,18 @@
-"""Asking before something goes for good: the exact phrase, typed or piped, or nothing happens."""
+"""Confirmation before something is deleted for good: nothing happens unless the exact phrase is typed or
+piped in."""
 
 from operations.errors import OperatorError
 
 
 class NotConfirmed(OperatorError):
-    """Something else than the phrase, or nothing, was given: nothing was touched."""
+    """Something other than the phrase was given, or nothing; nothing was touched."""
 
 
 def confirm(phrase: str, asked: str = "") -> None:
     """Ask for ``phrase`` and read a line of standard input. Raises ``NotConfirmed``.
 
-    ``asked`` says what is to be typed where the phrase is not to be shown. Upper and lower case, blanks,
-    all of it must be the same. There is no option that answers in advance: a script that means it pipes the
-    phrase in.
+    ``asked`` describes what to type where the phrase itself is not to be shown. The line must match exactly,
+    including case and blanks. No option answers in advance: a script that means it pipes the phrase in.
     """
     wanted = asked or f"'{phrase}'"
     try:

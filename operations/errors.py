@@ -1,5 +1,5 @@
 class OperatorError(Exception):
-    """What an operator can cause and mend: a command ends with this text and exit code 1."""
+    """Something that an operator can cause and fix: a command ends with this text and exit code 1."""
 
 
 class Refused(OperatorError):

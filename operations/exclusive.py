@@ -11,7 +11,7 @@ from django.db import connections
 from operations.errors import OperatorError
 from projections.connect import connect
 
-LOCK: Final = 0x62616C61  # "bala"; the second key is the store's
+LOCK: Final = 0x62616C61  # "bala"; the second key of the lock says which store
 KEYS: Final = {"system": 1, "projections": 2, "events": 3}
 SECONDS_BETWEEN_TRIES = 0.2
 # objsubid 2: advisory locks with two keys
@@ -25,12 +25,13 @@ Say = Callable[[str], object]
 
 
 class Busy(OperatorError):
-    """Another process is at work on the store; the text says on which."""
+    """Another process is working on the store; the text says on which."""
 
 
 def raw_connection(alias: str) -> "psycopg.Connection[Any]":
-    """The psycopg connection under Django's to a store. Raises ``psycopg.OperationalError``."""
-    # by itself first: Django's pool tries for 5 s, and does not say why it got none
+    """Return the psycopg connection underneath Django's connection to a store. Raises
+    ``psycopg.OperationalError``."""
+    # a plain connection first: Django's pool tries for 5 s, and does not say why it failed
     connect(alias).close()
     connections[alias].ensure_connection()
     return cast("psycopg.Connection[Any]", connections[alias].connection)
@@ -40,17 +41,17 @@ def raw_connection(alias: str) -> "psycopg.Connection[Any]":
 def exclusive(
     connection: psycopg.Connection[Any], alias: str, say: Say, *, wait: bool = True
 ) -> Iterator[None]:
-    """Hold the lock on changes of the store ``alias`` in the block, once nobody else holds it.
+    """Hold the lock on changes of the store ``alias`` in the block, after waiting until it is free.
 
-    ``connection`` is to the store's own database, in autocommit, and the one that makes the changes, so that
-    the lock lasts as long as they can. Hold the locks of two stores only in one order. ``say`` gets a line
+    ``connection`` is to the store's own database, in autocommit, and must be the one that makes the changes,
+    so that the lock lasts as long as they can. Always lock two stores in the same order. ``say`` gets a line
     about what is waited for. Raises ``psycopg.OperationalError`` when the server goes away, and ``Busy``
-    instead of waiting where ``wait`` is false.
+    instead of waiting if ``wait`` is false.
     """
     keys = [LOCK, KEYS[alias]]
     waiting = ""
-    # asked again and again: a session that waits inside a statement keeps the snapshot that a
-    # CREATE INDEX CONCURRENTLY of the other one waits for
+    # polled, because a session that waits inside a statement holds a snapshot, for which a CREATE INDEX
+    # CONCURRENTLY of the lock's holder would wait
     while not _try(connection, keys):
         if not wait:
             raise Busy(f"A command that changes the {alias} store is at work: wait for it, or end it, first.")
@@ -64,7 +65,7 @@ def exclusive(
     try:
         yield
     finally:
-        with suppress(psycopg.OperationalError):  # gone with its session
+        with suppress(psycopg.OperationalError):  # the lock has ended with its session
             connection.execute("SELECT pg_advisory_unlock(%s, %s)", keys)
 
 

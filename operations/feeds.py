@@ -1,4 +1,4 @@
-"""What an operator asks of feeds: how all of them fare, one of them, and to have it fetched now."""
+"""What an operator can ask about feeds: the state of all, the details of one, and to have it fetched now."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,17 +11,17 @@ from feeds.queries import FeedShown, feeds_of
 from feeds.states import ERRORS
 from operations.errors import OperatorError
 
-# A pump looks for what is due every ten seconds.
+# Pumps look for feeds that are due every ten seconds.
 LATE: Final = timedelta(minutes=2)
 NEWEST: Final = 5
 
 
 class NotAFeed(OperatorError):
-    """What was named is no feed, or none that is known here."""
+    """The name given is not that of a feed, or not of one known here."""
 
 
 def name_of(text: str) -> str:
-    """The ``rss_source_feed`` of an address, or of a name as apps write it. Raises ``NotAFeed``."""
+    """Return the ``rss_source_feed`` of an address, or of a name as apps write it. Raises ``NotAFeed``."""
     try:
         return feed_of_url(text) if "://" in text else normalise_feed(text)
     except InvalidIdentifier as error:
@@ -29,7 +29,7 @@ def name_of(text: str) -> str:
 
 
 def known(name: str) -> FeedShown:
-    """What is known of a feed by any of its addresses. Raises ``NotAFeed``."""
+    """Return what is known of a feed under any of its addresses. Raises ``NotAFeed``."""
     found = feeds_of([name]).get(name)
     if found is None:
         raise NotAFeed(
@@ -40,7 +40,7 @@ def known(name: str) -> FeedShown:
 
 
 def report(now: datetime) -> dict[str, Any]:
-    """How all feeds fare; docs/operations.md says what the names mean."""
+    """Report the state of all feeds; docs/operations.md explains the names."""
     found = figures.figures(now)
     return {
         **found._asdict(),
@@ -51,7 +51,7 @@ def report(now: datetime) -> dict[str, Any]:
 
 
 def report_lines(report: dict[str, Any], now: datetime) -> Iterator[str]:
-    """The same in words."""
+    """The same report in words."""
     yield (
         f"{report['feeds']:,} feeds: {report['unread']:,} never read so far,"
         f" {report['failing']:,} that failed the last time,"

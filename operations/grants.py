@@ -1,7 +1,7 @@
 """What the role of each program may do in each store, where programs have roles of their own.
 
-The stores belong to the role in the operator's URLs, which makes tables, migrates, restores and resets. The
-programs read and write rows; none of them changes a schema. docs/deploy.md
+The stores belong to the role in the operator's URLs, which creates tables, migrates, restores and resets. The
+programs only read and write rows; none of them changes a schema. docs/deploy.md
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,10 @@ from operations.stores import SCHEMAS, Connection, connect
 
 PROGRAMS: Final = ("web", "projector", "worker")
 CHANGES: Final = "SELECT, INSERT, UPDATE, DELETE"
-# of the stores that change as a whole: reference data, and what only commands write
+# tables that only change as a whole: reference data, and what only commands write
 READ_ONLY: Final = ("system.categories", "system.django_migrations", "users.django_migrations")
-# Events are never updated; retention deletes them, in the worker. What is not named here is beside the log.
+# Events are never updated; only the worker deletes them (retention). Tables of the events store that are not
+# named here are not part of the log: their rows may be changed.
 _APPENDS = {
     "events": "SELECT, INSERT",
     "streams": "SELECT, INSERT, UPDATE",
@@ -26,7 +27,7 @@ _APPENDS = {
 }
 EVENTS: Final = {"web": _APPENDS, "worker": {**_APPENDS, "events": "SELECT, INSERT, DELETE"}}
 ACKNOWLEDGES: Final = {"projection_versions": "SELECT, INSERT, UPDATE"}
-# pg_restore leaves them to everybody
+# after pg_restore everybody may execute these
 NO_FUNCTIONS = sql.SQL("REVOKE ALL ON FUNCTION events.delete_removed, events.purge_erased FROM PUBLIC, {}")
 FUNCTIONS = sql.SQL("GRANT EXECUTE ON FUNCTION events.delete_removed, events.purge_erased TO {}")
 
@@ -36,9 +37,9 @@ class NotGranted(OperatorError):
 
 
 def grant(program: str, role: str, *, only_print: bool = False) -> Iterator[str]:
-    """Let ``role`` do what ``program`` has to in every store, and nothing else; yields the statements.
+    """Let ``role`` do what ``program`` needs in every store, and nothing else; yield the statements.
 
-    To be repeated after migrations, restores and moves, which make tables anew. Raises ``NotGranted``,
+    Repeat it after migrations, restores and moves, which create tables. Raises ``NotGranted``,
     ``psycopg.Error``.
     """
     for alias in SCHEMAS:
@@ -68,7 +69,7 @@ def _statements(
         return
     for schema in map(sql.Identifier, SCHEMAS[alias]):
         yield sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role)
-        if alias == "projections":  # a rebuild makes its tables anew
+        if alias == "projections":  # a rebuild creates its tables anew
             usual = sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT {} ON TABLES TO {}")
             yield usual.format(schema, sql.SQL(CHANGES), role)
     yield sql.SQL("GRANT SELECT ON {} TO {}").format(

@@ -1,4 +1,4 @@
-"""Which feeds are one show, and where they live, as the operator decides it."""
+"""The operator's decisions on which feeds are one show, and where they live."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,16 +19,16 @@ from feeds.merges import NotMergeable
 from feeds.models import Feed, FeedMove
 from operations.errors import OperatorError
 
-# what is listed of what was decided, the newest first
+# the most moves that are listed, newest first
 MOST_LISTED: Final = 1_000
 
 
 class Unknown(OperatorError):
-    """No feed, or no evidence, of that name."""
+    """No feed, or no evidence, is known by that name."""
 
 
 def merge(name: str, kept_name: str, now: datetime) -> tuple[str, str]:
-    """Make the feed of one name part of that of another; returns the addresses of both.
+    """Merge the feed of one name into that of another; return the addresses of both.
 
     A name is a URL or an ``rss_source_feed``. Raises ``OperatorError``.
     """
@@ -42,7 +42,10 @@ def merge(name: str, kept_name: str, now: datetime) -> tuple[str, str]:
 
 
 def unmerge(name: str, now: datetime) -> tuple[str, str]:
-    """Part the feed of a name from the one that it was merged into; returns the addresses of both."""
+    """Separate a feed from the one that it was merged into; return the addresses of both.
+
+    Raises ``OperatorError``.
+    """
     url = _address_of(name)
     try:
         return url, merges.unmerge(url, now)
@@ -51,7 +54,7 @@ def unmerge(name: str, now: datetime) -> tuple[str, str]:
 
 
 def evidence(*, undecided: bool = False, decided: bool = False) -> Iterator[FeedMove]:
-    """The moves that wait for the operator; also those of which nothing is decided, or all."""
+    """Return the moves that wait for the operator; on request also those undecided, and those decided."""
     wanted = Q(decided="waiting")
     if undecided:
         wanted |= Q(decided=None)
@@ -62,7 +65,7 @@ def evidence(*, undecided: bool = False, decided: bool = False) -> Iterator[Feed
 
 
 def decide(name: str, to_name: str, now: datetime, *, follows: bool) -> None:
-    """Follow evidence that the feed of a name lives elsewhere, or refuse it. Raises ``OperatorError``."""
+    """Follow, or refuse, the evidence that a feed lives elsewhere. Raises ``OperatorError``."""
     feed, to_url = _feed_of(name), _address_of(to_name)
     known = FeedMove.objects.filter(feed=feed, to_url=to_url).exclude(decided="followed").first()
     if known is None:

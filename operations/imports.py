@@ -1,4 +1,4 @@
-"""Bringing along what a listener has on another sync server, while the operator waits for it."""
+"""Importing what a listener has on another sync server, while the operator waits."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 
 class ImportFailed(OperatorError):
-    """What is wrong with the order, or why the import has ended before everything was here."""
+    """The request is wrong, or the import ended before everything was here; the text says why."""
 
 
 def bring(
@@ -34,9 +34,9 @@ def bring(
     say: Say,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Progress:
-    """A whole import, with a line now and then; its report. The password is kept nowhere.
+    """Run a whole import, with a line of progress now and then; return its report.
 
-    Raises ``ImportFailed``.
+    The password is not stored anywhere. Raises ``ImportFailed``.
     """
     row = _claimed(address, name, username)
     said = _Said(say)
@@ -49,7 +49,7 @@ def bring(
                 sleep(wait.total_seconds())
                 row = _claim(row)
     finally:
-        # also where somebody interrupts it: a new one may then begin
+        # also when it is interrupted: a new import may begin then
         row.cancel(timezone.now())
     row.refresh_from_db()
     if row.error:
@@ -58,7 +58,7 @@ def bring(
 
 
 def report_lines(told: Progress) -> Iterator[str]:
-    """What came in, what was there, what was refused and why."""
+    """What was imported, what was there already, what was refused and why."""
     yield f"From {import_words.FLAVOURS[told.flavour]}:"
     for kind in KINDS:
         of = told.of(kind)
@@ -73,7 +73,7 @@ def report_lines(told: Progress) -> Iterator[str]:
 
 
 class _Said:
-    """Says how far it is, whenever a part is through."""
+    """Prints a line of progress whenever a part is done."""
 
     def __init__(self, say: Say) -> None:
         self._say, self._last = say, ""

@@ -1,4 +1,4 @@
-"""What is in a store: its relations, their rows, and sums over all rows; and dropping what is ours."""
+"""The content of a store: its relations, row counts and checksums over all rows; dropping what is ours."""
 
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ from psycopg import sql
 from operations.stores import SCHEMAS, SHARED, Connection
 from projections.shadows import shadow_of
 
-# What belongs to an extension (pg_stat_statements, say) is nobody's.
+# What belongs to an extension (pg_stat_statements, say) is left out.
 RELATIONS = """
 SELECT n.nspname, c.relname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -26,14 +26,14 @@ SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
                       AND d.deptype = 'e')
 """
-# in the order of dropping; sequences go with their tables
+# in the order of dropping; sequences are dropped with their tables
 KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE", "r": "TABLE", "p": "TABLE"}
-# How rows read as text must not depend on the server's settings, nor on who asks.
+# The text form of a row must not depend on the server's settings or on the session.
 TEXT: Final = (
     "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
     " -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c statement_timeout=0"
 )
-# A sum of a hash of each row: the order of the rows counts for nothing, and it needs no memory.
+# The sum of a hash of each row: it does not depend on the order of the rows, and needs no memory.
 SUM = """
 SELECT count(*), coalesce(sum(('x' || left(md5(kept::text), 16))::bit(64)::bigint::numeric), 0)::text
   FROM {table} AS kept
@@ -41,7 +41,7 @@ SELECT count(*), coalesce(sum(('x' || left(md5(kept::text), 16))::bit(64)::bigin
 
 
 class Relation(NamedTuple):
-    """``kind`` as in ``pg_class``."""
+    """A table, view or sequence. ``kind`` is as in ``pg_class``."""
 
     schema: str
     name: str
@@ -60,25 +60,28 @@ class Relation(NamedTuple):
 
 
 class TableSum(msgspec.Struct, frozen=True):
-    """Equal for two tables that hold the same rows, in whatever order."""
+    """A row count and a checksum: equal for two tables with the same rows, in whatever order."""
 
     rows: int
     sum: str
 
 
 def table_of(model: type[Model]) -> str:
-    """The name as statements write it: schema, dot, table."""
+    """Return the name of a model's table as statements write it: schema, dot, table."""
     return model._meta.db_table.replace('"', "")
 
 
 def relations(connection: Connection) -> list[Relation]:
-    """Everything with rows or a number in a database, whosever it is; a table in partitions is one."""
+    """Return all tables, views and sequences of a database, whoever owns them; partitions are not listed."""
     return [Relation(*row) for row in connection.execute(RELATIONS)]
 
 
 def owned(connection: Connection, alias: str) -> list[Relation]:
-    """Tables and views of a store: all in its schemas, but of ``public`` only what is ours. The id of its
-    instance belongs to the schema: it is there before the tables, and stays."""
+    """Return the tables and views of a store: all in its schemas, but in ``public`` only our own.
+
+    Not included is the table ``instance`` with the id of the instance: it belongs to the schema, exists
+    before the other tables, and stays.
+    """
     made = [table_of(model) for app in apps.get_app_configs() for model in app.get_models()]
     made += [shadow_of(table) for table in made]
     return [
@@ -96,7 +99,7 @@ def owned_tables(connection: Connection, alias: str) -> list[Relation]:
 
 
 def row_counts(connection: Connection, alias: str) -> dict[str, int]:
-    """ "schema.table" of a store's tables: how many rows each has."""
+    """Return the number of rows of each of a store's tables, by "schema.table"."""
     count = sql.SQL("SELECT count(*) FROM {}")
     return {
         str(table): connection.execute(count.format(table.identifier)).fetchall()[0][0]
@@ -105,7 +108,8 @@ def row_counts(connection: Connection, alias: str) -> dict[str, int]:
 
 
 def table_sums(connection: Connection, alias: str, without: Collection[str] = ()) -> dict[str, TableSum]:
-    """The sum of each table ("schema.table") of a store; ``connection`` has the options ``TEXT``."""
+    """Return the sum of each table of a store, by "schema.table"; ``connection`` must have the options
+    ``TEXT``."""
     return {
         str(table): TableSum(*connection.execute(sql.SQL(SUM).format(table=table.identifier)).fetchall()[0])
         for table in owned_tables(connection, alias)
@@ -116,7 +120,7 @@ def table_sums(connection: Connection, alias: str, without: Collection[str] = ()
 def drop(connection: Connection, alias: str) -> None:
     """Drop all that is ours in a store, inside the caller's transaction; its schemas stay.
 
-    Raises ``psycopg.errors.DependentObjectsStillExist`` where somebody else's view stands on a table of ours.
+    Raises ``psycopg.errors.DependentObjectsStillExist`` if somebody else's view depends on a table of ours.
     """
     going = owned(connection, alias)
     for kind in dict.fromkeys(KINDS.values()):

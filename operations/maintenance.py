@@ -1,8 +1,8 @@
-"""Closing a store to writes: while it is closed nobody writes there, whatever a process's settings say.
+"""Closing a store to writes: while it is closed nobody can write there, whatever a process's settings say.
 
-A trigger on every table refuses each statement that writes, before it has touched a row or drawn a number;
-reads do not notice it. It is in the database, so it holds for processes that have not heard of anything, with
-the old URL in their environment. docs/decisions/0011-maintenance.md
+A trigger on every table refuses each writing statement before it touches a row or takes a number from a
+sequence; reads are not affected. It is in the database, so it also holds for processes that know nothing of
+it and have the old URL in their environment. docs/decisions/0011-maintenance.md
 """
 
 import time
@@ -18,8 +18,8 @@ from operations.stores import SCHEMAS, Connection, Note, State, connect, read_no
 from projections.failures import MAINTENANCE, is_outage
 
 NAME: Final = "balados_maintenance"
-# Writers queue behind a lock that waits, so it waits no longer than this, and is tried again. It is more than
-# deadlock_timeout (1 s): only then PostgreSQL calls off an autovacuum that is in the way.
+# Writers queue behind a waiting lock request, so it waits no longer than this and is repeated. It is more
+# than deadlock_timeout (1 s): only after that does PostgreSQL cancel an autovacuum in the way.
 LOCK_TIMEOUT = "1500ms"
 APPENDED_FIRST: Final = ("events.events", "events.snapshots")
 PAUSE = 0.1
@@ -35,7 +35,7 @@ MESSAGES: dict[State, str] = {
 }
 REFUSE = sql.SQL("BEGIN RAISE EXCEPTION USING ERRCODE = {}, MESSAGE = {}; END")
 FUNCTION = sql.SQL("CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}")
-# neither this nor ALTER TABLE … DISABLE TRIGGER waits for whoever reads the table
+# neither this nor ALTER TABLE … DISABLE TRIGGER waits for readers of the table
 TRIGGER = sql.SQL("""
 CREATE OR REPLACE TRIGGER {name} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION {function}()
@@ -60,23 +60,23 @@ class InMaintenance(OperatorError):
 
 
 class Blocked(OperatorError):
-    """Transactions that write go on for too long; the text says whose."""
+    """Transactions that write take too long; the text says whose they are."""
 
 
 def enable(connection: Connection, alias: str, note: Note, *, patience: float = PATIENCE) -> None:
-    """Refuse writes from now on: all that were at work have ended by then, and no later one begins.
+    """Refuse writes from now on: on return all writes under way have ended, and no new one can begin.
 
-    Repeatable. Raises ``Blocked`` when somebody writes in one transaction for longer than ``patience``
-    seconds; then the store is as it was. ``connection`` is in autocommit, and owns the tables.
+    Repeatable. Raises ``Blocked`` when a transaction writes for longer than ``patience`` seconds; the store
+    is then unchanged. ``connection`` must be in autocommit and own the tables.
     """
     function = sql.Identifier(SCHEMAS[alias][0], NAME)
 
     def close() -> None:
-        # those that an append locks first come first: neither then waits for the other
+        # first the tables that an append locks first, so that the two cannot deadlock
         owned = sorted(owned_tables(connection, alias), key=lambda table: str(table) not in APPENDED_FIRST)
         tables = [table.identifier for table in owned]
         if tables:
-            # what writes waits from here on, and finds the triggers when it goes on
+            # from here on writers wait; when they continue they meet the triggers
             names = sql.SQL(", ").join(tables)
             connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
         body = REFUSE.format(MAINTENANCE, message(alias, note)).as_string(connection)
@@ -89,9 +89,9 @@ def enable(connection: Connection, alias: str, note: Note, *, patience: float = 
 
 
 def disable(connection: Connection, alias: str, note: Note | None = None) -> None:
-    """Let writes in again, whoever reads, and leave ``note``. Raises ``Blocked``.
+    """Let writes in again, without waiting for readers, and leave ``note``. Raises ``Blocked``.
 
-    The triggers stay, switched off, because dropping them would wait for readers.
+    The triggers stay, disabled, because dropping them would wait for readers.
     """
 
     def open_() -> None:
@@ -104,7 +104,7 @@ def disable(connection: Connection, alias: str, note: Note | None = None) -> Non
 
 
 def check(alias: str) -> None:
-    """Raise ``InMaintenance`` where a store is closed: for what the triggers do not see (DDL)."""
+    """Raise ``InMaintenance`` if a store is closed: for statements that the triggers do not see (DDL)."""
     with connect(alias) as connection:
         if status(connection, alias) == "open":
             return
@@ -114,12 +114,12 @@ def check(alias: str) -> None:
 
 
 def is_enabled(connection: Connection, alias: str) -> bool:
-    """Whether there are triggers that refuse writes, whatever the note says or does not say."""
+    """Whether there are triggers that refuse writes, whatever the note says."""
     return bool(connection.execute(ENABLED, [list(SCHEMAS[alias]), NAME]).rowcount)
 
 
 def status(connection: Connection, alias: str) -> Literal["open"] | State:
-    """Whether the store takes writes, or why not."""
+    """Return "open" if the store takes writes, otherwise the reason why not."""
     note = read_note(connection, alias)
     if note is not None and note.state == "filling":
         return "filling"
@@ -129,11 +129,11 @@ def status(connection: Connection, alias: str) -> Literal["open"] | State:
 
 
 def states(aliases: Iterable[str] = tuple(SCHEMAS)) -> dict[str, Literal["open"] | State]:
-    """``status`` of these stores, for those that answer."""
+    """Return the ``status`` of those of these stores that answer."""
     found = {}
     for alias in aliases:
         try:
-            # not of the pool, which tries for 5 s where the server is not there
+            # not from the pool, which tries for 5 s when the server is away
             with connect(alias) as connection:
                 found[alias] = status(connection, alias)
         except Exception as failure:
@@ -143,21 +143,23 @@ def states(aliases: Iterable[str] = tuple(SCHEMAS)) -> dict[str, Literal["open"]
 
 
 def lasting(note: Note | None) -> Note | None:
-    """What a store that is open goes on saying: that it came from elsewhere, or is being restored."""
+    """Return the note that a store keeps when it is opened: that it came from elsewhere or is being
+    restored."""
     return note if note is not None and note.state in ("arrived", "restoring") else None
 
 
 def message(alias: str, note: Note) -> str:
-    """What a refused writer is told."""
+    """Return the message that a refused writer gets."""
     return MESSAGES[note.state].format(alias=alias, other=note.other)
 
 
 def with_locks(
     connection: Connection, alias: str, work: Callable[[], None], patience: float = PATIENCE
 ) -> None:
-    """Do ``work`` in a transaction, again and again until no lock keeps it waiting; others wait briefly.
+    """Do ``work`` in a transaction, repeated until it gets its locks at once, so that others wait only
+    briefly.
 
-    Raises ``Blocked`` after ``patience`` seconds: then nothing was changed.
+    Raises ``Blocked`` after ``patience`` seconds; then nothing was changed.
     """
     deadline = time.monotonic() + patience
     while True:

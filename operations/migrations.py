@@ -1,8 +1,8 @@
-"""What is pending in a store, and applying it beside the running server, without leaving half of it.
+"""Pending migrations of a store, and applying them beside the running server without leaving half of one.
 
-Django's ``migrate`` does the work, store by store. A migration and the note that it was applied are one
-transaction here. It waits no longer than ``MIGRATION_LOCK_TIMEOUT`` for a table, because whoever wants that
-table waits behind it: then it gives up, lets them pass, and tries again after a pause.
+Django's ``migrate`` does the work, store by store. Here, a migration and the record that it was applied are
+one transaction. It waits no longer than ``MIGRATION_LOCK_TIMEOUT`` for a table, because everybody else who
+wants that table queues behind it: then it gives up, lets them pass, and tries again after a pause.
 """
 
 import time
@@ -29,18 +29,19 @@ from eventstore.failpoints import failpoint
 from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive, raw_connection
 
-# How often a migration asks for its tables, and the pause between in seconds: it doubles each time.
+# How often a migration tries to lock its tables, and the first pause in seconds: it doubles each time.
 ATTEMPTS, PAUSE = 6, 1.0
-# Django's plan: each migration with whether it is undone.
+# As in Django: each migration, with whether it is to be undone.
 Plan = list[tuple[Migration, bool]]
 
 
 class NotMigrated(OperatorError):
-    """A store is not where it should be, and nothing is half done."""
+    """A store is not at the wanted migration; no migration is half done."""
 
 
 class StoreExecutor(MigrationExecutor):
-    """Django's, of the apps of one store alone, with each migration and its note as one transaction."""
+    """Django's executor for the apps of one store only, with each migration and its record in one
+    transaction."""
 
     def migration_plan(self, targets: Any, clean_start: bool = False) -> Plan:
         plan = super().migration_plan(targets, clean_start)
@@ -59,12 +60,12 @@ class StoreExecutor(MigrationExecutor):
             return super().unapply_migration(state, migration, fake)
 
 
-# There is no other way to give it one.
+# Django's command takes the executor from its module, so it has to be replaced there.
 django_migrate.MigrationExecutor = StoreExecutor  # type: ignore[attr-defined]
 
 
 class _Migrate(django_migrate.Command):
-    """Django's command, which says a line for each migration that is done."""
+    """Django's command, which prints a line for each migration that is done."""
 
     def __init__(self, alias: str, say: Say) -> None:
         super().__init__()
@@ -85,25 +86,30 @@ def store_of(app: str) -> str:
 
 
 def apps_of(alias: str) -> list[str]:
-    """The labels of the apps that have migrations and live in a store. A store notes those of no others."""
+    """Return the labels of the apps that live in a store and have migrations.
+
+    A store records the migrations of its own apps only.
+    """
     return sorted(app for app in MigrationLoader(None).migrated_apps if router.allow_migrate(alias, app))
 
 
 def known(alias: str) -> set[tuple[str, str]]:
-    """App and name of each migration that this version has for a store. Asks no database."""
+    """Return app and name of each migration that this version has for a store. No database is asked."""
     found = MigrationLoader(None).disk_migrations
     return {(app, name) for app, name in found if router.allow_migrate(alias, app)}
 
 
 def unknown(alias: str) -> list[str]:
-    """What is applied in a store that this version does not know: a newer one was here."""
+    """Return the migrations applied in a store that this version does not know: a newer one was here."""
     applied = MigrationLoader(connections[alias]).applied_migrations
     return sorted(f"{app} {name}" for app, name in applied.keys() - known(alias) if store_of(app) == alias)
 
 
 def plan(alias: str, to: Sequence[str] = ()) -> Plan:
-    """What leads a store to its newest migrations, or to ``to``: an app and the beginning of a name, which
-    is that of one migration, or "zero". Writes nothing."""
+    """Return the plan that brings a store to its newest migrations, or to ``to``. Writes nothing.
+
+    ``to`` is an app and either the beginning of a migration's name, which must be unique, or "zero".
+    """
     raw_connection(alias)
     executor = StoreExecutor(connections[alias])
     if not to:
@@ -114,11 +120,11 @@ def plan(alias: str, to: Sequence[str] = ()) -> Plan:
 
 
 def migrate(alias: str, say: Say = print, to: Sequence[str] = (), *, verbosity: int = 1) -> None:
-    """Bring a store to its newest migrations, or to ``to``. May be repeated after whatever happened.
+    """Bring a store to its newest migrations, or to ``to``. Can be repeated whatever happened before.
 
-    ``say`` gets a line for each migration unless ``verbosity`` is 0, and always what is waited for. Raises
-    ``NotMigrated``, ``CommandError`` where there is no such migration, ``django.db.Error`` when the server is
-    away.
+    ``say`` gets a line for each migration, unless ``verbosity`` is 0, and always one about what is waited
+    for. Raises ``NotMigrated``, ``CommandError`` if there is no such migration, ``django.db.Error`` when the
+    server is away.
     """
     tell: Say = say if verbosity else lambda line: None
     with exclusive(raw_connection(alias), alias, say):
@@ -142,7 +148,7 @@ def migrate(alias: str, say: Say = print, to: Sequence[str] = (), *, verbosity: 
                 say(f"{alias}: {refused} needs what others use; lets them pass, tries again in {pause:g} s")
                 time.sleep(pause)
         if alias == store_of("auth") and not to:
-            # Django makes those of the apps alone whose migrations it has seen: of one store
+            # Django creates permissions only for apps whose migrations it has seen: those of one store
             for config in apps.get_app_configs():
                 create_permissions(config, verbosity=0, using=alias)
     tell(f"{alias}: at {' '.join(to)}" if to else f"{alias}: up to date")
@@ -171,7 +177,7 @@ def _as_one(alias: str, migration: Migration) -> Iterator[None]:
 @contextmanager
 def _transaction(alias: str, migration: Migration) -> Iterator[None]:
     if not migration.atomic:
-        # CREATE INDEX CONCURRENTLY and the like: nobody waits behind it, so it may wait for long
+        # CREATE INDEX CONCURRENTLY and the like: nobody queues behind it, so it may wait for a long time
         yield
         return
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
@@ -180,7 +186,7 @@ def _transaction(alias: str, migration: Migration) -> Iterator[None]:
 
 
 def _message(error: django.db.Error) -> str:
-    """The first line of the server's message, unless it may hold a row."""
+    """Return the first line of the server's message, unless it may contain a row."""
     if isinstance(error, django.db.DataError):
         return "rows do not fit"
     cause = error.__cause__

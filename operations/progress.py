@@ -1,4 +1,4 @@
-"""How far a long command is: a line now and then, with the rate and the time left."""
+"""The progress of a long command: a line now and then, with the rate and the time left."""
 
 import time
 from typing import Protocol, TextIO
@@ -11,7 +11,8 @@ class Reached(Protocol):
 
 
 def progress(out: TextIO, what: str, unit: str) -> Reached:
-    """What to call with how much is done, of how much. ``unit`` is a plural (events, rows, bytes)."""
+    """Return a function to call with the number done and the total. ``unit`` is a plural (events, rows,
+    bytes)."""
     started = said = time.monotonic()
 
     def reached(done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""Read models made anew, and what the events store may forget of them afterwards."""
+"""Rebuilding read models, and what the events store may delete afterwards."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Sequence
@@ -24,13 +24,13 @@ from projections.shadows import TableChanged
 from projections.worker import safe_positions
 
 ALIAS = "projections"
-# How long readers that are still at a table may keep it from being dropped.
+# How long readers still using a table may keep it from being dropped.
 LOCK_TIMEOUT = "10s"
 START_AGAIN = """
 UPDATE "users"."projector_positions" SET position = 0, parked = false, epoch = epoch + 1
  WHERE projector = ANY(%s)
 """
-# Columns that are missing, too many, or of another type. A table that is not there lacks all of them.
+# Columns that are missing, superfluous, or of another type. A missing table lacks all of them.
 WRONG_COLUMNS = """
 SELECT coalesce(attname, name) FROM (SELECT attname, atttypid FROM pg_attribute
          WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped) AS found
@@ -41,11 +41,11 @@ KEY = "SELECT FROM pg_index WHERE indrelid = to_regclass(%s) AND indisprimary"
 
 
 class NotRebuilt(OperatorError):
-    """The read models are as they were."""
+    """The rebuild failed; the read models are unchanged."""
 
 
 def named(name: str) -> Projector:
-    """The projector of this name, for ``argparse``. Raises ``ArgumentTypeError``."""
+    """Return the projector of this name, for ``argparse``. Raises ``ArgumentTypeError``."""
     if name not in PROJECTORS:
         raise ArgumentTypeError(f"no such projector: {name}; there are {', '.join(PROJECTORS)}")
     return PROJECTORS[name]
@@ -54,8 +54,8 @@ def named(name: str) -> Projector:
 def rebuild_beside(projectors: Sequence[Projector], out: TextIO) -> list[str]:
     """Fill fresh tables from all events and swap them in; readers see the old rows until then.
 
-    Returns what could not be applied, for the operator: its rows are missing. Raises ``NotRebuilt``,
-    ``psycopg.errors.LockNotAvailable``, and the errors of a store that is away.
+    Returns lines for the operator about events that could not be applied: their rows are missing. Raises
+    ``NotRebuilt``, ``psycopg.errors.LockNotAvailable``, and the errors of a store that is away.
     """
     try:
         with relaxed_gc():
@@ -65,7 +65,7 @@ def rebuild_beside(projectors: Sequence[Projector], out: TextIO) -> list[str]:
     except TableChanged as error:
         raise NotRebuilt(f"{error} was migrated meanwhile: nothing changed, try again.") from error
     names = [projector.name for projector in projectors]
-    # on the disk now, a swap waits for it: else retention would wait for the next event
+    # the swap was flushed to the disk; without this, retention would wait until the next event
     with connect(ALIAS, application_name="balados-rebuild") as connection:
         retention.acknowledge(safe_positions(connection, names))
     return [
@@ -77,27 +77,29 @@ def rebuild_beside(projectors: Sequence[Projector], out: TextIO) -> list[str]:
 
 
 def reset_and_rebuild(projectors: Sequence[Projector], out: TextIO) -> list[str]:
-    """``rebuild_beside`` after all tables of the projectors were dropped and made anew, whatever was wrong
-    with them. Raises as it does."""
+    """Drop and recreate all tables of the projectors, whatever is wrong with them, then ``rebuild_beside``.
+
+    Returns and raises what that does.
+    """
     with exclusive(raw_connection(ALIAS), ALIAS, lambda line: out.write(f"{line}\n")):
         recreate_tables(projectors)
     return rebuild_beside(projectors, out)
 
 
 def recreate_tables(projectors: Sequence[Projector]) -> None:
-    """Make all tables of these projectors anew, empty, in one transaction; each starts at the first event.
+    """Recreate all tables of these projectors, empty, in one transaction; each starts at the first event.
 
-    Raises ``psycopg.errors.LockNotAvailable`` where readers stay for long.
+    Raises ``psycopg.errors.LockNotAvailable`` when readers hold a table for too long.
     """
     names = [projector.name for projector in projectors]
-    # first: retention must not count on rows that are gone
+    # first, because retention must not rely on rows that are gone
     retention.acknowledge(dict.fromkeys(names, 0))
     models = read_models()
     tables = [table for projector in projectors for table in projector.tables]
     with transaction.atomic(using=ALIAS):
         with connections[ALIAS].cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-            # the row of the position comes first, as in every transaction of a projector
+            # the row of the position is locked first, as in every transaction of a projector
             cursor.execute(START_AGAIN, [names])
             cursor.execute('DELETE FROM "users"."dead_letters" WHERE projector = ANY(%s)', [names])
             for table in tables:
@@ -108,12 +110,12 @@ def recreate_tables(projectors: Sequence[Projector]) -> None:
 
 
 def read_models() -> dict[str, type[Model]]:
-    """The models of the projections store by their tables."""
+    """Return the models of the projections store by the names of their tables."""
     return {table_of(model): model for model in apps.get_app_config(ALIAS).get_models()}
 
 
 def find_damage(tables: Iterable[str]) -> dict[str, str]:
-    """Those of the read tables whose columns or primary key are not as in their models -> what is wrong."""
+    """Return what is wrong with those read tables whose columns or primary key differ from their models."""
     models = read_models()
     return {table: wrong for table in tables if (wrong := _damage(table, models[table]))}
 

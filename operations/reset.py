@@ -1,6 +1,6 @@
-"""Resetting stores while none of the programs runs. The operator sees first what goes and what stays.
+"""Resetting stores while no program is running. The operator first sees what will be deleted and what stays.
 
-Each store is reset in one transaction: a reset that was killed is repeated. docs/decisions/0010
+Each store is reset in one transaction: if a reset is killed, repeat it. docs/decisions/0010
 """
 
 import getpass
@@ -28,7 +28,7 @@ from projections.projectors import PROJECTORS
 
 What = Literal["projections", "system", "events", "all"]
 Rows = dict[str, int]
-# a line for every reset begun and done
+# gets a line for every reset begun and done
 AUDIT = "resets.log"
 # How long readers may keep a table from being dropped.
 LOCK_TIMEOUT = "10s"
@@ -36,8 +36,12 @@ logger = logging.getLogger(__name__)
 
 
 class Kind(NamedTuple):
-    """``phrase``: what is typed to confirm; ``stores``: what goes, the last first; ``consequence``: what the
-    operator reads beside the list of tables; ``done``: what afterwards."""
+    """What a kind of reset does, and how it is announced.
+
+    ``phrase``: what is typed to confirm. ``stores``: those that are reset, the last one first.
+    ``consequence``: what the operator reads beside the list of tables. ``done``: what the operator reads
+    afterwards.
+    """
 
     phrase: str
     stores: tuple[str, ...]
@@ -75,11 +79,12 @@ KINDS: Mapping[What, Kind] = {
 
 
 class NotReset(OperatorError):
-    """Nothing was touched."""
+    """The reset was refused; nothing was touched."""
 
 
 def check_allowed(what: What) -> None:
-    """Raises ``NotReset`` where what nothing rebuilds would go, and the instance is not for development."""
+    """Raise ``NotReset`` if data that cannot be rebuilt would be deleted, and this is no development
+    instance."""
     if not (what == "projections" or settings.DEBUG or settings.ALLOW_DESTRUCTIVE_RESET):
         raise NotReset(
             "Nothing was touched: this deletes what nothing can rebuild, and DEBUG is off."
@@ -88,13 +93,14 @@ def check_allowed(what: What) -> None:
 
 
 def rows_of(alias: str) -> Rows:
-    """The tables of a store that a reset empties: how many rows they have. Raises ``psycopg.Error``."""
+    """Return the tables of a store that a reset empties, with their numbers of rows. Raises
+    ``psycopg.Error``."""
     with connect(alias) as connection:
         return inventory.row_counts(connection, alias)
 
 
 def names_to_type(what: What) -> dict[str, str]:
-    """The names of the databases that lose what nothing rebuilds -> what they are called in a question."""
+    """Map the name of each database that loses data for good to how a question describes it."""
     if what == "projections" or settings.DEBUG:
         return {}
     asked: dict[str, list[str]] = {}
@@ -105,11 +111,12 @@ def names_to_type(what: What) -> dict[str, str]:
 
 
 def run(what: What, rows: Rows, out: TextIO) -> None:
-    """Do it, and leave a line before and one after. ``rows``: what the operator was shown.
+    """Reset the stores, and write a line to the audit log before and after. ``rows``: what the operator was
+    shown.
 
-    Raises before anything is touched ``StillRunning``, ``maintenance.InMaintenance`` where a store is
-    closed to writes, and ``OSError`` where the line cannot be written. What was not done when a store is away
-    or ``migrations.NotMigrated`` is raised, a repeat does.
+    Raises, before anything is touched, ``StillRunning``, ``maintenance.InMaintenance`` if a store is closed
+    to writes, and ``OSError`` if the line cannot be written. If a store is away or ``migrations.NotMigrated``
+    is raised, repeating it does the rest.
     """
 
     def say(line: str) -> None:
@@ -118,12 +125,12 @@ def run(what: What, rows: Rows, out: TextIO) -> None:
     for alias in KINDS[what].stores:
         maintenance.check(alias)
     with without_programs(SCHEMAS), _audited(what, rows):
-        # the last position that was given out; where the log is lost, the last that the read models know
+        # the last position assigned; if the log is lost, the highest one known to the read models
         known = max(administration.last_position(), last_position_of_read_models())
         for alias in reversed(KINDS[what].stores):
             _reset(alias, say, known)
         if what == "events":
-            # the head is then above every position that a client may remember, so none of them is refused
+            # this raises the head above every position that a client may remember, so that none is refused
             log.append_to_instance([PublicHistoryTrimmed(before=log.database_time())])
         if what == "projections":
             for note in rebuilding.rebuild_beside(list(PROJECTORS.values()), out):
@@ -132,32 +139,32 @@ def run(what: What, rows: Rows, out: TextIO) -> None:
 
 
 def _reset(alias: str, say: Say, known: int) -> None:
-    """Drop what is ours in a store and migrate it from nothing, in one transaction, under its lock."""
+    """Drop what is ours in a store and migrate it from zero, in one transaction, under its lock."""
     if alias == "projections" and administration.last_position():
-        # retention must not count on rows that are gone
+        # retention must not rely on rows that are gone
         retention.acknowledge(dict.fromkeys(PROJECTORS, 0))
     with exclusive(raw_connection(alias), alias, say), transaction.atomic(using=alias):
         connection = cast(Connection, connections[alias].connection)
         connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         tables = set(map(str, inventory.owned_tables(connection, alias)))
-        # kept: restores of older backups need the ledger of erased accounts, which names nobody
+        # the ledger of erased accounts, which names nobody, is kept: restores of older backups need it
         erased = list(ErasedAccount.objects.all()) if "system.erased_accounts" in tables else []
         inventory.drop(connection, alias)
         note = read_note(connection, alias)
-        if note is not None and note.state == "restoring":  # and was given up
+        if note is not None and note.state == "restoring":  # and that restore was given up
             write_note(connection, alias, None)
         migrations.migrate(alias, say, verbosity=0)
         if alias == "system":
             ErasedAccount.objects.bulk_create(erased)
             reference.up(say)
         if alias == "events":
-            # with an epoch of its own no position is given out twice, and no cursor is believed
+            # in an epoch of its own, no position is assigned twice and older cursors are rejected
             administration.begin_epoch(known)
 
 
 @contextmanager
 def _audited(what: What, rows: Rows) -> Iterator[None]:
-    """A line before and one after, in $BALADOS_HOME/resets.log and in the log."""
+    """Write a line before and one after, to $BALADOS_HOME/resets.log and to the log."""
     _write("begun", what, rows)
     try:
         yield

@@ -1,8 +1,9 @@
-"""Bringing a store back from a backup, and what has to follow: no number that was given out gets a second
-meaning, the read models show the log that is there, and who was erased stays erased.
+"""Restoring a store from a backup, and what has to follow.
 
-Until all of that is done the note on the store says that it is being restored: whatever kills a restore, it
-is begun anew, and nothing starts to serve what is half there.
+No number that was already assigned may get a second meaning, the read models must show the log that is there,
+and erased accounts must stay erased. Until all of that is done, the note on the store says that it is being
+restored: a restore that was killed is run again from the start, and nothing begins to serve a half-restored
+store.
 """
 
 import contextlib
@@ -26,24 +27,24 @@ from operations.errors import Refused
 from operations.stopped import forget, last_position_of_read_models, without_programs
 from operations.stores import Connection, Note, place, read_note, write_note
 
-# what is worth more than a backup; of the events, see eventstore's count of what is a user's
+# tables with rows that a restore must not overwrite; of the events, only those of users count
 VALUABLE = {"events": "events.events", "system": "system.users"}
-# how long locks on an empty store's tables wait for whoever still looks at them
+# how long the locks on an empty store's tables may wait for readers
 LOCK_TIMEOUT = "5s"
 
 Say = Callable[[str], object]
 Rebuild = Callable[[], object]
-Stopped = dict[Store, Connection]  # of the stores that are restored
+Stopped = dict[Store, Connection]  # connections to the stores that are restored
 
 
 def restore(chosen: Sequence[Backup], say: Say, rebuild: Rebuild, ledgers: Sequence[Path] = ()) -> None:
-    """Fill one empty store, or both, from their backups, and do what must follow.
+    """Fill one or both empty stores from their backups, and do what must follow.
 
     ``rebuild`` rebuilds the read models. ``ledgers``: files that name erased accounts, besides those in and
     next to the backups, this machine's own and what the stores know. Raises ``Damaged``, ``Refused``,
-    ``stopped.StillRunning`` and ``maintenance.InMaintenance`` before anything is touched.
-    ``dump.ToolFailed``, the errors of a store that is away, and ``Damaged`` for what is then not in it leave
-    the store marked as being restored: repeat it.
+    ``stopped.StillRunning`` and ``maintenance.InMaintenance`` before anything is touched. After
+    ``dump.ToolFailed``, the errors of a store that is away, and ``Damaged`` for rows that differ from the
+    manifest, the store stays marked as being restored: repeat it.
     """
     for each in chosen:
         say(f"Checking {each.path}")
@@ -53,7 +54,7 @@ def restore(chosen: Sequence[Backup], say: Say, rebuild: Rebuild, ledgers: Seque
             _check_version(each)
             _check_empty(stopped[each.manifest.store], each.manifest.store)
         known = erasures.known((*ledgers, *(file for each in chosen for file in _ledgers_beside(each.path))))
-        # what the stores know of it goes with their schemas
+        # the tables in which the stores record erased accounts are dropped with their schemas
         ledger.append(Path(settings.ERASURE_LEDGER), known)
         for each in chosen:
             _fill(stopped[each.manifest.store], each, say)
@@ -61,7 +62,7 @@ def restore(chosen: Sequence[Backup], say: Say, rebuild: Rebuild, ledgers: Seque
 
 
 def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequence[Path] = ()) -> None:
-    """What must follow a restore by PostgreSQL's own means. Raises as ``restore`` does."""
+    """Do what must follow a restore by PostgreSQL's own means. Raises what ``restore`` raises."""
     with _stopped_server(aliases, say) as stopped:
         for alias, connection in stopped.items():
             if maintenance.status(connection, alias) == "filling":
@@ -76,14 +77,14 @@ def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequenc
 
 
 def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) -> None:
-    """May be repeated from its beginning."""
+    """Do what must follow a restore. Can be repeated from the beginning."""
     _unite(stopped)
     forget()
     stores.migrate(0, say)
     if "events" in stopped:
         following = administration.begin_epoch(last_position_of_read_models())
         failpoint("renumbered")
-        # the head is then above every position that a client may remember, so none of them is refused
+        # this raises the head above every position that a client may remember, so that none is refused
         before = log.database_time() - timedelta(days=settings.RETENTION_DAYS)
         log.append_to_instance([PublicHistoryTrimmed(before=before)])
         say(f"New events have positions from {following:,} on; cursors of syncs from before get everything.")
@@ -101,7 +102,8 @@ def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) ->
 
 
 def _unite(stopped: Stopped) -> None:
-    """Give all stores the id of what was restored: it may be another instance's than was begun here."""
+    """Give all stores the instance id of what was restored: it may differ from that of the instance begun
+    here."""
     (id_, *_) = [id_ for alias, connection in stopped.items() if (id_ := instance.read(connection, alias))]
     for alias in stores.SCHEMAS:
         with stores.connect(alias) as connection:
@@ -123,21 +125,21 @@ def _fill(connection: Connection, chosen: Backup, say: Say) -> None:
         raise Damaged(
             f"{', '.join(sorted(unlike))}: not what the backup's manifest says. Do not use this store."
         )
-    maintenance.disable(connection, alias, Note("restoring"))  # closed when it was copied, perhaps
+    maintenance.disable(connection, alias, Note("restoring"))  # the backup may be of a closed store
     connection.execute("ANALYZE")
     say(f"{alias}: {len(found)} tables hold what the manifest says, row by row")
 
 
 @contextlib.contextmanager
 def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[Stopped]:
-    """Connections to these stores: all that is needed answers, no server uses them, and no other restore.
+    """Connect to these stores, after checking that all that is needed answers and nobody else uses them.
 
-    Raises ``StillRunning``, ``maintenance.InMaintenance`` for a store that is written to besides, and the
-    errors of what does not answer.
+    Raises ``StillRunning``, ``maintenance.InMaintenance`` if one of the other stores, which are written to
+    as well, is closed, and the errors of what does not answer.
     """
     with redis.Redis.from_url(settings.REDIS_URL) as server:
         server.ping()
-    stores.create(say=say, anew=stores.LASTING)  # what else is lost is restored next
+    stores.create(say=say, anew=stores.LASTING)  # a lost store may begin empty: it is restored next
     for other in stores.SCHEMAS.keys() - set(aliases):
         maintenance.check(other)
     with without_programs(aliases) as connections:
@@ -145,7 +147,7 @@ def _stopped_server(aliases: Sequence[Store], say: Say) -> Iterator[Stopped]:
 
 
 def _check_version(chosen: Backup) -> None:
-    """Raise ``Refused`` for a backup of a program or of a server that is newer than what is here."""
+    """Raise ``Refused`` for a backup made by a newer program, or from a newer server, than there is here."""
     ours, made = set(MigrationLoader(None).disk_migrations), chosen.manifest
     if unknown := [f"{app}.{name}" for app, name in made.migrations if (app, name) not in ours]:
         raise Refused(
@@ -161,7 +163,10 @@ def _check_version(chosen: Backup) -> None:
 
 
 def _check_empty(connection: Connection, alias: Store) -> None:
-    """Nothing counts in a store that is not initialised, or after a restore that was killed."""
+    """Raise ``Refused`` if a store has rows that count.
+
+    None count in a store that is not initialised, or after a restore that was killed.
+    """
     table, note = VALUABLE[alias], read_note(connection, alias)
     exists = connection.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
     if not exists or (note is not None and note.state == "restoring"):
@@ -179,7 +184,8 @@ def _check_empty(connection: Connection, alias: Store) -> None:
 
 
 def _empty(connection: Connection, alias: Store) -> None:
-    """Put an empty schema in place of the empty tables, which a dump brings along. Raises ``Refused``."""
+    """Replace the schemas, whose tables are empty, with empty ones: the dump has the tables. Raises
+    ``Refused``."""
     with connection.transaction():
         connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         _check_empty(connection, alias)
@@ -190,6 +196,6 @@ def _empty(connection: Connection, alias: Store) -> None:
 
 
 def _ledgers_beside(path: Path) -> list[Path]:
-    """The ledgers in a backup, in its neighbours, which may be younger, and beside them."""
+    """Return the ledgers in a backup, in its neighbours, which may be newer, and beside them."""
     path = path.resolve()
     return [*path.parent.glob(f"*/{backup.ERASURES}"), *path.parent.glob(backup.ERASURES)]

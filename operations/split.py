@@ -1,10 +1,10 @@
-"""Moving one store into a database of its own while the others, and its readers, go on.
+"""Moving one store into a database of its own while the other stores, and its readers, keep working.
 
-The old place is closed to writes, and pg_dump copies it. The closing triggers are copied along, so the new
-place is closed, too, until everything was compared and one commit opens it. The old one never opens again
-unless told to (``maintenance off``): a process that still has the old URL is refused, and records nothing
-that nobody would see. Killed anywhere, the same command again goes on or starts over.
-docs/decisions/0011-maintenance.md
+The old place is closed to writes, and pg_dump copies it. The triggers that close it are copied too, so the
+new place is also closed, until everything has been compared and one commit opens it. The old place opens
+again only on demand (``maintenance off``): a process that still has the old URL is refused, instead of
+recording what nobody would see. If the command is killed at any point, running it again continues or starts
+over. docs/decisions/0011-maintenance.md
 """
 
 import time
@@ -35,7 +35,7 @@ from operations.stores import (
     write_note,
 )
 
-# a killed command's pg_restore goes on without it
+# ends the pg_restore of a killed command, which keeps running without it
 END_COPIES = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name = %s
@@ -47,7 +47,7 @@ SELECT count(*) FROM pg_stat_activity
 SEQUENCES = """
 SELECT schemaname || '.' || sequencename, last_value FROM pg_sequences WHERE schemaname = ANY(%s)
 """
-# what the processes that use a store call themselves there (balados/databases.py, projections/connect.py)
+# the application names of the processes that use a store (balados/databases.py, projections/connect.py)
 NAMES: Final = {
     "system": "^balados-system$",
     "events": "^balados-(events|listener)$",
@@ -58,15 +58,16 @@ Confirm = Callable[[str], None]
 
 
 class Differs(OperatorError):
-    """The two places do not hold the same; the text says in what."""
+    """The two places hold different data; the text says what differs."""
 
 
 class Unfinished(OperatorError):
-    """The old place stays closed: it is not known whether the new one is open. The text says what to do."""
+    """The old place stays closed, because it is unknown whether the new one is open. The text says what to
+    do."""
 
 
 class MoveResult(NamedTuple):
-    """``tables``: what was copied, by table; empty where an earlier try had copied.
+    """``tables``: the checksums of what was copied, by table; empty if an earlier try had copied everything.
 
     ``seconds``: for how long nobody could write.
     """
@@ -81,7 +82,8 @@ def move(alias: str, server: Server, *, say: Say = lambda text: None) -> MoveRes
     """Move the store ``alias`` to ``server``, which must hold nothing; the database may be missing.
 
     Raises ``Refused``, ``maintenance.Blocked``, ``Differs``, ``dump.ToolFailed``, ``stores.UnsafeStore``,
-    ``psycopg.Error``: then the old place is as it was, and open. ``Unfinished`` where that cannot be known.
+    ``psycopg.Error``; then the old place is unchanged, and open. Raises ``Unfinished`` if that cannot be
+    known.
     """
     with connected(parameters(alias)) as old, exclusive(old, alias, say):
         source, known = place_of(old), read_note(old, alias)
@@ -116,9 +118,9 @@ def move(alias: str, server: Server, *, say: Say = lambda text: None) -> MoveRes
 
 
 def drop_source(alias: str, old: Server, *, say: Say, confirm: Confirm) -> None:
-    """Drop the store at the place that it was moved from, ``old``.
+    """Drop a store at ``old``, the place that it was moved from.
 
-    The settings point at the new place by now. Raises ``Refused`` while anything speaks against it.
+    By then the settings must name the new place. Raises ``Refused`` if anything speaks against it.
     """
     with connected(parameters(alias)) as new, exclusive(new, alias, say), connected(old) as source:
         here, there = place_of(new), place_of(source)
@@ -135,7 +137,7 @@ def drop_source(alias: str, old: Server, *, say: Say, confirm: Confirm) -> None:
 
 @contextmanager
 def connected(server: Server) -> Iterator[Connection]:
-    """A connection in autocommit that reads rows as ``inventory.table_sums`` needs."""
+    """Connect in autocommit, reading rows as ``inventory.table_sums`` needs."""
     named = {"application_name": "store_split", **server, "options": inventory.TEXT}
     with psycopg.connect(**named, autocommit=True) as connection:
         yield connection
@@ -143,7 +145,7 @@ def connected(server: Server) -> Iterator[Connection]:
 
 @contextmanager
 def _target(alias: str, server: Server, source: Place, say: Say) -> Iterator[tuple[Connection, Place]]:
-    """A connection to the new place, where nobody else is at work, and which place that is."""
+    """Return a locked connection to the new place, and which place that is."""
     with connected(server) as new:
         there = place_of(new)
         if there.same_database(source):
@@ -159,7 +161,8 @@ def _check_movable(old: Connection, alias: str, known: Note | None) -> None:
 
 
 def _check_target(new: Connection, alias: str, source: Place, there: Place, known: Note | None) -> None:
-    """What an earlier try of the same move left there is ours. Raises ``Refused`` for anything else."""
+    """Raise ``Refused`` if the new place holds anything but what an earlier try of the same move left
+    there."""
     if known is not None and known.is_away and not known.names(there):
         raise Refused(f"{maintenance.message(alias, known)} Go on with that one.")
     found = read_note(new, alias)
@@ -174,7 +177,7 @@ def _check_target(new: Connection, alias: str, source: Place, there: Place, know
 
 
 def _prepare(new: Connection, alias: str, source: Place) -> None:
-    """Empty schemas that say what they are for."""
+    """Make the schemas, empty and with a note that says what they are for."""
     new.execute(END_COPIES, [dump.APPLICATION])
     with new.transaction():
         _drop_store(new, alias)
@@ -184,7 +187,8 @@ def _prepare(new: Connection, alias: str, source: Place) -> None:
 
 
 def _copy(alias: str, old: Connection, new: Connection, server: Server, version: int) -> dict[str, TableSum]:
-    """Of ``public`` only what is ours. Raises ``Differs`` unless both places then hold the same."""
+    """Copy the store; in ``public``, only what is ours. Raises ``Differs`` unless both places then hold the
+    same."""
     ours = inventory.owned(old, alias)
     others = [each for each in inventory.relations(old) if each.schema == SHARED and each not in ours]
     without = [each.identifier.as_string(old) for each in others]
@@ -204,7 +208,7 @@ def _copy(alias: str, old: Connection, new: Connection, server: Server, version:
 
 
 def _open(alias: str, old: Connection, new: Connection, arrived: Note) -> None:
-    """Open the new place. ``old`` has held the lock all the time, so nobody has opened the old one."""
+    """Open the new place. ``old`` has held the lock all the time, so nobody can have opened the old one."""
     try:
         if not maintenance.is_enabled(old, alias):
             raise Differs(f"The {alias} store was opened while it moved: run the same command again.")
@@ -247,7 +251,7 @@ def _check_sessions(source: Connection, alias: str, there: Place) -> None:
 
 
 def _drop_store(connection: Connection, alias: str) -> None:
-    """Drop what is ours of a store, and its schemas; ``public`` stays, which is not ours alone."""
+    """Drop what is ours in a store, and its schemas; ``public`` stays, because it is not ours alone."""
     inventory.drop(connection, alias)
     for schema in map(sql.Identifier, inventory.own_schemas(alias)):
         connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))

@@ -1,6 +1,6 @@
-"""How the three stores are doing, and which of them has grown enough to need a database of its own.
+"""The state of the three stores, and which of them has grown enough to need a database of its own.
 
-Every figure comes from the server's own statistics or from a few index look-ups: asking costs the same
+Every figure comes from the server's own statistics or from a few index look-ups, so asking costs the same
 however large a store is.
 """
 
@@ -19,15 +19,15 @@ from projections import lag
 from projections.failures import is_outage
 
 T = TypeVar("T")
-Found = dict[str, Any]  # a part of what docs/operations.md describes
-# Above one of these a store had better have a database of its own (docs/operations.md).
+Found = dict[str, Any]  # a part of the report that docs/operations.md describes
+# A store above one of these should have a database of its own (docs/operations.md).
 LIMITS: dict[str, dict[str, float]] = {
     "system": {},
     "projections": {"slowest_read_ms": 200},
     "events": {"events_per_day": 10_000, "events": 1_000_000},
 }
 SLOWEST_SHOWN, LONGEST_QUERY = 5, 200
-# A partitioned table has the size and the rows of its partitions; tables of extensions are not ours.
+# A partitioned table has the size and the rows of its partitions; tables of extensions are left out.
 TABLES = """
 SELECT n.nspname || '.' || c.relname AS name, sum(greatest(l.reltuples, s.n_live_tup, 0))::bigint AS rows,
        sum(pg_total_relation_size(l.oid))::bigint AS size_bytes
@@ -44,7 +44,7 @@ SELECT pg_database_size(current_database()) AS database_size_bytes,
        (SELECT sum(numbackends)::integer FROM pg_stat_database) AS connections,
        current_setting('max_connections')::integer AS max_connections
 """
-# The newest events tell the rate: as many as a day may have, and one more.
+# The rate is measured on the newest events: as many as a day may have, and one more.
 RATE = """
 SELECT count(*), extract(epoch FROM clock_timestamp() - min(recorded_at))::float8 / 86400
   FROM (SELECT recorded_at FROM events.events ORDER BY position DESC LIMIT %s) AS newest
@@ -55,7 +55,7 @@ STATEMENTS = """
 SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
  WHERE e.extname = 'pg_stat_statements'
 """
-# Reads and writes that name the store's schema; no CREATE ROLE or the like, which may hold a password.
+# Reads and writes that name the store's schema; not CREATE ROLE and the like, which may contain a password.
 SLOWEST = sql.SQL("""
 SELECT query, calls, round(mean_exec_time::numeric, 2)::float8 AS mean_ms FROM {view}
  WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -65,7 +65,8 @@ SELECT query, calls, round(mean_exec_time::numeric, 2)::float8 AS mean_ms FROM {
 
 
 def report() -> Found:
-    """Ask every store: the object that ``store_status --json`` prints. What could not be had is None."""
+    """Ask every store; return the object that ``store_status --json`` prints. What could not be found out is
+    None."""
     stores = {alias: _store(alias) for alias in SCHEMAS}
     up = {alias for alias, store in stores.items() if store["up"]}
     events = _unless_away(log) if "events" in up else None
@@ -79,8 +80,11 @@ def report() -> Found:
 
 
 def log() -> Found:
-    """How many events there are by the server's estimate, and how many in the last 24 hours; where these are
-    many, as many as a day would have at the rate of the newest. Raises ``psycopg.Error``."""
+    """Return the server's estimate of the number of events, and how many there were in the last 24 hours.
+
+    If those exceed the limit, the number is extrapolated from the rate of the newest. Raises
+    ``psycopg.Error``.
+    """
     most = int(LIMITS["events"]["events_per_day"])
     with connect("events") as connection:
         tables = {table["name"]: table["rows"] for table in _rows(connection, TABLES, ["events"])}
@@ -94,7 +98,8 @@ def log() -> Found:
 
 
 def slowest(connection: Connection, schemas: list[str]) -> list[Found] | None:
-    """The statements on these schemas with the highest mean time; None without ``pg_stat_statements``."""
+    """Return the statements on these schemas with the highest mean time; None without
+    ``pg_stat_statements``."""
     found = connection.execute(STATEMENTS).fetchone()
     if found is None:
         return None
@@ -103,12 +108,13 @@ def slowest(connection: Connection, schemas: list[str]) -> list[Found] | None:
     try:
         queries = _rows(connection, statement, named, SLOWEST_SHOWN)
     except (errors.ObjectNotInPrerequisiteState, errors.InsufficientPrivilege):
-        return None  # its library was not loaded at the server's start, or it is not for this role
+        return None  # its library was not loaded when the server started, or this role may not read it
     return [{**query, "query": without_values(query["query"])} for query in queries]
 
 
 def without_values(text: str) -> str:
-    """A statement on one line. The server has put $1 in place of every value; what it missed goes here."""
+    """Return a statement on one line without values: the server writes $1 for most, the others are removed
+    here."""
     text = re.sub(r"--[^\n]*", " ", text)
     text = re.sub(r"'(?:[^']|'')*'", "'…'", text)
     text = re.sub(r"(?<![\w$])\d[\d.]*", "…", text)
@@ -117,7 +123,7 @@ def without_values(text: str) -> str:
 
 
 def advise(stores: dict[str, Found], events: Found | None) -> list[Found]:
-    """Whether to move each store to a database of its own: a limit is passed, and it shares its database."""
+    """Say for each store whether to move it: a limit is exceeded, and it shares its database."""
     queries = stores["projections"].get("slowest_queries") or ()
     reads = [each["mean_ms"] for each in queries if re.match("SELECT|WITH", each["query"], re.IGNORECASE)]
     figures = {
@@ -139,7 +145,7 @@ def advise(stores: dict[str, Found], events: Found | None) -> list[Found]:
 
 
 def lines(report: Found) -> Iterator[str]:
-    """The report for the eye."""
+    """Yield the report as readable text."""
     for alias, store in report["stores"].items():
         if store["up"]:
             yield from _shown(alias, store)
@@ -187,7 +193,7 @@ def _verdict(advice: Found) -> str:
 
 
 def _aligned(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Rows under each other, numbers and all but the first column to the right."""
+    """Align rows in columns: numbers, and all but the first column, to the right."""
     table = [[f"{each:,.0f}" if isinstance(each, int | float) else each for each in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for name, *others in table if len(table) > 1 else ():
@@ -200,7 +206,7 @@ def _megabytes(size: int) -> str:
 
 
 def _neighbours(alias: str, stores: dict[str, Found]) -> list[str] | None:
-    """The other stores in the same database; None where it is away."""
+    """Return the other stores in the same database; None when the store is away."""
     places = {name: (store["cluster"], store["database"]) for name, store in stores.items() if store["up"]}
     if alias not in places:
         return None

@@ -1,4 +1,5 @@
-"""Work on whole stores while none of the programs runs, which would go on with what they remember of them."""
+"""Work on whole stores while no program is running: one that ran would go on with what it remembers of
+them."""
 
 import contextlib
 import time
@@ -14,25 +15,25 @@ from operations.stores import SCHEMAS, Connection, connect
 
 Alias = TypeVar("Alias", bound=str)
 LOCK: Final = 0x62616C73  # "bals": one restore or reset of a store at a time
-# the names of the programs' own connections
+# the application names of the programs' own connections
 SESSIONS = """
 SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name LIKE 'balados-%' AND pid <> pg_backend_pid()
 """
 POSITION = 'SELECT coalesce(max(position), 0) FROM "users"."projector_positions"'
-# sessions that were just closed need a moment to go
+# sessions that were just closed need a moment to disappear
 SECONDS_TO_LEAVE = 3.0
 
 
 class StillRunning(OperatorError):
-    """A program, or another such command, uses the stores: nothing was touched."""
+    """A program, or another such command, uses the stores; nothing was touched."""
 
 
 @contextlib.contextmanager
 def without_programs(aliases: Iterable[Alias]) -> Iterator[dict[Alias, Connection]]:
-    """Keep other restores and resets out of these stores in the block; yields a connection to each.
+    """Keep other restores and resets out of these stores in the block; yield a connection to each.
 
-    Raises ``StillRunning`` where programs are connected, and ``psycopg.OperationalError``.
+    Raises ``StillRunning`` if programs are connected, and ``psycopg.OperationalError``.
     """
     forget()
     with contextlib.ExitStack() as held:
@@ -50,7 +51,7 @@ def without_programs(aliases: Iterable[Alias]) -> Iterator[dict[Alias, Connectio
 
 
 def forget() -> None:
-    """Forget what this process remembers of the stores, and its connections: their tables may go."""
+    """Drop what this process remembers of the stores, and its connections: the tables may be replaced."""
     for alias in SCHEMAS:
         django.db.connections[alias].close()
         django.db.connections[alias].close_pool()  # type: ignore[attr-defined]
@@ -60,7 +61,7 @@ def forget() -> None:
 
 
 def last_position_of_read_models() -> int:
-    """The furthest that a projector has come; 0 where the read models are lost."""
+    """Return the furthest position of any projector; 0 if the read models are lost."""
     lost = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
     with contextlib.suppress(*lost), connect("projections") as connection:
         return int(connection.execute(POSITION).fetchall()[0][0])

@@ -1,4 +1,4 @@
-"""The three stores: where each of them is, what its first schema says of it, and creating them."""
+"""The three stores: where each of them is, what its first schema says about it, and creating them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,12 +18,13 @@ from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive
 
 SCHEMAS: Final = {"system": ("system",), "projections": ("users", "public"), "events": ("events",)}
-# In this schema everybody's tables are: of it only those that we made are ours.
+# A schema that others may use too: only the tables that we made there are ours.
 SHARED: Final = "public"
-# What an acknowledged write rests on: "off" loses it in a crash. Projections can be rebuilt, these cannot.
+# An acknowledged write depends on these: if one is "off", a crash may lose it. Projections can be rebuilt,
+# the lasting stores cannot.
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 LASTING = ("events", "system")
-LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones, and two stores could become one
+LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names, and two stores could become one
 PREFIX: Final = "balados: "
 PLACE = """
 SELECT current_database(), (SELECT system_identifier FROM pg_control_system()),
@@ -42,7 +43,7 @@ OTHER_ENCODING = (
 )
 
 Connection = psycopg.Connection[Any]
-Server = Mapping[str, Any]  # what ``psycopg.connect`` needs
+Server = Mapping[str, Any]  # the parameters of ``psycopg.connect``
 State = Literal["maintenance", "moving", "moved", "filling", "arrived", "restoring"]
 
 
@@ -51,18 +52,19 @@ class UnsafeStore(OperatorError):
 
 
 class CannotCreate(OperatorError):
-    """A database is not there and cannot be made."""
+    """A database is missing and cannot be created."""
 
 
 class Found(NamedTuple):
-    """Of a store: the id of its instance, and whether it holds anything."""
+    """What was found of a store: the id of its instance, and whether it holds anything."""
 
     id: UUID | None = None
     is_used: bool = False
 
 
 class Place(NamedTuple):
-    """Where a store is. ``server``: host and port, or the socket's directory; ``system``: of the cluster."""
+    """Where a store is. ``server``: host and port, or the socket's directory; ``system``: the cluster's
+    id."""
 
     server: str
     database: str
@@ -74,14 +76,14 @@ class Place(NamedTuple):
         return f"database {self.database} on {self.server}"
 
     def same_database(self, other: "Place") -> bool:
-        """Whether both are one database, whatever their URLs."""
+        """Whether both are the same database, whatever their URLs."""
         return (self.system, self.database) == (other.system, other.database)
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What is going on with a store at this place: kept as the comment on its first schema.
+    """What is going on with a store at this place; stored as the comment on its first schema.
 
-    ``other`` is where it goes to or came from.
+    ``other`` is the place where it moves to or came from.
     """
 
     state: State
@@ -90,7 +92,7 @@ class Note(msgspec.Struct, frozen=True):
 
     @property
     def is_away(self) -> bool:
-        """Whether this is the old place of a move, be it done or not."""
+        """Whether this is the old place of a move, finished or not."""
         return self.state in ("moving", "moved")
 
     def names(self, place: Place) -> bool:
@@ -99,7 +101,8 @@ class Note(msgspec.Struct, frozen=True):
 
 
 def read_note(connection: Connection | Any, alias: str) -> Note | None:
-    """The note of the store at this place, if there is one; ``connection`` may be a cursor of Django's."""
+    """Return the note of the store at this place, if there is one; ``connection`` may also be a Django
+    cursor."""
     asked = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
     ((text,),) = connection.execute(asked, [SCHEMAS[alias][0]]).fetchall()
     if text is None or not text.startswith(PREFIX + "{"):
@@ -108,8 +111,11 @@ def read_note(connection: Connection | Any, alias: str) -> Note | None:
 
 
 def has_room(connection: Connection) -> bool:
-    """Whether the server can write to its disk: some rows go into a temporary file, which is in no log and
-    gone at once. The connection is in autocommit. Raises ``psycopg.Error``."""
+    """Whether the server can write to its disk.
+
+    A query spills some rows into a temporary file, which is not logged and disappears at once. The connection
+    must be in autocommit. Raises ``psycopg.Error``.
+    """
     try:
         with connection.transaction():
             connection.execute("SET LOCAL work_mem = '64kB'")
@@ -126,9 +132,9 @@ def write_note(connection: Connection, alias: str, note: Note | None) -> None:
 
 
 def parameters(alias: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What ``psycopg.connect`` needs for a plain connection to a store, outside Django's pool.
+    """Return what ``psycopg.connect`` needs for a plain connection to a store, outside Django's pool.
 
-    ``settings``: of the store at another place, as ``balados.databases.store`` gives them.
+    ``settings``: those of the store at another place, as ``balados.databases.store`` returns them.
     """
     found = connections[alias].settings_dict if settings is None else settings
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
@@ -139,12 +145,12 @@ def parameters(alias: str, settings: Mapping[str, Any] | None = None) -> dict[st
 
 
 def connect(alias: str) -> Connection:
-    """A plain connection to a store, in autocommit. Raises ``psycopg.OperationalError``."""
+    """Open a plain connection to a store, in autocommit. Raises ``psycopg.OperationalError``."""
     return psycopg.connect(**parameters(alias), autocommit=True)
 
 
 def place(alias: str) -> Place:
-    """Where a store is. Raises ``psycopg.Error``."""
+    """Return where a store is. Raises ``psycopg.Error``."""
     with connect(alias) as connection:
         return place_of(connection)
 
@@ -162,12 +168,12 @@ def create(
     *,
     safe: bool = False,
 ) -> list[str]:
-    """Create the databases that do not exist and the schemas of the stores, which get the id of the instance.
-    Returns the databases created.
+    """Create the missing databases and schemas of the stores, and give these the id of the instance.
 
-    ``anew``: the stores that may be made empty beside others that are not. Repeatable, also by two at once.
-    Raises ``CannotCreate``, and ``psycopg.Error`` when a server is away, refuses the password, or the role
-    may not create schemas; with ``safe`` also ``UnsafeStore``, before anything is made.
+    Returns the databases created. ``anew``: the stores that may be created empty beside others that are not.
+    Repeatable, also by two processes at once. Raises ``CannotCreate``, and ``psycopg.Error`` when a server is
+    away, refuses the password, or the role may not create schemas; with ``safe`` also ``UnsafeStore``, before
+    anything is created.
     """
     id_ = _instance(anew)
     servers = {alias: parameters(alias) for alias in aliases}
@@ -182,7 +188,7 @@ def create(
 
 
 def _instance(anew: Collection[str]) -> UUID:
-    """The id that the stores have in common, or a new one where none has any. Raises ``CannotCreate``."""
+    """Return the id that the stores share, or a new one if none has any. Raises ``CannotCreate``."""
     found = {alias: _found(alias) for alias in SCHEMAS}
     known = {each.id for each in found.values() if each.id}
     if len(known) > 1:
@@ -199,7 +205,7 @@ def _instance(anew: Collection[str]) -> UUID:
 
 
 def _found(alias: str) -> Found:
-    """What is there of a store. Raises ``psycopg.OperationalError`` when its server is away."""
+    """Return what exists of a store. Raises ``psycopg.OperationalError`` when its server is away."""
     server = parameters(alias)
     try:
         with connect(alias) as connection:
@@ -219,13 +225,13 @@ def _is_used(connection: Connection, alias: str) -> bool:
 
 
 def create_at(alias: str, server: Server, say: Say) -> bool:
-    """``create`` one store at a place. Returns whether the database had to be made."""
+    """Create one store at a place, as ``create`` does. Return whether the database had to be created."""
     created = _create_database(alias, server)
     with psycopg.connect(**server, autocommit=True) as connection:
         _refuse_unsuitable(connection, alias)
         present = "SELECT to_regnamespace(%s) IS NOT NULL"
         wanted = [name for name in SCHEMAS[alias] if not connection.execute(present, [name]).fetchall()[0][0]]
-        if wanted:  # else it takes no right to create any
+        if wanted:  # otherwise the right to create schemas is not needed
             with exclusive(connection, alias, say):
                 for schema in map(sql.Identifier, wanted):
                     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
@@ -239,7 +245,7 @@ def migrate(verbosity: int = 1, say: Say = print) -> None:
 
 
 def refuse_unsafe_place(alias: str, server: Server) -> None:
-    """``refuse_unsafe`` of one store, at a place whose database need not be there yet."""
+    """Do what ``refuse_unsafe`` does for one store, at a place whose database may not exist yet."""
     try:
         connection = psycopg.connect(**server, autocommit=True)
     except psycopg.OperationalError:
@@ -249,14 +255,14 @@ def refuse_unsafe_place(alias: str, server: Server) -> None:
 
 
 def refuse_unsafe(aliases: Iterable[str] = LASTING) -> None:
-    """Raise ``UnsafeStore`` when a store that nothing can rebuild is on a server that would lose writes."""
+    """Raise ``UnsafeStore`` if a store that cannot be rebuilt is on a server that would lose writes."""
     for alias in aliases:
         with connect(alias) as connection:
             check_safe(connection, alias)
 
 
 def check_safe(connection: Connection, alias: str) -> None:
-    """Raise ``UnsafeStore`` where the server would lose writes, or a restore of the store has not ended."""
+    """Raise ``UnsafeStore`` if the server would lose writes, or a restore of the store has not ended."""
     for setting in DURABILITY if alias in LASTING else ():
         if connection.execute("SELECT current_setting(%s)", [setting]).fetchone() == ("off",):
             raise UnsafeStore(f"{setting} is off on the server of the {alias} store; switch it on")
@@ -264,7 +270,7 @@ def check_safe(connection: Connection, alias: str) -> None:
 
 
 def check_restored(connection: Connection, alias: str) -> None:
-    """Raise ``UnsafeStore`` where a restore of the store has begun and not ended."""
+    """Raise ``UnsafeStore`` if a restore of the store has begun and not ended."""
     note = read_note(connection, alias)
     if note is not None and note.state == "restoring":
         raise UnsafeStore(
@@ -273,8 +279,10 @@ def check_restored(connection: Connection, alias: str) -> None:
 
 
 def _refuse_unsuitable(connection: Connection, alias: str) -> None:
-    """Raise ``CannotCreate`` on a server that is too old, which Django refuses at its own first connection,
-    and in a database that cannot hold every text."""
+    """Raise ``CannotCreate`` if the server is too old, or the database cannot hold every text.
+
+    Django would refuse an old server only at its own first connection.
+    """
     if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
         raise CannotCreate(
             f"The database of the {alias} store has the encoding {encoding}; it must be UTF8."
@@ -289,20 +297,20 @@ def _refuse_unsuitable(connection: Connection, alias: str) -> None:
 
 
 def _create_database(alias: str, server: Server) -> bool:
-    """Whether the database had to be made."""
+    """Create the database if it is missing; return whether it was."""
     name = str(server["dbname"])
     if len(name.encode()) > LONGEST_NAME:
         raise CannotCreate(f"{alias}: PostgreSQL's names have at most {LONGEST_NAME} bytes, not {name}.")
     if name in ("template0", "template1"):
         raise CannotCreate(f"{alias}: {name} is what PostgreSQL copies new databases from: name another.")
     try:
-        # libpq says why it cannot connect in the server's language alone: the server's own database is asked
+        # libpq gives the reason for a failure only in the server's language, so ask the database "postgres"
         connection = psycopg.connect(**{**server, "dbname": "postgres"}, autocommit=True)
     except psycopg.OperationalError:
-        psycopg.connect(**server).close()  # where that one is closed to us, ours may be open
+        psycopg.connect(**server).close()  # we may be allowed into our own database even if not into that one
         return False
     with connection:
-        # one creator at a time: two at once may end each other's statement (deadlock, template in use)
+        # one creator at a time: two at once could make each other fail (deadlock, template in use)
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"balados create {name}"])
         if connection.execute(DATABASE, [name]).rowcount:
             return False
@@ -316,7 +324,7 @@ def _create_missing(connection: Connection, alias: str, name: str) -> bool:
     try:
         connection.execute(statement)
     except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-        return False  # somebody else at the same moment
+        return False  # somebody else created it at the same moment
     except psycopg.errors.InsufficientPrivilege:
         role = connection.info.user
         by_hand = sql.SQL("{} OWNER {}").format(statement, sql.Identifier(role)).as_string(connection)

@@ -1,4 +1,5 @@
-"""Whether the stores are what they should be: the log in order, the read models what the log makes of it."""
+"""Verification of the stores: whether the log is in order, and the read models are what the events make of
+them."""
 
 from collections.abc import Iterator
 from typing import TextIO
@@ -26,7 +27,8 @@ class AlreadyVerifying(OperatorError):
 
 
 class Acknowledgement(msgspec.Struct):
-    """A projector has acknowledged more than it has on disk: retention may delete what it lacks."""
+    """A projector has acknowledged more than it has on disk: retention may delete events that it still
+    needs."""
 
     projector: str
     acknowledged: int
@@ -36,7 +38,7 @@ class Acknowledgement(msgspec.Struct):
 class Report(msgspec.Struct):
     """What was found. ``positions``: where each projector was when its read models were compared.
 
-    ``rows``: per table, how many rows differ; ``differences`` names the first of them.
+    ``rows``: how many rows differ, by table; ``differences`` names the first of them.
     """
 
     head: int = 0
@@ -56,7 +58,7 @@ class Report(msgspec.Struct):
 
 
 def verify(out: TextIO) -> Report:
-    """Look at everything; nothing live is changed. ``out``: for progress.
+    """Check everything; nothing live is changed. ``out``: for progress.
 
     Raises ``AlreadyVerifying``, and the errors of a store that is away.
     """
@@ -73,7 +75,7 @@ def verify(out: TextIO) -> Report:
 
 
 def lines(report: Report) -> Iterator[str]:
-    """What was found, for the eye."""
+    """Yield what was found as readable text."""
     for fault in report.log:
         yield f"position {fault.position}, stream {fault.stream}, version {fault.version}: {fault.what}"
     for table, what in report.damaged.items():
@@ -95,7 +97,8 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def clean_line(report: Report) -> str:
-    """That nothing was found, and up to where: read models are compared where their projectors are."""
+    """Say that nothing was found, and up to which position: read models are compared where their projectors
+    are."""
     lagging = {name: position for name, position in report.positions.items() if position < report.head}
     if not lagging:
         return f"Everything agrees, up to position {report.head:,}."

@@ -1,5 +1,5 @@
-"""What happened: the events of listeners, in words and without what they listened to, and what
-administrators did."""
+"""The history: the events of listeners, described without what they listened to, and the actions of
+administrators."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ PRIVATE = "not shown"
 
 
 class Told(NamedTuple):
-    """What the administration tells of an event."""
+    """What the administration shows of an event."""
 
     user: str
     origin: Origin
@@ -57,7 +57,7 @@ class StoredEventAdmin(ReadOnly, Bounded, EventAdmin):
     ordering = ("-position",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[StoredEvent]":
-        # a checkpoint may have megabytes
+        # the data of a checkpoint may be megabytes
         return super().get_queryset(request).defer("data", "metadata")
 
     def get_search_results(
@@ -74,7 +74,7 @@ class StoredEventAdmin(ReadOnly, Bounded, EventAdmin):
             )
             user_id = found
         stream = log.known_stream(user_id) if user_id else None
-        # in the order of its index
+        # newest first, in the order of the index on stream and version
         return queryset.filter(stream=stream).order_by("-version") if stream else queryset.none(), False
 
     def get_object(
@@ -145,12 +145,15 @@ class LogEntryAdmin(ReadOnly, Bounded, EntryAdmin):
 
 
 def in_words(stored_name: str) -> str:
-    """``PlaylistItemAdded`` as "Playlist item added"."""
+    """Turn ``PlaylistItemAdded`` into "Playlist item added"."""
     return re.sub(r"(?<!^)(?=[A-Z])", " ", stored_name).capitalize()
 
 
 def _subjects(rows: Sequence[RecordedEvent | None]) -> list[str]:
-    """What each event is about, where everybody may know it; else "", or that it is not shown."""
+    """Return the title of what each event is about, where everybody may know it.
+
+    Otherwise return ``PRIVATE``, or "" for an event that names nothing.
+    """
     events = [decoded(row) if row else None for row in rows]
     acts = {place: act for place, event in enumerate(events) if (act := _act(event))}
     try:

@@ -1,4 +1,4 @@
-"""People: who has an account, in what state it is, and what an administrator does about it."""
+"""People: the accounts, their state, and what an administrator can do about them."""
 
 import logging
 from typing import Any, Final
@@ -27,11 +27,11 @@ from projections.failures import is_outage
 
 logger = logging.getLogger(__name__)
 
-# what makes an administrator: only a superuser hands it out, or a helper could promote himself
+# what makes an administrator: only a superuser may grant these, or a helper could promote themselves
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 COUNTED = ("apps", "passwords", "players", "browsers")
 FACTS = ("id", "name_in_logs", "date_joined", "last_login", "seen", *COUNTED, "switched_off_at")
-# what a user gets in by: the model, and the column that says when it was used
+# what a user gets in with: the model, and the column that says when it was last used
 WAYS_IN: Final = {
     "apps": (AppGrant, "last_used_at"),
     "passwords": (AppPassword, "used_at"),
@@ -82,7 +82,8 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         return [*paths, *super().get_urls()]
 
     def prepare(self, rows: list[Any]) -> None:
-        """By what each gets in, and when it was last used: one query for each kind."""
+        """Count each user's apps, passwords, players and browsers, and find when one was last used: one query
+        per kind."""
         ids = [user.pk for user in rows]
         for name, (model, used) in WAYS_IN.items():
             given = model._default_manager.filter(user_id__in=ids).values_list("user_id")
@@ -154,14 +155,17 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         if obj is not None and obj.is_superuser and not _is_superuser(request):
-            return False  # whoever sets a superuser's password is one
+            return False  # setting a superuser's password is as good as being one
         return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # what a user did is in the event store too: deleting the row would leave it behind
+        return False  # the event store has data of the user too: deleting the row would leave it behind
 
     def has_erase_permission(self, request: HttpRequest, user: User) -> bool:
-        """Whoever may "delete" users erases others; an administrator is erased by administrators alone."""
+        """Whether the requester may erase ``user``: needs the right to "delete" users, and never oneself.
+
+        Administrators can be erased only by administrators.
+        """
         may = request.user.has_perm("accounts.delete_user") and self.has_change_permission(request, user)
         return may and user.pk != request.user.pk
 
@@ -217,7 +221,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         return None
 
     def log_out(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """End all sessions of browsers; apps and players stay in."""
+        """End all browser sessions; apps and players stay logged in."""
         user = self._to_change(request, object_id)
         if request.method != "POST":
             text = "Every browser of this account has to log in again. Apps and players stay in."
@@ -228,7 +232,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         return redirect("admin:accounts_user_change", user.pk)
 
     def reset_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show a link that sets a new password, once: who made it is logged, the link is not."""
+        """Show a link that sets a new password, once. The log records who made it, but not the link."""
         user = self._to_change(request, object_id)
         if not user.is_active:
             self.message_user(request, "This account is switched off: no link opens it.", messages.ERROR)
@@ -249,7 +253,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         return user
 
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Erase an account as its listener would, after its name was typed."""
+        """Erase an account as its listener would, once its name has been typed."""
         user = self._of(object_id)
         if not self.has_erase_permission(request, user):
             raise PermissionDenied
@@ -284,7 +288,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
             )
         else:
             told, level = f"The account {name} was erased.", messages.SUCCESS
-        # in the log of administrators it has no name: nothing of the account stays
+        # the entry in the administrators' log names nobody: nothing of the account may stay
         by: Any = request.user.pk
         LogEntry.objects.create(
             user_id=by,
@@ -319,7 +323,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
 
 
 def by_id(text: str) -> UUID | None:
-    """The id in what was searched for; None where it is none."""
+    """Return the user id that was searched for; None where the text is not an id."""
     try:
         return UUID(text.strip())
     except ValueError:

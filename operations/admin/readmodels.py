@@ -1,5 +1,7 @@
-"""Read models to look at: how far each has come, and what the public sees. Those of listeners are private; of
-them the page of stores tells the sizes."""
+"""Read models to look at: how far each projector has come, and what the public sees.
+
+The read models of listeners are private; only their sizes are shown, on the page of stores.
+"""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -55,7 +57,7 @@ class ProjectorPositionAdmin(ReadOnly, Bounded, AnyAdmin):
 
 
 class Public(ReadOnly, Bounded, AnyAdmin):
-    """Rows that everybody may see: the podcast and episode are named."""
+    """Rows that everybody may see, shown with the titles of their podcast and episode."""
 
     list_display_links = None
 

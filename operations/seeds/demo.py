@@ -1,8 +1,9 @@
 """Demonstration data: a few listeners with some weeks of history, made as their apps would have made it.
 
-The accounts are known by their ids. A listener's id is random; these are computed from their names, so no
-account that anybody else made can have one. An erased id is never used again (its stream has a tombstone,
-it is in the ledgers): each name has a row of ids, of which the first that was not erased counts.
+The accounts are recognised by their ids. A listener's id is random, but these are computed from their names,
+so no account that anybody else made can have one. An erased id is never used again (its stream has a
+tombstone, and the ledgers have it): each name has a series of ids, of which the first that was not erased
+counts.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ class NameTaken(Exception):
 
 
 class Made(NamedTuple):
-    """``password`` is None where the account was there already. ``events``: how many were recorded now."""
+    """``password`` is None if the account existed already. ``events``: how many were recorded this time."""
 
     username: str
     password: str | None
@@ -46,7 +47,7 @@ class Made(NamedTuple):
 
 
 def up(now: datetime, say: Say) -> Iterator[Made]:
-    """Make what is missing of the demonstration, listener by listener. Repeating it records nothing new.
+    """Make what is missing of the demonstration, listener by listener. A repetition records nothing new.
 
     Raises ``NameTaken`` before anything is made, and the errors of a store that is away.
     """
@@ -60,7 +61,7 @@ def up(now: datetime, say: Say) -> Iterator[Made]:
 
 
 def down(users: list[User], now: datetime, say: Say) -> None:
-    """Erase demonstration accounts (of ``accounts``) as any account is erased: repeat it if interrupted."""
+    """Erase demonstration accounts (from ``accounts``) as any account is erased. Repeat it if interrupted."""
     for user in users:
         erasure.begin(user.pk, now)
         gone = erasure.complete(user.pk, erase_history)
@@ -68,13 +69,13 @@ def down(users: list[User], now: datetime, say: Say) -> None:
 
 
 def accounts() -> list[User]:
-    """The demonstration's accounts that are there, also where their erasure was interrupted."""
+    """Return the demonstration accounts that exist, including those whose erasure was interrupted."""
     ids = [user_id for name in LISTENERS for user_id in _ids(name)]
     return list(User.objects.filter(pk__in=ids).order_by("username"))
 
 
 def others() -> int:
-    """How many accounts are neither demo users nor administrators."""
+    """Count the accounts that belong neither to demonstration users nor to administrators."""
     return User.objects.exclude(pk__in=[user.pk for user in accounts()]).filter(is_staff=False).count()
 
 
@@ -88,9 +89,9 @@ def _refuse_taken(name: str, ids: list[UUID]) -> None:
 
 
 def _ids(name: str) -> Iterator[UUID]:
-    """Every id that was used for ``name``; the last is not erased.
+    """Yield every id that was used for ``name``; only the last is not erased.
 
-    Tombstones do not suffice: ``db_reset`` removes them, and a restore reads the ledgers too.
+    Tombstones are not enough: ``db_reset`` removes them, and a restore also reads the ledgers.
     """
     erased = erasures.known()
     for number in count():
@@ -106,18 +107,21 @@ def _account(name: str, user_id: UUID, now: datetime) -> tuple[User, str | None]
         return known, None
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     with transaction.atomic(using="system"):
-        # the history begins on that day, whenever it is recorded: so it is the same the next time
+        # the history begins on that day, whenever it is recorded, so it is the same the next time
         user = User.objects.create_user(name, password=password, id=user_id, date_joined=now - SPAN)
     return user, password
 
 
 def _record(name: str, user: User) -> int:
-    """How many events it took. The last command of a history sets the account's privacy: then it is whole."""
+    """Record a history; return the number of new events.
+
+    The last command of a history sets the account's privacy: if it is set, the history is complete.
+    """
     if ACCOUNT in dispatcher.state_of(user.pk).user.privacy:
         return 0
     recorded = 0
     for number, command in enumerate(history.of(name, user.pk, user.date_joined)):
-        # of one that was interrupted, nothing twice: as when an app repeats what it got no answer to
+        # ids keep an interrupted run from recording anything twice, like an app's repeated request
         fingerprint = hashlib.sha256(msgspec.json.encode(command)).digest()
         command_id = CommandId(uuid5(user.pk, f"demo {number}"), fingerprint)
         outcome = dispatcher.dispatch(command, history.ORIGIN, command_id=command_id)

@@ -1,5 +1,6 @@
-"""What the demonstration's listeners did in their four weeks: commands with times. Nothing here is random or
-knows the clock, so the same account gets the same history whenever it is recorded.
+"""What the demonstration's listeners did in their four weeks: commands with times.
+
+Nothing here is random or reads the clock, so the same account gets the same history whenever it is recorded.
 """
 
 import base64
@@ -26,14 +27,14 @@ ORIGIN = Origin(app_id="demonstration", device_id="demo-phone", device_name="Pho
 
 
 class Listener(NamedTuple):
-    """``podcasts`` by their names; ``hidden``: one that is kept private."""
+    """``podcasts``: their names; ``hidden``: the one that is kept private."""
 
     level: Level
     podcasts: tuple[str, ...]
     hidden: str | None = None
 
 
-# Invented (their domain is reserved): title, days from one episode to the next, minutes of an episode.
+# Invented podcasts (their domain is reserved): title, days between two episodes, minutes per episode.
 PODCASTS: Mapping[str, tuple[str, float, int]] = MappingProxyType(
     {
         "night-trains": ("Night Trains", 7, 48),
@@ -56,7 +57,7 @@ LISTENERS: Mapping[str, Listener] = MappingProxyType(
 
 
 def of(name: str, user_id: UUID, began: datetime) -> list[Command]:
-    """A listener's commands in the order of their times. The last one sets the privacy of the account."""
+    """Return a listener's commands in the order of their times. The last one sets the account's privacy."""
     listener = LISTENERS[name]
     commands = [*_listens(name, listener, user_id, began), *_sorts(listener, user_id, began)]
     for number, podcast in enumerate(listener.podcasts):
@@ -101,7 +102,7 @@ def _listens(name: str, listener: Listener, user_id: UUID, began: datetime) -> I
 
 
 def _sorts(listener: Listener, user_id: UUID, began: datetime) -> Iterator[Command]:
-    """A playlist and a collection, as people make them in their second week."""
+    """Yield a playlist and a collection, such as people make in their second week."""
     at = began + timedelta(days=8)
     playlist, collection = uuid5(user_id, "for the road"), uuid5(user_id, "mornings")
     own: dict[str, Any] = {"user_id": user_id, "is_public": listener.level == "public", "now": at}

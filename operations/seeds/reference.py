@@ -1,7 +1,7 @@
 """Reference data: what an instance looks things up in, the same on every instance of a version.
 
-It is in files beside this one, since it is the operator's to bring up and down, whichever app reads it. Not
-in migrations: a name that changes is then a changed line, and not another migration.
+It is in files beside this module, because the operator loads and removes it, whichever app reads it. It is
+not in migrations, so that changing a name means changing a line, not adding a migration.
 """
 
 import tomllib
@@ -20,11 +20,11 @@ DELETE = 'DELETE FROM "system"."categories" WHERE seeded AND slug = ANY(%s)'
 
 
 class InUse(Exception):
-    """Something refers to what should go: nothing was removed. The text names the table."""
+    """Something refers to rows that were to be removed: nothing was removed. The text names the table."""
 
 
 class Changes(NamedTuple):
-    """``written``: rows that were added, or named anew."""
+    """``written``: rows that were added or renamed."""
 
     written: int
     removed: int
@@ -34,7 +34,7 @@ class Changes(NamedTuple):
 
 
 def wanted(path: Path = CATEGORIES) -> dict[str, Category]:
-    """The categories of this version, by slug."""
+    """Return the categories of this version, by slug."""
     found = {}
     for slug, top in tomllib.loads(path.read_text()).items():
         found[slug] = Category(slug=slug, name=top["name"], seeded=True)
@@ -44,10 +44,11 @@ def wanted(path: Path = CATEGORIES) -> dict[str, Category]:
 
 
 def up(say: Say, path: Path = CATEGORIES) -> Changes:
-    """Bring the reference data to this version's. The operator's own rows stay: ``say`` hears which, and
-    which rows of older versions stay because something refers to them.
+    """Bring the reference data to this version.
 
-    One ``SELECT`` where nothing has changed. Raises ``django.db.Error`` when the store is away.
+    The operator's own rows stay, and so do rows of older versions that something refers to: ``say`` gets a
+    line for each. Takes one ``SELECT`` if nothing has changed. Raises ``django.db.Error`` when the store is
+    away.
     """
     goal = wanted(path)
     with exclusive(raw_connection(STORE), STORE, say), transaction.atomic(using=STORE):
@@ -66,7 +67,7 @@ def up(say: Say, path: Path = CATEGORIES) -> Changes:
 
 
 def down(say: Say) -> int:
-    """Remove what ``up`` made, whichever version of it. Returns how many rows. Raises ``InUse``."""
+    """Remove what ``up`` made, in whichever version. Return the number of rows. Raises ``InUse``."""
     with exclusive(raw_connection(STORE), STORE, say), transaction.atomic(using=STORE):
         return _delete(list(Category.objects.filter(seeded=True).values_list("slug", flat=True)))
 
@@ -80,7 +81,7 @@ def _withdraw(slug: str, say: Say) -> int:
 
 
 def _delete(slugs: list[str]) -> int:
-    # not by the models, which might take along what refers to it: the database is asked, and says no
+    # not through the models, which might cascade to what refers to it: the database checks, and refuses
     connection = connections[STORE]
     try:
         with transaction.atomic(using=STORE), connection.cursor() as cursor:

@@ -9,7 +9,7 @@ register = template.Library()
 
 @register.simple_tag
 def closed_stores() -> list[str]:
-    """A sentence for each store that takes no writes now."""
+    """Return a sentence for each store that takes no writes now."""
     return [
         maintenance.MESSAGES[state].format(alias=alias, other="another database")
         for alias, state in maintenance.states().items()
@@ -19,5 +19,5 @@ def closed_stores() -> list[str]:
 
 @register.filter
 def thousands(number: float) -> str:
-    """A whole number with its thousands apart."""
+    """Format a number as a whole one with thousands separators."""
     return f"{number:,.0f}"
