@@ -1,4 +1,4 @@
-"""Dead letters in the Django admin: to look at, to try again after a fix, and to leave out."""
+"""Dead letters in the Django admin: look at them, retry them after a fix, or leave them out."""
 
 import logging
 from collections import defaultdict
@@ -51,12 +51,13 @@ class DeadLetterAdmin(ReadOnly, Bounded, LetterAdmin):
         return letter.error or "waits behind an earlier event of its stream"
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Whoever may "change" dead letters: these are the changes that there are."""
+        """Whether the user may "change" dead letters: to retry and to leave out are the only changes."""
         return request.user.has_perm("projections.change_deadletter")
 
     @admin.action(description="Try again, each stream in its order", permissions=["retry"])
     def retry(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> None:
-        """A letter brings its whole stream along: it cannot be applied before those that it waits behind."""
+        """Retry the whole stream of each letter, because a letter cannot be applied before those that it
+        waits behind."""
         streams = defaultdict(set)
         for projector, stream in chosen.values_list("projector", "stream"):
             streams[projector].add(stream)
@@ -70,7 +71,7 @@ class DeadLetterAdmin(ReadOnly, Bounded, LetterAdmin):
 
     @admin.action(description="Leave out, and apply what waits behind", permissions=["retry"])
     def leave_out(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
-        """Of those that failed: what waits behind them is no reason to leave it out."""
+        """Leave out the failed letters only: those that merely wait behind one need not be left out."""
         failed = chosen.exclude(error="")
         if question := ask(self, request, failed, title="Leave out", text=LEFT_OUT, button="Leave out"):
             return question
@@ -95,5 +96,5 @@ class DeadLetterAdmin(ReadOnly, Bounded, LetterAdmin):
 
 
 def hides(letter: DeadLetter) -> bool:
-    """Whether something would be public without it that its listener may want to hide."""
+    """Whether leaving out ``letter`` could keep something public that its listener may want to hide."""
     return letter.projector == public.PROJECTOR and letter.type not in public.HARMLESS

@@ -1,4 +1,4 @@
-"""A run of events on its way through the projectors."""
+"""A batch of events, as it is handed to the projectors."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -13,7 +13,8 @@ from projections.projectors.shape import Fact
 class Batch:
     """Events in global order, each decoded at most once, however many projectors ask.
 
-    Who has applied it has come to ``upto``: the last event, or further where nothing can come any more.
+    A projector that has applied it is at ``upto``: the position of the last event, or a later one if no event
+    can appear any more below that.
     """
 
     def __init__(
@@ -24,7 +25,7 @@ class Batch:
         self._decoded: dict[int, Event] = {} if decoded is None else decoded
 
     def without(self, types: Container[str], after: int) -> list[RecordedEvent]:
-        """The events after ``after`` whose type is not among ``types``, each once."""
+        """Return the events after ``after`` whose type is not among ``types``, each once."""
         wanted = []
         for recorded in self.events:
             if recorded.position > after:
@@ -34,14 +35,14 @@ class Batch:
         return wanted
 
     def decode(self, events: Iterable[RecordedEvent], besides: Container[str]) -> None:
-        """Decode some ahead of ``facts``, which is where an event that cannot be decoded fails."""
+        """Decode events ahead of ``facts``, which is where an event that cannot be decoded fails."""
         for recorded in events:
             if recorded.type not in besides:
                 with suppress(CodecError):
                     self._event(recorded)
 
     def facts(self, events: Sequence[RecordedEvent]) -> list[Fact]:
-        """Raises ``CodecError`` at the first event that cannot be decoded."""
+        """Return the events decoded. Raises ``CodecError`` at the first one that cannot be decoded."""
         return [Fact(recorded, self._event(recorded)) for recorded in events]
 
     def halves(self) -> Iterator["Batch"]:

@@ -1,4 +1,5 @@
-"""Applies events up to a position below which none can appear any more: a late projector, or a rebuild."""
+"""Applies events up to a position below which none can appear any more: for a late projector, or a
+rebuild."""
 
 import logging
 import time
@@ -20,11 +21,11 @@ from projections.worker import StalePosition, Worker
 
 logger = logging.getLogger(__name__)
 
-# how near, in positions, the live loop takes a projector back: one batch of its own
+# a projector at most this many positions behind the live loop joins it again: one batch of the loop
 NEAR = 1_000
-# events per transaction: 1.4 times the events per second of 1,000, and nothing gained beyond
+# events per transaction: 1.4 times the events per second of 1,000, and more gains nothing
 AT_ONCE = 5_000
-# a failing event is tried again after these pauses (a deadlock with an operator's statement, say)
+# seconds before each retry of a failing event (it may be a deadlock with an operator's statement, say)
 PAUSES = (0.05, 0.2, 0.5)
 
 
@@ -37,8 +38,8 @@ def apply_until(
 ) -> None:
     """Apply everything up to ``upto``, a position below which no event can appear any more.
 
-    ``applied`` is called with the number of events after each batch; ``stopped`` is asked before each.
-    Raises ``StalePosition``, and errors of a store that is away. An event that cannot be applied is parked.
+    ``applied`` is called with the number of events after each batch; ``stopped`` is asked before each. An
+    event that cannot be applied is parked. Raises ``StalePosition``, and errors of a store that is away.
     """
     with closing(_batches(workers, upto)) as batches:
         for batch in batches:
@@ -50,7 +51,7 @@ def apply_until(
 
 
 def apply_or_park(worker: Worker, batch: Batch) -> None:
-    """Apply a batch; where that fails, halve it until the events that fail stand alone, and park those."""
+    """Apply a batch; if that fails, halve it until each failing event is alone, and park those."""
     try:
         worker.apply(batch)
     except Exception as failure:
@@ -64,7 +65,7 @@ def apply_or_park(worker: Worker, batch: Batch) -> None:
 
 
 def _try_again_or_park(worker: Worker, batch: Batch, failure: Exception) -> None:
-    # decoding is pure: the next time ends the same
+    # decoding is pure, so a retry would fail in the same way
     pauses = () if isinstance(failure, CodecError) else PAUSES
     for pause in pauses:
         time.sleep(pause)
@@ -79,7 +80,7 @@ def _try_again_or_park(worker: Worker, batch: Batch, failure: Exception) -> None
 
 
 def _batches(workers: Sequence[Worker], upto: int) -> Generator[Batch]:
-    """Everything that the workers lack up to ``upto``, decoded.
+    """Yield everything that the workers lack up to ``upto``, decoded.
 
     The next batch is read and decoded while the database works on this one: 1.5 times the events per second.
     """
@@ -110,10 +111,10 @@ def _batches(workers: Sequence[Worker], upto: int) -> Generator[Batch]:
 
 
 class CatchUp(Thread):
-    """A thread that brings one projector near the live loop, retrying its dead letters first.
+    """A thread that brings one projector near the live loop, after retrying its dead letters.
 
-    The others do not wait for it. ``live`` tells how far the live loop has come: below that no event can
-    appear any more. The thread ends by itself; ``failure`` then says why, where it did not get there.
+    The other projectors do not wait for it. ``live`` returns the position of the live loop, below which no
+    event can appear any more. The thread ends by itself; if it did not get there, ``failure`` says why.
     """
 
     def __init__(self, projector: Projector, live: Callable[[], int]) -> None:
@@ -124,7 +125,7 @@ class CatchUp(Thread):
         self._stopped = False
 
     def stop(self) -> None:
-        """Ask it to end after the batch at hand."""
+        """Ask the thread to end after the current batch."""
         self._stopped = True
 
     def run(self) -> None:
@@ -142,7 +143,8 @@ class CatchUp(Thread):
         if worker.parked:
             retried = deadletters.retry(worker)
             logger.info("%s: %s dead letters applied, %s left", worker.name, *retried)
-        # at least once: a projector in trouble is near, and what it stumbled over lies before it
+        # at least once: a projector that failed in the live loop is near, but has yet to pass the failing
+        # event
         while not self._stopped:
             apply_until([worker], self._live(), stopped=lambda: self._stopped)
             if self._live() - worker.position <= NEAR:

@@ -1,8 +1,8 @@
-"""The live read models beside a fold of the log into scratch tables: where they are not the same.
+"""Comparison of the live read models with scratch tables, filled by folding the log: where they differ.
 
-Scratch tables are those of a rebuild. In one snapshot of the store they are brought to exactly where the
-live projector is, compared in SQL, and put back. Nothing live is changed or locked, but for the lock of any
-reader.
+The scratch tables are made like those of a rebuild. In one snapshot of the store they are brought to exactly
+the position of the live projector, compared in SQL, and rolled back. Nothing live is changed, and nothing is
+locked except as any reader does.
 """
 
 import time
@@ -20,9 +20,9 @@ from projections.failures import is_outage
 from projections.projectors.shape import Tables, identifier
 from projections.worker import StalePosition, Worker
 
-# Differing rows that are named of a table; all of them are counted.
+# How many differing rows of a table are named; all of them are counted.
 NAMED = 50
-# Looks at a difference, seconds between two, and how long the projector may take to come past it.
+# Looks at a difference, seconds between two looks, and seconds that the projector gets to pass it.
 LOOKS, PAUSE_BETWEEN_LOOKS, PATIENCE = 5, 1.0, 10.0
 PAUSE = 0.05
 ACTIVITY, PUBLIC = "users.activity", "public.public_events"
@@ -31,15 +31,15 @@ KEY = """
 SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey)
  WHERE indrelid = %s::regclass AND indisprimary ORDER BY array_position(indkey::smallint[], attnum)
 """
-# Which rows are on one side only, or differ. Whole rows are compared as records: jsonb would be slower.
+# The rows that are on one side only, or differ. Whole rows are compared as records: jsonb would be slower.
 COMPARE = sql.SQL("""
 SELECT count(*) OVER (), to_jsonb(key), to_jsonb(live.row), to_jsonb(scratch.row)
   FROM ({live}) AS live FULL JOIN ({scratch}) AS scratch USING (key)
  WHERE live.row IS DISTINCT FROM scratch.row LIMIT {limit}
 """)
 ROWS = sql.SQL("SELECT ROW({key}) AS key, t::record AS row FROM {table} AS t")
-# Ids of public rows are drawn at random: compared is which activity has one, and what that one shows. A row
-# that no activity leads to is an orphan, which nothing ever removes.
+# Ids of public rows are random, so the comparison is which activity has a public row, and what that shows. A
+# public row that no activity refers to is an orphan, which nothing ever removes.
 ACTIVITY_ROWS = sql.SQL("""
 SELECT ROW({key}) AS key,
        to_jsonb(t) || jsonb_build_object('public_id', public_id IS NOT NULL) AS row
@@ -53,9 +53,10 @@ SELECT ROW(a.user_id, a.kind, a.key, a.feed_key, CASE WHEN a.public_id IS NULL T
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """``key``: a digest of the row's primary key, always the same, of use only to who has the secret key.
+    """A row that differs. ``key``: a stable digest of its primary key, which only the holder of the secret
+    key can compute.
 
-    ``kind``: ``missing`` from the live table, ``extra`` there, or ``differs`` in ``columns``.
+    ``kind``: ``missing`` from the live table, ``extra`` in it, or ``differs`` in ``columns``.
     """
 
     table: str
@@ -65,7 +66,8 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Compared(NamedTuple):
-    """``differences`` names at most ``NAMED`` of a table; ``counts`` has the numbers of all of them."""
+    """``differences`` names at most ``NAMED`` rows of a table; ``counts`` has the numbers of all that
+    differ."""
 
     position: int
     differences: list[Difference]
@@ -73,11 +75,12 @@ class Compared(NamedTuple):
 
 
 class NotCompared(Exception):
-    """The live read models moved on, or back, all the time; the text says of which projector."""
+    """The live read models moved on, or back, all the time; the text says which projector it was."""
 
 
 def fill(workers: Sequence[Worker], progress: Callable[[int, int], None]) -> None:
-    """Apply everything up to where the live projectors are. ``progress``: as of ``rebuild``."""
+    """Apply everything up to the position of the live projectors. ``progress`` is called as by
+    ``rebuild.fill``."""
     rebuild.fill(workers, min(map(_live, workers), default=0), progress)
     for worker in workers:
         for table in worker.tables.values():
@@ -85,10 +88,10 @@ def fill(workers: Sequence[Worker], progress: Callable[[int, int], None]) -> Non
 
 
 def compare(worker: Worker) -> Compared:
-    """What differs, and still does when the live projector has come past what may have caused it.
+    """Return what differs, and still does when the live projector has passed what may have caused it.
 
-    Between reading the live rows and the log, a removal or an erasure may have taken something out of one of
-    both. Raises ``NotCompared``.
+    Between reading the live rows and the log, a removal or an erasure may have deleted something on one side
+    only. Raises ``NotCompared``.
     """
     found = None
     for look in range(LOOKS):
@@ -101,7 +104,7 @@ def compare(worker: Worker) -> Compared:
         except Exception as failure:
             if is_outage(failure):
                 raise
-            # an account was erased, or an event came that cannot be applied: the next look parks it
+            # an account was erased, or an event cannot be applied: the next look parks that
             worker.refresh()
             continue
         if not found.counts:
@@ -117,12 +120,12 @@ def _at_live(worker: Worker) -> Compared:
     with connection.transaction(force_rollback=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         for table in projector.tables:
-            # before the snapshot: a rebuild that swaps its tables in afterwards would show empty ones
+            # locked before the snapshot is taken: tables that a rebuild swapped in after it would look empty
             cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(identifier(table)))
         position = _live(worker)
         if worker.position > position:
             raise StalePosition(projector.name)
-        # without a claim: an erasure, which waits for those, need not wait for the comparison
+        # the position is not claimed, so that an erasure, which waits for claims, need not wait for this
         batch = Batch(log.read_all(worker.position, position - worker.position, position), position)
         stuck = deadletters.streams(cursor, worker.name)
         worker.project(cursor, batch.facts([one for one in worker.wanted(batch) if one.stream not in stuck]))
@@ -149,13 +152,13 @@ def _rows(worker: Worker, table: str, tables: Tables) -> sql.Composed:
 
 
 def _live(worker: Worker) -> int:
-    """The position of the live projector."""
+    """Return the position of the live projector."""
     row = worker.connection.execute(POSITION, [worker.projector.name]).fetchone()
     return int(row[0]) if row else 0
 
 
 def _wait(worker: Worker, position: int) -> None:
-    """Give the live projector time to come to ``position``, where it runs at all."""
+    """Give the live projector time to reach ``position``, in case it is running."""
     deadline = time.monotonic() + PATIENCE
     while _live(worker) < position and time.monotonic() < deadline:
         time.sleep(PAUSE)

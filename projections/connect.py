@@ -1,4 +1,5 @@
-"""Connections that a projector keeps for itself, outside Django's pool, and statements on pooled ones."""
+"""Connections that a projector keeps to itself, outside Django's pool, and statements on pooled
+connections."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
@@ -16,8 +17,9 @@ from eventstore import instance
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
-# A process that froze inside a transaction holds what it locked: the server ends it. So it does with that of
-# a lost machine, whose locks (the worker's, a rebuild's) would else stay for the two hours of TCP's defaults.
+# A process that freezes inside a transaction keeps its locks, so the server ends its session. The keepalives
+# do the same for a machine that is lost, whose locks (the worker's, a rebuild's) would otherwise stay for
+# TCP's default of two hours.
 SESSION = {
     "timezone": "UTC",
     "idle_in_transaction_session_timeout": "10s",
@@ -25,8 +27,8 @@ SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-# A projector holds the row of its position, for which its heir waits. Between two statements of a transaction
-# lie 0.1 s of work on 5,000 events.
+# A projector locks the row of its position, and its successor waits for that. Between two statements of a
+# transaction lie 0.1 s of work on 5,000 events.
 PROJECTOR_SESSION = {
     "idle_in_transaction_session_timeout": "3s",
     "client_connection_check_interval": "1s",
@@ -34,12 +36,12 @@ PROJECTOR_SESSION = {
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
 }
-# The live loop holds its locks by the session that it writes on. It says something once a second at least:
-# the server ends the session of a process that hangs or froze after 3 s, and a second later somebody else has
-# the locks. What a crash of PostgreSQL takes back, rows and positions alike, is applied again: so no commit
-# waits for the disk, but before acknowledging. A batch touches a few rows, by their keys: no table
-# that was small when it was analysed is to be read whole for them, and no plan to be made twice, which takes
-# ten times as long as what it is for.
+# The live loop holds its locks on the session that it writes on, and sends something at least once a second.
+# The server ends the session of a process that hangs or froze after 3 s, and another process gets the locks a
+# second later. A crash of PostgreSQL may undo commits, but rows and positions together, and what is lost is
+# applied again: so no commit waits for the disk, except before acknowledging. A batch touches a few rows, by
+# their keys: a table that was small when it was analysed must not be scanned for them, and no statement
+# planned twice, because planning takes ten times as long as executing.
 LIVE_SESSION = {
     **PROJECTOR_SESSION,
     "idle_session_timeout": "3s",
@@ -47,19 +49,19 @@ LIVE_SESSION = {
     "enable_seqscan": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-# A server that vanished without a word is noticed after 10 s. No effect on unix sockets.
+# A server that vanishes without closing the connection is noticed after 10 s. No effect on unix sockets.
 SOCKET = {"keepalives_idle": 5, "keepalives_interval": 1, "keepalives_count": 5, "tcp_user_timeout": 10_000}
-# seconds that a page of a replica may take; it takes milliseconds
+# seconds that a page from a replica may take; usually it takes milliseconds
 SILENCE = 5.0
 
 
 def connect(alias: str, application_name: str = "", **settings: str) -> Connection:
-    """A fresh connection to a store, in autocommit, with ``settings`` of the server set for its session.
+    """Open a new connection to a store, in autocommit; ``settings`` of the server are set for its session.
 
-    Raises ``psycopg.OperationalError`` when the store is away or another instance's.
+    Raises ``psycopg.OperationalError`` when the store is away or belongs to another instance.
     """
     wanted = connections[alias].get_connection_params()
-    # Django's cursors and adapters are for its own wrapper
+    # Django's cursors and adapters only work with its own wrapper
     params = {key: value for key, value in wanted.items() if key not in ("cursor_factory", "context")}
     extra = [f"-c {name}={value}" for name, value in {**SESSION, **settings}.items()]
     params["options"] = " ".join([params.get("options", ""), *extra]).strip()
@@ -77,7 +79,7 @@ def connect(alias: str, application_name: str = "", **settings: str) -> Connecti
 def run(
     statement: str, parameters: Sequence[Any] | Mapping[str, Any], alias: str = "projections"
 ) -> Cursor[tuple[Any, ...]]:
-    """Executes on the raw psycopg connection: Django's cursor and loaders double the cost.
+    """Execute a statement on the raw psycopg connection: Django's cursor and loaders double the cost.
 
     Raises ``psycopg.OperationalError`` (or Django's) when the store is away.
     """
@@ -95,10 +97,11 @@ def run(
 
 
 class ConnectionWithTimeout(psycopg.Connection[Row]):
-    """Raises ``psycopg.OperationalError`` after ``SILENCE`` seconds without a word, and is of no more use.
+    """Raises ``psycopg.OperationalError`` after ``SILENCE`` seconds without an answer, and is unusable after
+    that.
 
-    For replicas, in whose place the primary can answer. A server whose disk stands still keeps its sockets
-    open and says nothing: each thread that asked it would wait for as long.
+    It is for replicas, because the primary can answer instead. A server whose disk hangs keeps its sockets
+    open and sends nothing: without this, each thread that asked it would wait as long as the disk hangs.
     """
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
@@ -106,7 +109,7 @@ class ConnectionWithTimeout(psycopg.Connection[Row]):
 
 
 def _limited(generator: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
-    """The same generator, which psycopg wakes ten times a second where nothing comes."""
+    """Wrap a generator so that it fails after ``SILENCE`` seconds; psycopg wakes it ten times a second."""
     heard = monotonic()
     try:
         wanted = next(generator)

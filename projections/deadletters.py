@@ -1,4 +1,4 @@
-"""Events that a projector could not apply, and the later ones of their streams, which wait behind them."""
+"""Events that a projector could not apply, and the later events of their streams, which wait behind them."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,7 +37,8 @@ LONGEST_ERROR = 2_000
 
 
 class Letter(NamedTuple):
-    """One dead letter, for the operator. An empty ``error`` waits behind an earlier one of its stream."""
+    """One dead letter, for the operator. If ``error`` is empty, it waits behind an earlier one of its
+    stream."""
 
     projector: str
     position: int
@@ -53,25 +54,25 @@ class Retried(NamedTuple):
 
 
 def streams(cursor: Cursor[Any], projector: str) -> frozenset[int]:
-    """The streams whose events wait."""
+    """Return the streams whose events wait."""
     cursor.execute('SELECT DISTINCT stream FROM "users"."dead_letters" WHERE projector = %s', [projector])
     return frozenset(stream for (stream,) in cursor.fetchall())
 
 
 def park(cursor: Cursor[Any], projector: str, event: RecordedEvent, error: Exception, attempts: int) -> None:
-    """Set an event aside. The caller holds the position, so nobody else writes letters of its stream."""
+    """Set an event aside. The caller has locked the position, so nobody else writes letters of its stream."""
     cursor.execute(INSERT, _values(projector, event, _text(error), attempts))
     cursor.execute('UPDATE "users"."projector_positions" SET parked = true WHERE projector = %s', [projector])
 
 
 def queue(cursor: Cursor[Any], projector: str, events: Sequence[RecordedEvent]) -> None:
-    """Let events wait behind the parked one of their stream."""
+    """Make events wait behind the parked event of their stream."""
     if events:
         cursor.executemany(INSERT, [_values(projector, event, "", 0) for event in events])
 
 
 def letters(connection: Connection, projector: str | None = None, limit: int = 1_000) -> list[Letter]:
-    """What waits, in order."""
+    """Return the waiting letters, in order."""
     rows = connection.execute(
         'SELECT projector, position, stream, type, error, attempts FROM "users"."dead_letters"'
         " WHERE %s::text IS NULL OR projector = %s ORDER BY projector, position LIMIT %s",
@@ -81,11 +82,10 @@ def letters(connection: Connection, projector: str | None = None, limit: int = 1
 
 
 def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
-    """Apply what waits, each stream (or each of the ``chosen``) in its order, up to its first event that
-    fails again.
+    """Apply the letters of each stream (or of the ``chosen``) in order, until one fails again.
 
-    May run beside the live projector: whoever locks the row of the position writes. Letters whose event is
-    no longer in the store (the listener had it removed) are dropped.
+    This may run beside the live projector, because only the one that locks the position's row writes. Letters
+    whose event is no longer in the store (the listener had it removed) are dropped.
     """
     with worker.connection.cursor() as cursor:
         stuck = sorted(streams(cursor, worker.name) if chosen is None else chosen)
@@ -100,8 +100,10 @@ def retry(worker: "Worker", chosen: Iterable[int] | None = None) -> Retried:
 
 
 def leave_out(worker: "Worker", stream: int) -> bool:
-    """Forget the first letter of a stream: its event is not applied, unless by a rebuild, and what waits
-    behind it can be. False where there is none."""
+    """Drop the first letter of a stream; return False if there is none.
+
+    Its event is then not applied, except by a rebuild, and the letters behind it can be.
+    """
     with worker.connection.transaction(), worker.connection.cursor() as cursor:
         worker.hold(cursor)
         if (first := cursor.execute(FIRST, [worker.name, stream]).fetchone()) is None:
@@ -112,7 +114,7 @@ def leave_out(worker: "Worker", stream: int) -> bool:
 
 
 def _retry_first(worker: "Worker", stream: int) -> bool:
-    """Apply the first letter of a stream, or drop it; false where it fails again, or where there is none."""
+    """Apply the first letter of a stream, or drop it; return False if it fails again, or there is none."""
     with worker.connection.transaction(), worker.connection.cursor() as cursor:
         worker.hold(cursor)
         if (first := cursor.execute(FIRST, [worker.name, stream]).fetchone()) is None:

@@ -1,4 +1,4 @@
-"""What listeners' devices are called, that podcast apps have registered."""
+"""The names of listeners' devices that podcast apps have registered."""
 
 from uuid import UUID
 
@@ -11,5 +11,5 @@ SELECT device, caption FROM users.devices
 
 
 def captions(user_id: UUID) -> dict[str, str]:
-    """What devices are called, by their ids; those alone that are called something."""
+    """Return the captions of a listener's devices, by device id; devices without one are left out."""
     return dict(run(CAPTIONS, [user_id]).fetchall())

@@ -1,7 +1,7 @@
 """Erases what is known of a user from the events store and the read models: for good, and resumable.
 
-The tombstone comes first, then the events, then the rows. A batch that a projector had read before is of an
-older epoch, and so is read again: nothing writes the rows back.
+First the stream gets a tombstone, then the events are deleted, then the rows. A batch that a projector has
+read before has an older epoch and is therefore read again, so nothing writes the rows back.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from projections.shadows import shadow_of
 
 # events per transaction
 CHUNK = 5_000
-# waits for whoever writes rows now, and holds up whoever wants to; readers go on
+# waits for those who write rows now and blocks new writers; readers are not affected
 LOCK = 'LOCK TABLE "users"."projector_positions" IN EXCLUSIVE MODE'
 NEXT_EPOCH = 'UPDATE "users"."projector_positions" SET epoch = epoch + 1'
 LETTERS = 'DELETE FROM "users"."dead_letters" WHERE stream = ANY(%s)'
@@ -33,7 +33,7 @@ SELECT name FROM unnest(%s::text[]) AS name JOIN pg_attribute ON attrelid = to_r
  WHERE attname = 'user_id' AND NOT attisdropped
 """
 ROWS = sql.SQL("DELETE FROM {table} WHERE user_id = %s")
-# what others see of him, also where it does not say that it is his
+# what others see of the user, including anonymous rows
 PUBLIC = sql.SQL("""
 WITH gone AS (
     DELETE FROM {public} WHERE user_id = %(user)s
@@ -46,9 +46,9 @@ SELECT count(*) FROM gone
 
 
 def erase_history(user_id: UUID) -> dict[str, int]:
-    """Erase everything of a user in the two stores; returns how many events and rows, by kind.
+    """Erase everything of a user in the two stores; return the numbers of events and rows, by kind.
 
-    May be repeated: it then finds nothing, or what a killed run left.
+    Repeatable: it then finds nothing, or what a killed run left.
     """
     counts: Counter[str] = Counter()
     streams = erasure.tombstone_stream(user_id)
@@ -62,7 +62,7 @@ def erase_history(user_id: UUID) -> dict[str, int]:
     failpoint("purged")
     counts += erase_rows(user_id, streams)
     failpoint("unprojected")
-    # the head of the log stays above every position that was ever given out
+    # so that the head of the log stays above every position ever assigned
     before = log.database_time() - timedelta(days=settings.RETENTION_DAYS)
     log.append_to_instance([PublicHistoryTrimmed(before=before)])
     log.notify()
@@ -70,7 +70,7 @@ def erase_history(user_id: UUID) -> dict[str, int]:
 
 
 def erase_rows(user_id: UUID, streams: list[int]) -> Counter[str]:
-    """Delete the rows of a user, and the dead letters of his streams; returns how many of what."""
+    """Delete a user's rows, and the dead letters of the user's streams; return how many, by table."""
     counts: Counter[str] = Counter()
     tables = [table for projector in PROJECTORS.values() for table in projector.tables]
     with (
@@ -80,11 +80,11 @@ def erase_rows(user_id: UUID, streams: list[int]) -> Counter[str]:
     ):
         cursor.execute(LOCK)
         cursor.execute(NEXT_EPOCH)
-        # the live tables, and those that a rebuild or a verification fills
+        # the live tables, and those that a rebuild or a verification is filling
         for names in ({table: table for table in tables}, {table: shadow_of(table) for table in tables}):
             of_users = {name for (name,) in cursor.execute(OF_USERS, [list(names.values())])}
             at = {table: identifier(name) for table, name in names.items() if name in of_users}
-            if PUBLIC_EVENTS in at:  # before the activity, which says whose the public rows are
+            if PUBLIC_EVENTS in at:  # the public rows first, because the activity says whose they are
                 due = identifier(names[DUE])
                 public = PUBLIC.format(public=at[PUBLIC_EVENTS], activity=at[ACTIVITY], due=due)
                 counts[PUBLIC_EVENTS] += sum(count for (count,) in cursor.execute(public, {"user": user_id}))

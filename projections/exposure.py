@@ -1,5 +1,9 @@
-"""What others may see of one listener, for himself to look at: the levels in force, what is public now, and
-what a change of levels would alter. By the rule of the projector of public rows (``showing.JUDGED``)."""
+"""What others may see of one listener, for that listener to look at: levels in force, public acts, and
+previews.
+
+A preview says what a change of levels would alter. All of it follows the rule of the projector of public rows
+(``showing.JUDGED``).
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -18,16 +22,16 @@ from projections.projectors.public_events import NO_KEY, keys_of
 from projections.projectors.showing import JUDGED
 from projections.queries import PRIVACY_SETTINGS
 
-# a feed and an item of it, or a feed alone
+# a feed and one of its items, or a feed and None
 Scope = tuple[str, str | None]
-# acts that a preview tells of, the newest
+# the most acts in a preview, which has the newest
 MOST_ACTS = 5_000
 
 BLOCKED = """
 SELECT feed_key FROM "users"."blocked_feeds"
  WHERE feed_key = ANY(%s) AND (publisher_since IS NOT NULL OR operator_since IS NOT NULL)
 """
-# what is read with the levels as they would be
+# Reads with the levels as they would be after the changes.
 CHANGED = """
 WITH changes AS (
     SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS change (feed_key uuid, item_key uuid, level text)
@@ -42,7 +46,8 @@ levels AS (
 """
 TABLES = {"levels": "levels", "blocked": '"users"."blocked_feeds"'}
 ACTS = '(SELECT * FROM "users"."activity" WHERE user_id = %(user)s) a'
-# as acts, for ever: the activity forgets a subscription after the time of retention
+# Subscriptions in the columns of acts. They are never forgotten, while the activity drops a subscription
+# after the retention period.
 FOLLOW_COLUMNS = """user_id, feed_key, rss_source_feed, NULL::uuid AS item_key, false AS secret,
            subscribed_at AS happened_at, unsubscribed_at AS withdrawn_at, NULL::timestamptz AS arrived_at"""
 FOLLOWS = """(
@@ -77,7 +82,7 @@ SELECT count(*) FROM "users"."activity"
 
 
 class Change(NamedTuple):
-    """A level for an episode, a podcast, or with neither for the account; None takes the setting back."""
+    """A level for an episode, for a podcast, or, with neither, for the account; None clears the setting."""
 
     feed: str | None
     item: str | None
@@ -85,7 +90,7 @@ class Change(NamedTuple):
 
 
 class Act(NamedTuple):
-    """Something done lately that others may see: ``kind`` as in ``public.public_events``."""
+    """A recent act that others may see: ``kind`` as in ``public.public_events``."""
 
     kind: str
     rss_source_feed: str
@@ -94,7 +99,7 @@ class Act(NamedTuple):
 
 
 class Altered(NamedTuple):
-    """An act of which others see something else ``after`` a change than ``before``."""
+    """An act of which others see something different ``after`` a change than ``before``."""
 
     kind: str
     rss_source_feed: str
@@ -105,8 +110,10 @@ class Altered(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What others see of the last weeks, the newest first, each with whether the name stands there; how many
-    there are with the name, and how many without."""
+    """What others see of the last weeks, newest first: each act, and whether it shows the listener's name.
+
+    ``named`` and ``unnamed`` count the acts with and without the name.
+    """
 
     acts: list[tuple[Act, bool]]
     named: int
@@ -114,19 +121,21 @@ class Seen(NamedTuple):
 
 
 def default_level() -> Level:
-    """The level of who has set none."""
+    """Return the level of listeners who have set none."""
     return cast(Level, settings.DEFAULT_PRIVACY)
 
 
 def blocked(feeds: Iterable[str]) -> set[str]:
-    """Those of these normalised feeds of which nothing is public, whatever the levels."""
+    """Return those of these normalised feeds of which nothing is public, whatever the levels."""
     keys = {UUID(feed_key_of(feed)): feed for feed in feeds}
     return {keys[key] for (key,) in run(BLOCKED, [list(keys)])} if keys else set()
 
 
 def settings_of(user_id: UUID, scopes: Sequence[Scope]) -> dict[str, PrivacySetting]:
-    """The settings of a listener that bear on these feeds and episodes, and the account's, by
-    ``privacy.scope_of``."""
+    """Return a listener's settings that apply to these feeds and episodes, and the account's.
+
+    The keys are those of ``privacy.scope_of``.
+    """
     bearing = {scope for feed, item in scopes for _, scope in privacy.scopes_of(feed, item)}
     keys = [key_of(scope) for scope in {*bearing, privacy.ACCOUNT}]
     found = PRIVACY_SETTINGS.page([user_id], {"scope_key = ANY(%s::uuid[])": keys}, limit=len(keys)).rows
@@ -139,40 +148,40 @@ def settings_of(user_id: UUID, scopes: Sequence[Scope]) -> dict[str, PrivacySett
 
 
 def preview(user_id: UUID, changes: Sequence[Change], limit: int = MOST_ACTS) -> list[Altered]:
-    """The acts of which others would see something else after these changes, the newest first."""
+    """Return the acts of which others would see something different after these changes, newest first."""
     values = {**_values(user_id, changes), "limit": limit}
     return [Altered._make(row) for row in run(_changed(ACTS, ALTERED), values)]
 
 
 def followed(user_id: UUID, changes: Sequence[Change] = ()) -> dict[str, Level]:
-    """The level of each podcast that a listener follows, as it is or would be after these changes."""
+    """Return the level of each podcast that a listener follows, now or after these changes."""
     follows = FOLLOWS.format(columns=FOLLOW_COLUMNS)
     found = dict(run(_changed(follows, FOLLOWED), _values(user_id, changes)).fetchall())
     return {feed: "private" if is_secret_feed(feed) else level for feed, level in found.items()}
 
 
 def seen(user_id: UUID, limit: int) -> Seen:
-    """What others see now."""
+    """Return what others see now."""
     rows = run(SEEN, {"user": user_id, "limit": limit}).fetchall()
     named, total = rows[0][-2:] if rows else (0, 0)
     return Seen([(Act._make(row[:4]), row[4]) for row in rows], named, total - named)
 
 
 def newest(user_id: UUID) -> Act | None:
-    """The newest thing that a listener did which others might see; rather a play than anything else."""
+    """Return the newest thing that a listener did which others might see, preferably a play."""
     row = run(NEWEST, {"user": user_id}).fetchone()
     return Act._make(row) if row else None
 
 
 def count(user_id: UUID, feed: str, item: str | None) -> int:
-    """How many things of the last weeks a level of this podcast, or episode, reaches."""
+    """Count the acts of the last weeks that a level for this podcast, or episode, would apply to."""
     feed_key, item_key = digests_of(feed, item)
     row = run(COUNT, {"user": user_id, "feed": feed_key, "item": item_key}).fetchone()
     return int(row[0]) if row else 0
 
 
 def _changed(acts: str, read: str) -> str:
-    """A statement that reads what is made of acts with the levels as they would be."""
+    """Return a statement that does ``read`` on the acts, judged with the levels as they would be."""
     return CHANGED.format(judged=JUDGED.format(acts=acts).format(**TABLES), read=read)
 
 

@@ -1,4 +1,4 @@
-"""Python's garbage collector, relaxed while events go by in pages."""
+"""Relaxing Python's garbage collector while pages of events are processed."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def relaxed_gc() -> Iterator[None]:
-    """Pages of events hold no cycles, but many objects: looking for cycles took a fifth of the time."""
+    """Collect garbage rarely in the block.
+
+    Pages of events have many objects but no cycles: looking for cycles took a fifth of the time.
+    """
     usual = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)

@@ -1,4 +1,4 @@
-"""Removals that wait for their listeners, by how long they have waited."""
+"""Held removals: unfollows that wait for their listeners' answers, by how long they have waited."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,12 +14,13 @@ SELECT user_id, array_agg(rss_source_feed) FROM users.held_removals
 
 
 def held_before(moment: datetime) -> Iterator[tuple[UUID, list[str]]]:
-    """The listeners who were asked before a time and have not answered, with the feeds that it is about."""
+    """Yield the listeners who were asked before ``moment`` and have not answered, with the feeds in
+    question."""
     yield from run(HELD_BEFORE, [moment]).fetchall()
 
 
 class Waiting(NamedTuple):
-    """``caption``: what the listener's device is called, if anything."""
+    """A removal that waits. ``caption``: the name of the listener's device, if it has one."""
 
     feed: str
     device: str
@@ -40,5 +41,5 @@ SELECT held.rss_source_feed, coalesce(held.device, ''), devices.caption, held.he
 
 
 def waiting(user_id: UUID) -> list[Waiting]:
-    """What devices of a listener would have unfollowed, and still waits for an answer."""
+    """Return the unfollows by a listener's devices that still wait for an answer."""
     return [Waiting(*row) for row in run(WAITING, [user_id])]

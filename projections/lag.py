@@ -1,4 +1,4 @@
-"""How far each projector is behind the log, what it has set aside, and waiting until all have come along."""
+"""How far each projector is behind the log, its dead letters, and waiting until all have caught up."""
 
 import time
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from eventstore.instance import WrongStore
 from projections.connect import run
 from projections.projectors import PROJECTORS
 
-# projectors acknowledge once a second what is on their disk
+# seconds; projectors acknowledge once a second what is on their disk
 PATIENCE = 30.0
 PAUSE = 0.05
 POSITIONS = 'SELECT projector, position, parked FROM "users"."projector_positions"'
 
 
 class Lag(NamedTuple):
-    """``events`` it has not applied, the oldest of them ``seconds`` old; dead letters are applied in this."""
+    """``events`` not yet applied, the oldest of them ``seconds`` old; dead letters count as applied here."""
 
     projector: str
     events: int
@@ -26,7 +26,7 @@ class Lag(NamedTuple):
 
 
 class DeadLetterCount(NamedTuple):
-    """Dead letters of a projector: events that it cannot apply, and later ones that wait behind them."""
+    """A projector's dead letters: events that it cannot apply, and later ones that wait behind them."""
 
     projector: str
     failed: int
@@ -34,7 +34,7 @@ class DeadLetterCount(NamedTuple):
 
 
 def lags() -> list[Lag]:
-    """Of every projector; one that never ran has everything before it. Raises when a store is away."""
+    """Return the lag of every projector; one that never ran lacks everything. Raises when a store is away."""
     with connections["projections"].cursor() as cursor:
         cursor.execute('SELECT projector, position FROM "users"."projector_positions"')
         reached: dict[str, int] = dict(cursor.fetchall())
@@ -43,8 +43,9 @@ def lags() -> list[Lag]:
 
 
 def check_log() -> None:
-    """Raise ``WrongStore`` where the log has not given out the positions that the read models have come to:
-    it is a copy from before, and what it records now would get numbers that mean something else already.
+    """Raise ``WrongStore`` if the read models are at a position that the log has not assigned yet.
+
+    Then the log is an older copy, and would give new events numbers that already mean something else.
     """
     ((reached,),) = run('SELECT coalesce(max(position), 0) FROM "users"."projector_positions"', []).fetchall()
     if reached > (last := administration.last_position()):
@@ -55,7 +56,7 @@ def check_log() -> None:
 
 
 def dead_letter_counts() -> list[DeadLetterCount]:
-    """Of every projector. Raises when the store is away."""
+    """Return the counts of every projector. Raises when the store is away."""
     with connections["projections"].cursor() as cursor:
         cursor.execute(
             "SELECT projector, count(*) FILTER (WHERE error <> ''), count(*) FILTER (WHERE error = '')"
@@ -68,9 +69,9 @@ def dead_letter_counts() -> list[DeadLetterCount]:
 def wait_for_all(
     position: int, seconds: float = PATIENCE, pause: Callable[[float], None] = time.sleep
 ) -> bool:
-    """Wait until every projector has reached ``position``, at most so long; false where one has not.
+    """Wait at most ``seconds`` until every projector has reached ``position``; return False if one has not.
 
-    Those with dead letters go on with the other streams, and merely do not acknowledge: nobody waits for it.
+    Projectors with dead letters go on with the other streams, but do not acknowledge; nobody waits for that.
     """
     deadline = time.monotonic() + seconds
     while not _reached(position):

@@ -1,6 +1,6 @@
-"""The hint that there are new events: NOTIFY, sent by writers after a commit, at most four times a second.
+"""The hint that there are new events: a NOTIFY that writers send after a commit, at most four times a second.
 
-Only ever a hint. Whoever waits here reads again after ``IDLE`` anyway.
+It is only a hint: whoever waits here reads again after ``IDLE`` anyway.
 """
 
 import select
@@ -11,24 +11,24 @@ import psycopg
 from eventstore.log import NOTIFICATION_CHANNEL
 from projections.connect import Connection, connect
 
-# how long a sleeper sleeps when no hint comes: a look costs a statement, day and night
+# seconds to sleep when no hint comes: a look costs a statement, day and night
 IDLE = 0.5
 RECONNECT_EVERY = 1.0
 
 
 class Listener:
-    """LISTEN on a connection of its own. Without one it just sleeps, and tries to connect once a second."""
+    """Listens on a connection of its own. Without one it just sleeps, and tries to connect once a second."""
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
         self._tried_at = -RECONNECT_EVERY
 
     def wait(self, seconds: float = IDLE) -> bool:
-        """Sleep until a hint comes (true; at once where some came meanwhile), or the time is over."""
+        """Sleep until a hint comes (True; at once if one came meanwhile), or the time is over."""
         until = time.monotonic() + seconds
         try:
             if (connection := self._session()) is not None:
-                # all that came meanwhile ask for one look
+                # all hints that came meanwhile ask for the same look
                 return _told(connection) or _is_told_within(connection, seconds)
         except psycopg.OperationalError:
             self.close()
@@ -53,5 +53,6 @@ def _told(connection: Connection) -> bool:
 
 
 def _is_told_within(connection: Connection, seconds: float) -> bool:
-    """As ``notifies`` with a timeout, which wakes up ten times a second."""
+    """Whether a notification comes within ``seconds``; ``notifies`` with a timeout wakes up ten times a
+    second."""
     return bool(select.select([connection.fileno()], [], [], seconds)[0]) and _told(connection)

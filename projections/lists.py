@@ -1,4 +1,4 @@
-"""Reads of playlists and collections: which there are, and what is in one, in its order."""
+"""Reads of playlists and collections: which there are, and the members of one, in its order."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from eventstore.domain.identifiers import episode_key, feed_key_of
 from projections.connect import run
 from projections.queries import PAGE, Page, Query, Row, key, moment
 
-# The place of those that were added since the order was given: after all others.
+# The place of members added since the order was set: after all others.
 LAST = 2**31 - 1
 EXISTS = "(deleted_at IS NULL OR updated_at >= deleted_at)"
 IS_IN = "added_at IS NOT NULL AND (removed_at IS NULL OR added_at >= removed_at)"
@@ -17,8 +17,8 @@ COUNT = """
 (SELECT count(*) FROM "users"."{members}" member
   WHERE member.user_id = list.user_id AND member.{id} = list.{id} AND {is_in})
 """
-# The places are looked up in one object, made once: a join with the order takes minutes for 50,000 members
-# where the planner expects ten.
+# The places are looked up in one JSON object, built once: joining with the order takes minutes for 50,000
+# members when the planner expects ten.
 MEMBERS = """(
     WITH list AS MATERIALIZED (SELECT user_id, {id}, {order} FROM "users"."{lists}"
                                 WHERE user_id = %s AND {id} = %s AND {exists}),
@@ -28,8 +28,8 @@ MEMBERS = """(
       FROM list JOIN "users"."{members}" USING (user_id, {id}) WHERE {is_in}) AS member
  WHERE true"""
 
-# What the picture of a list is made of. By the time of adding: so the places of an order, which may be
-# thousands, need not be looked up.
+# The feeds that a list's picture is made of. They are chosen by the time of adding, so that the places of an
+# order, which may be thousands, need not be looked up.
 LATEST_FEEDS = """
 SELECT wanted.id, member.rss_source_feed
   FROM unnest(%s::uuid[]) AS wanted (id)
@@ -52,7 +52,7 @@ def _place(text: str) -> int:
 
 
 class PlaylistRow(NamedTuple):
-    """``kind``: list or queue. ``items``: how many are in it."""
+    """``kind``: list or queue. ``items``: the number of episodes in it."""
 
     id: UUID
     name: str
@@ -72,7 +72,7 @@ class PlaylistItemRow(NamedTuple):
 
 
 class CollectionRow(NamedTuple):
-    """``feeds``: how many are in it."""
+    """``feeds``: the number of feeds in it."""
 
     id: UUID
     name: str
@@ -90,7 +90,7 @@ class CollectionFeedRow(NamedTuple):
 
 
 def _lists(row: type[Row], projector: str, id_: str, members: str) -> Query[Row]:
-    """The lists of one kind that exist, each with how many members are in it."""
+    """Return a query for the lists of one kind that exist, each with its number of members."""
     count = COUNT.format(members=members, id=id_, is_in=IS_IN)
     columns = [f"{id_} AS id", *cast(Any, row)._fields[1:-1], f"{count} AS members"]
     source = f'"users"."{projector}" list WHERE user_id = %s AND {EXISTS}'
@@ -98,7 +98,7 @@ def _lists(row: type[Row], projector: str, id_: str, members: str) -> Query[Row]
 
 
 def _members(row: type[Row], projector: str, *, key_: str, name: str, **names: str) -> Query[Row]:
-    """What is in a list, in its order."""
+    """Return a query for the members of a list, in its order."""
     source = MEMBERS.format(exists=EXISTS, is_in=IS_IN, last=LAST, lists=projector, name=name, **names)
     return Query(projector, row, source, {"place": _place, "added_at": moment, key_: key})
 
@@ -126,60 +126,61 @@ FEEDS = _members(
 
 
 def playlists(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[PlaylistRow]:
-    """A listener's playlists in a stable order. Raises ``InvalidCursor``, as all with ``after`` do."""
+    """Return a listener's playlists in a stable order. Raises ``InvalidCursor``, as all reads with ``after``
+    do."""
     return PLAYLISTS.page([user_id], {}, after, limit)
 
 
 def playlist(user_id: UUID, playlist_id: UUID) -> Page[PlaylistRow]:
-    """One of a listener's playlists; a page without rows where there is none of that id."""
+    """Return one of a listener's playlists; a page without rows if there is none with that id."""
     return PLAYLISTS.page([user_id], {"playlist_id = %s": playlist_id})
 
 
 def playlist_items(
     user_id: UUID, playlist_id: UUID, after: str | None = None, limit: int = PAGE
 ) -> Page[PlaylistItemRow]:
-    """What is in a playlist, in its order."""
+    """Return the episodes in a playlist, in its order."""
     return ITEMS.page([user_id, playlist_id], {}, after, limit)
 
 
 def collections(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[CollectionRow]:
-    """A listener's collections in a stable order."""
+    """Return a listener's collections in a stable order."""
     return COLLECTIONS.page([user_id], {}, after, limit)
 
 
 def collection(user_id: UUID, collection_id: UUID) -> Page[CollectionRow]:
-    """One of a listener's collections; a page without rows where there is none of that id."""
+    """Return one of a listener's collections; a page without rows if there is none with that id."""
     return COLLECTIONS.page([user_id], {"collection_id = %s": collection_id})
 
 
 def collection_feeds(
     user_id: UUID, collection_id: UUID, after: str | None = None, limit: int = PAGE
 ) -> Page[CollectionFeedRow]:
-    """The feeds of a collection, in its order."""
+    """Return the feeds in a collection, in its order."""
     return FEEDS.page([user_id, collection_id], {}, after, limit)
 
 
 def playlists_with(user_id: UUID, feed: str, item: str) -> set[UUID]:
-    """The ids of a listener's playlists that an episode (normalised feed and item) is in."""
+    """Return the ids of a listener's playlists that contain an episode (normalised feed and item)."""
     return _holding("playlist", "item_key", "playlist_items", user_id, episode_key(feed, item))
 
 
 def collections_with(user_id: UUID, feed: str) -> set[UUID]:
-    """The ids of a listener's collections that a feed is in."""
+    """Return the ids of a listener's collections that contain a feed."""
     return _holding("collection", "feed_key", "collection_feeds", user_id, feed_key_of(feed))
 
 
 def latest_feeds_of_playlists(
     user_id: UUID, playlist_ids: Sequence[UUID], limit: int
 ) -> dict[UUID, list[str]]:
-    """The feeds of what was last added to each of these playlists, at most ``limit`` of one."""
+    """Return the feeds of what was last added to each of these playlists, at most ``limit`` for each."""
     return _latest_feeds("playlist_id", "playlist_items", user_id, playlist_ids, limit)
 
 
 def latest_feeds_of_collections(
     user_id: UUID, collection_ids: Sequence[UUID], limit: int
 ) -> dict[UUID, list[str]]:
-    """The feeds that were last added to each of these collections, at most ``limit`` of one."""
+    """Return the feeds last added to each of these collections, at most ``limit`` for each."""
     return _latest_feeds("collection_id", "collection_feeds", user_id, collection_ids, limit)
 
 

@@ -1,6 +1,6 @@
 """Who may run a projector: session advisory locks in the projections store, one per projector.
 
-They only keep two machines from doing the same work. What keeps the rows right is the position, which each
+They only keep two machines from doing the same work. The rows stay right because of the position, which each
 transaction checks.
 """
 
@@ -16,7 +16,7 @@ SELECT name FROM unnest(%s::text[], %s::integer[]) AS wanted (name, key)
  WHERE pg_try_advisory_lock(%s, key)
 """
 
-# the second key of a lock is shown as an unsigned number
+# pg_locks shows the second key of a lock as an unsigned number
 HELD = """
 SELECT name FROM unnest(%s::text[], %s::integer[]) AS wanted (name, key)
  WHERE EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
@@ -26,7 +26,7 @@ SELECT name FROM unnest(%s::text[], %s::integer[]) AS wanted (name, key)
 
 
 def take(connection: Connection, names: Collection[str]) -> set[str]:
-    """Try to take locks that this connection does not hold yet; returns those that were free.
+    """Try to take locks that this connection does not hold yet; return those that were free.
 
     They last as long as the connection. Raises ``psycopg.OperationalError`` when it is gone.
     """
@@ -36,22 +36,22 @@ def take(connection: Connection, names: Collection[str]) -> set[str]:
 
 
 def held(connection: Connection, names: Collection[str]) -> set[str]:
-    """Of these, the ones that somebody holds now: their projectors run."""
+    """Return those of these locks that somebody holds now: their projectors are running."""
     wanted = list(names)
     rows = connection.execute(HELD, [wanted, [_key(name) for name in wanted], SPACE])
     return {str(name) for (name,) in rows}
 
 
 def try_lock(connection: Connection, name: str) -> bool:
-    """Whether the lock could be had; it lasts as long as the connection."""
+    """Try to take a lock; return whether that succeeded. It lasts as long as the connection."""
     return bool(take(connection, [name]))
 
 
 def unlock(connection: Connection, name: str) -> None:
-    """Let go of one that is held."""
+    """Release a lock that is held."""
     connection.execute("SELECT pg_advisory_unlock(%s, %s)", [SPACE, _key(name)])
 
 
 def _key(name: str) -> int:
-    # a signed 32-bit integer, as PostgreSQL's second key is
+    # PostgreSQL's second key is a signed 32-bit integer
     return crc32(name.encode()) - 2**31

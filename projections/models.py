@@ -1,10 +1,10 @@
-"""The read tables of listeners; those of what others see are in ``public_models.py``. Projectors alone write
-them; a wiped one is rebuilt from the events.
+"""The read tables of listeners; ``public_models.py`` has those of what others see.
 
-Feeds and items are up to 5,464 characters, a B-tree entry at most 2,704 bytes: so the primary keys hold a
-digest of a feed (``identifiers.feed_key_of``) and of an episode (``identifiers.episode_key``, which is of its
-feed and its GUID), which is smaller besides. Texts that merge rules compare have the
-collation "C" (order of bytes): the order of the domain, the same on every machine.
+Only projectors write them, and a lost one is rebuilt from the events. Feeds and items have up to 5,464
+characters, but a B-tree entry at most 2,704 bytes: so the primary keys hold a digest of a feed
+(``identifiers.feed_key_of``) or of an episode (``identifiers.episode_key``, made from its feed and GUID),
+which is also smaller. Texts that merge rules compare have the collation "C" (order of bytes), which is the
+order of the domain and the same on every machine.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -14,7 +14,7 @@ from django.db.models.functions import MD5
 
 
 class Subscription(models.Model):
-    """One row per listener and feed that was ever followed; the later of the two times decides."""
+    """One row per listener and feed ever followed; the later of the two times says whether it still is."""
 
     pk = models.CompositePrimaryKey("user_id", "feed_key")
     user_id = models.UUIDField()
@@ -26,12 +26,13 @@ class Subscription(models.Model):
 
     class Meta:
         db_table = '"users"."subscriptions"'
-        # who follows a feed that moves
+        # finds the followers of a feed that moves
         indexes = [models.Index(fields=["feed_key", "user_id"], name="subscriptions_of_feed")]
 
 
 class PlayStatus(models.Model):
-    """One row per listener and episode: how far it was heard, by the newest of all devices."""
+    """One row per listener and episode: how far it was heard, according to the newest report of any
+    device."""
 
     pk = models.CompositePrimaryKey("user_id", "item_key")
     user_id = models.UUIDField()
@@ -54,7 +55,7 @@ class PlayStatus(models.Model):
 
 
 class SavedEpisode(models.Model):
-    """One row per listener and episode that was ever saved; the later of the two times decides."""
+    """One row per listener and episode ever saved; the later of the two times says whether it still is."""
 
     pk = models.CompositePrimaryKey("user_id", "item_key")
     user_id = models.UUIDField()
@@ -69,8 +70,10 @@ class SavedEpisode(models.Model):
 
 
 class Playlist(models.Model):
-    """A listener's playlist; it exists while ``updated_at`` is not before ``deleted_at``. ``kind``: list, or
-    queue for the one that holds what comes next."""
+    """A listener's playlist; it exists while ``updated_at`` is not before ``deleted_at``.
+
+    ``kind``: list, or queue for the one that holds what is played next.
+    """
 
     pk = models.CompositePrimaryKey("user_id", "playlist_id")
     user_id = models.UUIDField()
@@ -81,12 +84,12 @@ class Playlist(models.Model):
     kind = models.TextField()
     updated_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True)
-    # keys of items in the order that the listener gave them; those that were added since come after these
+    # keys of items in the order that the listener set; items added since then come after these
     item_order = ArrayField(models.TextField())
 
     class Meta:
         db_table = '"users"."playlists"'
-        # what everybody may find
+        # finds public playlists
         indexes = [
             models.Index(
                 fields=["updated_at", "playlist_id"],
@@ -97,7 +100,7 @@ class Playlist(models.Model):
 
 
 class PlaylistItem(models.Model):
-    """An episode that was ever in a playlist; the later of the two times decides."""
+    """An episode that was ever in a playlist; the later of the two times says whether it still is."""
 
     pk = models.CompositePrimaryKey("user_id", "playlist_id", "item_key")
     user_id = models.UUIDField()
@@ -127,7 +130,7 @@ class Collection(models.Model):
     is_default = models.BooleanField()
     updated_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True)
-    # feeds in the order that the listener gave them; those that were added since come after these
+    # feeds in the order that the listener set; feeds added since then come after these
     feed_order = ArrayField(models.TextField())
 
     class Meta:
@@ -135,7 +138,7 @@ class Collection(models.Model):
 
 
 class CollectionFeed(models.Model):
-    """A feed that was ever in a collection; the later of the two times decides."""
+    """A feed that was ever in a collection; the later of the two times says whether it still is."""
 
     pk = models.CompositePrimaryKey("user_id", "collection_id", "feed_key")
     user_id = models.UUIDField()
@@ -150,7 +153,7 @@ class CollectionFeed(models.Model):
 
 
 class UserPrivacy(models.Model):
-    """A privacy setting of the account, a feed or an item; no level where it was cleared.
+    """A privacy setting for the account, a feed or an item; no level if it was cleared.
 
     ``scope_key`` is the digest of ``privacy.scope_of``, so each scope has one row.
     """
@@ -186,7 +189,7 @@ class Device(models.Model):
 
 
 class EpisodeAction(models.Model):
-    """One row per listener and episode: the newest thing that an app did with it beside playing it."""
+    """One row per listener and episode: the newest thing that an app did with it other than playing it."""
 
     pk = models.CompositePrimaryKey("user_id", "item_key")
     user_id = models.UUIDField()
@@ -203,7 +206,7 @@ class EpisodeAction(models.Model):
 
 
 class Settings(models.Model):
-    """All settings of a scope, as JSON; none where there are none left.
+    """All settings of a scope, as JSON; null if none are left.
 
     ``scope_key`` is the digest of ``settings.scope_of``, so each scope has one row.
     """
@@ -222,8 +225,10 @@ class Settings(models.Model):
 
 
 class HeldRemoval(models.Model):
-    """A podcast that a device would have its listener unfollow; the later of the two times decides whether
-    that waits for an answer."""
+    """A podcast that a device wanted its listener to unfollow.
+
+    The later of the two times says whether that still waits for the listener's answer.
+    """
 
     pk = models.CompositePrimaryKey("user_id", "feed_key")
     user_id = models.UUIDField()
@@ -235,13 +240,16 @@ class HeldRemoval(models.Model):
 
     class Meta:
         db_table = '"users"."held_removals"'
-        # what nobody has answered in time
+        # finds what nobody has answered in time
         indexes = [models.Index(fields=["held_at"], name="held_removals_by_time")]
 
 
 class Listening(models.Model):
-    """A place that a device told, and how many seconds were heard since ``starts_at`` up to it; none where
-    nothing was. ``settled``: counted by a checkpoint or an import, of several places at once."""
+    """A position that a device reported, and the seconds heard from ``starts_at`` up to it.
+
+    ``starts_at`` is null if nothing was heard. ``settled``: counted by a checkpoint or an import, from
+    several positions at once.
+    """
 
     pk = models.CompositePrimaryKey("user_id", "item_key", "at", "device_key")
     user_id = models.UUIDField()
@@ -264,14 +272,15 @@ class Listening(models.Model):
 
 
 class ProjectorPosition(models.Model):
-    """How far each projector has come; changes in one transaction with its rows (projections/worker.py)."""
+    """How far each projector has come; it changes in one transaction with the rows
+    (projections/worker.py)."""
 
     projector = models.TextField(primary_key=True)
     position = models.BigIntegerField(default=0)
-    # whether this projector has dead letters: looked up only then
+    # whether this projector has dead letters: they are looked up only then
     parked = models.BooleanField(default=False)
     updated_at = models.DateTimeField(null=True)
-    # grows when rows were changed beside the log (an erased account): what was read before must be read anew
+    # grows when rows change without an event (an erased account): what was read before must be read again
     epoch = models.IntegerField(default=0, db_default=0)
 
     class Meta:
@@ -279,12 +288,12 @@ class ProjectorPosition(models.Model):
 
 
 class DeadLetter(models.Model):
-    """An event that a projector could not apply, or that waits behind such a one of its stream.
+    """An event that a projector could not apply, or that waits behind such an event of its stream.
 
-    The event itself stays in the events store, which keeps it as long as a dead letter points at it.
+    The event itself stays in the events store, which keeps it as long as a dead letter refers to it.
     """
 
-    # of one column, for the Django admin
+    # the Django admin needs a key of one column
     id = models.UUIDField(primary_key=True, db_default=RandomUUID())
     projector = models.TextField()
     position = models.BigIntegerField()
@@ -306,7 +315,7 @@ class DeadLetter(models.Model):
         return f"{self.type} {self.position} of {self.projector}"
 
 
-# Django looks for models here
+# Django looks for models in this module
 from projections.public_models import (  # noqa: E402, F401
     Activity,
     BlockedFeed,

@@ -1,10 +1,9 @@
 """Popularity: figures of feeds and episodes, counted from what the public may see.
 
-A subscription counts 10 points, a play 5, a saved episode 3, a share 2. What is anonymous counts only where
-several listeners stand behind a figure: of one alone, everybody who knows him would know what he did.
-
-The score before is counted in the same way, from those of the same rows that are a week old. A stored one
-would show what somebody has hidden since.
+A subscription counts 10 points, a play 5, a saved episode 3, a share 2. Anonymous acts count only if several
+listeners are behind a figure: with only one, everybody who knows that listener would know what they did. The
+previous score is counted in the same way, from those of the same rows that are a week old. A stored one would
+show what somebody has hidden since.
 """
 
 from collections.abc import Iterator
@@ -23,14 +22,14 @@ FEWEST_ANONYMOUS = 3
 AT_ONCE = 1_000
 PATIENCE = 60.0
 
-# Points of a kind of act, by how often it counts.
+# The points of an act by its kind, times how often it counts.
 POINTS = """
 (10 * coalesce(sum({times}) FILTER (WHERE kind = 'subscribe'), 0)
   + 5 * coalesce(sum({times}) FILTER (WHERE kind = 'play'), 0)
   + 3 * coalesce(sum({times}) FILTER (WHERE kind = 'save'), 0)
   + 2 * coalesce(sum({times}) FILTER (WHERE kind = 'share'), 0))::bigint"""
-# Contributions come from public_events alone; users.activity only says how many are behind them. A group
-# without enough listeners is none.
+# Contributions come from public_events only; users.activity only says how many listeners are behind them. A
+# group without enough listeners is left out.
 FIGURES = """
 SELECT key, min(feed) AS feed, (array_agg(item ORDER BY latest DESC, item))[1] AS item,
        {score} AS score, {score_previous} AS score_previous,
@@ -50,12 +49,13 @@ SELECT key, min(feed) AS feed, (array_agg(item ORDER BY latest DESC, item))[1] A
         HAVING NOT (p.user_id IS NULL) OR count(DISTINCT a.user_id) >= {fewest}) AS counted
  GROUP BY key
 """
-# whole hours: so are the times of what is anonymous, and an answer does not change with every second
+# Rounded down to the hour, as the times of anonymous acts are, and so that answers do not change every
+# second.
 WEEK_AGO = "date_trunc('hour', now(), 'UTC') - interval '7 days'"
 OLD = f"p.happened_at < {WEEK_AGO}"
-# Listeners were given several addresses of an episode: the one that was used last is shown.
+# Listeners were given several addresses for an episode: the one used last is shown.
 NEWEST_ITEM = "(array_agg(p.rss_source_item ORDER BY p.happened_at DESC, p.rss_source_item))[1]"
-# What the projector says has changed, or whoever erased it; each is counted once, however often it did.
+# What has changed, according to the projector or an erasure; each is counted once, however often it changed.
 TAKE = """
 WITH taken AS (DELETE FROM "users"."popularity_due" RETURNING feed_key, item_key)
 SELECT coalesce(array_agg(DISTINCT feed_key), '{}'),
@@ -76,7 +76,8 @@ SELECT coalesce(now.feed, known.rss_source_feed), {item}, coalesce(now.score, 0)
 
 
 def figures(key: Literal["feed_key", "item_key"], condition: str) -> str:
-    """SQL for the figures by feed or by item of the rows of public_events (``p``) with ``condition``."""
+    """Return SQL for the figures, by feed or by item, of the rows of public_events (``p``) with
+    ``condition``."""
     item = "NULL::text" if key == "feed_key" else NEWEST_ITEM
     return FIGURES.format(
         key=key,
@@ -104,11 +105,10 @@ OF_EPISODES = CHANGES.format(
 
 
 def recalculate() -> int:
-    """Count anew what changed since the last time, and record the figures that are others now; returns how
-    many. Whoever is killed in the middle leaves the rest to the next.
+    """Recount what has changed since the last time, and record the figures that differ; return how many do.
 
-    Waits until the read models have come to the head of the log. Raises ``Behind`` where they do not, and
-    the errors of a store that is away.
+    If it is killed, the next run does the rest. It waits until the read models have reached the head of the
+    log. Raises ``Behind`` if they do not, and the errors of a store that is away.
     """
     head = log.head()
     for projector in ("public_events", "popularity"):

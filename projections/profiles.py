@@ -1,5 +1,7 @@
-"""What everybody may see of one listener, and who may be seen following a podcast. As all that the public
-reads, no answer comes from before the newest change of somebody's privacy (``public.fenced``)."""
+"""What everybody may see of one listener, and who may be seen following a podcast.
+
+As with all public reads, no answer is older than the newest change of anybody's privacy (``public.fenced``).
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -33,7 +35,7 @@ SELECT 'collections', collection_id, name, description FROM "users"."collections
 
 
 class PublicFollow(NamedTuple):
-    """That somebody follows a podcast, and wants it to be seen."""
+    """Somebody follows a podcast, and shows it to everybody."""
 
     user_id: UUID
     rss_source_feed: str
@@ -41,7 +43,7 @@ class PublicFollow(NamedTuple):
 
 
 class PublicList(NamedTuple):
-    """``kind``: ``playlists`` or ``collections``. How many members it has is not for everybody."""
+    """``kind``: ``playlists`` or ``collections``. The number of members is not for everybody."""
 
     kind: str
     id: UUID
@@ -55,23 +57,28 @@ ACTS = Query(
 
 
 def acts_of(user_id: UUID, limit: int, after: str | None = None, *, read: Read = fenced) -> Page[PublicRow]:
-    """What a listener did lately and shows with his name, the newest first. ``read``: of ``public.fence``,
-    for several reads. Raises ``Behind`` and ``InvalidCursor``, as all here with ``after`` do."""
+    """Return a listener's recent acts that show the listener's name, newest first.
+
+    ``read``: from ``public.fence``, for several reads. Raises ``Behind`` and ``InvalidCursor``, as all reads
+    here with ``after`` do.
+    """
     return ACTS.page([user_id], {}, after, limit, descending=True, read=read)
 
 
 def podcasts_of(
     user_id: UUID, limit: int, after: str | None = None, *, read: Read = fenced
 ) -> Page[PublicFollow]:
-    """The podcasts that a listener shows to follow, followed last first. Those whose addresses are keys are
-    left out, so that a page may have fewer than ``limit``."""
+    """Return the podcasts that a listener publicly follows, last followed first.
+
+    Podcasts whose addresses are secret are left out, so a page may have fewer than ``limit``.
+    """
     query, values = _follows("user_id", {"happened_at": moment, "feed_key": key}, user_id)
     page = query.page(values, {}, after, limit, descending=True, read=read)
     return page._replace(rows=[row for row in page.rows if not is_secret_feed(row.rss_source_feed)])
 
 
 def followers_of(feed: str, limit: int) -> list[PublicFollow]:
-    """Who shows to follow a podcast, those who came last first; nobody of one whose address is a key."""
+    """Return who publicly follows a podcast, latest first; nobody if its address is secret."""
     if is_secret_feed(feed):
         return []
     query, values = _follows("feed_key", {"happened_at": moment, "user_id": key}, UUID(feed_key_of(feed)))
@@ -79,7 +86,7 @@ def followers_of(feed: str, limit: int) -> list[PublicFollow]:
 
 
 def lists_of(user_id: UUID) -> list[PublicList]:
-    """The lists that a listener has made public, playlists first, by their names."""
+    """Return the lists that a listener has made public, playlists first, by name."""
     found = run(LISTS, {"user": user_id, "limit": MOST_LISTS})
     return [PublicList._make(row) for row in found]
 
@@ -87,10 +94,10 @@ def lists_of(user_id: UUID) -> list[PublicList]:
 def _follows(
     which: str, keys: dict[str, Callable[[str], Any]], of: UUID
 ) -> tuple[Query[PublicFollow], list[Any]]:
-    """A read of the public follows of a listener or a feed, and the values of its source."""
+    """Return a query for the public follows of a listener or a feed, and the values for its source."""
     judged = JUDGED.format(acts=FOLLOWS.format(columns=FOLLOW_COLUMNS, which=which))
     judged = judged.format(levels='"users"."activity_levels"', blocked='"users"."blocked_feeds"')
-    # reads in pages count their values instead of naming them
+    # paged reads use positional parameters, not named ones
     judged = judged.replace("%(default)s", "%s").replace("%(no_key)s", f"'{NO_KEY}'::uuid")
     query = Query(PROJECTOR, PublicFollow, NAMED.format(judged=judged), keys)
     return query, [default_level(), of]

@@ -1,10 +1,10 @@
-"""What the public reads. No answer comes from before the newest change of somebody's privacy.
+"""What the public reads. No answer is older than the newest change of anybody's privacy.
 
-It is read from the primary alone. An erasure deletes rows beside the log, so the position that a replica's
-rows reflect does not tell whether they are gone there.
+It is read only from the primary: an erasure deletes rows without an event, so the position that a replica's
+rows reflect does not say whether they are deleted there.
 
-What is shown is counted from the rows that are public now, the score before as well; the tables of popularity
-only tell which feeds and episodes are looked at. So a change of privacy is in every figure at once.
+All figures are counted from the rows that are public now, including the previous score; the popularity tables
+only select the feeds and episodes to look at. So a change of privacy affects every figure at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ PROJECTOR = "public_events"
 PEOPLE = 10
 Kind = Literal["subscribe", "play", "save", "share"]
 
-# A dead letter of any other type may be a change of privacy that was not made: then nothing is shown.
+# A dead letter of any other type may be a change of privacy that was not applied: then nothing is shown.
 HARMLESS = sorted(event.__name__ for event in TELLING)
-# The rows and how far they are, of one snapshot; -1 where nobody knows what may be shown.
+# The rows and the projector's position, from one snapshot; -1 if it is unknown what may be shown.
 READ = """
 SELECT CASE WHEN reached.parked AND EXISTS (
                 SELECT FROM "users"."dead_letters" letter
@@ -52,7 +52,7 @@ SELECT now.feed, now.item, now.score, now.score_previous, now.plays, now.likes, 
 TRENDING = """
 SELECT {key} AS key FROM {table} {condition} ORDER BY score DESC, {key} LIMIT %s
 """
-# Of the last week, by its own figures: so nobody anonymous is in it who would not be counted in it.
+# Trends of the last week come from that week's own figures: no anonymous act counts that these leave out.
 RECENT = f"p.happened_at >= {WEEK_AGO}"
 TRENDING_NOW = """
 SELECT key FROM ({figures}) AS recent ORDER BY score DESC, key LIMIT %s
@@ -63,7 +63,7 @@ OLDER = """
 SELECT EXISTS (SELECT FROM "users"."activity" WHERE happened_at < %(before)s)
     OR EXISTS (SELECT FROM "users"."activity" WHERE withdrawn_at < %(before)s)
 """
-# What is to be taken away at once: the index by time leads to the end of it.
+# Finds up to which time to trim at once: the index by time leads there.
 CUT = """
 SELECT happened_at, (SELECT min(happened_at) FROM "users"."activity") FROM "users"."activity"
  WHERE happened_at < %(before)s ORDER BY happened_at OFFSET %(rows)s LIMIT 1
@@ -71,7 +71,7 @@ SELECT happened_at, (SELECT min(happened_at) FROM "users"."activity") FROM "user
 OF_GUID = """
 SELECT DISTINCT true, item_key FROM "public"."public_events" WHERE guid_key = %s LIMIT 2
 """
-# those of these acts that everybody may see, under their listener's name
+# those of these acts that everybody may see with their listener's name
 SHOWN = """
 SELECT DISTINCT true, wanted.place FROM unnest(%s::integer[], %s::uuid[], %s::text[], %s::uuid[], %s::uuid[])
        AS wanted (place, user_id, kind, feed_key, item_key)
@@ -85,10 +85,11 @@ EPISODES = {"key": "item_key", "table": '"public"."episode_popularity"'}
 
 
 class Popular(NamedTuple):
-    """The figures of a feed, or of an item; ``people``: who of the public played or liked it, newest first.
-    ``score_previous``, ``subscribers_previous``: without what happened in the last seven days.
+    """The figures of a feed or an item; ``people``: the public users who last played or liked it, newest
+    first.
 
-    No feed for an item of which nothing is public.
+    ``score_previous``, ``subscribers_previous``: without what happened in the last seven days. There is no
+    feed for an item of which nothing is public.
     """
 
     rss_source_feed: str | None
@@ -108,7 +109,7 @@ class Popular(NamedTuple):
 
 
 class PublicRow(NamedTuple):
-    """``user_id`` is None, and the time the hour, where somebody wants to be anonymous."""
+    """``user_id`` is None, and the time rounded down to the hour, if the listener is anonymous."""
 
     kind: Kind
     rss_source_feed: str
@@ -126,28 +127,31 @@ TIMELINE = Query(
 def trending_podcasts(
     limit: int, feed: str | None = None, among: Sequence[UUID] | None = None, *, recent: bool = False
 ) -> list[Popular]:
-    """Feeds, the highest score first; of those alone whose digests are ``among`` these. ``recent``: by what
-    happened in the last seven days. Like all here raises ``Behind``, and errors of a store that is away."""
+    """Return feeds, highest score first, optionally only those whose digests are ``among`` these.
+
+    ``recent``: by what happened in the last seven days. Raises ``Behind``, as all reads here do, and the
+    errors of a store that is away.
+    """
     return _trending(PODCASTS, limit, feed, among, recent)
 
 
 def trending_episodes(
     limit: int, feed: str | None = None, among: Sequence[UUID] | None = None, *, recent: bool = False
 ) -> list[Popular]:
-    """Episodes, of one feed or of all, the highest score first."""
+    """Return episodes, of one feed or of all, highest score first."""
     return _trending(EPISODES, limit, feed, among, recent)
 
 
 def podcast(feed: str) -> Popular:
-    """The figures of a feed; zeros where nothing of it is public."""
+    """Return the figures of a feed; zeros if nothing of it is public."""
     return _one(PODCASTS, key_of(feed)) or nothing(feed, None)
 
 
 def episode(item: str, feed: str | None = None) -> Popular:
-    """The figures of an episode; zeros where nothing of it is public.
+    """Return the figures of an episode; zeros if nothing of it is public.
 
-    Without the feed that one is meant of which something is public: raises ``DomainError`` ``ambiguous_item``
-    where several feeds have it.
+    Without ``feed``, the feed is used in which something of it is public; raises ``DomainError``
+    ``ambiguous_item`` if there are several.
     """
     if feed is not None:
         return _one(EPISODES, episode_key(feed, item)) or nothing(feed, item)
@@ -158,7 +162,7 @@ def episode(item: str, feed: str | None = None) -> Popular:
 
 
 def nothing(feed: str | None, item: str | None) -> Popular:
-    """The figures of what nobody has in public."""
+    """Return the figures of a feed or item of which nothing is public."""
     return Popular(feed, item, 0, 0, 0, 0, 0, 0, [])
 
 
@@ -169,8 +173,10 @@ def timeline(
     after: str | None = None,
     hidden: Sequence[UUID] = (),
 ) -> tuple[list[PublicRow], str | None]:
-    """What is public, the newest first, without the feeds of which ``hidden`` has the digests; and the cursor
-    of the next page. Raises ``InvalidCursor``."""
+    """Return what is public, newest first, and the cursor of the next page.
+
+    ``hidden``: digests of feeds to leave out. Raises ``InvalidCursor``.
+    """
     where = {
         "kind = %s": kind,
         "feed_key = %s": None if feed is None else key_of(feed),
@@ -219,22 +225,26 @@ def _rows(rows: str, order: str, values: list[Any]) -> list[tuple[Any, ...]]:
 
 
 def sight() -> tuple[int, int]:
-    """What changes whenever something is taken out of public sight, be it by an event or beside the log:
-    what was read under another must not be shown any more."""
+    """Return values that change whenever something is taken out of public sight, with or without an event.
+
+    What was read under other values must not be shown any more.
+    """
     row = run(EPOCH, [PROJECTOR]).fetchone()
     return log.privacy_fence(), int(row[0]) if row else 0
 
 
 def fence() -> Read:
-    """For several reads of one answer: as ``fenced``, with what had been hidden when this was called."""
+    """Return ``fenced`` for several reads of one answer, with what had been hidden when this was called."""
     return partial(fenced, hidden_at=log.privacy_fence())
 
 
 def fenced(
     projector: str, rows: str, order: str, values: list[Any], hidden_at: int | None = None
 ) -> tuple[int, list[tuple[Any, ...]]]:
-    """The rows, once nothing is among them that somebody has hidden. Waits up to 2 s; raises ``Behind``. For
-    reads of one snapshot (``queries.Query``)."""
+    """Return the position and the rows, once nothing is among these that somebody has hidden.
+
+    Waits up to 2 s, and raises ``Behind`` after that. For reads of one snapshot (``queries.Query``).
+    """
     fence = log.privacy_fence() if hidden_at is None else hidden_at
     statement, parameters = READ.format(rows=rows, order=order), [HARMLESS, *values, projector]
     position, found = read_page(statement, parameters)
@@ -256,7 +266,7 @@ class Act(NamedTuple):
 
 
 def shown(acts: Sequence[Act]) -> list[bool]:
-    """Of each of these acts whether everybody may see it, and whose it is. Raises ``Behind``."""
+    """For each of these acts, whether everybody may see it and whose it is. Raises ``Behind``."""
     if not acts:
         return []
     users, kinds, feeds, items = zip(*acts, strict=True)
@@ -267,14 +277,16 @@ def shown(acts: Sequence[Act]) -> list[bool]:
 
 
 def has_older(before: datetime) -> bool:
-    """Whether there is anything of the public, or behind it, that happened before that time."""
+    """Whether there is any activity, public or not, that happened before ``before``."""
     row = run(OLDER, {"before": before}).fetchone()
     return bool(row and row[0])
 
 
 def cut(before: datetime, rows: int) -> datetime:
-    """A time up to ``before``, so that no more than ``rows`` are older, or those of one moment where it has
-    more than that."""
+    """Return a time up to ``before`` such that at most ``rows`` activities are older.
+
+    There may be more only if they all have the same time.
+    """
     row = run(CUT, {"before": before, "rows": rows}).fetchone()
     if row is None or row[0] == row[1]:
         return before

@@ -1,4 +1,4 @@
-"""Public lists: what others see in them, and finding playlists by words.
+"""Public lists: what others see in them, and searching playlists by words.
 
 Nothing is found that was hidden before the search began.
 """
@@ -16,13 +16,13 @@ from projections import queries, replicas
 from projections.lists import EXISTS
 from projections.queries import Page, Query, key, moment
 
-# a feed, and an item of it or None
+# a feed, and one of its items or None
 Name = TypeVar("Name", bound=tuple[str, str | None])
 PATIENCE: Final = 0.5  # seconds
 _WORD: Final = re.compile(r"\w+")
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
-# without case and accents, as ``folded``; each word is one, or the beginning of one. There are few public
-# playlists, so no index holds words.
+# Case and accents are removed as in ``folded``; each search word must be a word or the beginning of one.
+# There are few public playlists, so there is no index of words.
 SOURCE: Final = f"""(
     SELECT list.*, regexp_replace(lower(normalize(list.name || ' ' || coalesce(list.description, ''), NFKD)),
                                   '[\u0300-\u036f]+', '', 'g') AS text
@@ -31,7 +31,7 @@ SOURCE: Final = f"""(
 
 
 class PublicPlaylist(NamedTuple):
-    """How many episodes are in it is not told: some may not be for everybody."""
+    """The number of episodes is left out: some may not be for everybody."""
 
     user_id: UUID
     id: UUID
@@ -48,9 +48,11 @@ FIND: Final = Query(
 
 
 def shown_in_lists(stream: Stream, names: Sequence[Name]) -> list[Name]:
-    """Those of these members of a public list, feeds or episodes, that others may see: without what their
-    listener has set to private or anonymous. The level of the account, which a public list is an exception
-    from, does not count."""
+    """Return those members of a public list, feeds or episodes, that others may see.
+
+    Left out are those that their listener has set to private or anonymous. The account's level does not
+    count, because a public list is an exception to it.
+    """
     scopes = {name: privacy.scopes_of(*name)[:-1] for name in names}
     keys = {scope for of in scopes.values() for _, scope in of}
     stream.fetch({"privacy": tuple(keys)})
@@ -63,8 +65,10 @@ def shown_in_lists(stream: Stream, names: Sequence[Name]) -> list[Name]:
 
 
 def playlists(words: str, after: str | None, limit: int) -> Page[PublicPlaylist]:
-    """The public playlists with all of these words, those changed last first. Raises ``InvalidCursor``, and
-    ``Behind`` where what was hidden lately is not known yet."""
+    """Return the public playlists with all of these words, last changed first.
+
+    Raises ``InvalidCursor``, and ``Behind`` if what was hidden lately is not known yet.
+    """
     patterns = [rf"\m{word}" for word in _WORD.findall(folded(words))]
     if not patterns:
         return Page([], None, 0)
@@ -78,5 +82,5 @@ def playlists(words: str, after: str | None, limit: int) -> Page[PublicPlaylist]
 
 
 def folded(text: str) -> str:
-    """In lower case and without accents."""
+    """Return the text in lower case and without accents."""
     return _ACCENTS.sub("", unicodedata.normalize("NFKD", text).lower())

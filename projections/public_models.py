@@ -1,6 +1,6 @@
-"""The tables of what others see: whose levels allow what, the public rows, and how popular it all is.
+"""The tables of what others see: which levels allow it, the public rows, and how popular it all is.
 
-Models as those of ``models.py``, which has the listeners' own.
+They follow the rules of ``models.py``, which has the listeners' own tables.
 """
 
 from django.contrib.postgres.functions import RandomUUID
@@ -8,10 +8,10 @@ from django.db import models
 
 
 class EffectivePrivacy(models.Model):
-    """The public-events projector's own copy of the privacy settings, so that it applies settings and
-    activity in one order. Keyed by digest.
+    """The public-events projector's own copy of the privacy settings, keyed by digests.
 
-    An item's setting has no feed key, the account's has neither: zeros in their place.
+    It has a copy so that it applies settings and activity in one order. An item's setting has zeros in place
+    of the feed key, a feed's in place of the item key, the account's in both.
     """
 
     pk = models.CompositePrimaryKey("user_id", "feed_key", "item_key")
@@ -26,10 +26,12 @@ class EffectivePrivacy(models.Model):
 
 
 class BlockedFeed(models.Model):
-    """A feed of which nothing is public, whatever the levels, and since when who wants it so.
+    """A feed of which nothing is public, whatever the levels, and since when the publisher or the operator
+    wants that.
 
-    One row per feed, so that the projector joins it by its key: an EXISTS looked through 300 for each row of
-    the activity, which doubled the time of a batch. Digests, as in the event (``retention.FeedMarked``).
+    There is one row per feed, so that the projector can join by its key: an EXISTS looked through 300 rows
+    for each row of the activity, which doubled the time of a batch. The digests are as in the event
+    (``retention.FeedMarked``).
     """
 
     feed_key = models.UUIDField(primary_key=True)
@@ -41,10 +43,10 @@ class BlockedFeed(models.Model):
 
 
 class Activity(models.Model):
-    """What a listener did that others may get to see, private things included, and which public row shows it.
+    """What a listener did that others may get to see, including private acts, and which public row shows it.
 
-    ``key``: a feed followed, an episode played or saved, each share of its own. ``guid_key``: what names the
-    episode in its feed, whichever that is.
+    ``key``: the feed followed, the episode played or saved, or the share's own. ``guid_key``: a digest of the
+    episode's GUID alone, whichever feed it is in.
     """
 
     pk = models.CompositePrimaryKey("user_id", "kind", "key")
@@ -57,24 +59,24 @@ class Activity(models.Model):
     item_key = models.UUIDField(null=True)
     guid_key = models.UUIDField(null=True)
     happened_at = models.DateTimeField(null=True)
-    # unsubscribed, unsaved: the later of the two decides
+    # unsubscribed, unsaved: the later of the two times decides
     withdrawn_at = models.DateTimeField(null=True)
-    # the address of the feed or the item is a key to it: shown to nobody, whatever the level
+    # the address of the feed or the item is secret: it is shown to nobody, whatever the level
     secret = models.BooleanField()
     level = models.TextField(db_default="private")
-    # the row of public_events, where there is one
+    # the row of public_events, if there is one
     public_id = models.UUIDField(null=True)
-    # of what happened, where the device's clock was ahead: what it is shown with
+    # set if the device's clock was ahead: then it is shown with this time
     arrived_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = '"users"."activity"'
         indexes = [
-            # a listener's and, where it is blocked, everybody's
+            # finds the acts of a listener on a feed, and, when it is blocked, of everybody
             models.Index(fields=["feed_key", "user_id"], name="activity_of_feed"),
             models.Index(fields=["user_id", "item_key"], name="activity_by_item"),
             models.Index(fields=["public_id"], name="activity_by_public_row"),
-            # what is too old goes
+            # finds what is too old
             models.Index(fields=["happened_at"], name="activity_by_time"),
             models.Index(
                 fields=["withdrawn_at"],
@@ -85,7 +87,8 @@ class Activity(models.Model):
 
 
 class PublicEvent(models.Model):
-    """What everybody may see. Of somebody anonymous: no user, a random id, a time rounded to the hour."""
+    """What everybody may see. For anonymous listeners: no user, a random id, the time rounded down to the
+    hour."""
 
     id = models.UUIDField(primary_key=True)
     kind = models.TextField()
@@ -104,7 +107,7 @@ class PublicEvent(models.Model):
             models.Index(fields=["feed_key", "happened_at", "id"], name="public_events_by_feed"),
             models.Index(fields=["item_key", "happened_at", "id"], name="public_events_by_item"),
             models.Index(fields=["guid_key", "item_key"], name="public_events_by_guid"),
-            # what somebody shows with his name
+            # finds what somebody shows with their name
             models.Index(
                 fields=["user_id", "happened_at", "id"],
                 name="public_events_by_user",
@@ -114,8 +117,8 @@ class PublicEvent(models.Model):
 
 
 class PopularityQueue(models.Model):
-    """Of a feed, and an item of it, public rows came or went. The worker counts their figures, and takes this
-    row away."""
+    """A feed, and one of its items, whose public rows changed. The worker counts their figures and deletes
+    this row."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID())
     feed_key = models.UUIDField()
@@ -138,7 +141,7 @@ class Popularity(models.Model):
 
 
 class PodcastPopularity(Popularity):
-    """The figures of a feed; no row where they are all zero."""
+    """The figures of a feed; no row if they are all zero."""
 
     feed_key = models.UUIDField(primary_key=True)
 
@@ -148,7 +151,7 @@ class PodcastPopularity(Popularity):
 
 
 class EpisodePopularity(Popularity):
-    """The figures of an item; no row where they are all zero."""
+    """The figures of an item; no row if they are all zero."""
 
     item_key = models.UUIDField(primary_key=True)
     feed_key = models.UUIDField()

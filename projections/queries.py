@@ -23,8 +23,8 @@ from projections.connect import run
 
 PAGE = 100
 POSITION = 'SELECT position FROM "users"."projector_positions" WHERE projector = %s'
-# The statement that reads a page reads the position in the same snapshot; where the page is empty, the
-# outer join still gives the position.
+# The statement that reads a page reads the position in the same snapshot; if the page is empty, the outer
+# join still returns the position.
 PAGE_SQL = """
 SELECT reached.position, page.*
   FROM "users"."projector_positions" AS reached
@@ -54,14 +54,14 @@ SELECT true AS is_followed, feed_key FROM "users"."subscriptions"
 SELECT false, feed_key FROM "users"."blocked_feeds"
  WHERE publisher_since IS NOT NULL OR operator_since IS NOT NULL
 """
-# the digest is what the index holds
+# the digest is in the condition because the index is on it
 PLAYED_COUNTS = """
 SELECT rss_source_feed, count(*) FROM "users"."play_statuses"
  WHERE user_id = %(user)s AND played AND rss_source_feed = ANY(%(feeds)s)
    AND md5(rss_source_feed) IN (SELECT md5(feed) FROM unnest(%(feeds)s::text[]) AS feed)
  GROUP BY rss_source_feed
 """
-# the episodes that a listener's own actions tell of
+# the episodes that a listener's own actions name
 EPISODES_OF = """
 SELECT DISTINCT rss_source_feed, rss_source_item FROM (
     SELECT rss_source_feed, rss_source_item FROM "users"."play_statuses" WHERE user_id = %(user)s
@@ -72,12 +72,12 @@ SELECT DISTINCT rss_source_feed, rss_source_item FROM (
 """
 
 Row = TypeVar("Row")
-# the rows of a projector's page, of which SQL, order and values are given, and the position that they reflect
+# takes a projector, and the SQL, order and values of a page; returns the position it reflects, and its rows
 Read: TypeAlias = Callable[[str, str, str, list[Any]], tuple[int, list[tuple[Any, ...]]]]
 
 
 class Behind(Exception):
-    """A projector did not come as far as asked within the time given; ``reached`` is how far it came."""
+    """A projector did not reach the wanted position in time; ``reached`` is how far it came."""
 
     def __init__(self, projector: str, wanted: int, reached: int) -> None:
         super().__init__(f"{projector} is at {reached}, {wanted} was asked for")
@@ -85,11 +85,11 @@ class Behind(Exception):
 
 
 class InvalidCursor(ValueError):
-    """Text that no page gave out as its ``next``."""
+    """The text is not one that a page returned as its ``next``."""
 
 
 class Page(NamedTuple, Generic[Row]):
-    """``next`` is given back as ``after`` for the next page; none after the last."""
+    """``next`` is passed as ``after`` to get the next page; None after the last."""
 
     rows: list[Row]
     next: str | None
@@ -97,12 +97,12 @@ class Page(NamedTuple, Generic[Row]):
 
 
 def key(text: str) -> UUID:
-    """A digest in a cursor. These readers of cursors raise ``ValueError``."""
+    """Read a digest from a cursor. Like the other readers of cursors, raises ``ValueError``."""
     return UUID(hex=text)
 
 
 def moment(text: str) -> datetime:
-    """A time in a cursor."""
+    """Read a time from a cursor."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         raise ValueError(text)
@@ -110,11 +110,11 @@ def moment(text: str) -> datetime:
 
 
 class Query(NamedTuple, Generic[Row]):
-    """A read of rows in pages: the fields of ``row`` from a ``source`` (all behind FROM, with a condition).
+    """A paged read: the fields of ``row`` from a ``source`` (all that follows FROM, with a condition).
 
-    ``keys`` are the columns that order the rows, the last of them never null, each with what reads it from a
-    cursor. A cursor is the keys of a page's last row: a walk through the pages misses no row that stays.
-    ``columns``: where they are not the names of the row's fields.
+    ``keys`` are the columns that order the rows, each with the function that reads it from a cursor; the last
+    one is never null. A cursor holds the keys of a page's last row, so that a walk through the pages misses
+    no row that stays. ``columns``: needed if they are not the names of the row's fields.
     """
 
     projector: str
@@ -133,7 +133,8 @@ class Query(NamedTuple, Generic[Row]):
         descending: bool = False,
         read: Read | None = None,
     ) -> Page[Row]:
-        """One page. ``values`` are the source's. A condition of ``where`` counts unless its value is None.
+        """Return one page. ``values`` are for the source; conditions in ``where`` apply unless their value is
+        None.
 
         Raises ``InvalidCursor``.
         """
@@ -202,18 +203,18 @@ class ActivityRow(NamedTuple):
 
 
 def position_of(projector: str) -> int:
-    """How far a projector has come; 0 where it never ran."""
+    """Return how far a projector has come; 0 if it never ran."""
     row = run(POSITION, [projector]).fetchone()
     return int(row[0]) if row else 0
 
 
 def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
-    """Wait until a projector has reached ``position``; returns how far it is. Raises ``Behind``."""
+    """Wait until a projector has reached ``position``; return where it is. Raises ``Behind``."""
     deadline = time.monotonic() + seconds
     pause = 0.002
     if (reached := position_of(projector)) >= position:
         return reached
-    # the projector may be letting events gather
+    # wakes the projector, which may be letting events gather
     log.notify(is_awaited=True)
     while (reached := position_of(projector)) < position:
         if time.monotonic() + pause > deadline:
@@ -290,7 +291,7 @@ HELD_REMOVALS = Query(
 def subscriptions(
     user_id: UUID, include_removed: bool = False, after: str | None = None, limit: int = PAGE
 ) -> Page[SubscriptionRow]:
-    """The feeds that a listener follows, or with ``include_removed`` ever followed, in a stable order.
+    """Return the feeds that a listener follows, or with ``include_removed`` ever followed, in a stable order.
 
     Raises ``InvalidCursor``, as all reads here that take ``after``.
     """
@@ -299,15 +300,18 @@ def subscriptions(
 
 
 def sight_of(user_id: UUID) -> tuple[list[UUID], list[UUID], int]:
-    """What decides which feeds a listener may find: the digests of those that he follows, of those that are
-    blocked, and the position of his subscriptions."""
+    """Return what decides which feeds a listener may find.
+
+    That is the digests of the feeds followed, those of the blocked feeds, and the position of the
+    subscriptions.
+    """
     position, rows = fetch("subscriptions", FOLLOWED_AND_BLOCKED, "page.feed_key", [user_id])
     followed = [key for is_followed, key in rows if is_followed]
     return followed, [key for is_followed, key in rows if not is_followed], position
 
 
 def subscriptions_of(user_id: UUID, feeds: Sequence[str]) -> Page[SubscriptionRow]:
-    """Those of these feeds that a listener follows."""
+    """Return those of these feeds that a listener follows."""
     return ACTIVE_SUBSCRIPTIONS.page(
         [user_id], {"feed_key = ANY(%s::uuid[])": [key_of(feed) for feed in feeds]}
     )
@@ -322,13 +326,13 @@ def play_statuses(
     limit: int = PAGE,
     newest_first: bool = False,
 ) -> Page[PlayEntry]:
-    """What a listener heard, the oldest change first: a row that changes during a walk through the pages
-    moves ahead of the walker, who so never misses one. ``newest_first`` is for looking, not for walking.
+    """Return what a listener heard, oldest change first.
 
-    ``updated_since`` is inclusive.
+    A row that changes during a walk through the pages moves to a later page, so the walk never misses one.
+    ``newest_first`` is for looking, not for walking. ``updated_since`` is inclusive.
     """
     where = {
-        # the digest is what the index holds
+        # the digest is in the condition because the index is on it
         "md5(rss_source_feed) = md5(%s)": feed,
         "rss_source_feed = %s": feed,
         "played = %s": played,
@@ -338,13 +342,13 @@ def play_statuses(
 
 
 def subscription(user_id: UUID, feed: str) -> SubscriptionRow | None:
-    """A feed that a listener follows, or ever followed."""
+    """Return a feed that a listener follows, or ever followed."""
     found = SUBSCRIPTIONS.page([user_id], {"feed_key = %s::uuid": feed_key_of(feed)}).rows
     return found[0] if found else None
 
 
 def play_statuses_of(user_id: UUID, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], PlayEntry]:
-    """What a listener heard of these episodes (normalised feed and item), by these names."""
+    """Return what a listener heard of these episodes (normalised feed and item), by these names."""
     keys = {UUID(episode_key(feed, item)): (feed, item) for feed, item in names}
     if not keys:
         return {}
@@ -353,7 +357,7 @@ def play_statuses_of(user_id: UUID, names: Iterable[tuple[str, str]]) -> dict[tu
 
 
 def played_counts(user_id: UUID, feeds: Sequence[str]) -> dict[str, int]:
-    """How many episodes of each of these feeds a listener has played to the end."""
+    """Count the episodes of each of these feeds that a listener has played to the end."""
     return dict(run(PLAYED_COUNTS, {"user": user_id, "feeds": list(feeds)}).fetchall())
 
 
@@ -366,20 +370,20 @@ def saved_of(user_id: UUID, feed: str, item: str) -> bool:
 def saved_episodes(
     user_id: UUID, feed: str | None = None, after: str | None = None, limit: int = PAGE
 ) -> Page[SavedEpisodeRow]:
-    """What a listener has saved, the oldest first, so that a walk through the pages misses none."""
+    """Return what a listener has saved, oldest first, so that a walk through the pages misses none."""
     return SAVED_EPISODES.page([user_id], {"rss_source_feed = %s": feed}, after, limit)
 
 
 def privacy_settings(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[PrivacyRow]:
-    """Every setting of a listener that was not taken back, in a stable order."""
+    """Return all settings of a listener that were not cleared, in a stable order."""
     return PRIVACY_SETTINGS.page([user_id], {}, after, limit)
 
 
 def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[PrivacyRow]:
-    """The settings that bear on an item, a feed, or with neither on the account; at most three.
+    """Return the settings that apply to an item, a feed or, with neither, the account; at most three.
 
-    Of an item without its feed, the feed counts that the listener's own actions tell; raises ``DomainError``
-    ``ambiguous_item`` where these are several.
+    For an item without its feed, the feed is taken from the listener's own actions; raises ``DomainError``
+    ``ambiguous_item`` if they name several.
     """
     if item is not None and (feed is None or not has_guid(item)):
         known = run(EPISODES_OF, {"user": user_id})
@@ -389,7 +393,8 @@ def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[Privac
 
 
 def activity(user_id: UUID) -> Page[ActivityRow]:
-    """All that a listener did which others might get to see, with its level, and whether they do see it."""
+    """Return all that a listener did which others might get to see, with its level, and whether they do see
+    it."""
     position, found = fetch(
         "public_events", ACTIVITY, "page.happened_at, page.kind, page.key, page.rss_source_feed", [user_id]
     )
@@ -397,12 +402,12 @@ def activity(user_id: UUID) -> Page[ActivityRow]:
 
 
 def feeds_named(feed_keys: Sequence[UUID]) -> dict[UUID, str]:
-    """The ``rss_source_feed`` of those digests that listeners' activity tells."""
+    """Return the ``rss_source_feed`` of those digests that occur in listeners' activity."""
     return dict(run(FEEDS_NAMED, [list(feed_keys)]).fetchall())
 
 
 def followers(feed_keys: Sequence[UUID], limit: int = 1_000) -> Iterator[list[tuple[UUID, UUID]]]:
-    """Who follows these feeds, named by their digests: pairs of digest and listener, in pages."""
+    """Yield who follows these feeds, given by digest: pairs of digest and listener, in pages."""
     after = UUID(int=0), UUID(int=0)
     while page := run(FOLLOWERS, [list(feed_keys), *after, limit]).fetchall():
         yield page
@@ -410,8 +415,9 @@ def followers(feed_keys: Sequence[UUID], limit: int = 1_000) -> Iterator[list[tu
 
 
 def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int, list[tuple[Any, ...]]]:
-    """The position of the projector and the rows of the page, of one snapshot; from a replica where that will
-    do, else from the primary. Raises when the primary is away.
+    """Return the projector's position and the rows of the page, from one snapshot.
+
+    A replica is read if it is recent enough, else the primary. Raises when the primary is away.
     """
     statement = PAGE_SQL.format(page=page, order=order)
     return replicas.read(projector, lambda alias: read_page(statement, [*values, projector], alias))
@@ -420,21 +426,21 @@ def fetch(projector: str, page: str, order: str, values: list[Any]) -> tuple[int
 def read_page(
     statement: str, values: list[Any], alias: str = "projections"
 ) -> tuple[int, list[tuple[Any, ...]]]:
-    """The position in the first column of what a statement finds, and its rows without that."""
+    """Return the position, which is the first column of what a statement finds, and the rows without it."""
     found = run(statement, values, alias).fetchall()
     if not found:
         return 0, []
-    # the last column is a key, which is never null in a row: so it tells the empty page
+    # the last column is a key, which is null only if the page is empty
     return int(found[0][0]), [row[1:] for row in found if row[-1] is not None]
 
 
 def encode_cursor(text: str) -> str:
-    """A place in a list as a page gives it out."""
+    """Encode a place in a list as the cursor of a page."""
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> str:
-    """Raises ``InvalidCursor``."""
+    """Decode a cursor. Raises ``InvalidCursor``."""
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error) as error:

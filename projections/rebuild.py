@@ -1,10 +1,10 @@
-"""Building read models anew from the events, beside the live ones, which go on being read and updated.
+"""Rebuilding read models from the events, beside the live ones, which are still read and updated.
 
 A rebuild is a projector that is very late, writes to fresh tables and has a name of its own. When it has
-come as far as the live one, one transaction swaps tables, dead letters and position. Both meet at the row of
-the live position, which each transaction of a projector locks first: so they need no other arrangement, and
-the process that runs the projectors goes on without knowing. It merely finds its position moved, where the
-rebuild was ahead, and starts from there.
+reached the position of the live one, one transaction swaps tables, dead letters and position. Both lock the
+row of the live position first in each of their transactions. So they need no other coordination, and the
+process that runs the projectors does not have to know: if the rebuild was ahead, it merely finds its position
+moved, and continues from there.
 """
 
 import time
@@ -40,7 +40,7 @@ DELETE FROM "users"."projector_positions" WHERE projector = %(shadow)s
 
 
 class AlreadyRunning(Exception):
-    """Another process fills fresh tables of this projector."""
+    """Another process is filling fresh tables of this projector."""
 
 
 def rebuild(
@@ -48,7 +48,7 @@ def rebuild(
 ) -> None:
     """Fill fresh tables from all events, then swap them in, projector by projector.
 
-    Readers see the old rows until they see all of the new. ``progress``: as of ``fill``. Raises
+    Readers see the old rows until they see all of the new. ``progress`` is called as by ``fill``. Raises
     ``AlreadyRunning``, ``LockNotAvailable`` when readers hold a table for half a minute, ``TableChanged``
     when a migration ran meanwhile, and the errors of a store that is away; then nothing has changed.
     """
@@ -63,11 +63,12 @@ def rebuild(
 
 @contextmanager
 def fresh_tables(projectors: Sequence[Projector], application_name: str) -> Iterator[list[Worker]]:
-    """Workers that fill empty tables of their own, which nobody reads; what is left of those goes at the end.
+    """Yield workers that fill empty tables of their own, which nobody reads; delete what is left of these at
+    the end.
 
-    What a killed process left goes first. Raises ``AlreadyRunning``.
+    What a killed process left is deleted first. Raises ``AlreadyRunning``.
     """
-    # nothing counts before a swap, which flushes all: no waiting for the disk until then
+    # nothing counts before the swap, which flushes everything, so until then no commit waits for the disk
     with connect("projections", application_name, synchronous_commit="off") as connection:
         for projector in projectors:
             if not try_lock(connection, _name_beside(projector)):
@@ -78,12 +79,13 @@ def fresh_tables(projectors: Sequence[Projector], application_name: str) -> Iter
             if not connection.closed:
                 for projector in projectors:
                     _forget(connection, projector)
-                    # the server ends the session a moment later, and the next rebuild may come before that
+                    # the server ends the session a moment later, and the next rebuild may come sooner
                     unlock(connection, _name_beside(projector))
 
 
 def fill(workers: Sequence[Worker], upto: int, progress: Callable[[int, int], None]) -> None:
-    """Apply all events up to a position. ``progress`` gets the number of events applied, and of all."""
+    """Apply all events up to a position. ``progress`` gets the number of events applied, and of all
+    events."""
     done, total = 0, log.count_events(upto)
 
     def applied(events: int) -> None:
@@ -97,7 +99,7 @@ def fill(workers: Sequence[Worker], upto: int, progress: Callable[[int, int], No
 def apply_until_beside_erasures(
     workers: Sequence[Worker], upto: int, applied: Callable[[int], None] = lambda events: None
 ) -> None:
-    """``apply_until``, also while accounts are erased."""
+    """Do what ``apply_until`` does, even while accounts are being erased."""
     while True:
         try:
             apply_until(workers, upto, applied=applied)
@@ -110,7 +112,7 @@ def apply_until_beside_erasures(
 
 
 def _name_beside(projector: Projector) -> str:
-    """What a projector is called that fills shadows: its lock, its position, its dead letters."""
+    """Return the name of a projector that fills shadows: for its lock, its position, its dead letters."""
     return f"{projector.name}__rebuild"
 
 
@@ -123,7 +125,7 @@ def _begin(connection: Connection, projector: Projector) -> Worker:
 
 def _forget(connection: Connection, projector: Projector) -> None:
     with connection.transaction():
-        # first: an erasure, which deletes from the shadows that it finds, has locked these rows
+        # first, because an erasure, which deletes from the shadows that it finds, has locked these rows
         _run(connection, FORGET, projector)
         shadows.drop(connection, projector.tables)
 
@@ -140,7 +142,7 @@ def _swap_when_possible(worker: Worker) -> None:
         except (LockNotAvailable, DeadlockDetected):  # readers at work
             if attempt == SWAP_ATTEMPTS - 1:
                 raise
-            # undone with the transaction
+            # the transaction was rolled back, and the worker's position with it
             worker.refresh()
             time.sleep(PAUSE)
         else:
@@ -154,7 +156,7 @@ def _swap(worker: Worker) -> None:
     ((live,),) = connection.execute(
         'SELECT position FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE', [projector.name]
     )
-    # what the live one has passed, this one may pass; it waits now, and gets no further
+    # what the live projector has passed is safe to pass here; it waits for its row, and gets no further
     apply_until([worker], live)
     shadows.swap(connection, projector.tables)
     _run(connection, TAKE_OVER, projector)

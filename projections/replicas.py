@@ -1,10 +1,10 @@
 """Reads from streaming replicas of the projections, where there are any.
 
-Nobody watches the replicas. A read asks one of them, each in its turn, and its answer carries the position
-that its rows reflect. Where that is below what is wanted, or where the replica fails, the primary is asked.
-Wanted is what the caller has seen already, and what the primary had at a look that is not older than
-``PROJECTIONS_REPLICA_MAX_LAG_SECONDS``. Whatever decides anything, and whatever the public sees, is read from
-the primary in any case.
+Nothing monitors the replicas. Each read asks one of them in turn, and its answer carries the position that
+its rows reflect. If that is below the wanted position, or the replica fails, the primary is asked. The wanted
+position is the higher of what the caller has already seen and what the primary had at a look no older than
+``PROJECTIONS_REPLICA_MAX_LAG_SECONDS``. Whatever decides anything, and whatever the public sees, is always
+read from the primary.
 """
 
 import logging
@@ -23,12 +23,12 @@ from projections.connect import run
 
 logger = logging.getLogger(__name__)
 
-# seconds in which a replica that failed is not asked again
+# seconds for which a replica that failed is not asked again
 LEFT_OUT = 5.0
 FAILURES = (psycopg.Error, django.db.Error)
 OK, BEHIND, UNREACHABLE, UNKNOWN = "ok", "behind", "unreachable", "unknown"
 POSITIONS = 'SELECT projector, position FROM "users"."projector_positions"'
-# how far a server is, and how old the newest transaction is that a replica has applied
+# the position of a server, and the age of the newest transaction that a replica has applied
 LOOK = """
 SELECT coalesce(max(position), 0),
        extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::double precision
@@ -39,8 +39,9 @@ Found: TypeAlias = tuple[int, list[tuple[Any, ...]]]
 
 
 class State(NamedTuple):
-    """``word`` is ``ok``, or says why the replica is not read. ``seconds`` (about) and ``events``: how far
-    it is behind the primary; None where that is not known.
+    """The state of a replica. ``word`` is ``ok``, or says why the replica is not read.
+
+    ``seconds`` (about) and ``events``: how far it is behind the primary; None if that is unknown.
     """
 
     number: int
@@ -58,7 +59,7 @@ _minimum: ContextVar[int] = ContextVar("minimum", default=0)
 
 @contextmanager
 def at_least(position: int) -> Iterator[None]:
-    """In this block a replica's answer counts only if it reflects this position."""
+    """In this block, a replica's answer counts only if it reflects this position."""
     before = _minimum.set(position)
     try:
         yield
@@ -67,8 +68,10 @@ def at_least(position: int) -> Iterator[None]:
 
 
 def read(projector: str, ask: Callable[[str], Found]) -> Found:
-    """What ``ask`` finds in the store of the alias that it is given: a replica's where that will do, else the
-    primary's. Raises when the primary is away, once it has been so for as long as a replica may lag.
+    """Return what ``ask`` finds in the store whose alias it is given: a replica if it is recent enough, else
+    the primary.
+
+    Raises when the primary is away, once that has lasted for as long as a replica may lag.
     """
     usable = [
         alias for alias in settings.PROJECTIONS_REPLICAS if monotonic() > _left_out_until.get(alias, 0.0)
@@ -88,7 +91,7 @@ def read(projector: str, ask: Callable[[str], Found]) -> Found:
 
 
 def states() -> list[State]:
-    """How every replica is now, in the order of ``PROJECTIONS_REPLICA_URLS``."""
+    """Return the state of every replica, in the order of ``PROJECTIONS_REPLICA_URLS``."""
     primary = _look("projections") if settings.PROJECTIONS_REPLICAS else None
     return [_state(_number(alias), primary, _look(alias)) for alias in settings.PROJECTIONS_REPLICAS]
 
@@ -110,7 +113,7 @@ def _state(number: int, primary: tuple[int, float] | None, replica: tuple[int, f
 
 
 def _look(alias: str) -> tuple[int, float] | None:
-    """None where the server is away."""
+    """Return the position and the age of a server's data; None when it is away."""
     try:
         return run(LOOK, [], alias).fetchone()
     except FAILURES:
@@ -127,7 +130,7 @@ def _leave_out(alias: str, failure: Exception) -> None:
 def _position_of_primary(projector: str) -> int:
     global _looked_at, _positions
     if monotonic() - _looked_at >= settings.PROJECTIONS_REPLICA_MAX_LAG_SECONDS:
-        # the time before the answer: since then anything may have happened
+        # the time before the query: anything may have happened since then
         now = monotonic()
         _positions, _looked_at = dict(run(POSITIONS, []).fetchall()), now
     return _positions.get(projector, 0)

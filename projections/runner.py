@@ -1,9 +1,9 @@
-"""The process that keeps the read models up to date: ONE path for live, late and rebuild.
+"""The process that keeps the read models up to date: ONE path for live, catching up and rebuild.
 
 One follower of the global order feeds every projector whose lock this process holds. A projector that is far
-behind, or meets an event that it cannot apply, goes on in a thread of its own (catch_up.py) and comes back.
-Nothing is kept that the position does not say: after any failure of a store everything is dropped and
-started anew, as after kill -9.
+behind, or meets an event that it cannot apply, continues in a thread of its own (catch_up.py) and comes back.
+Nothing is kept that does not follow from the position: after any failure of a store everything is dropped and
+started again, as after kill -9.
 """
 
 import logging
@@ -25,21 +25,24 @@ from projections.worker import StalePosition, Worker, apply_together, flush, saf
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks: a tenth of the time since the last event, within these. So what comes often
-# is seen at once, and what comes seldom costs little (docs/performance-details.md, from append to projected).
+# Seconds between two looks: a tenth of the time since the last event, within these bounds. So frequent events
+# are seen at once, and rare ones cost little (docs/performance-details.md, from append to projected).
 SHORTEST_POLL = 0.0004
 LONGEST_POLL = 0.005
 POLL_SHARE = 1 / 10
-# Writers send one hint in 250 ms at most, so whoever was woken or had an event polls on for a while.
+# Seconds. Writers send at most one hint in 250 ms, so whoever was woken or had an event keeps polling for a
+# while.
 AWAKE = 1.0
-# Above so many events a second they are let gather, so many of them or so long: a transaction takes nearly
-# the same for thirty as for one. Whoever waits for one of them is heard meanwhile (queries.wait_for).
+# Above GATHER_ABOVE events per second, they are left to gather until there are GATHERED of them, or for
+# LONGEST_GATHERING seconds: a transaction takes nearly the same time for thirty events as for one. A caller
+# that waits for one of them is still heard (queries.wait_for).
 GATHER_ABOVE = 300.0
 GATHERED = 32
 LONGEST_GATHERING = 0.05
-# the rate is that of about so many of the last seconds
+# seconds, about, over which the rate is averaged
 RATE_OVER = 0.3
-# Free locks are looked for so often: with the server's own notice of a dead holder under 5 s to take over.
+# Seconds between two looks for free locks: with the server's own detection of a dead holder, another process
+# takes over in under 5 s.
 HOUSEKEEPING_EVERY = 1.0
 ACKNOWLEDGE_EVERY = 1.0
 SHORTEST_BACKOFF, LONGEST_BACKOFF = 0.1, 2.0
@@ -47,7 +50,7 @@ POSITIONS = 'SELECT projector, position FROM "users"."projector_positions" WHERE
 
 
 class Runner:
-    """Runs projectors. Not for sharing between threads; ``close`` it at the end."""
+    """Runs projectors. Not to be shared between threads; ``close`` it at the end."""
 
     def __init__(self, projectors: Iterable[Projector] | None = None) -> None:
         chosen = PROJECTORS.values() if projectors is None else projectors
@@ -64,8 +67,9 @@ class Runner:
         self._rate, self._counted_at = 0.0, time.monotonic()
 
     def run(self, stopped: Callable[[], bool], ready: Callable[[], None]) -> None:
-        """Work until ``stopped``, also while stores are away. ``ready`` is called once, when each lock is
-        held here or known to be held by another process.
+        """Work until ``stopped``, also while stores are away.
+
+        ``ready`` is called once, when each lock is held here or known to be held by another process.
         """
         backoff = SHORTEST_BACKOFF
         woken_at = float("-inf")
@@ -93,7 +97,8 @@ class Runner:
         self.close()
 
     def step(self) -> bool:
-        """Apply what there is, up to a batch; false when there was nothing. Raises when a store is away."""
+        """Apply what there is, up to a batch; return False if there was nothing. Raises when a store is
+        away."""
         self._housekeeping()
         follower = self._follower
         if follower is None:
@@ -107,11 +112,12 @@ class Runner:
         return True
 
     def positions(self) -> dict[str, int]:
-        """How far the projectors of the live loop have come."""
+        """Return how far the projectors of the live loop have come."""
         return {name: worker.position for name, worker in self._live.items()}
 
     def close(self) -> None:
-        """Let go of everything, in order: late ones first, then a last word to the store, locks last."""
+        """Release everything in order: stop late projectors, acknowledge, then disconnect, which frees the
+        locks."""
         for late in self._late:
             late.stop()
         for late in self._late:
@@ -125,7 +131,7 @@ class Runner:
         self._listener.close()
 
     def _gather(self, applied: int) -> None:
-        """Let events gather for the next step, where many come."""
+        """Let events gather for the next step if many are coming."""
         now = time.monotonic()
         passed = max(now - self._counted_at, 1e-6)
         self._rate += min(1.0, passed / RATE_OVER) * (applied / passed - self._rate)
@@ -134,19 +140,20 @@ class Runner:
             self._listener.wait(min(GATHERED / self._rate, LONGEST_GATHERING))
 
     def _rest(self, quiet: float) -> bool:
-        """Pause until it is worth to look again, after ``quiet`` seconds of nothing; true for a hint."""
+        """Pause until it is worth looking again, after ``quiet`` seconds without events; return True for a
+        hint."""
         if quiet < AWAKE:
             time.sleep(min(max(quiet * POLL_SHARE, SHORTEST_POLL), LONGEST_POLL))
             return False
         return self._listener.wait()
 
     def _housekeeping(self) -> None:
-        """Take free locks, let projectors that have caught up rejoin, and acknowledge, each now and then."""
+        """From time to time take free locks, let projectors that have caught up rejoin, and acknowledge."""
         now = time.monotonic()
         due = now - self._housekept_at >= HOUSEKEEPING_EVERY
         if due:
             self._housekept_at = now
-            # which shows that the session lives, and with it the locks
+            # this also shows that the session still exists, and with it the locks
             self._restart_moved()
             if free := self.projectors.keys() - self._held:
                 taken = locks.take(self._session(), free)
@@ -159,9 +166,9 @@ class Runner:
             self._acknowledge()
 
     def _go_live(self, projectors: Iterable[Projector], *, fresh: bool = False) -> None:
-        """Let projectors join the live loop from what is saved; those that are too far behind catch up first.
+        """Let projectors join the live loop at their saved positions; those too far behind catch up first.
 
-        ``fresh``: this process has just got their locks.
+        ``fresh``: this process has just taken their locks.
         """
         workers = [Worker(projector, self._session()) for projector in projectors]
         if workers:
@@ -169,7 +176,7 @@ class Runner:
         if workers and self._follower is None:
             self._follower = Follower(max(worker.position for worker in workers))
         for worker in workers:
-            # dead letters are tried again by a fresh process: it may be the one with the fix
+            # a fresh process retries dead letters, because it may be the one with the fix
             if (fresh and worker.parked) or self._position() - worker.position > NEAR:
                 self._begin_catch_up(worker.projector)
                 continue
@@ -179,7 +186,7 @@ class Runner:
                 self._apply(worker, Batch(missing, self._position()))
 
     def _rejoin(self, late: CatchUp, *, again: bool) -> None:
-        """Take a projector back whose thread has ended. ``again``: it is time to retry after an outage."""
+        """Take back a projector whose thread has ended. ``again``: it is time to retry after an outage."""
         if late.failure is None or isinstance(late.failure, StalePosition):
             self._late.remove(late)
             self._go_live([late.projector])
@@ -191,7 +198,7 @@ class Runner:
             self._begin_catch_up(late.projector)
 
     def _apply_all(self, batch: Batch) -> None:
-        """Apply a batch for all projectors in one transaction; where that fails, one by one."""
+        """Apply a batch for all projectors in one transaction; if that fails, for one after the other."""
         connection = self._session()
         apart = [worker for worker in self._live.values() if worker.parked or self._one_by_one]
         together = [worker for worker in self._live.values() if worker not in apart]
@@ -214,8 +221,8 @@ class Runner:
         except Exception as failure:
             if worker.connection.closed or in_maintenance(failure):
                 raise
-            # its own trouble (an event, a missing column, a deadlock), and not that of the others
-            # by name: PostgreSQL tells the row that failed along, and the dead letter keeps it all
+            # the trouble is this projector's alone (an event, a missing column, a deadlock); only its class
+            # is logged, because PostgreSQL's message has the failing row, and the dead letter keeps all of it
             logger.warning("%s stumbled before %s: %s", worker.name, batch.upto, type(failure).__name__)
             # it catches up in a thread of its own
             self._live.pop(worker.name, None)
@@ -226,14 +233,16 @@ class Runner:
         late.start()
 
     def _restart_moved(self) -> None:
-        """Restart projectors whose position a rebuild or a reset has moved: only a batch would notice it."""
+        """Restart projectors whose position a rebuild or a reset has moved: otherwise only a batch would
+        notice."""
         saved: dict[str, int] = dict(self._session().execute(POSITIONS, [list(self._live)]).fetchall())
         for worker in [each for each in self._live.values() if saved.get(each.name) != each.position]:
             self._restart(worker.projector)
 
     def _restart(self, projector: Projector) -> None:
-        """Start from what is saved: a rebuild was swapped in, or an account erased. Another process has not
-        been at it, for the session that writes is the one that holds the lock.
+        """Restart a projector from its saved position: a rebuild was swapped in, or an account erased.
+
+        It cannot have been another process, because the session that writes is the one that holds the lock.
         """
         logger.info("The position of %s was moved by somebody else", projector.name)
         self._live.pop(projector.name, None)
@@ -246,12 +255,12 @@ class Runner:
         positions = safe_positions(self._connection, list(self._live))
         if positions == self._acknowledged:
             return
-        # what is seen before the flush is on the disk after it
+        # what was read before the flush is on the disk after it
         flush(self._connection, list(self._live))
         try:
             retention.acknowledge(positions)
         except Exception as failure:
-            # the events store takes no writes for now; what it has can be read and applied
+            # the events store takes no writes for now, but its events can still be read and applied
             if not in_maintenance(failure):
                 raise
             return
@@ -263,15 +272,15 @@ class Runner:
         return self._connection
 
     def _position(self) -> int:
-        """How far the live loop has come: below it no event can appear any more."""
+        """Return how far the live loop has come: below that no event can appear any more."""
         return 0 if self._follower is None else self._follower.position
 
     def disconnect(self) -> None:
-        """Drop everything, locks too. The next step starts from what is saved."""
+        """Drop everything, including locks. The next step starts from what is saved."""
         for late in self._late:
             late.stop()
-        # the session may have ended because a batch took too long for all in one transaction (a checkpoint of
-        # 50,000 plays on a slow disk): one by one, nothing limits it
+        # the session may have ended because a batch took too long for all projectors in one transaction (a
+        # checkpoint of 50,000 plays on a slow disk): one by one, there is no time limit
         self._one_by_one = True
         self._live.clear()
         self._late.clear()

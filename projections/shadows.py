@@ -1,6 +1,6 @@
-"""Fresh tables beside the live ones: filled by a rebuild and swapped in, or by ``verify`` and compared.
+"""Fresh tables beside the live ones: a rebuild fills and swaps them in, ``verify`` fills and compares them.
 
-A shadow ends as exactly what the migrations made, names of indexes and constraints included.
+A finished shadow is exactly what the migrations made, including the names of indexes and constraints.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,12 +20,12 @@ COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
  WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname
 """
-# The swap waits at most so long for the readers at work, and lets those pass who queued behind it.
+# The longest that the swap waits for readers at work; then it lets those pass who queued behind it.
 LOCK_TIMEOUT = "200ms"
 
 
 class TableChanged(Exception):
-    """The live table is not what the shadow was made from: a migration ran in the meantime."""
+    """The live table differs from what the shadow was made from: a migration ran in the meantime."""
 
 
 class Index(NamedTuple):
@@ -40,18 +40,18 @@ def shadow_of(table: str) -> str:
 
 
 def shadows(tables: Iterable[str]) -> Tables:
-    """Live names -> the shadow tables, as a worker takes them."""
+    """Map the live names to the shadow tables, as a worker takes them."""
     return {table: identifier(shadow_of(table)) for table in tables}
 
 
 def drop(connection: Connection, tables: Sequence[str]) -> None:
-    """Drop what a killed rebuild left, the last first: who finds one finds those that were made before it."""
+    """Drop what a killed rebuild left, last table first: if a table exists, so do those created before it."""
     for table in reversed(tables):
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(identifier(shadow_of(table))))
 
 
 def create(connection: Connection, table: str) -> None:
-    """An empty shadow with the unique indexes of the live table; the others come with ``finish``."""
+    """Create an empty shadow with the unique indexes of the live table; ``finish`` adds the others."""
     connection.execute(
         sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES)").format(
             identifier(shadow_of(table)), identifier(table)
@@ -63,7 +63,8 @@ def create(connection: Connection, table: str) -> None:
 
 
 def finish(connection: Connection, table: str) -> None:
-    """Build the other indexes of a filled shadow (faster than filling them along), and its statistics."""
+    """Build the other indexes of a filled shadow (faster than maintaining them while filling), and its
+    statistics."""
     for index in _indexes(connection, table):
         if not index.unique:
             _build(connection, table, index)
@@ -71,9 +72,9 @@ def finish(connection: Connection, table: str) -> None:
 
 
 def swap(connection: Connection, tables: Sequence[str]) -> None:
-    """Put the shadows in the place of the live tables, inside the caller's transaction.
+    """Replace the live tables with the shadows, inside the caller's transaction.
 
-    Raises ``TableChanged``, and ``psycopg.errors.LockNotAvailable`` when readers are at work for long.
+    Raises ``TableChanged``, and ``psycopg.errors.LockNotAvailable`` when readers hold a table for too long.
     """
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
     for table in tables:
@@ -93,14 +94,14 @@ def swap(connection: Connection, tables: Sequence[str]) -> None:
 def _build(connection: Connection, table: str, index: Index) -> None:
     shadow, name = identifier(shadow_of(table)), sql.Identifier(_shadow_index(index.name))
     create = sql.SQL("CREATE UNIQUE INDEX {} ON {}" if index.unique else "CREATE INDEX {} ON {}")
-    # PostgreSQL's own words about its own catalogue
+    # the definition is PostgreSQL's own text, from its catalogue
     connection.execute(create.format(name, shadow) + sql.SQL(index.definition))
     if index.primary:
         connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY USING INDEX {}").format(shadow, name))
 
 
 def _rename(connection: Connection, table: str, index: str) -> None:
-    # a constraint takes the new name of its index along
+    # a constraint is renamed with its index
     schema, _ = table.split(".")
     connection.execute(
         sql.SQL("ALTER INDEX {} RENAME TO {}").format(

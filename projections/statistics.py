@@ -1,6 +1,7 @@
-"""What a listener heard, summed up: by day, podcast, device, weekday and hour of his time zone.
+"""What a listener heard, summed up: by day, podcast, device, and weekday and hour in the listener's time
+zone.
 
-Nobody else ever sees it: it is read by its listener alone, whatever his levels of privacy are.
+Nobody else ever sees it: only the listener can read it, whatever their privacy levels are.
 """
 
 from collections import Counter
@@ -16,9 +17,9 @@ PROJECTOR: Final = "listening"
 DAY: Final = timedelta(days=1)
 By: TypeAlias = Literal["day", "podcast", "device", "weekday", "hour"]
 _KEYS: Final = {"weekday": [str(n) for n in range(1, 8)], "hour": [str(n) for n in range(24)]}
-# a day on which less was heard is none of a streak
+# seconds; a day with less listening is not part of a streak
 ENOUGH: Final = 60
-# What goes on without a break is one span, of which as much is read as may lie in the days asked for.
+# Listening without a break is one span; spans are read from this long before the days asked for.
 LONGEST: Final = timedelta(days=1)
 SPANS: Final = """
 SELECT greatest(starts_at, %s) AS starts_at, max(at), sum(seconds)::float8, min(rss_source_feed),
@@ -27,7 +28,7 @@ SELECT greatest(starts_at, %s) AS starts_at, max(at), sum(seconds)::float8, min(
  WHERE user_id = %s AND seconds > 0 AND at > %s AND starts_at < %s
  GROUP BY item_key, device_key, listening.starts_at
 """
-# the first time of each episode
+# the first time that each episode was finished
 FINISHED: Final = """
 SELECT * FROM (
     SELECT DISTINCT ON (item_key) finished_at, rss_source_feed, device, 1 FROM "users"."listening"
@@ -46,7 +47,7 @@ class Finished(NamedTuple):
 
 
 class Streak(NamedTuple):
-    """Days on end with listening; ``first`` and ``last`` are None where there are none."""
+    """Consecutive days with listening; ``first`` and ``last`` are None if there are none."""
 
     days: int
     first: date | None = None
@@ -72,7 +73,7 @@ class Statistics:
                 self.by_device[span.device] += seconds  # type: ignore[assignment]
 
     def since(self, first: date) -> "Statistics":
-        """The same of the last days alone."""
+        """Return the statistics of the days from ``first`` on only."""
         return Statistics(self._spans, self.finished, first, self.last, self.zone)
 
     @property
@@ -81,21 +82,22 @@ class Statistics:
 
     @property
     def days(self) -> dict[date, int]:
-        """Each day, also those without any."""
+        """Seconds by day, including days without any."""
         found: Counter[date] = Counter()
         for hour, seconds in self.by_hour.items():
             found[hour.date()] += seconds
         return {day: round(found[day]) for day in self.every_day()}
 
     def at_hours(self) -> dict[tuple[int, int], int]:
-        """By weekday (0 is Monday) and hour."""
+        """Return seconds by weekday (0 is Monday) and hour."""
         found: Counter[tuple[int, int]] = Counter()
         for hour, seconds in self.by_hour.items():
             found[hour.weekday(), hour.hour] += seconds
         return {(weekday, hour): round(found[weekday, hour]) for weekday in range(7) for hour in range(24)}
 
     def seconds_by(self, by: By) -> dict[str, float]:
-        """By the names of what is counted; of days, weekdays and hours all, else the most first."""
+        """Return seconds by key: all days, weekdays or hours in order, podcasts and devices with the most
+        first."""
         if by == "podcast":
             return dict(self.by_podcast.most_common())
         if by == "device":
@@ -106,7 +108,7 @@ class Statistics:
         return found
 
     def finished_by(self, by: By) -> Counter[str]:
-        """How many episodes were finished, by the same names."""
+        """Count the finished episodes, by the same keys."""
         if by == "podcast":
             return Counter(one.feed for one in self.finished)
         if by == "device":
@@ -117,7 +119,8 @@ class Statistics:
         return (self.first + n * DAY for n in range((self.last - self.first).days + 1))
 
     def streaks(self) -> tuple[Streak, Streak]:
-        """The longest, and the one that lasts: up to the last day, or the one before it."""
+        """Return the longest streak, and the current one, which lasts until the last day or the day before
+        it."""
         longest, running = Streak(0), Streak(0)
         for day, seconds in self.days.items():
             if seconds >= ENOUGH:
@@ -129,7 +132,7 @@ class Statistics:
 
 
 def statistics(user_id: UUID, first: date, last: date, zone: tzinfo) -> Page[Statistics]:
-    """What a listener heard from one day to another; one row, with the position that it reflects."""
+    """Return what a listener heard from one day to another: one row, with the position that it reflects."""
     start, end = bounds(first, last, zone)
     position, spans = fetch(PROJECTOR, SPANS, "1", [start - LONGEST, user_id, start - LONGEST, end])
     _, finished = fetch(PROJECTOR, FINISHED, "1", [user_id, start, end])
@@ -149,13 +152,13 @@ def _key(by: By, local: datetime) -> str:
 
 
 def bounds(first: date, last: date, zone: tzinfo) -> tuple[datetime, datetime]:
-    """From the beginning of the one day to the end of the other."""
+    """Return the beginning of the first day and the end of the last."""
     start, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in (first, last + DAY))
     return start, end
 
 
 def _hours(span: Span, start: datetime, end: datetime, zone: tzinfo) -> Iterator[tuple[datetime, float]]:
-    """The seconds of a span by the hours of the zone in which they lie, within two times."""
+    """Yield the seconds of a span by the zone's hours in which they lie, between two times."""
     rate = span.rate
     moment, until = max(span.starts_at, start), min(span.ends_at, end)
     while moment < until:

@@ -1,4 +1,4 @@
-"""One projector at work: rows and position in one transaction, so that an event is applied exactly once."""
+"""One projector at work: rows and position in one transaction, so that each event is applied exactly once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,30 +11,30 @@ from projections.batches import Batch
 from projections.connect import Connection
 from projections.projectors.shape import Fact, Projector, Tables
 
-# The position comes first: of two that write at once the second waits here, finds the position moved, and
-# has touched no row. Events that were read before an account was erased are of an older epoch: applying them
-# would bring its rows back. One statement claims several projectors, so that nobody holds one of their rows
-# while he waits for another.
+# The position is claimed first: if two write at once, the second waits here, finds the position moved, and
+# has touched no row. Events read before an account was erased belong to an older epoch: applying them would
+# bring its rows back. One statement claims several projectors, so that nobody holds one of their rows while
+# waiting for another.
 CLAIM = """
 UPDATE "users"."projector_positions" saved SET position = %s, updated_at = clock_timestamp()
   FROM unnest(%s::text[], %s::bigint[], %s::integer[]) AS known (projector, position, epoch)
  WHERE saved.projector = known.projector AND saved.position = known.position AND saved.epoch = known.epoch
 RETURNING saved.parked
 """
-# A commit that waits for the disk, and so for all commits before it, in whatever way they were made.
+# A commit that waits for the disk, and so also for all earlier commits, however these were made.
 FLUSH = """
 UPDATE "users"."projector_positions" SET updated_at = clock_timestamp()
   FROM set_config('synchronous_commit', 'on', true) AS for_this_statement
  WHERE projector = ANY(%s)
 """
-# Dead letters hold a projector back: it still needs their events.
+# Dead letters hold a projector back, because it still needs their events.
 SAFE = """
 SELECT saved.projector, least(saved.position, min(letter.position) - 1)
   FROM "users"."projector_positions" saved LEFT JOIN "users"."dead_letters" letter USING (projector)
  WHERE projector = ANY(%s) GROUP BY saved.projector, saved.position
 """
-# Seconds. A process that froze while it sent the statements of a batch holds its rows, and is not "idle in
-# transaction": the server waits for the rest of them. PostgreSQL 17 or newer ends that.
+# Seconds. A process that froze while sending the statements of a batch holds its rows without being "idle in
+# transaction", because the server waits for the rest of the statements. PostgreSQL 17 or newer ends that.
 LONGEST_TRANSACTION = 3.0
 
 
@@ -45,7 +45,7 @@ class StalePosition(Exception):
 class Worker:
     """A projector, the connection that it writes on, and how far it has come.
 
-    ``name`` and ``tables`` differ from the projector's own in a rebuild.
+    In a rebuild, ``name`` and ``tables`` differ from the projector's own.
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class Worker:
         self.position, self.parked, self.epoch = load(connection, self.name)
 
     def refresh(self) -> bool:
-        """Start from what is saved; true where an account was erased meanwhile: what was read is too old."""
+        """Continue from what is saved; return True if an account was erased meanwhile: what was read is too
+        old."""
         epoch = self.epoch
         self.position, self.parked, self.epoch = load(self.connection, self.name)
         return self.epoch != epoch
@@ -85,7 +86,7 @@ class Worker:
         self.position, self.parked = batch.upto, parked
 
     def park(self, batch: Batch, error: Exception, attempts: int) -> None:
-        """Set the one event of the batch aside and save its position."""
+        """Set the only event of the batch aside and save its position."""
         (event,) = batch.events
         with self.connection.transaction(), self.connection.cursor() as cursor:
             self._claim(cursor, batch.upto)
@@ -93,17 +94,17 @@ class Worker:
         self.position, self.parked = batch.upto, True
 
     def hold(self, cursor: Cursor[Any]) -> None:
-        """Let nobody else apply anything here until the end of the transaction."""
+        """Keep everybody else from applying anything here until the end of the transaction."""
         cursor.execute(
             'SELECT 1 FROM "users"."projector_positions" WHERE projector = %s FOR UPDATE', [self.name]
         )
 
     def wanted(self, batch: Batch) -> list[RecordedEvent]:
-        """The events of the batch that are to be applied here."""
+        """Return the events of the batch that are to be applied here."""
         return batch.without(self.projector.ignores, self.position)
 
     def project(self, cursor: Cursor[Any], facts: Sequence[Fact]) -> None:
-        """Write the rows that the facts make."""
+        """Write the rows that the facts result in."""
         if facts:
             self.projector.apply(facts, cursor, self.tables)
 
@@ -116,7 +117,7 @@ class Worker:
 
 
 def load(connection: Connection, name: str) -> tuple[int, bool, int]:
-    """The saved position of a projector, whether it has dead letters, and its epoch; it starts at 0."""
+    """Return a projector's saved position (at first 0), whether it has dead letters, and its epoch."""
     connection.execute(
         'INSERT INTO "users"."projector_positions" (projector, position, parked) VALUES (%s, 0, false)'
         " ON CONFLICT DO NOTHING",
@@ -131,9 +132,10 @@ def load(connection: Connection, name: str) -> tuple[int, bool, int]:
 def apply_together(connection: Connection, workers: Sequence[Worker], batch: Batch) -> None:
     """Apply the batch for all workers, which share ``connection`` and are not parked, or for none.
 
-    One transaction, sent in two packages however many there are: this is what the delay from an append to
-    its rows is made of. Raises ``StalePosition``, ``CodecError``, and what projectors or the database raise:
-    then ``Worker.apply``, one by one, finds the worker to blame. ``TransactionTimeout`` ends the session.
+    It is one transaction, sent in two packages whatever the number of workers: this is most of the delay
+    between an append and its rows. Raises ``StalePosition``, ``CodecError``, and what projectors or the
+    database raise: then ``Worker.apply``, one by one, finds the worker to blame. ``TransactionTimeout`` ends
+    the session.
     """
     behind = [worker for worker in workers if worker.position < batch.upto]
     if not behind:
@@ -143,7 +145,7 @@ def apply_together(connection: Connection, workers: Sequence[Worker], batch: Bat
     try:
         with connection.cursor() as claims, connection.cursor() as cursor:
             with connection.pipeline():
-                # by hand: a ``transaction()`` waits for each of its own statements
+                # by hand, because ``transaction()`` waits for each of its own statements
                 cursor.execute("BEGIN")
                 if connection.info.server_version >= 170_000:
                     cursor.execute(f"SET LOCAL transaction_timeout = {1000 * LONGEST_TRANSACTION:.0f}")
@@ -152,7 +154,7 @@ def apply_together(connection: Connection, workers: Sequence[Worker], batch: Bat
                     worker.project(cursor, batch.facts(worker.wanted(batch)))
             if claims.fetchall() != [(False,)] * len(behind):
                 raise StalePosition
-            # outside the pipeline: the session of one that freezes now is idle, which the server ends
+            # outside the pipeline: if the process freezes now, the server sees an idle session and ends it
             cursor.execute("COMMIT")
     except BaseException:
         if not connection.closed:
@@ -163,10 +165,10 @@ def apply_together(connection: Connection, workers: Sequence[Worker], batch: Bat
 
 
 def flush(connection: Connection, names: Sequence[str]) -> None:
-    """Return once what these projectors have committed is on the disk, whatever their commits wait for."""
+    """Return once what these projectors have committed is on the disk, whatever their commits waited for."""
     connection.execute(FLUSH, [names])
 
 
 def safe_positions(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Below which position each of these projectors needs no event any more."""
+    """Return the position below which each of these projectors needs no event any more."""
     return {str(name): int(position) for name, position in connection.execute(SAFE, [names])}

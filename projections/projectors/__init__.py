@@ -1,5 +1,5 @@
-"""Every projector by its name: one for each topic, in the module of its name, those of what is public, and
-what listeners heard."""
+"""Every projector by its name: one per topic, in the module of that name, and those of public rows,
+popularity and listening."""
 
 from importlib import import_module
 

@@ -1,7 +1,7 @@
 """Collections, and the feeds that are or were in them.
 
-The default collection has no events for its feeds: it holds what is subscribed to, so its rows are written
-from the subscriptions' events.
+No events put feeds into the default collection: it holds what is subscribed to, so its rows are written from
+the events of subscriptions.
 """
 
 from eventstore.domain import subscriptions

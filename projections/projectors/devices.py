@@ -1,4 +1,4 @@
-"""What a listener's devices are called, and when they were last seen."""
+"""The names of a listener's devices, and when they were last seen."""
 
 from eventstore.domain.devices import TOPIC
 from projections.projectors.registers import project_register

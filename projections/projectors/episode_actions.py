@@ -1,4 +1,4 @@
-"""The newest thing that an app did with each episode beside playing it."""
+"""The newest thing that an app did with each episode other than playing it."""
 
 from eventstore.domain.episode_actions import TOPIC
 from projections.projectors.registers import project_register

@@ -1,4 +1,4 @@
-"""The podcasts that a device would have its listener unfollow, all at once."""
+"""The podcasts that a device wanted its listener to unfollow, all at once."""
 
 from eventstore.domain.held_removals import TOPIC
 from projections.projectors.registers import project_register

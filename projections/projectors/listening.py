@@ -1,8 +1,9 @@
-"""What listeners really heard, counted from the places that devices tell (eventstore/domain/listening.py).
+"""What listeners really heard, counted from the positions that devices report
+(eventstore/domain/listening.py).
 
-A row for each place, with what is counted for it. What is counted depends on the places before alone, so one
-that comes last, as nearly all do, costs a look at the newest two of its episode; one that comes late has its
-episode counted anew.
+Each reported position (a ``Place``) has a row with what is counted for it. That depends only on earlier
+places, so one that comes last, as nearly all do, costs a look at the newest two of its episode; if one comes
+late, its whole episode is counted again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,8 +37,9 @@ from projections.projectors.rows import Rows, listed
 from projections.projectors.shape import Fact, Projector, Tables, answer, as_json
 
 TABLE = "users.listening"
-# The newest place of an episode, what the device told before, and up to where it was heard there where that
-# is another; nothing of an episode without any.
+# For each episode and device asked about: the newest place of the episode, the newest one of that device, and
+# the newest place of that device up to which something was heard, if it is another one. No row for an episode
+# without places.
 NEWEST = """
 SELECT asked.user_id, asked.item_key::text, newest.*, own.*, heard.*
   FROM jsonb_to_recordset(%s::jsonb) AS asked (user_id uuid, item_key uuid, device_key uuid)
@@ -61,7 +63,7 @@ SELECT user_id, item_key::text, {columns}
 TAKE = sql.SQL("DELETE FROM {table} WHERE user_id = %s AND item_key = %s RETURNING {columns}")
 PLACE = Place.__struct_fields__
 
-# whose, and the key of an episode
+# the listener, and the key of an episode
 Named: TypeAlias = tuple[UUID, str]
 
 
@@ -131,7 +133,7 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
 
 
 def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
-    """Two episodes are one: what was told of the one is told of the other."""
+    """Two episodes turned out to be one: move the places of the one to the other."""
     take = TAKE.format(table=tables[TABLE], columns=listed(PLACE))
     places = [Place(*row) for row in answer(cursor, take, [event.user_id, UUID(event.known_key)])]
     came: Came = {}
@@ -154,7 +156,7 @@ def _told(came: Came) -> dict[Named, list[Place]]:
 
 
 def _put(came: Came, cursor: Cursor[Any], tables: Tables) -> None:
-    """Count what came and keep it, with what else is counted otherwise for it."""
+    """Count the new places and store them, with those whose count they change."""
     if not came:
         return
     before = _before(came, cursor, tables)
@@ -172,7 +174,7 @@ def _is_late(places: Places, before: Before) -> bool:
 
 
 def _before(came: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, Before]:
-    """What is known of each episode and the devices that tell more of it."""
+    """Return what is known of each episode, and of the devices that report new places of it."""
     asked = {(*named, device) for named, places in came.items() for _, device in places.by_key}
     wanted = as_json([Asked(user_id, key, key_of(device)) for user_id, key, device in asked])
     found: dict[Named, Before] = {}
@@ -189,7 +191,7 @@ def _before(came: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, Befo
 
 @lru_cache(maxsize=8)
 def _newest_of(table: str) -> bytes:
-    """Each batch of the live loop runs it."""
+    """Build the statement; cached, because each batch of the live loop runs it."""
     return NEWEST.format(table=table).encode()
 
 
@@ -200,7 +202,7 @@ def _known(
 
 
 def _recounted(late: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, list[Place]]:
-    """Of episodes of which something came late, the places whose count that changes."""
+    """For episodes with a late place, return the places whose count it changes."""
     if not late:
         return {}
     statement = WHOLE.format(table=tables[TABLE], columns=listed(PLACE))

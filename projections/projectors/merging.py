@@ -1,4 +1,4 @@
-"""The columns of a topic's table, and its merge in SQL, from the fields that the topic declares."""
+"""The columns of a topic's table, and its merge in SQL, derived from the fields that the topic declares."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -24,28 +24,31 @@ KINDS: dict[Any, str] = {
     Key: "uuid",
     tuple[str, ...]: "text[]",
 }
-# what stands for no value where one is compared: less than any
+# stands for NULL in comparisons: less than any value
 LEAST = {"text": "''", "integer": "-1", "double precision": "'-infinity'", "timestamptz": "'-infinity'"}
 
 
 def columns_in(row: type[msgspec.Struct]) -> dict[str, str]:
-    """The columns that the fields of a struct stand for, with their types."""
+    """Return the columns for the fields of a struct, with their types."""
     return {name: _kind(type_) for name, type_ in get_type_hints(row, include_extras=True).items()}
 
 
 def kind_of(field: Field) -> str:
-    """The SQL type of a field."""
+    """Return the SQL type of a field."""
     return _kind(field.type)
 
 
 def columns_of(register: Register[Any]) -> dict[str, str]:
-    """The columns of a register's fields, with their types."""
+    """Return the columns for a register's fields, with their types."""
     return {field.public: kind_of(field) for field in register.fields.values()}
 
 
 def merge_of(register: Register[Any], only: Collection[str] = ()) -> str:
-    """How a row that comes (EXCLUDED) changes the one there is (kept): the register's own rule, so that it
-    does not matter which comes first. ``only``: the fields of a last writer that the table has."""
+    """Return the SQL by which an incoming row (EXCLUDED) changes the existing one (kept).
+
+    It is the register's own rule, so the order in which they come does not matter. ``only``: the fields of a
+    last-writer register that the table has.
+    """
     match register:
         case LastWriter():
             fields = [field for field in register.fields.values() if not only or field.name in only]
@@ -76,7 +79,7 @@ def _parts(register: Register[Any], group: Group) -> list[str]:
 
 
 def _exceeds(register: Register[Any], group: Group) -> str:
-    """Whether the row that comes says something greater."""
+    """Return the condition that the incoming row has the greater value."""
     came, kept = (
         ", ".join([_time(register, group, of), *(_rank(field, of) for field in group.fields)])
         for of in ("EXCLUDED", "kept")
@@ -97,5 +100,5 @@ def _rank(field: Field, of: str) -> str:
         ranks = ", ".join("NULL" if value is None else f"'{value}'" for value in field.ranks)
         return f"array_position(ARRAY[{ranks}], {name})"
     value = f"coalesce({name}, {LEAST[kind]})" if field.nullable else name
-    # the order of bytes, as the domain's
+    # the order of bytes, as in the domain
     return f'{value} COLLATE "C"' if kind == "text" else value

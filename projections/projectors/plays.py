@@ -1,4 +1,4 @@
-"""How far each episode was heard: the newest status of all devices."""
+"""How far each episode was heard: the newest status from any device."""
 
 from eventstore.domain.plays import TOPIC
 from projections.projectors.registers import project_register

@@ -1,4 +1,4 @@
-"""How popular feeds and episodes are: the last figures that were calculated of each."""
+"""The popularity of feeds and episodes: the last figures calculated for each."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from projections.projectors.shape import Fact, Projector, Tables, as_json
 
 
 class Counted(NamedTuple):
-    """What is counted by a key: feeds, or episodes."""
+    """A table of figures, and the key that it counts by: feeds or episodes."""
 
     table: str
     key: str

@@ -1,4 +1,4 @@
-"""What a listener keeps from others: the newest setting of each scope."""
+"""What a listener hides from others: the newest setting of each scope."""
 
 from eventstore.domain.privacy import TOPIC
 from projections.projectors.registers import project_register

@@ -1,10 +1,11 @@
-"""What everybody may see of what listeners do, and, for nobody to see, which of it is whose.
+"""What everybody may see of what listeners do; and, visible to nobody, which of it is whose.
 
-``users.activity`` knows everything, ``public.public_events`` has what the level in force lets out. What is
-anonymous there leads to nobody: no listener, the hour alone, and an id that is drawn anew with every change.
+``users.activity`` has everything, ``public.public_events`` only what the level in force allows. An anonymous
+row there leads to nobody: it has no listener, its time is rounded down to the hour, and its id is random and
+replaced with every change.
 
-What is shown is a function of the activity, the levels and the marks of feeds as they are in the tables, and
-whoever changes one of them derives anew what hangs on it.
+What is shown is a function of the activity, the levels and the marks on feeds as they are in the tables.
+Whoever changes one of these derives again what depends on it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,12 +55,12 @@ from projections.projectors.showing import (
 
 BLOCKED = "users.blocked_feeds"
 PUBLIC = "public.public_events"
-# of what public rows came or went since its figures were counted (projections/popularity.py)
+# the feeds and items whose public rows changed since their figures were counted (projections/popularity.py)
 DUE = "users.popularity_due"
-# in place of the feed of an item's setting, and of both in the account's
+# in place of the feed in an item's setting, of the item in a feed's, and of both in the account's
 NO_KEY = UUID(int=0)
 
-# The events that tell of an act: its kind, the field with its time, and whether they take it back.
+# The events that report an act: its kind, the field with its time, and whether they withdraw it.
 TELLING: dict[type[Event], tuple[str, str, bool]] = {
     UserSubscribed: ("subscribe", "subscribed_at", False),
     UserUnsubscribed: ("subscribe", "unsubscribed_at", True),
@@ -87,14 +88,14 @@ class Row(msgspec.Struct, gc=False):
     arrived_at: datetime | None = None
 
     def happen(self, item: str | None, at: datetime, arrived_at: datetime) -> None:
-        """The latest counts, also in how the item is spelt."""
+        """Record that it happened at ``at``; the latest time counts, and with it the spelling of the item."""
         if self.happened_at is None or at >= self.happened_at:
             self.happened_at, self.arrived_at = at, arrived_at if at > arrived_at else None
             self.rss_source_item, self.secret = item, _is_secret(self.rss_source_feed, item)
 
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
-    """What a setting reaches, or a row to look at again."""
+    """What a setting applies to, or a row that must be derived again."""
 
     user_id: UUID
     feed_key: str | None = None
@@ -112,7 +113,7 @@ class Level(msgspec.Struct, gc=False):
 
 
 ACTIVITY = Rows("users.activity", columns_in(Row), keys=3, merge=MERGE)
-# how the item is spelt does not matter here
+# without feed and item, so their spelling does not matter here
 LEVELS = Rows(
     "users.activity_levels",
     columns_in(Level),
@@ -122,7 +123,7 @@ LEVELS = Rows(
 
 
 def _names(tables: Tables) -> dict[str, sql.Composable]:
-    """What stands in braces in the statements."""
+    """Return what replaces the names in braces in the statements."""
     return {
         "activity": tables[ACTIVITY.table],
         "levels": tables[LEVELS.table],
@@ -133,7 +134,7 @@ def _names(tables: Tables) -> dict[str, sql.Composable]:
 
 
 def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
-    """Of two episodes, which are one, the activity and the levels."""
+    """Merge the activity and the levels of two episodes that turned out to be one."""
     user_id, names = event.user_id, _names(tables)
     known, key = UUID(event.known_key), UUID(event.key)
     cursor.execute(HIDE_IN_SCOPE.format(**names), {"user": user_id, "feed": None, "item": known})
@@ -145,7 +146,7 @@ def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None
     }
     of = {"user_id": user_id, "item_key": known}
     ACTIVITY.move(cursor, tables, {**of, "key": known}, {**there, "key": key})
-    # shares, each of which has a key of its own
+    # now the shares, which have keys of their own
     ACTIVITY.move(cursor, tables, of, there)
     LEVELS.move(cursor, tables, {**of, "feed_key": NO_KEY}, {"item_key": key})
     reached = {Scope(user_id, item_key=event.key)}
@@ -171,7 +172,7 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
     for recorded, event in facts:
         match event:
             case UserCheckpoint():
-                # settings alone: what was done since is still in the log, and what is older is shown no more
+                # only the settings: later activity is still in the log, and older activity is no longer shown
                 levels[event.user_id] = dict(event.privacy)
                 replaced.add(event.user_id)
             case PrivacyChanged():
@@ -194,11 +195,12 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
                 pass  # nobody has played anything
             case _:
                 kind, time, withdrawn = TELLING[type(event)]
-                # back to nothing: as if it had never been played
+                # undone back to the beginning: as if it had never been played
                 withdrawn = withdrawn or getattr(event, IS_UNDO, False)
                 row = _row(event, kind, recorded.event_id)
                 row = rows.setdefault((row.user_id, row.kind, row.key), row)
-                # no further than the worker trims beyond what it deletes
+                # limits clock skew: retention trims what is public up to MAX_SKEW beyond the events it
+                # deletes
                 at = min(getattr(event, time), recorded.recorded_at + MAX_SKEW)
                 if withdrawn:
                     row.withdrawn_at = later(row.withdrawn_at, at)
@@ -243,9 +245,10 @@ def _reach(event: PrivacyChanged) -> Scope:
 
 
 def _superseded(facts: Sequence[Fact]) -> Iterator[int]:
-    """The positions of trims after which the batch has one that takes away as much.
+    """Yield the positions of trims that a later one in the batch makes superfluous.
 
-    45 days of them are 13,000: a rebuild, without the index by time, looks through the table for each.
+    There are 13,000 trims in 45 days, and a rebuild, which has no index by time yet, scans the table for
+    each.
     """
     latest: datetime | None = None
     for recorded, event in reversed(facts):
@@ -263,7 +266,8 @@ def _levels(users: dict[UUID, Privacy]) -> Iterator[Level]:
 
 
 def keys_of(feed: str | None, item: str | None) -> tuple[str, str]:
-    """Under which digests the setting of an episode, a podcast, or with neither of the account is kept."""
+    """Return the digests under which a setting is kept: of an episode, a podcast or, with neither, the
+    account."""
     feed_key, item_key = digests_of(feed, item)
     return (NO_KEY.hex, item_key) if item_key else (feed_key or NO_KEY.hex, NO_KEY.hex)
 
@@ -293,7 +297,7 @@ projector = Projector(
             FeedMarked,
         )
     ),
-    # the last is what an erasure looks for, and then needs the others
+    # the last one is what an erasure looks for: it then needs the others, which are created before it
     tables=(ACTIVITY.table, LEVELS.table, BLOCKED, DUE, PUBLIC),
     queues=frozenset((DUE,)),
     apply=apply,

@@ -1,4 +1,4 @@
-"""The projectors of topics: what they merge, in rows, by the same declaration as in the fold."""
+"""The projectors of topics: they merge rows by the same declaration as the fold."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -19,7 +19,7 @@ from projections.projectors.merging import columns_of, merge_of
 from projections.projectors.rows import Rows, listed
 from projections.projectors.shape import Apply, Fact, Projector, Tables, answer, as_json
 
-# whose, and the id of the list
+# the listener, and the id of the list
 Named: TypeAlias = tuple[UUID, str]
 Users: TypeAlias = dict[UUID, dict[str, Any]]
 
@@ -28,7 +28,7 @@ SELECT {columns} FROM {table} JOIN jsonb_to_recordset(%s::jsonb) AS asked (user_
  USING (user_id, {id})
 """)
 
-# once, at the place of the first of both
+# each name once, at the place of the first of the two
 JOIN_IN_ORDER = sql.SQL("""
 UPDATE {table} SET {order} = ARRAY(
     SELECT name
@@ -39,7 +39,7 @@ UPDATE {table} SET {order} = ARRAY(
 
 
 class Entries:
-    """The table of a register's entries. ``within``: the column of the list that they are in."""
+    """The table of a register's entries. ``within``: the column of the list that contains them."""
 
     def __init__(self, register: Register[Any], table: str, within: str | None = None) -> None:
         key = register.key
@@ -51,7 +51,7 @@ class Entries:
         self._values = values_of(register.fields)
 
     def join(self, cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
-        """What ``Register.join`` does in the fold."""
+        """Do what ``Register.join`` does in the fold."""
         of_episode, column = self._key.of_episode, self._key.column
         if of_episode is not None:
             known_key, key = (self._key.digest(of_episode(one)) for one in (event.known_key, event.key))
@@ -63,10 +63,10 @@ class Entries:
 
 
 class Headers(Rows):
-    """The table of ordered sets themselves: rows that are read before they are written.
+    """The table of the ordered sets themselves: its rows are read before they are written.
 
-    An event may carry only a part of one, so SQL cannot merge it without the rest. They change rarely, and
-    cost one round trip for a batch in which one does. ``order``: the column of a list's order.
+    An event may carry only a part of a set, so SQL cannot merge it without the rest. Sets change rarely, and
+    that costs one round trip for a batch in which one does. ``order``: the column of a list's order.
     """
 
     def __init__(self, register: OrderedSet[Any, Any], table: str, order: str) -> None:
@@ -76,7 +76,7 @@ class Headers(Rows):
         columns = {"user_id": "uuid", self.id: "uuid"} | {
             (order if name == "order" else name): kind for name, kind in fields.items()
         }
-        # a row that comes was made of the one that is there, and stands in its place
+        # an incoming row was computed from the existing one, and replaces it
         merge = ", ".join(f"{name} = EXCLUDED.{name}" for name in list(columns)[2:])
         super().__init__(table, columns, keys=2, merge=merge)
         self._names = tuple(fields)
@@ -84,19 +84,19 @@ class Headers(Rows):
         self._values = values_of(fields)
 
     def changed_by(self, facts: Sequence[Fact]) -> set[Named]:
-        """The lists of which events say something themselves, and not of their members alone."""
+        """Return the lists that events change themselves, and not only their members."""
         read, events = self.register.key.read, self.register.carriers.keys() - self.register.members.carriers
         return {(event.user_id, read(event)) for _, event in facts if type(event) in events}
 
     def rows_of(self, named: Collection[Named], users: Users) -> Iterator[msgspec.Struct]:
-        """Those of these lists that are known; a checkpoint may have left some out."""
+        """Yield the rows of those of these lists that are known; a checkpoint may have left some out."""
         for user_id, key in named:
             of = users[user_id].get(key)
             if of is not None and self.register.is_known(of):
                 yield self._row(user_id, key, *self._values(of))
 
     def known(self, cursor: Cursor[Any], tables: Tables, named: Collection[Named]) -> Users:
-        """These lists, as far as there are any, without their members."""
+        """Return those of these lists that exist, without their members."""
         users: Users = {}
         if not named:
             return users
@@ -112,7 +112,7 @@ class Headers(Rows):
 
 
 class Shown(NamedTuple):
-    """Another topic whose entries are the members of one list, of which no events tell them."""
+    """Another topic whose entries are the members of one list, which has no events about its members."""
 
     topic: Topic
     list_id: Callable[[UUID], UUID]
@@ -120,7 +120,7 @@ class Shown(NamedTuple):
 
 
 def project_register(topic: Topic, table: str) -> Projector:
-    """The projector of a topic that is a register."""
+    """Return the projector of a topic that is a register."""
     entries = Entries(topic.register, table)
 
     def apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
@@ -134,7 +134,8 @@ def project_register(topic: Topic, table: str) -> Projector:
 def project_ordered_set(
     topic: Topic, *, lists: str, order: str, members: str, shown: Shown | None = None
 ) -> Projector:
-    """The projector of a topic that is an ordered set: tables of the ``lists`` and of their ``members``."""
+    """Return the projector of a topic that is an ordered set: tables of the ``lists`` and of their
+    ``members``."""
     register = topic.register
     assert isinstance(register, OrderedSet)
     headers = Headers(register, lists, order)
@@ -173,7 +174,7 @@ def project_ordered_set(
 
 
 def between_joins(apply_part: Apply, join: Callable[[Cursor[Any], Tables, EpisodeIdentified], None]) -> Apply:
-    """What applies a batch part by part, where two episodes in it turn out to be one."""
+    """Return an ``apply`` that splits a batch at the events by which two episodes turn out to be one."""
 
     def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
         start = 0
@@ -188,7 +189,7 @@ def between_joins(apply_part: Apply, join: Callable[[Cursor[Any], Tables, Episod
 
 
 def _fold(topic: Topic, facts: Sequence[Fact], users: Users) -> tuple[Users, set[UUID]]:
-    """The entries of each user that events change, and the users whose checkpoint is among them."""
+    """Return the entries of each user that events change, and the users with a checkpoint among them."""
     register, replaced = topic.register, set()
     for _, event in facts:
         if isinstance(event, UserCheckpoint):

@@ -1,4 +1,4 @@
-"""The rows of a read table, as its projector hands them in."""
+"""The rows of a read table, as its projector passes them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -9,11 +9,12 @@ from psycopg import Cursor, sql
 
 from projections.projectors.shape import Tables, answer, as_json
 
-# stands for itself until a batch names the table
+# renders as "{table}", which is filled in when a batch names the table
 TABLE = sql.SQL("{{table}}").format()
 CAME = sql.SQL("jsonb_to_recordset(%(rows)s::jsonb) AS came ({definitions})")
-# What comes and what those users have, side by side. A full join is made by hash or by merge, whatever the
-# statistics say of a table that was just filled: 50,000 rows against 50,000 must not become a nested loop.
+# The incoming rows beside the existing ones of the replaced users. A full join is done by hash or merge,
+# whatever the statistics say of a table that was just filled: 50,000 rows against 50,000 must not become a
+# nested loop.
 BESIDE = sql.SQL("""{came} FULL JOIN
        (SELECT ctid AS place, * FROM {table} WHERE user_id = ANY(%(replaced)s::uuid[])) AS there ON {same}""")
 MERGE = sql.SQL("""
@@ -36,8 +37,10 @@ ON CONFLICT ({keys}) DO UPDATE SET {merge}
 
 
 class Rows:
-    """One read table: ``columns`` with their types, of which the first ``keys`` are its primary key, and the
-    first of all is user_id. ``merge`` is how a row that comes (EXCLUDED) changes the one there is (kept).
+    """One read table: ``columns`` with their types.
+
+    The first ``keys`` columns are its primary key, and the very first is user_id. ``merge`` says how an
+    incoming row (EXCLUDED) changes the existing one (kept).
     """
 
     def __init__(self, table: str, columns: Mapping[str, str], *, keys: int, merge: str) -> None:
@@ -49,7 +52,7 @@ class Rows:
         differs = _differs(names[keys:])
         put = {"columns": listed(names), "keys": listed(names[:keys]), "merge": sql.SQL(merge)}
         news = NEWS.format(beside=beside, differs=differs)
-        # put together once: each batch of the live loop runs some, and 50 microseconds a time are felt there
+        # composed once: each batch of the live loop runs some, and 50 microseconds each would matter there
         self._merge = _of_a_table(MERGE.format(table=TABLE, source=source, **put))
         self._merge_news = _of_a_table(MERGE.format(table=TABLE, source=news, **put))
         self._clear = _of_a_table(CLEAR.format(table=TABLE, beside=beside, differs=differs))
@@ -61,11 +64,11 @@ class Rows:
         rows: Sequence[msgspec.Struct],
         replaced: Collection[UUID] = (),
     ) -> set[UUID]:
-        """Merge ``rows``; the users in ``replaced``, whose checkpoint came, have these and no others then.
-        Returns those of the replaced for whom that changed anything.
+        """Merge ``rows``; the users in ``replaced``, who had a checkpoint, keep no other rows.
 
-        What such a user has already is left alone: nearly all of a checkpoint, taken for 500 rows or for
-        50,000, is what the table holds, and writing it again was most of what the worker cost others.
+        Returns those of ``replaced`` for whom that changed anything. Existing rows that are equal are left
+        alone: nearly all of a checkpoint, which is taken for 500 rows or for 50,000, is already in the table,
+        and writing it again was most of what the worker cost others.
         """
         table = tables[self.table]
         parameters = {"rows": as_json(rows), "replaced": list(replaced)}
@@ -79,7 +82,8 @@ class Rows:
         return changed.intersection(replaced)
 
     def move(self, cursor: Cursor[Any], tables: Tables, of: Mapping[str, Any], to: Mapping[str, Any]) -> None:
-        """Give the rows whose columns are ``of`` the columns ``to``; they merge into those there."""
+        """Give the columns ``to`` to the rows whose columns are ``of``, and merge them into rows already
+        there."""
         names = list(self.columns)
         columns = [sql.Placeholder(f"to_{name}") if name in to else sql.Identifier(name) for name in names]
         statement = MOVE.format(
@@ -96,7 +100,7 @@ class Rows:
 
 
 def _of_a_table(statement: sql.Composed) -> sql.SQL:
-    """What is left to say is the table: a rebuild has another."""
+    """Leave only the table to be filled in: a rebuild has another one."""
     return sql.SQL(statement.as_string(None))
 
 
@@ -120,5 +124,5 @@ def _differs(columns: Collection[str]) -> sql.Composed:
 
 
 def listed(columns: Collection[str], of: str = "") -> sql.Composed:
-    """Names of columns as SQL lists them, those of the table ``of`` where it is given."""
+    """Return column names as SQL lists them, qualified with the table ``of`` if it is given."""
     return sql.SQL(", ").join(sql.Identifier(*filter(None, (of, name))) for name in columns)

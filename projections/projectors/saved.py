@@ -1,4 +1,4 @@
-"""Which episodes a listener saved: the later time of each kind."""
+"""Which episodes a listener has saved: the later time of each kind."""
 
 from eventstore.domain.saved import TOPIC
 from projections.projectors.registers import project_register

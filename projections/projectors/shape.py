@@ -15,13 +15,13 @@ from eventstore.log import RecordedEvent
 
 
 class Fact(NamedTuple):
-    """An event, decoded, and how it was recorded (position, stream, metadata, time of arrival)."""
+    """A decoded event, and how it was recorded (position, stream, metadata, time of arrival)."""
 
     recorded: RecordedEvent
     event: Event
 
 
-# "schema.table", as the projector names it -> the table to write: a rebuild hands in its fresh ones
+# "schema.table", as the projector names it -> the table to write: a rebuild passes its fresh ones
 Tables: TypeAlias = Mapping[str, sql.Identifier]
 Statement: TypeAlias = bytes | sql.SQL | sql.Composed
 Apply: TypeAlias = Callable[[Sequence[Fact], Cursor[Any], Tables], None]
@@ -29,13 +29,12 @@ Apply: TypeAlias = Callable[[Sequence[Fact], Cursor[Any], Tables], None]
 
 @dataclass(frozen=True)
 class Projector:
-    """A named consumer of the global order; live, late and in a rebuild it is this same ``apply``.
+    """A named consumer of the global order; live, catching up or in a rebuild, it is the same ``apply``.
 
     ``apply`` gets the facts of a batch in order, only those of the types that it ``handles``, inside the
-    transaction that saves the position too. It writes to ``tables`` and nowhere else, reads no clock, and
-    does not commit. What it raises is looked at event by event, and the event that fails is parked.
-
-    ``queues``: those of the tables that somebody else works off. What is in them depends on when he did.
+    transaction that also saves the position. It writes only to ``tables``, reads no clock and does not
+    commit. If it raises, the batch is retried event by event, and the failing event is parked. ``queues``:
+    those of the tables that somebody else empties, so that their content depends on when that was done.
     """
 
     name: str
@@ -50,16 +49,16 @@ class Projector:
 
     @cached_property
     def ignores(self) -> frozenset[str]:
-        """Stored names of known events that it does not handle: skipped without being decoded.
+        """The stored names of known events that it does not handle: skipped without being decoded.
 
-        A name that nobody knows is not among them. A newer program wrote it, this one cannot tell whether it
-        matters, and so it is parked rather than skipped.
+        Unknown names are not among them: they come from a newer program, and because this one cannot tell
+        whether such an event matters, it is parked, not skipped.
         """
         return frozenset(name for name, (event, _) in codec.EVENTS.items() if event not in self.handles)
 
 
 def identifier(table: str) -> sql.Identifier:
-    """``users.subscriptions`` as SQL writes it."""
+    """Return ``users.subscriptions``, say, as SQL writes it."""
     schema, name = table.split(".")
     return sql.Identifier(schema, name)
 
@@ -67,12 +66,15 @@ def identifier(table: str) -> sql.Identifier:
 def answer(
     cursor: Cursor[Any], statement: Statement, parameters: Params | None = None
 ) -> list[tuple[Any, ...]]:
-    """What a statement returns, within the transaction of ``cursor``. On a cursor of its own: in a pipeline,
-    one that has sent others before may be handed the result of those."""
+    """Return what a statement finds, within the transaction of ``cursor``.
+
+    It runs on a cursor of its own: in a pipeline, one that has sent other statements may get their results.
+    """
     with cursor.connection.cursor() as own:
         return own.execute(statement, parameters).fetchall()
 
 
 def as_json(rows: Sequence[Any]) -> str:
-    """The one parameter of ``jsonb_to_recordset``: three times the rows per second of arrays or VALUES."""
+    """Encode the one parameter of ``jsonb_to_recordset``: three times the rows per second of arrays or
+    VALUES."""
     return msgspec.json.encode(rows).decode()

@@ -1,12 +1,13 @@
-"""What the projector of public rows says to PostgreSQL: what is kept, from that what is shown, what goes.
+"""The SQL of the projector of public rows: what is stored, what is derived from that and shown, what is
+deleted.
 
-In braces stand its tables (public_events.py), which a rebuild replaces by fresh ones.
+The names in braces are its tables (public_events.py), which a rebuild replaces with fresh ones.
 """
 
 from psycopg import sql
 
-# Of two acts of one time the one that came later counts: its event stays the longer. The item is spelt as in
-# the one that counts.
+# Of two acts at the same time, the one that arrived later counts, because its event is kept longer. The item
+# is spelt as in the act that counts.
 MERGE = """
     happened_at = greatest(kept.happened_at, EXCLUDED.happened_at),
     withdrawn_at = greatest(kept.withdrawn_at, EXCLUDED.withdrawn_at),
@@ -29,8 +30,8 @@ UNION SELECT user_id, kind, key FROM {activity} JOIN
 MARKED = """
 UNION SELECT user_id, kind, key FROM {activity} WHERE feed_key = ANY(%(marked)s::uuid[])
 """
-# Of acts, what is in force for each and, as ``wanted``, what of it others see. This is the one rule: by it is
-# found what is shown, what a change would show, and who is named anywhere.
+# For acts, the level in force for each and, as ``wanted``, what others see of it. This is the one rule: it
+# decides what is shown, what a change would show, and who is named anywhere.
 JUDGED = """states AS (
     SELECT a.*, CASE WHEN a.secret OR blocked.feed_key IS NOT NULL THEN 'private' ELSE
                 coalesce(of_item.level, of_feed.level, of_account.level, %(default)s) END AS in_force,
@@ -51,8 +52,8 @@ wanted AS (
                          ELSE date_trunc('hour', least(happened_at, arrived_at), 'UTC') END AS shown_at
       FROM states
 )"""
-# From what was done and what was set to what is shown; leaves alone what is right already. LIMIT keeps the
-# planner from reading all of the activity to find a few rows: it takes a batch for a hundred.
+# Derives what is shown from what was done and what was set, and leaves correct rows alone. LIMIT keeps the
+# planner from reading all of the activity to find a few rows: it expects 100 rows in every batch.
 SHOW = """
 WITH reach AS ({reach}),
 {judged},
@@ -95,12 +96,12 @@ UNMARK = sql.SQL("""
 DELETE FROM {blocked} WHERE feed_key = ANY(%s::uuid[]) AND publisher_since IS NULL AND operator_since IS NULL
 """)
 
-# Which of the activity goes: what a listener takes back, what another episode turned out to be, what is old.
+# Which activity is deleted: what a listener removes, what turned out to be another episode, what is old.
 IN_SCOPE = """
 a.user_id = %(user)s AND (%(feed)s::uuid IS NULL OR a.feed_key = %(feed)s)
  AND (%(item)s::uuid IS NULL OR a.item_key = %(item)s)
 """
-# what is shown stands on its happened_at; without that there is nothing to show
+# nothing is shown without a happened_at, so without one there is nothing to hide
 OLD = "a.happened_at < %(before)s"
 HIDE = """
 WITH hidden AS (
