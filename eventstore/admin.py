@@ -1,5 +1,5 @@
-"""What the pages of the administration are made of: nothing to change, nothing counted whole, questions
-before what cannot be taken back."""
+"""Building blocks of the administration pages: read-only, without full counts, and with a confirmation before
+what cannot be undone."""
 
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 else:
     AnyPaginator = Paginator
 
-# rows of a list that pages lead to; whoever wants others searches
+# rows of a list that can be reached by paging; others must be searched for
 MOST_LISTED: Final = 5_000
-# an action asks about each of them by name
+# most rows for one action, because its confirmation lists each of them by name
 MOST_CHOSEN: Final = 200
 
 
 class ReadOnly:
-    """Permissions of an admin page on which nothing can be done."""
+    """Permissions of a read-only admin page."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -39,7 +39,8 @@ class ReadOnly:
 
 
 class BoundedPaginator(AnyPaginator):
-    """Counts no further than ``MOST_LISTED``, so that a table of millions costs as much as a small one."""
+    """A paginator that counts no further than ``MOST_LISTED``, so that a table of millions costs no more than
+    a small one."""
 
     @cached_property
     def count(self) -> int:
@@ -48,7 +49,7 @@ class BoundedPaginator(AnyPaginator):
 
 
 class PreparedList(ChangeList):
-    """Lets the page read at once what its rows show of other tables and stores."""
+    """A list that lets the page read, in one go, what its rows show from other tables and stores."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -59,12 +60,12 @@ class PreparedList(ChangeList):
 
 
 class Bounded:
-    """A list of a table that may be large: bounded, in one order that an index has, found by no other lookup
-    than its own filters."""
+    """A list of a table that may be large: bounded, in a single order that an index supports, and filtered by
+    its own filters only."""
 
-    heading = ""  # in place of the model's name
+    heading = ""  # replaces the model's name
     about = ""  # a sentence below the heading
-    show_facets = ShowFacets.NEVER  # they count
+    show_facets = ShowFacets.NEVER  # facets count rows
     most_listed = MOST_LISTED
     paginator: ClassVar[Any] = BoundedPaginator
     show_full_result_count = False
@@ -76,17 +77,17 @@ class Bounded:
         return PreparedList
 
     def prepare(self, rows: list[Any]) -> None:
-        """Set on each of the rows of a page what its columns read of elsewhere."""
+        """Set on each row of a page what its columns show from elsewhere."""
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        # ?data__contains= would read what no page shows
+        # otherwise ?data__contains= would reveal what no page shows
         return lookup.removesuffix("__exact") in self.list_filter
 
 
 def ask(
     admin: "ModelAdmin[Any]", request: HttpRequest, chosen: Any, *, title: str, text: str, button: str
 ) -> TemplateResponse | None:
-    """The question before an action on the rows ``chosen``; None where it was answered with yes."""
+    """Return the confirmation page of an action on the rows ``chosen``, or None where it was confirmed."""
     if request.POST.get("confirmed") == "yes":
         return None
     context = {
@@ -103,10 +104,10 @@ def ask(
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """For a column of the administration: how long ago something was."""
+    """Format for an admin column how long ago something was."""
     return "never" if at is None else f"{timesince(at, now, depth=1)} ago"
 
 
 def moment(at: datetime | None) -> str:
-    """For a column of the administration: a time in UTC, to the minute."""
+    """Format a time for an admin column: in UTC, to the minute."""
     return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"

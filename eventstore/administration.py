@@ -1,6 +1,7 @@
-"""What operators alone do to the log: number on after a restore or a reset.
+"""Operations on the log that only operators perform: start an epoch with new numbers after a restore or a
+reset.
 
-Positions and cursors that devices remember never mean something else afterwards.
+Afterwards, positions and cursors that devices remember never refer to other events than before.
 """
 
 import secrets
@@ -13,25 +14,26 @@ from eventstore import log
 from eventstore.database import SQL, Connection, execute, fetch_value, raw_connection
 from eventstore.log import VERSION_TAKEN
 
-# What a restore or a reset leaves out: more than a server can have recorded since the backup (at 1,000 a
-# second in 11 days), so that no position and no stream's number means two things.
+# The gap that a restore or a reset leaves in the numbers: more than a server can have recorded since the
+# backup (at 1,000 events a second in 11 days), so that no position or stream number is used twice.
 RESTORE_GAP = 1_000_000_000
-# How many positions have a place after a restore in a partitioned log: as in each partition of docs/sql.
+# How many positions a partitioned log has room for after a restore: as many as each partition of docs/sql.
 PARTITION_SIZE = 100_000_000
 
-# as docs/sql/next_partition.sql
+# as in docs/sql/next_partition.sql
 ADD_PARTITION = """
 CREATE TABLE {table} PARTITION OF events.events FOR VALUES FROM ({bound}) TO ({to});
 ALTER TABLE {table} ADD CONSTRAINT {versions} UNIQUE (stream, version)"""
 LAST_POSITION = """
 SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('events.events', 'position')::regclass), 0)"""
-# a reset and a restore leave one event that says nothing of a listener
+# a reset or a restore records one event of this type, which concerns no listener
 USER_EVENTS = "SELECT count(*) FROM events.events WHERE type <> 'PublicHistoryTrimmed'"
 
 
 def begin_epoch(known: int) -> int:
-    """After a restore or a reset: number on far beyond ``known``, the highest position that anybody is known
-    to remember, and beyond the log; forget what projectors have acknowledged. Returns the next position.
+    """Start a new epoch after a restore or a reset: continue the numbers far beyond the log and beyond
+    ``known``, the highest position that anybody is known to remember, and forget what projectors have
+    acknowledged. Return the next position.
 
     A partitioned log gets a partition that reaches far enough. Nobody else may write meanwhile.
     """
@@ -45,19 +47,19 @@ def begin_epoch(known: int) -> int:
 
 
 def count_user_events(connection: Connection) -> int:
-    """How many events say something of a user. ``connection``: to a store that has them. Raises
+    """Return how many events concern a user. ``connection``: to a store that has the log. Raises
     ``psycopg.Error``."""
     return int(connection.execute(USER_EVENTS).fetchall()[0][0])
 
 
 def count_events_of(user_id: UUID) -> int:
-    """How many events the log has of a user."""
+    """Return how many events of a user the log has."""
     stream = log.known_stream(user_id)
     return int(fetch_value("SELECT count(*) FROM events.events WHERE stream = %s", [stream]))
 
 
 def last_position() -> int:
-    """The last position that was given out; 0 for none, also where the log is lost."""
+    """Return the last position that was assigned; 0 if there is none, or if the log is lost."""
     return int(fetch_value(LAST_POSITION, [])) if _exists("events.events") else 0
 
 
@@ -66,7 +68,7 @@ def _exists(relation: str) -> bool:
 
 
 def _add_partition(upto: int) -> None:
-    """Let every position below ``upto`` have a partition, where the log is partitioned."""
+    """Add a partition so that every position below ``upto`` has one, where the log is partitioned."""
     bound = fetch_value(SQL["partition_bound"])
     if bound is None or bound >= upto:
         return

@@ -1,4 +1,4 @@
-"""What has changed in a listener's stream since a version, in the order of arrival, whatever clocks say."""
+"""The changes in a listener's stream since a version, in the order of arrival, regardless of clocks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,13 +21,13 @@ CHANGES = """
 SELECT version, type, schema, data, metadata ->> 'device_id' FROM events.events
  WHERE stream = %s AND version > %s AND version <= %s AND type = ANY(%s) ORDER BY version LIMIT %s
 """
-# Ends at the first: of a long stream all would be read.
+# EXISTS stops at the first match; otherwise all of a long stream would be read.
 OTHERS = """
 SELECT EXISTS (SELECT FROM events.events
                 WHERE stream = %s AND version > %s AND version <= %s AND type = ANY(%s)
                   AND metadata ->> 'app_id' IS DISTINCT FROM %s)
 """
-# From the newest event backwards, up to the first that is older.
+# Reads backwards from the newest event to the first that is older.
 RECENT = """
 SELECT count(*) FROM events.events
  WHERE stream = %(stream)s AND type = ANY(%(types)s) AND metadata ->> 'device_id' = %(device)s
@@ -36,7 +36,7 @@ SELECT count(*) FROM events.events
                             WHERE stream = %(stream)s AND recorded_at <= %(after)s
                             ORDER BY version DESC LIMIT 1), 0)
 """
-# in the order in which they were named
+# in the order in which the events named them
 ITEMS_OF = """
 SELECT data ->> 'rss_source_feed', data ->> 'rss_source_item'
   FROM (SELECT version, type, data, metadata FROM events.events
@@ -48,8 +48,8 @@ SELECT data ->> 'rss_source_feed', data ->> 'rss_source_item'
 
 
 class Extent(NamedTuple):
-    """How far a stream goes; ``is_whole``: whether the log still holds everything after the version that was
-    asked for."""
+    """How far a stream goes. ``is_whole``: whether the log still holds every event after the requested
+    version."""
 
     head: int
     is_whole: bool
@@ -58,7 +58,7 @@ class Extent(NamedTuple):
 class Change(msgspec.Struct, frozen=True, gc=False):
     """An event, and the device that its request named.
 
-    No tuple, which the collector watches: of 100,000 it took a third of a second.
+    It is not a tuple: the garbage collector tracks tuples, which took a third of a second for 100,000.
     """
 
     version: int
@@ -72,7 +72,7 @@ def extent(user_id: UUID, after: int) -> Extent:
 
 
 def checkpoint(user_id: UUID) -> tuple[int, UserCheckpoint] | None:
-    """The newest checkpoint of a stream, and its version. Raises ``StreamUnreadable``."""
+    """Return the newest checkpoint of a stream with its version, or None. Raises ``StreamUnreadable``."""
     row = log.read_checkpoint(log.stream_of(user_id))
     if row is None:
         return None
@@ -82,7 +82,7 @@ def checkpoint(user_id: UUID) -> tuple[int, UserCheckpoint] | None:
 
 
 def since(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], limit: int) -> list[Change]:
-    """At most ``limit`` events of these types after a version. Raises ``StreamUnreadable``."""
+    """Return at most ``limit`` events of these types after a version. Raises ``StreamUnreadable``."""
     names = [one.__name__ for one in types]
     rows = execute(CHANGES, (log.stream_of(user_id), after, upto, names, limit)).fetchall()
     return [
@@ -92,7 +92,7 @@ def since(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], li
 
 
 def has_others(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], app: str) -> bool:
-    """Whether others than ``app`` have recorded any of these types."""
+    """Whether an app other than ``app`` has recorded events of these types."""
     if upto <= after:
         return False
     names = [one.__name__ for one in types]
@@ -100,7 +100,7 @@ def has_others(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]
 
 
 def count_recent(user_id: UUID, types: Sequence[type[Event]], device: str, after: datetime) -> int:
-    """How many events of these types a device has sent since a time."""
+    """Return how many events of these types a device has sent since a time."""
     names = [one.__name__ for one in types]
     values = {"stream": log.stream_of(user_id), "types": names, "device": device, "after": after}
     return int(fetch_value(RECENT, values))
@@ -109,7 +109,8 @@ def count_recent(user_id: UUID, types: Sequence[type[Event]], device: str, after
 def items_of(
     user_id: UUID, device: str, feeds: Sequence[str], types: Sequence[type[Event]], among: int = 20_000
 ) -> list[tuple[str, str]]:
-    """Feed and item of what a device has named of these feeds in so many newest events, the newest last."""
+    """Return feed and item of what a device has named of these feeds, among the stream's newest ``among``
+    events, newest last."""
     names = [one.__name__ for one in types]
     values = (log.stream_of(user_id), among, names, list(feeds), device)
     return execute(ITEMS_OF, values).fetchall()

@@ -1,6 +1,7 @@
-"""Events to and from what the store holds: stored names, schema versions, upcasters.
+"""Converts events to and from their stored form: stored names, schema versions, upcasters.
 
-Stored names are for ever (a test pins them). An old shape is upcast when it is read, never rewritten.
+Stored names never change (a test pins them). An event of an old schema is upcast when it is read, never
+rewritten.
 """
 
 from collections.abc import Callable
@@ -21,21 +22,21 @@ class CodecError(Exception):
 
 
 class UnknownEvent(CodecError):
-    """Its type or schema version is newer than this program, or was never ours."""
+    """The event's type or schema version is newer than this program, or never belonged to it."""
 
 
 class UndecodableEvent(CodecError):
-    """Its data does not have the shape of its type."""
+    """The event's data does not have the shape of its type."""
 
 
-# current schema versions, by stored name, of what is not in its first
+# current schema versions by stored name, for events that are past version 1
 VERSIONS: dict[str, int] = {}
 # stored name -> (class, current schema version)
 EVENTS: dict[str, tuple[type[Event], int]] = {
     event.__name__: (event, VERSIONS.get(event.__name__, 1)) for event in (*OF_EVENT, *OTHER_EVENTS)
 }
 
-# (stored name, schema version) -> what makes it the next version
+# (stored name, schema version) -> the function that converts to the next version
 UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 
 _NAMES: dict[type[Event], str] = {cls: name for name, (cls, _) in EVENTS.items()}
@@ -43,7 +44,8 @@ _DECODERS = {cls: msgspec.json.Decoder(cls).decode for cls in _NAMES}
 
 
 def decode(type_: str, schema: int, data: str | bytes) -> Event:
-    """The event in a stored row. Raises ``UnknownEvent`` or ``UndecodableEvent``, without its values."""
+    """Decode the event in a stored row. Raises ``UnknownEvent`` or ``UndecodableEvent``, neither with stored
+    values."""
     known = EVENTS.get(type_)
     if known is None:
         raise UnknownEvent(f"unknown event type {type_}")
@@ -53,23 +55,23 @@ def decode(type_: str, schema: int, data: str | bytes) -> Event:
             return _DECODERS[cls](data)
         return msgspec.convert(_upcast(type_, schema, current, data), cls)
     except (msgspec.DecodeError, RecursionError) as error:
-        # their messages name the place, never the value
+        # msgspec's messages name the path, never the value
         raise UndecodableEvent(f"{type_} v{schema}: {error}") from error
     except CodecError:
         raise
     except Exception as error:
-        # an upcaster tripped, and its message may hold the value
+        # an upcaster failed, and its message may contain the value
         raise UndecodableEvent(f"{type_} v{schema}: {type(error).__name__} in an upcaster") from None
 
 
 def name_of(event: Event) -> tuple[str, int]:
-    """Stored name and current schema version of an event."""
+    """Return the stored name and the current schema version of an event."""
     name = _NAMES[type(event)]
     return name, EVENTS[name][1]
 
 
 def encode(event: Event) -> bytes:
-    """The stored data of an event."""
+    """Encode an event as its stored data."""
     return msgspec.json.encode(event)
 
 

@@ -1,7 +1,7 @@
-"""Counters of this process, for the metrics; the sums over all processes are in one hash in Redis.
+"""Counters of this process, for the metrics; the sums over all processes are in one Redis hash.
 
-Counting is an addition in memory. A thread sends what was added every two seconds; while Redis is away, it is
-kept. Nothing depends on the counters.
+Counting is an addition in memory. A thread sends the increments every two seconds and keeps them while Redis
+is unavailable. Nothing depends on the counters.
 """
 
 import logging
@@ -22,19 +22,19 @@ from redis.retry import Retry
 Key: TypeAlias = tuple[str, ...]
 
 HASH: Final = "balados:counters"
-# what each process has at this moment, by a name of its own
+# current values of each process, under a key of its own
 GAUGES: Final = "balados:gauges:"
 SECONDS_BETWEEN = 2.0
-# what has not changed is said again as seldom
+# seconds after which a gauge expires, and seconds after which an unchanged gauge is sent again
 GAUGES_LAST, GAUGES_EVERY = 30, 10.0
 TIMEOUT = 0.5
-# more would be a mistake: a label made of what callers send
+# more keys than this would be a mistake: a label made of what callers send
 MOST_KEYS = 20_000
 logger = logging.getLogger(__name__)
 
 
 def add(*steps: tuple[Key, float]) -> None:
-    """Add to counters."""
+    """Add amounts to counters."""
     with _lock:
         for key, amount in steps:
             if key in _counts or len(_counts) < MOST_KEYS:
@@ -42,18 +42,19 @@ def add(*steps: tuple[Key, float]) -> None:
 
 
 def count(*key: str) -> None:
-    """Add one."""
+    """Add one to a counter."""
     add((key, 1))
 
 
 def gauge(name: str, value: float) -> None:
-    """Say how much of something this process has now; it counts until the process is gone."""
+    """Set how much of something this process has now; it counts until the process ends."""
     with _lock:
         _gauges[name] = value
 
 
 def publish() -> bool:
-    """Send what was added since the last time; False when Redis is away and it stays here."""
+    """Send what was added since the last time. Return False when Redis is unavailable; the counts are then
+    kept."""
     global _counts, _said
     with _lock:
         taken, _counts = _counts, {}
@@ -76,14 +77,14 @@ def publish() -> bool:
 
 
 def totals() -> dict[Key, float]:
-    """The sums of all processes. Raises ``redis.RedisError``."""
+    """Return the sums over all processes. Raises ``redis.RedisError``."""
     with _client() as client:
         stored = cast(dict[bytes, bytes], client.hgetall(HASH))
     return {msgspec.json.decode(key, type=Key): float(value) for key, value in stored.items()}
 
 
 def gauges() -> dict[str, float]:
-    """The sums over the processes that are there now. Raises ``redis.RedisError``."""
+    """Return the sums over the processes that are running now. Raises ``redis.RedisError``."""
     found: dict[str, float] = {}
     with _client() as client:
         for key in client.scan_iter(f"{GAUGES}*", count=1_000):
@@ -93,7 +94,8 @@ def gauges() -> dict[str, float]:
 
 
 def publish_in_background() -> None:
-    """Start the thread that sends; for programs that run on and on. Again in the same process: nothing."""
+    """Start the thread that sends the counters, in long-running programs. A second call in the same process
+    does nothing."""
     global _thread
     if _thread is None:
         _thread = threading.Thread(target=_publish_for_ever, name="counters", daemon=True)
@@ -101,7 +103,7 @@ def publish_in_background() -> None:
 
 
 def _begin() -> None:
-    """In a process that has counted nothing; a fork is another process."""
+    """Reset the counters: for a process that has counted nothing yet, which a fork is too."""
     global _lock, _counts, _gauges, _said, _process, _thread
     _lock = threading.Lock()
     _counts, _gauges, _process = {}, {}, uuid4().hex
@@ -112,7 +114,7 @@ def _begin() -> None:
 _lock: threading.Lock
 _counts: dict[Key, float]
 _gauges: dict[str, float]
-# what was sent of them last, and when, by the monotonic clock
+# the gauges that were sent last, and when, by the monotonic clock
 _said: tuple[dict[str, float], float]
 _process: str
 _thread: threading.Thread | None
@@ -123,7 +125,7 @@ os.register_at_fork(after_in_child=_begin)
 def _publish_for_ever() -> None:
     while True:
         time.sleep(SECONDS_BETWEEN)
-        # a process that stopped counting would look idle
+        # a failure must not end the thread: a process that stopped counting would look idle
         try:
             publish()
         except Exception as failure:

@@ -1,8 +1,8 @@
-"""The connection to the events store: the psycopg one under Django's, in autocommit.
+"""The connection to the event store: the psycopg connection beneath Django's, in autocommit mode.
 
-Django's cursor is half of what an append costs (docs/performance-details.md). Statements of more than three
-lines are files in ``sql``. Every function raises ``psycopg.OperationalError`` (or Django's) when the store is
-away.
+Django's cursor would be half of the cost of an append (docs/performance-details.md). Statements of more than
+three lines are files in ``sql``. Every function raises ``psycopg.OperationalError`` (or Django's) when the
+store is unavailable.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 
 def raw_connection(alias: str = ALIAS) -> Connection:
-    """This thread's connection to a store."""
+    """Return this thread's connection to a store."""
     wrapper = connections[alias]
     if wrapper.connection is None:
         wrapper.ensure_connection()
@@ -36,19 +36,19 @@ def execute(statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) 
 
 
 def fetch_value(statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
-    """The first column of the first row; None when there is no row."""
+    """Return the first column of the first row, or None when there is no row."""
     row = execute(statement, parameters).fetchone()
     return row[0] if row else None
 
 
 def fetch_column(statement: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> list[Any]:
-    """The first column of every row."""
+    """Return the first column of every row."""
     return [first for first, *_ in execute(statement, parameters)]
 
 
 @contextmanager
 def discard_when_broken(alias: str = ALIAS) -> Iterator[None]:
-    """Give a broken connection back to the pool, which replaces it."""
+    """Close a broken connection, which returns it to the pool to be replaced, and raise the error again."""
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError):
@@ -59,10 +59,10 @@ def discard_when_broken(alias: str = ALIAS) -> Iterator[None]:
 
 @contextmanager
 def deleting(*, durable: bool = True) -> Iterator[None]:
-    """A transaction in which events may be deleted; its commit waits for the disk only if it is ``durable``.
+    """Open a transaction that may delete events; its commit waits for the disk only if it is ``durable``.
 
-    What retention deletes may come back in a crash, and is deleted again. Its hundred commits a second must
-    not keep the disk from those who play.
+    Retention need not be durable: what comes back after a crash is deleted again. Its hundred commits a
+    second must not keep the disk from serving listeners.
     """
     with discard_when_broken(), raw_connection().transaction():
         execute("SET LOCAL balados.retention = 'on'")

@@ -1,4 +1,4 @@
-"""From a command to its events: load, decide, append, and decide again when another writer came first."""
+"""Turns a command into events: load, decide, append, and decide again when another writer came first."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -34,24 +34,26 @@ __all__ = [
     "state_of",
 ]
 
-# So many lost races, and then others wait: small commands come before a checkpoint many times in a row.
+# After this many lost races the other writers are made to wait: small commands beat a checkpoint many times
+# in a row.
 ATTEMPTS = 8
 
 
 class Conflict(Exception):
-    """Other writers came first every time, and could not be held up."""
+    """Other writers came first every time, and could not be made to wait."""
 
 
 class CommandIdReused(Exception):
-    """This command id stands for another command."""
+    """This command id was used for another command."""
 
 
 class Outcome(NamedTuple):
-    """What a command led to.
+    """The result of a command.
 
-    ``position`` is the global position that a read model must have reached to show it, also where nothing was
-    recorded. ``user`` is the state after it, to be read before the next command only. ``answer`` is what was
-    rendered for the command id, of the first time where ``replayed``.
+    ``position`` is the global position that a read model must have reached to reflect the command, even where
+    nothing was recorded. ``user`` is the state after the command, valid only until the next command.
+    ``answer`` is what was rendered for the command id; where ``replayed``, it is the answer of the first
+    time.
     """
 
     events: list[Event]
@@ -68,11 +70,12 @@ Render = Callable[[Outcome], bytes]
 def dispatch(
     command: Command, origin: Origin, *, command_id: CommandId | None = None, answer: Render | None = None
 ) -> Outcome:
-    """Decide ``command`` on its user's stream and record what follows, exactly once per ``command_id``.
+    """Decide ``command`` on its user's stream and record the resulting events, exactly once per
+    ``command_id``.
 
-    ``answer`` renders what to give back, from the state after the command. Raises ``DomainError`` when the
-    rules refuse, ``Conflict`` after many lost races, ``CommandIdReused``, ``StreamUnreadable``,
-    ``StreamErased``, and ``OperationalError`` while the store is away.
+    ``answer`` renders the response from the state after the command. Raises ``DomainError`` when the rules
+    refuse the command, ``Conflict`` after many lost races, ``CommandIdReused``, ``StreamUnreadable``,
+    ``StreamErased``, and ``OperationalError`` while the store is unavailable.
     """
     stream = _streams.take(command.user_id)
     if command_id is not None and (first := earlier(stream, command_id)) is not None:
@@ -86,7 +89,7 @@ def dispatch(
             log.check_not_erased(stream.id)
             raise Conflict from None
         return first
-    # what failed on the way is not kept: it may be false
+    # after a failure the stream is not cached, because its state may be wrong
     _streams.give_back(stream)
     if outcome.events:
         log.notify()
@@ -94,7 +97,8 @@ def dispatch(
 
 
 def events_since(user_id: UUID, version: int) -> list[Event] | None:
-    """The events of a user's stream after ``version``; None when the log does not reach back that far.
+    """Return the events of a user's stream after ``version``, or None when the log does not reach back that
+    far.
 
     Raises ``StreamUnreadable``.
     """
@@ -105,14 +109,15 @@ def events_since(user_id: UUID, version: int) -> list[Event] | None:
 
 
 def state_of(user_id: UUID) -> Stream:
-    """A user's stream as it is now; its entries are read when they are asked for. Raises ``StreamErased``."""
+    """Return a user's current stream; its entries are read when they are accessed. Raises
+    ``StreamErased``."""
     stream = Stream(user_id)
     stream.read({})
     return stream
 
 
 def earlier(stream: Stream, command_id: CommandId) -> Outcome | None:
-    """What this command led to the first time. Raises ``CommandIdReused``."""
+    """Return the outcome of this command's first run, or None. Raises ``CommandIdReused``."""
     found = log.remembered_command(stream.id, command_id.key)
     if found is None:
         return None
@@ -122,7 +127,7 @@ def earlier(stream: Stream, command_id: CommandId) -> Outcome | None:
 
 
 def forget() -> None:
-    """Drop every kept state (after a reset of the store)."""
+    """Drop every cached state (after a reset of the store)."""
     _streams.forget()
 
 
@@ -137,7 +142,8 @@ def _decide_and_append(
     for _ in range(ATTEMPTS):
         decided = _decide(stream, command, named)
         if not is_current and not (isinstance(decided, list) and decided):
-            # "nothing to do" and "refused" are only true on the newest state; an append checks by itself
+            # "nothing to do" and "refused" hold only on the current state; an append checks the version by
+            # itself
             stream.refresh(named)
             decided = _decide(stream, command, named)
         outcome = _append(stream, decided, origin, command_id, answer)
@@ -154,7 +160,7 @@ def _decide_and_append(
 
 
 def _decide(stream: Stream, command: Command, named: Keys) -> list[Event] | DomainError:
-    # a checkpoint stands for events that are deleted: it says what they say, not what is kept of them
+    # a checkpoint replaces deleted events, so it is folded from the events, not from the snapshot entries
     user = stream.user
     if isinstance(command, TakeCheckpoint):
         rows = read_from_checkpoint(stream.id, stream.version)
@@ -175,7 +181,8 @@ def _append(
     command_id: CommandId | None,
     answer: Render | None,
 ) -> Outcome | None:
-    """The outcome once it is recorded; None when the stream has moved on. Raises ``DomainError``."""
+    """Return the outcome once it is recorded, or None when the stream has moved on. Raises
+    ``DomainError``."""
     if isinstance(decided, DomainError):
         raise decided
     events = decided
@@ -186,7 +193,7 @@ def _append(
         return outcome
     version = stream.version + len(events)
     changed = stream.apply(events)
-    # what an id stands for is stored in the statement that appends, so it is rendered before
+    # the answer is stored by the statement that appends, so it must be rendered before
     outcome = Outcome(events, version, 0, stream.user)
     if command_id is not None:
         outcome = _rendered(outcome, answer)

@@ -1,4 +1,4 @@
-"""What another device has told of an episode since: for one that sends an older place."""
+"""What another device has reported of an episode since, for a device that sends an older position."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -13,12 +13,12 @@ from eventstore.log import HistoryFilter, Origin
 from eventstore.reading import decoded, origin_of
 
 PLAYS = [name for name, (event, _) in codec.EVENTS.items() if event in TOPIC.events]
-# so far back it is looked for what device it was
+# how many versions back the device is searched for
 AMONG = 2_000
 
 
 class Elsewhere(NamedTuple):
-    """``device``: what it is called, or None where that is not known."""
+    """A newer position that another device reported. ``device``: its name, or None where it is not known."""
 
     position: int
     played: bool
@@ -27,8 +27,9 @@ class Elsewhere(NamedTuple):
 
 
 def newer(user: User, version: int, command: PlayCommand, here: Origin) -> Elsewhere | None:
-    """What stands in place of what a command told, where another device than ``here`` told it later; None
-    where the command's own stands. ``user`` and ``version``: of the stream after it."""
+    """Return the status that won over a command's, where another device than ``here`` reported it later; None
+    where the command's own status holds. ``user`` and ``version``: the state and the version after the
+    command."""
     feed, item = episodes.find(user, command.feed, command.item)
     status = user.plays.get(episode_key(feed or "", item))
     if command.at is None or status is None or status.updated_at <= command.at:

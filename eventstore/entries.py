@@ -1,7 +1,7 @@
-"""What the store keeps of a stream beside its events: the newest entry of every topic and key.
+"""The snapshot entries that the store keeps beside a stream's events: the newest one of every topic and key.
 
 ``log.append`` writes an entry in the statement that records its event. Every function raises
-``psycopg.OperationalError`` (or Django's) when the store is away.
+``psycopg.OperationalError`` (or Django's) when the store is unavailable.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,10 +13,11 @@ from eventstore.log import KeptEntry, StreamErased
 from eventstore.prepared import Prepared
 
 LONGEST_WAIT = "5s"
-# Of so many entries at most, what takes psycopg 60 µs takes 27 by hand; of 50,000 twice as long as psycopg.
+# Up to this many entries, reading through libpq takes 27 µs where psycopg takes 60; for 50,000 it takes twice
+# as long as psycopg.
 FEW = 100
 KEEP_ENTRIES = "COPY events.snapshots (stream, topic, key, name, state) FROM STDIN"
-# For large commands: no look at each key of a topic of which nothing is kept, as in a first sync.
+# For large commands: skips the lookup of each key in topics that have no entries, as in a first sync.
 OF_KEPT_TOPICS = """k.topic = ANY(ARRAY(
     SELECT asked FROM unnest(string_to_array(%(asked)s::text, ' ')) AS asked
     WHERE (SELECT true FROM events.snapshots WHERE stream = %(stream)s::bigint AND topic = asked LIMIT 1)))"""
@@ -29,8 +30,8 @@ _READ_STATE = Prepared("read_state", SQL["read_state"].format(among="true"))
 
 
 class KeptState(NamedTuple):
-    """What is kept of a stream at ``version``, whose last event is at ``position``: of each entry topic, key
-    and JSON. ``schema``: the shape of the entries."""
+    """The stored state of a stream at ``version``; its last event is at ``position``. ``entries``: topic, key
+    and JSON of each. ``schema``: the version of the entries' shape."""
 
     schema: int
     is_erased: bool
@@ -40,8 +41,8 @@ class KeptState(NamedTuple):
 
 
 def read_state(stream: int, keys: Sequence[tuple[str, str]] | None = None) -> KeptState:
-    """How far a stream has come, and the entries that are kept of some topics and digests of keys; of None,
-    everything."""
+    """Return a stream's version and its snapshot entries for pairs of topic and key digest; for None, all of
+    them."""
     if keys is None:
         return _kept_state(execute(SQL["read_whole_state"], {"stream": stream}).fetchall())
     topics, digests = (" ".join(one) for one in zip(*keys, strict=True)) if keys else ("", "")
@@ -56,20 +57,21 @@ def read_state(stream: int, keys: Sequence[tuple[str, str]] | None = None) -> Ke
 
 
 def read_topic(stream: int, topic: str) -> list[tuple[str, str, str]]:
-    """Topic, key and JSON of every entry that is kept of a topic."""
+    """Return topic, key and JSON of every entry of a topic."""
     return execute(READ_ENTRIES, (stream, topic)).fetchall()
 
 
 def search(stream: int, topic: str, text: str) -> list[tuple[str, str, str]]:
-    """The entries of a topic whose items hold a text."""
+    """Return the entries of a topic whose items contain a text."""
     return execute(SQL["search_entries"], {"stream": stream, "topic": topic, "text": text}).fetchall()
 
 
 @contextmanager
 def blocked_appends() -> Iterator[None]:
-    """A transaction for which every append of others that changes an entry waits.
+    """Open a transaction during which every append by others that changes an entry waits.
 
-    Raises ``psycopg.errors.LockNotAvailable`` where one that has begun takes longer than ``LONGEST_WAIT``.
+    Raises ``psycopg.errors.LockNotAvailable`` where an append that has begun takes longer than
+    ``LONGEST_WAIT``.
     """
     with discard_when_broken(), raw_connection().transaction():
         execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'")
@@ -78,7 +80,7 @@ def blocked_appends() -> Iterator[None]:
 
 
 def replace(stream: int, entries: Iterable[KeptEntry], schema: int) -> None:
-    """Keep these entries of a stream and no others. In a transaction that blocks its appends.
+    """Replace all entries of a stream with these. Must run in a transaction that blocks the stream's appends.
 
     Raises ``StreamErased``.
     """

@@ -1,7 +1,7 @@
-"""What a listener may take back: the whole stream of an erased account, and events of a removal.
+"""Deletes what a listener may withdraw: the whole stream of an erased account, and the events of a removal.
 
-A tombstone refuses every later append to the stream of an erased user. All that is left to know the user by
-is a digest of a random id: enough to refuse, too little to find anybody.
+A tombstone refuses every later append to the stream of an erased user. All that remains of the user is a
+digest of a random id: enough to refuse appends, too little to identify anybody.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +18,10 @@ from eventstore.log import CommandId, KeptEntry, Origin
 
 DELETE_COMMANDS = "DELETE FROM events.commands WHERE stream = %s"
 DELETE_ENTRIES = "DELETE FROM events.snapshots WHERE stream = %s"
-# with the rights of the schema's owner (schema.sql): most programs may not delete events
+# these run with the rights of the schema's owner (schema.sql), because most programs may not delete events
 DELETE_CHUNK = "SELECT events.purge_erased(%s, %s)"
 DELETE_REMOVED = "SELECT events.delete_removed(%s, %s::integer[])"
-# a second stream of an erased user has its number behind the digest (tombstone_stream.sql)
+# a second stream of an erased user has its number after the digest (tombstone_stream.sql)
 TOMBSTONES = "SELECT DISTINCT split_part(name, '-', 2) FROM events.streams WHERE tombstone IS NOT NULL"
 TOMBSTONED = """
 SELECT id FROM events.streams WHERE starts_with(name, %s) AND tombstone IS NOT NULL ORDER BY id"""
@@ -31,12 +31,13 @@ SELECT id FROM events.streams s
 
 
 def digest_of(user_id: UUID) -> str:
-    """What stands for an erased user, in 32 hexadecimal digits: of a random id, so nothing leads back."""
+    """Return what identifies an erased user: 32 hexadecimal digits, the digest of a random id, which cannot
+    be traced back."""
     return key_of(str(user_id))
 
 
 def tombstone_stream(user_id: UUID) -> list[int]:
-    """Put a tombstone on a user's stream; returns the streams to purge."""
+    """Put a tombstone on a user's stream; return the streams to purge."""
     names = {"name": log.stream_name(user_id), "tombstone": log.tombstone_name(user_id)}
     with raw_connection().transaction():
         execute(SQL["tombstone_stream"], names)
@@ -45,22 +46,23 @@ def tombstone_stream(user_id: UUID) -> list[int]:
 
 
 def is_tombstoned(user_id: UUID) -> bool:
-    """Whether a user's stream was ever given a tombstone: then none can be opened again."""
+    """Whether a user's stream was ever tombstoned, in which case none can be opened again."""
     return bool(fetch_column(TOMBSTONED, [log.tombstone_name(user_id)]))
 
 
 def tombstones() -> set[str]:
-    """``digest_of`` every erased user."""
+    """Return ``digest_of`` every erased user."""
     return set(fetch_column(TOMBSTONES))
 
 
 def tombstoned_with_events() -> list[int]:
-    """The streams with a tombstone that still have events."""
+    """Return the tombstoned streams that still have events."""
     return fetch_column(TOMBSTONED_WITH_EVENTS)
 
 
 def purge_stream(stream: int, chunk: int) -> Iterator[int]:
-    """Delete all of a tombstoned stream; yields how many events went, a transaction for each ``chunk``."""
+    """Delete the contents of a tombstoned stream in transactions of ``chunk`` events each; yield how many
+    each one deleted."""
     execute(DELETE_COMMANDS, [stream])
     while True:
         with deleting():
@@ -81,10 +83,9 @@ def replace_history(
     command_id: CommandId | None = None,
     answer: bytes = b"",
 ) -> int | None:
-    """``log.append``, and in the same transaction delete the versions ``removed`` and the remembered
-    commands, and keep the entries ``kept`` alone. Raises and returns as ``append`` does; then nothing is
-    deleted.
-    """
+    """Do what ``log.append`` does and, in the same transaction, delete the versions ``removed`` and the
+    remembered commands, and replace the snapshot entries with ``kept``. Raises and returns as ``append``
+    does; where nothing was appended, nothing is deleted."""
     position = None
     with deleting():
         execute(DELETE_COMMANDS, [stream])

@@ -1,6 +1,7 @@
 """Named places where a test can end the process as kill -9 would.
 
-``BALADOS_FAILPOINT=deleting`` at the first time that point is reached, ``deleting:3`` at the third.
+``BALADOS_FAILPOINT=deleting`` ends it the first time that this point is reached, ``deleting:3`` the third
+time.
 """
 
 import os

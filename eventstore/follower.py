@@ -1,8 +1,9 @@
-"""Following the global order without ever skipping an event.
+"""Follows the global order without ever skipping an event.
 
-Positions are drawn before they are committed, so a lower one can appear after a higher one. A follower that
-reads ``position > last`` loses it. Here a gap is crossed only when every transaction that could still fill
-it is gone, which ``pg_locks`` tells: an INSERT locks the table before it draws its position.
+Positions are drawn before they are committed, so a lower one can become visible after a higher one, and a
+follower that reads ``position > last`` would lose it. This follower crosses a gap only when every transaction
+that could still fill it has ended, which ``pg_locks`` shows: an INSERT locks the table before it draws its
+position.
 """
 
 import time
@@ -14,9 +15,9 @@ from eventstore.log import RecordedEvent
 
 
 class Follower:
-    """One reader of the global order. Not for sharing between threads.
+    """One reader of the global order. Must not be shared between threads.
 
-    ``position`` is how far it has come: everything at or below it was delivered or will never exist.
+    ``position`` is how far it has read: everything at or below it was delivered or will never exist.
     """
 
     def __init__(self, position: int = 0) -> None:
@@ -26,7 +27,7 @@ class Follower:
         self._is_quiet = False
 
     def read(self, limit: int = 1000) -> list[RecordedEvent]:
-        """The next events in order; empty when nothing can be delivered now."""
+        """Return the next events in order; empty when nothing can be delivered now."""
         if self._is_quiet and not log.has_after(self.position):
             return []
         rows = log.read_all(self.position, limit)
@@ -38,7 +39,7 @@ class Follower:
             return self._deliver(run)
         if self._gap_may_fill(rows[-1].position):
             return []
-        # nobody is left who could fill it: what this second look does not show never comes
+        # no writer is left that could fill the gap: what this second read does not show will never appear
         return self._deliver(log.read_all(self.position, limit, upto=self._ceiling)) or self._skip()
 
     def _contiguous(self, rows: list[RecordedEvent]) -> list[RecordedEvent]:
@@ -50,7 +51,7 @@ class Follower:
         ]
 
     def _gap_may_fill(self, highest: int) -> bool:
-        """Whether somebody who may have drawn a position in the gap is still at it."""
+        """Whether a writer that may have drawn a position in the gap is still running."""
         now = log.inflight_writers()
         if self._writers is None:
             self._ceiling, self._writers = highest, now
@@ -65,14 +66,15 @@ class Follower:
         return rows
 
     def _skip(self) -> list[RecordedEvent]:
-        """All that was above the gap was deleted meanwhile."""
+        """Skip to the ceiling, because every event above the gap was deleted meanwhile."""
         self.position = self._ceiling
         self._writers = None
         return []
 
 
 def settled_head(pause: Callable[[float], None] = time.sleep) -> int:
-    """The head of the log once nobody can fill a hole below it: up to there, plain pages are safe."""
+    """Return the head of the log once no writer can fill a gap below it: up to there, reading page by page is
+    safe."""
     position = log.head()
     waiting = log.inflight_writers()
     while waiting:

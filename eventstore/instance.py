@@ -1,8 +1,8 @@
-"""Which instance a store belongs to: an id that its three stores have in common.
+"""Which instance a store belongs to: an id that all three stores of an instance share.
 
-A URL that is mistyped or forgotten leads to another store. What is written there nobody finds again, and what
-is read there is not so. Therefore every connection is asked once for the id, and refused where it is not that
-of the other stores that the process has opened.
+A mistyped or forgotten URL leads to another instance's store: what is written there is lost, and what is read
+there is wrong. Therefore every new connection is asked once for the id, and refused where it differs from
+that of the other stores that this process has opened.
 """
 
 import logging
@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 Connection: TypeAlias = psycopg.Connection[Any]
-# the schema of each store that has the table
+# the schema that holds the table, for each store
 SCHEMAS: Final = {"system": "system", "projections": "users", "events": "events"}
 READ = sql.SQL("SELECT id FROM {}.instance")
 WRITE = sql.SQL("""
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class WrongStore(psycopg.OperationalError):
-    """A store that must not be used; the text says why. Whoever bears an outage bears this."""
+    """A store that must not be used; the message says why. Code that handles an outage handles this too."""
 
 
 _ids: dict[str, UUID | None] = {}
@@ -35,9 +35,11 @@ _told: set[str] = set()
 
 
 def check(connection: Connection, alias: str) -> None:
-    """Ask a fresh connection, in autocommit or not, to the store ``alias`` or a replica of it.
+    """Check the instance id over a new connection to the store ``alias`` or a replica of it, in autocommit or
+    not.
 
-    Raises ``WrongStore`` where it is of another instance than what this process has opened before.
+    Raises ``WrongStore`` where the store belongs to another instance than those this process has opened
+    before.
     """
     store = "projections" if alias.startswith("projections") else alias
     if connection in _checked or store not in SCHEMAS:
@@ -60,7 +62,7 @@ def check(connection: Connection, alias: str) -> None:
 
 
 def read(connection: Connection, store: str) -> UUID | None:
-    """The id in a store; None where it has none yet."""
+    """Return the id of a store, or None where it has none yet."""
     schema = SCHEMAS[store]
     if connection.execute("SELECT to_regclass(%s)", [f"{schema}.instance"]).fetchone() == (None,):
         return None
@@ -69,12 +71,12 @@ def read(connection: Connection, store: str) -> UUID | None:
 
 
 def write(connection: Connection, store: str, id_: UUID) -> None:
-    """Give a store, whose schemas are there, an id."""
+    """Write the id of a store whose schemas exist."""
     schema = sql.Identifier(SCHEMAS[store])
     connection.execute(WRITE.format(schema=schema, id=sql.Literal(id_)))
 
 
 def forget() -> None:
-    """Let this process open other stores than before: what a restore has put in their place."""
+    """Let this process open stores of another instance, after a restore has put them in place."""
     _ids.clear()
     _told.clear()

@@ -1,8 +1,9 @@
-"""The event log: append, read by stream, read by position, notify.
+"""The event log: append events, read them by stream or by position, and notify projectors.
 
-Runs in autocommit, and every function is one statement, so one round trip. Only the event store touches
-event rows: this module, and ``retention``, ``erasure``, ``administration``, ``marks`` and ``verification``
-over it. Every function raises ``psycopg.OperationalError`` (or Django's) when the store is away.
+The connection is in autocommit mode, and every function runs one statement and so costs one round trip. Only
+the event store touches event rows: this module and, built on it, ``retention``, ``erasure``,
+``administration``, ``marks`` and ``verification``. Every function raises ``psycopg.OperationalError`` (or
+Django's) when the store is unavailable.
 """
 
 import os
@@ -31,15 +32,16 @@ from eventstore.failpoints import failpoint
 from eventstore.prepared import Prepared
 
 NOTIFICATION_CHANNEL = "balados_events"
-# A projector stays awake for a second after each hint (projections.runner), so four a second are enough.
+# A projector stays awake for a second after each hint (projections.runner), so four hints a second are
+# enough.
 SECONDS_BETWEEN_HINTS = 0.25
 LAST_POSITION = 2**63 - 1
 LAST_VERSION = 2**31 - 1
-# the unique key, or that of a partition (docs/sql/partition_events.sql)
+# the unique constraint; those of partitions start with the same name (docs/sql/partition_events.sql)
 VERSION_TAKEN = "events_stream_version"
-# entries were folded anew since they were read
+# violated where the snapshot entries were rebuilt after they had been read
 ENTRY_TAKEN = "snapshots_pkey"
-# how many streams a process knows by their users: 100 bytes each
+# how many streams a process caches by user id, at 100 bytes each
 MOST_STREAMS = 100_000
 
 READ_BY_POSITION = """
@@ -51,7 +53,7 @@ SELECT position, stream, version, event_id, type, schema, data, metadata, record
 READ_HISTORY = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
   FROM events.events WHERE stream = %s AND version < %s {conditions} ORDER BY version DESC LIMIT %s"""
-# of the newest events: how many are from which device and app, and about which feed
+# for the newest events: how many came from each device and app, and concern each feed
 HISTORY_SOURCES = """
 SELECT metadata ->> 'app_id', metadata ->> 'device_name', data ->> 'rss_source_feed', count(*)
   FROM (SELECT metadata, data FROM events.events WHERE stream = %s ORDER BY version DESC LIMIT %s) AS newest
@@ -59,12 +61,12 @@ SELECT metadata ->> 'app_id', metadata ->> 'device_name', data ->> 'rss_source_f
 READ_CHECKPOINT = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
   FROM events.events WHERE stream = %s AND type = 'UserCheckpoint' ORDER BY version DESC LIMIT 1"""
-# without what checkpoints hold, which is everything
+# without the contents of checkpoints, which hold the whole state
 READ_THESE = """
 SELECT position, stream, version, event_id, type, schema,
        CASE WHEN type = 'UserCheckpoint' THEN '{}' ELSE data END, metadata, recorded_at
   FROM events.events WHERE position = ANY(%s)"""
-# under its name, or under the digest that is left of an erased one
+# a stream is found under its name, or under the digest that replaces the name when it is erased
 FIND_STREAM = """
 SELECT id, tombstone FROM events.streams WHERE name = ANY(%s) ORDER BY tombstone NULLS LAST LIMIT 1"""
 OPEN_STREAM = """
@@ -73,11 +75,12 @@ SELECT %s, %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s) ON C
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who and what sent a command: the events' metadata. ``occurred_at``: the client's own time, as sent.
+    """Who and what sent a command, stored as the events' metadata. ``occurred_at``: the client's own time, as
+    sent.
 
-    ``cause``: why it was done, where not of itself: ``undo`` by the listener, with the ids of the events that
-    it ``undoes``; by the server ``feed_moved``, ``removal_unanswered``; ``import``, with the server that it
-    came from as ``device_name``.
+    ``cause``: why the command was issued, unless the listener did so directly: ``undo`` by the listener, with
+    the ids of the undone events in ``undoes``; ``feed_moved`` and ``removal_unanswered`` by the server;
+    ``import``, with the source server as ``device_name``.
     """
 
     app_id: str | None = None
@@ -89,9 +92,10 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
-    """A stored event. ``data`` and ``metadata`` are JSON text: ``codec.decode`` reads it.
+    """A stored event. ``data`` and ``metadata`` are JSON text; ``codec.decode`` reads the data.
 
-    No tuple and no ``UUID``: the collector watches those, and it took half of the time of reading a log.
+    It is not a tuple and holds no ``UUID``: the garbage collector tracks both, which took half of the time of
+    reading a log.
     """
 
     position: int
@@ -106,8 +110,8 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class HistoryFilter(NamedTuple):
-    """Of a history: the stored names of events, the name of a device, an app's id, a normalised feed, the
-    items of episodes, and the first version. None of each is all."""
+    """Restricts a history to stored event names, a device name, an app id, a normalised feed, the items of
+    episodes, and a first version. A field that is None restricts nothing."""
 
     types: list[str] | None = None
     device_name: str | None = None
@@ -150,10 +154,11 @@ class RememberedCommand(NamedTuple):
 
 
 class KeptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The newest entry of a topic and key. ``digest``: of the key, which is the ``name`` where that is not
-    empty. ``state``: as JSON; None where there is none any more. ``is_new``: there was none before.
+    """The newest snapshot entry of a topic and key. ``digest``: the digest of the key. ``name``: the key
+    itself, or empty where the key is its own digest. ``state``: JSON, or None where the entry was removed.
+    ``is_new``: whether there was no such entry before.
 
-    No tuple, which the collector watches: of 50,000 it took a tenth of a second.
+    It is not a tuple: the garbage collector tracks tuples, which took a tenth of a second for 50,000 entries.
     """
 
     topic: str
@@ -164,11 +169,11 @@ class KeptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class StreamErased(Exception):
-    """The stream's user was erased: a tombstone stops late writers."""
+    """The stream's user was erased: a tombstone refuses late writers."""
 
 
 class CommandAlreadyRecorded(Exception):
-    """A command with this id was recorded meanwhile."""
+    """A concurrent writer has recorded a command with this id."""
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -189,10 +194,11 @@ def append(
     changed: Sequence[KeptEntry] = (),
     origins: Sequence[Origin] = (),
 ) -> int | None:
-    """Record ``events`` after version ``expected``, all or none, and the entries that they ``changed``; with
-    ``command_id`` its ``answer`` as well. ``origins``: of each event its own, in place of one of all.
+    """Record ``events`` after version ``expected`` and the snapshot entries that they ``changed``, all or
+    none; with a ``command_id``, record its ``answer`` as well. ``origins``: one per event, in place of
+    ``origin`` for all.
 
-    Returns the position of the last one once it is committed, or None when the stream is at another version.
+    Return the position of the last event once it is committed, or None when the stream is at another version.
     Raises ``CommandAlreadyRecorded`` when the command id is taken.
     """
     is_small = command_id is None and len(events) == 1 and len(changed) < 2 and not origins
@@ -210,16 +216,16 @@ def append(
 
 
 def append_to_instance(events: Sequence[Event]) -> int:
-    """Record what concerns no user in particular, in one append; returns the position of the last."""
+    """Record events that concern no particular user, in one append; return the position of the last one."""
     position = decide_for_instance(lambda: events)
     assert position is not None
     return position
 
 
 def decide_for_instance(decide: Callable[[], Sequence[Event]]) -> int | None:
-    """Append what ``decide`` returns to the instance's stream; call it again where another append came first.
+    """Append what ``decide`` returns to the instance's stream; call it again if another append came first.
 
-    Returns the position of the last event, or None where ``decide`` returned nothing.
+    Return the position of the last event, or None where ``decide`` returned nothing.
     """
     while True:
         stream = stream_of(INSTANCE)
@@ -233,14 +239,15 @@ def decide_for_instance(decide: Callable[[], Sequence[Event]]) -> int | None:
         if position is not None:
             failpoint("instance_appended")
             return position
-        # another process came first, and its events stand beside ours; or a reset has closed the stream
+        # another process appended first, so decide again on both; or a reset has closed the stream
         _streams.pop(INSTANCE, None)
 
 
 def remember_command(stream: int, command_id: CommandId, position: int, version: int, answer: bytes) -> None:
-    """Remember a command that recorded nothing.
+    """Remember a command that recorded no events.
 
-    Raises ``CommandAlreadyRecorded`` when its id is taken or its stream erased: see ``check_not_erased``.
+    Raises ``CommandAlreadyRecorded`` when its id is taken or its stream is erased; ``check_not_erased`` tells
+    which.
     """
     parameters = {"stream": stream, "id": command_id.key, "fingerprint": command_id.fingerprint}
     parameters |= {"position": position, "version": version, "answer": answer}
@@ -249,7 +256,7 @@ def remember_command(stream: int, command_id: CommandId, position: int, version:
 
 
 def remembered_command(stream: int, key: UUID) -> RememberedCommand | None:
-    """What is remembered of the command with this ``Idempotency-Key``."""
+    """Return what is remembered of the command with this ``Idempotency-Key``, or None."""
     statement = (
         "SELECT fingerprint, position, version, answer FROM events.commands WHERE stream = %s AND id = %s"
     )
@@ -258,78 +265,81 @@ def remembered_command(stream: int, key: UUID) -> RememberedCommand | None:
 
 
 def read_all(after: int, limit: int, upto: int = LAST_POSITION) -> list[RecordedEvent]:
-    """What is visible now after position ``after``. A follower must not trust its gaps: see ``follower``."""
+    """Return the events after position ``after`` that are visible now. Gaps in their positions may still be
+    filled, so a follower must not trust them: see ``follower``."""
     return _recorded(READ_BY_POSITION, (after, upto, limit))
 
 
 def has_after(position: int) -> bool:
-    """Whether anything is visible now after a position: a quarter of the work of a ``read_all`` that finds
-    nothing."""
+    """Whether any event after a position is visible now; takes a quarter of the work of a ``read_all`` that
+    finds nothing."""
     with discard_when_broken():
         return _ANY_AFTER.first_value(raw_connection(), {"after": b"%d" % position}) is not None
 
 
 def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[RecordedEvent]:
-    """The events of one stream, in order, after version ``after``."""
+    """Return the events of one stream after version ``after``, in order."""
     return _recorded(READ_STREAM, (stream, after, upto))
 
 
 def read_history(
     stream: int, before: int = LAST_VERSION, limit: int = 100, only: HistoryFilter = EVERYTHING
 ) -> list[RecordedEvent]:
-    """The newest events of a stream below version ``before``, the newest first, that pass a filter."""
+    """Return the newest events of a stream below version ``before`` that pass a filter, newest first."""
     where = {condition: value for condition, value in zip(FILTERS, only, strict=True) if value is not None}
     statement = READ_HISTORY.format(conditions=" ".join(f"AND {condition}" for condition in where))
     return _recorded(statement, (stream, before, *where.values(), limit))
 
 
 def history_sources(stream: int, among: int) -> list[HistorySource]:
-    """Where the newest ``among`` events of a stream came from, and which feeds they are about, the most
-    frequent first."""
+    """Return the apps and devices that sent the newest ``among`` events of a stream, and the feeds that these
+    concern, most frequent first."""
     return [HistorySource._make(row) for row in execute(HISTORY_SOURCES, (stream, among))]
 
 
 def read_these(positions: Sequence[int]) -> list[RecordedEvent]:
-    """The events at these positions, in any order; of a checkpoint not what it holds."""
+    """Return the events at these positions, in any order; checkpoints come without their contents."""
     return _recorded(READ_THESE, (list(positions),))
 
 
 def read_checkpoint(stream: int) -> RecordedEvent | None:
-    """The newest checkpoint of a stream, where it has one."""
+    """Return the newest checkpoint of a stream, or None."""
     found = _recorded(READ_CHECKPOINT, (stream,))
     return found[0] if found else None
 
 
 def head() -> int:
-    """The highest visible position; 0 when there is none."""
+    """Return the highest visible position; 0 when there is none."""
     return int(fetch_value("SELECT coalesce(max(position), 0) FROM events.events"))
 
 
 def count_events(upto: int) -> int:
-    """How many events there are up to a position."""
+    """Return how many events there are up to a position."""
     return int(fetch_value("SELECT count(*) FROM events.events WHERE position <= %s", [upto]))
 
 
 def privacy_fence() -> int:
-    """The position of the newest event that may take something out of public sight; 0 when there is none."""
+    """Return the position of the newest event that may hide something from the public; 0 when there is
+    none."""
     return int(fetch_value(SQL["privacy_fence"]))
 
 
 def lag(positions: Sequence[int]) -> list[tuple[int, float]]:
-    """For each position: how many events come after it, and how many seconds the first of them has waited."""
+    """Return for each position how many events follow it, and for how many seconds the first of them has
+    waited."""
     return execute(SQL["lag"], (list(positions),)).fetchall()
 
 
 def inflight_writers() -> frozenset[str]:
-    """The virtual transactions that may still commit an event whose position is already drawn."""
+    """Return the virtual transactions that may still commit an event whose position is already drawn."""
     return frozenset(row[0] for row in execute(SQL["inflight_writers"]))
 
 
 def notify(*, is_awaited: bool = False) -> None:
-    """A hint to sleeping projectors, after the commit and outside of it, at most four times a second unless
-    somebody waits for them.
+    """Send a hint to sleeping projectors, after and outside the transaction, at most four times a second
+    unless somebody waits for the projectors.
 
-    Nothing depends on it, because projectors poll. So its failing is no failure of the caller.
+    Nothing depends on the hint, because projectors poll, so a failure to send it is ignored.
     """
     global _hinted
     now = time.monotonic()
@@ -341,7 +351,8 @@ def notify(*, is_awaited: bool = False) -> None:
 
 
 def stream_of(user_id: UUID) -> int:
-    """The stream of a user, or of the instance, opened when there is none. Raises ``StreamErased``."""
+    """Return the stream of a user or of the instance, and open one when there is none. Raises
+    ``StreamErased``."""
     stream = _streams.get(user_id)
     if stream is not None:
         return stream
@@ -360,7 +371,8 @@ def stream_of(user_id: UUID) -> int:
 
 
 def known_stream(user_id: UUID) -> int | None:
-    """The stream of a user, where there is one: opens none, so it may be called while nothing is written."""
+    """Return the stream of a user, or None. It opens no stream, so it may be called where nothing is to be
+    written."""
     if (stream := _streams.get(user_id)) is not None:
         return stream
     found: int | None = fetch_value(FIND_STREAM, ([stream_name(user_id)],))
@@ -372,18 +384,18 @@ def stream_name(user_id: UUID) -> str:
 
 
 def tombstone_name(user_id: UUID) -> str:
-    """What the stream of an erased user is called: after a digest of his random id."""
+    """Return the name of an erased user's stream, made from a digest of the random user id."""
     return f"erased-{key_of(str(user_id))}"
 
 
 def users_of(streams: Sequence[int]) -> dict[int, UUID]:
-    """Of these streams the users; of the instance's own and of erased ones nobody."""
+    """Map streams to their users; the instance's own stream and erased ones are left out."""
     statement = "SELECT id, name FROM events.streams WHERE id = ANY(%s) AND starts_with(name, 'user-')"
     return {stream: UUID(name.removeprefix("user-")) for stream, name in execute(statement, [list(streams)])}
 
 
 def users() -> list[UUID]:
-    """The users who have streams, erased ones left out."""
+    """Return the users who have streams, except erased ones."""
     statement = (
         "SELECT name FROM events.streams WHERE tombstone IS NULL AND starts_with(name, 'user-') ORDER BY id"
     )
@@ -391,21 +403,23 @@ def users() -> list[UUID]:
 
 
 def check_not_erased(stream: int) -> None:
-    """Raise ``StreamErased`` if it is: a process may have known the stream since before."""
+    """Raise ``StreamErased`` if the stream is erased: this process may have cached it before the erasure."""
     if fetch_value("SELECT tombstone IS NOT NULL FROM events.streams WHERE id = %s", (stream,)) is not False:
         raise StreamErased(str(stream))
 
 
 def database_time() -> datetime:
-    """The clock that recorded the events: what retention goes by, whatever the machines' clocks say."""
+    """Return the time of the clock that timestamps events, which retention uses whatever the machines' clocks
+    say."""
     now: datetime = fetch_value("SELECT clock_timestamp()")
     return now
 
 
 def epoch() -> str:
-    """Which life of the log this is: empty for the first, another after each restore.
+    """Return the epoch of this log: empty for the first one, another after each restore.
 
-    Versions mean the same only within one. Asked once per process, which no restore outlasts.
+    Versions are comparable only within one epoch. It is read once per process, because no process outlives a
+    restore.
     """
     global _epoch
     if _epoch is None:
@@ -414,7 +428,7 @@ def epoch() -> str:
 
 
 def clear_caches(user_id: UUID | None = None) -> None:
-    """Drop what this process remembers of the store, or of one user's stream."""
+    """Drop what this process has cached of the store, or of one user's stream."""
     global _epoch
     if user_id is not None:
         _streams.pop(user_id, None)
@@ -457,7 +471,7 @@ def _append_one(
         with discard_when_broken():
             position = statement.first_value(raw_connection(), values)
     except InvalidColumnReference:
-        # the log was partitioned while we ran: no one index is unique over (stream, version)
+        # the log was partitioned while this process ran: no single index is unique over (stream, version)
         _partitioned = True
         return _append_many(stream, expected, [event], origin, None, b"", changed)
     return None if position is None else int(position)
@@ -478,7 +492,7 @@ def _append_many(
     for line, own in zip(lines, origins, strict=False):
         line.m = own
     kept = [one for one in changed if one.state is not None and not one.is_new]
-    # in the order of the index: thousands take two thirds of the time
+    # sorted in the order of the index: thousands then take two thirds of the time
     new = (one for one in changed if one.state is not None and one.is_new)
     added = sorted(new, key=attrgetter("topic", "digest"))
     gone = [(one.topic, one.digest) for one in changed if one.state is None]
@@ -508,8 +522,8 @@ def _append_many(
 
 
 def _event_ids(count: int) -> Iterator[str]:
-    """Random ids (version 4), in hexadecimal. PostgreSQL's own take a call of the system for each, which was
-    more than half of what an append of thousands of events cost it."""
+    """Yield random ids (version 4) in hexadecimal. PostgreSQL would make a system call for each id, which was
+    more than half of the cost of an append of thousands of events."""
     digits = os.urandom(16 * count).hex()
     for start in range(0, len(digits), 32):
         one = digits[start : start + 32]
@@ -519,7 +533,7 @@ def _event_ids(count: int) -> Iterator[str]:
 def _recorded(statement: str, parameters: Sequence[Any]) -> list[RecordedEvent]:
     with discard_when_broken():
         cursor = psycopg.Cursor(raw_connection(), row_factory=_as_recorded)
-        # psycopg's own loader, in C; Django's took 3 of the 5.5 µs that reading an event cost
+        # psycopg's own loader is in C; Django's took 3 of the 5.5 µs that reading an event cost
         cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
         cursor.adapters.register_loader("uuid", TextLoader)
         return cursor.execute(statement, parameters, prepare=True).fetchall()

@@ -1,4 +1,5 @@
-"""Feeds that are kept from the public whatever the listeners' levels: ``itunes:block``, or the operator."""
+"""Feeds that are kept from the public whatever the listeners' privacy levels: by ``itunes:block``, or by the
+operator."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,24 +14,26 @@ from eventstore.domain.messages import Event
 
 
 def feed_marks(feed_key: UUID | None = None) -> list[FeedMarked]:
-    """The newest mark by each marker, of every feed or of one; retention deletes those that lift."""
+    """Return the newest mark by each marker, of every feed or of one; retention deletes the marks that
+    unblock."""
     values = {"feed_key": None if feed_key is None else str(feed_key)}
     return [cast(FeedMarked, codec.decode(*row)) for row in execute(SQL["feed_marks"], values)]
 
 
 def mark(feed: str, marked_by: Marker, now: datetime, *, blocked: bool) -> int | None:
-    """Block a feed, or lift that: for all that the public reads from then on, the past included.
+    """Block a feed or unblock it, for everything that the public reads from then on, past events included.
 
-    ``feed``: a normalised ``rss_source_feed``, of which nothing need be known. Each marker lifts its own mark
-    alone. Returns the position; None, with nothing recorded, where it is so already.
+    ``feed``: a normalised ``rss_source_feed``, which need not be known. A marker lifts only its own mark.
+    Return the position, or None, with nothing recorded, where nothing would change.
     """
     return mark_key(UUID(key_of(feed)), marked_by, now, blocked=blocked)
 
 
 def mark_all(wanted: Mapping[UUID, bool], marked_by: Marker, now: datetime) -> int:
-    """Mark the feeds of these digests that are to be blocked, and lift the marks of those that are not.
+    """Block or unblock many feeds in one append. ``wanted``: whether the feed of each digest is to be
+    blocked.
 
-    In one append. Returns how many it changed; of those that are so already, nothing is recorded.
+    Return how many marks changed; nothing is recorded for the others.
     """
     changed: list[Event] = []
 
@@ -49,7 +52,7 @@ def mark_all(wanted: Mapping[UUID, bool], marked_by: Marker, now: datetime) -> i
 
 
 def mark_key(feed_key: UUID, marked_by: Marker, now: datetime, *, blocked: bool) -> int | None:
-    """``mark``, of a feed of which the digest alone is at hand."""
+    """Like ``mark``, for a feed of which only the digest is known."""
 
     def decide() -> Sequence[Event]:
         known = any(mark.blocked for mark in feed_marks(feed_key) if mark.marked_by == marked_by)

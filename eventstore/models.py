@@ -1,4 +1,4 @@
-"""The event log as the Django admin shows it. Rows are written and read by ``eventstore`` alone."""
+"""The event log as the Django admin shows it. Only ``eventstore`` reads and writes its rows."""
 
 from django.db import models
 

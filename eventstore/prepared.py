@@ -1,7 +1,8 @@
-"""A statement prepared once per connection and sent through libpq: for those that every write waits for.
+"""A statement prepared once per connection and sent through libpq, for those that every write waits for.
 
-psycopg's ``execute`` takes 26 µs of the client's processor, this 8, where the server takes 45 for an append:
-the difference between 0.6 and 1.0 of a raw INSERT at 8 clients (docs/performance-details.md).
+psycopg's ``execute`` takes 26 µs of the client's processor time and this takes 8, where the server takes 45
+for an append: that is the difference between 0.6 and 1.0 of a raw INSERT at 8 clients
+(docs/performance-details.md).
 """
 
 import re
@@ -20,7 +21,7 @@ _NAMED = re.compile(r"%\((\w+)\)s")
 
 
 class Prepared:
-    """``statement`` names its parameters as psycopg does, ``%(name)s``, and casts each to its type."""
+    """A statement whose parameters are named as in psycopg, ``%(name)s``, each cast to its type."""
 
     def __init__(self, name: str, statement: str) -> None:
         self._name = f"balados_{name}".encode()
@@ -30,9 +31,10 @@ class Prepared:
         self._prepared: WeakSet[Connection] = WeakSet()
 
     def rows(self, connection: Connection, values: Mapping[str, bytes]) -> list[list[bytes | None]]:
-        """What the statement returns, as text.
+        """Return the rows of the result, as text.
 
-        ``values`` are texts in UTF-8. What writes needs a connection in autocommit. Raises ``psycopg.Error``.
+        ``values`` are texts in UTF-8. A statement that writes needs a connection in autocommit mode. Raises
+        ``psycopg.Error``.
         """
         ordered = [values[name] for name in self._parameters]
         if connection not in self._prepared:
@@ -51,7 +53,7 @@ class Prepared:
         return [[result.get_value(row, column) for column in columns] for row in range(result.ntuples)]
 
     def first_value(self, connection: Connection, values: Mapping[str, bytes]) -> bytes | None:
-        """The first column of the first row; None when there is no row. As ``rows``."""
+        """Return the first column of the first row, or None when there is no row. Otherwise like ``rows``."""
         rows = self.rows(connection, values)
         return rows[0][0] if rows else None
 

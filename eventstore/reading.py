@@ -1,4 +1,4 @@
-"""Stored events as readers take them: whoever shows a history bears what it cannot decode."""
+"""Stored events for readers that show a history and must tolerate events that cannot be decoded."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,7 +16,7 @@ _ORIGIN = msgspec.json.Decoder(Origin).decode
 
 
 def origin_of(row: RecordedEvent) -> Origin:
-    """Where an event came from; of nowhere, if that cannot be read."""
+    """Return the origin of an event; an empty one if it cannot be read."""
     try:
         return _ORIGIN(row.metadata)
     except msgspec.DecodeError:
@@ -24,8 +24,9 @@ def origin_of(row: RecordedEvent) -> Origin:
 
 
 def sender_of(row: RecordedEvent) -> str | None:
-    """What the device is called that sent an event, or its app, as far as that is known; None where the
-    server did it by itself, and where it was an undo. What came from another server was heard once."""
+    """Return the name of the device that sent an event, else its id or its app, or an empty text where none
+    is known; None where the server acted by itself or the event is an undo. An imported event counts as sent,
+    because it was heard on another server."""
     origin = origin_of(row)
     if origin.cause not in (None, "import"):
         return None
@@ -33,12 +34,12 @@ def sender_of(row: RecordedEvent) -> str | None:
 
 
 def senders(rows: Iterable[RecordedEvent]) -> list[str | None]:
-    """``sender_of`` each."""
+    """Return ``sender_of`` each row."""
     return [sender_of(row) for row in rows]
 
 
 def decoded(row: RecordedEvent) -> Event | None:
-    """The event; None where this program cannot read it."""
+    """Decode the event; None where this program cannot read it."""
     try:
         return codec.decode(row.type, row.schema, row.data)
     except codec.CodecError:
@@ -46,12 +47,13 @@ def decoded(row: RecordedEvent) -> Event | None:
 
 
 def read_places(stream: int, feed: str, among: int = 20_000) -> list[RecordedEvent]:
-    """The newest play of each device and episode of a feed, of so many newest events of a stream."""
+    """Return the newest play of each device and episode of a feed, among the newest ``among`` events of a
+    stream."""
     return [RecordedEvent(*row) for row in execute(SQL["read_places"], (stream, among, feed))]
 
 
 def read_by_id(stream: int, event_ids: Sequence[str]) -> list[RecordedEvent]:
-    """Those of these events that a stream still has, in no order."""
+    """Return those of the given events that a stream still has, in no particular order."""
     if not event_ids:
         return []
     return [RecordedEvent(*row) for row in execute(READ_BY_ID, (stream, list(event_ids)))]

@@ -1,4 +1,4 @@
-"""Carrying out a removal: the one command that changes what was recorded."""
+"""Carries out a removal, the one command that deletes recorded events."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,9 +13,8 @@ from eventstore.streams import Stream, decode, folded, kept_entries
 
 
 class Removed(NamedTuple):
-    """``events``: how many were deleted, each of which held something of what is gone. ``answer``: what was
-    rendered, of the first time where the command id was known.
-    """
+    """The result of a removal. ``events``: how many were deleted, each of which held something of what was
+    removed. ``answer``: what was rendered, or the first answer where the command id was known."""
 
     events: int
     position: int
@@ -32,9 +31,9 @@ def remove(
     command_id: CommandId | None = None,
     answer: Render = lambda events: b"",
 ) -> Removed:
-    """Take a feed, an item or everything out of a user's history for good, in one transaction of the store.
+    """Remove a feed, an item or everything from a user's history for good, in one transaction of the store.
 
-    ``answer`` renders what to give back from the number of events deleted. Raises as ``dispatcher.dispatch``.
+    ``answer`` renders the response from the number of deleted events. Raises as ``dispatcher.dispatch``.
     """
     for _ in range(ATTEMPTS):
         stream = dispatcher.state_of(command.user_id)
@@ -43,7 +42,7 @@ def remove(
         try:
             removed = _remove(stream, command, origin, command_id, answer)
         except CommandAlreadyRecorded:
-            continue  # its twin was quicker
+            continue  # the same command was recorded concurrently
         if removed is not None:
             log.notify()
             return removed
@@ -54,7 +53,7 @@ def remove(
 def _remove(
     stream: Stream, command: RemoveEvents, origin: Origin, command_id: CommandId | None, answer: Render
 ) -> Removed | None:
-    """None when the stream has moved on."""
+    """Return None when the stream has moved on."""
     rows = log.read_stream(stream.id, upto=stream.version)
     indexes, events = removal.remove(decode(rows), command, senders(rows))
     rendered = answer(len(indexes))

@@ -1,7 +1,7 @@
-"""What retention deletes, and why it may.
+"""What retention deletes, and when it may.
 
-An event goes when it is older than the cutoff, a checkpoint of its user says what it said, and every
-projector has acknowledged that checkpoint. Of the instance's stream goes what newer events say again.
+An event is deleted when it is older than the cutoff, a checkpoint of its user covers it, and every projector
+has acknowledged that checkpoint. An event of the instance's stream is deleted when newer events supersede it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ ON CONFLICT (projector) DO UPDATE SET position = excluded.position, at = exclude
 ACKNOWLEDGED_BY_ALL = """
 SELECT CASE WHEN count(*) = cardinality(%(names)s::text[]) THEN min(position) ELSE 0 END
   FROM events.projection_versions WHERE projector = ANY(%(names)s::text[])"""
-# OFFSET 0: else the planner walks back through all that is newer, hoping to meet an old one soon
+# OFFSET 0 keeps the planner from walking back through all newer events in the hope of meeting an old one soon
 LAST_BEFORE = """
 SELECT max(position) FROM (SELECT position FROM events.events WHERE recorded_at < {cutoff} OFFSET 0) old"""
 END_OF_CHUNK = """
@@ -42,38 +42,39 @@ DELETE FROM events.commands WHERE (stream, id) IN (
 
 
 def acknowledge(positions: Mapping[str, int]) -> None:
-    """Tell the store how far projectors have come: what retention asks before it deletes."""
+    """Record in the store how far projectors have come, which retention checks before it deletes."""
     execute(ACKNOWLEDGE, (msgspec.json.encode(positions).decode(),))
 
 
 def acknowledged() -> dict[str, int]:
-    """The position that each projector has acknowledged."""
+    """Return the position that each projector has acknowledged."""
     return dict(execute("SELECT projector, position FROM events.projection_versions").fetchall())
 
 
 def acknowledged_by_all(projectors: Iterable[str]) -> int:
-    """The position that every one of these has acknowledged; 0 where one never did."""
+    """Return the position that all of these projectors have acknowledged; 0 where one of them never did."""
     return int(fetch_value(ACKNOWLEDGED_BY_ALL, {"names": list(projectors)}) or 0)
 
 
 def oldest_event() -> datetime | None:
-    """When the first event of the log was recorded. Positions rise with time, unless a clock was set back."""
+    """Return when the first event of the log was recorded. Positions rise with time, unless a clock was set
+    back."""
     found: datetime | None = fetch_value("SELECT recorded_at FROM events.events ORDER BY position LIMIT 1")
     return found
 
 
 def users_to_checkpoint(cutoff: datetime) -> list[UUID]:
-    """The users with events recorded before ``cutoff`` that no checkpoint of theirs covers."""
+    """Return the users with events recorded before ``cutoff`` that no checkpoint of theirs covers."""
     return _users(_execute_with_cutoff(SQL["users_to_checkpoint"], cutoff))
 
 
 def note_growth(stream: int, most: int) -> None:
-    """Have the worker take a checkpoint of a stream that has more than ``most`` events since the last one."""
+    """Ask the worker for a checkpoint of a stream that has more than ``most`` events since the last one."""
     execute(SQL["note_growth"], {"stream": stream, "most": most})
 
 
 def users_with_checkpoint_due() -> list[UUID]:
-    """The users of whom ``note_growth`` wants a checkpoint."""
+    """Return the users for whom ``note_growth`` asked for a checkpoint."""
     return _users(execute("SELECT name FROM events.streams WHERE checkpoint_due AND tombstone IS NULL"))
 
 
@@ -82,7 +83,7 @@ def checkpoint_taken(stream: int) -> None:
 
 
 def users_without_checkpoint() -> list[UUID]:
-    """The users with events after their newest checkpoint."""
+    """Return the users with events after their newest checkpoint."""
     return _users(execute(SQL["users_without_checkpoint"]))
 
 
@@ -91,8 +92,8 @@ def delete_covered(
 ) -> Iterator[tuple[int, int]]:
     """Delete the events before ``cutoff`` that a checkpoint at or below position ``acknowledged`` covers.
 
-    A transaction for each ``chunk`` of events, after which the position reached and the number deleted are
-    yielded. Events of other ``types`` than these, and the last of each stream, stay.
+    Each ``chunk`` of events is one transaction, after which the position reached and the number deleted are
+    yielded. Events of types other than ``types`` stay, and so does the last event of each stream.
     """
     old = _execute_with_cutoff(LAST_BEFORE, cutoff).fetchone()
     last, reached = min(acknowledged, (old and old[0]) or 0), 0
@@ -106,14 +107,14 @@ def delete_covered(
 
 
 def delete_superseded(acknowledged: int) -> int:
-    """Delete the instance's events up to ``acknowledged`` that newer ones replace; returns how many."""
+    """Delete the instance's events up to ``acknowledged`` that newer ones supersede; return how many."""
     values = {"stream": stream_of(INSTANCE), "acknowledged": acknowledged}
     with deleting(durable=False):
         return execute(SQL["delete_superseded"], values).rowcount
 
 
 def delete_old_commands(before: datetime) -> int:
-    """Delete command ids older than ``before``, in chunks; returns how many."""
+    """Delete command ids older than ``before``, in chunks; return how many."""
     purged = 0
     while count := execute(DELETE_OLD_COMMANDS, (before,)).rowcount:
         purged += count
@@ -125,7 +126,8 @@ def _users(names: Cursor) -> list[UUID]:
 
 
 def _execute_with_cutoff(statement: str, cutoff: datetime) -> Cursor:
-    """The cutoff as part of the text: a plan for any time would read the whole log (databases.PLANS)."""
+    """Execute with the cutoff in the statement's text: a plan for any time would read the whole log
+    (databases.PLANS)."""
     text = sql.SQL(statement).format(cutoff=sql.Literal(cutoff))
     with discard_when_broken():
         return raw_connection().execute(text)

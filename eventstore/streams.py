@@ -1,8 +1,8 @@
-"""The state of a listener as the store keeps it: the newest entry of every topic and key, written by the
+"""A listener's state as the store keeps it: the newest entry of every topic and key, written by the same
 statement that appends the events.
 
-A command reads the entries that it names, so it costs the same however much is known of its listener. What
-is kept here can be folded from the log at any time (``fold``), and is where its shape has changed.
+A command reads only the entries that it names, so its cost does not grow with the listener's history. The
+stored entries can be folded from the log at any time (``fold``), and are rebuilt when their shape changes.
 """
 
 import threading
@@ -24,7 +24,7 @@ from eventstore.domain.user import evolve
 from eventstore.log import LAST_VERSION, KeptEntry, RecordedEvent, StreamErased
 from eventstore.reading import senders
 
-# How many entries (subscriptions, play statuses) a process may keep for the next command: about 1 KB each.
+# How many entries (subscriptions, play statuses) a process may cache for later commands: about 1 KB each.
 MOST_ENTRIES = 20_000
 MOST_OF_A_STREAM = 1_000
 
@@ -36,22 +36,23 @@ _DECODERS[WITHOUT_GUID] = msgspec.json.Decoder(bool).decode
 
 
 class StreamUnreadable(Exception):
-    """The stream holds an event that this program cannot read, or has lost some: no ground to decide on."""
+    """The stream holds an event that this program cannot read, or has lost events: nothing can be decided on
+    it."""
 
 
 class UnreadableEntry(StreamUnreadable):
-    """An entry beside the log cannot be read."""
+    """A snapshot entry, which is stored beside the log, cannot be read."""
 
 
 class Entries(PartialEntries):
-    """The entries of one topic, read from the store when they are asked for."""
+    """The entries of one topic, read from the store when they are accessed."""
 
     def __init__(self, stream: "Stream", topic: str) -> None:
         self._stream, self._topic = stream, topic
-        # what was asked for; None where there is none
+        # the entries that were read; None where the store has none
         self.known: dict[str, Any] = {}
         self.is_whole = False
-        # what is to be stored, and whether there was nothing of it
+        # the keys of entries to be stored, and for each whether the store had no such entry
         self.changed: dict[str, bool] = {}
 
     def __getitem__(self, key: str) -> Any:
@@ -105,7 +106,7 @@ class Entries(PartialEntries):
         return {key: entry for key, entry in self.known.items() if entry is not None}
 
     def _is_absent(self, key: str) -> bool:
-        """Whether the store was asked for it and had nothing."""
+        """Whether the store was asked for this key and had no entry."""
         return self.known.get(key) is None and (key in self.known or self.is_whole)
 
     def _whole(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class Entries(PartialEntries):
 
 
 class Stream:
-    """One listener's stream as it was at ``version``, whose last event is at ``position``."""
+    """One listener's stream as of ``version``; its last event is at ``position``."""
 
     def __init__(self, user_id: UUID) -> None:
         self.user_id = user_id
@@ -125,11 +126,12 @@ class Stream:
 
     @property
     def size(self) -> int:
-        """How many entries it has at hand."""
+        """How many entries are loaded."""
         return sum(len(one.known) for one in self._entries.values())
 
     def read(self, keys: Keys) -> bool:
-        """Have the entries of ``keys`` at hand; whether they had to be read, and all at hand is the newest.
+        """Load the entries of ``keys``. Return whether they had to be read, in which case every loaded entry
+        is current.
 
         Raises ``StreamErased``, ``StreamUnreadable``.
         """
@@ -140,7 +142,7 @@ class Stream:
             return False
         version, position, rows = self._read(missing)
         if version != self.version:
-            # what was at hand is old
+            # what was loaded is outdated
             self._forget(version, position)
         self._take(rows, missing)
         if any(self._lacks(topic, key) for topic, named in keys.items() for key in named):
@@ -148,12 +150,12 @@ class Stream:
         return True
 
     def refresh(self, keys: Keys) -> None:
-        """Read what is the newest now."""
+        """Drop what is loaded, and read the current entries of ``keys``."""
         self._forget(0, 0)
         self.read(keys)
 
     def read_whole(self) -> User:
-        """Have everything at hand, as it is now; returns a copy of the state."""
+        """Load all current entries; return a copy of the state."""
         version, position, rows = self._read(None)
         self._forget(version, position)
         self._take(rows, {})
@@ -162,8 +164,8 @@ class Stream:
         return User(self.user_id, **{topic: dict(one) for topic, one in self._entries.items()})
 
     def fetch(self, keys: Keys) -> None:
-        """Read entries which a later append than that of ``version`` may have written: merging does not mind,
-        and an append finds out."""
+        """Read entries that an append after ``version`` may already have changed: merging tolerates that, and
+        an append detects it."""
         self._take(self._read(keys)[2], keys)
 
     def fetch_whole(self, topic: str) -> None:
@@ -174,7 +176,7 @@ class Stream:
         self._take(entries.search(self.id, topic, text), {})
 
     def apply(self, events: Iterable[Event]) -> list[KeptEntry]:
-        """Fold events in; returns what the store is to keep."""
+        """Fold in events; return the snapshot entries to store."""
         for event in events:
             evolve(self.user, event)
         return [
@@ -184,7 +186,7 @@ class Stream:
         ]
 
     def recorded(self, events: Sequence[Event], position: int) -> None:
-        """What was applied has been appended."""
+        """Note that the applied events have been appended."""
         for one in self._entries.values():
             one.changed.clear()
         self.version += len(events)
@@ -219,7 +221,7 @@ class Stream:
         try:
             for topic, key, state in rows:
                 one = self._entries[topic]
-                # what was changed here is newer
+                # an entry that was changed here is newer
                 if one.known.get(key) is None and key not in one.changed:
                     one.known[key] = _DECODERS[topic](state)
         except msgspec.DecodeError as error:
@@ -227,12 +229,13 @@ class Stream:
 
 
 class Streams:
-    """What commands have read of streams, for the next command of the same listener; least recently used out
-    first. A stream is one thread's at a time: another reads anew, and the store decides between the two."""
+    """Streams that commands have read, cached for the listener's next command; the least recently used are
+    dropped first. Only one thread uses a stream at a time: another reads its own copy, and the store decides
+    which of them wins."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # each with its size when it came here
+        # each stream with its size when it was cached
         self._kept: OrderedDict[UUID, tuple[Stream, int]] = OrderedDict()
         self._entries = 0
 
@@ -262,7 +265,7 @@ class Streams:
 
 
 def fold(stream: int, user_id: UUID, upto: int = LAST_VERSION) -> User:
-    """The state that the log leads to at version ``upto``, from its newest checkpoint on.
+    """Return the state that the log leads to at version ``upto``, folded from its newest checkpoint.
 
     Raises ``StreamUnreadable``.
     """
@@ -270,13 +273,13 @@ def fold(stream: int, user_id: UUID, upto: int = LAST_VERSION) -> User:
 
 
 def fold_listening(stream: int, before: datetime, upto: int = LAST_VERSION) -> tuple[EpisodeHeard, ...]:
-    """The same for listening (``tally``). Raises ``StreamUnreadable``."""
+    """Return the listening (``tally``) that the log leads to, like ``fold``. Raises ``StreamUnreadable``."""
     rows = read_from_checkpoint(stream, upto)
     return tally(zip(decode(rows), senders(rows), strict=True), before)
 
 
 def read_from_checkpoint(stream: int, upto: int = LAST_VERSION) -> list[RecordedEvent]:
-    """The newest checkpoint of a stream, and what comes after it. Raises ``StreamUnreadable``."""
+    """Return the newest checkpoint of a stream and the events after it. Raises ``StreamUnreadable``."""
     checkpoint = log.read_checkpoint(stream)
     rows = [] if checkpoint is None else [checkpoint]
     version = rows[0].version if rows else 0
@@ -294,28 +297,29 @@ def folded(user_id: UUID, events: Iterable[Event]) -> User:
 
 
 def rebuild(user_id: UUID) -> None:
-    """Fold what is kept of a stream from the log. Appends wait meanwhile. Raises ``StreamUnreadable``."""
+    """Rebuild the snapshot entries of a stream from the log, while appends wait. Raises
+    ``StreamUnreadable``."""
     stream = log.stream_of(user_id)
     with entries.blocked_appends():
         entries.replace(stream, kept_entries(fold(stream, user_id)), STATE_SCHEMA)
 
 
 def kept_entries(user: User) -> Iterator[KeptEntry]:
-    """What the store is to keep of a state."""
+    """Yield the snapshot entries to store for a state."""
     for topic in ENTRIES:
         for key, entry in getattr(user, topic).items():
             yield kept(topic, key, entry)
 
 
 def kept(topic: str, key: str, entry: Any, is_new: bool = False) -> KeptEntry:
-    """An entry as it is stored; one that is None is gone."""
+    """Return an entry as it is stored; None stands for a removed entry."""
     digest = _DIGESTS[topic](key)
     state = None if entry is None else msgspec.json.encode(entry).decode()
     return KeptEntry(topic, digest, "" if key == digest else key, state, is_new)
 
 
 def decode(rows: Sequence[RecordedEvent]) -> list[Event]:
-    """The events of stored rows. Raises ``StreamUnreadable``."""
+    """Decode the events of stored rows. Raises ``StreamUnreadable``."""
     try:
         return [codec.decode(row.type, row.schema, row.data) for row in rows]
     except codec.CodecError as error:

@@ -1,4 +1,4 @@
-"""Carrying out an undo: what it would do, and doing it, on one state of the stream."""
+"""Previews an undo and carries it out, on one state of the stream."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ from eventstore.streams import Stream, decode
 CAUSE = "undo"
 # the version of a stream's first event
 FIRST = 1
-# where a fold up to an event begins
+# the version of the checkpoint from which a fold up to an event starts
 BASE = """
 SELECT coalesce(max(version), 0) FROM events.events
  WHERE stream = %s AND type = 'UserCheckpoint' AND version < %s"""
@@ -28,12 +28,12 @@ SINCE = "SELECT min(version) FROM events.events WHERE stream = %s AND recorded_a
 
 
 class NoSuchEvent(Exception):
-    """No event of this listener: unknown, another's, or removed."""
+    """The listener has no such event: it is unknown, another listener's, or removed."""
 
 
 class Chosen(NamedTuple):
-    """Which events to undo: one by its id, those of versions after ``after`` up to ``upto``, or all that
-    arrived since ``since`` from a device or an app, by whatever of these is given."""
+    """Which events to undo: one by its id; those with versions after ``after`` up to ``upto``; or all that
+    arrived since ``since`` from a device or an app, matched by whichever of these fields are given."""
 
     event_id: UUID | None = None
     after: int = 0
@@ -57,8 +57,8 @@ class Chosen(NamedTuple):
 
 
 class Undo(NamedTuple):
-    """A plan with the stored events that its numbers stand for. ``version``, ``position``: of the stream
-    before it."""
+    """A plan with the stored events that its numbers index. ``version`` and ``position``: those of the stream
+    before the undo."""
 
     plan: Plan
     rows: Sequence[RecordedEvent]
@@ -71,8 +71,8 @@ class Undo(NamedTuple):
 
 
 class UndoRefused(DomainError):
-    """``code``: ``later_changes``, ``not_undoable``, ``too_old`` or ``nothing_to_undo``; ``undo``: what was
-    asked for."""
+    """``code``: ``later_changes``, ``not_undoable``, ``too_old`` or ``nothing_to_undo``; ``undo``: the undo
+    that was asked for."""
 
     def __init__(self, reason: Reason, undo: Undo) -> None:
         super().__init__(reason, DETAILS[reason])
@@ -80,7 +80,8 @@ class UndoRefused(DomainError):
 
 
 class Undone(NamedTuple):
-    """``undo`` is None where the answer of the first time is given again."""
+    """The result of an undo. ``undo`` is None where the first answer to the same command id is given
+    again."""
 
     undo: Undo | None
     events: list[Event]
@@ -93,7 +94,7 @@ Render = Callable[[Undo], bytes]
 
 
 def preview(user_id: UUID, chosen: Chosen, now: datetime) -> Undo:
-    """What an undo would do. Raises as ``undo`` does."""
+    """Return what an undo would do. Raises as ``undo`` does."""
     _check_begun(user_id, chosen)
     return _checked(_plan(dispatcher.state_of(user_id), chosen, now), chosen)
 
@@ -107,11 +108,12 @@ def undo(
     command_id: CommandId | None = None,
     answer: Render = lambda undo: b"",
 ) -> Undone:
-    """Put back what stood before the chosen events, in one append.
+    """Restore the state before the chosen events, in one append.
 
-    ``answer`` renders what to give back. Raises ``NoSuchEvent``; ``UndoRefused`` where one event was chosen
-    and cannot be undone, or nothing would change; ``DomainError`` ``too_old`` for a time of which not every
-    event is kept, and ``nothing_to_undo`` for who has no history; and what ``dispatcher.dispatch`` does.
+    ``answer`` renders the response. Raises ``NoSuchEvent``; ``UndoRefused`` where a single chosen event
+    cannot be undone, or nothing would change; ``DomainError`` ``too_old`` for a time since which not every
+    event is kept, and ``nothing_to_undo`` for a listener without history; and what ``dispatcher.dispatch``
+    raises.
     """
     _check_begun(user_id, chosen)
     for _ in range(ATTEMPTS):
@@ -122,7 +124,7 @@ def undo(
         try:
             done = _append(stream, found, origin, command_id, answer(found))
         except CommandAlreadyRecorded:
-            continue  # its twin was quicker
+            continue  # the same command was recorded concurrently
         if done is not None:
             log.notify()
             return done
@@ -131,7 +133,7 @@ def undo(
 
 
 def _check_begun(user_id: UUID, chosen: Chosen) -> None:
-    """Raise where there is no history yet: a look at it must not begin one."""
+    """Raise where there is no history yet: looking at it must not open a stream."""
     if log.known_stream(user_id) is not None:
         return
     if chosen.is_one:
@@ -149,7 +151,7 @@ def _checked(found: Undo, chosen: Chosen) -> Undo:
 def _append(
     stream: Stream, found: Undo, origin: Origin, command_id: CommandId | None, rendered: bytes
 ) -> Undone | None:
-    """None when the stream has moved on."""
+    """Return None when the stream has moved on."""
     events = [one.event for one in found.plan.events]
     if not events:
         if command_id is not None:
@@ -177,14 +179,14 @@ def _plan(stream: Stream, chosen: Chosen, now: datetime) -> Undo:
     _check_kept(chosen, rows, is_whole=is_whole)
     numbers = set(_numbers(rows, chosen, first))
     told = [Told(event, number in numbers) for number, event in enumerate(decode(rows))]
-    # in one statement, for all topics
+    # one statement for all topics
     stream.fetch(history.keys(one.event for one in told if one.is_chosen))
     since = None if is_whole else rows[0].recorded_at + MAX_SKEW
     return Undo(undoing.plan(told, stream.user, since, now), rows, told, stream.version, stream.position)
 
 
 def _first(stream: Stream, chosen: Chosen) -> int:
-    """The version of the first event that may be chosen."""
+    """Return the version of the first event that may be chosen."""
     if chosen.event_id is not None:
         version: int | None = fetch_value(OF_ID, (stream.id, chosen.event_id))
         if version is None:
@@ -196,7 +198,7 @@ def _first(stream: Stream, chosen: Chosen) -> int:
 
 
 def _check_kept(chosen: Chosen, rows: Sequence[RecordedEvent], *, is_whole: bool) -> None:
-    """Raise ``DomainError`` where a time is asked for of which not every event is kept."""
+    """Raise ``DomainError`` where not every event since the requested time is kept."""
     if chosen.since is None or is_whole or chosen.since >= rows[0].recorded_at:
         return
     earliest = rows[0].recorded_at.isoformat(timespec="seconds")

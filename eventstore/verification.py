@@ -1,6 +1,7 @@
-"""Checks of the stored log: events that cannot be read, versions out of order, what is kept beside it.
+"""Checks of the stored log: events that cannot be read, versions out of order, and snapshot entries that
+differ from the log.
 
-Nothing is changed and nothing locked. Findings name positions, streams and versions, never a value.
+Nothing is changed and nothing is locked. Findings name positions, streams and versions, never a stored value.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from eventstore.follower import settled_head
 from eventstore.log import Origin, RecordedEvent, StreamErased
 from eventstore.streams import ENTRIES, Stream, StreamUnreadable, UnreadableEntry, fold
 
-# events to a page
+# events per page
 AT_ONCE = 5_000
 ORDER = {
     "gap": "versions before it are missing",
@@ -30,7 +31,7 @@ _decode_origin = msgspec.json.Decoder(Origin).decode
 
 
 class LogFault(msgspec.Struct, frozen=True):
-    """``what``: a sentence without any stored value."""
+    """A fault in the log. ``what``: a sentence without any stored value."""
 
     kind: str
     stream: int
@@ -40,7 +41,8 @@ class LogFault(msgspec.Struct, frozen=True):
 
 
 def order() -> list[LogFault]:
-    """Streams with missing versions, or positions that do not rise with them."""
+    """Return the faults of streams with missing versions, or with positions that do not rise with the
+    versions."""
     return [
         LogFault(kind, number, version, position, ORDER[kind])
         for number, version, position, kind in execute(SQL["stream_faults"])
@@ -48,9 +50,9 @@ def order() -> list[LogFault]:
 
 
 def undecodable(reached: Callable[[int, int], None]) -> Iterator[LogFault]:
-    """Events that cannot be read, or that are another listener's than their stream.
+    """Yield a fault for each event that cannot be read, or whose listener is not the one of its stream.
 
-    ``reached`` is called with the number of events looked at and of all.
+    ``reached`` is called with the number of events checked and the total.
     """
     after, done, head = 0, 0, settled_head()
     total = log.count_events(head)
@@ -61,13 +63,14 @@ def undecodable(reached: Callable[[int, int], None]) -> Iterator[LogFault]:
 
 
 def kept(reached: Callable[[int, int], None]) -> Iterator[LogFault]:
-    """Entries beside the log that are not what the log makes of them; each stream at one moment.
+    """Yield a fault for each topic of a stream whose snapshot entries differ from what the log leads to; each
+    stream is read at one moment.
 
-    ``reached`` is called with the number of streams looked at and of all.
+    ``reached`` is called with the number of streams checked and the total.
     """
     users = log.users()
     for number, user_id in enumerate(users, 1):
-        with suppress(StreamErased, StreamUnreadable):  # erased meanwhile; what cannot be read is told above
+        with suppress(StreamErased, StreamUnreadable):  # erased meanwhile, or reported by ``undecodable``
             yield from _faults_of(Stream(user_id))
         reached(number, len(users))
 

@@ -1,4 +1,4 @@
-"""Many orders in one append, each decided on what those before it have led to."""
+"""Many orders in one append, each decided on the result of those before it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from eventstore.domain.messages import Command
 
 
 class Batch(Command, frozen=True, kw_only=True):
-    """All of it is recorded, or nothing. An order that the rules refuse is left out: the others stand for
-    themselves."""
+    """All orders are recorded, or none. An order that the rules refuse is left out, since the others do not
+    depend on it."""
 
     orders: tuple[Any, ...]

@@ -1,7 +1,7 @@
-"""Checkpoints: what stands for the events that were deleted, and what deletes them.
+"""Checkpoints, which replace deleted events, and the event of a removal, which deletes them.
 
-``UserCheckpoint`` holds the whole state, so that everything before it may go. ``EventsRemoved`` is the
-deletion event: what it names is gone from the log, and a checkpoint of what remains follows it.
+``UserCheckpoint`` holds the whole state, so that everything before it may be deleted. ``EventsRemoved`` is
+the deletion event: what it names is gone from the log, and a checkpoint of what remains follows it.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -16,29 +16,31 @@ from eventstore.domain.messages import INSTANCE, Command, Event
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import TOPICS, Topics, User
 
-# Who keeps a feed from the public: what the feed says of itself, or whoever runs the instance.
+# Who keeps a feed from the public: the publisher, by what the feed says of itself, or the instance's
+# operator.
 Marker: TypeAlias = Literal["publisher", "operator"]
 
 
 class TakeCheckpoint(Command, frozen=True, kw_only=True):
-    """``before``: what was deleted, unsubscribed or cleared earlier than this is left out.
-    ``listening``: what the history makes of it (tally.py)."""
+    """Takes a checkpoint. ``before``: what was deleted, unsubscribed or cleared before this time is left out.
+    ``listening``: what the history says of listening (tally.py)."""
 
     before: datetime
     listening: tuple[EpisodeHeard, ...] = ()
 
 
 class UserCheckpoint(Topics, Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The truth of its user from here on: whatever it does not hold is no more."""
+    """The whole state of its user from here on: what it does not hold no longer exists."""
 
     taken_at: datetime
     listening: tuple[EpisodeHeard, ...] = ()
 
 
 class EventsRemoved(Event, frozen=True, kw_only=True, gc=False):
-    """The history of a feed, an item, or with neither of everything, was removed from the log for good.
+    """The history of a feed or an item, or all of it where neither is given, was removed from the log for
+    good.
 
-    Digests (``identifiers.key_of``), so that the event does not keep what it removes.
+    Feed and item are digests (``identifiers.key_of``), so that the event does not keep what it removes.
     """
 
     feed_key: UUID | None = None
@@ -60,17 +62,19 @@ class PopularityRecalculated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class PublicHistoryTrimmed(Event, frozen=True, kw_only=True, gc=False):
-    """What happened before ``before`` is too old to be shown."""
+    """What happened before ``before`` is too old to be shown to the public."""
 
     user_id: UUID = INSTANCE
     before: datetime
 
 
 class FeedMarked(Event, frozen=True, kw_only=True, gc=False):
-    """From here on nothing of a feed is public; or, not ``blocked``, what listeners' levels let out again.
+    """From here on nothing of a feed is public; or, where not ``blocked``, the listeners' privacy levels
+    decide again.
 
-    Each marker has a mark of its own, and one is enough. A digest (``identifiers.key_of``): it is members'
-    feeds above all that publishers mark, and the address of an erased listener's is not to stay in here.
+    Each marker has a mark of its own, and one is enough to block. The feed is a digest
+    (``identifiers.key_of``): publishers mark mostly members' feeds, and the address of an erased listener's
+    feed must not stay in the log.
     """
 
     user_id: UUID = INSTANCE
@@ -80,11 +84,11 @@ class FeedMarked(Event, frozen=True, kw_only=True, gc=False):
     marked_at: datetime
 
 
-# What is nobody's in particular: superseded by newer ones, not covered by checkpoints.
+# Events that concern no particular user: superseded by newer ones, not covered by checkpoints.
 INSTANCE_EVENTS: frozenset[type[Event]] = frozenset(
     (PopularityRecalculated, PublicHistoryTrimmed, FeedMarked)
 )
-# The events of no topic, each with the field that says when it happened to its user.
+# The events that belong to no topic, each with the field that says when it happened to its user.
 OTHER_EVENTS: dict[type[Event], str | None] = {
     UserCheckpoint: "taken_at",
     EventsRemoved: "removed_at",
@@ -92,7 +96,7 @@ OTHER_EVENTS: dict[type[Event], str | None] = {
     ListeningImported: "imported_at",
     **dict.fromkeys((PopularityRecalculated, PublicHistoryTrimmed, FeedMarked)),
 }
-# Retention deletes events of these types and of no others: a checkpoint carries what they changed.
+# Retention may delete events of these types, because a checkpoint carries what they changed.
 IN_CHECKPOINT: frozenset[type[Event]] = frozenset(
     (
         UserCheckpoint,
@@ -101,28 +105,30 @@ IN_CHECKPOINT: frozenset[type[Event]] = frozenset(
         *(event for topic in TOPICS for event in topic.register.carriers),
     )
 )
-# What the public saw of a share is as old as the share, and what was removed is gone.
+# Retention may delete these too, and no others: what the public saw of a share is as old as the share, and
+# what was removed is gone.
 NOT_STATE: frozenset[type[Event]] = frozenset(
     (EventsRemoved, *(event for topic in TOPICS for event in topic.not_state))
 )
 
 
 def take(user: User, command: TakeCheckpoint) -> UserCheckpoint:
-    """The whole state, without what has been gone since before ``command.before``. Shares nothing mutable."""
+    """Return a checkpoint of the whole state, without what has been gone since before ``command.before``. It
+    shares nothing mutable with the state."""
     kept = {topic.name: topic.register.prune(getattr(user, topic.name), command.before) for topic in TOPICS}
     heard = command.listening
     return UserCheckpoint(user_id=command.user_id, taken_at=command.now, listening=heard, **kept)
 
 
 def restore(user: User, of: UserCheckpoint) -> None:
-    """Put a checkpoint in the place of the state. Copies what a fold goes on to change."""
+    """Replace the state with that of a checkpoint. Copies what a fold changes afterwards."""
     for topic in TOPICS:
         _replace(getattr(user, topic.name), topic.register.prune(getattr(of, topic.name), NEVER))
     _replace(user.without_guid, dict.fromkeys(episodes.keys_without_guid(of), True))
 
 
 def _replace(entries: MutableMapping[str, Any], others: Mapping[str, Any]) -> None:
-    """Make the entries the same as others: what is the same already is left alone."""
+    """Make ``entries`` equal to ``others``; entries that are equal already are left alone."""
     for key in [key for key in entries if key not in others]:
         del entries[key]
     for key, one in others.items():

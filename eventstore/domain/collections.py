@@ -1,9 +1,9 @@
 """Collections: subscribed feeds, grouped under a name and a color.
 
 Name, description, visibility, color and order are one register: the later ``updated_at`` wins. Feeds are
-merged one by one, by the later of ``added_at`` and ``removed_at``; on equal times the feed is in. A deletion
-is a time like any other. The default collection shows every feed that is subscribed to, holds none of its
-own, and cannot be deleted.
+merged one by one, by the later of ``added_at`` and ``removed_at``; on equal times the feed is in the
+collection. A deletion is a time like any other. The default collection shows every subscribed feed, holds
+none of its own, and cannot be deleted.
 """
 
 from collections.abc import MutableMapping
@@ -27,7 +27,7 @@ DEFAULT_NAME = "All Subscriptions"
 
 @lru_cache(maxsize=1_024)
 def default_id(user_id: UUID) -> UUID:
-    """The id of a user's default collection: the same whoever works it out."""
+    """Return the id of a user's default collection, which is derived from the user's id."""
     return uuid5(user_id, "default-collection")
 
 
@@ -40,7 +40,7 @@ class CreateCollection(Command, frozen=True, kw_only=True):
 
 
 class UpdateCollection(Command, frozen=True, kw_only=True):
-    """What is None stays as it is; an empty description or color takes it away."""
+    """A field that is None stays as it is; an empty description or color removes the old one."""
 
     collection_id: UUID
     name: str | None = None
@@ -80,7 +80,7 @@ class CollectionCreated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class CollectionUpdated(Event, frozen=True, kw_only=True, gc=False):
-    """``order`` is none where it stays as it was: what came by a sync gives it."""
+    """``order`` is None where it stays as it was; an update from a sync gives it."""
 
     collection_id: UUID
     name: str
@@ -150,7 +150,7 @@ class Collection(ListHeader, omit_defaults=True):
 
 
 class CollectionFeedEntry(msgspec.Struct, frozen=True, gc=False):
-    """A feed of a collection. The later of the two times decides; on equal times it is in."""
+    """A feed of a collection. The later of the two times decides; on equal times the feed is in it."""
 
     rss_source_feed: str
     position: int | None = None
@@ -159,7 +159,7 @@ class CollectionFeedEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class CollectionEntry(msgspec.Struct, frozen=True):
-    """A collection as a device knows it; merged as playlists are. `is_default` is the server's to say."""
+    """A collection as a device knows it; merged as playlists are. Only the server sets `is_default`."""
 
     id: UUID
     name: str
@@ -173,7 +173,7 @@ class CollectionEntry(msgspec.Struct, frozen=True):
 
 
 class _Collections(OrderedSet[Collection, CollectionFeed]):
-    """With the default collection's own rules: what is in it the subscriptions say."""
+    """Collections, with rules for the default one, whose contents are the subscriptions."""
 
     def blank(self, user_id: UUID, key: str) -> Collection:
         return Collection("", times.NEVER, is_default=key == str(default_id(user_id)))
@@ -182,7 +182,7 @@ class _Collections(OrderedSet[Collection, CollectionFeed]):
         return of.is_default or super().exists(of)
 
     def in_order(self, of: Collection) -> tuple[str, ...]:
-        # what is in the default one the subscriptions say
+        # the contents of the default collection are the subscriptions
         return of.order if of.is_default else super().in_order(of)
 
     def from_entry(self, entry: Any, user_id: UUID) -> Collection:
@@ -194,7 +194,7 @@ class _Collections(OrderedSet[Collection, CollectionFeed]):
 
     def to_entry(self, key: str, state: Collection, **more: Any) -> Any:
         if state.is_default:
-            # so that a device gives back the order; its feeds are those that it subscribes to
+            # shown as members so that a device sends the order back; the feeds are the subscribed ones
             members = {feed: CollectionFeed(state.updated_at) for feed in state.order}
             state = msgspec.structs.replace(state, members=members)
         return super().to_entry(key, state, **more)
@@ -205,7 +205,7 @@ class _Collections(OrderedSet[Collection, CollectionFeed]):
         return super().delete(known, command)
 
     def add(self, known: Collection, command: AddFeedToCollection) -> list[Event]:
-        # the default one holds it already
+        # the default collection holds it already
         return [] if known.is_default else super().add(known, command)
 
     def remove(self, known: Collection, command: RemoveFeedFromCollection) -> list[Event]:
@@ -266,7 +266,7 @@ Collections: TypeAlias = Annotated[MutableMapping[str, Collection], TOPIC]
 
 
 def default(known: Collection | None, user_id: UUID, now: datetime) -> CollectionCreated | None:
-    """What creates the default collection; nothing where there is one."""
+    """Return the event that creates the default collection; None where there is one."""
     if known is not None:
         return None
     return CollectionCreated(

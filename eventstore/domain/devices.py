@@ -1,7 +1,8 @@
 """Devices: what a listener's apps call themselves.
 
-An app registers its device whenever it starts: the later of that and of its being forgotten decides. Being
-seen is as coarse as a day, so that apps which come every few minutes record nothing.
+An app registers its device whenever it starts; the later of that time and the time when the device was
+forgotten decides. When a device was last seen is recorded once a day, so that apps that connect every few
+minutes record nothing.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -23,7 +24,7 @@ SEEN_AGAIN: Final = timedelta(days=1)
 
 
 class RegisterDevice(Order, frozen=True, kw_only=True):
-    """What is None stays as it is. ``app``: the program that it runs, as it names itself."""
+    """A field that is None stays as it is. ``app``: the program that the device runs, as it names itself."""
 
     device: str
     caption: str | None = None
@@ -36,7 +37,7 @@ class ForgetDevice(Order, frozen=True, kw_only=True):
 
 
 class DeviceRegistered(Event, frozen=True, kw_only=True, gc=False):
-    """``registered_at``: when it was last seen, to a day. ``first_seen``: when it came first."""
+    """``registered_at``: when it was last seen, precise to a day. ``first_seen``: when it was first seen."""
 
     device: str
     caption: str | None = None
@@ -116,7 +117,7 @@ def forget(entries: Mapping[str, Device], command: ForgetDevice) -> list[Event]:
 
 
 def _again(known: Device) -> datetime:
-    """From when on being seen is recorded again."""
+    """Return the time from which a device that is seen is recorded again."""
     assert known.registered_at is not None
     return known.registered_at + SEEN_AGAIN
 

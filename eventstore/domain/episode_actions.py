@@ -1,7 +1,7 @@
-"""What apps did with episodes beside playing them: downloaded, deleted, marked as new.
+"""What apps did with episodes besides playing them: downloaded, deleted, marked as new.
 
-It says nothing of how far an episode was heard. The newest action of an episode is its state; each is a fact
-that other devices are told.
+An action says nothing of how far an episode was heard. The newest action of an episode is its state, but
+other devices are told of every action.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -28,7 +28,7 @@ class RecordEpisodeAction(Order, frozen=True, kw_only=True):
 
 
 class EpisodeActionRecorded(Event, frozen=True, kw_only=True, gc=False):
-    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken."""
+    """``claimed_at``: the client's own time, where it was too far ahead and was replaced by the server's."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -49,7 +49,7 @@ class EpisodeAction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class EpisodeActionEntry(msgspec.Struct, frozen=True, gc=False):
-    """The newest thing that a device did with an episode beside playing it. The later time decides."""
+    """The newest thing that a device did with an episode besides playing it. The later time decides."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -75,7 +75,7 @@ REGISTER = LastWriter(
 
 
 def decide(entries: Mapping[str, EpisodeAction], command: RecordEpisodeAction) -> list[Event]:
-    """Every action is recorded, also one older than the newest: only a repeat is not."""
+    """Record every action, even one that is older than the newest; only a repeat is not recorded."""
     key = episode_key(command.feed, command.item)
     known = entries.get(key)
     accepted = REGISTER.accept(known, command)

@@ -1,4 +1,5 @@
-"""What is known of an episode, in all topics: which one a command means, and that two of them are one.
+"""What is known of an episode in all topics: which one a command means, and when two of them turn out to be
+one.
 
 A device without GUIDs names an episode by its enclosure. Once another device names GUID and enclosure of the
 same feed, ``EpisodeIdentified`` joins what is known of both, by the ordinary merge of each topic.
@@ -23,13 +24,14 @@ from eventstore.domain.naming import Episode, EpisodeName, choose
 from eventstore.domain.partial import holding
 from eventstore.domain.topics import TOPICS, Topics, User
 
-# So many digests are made, of 2 µs each, before it is asked whether there is any to compare them with.
+# Up to this many digests are computed right away, at 2 µs each; before computing more, it is checked whether
+# there is anything to compare them with.
 FEW = 100
 C = TypeVar("C", bound=Command)
 
 
 class EpisodeIdentified(Event, frozen=True, kw_only=True, gc=False):
-    """``known_item``, which is an enclosure without a GUID, is ``rss_source_item``."""
+    """``known_item``, which is an enclosure without a GUID, was found to be ``rss_source_item``."""
 
     rss_source_feed: str
     known_item: str
@@ -46,8 +48,8 @@ class EpisodeIdentified(Event, frozen=True, kw_only=True, gc=False):
 
 
 def known(user: Topics, text: str = "") -> Iterator[Episode]:
-    """Every episode of which something is known, once for each thing; of those whose GUIDs or enclosures hold
-    a ``text`` at least these."""
+    """Yield every episode of which something is known, once per entry; given a ``text``, at least those whose
+    GUIDs or enclosures contain it."""
     for topic in TOPICS:
         for feed, item in topic.register.about(holding(getattr(user, topic.name), text)):
             if feed is not None and item is not None:
@@ -55,7 +57,7 @@ def known(user: Topics, text: str = "") -> Iterator[Episode]:
 
 
 def keys_without_guid(user: Topics) -> Iterator[str]:
-    """The keys of the episodes of which an enclosure alone is known."""
+    """Return the keys of the episodes of which only an enclosure is known."""
     return (
         episode_key(*one)
         for topic in TOPICS
@@ -64,7 +66,7 @@ def keys_without_guid(user: Topics) -> Iterator[str]:
 
 
 def find(user: User, feed: str | None, item: str) -> EpisodeName:
-    """The episode that a device means; see ``choose``."""
+    """Return the episode that a device means; see ``choose``."""
     if feed is not None and (has_guid(item) or episode_key(feed, item) in user.without_guid):
         return EpisodeName(feed, item)
     guid, enclosure_url = parts_of_item(item)
@@ -72,13 +74,13 @@ def find(user: User, feed: str | None, item: str) -> EpisodeName:
 
 
 def identify(user: User, event: EpisodeIdentified) -> None:
-    """Join what is known of the two, in place."""
+    """Join what is known of the two episodes, in place."""
     _join(user, event.known_key, event.key, event.rss_source_item)
     user.without_guid.pop(event.known_key, None)
 
 
 def note(user: User, feed: str, item: str) -> None:
-    """Take down that of an episode an enclosure alone is known, where it is so."""
+    """Note that only an enclosure is known of an episode, where that is so."""
     if not has_guid(item):
         key = episode_key(feed, item)
         if key not in user.without_guid:
@@ -91,13 +93,13 @@ def _join(user: User, known_key: str, key: str, item: str) -> None:
 
 
 def identified(user: User, command: Any) -> list[EpisodeIdentified]:
-    """Which of the episodes that a command names were known by their enclosures alone."""
+    """Return an event for each episode that a command names and that was known by its enclosure alone."""
     events: dict[str, EpisodeIdentified] = {}
     if _is_large(command) and not user.without_guid:
         return []
     for feed, item in named_by(command):
         key = enclosure_key(feed, item)
-        # of two GUIDs with one enclosure the first has it
+        # if two GUIDs have one enclosure, the first of them gets it
         if key is not None and key not in events and key in user.without_guid:
             events[key] = EpisodeIdentified(
                 user_id=command.user_id,
@@ -110,8 +112,8 @@ def identified(user: User, command: Any) -> list[EpisodeIdentified]:
 
 
 def keys_of_enclosures(command: Any) -> Iterator[str]:
-    """The keys under which the episodes that a command names are known by an enclosure alone; of a large
-    sync none, for which ``identified`` asks whether there is any such episode at all."""
+    """Yield the keys under which the episodes that a command names may be known by an enclosure alone. Yields
+    none for a large sync, for which ``identified`` checks whether there is any such episode at all."""
     for feed, item in () if _is_large(command) else named_by(command):
         key = enclosure_key(feed, item) if has_guid(item) else episode_key(feed, item)
         if key is not None:
@@ -119,7 +121,7 @@ def keys_of_enclosures(command: Any) -> Iterator[str]:
 
 
 def named_by(command: Any) -> Iterable[Episode]:
-    """The episodes that a command names with their feeds."""
+    """Return the episodes that a command names together with their feeds."""
     if hasattr(command, "sent"):
         return known(command.sent)
     if isinstance(command, Batch):
@@ -129,7 +131,8 @@ def named_by(command: Any) -> Iterable[Episode]:
 
 
 def resolve(user: User, command: C) -> C:
-    """The command in terms of the episodes that are known. Raises ``DomainError`` ``ambiguous_item``."""
+    """Return the command in terms of the episodes that are known. Raises ``DomainError``
+    ``ambiguous_item``."""
     if hasattr(command, "sent"):
         sent = _resolve_sent(user, command)
         return command if sent is command.sent else msgspec.structs.replace(command, resolved=sent)
@@ -144,7 +147,8 @@ def resolve(user: User, command: C) -> C:
 
 
 def _resolve_sent(user: User, command: Any) -> User:
-    """What a device says, where an enclosure that one GUID alone has in its feed is that episode."""
+    """Return what a device says, with an enclosure replaced by its episode where only one GUID of the feed
+    has it."""
     sent: User = command.sent
     unknown = {one for one in command.without_guid if episode_key(*one) not in user.without_guid}
     if not unknown:
@@ -156,7 +160,7 @@ def _resolve_sent(user: User, command: Any) -> User:
 
 
 def _resolve_orders(user: User, batch: Batch) -> Batch:
-    """The same, of the orders of a batch."""
+    """Do the same for the orders of a batch."""
     unknown = {
         one
         for one in named_by(batch)
@@ -174,10 +178,10 @@ def _resolve_orders(user: User, batch: Batch) -> Batch:
 
 
 def _with_guids(user: User, unknown: set[Episode], beside: Iterable[Episode]) -> dict[Episode, str]:
-    """The items with GUIDs that enclosures without one stand for: those that one GUID alone has in its feed,
-    by what is known or named ``beside``."""
+    """Map enclosures without a GUID to the items that they stand for: those whose GUID is the only one in its
+    feed with that enclosure, among what is known or named in ``beside``."""
     found: dict[Episode, dict[str, str]] = {}
-    # of one, those that have it; of several, whatever is known
+    # for a single enclosure, read the episodes that have it; for several, whatever is known
     text = parts_of_item(next(iter(unknown)).item)[1] if len(unknown) == 1 else ""
     for feed, item in (*known(user, text), *beside):
         guid, enclosure_url = parts_of_item(item)

@@ -1,4 +1,4 @@
-"""What a topic declares of its state and its events: keys, fields, and which event says which of them."""
+"""How a topic declares its state and its events: keys, fields, and which event says which fields."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -15,16 +15,17 @@ from eventstore.domain.messages import Event
 
 Values = Callable[[Any], tuple[Any, ...]]
 FEED, ITEM, DEVICE = "rss_source_feed", "rss_source_item", "device"
-# of an event that puts back what stood before
+# the field of an event that restores an earlier state
 IS_UNDO = "is_undo"
 
 
 class Key(NamedTuple):
-    """What names an entry of a topic.
+    """Identifies an entry of a topic.
 
-    ``column``: of the table, which holds its ``digest``. ``read``: the key, from an event or an entry.
-    ``named``: the fields of events, entries and tables that it stands for, with their values. ``shown``: what
-    conflicts call an entry, where not by its key. ``of_episode``: the key of what is said of an episode.
+    ``column``: the column of the table, which holds the key's ``digest``. ``read``: reads the key from an
+    event or an entry. ``named``: returns the fields of events, entries and tables that the key stands for,
+    with their values. ``shown``: what conflicts call an entry, where that is not its key. ``of_episode``:
+    returns the key of the entry about an episode.
     """
 
     column: str
@@ -50,13 +51,13 @@ EPISODE_KEY = Key(
 
 
 def episode_named(command: Any) -> tuple[str, ...]:
-    """The key of the episode that a command names; none where its feed is not known."""
+    """Return the key of the episode that a command names; none where its feed is not known."""
     return () if command.feed is None else (episode_key(command.feed, command.item),)
 
 
 class Field(NamedTuple):
-    """A field of a state. ``public``: what events, entries and tables call it. ``ranks``: its values, the
-    least first, where they do not compare as they are."""
+    """A field of a state. ``public``: what events, entries and tables call it. ``ranks``: its values from
+    least to greatest, where they do not compare directly."""
 
     name: str
     public: str
@@ -72,7 +73,7 @@ class Field(NamedTuple):
         return bool(self.type == str | None)
 
     def rank(self, value: Any) -> Any:
-        """What stands for a value when it is compared; absent is the least."""
+        """Return what is compared in place of a value; an absent value is the least."""
         if self.ranks is not None:
             return self.ranks.index(value)
         if self.is_nullable_text:
@@ -81,7 +82,8 @@ class Field(NamedTuple):
 
 
 class Group:
-    """Fields that go with the latest of some times: the later state's count, on equal times the greater."""
+    """Fields that belong to the latest of some times: those of the later state count, on equal times the
+    greater ones."""
 
     def __init__(self, times: tuple[str, ...], fields: tuple[Field, ...]) -> None:
         self.times = times
@@ -89,7 +91,7 @@ class Group:
         self.names = tuple(field.name for field in fields)
         self._values = values_of(self.names)
         self.at: Callable[[Any], datetime | None] = attrgetter(times[0]) if len(times) == 1 else self._latest
-        # only these cannot be compared as they are
+        # only these fields do not compare directly
         self._ranked = any(field.nullable or field.ranks is not None for field in fields)
 
     def _latest(self, of: Any) -> datetime | None:
@@ -112,16 +114,16 @@ class Group:
         return than is None or (at is not None and at > than)
 
     def taken(self, of: Any) -> dict[str, Any]:
-        """Its fields, as a state has them, with the time where there is one."""
+        """Return the fields of the group as a state has them, with the time where there is only one."""
         taken = dict(zip(self.names, self._values(of), strict=True))
         return taken if len(self.times) > 1 else {self.times[0]: getattr(of, self.times[0]), **taken}
 
 
 class Carrier:
-    """What an event class says of a state: which of its fields is which of the state's.
+    """What an event class says of a state: which of its fields corresponds to which field of the state.
 
-    ``key``: those that name what it is about. ``names``: what it calls fields of the state otherwise;
-    ``time``: the one that says when it happened.
+    ``key``: the fields that name what the event is about. ``names``: what the event calls fields of the state
+    that it names differently. ``time``: the field that says when it happened.
     """
 
     def __init__(
@@ -135,7 +137,7 @@ class Carrier:
         inside = {public: name for name, public in names.items()}
         beside = {"user_id", "claimed_at", IS_UNDO, *key}
         if DEVICE not in state.__struct_fields__:
-            # which device says so: a fact, where it is no state
+            # which device sent it is a fact of the event, where the state does not hold it
             beside.add(DEVICE)
         said = [name for name in event.__struct_fields__ if name not in beside]
         self.event = event
@@ -143,13 +145,13 @@ class Carrier:
         self.is_skewable = "claimed_at" in event.__struct_fields__
         self.happened_at: Callable[[Any], datetime] = attrgetter(names.get(time, time))
         self.feed, self.item = reader(event, FEED), reader(event, ITEM)
-        # an event that gives only a part of a state is not made into one
+        # never called for an event that gives only a part of a state
         self.state_of = copier(state, self.names)
         given = ("user_id", *key, *(("claimed_at",) if self.is_skewable else ()))
         self._make = copier(event, {public: name for name, public in self.names.items()}, given)
 
     def partial(self, event: Any) -> dict[str, Any]:
-        """The fields of the state that an event gives."""
+        """Return the fields of the state that an event gives."""
         return {name: getattr(event, public) for name, public in self.names.items()}
 
     def make(self, user_id: UUID, key: Mapping[str, Any], state: Any, skewed: datetime | None) -> Event:
@@ -161,11 +163,11 @@ class Carrier:
 def copier(
     cls: type[msgspec.Struct], fields: Mapping[str, str], given: Iterable[str] = ()
 ) -> Callable[..., Any]:
-    """A function that makes a ``cls`` of another struct, ``fields`` naming its fields by ours, and of what is
-    ``given`` by name.
+    """Return a function that makes a ``cls`` from another struct and from the keyword arguments ``given``;
+    ``fields`` maps fields of ``cls`` to those of the other struct.
 
-    It is put together as text, once for each class, as dataclasses do it: a dictionary of arguments for each
-    event took four times as long, and 50,000 entries of a sync a fifth of a second.
+    Its source is generated once for each class, as dataclasses does it: a dictionary of arguments for each
+    event took four times as long, and a fifth of a second for the 50,000 entries of a sync.
     """
     copied = [f"{to}=of.{name}" for to, name in fields.items()]
     arguments = ", ".join([*copied, *(f"{name}={name}" for name in given)])
@@ -173,12 +175,12 @@ def copier(
 
 
 def reader(of: type[msgspec.Struct], name: str) -> Callable[[Any], Any]:
-    """What reads a field, or gives None where the class has no such."""
+    """Return a function that reads a field, or returns None where the class has no such field."""
     return attrgetter(name) if name in of.__struct_fields__ else lambda _: None
 
 
 def values_of(names: Iterable[str]) -> Values:
-    """What reads several fields at once; also where there is one, or none."""
+    """Return a function that reads several fields as a tuple, even where there is only one field or none."""
     names = tuple(names)
     if not names:
         return lambda _: ()

@@ -1,7 +1,7 @@
-"""Held removals: podcasts that a device would unfollow, so many at once that the listener is asked first.
+"""Held removals: podcasts that a device wants to unfollow, so many at once that the listener is asked first.
 
-An app that was set up anew, or that has lost its data, may send an empty list: that must not empty the
-account. The podcasts stay followed until the listener confirms it or takes it back (``unfollowing.py``).
+An app that was newly set up or has lost its data may send an empty list, which must not empty the account.
+The podcasts stay followed until the listener confirms or discards the removal (``unfollowing.py``).
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -23,13 +23,14 @@ class HoldRemoval(Order, frozen=True, kw_only=True):
 
 
 class SettleRemoval(Order, frozen=True, kw_only=True):
-    """The listener, or time, has decided: what became of it the subscription itself says."""
+    """The listener has decided, or the time is up; the subscription itself says what became of the
+    removal."""
 
     feed: str
 
 
 class RemovalHeld(Event, frozen=True, kw_only=True, gc=False):
-    """``device``: which would have it unfollowed."""
+    """``device``: the one that wanted to unfollow the podcast."""
 
     rss_source_feed: str
     device: str | None = None
@@ -55,8 +56,8 @@ class HeldRemoval(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class HeldRemovalEntry(msgspec.Struct, frozen=True, gc=False):
-    """A podcast that a device would have unfollowed. The later of the two times decides; on equal times it is
-    held."""
+    """A podcast that a device wants to unfollow. The later of the two times decides; on equal times the
+    removal is held."""
 
     rss_source_feed: str
     device: str | None = None

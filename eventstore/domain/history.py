@@ -1,7 +1,7 @@
 """The history as its listener reads it: when something happened, and whether what it said still holds.
 
-Told from the state alone, so that a page of a long history costs no fold of all of it: why a value stands is
-known for every key that the state still holds.
+This is answered from the state alone, so that a page of a long history does not require folding all of it:
+for every key that the state still holds, it is known what decided its value.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,8 @@ from eventstore.domain.topics import OF_EVENT, Keys, User
 
 
 def happened_at(event: Event) -> datetime | None:
-    """The time that counts for an event: the device's own where it was accepted. None for the instance's."""
+    """Return the time that counts for an event: the device's own where it was accepted. None for the
+    instance's events."""
     topic = OF_EVENT.get(type(event))
     if topic is not None:
         return topic.happened_at(event)
@@ -23,7 +24,7 @@ def happened_at(event: Event) -> datetime | None:
 
 
 def keys(events: Iterable[Event]) -> Keys:
-    """The entries by which ``in_effect`` tells."""
+    """Return the keys of the entries that ``in_effect`` needs, by topic."""
     named: dict[str, dict[str, None]] = {}
     for event in events:
         topic = OF_EVENT.get(type(event))
@@ -33,8 +34,8 @@ def keys(events: Iterable[Event]) -> Keys:
 
 
 def in_effect(user: User, event: Event) -> InEffect | None:
-    """Whether it holds, and why. None where it cannot be told: shares are no state, and what has been gone
-    for long is forgotten."""
+    """Return whether an event holds, and why. None where that cannot be determined: shares are not state, and
+    what has been gone for long is forgotten."""
     topic = OF_EVENT.get(type(event))
     if topic is None or type(event) in topic.not_state:
         return None

@@ -1,7 +1,7 @@
-"""Feeds and items by name: base64 of a feed's URL, base64 of ``guid,enclosure_url``.
+"""Identifiers of feeds and items: base64 of a feed's URL, base64 of ``guid,enclosure_url``.
 
-One feed is one key however a client spells it, and so is one item: four base64 spellings, white space, the
-case of hosts, default ports, fragments and needless percent signs all lead to the same text.
+A feed has one key however a client spells it, and so has an item: four base64 spellings, white space, the
+case of hosts, default ports, fragments and needless percent-encoding all lead to the same text.
 """
 
 import binascii
@@ -20,18 +20,18 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 _URL_SAFE = str.maketrans("-_", "+/")
-# control characters, the two separators of lines, halves of surrogate pairs
+# control characters, the line and the paragraph separator, halves of surrogate pairs
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _XML_SPACES = re.compile("[ \t\r\n]+")
-# ASCII: else the long s of "httpſ" counts as an s
+# ASCII: otherwise the long s of "httpſ" would match an s
 _PODCAST_SCHEME = re.compile("(?:feed|itpc|itms|pcast|podcast):(?://)?", re.IGNORECASE | re.ASCII)
 _SCHEME = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
 _URL = re.compile(r"(https?)://([^/?]*)([^?]*)(.*)", re.IGNORECASE | re.ASCII)
 _AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(?::([0-9]{0,5}))?")
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-# An escaped byte, or a character that may not stand in a path or a query (RFC 3986).
+# An escaped byte, or a character that is not allowed in a path or a query (RFC 3986).
 _TO_RESPELL = re.compile(r"%([0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/?]")
-# Most addresses and items are in their normal form already. Possessive: a long one is gone over once.
+# Most URLs and items are in their normal form already. Possessive quantifiers scan a long one only once.
 _ESCAPE = r"%(?!2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)[0-9A-F]{2}"
 _NORMAL_URL = (
     r"https?://[a-z0-9_-]++(?:\.[a-z0-9_-]++)*+/"
@@ -45,19 +45,20 @@ _ENCLOSURE_AFTER_SPACE = re.compile(r",(?=\s*[a-z][a-z0-9+.-]*://)", re.IGNORECA
 
 
 class InvalidIdentifier(ValueError):
-    """A feed or item that cannot be one; ``code`` is for machines, the text says why."""
+    """A feed or item that is not valid; ``code`` is for programs, the message says why."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
 
 
-# What is wrong with an address itself: whoever sends it cannot mend it, for its publisher wrote it.
+# Faults of the URL itself: whoever sends it cannot correct it, because its publisher wrote it.
 CODES_OF_ADDRESSES = frozenset({"control_characters", "credentials", "invalid_host", "scheme", "too_long"})
 
 
 def key_of(text: str) -> str:
-    """A feed's or an item's digest: 128 bits of BLAKE2b in hexadecimal, as a uuid column takes them.
+    """Return the digest of a feed or an item: 128 bits of BLAKE2b in hexadecimal, as a uuid column takes
+    them.
 
     No two feeds or items share a key, neither by chance nor on purpose.
     """
@@ -70,7 +71,8 @@ def _digest(text: bytes) -> str:
 
 @lru_cache(maxsize=8_192)
 def normalise_feed(text: str) -> str:
-    """The one spelling of an ``rss_source_feed``: standard base64 with padding of the normalised URL.
+    """Return the canonical spelling of an ``rss_source_feed``: standard base64 with padding of the normalised
+    URL.
 
     Raises ``InvalidIdentifier`` when it is not base64 or holds no absolute http(s) URL.
     """
@@ -79,32 +81,33 @@ def normalise_feed(text: str) -> str:
 
 @lru_cache(maxsize=8_192)
 def feed_of_url(url: str) -> str:
-    """The ``rss_source_feed`` of a feed URL. Raises ``InvalidIdentifier``."""
+    """Return the ``rss_source_feed`` of a feed URL. Raises ``InvalidIdentifier``."""
     return _encode(normalise_url(url))
 
 
 def url_of_feed(feed: str) -> str:
-    """The URL in a normalised ``rss_source_feed``."""
+    """Return the URL in a normalised ``rss_source_feed``."""
     return binascii.a2b_base64(feed).decode()
 
 
 def normalise_item(text: str) -> str:
-    """The one spelling of an ``rss_source_item``. Raises ``InvalidIdentifier``."""
+    """Return the canonical spelling of an ``rss_source_item``. Raises ``InvalidIdentifier``."""
     decoded = _decode(text, LONGEST_ITEM)
     return _encode(decoded) if _NORMAL_ITEM.fullmatch(decoded) else item_of(*_split(decoded))
 
 
 def item_of(guid: str, enclosure_url: str) -> str:
-    """The ``rss_source_item`` of a GUID and an enclosure URL, either of which may be empty.
+    """Return the ``rss_source_item`` of a GUID and an enclosure URL, either of which may be empty.
 
-    Where the comma between them would be read as another, a line break, which neither can hold, parts them
-    (``shown_item`` has the comma). Raises ``InvalidIdentifier``, also where both are empty.
+    Where a comma between them would not be recognised as the separator, a line break, which neither can
+    contain, separates them instead (``shown_item`` has the comma). Raises ``InvalidIdentifier``, also where
+    both are empty.
     """
     return item_of_normal(normalise_guid(guid), normalise_enclosure(enclosure_url))
 
 
 def item_of_normal(guid: str, enclosure_url: str) -> str:
-    """The same, of what is normalised already."""
+    """Return the ``rss_source_item`` of parts that are normalised already."""
     if not guid and not enclosure_url:
         raise InvalidIdentifier("no_episode", "an item needs a GUID or an enclosure URL")
     text = _within(f"{guid},{enclosure_url}", LONGEST_ITEM)
@@ -114,32 +117,34 @@ def item_of_normal(guid: str, enclosure_url: str) -> str:
 
 
 def parts_of_item(item: str) -> tuple[str, str]:
-    """GUID and enclosure URL of a normalised ``rss_source_item``; either may be empty."""
+    """Return GUID and enclosure URL of a normalised ``rss_source_item``; either may be empty."""
     return _parts_of_text(binascii.a2b_base64(item).decode())
 
 
 def shown_item(item: str) -> tuple[str, str, str]:
-    """What every answer gives of an item: ``rss_source_item``, as apps know it, GUID and enclosure URL."""
+    """Return what every response gives of an item: ``rss_source_item`` as apps know it, GUID and enclosure
+    URL."""
     text = binascii.a2b_base64(item).decode()
     guid, enclosure_url = _parts_of_text(text)
-    # what has a line break is rare: it is all that is spelt otherwise
+    # only items with a line break, which are rare, are spelt differently
     return _encode(f"{guid},{enclosure_url}") if "\n" in text else item, guid, enclosure_url
 
 
 def shown_item_or_none(item: str | None) -> tuple[str | None, str | None, str | None]:
-    """The same, of what may name no item."""
+    """Return the same for an item that may be missing."""
     return (None, None, None) if item is None else shown_item(item)
 
 
 @lru_cache(maxsize=8_192)
 def feed_key_of(feed: str) -> str:
-    """The digest of a normalised ``rss_source_feed``."""
+    """Return the digest of a normalised ``rss_source_feed``."""
     return key_of(feed)
 
 
 @lru_cache(maxsize=32_768)
 def episode_key(feed: str, item: str) -> str:
-    """What one episode is, wherever it is named: the digest of its feed and of its name in there.
+    """Return the key of an episode, the same wherever it is named: the digest of its feed and of its name in
+    that feed.
 
     A GUID is unique in its feed at best. The same GUID with another enclosure URL is the same episode.
     """
@@ -147,35 +152,36 @@ def episode_key(feed: str, item: str) -> str:
 
 
 def guid_key_of(item: str) -> str:
-    """The digest of what names an episode in its feed, without the feed."""
+    """Return the digest of what names an episode in its feed, without the feed."""
     return _digest(_name_in(item))
 
 
 @lru_cache(maxsize=8_192)
 def enclosure_key(feed: str, item: str) -> str | None:
-    """The key of the same episode while only its enclosure was known; None where it has no GUID, or no
+    """Return the key that an episode had while only its enclosure was known; None where it has no GUID or no
     enclosure."""
     guid, enclosure_url = parts_of_item(item)
     return key_of(f"{feed}\n\n{enclosure_url}") if guid and enclosure_url else None
 
 
 def enclosure_only(item: str) -> str:
-    """The item of the same enclosure without its GUID."""
+    """Return the item of the same enclosure without its GUID."""
     return item_of("", parts_of_item(item)[1])
 
 
 def digests_of(feed: str | None, item: str | None) -> tuple[str | None, str | None]:
-    """The digests of what is known of a feed and an item."""
+    """Return the digests of a feed and an item, as far as these are known."""
     return feed and feed_key_of(feed), item and episode_key(feed or "", item)
 
 
 def has_guid(item: str) -> bool:
-    # base64 of a text that starts with a comma starts so; a GUID may start with one, too
+    # the base64 of a text that starts with a comma starts with L; a GUID may start with a comma, too
     return not item.startswith("L") or bool(parts_of_item(item)[0])
 
 
 def normalise_guid(guid: str) -> str:
-    """As its publisher wrote it, but for white space: none around it, and one space for a run inside.
+    """Return a GUID as its publisher wrote it, except for white space: none around it, and one space for each
+    run inside.
 
     Raises ``InvalidIdentifier`` for other control characters.
     """
@@ -184,17 +190,19 @@ def normalise_guid(guid: str) -> str:
 
 
 def normalise_enclosure(url: str) -> str:
-    """The normal form of an enclosure's URL; of none, none. Raises ``InvalidIdentifier``."""
+    """Return the normal form of an enclosure's URL; an empty one stays empty. Raises
+    ``InvalidIdentifier``."""
     return url and normalise_url(url, LONGEST_ITEM)
 
 
 def normalise_url(url: str, longest: int = LONGEST_FEED_URL) -> str:
-    """The normal form of an absolute http(s) address, in ASCII; an address in its normal form stays as it is.
+    """Return the normal form of an absolute http(s) URL, in ASCII; a URL in its normal form stays as it is.
 
     Dropped: white space around it, the default port, the fragment, an empty query, the dot after the host.
-    Scheme and host are in lower case, an international host in its ASCII form, an IPv6 address in its short
-    form; an empty path is ``/``. What may not stand in a URL is percent-encoded, unreserved characters are
-    not, and everything else that is encoded stays so. ``feed:`` and the other podcast schemes mean http.
+    Scheme and host become lower case, an international host its ASCII form, an IPv6 address its short form;
+    an empty path becomes ``/``. Characters that are not allowed in a URL are percent-encoded, unreserved
+    characters are not, and everything else that is encoded stays so. ``feed:`` and the other podcast schemes
+    mean http.
 
     Raises ``InvalidIdentifier`` with one of ``CODES_OF_ADDRESSES``, also where the normal form has more than
     ``longest`` bytes.
@@ -214,7 +222,7 @@ def _parts_of_text(text: str) -> tuple[str, str]:
     if "\n" in text:
         guid, _, enclosure_url = text.partition("\n")
         return guid, enclosure_url
-    # nearly all end with an address in its normal form, which is found quicker than one of any form
+    # nearly all items end with a URL in its normal form, which is found faster than one of any form
     guid, found, rest = text.partition(",http")
     if found and rest.startswith(("://", "s://")) and rest[-1] != ",":
         return guid, "http" + rest
@@ -222,13 +230,14 @@ def _parts_of_text(text: str) -> tuple[str, str]:
 
 
 def _name_in(item: str) -> bytes:
-    """What names an episode: its GUID, or the enclosure URL after a line break, which starts no GUID."""
+    """Return what names an episode: its GUID, or a line break, which starts no GUID, and the enclosure
+    URL."""
     guid, enclosure_url = parts_of_item(item)
     return (guid or f"\n{enclosure_url}").encode()
 
 
 def _with_web_scheme(url: str) -> str:
-    """``feed:https://…`` is https as written, ``feed://…`` and ``feed:…`` are http."""
+    """Replace a podcast scheme: ``feed:https://…`` stays https, ``feed://…`` and ``feed:…`` become http."""
     found = _PODCAST_SCHEME.match(url)
     if found is None:
         return url
@@ -237,7 +246,7 @@ def _with_web_scheme(url: str) -> str:
 
 
 def _normalise_authority(authority: str, scheme: str) -> str:
-    """Host and port, without the scheme's default port."""
+    """Return host and port, without the scheme's default port."""
     if "@" in authority:
         raise InvalidIdentifier("credentials", "an address must not carry credentials")
     parts = _AUTHORITY.fullmatch(authority)
@@ -249,7 +258,7 @@ def _normalise_authority(authority: str, scheme: str) -> str:
 
 
 def _normalise_host(host: str) -> str:
-    """The ASCII form by UTS 46, without the dot of the root."""
+    """Return the host's ASCII form by UTS 46, without the dot of the root."""
     with suppress(idna.IDNAError, UnicodeError):
         mapped = idna.uts46_remap(unquote(host, errors="strict"), std3_rules=False).removesuffix(".")
         name = mapped if mapped.isascii() else ".".join(map(_a_label, mapped.split(".")))
@@ -264,7 +273,7 @@ def _a_label(label: str) -> str:
     try:
         return idna.alabel(label).decode()
     except idna.InvalidCodepoint:
-        # UTS 46 and browsers take symbols such as hearts, which IDNA 2008 leaves out
+        # UTS 46 and browsers accept symbols such as hearts, which IDNA 2008 excludes
         return f"xn--{label.encode('punycode').decode()}"
 
 
@@ -273,7 +282,7 @@ def _normalise_ipv6(bracketed: str) -> str:
         address = IPv6Address(bracketed[1:-1])
     except ValueError:
         raise InvalidIdentifier("invalid_host", "the URL names no valid host") from None
-    # versions of Python write these in two ways
+    # versions of Python differ in how they spell IPv4-mapped addresses
     return f"[{address if address.ipv4_mapped is None else f'::ffff:{address.ipv4_mapped}'}]"
 
 
@@ -285,7 +294,8 @@ def _respell(found: re.Match[str]) -> str:
 
 
 def _split(decoded: str) -> tuple[str, str]:
-    """GUID and enclosure URL, which starts after the first comma that http:// or https:// follows."""
+    """Return GUID and enclosure URL, which starts after the first comma that is followed by http:// or
+    https://."""
     text = decoded.strip()
     if text.endswith(","):
         return text[:-1], ""
@@ -303,7 +313,7 @@ def _checked(text: str) -> str:
 
 
 def _within(text: str, longest: int) -> str:
-    # a character has four bytes at most
+    # a character has at most four bytes
     if 4 * len(text) > longest and len(text.encode(errors="replace")) > longest:
         raise InvalidIdentifier("too_long", f"longer than {longest} bytes")
     return text

@@ -1,8 +1,9 @@
-"""Listening: how many seconds somebody really heard, from the places that devices tell.
+"""Listening: how many seconds somebody really heard, from the positions that devices report.
 
-A device says now and then how far it has come in an episode. What lies between two such places was heard, if
-the clock allows it; what a device tells of from where to where it played, was. Of two devices that play at
-once the one that plays faster counts. Everything here is a function of what was told, whenever it arrived.
+A device reports now and then how far it has come in an episode. What lies between two such positions was
+heard, if the clock allows it; where a device reports the range that it played, that range was heard. Of two
+devices that play at once, the one that plays faster counts. Everything here is a function of what was
+reported, whenever it arrived.
 """
 
 from bisect import bisect_right
@@ -18,24 +19,26 @@ import msgspec
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 
-# nobody hears more than so many seconds of an episode in a second
+# nobody hears more than this many seconds of an episode in a second
 FASTEST: Final = 3.0
 SLOWEST: Final = 0.5
-# a longer step is no listening: a device came back after a long time, or its places are those of another file
+# a longer step is not listening: a device came back after a long time, or its positions are those of another
+# file
 LONGEST_STEP: Final = 6 * 3600
-# A break of up to so long is part of what was heard around it: so an hour of listening is one row of a
-# checkpoint, and not 240.
+# A break of up to this length counts as part of the listening around it, so that an hour of listening is one
+# row of a checkpoint and not 240.
 BREAK: Final = timedelta(seconds=60)
-# no device told of podcasts before: what has an earlier time has a broken clock
+# no device reported podcasts before this: an earlier time comes from a broken clock
 FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-# Of a device, from when on it is known up to when what was heard: the later it begins, the further it goes.
+# The spans of time for which a device's listening is known, each with its start and its end: the later a span
+# starts, the later it ends.
 _Reached: TypeAlias = list[tuple[datetime, datetime]]
 replace = msgspec.structs.replace
 
 
 class Heard(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a device told up to ``at``, as it was counted: ``seconds`` heard since ``starts_at``, up to the
-    place ``position``. ``finished_at``: when it first came to the end there."""
+    """What a device reported up to ``at``, as it was counted: ``seconds`` heard since ``starts_at``, up to
+    ``position``. ``finished_at``: when it first reached the end of the episode in that time."""
 
     device: str
     at: datetime
@@ -54,8 +57,8 @@ class EpisodeHeard(msgspec.Struct, frozen=True, gc=False):
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """A place that a device told, and the ``seconds`` that are counted for it. ``starts_at``: when the
-    listening began that goes on to it, without longer breaks than ``BREAK``. ``settled``: it comes of a
+    """A position that a device reported, and the ``seconds`` that are counted for it. ``starts_at``: when the
+    listening that led to it began, without breaks longer than ``BREAK``. ``settled``: whether it comes from a
     checkpoint or an import, and stays as it was counted."""
 
     device: str
@@ -71,13 +74,13 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> tuple[datetime, str]:
-        """An episode has one place of a device and time."""
+        """Time and device: an episode has one position for each."""
         return self.at, self.device
 
 
 class Before(NamedTuple):
-    """What was told of an episode: the newest ``last`` of all, and of each device its ``own`` and that up to
-    which something was ``heard``."""
+    """What was reported of an episode before: the ``last`` position of all, and for each device its ``own``
+    last position and the last one up to which something was ``heard``."""
 
     own: dict[str, Place] = {}
     heard: dict[str, Place] = {}
@@ -88,7 +91,7 @@ NOTHING_BEFORE: Final = Before()
 
 
 class ImportListening(Command, frozen=True, kw_only=True):
-    """What was counted elsewhere (an export): ``listening`` without what is known here already."""
+    """Imports what was counted elsewhere (an export): ``listening``, without what is known here already."""
 
     listening: tuple[EpisodeHeard, ...]
 
@@ -114,7 +117,7 @@ class Span(NamedTuple):
 
 
 def bring(command: ImportListening) -> list[Event]:
-    """The event of an import; none where nothing is new."""
+    """Return the event of an import; none where nothing is new."""
     if not command.listening:
         return []
     imported = ListeningImported(
@@ -124,7 +127,8 @@ def bring(command: ImportListening) -> list[Event]:
 
 
 def place_of(event: PlayRecorded | PositionUpdated, device: str) -> Place:
-    """``device``: the one that sent the event, where that itself names none."""
+    """Return the position that an event reports. ``device``: the sender, used where the event itself names no
+    device."""
     if isinstance(event, PositionUpdated):
         return Place(device, event.updated_at, event.position, speed=event.speed, played=event.played)
     at, named = event.played_at, event.device or device
@@ -132,8 +136,8 @@ def place_of(event: PlayRecorded | PositionUpdated, device: str) -> Place:
 
 
 def recount(places: Iterable[Place], before: Before = NOTHING_BEFORE) -> list[Place]:
-    """The places of an episode in order of time, each with what is counted for it: all of them, or those that
-    come after what was told ``before``."""
+    """Return the positions of an episode in order of time, each with what is counted for it: all of them, or
+    those that follow what was reported ``before``."""
     own, heard, last = dict(before.own), dict(before.heard), before.last
     counted: list[Place] = []
     for place in sorted(places, key=lambda place: place.key):
@@ -146,13 +150,14 @@ def recount(places: Iterable[Place], before: Before = NOTHING_BEFORE) -> list[Pl
 
 
 def greater(one: Place, other: Place) -> Place:
-    """Which of two places of one device and time counts; what was counted already stays."""
+    """Return which of two positions of one device and time counts; one that was counted already stays."""
     return max(one, other, key=_rank)
 
 
 def compress(places: Sequence[Place], before: datetime) -> tuple[Heard, ...]:
-    """What a checkpoint keeps of the places of an episode, counted and in order: what was heard, and from
-    where each device goes on, unless it heard nothing and told that place before ``before``."""
+    """Return what a checkpoint keeps of the positions of an episode, counted and in order: what was heard,
+    and the position from which each device continues, unless the device heard nothing and reported it before
+    ``before``."""
     newest = {place.device: place for place in places}
     listened = {place.device for place in places if place.seconds}
     kept: dict[tuple[str, datetime], Heard] = {}
@@ -167,13 +172,14 @@ def compress(places: Sequence[Place], before: datetime) -> tuple[Heard, ...]:
 
 
 def settled(heard: Iterable[Heard]) -> Iterator[Place]:
-    """The places that a checkpoint or an import stands for."""
+    """Yield the positions that a checkpoint or an import stands for."""
     for one in heard:
         yield Place(**msgspec.structs.asdict(one), settled=True)
 
 
 def lacking(heard: Iterable[Heard], known: Iterable[Heard]) -> Iterator[Heard]:
-    """What of some listening to an episode is not known; of what goes on where the known ends, the rest."""
+    """Yield the listening to an episode that is not known yet; where it continues beyond what is known, only
+    the rest."""
     every: set[Heard] = set()
     reached: dict[str, _Reached] = {}
     for one in known:
@@ -189,7 +195,7 @@ def lacking(heard: Iterable[Heard], known: Iterable[Heard]) -> Iterator[Heard]:
 
 
 def counted_once(spans: Iterable[Span]) -> Iterator[Span]:
-    """The same listening without overlaps: where several play at once, the fastest of them alone."""
+    """Yield the same listening without overlaps: where several play at once, only the fastest of them."""
     cluster: list[Span] = []
     end = datetime.min.replace(tzinfo=UTC)
     for span in sorted(spans):
@@ -223,7 +229,8 @@ def _count(place: Place, own: Place | None, heard: Place | None, last: Place | N
 
 
 def _seconds(place: Place, own: Place | None, last: Place | None) -> int:
-    """``own``: the place that the device told before; ``last``: the one that any told."""
+    """Return the seconds to count for a position. ``own``: the position that the device reported before;
+    ``last``: the last one that any device reported."""
     passed = None if own is None else (place.at - own.at).total_seconds()
     if place.started is not None:
         step = place.position - _begun(place, own)
@@ -236,7 +243,8 @@ def _seconds(place: Place, own: Place | None, last: Place | None) -> int:
 
 
 def _begun(place: Place, own: Place | None) -> int:
-    """From where it was heard since the place before: some apps tell where they began, again and again."""
+    """Return the position where listening began after the last report: some apps report the same start again
+    and again."""
     assert place.started is not None
     if own is None or not place.started < own.position < place.position:
         return place.started
@@ -245,7 +253,7 @@ def _begun(place: Place, own: Place | None) -> int:
 
 
 def _is_taken_over(place: Place, last: Place | None) -> bool:
-    """Whether it says again what another device had told: nothing was heard for that."""
+    """Whether a device repeats the position that another one had reported, for which nothing was heard."""
     return last is not None and last.device != place.device and last.position == place.position
 
 
@@ -266,10 +274,12 @@ def _reach(reached: _Reached, heard: Heard) -> None:
 
 
 def _without(heard: Heard, reached: _Reached) -> Heard | None:
-    """What of it comes after the known that was heard at its beginning; None where that is nothing."""
+    """Return the part of ``heard`` after the known listening that covers its beginning; None where nothing is
+    left."""
     assert heard.starts_at is not None
     starts_at = heard.starts_at
-    # one known may end within the next: two of one device that begin at once are one listening
+    # one known span may end within the next; of one device, two that start at the same time are the same
+    # listening
     while place := bisect_right(reached, starts_at, key=itemgetter(0)):
         end = reached[place - 1][1]
         if end <= starts_at:
@@ -289,8 +299,8 @@ def _joined(known: Heard | None, heard: Heard) -> Heard:
 
 
 def _without_overlaps(cluster: Sequence[Span]) -> Iterator[Span]:
-    """From one beginning or end to the next the fastest of those that play then: a heap has them, the fastest
-    first, and those that have ended leave it when they come to its top."""
+    """Yield, between each start or end and the next, the fastest of the spans that play then. A heap holds
+    the spans that play, the fastest first; those that have ended are removed when they reach its top."""
     if len(cluster) < 2:
         yield from cluster
         return

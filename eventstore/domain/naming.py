@@ -1,4 +1,4 @@
-"""Which episode is meant where a device names it by less than feed and GUID."""
+"""Determines which episode is meant where a device gives less than feed and GUID."""
 
 import binascii
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from eventstore.domain.identifiers import episode_key, has_guid, parts_of_item
 
 
 class EpisodeName(NamedTuple):
-    """An episode as a device names it: ``feed`` may be left out where only one of the known has that item."""
+    """An episode as a device names it; ``feed`` may be left out where only one known feed has the item."""
 
     feed: str | None
     item: str
@@ -21,9 +21,10 @@ class Episode(NamedTuple):
 
 
 def choose(known: Iterable[Episode], name: EpisodeName) -> EpisodeName:
-    """The episode of ``known`` that is meant, as far as it can be told; the item stays as it was spelt.
+    """Return the episode of ``known`` that is meant, as far as that can be determined; the item keeps its
+    spelling.
 
-    An enclosure without a GUID is the one episode that is known to have it. Raises ``DomainError``
+    An enclosure without a GUID means the one episode that is known to have it. Raises ``DomainError``
     ``ambiguous_item`` where the feed is left out and several feeds have the item.
     """
     if name.feed is not None and has_guid(name.item):
@@ -44,13 +45,13 @@ def choose(known: Iterable[Episode], name: EpisodeName) -> EpisodeName:
 
 def _with_guid(known: Iterable[Episode], item: str) -> Iterator[Episode]:
     guid, _ = parts_of_item(item)
-    # all items of a GUID begin alike, which is quicker to see than to read each of a long history
+    # all items of a GUID start alike, which is faster to compare than decoding every item of a long history
     alike = binascii.b2a_base64(guid.encode()[: len(guid.encode()) // 3 * 3], newline=False).decode()
     return (one for one in known if one.item.startswith(alike) and parts_of_item(one.item)[0] == guid)
 
 
 def _by_enclosure(known: Iterable[Episode], item: str) -> dict[str, Episode]:
-    """The episodes that are known by this enclosure alone; where there are none, those that have it."""
+    """Return the episodes that are known by this enclosure alone, or else those that have it."""
     _, enclosure_url = parts_of_item(item)
     having = [one for one in known if parts_of_item(one.item)[1] == enclosure_url]
     alone = [Episode(one.feed, item) for one in having if not has_guid(one.item)]

@@ -1,8 +1,8 @@
-"""Ordered sets: named lists whose members come and go, in an order that somebody gave.
+"""Ordered sets: named lists whose members are added and removed, in an order that somebody chose.
 
-The list itself (a playlist, a collection) is an ``OnOff`` register: what it is called and its order go by the
-later ``updated_at``, and it exists while that is not before ``deleted_at``. Each member is an ``OnOff`` of
-its own, by ``added_at`` and ``removed_at``.
+The list itself (a playlist, a collection) is an ``OnOff`` register: its name, its other header fields and its
+order go by the later ``updated_at``, and it exists while that is not before ``deleted_at``. Each member is an
+``OnOff`` of its own, by ``added_at`` and ``removed_at``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -24,7 +24,7 @@ from eventstore.domain.times import NEVER
 
 
 class ListHeader(msgspec.Struct, omit_defaults=True):
-    """The state of a playlist, a collection; changed in place by the fold."""
+    """The state of a playlist or a collection; the fold changes it in place."""
 
     name: str
     updated_at: datetime
@@ -50,8 +50,8 @@ class Commands(NamedTuple):
 
 
 class Events(NamedTuple):
-    """The events of a list itself; all but the order and the deletion say all else of it, so that each
-    stands for itself."""
+    """The events of a list itself; except for the order and the deletion, each of them gives all other fields
+    of the list, so that it does not depend on the others."""
 
     created: type[Event]
     updated: type[Event]
@@ -61,7 +61,7 @@ class Events(NamedTuple):
 
 
 class Words(NamedTuple):
-    """What refusals call a list and a member: ``noun`` and ``member`` in codes, ``shown`` in details."""
+    """What errors call a list (``noun``) and a member (``member`` in codes, ``shown`` in details)."""
 
     noun: str
     member: str
@@ -69,10 +69,9 @@ class Words(NamedTuple):
 
 
 class OrderedSet(OnOff[L], Generic[L, M]):
-    """``called``: the fields of what a list is called, in the order in which they decide between two of one
-    time; after them the order does. ``members``: their register; ``plural``: what entries and commands call
-    them; a command names one by ``words.member``.
-    """
+    """A named list with members. ``called``: its header fields, in the order in which they decide between two
+    states of one time; the order of the members decides last. ``members``: the register of the members;
+    ``plural``: what entries and commands call them; a command names a single one by ``words.member``."""
 
     members: OnOff[M]
     value_tie: ClassVar[str] = "greater_value_wins_a_tie"
@@ -116,7 +115,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         }
 
     def blank(self, user_id: UUID, key: str) -> L:
-        """A list of which nothing was said yet. Only a member or a deletion that comes before it shows it."""
+        """Return a list of which nothing was said yet. It is seen only where a member or a deletion arrives
+        before the list."""
         return self.state(name="", updated_at=NEVER)
 
     def is_known(self, of: L) -> bool:
@@ -127,8 +127,9 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return self.members.is_on(of)
 
     def arranged(self, of: L) -> list[str]:
-        """Who is in, in order; those who were added since the order was given come last, as they came. Of one
-        time, as a wrong clock leads to, by their digests, which is the order that the read tables have."""
+        """Return the keys of the members in order; those added since the order was chosen come last, by their
+        times. Those of one time, which a wrong clock can cause, are sorted by their digests, as in the read
+        tables."""
         here = {key: one.added_at for key, one in of.members.items() if self.is_member(one)}
         first = [key for key in of.order if key in here]
         placed = set(first)
@@ -137,11 +138,11 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return [*first, *(key for _, _, key in since)]
 
     def exists(self, of: L) -> bool:
-        """Whether listeners have it."""
+        """Whether the listener has this list."""
         return self.is_known(of) and self.is_on(of)
 
     def in_order(self, of: L) -> tuple[str, ...]:
-        """What a list holds, in order."""
+        """Return the keys of what a list holds, in order."""
         return tuple(self.arranged(of))
 
     # the fold
@@ -174,10 +175,12 @@ class OrderedSet(OnOff[L], Generic[L, M]):
                 setattr(known, name, value)
 
     def _said(self, event: Event) -> dict[str, Any]:
-        """What an event says of the list; an order that is None stays as it was."""
+        """Return what an event says of the list; an order that is None is left out, since it stays as it
+        was."""
         said = self.carriers[type(event)].partial(event)
         if type(event) is self.events.created:
-            # the order that it had before it was deleted, or that an equal time gave it, is another's
+            # an order from before the list was deleted, or from an event of equal time, does not belong to
+            # the new list
             said["order"] = ()
         elif said.get("order", ()) is None:
             del said["order"]
@@ -189,8 +192,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return (self.key.read(command),)
 
     def decide(self, entries: Mapping[str, L], command: Any) -> list[Event]:
-        """Raises ``DomainError`` ``<noun>_not_found``, ``<noun>_exists`` (another one has this id) and
-        ``<member>_not_in_<noun>`` (it never was in it)."""
+        """Decide a command. Raises ``DomainError`` ``<noun>_not_found``, ``<noun>_exists`` (another list has
+        this id) and ``<member>_not_in_<noun>`` (it never was in it)."""
         return self.decisions[type(command)](entries.get(self.key.read(command)), command)
 
     def existing(self, known: L | None) -> L:
@@ -212,7 +215,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return [self._changed(self.events.created, known, replace(blank, **said), command)]
 
     def update(self, known: L, command: Any) -> list[Event]:
-        """What the command does not name stays as it is; an empty text takes the old one away."""
+        """Change the fields that the command names and leave the others; an empty text removes the old
+        one."""
         changes = {}
         for name, field in self._called_fields():
             value = getattr(command, name)
@@ -225,7 +229,7 @@ class OrderedSet(OnOff[L], Generic[L, M]):
             return []
         shown = set(changes) == {"is_public"}
         event = self.events.visibility_changed if shown else self.events.updated
-        # nothing is said of the order
+        # an update says nothing of the order
         return [self._changed(event, known, replace(known, **changes), command, order=None)]
 
     def delete(self, known: L | None, command: Any) -> list[Event]:
@@ -259,7 +263,7 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         if any(key not in known.members for key in asked):
             detail = f"Not all of these {self.words.shown}s are in the {self.words.noun}."
             raise DomainError(self._not_in, detail)
-        # what was taken out meanwhile has no place any more
+        # a member that was removed meanwhile has no place any more
         order = tuple(key for key in asked if self.is_member(known.members[key]))
         return self.put_in_order(known, order, command)
 
@@ -276,19 +280,20 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return zip(self.called.names, self.called.fields, strict=True)
 
     def _changed(self, event: type[Event], known: L | None, said: L, command: Any, **more: Any) -> Event:
-        """The event of what is done to a list at the server: after everything that is known of it."""
+        """Return the event of a change that is made to a list at the server; its time is after everything
+        that is known of the list."""
         known_times = (known.updated_at, known.deleted_at) if known else ()
         at = times.after_all(command.now, *known_times)
         said = replace(said, **{self.off if event is self.off_event else self.on: at}, **more)
         return self.carriers[event].make(command.user_id, self.key.named(self.key.read(command)), said, None)
 
     def member_named(self, of: L, command: Any) -> str:
-        """The key of the member that a command names."""
+        """Return the key of the member that a command names."""
         name: str = getattr(command, self.words.member)
         return name
 
     def members_named(self, of: L, command: Any) -> Iterable[str]:
-        """The keys of the members that a command names."""
+        """Return the keys of the members that a command names."""
         names: Iterable[str] = self._listed(command)
         return names
 
@@ -314,7 +319,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return said  # type: ignore[no-any-return]
 
     def to_entry(self, key: str, state: Any, **more: Any) -> Any:
-        """The members that are in come first, in their order."""
+        """Return the list as a device would send it; the members that are in it come first, in their
+        order."""
         places = {name: place for place, name in enumerate(state.order)}
         here = self.arranged(state)
         shown = [*here, *sorted(state.members.keys() - set(here))]
@@ -336,7 +342,7 @@ class OrderedSet(OnOff[L], Generic[L, M]):
     def _changes(
         self, key: Mapping[str, Any], known: L | None, sent: L, user_id: UUID, now: datetime
     ) -> list[Event]:
-        """What a device says of the list itself, where it is news."""
+        """Return the events for what is new in what a device says of the list itself."""
         current = known or self.blank(user_id, str(key[self.key.column]))
         on, off = times.accept_both(sent.updated_at, sent.deleted_at, current.skewed, now)
         events = []
@@ -354,7 +360,7 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return events
 
     def rule_against(self, said: L, current: L, now: datetime) -> str | None:
-        """Of a list, or of the first of its members that lost."""
+        """Return the rule for the list itself, or for the first of its members that lost."""
         rule = super().rule_against(said, current, now)
         if rule is not None or not self.is_on(current):
             return rule
@@ -437,7 +443,7 @@ class OrderedSet(OnOff[L], Generic[L, M]):
             return self.members.decided(of.members, event)
         if type(event) is self.off_event:
             return self.decided_by(of, event)
-        # by what it says: one that was only reordered since is still called what it was called
+        # compares only what the event says: a list that was only reordered since still has its name
         said = self.carriers[type(event)].partial(event)
         if said.get("order", ()) is None:
             del said["order"]

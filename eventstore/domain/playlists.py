@@ -1,11 +1,12 @@
-"""Playlists: episodes in an order, with a name.
+"""Playlists: named lists of episodes in an order.
 
-What a playlist is called and its order are one register: the later ``updated_at`` wins. Its items are merged
-one by one, by the later of ``added_at`` and ``removed_at``; on equal times the item is in. A deletion is a
-time like any other: the playlist exists while ``updated_at`` is not before ``deleted_at``.
+The name, the other header fields and the order of a playlist are one register: the later ``updated_at`` wins.
+Its items are merged one by one, by the later of ``added_at`` and ``removed_at``; on equal times the item is
+in the playlist. A deletion is a time like any other: the playlist exists while ``updated_at`` is not before
+``deleted_at``.
 
-One of them, of kind ``queue``, is what its listener hears next. It is made when something is first done to
-it, and cannot be deleted.
+One of the playlists, of kind ``queue``, is what its listener hears next. It is created when something is
+first done to it, and cannot be deleted.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -28,7 +29,7 @@ from eventstore.domain.registers import OnOff
 from eventstore.domain.topic import Topic
 
 QUEUE_NAME = "Up next"
-# what its listener put together, or what he hears next
+# a list that the listener put together, or the queue of what the listener hears next
 Kind = Literal["list", "queue"]
 # where an episode is put into a playlist
 Place = Literal["first", "last"]
@@ -36,7 +37,7 @@ Place = Literal["first", "last"]
 
 @lru_cache(maxsize=1_024)
 def queue_id(user_id: UUID) -> UUID:
-    """The id of a user's queue: the same whoever works it out."""
+    """Return the id of a user's queue, which is derived from the user's id."""
     return uuid5(user_id, "queue")
 
 
@@ -48,7 +49,7 @@ class CreatePlaylist(Command, frozen=True, kw_only=True):
 
 
 class UpdatePlaylist(Command, frozen=True, kw_only=True):
-    """What is None stays as it is; an empty description takes it away."""
+    """A field that is None stays as it is; an empty description removes the old one."""
 
     playlist_id: UUID
     name: str | None = None
@@ -61,8 +62,9 @@ class DeletePlaylist(Command, frozen=True, kw_only=True):
 
 
 class AddToPlaylist(Order, frozen=True, kw_only=True):
-    """``place``: where it goes, also if it is in already; None leaves what is in where it is. An order is of
-    the time at which it arrives, whatever ``at`` says."""
+    """``place``: where the episode goes, even if it is in the playlist already; with None, an episode that is
+    in it stays where it is. The resulting order has the time at which the command arrives, whatever ``at``
+    says."""
 
     playlist_id: UUID
     feed: str
@@ -73,7 +75,7 @@ class AddToPlaylist(Order, frozen=True, kw_only=True):
 
 
 class RemoveFromPlaylist(Order, frozen=True, kw_only=True):
-    """``feed`` may be left out where the playlist has the item of one feed alone."""
+    """``feed`` may be left out where the playlist has the item of only one feed."""
 
     playlist_id: UUID
     item: str
@@ -86,7 +88,7 @@ class ReorderPlaylist(Command, frozen=True, kw_only=True):
 
 
 class ClearPlaylist(Command, frozen=True, kw_only=True):
-    """Take all episodes out."""
+    """Removes all episodes from a playlist."""
 
     playlist_id: UUID
 
@@ -102,7 +104,7 @@ class PlaylistCreated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class PlaylistUpdated(Event, frozen=True, kw_only=True, gc=False):
-    """``order``: the keys of the episodes; none where it stays as it was. What came by a sync gives it."""
+    """``order``: the keys of the episodes; None where it stays as it was. An update from a sync gives it."""
 
     playlist_id: UUID
     name: str
@@ -178,7 +180,7 @@ class Playlist(ListHeader, omit_defaults=True):
 
 
 class PlaylistItemEntry(msgspec.Struct, frozen=True, gc=False):
-    """An episode of a playlist. The later of the two times decides; on equal times it is in."""
+    """An episode of a playlist. The later of the two times decides; on equal times the episode is in it."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -192,9 +194,9 @@ class PlaylistItemEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class PlaylistEntry(msgspec.Struct, frozen=True):
-    """A playlist as a device knows it. Name, description, visibility and order go by `updated_at`, each
-    item by its own times; it is deleted where `deleted_at` is later than `updated_at`. `kind` is the
-    server's to say."""
+    """A playlist as a device knows it. Name, description, visibility and order go by `updated_at`, each item
+    by its own times; it is deleted where `deleted_at` is later than `updated_at`. Only the server sets
+    `kind`."""
 
     id: UUID
     name: str
@@ -207,7 +209,8 @@ class PlaylistEntry(msgspec.Struct, frozen=True):
 
 
 class _Playlists(OrderedSet[Playlist, PlaylistItem]):
-    """A playlist's own episodes are meant where a command leaves the feed out. With the queue's own rules."""
+    """Playlists, with rules for the queue. A command that leaves the feed out means one of the playlist's own
+    episodes."""
 
     def __init__(self, *args: Any, **declared: Any) -> None:
         super().__init__(*args, **declared)
@@ -227,8 +230,8 @@ class _Playlists(OrderedSet[Playlist, PlaylistItem]):
         return said
 
     def decide(self, entries: Mapping[str, Playlist], command: Any) -> list[Event]:
-        """As all ordered sets do; what is done to the queue first makes it, as an event of its own. Raises
-        ``DomainError`` ``queue_not_deletable``, too."""
+        """Decide as all ordered sets do; what is first done to the queue also creates it, as an event of its
+        own. Raises ``DomainError`` ``queue_not_deletable``, too."""
         key = self.key.read(command)
         known = entries.get(key)
         if key != str(queue_id(command.user_id)) or (known is not None and self.is_on(known)):
@@ -261,7 +264,7 @@ class _Playlists(OrderedSet[Playlist, PlaylistItem]):
         for event in events:
             self.members.evolve(after.members, event)
         arranged = self.arranged(after)
-        if key not in arranged:  # it was taken out later than it is said to have been put in
+        if key not in arranged:  # it was removed at a later time than that of the addition
             return events
         others = [name for name in arranged if name != key]
         order = [key, *others] if command.place == "first" else [*others, key]
@@ -293,7 +296,7 @@ class _Playlists(OrderedSet[Playlist, PlaylistItem]):
         return "" if found.feed is None else episode_key(found.feed, found.item)
 
 
-# the titles go with the later addition, the newest item is that of the latest of both times
+# the titles belong to the time of addition, feed and item to the later of both times
 ITEMS = OnOff(
     PlaylistItem,
     PlaylistItemEntry,

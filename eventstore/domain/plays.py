@@ -1,7 +1,7 @@
 """Plays: how far each episode was heard.
 
-One status per episode. Of two statuses the later wins, on equal times the further position; the rest only
-makes the order total, so that merging never depends on who comes first.
+There is one status per episode. Of two statuses the later wins, or on equal times the one with the further
+position; the other fields only make the order total, so that merging never depends on which comes first.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -20,12 +20,12 @@ from eventstore.domain.topic import Topic
 
 
 class RecordPlay(Order, frozen=True, kw_only=True):
-    """``position`` in whole seconds, ``speed`` as a factor; ``started``: from where it was played, ``total``:
-    how long the file is, by the player, ``duration``: by the feed.
+    """Records a play. ``position`` in whole seconds, ``speed`` as a factor; ``started``: the position where
+    playing began, ``total``: the length of the file by the player, ``duration``: its length by the feed.
 
-    None for position and played: as they are known, else 0 and false; the speed stays then, too. For played
-    alone: whether the position is near the end, else as it is known. A status that is newer than
-    ``unless_since`` is left alone.
+    Where position and played are None, they stay as they are known, or else are 0 and false, and the speed
+    stays as well. Where only played is None, it is true if the position is near the end, and otherwise stays
+    as it is known. A status that is newer than ``unless_since`` is left alone.
     """
 
     feed: str
@@ -41,8 +41,8 @@ class RecordPlay(Order, frozen=True, kw_only=True):
 
 
 class UpdatePosition(Order, frozen=True, kw_only=True):
-    """``feed`` is needed only for an item that is not known yet, or in several feeds. Without a speed that
-    stays."""
+    """``feed`` is needed only for an item that is not known yet, or is known in several feeds. Without a
+    speed, the known one stays."""
 
     item: str
     position: int
@@ -51,9 +51,9 @@ class UpdatePosition(Order, frozen=True, kw_only=True):
 
 
 class PlayRecorded(Event, frozen=True, kw_only=True, gc=False):
-    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken.
-    ``device``: where the app names one for each play. ``is_undo``: it puts back an earlier status, and nobody
-    has played anything."""
+    """``claimed_at``: the client's own time, where it was too far ahead and was replaced by the server's.
+    ``device``: given where the app names one for each play. ``is_undo``: whether it restores an earlier
+    status, so that nobody has played anything."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -69,7 +69,7 @@ class PlayRecorded(Event, frozen=True, kw_only=True, gc=False):
 
 
 class PositionUpdated(Event, frozen=True, kw_only=True, gc=False):
-    """Carries ``played`` as it was, so that folding compares whole statuses."""
+    """Carries ``played`` as it was, so that the fold compares whole statuses."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -80,7 +80,8 @@ class PositionUpdated(Event, frozen=True, kw_only=True, gc=False):
     claimed_at: datetime | None = None
 
 
-# Played to the end: but for so many seconds, or this part.
+# An episode counts as played to the end when at most this many seconds are left, or when this part was
+# played.
 CREDITS = 30
 ALMOST = 0.95
 
@@ -131,7 +132,7 @@ REGISTER = LastWriter(
 
 
 def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Event]:
-    """Every play and position is recorded, also one older than the status: only a repeat is not.
+    """Record every play and position, even one that is older than the status; only a repeat is not recorded.
 
     Raises ``DomainError`` ``feed_required`` for the position of an unknown item without its feed.
     """
@@ -167,7 +168,7 @@ def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Even
 
 
 def _played(known: PlayStatus | None, command: RecordPlay) -> tuple[int, bool, float | None]:
-    """Position, played and speed, as they are known where the player tells none."""
+    """Return position, played and speed; they stay as they are known where the player gives none."""
     if command.position is None:
         return (0, False, None) if known is None else (known.position, known.played, known.speed)
     played = _is_heard(known, command) if command.played is None else command.played
@@ -175,7 +176,8 @@ def _played(known: PlayStatus | None, command: RecordPlay) -> tuple[int, bool, f
 
 
 def _is_heard(known: PlayStatus | None, command: RecordPlay) -> bool:
-    """Whether a position is near the end. What was heard once stays so, unless it is begun again."""
+    """Whether a position is near the end. An episode that was played stays so, unless it is started from the
+    beginning again."""
     assert command.position is not None
     if command.position == 0 and command.started == 0:
         return False
@@ -190,14 +192,15 @@ def _is_near_end(command: RecordPlay) -> bool:
 
 
 def is_finishing(command: RecordPlay) -> bool:
-    """Whether it says itself that the episode was heard to the end, and does not keep that it once was."""
+    """Whether the command itself says that the episode was heard to the end, rather than keeping that it once
+    was."""
     if command.position is None:
         return False
     return _is_near_end(command) if command.played is None else command.played
 
 
 def _as_it_was(known: PlayStatus | None, command: UpdatePosition) -> tuple[bool, float | None]:
-    """What a new position leaves alone: whether it was played, the speed."""
+    """Return what a new position leaves unchanged: whether the episode was played, and the speed."""
     if known is None:
         return False, command.speed
     return known.played, known.speed if command.speed is None else command.speed
@@ -210,7 +213,7 @@ def _is_repeat(known: PlayStatus, status: PlayStatus, command: PlayCommand, skew
         return False
     if command.at is None and known.updated_at >= command.now and REGISTER.says_same(status, known):
         return True  # the same action, decided again
-    # a replaced time is recorded also where it loses: so that it is known when it comes again
+    # a replaced time is recorded even where it loses, so that it is recognised when it is sent again
     same = REGISTER.says_same(status, known) and (status.started, status.total) == (
         known.started,
         known.total,

@@ -1,7 +1,7 @@
 """Privacy: what others may see of what a listener does.
 
-A setting stands for the whole account, a feed or an item; the most specific decides. Of two settings for one
-scope the later wins, on equal times the one that shows less: every doubt resolves to private.
+A setting applies to the whole account, a feed or an item; the most specific one decides. Of two settings for
+one scope the later wins, or on equal times the one that shows less: every doubt resolves to private.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -23,8 +23,8 @@ Source: TypeAlias = Literal["item", "feed", "user", "instance"]
 
 
 class ChangePrivacy(Order, frozen=True, kw_only=True):
-    """For an item of a feed, for a feed, or with neither for the account. ``feed`` may be left out where one
-    feed alone is known to have the item."""
+    """Sets the level of an item of a feed, of a feed, or with neither of the account. ``feed`` may be left
+    out where only one feed is known to have the item."""
 
     level: Level
     feed: str | None = None
@@ -32,14 +32,14 @@ class ChangePrivacy(Order, frozen=True, kw_only=True):
 
 
 class ClearPrivacy(Order, frozen=True, kw_only=True):
-    """Take a setting back: what is less specific decides again."""
+    """Clears a setting, so that the less specific one decides again."""
 
     feed: str | None = None
     item: str | None = None
 
 
 class PrivacyChanged(Event, frozen=True, kw_only=True, gc=False):
-    """``level`` is none where the setting was cleared. ``claimed_at`` as in the other topics."""
+    """``level`` is None where the setting was cleared. ``claimed_at`` is as in the other topics."""
 
     level: Level | None = None
     rss_source_feed: str | None = None
@@ -60,8 +60,8 @@ class PrivacySetting(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PrivacyEntry(msgspec.Struct, frozen=True, gc=False):
-    """A setting for an item, a feed, or with neither for the account; null takes it back. The later time
-    decides; on equal times what shows less."""
+    """A setting for an item, for a feed, or with neither for the account; null clears it. The later time
+    decides; on equal times the setting that shows less."""
 
     privacy: Level | None
     updated_at: datetime
@@ -72,27 +72,28 @@ class PrivacyEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 ACCOUNT = "user"
-# what shows less wins a tie; a cleared setting shows what the next wider one says, which may be everything
+# what shows less wins a tie; a cleared setting shows what the less specific one says, which may be everything
 STRICTNESS: tuple[Level | None, ...] = ("public", None, "anonymous", "private")
 
 
 class InForce(NamedTuple):
-    """A level, and which kind of setting says so."""
+    """A level, and the kind of setting that it comes from."""
 
     level: Level
     source: Source
 
 
 def scope_of(feed: str | None, item: str | None) -> str:
-    """The key of a setting: an item's own, else a feed's, else the account's."""
+    """Return the key of a setting: an item's own, else a feed's, else the account's."""
     if item is not None:
-        # of no feed it would be in force nowhere
+        # without its feed the setting would apply nowhere
         return f"item:{episode_key(feed or '', item)}"
     return ACCOUNT if feed is None else f"feed:{feed}"
 
 
 def scopes_of(feed: str | None, item: str | None) -> list[tuple[Source, str]]:
-    """The scopes that bear on an item, a feed, or with neither on the account; the most specific first."""
+    """Return the scopes that apply to an item, to a feed, or with neither to the account; the most specific
+    first."""
     scopes: list[tuple[Source, str]] = []
     if feed is not None and item is not None:
         scopes.append(("item", scope_of(feed, item)))
@@ -104,7 +105,7 @@ def scopes_of(feed: str | None, item: str | None) -> list[tuple[Source, str]]:
 def in_force(
     settings: Mapping[str, PrivacySetting], feed: str | None, item: str | None, default: Level
 ) -> InForce:
-    """The most specific level: item, then feed, then account, then the instance's default."""
+    """Return the most specific level: item, then feed, then account, then the instance's default."""
     for source, scope in scopes_of(feed, item):
         setting = settings.get(scope)
         if setting is not None and setting.level is not None:
@@ -113,7 +114,7 @@ def in_force(
 
 
 def shown_scope(of: PrivacyEntry) -> str:
-    """A scope as conflicts name it: by the item or the feed itself."""
+    """Return a scope as conflicts name it: by the item or the feed itself."""
     if of.rss_source_item is not None:
         return f"item:{of.rss_source_item}"
     return ACCOUNT if of.rss_source_feed is None else f"feed:{of.rss_source_feed}"
@@ -156,7 +157,7 @@ def decide(entries: Mapping[str, PrivacySetting], command: PrivacyCommand) -> li
             assert_never(command)
     if command.at is None and level == (known.level if known else None):
         return []
-    # the time is still to be found
+    # the time is replaced by the accepted one
     setting = PrivacySetting(level, command.now, command.feed, command.item)
     return REGISTER.write(known, setting, PrivacyChanged, command, scope)
 

@@ -1,4 +1,5 @@
-"""What all registers have in common (registers.py): one state of many, whatever says a part of it."""
+"""What all registers share (registers.py). A register is the state of one thing, merged from everything that
+says a part of it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import datetime
@@ -16,13 +17,13 @@ from eventstore.domain.partial import pick
 from eventstore.domain.times import AcceptedTime
 
 S = TypeVar("S", bound=msgspec.Struct)
-# whether something is of a feed, and an item, as far as these are known: by their digests
+# whether a scope covers something, given the digests of its feed and of its item as far as these are known
 Covers = Callable[[str | None, str | None], bool]
 replace = msgspec.structs.replace
 
 
 class Conflict(NamedTuple):
-    """An entry of a device that lost: what it said, what counts, and the rule that decided."""
+    """An entry of a device that lost: what the device said, what counts, and the rule that decided."""
 
     key: str
     client: Any
@@ -31,14 +32,14 @@ class Conflict(NamedTuple):
 
 
 class InEffect(NamedTuple):
-    """Whether what an event said holds now, and the rule that decided for or against it."""
+    """Whether what an event said still holds, and the rule that decided for or against it."""
 
     holds: bool
     rule: str
 
 
 class Decided(NamedTuple):
-    """Whether an event holds, the time of what does, and the name of the rule for equal times."""
+    """Whether an event holds, the time of what holds, and the name of the rule for equal times."""
 
     holds: bool
     at: datetime | None
@@ -46,11 +47,11 @@ class Decided(NamedTuple):
 
 
 class Register(Generic[S]):
-    """What all shapes have in common; ``key``, ``tie`` (the rule for equal times) and ``names`` (of the
-    state's fields where events, entries and tables call them otherwise) are the topic's own.
+    """The base class of all registers. A topic declares ``key``, ``tie`` (the rule for equal times) and
+    ``names`` (what events, entries and tables call fields of the state that they name differently).
 
-    ``entry_names``: the same for entries alone. ``ranks``: values of fields that do not compare, the least
-    first. ``within``: what an event calls the list that it is about a member of.
+    ``entry_names``: the same for entries alone. ``ranks``: for fields whose values do not compare directly,
+    the values from least to greatest. ``within``: the event field that names the list, for members of a list.
     """
 
     groups: tuple[Group, ...]
@@ -89,13 +90,13 @@ class Register(Generic[S]):
         self._from_entry = copier(
             state, {name: f"{public} or None" if name in blank else public for name, public in said.items()}
         )
-        # an item is both of the last: whoever shows an entry writes them out
+        # ``guid`` and ``enclosure_url`` are parts of the item, filled in by whoever shows the entry
         known = {*said.values(), "guid", "enclosure_url"}
         beside = [name for name in entry.__struct_fields__ if name not in known]
         self._to_entry = copier(entry, {public: name for name, public in said.items()}, beside)
 
     def carry(self, event: type[Event], time: str, names: Mapping[str, str] = {}) -> Carrier:
-        """Declare an event class, which says when ``time`` (a field of the state) was."""
+        """Declare an event class; ``time`` is the field of the state that says when the event happened."""
         key = self.key.fields if self.within is None else (*self.key.fields, self.within)
         carrier = Carrier(event, self.state, key, {**self.names, **names}, time)
         self.carriers[event] = carrier
@@ -107,7 +108,7 @@ class Register(Generic[S]):
     # the fold
 
     def merge(self, one: S, other: S) -> S:
-        """One state of two; it does not matter which comes first, nor how often."""
+        """Merge two states into one; neither their order nor repetition matters."""
         first, *others = self.groups
         merged = other if first.exceeds(other, one) else one
         taken: dict[str, Any] = {}
@@ -118,7 +119,7 @@ class Register(Generic[S]):
         return replace(merged, **taken) if taken else merged
 
     def said_by(self, event: Any) -> S:
-        """An event as a state of which nothing else is known."""
+        """Return an event as a state, as if nothing else were known."""
         carrier = self.carriers[type(event)]
         said: S = carrier.state_of(event)
         if carrier.is_skewable and event.claimed_at is not None:
@@ -139,7 +140,8 @@ class Register(Generic[S]):
         return known is None or self.merge(known, said) != known
 
     def accept(self, known: S | None, order: Order) -> AcceptedTime:
-        """The time of an order. One that names none comes after everything that is known."""
+        """Return the accepted time of an order. An order without a time comes after everything that is
+        known."""
         if order.at is not None:
             return times.accept_client_time(order.at, skewed_of(known), order.now)
         known_times = [group.at(known) for group in self.groups] if known else []
@@ -148,8 +150,9 @@ class Register(Generic[S]):
     def write(
         self, known: S | None, said: S, event: type[Event], order: Order, key: str, within: Any = None
     ) -> list[Event]:
-        """The event of an order that says ``said``, whose time is still to be found; none where it is no
-        news. A replaced time is recorded also where it loses, so that it is known when it comes again."""
+        """Return the event of an order that says ``said``, whose time is still to be determined; none where
+        it changes nothing. A replaced client time is recorded even where it loses, so that it is recognised
+        when it is sent again."""
         accepted = self.accept(known, order)
         if accepted.at is None:
             return []
@@ -164,21 +167,21 @@ class Register(Generic[S]):
     def record(
         self, event: type[Event], order: Order, key: str, said: S, skewed: datetime | None
     ) -> list[Event]:
-        """The event of an order, whatever is known already."""
+        """Return the event of an order, whatever is known already."""
         return [self.carriers[event].make(order.user_id, self.key.named(key), said, skewed)]
 
     def at(self, said: S, event: type[Event], at: datetime) -> S:
-        """The same, said at another time."""
+        """Return ``said`` with the time ``at``."""
         raise NotImplementedError
 
     # syncs
 
     def from_entry(self, entry: Any, user_id: UUID) -> S:
-        """What a device of that user says; an empty text is none."""
+        """Return what a device of that user says, as a state; an empty text becomes None."""
         return self._from_entry(entry)  # type: ignore[no-any-return]
 
     def to_entry(self, key: str, state: S, **more: Any) -> Any:
-        """The state as a device would send it."""
+        """Return the state as a device would send it."""
         return self._to_entry(state, **self.key.named(key), **more)
 
     def key_of_entry(self, entry: Any) -> str:
@@ -187,13 +190,13 @@ class Register(Generic[S]):
     def to_entries(
         self, entries: Mapping[str, S], keys: Iterable[str] | None = None, spelt: Mapping[str, S] = {}
     ) -> list[Any]:
-        """All entries, or those of ``keys`` that are known, as a device would send them; ``spelt`` has those
-        that are shown otherwise than they are known."""
+        """Return all entries, or the known ones of ``keys``, as a device would send them. ``spelt``: the
+        states of entries that are shown with another spelling."""
         shown = entries if keys is None else pick(entries, keys)
         return [self.to_entry(key, spelt.get(key, of)) for key, of in shown.items()]
 
     def merge_payload(self, payload: Iterable[Any], user_id: UUID) -> dict[str, S]:
-        """One state per key of a payload: two entries of one key merge, by the times that they give."""
+        """Return one state per key of a payload; two entries of one key are merged by their times."""
         sent: dict[str, S] = {}
         key_of, make = self.key_of_entry, self.from_entry
         for entry in payload:
@@ -205,7 +208,7 @@ class Register(Generic[S]):
     def reconcile(
         self, entries: Mapping[str, S], sent: Mapping[str, S], user_id: UUID, now: datetime
     ) -> list[Event]:
-        """The events of every difference between what a device knows and the state."""
+        """Return the events for every difference between what a device sent and the state."""
         events: list[Event] = []
         for key, said in sent.items():
             known = entries.get(key)
@@ -217,12 +220,12 @@ class Register(Generic[S]):
     def changes(
         self, key: Mapping[str, Any], known: S | None, sent: S, user_id: UUID, now: datetime
     ) -> list[Event]:
-        """What of an entry of a device is news."""
+        """Return the events for what is new in a device's entry."""
         raise NotImplementedError
 
     def conflicts(self, entries: Mapping[str, S], sent: Mapping[str, S], now: datetime) -> Iterator[Conflict]:
-        """The entries that lost, given the state after the merge: what differs, as that keeps the greater.
-        The server's are spelt as the device spells them."""
+        """Yield the entries that lost, given the state after the merge: those that differ from it, since it
+        keeps the greater. The server's values are spelt as the device spells them."""
         for key, said in sent.items():
             current = entries.get(key)
             if current is None or current == said:
@@ -234,46 +237,48 @@ class Register(Generic[S]):
                 yield Conflict(shown, client, self.to_entry(key, self.spelt_as(current, said)), rule)
 
     def rule_against(self, said: S, current: S, now: datetime) -> str | None:
-        """Why a device's entry lost to what stands; None where both say the same."""
+        """Return why a device's entry lost to the current state; None where both say the same."""
         raise NotImplementedError
 
     # retention and removal
 
     def is_gone(self, of: S, before: datetime) -> bool:
-        """Whether it was turned off, or cleared, before that time."""
+        """Whether the entry was turned off, or cleared, before that time."""
         return False
 
     def prune(self, entries: Mapping[str, S], before: datetime) -> dict[str, S]:
-        """A copy without what was gone before that time; shares nothing that the fold changes."""
+        """Return a copy without the entries that were gone before that time; it shares nothing that the fold
+        changes."""
         return {key: one for key, one in entries.items() if not self.is_gone(one, before)}
 
     def feed_and_item(self, key: str, of: S) -> tuple[str | None, str | None]:
-        """Which feed and which item an entry is about."""
+        """Return the feed and the item that an entry is about."""
         return self._feed(of) or self.key.named(key).get(FEED), self._item(of)
 
     def about(self, entries: Mapping[str, S]) -> Iterator[tuple[str | None, str | None]]:
-        """Feed and item of everything in there."""
+        """Yield feed and item of every entry."""
         return (self.feed_and_item(key, of) for key, of in entries.items())
 
     def strip(self, entries: Mapping[str, S], covers: Covers) -> dict[str, S]:
-        """A copy without what is covered."""
+        """Return a copy without the entries that are covered."""
         about = ((key, of, digests_of(*self.feed_and_item(key, of))) for key, of in entries.items())
         return {key: of for key, of, digests in about if not covers(*digests)}
 
     def strip_event(self, event: Event, covers: Covers) -> Event | None:
-        """The event itself where nothing of it is covered; None where nothing is left."""
+        """Return the event itself where nothing of it is covered, and None where nothing would be left of
+        it."""
         carrier = self.carriers[type(event)]
         return None if covers(*digests_of(carrier.feed(event), carrier.item(event))) else event
 
     # episodes
 
     def keys_of_episode(self, entries: Mapping[str, S], key: str) -> list[str]:
-        """The entries that say something of an episode."""
+        """Return the keys of the entries that concern an episode."""
         name = self.key.of_episode(key) if self.key.of_episode else None
         return [name] if name is not None and name in entries else []
 
     def join(self, entries: MutableMapping[str, S], known_key: str, key: str, item: str) -> None:
-        """Merge what is known of an episode by one key into what is known of it by another, in place."""
+        """Merge what is known of an episode under one key into what is known under another, in place."""
         if self.key.of_episode is None:
             return
         of = entries.pop(self.key.of_episode(known_key), None)
@@ -285,32 +290,33 @@ class Register(Generic[S]):
 
     @property
     def item_field(self) -> str:
-        """The field of the state that is the item."""
+        """The field of the state that holds the item."""
         return next(name for name, field in self.fields.items() if field.public == ITEM)
 
     def without_guid(self, entries: Mapping[str, S]) -> Iterator[Episode]:
-        """The episodes in there of which an enclosure alone is known."""
+        """Yield the episodes of which only an enclosure is known."""
         item_of = self._item
         for key, of in entries.items():
             item = item_of(of)
-            # see ``has_guid``, whose call would take longer
+            # repeats the first test of ``has_guid``, whose call would take longer
             if item is not None and item.startswith("L") and not has_guid(item):
                 feed, _ = self.feed_and_item(key, of)
                 yield Episode(feed or "", item)
 
     def spelt_as(self, of: S, said: S) -> S:
-        """The state with its item spelt as a device did; the same where that is no difference."""
+        """Return the state with its item spelt as the device spells it; the same object where there is no
+        difference."""
         item = self._item(said)
         return of if item is None or item == self._item(of) else replace(of, **{self.item_field: item})
 
     def spelt(self, entries: Mapping[str, S], sent: Mapping[str, S]) -> dict[str, S]:
-        """The entries that a device spells otherwise, spelt so."""
+        """Return the entries that a device spells differently, in its spelling."""
         both = ((key, of, said) for key, said in sent.items() if (of := entries.get(key)) is not None)
         spelt = ((key, of, self.spelt_as(of, said)) for key, of, said in both)
         return {key: one for key, of, one in spelt if one is not of}
 
     def size(self, entries: Mapping[str, S]) -> int:
-        """How many entries it holds."""
+        """Return how many entries there are."""
         return len(entries)
 
     # the history
@@ -319,7 +325,8 @@ class Register(Generic[S]):
         return self.carriers[type(event)].happened_at(event)
 
     def in_effect(self, entries: Mapping[str, S], event: Event) -> InEffect | None:
-        """None where it cannot be told: what has been gone for long is forgotten."""
+        """Return whether an event holds; None where that cannot be determined, because what has been gone for
+        long is forgotten."""
         decided = self.decided(entries, event)
         if decided is None:
             return None
@@ -337,5 +344,5 @@ class Register(Generic[S]):
 
 
 def skewed_of(state: Any) -> times.Skewed:
-    """The replaced times of a state, if there is one."""
+    """Return the replaced client times of a state, which may be None."""
     return () if state is None else state.skewed

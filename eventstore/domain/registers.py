@@ -1,12 +1,13 @@
-"""Registers: what devices say of one thing, merged to the same whatever the order in which it arrives.
+"""Registers: what devices say of one thing, merged to the same result in whatever order it arrives.
 
-``LastWriter``: the newest of all counts as a whole (plays, privacy). ``OnOff``: one time turns it on, another
+``LastWriter``: the newest state counts as a whole (plays, privacy). ``OnOff``: one time turns it on, another
 off, and the later decides; on equal times it is on (subscriptions, saved episodes, members of lists).
-``ordered.OrderedSet``: a list with a name, made of an ``OnOff`` for itself and one for its members.
+``ordered.OrderedSet``: a named list, made of an ``OnOff`` for itself and one for its members.
 
-A topic declares the fields of its state: which of them go with which time, and in which order they decide
-where the times are equal. Merging, in the fold and in SQL (projections/projectors/merging.py), what is news
-in a sync, conflicts, the entries of a device, and the handling of wrong clocks follow from that.
+A topic declares the fields of its state: which of them belong to which time, and in which order they decide
+where the times are equal. Everything else follows from that: merging, in the fold and in SQL
+(projections/projectors/merging.py), what is new in a sync, conflicts, the entries of a device, and the
+handling of wrong clocks.
 """
 
 from collections.abc import Mapping
@@ -23,11 +24,11 @@ from eventstore.domain.register import Decided, Register, S, replace, skewed_of
 
 
 class LastWriter(Register[S]):
-    """The newest counts as a whole. ``by``: the fields that decide between two of one time; ``shown``: those
-    that a listener sees; ``cleared``: a field that is None where there is nothing any more; ``told_apart``:
-    by which, with the time, two of what devices send differ, where that is remembered (``facts``).
-    ``nothing``: the fields of what an undo puts in the place of nothing; None where there is no such thing,
-    and so no undo."""
+    """A register whose newest state counts as a whole. ``by``: the fields that decide between two states of
+    one time; ``shown``: the fields that a listener sees; ``cleared``: a field that is None where nothing is
+    set any more; ``told_apart``: the fields that, with the time, distinguish what devices send, where that is
+    remembered (``facts``). ``nothing``: the field values with which an undo restores the absence of a state;
+    None where there is no such state, and hence no undo."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class LastWriter(Register[S]):
         self._told_apart = values_of(told_apart) if told_apart else None
         for event, names in events.items():
             self.carry(event, time, names)
-        # the one that says it whole, in a sync
+        # the event that carries the whole state, used in a sync
         self.event = next(iter(events))
 
     def at(self, said: S, event: type[Event], at: datetime) -> S:
@@ -74,15 +75,16 @@ class LastWriter(Register[S]):
         return replace(said, facts=(self.number(said, event.claimed_at),))
 
     def number(self, of: S, claimed: datetime | None = None) -> int:
-        """What tells it apart from what else was said of the same."""
+        """Return a number that distinguishes this state from others that were sent of the same thing."""
         at = self.newest.at(of)
         assert at is not None
         assert self._told_apart is not None
         return times.told_apart(at, self._told_apart(of), claimed)
 
     def accept_other(self, known: S | None, order: Any, values: tuple[Any, ...]) -> times.AcceptedTime:
-        """The time of what a device says with a wrong time that was known already, where it says another
-        thing: two clocks may be wrong alike. ``values``: those of ``told_apart``."""
+        """Return the accepted time of an order whose wrong client time is known already but which says
+        something else, since two clocks may be wrong by the same amount. ``values``: those of the fields
+        ``told_apart``."""
         if known is None or order.at not in skewed_of(known) or getattr(order, DEVICE, None) is None:
             return times.NOTHING
         if times.is_told(facts_of(known), values, order.at):
@@ -91,17 +93,17 @@ class LastWriter(Register[S]):
         return times.AcceptedTime(order.now, order.at) if is_ahead else times.AcceptedTime(order.at)
 
     def is_repeat(self, known: S | None, said: S) -> bool:
-        """Whether a device has sent the same before, also where something later counts."""
+        """Whether a device has sent the same before, even where something later counts now."""
         return known is not None and self.number(said) in facts_of(known)
 
     def is_before_memory(self, known: S | None, at: datetime) -> bool:
-        """Whether what was sent of that time may have been known and forgotten: so much is remembered, and it
-        is later than none of that."""
+        """Whether something of that time may have been known and forgotten: as much is remembered as can be,
+        and that time is not later than the oldest of it."""
         facts = () if known is None else facts_of(known)
         return len(facts) >= times.REMEMBERED and not times.is_after(at, facts[0])
 
     def says_same(self, one: S, other: S) -> bool:
-        """Whether both say the same, whenever they said it."""
+        """Whether both say the same, regardless of when."""
         return self.shown(one) == self.shown(other)
 
     def changes(
@@ -136,8 +138,9 @@ class LastWriter(Register[S]):
 
 
 class OnOff(Register[S]):
-    """Turned on at one time, off at another. ``with_on`` goes with the time of turning on, ``with_latest``
-    with the later of both. ``events``: what turns it on, and what off."""
+    """A register that is turned on at one time and off at another. The fields ``with_on`` belong to the time
+    of turning on, ``with_latest`` to the later of the two times. ``events``: the one that turns it on, and
+    the one that turns it off."""
 
     def __init__(
         self,
@@ -167,14 +170,14 @@ class OnOff(Register[S]):
         return on is not None and (off is None or on >= off)
 
     def decided_at(self, of: S) -> datetime | None:
-        """The time that decided whether it is on."""
+        """Return the time that decided whether it is on."""
         return times.later(self.turned_on.at(of), self.turned_off.at(of))
 
     def at(self, said: S, event: type[Event], at: datetime) -> S:
         return replace(said, **{self.on if event is self.on_event else self.off: at})
 
     def halves(self, sent: S, on: datetime | None, off: datetime | None) -> tuple[S, S]:
-        """What it says of turning on, and what of turning off."""
+        """Return what a state says of turning on, and what it says of turning off."""
         return replace(sent, **{self.on: on, self.off: None}), replace(
             sent, **{**self._off_alone, self.off: off}
         )
@@ -208,5 +211,5 @@ class OnOff(Register[S]):
 
 
 def facts_of(state: Any) -> times.Facts:
-    """What devices are known to have sent of it."""
+    """Return the facts of a state: numbers for what devices are known to have sent of it."""
     return state.facts  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
-"""Removal: taking a feed, an item or everything out of a listener's history, as if it had never been.
+"""Removal: takes a feed, an item or everything out of a listener's history, as if it had never been there.
 
-What remains is folded anew; the events that held something of it are deleted, and a checkpoint of what
-remains stands for them. Pure, as the topics are.
+What remains is folded again; the events that held something of it are deleted, and a checkpoint of what
+remains replaces them. Pure, as the topics are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,23 +24,24 @@ from eventstore.domain.user import User, evolve
 
 
 class RemoveEvents(Command, frozen=True, kw_only=True):
-    """A feed, an item of a feed, or with neither everything. ``feed`` may be left out where one feed alone
-    is known to have the item."""
+    """Removes a feed, an item of a feed, or with neither everything. ``feed`` may be left out where only one
+    feed is known to have the item."""
 
     feed: str | None = None
     item: str | None = None
 
 
 class Remains(NamedTuple):
-    """``gone``: the numbers of the events that held something of it; ``events`` take their place."""
+    """The result of a removal. ``gone``: the numbers of the events that held something of what is removed;
+    ``events``: those that take their place."""
 
     gone: list[int]
     events: list[Event]
 
 
 class Scope(NamedTuple):
-    """What is removed, by digests: everything, a feed with the episodes that the history knows to be of it,
-    or without the feed some episodes."""
+    """What is removed, by digests: everything; a feed, with the episodes that the history knows to belong to
+    it; or some episodes, without a feed."""
 
     feed: str | None = None
     episodes: frozenset[str] | None = None
@@ -54,9 +55,10 @@ class Scope(NamedTuple):
 def remove(
     history: Sequence[Event], command: RemoveEvents, devices: Sequence[str | None] | None = None
 ) -> Remains:
-    """What to delete of a history, and what to record instead; nothing where there is nothing of it.
+    """Return what to delete of a history, and what to record instead; nothing where the history holds nothing
+    of it.
 
-    ``devices``: which sent each event (``tally.Told``). Raises ``DomainError`` ``ambiguous_item``
+    ``devices``: the device that sent each event (``tally.Told``). Raises ``DomainError`` ``ambiguous_item``
     where several feeds have the item.
     """
     feed, item = _meant(history, command)
@@ -74,7 +76,7 @@ def remove(
             heard.evolve(left, device)
     if not gone:
         return Remains([], [])
-    # the checkpoint stands for older ones too, whatever they hold
+    # the new checkpoint replaces older ones too, whatever they hold
     gone = sorted({*gone, *(n for n, event in enumerate(history) if isinstance(event, UserCheckpoint))})
     feed_key, item_key = digests_of(feed, item)
     removed = EventsRemoved(
@@ -90,7 +92,8 @@ def remove(
 
 
 def without(event: Event, scope: Scope) -> Event | None:
-    """The event itself where it holds nothing of it; a copy without it; None where nothing else is left."""
+    """Return the event itself where it holds nothing of the scope, else a copy without it, or None where
+    nothing else is left."""
     if isinstance(event, UserCheckpoint):
         return _stripped(event, scope)
     if isinstance(event, ListeningImported):
@@ -117,7 +120,7 @@ def _uncovered(listening: Sequence[EpisodeHeard], scope: Scope) -> tuple[Episode
 
 
 def _meant(history: Sequence[Event], command: RemoveEvents) -> tuple[str | None, str | None]:
-    """Feed and item of what is to be removed, as they are known at the end of the history."""
+    """Return feed and item of what is to be removed, as they are known at the end of the history."""
     if command.item is None:
         return command.feed, None
     user = User(command.user_id)
@@ -125,7 +128,7 @@ def _meant(history: Sequence[Event], command: RemoveEvents) -> tuple[str | None,
         evolve(user, event)
     found = episodes.find(user, command.feed, command.item)
     if found.feed is None:
-        # what was merely shared is no part of the state
+        # an episode that was only shared is not part of the state
         found = choose(_shared(history), found)
     return found
 
@@ -139,7 +142,8 @@ def _shared(history: Sequence[Event]) -> Iterator[Episode]:
 
 
 def _scopes(history: Sequence[Event], feed: str | None, item: str | None) -> list[Scope]:
-    """What is removed, at each event: before an enclosure was identified, it stood for the same episode."""
+    """Return what is removed, at each event: before an enclosure was identified, it stood for the same
+    episode."""
     if item is None:
         whole = Scope() if feed is None else Scope(feed_key_of(feed), frozenset(_episodes_of(feed, history)))
         return [whole] * len(history)
@@ -154,7 +158,7 @@ def _scopes(history: Sequence[Event], feed: str | None, item: str | None) -> lis
 
 
 def _episodes_of(feed: str, history: Sequence[Event]) -> Iterator[str]:
-    """The keys of the episodes that a history knows to be of a feed."""
+    """Yield the keys of the episodes that a history knows to belong to a feed."""
     for event in history:
         for of_feed, item in _about(event):
             if of_feed == feed and item is not None:
@@ -162,7 +166,7 @@ def _episodes_of(feed: str, history: Sequence[Event]) -> Iterator[str]:
 
 
 def _about(event: Event) -> Iterator[tuple[str | None, str | None]]:
-    """Feed and item of everything that an event says."""
+    """Yield feed and item of everything that an event says."""
     if isinstance(event, UserCheckpoint):
         for topic in TOPICS:
             yield from topic.register.about(getattr(event, topic.name))

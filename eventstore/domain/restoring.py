@@ -1,8 +1,8 @@
-"""What listeners see of a register, part by part, and how an earlier part is brought back.
+"""What listeners see of a register, part by part, and how an earlier part is restored.
 
-Every register is a maximum over times, so what stood before comes back as something new that says the same.
-A facet is what changes by itself: of a list that it exists, each of the things that it is called, its order
-and each member; every other entry is one facet.
+Every register is a maximum over times, so an earlier state is restored by a new event that says the same. A
+facet is a part that changes by itself: of a list, its existence, each of its header fields, its order and
+each of its members; every other entry is one facet.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,22 +16,22 @@ from eventstore.domain.ordered import OrderedSet
 from eventstore.domain.register import Register, replace
 from eventstore.domain.registers import LastWriter, OnOff
 
-# the facets beside those that are called as the field is, and those of members
+# the names of facets that are not named after a header field; ``MEMBER`` is a prefix
 WHOLE, ORDER, MEMBER = "", "order", "member "
 
 
 class Facet(NamedTuple):
-    """``shown``: what listeners see of it; ``of``: the state that says so, where that is needed to say it
-    again."""
+    """The value of a facet. ``shown``: what listeners see of it; ``of``: the state that says so, where that
+    is needed to say it again."""
 
     shown: Any
     of: Any = None
 
 
 class Order(NamedTuple):
-    """What a list held, in order, when the event of a ``number`` came: of its ``keys`` those that had not
-    ``gone`` by an earlier one. Who goes one after the other shares both: of a long list that is emptied the
-    order is kept once."""
+    """What a list held, in order, when the event with this ``number`` arrived: those of its ``keys`` that had
+    not ``gone`` by an earlier event. Members that leave one after the other share ``keys`` and ``gone``, so
+    that the order of a long list that is emptied is kept once."""
 
     keys: tuple[str, ...]
     gone: dict[str, int]
@@ -41,7 +41,7 @@ class Order(NamedTuple):
         return self._stays(key) and key in self.keys
 
     def before(self, key: str) -> Iterator[str]:
-        """What stood before a key, the nearest first; everything where it was not there."""
+        """Yield the keys that were before a key, the nearest first; all keys where it was not there."""
         place = self.keys.index(key) if key in self.keys else len(self.keys)
         return (each for each in reversed(self.keys[:place]) if self._stays(each))
 
@@ -54,14 +54,14 @@ def no_order() -> Order:
 
 
 class Target(NamedTuple):
-    """What a facet is to be again; ``order``: that of its list at that time."""
+    """What a facet is to become again; ``order``: the order of its list at that time."""
 
     facet: Facet
     order: Order
 
 
 class Place(NamedTuple):
-    """An entry of a listener's: what it is about."""
+    """Identifies an entry of a listener's state."""
 
     register: Register[Any]
     user_id: UUID
@@ -73,12 +73,12 @@ ABSENT: Final = Facet((False,))
 
 
 def can_restore(register: Register[Any]) -> bool:
-    """Whether there is a way back: what apps did with their files is done."""
+    """Whether entries of a register can be restored: what apps did with their files cannot be undone."""
     return isinstance(register, OnOff) or (isinstance(register, LastWriter) and register.nothing is not None)
 
 
 def facets(place: Place, of: Any) -> Facets:
-    """What listeners see of an entry, which may be None."""
+    """Return what listeners see of an entry, which may be None."""
     register = place.register
     match register:
         case OrderedSet():
@@ -93,8 +93,9 @@ def facets(place: Place, of: Any) -> Facets:
 
 
 def facets_by(place: Place, of: Any, event: Event, *, after: Facets | None = None) -> Facets:
-    """Those of the facets that an event may change; ``after`` it, given those of before. An order only where
-    it may be another, and not where somebody comes or goes: long lists are filled and emptied one by one."""
+    """Return the facets that an event may change: as they are before it, or, where these are given as
+    ``after``, as they are after it. The order is included only where it may change, and not where a member
+    comes or goes, because long lists are filled and emptied one by one."""
     register = place.register
     if not isinstance(register, OrderedSet) or type(event) not in register.carriers:
         return facets(place, of)
@@ -113,7 +114,8 @@ def facets_by(place: Place, of: Any, event: Event, *, after: Facets | None = Non
 
 
 def differing(before: Facets, after: Facets) -> Facets:
-    """What was before of the facets that differ. Of a list that comes or goes that is the only one."""
+    """Return the facets that differ, as they were before. Where a list was created or deleted, that is the
+    only one."""
     found = {}
     for name in before.keys() | after.keys():
         missing = ABSENT if name.startswith(MEMBER) else None
@@ -124,7 +126,7 @@ def differing(before: Facets, after: Facets) -> Facets:
 
 
 def is_settled(place: Place, name: str, facet: Facet, of: Any, since: datetime) -> bool:
-    """Whether nothing of before ``since`` can have decided a facet: it is of later."""
+    """Whether a facet was decided after ``since``, so that nothing from before can have decided it."""
     register = place.register
     state = facet.of if name.startswith(MEMBER) else of
     if state is None:
@@ -142,7 +144,7 @@ def is_settled(place: Place, name: str, facet: Facet, of: Any, since: datetime) 
 
 
 def values(place: Place, name: str, facet: Facet) -> dict[str, Any]:
-    """A facet's values by their names."""
+    """Return a facet's values by their names."""
     register = place.register
     match register:
         case LastWriter():
@@ -160,9 +162,9 @@ def values(place: Place, name: str, facet: Facet) -> dict[str, Any]:
 
 
 def restore(place: Place, now: Any, targets: Mapping[str, Target], at: datetime) -> list[Event]:
-    """The events after which these facets of an entry, which is ``now`` so, are what they were.
+    """Return the events that make these facets of an entry, whose state is ``now``, what they were.
 
-    ``at``: a time after everything that is known of it.
+    ``at``: a time after everything that is known of the entry.
     """
     register = place.register
     match register:
@@ -179,13 +181,13 @@ def is_same(name: str, was: Facet, now: Facet) -> bool:
     """Whether both show the same."""
     if name != ORDER:
         return bool(was.shown == now.shown)
-    # what came or went is no change of the order
+    # members that came or went do not change the order
     both = set(was.shown) & set(now.shown)
     return [key for key in was.shown if key in both] == [key for key in now.shown if key in both]
 
 
 def _names(register: OnOff[Any]) -> list[str]:
-    """The fields beside its times that listeners see."""
+    """Return the fields that listeners see besides the times."""
     return [field.name for field in register.turned_on.fields if "datetime" not in str(field.type)]
 
 
@@ -205,7 +207,7 @@ def _facets_of_list(register: OrderedSet[Any, Any], of: Any) -> Facets:
 
 def _facets_of_header(register: OrderedSet[Any, Any], of: Any) -> Facets:
     found = {WHOLE: Facet((register.exists(of),))}
-    # also of one that is deleted: it comes back so
+    # also for a deleted list, which comes back with these
     if register.is_known(of):
         found |= {name: Facet(getattr(of, name)) for name in register.called.names}
         found[ORDER] = Facet(register.in_order(of))
@@ -219,7 +221,7 @@ def _written(place: Place, register: LastWriter[Any], now: Any, facet: Facet, at
     said = replace(said, **{register.time: at})
     event = register.carriers[register.event].make(place.user_id, register.key.named(place.key), said, None)
     is_first = now is None or facets(place, now)[WHOLE].shown == facets(place, None)[WHOLE].shown
-    # from nothing to something is an act again
+    # going from nothing to something counts as a new act, not as an undo
     is_marked = IS_UNDO in event.__struct_fields__ and not is_first
     return replace(event, **{IS_UNDO: True}) if is_marked else event
 
@@ -265,7 +267,7 @@ def _restore_list(
 def _order(
     register: OrderedSet[Any, Any], now: Any, said: Any, targets: Mapping[str, Target]
 ) -> tuple[str, ...] | None:
-    """The order that a list is to have; None where it has it already, its members being back."""
+    """Return the order that a list is to have; None where it has it already once its members are back."""
     comes_by_itself = register.in_order(said)
     inside = set(comes_by_itself)
     order = [key for key in register.in_order(now) if key in inside]
@@ -281,7 +283,7 @@ def _order(
 
 
 def _rearranged(wanted: Sequence[str], current: Sequence[str]) -> list[str]:
-    """The wanted order; what it does not name stays behind what it is behind now."""
+    """Return the wanted order; each key that it does not name is put after those that it follows now."""
     order, placed, behind = list(wanted), set(wanted), Order(tuple(current), {})
     for key in current:
         if key not in placed:
@@ -290,8 +292,8 @@ def _rearranged(wanted: Sequence[str], current: Sequence[str]) -> list[str]:
 
 
 def _insert(order: list[str], placed: set[str], key: str, behind: Order) -> None:
-    """Put a key where it was in another order: behind the last of those before it there, or first.
-    ``placed``: what is in ``order``."""
+    """Insert a key where it was in another order: after the nearest of its predecessors there that is in
+    ``order``, or first. ``placed``: the keys in ``order``."""
     neighbour = next((each for each in behind.before(key) if each in placed), None)
     order.insert(0 if neighbour is None else order.index(neighbour) + 1, key)
     placed.add(key)

@@ -1,6 +1,7 @@
-"""Saved episodes ("liked" ones), and the times that one was shared.
+"""Saved episodes ("liked" ones), and the shares of episodes.
 
-Saved is two times, and the later one decides; on equal times it is saved. Shares are not state: each counts.
+Whether an episode is saved follows from two times, of which the later decides; on equal times it is saved.
+Shares are not state: each one counts.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -36,7 +37,7 @@ class ShareEpisode(Order, frozen=True, kw_only=True):
 
 
 class EpisodeSaved(Event, frozen=True, kw_only=True, gc=False):
-    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken."""
+    """``claimed_at``: the client's own time, where it was too far ahead and was replaced by the server's."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -80,7 +81,7 @@ class SavedEpisodeEntry(msgspec.Struct, frozen=True, gc=False):
     enclosure_url: str | None = None
 
 
-# the newest item is that of the latest of both times
+# feed and item belong to the later of both times
 REGISTER = OnOff(
     SavedEpisode,
     SavedEpisodeEntry,
@@ -116,7 +117,7 @@ def unsave(entries: Mapping[str, SavedEpisode], command: UnsaveEpisode) -> list[
 
 
 def share(_: Mapping[str, SavedEpisode], command: ShareEpisode) -> list[Event]:
-    # a share is no state: a time that cannot be accepted is merely replaced
+    # a share is not state, so a time that cannot be accepted is simply replaced
     accepted = times.accept_client_time(command.at, (), command.now)
     shared = EpisodeShared(
         user_id=command.user_id,

@@ -1,8 +1,9 @@
-"""Feeds whose address is the key to them: never shown to anybody but their listener. Pure.
+"""Feeds whose URL is the key to them: never shown to anybody but their listener. Pure functions.
 
-Members' feeds (Patreon, Supporting Cast, Substack, ...) are open to whoever knows their URL. Nobody says
-which ones they are, so this judges by how an address looks, and doubt makes it a secret: a public feed that
-is taken for a private one is missing in a list; the other way round somebody's paid feed is given away.
+Members' feeds (Patreon, Supporting Cast, Substack, ...) are open to whoever knows their URL. Nothing says
+which feeds these are, so this module judges by how a URL looks, and in doubt takes it for a secret: a public
+feed that is taken for a private one is missing from a list, but the opposite mistake gives somebody's paid
+feed away.
 """
 
 import re
@@ -12,7 +13,7 @@ from urllib.parse import unquote
 
 from eventstore.domain.identifiers import parts_of_item, url_of_feed
 
-# Services whose feeds (or all feeds below such a host) are for members.
+# Services whose feeds are for members, on these hosts or below them.
 PRIVATE_HOSTS = (
     "patreon.com",
     "patreonusercontent.com",
@@ -36,7 +37,7 @@ PRIVATE_HOSTS = (
     "stitcherpremium.com",
     "luminarypodcasts.com",
 )
-# What is public although it looks otherwise: ids of shows, by the shapes that these hosts give them.
+# URLs that are public although they look secret: they hold ids of shows, in the shapes that these hosts use.
 PUBLIC_SHAPES = re.compile(
     r"""https?://(?:
         feeds\.feedburner\.com/[\w%+-]+(?:/[\w%+-]+)*
@@ -47,13 +48,13 @@ PUBLIC_SHAPES = re.compile(
     )/?""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
-# What whole pieces of paths, and subdomains, are called where a circle is closed.
+# Names of whole path segments, and of subdomains, that are for members only.
 _PLACES = """
     auth authenticated exclusive exclusives feedtoken memberfeed memberfeeds member members patron patrons
     personal premium private privatefeed privatefeeds privaterss secret secrets subscriber subscribers token
     tokens usertoken
 """
-# What parameters are called that hold a key, or say who asks.
+# Names of parameters that hold a key, or say who asks.
 _PARAMETERS = """
     access accesskey accesstoken account accountid apikey appkey authkey authorization authtoken bearer
     clientid clientsecret code cred credential credentials email expires feedkey hash hmac jwt key keypairid
@@ -63,18 +64,19 @@ _PARAMETERS = """
 """
 PLACES = frozenset(_PLACES.split())
 PARAMETERS = PLACES | frozenset(_PARAMETERS.split())
-# What is part of such a name, however it goes on: apitoken, x_secret_2.
+# Parts that make a longer name one of these: apitoken, x_secret_2.
 _KEYS = re.compile("token|secret|passw|credential|signature|(?:auth|key)$")
-# Who asks, and what only he knows.
+# Names of parameters that say who asks, and of those that hold what only that person knows.
 _WHO, _PROOF = frozenset(("u", "user", "username", "login")), frozenset(("p", "pw"))
-# Hosts in nobody's public network.
+# Top-level names of hosts that are not on the public internet.
 LOCAL = ("localhost", "local", "lan", "internal", "intranet", "home", "corp", "onion", "test", "arpa")
 
-# An address is quoted in an address now and then, and each time encoded once more.
+# A URL may be quoted in another URL, and is percent-encoded once more each time: decode this many times at
+# most.
 LAYERS = 4
 # A piece of this many letters and digits may hold a key (60 bits and more) where it is not made of words.
 SHORTEST_KEY = 11
-# Or a shorter one that goes to and fro between letters and digits: ids of shows do so less often.
+# So may a shorter one that changes between letters and digits more often than this: ids of shows rarely do.
 SHORTEST_MIX, MOST_CHANGES = 9, 4
 LONGEST_WORD, LONGEST_NUMBER = 32, 11
 _LETTERS = re.compile("(?:%[89A-Fa-f][0-9A-Fa-f])+")
@@ -92,7 +94,8 @@ _HOST = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 
 @lru_cache(maxsize=8_192)
 def is_secret_feed(feed: str) -> bool:
-    """Whether a normalised ``rss_source_feed`` looks like a key to what it names, or like no feed at all."""
+    """Whether a normalised ``rss_source_feed`` looks like a key to its feed, or is not a feed's URL at
+    all."""
     try:
         return is_secret_url(url_of_feed(feed))
     except ValueError:
@@ -101,10 +104,9 @@ def is_secret_feed(feed: str) -> bool:
 
 @lru_cache(maxsize=8_192)
 def is_secret_item(item: str) -> bool:
-    """Whether a normalised ``rss_source_item`` does: its GUID or its enclosure.
+    """Whether a normalised ``rss_source_item`` looks like a key, by its GUID or its enclosure.
 
-    Files have ids in their paths, public ones too; so it goes by what their parameters, hosts and folders
-    are called.
+    Files have ids in their paths, public ones too, so only the names of parameters, hosts and folders count.
     """
     try:
         return any("://" in part and _is_secret_file(part) for part in parts_of_item(item))
@@ -113,7 +115,7 @@ def is_secret_item(item: str) -> bool:
 
 
 def is_secret_url(url: str) -> bool:
-    """Whether a feed's address looks like a key to it: by its host, a parameter, or a piece of its path."""
+    """Whether a feed's URL looks like a key to it: by its host, a parameter, or a segment of its path."""
     if PUBLIC_SHAPES.fullmatch(url):
         return False
     if not _HOST.match(url):
@@ -132,7 +134,7 @@ def _is_secret_file(url: str) -> bool:
 
 
 def _layers(url: str) -> list[str]:
-    """The URL as people read it, and decoded, again and again."""
+    """Return the URL as people read it, and each result of decoding it again."""
     layers = [_LETTERS.sub(_as_read, url)]
     for _ in range(LAYERS):
         decoded = unquote(layers[-1])
@@ -143,7 +145,7 @@ def _layers(url: str) -> list[str]:
 
 
 def _as_read(letters: re.Match[str]) -> str:
-    """Letters of other scripts, which stand percent-encoded in every URL and would look like a key."""
+    """Decode letters of other scripts, which are percent-encoded in every URL and would look like a key."""
     try:
         return unquote(letters[0], errors="strict")
     except UnicodeDecodeError:
@@ -151,7 +153,7 @@ def _as_read(letters: re.Match[str]) -> str:
 
 
 def _is_closed_host(text: str) -> bool:
-    """Whether a URL in the text names a host for members only, or one of somebody's own network."""
+    """Whether a URL in the text names a host for members only, or one in a private network."""
     return any(map(_is_closed, _HOST.findall(text)))
 
 
@@ -173,7 +175,8 @@ def _is_closed(authority: str) -> bool:
 
 
 def _tells(text: str) -> bool:
-    """Whether a parameter or a whole piece of the path is called as keys are."""
+    """Whether a parameter or a whole path segment has the name of a key, or an e-mail address names
+    somebody."""
     return _names_key(text) or _is_closed_place(text) or _names_somebody(text)
 
 
@@ -182,7 +185,7 @@ def _is_closed_place(text: str) -> bool:
 
 
 def _names_somebody(text: str) -> bool:
-    """Whether an e-mail address stands behind the host."""
+    """Whether an e-mail address follows the host."""
     _, _, rest = text.partition("://")
     return _ADDRESS.search(rest.partition("/")[2]) is not None
 
@@ -201,7 +204,7 @@ def _holds_key(text: str) -> bool:
 
 
 def _pieces(text: str) -> list[str]:
-    """What stands between the slashes, and between names and values."""
+    """Return what is between the slashes, and between names and values."""
     _, _, rest = text.partition("://")
     return [_SUFFIX.sub("", piece) for piece in _PIECES.split(rest)]
 
@@ -211,7 +214,7 @@ def _plain(text: str) -> str:
 
 
 def _is_key(piece: str) -> bool:
-    """Whether a piece is anything but words and short numbers."""
+    """Whether a piece is anything other than words and short numbers."""
     if _UUID.search(piece) or piece.startswith("eyJ"):
         return True
     whole = _NOT_ALPHANUMERIC.sub("", piece)
@@ -221,13 +224,14 @@ def _is_key(piece: str) -> bool:
         return False
     words = [word for word in _WORDS.split(piece) if word]
     if all(map(_is_word, words)):
-        # hyphens in a key cut it into short bits: words are longer than that
+        # hyphens cut a key into pieces that are on average shorter than words
         return len(words) > 2 and len(whole) / len(words) < 2.5
     return True
 
 
 def _is_word(word: str) -> bool:
-    """A word as people write one (one case, or a capital first), a number, or both, one behind the other."""
+    """Whether this is a word as people write one (in one case, or with a capital first), a number, or both in
+    a row."""
     found = re.fullmatch(r"(?:\d{0,4}([a-z]+|[A-Z]+|[A-Z][a-z]+)\d{0,4}|\d+)", word, re.ASCII)
     if found is None:
         return False
@@ -236,5 +240,5 @@ def _is_word(word: str) -> bool:
         return len(word) <= LONGEST_NUMBER
     if len(word) > LONGEST_WORD:
         return False
-    # years and numbers of episodes are common, keys with few digits are not
+    # years and episode numbers are common, keys with few digits are not
     return len(letters) < SHORTEST_KEY or not _CONSONANTS.search(letters.lower())

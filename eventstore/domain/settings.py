@@ -1,7 +1,7 @@
-"""Settings that apps keep with the server: of the account, a device, a podcast or an episode.
+"""Settings that apps keep on the server: for the account, a device, a podcast or an episode.
 
-Each scope is one dictionary, of which the newest counts as a whole. What a device calls a podcast, where it
-spells the address in its own way, is the setting of a podcast on that device.
+Each scope is one dictionary, of which the newest counts as a whole. Where a device spells the URL of a
+podcast in its own way, that spelling is a setting of the podcast on that device.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -17,10 +17,10 @@ from eventstore.domain.messages import Event, Order
 from eventstore.domain.registers import LastWriter
 from eventstore.domain.topic import Topic
 
-# What a device calls the address of a podcast, in the settings of that podcast on that device.
+# The name of the setting that holds a device's own spelling of a podcast's URL.
 SPELLING = "url"
-# of a name and of a value as JSON, in characters and in bytes; how many names a scope has, and how many
-# scopes a listener, but for those with spellings alone
+# the longest name in characters and the longest value, as JSON, in bytes; the most names of a scope, and the
+# most scopes of a listener, not counting those that hold a spelling alone
 LONGEST_NAME: Final = 255
 LONGEST_VALUE: Final = 4_096
 MOST_NAMES: Final = 256
@@ -28,9 +28,10 @@ MOST_SCOPES: Final = 4_096
 
 
 class ChangeSettings(Order, frozen=True, kw_only=True):
-    """Of an item of a feed, a feed, a device, a feed on a device, or with none of them of the account.
+    """Changes settings of an item of a feed, a feed, a device, a feed on a device, or with none of them of
+    the account.
 
-    ``set``: names with values of any JSON; ``remove``: names. Other settings of the scope stay.
+    ``set``: names with any JSON values; ``remove``: names. Other settings of the scope stay.
     """
 
     set: dict[str, Any] = {}
@@ -41,7 +42,7 @@ class ChangeSettings(Order, frozen=True, kw_only=True):
 
 
 class SettingsChanged(Event, frozen=True, kw_only=True, gc=False):
-    """``settings``: all of the scope, as JSON with sorted names; none where there are none left."""
+    """``settings``: all settings of the scope, as JSON with sorted names; None where none are left."""
 
     device: str | None = None
     rss_source_feed: str | None = None
@@ -77,7 +78,7 @@ class SettingsEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 def scope_of(device: str | None = None, feed: str | None = None, item: str | None = None) -> str:
-    """The key of a scope."""
+    """Return the key of a scope."""
     if item is not None:
         return f"item:{episode_key(feed or '', item)}"
     if device is not None:
@@ -86,7 +87,7 @@ def scope_of(device: str | None = None, feed: str | None = None, item: str | Non
 
 
 def shown_scope(of: SettingsEntry) -> str:
-    """A scope as conflicts name it."""
+    """Return a scope as conflicts name it."""
     if of.rss_source_item is not None:
         return f"item:{of.rss_source_item}"
     return scope_of(of.device, of.rss_source_feed)
@@ -115,7 +116,7 @@ REGISTER = LastWriter(
 
 
 def change(entries: Mapping[str, Settings], command: ChangeSettings) -> list[Event]:
-    # of an episode the device says nothing: it would be left out of the key
+    # settings of an episode are the same on every device, so the key leaves the device out
     device = command.device if command.item is None else None
     scope = scope_of(device, command.feed, command.item)
     known = entries.get(scope)

@@ -1,7 +1,7 @@
 """Subscriptions: which feeds a listener follows.
 
-A subscription is two times, and the later one decides; on equal times it is subscribed. Both only ever
-grow, so that devices which send theirs in any order, twice or late, end with the same.
+A subscription is two times, of which the later decides; on equal times the feed is subscribed to. Both times
+only ever grow, so devices that send theirs in any order, twice or late, end up with the same.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -28,7 +28,7 @@ class Unsubscribe(Order, frozen=True, kw_only=True):
 
 
 class UserSubscribed(Event, frozen=True, kw_only=True, gc=False):
-    """``claimed_at``: the client's own time, where it was too far ahead and the server's was taken."""
+    """``claimed_at``: the client's own time, where it was too far ahead and was replaced by the server's."""
 
     rss_source_feed: str
     rss_source_id: str | None = None
@@ -54,7 +54,8 @@ class Subscription(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class SubscriptionEntry(msgspec.Struct, frozen=True, gc=False):
-    """A feed as a device knows it. The later of the two times decides; on equal times it is subscribed."""
+    """A feed as a device knows it. The later of the two times decides; on equal times the feed is subscribed
+    to."""
 
     rss_source_feed: str
     rss_source_id: str | None = None

@@ -1,4 +1,4 @@
-"""Sync: what a device knows, merged into what the server knows, and what the device lacks."""
+"""Sync: merges what a device knows into what the server knows, and returns what the device lacks."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -27,14 +27,14 @@ _Data: Any = msgspec.defstruct("_Data", _LISTS, frozen=True)
 
 
 class SyncUserData(_Payload, dict=True):  # type: ignore[call-arg,misc]  # made from the registry
-    """What a device knows, a list of entries for each topic. One unit: all of it is recorded in one append,
-    or nothing. ``resolved``: what ``episodes.resolve`` makes of the entries."""
+    """What a device knows, as a list of entries for each topic. It is one unit: all of it is recorded in one
+    append, or nothing. ``resolved``: the entries as ``episodes.resolve`` returns them."""
 
     resolved: User | None = None
 
     @cached_property
     def sent(self) -> User:
-        """What the entries say as a state, where two entries of one key are one. Not to be changed."""
+        """The entries as a state, in which two entries of one key are merged. Must not be changed."""
         if self.resolved is not None:
             return self.resolved
         merged = {
@@ -45,7 +45,7 @@ class SyncUserData(_Payload, dict=True):  # type: ignore[call-arg,misc]  # made 
 
     @cached_property
     def without_guid(self) -> list[Episode]:
-        """The episodes of which the entries name an enclosure alone."""
+        """The episodes of which the entries name only an enclosure."""
         of_topics = (topic.register.without_guid(getattr(self.sent, topic.name)) for topic in TOPICS)
         return list(chain.from_iterable(of_topics))
 
@@ -55,7 +55,7 @@ class SyncData(_Data):  # type: ignore[misc]
 
 
 class SyncConflict(msgspec.Struct, frozen=True):
-    """An entry of which the server's value stands, with both values and the rule that decided."""
+    """An entry for which the server's value wins, with both values and the rule that decided."""
 
     type: str
     key: str
@@ -66,12 +66,13 @@ class SyncConflict(msgspec.Struct, frozen=True):
 
 
 def keys(command: SyncUserData) -> dict[str, tuple[str, ...]]:
-    """The keys of the entries on which a sync is decided, by topic."""
+    """Return the keys of the entries that a sync is decided on, by topic."""
     return {topic.name: tuple(getattr(command.sent, topic.name)) for topic in TOPICS}
 
 
 def decide(entries: Mapping[str, Mapping[str, Any]], command: SyncUserData) -> list[Event]:
-    """The events of every difference. A setting that hides counts before what it hides is shown."""
+    """Return the events for every difference. A setting that hides something takes effect before what it
+    hides is shown."""
     events: list[Event] = []
     for topic in sorted(TOPICS, key=lambda topic: not topic.first):
         sent = getattr(command.sent, topic.name)
@@ -80,7 +81,7 @@ def decide(entries: Mapping[str, Mapping[str, Any]], command: SyncUserData) -> l
 
 
 def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
-    """The entries that lost, given the state after the merge."""
+    """Return the entries that lost, given the state after the merge."""
     sent = episodes.resolve(user, command).sent
     return [
         SyncConflict(topic.kind, lost.key, lost.client, lost.server, "server", lost.rule)
@@ -94,10 +95,10 @@ def conflicts(user: User, command: SyncUserData) -> list[SyncConflict]:
 def to_entries(
     user: User, since: Iterable[Event] | None = None, device: SyncUserData | None = None
 ) -> SyncData:
-    """Everything, or what the events ``since`` a device's cursor changed, as it stands now; of episodes that
-    the ``device`` sent, with the addresses that it sent itself.
+    """Return the current state, whole or what the events ``since`` a device's cursor changed; episodes that
+    the ``device`` sent come with the spelling that it sent.
 
-    Of events that are newer than the state, a key that the state lacks is left for the next sync.
+    Where the events are newer than the state, a key that the state lacks is left for the next sync.
     """
     keys = dict.fromkeys(topic.name for topic in TOPICS) if since is None else changed_keys(user, since)
     sent = None if device is None else episodes.resolve(user, device).sent
@@ -111,7 +112,7 @@ def _to_entries(topic: Topic, user: User, keys: Iterable[str] | None, sent: User
 
 
 def changed_keys(user: User, events: Iterable[Event]) -> dict[str, dict[str, None]]:
-    """The keys of each topic that events changed, in the order of their first change."""
+    """Return the keys of each topic that events changed, in the order of their first change."""
     keys: dict[str, dict[str, None]] = {topic.name: {} for topic in TOPICS}
     for event in events:
         if isinstance(event, EpisodeIdentified):

@@ -1,7 +1,6 @@
-"""What a history makes of listening: the count that a checkpoint carries, as no topic does.
+"""What a history says of listening: the count that a checkpoint carries and that belongs to no topic.
 
-It is folded when a checkpoint is taken, and by nobody else: a command that records a play neither reads nor
-writes it.
+It is folded only for a checkpoint: a command that records a play neither reads nor writes it.
 """
 
 from collections.abc import Iterable
@@ -24,7 +23,7 @@ from eventstore.domain.listening import (
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 
-# An event, and the device that sent it; None where the server itself did, which is no listening.
+# An event and the device that sent it; None where the server itself did, which is not listening.
 Told: TypeAlias = tuple[Event, str | None]
 
 
@@ -40,7 +39,7 @@ class _Episode:
 
 
 class Tally:
-    """What was heard of every episode, as far as events tell."""
+    """What was heard of every episode, according to the events."""
 
     def __init__(self) -> None:
         self._episodes: dict[str, _Episode] = {}
@@ -63,7 +62,7 @@ class Tally:
                     self._episode(event.rss_source_feed, event.rss_source_item).add(known.places.values())
 
     def listening(self, before: datetime) -> tuple[EpisodeHeard, ...]:
-        """What a checkpoint keeps of it (``listening.compress``)."""
+        """Return what a checkpoint keeps of it (``listening.compress``)."""
         kept = (
             EpisodeHeard(one.feed, one.item, compress(recount(one.places.values()), before))
             for one in self._episodes.values()
@@ -79,7 +78,7 @@ class Tally:
 
 
 def tally(told: Iterable[Told], before: datetime) -> tuple[EpisodeHeard, ...]:
-    """What a history says of listening, as a checkpoint keeps it."""
+    """Return what a history says of listening, as a checkpoint keeps it."""
     found = Tally()
     for event, device in told:
         found.evolve(event, device)

@@ -1,4 +1,4 @@
-"""Whose clock counts."""
+"""Which time counts for an action: the device's own, or the server's where the device's clock is ahead."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,31 +6,34 @@ from zlib import crc32
 
 import msgspec
 
-# A device may be this far ahead of the server; past it its time is replaced by the server's (domain.md).
+# A device may be this far ahead of the server; beyond that its time is replaced by the server's (domain.md).
 TOLERANCE = timedelta(minutes=5)
-# No event is of a time this far past the one at which it was recorded: the device's clock is ahead by what is
-# tolerated, and that of the server that accepted it by as much of the event store's at most.
+# No event has a time this far past the one at which it was recorded: the device's clock is ahead by no more
+# than the tolerance, and that of the server that accepted it is ahead of the event store's by no more than
+# that.
 MAX_SKEW = 2 * TOLERANCE
 # The smallest step of stored times.
 TICK = timedelta(microseconds=1)
-# How many replaced times are remembered per key. Past it, anything older than the oldest is taken as seen.
+# How many replaced times are remembered per key. Once there are that many, anything older than the oldest is
+# taken as seen.
 REMEMBERED_SKEWS = 16
-# The time of something of which nothing was said yet: whatever is said comes after it.
+# The time of something of which nothing was said yet: every other time comes after it.
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 # The times of devices that were replaced by the server's, in order.
 Skewed = tuple[datetime, ...]
 
-# What tells apart what devices have sent of a thing, the oldest first; so many are remembered of each.
+# Numbers that distinguish what devices have sent of a thing, the oldest first; this many are remembered for
+# each.
 Facts = tuple[int, ...]
 REMEMBERED = 32
-# the part of their numbers that says what, beside when
+# the bits of these numbers that stand for what was sent, as opposed to when
 _MARKS = 0xFFFFF
 
 
 class AcceptedTime(msgspec.Struct, frozen=True, gc=False):
-    """``at``: the time that counts; None where there is nothing to count. ``skewed``: the device's own time,
-    where the server's replaced it."""
+    """``at``: the time that counts; None where nothing is to be counted. ``skewed``: the device's own time,
+    where it was replaced by the server's."""
 
     at: datetime | None
     skewed: datetime | None = None
@@ -40,7 +43,7 @@ NOTHING = AcceptedTime(None)
 
 
 def in_utc(at: datetime) -> datetime:
-    """The same moment in UTC. Raises ``ValueError`` for the hours that fall out of the years 1 to 9999."""
+    """Convert a time to UTC. Raises ``ValueError`` for the hours that fall outside of the years 1 to 9999."""
     if at.tzinfo is UTC:
         return at
     try:
@@ -55,11 +58,11 @@ def is_ahead(at: datetime, now: datetime) -> bool:
 
 
 def accept_client_time(at: datetime | None, known: Skewed, now: datetime) -> AcceptedTime:
-    """The time that counts for an action of time ``at``, of which none may have been given.
+    """Return the time that counts for an action with the client time ``at``, which may be None.
 
-    ``NOTHING`` where the action was counted before: a device whose clock is ahead sends it again and again,
-    and each time it would be replaced by a newer "now" and win over what the other devices did in between.
-    That holds also when its time is no longer ahead.
+    Return ``NOTHING`` where the action was counted before: a device whose clock is ahead sends it again and
+    again, and each time it would get a newer "now" and win over what the other devices did in between. This
+    holds even when its time is no longer ahead.
     """
     if at is None or at in known:
         return NOTHING
@@ -73,11 +76,12 @@ def accept_client_time(at: datetime | None, known: Skewed, now: datetime) -> Acc
 def accept_both(
     on: datetime | None, off: datetime | None, known: Skewed, now: datetime
 ) -> tuple[AcceptedTime, AcceptedTime]:
-    """The times that count where a device says when something was turned on, and when off."""
+    """Return the times that count where a device says when something was turned on and when it was turned
+    off."""
     first, second = accept_client_time(on, known, now), accept_client_time(off, known, now)
     if on is None or off is None or first.at is None or second.at is None:
         return first, second
-    # where the server's clock stands in for the device's, the device's own order still holds
+    # where the server's time replaces the device's, the device's own order still holds
     if on >= off and first.at < second.at:
         return AcceptedTime(second.at, first.skewed), second
     if on < off and second.at <= first.at:
@@ -86,18 +90,19 @@ def accept_both(
 
 
 def remember(known: Skewed, *more: datetime) -> Skewed:
-    """The newest ``REMEMBERED_SKEWS`` of both, in order: a union that does not depend on who comes first."""
+    """Return the newest ``REMEMBERED_SKEWS`` of both, in order: a union, which does not depend on what comes
+    first."""
     return tuple(sorted({*known, *more})[-REMEMBERED_SKEWS:])
 
 
 def told_apart(at: datetime, values: tuple[Any, ...], claimed: datetime | None = None) -> int:
-    """A number for what was said at a time, in the order of times; ``claimed``: the device's own, where that
-    was replaced."""
+    """Return a number for what was said at a time; the numbers are in the order of the times. ``claimed``:
+    the device's own time, where it was replaced."""
     return (int(at.timestamp()) << 20) | _mark(values, claimed)
 
 
 def is_told(known: Facts, values: tuple[Any, ...], claimed: datetime) -> bool:
-    """Whether it was said with that claim, or may have been and is forgotten."""
+    """Whether this was said with that client time, or may have been said and forgotten."""
     mark = _mark(values, claimed)
     return len(known) >= REMEMBERED or any(number & _MARKS == mark for number in known)
 
@@ -108,30 +113,33 @@ def _mark(values: tuple[Any, ...], claimed: datetime | None) -> int:
 
 
 def is_after(at: datetime, number: int) -> bool:
-    """Whether a time is later, by a second at least, than that of what ``told_apart`` gave a number."""
+    """Whether a time is later, by at least a second, than the one in a number from ``told_apart``."""
     return int(at.timestamp()) > number >> 20
 
 
 def remember_facts(one: Facts, other: Facts) -> Facts:
-    """The newest of both. What is older comes again at most once, and loses: that does no harm."""
+    """Return the newest of both. A fact that was dropped can be recorded once more at most, and loses: that
+    does no harm."""
     return one if one == other else tuple(sorted({*one, *other})[-REMEMBERED:])
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
-    """The later of two times, either of which may be missing."""
+    """Return the later of two times, either of which may be missing."""
     if one is None or other is None:
         return one or other
     return max(one, other)
 
 
 def after_all(now: datetime, *known: datetime | None) -> datetime:
-    """The time of an action made on what the server knows: after that, even where a clock ran ahead."""
+    """Return the time of an action that is based on what the server knows: later than all of that, even where
+    a clock ran ahead."""
     latest = max((at for at in known if at is not None), default=None)
     return now if latest is None else max(now, latest + TICK)
 
 
 def deciding_rule(at: datetime, decided_at: datetime | None, known: Skewed, now: datetime, tie: str) -> str:
-    """Why an entry of time ``at`` lost to what was decided at another, as a sync names it."""
+    """Return why an entry with the time ``at`` lost to what was decided at another time: the rule as a sync
+    names it."""
     if at in known or is_ahead(at, now):
         return "clock_ahead"
     return tie if at == decided_at else "later_wins"

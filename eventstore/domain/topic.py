@@ -1,4 +1,4 @@
-"""What a topic hands in to the registry (topics.py)."""
+"""What a topic declares to the registry (topics.py)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ Decide = Callable[[Mapping[str, Any], Any], list[Event]]
 
 @dataclass(frozen=True)
 class Topic:
-    """One kind of thing that a listener's stream tells of.
+    """One kind of thing that a listener's stream is about.
 
-    ``name``: of its module in every layer, of its part of the state and of its projector. ``plural``: of its
-    entries in syncs and exports; ``kind``: of one of them, in conflicts.
+    ``name``: the name of its module in every layer, of its part of the state and of its projector.
+    ``plural``: the name of its entries in syncs and exports; ``kind``: the name of one of them in conflicts.
 
-    ``commands``: what decides each, given the entries whose ``keys`` the command names, and no others.
-    ``not_state``: events that the fold leaves alone, each with the field that says when it happened.
-    ``first``: in a sync its events come before the others'.
+    ``commands``: the function that decides each command, given the entries whose ``keys`` the command names,
+    and no others. ``not_state``: events that the fold ignores, each with the field that says when it
+    happened. ``first``: whether its events come before those of other topics in a sync.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Topic:
 
     @cached_property
     def carriers(self) -> dict[type[Event], Carrier]:
-        """What each of its events says."""
+        """What each event class of the topic says."""
         state = self.register.state
         passing = {
             event: Carrier(event, state, (FEED, ITEM), {}, time) for event, time in self.not_state.items()
@@ -49,11 +49,12 @@ class Topic:
         return tuple(self.carriers)
 
     def happened_at(self, event: Event) -> datetime:
-        """The time that counts for an event: the device's own where it was accepted."""
+        """Return the time that counts for an event: the device's own where it was accepted."""
         return self.carriers[type(event)].happened_at(event)
 
     def strip_event(self, event: Event, covers: Covers) -> Event | None:
-        """The event itself where nothing of it is covered; None where nothing is left."""
+        """Return the event itself where nothing of it is covered, and None where nothing would be left of
+        it."""
         if type(event) not in self.not_state:
             return self.register.strip_event(event, covers)
         carrier = self.carriers[type(event)]

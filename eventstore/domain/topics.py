@@ -1,5 +1,5 @@
-"""The registry of topics, a line for each: what the state, syncs, checkpoints, removals, the history, the
-codec, exports, the API and the projectors go over."""
+"""The registry of topics, with one line for each. The state, syncs, checkpoints, removals, the history, the
+codec, exports, the API and the projectors iterate over it."""
 
 from collections.abc import MutableMapping
 from typing import Final, get_type_hints
@@ -18,9 +18,9 @@ from eventstore.domain.subscriptions import Subscriptions
 from eventstore.domain.times import NEVER
 from eventstore.domain.topic import Topic
 
-# Changes whenever the shape of an entry does: what the store keeps is then folded anew.
+# Changes whenever the shape of an entry does; the stored entries are then folded from the log again.
 STATE_SCHEMA: Final = 1
-# names of entries, by topic
+# keys of entries, by topic
 Keys = dict[str, tuple[str, ...]]
 WITHOUT_GUID: Final = "without_guid"
 
@@ -50,18 +50,17 @@ OF_EVENT: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event
 
 
 class User(Topics, frozen=False):  # type: ignore[misc]  # it shares the fields, and is changed
-    """The state of one listener. ``evolve`` changes it in place: a copy per event would be quadratic on
-    replay. ``without_guid``: the keys of the episodes of which an enclosure alone is known.
-    """
+    """The state of one listener. ``evolve`` changes it in place, because a copy per event would make a replay
+    quadratic. ``without_guid``: the keys of the episodes of which only an enclosure is known."""
 
     without_guid: MutableMapping[str, bool] = {}
 
     def copy(self) -> "User":
-        """The same state, which can be changed."""
+        """Return a copy of the state that can be changed."""
         same = {topic.name: topic.register.prune(getattr(self, topic.name), NEVER) for topic in TOPICS}
         return User(self.user_id, without_guid=dict(self.without_guid), **same)
 
     @property
     def size(self) -> int:
-        """How many entries it holds."""
+        """How many entries the state holds."""
         return sum(topic.register.size(getattr(self, topic.name)) for topic in TOPICS)

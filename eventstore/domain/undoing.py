@@ -1,7 +1,8 @@
-"""Undoing: what stood before some events comes back, as far as nothing that others did later builds on them.
+"""Undoing: restores what was there before some events, as far as nothing that others did later builds on
+them.
 
-The state before an event is the fold up to it. What the events changed is looked at facet by facet
-(restoring.py): from the newest change back, for as long as the changes are among those that are to be undone.
+The state before an event is the fold up to it. What the events changed is examined facet by facet
+(restoring.py), from the newest change backwards, for as long as the changes are among those to be undone.
 Pure, as the topics are.
 """
 
@@ -70,8 +71,8 @@ class Part(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What an undo changes: a facet as it is ``now`` and as it will be ``then``. ``undone``: the numbers of
-    the events that it undoes, the oldest first; ``of``: the entry as it is."""
+    """A facet that an undo changes, as it is ``now`` and as it will be ``then``. ``undone``: the numbers of
+    the events that this undoes, the oldest first; ``of``: the entry as it is."""
 
     part: Part
     place: Place
@@ -82,13 +83,13 @@ class Change(NamedTuple):
 
     @property
     def facet_name(self) -> str | None:
-        """What of a list: a field, ``order``, ``member``; None for all of an entry."""
+        """The part of a list: a field, ``order`` or ``member``; None for a whole entry."""
         name = self.part.name
         return "member" if name.startswith(MEMBER) else name or None
 
     @property
     def subject(self) -> tuple[str | None, str | None]:
-        """Feed and item of what it is about."""
+        """Feed and item that the change is about."""
         register, key, of = self.place.register, self.part.key, self.of
         if isinstance(register, OrderedSet):
             key = self.part.name.removeprefix(MEMBER)
@@ -98,18 +99,18 @@ class Change(NamedTuple):
 
     @property
     def device(self) -> str | None:
-        """The device that it is about, where it is one of its own."""
+        """The device that the change is about, where the entry belongs to one."""
         named = self.place.register.key.named(self.part.key)
         found: str | None = named.get(DEVICE, getattr(self.of, DEVICE, None))
         return found
 
     def values(self, facet: Facet) -> dict[str, Any]:
-        """The values of ``now`` or ``then`` by their names."""
+        """Return the values of ``now`` or ``then`` by their names."""
         return values(self.place, self.part.name, facet)
 
 
 class Skipped(NamedTuple):
-    """An event that is not undone, and why; ``later``: the numbers of what builds on it."""
+    """An event that is not undone, and why; ``later``: the numbers of the events that build on it."""
 
     number: int
     reason: Reason
@@ -117,28 +118,30 @@ class Skipped(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """An event of the undo, and the numbers of those that it undoes."""
+    """An event of the undo, and the numbers of the events that it undoes."""
 
     event: Event
     undone: tuple[int, ...]
 
 
 class Plan(NamedTuple):
-    """``events`` are what is to be recorded for it."""
+    """What an undo would do; ``events`` are those to be recorded for it."""
 
     changes: list[Change]
     skipped: list[Skipped]
     events: list[Restored]
 
     def refusal(self, *, is_one: bool) -> Reason | None:
-        """Why it cannot be: of one event, whatever stands in its way; else that there is nothing to say."""
+        """Return why the undo is refused: for a single event, whatever prevents it; otherwise only that there
+        is nothing to undo."""
         if is_one and self.skipped:
             return self.skipped[0].reason
         return None if self.changes or self.skipped else "nothing_to_undo"
 
 
 class _Step(NamedTuple):
-    """A change of a facet by the event of a number. ``order``: that of its list before."""
+    """A change of a facet by the event with this number. ``order``: the order of its list before the
+    event."""
 
     number: int
     is_chosen: bool
@@ -148,7 +151,8 @@ class _Step(NamedTuple):
 
 
 class _Judged(NamedTuple):
-    """Of a facet: what it is to be again, if anything, which events that undoes, and what stays."""
+    """What becomes of a facet: what it is to become again, if anything, the events that this undoes, and
+    those that are skipped."""
 
     target: Target | None
     undone: tuple[int, ...]
@@ -162,8 +166,8 @@ _NOT_TO_BE: Final = _Judged(None, (), [])
 
 
 def is_change(event: Event) -> bool:
-    """Whether an event may have changed something that can be changed back: for who offers it before he knows
-    what was before."""
+    """Whether an event may have changed something that can be changed back, for callers that offer an undo
+    before they know the earlier state."""
     if isinstance(event, DeviceRegistered):
         return event.first_seen in (None, event.registered_at)
     is_for_good = getattr(event, "is_default", False) or getattr(event, "kind", None) == "queue"
@@ -171,9 +175,9 @@ def is_change(event: Event) -> bool:
 
 
 def plan(history: Sequence[Told], user: User, since: datetime | None, now: datetime) -> Plan:
-    """How to undo the chosen events of a history that leads to what ``user`` is.
+    """Plan how to undo the chosen events of a history that leads to the state ``user``.
 
-    ``since``: where the history is not all of it, a time after whatever is missing at its beginning.
+    ``since``: where the history is incomplete, a time after everything that is missing at its beginning.
     """
     places = dict(_places(history, user.user_id))
     steps = _steps(history, places, since)
@@ -192,11 +196,11 @@ def plan(history: Sequence[Told], user: User, since: datetime | None, now: datet
         wanted = {part: one for part, one in of_entry.items() if one.target is not None}
         restored = list(_restored(place, found, wanted, now))
         if all(getattr(one.event, "order", None) is None for one in restored):
-            # what is left or comes back is in that order by itself
+            # the members that stay or come back are in that order anyway
             wanted = {part: one for part, one in wanted.items() if part.name != ORDER}
         changes += _changes(place, found, wanted)
         events += restored
-    # a setting that hides counts before what it hides is shown
+    # a setting that hides something takes effect before what it hides is shown
     events.sort(key=lambda one: not OF_EVENT[type(one.event)].first)
     return Plan(changes, _once(skipped), events)
 
@@ -209,7 +213,8 @@ def _changes(place: Place, of: Any, wanted: Mapping[Part, _Judged]) -> Iterator[
 
 
 def _leave_out_unfollowed(judged: _All, history: Sequence[Told], user: User) -> None:
-    """No podcast comes back into a collection that others have unfollowed since; in place."""
+    """Let no podcast come back into a collection where an event that is not undone has unfollowed it since.
+    Changes ``judged`` in place."""
     for (topic, _), parts in judged.items():
         for part, one in parts.items() if topic == "collections" else ():
             feed = part.name.removeprefix(MEMBER)
@@ -223,14 +228,14 @@ def _leave_out_unfollowed(judged: _All, history: Sequence[Told], user: User) -> 
 
 
 def _unfollowing(history: Sequence[Told], feed: str, after: int) -> Iterator[int]:
-    """The numbers of the events that unfollow a feed and are not to be undone."""
+    """Yield the numbers of the events that unfollow a feed and are not to be undone."""
     for number, (event, is_chosen) in enumerate(history[after:], after):
         if isinstance(event, UserUnsubscribed) and event.rss_source_feed == feed and not is_chosen:
             yield number
 
 
 def _places(history: Sequence[Told], user_id: UUID) -> Iterator[tuple[_Entry, Place]]:
-    """What the chosen events are about."""
+    """Yield the entries that the chosen events are about."""
     for event, is_chosen in history:
         topic = _topic_of(event) if is_chosen else None
         if topic is not None:
@@ -243,7 +248,7 @@ def _never(history: Sequence[Told]) -> Iterator[int]:
 
 
 def _topic_of(event: Event) -> Topic | None:
-    """The topic of an event that can be undone."""
+    """Return the topic of an event that can be undone, or None."""
     topic = OF_EVENT.get(type(event))
     if topic is None or type(event) in topic.not_state or not can_restore(topic.register):
         return None
@@ -253,7 +258,7 @@ def _topic_of(event: Event) -> Topic | None:
 def _steps(
     history: Sequence[Told], places: Mapping[_Entry, Place], since: datetime | None
 ) -> dict[_Entry, _Steps]:
-    """What each event changed of these entries, in order."""
+    """Return what each event changed of these entries, in order."""
     user = User(next(iter(places.values())).user_id) if places else None
     topics = {topic for topic, _ in places}
     steps: dict[_Entry, _Steps] = {}
@@ -285,13 +290,14 @@ def _steps(
 
 
 class _Leaving:
-    """The orders of lists, each worked out once for all who leave it one after the other."""
+    """The orders of lists, each computed once for all members that leave it one after the other."""
 
     def __init__(self) -> None:
         self._orders: dict[str, Order] = {}
 
     def order(self, place: Place, was: Facets, of: Any, event: Event) -> Order:
-        """That of a list before an event, where what it changes may have to go back to its place."""
+        """Return the order of a list before an event, where the member that it changes may have to go back to
+        its place."""
         register = place.register
         if not isinstance(register, OrderedSet) or type(event) is not register.members.off_event:
             self._orders.pop(place.key, None)
@@ -303,10 +309,11 @@ class _Leaving:
 
 
 def _seen(user: User, topic: str, place: Place, event: Event) -> tuple[Facets, Any]:
-    """What listeners see of an entry, as far as an event may change it, and the times that say so."""
+    """Return what listeners see of an entry, as far as an event may change it, and the state that holds its
+    times."""
     of = getattr(user, topic).get(place.key)
     found = facets_by(place, of, event)
-    # the fold changes lists in place
+    # a copy, because the fold changes lists in place
     return found, msgspec.structs.replace(of) if isinstance(place.register, OrderedSet) and of else of
 
 
@@ -326,7 +333,8 @@ def _touched(
 
 
 def _identified(event: EpisodeIdentified, topic: Topic, places: Mapping[_Entry, Place]) -> Iterator[Place]:
-    """What an episode may stand in that is known by another name now: all lists."""
+    """Yield the entries that may hold an episode which is known by another name from now on; of lists,
+    all."""
     if isinstance(topic.register, OrderedSet):
         yield from (place for (name, _), place in places.items() if name == topic.name)
     elif (of_episode := topic.register.key.of_episode) is not None:
@@ -339,7 +347,7 @@ def _pick(user: User, topic: Topic, places: Mapping[_Entry, Place]) -> dict[str,
 
 
 def _judge_entry(place: Place, of: Any, steps: _Steps) -> dict[Part, _Judged]:
-    """What becomes of each facet of an entry that a chosen event changed."""
+    """Return what becomes of each facet of an entry that a chosen event changed."""
     now = facets(place, of)
     judged = {
         part: _judge(part.name, now.get(part.name, ABSENT), told)
@@ -370,14 +378,15 @@ def _judge(name: str, now: Facet, steps: Sequence[_Step]) -> _Judged:
 
 
 def _is_now(name: str, before: Facet, now: Facet) -> bool:
-    """Whether a facet is what it was before. Of an order that can be told only with all that was in it: some
-    of it may come back by the same undo."""
+    """Whether a facet is what it was before. An order is compared only where all of its members are there,
+    since some may come back by the same undo."""
     is_whole = name != ORDER or set(before.shown) <= set(now.shown)
     return is_whole and is_same(name, before, now)
 
 
 def _judge_list(now: Facets, judged: dict[Part, _Judged], steps: _Steps) -> dict[Part, _Judged]:
-    """A list goes with all that is in it, or not at all; and what is in one that is gone stays as it is."""
+    """Judge a list as a whole: an undo deletes it with everything in it, or not at all, and leaves the
+    contents of a deleted list as they are."""
     whole = next((part for part in judged if part.name == WHOLE), None)
     target = judged[whole].target if whole else None
     if whole and target is not None and not target.facet.shown[0]:
@@ -403,13 +412,13 @@ def _judge_list(now: Facets, judged: dict[Part, _Judged], steps: _Steps) -> dict
 
 
 def _in_vain(one: _Judged, gone: int) -> _Judged:
-    """What is said of a facet of a list that was deleted by the event of a number."""
+    """Return what becomes of a facet of a list that was deleted by the event with the number ``gone``."""
     before = (number for number in one.undone if number < gone)
     return _Judged(None, (), [Skipped(number, "later_changes", (gone,)) for number in before])
 
 
 def _restored(place: Place, of: Any, wanted: Mapping[Part, _Judged], now: datetime) -> Iterator[Restored]:
-    # the last to go comes back first, so that each finds its neighbours
+    # the last to leave comes back first, so that each finds its neighbours
     latest_first = sorted(wanted.items(), key=lambda each: each[1].undone[0], reverse=True)
     known = {part.name: one.target for part, one in latest_first if one.target is not None}
     if not known:
@@ -425,13 +434,13 @@ def _restored(place: Place, of: Any, wanted: Mapping[Part, _Judged], now: dateti
 
 
 def _earliest(orders: Sequence[Order], name: str) -> Order:
-    """The first of these orders that has a member: it has most of its neighbours."""
+    """Return the first of these orders that contains a member: it holds most of its neighbours."""
     key = name.removeprefix(MEMBER)
     return next((order for order in orders if order.has(key)), no_order())
 
 
 def _after(place: Place, of: Any, now: datetime) -> datetime:
-    """A time after everything that is known of an entry."""
+    """Return a time after everything that is known of an entry."""
     register = place.register
     known = [group.at(of) for group in register.groups]
     if isinstance(register, OrderedSet):
@@ -440,7 +449,7 @@ def _after(place: Place, of: Any, now: datetime) -> datetime:
 
 
 def _once(skipped: Iterable[Skipped]) -> list[Skipped]:
-    """Of each event the first reason, in their order."""
+    """Return the first skip of each event, in the order of the events."""
     found: dict[int, Skipped] = {}
     for one in skipped:
         found.setdefault(one.number, one)

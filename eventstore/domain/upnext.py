@@ -1,6 +1,6 @@
 """Up next: an episode that is heard to the end leaves its listener's queue in the same append.
 
-It is in the queue where it was put in later than it was finished, whichever of both arrives first.
+It stays in the queue where it was added later than it was finished, whichever of the two arrives first.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,8 +27,9 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 
 def keys(command: Command) -> dict[str, tuple[str, ...]]:
-    """What it takes to know, beside what the command names itself: by topic."""
-    if isinstance(command, RecordPlay):  # first, since nothing comes so often
+    """Return the keys of the entries that are needed besides those that the command names itself, by
+    topic."""
+    if isinstance(command, RecordPlay):  # first, because it is the most frequent
         return {"playlists": (str(queue_id(command.user_id)),)} if plays.is_finishing(command) else {}
     queue = queue_id(command.user_id)
     match command:
@@ -46,7 +47,8 @@ def keys(command: Command) -> dict[str, tuple[str, ...]]:
 
 
 def leave(entries: Entries, command: Command, events: Iterable[Event]) -> list[Event]:
-    """What a command that leads to ``events`` takes out of the queue, given the entries of its keys."""
+    """Return the events that take episodes out of the queue after a command that leads to ``events``, given
+    the entries of its keys."""
     match command:
         case RecordPlay():
             if not plays.is_finishing(command):
@@ -71,8 +73,8 @@ def leave(entries: Entries, command: Command, events: Iterable[Event]) -> list[E
 
 
 def _finished(entries: Entries, command: Command, events: Iterable[Event]) -> Iterator[tuple[str, datetime]]:
-    """Which episodes were heard to the end, and when: of those that are put in now, and of those of which it
-    is said now."""
+    """Yield which episodes were heard to the end, and when: of those that are added to the queue now, and of
+    those that are now reported as played."""
     queue = queue_id(command.user_id)
     for event in events:
         match event:
@@ -87,7 +89,7 @@ def _finished(entries: Entries, command: Command, events: Iterable[Event]) -> It
 
 
 def _inside(entries: Entries, command: Command, events: Iterable[Event]) -> dict[str, Any]:
-    """What is in the queue after these events."""
+    """Return what is in the queue after these events."""
     queue = queue_id(command.user_id)
     known = entries.get("playlists", {}).get(str(queue))
     members: dict[str, PlaylistItem] = {} if known is None else dict(known.members)
@@ -108,7 +110,7 @@ def _removed(command: Command, member: PlaylistItem, at: datetime) -> PlaylistIt
 
 
 def entries(known: Playlist, keys: Iterable[str], at: datetime) -> list[PlaylistItemEntry]:
-    """These members of a playlist in this order, put in at a time."""
+    """Return these members of a playlist in this order, all added at one time."""
     return [
         PlaylistItemEntry(of.feed, of.item, of.item_title, of.feed_title, position=place, added_at=at)
         for place, of in enumerate(known.members[key] for key in keys)

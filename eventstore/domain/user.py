@@ -24,7 +24,7 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 
 def keys(command: Command) -> Keys:
-    """The entries on which a command is decided: their keys, by topic."""
+    """Return the keys of the entries that a command is decided on, by topic."""
     match command:
         case TakeCheckpoint() | ImportListening():
             return {}
@@ -48,9 +48,9 @@ def keys(command: Command) -> Keys:
 
 
 def decide(user: User, command: Command, named: Keys | None = None) -> list[Event]:
-    """The events that a command leads to; none when nothing changes. Pure. Raises ``DomainError``.
+    """Return the events that a command leads to; none when nothing changes. Pure. Raises ``DomainError``.
 
-    ``named``: the ``keys`` of the command, from whoever has them already.
+    ``named``: the ``keys`` of the command, where the caller has them already.
     """
     if isinstance(command, TakeCheckpoint):
         return [checkpoint.take(user, command)]
@@ -73,7 +73,7 @@ def decide(user: User, command: Command, named: Keys | None = None) -> list[Even
 
 
 def decide_on(entries: Entries, command: Command) -> list[Event]:
-    """As ``decide``, on the entries of ``keys(command)`` alone."""
+    """Do what ``decide`` does, on the entries of ``keys(command)`` alone."""
     match command:
         case SyncUserData():
             events = _with_default(entries, command, sync.decide(entries, command))
@@ -102,7 +102,7 @@ def _keys_of_batch(batch: Batch) -> Keys:
 
 
 def _decide_batch(entries: Entries, batch: Batch) -> list[Event]:
-    """Each order on what those before it have led to."""
+    """Decide each order on the result of those before it."""
     known = {
         topic.name: topic.register.prune(entries[topic.name], NEVER)
         for topic in TOPICS
@@ -120,7 +120,7 @@ def _decide_batch(entries: Entries, batch: Batch) -> list[Event]:
 
 
 def evolve(user: User, event: Event) -> None:
-    """Fold one event into the state, in place. Judges nothing: what is recorded has happened."""
+    """Fold one event into the state, in place. Nothing is judged: what is recorded has happened."""
     topic = OF_EVENT.get(type(event))
     if topic is None:
         _evolve_other(user, event)
@@ -139,11 +139,11 @@ def _evolve_other(user: User, event: Event) -> None:
         episodes.identify(user, event)
     elif type(event) not in OTHER_EVENTS:
         raise TypeError(type(event).__name__)
-    # a checkpoint follows a removal, listening is counted apart (tally.py); the others are nobody's
+    # a removal is followed by a checkpoint, listening is counted by tally.py; the others concern no user
 
 
 def _excerpt(user: User, command: Command, identified: Iterable[EpisodeIdentified]) -> User:
-    """A copy of what is known of some episodes, and of what the command names."""
+    """Return a copy of what is known of some episodes, and of what the command names."""
     named = keys(command)
     for topic in TOPICS:
         entries = getattr(user, topic.name)
@@ -157,19 +157,19 @@ def _excerpt(user: User, command: Command, identified: Iterable[EpisodeIdentifie
 
 
 def _entries(user: User, named: Mapping[str, Iterable[str]]) -> Entries:
-    """What is known of some keys, and nothing else."""
+    """Return what is known of some keys, and nothing else."""
     return {topic: pick(getattr(user, topic), keys) for topic, keys in named.items()}
 
 
 def _check_subscribed(entries: Entries, command: AddFeedToCollection) -> None:
-    """Only subscribed feeds go into a collection."""
+    """Raise ``DomainError`` unless the feed is subscribed to: only such feeds go into a collection."""
     subscription = entries["subscriptions"].get(command.feed)
     if subscription is None or not subscription.active:
         raise DomainError("not_subscribed", "Only feeds that you subscribe to go into a collection.")
 
 
 def _with_default(entries: Entries, command: Subscribe | SyncUserData, events: list[Event]) -> list[Event]:
-    """The first subscription also creates the default collection, as an event of its own."""
+    """Add the event that creates the default collection, where this is the first subscription."""
     if not any(isinstance(event, UserSubscribed) for event in events):
         return events
     known = entries["collections"].get(str(default_id(command.user_id)))

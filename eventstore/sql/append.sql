@@ -1,5 +1,5 @@
--- One event, in one round trip: recorded only when the stream is at the expected version, and nobody has erased it.
--- The position is drawn inside this INSERT and nowhere else: the gap-aware reader relies on it.
+-- Append one event in one round trip: only when the stream is at the expected version and was not erased. The
+-- position is drawn inside this INSERT and nowhere else, which the gap-aware reader relies on.
 INSERT INTO events.events (stream, version, event_id, type, schema, data, metadata)
 SELECT %(stream)s::bigint, %(expected)s::integer + 1, %(event_id)s::uuid, %(type)s::text, %(schema)s::smallint,
        %(data)s::jsonb, %(metadata)s::jsonb

@@ -1,4 +1,4 @@
--- As append.sql, and in the same statement the newest entry of what the event is about.
+-- Like append.sql, and store the newest entry of what the event is about in the same statement.
 WITH appended AS (
 {append}),
 kept AS (

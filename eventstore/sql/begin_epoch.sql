@@ -1,4 +1,4 @@
--- Both sequences go on beyond whatever the log that was lost may have given out.
+-- Both sequences continue beyond whatever the lost log may have assigned.
 WITH log AS (
     SELECT coalesce(max(position), 0) AS head,
            greatest(max(position), %(known)s::bigint,

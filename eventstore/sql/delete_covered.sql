@@ -1,5 +1,5 @@
--- What a checkpoint covers that every projector has passed, in a range of positions. The array keeps the
--- planner from reading the whole log for each range.
+-- Delete, in a range of positions, what is covered by a checkpoint that every projector has passed. The array
+-- keeps the planner from reading the whole log for each range.
 WITH old AS MATERIALIZED (
     SELECT position, stream, version FROM events.events
     WHERE position > %(after)s AND position <= %(upto)s AND recorded_at < %(cutoff)s

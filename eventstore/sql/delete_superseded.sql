@@ -1,7 +1,7 @@
--- Events of the instance's stream of which a newer one says the same or more, figures that are all zero, and marks
--- that lift: a rebuild without them makes the same rows. All older marks of a feed by the same marker go with the one
--- that lifts; one that blocks stays for as long as it holds. The last event stays, for the version and the head of
--- the log.
+-- Delete events of the instance's stream that a newer one repeats or extends, figures that are all zero, and
+-- marks that unblock: a rebuild without them makes the same rows. A mark that unblocks is deleted together
+-- with all older marks of the feed by the same marker; one that blocks stays for as long as it holds. The
+-- last event stays, for the version and the head of the log.
 WITH told AS (
     SELECT position, version, type,
            row_number() OVER newest AS age,

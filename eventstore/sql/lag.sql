@@ -1,6 +1,6 @@
--- How many events come after each position, and how long the first of them has waited. Beyond 10,000 the
--- distance stands for the number, but for what restores have left out: positions are nearly without gaps
--- otherwise, and counting them would take long.
+-- How many events follow each position, and how long the first of them has waited. Beyond 10,000 the distance
+-- between positions stands for the number, less the gaps that restores have left: there are nearly no other
+-- gaps, and counting would take long.
 SELECT CASE WHEN near.events <= 10000 THEN near.events
             ELSE greatest(near.events, head.position - known.position - (
                 SELECT coalesce(sum(next - 1 - restores.head), 0) FROM events.restores

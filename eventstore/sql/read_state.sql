@@ -1,5 +1,6 @@
--- How far a stream has come, and the newest entries of some topics and keys, in one snapshot of the store. LIMIT
--- keeps the planner from reading all of a stream to find a few: without statistics it takes it for a short one.
+-- The version of a stream, and the newest entries of some topics and keys, in one snapshot of the database.
+-- LIMIT keeps the planner from reading the whole stream to find a few entries: without statistics it assumes
+-- that the stream is short.
 SELECT s.state_schema, s.tombstone IS NOT NULL, coalesce(e.version, 0), coalesce(e.position, 0),
        n.topic, coalesce(nullif(n.name, ''), replace(n.key::text, '-', '')), n.state
 FROM events.streams s

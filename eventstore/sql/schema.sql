@@ -3,9 +3,9 @@ CREATE TABLE events.streams (
     name text NOT NULL UNIQUE CHECK (name <> ''),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     tombstone timestamptz,
-    -- the shape of what is kept of it in snapshots
+    -- the version of the shape of its entries in snapshots
     state_schema smallint NOT NULL DEFAULT 0,
-    -- whether it has grown by so much that the worker is to take a checkpoint soon
+    -- whether it has grown so much that the worker is to take a checkpoint soon
     checkpoint_due boolean NOT NULL DEFAULT false
 );
 CREATE INDEX streams_checkpoint_due ON events.streams (id) WHERE checkpoint_due;
@@ -25,15 +25,15 @@ CREATE TABLE events.events (
 
 -- A stream is folded from its newest checkpoint.
 CREATE INDEX events_checkpoints ON events.events (stream, version) WHERE type = 'UserCheckpoint';
--- Retention asks for what is old: a few bytes per 128 pages, and nothing for an append to keep up.
+-- Retention searches for old events. BRIN takes a few bytes per 128 pages and costs an append nothing.
 CREATE INDEX events_recorded_at ON events.events USING brin (recorded_at);
--- Every public read asks for the newest of these (privacy_fence.sql).
+-- Every public read needs the newest of these (privacy_fence.sql).
 CREATE INDEX events_privacy_fence ON events.events (position)
     WHERE type IN ('PrivacyChanged', 'EventsRemoved', 'UserCheckpoint');
 CREATE INDEX events_feed_marks ON events.events (position) WHERE type = 'FeedMarked';
 
--- Events are facts. Statement triggers: they cost an append nothing, and TRUNCATE (the reset command, the
--- tests) does not fire them.
+-- Events are facts, so they are never updated. Statement triggers cost an append nothing, and TRUNCATE (used
+-- by the reset command and the tests) does not fire them.
 CREATE FUNCTION events.refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'events are never updated' USING ERRCODE = 'integrity_constraint_violation';
@@ -53,9 +53,9 @@ CREATE TRIGGER events_are_never_updated BEFORE UPDATE ON events.events
 CREATE TRIGGER events_are_deleted_by_retention_only BEFORE DELETE ON events.events
     FOR EACH STATEMENT EXECUTE FUNCTION events.refuse_delete();
 
--- What a listener takes back, with the rights of the schema's owner: where the programs have roles of their own
--- (operations/grants.py), nobody but the worker's may delete events otherwise. Only what a removal says that it
--- removes in the same transaction, and what has a tombstone.
+-- Delete what a listener withdraws, with the rights of the schema's owner: where the programs have roles of
+-- their own (operations/grants.py), only the worker's role may delete events directly. Nothing is deleted but
+-- what a removal recorded in the same transaction removes, and what has a tombstone.
 CREATE FUNCTION events.delete_removed(of_stream bigint, versions integer[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -80,8 +80,8 @@ END $$;
 
 REVOKE EXECUTE ON FUNCTION events.delete_removed, events.purge_erased FROM PUBLIC;
 
--- The newest entry of every topic and key, as JSON. ``name``: the key, where it is not its digest already.
--- Room in each page, so that an entry is changed where it is.
+-- The newest entry of every topic and key, as JSON. ``name``: the key, where it is not its own digest. The
+-- fill factor leaves room in each page, so that an entry is updated in place.
 CREATE TABLE events.snapshots (
     stream bigint NOT NULL,
     topic text NOT NULL,
@@ -109,8 +109,8 @@ CREATE TABLE events.commands (
 );
 CREATE INDEX commands_at ON events.commands (at);
 
--- What sync cursors are compared with: after a restore, versions are given out a second time. ``next``: the first
--- position that was given out after it; between head and next there never are any.
+-- Sync cursors are compared with these, because versions are assigned a second time after a restore.
+-- ``next``: the first position assigned after it; there are never any positions between head and next.
 CREATE TABLE events.restores (
     epoch text PRIMARY KEY CHECK (epoch <> ''),
     at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -1,4 +1,4 @@
--- The entries of a topic whose items hold a text: a GUID, or an enclosure.
+-- The entries of a topic whose items contain a text: a GUID or an enclosure.
 SELECT topic, coalesce(nullif(name, ''), replace(key::text, '-', '')), state
 FROM events.snapshots
 WHERE stream = %(stream)s AND topic = %(topic)s

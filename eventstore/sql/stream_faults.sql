@@ -1,7 +1,7 @@
--- What is wrong with the order of each stream, in one snapshot of the store: a version missing from its newest
--- checkpoint on (from 1 where it has none; below a checkpoint retention deletes), positions that do not rise
--- with the versions, events of a stream that nobody opened. The instance's own stream has gaps by right, and
--- a tombstoned one is being purged. One page of the index after the other: no lock but that of any reader.
+-- Faults in the order of each stream, in one snapshot of the database: a version missing since its newest
+-- checkpoint (since 1 where it has none; retention deletes below a checkpoint), positions that do not rise
+-- with the versions, events of a stream that nobody opened. The instance's own stream has gaps legitimately,
+-- and a tombstoned one is being purged. The index is read page by page, with no other lock than any reader's.
 WITH judged AS (
     SELECT e.stream, e.version, e.position, s.name,
            lag(e.version) OVER one AS before, lag(e.position) OVER one AS earlier,

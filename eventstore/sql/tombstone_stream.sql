@@ -1,4 +1,5 @@
--- The tombstone: whoever still knows the stream is refused by the statement that he appends with.
+-- Put a tombstone on a stream: from then on the append statement refuses every writer that still knows the
+-- stream.
 WITH renamed AS (
     UPDATE events.streams
     SET name = CASE WHEN EXISTS (SELECT FROM events.streams WHERE name = %(tombstone)s::text)
