@@ -1,4 +1,4 @@
-"""From which address a request comes, as far as that can be believed, and for which host."""
+"""The client address of a request, as far as it can be trusted, and the error for unknown host names."""
 
 import ipaddress
 import logging
@@ -15,14 +15,17 @@ NOT_OURS: Final = gettext_noop(
     "This server does not answer to the host name %(host)s. If it should, its operator puts that into "
     "PUBLIC_URL or ALLOWED_HOSTS (docs/settings.md)."
 )
-# Nobody names a host like that; a token in the place of a host name is not to be logged.
+# Labels of real host names are not longer than this; a token sent in place of a host name must not be logged.
 LONGEST_LABEL = 24
 
 
 def other_host(request: HttpRequest) -> str:
-    """What a caller is told whose Host is not one of ours; also a line in the log, for the operator who set
-    up a proxy or a name."""
-    # whatever was sent: escaped, cut, and as names of hosts are compared, so that no token is read in it
+    """Return the error text for a request whose Host is not one of ours.
+
+    Also logs it, for the operator who set up a proxy or a host name.
+    """
+    # The header may hold anything: escape it, cut it, and lower-case it as host names are for comparison, so
+    # that no token can be read from it.
     name = ascii(request.META.get("HTTP_HOST", "").lower())[1:-1][:253]
     is_name = max(map(len, name.split("."))) <= LONGEST_LABEL
     logger.warning("400 disallowed_host: %s", NOT_OURS % {"host": name if is_name else "that was sent"})
@@ -30,10 +33,10 @@ def other_host(request: HttpRequest) -> str:
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The caller's address for limits and logs: IPv4 whole, IPv6 by its /64, which is one household.
+    """Return the caller's address for limits and logs: IPv4 in full, IPv6 as its /64, which is one household.
 
-    X-Forwarded-For is believed only as far as our own proxies wrote it (``TRUSTED_PROXIES``). None when
-    there is no address, as on a unix socket.
+    X-Forwarded-For is trusted only as far as our own proxies wrote it (``TRUSTED_PROXIES``). None if there is
+    no address, as on a unix socket.
     """
     address = exact_address(request)
     if address is None or isinstance(address, ipaddress.IPv4Address):
@@ -42,11 +45,11 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def exact_address(request: HttpRequest) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The same, whole: for lists of addresses that are let in."""
+    """Return the caller's address in full, for allow lists."""
     text = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXIES:
         forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-        # each proxy appends whom it heard; what stands further left was sent by the caller
+        # each proxy appends the address that called it; the caller itself sent whatever is further left
         if len(forwarded) >= settings.TRUSTED_PROXIES:
             text = forwarded[-settings.TRUSTED_PROXIES].strip() or text
     try:

@@ -1,4 +1,5 @@
-"""What listeners have given out, in the administration: apps and play tokens; and log-ins that failed."""
+"""Admin pages for the access that listeners have granted (apps, play tokens, app passwords) and for failed
+log-ins."""
 
 from typing import Any
 
@@ -17,7 +18,7 @@ TIMES = ("created_at", "updated_at", "last_used_at")
 
 
 class Revocable(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
-    """What a user has given out: to look at and to revoke, which deletes it."""
+    """Admin page of access that users have granted: it can be viewed, and revoked by deleting it."""
 
     actions = ("delete_selected",)
 
@@ -28,13 +29,13 @@ class Revocable(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     def used(self, row: Any) -> str:
         return ago(row.last_used_at, timezone.now())
 
-    # Django's confirmation comes back under this name
+    # Django's confirmation page posts to the action of this name
     @admin.action(permissions=["delete"], description="Revoke the chosen ones")
     def delete_selected(self, request: HttpRequest, chosen: Any) -> Any:
         return delete_selected(self, request, chosen)
 
     def log_deletions(self, request: HttpRequest, revoked: Any) -> Any:
-        """As changes of the users: an erasure finds what names them."""
+        """Log each deletion as a change of its user, so that an erasure finds the entries about it."""
         for one in revoked:
             message = f"Revoked: {one._meta.verbose_name} {one}"
             by: Any = request.user.pk
@@ -110,7 +111,7 @@ class AppPasswordAdmin(Revocable):
 
 @admin.register(AccessAttempt)
 class LogInAttemptAdmin(Revocable):
-    """Deleting one lets its name and address try again."""
+    """Admin page of failed log-ins. Deleting one lets its name and address try again."""
 
     heading = "Failed log-ins"
     about = "Failed log-ins that count. Deleting one lets that name and address try again at once."
@@ -128,4 +129,4 @@ class LogInAttemptAdmin(Revocable):
         return delete_selected(self, request, chosen)
 
     def log_deletions(self, request: HttpRequest, revoked: Any) -> Any:
-        """Nothing: whose attempts they were belongs into no other log."""
+        """Log nothing: the names in failed log-ins must not be copied to another log."""

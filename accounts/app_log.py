@@ -1,10 +1,10 @@
-"""What podcast apps asked lately and how it was answered, for their listener to read on /apps.
+"""Logs what podcast apps requested recently and how they were answered, for their listener to read on /apps.
 
-In Redis, one short list for each app, and not in PostgreSQL: most requests are polls that find nothing new,
-and each of them would write a row, for a log that nobody misses when it is gone. Here a request costs one
-script of Redis, and what comes again without anything new only counts up the line that is there. A list ends
-with its app, with the account, and two weeks after its last line. Lines are encrypted: they may name
-addresses, which may be keys, and Redis keeps what it is told in a file.
+Each app has one short list in Redis, not rows in PostgreSQL: most requests are polls that find nothing new,
+and each of them would write a row, for a log that nobody misses when it is lost. In Redis, a request costs
+one script call, and a repeat without anything new only increments the count of the existing line. A list is
+deleted with its app, with the account, and two weeks after its last line. Lines are encrypted, because they
+may contain addresses that are keys, and Redis writes its data to a file.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -22,18 +22,18 @@ from msgspec import Struct
 from accounts.attempts import Script, run, unless_away
 
 KEPT_FOR: Final = timedelta(days=14)
-# lines of an app
+# lines per app
 MOST: Final = 50
-# apps of a listener that have a log
+# apps with a log per listener
 MOST_APPS: Final = 100
-# things that were left out, of one request
+# skipped entries that are kept per request
 MOST_SKIPPED: Final = 10
 LONGEST_NAME: Final = 300
 PREFIX: Final = "balados:applog:"
 SIGNED_IN, WRONG_PASSWORD = "signed_in", "wrong_password"
 
-# A line: what it is the repeat of, how often it came, the first and the last time, and what it says. Only
-# among the newest lines, and not beyond one that brought news, a repeat is looked for.
+# A line holds the digest by which repeats are recognised, how often it occurred, the first and the last time,
+# and the encrypted entry. A repeat is looked for only among the newest lines, and not beyond one with news.
 PUSH: Final = """
 local function push(key, repeats, now, oldest, line)
     redis.call('EXPIRE', key, ARGV[1])
@@ -56,7 +56,7 @@ local function push(key, repeats, now, oldest, line)
     end
 end
 """.replace("MOST", str(MOST))
-# KEYS: the listener's apps. ARGV: seconds to keep, repeats, now, the oldest time kept, line, app, agent.
+# KEYS: the listener's apps. ARGV: seconds to keep, repeats, now, the oldest time kept, line, app, user agent.
 NOTE: Final = Script(
     PUSH
     + """
@@ -72,7 +72,8 @@ redis.call('EXPIRE', apps, ARGV[1])
 push(apps .. ':' .. app, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
 """.replace("MOST_APPS", str(MOST_APPS))
 )
-# The same, of whatever calls itself as one of the apps does, without the version: nobody else can write here.
+# The same for a caller that is not authenticated: it is logged only for known apps with the same user agent
+# apart from the version, so that nobody else can write here.
 NOTE_STRANGER: Final = Script(
     PUSH
     + """
@@ -85,7 +86,7 @@ end
 """
 )
 READ: Final = Script("return redis.call('LRANGE', KEYS[1] .. ':' .. ARGV[1], 0, -1)")
-# of each app what it calls itself, and its newest line
+# the user agent and the newest line of each app
 LIST_APPS: Final = Script("""
 local found = {}
 for place, text in ipairs(redis.call('HGETALL', KEYS[1])) do
@@ -105,9 +106,12 @@ end
 
 
 class Entry(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A request: ``what`` it was (``web/app_log.py`` has the words), with ``counts`` by name. ``skipped``:
-    what was sent and not taken, with the reason; ``skipped_beside``: how many more. ``status``: 200, or that
-    of the refusal. ``is_news``: something was recorded or told, so that the line stays by itself."""
+    """A request: ``what`` it was (``web/app_log.py`` has the wording), with ``counts`` by name.
+
+    ``skipped``: what was sent and not accepted, with the reason; ``skipped_beside``: how many more.
+    ``status``: 200, or that of the refusal. ``is_news``: something was recorded or reported to the app, so
+    the line is not merged with others.
+    """
 
     what: str
     counts: dict[str, int] = {}
@@ -118,7 +122,7 @@ class Entry(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Line(NamedTuple):
-    """``times``: how often it came, from ``first`` to ``last``."""
+    """An entry that occurred ``times`` times, from ``first`` to ``last``."""
 
     entry: Entry
     times: int
@@ -127,40 +131,40 @@ class Line(NamedTuple):
 
 
 class App(NamedTuple):
-    """``agent``: what it calls itself."""
+    """An app that has a log. ``agent``: its user agent."""
 
     agent: str
     newest: Line | None
 
 
 def app_of(password: UUID | None, agent: str) -> str:
-    """Whose log it is: of the app password, or without one of whatever calls itself so."""
+    """Return the key of an app's log: its app password, or without one its user agent."""
     if password is not None:
         return f"p:{password.hex}"
     return f"a:{sha256(agent.encode(errors='replace')).hexdigest()[:32]}"
 
 
 def note(user_id: UUID, password: UUID | None, agent: str, entry: Entry, now: datetime) -> None:
-    """Take down a request. Without Redis nothing is."""
+    """Log a request. Does nothing while Redis is unavailable."""
     app = app_of(password, agent)
     unless_away(lambda: run(NOTE, [_key(user_id)], *_values(entry, now), app, agent))
 
 
 def note_wrong_password(user_id: UUID, agent: str, now: datetime) -> None:
-    """Take down that something called itself as one of the listener's apps does, and had a wrong password."""
+    """Log a wrong password from a caller with the user agent of one of the listener's apps."""
     values = _values(Entry(WRONG_PASSWORD, status=401), now)
     unless_away(lambda: run(NOTE_STRANGER, [_key(user_id)], *values, agent))
 
 
 def read(user_id: UUID, app: str, now: datetime) -> list[Line]:
-    """The lines of an app, the newest first; none where Redis is away."""
+    """Return the lines of an app, newest first; none while Redis is unavailable."""
     found: list[bytes] = unless_away(lambda: run(READ, [_key(user_id)], app)) or []
     lines = [_line(raw) for raw in found]
     return [line for line in lines if line.last > now - KEPT_FOR]
 
 
 def apps(user_id: UUID) -> dict[str, App]:
-    """The apps that have a log; none where Redis is away."""
+    """Return the apps that have a log; none while Redis is unavailable."""
     found: list[bytes] = unless_away(lambda: run(LIST_APPS, [_key(user_id)])) or []
     return {
         app.decode(): App(agent.decode(errors="replace"), _line(line) if line else None)
@@ -169,7 +173,7 @@ def apps(user_id: UUID) -> dict[str, App]:
 
 
 def forget(user_id: UUID, password: UUID | None = None) -> None:
-    """Forget the lines of an app password, or of all apps of a listener."""
+    """Delete the lines of one app password, or of all apps of a listener."""
     app = "" if password is None else app_of(password, "")
     unless_away(lambda: run(FORGET, [_key(user_id)], app))
 
@@ -194,7 +198,7 @@ def _moment(seconds: bytes) -> datetime:
 
 @lru_cache(maxsize=4_096)
 def _key(user_id: UUID) -> str:
-    # a digest: Redis keeps what it is told in a file
+    # a digest, because Redis writes its keys to a file
     return PREFIX + salted_hmac(PREFIX, str(user_id)).hexdigest()
 
 

@@ -1,11 +1,12 @@
-"""How podcast apps sign in that know passwords and cookies alone: gpodder's and Nextcloud's protocols.
+"""Signs in podcast apps that only know passwords and cookies: those with gpodder's and Nextcloud's protocols.
 
-An app password, or the account's own where that is allowed; then a session, which lives in the store for a
-year after its last use and is never rotated: neither a restart nor a lost cache signs an app out.
+An app signs in with an app password, or with the account's own password where that is allowed. It then has a
+session, which lives in the store for a year after its last use and is never rotated: neither a restart nor a
+lost cache signs an app out.
 
-Wrong passwords count for the limits of the log-in (``accounts/guessing.py``), so that nobody gets more
-guesses by way of these addresses; but each wrong password counts once. A phone in a drawer that sends an old
-one for weeks guesses nothing, and must not lock its owner out of the pages.
+Wrong passwords count towards the limits on log-ins (``accounts/guessing.py``), so that nobody gets more
+guesses through these endpoints; but each distinct wrong password counts only once. A phone in a drawer that
+sends an old password for weeks is not guessing, and must not lock its owner out of the pages.
 """
 
 import hmac
@@ -31,22 +32,22 @@ from accounts.usernames import username_key
 from eventstore.database import discard_when_broken, raw_connection
 
 SESSION_LIVES: Final = timedelta(days=365)
-# of an app that never sent its cookie back
+# the session of an app that never sent its cookie back
 UNRETURNED_LIVES: Final = timedelta(hours=1)
-# how long an app may wait to be let in with a browser
+# how long an app may wait for its approval in a browser
 FLOW_LIVES: Final = timedelta(minutes=20)
 SEEN_AGAIN: Final = timedelta(hours=1)
 MOST_SESSIONS: Final = 20
-# how long the account's own password, whose hash is costly, is known to be right, in seconds
+# seconds for which the account's own password is remembered as right, because its hash is costly to verify
 VERIFIED: Final = 600.0
-# in which marks are told apart of apps that send their own clocks
+# the topics for which apps that send their own clocks have separate marks
 SUBSCRIPTIONS: Final = "s"
 EPISODES: Final = "e"
 MOST_VERIFIED: Final = 10_000
-# how long marks of gone apps are kept, and how many of every app
+# how many of an app's newest marks are kept, whatever their age
 MARKS_KEPT: Final = 64
 
-# For every request of an app: by the ORM it was a fifth of what 30 actions take of the processor.
+# Runs on every request of an app: through the ORM it took a fifth of the CPU time that 30 actions take.
 SESSION_OF = """
 SELECT session.user_id, listener.username_key, password_id, session.id, device, returned, used_at
   FROM "system"."app_sessions" AS session JOIN "system"."users" AS listener ON listener.id = session.user_id
@@ -66,22 +67,23 @@ class LockedOut(Exception):
 
 
 class SignedIn(Struct, frozen=True):
-    """Who calls, and with what: ``session`` and ``password`` are the ids of both, where there are any."""
+    """A signed-in caller. ``session`` and ``password`` are the ids of its session and app password, if there
+    are any."""
 
     user_id: UUID
     username_key: str
     password: UUID | None = None
     session: UUID | None = None
-    # which of the listener's devices the session last spoke for
+    # the listener's device for which the session last made a request
     device: str = ""
 
     @property
     def is_one_app(self) -> bool:
-        """Whether it is one app, and not several that call themselves the same."""
+        """Whether this is a single app, and not several with the same user agent."""
         return self.session is not None or self.password is not None
 
     def app(self, agent: str) -> str:
-        """The identity for which marks are remembered."""
+        """Return the key under which marks of this app are kept."""
         if self.session is not None:
             return f"s:{self.session.hex}"
         if self.password is not None:
@@ -90,10 +92,10 @@ class SignedIn(Struct, frozen=True):
 
 
 def by_password(request: HttpRequest, name: str, password: str, now: datetime) -> SignedIn | None:
-    """Who signs in so; None for nobody. Raises ``LockedOut``.
+    """Return who signs in with this name and password; None if they are wrong. Raises ``LockedOut``.
 
-    An app password is drawn at random, so that no lock-out has to keep anybody from guessing it: wrong
-    guesses of strangers do not keep an app out that has one.
+    App passwords are random, so they need no lock-out against guessing: wrong guesses by strangers do not
+    lock out an app that has one.
     """
     try:
         user = User.objects.get_by_natural_key(name)
@@ -114,7 +116,7 @@ def by_password(request: HttpRequest, name: str, password: str, now: datetime) -
 
 
 def by_cookie(cookie: str, now: datetime) -> SignedIn | None:
-    """Whose session it is; None where there is no such."""
+    """Return whose session this cookie opens; None if there is no such session."""
     values = (digest(cookie), now - SESSION_LIVES)
     with discard_when_broken("system"):
         found = raw_connection("system").execute(SESSION_OF, values, prepare=True).fetchone()
@@ -127,7 +129,7 @@ def by_cookie(cookie: str, now: datetime) -> SignedIn | None:
 
 
 def open_session(who: SignedIn, agent: str, now: datetime) -> str:
-    """A session for an app that has signed in with a password; returns its cookie."""
+    """Open a session for an app that has signed in with a password; returns its cookie."""
     cookie = secrets.token_urlsafe(32)
     AppSession.objects.create(
         id=uuid4(),
@@ -146,8 +148,10 @@ def open_session(who: SignedIn, agent: str, now: datetime) -> str:
 
 
 def speak_for(who: SignedIn, device: str, cookie: str | None = None) -> None:
-    """Remember which device an app's session speaks for: not every address of its protocol names it.
-    ``cookie``: of a session that was opened just now."""
+    """Remember which device an app's session is for, because not every endpoint of its protocol names it.
+
+    ``cookie``: of a session that was opened just now.
+    """
     if who.session is not None and who.device != device:
         AppSession.objects.filter(pk=who.session).update(device=device)
     if who.session is None and cookie is not None:
@@ -160,7 +164,7 @@ def close_session(who: SignedIn) -> None:
 
 
 def revoke(user_id: UUID, password: UUID) -> bool:
-    """End an app password, its sessions and what it remembers; whether there was one."""
+    """Delete an app password with its sessions, log and marks. Returns whether it existed."""
     sessions = AppSession.objects.filter(password_id=password, user_id=user_id).values_list("pk", flat=True)
     apps = [*names_of(f"p:{password.hex}"), *(f"s:{session.hex}" for session in sessions)]
     deleted, _ = AppPassword.objects.filter(pk=password, user_id=user_id).delete()
@@ -171,13 +175,15 @@ def revoke(user_id: UUID, password: UUID) -> bool:
 
 
 def names_of(app: str) -> tuple[str, ...]:
-    """Under which the marks of an app are kept (``api/gpodder/marks.py``)."""
+    """Return the keys under which the marks of an app are kept (``api/gpodder/marks.py``)."""
     return (app, *(f"{app}/{topic}" for topic in (SUBSCRIPTIONS, EPISODES)))
 
 
 def sign_out_own_password(user_id: UUID) -> None:
-    """End the sessions of apps that signed in with the account's own password: it was changed, or apps may
-    no longer use it."""
+    """End the sessions of apps that signed in with the account's own password.
+
+    To be called when that password was changed, or apps may no longer use it.
+    """
     sessions = AppSession.objects.filter(user_id=user_id, password=None)
     pks = sessions.values_list("pk", flat=True)
     apps = [name for session in pks for name in names_of(f"s:{session.hex}")]
@@ -186,7 +192,7 @@ def sign_out_own_password(user_id: UUID) -> None:
 
 
 def clean_up(now: datetime) -> None:
-    """Delete the sessions that have ended, and the marks that nobody needs."""
+    """Delete expired sessions and login flows, and the marks that nobody needs."""
     AppSession.objects.filter(used_at__lt=now - SESSION_LIVES).delete()
     AppSession.objects.filter(returned=False, used_at__lt=now - UNRETURNED_LIVES).delete()
     LoginFlow.objects.filter(started_at__lt=now - FLOW_LIVES).delete()
@@ -196,9 +202,9 @@ def clean_up(now: datetime) -> None:
 
 
 def _is_own(request: HttpRequest, user: User, password: str) -> bool:
-    """Whether it is the account's own password, where that may be used here."""
+    """Whether this is the account's own password, and may be used here."""
     allowed = settings.APP_LOGIN_WITH_ACCOUNT_PASSWORD and user.app_login_with_password
-    # of another password, or of one that was changed meanwhile, nothing is known
+    # the key includes the stored hash: nothing is known of another password, or of one that has since changed
     known = _verified_key(f"{user.pk}\n{user.password}\n{user.switched_off_at}\n{password}")
     if allowed and user.is_active and _verified.get(known, 0.0) > time.monotonic():
         return True
@@ -209,8 +215,10 @@ def _is_own(request: HttpRequest, user: User, password: str) -> bool:
 
 
 def _authenticated(request: HttpRequest, name: str, password: str, known: bytes) -> bool:
-    """Whether that is the account's own password; counts failures, of those with the same key ``known`` one
-    for as long as failures count. Raises ``LockedOut``."""
+    """Whether this is the account's own password. Raises ``LockedOut``.
+
+    Failures with the same key ``known`` count as one for as long as failures count.
+    """
     if _refused.get(known, 0.0) > time.monotonic():
         return False
     if not AxesProxyHandler.is_allowed(request, {"username": name}):
@@ -228,7 +236,7 @@ def _remember(kept: "OrderedDict[bytes, float]", known: bytes, seconds: float) -
 
 
 def _note_use(request: HttpRequest, found: AppPassword, now: datetime) -> None:
-    """When it was last used, to the hour; and its name, if it has none."""
+    """Record when it was last used, at most once an hour, and a name if it has none."""
     if found.used_at is not None and now - found.used_at <= SEEN_AGAIN:
         return
     AppPassword.objects.filter(pk=found.pk).update(used_at=now, name=found.name or _agent(request))
@@ -239,8 +247,8 @@ def _agent(request: HttpRequest) -> str:
 
 
 _KEY = secrets.token_bytes(32)
-# passwords that are right, and that are wrong, each until a time. Of this process alone, by digests that
-# nobody can make elsewhere: a wrong password may be somebody's right one
+# Right and wrong passwords, each with the time until which it is remembered. They are kept per process, as
+# digests that cannot be made elsewhere, because a password that is wrong here may be right somewhere else.
 _verified: "OrderedDict[bytes, float]" = OrderedDict()
 _refused: "OrderedDict[bytes, float]" = OrderedDict()
 

@@ -1,4 +1,4 @@
-"""What podcast apps sign in with and remember, that know passwords and cookies alone. Store: system."""
+"""Sign-in data and sync marks of podcast apps that only know passwords and cookies. Store: system."""
 
 import uuid
 from datetime import datetime
@@ -7,14 +7,17 @@ from typing import ClassVar
 from django.db import models
 from django.utils.crypto import get_random_string, salted_hmac
 
-# four groups of five, without letters that look alike: 100 bits, typed on a phone if need be
+# four groups of five, without letters that look alike: 100 bits, short enough to type on a phone
 CHARACTERS, GROUPS, GROUP = "abcdefghijkmnpqrstuvwxyz23456789", 4, 5
 LONGEST_AGENT = 200
 
 
 def digest(text: str) -> str:
-    """The form in which a password of an app, or a session, is kept and looked up: keyed, and quick, since
-    apps send theirs with every call. Only what is drawn at random is kept so."""
+    """Return the form in which an app's password or session is stored and looked up.
+
+    The digest is keyed and fast, because apps send their secret with every call; it is only for random
+    secrets.
+    """
     return salted_hmac("accounts.app_models", text, algorithm="sha256").hexdigest()
 
 
@@ -26,10 +29,10 @@ class AppPasswordManager(models.Manager["AppPassword"]):
     def issue(
         self, user_id: uuid.UUID, name: str, now: datetime, text: str | None = None
     ) -> tuple["AppPassword", str]:
-        """Make one; its text is returned here once and stored nowhere. Without a ``name`` it is called as
-        the app calls itself that first uses it.
+        """Make an app password; its text is returned here once and stored nowhere.
 
-        ``text``: of ``AppPassword.text_of``. Raises ``IntegrityError`` where that is issued already.
+        Without a ``name`` it takes the user agent of the app that first uses it. ``text``: from
+        ``AppPassword.text_of``. Raises ``IntegrityError`` if that text has been issued already.
         """
         text = text or _grouped(get_random_string(GROUPS * GROUP, CHARACTERS))
         made = self.create(user_id=user_id, name=name[:LONGEST_AGENT], digest=digest(text), made_at=now)
@@ -37,14 +40,14 @@ class AppPasswordManager(models.Manager["AppPassword"]):
 
 
 class AppPassword(models.Model):
-    """Lets one app in, in place of the account's own password. To revoke it is to delete it."""
+    """Lets one app sign in, in place of the account's own password. It is revoked by deleting it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="app_passwords")
     name = models.CharField(max_length=LONGEST_AGENT, blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     made_at = models.DateTimeField()
-    # to the hour
+    # updated at most once an hour
     used_at = models.DateTimeField(null=True, editable=False)
 
     objects: ClassVar[AppPasswordManager] = AppPasswordManager()
@@ -57,20 +60,20 @@ class AppPassword(models.Model):
 
     @staticmethod
     def text_of(user_id: uuid.UUID, request: uuid.UUID) -> str:
-        """The text of the password that a form with this number makes.
+        """Return the text of the password that the form with the id ``request`` makes.
 
-        Derived from SECRET_KEY: it is stored nowhere, and given again when the form is sent again.
+        It is derived from SECRET_KEY, stored nowhere, and the same again when the form is sent again.
         """
         drawn = salted_hmac("accounts.AppPassword", f"{user_id} {request}", algorithm="sha256").digest()
-        # 256 is a multiple of the number of characters: each is as likely as any other
+        # 256 is a multiple of the number of characters, so each is equally likely
         return _grouped("".join(CHARACTERS[byte % len(CHARACTERS)] for byte in drawn[: GROUPS * GROUP]))
 
 
 class AppSession(models.Model):
-    """A cookie ``sessionid`` of an app: it opens the routes of podcast apps, and no page.
+    """The ``sessionid`` cookie of an app: it opens the routes for podcast apps, but no page.
 
-    ``returned``: whether the app has ever sent it back. ``password``: with which it was opened, if not with
-    the account's own.
+    ``returned``: whether the app has ever sent it back. ``password``: the app password with which it was
+    opened; None for the account's own.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -78,10 +81,10 @@ class AppSession(models.Model):
     password = models.ForeignKey(AppPassword, null=True, on_delete=models.CASCADE, related_name="sessions")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     agent = models.CharField(max_length=LONGEST_AGENT, blank=True)
-    # which of the listener's devices it last spoke for
+    # the listener's device for which it last made a request
     device = models.CharField(max_length=255, blank=True)
     made_at = models.DateTimeField()
-    # to the hour
+    # updated at most once an hour
     used_at = models.DateTimeField(db_index=True)
     returned = models.BooleanField(default=False)
 
@@ -90,10 +93,11 @@ class AppSession(models.Model):
 
 
 class LoginFlow(models.Model):
-    """An app that waits for its listener to let it in with a browser: login flow v2.
+    """An app that waits for its listener to approve it in a browser: login flow v2.
 
-    Two secrets, of which digests are kept: what the app polls with, and what the browser opens. ``user``: who
-    has let it in; the app password is made when the app fetches it, and kept nowhere.
+    It has two secrets, of which only digests are stored: one the app polls with, and one the browser opens.
+    ``user``: who has approved it. The app password is made when the app fetches it, and its text is stored
+    nowhere.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -110,9 +114,10 @@ class LoginFlow(models.Model):
 
 
 class SyncMark(models.Model):
-    """A number that one app was given for how far it knows a listener's stream (api/gpodder/marks.py).
+    """A number given to an app that stands for how far it knows a listener's stream (api/gpodder/marks.py).
 
-    Even numbers: an app that adds one still means the same. ``at``: when it came to mean this version.
+    Marks are even, so that an app that adds one still means the same. ``at``: since when it has stood for
+    this version.
     """
 
     user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, related_name="+")

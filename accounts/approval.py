@@ -1,7 +1,7 @@
 """The page on which a user grants or denies an app what it asks for.
 
-Nothing is stored before the user's own POST, which brings the token again: it is verified again, and nothing
-else of the form counts but the decision.
+Nothing is stored before the user's own POST. It sends the token again, which is verified again; nothing else
+in the form counts except the decision.
 """
 
 from urllib.parse import urlencode, urlsplit
@@ -69,7 +69,7 @@ def _ask(
     }
     page = render(request, "accounts/authorize.html", context, status=status)
     if authorization.redirect_uri is not None:
-        # browsers hold form-action against the redirect that follows the form, too
+        # browsers apply form-action to the redirect after the form, too
         page._csp_update = {"form-action": [form_target(authorization.redirect_uri)]}  # type: ignore[attr-defined]
     return page
 
@@ -81,7 +81,7 @@ def _approve(request: HttpRequest, user: User, authorization: Authorization, tok
     except grants.DifferentKey:
         return _ask(request, user, authorization, token, status=409)
     except User.DoesNotExist:
-        # switched off since the session was read
+        # the account was switched off after the session was read
         return _log_in_first(token)
     if authorization.redirect_uri is None:
         return render(request, "accounts/authorized.html", {"grant": grant})
@@ -102,14 +102,15 @@ def _deny(request: HttpRequest, authorization: Authorization) -> HttpResponse:
 def _to_app(redirect_uri: str, answer: dict[str, str], state: str | None) -> HttpResponse:
     """Redirect the browser to the app, with the answer added to the query of its address."""
     said = answer if state is None else {**answer, "state": state}
-    # text is appended rather than the address rebuilt: urllib would change com.example.app:///done
+    # append text instead of rebuilding the address: urllib would change com.example.app:///done
     separator = "&" if "?" in redirect_uri else "?"
-    # not Django's redirect, which knows no schemes of apps; links.redirect_uri has judged this one
+    # Django's redirect refuses apps' own schemes; links.redirect_uri has checked this one
     return HttpResponse(status=302, headers={"Location": f"{redirect_uri}{separator}{urlencode(said)}"})
 
 
 def form_target(redirect_uri: str) -> str:
-    """The source that Content-Security-Policy's form-action needs for a redirect to ``redirect_uri``."""
+    """Return the source that Content-Security-Policy's form-action needs for a redirect to
+    ``redirect_uri``."""
     parts = urlsplit(redirect_uri)
     # CSP has no way to write an IPv6 address
     if parts.scheme not in ("http", "https") or ":" in (parts.hostname or ""):
@@ -118,6 +119,6 @@ def form_target(redirect_uri: str) -> str:
 
 
 def _shown_target(redirect_uri: str) -> str:
-    """Where the browser goes afterwards: the host, or the app's own scheme; nothing for nowhere."""
+    """Return where the browser goes afterwards: the host, or the app's own scheme; "" if it goes nowhere."""
     parts = urlsplit(redirect_uri)
     return parts.netloc if parts.scheme in ("", "http", "https") else f"{parts.scheme}:"

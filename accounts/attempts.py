@@ -1,4 +1,4 @@
-"""How often somebody has tried something, counted in Redis: behind every limit of requests."""
+"""Counts attempts in Redis: the basis of every rate limit."""
 
 import hashlib
 import logging
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Script:
-    """A program that Redis runs in one step."""
+    """A script that Redis runs atomically."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -34,12 +34,12 @@ class Script:
 PREFIX = "balados:attempts:"
 # Seconds that a request waits for a Redis that does not answer.
 TIMEOUT = 0.25
-# Seconds for which a Redis that does not answer is left alone: its timeout is paid once, not per request.
+# Seconds before a Redis that did not answer is asked again: its timeout is paid once, not per request.
 PAUSE = 5.0
-# of so many callers at most a process knows what is counted and not used
+# callers for whom a process keeps attempts that are counted but not used, at most
 MOST_COUNTED = 10_000
-# In one step: parallel attempts are each counted, and no count is left without an end. A script costs half
-# of a transaction, and every request of the API is counted.
+# Atomic, so that parallel attempts are each counted and no counter is left without an expiry. A script costs
+# half as much as a transaction, and every API request is counted.
 COUNT = Script("""
 local attempts = redis.call('INCRBY', KEYS[1], ARGV[2])
 if attempts == tonumber(ARGV[2]) then
@@ -50,16 +50,16 @@ return {attempts, redis.call('PTTL', KEYS[1])}
 
 
 def count(what: str, who: str | None, limit: int, within: timedelta, at_once: int = 1) -> timedelta | None:
-    """Count one attempt; None for the first ``limit`` of them ``within`` that time, then how long to wait, in
-    whole seconds.
+    """Count one attempt. Returns None for the first ``limit`` attempts ``within`` that time, then how long to
+    wait, in whole seconds.
 
-    ``at_once``: so many are counted in the place of one, and Redis is asked again when they are used up or
-    their time is over. There are never more than ``limit``, and fewer by what other processes have counted so
-    and not used. Raises ``redis.RedisError`` when Redis is away.
+    ``at_once``: how many attempts to count in Redis together; it is asked again when they are used up or
+    their time is over. There are never more than ``limit``, but fewer by what other processes have counted in
+    advance and not used. Raises ``redis.RedisError`` when Redis is unavailable.
     """
     if at_once > 1 and _use_counted(what, who):
         return None
-    # a digest: Redis keeps what it is told in a file, also of who is erased
+    # a digest, because Redis writes its keys to a file, including those of erased users
     key = f"{PREFIX}{what}:{salted_hmac(PREFIX, str(who)).hexdigest()}"
     found = run(COUNT, [key], int(within / timedelta(milliseconds=1)), at_once)
     attempts, milliseconds = cast(tuple[int, int], found)
@@ -72,7 +72,10 @@ def count(what: str, who: str | None, limit: int, within: timedelta, at_once: in
 
 
 def limited(what: str, who: str | None, limit: int, within: timedelta, at_once: int = 1) -> timedelta | None:
-    """The same, for what must not stop because a counter is away: then nothing is limited. Nor for 0."""
+    """Like ``count``, for what must not stop because a counter is unavailable: then nothing is limited.
+
+    Nothing is limited by a ``limit`` of 0, either.
+    """
     return unless_away(lambda: count(what, who, limit, within, at_once)) if limit else None
 
 
@@ -93,7 +96,7 @@ def _keep_counted(what: str, who: str | None, left: int, until: float) -> None:
 
 
 def unless_away(ask: Callable[[], T]) -> T | None:
-    """What ``ask`` finds in Redis; None where that is away, and for a moment after it was."""
+    """Return what ``ask`` finds in Redis; None while Redis is unavailable, and for a moment after that."""
     global _away_until
     if is_away():
         return None
@@ -106,18 +109,19 @@ def unless_away(ask: Callable[[], T]) -> T | None:
 
 
 def is_away() -> bool:
-    """Whether Redis did not answer a moment ago, and is left alone."""
+    """Whether Redis did not answer a moment ago, and is not asked for now."""
     return time.monotonic() < _away_until
 
 
 _away_until = 0.0
 _lock = threading.Lock()
-# how many attempts are counted and not used yet, and until when they may be, by the monotonic clock
+# attempts counted but not used yet, and until when they may be used, by the monotonic clock
 _counted: dict[tuple[str, str | None], tuple[int, float]] = {}
 
 
 def run(script: Script, keys: Sequence[str], *values: str | bytes | int) -> Any:
-    """What a script answers, on a connection of the pool: by way of redis-py's client it takes twice as long.
+    """Return the result of a script, run on a pooled connection: through redis-py's client it takes twice as
+    long.
 
     Raises ``redis.RedisError``.
     """
@@ -127,7 +131,7 @@ def run(script: Script, keys: Sequence[str], *values: str | bytes | int) -> Any:
         connection.send_command("EVALSHA", script.digest, len(keys), *keys, *values)
         with suppress(NoScriptError):
             return connection.read_response()
-        connection.send_command("EVAL", script.text, len(keys), *keys, *values)  # which Redis keeps
+        connection.send_command("EVAL", script.text, len(keys), *keys, *values)  # Redis keeps the script
         return connection.read_response()
     finally:
         pool.release(connection)

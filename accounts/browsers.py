@@ -1,10 +1,10 @@
-"""What a browser is called, from what it says about itself."""
+"""Names browsers by the User-Agent that they send."""
 
 from typing import Final
 
 from django.http import HttpRequest
 
-# the name of the browser, and of the system that it runs on, by what stands in the User-Agent: first match
+# names of browsers, and of the systems they run on, by a substring of the User-Agent: the first match counts
 BROWSERS: Final = {
     "Firefox/": "Firefox",
     "Edg/": "Edge",
@@ -22,7 +22,7 @@ SYSTEMS: Final = {
 
 
 def device_name(request: HttpRequest) -> str:
-    """``Firefox on Android``: what the history and the list of sessions call this browser."""
+    """Return what the history and the list of sessions call this browser, like ``Firefox on Android``."""
     agent = request.headers.get("User-Agent", "")
     browser = next((name for sign, name in BROWSERS.items() if sign in agent), "Browser")
     system = next((name for sign, name in SYSTEMS.items() if sign in agent), "")

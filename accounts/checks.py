@@ -1,4 +1,4 @@
-"""What ``manage.py check --deploy`` says of how mails leave."""
+"""What ``manage.py check --deploy`` reports about how mails are sent."""
 
 from ipaddress import ip_address
 from typing import Any
@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Info, Tags, Warning, register
 
 @register(Tags.security, deploy=True)
 def mails_leave_safely(app_configs: Any, **_: Any) -> list[CheckMessage]:
-    """A word where none leave, a warning where passwords or links travel openly."""
+    """Return an info message if no mails are sent, and a warning if passwords or links travel unencrypted."""
     if not settings.SENDS_MAIL:
         hint = "Whoever forgets his password needs a link from you: manage.py reset_link."
         return [Info("EMAIL_URL is not set: no mail is sent.", hint=hint, id="accounts.I001")]

@@ -1,8 +1,8 @@
-"""Erasing an account for good. An interrupted erasure is finished by the scheduler.
+"""Erases an account for good. The scheduler finishes an erasure that was interrupted.
 
 First the account is closed, so that no log-in, session or app gets in any more. Then it is entered in the
-ledger that restores go by, and what is known of the user is deleted, store by store; the user's row last,
-because it says that there is work left.
+ledger that restores use, and everything known about the user is deleted, store by store; the user's row is
+deleted last, because it shows that there is work left.
 """
 
 from collections import Counter
@@ -22,26 +22,27 @@ from accounts.models import AppGrant, Avatar, PlayToken, Profile, Session, UsedT
 from eventstore.erasure import digest_of
 from eventstore.failpoints import failpoint
 
-# erases the events and read models of a user, and returns how many of what (projections.erasure)
+# erases a user's events and read models; returns how many of each kind (projections.erasure)
 EraseHistory = Callable[[UUID], Mapping[str, int]]
 
 
 def begin(user_id: UUID, now: datetime) -> None:
-    """Close the account for good; ``complete`` deletes what is left of it, at any time."""
+    """Close the account for good; ``complete`` deletes the rest of it, at any later time."""
     User.objects.filter(pk=user_id).update(is_active=False, erasing_since=now)
 
 
 def begun() -> list[UUID]:
-    """The accounts that are closed and not yet deleted."""
+    """Return the accounts that are closed but not yet deleted."""
     return list(
         User.objects.exclude(erasing_since=None).order_by("erasing_since").values_list("pk", flat=True)
     )
 
 
 def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
-    """Erase what is left of a closed account; returns how many rows of what were deleted. May be repeated.
+    """Erase what is left of a closed account; returns how many rows of each kind were deleted. May be
+    repeated.
 
-    Raises the errors of a store that is away: the rest is then erased later.
+    Raises the errors of a store that is unavailable: the rest is then erased later.
     """
     ledger.record({digest_of(user_id)})
     failpoint("ledgered")

@@ -1,4 +1,4 @@
-"""What people type to come in. The fields are named by hand: nothing else of a request reaches a user."""
+"""Forms for accounts. Their fields are declared by hand: nothing else in a request reaches a user."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,14 +15,14 @@ from accounts.usernames import LONGEST, SHORTEST, validate_username
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-# longer ones would only cost time to hash
+# hashing longer ones would only cost time
 LONGEST_PASSWORD = 1000
 LONGEST_EMAIL = 254
-Text: TypeAlias = "str | _StrPromise"  # known to the type stubs alone
+Text: TypeAlias = "str | _StrPromise"  # _StrPromise exists only in the type stubs
 
 
 PASSWORD_RULES: Text = _("At least 10 characters, and not an easy guess.")
-# a text that no browser should correct or capitalise
+# for text that no browser should correct or capitalise
 EXACTLY = {"autocapitalize": "none", "spellcheck": "false"}
 
 
@@ -34,7 +34,7 @@ def _password(label: Text, autocomplete: str, help_text: Text = "") -> forms.Cha
 
 
 class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
-    """A user name and a password twice; the e-mail address is optional."""
+    """A new account: a user name, the password twice, and optionally an e-mail address."""
 
     error_messages = {"password_mismatch": _("The two passwords differ.")}
     username = forms.CharField(
@@ -62,7 +62,7 @@ class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not settings.SENDS_MAIL:  # then an address is good for nothing
+        if not settings.SENDS_MAIL:  # an address would be of no use then
             del self.fields["email"]
 
     def clean_username(self) -> str:
@@ -79,7 +79,7 @@ class NewAccountForm(SetPasswordMixin, forms.Form):  # type: ignore[type-arg]
 
 
 class SetupForm(NewAccountForm):
-    """A new account that proves to be the owner's."""
+    """A new account with the set-up token, which proves that it is the owner's."""
 
     token = forms.CharField(
         label=_("Set-up token"),
@@ -91,7 +91,7 @@ class SetupForm(NewAccountForm):
 
 
 class LogInForm(AuthenticationForm):
-    """One answer for a wrong name, a wrong password and a closed account."""
+    """A log-in; a wrong name, a wrong password and a closed account all have the same error."""
 
     error_messages = {
         "invalid_login": _("This user name and password do not belong together."),
@@ -105,7 +105,7 @@ class LogInForm(AuthenticationForm):
 
 
 class UserForm(forms.Form):
-    """About one user."""
+    """A form about one user."""
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         self.user = user
@@ -113,7 +113,7 @@ class UserForm(forms.Form):
 
 
 class OwnerForm(UserForm):
-    """Whoever sits at an open page is not yet its owner: the password says so."""
+    """Asks for the password, because whoever sits at an open page is not necessarily its owner."""
 
     password = _password(_("Your password"), "current-password")
 
@@ -125,13 +125,13 @@ class OwnerForm(UserForm):
 
 
 class EraseForm(OwnerForm):
-    """The password, and that it is meant."""
+    """Asks for the password, and for confirmation that everything is to be erased."""
 
     sure = forms.BooleanField(label=_("Erase everything. I know that nobody can bring it back."))
 
 
 class EmailForm(OwnerForm):
-    """Another e-mail address, and the password."""
+    """A new e-mail address, with the password."""
 
     email = forms.EmailField(
         label=_("E-mail address"),
@@ -142,7 +142,7 @@ class EmailForm(OwnerForm):
 
 
 class NewPasswordForm(SetPasswordMixin, UserForm):  # type: ignore[type-arg]
-    """A new password twice, for whom a link has proved to be its owner."""
+    """A new password, typed twice, for a user whom a link has proved to be the owner."""
 
     error_messages = {"password_mismatch": _("The two passwords differ.")}
     password1 = _password(_("New password"), "new-password", PASSWORD_RULES)
@@ -154,20 +154,20 @@ class NewPasswordForm(SetPasswordMixin, UserForm):  # type: ignore[type-arg]
         return super().clean()
 
     def save(self) -> User:
-        """Set it; every session of the user ends with the old one."""
+        """Set the password; every session of the user ends with the old one."""
         self.user.set_password(self.cleaned_data["password1"])
         self.user.save(update_fields=["password"])
         return self.user
 
 
 class ChangePasswordForm(NewPasswordForm, OwnerForm):
-    """The same for whoever knows the old one."""
+    """A new password for a user who knows the old one."""
 
     field_order = ("password", "password1", "password2")
 
 
 class ResetForm(forms.Form):
-    """Whose password was forgotten."""
+    """Asks whose password was forgotten."""
 
     who = forms.CharField(
         label=_("User name or e-mail address"),

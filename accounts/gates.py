@@ -1,4 +1,4 @@
-"""A way to the views past the middlewares, for what needs none: the API, and what a play token opens."""
+"""Calls views without middleware where none is needed: for the API, and for what a play token opens."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,13 +10,12 @@ from django.urls import ResolverMatch, resolve, set_urlconf
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-# What answers an address in which nothing is named: to find it out takes as long as to read a
-# token.
+# Resolved views of paths without parameters: resolving a path takes as long as reading a token.
 _of_fixed_address: dict[str, ResolverMatch] = {}
 
 
 def views_alone() -> GetResponse:
-    """What answers a request by its view, as Django does where there is no middleware at all."""
+    """Return a handler that answers a request by its view alone, as Django does without any middleware."""
     return cast(GetResponse, convert_exception_to_response(_answer))
 
 

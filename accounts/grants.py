@@ -1,4 +1,4 @@
-"""Which app may act for which user: asked for, approved, checked on every request, taken back."""
+"""Which app may act for which user: grants are requested, approved, checked on every request, and revoked."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -16,12 +16,12 @@ from accounts.tokens import Authorization, RequestClaims, TokenError
 from eventstore.database import discard_when_broken, raw_connection
 from eventstore.prepared import Prepared
 
-# An app's picture comes from a stranger's server, which sees who looks: it is shown for apps in wide use.
+# An app's picture comes from a third party's server, which sees who looks: only widely used apps show it.
 IMAGE_USERS = 5
 IMAGE_PERCENT = 10
 
-# Every API request begins with it: 16 µs of processor against 60 by Django's cursor and 420 by the ORM.
-# Nothing of it is kept: a grant revoked or a user switched off is refused at the next request
+# Every API request begins with this query: 16 µs of CPU time, against 60 with Django's cursor and 420 with
+# the ORM. Its result is not cached: a revoked grant or a deactivated user is refused at the next request
 # (docs/decisions/0015-grants-are-asked-for.md).
 FIND_GRANT = Prepared(
     "find_grant",
@@ -32,17 +32,17 @@ FIND_GRANT = Prepared(
     """,
 )
 
-# Its commit waits for no disk: it was a third of what a listener's first play in an hour took.
+# The commit does not wait for the disk: that took a third of the time of a listener's first play in an hour.
 NOTE_USE = """
 WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE "system"."app_tokens" SET last_used_at = %s FROM unhurried WHERE id = %s AND user_id = %s"""
 
-# what the user has approved, as the app said it
+# what the user has approved, as stated by the app
 APPROVED = ("name", "url", "image", "public_key", "fingerprint", "scopes")
 
 
 class Caller(RequestClaims, frozen=True, kw_only=True):
-    """Who sent a request: the user, and the app and device that act for him."""
+    """Who sent a request: the user, and the app and device that act for the user."""
 
     username: str
     scopes: frozenset[str]
@@ -53,7 +53,7 @@ class GrantUnreadable(OperationalError):
 
 
 class DifferentKey(Exception):
-    """The user has granted this app id to another key, which is only replaced when asked to."""
+    """The user has granted this app id to another key, which is replaced only on request."""
 
 
 class WrongUser(TokenError):
@@ -64,32 +64,33 @@ class WrongUser(TokenError):
 
 
 class AuthorizationPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page that asks the user says of an authorization and of what is known already."""
+    """What the approval page tells the user about an authorization, and about what is already known."""
 
-    grant: AppGrant | None  # this user's own for the app id, whatever its key
+    grant: AppGrant | None  # this user's grant for the app id, whatever its key
     other_key: bool  # that grant has another key: approving replaces it
-    known_under_other_key: bool  # somebody here has let in the same app id with another key
-    users: int  # that have let in this very app: id and key
+    known_under_other_key: bool  # somebody on this instance has approved the same app id with another key
+    users: int  # how many users have approved this very app: id and key
     shows_image: bool
-    added: tuple[str, ...]  # scopes asked for that this very app was not given before
-    lost: tuple[str, ...]  # scopes given to this very app before that it would have no longer
+    added: tuple[str, ...]  # requested scopes that this very app did not have before
+    lost: tuple[str, ...]  # scopes that this very app has had and would no longer have
 
     @property
     def first_seen(self) -> bool:
-        """Nobody on this instance has let in this app yet."""
+        """Whether nobody on this instance has approved this app yet."""
         return self.users == 0
 
     @property
     def already_granted(self) -> bool:
-        """This user has let in this very app: approving changes at most its scopes."""
+        """Whether this user has approved this very app: approving it again changes at most its scopes."""
         return self.grant is not None and not self.other_key
 
 
 def authenticate(token: str, now: datetime, audience: str) -> Caller:
-    """The caller behind a request token, by the stored grant.
+    """Return the caller behind a request token, by the stored grant.
 
-    Raises ``TokenError``, with one wording for unknown users, unknown apps and wrong signatures;
-    ``OperationalError``, Django's or psycopg's, when the store is away, or holds a key that cannot be read.
+    Raises ``TokenError``, with the same text for unknown users, unknown apps and wrong signatures;
+    ``OperationalError``, Django's or psycopg's, when the store is unavailable, or holds a key that cannot be
+    read.
     """
     claims = tokens.read_request(token, now, audience)
     username, scopes, public_key, grant_id = _find_grant(claims)
@@ -106,7 +107,7 @@ def authenticate(token: str, now: datetime, audience: str) -> Caller:
 
 
 def _find_grant(claims: RequestClaims) -> tuple[str, frozenset[str], bytes | None, int]:
-    """User name, scopes, key and id; no key where there is no such grant."""
+    """Return the user name, scopes, key and id of a grant; no key if there is no such grant."""
     values = {"user": str(claims.user_id).encode(), "app": claims.app_id.encode()}
     with discard_when_broken("system"):
         rows = FIND_GRANT.rows(raw_connection("system"), values)
@@ -116,16 +117,16 @@ def _find_grant(claims: RequestClaims) -> tuple[str, frozenset[str], bytes | Non
     return username, frozenset(scopes.split()), bytes.fromhex(public_key[2:]), int(grant_id)
 
 
-# once an hour and process: a write for every request would cost more than the request
+# once an hour per process: a write on every request would cost more than the request
 @lru_cache(maxsize=4_096)
 def _note_use(grant_id: int, user_id: UUID, hour: datetime) -> None:
-    # a store that takes no writes now (maintenance) is no reason to refuse a read
+    # a store that accepts no writes now (maintenance) is no reason to refuse a read
     with suppress(DatabaseError), connections["system"].cursor() as cursor:
         cursor.execute(NOTE_USE, [hour, grant_id, user_id])
 
 
 def consume_jti(caller: Caller) -> None:
-    """Use up the ``jti`` of the caller's token, if it has one: an eavesdropper cannot repeat the call.
+    """Use up the ``jti`` of the caller's token, if any, so that an eavesdropper cannot repeat the call.
 
     Raises ``TokenError`` when the same app has used it before for the same user.
     """
@@ -135,7 +136,7 @@ def consume_jti(caller: Caller) -> None:
         user_id=caller.user_id,
         app_id=caller.app_id,
         jti=caller.jti,
-        # until then it may be read as valid; the purge (jobs) goes by this time
+        # the token may be accepted as valid until then; the purge (jobs) uses this time
         defaults={"expires_at": caller.expires_at + 2 * tokens.LEEWAY},
     )
     if not fresh:
@@ -145,15 +146,15 @@ def consume_jti(caller: Caller) -> None:
 def authorize(user: User, authorization: Authorization, *, replace_key: bool = False) -> AppGrant:
     """Store what the user has approved: one grant per user and app id, however often it is approved.
 
-    Raises ``DifferentKey`` when that id is granted with another key and ``replace_key`` is not given,
-    ``WrongUser`` for an authorization made for somebody else, ``User.DoesNotExist`` when the user is gone.
+    Raises ``DifferentKey`` when that id is granted to another key and ``replace_key`` is false, ``WrongUser``
+    for an authorization made for somebody else, ``User.DoesNotExist`` when the user is gone.
     """
     if authorization.subject not in (None, str(user.pk)):
         raise WrongUser
     app_id, fingerprint, now = authorization.app_id, authorization.fingerprint, authorization.read_at
     approved = {field: getattr(authorization, field) for field in APPROVED} | {"updated_at": now}
     with transaction.atomic(using="system"):
-        # one approval of a user at a time; requests that only read the user go on (NO KEY UPDATE)
+        # one approval per user at a time; requests that only read the user are not blocked (NO KEY UPDATE)
         User.objects.select_for_update(no_key=True).get(pk=user.pk, is_active=True)
         mine = AppGrant.objects.filter(user=user, app_id=app_id)
         if not replace_key and mine.exclude(fingerprint=fingerprint).exists():
@@ -165,7 +166,7 @@ def authorize(user: User, authorization: Authorization, *, replace_key: bool = F
 
 
 def preview_authorization(user: User, authorization: Authorization) -> AuthorizationPreview:
-    """What a page has to tell the user before he decides. Changes nothing."""
+    """Return what a page has to tell the user before the decision. Changes nothing."""
     same_id = AppGrant.objects.filter(app_id=authorization.app_id)
     grant = same_id.filter(user=user).first()
     users = same_id.filter(fingerprint=authorization.fingerprint).count()
@@ -183,7 +184,7 @@ def preview_authorization(user: User, authorization: Authorization) -> Authoriza
 
 
 def list_grants(user_id: UUID) -> list[AppGrant]:
-    """The apps that a user has let in, by name; each with ``users`` and ``shows_image`` set."""
+    """Return the apps that a user has approved, by name, each with ``users`` and ``shows_image`` set."""
     same_app = AppGrant.objects.filter(app_id=OuterRef("app_id"), fingerprint=OuterRef("fingerprint"))
     counted = same_app.order_by().values("app_id").annotate(number=Count("*")).values("number")
     accounts = User.objects.count()
@@ -195,8 +196,8 @@ def list_grants(user_id: UUID) -> list[AppGrant]:
 
 
 def revoke(user_id: UUID, app_id: str) -> bool:
-    """Take back a grant; False when there was none. Its tokens are refused from the next request on."""
-    if not tokens.is_app_id(app_id):  # NUL and lone surrogates cannot even be asked for
+    """Revoke a grant; False if there was none. Its tokens are refused from the next request on."""
+    if not tokens.is_app_id(app_id):  # NUL and lone surrogates cannot even be sent in a query
         return False
     deleted, _ = AppGrant.objects.filter(user_id=user_id, app_id=app_id).delete()
     return deleted > 0

@@ -1,4 +1,4 @@
-"""What listeners bring along from another sync server: one row for each import. Store: system."""
+"""Imports of listeners' data from other sync servers, one row for each import. Store: system."""
 
 import uuid
 from base64 import urlsafe_b64encode
@@ -10,17 +10,17 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
-# so long a worker has an import for itself without telling how far it is: longer than a server may take
+# how long a worker holds an import without reporting its progress: longer than a server may take to answer
 LEASE: Final = timedelta(minutes=4)
-# while nothing is asked of a server
+# while no request to a server is under way
 SHORT_LEASE: Final = timedelta(minutes=1)
-# the password for the other server is kept no longer, whatever comes
+# after this an import is ended in any case, and the password for the other server deleted
 LONGEST: Final = timedelta(hours=6)
-# reports of imports that have ended; a later import from the same server goes by them as well
+# how long reports of ended imports are kept; a later import from the same server uses them as well
 KEPT: Final = timedelta(days=365)
-# at a time, of all listeners: whoever waits for a feed has the same worker
+# imports at a time, of all listeners: feeds that somebody waits for are fetched by the same worker
 MOST_AT_ONCE: Final = 3
-# an import that a worker has begun so often and not ended ends with a fault
+# an import that workers have claimed this often without progress ends with an error
 MOST_CLAIMS: Final = 40
 
 
@@ -32,8 +32,10 @@ class ServerImportManager(models.Manager["ServerImport"]):
     def begin(
         self, number: uuid.UUID, user_id: uuid.UUID, server: str, name: str, password: str, now: datetime
     ) -> "ServerImport":
-        """An import that a worker is to do; the same again for a ``number`` that was given before. Without a
-        password no worker takes it. Raises ``AlreadyRunning``."""
+        """Create an import for a worker to run; returns the existing one if its ``number`` was used before.
+
+        Without a password no worker takes it. Raises ``AlreadyRunning``.
+        """
         made = ServerImport(id=number, user_id=user_id, server=server, name=name, started_at=now, next_at=now)
         made.password = made.cipher().encrypt(password.encode()) if password else b""
         try:
@@ -47,8 +49,10 @@ class ServerImportManager(models.Manager["ServerImport"]):
         return made
 
     def claim(self, number: uuid.UUID, now: datetime) -> "ServerImport | None":
-        """Have an import for oneself as long as one tells how far it is, at least every ``LEASE``; None where
-        another has it, it has ended, or too many are at work."""
+        """Take the lease of an import, which must be renewed by reporting progress at least every ``LEASE``.
+
+        None if another worker has it, it has ended, or too many imports are running.
+        """
         unended = self.filter(ended_at=None)
         if unended.exclude(pk=number).filter(leased_until__gt=now).count() >= MOST_AT_ONCE:
             return None
@@ -59,14 +63,14 @@ class ServerImportManager(models.Manager["ServerImport"]):
         return self.filter(pk=number, leased_until=until).first()
 
     def waiting(self, now: datetime) -> list[uuid.UUID]:
-        """Those that a worker may take now."""
+        """Return the ids of imports that a worker may take now."""
         free = self.filter(Q(leased_until=None) | Q(leased_until__lte=now), ended_at=None, next_at__lte=now)
         free = free.exclude(password=b"")
         return list(free.order_by("next_at").values_list("pk", flat=True)[: 2 * MOST_AT_ONCE])
 
     def end_overdue(self, now: datetime) -> int:
-        """End what takes too long or fails again and again, and delete old reports. Returns how many it
-        ended."""
+        """End imports that take too long or fail again and again, and delete old reports. Returns how many
+        were ended."""
         self.filter(ended_at__lte=now - KEPT).delete()
         overdue = self.filter(Q(started_at__lte=now - LONGEST) | Q(claims__gt=MOST_CLAIMS), ended_at=None)
         lost = self.filter(ended_at=None, password=b"", leased_until__lte=now)
@@ -76,10 +80,10 @@ class ServerImportManager(models.Manager["ServerImport"]):
 class ServerImport(models.Model):
     """One import. ``server`` is an address without credentials, ``name`` the account there.
 
-    ``password``: for that account, encrypted with a key that comes from SECRET_KEY and ``id``; empty as soon
-    as the import has ended. ``progress``: of ``feeds.imports.progress``, as JSON. ``error``: why it has ended
-    before everything was here, or "". ``leased_until``: until when a worker has it for itself; ``next_at``:
-    when a worker may take it next.
+    ``password``: for that account, encrypted with a key derived from SECRET_KEY and ``id``; emptied when the
+    import ends. ``progress``: of ``feeds.imports.progress``, as JSON. ``error``: why it ended before
+    everything was imported, or "". ``leased_until``: until when a worker holds it; ``next_at``: when a worker
+    may take it next.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -114,32 +118,32 @@ class ServerImport(models.Model):
 
     @property
     def secret(self) -> str:
-        """The password; "" where it is forgotten, or SECRET_KEY is another by now."""
+        """The password; "" if it has been deleted, or if SECRET_KEY has changed."""
         try:
             return self.cipher().decrypt(bytes(self.password)).decode() if self.password else ""
         except InvalidToken:
             return ""
 
     def keep(self, progress: bytes, now: datetime, lease: timedelta = LEASE) -> bool:
-        """Keep how far it is, and the import for a while longer; False where it was taken away meanwhile: it
-        was cancelled, or the worker was thought dead."""
+        """Store the progress and renew the lease; False if the lease was lost: the import was cancelled, or
+        the worker was believed dead."""
         until = now + lease
         kept = self._held().update(progress=progress, leased_until=until, claims=0)
         self.progress, self.leased_until = progress, until
         return bool(kept)
 
     def put_off(self, until: datetime, progress: bytes | None = None) -> None:
-        """Give it back, to be taken again from then on."""
+        """Release the lease; a worker may take the import again at ``until``."""
         kept = {} if progress is None else {"progress": progress, "claims": 0}
         self._held().update(leased_until=None, next_at=until, **kept)
 
     def end(self, error: str, progress: bytes, now: datetime) -> bool:
-        """End it, and forget the password."""
+        """End the import and delete its password; False if the lease was lost."""
         ended = {"ended_at": now, "error": error, "password": b"", "leased_until": None}
         return bool(self._held().update(progress=progress, **ended))
 
     def cancel(self, now: datetime) -> bool:
-        """The same by its listener, whoever has it."""
+        """End the import for its listener, whoever holds the lease; False if it had ended already."""
         unended = ServerImport.objects.filter(pk=self.pk, ended_at=None)
         return bool(unended.update(ended_at=now, error="cancelled", password=b"", leased_until=None))
 

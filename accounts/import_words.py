@@ -1,10 +1,10 @@
-"""What became of an import from another sync server, in words for people and in their language."""
+"""Texts about imports from other sync servers, for people and in their language."""
 
 from typing import Final
 
 from django.utils.translation import gettext_lazy as _
 
-# by the names of ``feeds.imports.progress``
+# by the names in ``feeds.imports.progress``
 KINDS: Final = {
     "devices": _("Devices"),
     "podcasts": _("Podcasts"),
@@ -12,7 +12,7 @@ KINDS: Final = {
     "settings": _("Settings of apps"),
     "favourites": _("Saved episodes"),
 }
-# one of them, by its number
+# a single item of a kind, by its number
 ONES: Final = {
     "devices": _("Device %(number)d"),
     "podcasts": _("Podcast %(number)d"),
@@ -64,7 +64,7 @@ ENDS: Final = {
     "given_up": _("It did not come to its end within six hours, and the password is forgotten by now."),
 }
 UNKNOWN_END: Final = _("Something went wrong that nobody expected.")
-# why a single thing was refused
+# why a single item was refused
 REFUSALS: Final = {
     "scheme": _("This is no web address: those of feeds begin with http:// or https://."),
     "invalid_host": _("This address names no server that there could be."),

@@ -1,4 +1,4 @@
-"""RSA public keys of apps: read once from PEM, kept as SPKI DER."""
+"""RSA public keys of apps: parsed once from PEM, stored as SPKI DER."""
 
 import hashlib
 import re
@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 SMALLEST_BITS = 2048
 LARGEST_BITS = 8192
-# below, signatures can be forged from faulty padding checks; above 32 bits, a check costs too much
+# smaller exponents let signatures be forged if padding checks are faulty; above 32 bits, checks cost too much
 EXPONENTS = range(65_537, 2**32, 2)
-# 8,192 bits are 1,427 characters of PEM
+# a key of 8,192 bits has 1,427 characters of PEM
 LONGEST_PEM = 2048
 ONE_PUBLIC_KEY = re.compile(
     r"\s*-----BEGIN (RSA )?PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END (?:RSA )?PUBLIC KEY-----\s*", re.ASCII
@@ -26,13 +26,13 @@ ONE_PUBLIC_KEY = re.compile(
 
 
 class InvalidKey(ValueError):
-    """Not an RSA public key that may be used here. The text never holds the key."""
+    """Not an RSA public key that may be used here. The message never contains the key."""
 
 
 def read_pem(pem: object) -> bytes:
-    """The key as SPKI DER: one form, and so one fingerprint, for PKCS#1 and SPKI, LF and CRLF.
+    """Return the key as SPKI DER, and so with the same fingerprint for PKCS#1 and SPKI, LF and CRLF.
 
-    Raises ``InvalidKey``, for private keys, certificates and several keys too.
+    Raises ``InvalidKey``, also for private keys, certificates and several keys.
     """
     if not isinstance(pem, str) or len(pem) > LONGEST_PEM or not ONE_PUBLIC_KEY.fullmatch(pem):
         raise InvalidKey("public_key must be one RSA public key in PEM")
@@ -53,14 +53,14 @@ def read_pem(pem: object) -> bytes:
 
 
 def fingerprint(der: bytes) -> str:
-    """What names a key: the SHA-256 of its SPKI, in hex."""
+    """Return what identifies a key: the SHA-256 of its SPKI, in hex."""
     return hashlib.sha256(der).hexdigest()
 
 
-# 1,024 keys are about 5 MB; reading one costs as much as checking a signature with it (30 µs)
+# 1,024 keys take about 5 MB; loading one costs as much as checking a signature with it (30 µs)
 @lru_cache(maxsize=1024)
 def load(der: bytes) -> RSAPublicKey:
-    """The key that ``read_pem`` made ``der`` of. Raises ``InvalidKey`` where that is damaged."""
+    """Return the key from the ``der`` that ``read_pem`` made. Raises ``InvalidKey`` if that is damaged."""
     try:
         key = load_der_public_key(der)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -72,6 +72,6 @@ def load(der: bytes) -> RSAPublicKey:
 
 @lru_cache(maxsize=16)
 def nobodys_key(bits: int) -> RSAPublicKey:
-    """A key whose private half nobody has: a signature is tried on it where there is no other."""
+    """Return a key whose private half nobody has, to check signatures against if there is no other key."""
     modulus = secrets.randbits(bits) | 1 << (bits - 1) | 1
     return RSAPublicNumbers(65_537, modulus).public_key()

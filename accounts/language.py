@@ -1,5 +1,5 @@
-"""The language and time zone of the pages: the listener's settings, else the language of Accept-Language,
-and UTC, which static/modules/times.js puts into the browser's time zone."""
+"""The language and time zone of the pages: the listener's settings, or else the language of Accept-Language
+and UTC, which static/modules/times.js converts to the browser's time zone."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,15 +11,18 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
-# These ask no store who is asking: they must answer while one is away.
+# These do not look up the listener: they must answer while a store is unavailable.
 WITHOUT_LISTENER = ("/health/", "/metrics")
-# Of the administration, only what comes with Django is translated: one language is better than two at once.
+# In the administration only Django's own texts are translated, and one language is better than a mix of two.
 IN_ENGLISH = "/admin/"
 
 
 class LanguageOfListener:
-    """Answers in the language and time zone of whoever asks, and leaves the thread in its own: the API's
-    answers, which leave this middleware out, are in English always. Comes after what knows the listener."""
+    """Middleware that answers in the language and time zone of the listener, and then restores the thread's.
+
+    The API's answers bypass this middleware and are always in English. It must come after the middleware that
+    identifies the listener.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._answer = get_response
@@ -35,11 +38,11 @@ class LanguageOfListener:
 
 
 def _settings(request: HttpRequest) -> dict[str, str]:
-    """The listener's own, "" where there is none."""
+    """Return the listener's own settings, "" for each that is not set."""
     found = {"language": "", "time_zone": ""}
     if request.path_info.startswith(WITHOUT_LISTENER):
         return found
-    # that a store is away is for the page to tell, if it needs that store
+    # if the page needs the store that is unavailable, the page itself reports that
     with suppress(OperationalError, InterfaceError):
         return {name: getattr(request.user, name, "") for name in found}
     return found

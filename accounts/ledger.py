@@ -1,8 +1,9 @@
-"""The ledger of erased accounts, by which a restore of an older backup erases them again.
+"""The ledger of erased accounts, from which a restore of an older backup erases them again.
 
-It holds digests of random ids, which name nobody. It is kept in the system store and, since both stores may
-be lost at once, in a file on every machine that erases (``ERASURE_LEDGER``), which backups include. The
-tombstones in the events store say the same; ``top_up`` makes all of them agree.
+It holds digests of random ids, which identify nobody. It is kept in the system store and, since both stores
+may be lost at once, in a file on every machine that erases accounts (``ERASURE_LEDGER``), which backups
+include. The tombstones in the events store hold the same digests; ``top_up`` brings store and file up to date
+with them.
 """
 
 import logging
@@ -20,14 +21,15 @@ from eventstore import erasure
 logger = logging.getLogger(__name__)
 
 HEADING = "# Erased accounts, for restores (docs/operations.md, Backups). It names nobody; keep it.\n"
-# a line that a crash cut short is no digest
+# a line that a crash cut short does not match
 LINE = re.compile(r"^([0-9a-f]{32})(?:\s|$)", re.MULTILINE)
 
 
 def record(digests: Iterable[str]) -> None:
-    """Enter the digests that are missing, in the store and in the file.
+    """Add the digests that are missing to the store and to the file.
 
-    A file that cannot be written stops no erasure: the store has the digest, and ``top_up`` tries again.
+    If the file cannot be written, the erasure continues: the store has the digest, and ``top_up`` tries
+    again.
     """
     wanted = set(digests)
     missing = [ErasedAccount(digest) for digest in sorted(wanted - recorded())]
@@ -40,28 +42,29 @@ def record(digests: Iterable[str]) -> None:
 
 
 def top_up() -> None:
-    """Enter every tombstone in store and file, and what only one of them has in the other."""
+    """Add every tombstone to the store and to the file, and what the store already has to the file."""
     record(recorded() | erasure.tombstones())
 
 
 def recorded() -> set[str]:
-    """The digests in the store."""
+    """Return the digests in the store."""
     return set(ErasedAccount.objects.values_list("digest", flat=True))
 
 
 def read(file: Path) -> set[str]:
-    """The digests in a ledger's file. Raises ``OSError``."""
+    """Return the digests in a ledger file. Raises ``OSError``."""
     return set(LINE.findall(file.read_text(errors="replace")))
 
 
 def append(file: Path, digests: set[str]) -> None:
-    """Add what is missing to a ledger's file, made if need be, and wait for the disk. Raises ``OSError``."""
+    """Add missing digests to a ledger file, which is created if need be, and sync it to disk. Raises
+    ``OSError``."""
     missing = digests - (read(file) if file.exists() else set())
     lines = "".join(f"{digest} {timezone.now():%Y-%m-%dT%H:%M:%SZ}\n" for digest in sorted(missing))
     if not lines:
         return
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # a line break first: a crash may have cut the last line short
+    # start with a line break, because a crash may have cut the last line short
     before = "\n" if file.exists() else HEADING
     with open(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as ledger:
         ledger.write(before + lines)

@@ -1,31 +1,33 @@
-"""Addresses that an app gives about itself: shown, linked or returned to, never fetched by us. Pure."""
+"""Checks addresses that apps give about themselves: shown, linked or redirected to, but never fetched.
+Pure."""
 
 import re
 from urllib.parse import SplitResult, quote, urlsplit
 
 LONGEST = 2048
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-# reverse domain name, as RFC 8252 asks of apps: a dot keeps javascript:, data: and mailto: out
+# a reverse domain name, as RFC 8252 requires of apps: the dot keeps out javascript:, data: and mailto:
 PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+", re.ASCII)
 HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII)
 IPV6 = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]*)?", re.ASCII)
-# what could end an attribute or a line, or be read as another character by a browser
+# characters that could end an attribute or a line, or that a browser may read as another character
 UNSAFE = re.compile(r"[\s\\\"'<>^`{|}\x00-\x20\x7f]")
 # characters that IDNA 2003 (Python's) and 2008 (browsers') send to different hosts
 AMBIGUOUS = frozenset("ßς\u200c\u200d")
 
 
 class InvalidLink(ValueError):
-    """Not an address that may be used here; the text says what is wrong, without repeating it."""
+    """Not an address that may be used here; the message says what is wrong, without repeating the address."""
 
 
 def web_address(value: object) -> str:
-    """An absolute http(s) address, its host in the ASCII form that is to be shown. Raises ``InvalidLink``."""
+    """Return an absolute http(s) address with its host in ASCII, the form to be shown. Raises
+    ``InvalidLink``."""
     parts = _split(value)
     if parts.scheme not in ("http", "https"):
         raise InvalidLink("must be an http or https address")
     host = _host(parts)
-    # as a browser would send it: nothing but ASCII, % left alone
+    # as a browser would send it: ASCII only, with existing % escapes unchanged
     path = quote(parts.path, safe="/%:@!$&()*+,;=~-._")
     query = quote(parts.query, safe="/%:@!$&()*+,;=~-._?")
     fragment = quote(parts.fragment, safe="/%:@!$&()*+,;=~-._?")
@@ -33,9 +35,10 @@ def web_address(value: object) -> str:
 
 
 def redirect_uri(value: object) -> str:
-    """Where the browser goes after the decision: https, http on loopback, or an app's own scheme.
+    """Check the address to which the browser goes after the decision: https, http on loopback, or an app's
+    own scheme.
 
-    Returned as given. Raises ``InvalidLink``.
+    Returns it unchanged. Raises ``InvalidLink``.
     """
     parts = _split(value)
     assert isinstance(value, str)
@@ -70,7 +73,7 @@ def _split(value: object) -> SplitResult:
 
 
 def _host(parts: SplitResult) -> str:
-    """The host and port in ASCII, lower case."""
+    """Return the host and port in ASCII and lower case."""
     if "@" in parts.netloc:
         raise InvalidLink("may not hold a user name or password")
     name = parts.hostname or ""

@@ -1,7 +1,7 @@
-"""The mails of an account: their words, and to whom they go. Which of them are sent is for others to say.
+"""The mails of an account: their texts and recipients. Other modules decide which of them are sent.
 
 A link is made when its mail is sent: one that waited for a mail server is as good as a fresh one, and no
-queue holds what opens an account.
+queue holds anything that gives access to an account.
 """
 
 import logging
@@ -22,17 +22,17 @@ from accounts.recovery import address_link, reset_link
 
 logger = logging.getLogger(__name__)
 
-# confirm: the link for a new address. reset: the one for a new password. moved: tells the old address that
-# there is another now. password: tells that there is a new password.
+# confirm: the link for a new address. reset: the link for a new password. moved: tells the old address that
+# it has been replaced. password: says that there is a new password.
 Kind = Literal["confirm", "reset", "moved", "password"]
-# Sent with ``kind``, ``user_id`` (None: nobody's, which takes as long) and ``language``; jobs/mails.py sends
-# the mail. Its receiver raises ``redis.RedisError`` where no mail can be ordered.
+# Sent with ``kind``, ``user_id`` (None for no user, which takes as long) and ``language``; jobs/mails.py
+# sends the mail. Its receiver raises ``redis.RedisError`` if no mail can be queued.
 wanted = Signal()
 
 
 class Letter(NamedTuple):
-    """A mail but for the greeting; the ``link``, with its ``label``, stands between what comes ``before`` and
-    ``after`` it."""
+    """A mail without its greeting; the ``link``, shown as ``label``, is between the texts ``before`` and
+    ``after``."""
 
     address: str
     subject: str
@@ -43,8 +43,10 @@ class Letter(NamedTuple):
 
 
 def order(kind: Kind, user: User | None) -> None:
-    """Have a worker send a mail, in the language of this page; nothing where the server sends none. Raises
-    ``redis.RedisError``."""
+    """Queue a mail for a worker, in the language of this page; do nothing if the server sends no mails.
+
+    Raises ``redis.RedisError``.
+    """
     if not settings.SENDS_MAIL:
         return
     user_id = None if user is None else user.pk
@@ -52,7 +54,7 @@ def order(kind: Kind, user: User | None) -> None:
 
 
 def order_soon(kind: Kind, user: User) -> None:
-    """The same for what has happened already, whether or not its mail can be ordered."""
+    """Like ``order``, but only log it if the mail cannot be queued: what it is about has already happened."""
     try:
         order(kind, user)
     except redis.RedisError as failure:
@@ -60,8 +62,10 @@ def order_soon(kind: Kind, user: User) -> None:
 
 
 def send(kind: Kind, user: User, language: str, now: datetime) -> bool:
-    """Send a mail; False where there is no address to send it to. Raises ``OSError`` and its
-    ``smtplib.SMTPException``, where the mail server does not take it."""
+    """Send a mail; False if there is no address to send it to.
+
+    Raises ``OSError``, including ``smtplib.SMTPException``, if the mail server does not accept it.
+    """
     with translation.override(user.language or language):
         letter = _LETTERS[kind](user, now)
         if not letter.address:
@@ -71,7 +75,7 @@ def send(kind: Kind, user: User, language: str, now: datetime) -> bool:
             letter.subject,
             render_to_string("mails/mail.txt", context),
             to=[letter.address],
-            # no answering machine answers
+            # keeps automatic responders from answering
             headers={"Auto-Submitted": "auto-generated"},
         )
         mail.attach_alternative(render_to_string("mails/mail.html", context), "text/html")

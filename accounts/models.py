@@ -1,4 +1,4 @@
-"""Accounts, what they grant to apps, and the play tokens of their players. Store: system."""
+"""Accounts, the grants they give to apps, and the play tokens of their players. Store: system."""
 
 import base64
 import hashlib
@@ -26,13 +26,16 @@ TAKEN = _("This user name, or one that looks like it, is taken.")
 
 
 class UserManager(BaseUserManager["User"]):
-    """Finds users by name, whatever its case and Unicode form."""
+    """Finds users by name, regardless of case and Unicode form."""
 
     def create_user(
         self, username: str, email: str = "", password: str | None = None, **fields: Any
     ) -> "User":
-        """Add a listener. Raises ``ValidationError`` for a bad name, and for one that is taken or looks like
-        one that is; ``IntegrityError`` where somebody else takes it in this moment."""
+        """Add a listener.
+
+        Raises ``ValidationError`` for a bad name, and for one that is taken or looks like one that is;
+        ``IntegrityError`` if somebody else takes it at the same moment.
+        """
         validate_username(username)
         self.check_free(username)
         user = self.model(username=username, email=self.normalize_email(email), **fields)
@@ -41,7 +44,7 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def check_free(self, username: str, of: uuid.UUID | None = None) -> None:
-        """Raise ``ValidationError`` where another than ``of`` has this name, or one that looks like it."""
+        """Raise ``ValidationError`` if a user other than ``of`` has this name, or one that looks like it."""
         others = self.exclude(pk=of) if of else self.all()
         if others.filter(username_skeleton=username_skeleton(username)).exists():
             raise ValidationError(TAKEN, code="taken")
@@ -49,63 +52,63 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(
         self, username: str, email: str = "", password: str | None = None, **fields: Any
     ) -> "User":
-        """Add an administrator; raises as ``create_user`` does."""
+        """Add an administrator; raises the same errors as ``create_user``."""
         return self.create_user(username, email, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """The user of that name in any spelling. Raises ``User.DoesNotExist``, for whatever was typed."""
-        # longer names and NUL cannot be stored; asking PostgreSQL for U+0000 would be an error of its own
+        """Return the user of that name in any spelling. Raises ``User.DoesNotExist``, whatever was typed."""
+        # longer names and NUL cannot be stored; querying PostgreSQL for U+0000 would raise another error
         if not username or len(username) > LONGEST or "\0" in username:
             raise self.model.DoesNotExist
         key = username_key(username)
-        if not key.isprintable():  # lone surrogates cannot be sent
+        if not key.isprintable():  # lone surrogates cannot be sent to the database
             raise self.model.DoesNotExist
         return self.get(username_key=key)
 
 
-# what changes with a field of a user
+# fields that are saved along with a field of a user
 SAVED_WITH = {"username": ("username_key", "username_skeleton"), "is_active": ("switched_off_at",)}
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A listener. The id names the event stream ``user-<id>`` and is what an app signs its requests for."""
+    """A listener. The id names the event stream ``user-<id>``, and apps sign their requests for it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     username = models.CharField("user name", max_length=LONGEST, validators=[validate_username])
-    # three times as long: folding may make three characters of one
+    # three times as long, because case folding may turn one character into three
     username_key = models.CharField(max_length=3 * LONGEST, unique=True, editable=False)
-    # no two names look alike
+    # unique, so that no two names look alike
     username_skeleton = models.TextField(unique=True, editable=False)
-    # an address that somebody has answered for: its listener by a link, or an administrator
+    # a confirmed address: its listener confirmed it by a link, or an administrator entered it
     email = models.EmailField("e-mail address", blank=True)
-    # what the listener has given and not confirmed yet; nothing but the link to confirm it is sent there
+    # an address that the listener has not confirmed yet; nothing but the link to confirm it is sent there
     new_email = models.EmailField(blank=True, default="", db_default="", editable=False)
-    # the address before the last change, until it has been told
+    # the address before the last change, until it has been sent the notice of the change
     old_email = models.EmailField(blank=True, default="", db_default="", editable=False)
     is_active = models.BooleanField(
         "active", default=True, help_text="Switch off instead of deleting: apps and sessions end at once."
     )
-    # a session of before this is none any more
+    # sessions from before this time are no longer valid
     switched_off_at = models.DateTimeField(null=True, editable=False)
     is_staff = models.BooleanField("may use the administration", default=False)
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
-    # of the pages; empty: what the browser asks for
+    # language of the pages; empty: what the browser asks for
     language = models.CharField(
         max_length=8, blank=True, default="", db_default="", choices=settings.LANGUAGES
     )
-    # of the IANA database, for the times on the pages; empty: the browser's
+    # IANA name of the time zone for times on the pages; empty: the browser's
     time_zone = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
-    # the podcasts followed as a list, not as a grid of covers
+    # whether followed podcasts are shown as a list, not as a grid of covers
     podcasts_as_list = models.BooleanField(default=False, db_default=False, editable=False)
-    # digests of feeds that are left out of what one sees of others (web/public.py)
+    # digests of feeds that this listener does not want to see in what others follow and hear (web/public.py)
     hidden_podcasts = ArrayField(models.UUIDField(), default=list, db_default=[], editable=False)
-    # the account is closed, and everything of it goes (accounts/erasure.py)
+    # since when the account has been closed, to be erased entirely (accounts/erasure.py)
     erasing_since = models.DateTimeField(null=True, editable=False)
-    # a subscription goes along when its feed moves to another address (jobs/moves.py)
+    # whether subscriptions follow a feed that moves to another address (jobs/moves.py)
     follow_moves = models.BooleanField(default=True, db_default=True, editable=False)
-    # podcast apps may sign in with the account's own password (accounts/app_login.py)
+    # whether podcast apps may sign in with the account's own password (accounts/app_login.py)
     app_login_with_password = models.BooleanField(default=True, db_default=True, editable=False)
-    # PermissionsMixin's own two, with their tables named after the schema
+    # the two fields of PermissionsMixin, with table names that include the schema
     groups = models.ManyToManyField(  # type: ignore[assignment]
         Group, blank=True, related_name="user_set", db_table='"system"."user_groups"'
     )
@@ -140,15 +143,16 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().save(*args, **kwargs)
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session holds and is compared with: another one after the account was switched off."""
+        """Return what a session stores and is compared with; it changes with the password, and when the
+        account is switched off."""
         off = self.switched_off_at and self.switched_off_at.isoformat()
         known = f"{self.password} {off}"
         return salted_hmac("accounts.User.session", known, secret=secret, algorithm="sha256").hexdigest()
 
     def clean(self) -> None:
         super().clean()
-        # forms leave out the uniqueness of fields that they do not show
-        if self.username:  # there is none of a form with a bad one
+        # forms do not check the uniqueness of fields that they do not show
+        if self.username:  # empty if the name in the form is invalid
             try:
                 User.objects.check_free(self.username, self.pk)
             except ValidationError as taken:
@@ -156,14 +160,14 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Session(AbstractBaseSession):
-    """A browser's session; accounts/sessions.py keeps it."""
+    """A browser's session, stored by accounts/sessions.py."""
 
-    # whoever is not logged in has none. No foreign key: what Django does when a key is taken would go on for
-    # ever where it is the user that is missing.
+    # None if nobody is logged in. Not a foreign key: Django retries with another session key when it cannot
+    # insert a row, and would do so for ever if it is the user that is missing.
     user_id = models.UUIDField(null=True, db_index=True)
     device = models.CharField(max_length=100, blank=True)
     since = models.DateTimeField(null=True)
-    # to the hour
+    # updated at most once an hour
     seen_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -171,18 +175,18 @@ class Session(AbstractBaseSession):
 
     @property
     def handle(self) -> str:
-        """What pages call it by: whoever has its key is logged in."""
+        """The name of this session on pages, because whoever has its key is logged in."""
         return handle_of(self.session_key)
 
 
 def handle_of(session_key: str) -> str:
-    """What a session is called outside of its browser."""
+    """Return the name of a session outside its browser."""
     return salted_hmac("accounts.Session", session_key, algorithm="sha256").hexdigest()[:24]
 
 
 class Profile(models.Model):
-    """What a listener tells of himself. Nobody else sees any of it unless ``is_public``, and no operator has
-    hidden it: ``is_withdrawn``."""
+    """What listeners say about themselves. Nobody else sees any of it unless ``is_public`` is set and no
+    operator has hidden it (``is_withdrawn``)."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="profile")
     is_public = models.BooleanField(default=False, db_default=False)
@@ -190,7 +194,7 @@ class Profile(models.Model):
     public_name = models.CharField(max_length=80, blank=True)
     bio = models.TextField(max_length=1_000, blank=True)
     links = ArrayField(models.CharField(max_length=500), default=list, blank=True)
-    # what names its files (``Avatar``), another with each picture; empty where there is none
+    # the name of its picture files (``Avatar``), a new one for each picture; empty if there is none
     avatar = models.CharField(max_length=32, blank=True)
 
     class Meta:
@@ -201,7 +205,7 @@ class Profile(models.Model):
 
 
 class Avatar(models.Model):
-    """The picture of a profile in one size, as WebP; ``name`` is random, so that nobody guesses it."""
+    """The picture of a profile in one size, as WebP; ``name`` is random, so that nobody can guess it."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=32)
@@ -217,7 +221,7 @@ class Avatar(models.Model):
 
 
 class AppGrant(models.Model):
-    """What a user grants to an app: its id (``iss``), its key, its scopes. Looked up on every request."""
+    """What a user grants to an app, by the app's id (``iss``), key and scopes. Looked up on every request."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="app_grants")
     app_id = models.CharField("app id", max_length=255)
@@ -229,10 +233,11 @@ class AppGrant(models.Model):
     scopes = ArrayField(models.CharField(max_length=64))
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
-    # to the hour (grants.authenticate)
+    # rounded down to the hour (grants.authenticate)
     last_used_at = models.DateTimeField(null=True, editable=False)
 
-    # set by grants.list_grants: how many people use this very app, and whether that suffices for its picture
+    # set by grants.list_grants: how many people use this very app, and whether that is enough to show its
+    # picture
     users = 0
     shows_image = False
 
@@ -255,7 +260,7 @@ class AppGrant(models.Model):
                 name="app_tokens_fingerprint_of_key",
             ),
         ]
-        # how many people use an app: the id alone is not the app, the key belongs to it
+        # for counting the users of an app, which is identified by its id and its key together
         indexes = [models.Index(fields=["app_id", "fingerprint"], name="app_tokens_usage")]
 
     def __str__(self) -> str:
@@ -263,9 +268,9 @@ class AppGrant(models.Model):
 
 
 TOKEN_BYTES = 32
-# More than anybody has players; a list of this length needs no pages.
+# more tokens than anybody has players, and few enough for a list without pages
 MOST_TOKENS = 100
-# what a token opens that is limited to lists: these, and playlists and collections by their ids
+# lists that a limited token may open, besides playlists and collections, which are given by their ids
 WHOLE_LISTS = ("subscriptions", "saved", "queue")
 
 
@@ -281,8 +286,8 @@ class PlayTokenManager(models.Manager["PlayToken"]):
     ) -> tuple["PlayToken", str]:
         """Make a token; its text is returned here once and stored nowhere.
 
-        ``lists``: of ``WHOLE_LISTS``, and ids of playlists and collections; None opens them all. ``text``:
-        of ``PlayToken.text_of``. Raises ``IntegrityError`` where that is issued already.
+        ``lists``: some of ``WHOLE_LISTS``, and ids of playlists and collections; None opens them all.
+        ``text``: from ``PlayToken.text_of``. Raises ``IntegrityError`` if that text has been issued already.
         """
         text = text or secrets.token_urlsafe(TOKEN_BYTES)
         token = self.create(
@@ -298,9 +303,9 @@ class PlayTokenManager(models.Manager["PlayToken"]):
 
 
 class PlayToken(models.Model):
-    """Opens feeds and plays to a player or feed reader, and nothing else. Only its SHA-256 is kept.
+    """Opens feeds and plays to a player or feed reader, and nothing else. Only its SHA-256 is stored.
 
-    Limited to ``lists``, it opens the feeds of those and plays what they link to.
+    A token limited to ``lists`` opens the feeds of those lists, and the plays that they link to.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="play_tokens")
@@ -310,7 +315,7 @@ class PlayToken(models.Model):
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
     lists = ArrayField(models.CharField(max_length=36), null=True, blank=True)
-    # to the hour (playgateway/tokens.py)
+    # rounded down to the hour (playgateway/tokens.py)
     last_used_at = models.DateTimeField(null=True, editable=False)
     plays = models.IntegerField("plays recorded", default=0, db_default=0, editable=False)
 
@@ -337,16 +342,16 @@ class PlayToken(models.Model):
 
     @staticmethod
     def text_of(user_id: uuid.UUID, request: uuid.UUID) -> str:
-        """The text of the token that a request with this Idempotency-Key creates.
+        """Return the text of the token that a request with this Idempotency-Key creates.
 
-        Derived from SECRET_KEY: it is stored nowhere, and given again when the request is repeated.
+        It is derived from SECRET_KEY, stored nowhere, and the same again when the request is repeated.
         """
         digest = salted_hmac("accounts.PlayToken", f"{user_id} {request}", algorithm="sha256").digest()
         return base64.urlsafe_b64encode(digest[:TOKEN_BYTES]).decode().rstrip("=")
 
     @staticmethod
     def digest(text: str) -> str:
-        """The form in which a token is stored and looked up."""
+        """Return the form in which a token is stored and looked up."""
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -354,7 +359,7 @@ class SetupState(models.Model):
     """The one row that says whether the instance has its first administrator."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
-    # readable, because every process has to be able to print it; emptied when it has served
+    # stored in clear, because every process must be able to print it; emptied once it has been used
     token = models.CharField(max_length=200, blank=True)
     completed_at = models.DateTimeField(null=True)
 
@@ -367,7 +372,7 @@ class SetupState(models.Model):
 
 
 class UsedToken(models.Model):
-    """A request token that has done something that must not be repeated, until it expires."""
+    """A request token that has done something that must not be repeated; kept until the token expires."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     app_id = models.CharField(max_length=255)
@@ -383,8 +388,11 @@ class UsedToken(models.Model):
 
 
 class ErasedAccount(models.Model):
-    """That there was an account, for restores of backups that still have it: a digest of its random id
-    (``eventstore.erasure.digest_of``), and nothing else. See accounts/ledger.py."""
+    """A record that there was an account, for restores of backups that still contain it.
+
+    It holds a digest of the account's random id (``eventstore.erasure.digest_of``), and nothing else about
+    it. See accounts/ledger.py.
+    """
 
     digest = models.CharField(primary_key=True, max_length=32)
     erased_at = models.DateTimeField(default=timezone.now)
@@ -398,6 +406,6 @@ class ErasedAccount(models.Model):
         ]
 
 
-# theirs is a module of its own, and Django looks for models here
+# the models of podcast apps and of imports have modules of their own, and Django looks for models here
 from accounts.app_models import AppPassword, AppSession, LoginFlow, SyncMark  # noqa: E402, F401
 from accounts.import_models import ServerImport  # noqa: E402, F401

@@ -1,4 +1,4 @@
-"""What the account pages share."""
+"""Helpers that the account pages share."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,7 +17,8 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
 def private(view: View[P]) -> View[P]:
-    """For pages with a token, a password or personal data: never cached, and no Referer leads to them."""
+    """Decorate a view of a page with a token, a password or personal data: it is never cached and sends no
+    Referer."""
 
     @wraps(view)
     def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
@@ -30,17 +31,18 @@ def private(view: View[P]) -> View[P]:
 
 
 def safe_next(request: HttpRequest) -> str:
-    """Where to go after logging in: ``next`` if it is a page of this host, else the first page."""
+    """Return where to go after logging in: ``next`` if it is a page of this host, else the first page."""
     wanted = request.POST.get("next") or request.GET.get("next", "")
     return wanted if is_own_path(request, wanted) else settings.LOGIN_REDIRECT_URL
 
 
 def is_own_path(request: HttpRequest, wanted: str) -> bool:
-    """Whether it is the path of a page of this host, and nothing that a browser reads as another address."""
+    """Whether ``wanted`` is the path of a page of this host, and nothing that a browser reads as another
+    address."""
     own = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None, require_https=request.is_secure())
     return own and wanted.startswith("/") and wanted.isprintable() and "\\" not in wanted
 
 
 def spaced(fingerprint: str) -> str:
-    """In groups of four, for eyes that compare."""
+    """Return a fingerprint in groups of four characters, which are easier to compare by eye."""
     return " ".join(fingerprint[start : start + 4] for start in range(0, len(fingerprint), 4))

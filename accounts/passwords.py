@@ -1,4 +1,4 @@
-"""Which passwords are taken, and how they are hashed."""
+"""Which passwords are accepted, and how they are hashed."""
 
 import unicodedata
 from typing import Any
@@ -11,10 +11,10 @@ FEWEST_CHARACTERS = 4
 
 
 class SmallArgon2PasswordHasher(Argon2PasswordHasher):
-    """Argon2id at OWASP's second setting: 19 MiB, two passes, one thread.
+    """Argon2id with OWASP's second setting: 19 MiB, two passes, one thread.
 
-    Django's own takes 100 MiB and 8 threads for each hash (143 ms here against 19 ms): sixteen log-ins at
-    once would take 1.6 GB, and end the small machines that this is made for.
+    Django's default takes 100 MiB and 8 threads for each hash (143 ms here against 19 ms): sixteen log-ins at
+    once would take 1.6 GB, and bring down the small machines that this is made for.
     """
 
     memory_cost = 19_456
@@ -23,12 +23,13 @@ class SmallArgon2PasswordHasher(Argon2PasswordHasher):
 
 
 class VarietyValidator:
-    """Refuses what is long by repetition or by blanks alone: ``aaaaaaaaaa``, ten spaces, ``abababababab``."""
+    """Refuses passwords that are long only by repetition or blanks: ``aaaaaaaaaa``, ten spaces,
+    ``abababababab``."""
 
     def validate(self, password: str, user: Any = None) -> None:
-        """Raises ``ValidationError`` (code password_too_uniform)."""
+        """Raise ``ValidationError`` (code password_too_uniform) if there are too few different characters."""
         folded = unicodedata.normalize("NFKC", password).casefold()
-        # blanks and invisible characters are none
+        # blanks and invisible characters do not count
         seen = {character for character in folded if character.isprintable() and not character.isspace()}
         if len(seen) < FEWEST_CHARACTERS:
             raise ValidationError(self.get_help_text(), code="password_too_uniform")

@@ -1,4 +1,4 @@
-"""Profiles: what listeners tell of themselves, and the files of their pictures."""
+"""Profiles: what listeners say about themselves, and the files of their pictures."""
 
 import secrets
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,8 @@ from accounts.models import Avatar, Profile, User
 from accounts.usernames import username_key
 
 NAME_BYTES: Final = 16
-# words as podcasts are found by them (feeds/search.py); there are few public profiles, so no index holds them
+# words are matched as in the search for podcasts (feeds/search.py); there are few public profiles, so they
+# have no index
 FIND: Final = """
 (SELECT true, account.id, account.username, coalesce(nullif(profile.public_name, ''), account.username),
         profile.avatar
@@ -31,8 +32,8 @@ SELECT false, account.id, account.username, coalesce(nullif(profile.public_name,
 
 
 class Person(NamedTuple):
-    """A listener as others see him; ``name`` is the public name of his profile, or the user name. ``avatar``:
-    the name of its files, or ""."""
+    """A listener as seen by others. ``name``: the public name of the profile, or else the user name.
+    ``avatar``: the name of its picture files, or ""."""
 
     user_id: UUID
     username: str
@@ -41,12 +42,12 @@ class Person(NamedTuple):
 
 
 def of(user: User) -> Profile:
-    """A listener's own profile; an empty one where he has told nothing."""
+    """Return a listener's own profile, or an empty one if there is none."""
     return Profile.objects.filter(user=user).first() or Profile(user=user)
 
 
 def people(ids: Iterable[UUID]) -> dict[UUID, Person]:
-    """These listeners as others see them, as far as they have an account that is in use."""
+    """Return these listeners as seen by others, without those who have no active account."""
     wanted = set(ids)
     if not wanted:
         return {}
@@ -57,9 +58,12 @@ def people(ids: Iterable[UUID]) -> dict[UUID, Person]:
 def find(
     words: str, after: str, limit: int, also: Iterable[UUID] = ()
 ) -> tuple[list[Person], dict[UUID, Person]]:
-    """Listeners with a public profile that has these words, or their beginnings, in name or user name; in the
-    order of user names, beyond the one that is ``after``. And those of ``also``, as ``people`` tells them, so
-    that a page that needs both asks once."""
+    """Return listeners with a public profile whose name or user name contains these words, or words that
+    begin with them.
+
+    They are in the order of user names, from the one after ``after``. The listeners of ``also`` are returned
+    too, as by ``people``, so that a page that needs both makes a single query.
+    """
     with connections["system"].cursor() as cursor:
         cursor.execute(FIND, [words, username_key(after), limit, list(also)])
         rows = [(is_found, Person._make(row)) for is_found, *row in cursor.fetchall()]
@@ -68,26 +72,31 @@ def find(
 
 
 def person(user: User, profile: Profile | None) -> Person:
-    """A listener as others see him, of whom ``profile`` is the public one, if there is any."""
+    """Return a listener as seen by others; ``profile`` is the listener's public profile, if there is one."""
     name = (profile.public_name if profile else "") or user.username
     return Person(user.pk, user.username, name, profile.avatar if profile else "")
 
 
 def published(user_id: UUID) -> Profile | None:
-    """The profile that a listener has made public, if he has."""
+    """Return the profile that a listener has made public, if there is one."""
     return Profile.objects.filter(user_id=user_id, is_public=True, is_withdrawn=False).first()
 
 
 def withdraw(ids: Iterable[UUID], withdrawn: bool) -> int:
-    """Hide what these listeners tell of themselves from everybody else, or show it again as they have chosen;
-    returns how many that changed. What they do in public is another matter, and stays as it is."""
+    """Hide the profiles of these listeners from everybody else, or show them again as the listeners chose.
+
+    Returns how many changed. What these listeners do in public is not affected.
+    """
     chosen = Profile.objects.filter(user_id__in=list(ids)).exclude(is_withdrawn=withdrawn)
     return chosen.update(is_withdrawn=withdrawn)
 
 
 def keep(profile: Profile, pictures: Mapping[int, bytes] | None) -> None:
-    """Store a profile. ``pictures``: WebP files by their size in pixels, in the place of those before; none
-    leaves those, and no files at all take them away."""
+    """Store a profile and its picture.
+
+    ``pictures``: WebP files by their size in pixels, which replace the previous ones; None keeps those, and
+    an empty mapping deletes them.
+    """
     with transaction.atomic(using="system"):
         if pictures is not None:
             Avatar.objects.filter(user=profile.user).delete()
@@ -100,7 +109,8 @@ def keep(profile: Profile, pictures: Mapping[int, bytes] | None) -> None:
 
 
 def picture(name: str, size: int, reader: UUID | None) -> bytes | None:
-    """A file; None where there is none, or its profile is neither public nor the ``reader``'s own."""
+    """Return a picture file; None if there is none, or its profile is neither public nor the ``reader``'s
+    own."""
     found = Avatar.objects.filter(name=name, size=size).select_related("user__profile").first()
     if found is None or not (found.user.pk == reader or (found.user.is_active and _published(found.user))):
         return None
@@ -108,7 +118,7 @@ def picture(name: str, size: int, reader: UUID | None) -> bytes | None:
 
 
 def largest(profile: Profile) -> bytes | None:
-    """The largest file of a profile's picture."""
+    """Return the largest file of a profile's picture, if there is one."""
     found = Avatar.objects.filter(user=profile.user, name=profile.avatar).order_by("-size").first()
     return bytes(found.data) if found else None
 

@@ -1,4 +1,4 @@
-"""The names of users in places where their ids would outlive their accounts."""
+"""Pseudonyms of users, for places where their ids would outlive their accounts."""
 
 import hashlib
 from functools import lru_cache
@@ -8,14 +8,15 @@ from django.conf import settings
 
 
 def of(user_id: UUID) -> str:
-    """The name of a user in the logs and in Redis, which writes its keys to a file.
+    """Return the pseudonym of a user in the logs and in Redis, which writes its keys to a file.
 
-    Always the same, and useless without SECRET_KEY: what is left there of an erased account leads to nobody.
+    It is always the same, and useless without SECRET_KEY: what remains of an erased account identifies
+    nobody.
     """
     return _digest(user_id, settings.SECRET_KEY)
 
 
-# every request asks
+# called on every request
 @lru_cache(maxsize=4_096)
 def _digest(user_id: UUID, secret: str) -> str:
     key = hashlib.sha256(secret.encode()).digest()

@@ -1,7 +1,7 @@
-"""Links that prove something once: to set a new password, and to confirm an e-mail address.
+"""One-time links: to set a new password, and to confirm an e-mail address.
 
-Django's own tokens: derived from SECRET_KEY and what they change, so none is stored, and one that was used is
-none any more. They expire after ``PASSWORD_RESET_TIMEOUT``.
+They use Django's own tokens, derived from SECRET_KEY and from what they change, so none is stored, and one
+that was used is no longer valid. They expire after ``PASSWORD_RESET_TIMEOUT``.
 """
 
 from datetime import UTC, datetime
@@ -16,10 +16,11 @@ from accounts.models import User
 
 
 class Tokens(PasswordResetTokenGenerator):
-    """Django's, with the time given: for a new password; they end with it and with the next log-in."""
+    """Django's tokens for a new password, with the time as an argument; a new password or a log-in makes them
+    invalid."""
 
     def token_of(self, user: User, now: datetime) -> str:
-        """The token of this moment, an aware time."""
+        """Return the token for the time ``now``, which must be aware."""
         seconds = self._num_seconds(now.astimezone(UTC).replace(tzinfo=None))
         return self._make_token_with_timestamp(user, seconds, self.secret)
 
@@ -28,7 +29,7 @@ class Tokens(PasswordResetTokenGenerator):
 
 
 class AddressTokens(Tokens):
-    """For the address that a listener has given: they end with its confirmation and with another one."""
+    """Tokens for a new e-mail address; they become invalid when it is confirmed, or when another is given."""
 
     key_salt = "accounts.recovery.AddressTokens"
 
@@ -41,15 +42,15 @@ address_tokens = AddressTokens()
 
 
 def reset_link(user: User, now: datetime) -> str:
-    """The address of a page that sets a new password for ``user``, once; it also serves who has none yet.
+    """Return the address of a page that sets a password for ``user``, once; also for users who have none yet.
 
-    Whoever has it gets into the account: it goes to its listener, and into no log.
+    Whoever has the link gets into the account, so it is only for its listener, and must not be logged.
     """
     return f"{settings.PUBLIC_URL}/users/reset/{id_in_path(user)}/{reset_tokens.token_of(user, now)}"
 
 
 def address_link(user: User, now: datetime) -> str:
-    """The address of a page that confirms ``user.new_email``, once."""
+    """Return the address of a page that confirms ``user.new_email``, once."""
     return f"{settings.PUBLIC_URL}/users/email/{id_in_path(user)}/{address_tokens.token_of(user, now)}"
 
 
@@ -58,7 +59,7 @@ def id_in_path(user: User) -> str:
 
 
 def user_in_path(text: str) -> User | None:
-    """The user whose id stands in a link; None for whoever is not there or may not log in."""
+    """Return the user whose id is in a link; None if there is no such user, or the user may not log in."""
     try:
         user_id = UUID(urlsafe_base64_decode(text).decode())
     except ValueError:

@@ -1,6 +1,6 @@
-"""Which requests of a listener's apps and tokens were refused, and why: counted in Redis for a week.
+"""Records which requests of a listener's apps and tokens were refused, and why: counted in Redis for a week.
 
-Only of callers who have proved who they are: nobody else can write into a listener's page.
+Only requests of authenticated callers are counted: nobody else can write to a listener's page.
 """
 
 import logging
@@ -21,15 +21,18 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "balados:refusals:"
 KEPT_FOR = timedelta(days=7)
-# of one listener: each app with each reason is one
+# entries per listener: one for each app and reason
 MOST = 200
 TOO_MANY = "too_many"
 APP, TOKEN = "app", "token"
 
 
 class Refusal(NamedTuple):
-    """``kind``: ``APP`` or ``TOKEN``, and ``who`` the id of the app or token. ``reason``: ``TOO_MANY``, or
-    the scope that the app lacked. ``times``: how often, the last time ``at``."""
+    """Refusals of one app or token for one reason.
+
+    ``kind``: ``APP`` or ``TOKEN``; ``who``: the id of the app or token. ``reason``: ``TOO_MANY``, or the
+    scope that the app lacked. ``times``: how often; ``at``: the last time.
+    """
 
     kind: str
     who: str
@@ -39,7 +42,7 @@ class Refusal(NamedTuple):
 
 
 def note(user_id: UUID, kind: str, who: str, reason: str, now: datetime) -> None:
-    """Count a refused request. Without Redis nothing is noted."""
+    """Count a refused request. Does nothing while Redis is unavailable."""
     key, name = _key(user_id), f"{kind} {reason} {who}"
     if is_away():
         return
@@ -54,7 +57,7 @@ def note(user_id: UUID, kind: str, who: str, reason: str, now: datetime) -> None
 
 
 def listed(user_id: UUID, now: datetime) -> list[Refusal]:
-    """Those of the last week, the newest first; none where Redis is away."""
+    """Return the refusals of the last week, newest first; none while Redis is unavailable."""
     found: dict[str, str] = {}
     if not is_away():
         with _tolerated():
@@ -65,7 +68,7 @@ def listed(user_id: UUID, now: datetime) -> list[Refusal]:
 
 
 def forget(user_id: UUID) -> None:
-    """Forget all of a listener's."""
+    """Delete all refusals of a listener."""
     with _tolerated():
         _redis().delete(_key(user_id))
 
@@ -77,13 +80,13 @@ def _read(name: str, found: dict[str, str]) -> Refusal:
 
 
 def _key(user_id: UUID) -> str:
-    # a digest: Redis keeps what it is told in a file
+    # a digest, because Redis writes its keys to a file
     return PREFIX + salted_hmac(PREFIX, str(user_id)).hexdigest()
 
 
 @contextmanager
 def _tolerated() -> Iterator[None]:
-    """What Redis does not answer is left out."""
+    """Log the errors of Redis, and go on without it."""
     try:
         yield
     except redis.RedisError as error:

@@ -1,10 +1,10 @@
-"""What an app may be allowed: the scopes, their words for people, and which of them grants which. Pure."""
+"""What an app may be allowed: the scopes, their wording for people, and which scope includes which. Pure."""
 
 from collections.abc import Iterable
 
 from django.utils.translation import gettext_lazy as _
 
-# every scope, in the order in which they are shown, with what it lets an app do
+# every scope in the order of display, with what it lets an app do
 WORDS = {
     "*": _("Do everything that you can do here, also what later versions add"),
     "*.read": _("See everything that is here of you, also what later versions add"),
@@ -36,13 +36,14 @@ SCOPES = tuple(WORDS)
 
 
 class InvalidScope(ValueError):
-    """What was asked for is not a list of scopes; the text names the first fault, escaped for any reader."""
+    """The request holds no valid list of scopes; the message names the first fault, escaped for any
+    reader."""
 
 
 def parse(requested: object) -> tuple[str, ...]:
-    """The scopes of a request, each once and in the order of ``SCOPES``.
+    """Return the scopes of a request, each once and in the order of ``SCOPES``.
 
-    Takes whatever JSON held. Raises ``InvalidScope``.
+    Takes any JSON value. Raises ``InvalidScope``.
     """
     if not isinstance(requested, list):
         raise InvalidScope("scopes must be a list of strings")
@@ -74,11 +75,11 @@ def _grants(scope: str, needed: str) -> bool:
     return needed == scope or needed.startswith(scope + ".")
 
 
-# a table rather than rules at every request: the scopes are few and fixed
+# computed once and not on every request, because the scopes are few and fixed
 _GRANTS = {scope: frozenset(needed for needed in SCOPES if _grants(scope, needed)) for scope in SCOPES}
 
 
 def _escaped(value: object) -> str:
-    """A short ASCII text that shows ``value`` and can do nothing to a page, a log or a terminal."""
+    """Return a short ASCII text that shows ``value`` and is harmless in a page, a log or a terminal."""
     text = ascii(value) if isinstance(value, str) else type(value).__name__
     return text if len(text) <= 80 else text[:77] + "..."

@@ -1,8 +1,8 @@
-"""The sessions of browsers, and the end of them.
+"""The sessions of browsers: how they are stored, listed and ended.
 
-Django's own sessions in the database, in a table that also says whose each is, on which browser, and when it
-was last used, to the hour. No address is kept. A session whose row is gone is none any more, from the next
-request on, whatever its browser still shows.
+They are Django's own sessions in the database, in a table that also says whose each is, on which browser, and
+when it was last used, to within an hour. No address is stored. A session whose row is deleted is invalid from
+the next request on, whatever its browser still shows.
 """
 
 from collections.abc import Callable, Collection
@@ -22,16 +22,16 @@ from django.utils.crypto import salted_hmac
 from accounts.browsers import device_name
 from accounts.models import Session, User
 
-# in the session: its browser, and when it began and was last used, as ISO 8601
+# keys in the session: its browser, and when it began and was last used, in ISO 8601
 DEVICE, SINCE, SEEN = "device", "since", "seen"
-# a session that is in use is written once in this time
+# how often a session that is in use is written
 EVERY: Final = timedelta(hours=1)
 
 
 class SessionStore(DatabaseSessionStore):
-    """Django's, which ``SESSION_ENGINE`` names; the columns follow from what is in the session."""
+    """Django's session store, with columns that are filled from the session; named by ``SESSION_ENGINE``."""
 
-    # nothing was changed in this request but when the session was last used
+    # whether this request changed nothing but when the session was last used
     only_seen = False
 
     @classmethod
@@ -49,28 +49,31 @@ class SessionStore(DatabaseSessionStore):
         try:
             super().save(must_create)
         except UpdateError:
-            # A store in maintenance, or a session that was ended meanwhile: no reason to refuse a page that
-            # has been made already.
+            # The store is in maintenance, or the session was ended meanwhile: no reason to refuse a page that
+            # is already made.
             if not self.only_seen:
                 raise
 
 
 class LastSeen:
-    """Keeps on which browser a session is and when it was last used. Comes after what knows the listener."""
+    """Middleware that records on which browser a session is and when it was last used.
+
+    It must come after the middleware that identifies the listener.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._answer = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._answer(request)
-        # a page that has not asked for the session does not ask its store either
+        # if the page has not loaded the session, it is not loaded here either
         if response.status_code < 500 and hasattr(request.session, "_session_cache"):
             note(request, timezone.now())
         return response
 
 
 def note(request: HttpRequest, now: datetime) -> None:
-    """Keep that the session of a listener is in use, unless that is known for this hour."""
+    """Record that the session of a listener is in use, unless that was recorded within the last hour."""
     session: Any = request.session
     if SESSION_KEY not in session:
         return
@@ -84,19 +87,21 @@ def note(request: HttpRequest, now: datetime) -> None:
 
 
 def sessions_of(user_id: UUID, now: datetime) -> list[Session]:
-    """The listener's sessions, the last used first."""
+    """Return the listener's sessions, the last used first."""
     return list(Session.objects.filter(user_id=user_id, expire_date__gt=now).order_by("-seen_at", "pk"))
 
 
 def proof_of(user: AbstractBaseUser) -> str:
-    """A digest of what ends the sessions of a user when it changes, his password above all."""
+    """Return a digest of what ends a user's sessions when it changes, above all the password."""
     known = user.get_session_auth_hash()
     return salted_hmac("accounts.sessions", known, algorithm="sha256").hexdigest()[:24]
 
 
 def proofs(users: Collection[UUID], now: datetime) -> dict[str, str]:
-    """The sessions of these users by their handles, each with the proof that it needs now. Those of closed
-    accounts are none."""
+    """Return the sessions of these users by their handles, each with the proof that it needs now.
+
+    Closed accounts have none.
+    """
     known = User.objects.filter(pk__in=users, is_active=True, erasing_since=None)
     proof = {user.pk: proof_of(user) for user in known}
     rows = Session.objects.filter(user_id__in=list(proof), expire_date__gt=now)
@@ -104,13 +109,13 @@ def proofs(users: Collection[UUID], now: datetime) -> dict[str, str]:
 
 
 def end_session(user_id: UUID, handle: str) -> bool:
-    """End the session of that ``handle`` at once. False where the user has none of it."""
+    """End the session with this ``handle`` at once. False if the user has no such session."""
     found = [row.pk for row in Session.objects.filter(user_id=user_id) if row.handle == handle]
     return bool(Session.objects.filter(pk__in=found).delete()[0])
 
 
 def end_sessions(user_id: UUID, but: str | None = None) -> int:
-    """Log the user out everywhere, at once, but of the session with the key ``but``. Returns of how many."""
+    """End all sessions of the user at once, except the one with the key ``but``. Returns how many ended."""
     return Session.objects.filter(user_id=user_id).exclude(pk=but or "").delete()[0]
 
 

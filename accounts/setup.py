@@ -1,4 +1,4 @@
-"""The first administrator: made once, by whoever holds the one-time token that the server prints."""
+"""Creates the first administrator: once, for whoever holds the one-time token that the server prints."""
 
 import hmac
 import secrets
@@ -13,45 +13,46 @@ SETUP_LOCK = 0x73657475  # "setu": one set-up at a time, on every machine of the
 
 
 class AlreadySetUp(Exception):
-    """The instance has an administrator."""
+    """The instance already has an administrator."""
 
 
 class WrongToken(Exception):
-    """Not the one-time set-up token."""
+    """The token is not the one-time set-up token."""
 
 
 def pending() -> bool:
-    """Whether the instance waits for its first administrator (one made by ``createsuperuser`` counts)."""
+    """Whether the instance still needs its first administrator (one made by ``createsuperuser`` counts)."""
     if SetupState.objects.filter(completed_at__isnull=False).exists():
         return False
     return not User.objects.filter(is_superuser=True).exists()
 
 
 def one_time_token() -> str | None:
-    """The token that opens the set-up page, the same in every process; None once it has been used.
+    """Return the token that opens the set-up page, the same in every process; None once it has been used.
 
-    ``SETUP_TOKEN`` where the operator has chosen one, else made at the first call and stored until then.
+    It is ``SETUP_TOKEN`` if the operator has set one; otherwise it is made at the first call, and stored
+    until it is used.
     """
     if not pending():
         return None
     if settings.SETUP_TOKEN:
         return str(settings.SETUP_TOKEN)
-    # of two processes that start together one inserts, and both read what it inserted
+    # if two processes start together, one inserts, and both read what it inserted
     SetupState.objects.bulk_create([SetupState(token=secrets.token_urlsafe(24))], ignore_conflicts=True)
     return SetupState.objects.get().token or None
 
 
 def one_time_link() -> str | None:
-    """The address of the set-up page with its token, for the operator; None once it has been used."""
+    """Return the address of the set-up page with its token, for the operator; None once it has been used."""
     token = one_time_token()
     return f"{settings.PUBLIC_URL}/setup?token={token}" if token else None
 
 
 def complete(username: str, email: str, password: str, token: str, now: datetime) -> User:
-    """Make the first administrator and close the set-up for good. The e-mail address is one to be confirmed.
+    """Create the first administrator and close the set-up for good. The e-mail address is not yet confirmed.
 
-    Raises ``AlreadySetUp``, ``WrongToken``, and ``ValidationError`` for a bad user name. Of many calls at
-    once one succeeds.
+    Raises ``AlreadySetUp``, ``WrongToken``, and ``ValidationError`` for a bad user name. Of several
+    concurrent calls, only one succeeds.
     """
     with transaction.atomic(using="system"):
         with connections["system"].cursor() as cursor:

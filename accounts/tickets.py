@@ -1,8 +1,8 @@
-"""Tickets: how a page of a listener opens a live connection without its cookie.
+"""Tickets, with which a listener's page opens a live connection without its cookie.
 
 A browser sends the cookies of a site with every WebSocket that any page opens to it, so a cookie proves
-nothing there. A page gets a ticket by a POST with its CSRF token instead. It is random, is kept in Redis as a
-digest, for half a minute, and counts once, from the origin of the page alone.
+nothing there. Instead, a page gets a ticket by a POST with its CSRF token. A ticket is random, is stored in
+Redis as a digest for half a minute, and is valid once, and only from the origin of the page.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from accounts import sessions
 from accounts.attempts import TIMEOUT
 from accounts.models import handle_of
 
-# which tells a ticket from a token
+# distinguishes a ticket from a token
 PREFIX: Final = "ticket."
 KEY: Final = "balados:ticket:"
 SECONDS: Final = 30
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """``session``: the handle of the page's session. ``proof``: a digest of what ends it when it changes.
-    ``origin``: of the page, as browsers send it."""
+    """What a ticket stands for. ``session``: the handle of the page's session. ``proof``: a digest of what
+    ends the session when it changes. ``origin``: of the page, as browsers send it."""
 
     user_id: UUID
     session: str
@@ -41,7 +41,7 @@ _read = msgspec.json.Decoder(Ticket).decode
 
 
 def issue(request: HttpRequest, user: AbstractBaseUser) -> str:
-    """A ticket for the listener's page that sends this request. Raises ``redis.RedisError``."""
+    """Return a ticket for the listener's page that sends this request. Raises ``redis.RedisError``."""
     text = PREFIX + secrets.token_urlsafe(32)
     ticket = Ticket(
         user_id=user.pk,
@@ -54,8 +54,8 @@ def issue(request: HttpRequest, user: AbstractBaseUser) -> str:
 
 
 def redeem(text: str) -> Ticket | None:
-    """What a ticket stands for, the first time. None for one that is used, old or made up; without Redis,
-    for all."""
+    """Return what a ticket stands for, the first time. None if it is used, expired or made up, or if Redis is
+    unavailable."""
     try:
         found = cast(bytes | None, _redis(settings.REDIS_URL).getdel(_key(text)))
     except redis.RedisError:

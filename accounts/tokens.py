@@ -1,7 +1,7 @@
-"""The two signed tokens of an app: the authorization that a user approves, and the request. Pure.
+"""The two signed tokens of an app: the authorization that a user approves, and the request token. Pure.
 
-PyJWT's RS256 verifies the signature, and no other algorithm is ever asked for. What a token says is read and
-checked here, once: its size, its header, names that stand twice, the times and the audience
+PyJWT's RS256 verifies the signature, and no other algorithm is ever accepted. The content of a token is read
+and checked here, once: its size, its header, duplicate names, the times and the audience
 (docs/decisions/0004-tokens.md).
 """
 
@@ -28,23 +28,23 @@ LEEWAY = timedelta(seconds=30)
 AUTHORIZATION_TYPES = ("JWT", "balados-authz+jwt")
 REQUEST_TYPES = ("JWT",)
 KEY_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:=-")
-# signatures are as long as the key: RSA of 2,048 to 8,192 bits
+# signatures are as long as the key, in bytes: RSA of 2,048 to 8,192 bits
 SIGNATURE_SIZES = range(keys.SMALLEST_BITS // 8, keys.LARGEST_BITS // 8 + 1)
 _RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
-# So many tokens that were found good are kept, at most: of 1 KB each as a rule.
+# Verified tokens that are kept, at most; usually 1 KB each.
 MOST_GENUINE = 2_000
-# datetime's last second
+# the last second that datetime can represent
 LAST_SECOND = 253_402_300_799
 NOBODY = UUID(int=0)
-# letters need a joiner here and there (Persian, emoji); the other invisible characters only deceive
+# Persian and emoji, among others, need joiners; the other invisible characters only deceive
 JOINERS: dict[int, str | None] = {ord("\u200c"): None, ord("\u200d"): None}
-# Telephones put such a space into the names that they give themselves, before a name or a colon.
+# Phones put these spaces into the names that they give themselves, before a name or a colon.
 SPACES: dict[int, str | None] = {ord("\u00a0"): " ", ord("\u202f"): " "}
 T = TypeVar("T")
 
 
 class TokenError(Exception):
-    """A token that is refused: ``code`` for programs, ``detail`` for people. Never holds what was sent."""
+    """A token that is refused: ``code`` for programs, ``detail`` for people. Never contains what was sent."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -53,23 +53,23 @@ class TokenError(Exception):
 
 
 class Authorization(msgspec.Struct, frozen=True, kw_only=True):
-    """What an app asks a user to approve. The app is ``app_id`` and ``fingerprint`` together."""
+    """What an app asks a user to approve. ``app_id`` and ``fingerprint`` together identify the app."""
 
     app_id: str
     name: str
-    url: str  # "" where none was given, as for image
+    url: str  # "" if none was given; the same for image
     image: str
     public_key: bytes  # SPKI, DER
-    fingerprint: str  # its SHA-256 in hex
+    fingerprint: str  # SHA-256 of the public key, in hex
     scopes: tuple[str, ...]
     redirect_uri: str | None
     state: str | None
-    subject: str | None  # the user id it is meant for, where the app knows it
+    subject: str | None  # the id of the user for whom it is meant, if the app knows it
     read_at: datetime
 
 
 class RequestClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request token says: true once ``is_signed_by`` the key of the app's grant."""
+    """The claims of a request token: trustworthy only once it ``is_signed_by`` the key of the app's grant."""
 
     app_id: str
     user_id: UUID  # NOBODY when ``sub`` is not a user id
@@ -80,8 +80,8 @@ class RequestClaims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Genuine(NamedTuple):
-    """A token whose form is good and which that key has signed. Who may use it, and until when, is asked each
-    time."""
+    """A well-formed token that ``public_key`` has signed. Its grant and its times are checked on every
+    request."""
 
     payload: dict[str, Any]
     claims: RequestClaims
@@ -92,9 +92,9 @@ _genuine: dict[str, _Genuine] = {}
 
 
 def read_authorization(token: str, now: datetime, audience: str) -> Authorization:
-    """The checked content of an authorization token, signed by the key that it carries.
+    """Return the checked content of an authorization token, which is signed by the key that it carries.
 
-    ``audience`` is the address of this instance. Raises ``TokenError``; the detail may be shown.
+    ``audience`` is the address of this instance. Raises ``TokenError``; its detail may be shown.
     """
     claims = _claims(token, AUTHORIZATION_TYPES, AUTHORIZATION_LIFE, now, audience)
     app = claims.get("app")
@@ -119,7 +119,7 @@ def read_authorization(token: str, now: datetime, audience: str) -> Authorizatio
 
 
 def read_request(token: str, now: datetime, audience: str) -> RequestClaims:
-    """The content of a request token, its signature not yet verified. Raises ``TokenError``."""
+    """Return the claims of a request token, whose signature is not verified yet. Raises ``TokenError``."""
     if (known := _genuine.get(token)) is not None:
         _check_times(known.payload, now, REQUEST_LIFE)
         _check_audience(known.payload, audience)
@@ -128,11 +128,11 @@ def read_request(token: str, now: datetime, audience: str) -> RequestClaims:
 
 
 def is_signed_by(token: str, public_key: bytes | None) -> bool:
-    """Whether a token that was read here bears the RS256 signature of that key (SPKI, DER).
+    """Whether a token that was read here has the RS256 signature of that key (SPKI, DER).
 
-    Without a key, or with one of another size, a key of the right size that nobody holds is tried: the
-    answer takes as long, and does not tell whether there is a key. Raises ``keys.InvalidKey`` for DER that
-    ``keys.read_pem`` did not make.
+    Without a key, or with one of another size, the signature is checked against a key of the right size that
+    nobody holds: this takes equally long, and does not reveal whether there is a key. Raises
+    ``keys.InvalidKey`` for DER that ``keys.read_pem`` did not make.
     """
     known = _genuine.get(token)
     if known is not None and known.public_key == public_key:
@@ -146,7 +146,7 @@ def is_signed_by(token: str, public_key: bytes | None) -> bool:
 
 
 def remember(token: str, claims: RequestClaims, public_key: bytes) -> None:
-    """Note that a token with these claims is signed by this key, for when an app sends it again."""
+    """Remember that a token with these claims is signed by this key, for when an app sends it again."""
     known = _genuine.get(token)
     if known is not None and known.public_key == public_key:
         return
@@ -156,7 +156,7 @@ def remember(token: str, claims: RequestClaims, public_key: bytes) -> None:
 
 
 def is_app_id(text: str) -> bool:
-    """Whether ``text`` may be an ``iss``: 1 to 255 printable characters, no space around them."""
+    """Whether ``text`` may be an ``iss``: 1 to 255 printable characters, without space around them."""
     return 0 < len(text) <= LONGEST_ID and text.isprintable() and text == text.strip()
 
 
@@ -165,7 +165,8 @@ def _refuse(code: str, detail: str) -> NoReturn:
 
 
 def _read(read: Callable[[object], T], value: object, code: str, name: str = "") -> T:
-    """What ``read`` makes of a value of the token; the token is refused for the reason that it gives."""
+    """Return what ``read`` makes of a value in the token; refuse the token if it raises, with the reason it
+    gives."""
     try:
         return read(value)
     except (keys.InvalidKey, links.InvalidLink, scopes.InvalidScope) as error:
@@ -175,7 +176,7 @@ def _read(read: Callable[[object], T], value: object, code: str, name: str = "")
 def _claims(
     token: str, types: tuple[str, ...], life: timedelta, now: datetime, audience: str
 ) -> dict[str, Any]:
-    """The claims of a token of one of these ``types``, whose form, times and audience are as they must be."""
+    """Return the claims of a token of one of these ``types``, after checking its form, times and audience."""
     if len(token) > LONGEST_TOKEN:
         _refuse("invalid_token", f"The token is longer than {LONGEST_TOKEN} characters.")
     if token.count(".") != 2:
@@ -209,7 +210,7 @@ def _request_claims(claims: dict[str, Any]) -> RequestClaims:
 
 
 def _decode(segment: str) -> bytes:
-    """The bytes of a segment. Of all spellings of them one is taken: no padding, no bits left over."""
+    """Return the bytes of a segment. Only its canonical encoding is accepted: no padding, no surplus bits."""
     try:
         raw = urlsafe_b64decode(segment + "==")
     except ValueError:  # not ASCII, or one character too many
@@ -229,7 +230,7 @@ def _check_header(segment: str, types: tuple[str, ...]) -> None:
         _refuse("invalid_token", "The token's header may hold alg, typ and kid only.")
     if header.get("typ", "JWT") not in types:
         _refuse("invalid_token", "The token is of another type.")
-    # the key id is not used, and so a path or a query in it can do nothing; nor is it let in
+    # the key id is not used, so a path or a query in it could do nothing; it is refused all the same
     kid = header.get("kid", "-")
     if not isinstance(kid, str) or not 0 < len(kid) <= LONGEST_ID or not KEY_ID_CHARACTERS.issuperset(kid):
         _refuse("invalid_token", "The token's kid is not a plain name.")
@@ -238,7 +239,7 @@ def _check_header(segment: str, types: tuple[str, ...]) -> None:
 def _json(segment: str) -> dict[str, Any]:
     try:
         value = _DECODER.decode(_decode(segment).decode("utf-8"))
-    except (ValueError, RecursionError):  # an integer of 5,000 digits, too, is a ValueError
+    except (ValueError, RecursionError):  # an integer of 5,000 digits is a ValueError, too
         _refuse("invalid_token", "The token does not hold valid JSON with every name once.")
     if not isinstance(value, dict):
         _refuse("invalid_token", "The token does not hold a JSON object.")
@@ -256,7 +257,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Python's parser would keep the last of two values, and take NaN
+# by default Python's parser keeps the last of two values with the same name, and accepts NaN
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 
 
@@ -275,7 +276,7 @@ def _check_times(claims: dict[str, Any], now: datetime, life: timedelta) -> None
 
 def _time(claims: dict[str, Any], name: str) -> datetime:
     value: Any = claims.get(name)
-    # True is an int to isinstance, and NaN fails the comparison
+    # isinstance takes True for an int; NaN fails the comparison
     if type(value) not in (int, float) or not 0 <= value <= LAST_SECOND:
         _refuse("invalid_token", f"The token's {name} must be a time in seconds.")
     return datetime.fromtimestamp(value, UTC)
@@ -289,7 +290,8 @@ def _app_id(claims: dict[str, Any]) -> str:
 
 
 def _user_id(sub: object) -> UUID:
-    """The user id, or one that nobody has: a wrong ``sub`` then meets the same work as an unknown one."""
+    """Return the user id, or ``NOBODY`` for a wrong ``sub``, which then costs the same work as an unknown
+    user id."""
     try:
         user_id = UUID(sub) if isinstance(sub, str) and len(sub) == 36 else NOBODY
     except ValueError:

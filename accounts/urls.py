@@ -1,4 +1,4 @@
-"""The pages through which people and apps come in."""
+"""URLs of the pages for set-up, registration, log-in and the approval of apps."""
 
 from django.urls import path
 

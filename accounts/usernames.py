@@ -1,4 +1,4 @@
-"""What may be a user name, and when two names are the same. Pure."""
+"""Which user names are valid, and when two names are the same. Pure."""
 
 import unicodedata
 from functools import cache
@@ -10,12 +10,12 @@ from django.utils.translation import gettext_lazy as _
 SHORTEST = 3
 LONGEST = 40
 PUNCTUATION = frozenset("._-")
-# what AntennaPod and other podcast apps refuse in the name that they log in with
+# characters that AntennaPod and other podcast apps refuse in the user name for their log-in
 REFUSED_BY_APPS = "!@#$%&*()+=|<>?{}[]~"
-# a vowel sign and a virama or accent: more marks on one letter only serve to disfigure a page
+# enough for a vowel sign and a virama or accent: more marks on one letter only serve to disfigure a page
 MOST_MARKS_IN_A_ROW = 2
 
-# Names that are, or may become, a route of the instance, or that pass for its voice.
+# Names that are, or may become, a route of the instance, or that could pass for its operator.
 _RESERVED = """
     about abuse account accounts admin administrator anonymous api app app-creator apps assets authorize
     balados collections contact dashboard docs episodes everyone export favicon.ico feed feeds health help
@@ -26,7 +26,7 @@ _RESERVED = """
     undefined user users webmaster well-known www
 """
 RESERVED = frozenset(_RESERVED.split())
-# voiced kana: a consonant of its own, not an accent
+# the marks of voiced kana, which make a consonant of its own and are not accents
 VOICED = frozenset("\u3099\u309a")
 
 # Scripts that one word may mix (Unicode TR 39, "highly restrictive").
@@ -38,21 +38,24 @@ WRITTEN_TOGETHER = (
 
 
 def username_key(name: str) -> str:
-    """The form in which names are unique and looked up: NFKC and case-folded."""
-    # folding can undo NFKC (U+0345), so it is applied again
+    """Return the form in which names are unique and looked up: NFKC and case-folded."""
+    # folding can undo NFKC (U+0345), so NFKC is applied again
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def username_skeleton(name: str) -> str:
-    """The form in which names that look alike are the same: without case and accents, and of characters that
-    look alike one (Unicode's confusables)."""
+    """Return the form in which names that look alike are the same.
+
+    It has no case and no accents, and the same character for all that look alike (Unicode's confusables).
+    """
     decomposed = unicodedata.normalize("NFKD", username_key(name))
     bare = "".join(each for each in decomposed if not unicodedata.combining(each) or each in VOICED)
     return username_key(bare.translate(_prototypes()))
 
 
 def validate_username(name: str) -> None:
-    """Raise ``ValidationError`` (codes length, characters, scripts, reserved) for what is no user name."""
+    """Raise ``ValidationError`` (codes length, characters, scripts, reserved) if this is not a valid user
+    name."""
     for form in (name, unicodedata.normalize("NFKC", name)):
         _check_characters(form)
     scripts = {script for script in map(_script, unicodedata.normalize("NFKC", name)) if script}
@@ -88,7 +91,8 @@ def _check_characters(name: str) -> None:
 
 
 def _script(character: str) -> str | None:
-    """The script of a letter, read from its Unicode name (the standard library has no script property)."""
+    """Return the script of a letter, read from its Unicode name (the standard library has no script
+    property)."""
     if not unicodedata.category(character).startswith("L"):
         return None
     word = unicodedata.name(character, "UNNAMED").split()[0]
@@ -102,7 +106,7 @@ def _reserved_skeletons() -> frozenset[str]:
 
 @cache
 def _prototypes() -> dict[int, str]:
-    """For characters that look like another, that other one (Unicode TR 39, confusables).
+    """Map each character that looks like another to that other one (Unicode TR 39, confusables).
 
     Read at the first registration: it takes 0.3 s and, for as long, 18 MB.
     """
@@ -110,7 +114,8 @@ def _prototypes() -> dict[int, str]:
         character.strip("\u200e"): [other["c"].strip("\u200e") for other in others]
         for character, others in load("confusables.json").items()
     }
-    # Of two that stand for each other alone, the first of Unicode; else one stands for many.
+    # If only two characters look alike, take the one that comes first in Unicode; otherwise their common
+    # prototype.
     return {
         ord(character): min(character, *others) if len(listed[others[0]]) == 1 else others[0]
         for character, others in listed.items()

@@ -1,4 +1,4 @@
-"""Pages: set-up, register, log in and out, and the keys of new apps."""
+"""Pages for set-up, registration, log-in and log-out, and for the keys of new apps."""
 
 from datetime import timedelta
 
@@ -22,12 +22,12 @@ from accounts.models import TAKEN, User
 from accounts.pages import private, read_or_post, safe_next
 from accounts.scopes import WORDS
 
-# new accounts and attempts at them from one address: enough for a household, too few to harvest names
+# new accounts and attempts to create one, per address: enough for a household, too few to harvest names
 REGISTRATIONS = 30
 REGISTRATIONS_WITHIN = timedelta(hours=1)
-# two presses of a button are further apart only where the first went wrong
+# a button is pressed again after a longer time only if the first attempt went wrong
 SENT_TWICE_WITHIN = timedelta(minutes=1)
-# what most apps need, for a first look at the app creator
+# the scopes that most apps need, shown first in the app creator
 COMMON = ("user.sync", "user.subscriptions", "user.plays", "user.read")
 
 
@@ -35,7 +35,7 @@ COMMON = ("user.sync", "user.subscriptions", "user.plays", "user.read")
 @private
 @read_or_post
 def set_up(request: HttpRequest) -> HttpResponse:
-    """The first administrator; 404 once there is one."""
+    """Create the first administrator; 404 once there is one."""
     if not setup.pending():
         if request.method == "POST":  # lost the race against another set-up
             return redirect(settings.LOGIN_URL)
@@ -63,7 +63,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
 @private
 @read_or_post
 def register(request: HttpRequest) -> HttpResponse:
-    """A new listener."""
+    """Create the account of a new listener."""
     if setup.pending():
         return redirect("set_up")
     if not settings.REGISTRATION_OPEN:
@@ -88,7 +88,7 @@ def register(request: HttpRequest) -> HttpResponse:
 @private
 @read_or_post
 def log_in(request: HttpRequest) -> HttpResponse:
-    """Log in and go where ``next`` says, if that is here."""
+    """Log in, and redirect to ``next`` if it is a page of this host."""
     if request.user.is_authenticated and request.method != "POST":
         return HttpResponseRedirect(safe_next(request))
     form = LogInForm(request, data=request.POST if request.method == "POST" else None)
@@ -112,7 +112,8 @@ def log_out(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def app_creator(request: HttpRequest) -> HttpResponse:
-    """Makes a key pair and an authorization in the browser; the server has no part in it."""
+    """Show the page that makes a key pair and an authorization in the browser; the server has no part in
+    it."""
     context = {
         "instance": settings.PUBLIC_URL,
         "ticked": ["user.sync"],
@@ -123,19 +124,20 @@ def app_creator(request: HttpRequest) -> HttpResponse:
 
 
 def _create(form: NewAccountForm) -> User | None:
-    """The new user, or None with the reason in the form."""
+    """Return the new user, or None with the reason in the form."""
     typed = form.cleaned_data
     try:
         with transaction.atomic(using="system"):
             address = typed.get("email", "")
             return User.objects.create_user(typed["username"], "", typed["password1"], new_email=address)
-    except (IntegrityError, ValidationError):  # somebody took the name since it was looked up
+    except (IntegrityError, ValidationError):  # somebody took the name after it was checked
         form.add_error("username", TAKEN)
         return None
 
 
 def _just_made(form: NewAccountForm) -> User | None:
-    """The account of a form that was sent twice: of a moment ago, with this name and password."""
+    """Return the account of a form that was sent twice: one created a moment ago, with this name and
+    password."""
     name, password = form.data.get("username", ""), form.data.get("password1", "")
     try:
         user = User.objects.get_by_natural_key(name.strip())
@@ -146,7 +148,7 @@ def _just_made(form: NewAccountForm) -> User | None:
 
 
 def _welcome(request: HttpRequest, user: User, target: str) -> HttpResponse:
-    """Log a new user in, and have the address confirmed that came along."""
+    """Log a new user in, and send a mail to confirm the e-mail address if one was given."""
     if user.new_email:
         mails.order_soon("confirm", user)
         messages.success(
@@ -156,10 +158,10 @@ def _welcome(request: HttpRequest, user: User, target: str) -> HttpResponse:
 
 
 def _enter(request: HttpRequest, user: User, target: str) -> HttpResponse:
-    """Log ``user`` in, under a new session key, and go to ``target``."""
+    """Log ``user`` in, under a new session key, and redirect to ``target``."""
     if request.user.is_authenticated:  # Django changes the key only of an anonymous session
         request.session.cycle_key()
-    # a user who has just been created was not authenticated by a backend, so it is named
+    # a user who has just been created was not authenticated by a backend, so the backend is named here
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     response = HttpResponseRedirect(target)
     remember_browser(request, response, user)
