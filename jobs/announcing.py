@@ -1,7 +1,8 @@
-"""Tells the workers which feeds somebody follows, plays or asks for, while his answer is under way already.
+"""Tells the workers which feeds somebody has followed, played or asked for, without delaying the request.
 
-A thread sends: Redis, slow or away, costs no request a millisecond. What is lost, the hour brings
-(``jobs.feeds.reconcile``). Tasks go by their names, so that no web process loads what reads feeds.
+A background thread sends the messages, so that a slow or unavailable Redis does not slow down any request.
+Lost messages are made up for within the hour (``jobs.feeds.reconcile``). Tasks are sent by name, so that no
+web process loads the code that reads feeds.
 """
 
 import logging
@@ -19,23 +20,27 @@ from jobs import celery_app
 
 logger = logging.getLogger(__name__)
 
-# feeds in a message
+# feeds per message
 AT_ONCE: Final = 1_000
-# What others log of a message must not name what somebody follows.
+# What other software logs of a message must not name the feeds that somebody follows.
 UNNAMED: Final[dict[str, Any]] = {"argsrepr": "(feeds)", "retry": False}
-# names of feeds to know, or the id of one to fetch
-# Feeds of episodes that were played, saved or shared lately: each of them is told once.
+# Feeds of recently played, saved or shared episodes are remembered up to this number, so that each is
+# announced only once.
 MOST_TOLD: Final = 20_000
 _told: set[str] = set()
+# names of feeds to register, or the id of one feed to fetch
 _waiting: "queue.Queue[list[str] | int]" = queue.Queue(maxsize=100)
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
 
 
 def announce(events: Iterable[Event]) -> None:
-    """Have the feeds fetched that these events begin to follow, or of which they play, save or share an
-    episode or put it into a playlist: whether a title is known must not tell that somebody follows it as
-    well. Never waits, never fails."""
+    """Have the feeds of these events fetched: newly followed feeds, and those of episodes that were played,
+    saved, shared or added to a playlist.
+
+    The latter are included so that a known title does not reveal that somebody follows the feed as well.
+    Never blocks, never fails.
+    """
     followed, others = set(), set()
     for event in events:
         if isinstance(event, UserSubscribed):
@@ -50,14 +55,14 @@ def announce(events: Iterable[Event]) -> None:
 
 
 def want(feeds: Iterable[str]) -> None:
-    """Have these feeds known and fetched, named by their normalised ``rss_source_feed``. Never waits, never
+    """Have these feeds registered and fetched, by their normalised ``rss_source_feed``. Never blocks, never
     fails."""
     if wanted := list(feeds):
         _put(wanted)
 
 
 def refresh(feed_id: int) -> None:
-    """Have a feed fetched now, for somebody who looks at it. Never waits, never fails."""
+    """Have a feed fetched now, because somebody is looking at it. Never blocks, never fails."""
     _put(feed_id)
 
 

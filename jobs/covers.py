@@ -1,4 +1,4 @@
-"""Fetching covers, on a queue of its own: pictures are large and never urgent."""
+"""Fetches covers, on a queue of its own, because pictures are large and never urgent."""
 
 import logging
 import threading
@@ -16,26 +16,26 @@ from feeds.covers import Cover
 logger = logging.getLogger(__name__)
 
 _stopping = threading.Event()
-# whoever looks at a page does not wait for Redis
+# sends in a thread, so that nobody who looks at a page waits for Redis
 _sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="covers")
 
 
 @worker_shutting_down.connect
 def stop_fetching(**_: Any) -> None:
-    """What is under way is wanted still, by the next worker."""
+    """Stop fetching; unfinished covers stay wanted, and the next worker fetches them."""
     _stopping.set()
 
 
 @shared_task
 def refresh_wanted() -> None:
-    """Fetch the covers that are wanted. Leaves at once where another run is at it."""
+    """Fetch the covers that are wanted. Returns at once if another run is active."""
     ended = cover_fetching.refresh_wanted(_stopping.is_set)
     if ended:
         logger.info("Covers: %s", ", ".join(f"{number} {code}" for code, number in ended.items()))
 
 
 def ask_for(cover: Cover) -> None:
-    """Have a cover fetched, unless somebody has lately. Nothing happens while Redis is away."""
+    """Have a cover fetched, unless it was asked for recently. Does nothing while Redis is unavailable."""
     if covers.is_to_be_asked_for(cover):
         _sender.submit(_send, cover.name)
 

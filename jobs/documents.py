@@ -1,4 +1,5 @@
-"""The tasks that fetch what somebody waits for beside feeds: chapters, transcripts, podcasts' sites."""
+"""Tasks that fetch what somebody waits for besides feeds: chapters, transcripts, and the websites of
+podcasts."""
 
 from typing import Any, Final
 
@@ -14,15 +15,18 @@ from jobs.feeds import fetch_now
 from jobs.tasks import stepping_aside
 
 FETCH: Final = "jobs.documents.fetch"
-# what others log of a message must not name the address, which may be a key
+# what other software logs of a message must not contain the address, which may be a key
 UNNAMED: Final[dict[str, Any]] = {"argsrepr": "(an address)", "retry": False}
 
 
 @shared_task
 @stepping_aside
 def fetch(kind: Kind, episode_id: int) -> bool:
-    """Fetch what the episode's feed names, unless it is there. Returns whether it was fetched. The message
-    names no address: those of members' feeds are keys."""
+    """Fetch the chapters or transcript that the episode's feed names, unless they are stored already. Returns
+    whether they were fetched.
+
+    The message contains no address, because the addresses in members' feeds are keys.
+    """
     episode, now = Episode.objects.filter(pk=episode_id).first(), timezone.now()
     source = None if episode is None else supplements.source_of(kind, episode.extra)
     if source is None or supplements.find(kind, source.url, now) is not None:
@@ -34,8 +38,8 @@ def fetch(kind: Kind, episode_id: int) -> bool:
 @shared_task
 @stepping_aside
 def look(url: str) -> bool:
-    """Look what is at an address. Where it leads to one feed that is no secret, that is known from then on,
-    and fetched. Returns whether it does."""
+    """Look up what is at an address. If it leads to exactly one feed, which is not secret, register that feed
+    and fetch it. Returns whether it does."""
     now = timezone.now()
     links = sites.look_up(url, now).links
     feed = feed_of_url(links[0].url) if len(links) == 1 else ""

@@ -1,7 +1,7 @@
-"""The tasks that bring along what listeners have on other sync servers.
+"""Tasks that import what listeners have on other sync servers.
 
-A message holds the number of an import alone. What is lost of them, and what a worker that died has left, is
-found once a minute.
+A message contains only the id of an import. Lost messages, and imports left by a worker that died, are found
+once a minute.
 """
 
 import logging
@@ -23,21 +23,21 @@ from jobs.tasks import stepping_aside
 
 logger = logging.getLogger(__name__)
 
-# where a store was away, or something failed that nobody expected
+# delay after a store was unavailable, or after an unexpected failure
 AFTER_FAILURE: Final = timedelta(seconds=30)
 _stopping = threading.Event()
 
 
 @worker_shutting_down.connect
 def stop_imports(**_: Any) -> None:
-    """They go on in the next worker, where they were left."""
+    """Stop; the next worker continues the imports where they were left."""
     _stopping.set()
 
 
 @shared_task
 @stepping_aside
 def run(number: str) -> None:
-    """Bring along what one import is about. Leaves at once where another worker has it, or it has ended."""
+    """Run one import. Returns at once if another worker has it, or it has ended."""
     row = ServerImport.objects.claim(UUID(number), timezone.now())
     if row is None:
         return
@@ -54,7 +54,8 @@ def run(number: str) -> None:
 @shared_task
 @stepping_aside
 def resume() -> int:
-    """Once a minute: take up what waits, end what takes too long. Returns how many are taken up."""
+    """Once a minute: queue the imports that wait, and end those that take too long. Returns how many were
+    queued."""
     now = timezone.now()
     if ended := ServerImport.objects.end_overdue(now):
         logger.warning("Imports: %s given up", ended)
@@ -65,7 +66,7 @@ def resume() -> int:
 
 
 def order(number: UUID, wait: timedelta = timedelta(0)) -> None:
-    """Have a worker do it. Where Redis is away, that is within a minute of its coming back."""
+    """Queue an import for a worker. If Redis is unavailable, this happens within a minute of its return."""
     try:
         run.apply_async((str(number),), countdown=wait.total_seconds(), retry=False)
     except OperationalError as failure:

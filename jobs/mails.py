@@ -1,6 +1,6 @@
-"""Sends the mails of accounts, and tries again where the mail server does not take one.
+"""Sends the mails of accounts, and retries when the mail server does not accept one.
 
-A message says which mail and to whom by the id of the user: no address and no link lies in a queue.
+A message names the kind of mail and the id of the user; no address and no link is stored in a queue.
 """
 
 import logging
@@ -23,17 +23,18 @@ from projections.failures import in_maintenance, is_outage
 
 logger = logging.getLogger(__name__)
 
-# After half a minute, then ever later, every ten minutes in the end, for a day: a mail server is mended by
-# then, or nobody waits any more. Far below the hour after which Redis gives a message to another worker.
+# Retry after half a minute, then at growing intervals of up to ten minutes, for a day: by then the mail
+# server works again, or nobody waits any more. The intervals are far below the hour after which Redis gives a
+# message to another worker.
 FIRST, LONGEST = timedelta(seconds=30), timedelta(minutes=10)
 TRIES: Final = 150
-# what others log of a message must not name its listener
+# what other software logs of a message must not name its listener
 UNNAMED: Final[dict[str, Any]] = {"argsrepr": "(a mail)", "retry": False}
 
 
 @shared_task(bind=True, max_retries=TRIES)
 def send(self: Task[Any, Any], kind: Kind, user_id: str | None, language: str) -> None:
-    """Send a mail; nothing where its user or address is gone."""
+    """Send a mail; do nothing if its user or address is gone."""
     try:
         user = None if user_id is None else User.objects.filter(pk=UUID(user_id), is_active=True).first()
         if user is not None and mails.send(kind, user, language, timezone.now()):
@@ -52,7 +53,7 @@ def send(self: Task[Any, Any], kind: Kind, user_id: str | None, language: str) -
 
 
 def order(kind: Kind, user_id: UUID | None, language: str, **_: Any) -> None:
-    """Have a worker send it. Raises ``redis.RedisError``."""
+    """Queue a mail for a worker. Raises ``redis.RedisError``."""
     arguments = (kind, None if user_id is None else str(user_id), language)
     try:
         send.apply_async(arguments, **UNNAMED)
@@ -61,7 +62,7 @@ def order(kind: Kind, user_id: UUID | None, language: str, **_: Any) -> None:
 
 
 def _is_final(failure: Exception) -> bool:
-    """Whether the mail server will never take it, by its own word."""
+    """Whether the mail server has replied that it will never accept the mail."""
     if not isinstance(failure, SMTPRecipientsRefused):
         return False
     return all(code >= 500 for code, _ in failure.recipients.values())

@@ -1,8 +1,8 @@
-"""Subscriptions go along when their feed moves to another address: by ordinary commands, as if each listener
-had followed the new one and left the old.
+"""Moves subscriptions along when a feed moves to another address, with ordinary commands, as if each listener
+had followed the new feed and unfollowed the old one.
 
-The last command is what ends it, so a run that is killed is finished by the next. History stays under the old
-address, and is found through its alias.
+The last command completes a move, so the next run finishes what a killed run has left. History stays under
+the old address, and is found through its alias.
 """
 
 import logging
@@ -46,7 +46,7 @@ LOCK: Final = "feeds moves"
 
 
 class Step(NamedTuple):
-    """A command, and what it is called among those of one move."""
+    """A command, and its name among the commands of one move."""
 
     name: str
     command: Command
@@ -55,16 +55,17 @@ class Step(NamedTuple):
 @shared_task
 @stepping_aside
 def follow_moves() -> int:
-    """Settle where feeds live, and take their listeners along. Returns how many subscriptions moved.
+    """Settle which feeds have moved, and move their listeners' subscriptions along. Returns how many
+    subscriptions moved.
 
-    Leaves at once where the last run is still at it.
+    Returns at once if the previous run is still active.
     """
     with connect("system", application_name="balados-moves") as connection:
         if not try_lock(connection, LOCK):
             return 0
         now = timezone.now()
         settled = moves.settle(now)
-        # before anybody is seen to follow the new address
+        # before anybody can be seen to follow the new address
         publishing.mark_blocked(now)
         followed = sum(map(_follow_page, moves.moved_keys()))
     if followed or settled != moves.Settled():
@@ -90,12 +91,14 @@ def _who_follows_moves(user_ids: Iterable[UUID]) -> set[UUID]:
 
 
 def follow(user_id: UUID, moved: MovedKey) -> bool:
-    """Take one listener along; whether he has left the old address. What another writer hinders is done by
-    the next run."""
+    """Move one listener's subscription along. Returns whether the old address was unfollowed.
+
+    What fails because of another writer is done by the next run.
+    """
     old, new = feed_of_url(moved.old_url), feed_of_url(moved.new_url)
     left = False
     try:
-        # where the read models lag, there may be nothing left to do
+        # if the read models lag, there may be nothing left to do
         for step in list(steps(dispatcher.state_of(user_id).user, old, new, timezone.now())):
             said = f"{old} {new} {moved.since.isoformat()} {step.name}"
             fingerprint = blake2b(said.encode(), digest_size=16).digest()
@@ -111,10 +114,10 @@ def follow(user_id: UUID, moved: MovedKey) -> bool:
 
 
 def steps(user: State, old: str, new: str, now: datetime) -> Iterator[Step]:
-    """The commands by which a listener goes along from one ``rss_source_feed`` to another. Pure.
+    """Yield the commands that move a listener from one ``rss_source_feed`` to another. Pure.
 
-    First what others may not see of it; then the new one, followed since when the old one was, in the places
-    of the old one; then the old one is left.
+    First the privacy settings are copied. Then the new feed is followed, since the time at which the old one
+    was followed, and takes the old one's places. Last, the old feed is unfollowed.
     """
     known = user.subscriptions.get(old)
     if known is None or not known.active:
@@ -122,7 +125,7 @@ def steps(user: State, old: str, new: str, now: datetime) -> Iterator[Step]:
     yield from _privacy(user, old, new, now)
     target = user.subscriptions.get(new)
     if target is None or not target.active:
-        # a time before he once left the new one would leave him with neither
+        # with a time before the listener once unfollowed the new feed, neither feed would remain followed
         at = None if target is not None else known.subscribed_at
         subscribe = Subscribe(user_id=user.user_id, now=now, feed=new, source_id=known.source_id, at=at)
         yield Step("subscribe", subscribe)
@@ -133,7 +136,8 @@ def steps(user: State, old: str, new: str, now: datetime) -> Iterator[Step]:
 
 
 def _privacy(user: State, old: str, new: str, now: datetime) -> Iterator[Step]:
-    """The levels of the feed and of its episodes; where both addresses have one, what shows less."""
+    """Yield commands for the privacy levels of the feed and its episodes; if both addresses have one, the
+    stricter applies."""
     for setting in list(user.privacy.values()):
         if setting.feed != old or setting.level is None:
             continue
@@ -152,7 +156,8 @@ def _shows_more(level: privacy.Level, other: privacy.Level) -> bool:
 def _places(
     collection_id: UUID, collection: Collection, user_id: UUID, old: str, new: str, now: datetime
 ) -> Iterator[Step]:
-    """The new feed in the old one's place; of the default collection there is only an order."""
+    """Yield commands that put the new feed in the old one's place; the default collection is only an
+    order."""
     shown = list(collection.order) if collection.is_default else collections.REGISTER.arranged(collection)
     if old not in shown:
         return

@@ -1,7 +1,8 @@
-"""The worker: checkpoints, popularity, and what is too old. One run at a time, safe to kill and to repeat.
+"""The retention worker: takes checkpoints, recalculates popularity, and deletes what is too old. Only one run
+at a time; it is safe to kill and to repeat.
 
-Five steps, each of which finds its own work in the stores: what a killed run left is there for the next.
-Nothing is deleted but what a checkpoint covers that every projector has passed.
+Each of its five steps finds its own work in the stores, so the next run finds what a killed run has left.
+Events are deleted only if they are covered by a checkpoint that every projector has passed.
 """
 
 import logging
@@ -35,26 +36,27 @@ logger = logging.getLogger(__name__)
 Step = TypeVar("Step")
 
 LOCK = "worker"
-# what the last run did, for the metrics
+# Redis key for what the last run did, for the metrics
 LAST_RUN = "balados:worker:last"
-# Old events per transaction, and how much longer the worker rests than it works: whoever plays meanwhile has
-# the same disk and cores (docs/performance-details.md has the figures).
+# How many times longer the worker rests than it works, and old events per transaction: listeners' requests
+# share its disk and cores (docs/performance-details.md has the figures).
 REST = 3.0
 CHUNK = 500
-# Rows that the public may see no more, per transaction of the projector: a backlog of 300,000 at once was two
-# seconds in which every fifth play took 80 ms.
+# Rows of public history that are trimmed per transaction of the projector: with a backlog of 300,000 at once,
+# every fifth play took 80 ms for two seconds.
 TRIMMED_AT_ONCE = 10_000
 SAY_EVERY = 5.0  # seconds
 
 
 class AlreadyRunning(Exception):
-    """Another process is at it."""
+    """Another process is running the worker."""
 
 
 class Run(msgspec.Struct):
-    """What a run did. ``passed``: whether every projector came along; if not, the next run deletes the rest.
+    """What a run did. ``passed``: whether every projector caught up; if not, the next run deletes the rest.
 
-    ``seconds``: per step, in their order. ``oldest_event``: when the first event left was recorded.
+    ``seconds``: the duration of each step, in order. ``oldest_event``: when the oldest remaining event was
+    recorded.
     """
 
     started_at: datetime
@@ -81,12 +83,11 @@ def run(
     chunk: int = CHUNK,
     wait: Wait = wait_for_all,
 ) -> Run:
-    """Do what there is to do, with what was recorded before ``cutoff``: by default ``RETENTION_DAYS`` ago,
-    by the database's clock.
+    """Process what was recorded before ``cutoff``, by default ``RETENTION_DAYS`` ago by the database's clock.
 
-    ``wait`` waits for the projectors to pass a position, and says whether they did. Raises ``AlreadyRunning``
-    at once, ``WrongStore`` for a log that is older than the read models, and the errors of a store that is
-    away.
+    ``wait`` waits for the projectors to pass a position, and returns whether they did. Raises
+    ``AlreadyRunning`` at once, ``WrongStore`` for a log that is older than the read models, and the errors of
+    a store that is unavailable.
     """
     with _alone():
         check_log()
@@ -113,7 +114,7 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
         done.passed = wait(log.head())
     failpoint("projected")
     with _timed(done, "popularity"):
-        # what is deleted below tells of nothing later than this
+        # the events deleted below are about nothing later than this
         trimmed = list(_unhurried(_trims(done.cutoff + MAX_SKEW, wait)))
         done.public_history_trimmed = bool(trimmed)
         failpoint("trimmed")
@@ -137,7 +138,7 @@ def _work(done: Run, say: Say, chunk: int, wait: Wait) -> None:
 
 
 def checkpoint(user_id: UUID, now: datetime, before: datetime) -> bool:
-    """Take a checkpoint of a user; False where his stream cannot be read now, grows too fast, or is gone."""
+    """Take a checkpoint of a user; False if the stream cannot be read now, grows too fast, or is gone."""
     command = TakeCheckpoint(user_id=user_id, now=now, before=before)
     try:
         dispatch(command, Origin())
@@ -151,18 +152,20 @@ def checkpoint(user_id: UUID, now: datetime, before: datetime) -> bool:
 
 
 def last_run() -> Run | None:
-    """What the last run did, as it told Redis. Raises ``redis.RedisError``."""
+    """Return what the last run did, as it was stored in Redis. Raises ``redis.RedisError``."""
     with redis.Redis.from_url(settings.REDIS_URL) as connection:
         text = connection.get(LAST_RUN)
     return msgspec.json.decode(text, type=Run) if isinstance(text, bytes) else None
 
 
 def _trims(cutoff: datetime, wait: Wait) -> Iterator[bool]:
-    """Let the projectors forget what is too old to be shown, so much at once; whether they did, each time."""
+    """Have the projectors delete what is too old to be shown, a limited number of rows at a time; yield each
+    time whether they did."""
     before = None
     while before != cutoff and has_older(cutoff):
         step = cut(cutoff, TRIMMED_AT_ONCE)
-        # the same again: nobody has trimmed. The cutoff that events are deleted by is recorded in any case
+        # The same time again means that nothing was trimmed. The cutoff by which events are deleted is
+        # recorded in any case.
         before = cutoff if step == before else step
         position = log.append_to_instance([PublicHistoryTrimmed(before=before)])
         log.notify()
@@ -170,7 +173,8 @@ def _trims(cutoff: datetime, wait: Wait) -> Iterator[bool]:
 
 
 def _close(cutoff: datetime) -> None:
-    """The last event of the stream stays for as long as it is the last: let it name no feed."""
+    """Append an event that names no feed, because the last event of the stream is kept for as long as it is
+    the last."""
     last = log.read_history(log.stream_of(INSTANCE), limit=1)
     if last and last[0].type == "PopularityRecalculated":
         log.append_to_instance([PublicHistoryTrimmed(before=cutoff)])
@@ -191,7 +195,8 @@ def _delete(cutoff: datetime, passed: int, chunk: int, say: Say) -> int:
 
 
 def _retry_letters() -> None:
-    """Of dead letters those go whose event is gone: their error texts may still tell what it was."""
+    """Retry dead letters, which removes those whose event is gone: their error texts may still reveal what it
+    was."""
     with connect("projections", application_name="balados-worker") as connection:
         for worker in [Worker(projector, connection) for projector in PROJECTORS.values()]:
             if worker.parked:
@@ -199,13 +204,13 @@ def _retry_letters() -> None:
 
 
 def _publish(done: Run) -> None:
-    # the metrics can do without; the work is done
+    # the metrics can do without it, and the work is done
     with suppress(redis.RedisError), redis.Redis.from_url(settings.REDIS_URL) as connection:
         connection.set(LAST_RUN, msgspec.json.encode(done))
 
 
 def _sparingly(say: Say) -> Say:
-    """What is said is heard every few seconds only."""
+    """Wrap ``say`` so that it passes on at most one line every ``SAY_EVERY`` seconds."""
     said = time.monotonic()
 
     def sometimes(line: str) -> None:
@@ -218,7 +223,7 @@ def _sparingly(say: Say) -> Say:
 
 
 def _unhurried(steps: Iterable[Step]) -> Iterator[Step]:
-    """Each step, and after it a rest so many times as long as it took."""
+    """Yield each step, and rest ``REST`` times as long as it took."""
     began = time.monotonic()
     for step in steps:
         yield step
@@ -232,7 +237,7 @@ def _alone() -> Iterator[None]:
         if not try_lock(connection, LOCK):
             raise AlreadyRunning
         yield
-        # the server ends the session a moment later, and the next run may come before that
+        # unlock now: the server ends the session only a moment later, and the next run may come before that
         unlock(connection, LOCK)
 
 

@@ -1,6 +1,7 @@
-"""Periodic work, each task a call or two; when each runs is in balados/settings.py (CELERY_BEAT_SCHEDULE).
+"""Periodic tasks, each a call or two; balados/settings.py has their schedule (CELERY_BEAT_SCHEDULE).
 
-Every task may run twice or at the same time as itself: a worker that dies gives its task back.
+Every task may run twice, or concurrently with itself, because the task of a worker that dies is given to
+another.
 """
 
 import logging
@@ -29,12 +30,13 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# how long an Idempotency-Key is remembered (docs/api.md says so to clients)
+# how long an Idempotency-Key is remembered (docs/api.md tells clients)
 COMMANDS_KEPT = timedelta(hours=48)
 
 
 def stepping_aside(work: Callable[P, R]) -> Callable[P, R | None]:
-    """While a store takes no writes: a line in the log, and the next time does what is left."""
+    """Decorate a task so that while a store accepts no writes it only logs that, and the next run does the
+    rest."""
 
     @wraps(work)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R | None:
@@ -52,14 +54,15 @@ def stepping_aside(work: Callable[P, R]) -> Callable[P, R | None]:
 @shared_task
 @stepping_aside
 def purge_commands() -> int:
-    """Forget idempotency keys past their time. Returns how many."""
+    """Delete expired idempotency keys. Returns how many."""
     return delete_old_commands(timezone.now() - COMMANDS_KEPT)
 
 
 @shared_task
 @stepping_aside
 def run_worker() -> None:
-    """Checkpoints, popularity, and what is too old. Leaves at once where the last run is still at it."""
+    """Take checkpoints, recalculate popularity, and delete what is too old. Returns at once if the previous
+    run is still active."""
     try:
         retention.run()
     except retention.AlreadyRunning:
@@ -80,14 +83,14 @@ def finish_erasures() -> int:
 @shared_task
 @stepping_aside
 def purge_used_tokens() -> int:
-    """Forget the ids of tokens that have expired: their expiry refuses them now. Returns how many."""
+    """Delete the ids of expired tokens, which are now refused because they have expired. Returns how many."""
     return UsedToken.objects.filter(expires_at__lt=timezone.now()).delete()[0]
 
 
 @shared_task
 @stepping_aside
 def clear_sessions() -> None:
-    """Delete the sessions of browsers and of podcast apps that have ended."""
+    """Delete the expired sessions of browsers and of podcast apps."""
     SessionStore.clear_expired()
     app_login.clean_up(timezone.now())
 
@@ -95,8 +98,8 @@ def clear_sessions() -> None:
 @shared_task
 @stepping_aside
 def settle_removals() -> int:
-    """Go on following what listeners were asked about and have not answered for too long. Returns how many
-    podcasts that were."""
+    """Settle removals that listeners were asked about and have not answered for too long: the podcasts stay
+    followed. Returns how many podcasts that were."""
     now, settled = timezone.now(), 0
     for user_id, feeds in held_before(now - unfollowing.LONGEST_HELD):
         outcome = dispatch(unfollowing.discard(user_id, feeds, now), Origin(cause="removal_unanswered"))
