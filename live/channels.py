@@ -1,8 +1,8 @@
-"""A channel for each listener who is connected: what his connections are pushed, in order.
+"""One channel per connected listener: what the listener's connections are pushed, in order.
 
-A channel keeps the newest pushes. A connection takes the one that follows what it was sent last, at its own
-pace; where that is not kept any more, it reads the log. So nothing is queued for a connection, one that was
-away and one that reads slowly go the same way, and neither can be sent anything twice or miss it.
+A channel keeps the newest pushes. Each connection takes the push that follows what it was last sent, at its
+own pace; if that is no longer kept, it reads the log. So nothing is queued per connection, clients that
+reconnect and slow readers are treated the same, and no connection is sent anything twice or misses anything.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from live.pushes import Push
 
 logger = logging.getLogger(__name__)
 
-# Runs a function that asks a store in a thread.
+# Runs a function that queries a store in a thread.
 InThread = Callable[..., Awaitable[Any]]
-# seconds after which a store that was away is asked again
+# seconds after which a store that was unavailable is asked again
 AGAIN: Final = 0.5
 
 
 class Channel:
-    """Of one listener. ``version``: how far his stream is known to be."""
+    """The channel of one listener. ``version``: how far the listener's stream is known to reach."""
 
     def __init__(self, user_id: UUID, stream: int, limits: Limits, in_thread: InThread) -> None:
         self.user_id, self.stream, self.version = user_id, stream, -1
@@ -41,14 +41,15 @@ class Channel:
         self._opening = asyncio.Lock()
 
     async def open(self) -> None:
-        """Ask how far the stream is. What is recorded after that arrives."""
+        """Look up how far the stream reaches. What is recorded after that is passed to ``arrive``."""
         async with self._opening:
             if self.version < 0:
                 newest: int = await self._in_thread(_newest, self.user_id)
                 self.version = max(newest, self._arrived)
 
     def arrive(self, upto: int, push: Push | None) -> None:
-        """The stream is at version ``upto``; ``push`` tells what is new, if that could be told."""
+        """Note that the stream is at version ``upto``; ``push`` holds what is new, or None if it could not be
+        built."""
         self._arrived = max(self._arrived, upto)
         if not 0 <= self.version < upto:
             return
@@ -61,7 +62,7 @@ class Channel:
         self._moved = asyncio.Event()
 
     async def next_after(self, version: int) -> Push:
-        """What follows a version; waits until there is something."""
+        """Return the push that follows a version; wait until there is one."""
         while self.version <= version:
             await self._moved.wait()
         kept = next((push for push in self._recent if push.after == version), None)
@@ -71,19 +72,20 @@ class Channel:
         upto = min(version + self._limits.page, newest)
         push: Push = await self._in_thread(pushes.read_page, self.user_id, version, upto)
         if push.entries is None:
-            # it lacks something: one word for all of it
+            # some changes cannot be sent singly: one resync covers everything up to the newest version
             return Push(version, newest, cursor_of(newest, self.user_id), None)
         return push
 
 
 def _newest(user_id: UUID) -> int:
-    """The version of a listener's stream. Asks for what every cursor holds as well, which is then known."""
+    """Return the version of a listener's stream. Also reads the log's epoch, which every cursor contains and
+    which is then cached."""
     log.epoch()
     return changes.extent(user_id, 0).head
 
 
 class Channels:
-    """Of all listeners who are connected to this process."""
+    """The channels of all listeners who are connected to this process."""
 
     def __init__(self, limits: Limits, in_thread: InThread) -> None:
         self._limits, self._in_thread = limits, in_thread
@@ -92,7 +94,7 @@ class Channels:
         self.following = Following(self._open.keys(), self._deliver)
 
     async def join(self, user_id: UUID) -> Channel:
-        """The listener's channel; ``leave`` it in the end. Raises ``StreamErased``."""
+        """Return the listener's channel; the caller must ``leave`` it in the end. Raises ``StreamErased``."""
         stream: int = await self._in_thread(log.stream_of, user_id)
         channel = self._open.get(stream)
         if channel is None:
@@ -114,14 +116,14 @@ class Channels:
             self._open.pop(channel.stream, None)
 
     def _deliver(self, stream: int, rows: list[RecordedEvent]) -> None:
-        """In the thread that follows: what a listener's connections are told is made once for all of them."""
+        """Build a push once for all of a listener's connections. Runs in the thread that follows the log."""
         counters.add((("live_events",), len(rows)))
         if (channel := self._open.get(stream)) is None:
             return
         try:
             push = pushes.of_rows(channel.user_id, rows)
         except Exception as failure:
-            # they read it from the log, once that answers
+            # the connections read it from the log, once the log can be read
             logger.warning("Changes are read again: %s", type(failure).__name__)
             push = None
         self._loop.call_soon_threadsafe(channel.arrive, rows[-1].version, push)

@@ -1,7 +1,8 @@
-"""Whose a connection is: an app with a request token, a player with a play token, or a page with a ticket.
+"""Who a connection belongs to: an app (request token), a player (play token) or a page (ticket).
 
-Each may be taken back at any time. All connections of a process are looked up together every few seconds, in
-one statement for each kind; and whatever an app sends is judged by its stored grant anew, as by HTTP.
+Each of these may be revoked at any time. All connections of a process are checked together every few seconds,
+with one statement for each kind; and whatever an app sends is checked against its stored grant anew, as over
+HTTP.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,7 @@ Kind = Literal["app", "token", "page"]
 PAGE: Final = frozenset({"user.*.read", "user.read"})
 PLAYS: Final = frozenset({"user.plays.write"})
 MINUTE: Final = timedelta(minutes=1)
-# of the apps of many connections: what each may do, and with which key
+# scopes and key fingerprints of the apps of many connections
 GRANTS: Final = """
 SELECT asked.user_id, asked.app_id, g.scopes, g.fingerprint
   FROM unnest(%s::uuid[], %s::text[]) AS asked (user_id, app_id)
@@ -46,9 +47,12 @@ SELECT t.id FROM "system"."play_tokens" t JOIN "system"."users" u ON u.id = t.us
 
 
 class Client(Struct, frozen=True, kw_only=True):
-    """``key``: what it is looked up by: the app's id, the token's, or the handle of the session.
-    ``secret``: what it authenticated with. ``proof``: what must stay as it was: the fingerprint of the app's
-    key, or the digest of what the session depends on. ``expires_at``: when it ends by itself."""
+    """The owner of a connection.
+
+    ``key``: by which it is looked up: the id of the app or of the token, or the handle of the session.
+    ``secret``: what it authenticated with. ``proof``: what must not change: the fingerprint of the app's key,
+    or the digest of what the session depends on. ``expires_at``: when it expires by itself.
+    """
 
     kind: Kind
     user_id: UUID
@@ -62,11 +66,12 @@ class Client(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> Source | None:
-        """What the events are called by that it records; None for what cannot be told apart."""
+        """The app and device named by the events that this client records; None if it cannot be told from
+        others."""
         return (self.key, self.device_id) if self.kind == "app" and self.device_id else None
 
     def environment(self) -> Environment:
-        """What says to the API's views who sends a command."""
+        """Return the part of the WSGI environment that tells the API's views who sends a command."""
         if self.kind == "app":
             return {"HTTP_AUTHORIZATION": f"Bearer {self.secret}"}
         caller = Caller(
@@ -83,8 +88,8 @@ class Client(Struct, frozen=True, kw_only=True):
 
 
 def authenticate(message: Message, environment: Environment, now: datetime) -> Client:
-    """Who sends the first message of a connection. Raises ``Closed``, and the errors of a store that is
-    away."""
+    """Return who sends the first message of a connection. Raises ``Closed``, and the errors of a store that
+    is unavailable."""
     token = message.fields.get("token")
     if message.type != "auth" or not isinstance(token, str):
         raise Closed(NOT_AUTHENTICATED, "auth_first")
@@ -138,8 +143,11 @@ def _of_player(token: str, now: datetime) -> Client:
 
 
 def _of_page(token: str, origin: str) -> Client:
-    """A ticket counts once, and only from a page of the origin for which it was made; or of PUBLIC_URL, which
-    a proxy may have in front of that."""
+    """Return the page that a ticket was made for.
+
+    A ticket is accepted once, and only from a page of the origin for which it was made, or of PUBLIC_URL,
+    which a proxy may serve in front of that origin.
+    """
     ticket = tickets.redeem(token)
     if ticket is None or origin not in (ticket.origin, settings.PUBLIC_URL):
         raise Closed(NOT_AUTHENTICATED, "not_authenticated")
@@ -154,20 +162,22 @@ def _of_page(token: str, origin: str) -> Client:
 
 
 def may_send(client: Client, command: str) -> bool:
-    """Whether such commands are for this kind of client at all. Scopes are for the API's views to judge."""
+    """Whether this kind of client may send such a command at all. The API's views check the scopes."""
     if client.kind == "token":
         return command in OF_PLAY_TOKENS
     return client.kind == "app"
 
 
 def check(client: Client, now: datetime) -> None:
-    """Before a command of a player: its token may have been taken back. Apps are asked for by the API."""
+    """Check before a player's command that its token has not been revoked; the API checks apps itself. Raises
+    ``Closed``."""
     if client.kind == "token" and tokens.find(client.secret, now) is None:
         raise Closed(REVOKED, "revoked")
 
 
 def reasons(clients: Iterable[Client], now: datetime) -> dict[Client, str]:
-    """Which of them may not go on, and why, in a word. Raises the errors of a store that is away."""
+    """Return which clients may not go on, each with the reason as one word. Raises the errors of a store that
+    is unavailable."""
     of_kind: dict[Kind, list[Client]] = {"app": [], "token": [], "page": []}
     ended: dict[Client, str] = {}
     for client in clients:
@@ -183,7 +193,7 @@ def reasons(clients: Iterable[Client], now: datetime) -> dict[Client, str]:
 
 
 def current(clients: Iterable[Client]) -> Mapping[Client, Client]:
-    """Apps with the scopes and the key that they have now."""
+    """Map each client to its current state: apps with the scopes and the key that they have now."""
     clients = list(clients)
     granted = _granted([client for client in clients if client.kind == "app"])
     found = {}
@@ -199,7 +209,8 @@ def current(clients: Iterable[Client]) -> Mapping[Client, Client]:
 
 
 def _granted(clients: Iterable[Client]) -> dict[tuple[UUID, str], tuple[list[str] | None, str | None]]:
-    """Scopes and key of their grants; None for both where the grant is gone, no entry for closed accounts."""
+    """Return the scopes and key of the apps' grants; None for both if the grant is gone, no entry for closed
+    accounts."""
     asked = {(client.user_id, client.key) for client in clients}
     if not asked:
         return {}
@@ -238,7 +249,7 @@ def _pages_gone(clients: list[Client], now: datetime) -> dict[Client, str]:
 
 
 def request_of(environment: Environment) -> HttpRequest:
-    """The request that became a connection, as far as its address goes."""
+    """Return the request that became a connection: only its environment, enough to read its address."""
     request = HttpRequest()
     request.META = environment
     return request

@@ -1,4 +1,4 @@
-"""Why a connection is closed: the code that its client sees, and a word that says which of the reasons."""
+"""Why a connection is closed: the close code that its client sees, and a word for the exact reason."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ TOO_MANY: Final = 4429
 
 
 class Closed(Exception):
-    """Close this connection. ``reason``: a word, of those that docs/apps.md lists."""
+    """Raised to close this connection. ``reason``: one of the words that docs/apps.md lists."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code} {reason}")

@@ -1,7 +1,7 @@
-"""Commands as messages: each is a request of the API, answered by the API's own views in this process.
+"""Commands as messages: each stands for an API request, and the API's own views answer it in this process.
 
-So a message is checked, allowed, limited and recorded exactly as the request would be, and its id makes a
-repeat safe as an ``Idempotency-Key`` does.
+A message is thus validated, authorised, limited and recorded exactly as the request would be, and its id
+makes it safe to repeat, as an ``Idempotency-Key`` does.
 """
 
 import re
@@ -24,8 +24,8 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_=-]+")
 
 
 class Request(NamedTuple):
-    """``path`` names in braces the fields of the message that stand in it; what is left goes into the body,
-    or into the query of a DELETE."""
+    """An API request. ``path`` has in braces the fields of the message that go into the path; the other
+    fields go into the body, or into the query of a DELETE."""
 
     method: str
     path: str
@@ -57,9 +57,9 @@ COMMANDS: Final[Mapping[str, Request]] = {
     "set_privacy": Request("PUT", "privacy"),
     "clear_privacy": Request("DELETE", "privacy"),
 }
-# what a play token may do by HTTP as well: say what is played, and how far
+# what a play token may also do over HTTP: record plays and positions
 OF_PLAY_TOKENS: Final = frozenset({"record_play", "update_position"})
-# in a query a field is called as paths call it
+# the names of these fields in a query
 IN_QUERY: Final = {"rss_source_feed": "feed", "rss_source_item": "item"}
 
 
@@ -70,9 +70,10 @@ class Response(NamedTuple):
 
 
 def environment_of(message: Message, base: Environment) -> Environment:
-    """The request that a command stands for, over what all requests of its connection have in common.
+    """Return the WSGI environment of the request that a command stands for, based on what all requests of its
+    connection share.
 
-    Raises ``Malformed`` for a type that is none, and for what has to stand in the path.
+    Raises ``Malformed`` for an unknown type, and for invalid fields that belong in the path.
     """
     if message.id is None:
         raise Malformed("required", "A command needs an id.", "id")
@@ -99,7 +100,7 @@ def environment_of(message: Message, base: Environment) -> Environment:
 
 
 def to_message(id: str, response: Response) -> Ack | Error:
-    """The acknowledgement, or the error, that an answer of the API is."""
+    """Return the acknowledgement or error that corresponds to a response of the API."""
     if response.status < 400:
         position = response.headers.get("balados-position")
         reached = None if position is None else int(position)
@@ -110,7 +111,7 @@ def to_message(id: str, response: Response) -> Ack | Error:
 
 
 def codes(found: Error) -> set[str]:
-    """Of the errors."""
+    """Return the codes of the errors."""
     raw = found.errors if isinstance(found.errors, Raw) else msgspec.json.encode(found.errors)
     return {each["code"] for each in msgspec.json.decode(raw)}
 
@@ -120,7 +121,8 @@ class _Errors(Struct):
 
 
 def _in_path(fields: dict[str, Any], name: str, id: str) -> str:
-    """A path is taken as it is here, without escapes: so nothing but a name may stand in it."""
+    """Return the value of a field for the path. The path is not escaped, so only plain identifiers are
+    accepted."""
     value = fields.pop(name, None)
     if name == "rss_source_item" and value is None:
         value = _item(fields, id)
@@ -132,7 +134,8 @@ def _in_path(fields: dict[str, Any], name: str, id: str) -> str:
 
 
 def _item(fields: dict[str, Any], id: str) -> str | None:
-    """Of the GUID and the address of the file, which may stand in its place. Raises ``Malformed``."""
+    """Return the item identifier made of the GUID and the enclosure's address, which may be sent instead of
+    it. Raises ``Malformed``."""
     guid, enclosure_url = fields.pop("guid", None) or "", fields.pop("enclosure_url", None) or ""
     if not isinstance(guid, str) or not isinstance(enclosure_url, str) or not (guid or enclosure_url):
         return None

@@ -1,4 +1,4 @@
-"""One connection: who it is, what it sends and is answered, and what it is pushed."""
+"""One connection: how it authenticates, what it sends and is answered, and what is pushed to it."""
 
 import asyncio
 import logging
@@ -27,12 +27,12 @@ from projections.failures import is_outage
 
 logger = logging.getLogger(__name__)
 
-# refused by the API for one command alone, and no reason to close
+# error codes that refuse a single command, and are no reason to close the connection
 OF_ONE_COMMAND = {"token_reused"}
 
 
 class Gateway(Protocol):
-    """What all connections of a process share. ``clock``: seconds, for limits."""
+    """What all connections of a process share. ``clock``: returns seconds, for limits."""
 
     limits: Limits
     census: Census
@@ -44,7 +44,7 @@ class Gateway(Protocol):
 
 
 class Connection:
-    """``socket`` is open; ``environment``: what every request of its has in common."""
+    """A connection on an open ``socket``. ``environment``: what all its requests have in common."""
 
     def __init__(self, gateway: Gateway, socket: ServerConnection, environment: Environment) -> None:
         self._gateway, self._socket, self._environment = gateway, socket, environment
@@ -54,7 +54,8 @@ class Connection:
         self.client: Client | None = None
 
     async def run(self, entered: Callable[[], None]) -> None:
-        """Until it ends, whoever ends it. ``entered`` is called once it is known whose it is."""
+        """Serve the connection until either side ends it. Calls ``entered`` once the client has
+        authenticated."""
         try:
             message = await self._first()
             self.client = await self._authenticate(message)
@@ -74,7 +75,7 @@ class Connection:
         await self._socket.close(code, reason)
 
     async def tell(self, message: bytes) -> None:
-        """Send something that nobody has asked for."""
+        """Send a message that the client has not asked for."""
         await self._deliver(message)
 
     async def _first(self) -> Message:
@@ -112,7 +113,7 @@ class Connection:
                 self._gateway.channels.leave(self._channel)
 
     async def _join(self, client: Client, cursor: object) -> None:
-        """From now on, or after what the client has seen already."""
+        """Start after what the client has already seen, or from now on if it sends no cursor."""
         try:
             self._channel = channel = await self._gateway.channels.join(client.user_id)
         except StreamErased:
@@ -129,10 +130,10 @@ class Connection:
             version = version_of(cursor, client.user_id)
         except Invalid:
             raise Closed(NOT_AUTHENTICATED, "invalid_cursor") from None
-        # one of another life of the log: nothing it stands for is told singly
+        # the cursor is from before a restore of the log, so the changes since then cannot be sent singly
         return min(version, newest) if version is not None else -1
 
-    # what comes
+    # incoming messages
 
     async def _receive(self) -> None:
         while True:
@@ -153,7 +154,7 @@ class Connection:
             return await self._renew(message)
         counters.count("live_commands", message.type if message.type in commands.COMMANDS else "unknown")
         request = commands.environment_of(message, self._environment)
-        assert message.id is not None  # else there is no request
+        assert message.id is not None  # environment_of refuses messages without an id
         if not clients.may_send(self.client, message.type):
             detail = "What authenticated this connection does not allow that."
             return error(403, "not_allowed", detail, message.id)
@@ -174,7 +175,7 @@ class Connection:
         return answer
 
     def _run(self, client: Client, request: Environment) -> commands.Response:
-        """In a thread."""
+        """Run a command; called in a thread."""
         clients.check(client, now())
         return self._gateway.respond({**request, **client.environment()})
 
@@ -184,7 +185,7 @@ class Connection:
         return Closed(NOT_AUTHENTICATED, "token_expired") if is_over else Closed(REVOKED, "revoked")
 
     async def _renew(self, message: Message) -> Struct:
-        """Another token of the same app and listener, before the first has expired."""
+        """Accept another token of the same app and listener, before the first one has expired."""
         client = await self._authenticate(message)
         assert self.client is not None
         same = (client.kind, client.user_id, client.key, client.device_id)
@@ -201,7 +202,7 @@ class Connection:
             raise Closed(NOT_TEXT, "text_only")
         return text
 
-    # what goes
+    # outgoing messages
 
     async def _push(self) -> None:
         assert self._channel is not None
@@ -229,7 +230,7 @@ class Connection:
         await self._deliver(write(message))
 
     async def _deliver(self, message: bytes) -> None:
-        """Waits for whoever reads slowly, but not for ever."""
+        """Send a message; wait for slow readers, but no longer than ``send_within``."""
         try:
             async with asyncio.timeout(self._gateway.limits.send_within):
                 await self._socket.send(message, text=True)
@@ -251,8 +252,10 @@ def _welcome(client: Client, cursor: str | None) -> Welcome:
 
 
 def base_environment(address: str, headers: Any, host: str, scheme: str) -> Environment:
-    """What the requests of a connection have in common, as WSGI has it. Of the headers those that say where
-    it comes from: a cookie counts for nothing here."""
+    """Return the WSGI environment that all requests of a connection share.
+
+    It keeps only the headers that say where the connection comes from: cookies are ignored here.
+    """
     told = {
         "HTTP_ORIGIN": ", ".join(headers.get_all("Origin")),
         "HTTP_X_FORWARDED_FOR": ",".join(headers.get_all("X-Forwarded-For")),

@@ -1,7 +1,7 @@
-"""One thread follows the log for all connections of a process, and hands on what concerns those who listen.
+"""Follows the log in one thread for all connections of a process, and delivers connected listeners' events.
 
-It sleeps where nobody does. What it hands on is in the order of arrival, and nothing is left out
-(eventstore/follower.py); when a store is away it goes on from where it was.
+It sleeps while no listener is connected. It delivers events in the order of arrival and leaves none out
+(eventstore/follower.py); after a store was unavailable, it continues where it was.
 """
 
 import logging
@@ -21,19 +21,22 @@ from projections.listener import Listener
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks, for a while after each event or hint that there are some: writers send one hint
-# in 250 ms at most. Later it waits for a hint, or half a second.
+# Seconds between two polls, for ``AWAKE`` seconds after each event or notification; writers notify at most
+# once in 250 ms. After that it waits for a notification, or half a second.
 POLL: Final = 0.01
 AWAKE: Final = 1.0
 SHORTEST_BACKOFF, LONGEST_BACKOFF = 0.1, 2.0
 
-# a stream, and what was recorded in it
+# takes a stream, and the events recorded in it
 Deliver = Callable[[int, list[RecordedEvent]], None]
 
 
 class Following:
-    """``watched``: the streams that somebody listens to, to which others add under ``adding``; ``deliver`` is
-    called in this thread."""
+    """Follows the log in a thread.
+
+    ``watched``: the streams of connected listeners, to which other threads add while they hold ``adding``.
+    ``deliver``: called in this thread.
+    """
 
     def __init__(self, watched: Collection[int], deliver: Deliver) -> None:
         self._watched, self._deliver = watched, deliver
@@ -46,7 +49,7 @@ class Following:
         self._thread.start()
 
     def wake(self) -> None:
-        """Wait until the log is followed: what is recorded after that in a watched stream is delivered."""
+        """Wait until the log is followed: events recorded after that in a watched stream are delivered."""
         while not self._follows.is_set() and not self._stopping.is_set():
             self._wanted.set()
             self._follows.wait(AWAKE)
@@ -74,10 +77,11 @@ class Following:
         connections.close_all()
 
     def _follow(self, listener: Listener) -> None:
-        """Deliver while somebody listens."""
+        """Deliver events while any listener is connected."""
         with self.adding:
             if not self._watched:
-                # whoever comes next waits until it is followed again, and asks then how far his stream is
+                # the next listener to connect waits until the log is followed again, and then looks up how
+                # far the stream reaches
                 self._follower = None
                 self._follows.clear()
         if not self._watched:
@@ -102,7 +106,7 @@ class Following:
     def _step(self, follower: Follower) -> bool:
         before = follower.position
         rows = [row for row in follower.read() if row.stream in self._watched]
-        rows.sort(key=attrgetter("stream"))  # which keeps the order within each
+        rows.sort(key=attrgetter("stream"))  # a stable sort: keeps the order within each stream
         for stream, own in groupby(rows, attrgetter("stream")):
             self._deliver(stream, list(own))
         return follower.position > before

@@ -1,4 +1,4 @@
-"""What one connection, one listener and one address may take of a process."""
+"""What one connection, one listener and one address may use of a process."""
 
 from collections import Counter
 from typing import Final
@@ -7,11 +7,11 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True):
-    """Seconds, bytes and numbers.
+    """Limits, in seconds, bytes and numbers.
 
-    ``at_once`` messages may come in a burst, and ``per_second`` after that. ``page``: events that are read
-    at once for a connection that is behind; ``recent``: pushes that are kept for those that nearly keep up,
-    of a listener up to ``recent_bytes``: an entry is as long as its playlist.
+    ``at_once`` messages may come in a burst, and ``per_second`` after that. ``page``: events read at once for
+    a connection that has fallen behind. ``recent``: pushes of a listener that are kept for connections that
+    nearly keep up, at most ``recent_bytes`` of them, because an entry is as long as its playlist.
     """
 
     authenticate_within: float = 10.0
@@ -30,7 +30,7 @@ class Limits(Struct, frozen=True):
     unauthenticated_per_address: int = 100
 
 
-# of HTTP: its line and headers, which ``websockets`` limits to 8 KiB each and 128
+# seconds for the HTTP handshake: a line and up to 128 headers, which ``websockets`` limits to 8 KiB each
 LONGEST_HANDSHAKE: Final = 10.0
 
 
@@ -43,7 +43,7 @@ class Allowance:
         self._counted_at: float | None = None
 
     def take(self, now: float) -> bool:
-        """Whether another message is let in at ``now``, in seconds of a clock that never goes back."""
+        """Whether another message is allowed at ``now``, in seconds of a monotonic clock."""
         if self._counted_at is not None:
             self._left = min(self._most, self._left + (now - self._counted_at) * self._per_second)
         self._counted_at = now
@@ -54,8 +54,7 @@ class Allowance:
 
 
 class Census:
-    """How many connections there are: in all, of each listener, and of each address that has not said whose
-    it is."""
+    """Counts connections: in total, per listener, and per address until they have authenticated."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -77,11 +76,11 @@ class Census:
         self.connections -= 1
 
     def forget_address(self, address: object) -> None:
-        """It has authenticated, or gone."""
+        """Stop counting a connection by its address: it has authenticated or ended."""
         _less(self._addresses, address)
 
     def admit_user(self, user: object) -> bool:
-        """Count one more connection of a listener; false where there are too many already."""
+        """Count one more connection of a listener; False if there are too many already."""
         if self._users[user] >= self._limits.per_user:
             return False
         self._users[user] += 1

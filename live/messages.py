@@ -1,4 +1,4 @@
-"""What goes over a connection: JSON objects, one a message, each with its ``type``."""
+"""The messages of a connection: one JSON object each, with a ``type``."""
 
 import re
 from typing import Any, Final
@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Malformed(Exception):
-    """A message that cannot be acted upon; ``id`` where it has a good one."""
+    """A message that cannot be processed; ``id`` is set if the message has a valid one."""
 
     def __init__(self, code: str, detail: str, attr: str | None = None, id: str | None = None) -> None:
         super().__init__(detail)
@@ -22,7 +22,7 @@ class Malformed(Exception):
 
 
 class Message(Struct, frozen=True):
-    """``fields``: what it holds beside ``type`` and ``id``."""
+    """A message from a client. ``fields``: everything in it except ``type`` and ``id``."""
 
     type: str
     id: str | None
@@ -30,8 +30,9 @@ class Message(Struct, frozen=True):
 
 
 class Welcome(Struct, frozen=True, tag_field="type", tag="ready"):
-    """The answer to ``auth``. ``cursor``: of what the connection begins after; null where nothing is pushed.
-    ``expires_at``: when the token ends, and with it the connection, unless another is sent before."""
+    """The answer to ``auth``. ``cursor``: what is pushed comes after it; null if nothing is pushed.
+    ``expires_at``: when the token expires, and the connection with it, unless another token is sent
+    before."""
 
     user_id: str
     scopes: list[str]
@@ -41,7 +42,7 @@ class Welcome(Struct, frozen=True, tag_field="type", tag="ready"):
 
 
 class Ack(Struct, frozen=True, tag_field="type", tag="ack"):
-    """What became of a command: the status and the body that the same request by HTTP would have."""
+    """The result of a command: the status and the body that the same request over HTTP would have."""
 
     id: str
     status: int
@@ -50,7 +51,7 @@ class Ack(Struct, frozen=True, tag_field="type", tag="ack"):
 
 
 class Error(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="error"):
-    """``errors``: as answers of the API have them. ``retry_after``: seconds."""
+    """An error. ``errors``: in the format of the API's responses. ``retry_after``: seconds."""
 
     id: str | None
     status: int
@@ -59,14 +60,15 @@ class Error(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="erro
 
 
 class Changes(Struct, frozen=True, tag_field="type", tag="changes"):
-    """What others have changed: entries as a sync answers them, each topic under its plural name."""
+    """What others have changed: entries in the format of a sync, each topic under its plural name."""
 
     cursor: str
     data: dict[str, list[Raw]]
 
 
 class Resync(Struct, frozen=True, tag_field="type", tag="resync"):
-    """Single changes up to ``cursor`` cannot be told: a sync without a cursor tells everything."""
+    """Changes up to ``cursor`` cannot be sent singly: the client has to sync without a cursor to get
+    everything."""
 
     cursor: str
 
@@ -76,16 +78,16 @@ class Pong(Struct, frozen=True, tag_field="type", tag="pong"):
 
 
 class Restart(Struct, frozen=True, tag_field="type", tag="restart"):
-    """The process ends: connect again after so many seconds."""
+    """The process is ending: connect again after ``retry_after`` seconds."""
 
     retry_after: float
 
 
 def read(text: str) -> Message:
-    """Raises ``Malformed``."""
+    """Parse a message. Raises ``Malformed``."""
     try:
         found = _decode(text)
-        # what cannot be written again was no Unicode
+        # text that cannot be encoded again was not valid Unicode
         _encode(found)
     except (ValueError, RecursionError):
         raise Malformed("parse_error", "Expected a JSON object.") from None

@@ -1,4 +1,5 @@
-"""What a listener's connections are told: the entries that a run of events has changed, as they stand now."""
+"""What is pushed to a listener's connections: the entries that a run of events has changed, in their current
+state."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -22,13 +23,14 @@ from eventstore.reading import origin_of
 from eventstore.streams import Stream, StreamUnreadable, decode
 from live.messages import Changes, Resync, write
 
-# An app on a device, as the origins of events name it.
+# An app and a device, as the origins of events name them.
 Source = tuple[str, str]
 WHOLE_SYNC: Final = "user.sync"
 
 
 class Entry(Struct, frozen=True):
-    """``sources``: of what it was changed by; None where one of them named no app or device."""
+    """A changed entry. ``sources``: which apps and devices changed it; None if a change named no app or
+    device."""
 
     topic: str
     content: Raw
@@ -36,7 +38,8 @@ class Entry(Struct, frozen=True):
 
 
 class Push(Struct, frozen=True):
-    """The versions ``after`` to ``upto`` of a stream. ``entries``: None where they cannot be told singly."""
+    """What changed after the version ``after`` of a stream, up to ``upto``. ``entries``: None if the changes
+    cannot be sent singly."""
 
     after: int
     upto: int
@@ -45,12 +48,14 @@ class Push(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes, about."""
+        """The approximate size in bytes."""
         return sum(len(memoryview(entry.content)) for entry in self.entries or ())
 
     def message(self, scopes: frozenset[str], own: Source | None) -> bytes | None:
-        """What a connection with these scopes is sent; None for nothing. What nothing but its ``own`` device
-        has changed is left out."""
+        """Return what a connection with these scopes is sent; None for nothing.
+
+        Entries that only its ``own`` device has changed are left out.
+        """
         if self.entries is None:
             return write(Resync(self.cursor))
         data: dict[str, list[Raw]] = {}
@@ -62,7 +67,7 @@ class Push(Struct, frozen=True):
 
 
 def is_own(entry: Entry, source: Source | None) -> bool:
-    """Whether nobody else has changed it."""
+    """Whether only this ``source`` has changed the entry."""
     return source is not None and entry.sources == frozenset({source})
 
 
@@ -71,14 +76,14 @@ PLURALS: Final = {topic.name: topic.plural for topic in TOPICS}
 
 @cache
 def may_read(topic: str, scopes: frozenset[str]) -> bool:
-    """Whether an app with these scopes may read a topic by HTTP: in a list of its own, or by a sync."""
+    """Whether an app with these scopes may read a topic over HTTP: in a list of its own, or in a sync."""
     view: Callable[..., object] = import_module(f"api.v1.{topic}").paths[0].callback
     return allows(scopes, WHOLE_SYNC) or allows(scopes, view.cls.scopes["GET"])  # type: ignore[attr-defined]
 
 
 def read_page(user_id: UUID, after: int, upto: int) -> Push:
-    """What the versions after ``after`` changed, of the log itself; ``entries`` is None where that does not
-    reach back so far."""
+    """Return what changed after ``after`` up to ``upto``, read from the log; ``entries`` is None if the log
+    does not reach back that far."""
     rows = log.read_stream(log.stream_of(user_id), after, upto)
     if len(rows) != upto - after:
         return Push(after, upto, cursor_of(upto, user_id), None)
@@ -86,13 +91,14 @@ def read_page(user_id: UUID, after: int, upto: int) -> Push:
 
 
 def of_rows(user_id: UUID, rows: Sequence[RecordedEvent]) -> Push:
-    """What these events changed, which follow each other in one stream. Asks the store."""
+    """Return what these events changed, which follow each other in one stream. Queries the store."""
     after, upto = rows[0].version - 1, rows[-1].version
     try:
         events = decode(rows)
     except StreamUnreadable:
         return Push(after, upto, cursor_of(upto, user_id), None)
-    # what was removed, or left out of a checkpoint, is told by its absence only
+    # what was removed, or left out of a checkpoint, shows only by being absent, so it cannot be sent as
+    # entries
     if any(isinstance(event, EventsRemoved | UserCheckpoint) for event in events):
         return Push(after, upto, cursor_of(upto, user_id), None)
     return Push(after, upto, cursor_of(upto, user_id), tuple(_entries(user_id, rows, events)))

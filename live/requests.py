@@ -1,4 +1,4 @@
-"""Answers the requests that commands stand for, by the API's own gate and views, in this thread."""
+"""Answers the requests that commands stand for with the API's own views, in the calling thread."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,13 +10,13 @@ from django.http.response import HttpResponseBase
 
 from live.commands import Environment, Response
 
-# of the API alone: the pages, and what they need, are not loaded
+# URLs of the API only, so that the pages and what they need are not loaded
 URLS: Final = "live.urls"
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
 class Responder:
-    """``answer``: what a request of the web process goes through as well."""
+    """Runs a request. ``answer``: the handler that requests of the web process go through as well."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -27,7 +27,7 @@ class Responder:
         request.urlconf = URLS
         response = self._answer(request)
         try:
-            assert isinstance(response, HttpResponse)  # none of these streams
+            assert isinstance(response, HttpResponse)  # none of these responses is streamed
             headers = {name.lower(): value for name, value in response.items()}
             return Response(response.status_code, headers, response.content)
         finally:

@@ -1,4 +1,4 @@
-"""The process that holds the connections: opens, watches and closes them."""
+"""The process that holds the connections: it opens, checks and closes them."""
 
 import asyncio
 import logging
@@ -35,16 +35,16 @@ logger = logging.getLogger(__name__)
 
 PATHS: Final = ("/api/v1/live", "/sync/api/v1/live")
 ALIVE: Final = "/health/live"
-# Each holds at most a connection for each store.
+# Each thread holds at most one connection to each store.
 THREADS: Final = 4
-# Seconds after which a client comes again when this process restarts: spread, so that not all come at once.
+# Seconds after which a client reconnects when this process restarts: a range, so that not all come at once.
 SOONEST, LATEST = 1.0, 10.0
-# bytes that the kernel keeps for a connection
+# size of the kernel's send buffer for a connection, in bytes
 SEND_BUFFER: Final = 128 * 1024
 
 
 class Live:
-    """All connections of one process. ``random``: gives numbers from 0 to 1; ``clock``: seconds."""
+    """All connections of one process. ``draw``: returns numbers from 0 to 1; ``clock``: returns seconds."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Live:
     async def run(
         self, host: str, port: int, stopped: asyncio.Event, ready: Callable[[Server], None]
     ) -> None:
-        """Serve until ``stopped``; then tell everybody to come again."""
+        """Serve until ``stopped`` is set; then tell all clients to reconnect."""
         self.channels.following.start()
         async with self._serve(host, port) as server:
             ready(server)
@@ -83,7 +83,7 @@ class Live:
         self._pool.shutdown(wait=True)
 
     def _serve(self, host: str, port: int) -> Any:
-        # its own log would tell what is sent, and a traceback for whoever sends nonsense
+        # the library's own log would contain what is sent, and a traceback for every nonsensical request
         quiet = logging.getLogger("live.sockets")
         quiet.setLevel(logging.CRITICAL)
         return serve(
@@ -91,7 +91,7 @@ class Live:
             host,
             port,
             process_request=self._admit,
-            compression=None,  # 50 KiB for each connection, and most messages are small
+            compression=None,  # would take 50 KiB per connection, and most messages are small
             open_timeout=LONGEST_HANDSHAKE,
             ping_interval=self.limits.ping_every,
             ping_timeout=self.limits.ping_every,
@@ -105,7 +105,7 @@ class Live:
         )
 
     async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Whether a request becomes a connection."""
+        """Return the response to a request that does not become a connection, or None to open one."""
         path = request.path.partition("?")[0]
         if path == ALIVE:
             return socket.respond(HTTPStatus.OK, "live\n")
@@ -126,7 +126,7 @@ class Live:
         environment = self._environment(socket, socket.request)
         address = client_address(request_of(environment))
         connection = Connection(self, socket, environment)
-        # else the kernel keeps 4 MiB for somebody who does not read
+        # otherwise the kernel buffers 4 MiB for a client that does not read
         socket.transport.get_extra_info("socket").setsockopt(
             sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER
         )
@@ -145,12 +145,12 @@ class Live:
             self._connections.discard(connection)
 
     def _known(self, anonymous: list[object]) -> None:
-        """An address need not be counted any more."""
+        """Stop counting the address among those that have not authenticated."""
         while anonymous:
             self.census.forget_address(anonymous.pop())
 
     async def _watch(self) -> None:
-        """Close, every few seconds, what may not go on; tell how many connections there are."""
+        """Every few seconds, close the connections that may not go on, and report how many there are."""
         while True:
             await asyncio.sleep(self.limits.check_every)
             counters.gauge("live_connections", self.census.connections)
@@ -161,7 +161,7 @@ class Live:
                     logger.exception("Connections cannot be checked")
 
     async def check(self) -> None:
-        """Look up whose connections may go on, and what each may do."""
+        """Look up which connections may go on, and what each may do."""
         known = {one: one.client for one in self._connections if one.client is not None}
         if not known:
             return
@@ -169,7 +169,7 @@ class Live:
         ended, current = await self.in_thread(_look_up, distinct)
         for connection, client in known.items():
             if connection.client is not client:
-                continue  # it has authenticated anew meanwhile
+                continue  # it has authenticated again in the meantime
             if reason := ended.get(client):
                 code = NOT_AUTHENTICATED if reason == "token_expired" else REVOKED
                 asyncio.create_task(connection.close(code, reason))  # noqa: RUF006  it ends by itself
@@ -193,7 +193,7 @@ class Live:
 
 
 def _give_back(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Connections to the stores go back to their pools after each call."""
+    """Call ``function``, and give the connections to the stores back to their pools afterwards."""
     try:
         return function(*arguments)
     finally:
@@ -211,6 +211,6 @@ def _later(socket: ServerConnection, status: HTTPStatus, text: str) -> Response:
 
 
 def free_port(server: Server) -> int:
-    """The port of a server that was given none."""
+    """Return the port of a server that was started without a given port."""
     listening: sockets.socket = next(iter(server.sockets))
     return int(listening.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The addresses that commands stand for."""
+"""URLs of the requests that commands stand for."""
 
 from django.urls import include, path
 
