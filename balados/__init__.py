@@ -1,8 +1,8 @@
-"""The instance: settings, programs, what all of them share."""
+"""The instance: its settings, its programs, and the code that they share."""
 
 import atexit
 import gc
 
-# At the end of a process all its memory goes back at once. To take 400,000 objects apart first, as Python
-# does unless they are frozen, takes 0.4 s of processor at the end of every program and command.
+# When a process ends, all its memory is released at once. Unless its objects are frozen, Python first frees
+# 400,000 of them one by one, which takes 0.4 s of processor time at the end of every program and command.
 atexit.register(gc.freeze)

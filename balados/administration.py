@@ -1,4 +1,4 @@
-"""The administration's site: what it is called, how it is grouped, and what its first page tells."""
+"""The administration site: its name, how its models are grouped, and the contents of its first page."""
 
 import logging
 from collections.abc import Callable
@@ -18,12 +18,13 @@ from operations import dashboard, status
 
 logger = logging.getLogger(__name__)
 
-# what Django's pages raise for ids and lookups that cannot be: ?username__regex=( or ?date_joined__year=99999
+# What Django's pages raise for impossible ids and lookups: ?username__regex=( or ?date_joined__year=99999
 UNANSWERABLE = (
     *(DataError, ProgrammingError, ValidationError),
     *(ValueError, TypeError, LookupError, ArithmeticError),
 )
-# What stands under which heading, in this order. A model that is in none comes last, under its app's name.
+# The headings and the models below each, in this order. A model that is not listed comes last, under its
+# app's name.
 GROUPS: Final = {
     "People": ("accounts.User", "admin.LogEntry", "axes.AccessAttempt", "auth.Group"),
     "Access": ("accounts.AppGrant", "accounts.AppPassword", "accounts.PlayToken"),
@@ -33,11 +34,12 @@ GROUPS: Final = {
         *("projections.PublicEvent", "projections.PodcastPopularity", "projections.EpisodePopularity"),
     ),
 }
-Found = dict[str, Any]  # an app or a model, as Django's templates take them
+Found = dict[str, Any]  # an app or a model, in the form that Django's templates take
 
 
 class Administration(AdminSite):
-    """Django's, grouped by what people do; a question that has no answer is 400 and no fault of ours."""
+    """Django's administration site with its models grouped by task. A request for an impossible id or lookup
+    is answered with 400 instead of being logged as a server error."""
 
     site_header = site_title = "Balados"
     index_title = "Administration"
@@ -50,7 +52,7 @@ class Administration(AdminSite):
             except UNANSWERABLE:
                 if not (request.GET or args or kwargs):
                     raise
-                # whole: should it be a fault of ours all the same, it is not lost
+                # with the traceback: if it is a bug of ours after all, it is not lost
                 logger.warning("400 in the administration", exc_info=True)
                 raise BadRequest("This page knows no answer to that.") from None
 
@@ -60,7 +62,7 @@ class Administration(AdminSite):
         return [path("stores/", self.admin_view(self.stores), name="stores"), *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """The groups, each as Django has an app; of one app where its own page asks for it."""
+        """Return the groups in the form of Django's apps, or a single app where ``app_label`` names one."""
         apps: list[Any] = super().get_app_list(request, app_label)
         for model in (model for app in apps for model in app["models"]):
             model["name"] = getattr(self._registry[model["model"]], "heading", "") or model["name"]
@@ -76,12 +78,13 @@ class Administration(AdminSite):
         return [group for group in (*groups, *others) if group["models"]]
 
     def index(self, request: HttpRequest, extra_context: Found | None = None) -> TemplateResponse:
-        """With how the instance is doing, for whoever may do everything."""
+        """Add the state of the instance to the first page, for superusers only."""
         told = {"sections": dashboard.report(timezone.now())} if _is_superuser(request) else {}
         return super().index(request, {**told, **(extra_context or {})})
 
     def stores(self, request: HttpRequest) -> HttpResponse:
-        """What ``manage.py store_status`` tells."""
+        """Show what ``manage.py store_status`` prints. Raises ``PermissionDenied`` unless the user is a
+        superuser."""
         if not _is_superuser(request):
             raise PermissionDenied
         context = {**self.each_context(request), "title": "Stores", "report": status.report()}
@@ -115,5 +118,5 @@ def _group(name: str, models: list[Found]) -> Found:
 
 
 def _link(name: str, address: str) -> Found:
-    """A page that shows no model."""
+    """An entry of the index for a page that belongs to no model."""
     return {"name": name, "object_name": name, "admin_url": address, "add_url": None, "view_only": True}

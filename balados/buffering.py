@@ -1,8 +1,9 @@
-"""Between the HTTP server and Django: a body is awaited without a thread, then a thread answers.
+"""The layer between the HTTP server and Django: it awaits a request's body without a thread, then has a
+thread answer.
 
-Django's views block, and a thread that reads from a phone in a tunnel answers nobody else: a few bodies that
-come slowly would stop the instance. Here they wait in the event loop, under a deadline. Answers are handed
-over whole, so that nobody who reads slowly holds a thread either.
+Django's views block, and a thread that reads from a phone in a tunnel can serve nobody else, so a few slow
+bodies would stop the instance. Here bodies are awaited in the event loop, under a deadline. Responses are
+handed over whole, so that a slow reader does not occupy a thread either.
 """
 
 import asyncio
@@ -31,19 +32,19 @@ from eventstore import counters
 # One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
 # PostgreSQL's default of 100 connections.
 THREADS = 4 if environment.SMALL else 8
-# A body has so many seconds, and one more for each so many bytes of it that have come: 16 MiB on a line of
-# 128 kbit/s are let in, a byte now and then is not.
+# A body has PATIENCE seconds to arrive, and one more second for every BYTES_PER_SECOND bytes received so far.
+# 16 MiB over a 128 kbit/s line are accepted; a byte now and then is not.
 PATIENCE, BYTES_PER_SECOND, LOOK_EVERY = 15.0, 16_384, 1.0
-# The largest that views take; they have their own limits, and say them.
+# The largest bodies that any view accepts, in bytes. The views have their own limits and report them.
 LARGEST, LARGEST_IMPORT = 16 * 1024 * 1024, 128 * 1024 * 1024
 IMPORTS = ("/api/v1/import", "/settings/data")
-# What hubs push is read, for they count it as failed otherwise, and thrown away.
+# Bodies that hubs push are read, because hubs count the push as failed otherwise, and then discarded.
 LARGEST_PUSH, PUSHES = 24 * 1024 * 1024, "/websub/"
-# What bodies may take of the memory of a process until they are there. A small one is let in all the same.
+# Bytes of incomplete bodies that one process may hold in memory. A small body is accepted even beyond that.
 MOST_HELD, SMALL = 384 * 1024 * 1024, 64 * 1024
-# bytes of all headers of a request: a token is 8 KB at most
+# bytes of all headers of a request: a token has at most 8 KB
 LARGEST_HEADERS = 32 * 1024
-# Requests that wait for a thread, before others are turned away.
+# requests that may wait for a thread before further ones are refused
 MOST_WAITING = 512
 
 Environment = dict[str, Any]
@@ -59,7 +60,7 @@ class Answer(NamedTuple):
 
 
 class Refused(Exception):
-    """The server answers in the place of Django."""
+    """A request that is answered here, without Django."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -67,13 +68,13 @@ class Refused(Exception):
 
 
 class Buffered:
-    """An ASGI application around a WSGI one."""
+    """An ASGI application that runs a WSGI application in threads."""
 
     def __init__(self, wsgi: Callable[..., Iterable[bytes]]) -> None:
         self._wsgi = wsgi
         self._threads = ThreadPoolExecutor(THREADS, "answer")
         self._held = self._waiting = 0
-        # when the body that a task reads has to be there, by the monotonic clock
+        # deadline of the body that each task is reading, on the monotonic clock
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._watcher: asyncio.Task[None] | None = None
 
@@ -94,14 +95,14 @@ class Buffered:
         headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers
         ]
-        if not whole:  # what is left of the body would be read as the next request
+        if not whole:  # the rest of the body would be read as the next request
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
 
     async def _read(self, environment: Environment, receive: Receive) -> tuple[BytesIO, bool]:
-        """The body, and whether that is all of it: of one that is too large, or says so, the view needs no
-        more to refuse it. Raises ``Refused``."""
+        """Return the body, and whether it is complete. The body of a request that is, or is declared, too
+        large is cut short: the view does not need the rest to refuse it. Raises ``Refused``."""
         length = environment.get("CONTENT_LENGTH", "")
         if "HTTP_TRANSFER_ENCODING" not in environment and length in ("", "0"):
             return BytesIO(), True
@@ -116,7 +117,8 @@ class Buffered:
                 self._deadlines[reading] = began + PATIENCE + size / BYTES_PER_SECOND
                 self._watch_deadlines()
                 message = await receive()
-                if message["type"] != "http.request":  # the device has left, or its chunks are none
+                # the client has disconnected, or its chunked encoding is invalid
+                if message["type"] != "http.request":
                     raise Refused(400, "bad_request", "The request cannot be read.")
                 part, more = message.get("body", b""), message.get("more_body", False)
                 size += len(part)
@@ -128,7 +130,7 @@ class Buffered:
                     raise Refused(503, "busy", "Too many large requests at once. Try again later.")
         except asyncio.CancelledError:
             if reading in self._deadlines:
-                raise  # not by us
+                raise  # cancelled by another task, not for being late
             reading.uncancel()
             raise Refused(408, "timeout", "The body did not come in time.") from None
         finally:
@@ -138,7 +140,8 @@ class Buffered:
         return body, not more
 
     def _watch_deadlines(self) -> None:
-        """One task for all bodies: a timer for each (``asyncio.timeout``) takes 60 µs of each request."""
+        """Start the one task that watches all deadlines. A timer for each body (``asyncio.timeout``) would
+        cost 60 µs per request."""
         if self._watcher is None or self._watcher.done():
             self._watcher = asyncio.get_running_loop().create_task(self._cancel_late())
 
@@ -152,7 +155,7 @@ class Buffered:
                     reading.cancel()
 
     async def _in_thread(self, environment: Environment) -> Answer:
-        """Raises ``Refused`` where too many wait already."""
+        """Answer the request in a thread. Raises ``Refused`` when too many requests are already waiting."""
         if self._waiting >= MOST_WAITING:
             raise Refused(503, "busy", "Too many requests at once. Try again later.")
         self._waiting += 1
@@ -170,14 +173,14 @@ def _check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def _limits(path: str) -> tuple[int, bool]:
-    """How many bytes a body may have, and whether the view wants it."""
+    """Return the largest body that ``path`` accepts, in bytes, and whether the view needs the body."""
     if path.startswith(PUSHES):
         return LARGEST_PUSH, False
     return (LARGEST_IMPORT if path in IMPORTS else LARGEST), True
 
 
 def answer(wsgi: Callable[..., Iterable[bytes]], environment: Environment) -> Answer:
-    """What a WSGI application answers."""
+    """Run a WSGI application and return its whole response."""
     started: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
@@ -194,12 +197,12 @@ def answer(wsgi: Callable[..., Iterable[bytes]], environment: Environment) -> An
 
 
 def to_environment(scope: dict[str, Any]) -> Environment:
-    """A request as WSGI has it, without its body."""
+    """Return the WSGI environment of a request, without its body."""
     host, port = scope["server"] or ("localhost", 80)
     environment = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
-        # as it was sent: the server has replaced what is no UTF-8
+        # the raw path: in the decoded one, the server has replaced bytes that are not UTF-8
         "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_NAME": host,
@@ -215,7 +218,7 @@ def to_environment(scope: dict[str, Any]) -> Environment:
     }
     for raw_name, raw_value in scope["headers"]:
         if b"_" in raw_name:
-            continue  # it would pass for the one with a hyphen, which a proxy may have vouched for
+            continue  # It would be taken for the header with a hyphen, which a trusted proxy may have set.
         name, value = raw_name.decode("latin-1").upper().replace("-", "_"), raw_value.decode("latin-1")
         name = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
         separator = "; " if name == "HTTP_COOKIE" else ","
@@ -224,7 +227,8 @@ def to_environment(scope: dict[str, Any]) -> Environment:
 
 
 def _refusal(refusal: Refused, path: str) -> Answer:
-    """In the shape of the API's errors (api/errors.py) where that is what was asked."""
+    """Return the response for a refused request: for API paths, in the format of the API's errors
+    (api/errors.py)."""
     headers = [("Content-Type", "text/plain"), ("Cache-Control", "no-store")]
     content = f"{refusal.detail}\n".encode()
     if path.startswith("/api/"):
@@ -238,22 +242,22 @@ def _refusal(refusal: Refused, path: str) -> Answer:
 
 
 def start() -> Buffered:
-    """What a web process runs, which says that it is ready."""
-    # The event loop needs the interpreter's lock several times for each request, and waits so long for it at
-    # most while threads are busy: with the default of 5 ms a fifth of the requests per second is lost.
+    """Return the application that a web process runs, and announce that the process is ready."""
+    # The event loop needs the interpreter lock several times per request. While threads are busy, it waits up
+    # to one switch interval for it: the default of 5 ms costs a fifth of the requests per second.
     sys.setswitchinterval(0.0005)
     _end_requests_quickly()
-    import_module(settings.ROOT_URLCONF)  # now, and not while the first requests wait for it
-    gc.freeze()  # what is loaded stays: no search for garbage goes over it
+    import_module(settings.ROOT_URLCONF)  # now, so that the first requests do not wait for it
+    gc.freeze()  # the garbage collector need not scan what has been loaded, since it stays
     counters.publish_in_background()
     readiness.announce("web")
     return Buffered(django)
 
 
 def _end_requests_quickly() -> None:
-    """Leave out what Django does around each request and ours have no use for: one that ends leaves no
-    connection open, so the next has none to close; its cache is Redis, which nobody closes; queries are kept
-    for whoever debugs; the addresses are set anew at the beginning."""
+    """Disconnect what Django does around each request and is of no use here. A request leaves no connection
+    open, so the next has none to close; the cache is Redis, which is never closed; queries are recorded only
+    for debugging; and the URL configuration is set again at the start of each request."""
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)
     request_finished.disconnect(close_caches)

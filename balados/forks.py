@@ -1,4 +1,4 @@
-"""Programs that are forks of one process which has loaded what they need (``preloaded.py``)."""
+"""Programs that are forks of one process, which has loaded what they need (``preloaded.py``)."""
 
 import contextlib
 import os
@@ -18,22 +18,22 @@ Popen: TypeAlias = Callable[[Sequence[str], int], "subprocess.Popen[bytes]"]
 
 
 class Forked:
-    """A program that runs. What ``subprocess.Popen`` offers, as far as the supervisor needs it."""
+    """A running program, with the part of the interface of ``subprocess.Popen`` that the supervisor needs."""
 
     def __init__(self, pid: int, descriptor: int, output: int, status: int) -> None:
         self.pid = pid
         self.stdout = os.fdopen(output, "rb")
-        # of the process itself: its number may be another's one day
+        # a pidfd: unlike the process number, it can never refer to another process
         self._descriptor, self._status = descriptor, status
 
     def send_signal(self, number: int) -> None:
-        """Nothing, where it has ended."""
+        """Send a signal; do nothing if the program has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, number)
 
     def wait(self) -> int:
-        """Until it has ended; returns its exit code, or the negative number of the signal that ended it: that
-        of SIGKILL as well where nobody is left to tell."""
+        """Wait until the program has ended. Returns its exit code, or the negative number of the signal that
+        ended it; -SIGKILL if the process that would report the exit code has ended too."""
         ended = select.poll()
         ended.register(self._descriptor, select.POLLIN)
         ended.poll()
@@ -45,16 +45,18 @@ class Forked:
 
 
 class Loader:
-    """The process that forks, and how programs are ordered from it. For several threads."""
+    """The process that forks, and the means to order programs from it. It is safe to use from several
+    threads."""
 
     def __init__(self) -> None:
         self._lock, self._started = Lock(), Event()
         self._orders = socket.socket()
 
     def start(self, popen: Popen) -> "subprocess.Popen[bytes]":
-        """Start it, in the place of one that has ended. ``popen`` starts a command that inherits one more.
+        """Start the process, replacing one that has ended. ``popen`` starts a command that inherits one more
+        descriptor.
 
-        Orders may be given before: they are carried out when all is loaded.
+        Orders may be given before: they are carried out when everything is loaded.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -67,7 +69,8 @@ class Loader:
         return process
 
     def fork(self, command: Sequence[str]) -> Forked:
-        """Have ``command`` run: ``python`` and its arguments. Raises ``OSError`` where that cannot be."""
+        """Run ``command``, which is ``python`` and its arguments, in a fork. Raises ``OSError`` if that
+        fails."""
         self._started.wait()
         output, output_of_program = os.pipe()
         status, status_of_program = os.pipe()
@@ -84,7 +87,7 @@ class Loader:
         return Forked(pid, descriptor, output, status)
 
     def close(self) -> None:
-        """Order nothing any more, upon which the process ends."""
+        """Close the channel for orders, upon which the process ends."""
         self._orders.close()
 
     def _order(self, command: Sequence[str], descriptors: list[int]) -> tuple[int, int]:

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-# how long what a killed run has started may take to end by itself
+# seconds that processes started by a killed run may take to end by themselves
 SECONDS_TO_END = 20.0
-# a unix socket's path has at most 103 bytes (macOS; Linux 107), and /.s.PGSQL.5432 takes 14 of them
+# bytes: the path of a unix socket has at most 103 (macOS; Linux 107), of which /.s.PGSQL.5432 takes 14
 LONGEST_SOCKET_DIRECTORY = 89
-# libpq takes a comma for a list of hosts, PostgreSQL trims blanks and quotes
+# libpq reads a comma as a list of hosts, and PostgreSQL strips blanks and quotes
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 
-# the servers of an instance: what `make run` was given it remembers
+# the servers of an instance; `make run` remembers the URLs that it was given
 URLS = ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL", "REDIS_URL")
 
 
@@ -27,7 +27,8 @@ class Refused(Exception):
 
 
 def make(home: Path) -> None:
-    """Make the directory, for us alone. Raises ``Refused`` when it cannot be, or is somebody else's."""
+    """Create the directory, readable to us alone. Raises ``Refused`` if it cannot be created or belongs to
+    somebody else."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -40,11 +41,12 @@ def make(home: Path) -> None:
 
 @contextlib.contextmanager
 def locked(home: Path) -> Iterator[int]:
-    """Hold the directory for this run; yields a descriptor that every program and server has to inherit.
+    """Lock the directory for this run; yields a descriptor that every program and server has to inherit.
 
-    Raises ``Refused`` while another run holds it. What a killed run has started ends by itself and holds the
-    second lock until then: it is waited for. Whoever has got both knows that nothing of this directory runs,
-    whatever numbers of processes are written in it: a copy of the directory has locks of its own.
+    Raises ``Refused`` while another run holds the lock. Processes that a killed run has started end by
+    themselves and hold the second lock until then, so it is waited for. Holding both locks proves that
+    nothing of this directory runs, whatever process numbers are written in it: a copy of the directory has
+    locks of its own.
     """
     with open(home / "supervisor.lock", "a+") as own, open(home / "programs.lock", "a+") as shared:
         if not _lock(own):
@@ -62,14 +64,14 @@ def locked(home: Path) -> Iterator[int]:
 
 
 def variables(home: Path) -> dict[str, str]:
-    """What the last run left: its secret key, its address, the URLs that it was given."""
+    """Return what the last run left: its secret key, its address, and the URLs that it was given."""
     file = home / "environment"
     lines = file.read_text().splitlines() if file.is_file() else []
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def remember(home: Path, chosen: dict[str, str]) -> None:
-    """Leave ``chosen`` for manage.py and for the next run; readable to us alone."""
+    """Save ``chosen`` for manage.py and for the next run, readable to us alone."""
     new = home / "environment.new"
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)
@@ -78,18 +80,18 @@ def remember(home: Path, chosen: dict[str, str]) -> None:
 
 
 def sockets(home: Path) -> Path:
-    """Where the embedded servers of ``home`` listen: in it, or, where its path cannot be that of a socket, in
-    a directory named after the device and inode of ``home``, which no other directory has."""
+    """Return the directory of the embedded servers' sockets: inside ``home``, or, if that path cannot be used
+    for a socket, one named after the device and inode of ``home``, which no other directory shares."""
     inside = home / "sockets"
     if len(os.fsencode(inside)) <= LONGEST_SOCKET_DIRECTORY and PLAIN_PATH.fullmatch(str(inside)):
         return inside
     found = home.stat()
-    # not below TMPDIR, which may be long as well
+    # not below TMPDIR, whose path may be too long as well
     return Path("/tmp") / f"balados-{found.st_dev:x}-{found.st_ino:x}"  # noqa: S108
 
 
 def postgres_url(home: Path, database: str = "balados") -> str:
-    """The URL of ``database`` on the embedded PostgreSQL of ``home``."""
+    """Return the URL of ``database`` on the embedded PostgreSQL of ``home``."""
     return f"postgresql://postgres:@/{database}?host={sockets(home)}"
 
 

@@ -1,8 +1,8 @@
 """``make run``: everything of one instance on one machine, from one command.
 
-Starts PostgreSQL and Redis where no URL names them, prepares the stores, starts the programs of the Procfile
-and keeps them all running; SIGTERM, SIGINT and SIGHUP stop them in order. Data and secrets live in
-$BALADOS_HOME. Everything it reads from the environment is in docs/settings.md.
+It starts PostgreSQL and Redis where no URL names them, prepares the stores, starts the programs of the
+Procfile and keeps them all running; SIGTERM, SIGINT and SIGHUP stop them in order. Data and secrets are kept
+in $BALADOS_HOME. Everything it reads from the environment is documented in docs/settings.md.
 
 ``make servers`` starts PostgreSQL and Redis alone: for a restore, while no program may use the stores.
 """
@@ -28,24 +28,23 @@ from balados.supervisor import Process, Program, StartFailed, StopRequested, Sup
 
 ROOT, PLACE, PUBLIC_URL = environment.BASE_DIR, environment.BALADOS_HOME, environment.PUBLIC_URL
 SECRET_KEY = environment.SECRET_KEY or secrets.token_urlsafe(50)
-# where each program leaves a file when it is ready (balados/readiness.py)
+# directory in which each program leaves a file when it is ready (balados/readiness.py)
 READY = PLACE / "ready"
-# what programs are forks of (balados/forks.py)
+# the process that programs are forked from (balados/forks.py)
 LOADER = "loader"
-# generous for a slow disk: the first start makes a PostgreSQL cluster and every table
+# generous for a slow disk: the first start creates a PostgreSQL cluster and every table
 SECONDS_TO_START = 120.0
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Run until told to stop; with ``servers`` as argument without programs. Returns the exit code: 0 after
-    an orderly stop, 1 when it could not start.
-    """
+    """Run until told to stop; with the argument ``servers``, without programs. Returns the exit code: 0 after
+    an orderly stop, 1 if it could not start."""
     try:
         home.make(PLACE)
         with home.locked(PLACE) as lock:
             refuse_other_stores()
             programs = "servers" not in arguments
-            if programs:  # PostgreSQL and Redis listen on sockets in the home
+            if programs:  # only programs need ports: PostgreSQL and Redis listen on sockets in the home
                 refuse_taken_port("PORT", environment.PORT)
                 if environment.LIVE:
                     refuse_taken_port("LIVE_PORT", environment.LIVE_PORT)
@@ -57,8 +56,8 @@ def main(arguments: Sequence[str] = ()) -> int:
 
 
 def run(lock: int, *, programs: bool = True) -> None:
-    """Start everything, keep it running, stop it in order. All inherit the descriptor ``lock``. Raises
-    ``StartFailed``."""
+    """Start everything, keep it running, and stop it in order. All processes inherit the descriptor ``lock``.
+    Raises ``StartFailed``."""
     commands = named_programs() if programs else {}
     with Supervisor(sys.stdout) as supervisor:
         try:
@@ -72,14 +71,14 @@ def run(lock: int, *, programs: bool = True) -> None:
         except StopRequested as request:
             supervisor.say(f"{request} received: stopping")
         finally:
-            # what writes events first, the servers that it writes to last
+            # programs that write events first, the servers that they write to last
             supervisor.stop([*commands, LOADER, "redis", "postgres"])
             embedded.remove_sockets(PLACE)
     supervisor.say("stopped")
 
 
 def named_programs() -> dict[str, str]:
-    """The commands of the Procfile, without that of the live process where it is switched off."""
+    """Return the commands of the Procfile, without the live process if it is switched off."""
     commands: dict[str, str] = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
     if not environment.LIVE:
         del commands["live"]
@@ -87,7 +86,7 @@ def named_programs() -> dict[str, str]:
 
 
 def refuse_other_stores() -> None:
-    """Raise ``Refused`` where the environment names other servers than the last start had."""
+    """Raise ``Refused`` if the environment names other servers than the last start used."""
     if environment.STORES_MOVED or not environment.remembered:
         return
     for name in home.URLS:
@@ -99,8 +98,8 @@ def refuse_other_stores() -> None:
 
 
 def remember(*, address: bool) -> None:
-    """Leave for manage.py and for the next start the secret key, the URLs, and where programs run the
-    address."""
+    """Save the secret key, the URLs and, if programs run, the address, for manage.py and for the next
+    start."""
     known = environment.remembered
     chosen = {name: environment.given[name] for name in home.URLS if name in environment.given}
     chosen |= {"SECRET_KEY": known.get("SECRET_KEY", SECRET_KEY)}
@@ -110,8 +109,9 @@ def remember(*, address: bool) -> None:
 
 
 def start_servers(supervisor: Supervisor, lock: int) -> None:
-    """Start PostgreSQL and Redis where no URL is given."""
-    # who wrote his number there has ended, since we hold the lock, or is another's: this is a copy
+    """Start PostgreSQL and Redis, each only if no URL is given for it."""
+    # The process named there has ended, since we hold the lock, or belongs to the directory that this is a
+    # copy of.
     (PLACE / "postgres" / "postmaster.pid").unlink(missing_ok=True)
     shutil.rmtree(home.sockets(PLACE), ignore_errors=True)
     if environment.EMBEDDED_POSTGRES:
@@ -122,7 +122,7 @@ def start_servers(supervisor: Supervisor, lock: int) -> None:
 
 
 def start_server(supervisor: Supervisor, name: str, server: embedded.Server, lock: int) -> None:
-    # 60 s: a shutdown of PostgreSQL writes out what its caches hold
+    # 60 s, because PostgreSQL writes out the contents of its caches when it shuts down
     program = Program(name, lambda: server.start(lock), stop_signal=server.stop_signal, grace=60.0)
     supervisor.start(program)
     try:
@@ -132,21 +132,22 @@ def start_server(supervisor: Supervisor, name: str, server: embedded.Server, loc
 
 
 def start_programs(supervisor: Supervisor, commands: Mapping[str, str], lock: int) -> None:
-    """Prepare the stores, start what the Procfile names, wait until it is ready, and say what to do next."""
+    """Prepare the stores, start the programs of the Procfile, wait until they are ready, and print what to do
+    next."""
     shutil.rmtree(READY, ignore_errors=True)
     READY.mkdir(mode=0o700)
     spawner = forking(supervisor, lock) if sys.platform == "linux" else partial(starting, lock=lock)
     links: list[str] = []
 
     def is_link(line: bytes) -> bool:
-        """The link of the set-up is the last thing to read, and ``prepare`` the first program."""
+        """Withhold the set-up link from the output of ``prepare``, the first program: it is printed last."""
         found = line.decode().strip()
         links.extend([found] if found.startswith(PUBLIC_URL) else [])
         return found in links
 
     prepare = Program("prepare", spawner("python manage.py db_init -v 0"), keeps=is_link)
     supervisor.run_once(prepare, SECONDS_TO_START)
-    remember(address=True)  # the stores at these URLs are ours
+    remember(address=True)  # only now is it certain that the stores at these URLs are ours
     for name, command in commands.items():
         supervisor.start(Program(name, spawner(command)))
     supervisor.run_until(lambda: all((READY / name).exists() for name in commands), SECONDS_TO_START)
@@ -155,14 +156,16 @@ def start_programs(supervisor: Supervisor, commands: Mapping[str, str], lock: in
 
 
 def forking(supervisor: Supervisor, lock: int) -> Callable[[str], Callable[[], Process]]:
-    """How to start commands of the Procfile as forks of one process that has loaded what they need."""
+    """Return a function that makes starters of Procfile commands, as forks of one process that has loaded
+    what they need."""
     loader = Loader()
     supervisor.start(Program(LOADER, lambda: loader.start(partial(popen, lock=lock))))
     return lambda command: lambda: loader.fork(shlex.split(command))
 
 
 def starting(command: str, lock: int) -> Callable[[], Process]:
-    """How to start a command of the Procfile by itself. Without a shell between, a signal reaches it."""
+    """Return a starter of a Procfile command as a process of its own. Without a shell in between, signals
+    reach it."""
     return lambda: popen(shlex.split(command), lock=lock)
 
 
@@ -183,7 +186,7 @@ def popen(command: Sequence[str], *inherited: int, lock: int) -> "subprocess.Pop
             # the virtual environment need not be active
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
-            # glibc takes memory for each thread otherwise, and gives little of it back
+            # otherwise glibc reserves memory for each thread and returns little of it
             "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2"),
         },
         stdin=subprocess.DEVNULL,
@@ -196,7 +199,8 @@ def popen(command: Sequence[str], *inherited: int, lock: int) -> "subprocess.Pop
 
 
 def refuse_taken_port(name: str, port: int) -> None:
-    """Raise ``Refused`` where another program listens there. ``name``: the setting that changes it."""
+    """Raise ``Refused`` if another program listens on the port. ``name`` is the setting that changes the
+    port."""
     host = environment.LISTEN_HOST
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -209,7 +213,8 @@ def refuse_taken_port(name: str, port: int) -> None:
 
 
 def next_steps(url: str, links: list[str]) -> list[str]:
-    """What to do once everything is ready; ``links`` has the administrator's while there is none."""
+    """Return the lines to print once everything is ready. ``links`` holds the set-up link while there is no
+    administrator."""
     return [
         f"ready at {url}",
         *(f"make yourself its administrator: {link}" for link in links),

@@ -1,4 +1,4 @@
-"""The live process: ``python -m balados.live``. Holds the WebSocket connections of apps and pages."""
+"""The live process, ``python -m balados.live``, which holds the WebSocket connections of apps and pages."""
 
 import asyncio
 import os
@@ -15,8 +15,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 
 
 async def serve() -> None:
-    """Until SIGTERM or Ctrl-C."""
-    # after Django is set up
+    """Serve connections until SIGTERM or Ctrl-C."""
+    # these can only be imported after Django is set up
     from api.middleware import ApiGate
     from balados.requests import Observed
     from live.limits import Limits
@@ -36,7 +36,7 @@ async def serve() -> None:
 
 
 def _nothing(request: HttpRequest) -> HttpResponse:
-    """Commands are requests of the API and nothing else."""
+    """Answer 404: commands are requests to the API and nothing else."""
     return HttpResponse(status=404)
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     from eventstore import counters
 
     counters.publish_in_background()
-    # as in the web process: the event loop waits so long at most for the interpreter while threads work
+    # as in the web process: the longest that the event loop waits for the interpreter lock while threads work
     sys.setswitchinterval(0.0005)
     asyncio.run(serve())
 

@@ -1,6 +1,6 @@
 """Structured logs: one line per event on stderr, as JSON or as text, with the request that it belongs to.
 
-Everything goes through the standard library's logging, libraries included. Fields of our own are given as
+All of it uses the standard library's logging, as libraries do. Additional fields are given as
 ``logger.info("…", extra={"fields": {…}})``.
 """
 
@@ -23,20 +23,21 @@ from projections.failures import in_maintenance
 Format = Literal["json", "console"]
 Line = dict[str, Any]
 FORMATS: Final[Sequence[Format]] = ("console", "json")
-# Fields that this module makes itself, none of them a secret: they are not redacted.
+# Fields that this module sets itself. None of them is secret, so they are not redacted.
 OWN = frozenset(("timestamp", "level", "logger", "request", "user", "app"))
-# Django's own loggers put the path of a request behind a colon
+# Django's own loggers write the path of a request after a colon
 PATH_AFTER_COLON = ("django.request", "django.security", "django.server")
 
 logger = logging.getLogger(__name__)
-# the stores whose pools have failed to connect
+# the stores whose pools have failed to connect since they last answered
 _away: set[str] = set()
-# The request that this thread answers.
+# the request that this thread is answering
 request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 class Unexpected(logging.Filter):
-    """Leaves out the tracebacks of maintenance, which the operator asked for. Each 503 has a line already."""
+    """Drops tracebacks caused by maintenance mode, which the operator has asked for, and records of 503
+    responses, which have a line already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         failure = record.exc_info[1] if record.exc_info else None
@@ -46,8 +47,8 @@ class Unexpected(logging.Filter):
 
 
 def configuration(level: str, form: str) -> dict[str, Any]:
-    """The LOGGING of Django's settings; ``form`` is one of ``FORMATS``."""
-    # else a line that cannot be written is printed with all its arguments, unredacted
+    """Return the LOGGING of Django's settings; ``form`` is one of ``FORMATS``."""
+    # otherwise a line that cannot be formatted is printed with all its arguments, unredacted
     logging.raiseExceptions = False
     return {
         "version": 1,
@@ -56,15 +57,16 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # a line at the start of every process and five for every log-in
+            # one line at the start of every process, and five for every log-in
             "axes": {"level": "WARNING"},
-            # lines for every task
+            # several lines for every task
             "celery": {"level": "WARNING"},
-            # a warning for every 4xx, with its address: what a listener follows belongs in no log
+            # a warning for every 4xx, with its address: what a listener follows must not be logged
             "django.request": {"level": "ERROR", "filters": ["unexpected"]},
-            # an error with its traceback for whoever sends another host's name: its line says 400
+            # an error with a traceback for each request with a wrong Host; the request's own line already
+            # says 400
             "django.security.DisallowedHost": {"level": "CRITICAL"},
-            # two lines at INFO for every connection taken from a pool, so several per request
+            # two lines at INFO for every connection taken from a pool, which is several per request
             "psycopg.pool": {"level": "WARNING", "filters": ["stores"]},
         },
         "filters": {
@@ -75,11 +77,11 @@ def configuration(level: str, form: str) -> dict[str, Any]:
 
 
 class OncePerOutage(logging.Filter):
-    """Of what a store's pool says, the first failure to connect, until ``store_answers``.
+    """Keeps only a pool's first failure to connect to its store, until ``store_answers``.
 
-    A pool has a line for each connection that a restart of PostgreSQL ended, and for each attempt after that.
-    A replica that is away has its one line already (projections/replicas.py). Where logging is configured
-    twice, as in Celery's worker, the logger has two of these: the first to see a record decides.
+    A pool logs a line for each connection that a restart of PostgreSQL closed, and for each later attempt. An
+    unreachable replica already has a line of its own (projections/replicas.py). Where logging is configured
+    twice, as in Celery's worker, the logger has two of these filters: the first to see a record decides.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -99,14 +101,14 @@ class OncePerOutage(logging.Filter):
 
 
 def store_answers(alias: str) -> None:
-    """A connection to the store was had: says so after an outage."""
+    """Note that the store has given a connection; logs a line if that ends an outage."""
     if alias in _away:
         _away.discard(alias)
         logger.warning("The %s store is back", alias)
 
 
 class Lines(logging.Formatter):
-    """Records to lines, without what must not be read in a log."""
+    """Formats records as lines, without anything that must not appear in a log."""
 
     def __init__(self, render: Callable[[Line], str]) -> None:
         super().__init__()
@@ -116,7 +118,7 @@ class Lines(logging.Formatter):
         try:
             return self._render(redacted(self._describe(record)))
         except Exception as failure:
-            # the standard library would print the record's arguments as they are
+            # the standard library would print the record's arguments unredacted
             words = {"event": "a line that cannot be written", "failure": type(failure).__name__}
             return self._render(head_of(record) | words)
 
@@ -131,7 +133,7 @@ class Lines(logging.Formatter):
 
 
 def formatter(form: Format = "console") -> logging.Formatter:
-    """What makes lines of the standard library's records."""
+    """Return the formatter for records of the standard library."""
     return Lines(to_json if form == "json" else to_text)
 
 
@@ -144,8 +146,8 @@ def head_of(record: logging.LogRecord) -> Line:
 
 
 def of_request() -> Line:
-    """The id of the request that this thread answers, and its user and app where they are known already:
-    nothing is looked up for a line. Empty outside of requests."""
+    """Return the id of the request that this thread is answering, and its user and app if they are already
+    known: nothing is looked up for a log line. Empty outside of requests."""
     current: Any = request.get()
     if current is None:
         return {}
@@ -158,7 +160,7 @@ def of_request() -> Line:
     return found
 
 
-# an app chooses its id
+# redacted because an app chooses its own id
 _redacted_app = lru_cache(maxsize=1_024)(redaction.text)
 
 
@@ -171,7 +173,8 @@ def to_json(line: Line) -> str:
 
 
 def to_text(line: Line) -> str:
-    """Time, level, logger and event first, the other fields behind, a traceback below."""
+    """Return the fields as text: time, level, logger and event first, then the other fields, and a traceback
+    below."""
     traceback = line.pop("exception", None)
     words = [line.pop(field) for field in ("timestamp", "level", "logger", "event")]
     text = " ".join([*words, *(f"{field}={found}" for field, found in line.items())])

@@ -1,9 +1,9 @@
-"""EMAIL_URL: how mails leave this server."""
+"""The setting EMAIL_URL, which says how mails are sent."""
 
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-# scheme: the usual port, TLS from the beginning, TLS by STARTTLS
+# scheme: default port, TLS from the start, TLS by STARTTLS
 SCHEMES: Final = {
     "smtp": (25, False, False),
     "smtp+tls": (587, False, True),
@@ -16,7 +16,7 @@ FORM: Final = (
 
 
 class MailServer(NamedTuple):
-    """Django's settings of one mail server. ``backend`` is "" where no mail is sent."""
+    """Django's settings for one mail server. ``backend`` is "" if no mail is sent."""
 
     backend: str = ""
     host: str = ""
@@ -28,7 +28,7 @@ class MailServer(NamedTuple):
 
 
 def parse(url: str) -> MailServer:
-    """Raises ``ValueError`` for what names no mail server."""
+    """Return the mail server that ``url`` names. Raises ``ValueError`` if it names none."""
     if url == "none:":
         return MailServer()
     if url == "console:":

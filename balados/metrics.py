@@ -1,7 +1,8 @@
-"""``/metrics`` for Prometheus: the stores are asked at that moment; Redis has the counters of all processes.
+"""``/metrics`` for Prometheus. The stores are queried on each request; the counters of all processes are in
+Redis.
 
-A store that is away leaves out its own figures and no others: ``balados_store_up`` says so, and which disk is
-full.
+If a store is unavailable, only its own metrics are missing. ``balados_store_up`` says which store is
+unavailable, or has a full disk.
 """
 
 import hmac
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For the operator alone: nobody else learns that it is here."""
+    """Answer the operator alone: everybody else gets 404, as if the page did not exist."""
     if not (_from_inside(request) or _has_token(request)):
         raise Http404
     return HttpResponse(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)
@@ -49,7 +50,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _from_inside(request: HttpRequest) -> bool:
     if not settings.TRUSTED_PROXIES and any(name in request.META for name in FORWARDED):
-        return False  # it came through a proxy that no setting names: the address is the proxy's own
+        return False  # it came through a proxy that no setting names: the address would be the proxy's own
     address = exact_address(request)
     return address is not None and any(address in network for network in settings.METRICS_NETWORKS)
 
@@ -61,7 +62,8 @@ def _has_token(request: HttpRequest) -> bool:
 
 
 class Figures(Collector):
-    """Asks the stores and Redis whenever Prometheus asks. What is away leaves out its own figures."""
+    """Queries the stores and Redis on each request of Prometheus. If one is unavailable, only its own metrics
+    are missing."""
 
     def collect(self) -> Iterator[Metric]:
         sources = {
@@ -82,7 +84,7 @@ class Figures(Collector):
 
 
 def _gauge(name: str, text: str, values: Iterable[tuple[str, float | None]], label: str) -> Metric:
-    """A gauge with a sample for each value of its one label; None leaves a sample out."""
+    """Return a gauge with one sample for each value of its one label; a number of None omits the sample."""
     family = GaugeMetricFamily(f"balados_{name}", text, labels=[label])
     for value, number in values:
         if number is not None:
@@ -91,7 +93,7 @@ def _gauge(name: str, text: str, values: Iterable[tuple[str, float | None]], lab
 
 
 def feed_figures() -> list[Metric]:
-    """How the refreshing of feeds goes."""
+    """Return the state of feed refreshing."""
     found = figures(timezone.now())
     states = [
         *(("all", found.feeds), ("unwanted", found.unwanted), ("unread", found.unread)),
@@ -111,7 +113,7 @@ def log_figures() -> list[Metric]:
 
 
 def lag_figures() -> list[Metric]:
-    """How far the projectors are behind: reads both stores."""
+    """Return how far the projectors lag behind the log; reads both stores."""
     lags = lag.lags()
     events = [(each.projector, each.events) for each in lags]
     seconds = [(each.projector, each.seconds) for each in lags]
@@ -124,7 +126,7 @@ def lag_figures() -> list[Metric]:
 
 
 def replica_figures() -> list[Metric]:
-    """Of the replicas of the projections, by number; nothing where there is none."""
+    """Return the state of the projections' replicas, by number; nothing if there are none."""
     if not (found := replicas.states()):
         return []
     away = (replicas.UNREACHABLE, replicas.UNKNOWN)
@@ -153,7 +155,7 @@ def letter_figures() -> list[Metric]:
 
 
 def redis_figures() -> list[Metric]:
-    """What processes count, and the worker's last run. Raises ``redis.RedisError``."""
+    """Return what processes count, and the figures of the worker's last run. Raises ``redis.RedisError``."""
     counters.publish()
     totals, gauges = counters.totals(), counters.gauges()
     conflicts = CounterMetricFamily(
@@ -176,7 +178,7 @@ def redis_figures() -> list[Metric]:
 
 
 def _live(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]:
-    """What the live processes count."""
+    """Return the counters of the live processes."""
     simple = {
         "opened": "Live connections opened.",
         "pushes": "Changes told to live connections.",
@@ -195,7 +197,7 @@ def _live(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]:
 
 
 def _fetches(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]:
-    """What the pumps of feeds count."""
+    """Return the counters of the feed pumps."""
     outcome = ["outcome"]
     simple = {
         "claimed": "Feeds claimed to be fetched.",
@@ -219,7 +221,7 @@ def _fetches(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]
 
 
 def _delays(totals: dict[Key, float]) -> Metric:
-    """How long episodes were out before they were stored."""
+    """Return how long after their publication episodes were stored."""
     ends = [*map(str, DELAYS), "+Inf"]
     found = [totals.get(("feeds_delay", str(place)), 0) for place in range(len(ends))]
     family = HistogramMetricFamily(
@@ -253,7 +255,7 @@ def _durations(totals: dict[Key, float]) -> Metric:
 
 
 def _worker(last: Run | None) -> list[Metric]:
-    """Every figure of the worker's last run, under its own name; nothing before its first."""
+    """Return every figure of the worker's last run, under its own name; nothing before the first run."""
     if last is None:
         return []
     found = msgspec.structs.asdict(last)
@@ -267,7 +269,8 @@ def _worker(last: Run | None) -> list[Metric]:
 
 
 def _has_room(name: str) -> bool:
-    """Of Redis its figures tell, which write to it."""
+    """Whether the disk of a store has room. For Redis, this is always true: collecting its metrics writes to
+    it, and so fails on a full disk."""
     try:
         return name == "redis" or stores.has_room(raw_connection(name))
     except Exception as failure:

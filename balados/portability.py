@@ -1,5 +1,5 @@
-"""/settings/data: everything of a listener as one file, and back again. It joins the pages and the API, which
-know nothing of each other: the file is the API's."""
+"""/settings/data: exports all data of a listener as one file, and imports such a file. This module joins the
+pages and the API, which do not import each other: the file format is the API's."""
 
 import msgspec
 from django.conf import settings
@@ -24,12 +24,13 @@ from web.acting import for_listeners, send
 from web.forms import EXPORT_FAULTS, ExportFileForm, ListFileForm
 from web.reading import caught_up, remember_position
 
-# faults of a file that are shown
+# the most faults of a file that are shown
 MOST_SHOWN = 100
 
 
 class Merged(Struct):
-    """What came of an import, in numbers; and the entries that were left out for their addresses."""
+    """The outcome of an import: numbers of events and conflicts, and the entries that were refused because of
+    their addresses."""
 
     recorded: int
     conflicts: int
@@ -39,7 +40,7 @@ class Merged(Struct):
 @read_or_post
 @for_listeners
 def data(request: HttpRequest, user: User) -> HttpResponse:
-    """The ways out and in; a POST merges an export into the account."""
+    """Show the page for exports and imports; a POST merges an export into the account."""
     if request.method != "POST":
         return _page(request, ExportFileForm())
     form = ExportFileForm(request.POST, request.FILES)
@@ -60,7 +61,7 @@ def data(request: HttpRequest, user: User) -> HttpResponse:
 @require_safe
 @for_listeners
 def take_out(request: HttpRequest, user: User) -> HttpResponse:
-    """The export that the API gives; without the history of events with ``events=false``."""
+    """Return the API's export as a file; ``events=false`` leaves out the history of events."""
     with caught_up(request, "public_events"):
         activity = queries.activity(user.pk)
     content, _position = document(user.pk, activity, with_events=request.GET.get("events") != "false")

@@ -1,9 +1,10 @@
-"""A Python that has loaded what all programs load, and becomes each of them by a fork: ``make run`` (Linux).
+"""The process that ``make run`` forks programs from (Linux): a Python that has loaded what all of them need.
 
-Programs that are started so are there at once, and share the memory of what was loaded (decision 25). It has
-one thread and no connection, so that nothing of it is left half done in a fork.
+Programs started this way are ready at once, and share the memory of what was loaded (decision 25). The
+process has one thread and no connection, so that a fork inherits nothing in a half-finished state.
 
-``python -m balados.preloaded NUMBER``: the number is the descriptor of a socket on which ``forks.py`` orders.
+Run as ``python -m balados.preloaded NUMBER``: the number is the descriptor of the socket on which
+``forks.py`` sends its orders.
 """
 
 import gc
@@ -23,7 +24,7 @@ from setproctitle import setproctitle
 
 from balados import embedded
 
-# What programs import beside Django's applications, and not before they run.
+# what programs import, besides Django's applications, only once they run
 MODULES: Final = (
     "balados.urls",
     "balados.buffering",
@@ -47,12 +48,12 @@ LARGEST_ORDER: Final = 65_536
 
 class Child(NamedTuple):
     pid: int
-    # where its exit code is written
+    # the descriptor to which its exit code is written
     status: int
 
 
 class Nursery:
-    """Forks what is ordered on a socket, and tells how each ended."""
+    """Forks the programs that are ordered on a socket, and reports how each of them ended."""
 
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
@@ -61,8 +62,8 @@ class Nursery:
         self._events.register(orders, selectors.EVENT_READ)
 
     def next_program(self) -> list[str]:
-        """Returns in each fork, with the command that this process is to become. In the process itself it
-        goes on until nobody orders any more, which is ``SystemExit``."""
+        """Return, in each fork, the command that this process is to run. In the original process it does not
+        return; ``SystemExit`` is raised when the other end of the socket has closed."""
         while True:
             for key, _ in self._events.select():
                 if key.fileobj is not self._orders:
@@ -71,7 +72,7 @@ class Nursery:
                     return command
 
     def _obey(self) -> list[str] | None:
-        """Fork once; the command in the fork, None in the parent."""
+        """Carry out one order. Returns the command in the fork, None in the parent."""
         order, descriptors, _, _ = socket.recv_fds(self._orders, LARGEST_ORDER, 2)
         if not order:
             sys.exit()
@@ -79,7 +80,7 @@ class Nursery:
         ask_to_end_with_parent = embedded.end_with_parent(signal.SIGTERM)
         try:
             pid = os.fork()
-        except OSError as error:  # no memory, no process slot
+        except OSError as error:  # out of memory or process slots
             self._orders.send(str(error).encode())
             os.close(status)
         else:
@@ -107,7 +108,8 @@ class Nursery:
         os.close(child.status)
 
     def _leave(self, output: int, status: int) -> None:
-        """In the fork: a session of its own, its output on ``output``, nothing of the parent's held open."""
+        """In the fork: start a session of its own, send its output to ``output``, and close the parent's
+        descriptors."""
         os.setsid()
         os.dup2(output, sys.stdout.fileno())
         os.dup2(output, sys.stderr.fileno())
@@ -134,7 +136,7 @@ def load() -> None:
 
 
 def run(command: Sequence[str]) -> None:
-    """``python -m module …`` or ``python script …`` in this process."""
+    """Run ``python -m module …`` or ``python script …`` in this process."""
     setproctitle(" ".join(command))
     _, *arguments = command
     if arguments[0] == "-m":
@@ -147,7 +149,8 @@ def run(command: Sequence[str]) -> None:
 
 def main(descriptor: str) -> None:
     load()
-    # what lies here stays as it is: a search for garbage would write into each object, and so copy its page
+    # A garbage collection in a fork would write into each shared object, and so copy its memory page.
+    # Freezing excludes the objects from it.
     gc.collect()
     gc.freeze()
     run(Nursery(socket.socket(fileno=int(descriptor))).next_program())

@@ -1,7 +1,8 @@
-"""What must not be read in a log is taken out of every line: tokens, passwords, addresses, private URLs.
+"""Removes from every log line what must not be read there: tokens, passwords, addresses, private URLs.
 
-By what it looks like, wherever it comes from: a library's message, PostgreSQL's words, a traceback. Our own
-lines name routes, digests and kinds of failures in the first place; this is for what we did not think of.
+Secrets are recognised by their form, wherever they come from: a library's message, an error of PostgreSQL, a
+traceback. Our own log lines contain only routes, digests and kinds of failures to begin with; this module
+catches what we did not think of.
 """
 
 import re
@@ -9,17 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 GONE: Final = "[redacted]"
-# fields of a structured line that are never shown, whatever they hold
+# fields of a structured line whose values are never shown
 SECRET_FIELDS = re.compile(
     r"(?i)passw|secret|token|authorization|cookie|csrf|session|credential|api_?key|private_?key|e_?mail|jwt"
 )
-# a longer line loses its middle: a traceback says most at its end
+# characters: a longer line loses its middle, because the end of a traceback says most
 LONGEST, BEGINNING = 20_000, 5_000
 
-# PostgreSQL tells the row at fault, DETAIL and CONTEXT; psycopg hands it on
+# PostgreSQL reports the offending row in DETAIL and CONTEXT, and psycopg passes it on
 _ROWS = re.compile(r"(?m)^([ \t]*)(DETAIL|CONTEXT|STATEMENT|QUERY|PARAMETERS):.*$")
 _SCHEME = re.compile(r"(?i)\b(?!https?\b)(bearer|basic|digest)\s+(?!realm=)[^\s,;\"']+")
-# any address with a host: what somebody follows is nobody's business, and the path is where secrets are
+# any URL with a host: what somebody follows is private, and paths may contain secrets
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20})(?:://|:\\?/\\?/|%3a%2f%2f)[^\s\"'<>)\]}]+")
 # the query of a path: /setup?token=…
 _QUERY = re.compile(r"(?<=[\w/=~-])\?[^\s\"'<>)\]}]+")
@@ -29,24 +30,25 @@ _NAMED = re.compile(
         (?: "[^"]*" | '[^']*' | [^\s,;&"'})\]]+ )"""
 )
 _MAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
-# PEM, and what is left of it in one line
+# PEM blocks, including those whose end is cut off
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?(?:-----END [A-Z ]+-----|\Z)", re.DOTALL)
-# Base64 of 16 characters and more with letters of both cases and a digit: tokens, signatures, names of feeds
+# Base64 of at least 16 characters with upper-case and lower-case letters and a digit: tokens, signatures,
+# names of feeds
 _BASE64 = re.compile(
     r"(?<![\w+/-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[A-Za-z0-9_+/-]{16,}={0,2}"
 )
-# what opens an address of ours: to a hub, and to whoever sets a password or confirms an address
+# the secret part of our own URLs: callbacks of hubs, log-in flows, password resets and address confirmations
 _CALLBACK = re.compile(
     r"(?<=\bwebsub/)[\w-]+|(?<=\bflow/)[\w-]+|(?<=\breset/)[\w-]+/[\w-]+|(?<=\bemail/)[\w-]+/[\w-]+"
 )
-# what has none of these characters needs no look
+# a line without any of these needs no closer look
 _SUSPICIOUS = re.compile(
     r"[=@?%]|://|:/|(?i:bearer|basic|digest|passw|secret|token|cookie)|[\w+/-]{16}|DETAIL|-----"
 )
 
 
 def text(line: str) -> str:
-    """``line`` without what must not be read in a log."""
+    """Return ``line`` without what must not be read in a log."""
     if _SUSPICIOUS.search(line) is None:
         return line
     if len(line) > LONGEST:
@@ -63,7 +65,8 @@ def text(line: str) -> str:
 
 
 def value(name: str, found: Any) -> Any:
-    """A field of a line: numbers as they are, texts without secrets, and nothing of secret fields."""
+    """Return the value of a log field: numbers unchanged, texts without secrets, and nothing of secret
+    fields."""
     if found is None or isinstance(found, bool | int | float):
         return found
     if SECRET_FIELDS.search(name):

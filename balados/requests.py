@@ -1,4 +1,4 @@
-"""Every request: its id, its line in the log, its count. First of the middleware, around everything."""
+"""What is done for every request: its id, its log line, its metrics. This is the outermost middleware."""
 
 import logging
 import os
@@ -17,12 +17,12 @@ from eventstore import counters
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 HEADER: Final = "X-Request-ID"
-# UUIDs and what proxies make; nothing that a token could pass for
+# UUIDs and the ids that proxies generate; a token never has this form
 WELL_FORMED = re.compile(r"[0-9a-fA-F][0-9a-fA-F-]{6,34}[0-9a-fA-F]")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-# upper ends of the classes of durations, in seconds
+# upper bounds of the histogram's buckets, in seconds
 CLASSES = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-# asked every few seconds by machines
+# requested every few seconds by machines
 QUIET = frozenset(("/health/live", "/health/ready", "/metrics"))
 UNKNOWN, STATIC = "unknown", "static"
 
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 
 class Observed:
-    """Gives the request its id, and says afterwards what became of it.
+    """Gives the request its id, and logs its outcome afterwards.
 
-    An address is named by its route alone: what it carries (a feed, a token) is nobody's business.
+    An address is logged as its route alone: what it contains (a feed, a token) is private.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -52,7 +52,7 @@ class Observed:
 
 
 def note(method: str | None, route: str, status: int, seconds: float) -> None:
-    """Count an answered request and write its line."""
+    """Count an answered request and write its log line."""
     method = method if method in METHODS else "OTHER"
     counters.add(
         (("requests", method, route, str(status)), 1),
@@ -64,7 +64,7 @@ def note(method: str | None, route: str, status: int, seconds: float) -> None:
 
 
 def route_of(request: HttpRequest) -> str:
-    """The pattern that the address matched, without what stands in it."""
+    """Return the URL pattern that the address matched, without the values in it."""
     match = request.resolver_match
     if match is not None:
         return f"/{match.route}"

@@ -1,8 +1,9 @@
-"""Which app lives in which store. No query crosses stores; an unrouted one fails on the empty default.
+"""Which app belongs to which store. No query crosses stores; an unrouted query fails on the empty default
+database.
 
-Reads of the read models choose a replica by themselves (projections/replicas.py): they can tell from the
-rows' position whether it will do. A query of a model cannot, so it is routed to the store; and a replica,
-which is no app's store, is never migrated.
+Reads of the read models choose a replica by themselves (projections/replicas.py): the position of the rows
+tells them whether the replica is recent enough. A query through a model cannot do that, so it is routed to
+the primary. A replica belongs to no app, so it is never migrated.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ class StoreRouter:
     db_for_write = db_for_read
 
     def allow_relation(self, one: Model, other: Model, **hints: Any) -> bool:
-        # not type(): request.user is a lazy object that only passes for its model
+        # not type(): request.user is a lazy object, which only pretends to be a User
         return self.db_for_read(one.__class__) == self.db_for_read(other.__class__)
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:

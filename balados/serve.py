@@ -1,4 +1,4 @@
-"""The web process: ``python -m balados.serve``. The only place that knows which HTTP server it is."""
+"""The web process, ``python -m balados.serve``. No other module depends on which HTTP server it uses."""
 
 import os
 import resource
@@ -19,15 +19,16 @@ from projections.connect import connect
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 
-# Connections that wait in the kernel, and that a worker has at once, idle and slow ones included.
+# connections that wait in the kernel, and those that a worker holds at once, idle and slow ones included
 BACKLOG, CONNECTIONS = 512, 4096
-# One request's line and headers: room for balados/buffering.py to refuse them in words, since the server
-# refuses what is larger without a body. Bodies are limited there as well.
+# Limits of a request line and headers. They leave room for balados/buffering.py to refuse large ones with a
+# message, since the server's own refusal has no body. Bodies are limited in balados/buffering.py as well.
 HEADERS = HTTP1Settings(max_buffer_size=192 * 1024, header_read_timeout=10_000)
 
 
 def server() -> MPServer:
-    """No access log: addresses carry tokens (/authorize?token=, /setup?token=)."""
+    """Return the HTTP server. It keeps no access log, because addresses contain tokens (/authorize?token=,
+    /setup?token=)."""
     return MPServer(
         "balados.buffering:start",
         factory=True,
@@ -50,12 +51,12 @@ def server() -> MPServer:
 
 
 def refuse_wrong_stores() -> None:
-    """End this process where a store is another instance's, or the log older than the read models. A store
-    that is away is asked again by whoever needs it."""
+    """End this process if a store belongs to another instance, or if the log is older than the read models.
+    An unavailable store is ignored here: it is checked again when it is used."""
     aliases = ("projections", "events")
     try:
         for alias in aliases:
-            connect(alias).close()  # which says at once that it is away
+            connect(alias).close()  # fails at once if the store is unavailable
         lag.check_log()
     except WrongStore as reason:
         sys.exit(f"balados: {reason}")

@@ -1,4 +1,4 @@
-"""Django's settings. What an operator sets is in balados/environment.py."""
+"""Django's settings. The settings of operators are in balados/environment.py."""
 
 import tomllib
 from datetime import timedelta
@@ -11,13 +11,14 @@ from balados import databases, environment, logs
 from balados.environment import *  # noqa: F403  the settings that an operator makes
 
 VERSION = tomllib.loads((environment.BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
-# Where nothing is said, the address of the last `make run` is meant, beside which a command runs.
+# Where PUBLIC_URL is not set, the address of the last `make run` applies: a command runs beside that
+# instance.
 if "PUBLIC_URL" not in environment.given and "PUBLIC_URL" in environment.remembered:
     PUBLIC_URL = environment.remembered["PUBLIC_URL"]
 else:
     PUBLIC_URL = environment.PUBLIC_URL
 HTTPS = PUBLIC_URL.startswith("https://")
-# where the addresses of episodes begin
+# the common beginning of episodes' play addresses
 PLAY_URL = f"{PUBLIC_URL}/play"
 if environment.PLAY_DOMAIN:
     _public = urlsplit(PUBLIC_URL)
@@ -59,11 +60,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # around everything: the request's id, its line in the log, its count
+    # outermost: the request's id, its log line, its metrics
     "balados.requests.Observed",
-    # /play and /rss need none of the others, nor does the host of PLAY_DOMAIN
+    # /play, /rss and the host of PLAY_DOMAIN need none of the others
     "playgateway.middleware.PlayGate",
-    # /api/ needs none of the others, and leaves them out
+    # /api/ needs none of those below, and skips them
     "api.middleware.ApiGate",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -132,7 +133,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "/users/log_in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
-# of the links in accounts/recovery.py
+# seconds that the links of accounts/recovery.py are valid
 PASSWORD_RESET_TIMEOUT = 60 * 60 * 24
 
 # Mails (accounts/mails.py)
@@ -144,7 +145,7 @@ EMAIL_USE_SSL, EMAIL_USE_TLS = environment.EMAIL_URL.use_ssl, environment.EMAIL_
 EMAIL_TIMEOUT = 20.0  # seconds
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = environment.EMAIL_FROM
 
-# django-axes against guessing (accounts/guessing.py has the limits)
+# django-axes limits the guessing of passwords (the limits are in accounts/guessing.py)
 AXES_HANDLER = "accounts.guessing.GuessingHandler"
 AXES_USERNAME_CALLABLE = "accounts.guessing.counted_name"
 AXES_CLIENT_IP_CALLABLE = "accounts.addresses.client_address"
@@ -153,31 +154,31 @@ AXES_FAILURE_LIMIT = 6
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address", "username"]
 AXES_RESET_ON_SUCCESS = True
-# going on during a lock-out does not prolong it: else strangers could keep a name locked for good
+# Attempts during a lock-out do not prolong it: otherwise strangers could keep a name locked for good.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_HTTP_RESPONSE_CODE = 429
-# not written down with an attempt
+# parameters that are not stored with an attempt
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "next", "csrfmiddlewaretoken"]
 AXES_DISABLE_ACCESS_LOG = True
-# accounts/admin.py has a page of our own
+# accounts/admin.py has its own page for this
 AXES_ENABLE_ADMIN = False
 
-# Browser-side safety
+# Browser security
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_ENGINE = "accounts.sessions"
-# podcast apps know a cookie "sessionid" of their own (accounts/app_login.py), which opens no page
+# podcast apps use a cookie "sessionid" of their own (accounts/app_login.py), which opens no page
 SESSION_COOKIE_NAME = "balados_session"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_SSL_REDIRECT = False  # the proxy in front ends TLS
+SECURE_SSL_REDIRECT = False  # the proxy in front terminates TLS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if environment.TRUSTED_PROXIES else None
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
-# check --deploy: the redirect to https belongs to the proxy that ends TLS (W008); neighbours under our domain
-# (W005) and the browsers' preload list (W021) are for its owner to decide
+# Silenced for check --deploy: the redirect to https belongs to the proxy that terminates TLS (W008).
+# Subdomains (W005) and the browsers' preload list (W021) are decisions of the domain's owner.
 SILENCED_SYSTEM_CHECKS = [
     "security.W005",
     "security.W008",
@@ -190,7 +191,8 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF, NONCE],
         "style-src": [SELF],
         "img-src": [SELF, "data:", "https:"],
-        # browsers differ in whether "self" means WebSockets, and without a proxy these are on another port
+        # Browsers differ in whether "self" includes WebSockets, and without a proxy these are on another
+        # port.
         "connect-src": [SELF, environment.LIVE_URL] if environment.LIVE else [SELF],
         "font-src": [SELF],
         "manifest-src": [SELF],
@@ -200,7 +202,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# 16 MiB: the largest sync (api.md)
+# 16 MiB is the largest sync (api.md)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 
@@ -213,7 +215,7 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [environment.BASE_DIR / "static"]
-# WhiteNoise serves the files where they lie: nothing to collect, nothing to go stale
+# WhiteNoise serves the files from where they are: there is nothing to collect, and nothing that gets outdated
 WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
@@ -242,7 +244,7 @@ CELERY_BROKER_URL = environment.REDIS_URL.replace("unix://", "redis+socket://").
     "?db=", "?virtual_host="
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# one list for each queue and not four: workers ask for all of them once a second
+# one list per queue instead of four: workers poll all of them once a second
 CELERY_BROKER_TRANSPORT_OPTIONS = {"priority_steps": [0]}
 CELERY_IMPORTS = ["jobs.covers", "jobs.documents", "jobs.feeds", "jobs.imports", "jobs.mails", "jobs.moves"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
@@ -255,13 +257,13 @@ CELERY_TASK_ROUTES = {
     "jobs.imports.run": {"queue": "feeds_now"},
     "jobs.covers.refresh_wanted": {"queue": "covers"},
 }
-# a pump takes a minute: what waits behind it is for others
+# A pump runs for a minute, so a worker must not reserve tasks that another could run.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True
-# a task that dies with its worker is done again: every task must bear that
+# a task whose worker dies is run again, which every task must tolerate
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-# what EMAIL_URL=console: prints is no line of a log
+# what EMAIL_URL=console: prints must not become log lines
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(environment.BALADOS_HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
@@ -279,7 +281,7 @@ CELERY_BEAT_SCHEDULE = {
         if environment.WEBSUB
         else {}
     ),
-    # a pump that runs is not begun a second time
+    # a pump that is still running is not started a second time
     **{
         f"feeds, pump {number}": {
             "task": "jobs.feeds.pump",

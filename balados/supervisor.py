@@ -1,4 +1,5 @@
-"""Keeps programs running until it is told to stop, their output behind one prefix each.
+"""Keeps programs running until it is told to stop, and prints their output, each line with the program's
+name.
 
 honcho reads the Procfile and prints; its Manager is not used, because it stops everything when one program
 ends. The reasons are in docs/decisions/0001-supervisor.md.
@@ -22,23 +23,24 @@ from honcho.printer import Message, Printer
 
 OWN_PREFIX = "balados"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# seconds between two looks at the programs and the terminal, while they start and when they run
+# seconds between two checks of the programs and the terminal: during start-up, and afterwards
 INTERVAL, AT_REST = 0.1, 2.0
-# A program that lived shorter than this before it ended waits before its next start, ever longer.
+# Seconds: a program that ended sooner than this after its start waits before its next start, longer each
+# time.
 SHORT_LIFE = 10.0
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
 
 
 class StopRequested(Exception):
-    """A signal asked us to stop."""
+    """A signal has asked us to stop."""
 
 
 class StartFailed(Exception):
-    """A program does not come up; the text says which and why."""
+    """A program does not start; the text says which and why."""
 
 
 class Process(Protocol):
-    """What runs, as ``subprocess.Popen`` has it."""
+    """A running process, with the interface of ``subprocess.Popen``."""
 
     pid: int
 
@@ -52,30 +54,32 @@ class Process(Protocol):
 
 @dataclass
 class Program:
-    """What to keep running: ``spawn`` starts it in a session of its own, its output on a pipe or not."""
+    """A program to keep running. ``spawn`` starts it in a session of its own, with or without a pipe for its
+    output."""
 
     name: str
     spawn: Callable[[], Process]
     stop_signal: signal.Signals = signal.SIGTERM
-    # seconds from the stop signal to kill -9
+    # seconds between the stop signal and kill -9
     grace: float = 10.0
     colour: str = ""
-    # lines for which it is true are not printed: whoever gave it prints them later
+    # Lines for which this is true are not printed: the function's owner prints them later.
     keeps: Callable[[bytes], bool] = lambda line: False
     process: Process | None = None
     keeper: Thread = field(default_factory=Thread)
-    # no start after this, and no signal to a process that another start replaces
+    # Once ``stopping`` is set, the program is not started again. ``starting`` is held during a start and
+    # while the stop signal is sent, so that the signal does not miss a process that is just being started.
     stopping: Event = field(default_factory=Event)
     starting: Lock = field(default_factory=Lock)
-    # how often in a row it ended soon after its start
+    # how many times in a row it ended soon after its start
     short_lives: int = 0
 
 
 class Supervisor:
-    """Starts programs, each kept running by a thread of its own, and stops them.
+    """Starts programs, each kept running by its own thread, and stops them.
 
-    Use it as a context manager in the main thread, which the signals reach: what still runs at the end is
-    stopped, the last started first.
+    To be used as a context manager in the main thread, which receives the signals. What still runs at the end
+    is stopped, the last started first.
     """
 
     def __init__(self, output: IO[str]) -> None:
@@ -84,7 +88,7 @@ class Supervisor:
         self._colours = get_colours()
         self._programs: dict[str, Program] = {}
         self._signal: int | None = None
-        # the interpreter writes to it when a signal comes, whoever reads wakes up
+        # the interpreter writes to it when a signal arrives, which wakes up the reader
         self._asked, self._asking = socket.socketpair()
 
     def __enter__(self) -> "Supervisor":
@@ -101,11 +105,11 @@ class Supervisor:
         self._asking.close()
 
     def start(self, program: Program) -> None:
-        """Start a program, and start it again whenever it ends, until ``stop``."""
+        """Start a program, and restart it whenever it ends, until ``stop``."""
         self._run_in_thread(program, self._keep)
 
     def run_once(self, program: Program, seconds: float) -> None:
-        """Run a program to its end. Raises ``StartFailed`` when it fails, ``StopRequested`` as above."""
+        """Run a program to its end. Raises ``StartFailed`` if it fails, and ``StopRequested`` on a signal."""
         endings: list[str] = []
         self._run_in_thread(program, lambda program: endings.append(self._run(program)))
         self.run_until(lambda: bool(endings), seconds)
@@ -114,12 +118,13 @@ class Supervisor:
             raise StartFailed(f"{program.name} {endings[0]}")
 
     def run_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Keep everything running until ``condition`` holds. Raises ``StopRequested``, or ``StartFailed``
-        after ``seconds`` or when a program ended three times in a row."""
+        """Keep everything running until ``condition`` holds. Raises ``StopRequested`` on a signal, and
+        ``StartFailed`` after ``seconds`` or when a program has ended three times in a row."""
         deadline = time.monotonic() + seconds
         while not condition():
             select.select([self._asked], [], [], INTERVAL if deadline < math.inf else AT_REST)
-            # a terminal that has gone tells its session leader alone, and make would wait for us for ever
+            # When a terminal closes, only its session leader is notified; without this check, make would wait
+            # for us for ever.
             if self._on_terminal and not self._output.isatty():
                 self._signal = signal.SIGHUP
             if self._signal is not None:
@@ -135,8 +140,8 @@ class Supervisor:
         self.run_until(lambda: False, math.inf)
 
     def stop(self, names: Iterable[str]) -> None:
-        """Stop the named programs one after the other, each by its own signal, and by kill -9 after its
-        grace."""
+        """Stop the named programs one after the other, each by its own signal, and by kill -9 if it takes
+        longer than its ``grace``."""
         for program in [self._programs.pop(name) for name in names if name in self._programs]:
             with program.starting:
                 program.stopping.set()
@@ -171,13 +176,13 @@ class Supervisor:
             program.stopping.wait(PAUSES[min(program.short_lives, len(PAUSES)) - 1])
 
     def _run(self, program: Program) -> str:
-        """Run it once, children that it leaves behind included; returns how it ended."""
+        """Run the program once and kill the children that it leaves behind; returns how it ended."""
         with program.starting:
             if program.stopping.is_set():
                 return "was not started"
             try:
                 program.process = process = program.spawn()
-            except OSError as error:  # no memory, no process slot
+            except OSError as error:  # out of memory or process slots
                 return f"does not start ({error})"
         reader = Thread(target=self._print_lines, args=(program, process.stdout), daemon=True)
         reader.start()
@@ -193,7 +198,7 @@ class Supervisor:
 
     def _print(self, name: str, data: bytes, colour: str | None) -> None:
         now = datetime.datetime.now()  # noqa: DTZ005  local time, for whoever reads the terminal
-        # the terminal may be gone (SIGHUP): that must not keep us from stopping in order
+        # the terminal may be gone (SIGHUP), which must not keep us from stopping in order
         with self._printing, contextlib.suppress(OSError, ValueError):
             self._printer.write(Message(type="line", data=data, time=now, name=name, colour=colour))
 

@@ -1,4 +1,4 @@
-"""Every address of the instance."""
+"""Every URL of the instance."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
@@ -11,7 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),
-    # lists as podcast apps ask for them, beside the pages
+    # subscription lists at the addresses where podcast apps ask for them, beside the pages
     path("", include(gpodder.root)),
     path("", include(nextcloud)),
     path("", include("playgateway.urls")),
@@ -21,6 +21,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("web.urls")),
 ]
 
-# the page of last resort tells a store that is away from a fault of ours
+# these error pages distinguish an unavailable store from a bug of ours
 handler400 = "web.errors.bad_request"
 handler500 = "web.errors.server_error"

@@ -1,4 +1,5 @@
-"""A worker: ``celery --app balados.worker worker``. One of them says ``--with-scheduler``."""
+"""The Celery worker: ``celery --app balados.worker worker``. One worker is started with
+``--with-scheduler``."""
 
 import logging
 import os
@@ -20,14 +21,14 @@ from eventstore import counters
 
 logger = logging.getLogger(__name__)
 FILES = 8192
-# `make run` works as root too; the advice is about tasks in pickle, and ours are JSON
+# The warning is about pickled tasks, while ours are JSON; and `make run` may run as root.
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
 
 class Scheduler(bootsteps.StartStopStep):
-    """A thread that sends what the clock asks for (CELERY_BEAT_SCHEDULE).
+    """A thread that sends the periodic tasks (CELERY_BEAT_SCHEDULE).
 
-    Celery's own ``--beat`` forks a process for it, and its thread wakes up every second.
+    Celery's own ``--beat`` forks a process for it, whose thread wakes up every second.
     """
 
     def __init__(self, worker: Any, with_scheduler: bool = False, **options: Any) -> None:
@@ -47,7 +48,7 @@ class Scheduler(bootsteps.StartStopStep):
         self.stop(worker)
 
     def _run(self) -> None:
-        """Until ``stop``. What fails otherwise ends the worker in order: whoever keeps it starts it again."""
+        """Run until ``stop``. Any failure ends the worker in order, and its supervisor restarts it."""
         try:
             scheduler = PersistentScheduler(app=app, schedule_filename=app.conf.beat_schedule_filename)
             while not self._stopped.wait(scheduler.tick()):
@@ -66,13 +67,13 @@ app.user_options["worker"].add(
 
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
-    """Celery would give its own loggers handlers that write whatever a task was given."""
+    """Keep Celery from giving its own loggers handlers, which would log the arguments of tasks."""
 
 
 @worker_ready.connect
 def announce(**_: Any) -> None:
-    # what Celery 6 will do when Redis goes away; our tasks bear it either way. The worker itself has switched
-    # these warnings on.
+    # The warning announces what Celery 6 will do when Redis is unavailable; our tasks work either way. It has
+    # to be silenced here because the worker itself switches these warnings on.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     # each pump holds hundreds of sockets, and the usual limit is 1,024
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

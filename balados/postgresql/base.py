@@ -1,8 +1,9 @@
-"""Django's PostgreSQL backend with a pool that notices at no cost when the server has gone away.
+"""Django's PostgreSQL backend, with a pool that notices at no cost when the server has closed a connection.
 
-Django can check a pooled connection by a query at every checkout (CONN_HEALTH_CHECKS), which costs a round
-trip per store and request. A server sends nothing on an idle connection, except when it closes it: then the
-socket is readable. Looking takes 2 microseconds, and a restarted PostgreSQL costs no request a 503.
+Django can check a pooled connection with a query at every checkout (CONN_HEALTH_CHECKS), which costs a round
+trip per store and request. A server sends nothing on an idle connection, except when it closes it, which
+makes the socket readable. Checking that takes 2 microseconds, and no request gets a 503 because PostgreSQL
+was restarted.
 """
 
 import select
@@ -19,7 +20,8 @@ from eventstore import instance
 
 
 class DatabaseFeatures(features.DatabaseFeatures):
-    """Older servers are refused at every first connection, and by db_create (operations/stores.py)."""
+    """Requires a recent server. Older ones are refused at every first connection, and by db_create
+    (operations/stores.py)."""
 
     minimum_database_version = (15,)
 
@@ -27,29 +29,30 @@ class DatabaseFeatures(features.DatabaseFeatures):
 class DatabaseWrapper(base.DatabaseWrapper):
     features_class = DatabaseFeatures
 
-    # Django's, by alias
+    # Django's own attribute: the pools by alias
     _connection_pools: dict[str, psycopg_pool.ConnectionPool]
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Raises ``ImproperlyConfigured`` where nothing names a database: the machine's own is not ours."""
+        """Return Django's parameters. Raises ``ImproperlyConfigured`` if no database is named: libpq would
+        then connect to the machine's default one."""
         if not self.settings_dict["NAME"]:
             raise ImproperlyConfigured(NO_STORE)
         return dict(super().get_connection_params())
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """A connection whose server is there and whose store is this instance's. Raises
-        ``OperationalError`` when none can be had."""
-        # a wrapper without a pool may be one of the same alias at another place
+        """Return a connection whose server is alive and whose store is this instance's. Raises
+        ``OperationalError`` if there is none."""
+        # without a pool, the wrapper may be for another place than the pool of the same alias
         pool = self._connection_pools.get(self.alias) if self.settings_dict["OPTIONS"].get("pool") else None
         if pool is None or pool.closed:
             return self._checked(super().get_new_connection(conn_params), self.pool)
         return self._checked(pool.getconn(), pool)
 
     def connect(self) -> None:
-        """As Django does, which takes eight times as long, and does for each request what a connection of
-        the pool went through when it was made."""
+        """Connect as Django does, without repeating for each request what a pooled connection went through
+        when it was created: Django's own method takes eight times as long."""
         _borrowers.of_thread.add(self)
-        # a wrapper without a pool may be one of the same alias at another place
+        # without a pool, the wrapper may be for another place than the pool of the same alias
         pool = self._connection_pools.get(self.alias) if self.settings_dict["OPTIONS"].get("pool") else None
         if pool is None or pool.closed:
             super().connect()
@@ -66,7 +69,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _checked(self, connection: Any, pool: psycopg_pool.ConnectionPool | None) -> Any:
         while pool is not None and _is_closed_by_server(connection):
             connection.close()
-            pool.putconn(connection)  # which replaces it
+            pool.putconn(connection)  # the pool then replaces it
             connection = pool.getconn()
         try:
             instance.check(connection, self.alias)
@@ -78,7 +81,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 class _Borrowers(threading.local):
-    """The wrappers of a thread that have taken a connection out of their pool."""
+    """The wrappers of a thread that have taken a connection from their pool."""
 
     def __init__(self) -> None:
         self.of_thread: set[DatabaseWrapper] = set()
@@ -88,8 +91,8 @@ _borrowers = _Borrowers()
 
 
 def give_back(**signal: object) -> None:
-    """Give this thread's connections back to their pools: what Django's ``close_old_connections`` does at the
-    end of a request, without a look at every store for each."""
+    """Return this thread's connections to their pools: what Django's ``close_old_connections`` does at the
+    end of a request, without checking every store each time."""
     while _borrowers.of_thread:
         _borrowers.of_thread.pop().close()
 

@@ -11,13 +11,14 @@ from operations.command import OperatorCommand
 from operations.exclusive import raw_connection
 from operations.stores import SCHEMAS, refuse_unsafe
 
-# Their first migrations made the store itself: taking it away is a reset, which asks for more.
+# The first migrations of these apps created the store itself: undoing them would be a reset, for which
+# db_reset asks more.
 NEVER_UNDONE = ("accounts", "eventstore")
 
 
 class Command(OperatorCommand):
-    """``stores``: which ones, in this order, each under its lock. ``checks_durability``: whether to refuse a
-    server that would lose writes."""
+    """Migrates the stores in ``stores``, in this order, each under its lock. ``checks_durability`` says
+    whether to refuse a server that would lose acknowledged writes."""
 
     help = "Bring the three stores to their newest migrations, while the server runs."
     stores: tuple[str, ...] = tuple(SCHEMAS)
@@ -77,10 +78,10 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
             raise CommandError("Migrations are pending: see above.")
 
     def _show(self, alias: str, to: Sequence[str]) -> list[Migration]:
-        """Say what would be done. Returns what would be undone."""
-        raw_connection(alias)  # which says at once what is the matter
+        """Print what would be done. Returns the migrations that would be undone."""
+        raw_connection(alias)  # fails at once, with the reason, if the store is unusable
         self.stdout.write(f"{alias}:")
-        # which refuses the names that it does not know
+        # fails on unknown names
         call_command("migrate", *to, database=alias, plan=True, stdout=self.stdout)
         self._tell_unknown(alias)
         undone = [migration for migration, backwards in migrations.plan(alias, to) if backwards]
@@ -94,7 +95,8 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
             self.stdout.write(f"  {name} is applied, and unknown to this version: a newer one was here")
 
     def _confirm_way_back(self, alias: str, to: Sequence[str], undone: list[Migration]) -> None:
-        """Raises ``CommandError`` where there is no way, and ``NotConfirmed``."""
+        """Ask for the confirmation of undoing migrations. Raises ``CommandError`` if they cannot be undone,
+        and ``NotConfirmed``."""
         if any(each.app_label in NEVER_UNDONE and each.name.startswith("0001") for each in undone):
             raise CommandError("Nothing was done: that takes the whole store away. See db_reset.")
         stuck = [str(each) for each in undone if not all(one.reversible for one in each.operations)]

@@ -43,7 +43,7 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
         what = cast(What, options["what"])
         self.touched = False
         reset.check_allowed(what)
-        create(say=self.stdout.write, anew=KINDS[what].stores)  # what is lost altogether
+        create(say=self.stdout.write, anew=KINDS[what].stores)  # recreates stores that are lost altogether
         rows = self._describe(what)
         self.confirm(KINDS[what].phrase)
         for name, asked in reset.names_to_type(what).items():
@@ -53,7 +53,7 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
             self.stdout.write(f"The first administrator: {link}")
 
     def _describe(self, what: What) -> Rows:
-        """Say what goes and what stays; returns the rows that go."""
+        """Print what is deleted and what stays; returns the rows that are deleted."""
         going: Rows = {}
         for alias in KINDS[what].stores:
             rows = reset.rows_of(alias)

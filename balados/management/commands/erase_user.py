@@ -32,7 +32,7 @@ class Command(OperatorCommand):
             self.stdout.write(f"{what}: {count}")
 
     def _tell(self, user: User) -> None:
-        """Say what goes."""
+        """Print what is deleted."""
         apps, tokens = user.app_grants.count(), user.play_tokens.count()
         self.stdout.write(
             f"This goes for good, and nobody can bring it back: the account {user.username} of"

@@ -9,7 +9,7 @@ from operations.command import OperatorCommand
 from operations.exclusive import exclusive
 from operations.stores import SCHEMAS, Connection, Note, check_restored, connect, read_note
 
-# what people do before what follows from it
+# stores that people's actions write to are closed before those that are derived from them
 ORDER = ("system", "events", "projections")
 WAYS = {
     "maintenance": "manage.py maintenance off --store {alias} opens it.",
@@ -53,7 +53,8 @@ in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
                     self._status(connection, alias)
 
     def _on(self, stores: dict[str, Connection]) -> None:
-        """All of them, or none: those that were closed are open again where a later one cannot be."""
+        """Close all of the stores or none: if one cannot be closed, those closed before it are opened
+        again."""
         notes = {alias: read_note(connection, alias) for alias, connection in stores.items()}
         for alias, connection in stores.items():
             check_restored(connection, alias)

@@ -64,9 +64,9 @@ Exit codes: 0 written, or shown (--dry-run); 1 refused, with the reason.
         super().write_migration_files(changes, update_previous_migration_paths)
 
     def _make(self, labels: list[str], options: dict[str, Any], *, empty: bool) -> None:
-        """Django's command, which asks nothing: models say what existing rows get."""
+        """Run Django's command without questions: models have to say which value existing rows get."""
         ours = {"name": options["name"], "dry_run": options["dry_run"], "empty": empty}
-        # Django shows the file from verbosity 3 on
+        # Django prints the file only from verbosity 3 on
         usual: dict[str, Any] = {"verbosity": 3 if options["dry_run"] else 1, "interactive": False}
         without = dict.fromkeys(("include_header", "check_changes", "scriptable", "update", "merge"), False)
         try:
@@ -79,7 +79,7 @@ Exit codes: 0 written, or shown (--dry-run); 1 refused, with the reason.
 
 
 def own_apps(alias: str) -> list[str]:
-    """The apps of this repository that are in a store and have migrations."""
+    """Return the apps of this repository that are in the store and have migrations."""
     return [
         app for app in apps_of(alias) if Path(apps.get_app_config(app).path).parent == Path(settings.BASE_DIR)
     ]

@@ -33,7 +33,7 @@ only where verify says that kept entries are not what the events make of them.
             try:
                 streams.rebuild(user_id)
             except StreamErased:
-                continue  # meanwhile
+                continue  # erased meanwhile
             except StreamUnreadable as error:
                 unreadable += 1
                 self.stderr.write(f"stream {log.stream_of(user_id)}: {error}")

@@ -6,7 +6,8 @@ from operations.blocked import Blocked
 
 
 class Command(Blocked):
-    """Of django-extensions, which people know; there is none to call inside Django either."""
+    """Blocks a command of django-extensions that people may know. Django has no such command, so
+    ``call_command`` is refused too."""
 
     help = "Blocked: db_reset."
     instead = "db_reset, which says first what goes and what stays."

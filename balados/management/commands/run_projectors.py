@@ -26,8 +26,9 @@ class Command(OperatorCommand):
             readiness.refresh("projector")
             return bool(signals)
 
-        # a late projector decodes in its thread: the live loop waits a tenth of the usual for the interpreter
-        # (p90 from append to projected, beside a late one: 9 ms instead of 16)
+        # Projectors that lag decode in their threads: this limits the live loop's wait for the interpreter
+        # lock to a tenth of the default (p90 from append to projection beside a lagging projector: 9 ms
+        # instead of 16).
         sys.setswitchinterval(0.0005)
         with relaxed_gc():
             runner = Runner(options["name"] or PROJECTORS.values())

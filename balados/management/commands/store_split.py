@@ -82,5 +82,5 @@ def _read(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The URL with stars for its password."""
+    """Return the URL with its password replaced by stars."""
     return re.sub("(//[^:/@]*:)[^/]+(?=@)", r"\1***", url)

@@ -27,7 +27,7 @@ Exit codes: 0 everything agrees, 1 something was found, or it failed, 2 a wrong 
         parser.add_argument("--json", action="store_true", help="the findings as one object, on stdout")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # progress goes to stderr where stdout is for a program
+        # progress goes to stderr if stdout is read by a program
         report = verify(cast(TextIO, self.stderr if options["json"] else self.stdout))
         if options["json"]:
             found = {"clean": not report.findings, **msgspec.to_builtins(report)}
