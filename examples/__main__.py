@@ -1,8 +1,9 @@
-"""``make demo``: two_devices.py and then real_feed.py, on the server that runs here, or on one of its own.
+"""``make demo`` runs two_devices.py and then real_feed.py, on the server that runs here or on one of its own.
 
-The server of ``make run`` is looked for at PORT, and used where two_devices.py can register a listener: once
-it has an administrator, or with its SETUP_TOKEN. Otherwise a server starts in a temporary home, on a free
-port; that one may fetch feeds from this machine. With arguments it is two_devices.py itself.
+It looks for the server of ``make run`` at PORT, and uses it if two_devices.py can register a listener there:
+if it has an administrator already, or with its SETUP_TOKEN. Otherwise it starts a server in a temporary home,
+on a free port; only that one may fetch feeds from this machine. With arguments, only two_devices.py is run,
+with these.
 """
 
 import os
@@ -23,13 +24,13 @@ import requests
 from examples import real_feed, two_devices
 
 ROOT = Path(__file__).resolve().parent.parent
-# of the server that runs; the one that is started has its own
+# settings of the running server, which a server that is started here must not inherit
 SETTINGS = ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL", "REDIS_URL", "PUBLIC_URL", "SECRET_KEY")
 SECONDS_TO_START = 180.0
 
 
 def main() -> int:
-    # so that the server is stopped
+    # exit through Python's own clean-up, so that the server is stopped
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if len(sys.argv) > 1:
         return two_devices.main()
@@ -43,14 +44,14 @@ def main() -> int:
 
 
 def both(url: str, *options: str, feed_port: int = 0) -> int:
-    """The one demo and the other; the exit code, which is 0 where both went well."""
+    """Run both demos. Returns the exit code, which is 0 if both succeeded."""
     failed = two_devices.main([url, *options])
     print("\nAnd a real feed")
     return failed or real_feed.main([url, "--feed-port", str(feed_port)])
 
 
 def running_server() -> str | None:
-    """The address of the server of ``make run``; None where there is none that the demo can use."""
+    """Return the address of the server of ``make run``, or None if there is none that the demo can use."""
     url = os.environ.get("PUBLIC_URL") or f"http://localhost:{os.environ.get('PORT') or 8000}"
     try:
         if requests.get(f"{url}/health/live", timeout=5).text != "live\n":
@@ -65,8 +66,8 @@ def running_server() -> str | None:
 
 @contextmanager
 def own_server(setup_token: str, feed_port: int) -> Iterator[str]:
-    """A server with the token for its first administrator, which may fetch from a port of this machine; gives
-    its address."""
+    """Run a server whose set-up accepts ``setup_token`` and which may fetch feeds from ``feed_port`` on this
+    machine; yields its address."""
     home, port = Path(tempfile.mkdtemp(prefix="balados-demo-")), free_port()
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     environment |= {"BALADOS_HOME": str(home), "PORT": str(port), "SETUP_TOKEN": setup_token}
@@ -79,7 +80,7 @@ def own_server(setup_token: str, feed_port: int) -> Iterator[str]:
             env=environment,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C ends the demo first, which then stops the server
+            start_new_session=True,  # so that Ctrl-C ends the demo, which then stops the server
         )
     try:
         wait_until_ready(server, home / "output.log")

@@ -1,11 +1,11 @@
-"""A podcast, from its feed to a listener's app: served from this machine, followed, fetched, shown.
+"""A podcast's way from its feed to a listener's app: served from this machine, followed, fetched, shown.
 
     make demo                                   its second half
     python examples/real_feed.py http://localhost:8000
 
-It needs PyJWT and requests, nothing of the server's own code. The server fetches from this machine only where
-FEED_ALLOW_NETWORKS says so, as for the server that ``make demo`` starts; of any other it is told that it does
-not, which is how it should be.
+It needs PyJWT and requests, nothing of the server's own code. A server fetches from this machine only if
+FEED_ALLOW_NETWORKS allows it, as it does for the server that ``make demo`` starts. With any other server, the
+demo reports that the address is refused, which is as it should be.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 try:
     from examples.two_devices import App, Browser, Device, Json, url_safe
-except ImportError:  # as a script
+except ImportError:  # when run as a script
     from two_devices import App, Browser, Device, Json, url_safe  # type: ignore[no-redef,import-not-found]
 
 EPISODES = ("How it began", "What came next", "Where it leads")
@@ -61,7 +61,7 @@ def show_episodes(phone: Device, name: str) -> int:
 
 
 def listener(server: str) -> Device:
-    """The phone of a new listener who has authorized an app."""
+    """Register a new listener who authorizes an app; returns the listener's phone."""
     browser, username = Browser(server), f"demo-{secrets.token_hex(4)}"
     browser.sign_up(username, secrets.token_urlsafe(16))
     app = App("org.example.real-feed." + secrets.token_hex(4), "Real feed")
@@ -69,7 +69,8 @@ def listener(server: str) -> Device:
 
 
 def wait_for(phone: Device, path: str) -> Json:
-    """What is known of the feed once it was fetched: no read ever waits for a publisher."""
+    """Return the metadata of the feed once it has been fetched. The demo has to poll, because no read waits
+    for a publisher."""
     deadline = time.monotonic() + SECONDS_TO_WAIT
     while True:
         found = phone.call("GET", path)
@@ -80,7 +81,7 @@ def wait_for(phone: Device, path: str) -> Json:
 
 @contextmanager
 def served(port: int) -> Iterator[str]:
-    """A feed at 127.0.0.1; gives its URL."""
+    """Serve a feed at 127.0.0.1; yields its URL."""
 
     class Publisher(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -92,7 +93,7 @@ def served(port: int) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing: the demo says what happens."""
+            """Print nothing: the demo itself says what happens."""
 
     with ThreadingHTTPServer(("127.0.0.1", port), Publisher) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

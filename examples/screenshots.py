@@ -1,7 +1,7 @@
-"""``make screenshots``: the pictures of the README, taken on a server of their own, which is removed then.
+"""``make screenshots`` takes the pictures of the README on a temporary server.
 
-A listener follows the invented podcasts of ``shows.py`` and has begun some episodes; Chromium looks at her
-pages in light and dark. Needs Playwright, Pillow and Chromium (or the one that CHROMIUM names).
+A listener follows the invented podcasts of ``shows.py`` and has begun some episodes; Chromium opens her pages
+in light and dark. Needs Playwright, Pillow and Chromium (CHROMIUM names another program).
 """
 
 import os
@@ -27,7 +27,7 @@ LARGEST: Final = 150_000  # bytes of a picture
 NAME: Final = "Ines"
 SCHEMES: Final = ("light", "dark")
 SECONDS_TO_WAIT = 60.0
-# how far she is: of which show, in which episode, after how many minutes
+# how far she has listened: the number of the show, the number of the episode, minutes
 HEARD: Final = ((0, 0, 31), (1, 1, 12), (7, 1, 40), (3, 2, 5))
 PLAYED: Final = ((0, 2), (0, 3), (2, 1), (2, 2), (4, 2), (4, 3), (5, 3), (6, 2))
 
@@ -36,7 +36,7 @@ Promise.all([...document.images].filter(image => image.src.includes("/covers/"))
     image => fetch(image.currentSrc || image.src).then(answer => answer.headers.get("Content-Type"))))
 """
 
-# of those in the picture; the others are loaded when somebody scrolls to them
+# covers within the picture; the others are loaded only when somebody scrolls to them
 COVERS_ARE_THERE: Final = """
 [...document.images].every(image => image.getBoundingClientRect().top > innerHeight
     || image.complete && image.naturalWidth > 0)
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def listen(server: str, feeds: list[str], password: str) -> None:
-    """Register the listener, let an app in, and do with it what she has done so far."""
+    """Register the listener, authorize an app, and record through it what she has done so far."""
     browser = Browser(server)
     browser.sign_up(NAME, password)
     app = App("org.example.screenshots", "AntennaPod")
@@ -79,7 +79,7 @@ def play(phone: Device, episode: Json, name: str, position: int, *, played: bool
 
 
 def wait_for(phone: Device, name: str) -> list[Json]:
-    """The episodes of a feed once it was fetched, the newest first."""
+    """Return the episodes of a feed once it has been fetched, the newest first."""
     path, deadline = f"/api/v1/subscriptions/{url_safe(name)}/episodes", time.monotonic() + SECONDS_TO_WAIT
     while not (found := phone.call("GET", path)["episodes"]):
         if time.monotonic() > deadline:
@@ -89,7 +89,7 @@ def wait_for(phone: Device, name: str) -> list[Json]:
 
 
 def take_all(chromium: Chromium, server: str, password: str) -> None:
-    """What she listens to on a desktop, and what she follows on a phone; each in both schemes."""
+    """Take the home page on a desktop and the list of podcasts on a phone, each in both colour schemes."""
     for name, (width, height), scale in (("desktop", (1280, 860), 1), ("phone", (390, 844), 2)):
         for scheme in SCHEMES:
             context = chromium.new_context(
@@ -122,13 +122,14 @@ def log_in(page: Page, password: str) -> None:
 
 
 def begin(page: Page) -> None:
-    """Play the first episode, so that the player is in the picture, and leave it on pause."""
+    """Play the first episode, so that the player is in the picture, and pause it."""
     page.get_by_role("main").get_by_role("link", name=re.compile("^Play .")).first.click()
     page.get_by_role("button", name="Pause").click()
 
 
 def wait_for_covers(page: Page) -> None:
-    """Covers are fetched when they are first asked for; until then initials are drawn in their place."""
+    """Wait until covers are shown: they are fetched when first asked for, and initials are drawn until
+    then."""
     deadline = time.monotonic() + SECONDS_TO_WAIT
     for path in ("/subscriptions", "/"):
         page.goto(path)
@@ -138,7 +139,7 @@ def wait_for_covers(page: Page) -> None:
 
 
 def keep(picture: bytes, name: str) -> None:
-    """As WebP, in as good a quality as the room allows."""
+    """Save a picture as WebP, in the best quality that stays below ``LARGEST``."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     image = Image.open(BytesIO(picture)).convert("RGB")
     for quality in (90, 82, 74, 66, 58):

@@ -1,5 +1,5 @@
-"""Invented podcasts with covers that are drawn here, served from this machine: nothing of anybody else's is
-in a picture of these pages. Needs Pillow."""
+"""Invented podcasts, served from this machine with covers that are drawn here, so that the pictures show
+nobody else's work. Needs Pillow."""
 
 import io
 import struct
@@ -15,14 +15,15 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-SIDE = 600  # pixels of a cover
-# of the silence that the episodes are: one byte a sample
+SIDE = 600  # pixels of a cover's side
+# the audio of the episodes is silence, with one byte per sample
 SAMPLES_PER_SECOND = 8_000
 HEADER_BYTES = 44
 
 
 class Show(NamedTuple):
-    """``days``: from one episode to the next. ``colours``: ground, shape, light; ``shape``: what is drawn."""
+    """``days`` is the time from one episode to the next. ``colours`` are background, shape and highlight;
+    ``shape`` names what is drawn."""
 
     name: str
     title: str
@@ -128,9 +129,9 @@ SHOWS = (
 
 
 def cover(show: Show) -> bytes:
-    """Its cover as PNG."""
+    """Return the cover of a show as PNG."""
     ground, shape, light = show.colours
-    # twice as large, then halved: so the edges are smooth
+    # drawn at twice the size, then halved, which smooths the edges
     image = Image.new("RGB", (2 * SIDE, 2 * SIDE), ground)
     SHAPES[show.shape](ImageDraw.Draw(image), shape, light)
     file = io.BytesIO()
@@ -210,7 +211,7 @@ SHAPES = {
 
 
 def document(show: Show, base: str, now: datetime) -> str:
-    """Its feed, at ``base``: the newest episode came out today."""
+    """Return the feed of a show, with addresses below ``base``. The newest episode came out today."""
     items = "".join(
         f"<item><title>{escape(title)}</title><guid>{show.name}-{number}</guid>"
         f'<enclosure url="{base}/{show.name}/{number}.wav" type="audio/wav" length="{_size(show)}"/>'
@@ -233,7 +234,7 @@ def _size(show: Show) -> int:
 
 
 def wav_header(size: int) -> bytes:
-    """The beginning of a WAV file of that size: one channel of 8 bits."""
+    """Return the header of a WAV file of ``size`` bytes: one channel of 8 bits."""
     form = (1, 1, SAMPLES_PER_SECOND, SAMPLES_PER_SECOND, 1, 8)
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI", b"RIFF", size - 8, b"WAVE", b"fmt ", 16, *form, b"data", size - HEADER_BYTES
@@ -263,7 +264,7 @@ class _Publisher(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _send_audio(self, size: int) -> None:
-        """Silence, from where the player asks; it hangs up when it has enough."""
+        """Send silence from where the player asks; players close the connection once they have enough."""
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0] or 0)
         self.send_response(206 if "Range" in self.headers else 200)
         self.send_header("Content-Type", "audio/wav")
@@ -280,19 +281,19 @@ class _Publisher(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Print nothing."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: players hang up when they have heard enough."""
+        """Print nothing: players close the connection once they have heard enough."""
 
 
 @contextmanager
 def served(port: int) -> Iterator[list[str]]:
-    """All of them at 127.0.0.1; gives the addresses of their feeds, in their order."""
+    """Serve all shows at 127.0.0.1; yields the URLs of their feeds, in the order of ``SHOWS``."""
     with _Server(("127.0.0.1", port), _Publisher) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

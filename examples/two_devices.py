@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from websockets.sync.client import ClientConnection, connect
 
-# nothing needs to listen here: the browser is sent back to it, and we read the address
+# nothing needs to listen here: we read the address to which the browser is redirected
 REDIRECT_URI = "http://127.0.0.1:9/authorized"
 SCOPES = ["user.subscriptions", "user.plays", "user.sync"]
 
@@ -41,14 +41,15 @@ Json = dict[str, Any]
 
 
 class App:
-    """A podcast app: its name and its key pair. One pair for all devices, or one for each: as you like."""
+    """A podcast app: its name and its key pair. All devices may share one pair, or each have its own."""
 
     def __init__(self, app_id: str, name: str) -> None:
         self.app_id, self.name = app_id, name
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def authorization_token(self, state: str) -> str:
-        """What the listener's browser takes to /authorize: who we are and what we ask for."""
+        """Return the token that the listener's browser takes to /authorize: it says who we are and what we
+        ask for."""
         public_key = self.key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -69,7 +70,8 @@ class App:
         return jwt.encode(claims, self.key, algorithm="RS256")
 
     def request_token(self, user_id: str, device_id: str, device_name: str) -> str:
-        """What every request carries. It lives for an hour at most; making one costs a millisecond."""
+        """Return the token that every request carries. It may be valid for an hour at most; making one costs
+        a millisecond."""
         now = int(time.time())
         claims: Json = {"iss": self.app_id, "sub": user_id, "iat": now, "exp": now + 300}
         claims |= {"device_id": device_id, "device_name": device_name}
@@ -77,14 +79,14 @@ class App:
 
 
 class Browser:
-    """The little of a browser that the server's pages need: cookies, and forms with their CSRF field."""
+    """As much of a browser as the server's pages need: cookies, and forms with their CSRF field."""
 
     def __init__(self, server: str) -> None:
         self.server = server
         self.session = requests.Session()
 
     def submit(self, path: str, **fields: str) -> requests.Response:
-        """Open a page and send its form; redirects are not followed."""
+        """Open a page and submit its form; redirects are not followed."""
         page = self.session.get(urljoin(self.server, path), timeout=10)
         if path == "/users/register" and page.url.endswith("/setup"):
             raise SystemExit(
@@ -98,11 +100,12 @@ class Browser:
         return self.session.post(page.url, data=data, headers=headers, allow_redirects=False, timeout=10)
 
     def needs_setup(self) -> bool:
-        """Whether the server has no administrator yet: then nobody can register."""
+        """Whether the server has no administrator yet, in which case nobody can register."""
         return self.session.get(urljoin(self.server, "/users/register"), timeout=10).url.endswith("/setup")
 
     def sign_up(self, username: str, password: str, setup_token: str = "") -> None:
-        """Register a listener; with the token of a new server its first administrator, who is one too."""
+        """Register a listener. With the set-up token of a new server, this is the first administrator, who is
+        a listener too."""
         path, fields = "/users/register", {"username": username, "email": f"{username}@example.org"}
         if setup_token and self.needs_setup():
             path, fields["token"] = f"/setup?token={setup_token}", setup_token
@@ -115,18 +118,18 @@ class Browser:
             raise SystemExit("could not log in")
 
     def authorize(self, app: App) -> str:
-        """Approve the app. Returns the user's id, which comes back in the redirect."""
+        """Approve the app. Returns the user's id, which the redirect contains."""
         state = secrets.token_urlsafe(16)
         token = app.authorization_token(state)
         answer = self.submit(f"/authorize?token={token}", token=token, decision="approve")
         came_back = {key: values[0] for key, values in parse_qs(urlsplit(_target(answer)).query).items()}
-        # somebody else's answer must not be taken for ours
+        # the answer to somebody else's request must not be taken for ours
         assert came_back["state"] == state, came_back
         return came_back["user_id"]
 
 
 class Device:
-    """One device: what it knows, what it did while offline, and its place in the server's history."""
+    """One device: its data, what it did while offline, and its cursor in the server's history."""
 
     def __init__(self, server: str, app: App, user_id: str, name: str) -> None:
         self.server, self.app, self.user_id, self.name = server, app, user_id, name
@@ -138,11 +141,12 @@ class Device:
         self.offline: Json = {"subscriptions": [], "play_statuses": []}
 
     def call(self, method: str, path: str, body: Json | None = None, *, key: str | None = None) -> Json:
-        """One request. Send the position of your last write along and you read your own writes."""
+        """Send one request. Sending the position of your last write along lets you read your own writes."""
         token = self.app.request_token(self.user_id, self.device_id, self.name)
         headers = {"Authorization": f"Bearer {token}"}
         if method != "GET":
-            # makes a repeat after a lost answer safe: the first answer comes again, nothing is recorded twice
+            # makes it safe to repeat a request whose answer was lost: the first answer is sent again, and
+            # nothing is recorded twice
             headers["Idempotency-Key"] = key or str(uuid.uuid4())
         elif self.position:
             headers["Balados-Position"] = self.position
@@ -155,7 +159,8 @@ class Device:
         return document
 
     def sync(self) -> list[Json]:
-        """Send what was done offline, take what the others did. Returns the entries of ours that lost."""
+        """Send what was done offline, and take over what other devices did. Returns our entries that lost a
+        conflict."""
         sent = {"cursor": self.cursor, **self.offline}
         answer = self.call("POST", "/api/v1/sync", sent)
         if answer["full"]:
@@ -170,7 +175,7 @@ class Device:
         return conflicts
 
     def join(self, live: ClientConnection) -> None:
-        """Authenticate on a live connection; what happened since the last sync is told on it, too."""
+        """Authenticate on a live connection, which then also sends what happened since the last sync."""
         token = self.app.request_token(self.user_id, self.device_id, self.name)
         live.send(json.dumps({"type": "auth", "token": token, "cursor": self.cursor}))
         answer = json.loads(live.recv(timeout=10))
@@ -178,7 +183,7 @@ class Device:
             raise SystemExit(f"live: {answer}")
 
     def hear(self, live: ClientConnection) -> None:
-        """Wait for the next changes of others. They are entries as a sync brings them."""
+        """Wait for the next changes by other devices. Their entries have the format of a sync."""
         told = json.loads(live.recv(timeout=10))
         for entry in told["data"].get("play_statuses", ()):
             self.play_statuses[entry["rss_source_item"]] = entry
@@ -267,8 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def follow_live(phone: Device, tablet: Device, play: Json) -> bool:
-    """Both connect; the tablet sends a play, and the phone hears of it. False where the server has no live
-    connections."""
+    """Connect both devices; the tablet sends a play, and the phone is told of it. Returns False if the server
+    has no live connections."""
     found = requests.get(urljoin(phone.server, "/api/v1/live"), timeout=30)
     if found.status_code == 404:
         print("   This server has no live connections.")
@@ -278,28 +283,29 @@ def follow_live(phone: Device, tablet: Device, play: Json) -> bool:
         phone.join(mine)
         tablet.join(theirs)
         began = time.monotonic()
-        # the same fields as by HTTP; sent again after a break, it counts once
+        # The fields are the same as by HTTP. If the command is repeated after a broken connection, it counts
+        # once.
         theirs.send(json.dumps({"type": "record_play", "id": str(uuid.uuid4()), **play}))
         answer = json.loads(theirs.recv(timeout=10))
         assert answer["type"] == "ack", answer
         phone.hear(mine)
         print(f"   it hears of {play['position']} s after {1000 * (time.monotonic() - began):.0f} ms")
-    tablet.sync()  # what it did itself it is not told
+    tablet.sync()  # a device is not told of its own changes
     return True
 
 
 def feed(url: str) -> str:
-    """How the API names a feed: base64 of its URL."""
+    """Return the API's name of a feed: base64 of its URL."""
     return base64.b64encode(url.encode()).decode()
 
 
 def item(guid: str, enclosure_url: str) -> str:
-    """How the API names an episode: base64 of its GUID, a comma and its enclosure."""
+    """Return the API's name of an episode: base64 of its GUID, a comma and its enclosure's URL."""
     return base64.b64encode(f"{guid},{enclosure_url}".encode()).decode()
 
 
 def url_safe(name: str) -> str:
-    """The same name for use in a path."""
+    """Return the same name in the form used in paths."""
     return name.replace("+", "-").replace("/", "_").rstrip("=")
 
 
@@ -318,7 +324,7 @@ def status(rss_source_feed: str, rss_source_item: str, position: int, at: dateti
 
 
 def _target(answer: requests.Response) -> str:
-    """Where the browser is sent back to: by a redirect, or by the link of a page."""
+    """Return where the browser is sent back to: by a redirect, or by a link on the page."""
     if answer.status_code == 302:
         return answer.headers["Location"]
     link = re.search(rf'href="({re.escape(REDIRECT_URI)}[^"]*)"', answer.text)
