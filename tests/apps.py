@@ -1,4 +1,4 @@
-"""Third-party apps as the tests play them: a key pair, and the tokens that PyJWT makes with it."""
+"""Third-party apps for the tests: a key pair, and the tokens that PyJWT signs with it."""
 
 import json
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from accounts.tokens import read_authorization
 
 @cache
 def key_pair(name: str = "first", bits: int = 2048) -> RSAPrivateKey:
-    """The key of that name, made once in a test run (a pair of 2,048 bits takes 0.1 s)."""
+    """Return the key of that name, generated once per test run (a pair of 2,048 bits takes 0.1 s)."""
     return generate_private_key(public_exponent=65_537, key_size=bits)
 
 
@@ -28,7 +28,7 @@ def pem(key: RSAPrivateKey, form: PublicFormat = PublicFormat.SubjectPublicKeyIn
 
 
 class App:
-    """An app with its id and its key pair. Apps of the same ``key`` share one."""
+    """An app with its id and its key pair. Apps with the same ``key`` share one pair."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class App:
         return pem(self.key)
 
     def description(self, **changes: Any) -> dict[str, Any]:
-        """The ``app`` of an authorization; a field changed to None is left out."""
+        """Return the ``app`` claim of an authorization; a field given as None is left out."""
         fields = {
             "name": self.name,
             "url": "https://castaway.example",
@@ -57,7 +57,7 @@ class App:
         return {name: value for name, value in (fields | changes).items() if value is not None}
 
     def authorization(self, scopes: Iterable[str] = ("user.plays",), **claims: Any) -> str:
-        """An authorization token; a claim given as None is left out."""
+        """Return an authorization token; a claim given as None is left out."""
         now = int(datetime.now(UTC).timestamp())
         own = {
             "iss": self.iss,
@@ -69,15 +69,17 @@ class App:
         return self.sign(own | claims)
 
     def request(self, user_id: UUID | str, **claims: Any) -> str:
-        """A request token for that user; a claim given as None is left out.
+        """Return a request token for that user; a claim given as None is left out.
 
-        It lives as long as is allowed: some are made while tests are collected, long before their test.
+        It is valid for as long as is allowed, because some tokens are made while tests are collected, long
+        before their test runs.
         """
         now = int(datetime.now(UTC).timestamp())
         return self.sign({"iss": self.iss, "sub": str(user_id), "iat": now, "exp": now + 3600} | claims)
 
     def sign(self, claims: dict[str, Any], headers: dict[str, Any] | None = None) -> str:
-        # built from JSON rather than by jwt.encode, which refuses claims that the tests need to be wrong
+        # built from JSON rather than by jwt.encode, which refuses some of the wrong claims that the tests
+        # need
         present = {name: value for name, value in claims.items() if value is not None}
         return self.sign_bytes(json.dumps(present).encode(), headers)
 
@@ -85,10 +87,11 @@ class App:
         return jwt.PyJWS().encode(payload, self.key, algorithm="RS256", headers=headers)
 
     def bearer(self, user_id: UUID | str, **claims: Any) -> dict[str, str]:
-        """The header of a request, as Django's test client takes it: ``client.get(path, headers=…)``."""
+        """Return the header of a request, as Django's test client takes it: ``client.get(path,
+        headers=…)``."""
         return {"Authorization": f"Bearer {self.request(user_id, **claims)}"}
 
     def grant(self, user: User, scopes: Iterable[str] = ("*",)) -> AppGrant:
-        """Let the app in at once, as if the user had approved."""
+        """Authorize the app at once, as if the user had approved it."""
         token = self.authorization(scopes)
         return grants.authorize(user, read_authorization(token, datetime.now(UTC), settings.PUBLIC_URL))

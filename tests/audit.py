@@ -1,8 +1,10 @@
-"""``python -m tests.audit [ADDRESS]``: whether the libcurl that comes with pycurl has a known vulnerability.
+"""``python -m tests.audit [ADDRESS]`` checks whether the libcurl that comes with pycurl has a known
+vulnerability.
 
-The wheel of pycurl brings its own libcurl, which no update of the system reaches. The curl project lists its
-vulnerabilities, with the versions that each is in (https://ossf.github.io/osv-schema/). Without a connection
-nothing is looked up, and this says so. Ends with 1 where there is one that the list does not call low.
+The wheel of pycurl contains its own libcurl, which updates of the system do not replace. The curl project
+publishes a list of vulnerabilities with the affected versions (https://ossf.github.io/osv-schema/). Without a
+connection nothing is looked up, and the program says so. It exits with 1 if there is a vulnerability that the
+list does not rate as low.
 """
 
 import json
@@ -17,7 +19,8 @@ PATIENCE = 20.0
 
 
 def vulnerabilities(found: list[dict[str, Any]], version: str) -> list[str]:
-    """Those of ``found`` that are in libcurl of this version, each in a line; the low ones left out."""
+    """Return those of ``found`` that affect libcurl of this version, one line each, without those of low
+    severity."""
     return [
         f"{each['id']}: {each['summary']} ({severity})"
         for each in found

@@ -1,4 +1,5 @@
-"""The stores of a test run, and the cast: Alice owns, Bob is another listener, Charlie an outsider."""
+"""The stores of a test run, and the people in the tests: Alice is the owner, Bob another listener, Charlie an
+outsider."""
 
 import os
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from accounts.passwords import SmallArgon2PasswordHasher
 from tests import leaks
 from tests.factories import UserFactory
 
-# How much is drawn for a property: each run draws others, so an ordinary one need not draw much. How long an
-# example takes says how busy the machine is.
+# The number of examples for each property. Each run draws different ones, so an ordinary run need not draw
+# many. There is no deadline, because an example's duration depends mostly on how busy the machine is.
 for name, examples in {"balados": 40, "whole": 100, "thorough": 1_000}.items():
     settings.register_profile(name, deadline=None, max_examples=examples)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "balados"))
@@ -26,21 +27,23 @@ STORES = ("system", "projections", "events")
 
 
 def pytest_sessionstart() -> None:
-    # else every test client lists all static files at its first request: 50 ms
+    # otherwise every test client lists all static files at its first request, which takes 50 ms
     configuration.WHITENOISE_AUTOREFRESH = True
-    # made to be slow: instances of their own, end to end, hash as everybody's do
+    # Hashing is slow on purpose. Only instances in processes of their own (end-to-end tests) hash at the
+    # usual cost.
     SmallArgon2PasswordHasher.memory_cost, SmallArgon2PasswordHasher.time_cost = 64, 1
     leaks.begin()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Last of all, what all others have logged is searched for what they kept secret."""
+    """Run test_leaks.py last: it searches what all other tests have logged for their secrets."""
     items.sort(key=lambda item: item.path.name == "test_leaks.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _look_for_static_files_once() -> Iterator[None]:
-    """Every test client has a middleware of its own, and WhiteNoise's looks for 170 files when it is made."""
+    """Let WhiteNoise look for static files once. Every test client has its own middleware, and WhiteNoise's
+    looks for 170 files when it is created."""
     found: dict[str, Any] = {}
     look = WhiteNoiseMiddleware.add_files_from_finders
 
@@ -59,7 +62,7 @@ def _look_for_static_files_once() -> Iterator[None]:
 def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Create the stores as an operator would, unless they came with a copy of a cluster.
 
-    Django's own test databases do not fit: three aliases of one database count as one for it.
+    Django's own test databases are not suitable: it treats three aliases of one database as one.
     """
     from operations import stores
 
@@ -93,14 +96,16 @@ KEPT = {"django_migrations", "django_content_type", "auth_permission", "instance
 
 @pytest.fixture
 def stores(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The three stores with real commits; emptied after the test, process caches too."""
+    """Give access to the three stores with real commits; they and the caches of this process are emptied
+    after the test."""
     with _used(django_db_blocker):
         yield
 
 
 @pytest.fixture(scope="module")
 def shared_stores(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The same, emptied after the last test of a module: for tests that leave nothing, or mind nothing."""
+    """Do the same, but empty the stores after the last test of a module: for tests that leave no rows behind,
+    or are not affected by them."""
     with _used(django_db_blocker):
         yield
 
@@ -124,10 +129,10 @@ def forget() -> None:
 
 
 def empty(alias: str) -> None:
-    """Delete the rows of every table of one store, and begin its sequences anew.
+    """Delete the rows of every table of one store, and reset its sequences.
 
-    Tables in tests are small: DELETE takes a third of what TRUNCATE does. It runs as on a replica, because
-    triggers guard what must not be deleted.
+    Tables in tests are small, so DELETE takes a third of the time of TRUNCATE. It runs in the role of a
+    replica, because triggers guard rows that must not be deleted.
     """
     from operations.stores import SCHEMAS
 

@@ -1,4 +1,4 @@
-"""Embedded servers for tests, in directories of their own."""
+"""Embedded servers for tests, each in a directory of its own."""
 
 import signal
 import subprocess
@@ -17,7 +17,7 @@ def start_postgres(place: Path, database: str = "balados", **parameters: str) ->
 
 
 def stop_postgres(place: Path, mode: str = "fast") -> None:
-    """Stop it, where it was started here, and wait for its end."""
+    """Stop the PostgreSQL of ``place`` if it was started here, and wait until it has ended."""
     if place in _started:
         process = _started.pop(place)
         process.send_signal(SIGNALS[mode])

@@ -1,4 +1,4 @@
-"""Accounts, grants and tokens as the tests make them."""
+"""Factories for accounts, grants and tokens."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ APP = App()
 
 
 class UserFactory(DjangoModelFactory[User]):
-    """A listener, who can log in only with a ``password``: hashing one takes time."""
+    """A listener, who can log in only if a ``password`` is given: hashing one takes time."""
 
     class Meta:
         model = User
@@ -34,7 +34,7 @@ class UserFactory(DjangoModelFactory[User]):
 
 
 class OperatorFactory(UserFactory):
-    """The administrator, without whom the instance waits for its set-up."""
+    """The administrator. Without one, the instance waits for its set-up."""
 
     username = "Olivia"
     password = PASSWORD
@@ -42,7 +42,7 @@ class OperatorFactory(UserFactory):
 
 
 class HelperFactory(UserFactory):
-    """Staff with some ``permissions``, by their code names."""
+    """A staff member with some ``permissions``, given by their code names."""
 
     class Meta:
         skip_postgeneration_save = True
@@ -56,7 +56,7 @@ class HelperFactory(UserFactory):
 
 
 class AppGrantFactory(DjangoModelFactory[AppGrant]):
-    """The row alone, which may be wrong; ``App.grant`` lets an app in as a user does."""
+    """Only the row of a grant, which may be invalid; ``App.grant`` authorizes an app as a user does."""
 
     class Meta:
         model = AppGrant
@@ -71,7 +71,7 @@ class AppGrantFactory(DjangoModelFactory[AppGrant]):
 
 
 class PlayTokenFactory(DjangoModelFactory[PlayToken]):
-    """A play token of which nobody knows the text: ``PlayToken.objects.issue`` gives both."""
+    """A play token whose text is not known; ``PlayToken.objects.issue`` returns both."""
 
     class Meta:
         model = PlayToken
@@ -98,14 +98,14 @@ class ClaimsFactory(factory.DictFactory):
 
 
 class RequestClaimsFactory(ClaimsFactory):
-    """What a good request says."""
+    """The claims of a valid request token."""
 
     sub = ALICE
     exp = T + 600
 
 
 class AuthorizationClaimsFactory(ClaimsFactory):
-    """What a good authorization says."""
+    """The claims of a valid authorization token."""
 
     app = factory.LazyFunction(APP.description)
     scopes = factory.LazyFunction(lambda: ["user.plays"])

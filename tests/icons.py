@@ -1,6 +1,7 @@
-"""The icons of the installed app: ``python -m tests.icons`` paints static/icons/ from static/balados.svg.
+"""``python -m tests.icons`` draws the icons of the installed app, static/icons/, from static/balados.svg.
 
-In Chromium, which draws SVG as browsers do. Only after a change of the picture; the results are in the tree.
+It uses Chromium, which draws SVG as browsers do. It is only needed after a change of the picture; the results
+are committed.
 """
 
 import io
@@ -19,8 +20,8 @@ GROUND: Final = "#14594b"
 
 
 class Icon(NamedTuple):
-    """``filled``: the ground goes to the edges, for systems that cut it into a shape of their own. ``part``:
-    how much of the side the picture takes."""
+    """``filled`` extends the background to the edges, for systems that cut the icon into a shape of their
+    own. ``part`` is the share of the side that the picture takes."""
 
     size: int
     filled: bool = False
@@ -30,7 +31,7 @@ class Icon(NamedTuple):
 ICONS: Final = {
     "icon-192": Icon(192),
     "icon-512": Icon(512),
-    # a circle of four fifths of the side is never cut off
+    # a circle with a diameter of four fifths of the side is never cut off
     "maskable-192": Icon(192, filled=True, part=0.8),
     "maskable-512": Icon(512, filled=True, part=0.8),
     "apple-touch-icon": Icon(180, filled=True, part=0.9),
@@ -38,7 +39,7 @@ ICONS: Final = {
 
 
 def page_of(icon: Icon) -> str:
-    """The icon as a page of its size."""
+    """Return the icon as an HTML page of its size."""
     ground = GROUND if icon.filled else "transparent"
     side = round(icon.size * icon.part)
     style = f"margin:0;display:grid;place-items:center;height:100vh;background:{ground}"
@@ -47,7 +48,7 @@ def page_of(icon: Icon) -> str:
 
 
 def paint() -> None:
-    """Write all of them, in 64 colours: a third of the bytes."""
+    """Write all icons, in 64 colours, which takes a third of the bytes."""
     FOLDER.mkdir(exist_ok=True)
     chromium = shutil.which(os.environ.get("CHROMIUM") or "chromium")
     with sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""A process that ends as by kill -9, without the seconds that it takes to start one."""
+"""Processes that end as by kill -9, without the seconds that starting a new Python takes."""
 
 import os
 import signal
@@ -11,9 +11,9 @@ from django.db import connections
 
 
 class Copy:
-    """A copy of this process that does ``work`` and ends: with 0, or with 1 where that raises.
+    """A fork of this process that does ``work`` and exits: with 0, or with 1 if that raises.
 
-    Connections to the stores are closed first: nobody shares them.
+    Connections to the stores are closed first, so that they are not shared.
     """
 
     def __init__(self, work: Callable[[], object]) -> None:
@@ -21,7 +21,8 @@ class Copy:
             connection.close()
             getattr(connection, "close_pool", connection.close)()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, whose locks nothing here needs
+            # it warns of other threads, whose locks are not needed here
+            warnings.simplefilter("ignore", DeprecationWarning)
             self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -37,7 +38,7 @@ class Copy:
         os.kill(self.pid, number)
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while the process runs."""
         if self._ended is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self._ended = os.waitstatus_to_exitcode(status) if pid else None
@@ -51,16 +52,16 @@ class Copy:
         return ended
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End the process by SIGKILL if it still runs."""
         if self.poll() is None:
             self.send_signal(signal.SIGKILL)
             self.wait()
 
 
 def killed_at(point: str, work: Callable[[], object]) -> None:
-    """Do ``work`` in a copy of this process, which is killed when it reaches the failpoint ``point``.
+    """Do ``work`` in a fork of this process, which is killed when it reaches the failpoint ``point``.
 
-    Fails where it ends in any other way.
+    Fails if the fork ends in any other way.
     """
 
     def work_until_killed() -> None:

@@ -1,7 +1,8 @@
-"""The secrets that a run of the tests uses, and the logs in which none of them may be read.
+"""The secrets that a test run uses, and the logs, in which none of them may appear.
 
-Whatever makes a token, takes a password, an address or the name of a feed is wrapped for the run, so that no
-test has to say what its secrets are. What the run logs is kept beside its servers' logs, in BALADOS_HOME.
+Every function that creates a token or receives a password, an address or the name of a feed is wrapped for
+the run, so that no test has to list its secrets. The run's own log is written to BALADOS_HOME, beside the
+logs of its servers.
 """
 
 import binascii
@@ -28,15 +29,15 @@ OURS = (
     "projections",
     "web",
 )
-# parts of a token that stand between dots, slashes and equal signs; shorter ones say nothing
+# the parts of a token between dots, slashes and equal signs; shorter parts are too common to be searched for
 PIECE = re.compile(r"[A-Za-z0-9_-]{12,}")
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>)\]}]+")
-# the one line that is meant to carry a token: the way to the first administrator, on his own terminal
+# the only line that is meant to contain a token: the set-up link, shown on the administrator's own terminal
 MEANT = re.compile(r"its administrator: \S+")
 
 
 class Kept(logging.FileHandler):
-    """A log of the tests themselves."""
+    """A log of the tests' own process."""
 
 
 _pieces: set[str] = set()
@@ -46,7 +47,7 @@ _outputs: list[tuple[str, str]] = []
 
 
 def remember(secret: str) -> str:
-    """A token, a password, an e-mail address, a private URL; gives it back."""
+    """Note a secret: a token, a password, an e-mail address, a private URL. Returns it."""
     if "://" in secret:
         if len(secret) >= 16:
             _addresses.add(secret)
@@ -57,12 +58,12 @@ def remember(secret: str) -> str:
 
 
 def keep(name: str, output: str) -> None:
-    """What a process has written, to be searched at the end."""
+    """Keep the output of a process, to be searched at the end."""
     _outputs.append((name, output))
 
 
 def found_in(text: str) -> set[str]:
-    """The secrets that can be read in ``text``."""
+    """Return the secrets that appear in ``text``."""
     text = MEANT.sub("", text)
     pieces = _pieces.intersection(PIECE.findall(text))
     addresses = {found for found in set(ADDRESS.findall(text)) if found.startswith(tuple(_addresses))}
@@ -70,7 +71,7 @@ def found_in(text: str) -> set[str]:
 
 
 def logs() -> Iterator[tuple[str, str]]:
-    """Every log of this run: the tests' own, their servers', and those of instances."""
+    """Yield every log of this run, with its name: those of the tests, of their servers, and of instances."""
     for file in sorted(Path(os.environ["BALADOS_HOME"]).rglob("*.log")):
         yield str(file), file.read_text(errors="replace")
     yield from _outputs
@@ -81,7 +82,8 @@ def count() -> int:
 
 
 def begin() -> None:
-    """Wrap what makes secrets, and keep what is logged. After Django's set-up, before any test."""
+    """Wrap the functions that secrets pass through, and start to keep what is logged. To be called after
+    Django's set-up and before any test."""
     import jwt
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.sessions.backends.base import SessionBase
@@ -103,7 +105,7 @@ def begin() -> None:
     _wrap(AbstractBaseUser, "check_password", lambda user, raw=None, *_: [raw])
     _wrap(UserManager, "create_user", lambda manager, username, email="", *_, **__: [email])
     _wrap(log, "append", lambda stream, expected, events, *_, **__: _remember_names(events))
-    # whoever sets Django up again (a WSGI application, a command line) takes the handlers away
+    # Code that sets Django up again (a WSGI application, a command line) removes the handlers.
     configure = logging.config.dictConfig
 
     def configured(config: Any) -> None:
@@ -115,7 +117,7 @@ def begin() -> None:
 
 
 def keep_logs() -> None:
-    """Write what is logged from here on, unless that is done."""
+    """Start to write what is logged to files, unless that has been done."""
     from balados.logs import FORMATS, formatter
 
     home, root = Path(os.environ["BALADOS_HOME"]), logging.getLogger()
@@ -125,7 +127,7 @@ def keep_logs() -> None:
         lines = Kept(home / f"tests-{form}.log", delay=True)
         lines.setFormatter(formatter(form))
         root.addHandler(lines)
-    # what our own code says, before anything is taken out of it
+    # what our own code logs, before redaction
     raw = Kept(home / "tests-raw.log", delay=True)
     raw.setFormatter(logging.Formatter("%(name)s %(message)s"))
     raw.addFilter(lambda record: record.name.startswith(OURS))
@@ -139,7 +141,8 @@ def _remember_pieces(secret: str) -> bool:
 
 
 def _remember_names(events: Sequence[Any]) -> Iterator[str]:
-    """The feeds and items of events: their base64, and the addresses in it."""
+    """Note the feeds and items of events: their base64 names here, and the addresses in these by yielding
+    them."""
     for event in events:
         for field in ("rss_source_feed", "rss_source_item"):
             name = getattr(event, field, None)

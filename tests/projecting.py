@@ -1,4 +1,4 @@
-"""Projecting in the process of the test, for tests that need read models but no projector process."""
+"""Projecting within the test's process, for tests that need read models but no projector process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def bring_up_to_date() -> int:
 
 @contextmanager
 def behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The public rows do not come along, and nobody waits; yields the positions that were asked for."""
+    """Simulate projectors that lag, without waiting for them; yields the positions that were waited for."""
     waited: list[int] = []
 
     def impatient(projector: str, position: int) -> None:

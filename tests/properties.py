@@ -1,19 +1,19 @@
-"""How much is drawn for a property that takes long: little in an ordinary run, more where asked for."""
+"""The number of examples for properties that take long: few in an ordinary run, more on request."""
 
 from hypothesis import HealthCheck, Phase, settings
 
-# fewer show nothing
+# with fewer examples a property shows nothing
 LEAST = 4
-# of the profile of that name
+# the number of examples in the profile of that name
 WHOLE = 100
 
 
 def examples(number: int, *, whole: int | None = None, shrink: bool = False) -> settings:
-    """Settings for so many examples in the profile ``whole``, for fewer in an ordinary run, and for ten times
-    as many in ``thorough`` (tests/conftest.py).
+    """Return settings for ``number`` examples in the profile ``whole``, fewer in an ordinary run, and ten
+    times as many in ``thorough`` (tests/conftest.py).
 
-    ``whole``: how many instead in these two, where an ordinary run can draw few. ``shrink``: look for the
-    smallest example that fails. Where one takes a second, that takes many minutes.
+    ``whole`` replaces ``number`` in these two profiles, where an ordinary run can draw few. ``shrink`` looks
+    for the smallest failing example, which takes many minutes if one takes a second.
     """
     asked = number if whole is None or settings().max_examples < WHOLE else whole
     phases = [Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if shrink else [])]

@@ -1,8 +1,9 @@
-"""``make test``: every test with the three stores in three databases, then some again with all in one; one
-count over all. With arguments: one run of pytest with these. ``make coverage`` measures the same tests.
+"""``make test`` runs every test with the three stores in three databases, then some again with all in one,
+and prints one total. With arguments, it is one run of pytest with these. ``make coverage`` measures the same
+tests.
 
-The tests run in parts, several at once, each with servers of its own: so they cannot meet, and two cores are
-busy. In each part the logs of that part are searched for secrets at the end (test_leaks.py).
+The tests run in parts, several at once, each with its own servers, so that parts do not interfere and two
+cores are kept busy. At the end of each part its logs are searched for secrets (test_leaks.py).
 """
 
 import os
@@ -22,7 +23,8 @@ from tests.memory import fast_directory
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-# What runs in one part, the longest first; what is not named here is the last part, "the rest".
+# The test directories that run together in one part, the longest first. Whatever is not named here is in the
+# last part, "the rest".
 PARTS: tuple[tuple[str, ...], ...] = (
     ("operations", "commands"),
     ("web", "accounts"),
@@ -31,15 +33,18 @@ PARTS: tuple[tuple[str, ...], ...] = (
     ("api", "gpodder"),
     ("projections", "privacy"),
 )
-# the tests that wait most are a part of their own, before the others; with the search for secrets, as below
+# The browser tests wait most, so they are a separate part, started first. Like every part, it includes the
+# search for secrets, which is marked ``topology``.
 BROWSER = ("web",)
-# Where tests are marked ``topology``: what may differ where the stores share a database, its locks and its
-# notifications. Instances of the end-to-end tests have one database as well.
+# The directories whose tests marked ``topology`` run again with one database: their results may differ where
+# stores share a database, its locks and its notifications. The instances of the end-to-end tests have one
+# database as well.
 AGAIN = ("eventstore", "projections", "operations")
-# nearly half of the time tests wait for servers, processes and browsers
+# tests spend nearly half of their time waiting for servers, processes and browsers
 AT_ONCE = 2 * (os.cpu_count() or 1)
 LEAKS = "test_leaks.py"
-# pytest's own: all passed, some failed, interrupted … , and what a part of no tests at all ends with
+# exit codes of pytest: all tests passed, some failed, none was selected; there are others, such as for an
+# interruption
 PASSED, FAILED, NO_TESTS = 0, 1, 5
 
 
@@ -60,7 +65,7 @@ def main(arguments: list[str]) -> int:
 
 def run_all(results: Path, *, coverage: bool) -> int:
     cluster = results / "cluster"
-    results.chmod(0o711)  # PostgreSQL has a system user of its own where we are root
+    results.chmod(0o711)  # PostgreSQL runs as a system user of its own if we are root
     subprocess.run([sys.executable, "-m", "tests.template", cluster], cwd=ROOT, check=True)
     codes = run(parts(results, cluster, coverage=coverage), results)
     if coverage:
@@ -75,7 +80,7 @@ def run_all(results: Path, *, coverage: bool) -> int:
 
 
 def parts(results: Path, cluster: Path, *, coverage: bool) -> list[Part]:
-    """Everything there is, cut into parts that leave their results in the directory ``results``."""
+    """Return all tests, divided into parts that write their results to the directory ``results``."""
     named = {name for group in PARTS for name in group}
     found = sorted(path.name for path in TESTS.iterdir() if path.is_dir() or path.name.startswith("test_"))
     rest = tuple(name for name in found if name not in {*named, LEAKS})
@@ -109,7 +114,8 @@ def report_coverage(results: Path) -> None:
 
 
 def run(waiting: list[Part], results: Path) -> dict[str, int]:
-    """Run the parts, so many at once; show the output of each when it has ended. Returns the exit codes."""
+    """Run the parts, at most ``AT_ONCE`` at a time, and print the output of each when it has ended. Returns
+    the exit codes."""
     codes: dict[str, int] = {}
     running: list[Running] = []
     stop = StopRequest()
@@ -132,13 +138,13 @@ def run(waiting: list[Part], results: Path) -> dict[str, int]:
 
 
 def processor_seconds() -> float:
-    """What the parts that have ended used, their servers and browsers included."""
+    """Return the processor seconds of all parts that have ended, including their servers and browsers."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 class Running:
-    """A part at work."""
+    """A part that is running."""
 
     def __init__(self, part: Part, results: Path) -> None:
         self.name = part.name
@@ -159,7 +165,7 @@ class Running:
 
 
 class StopRequest:
-    """True once Ctrl-C or SIGTERM has come: each part then stops its servers by itself."""
+    """True once Ctrl-C or SIGTERM has been received. Each part then stops its own servers."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -175,7 +181,7 @@ class StopRequest:
 
 def run_alone(arguments: list[str]) -> int:
     process = start_pytest(arguments, {})
-    # wait for it whatever comes, so that it stops its servers: Ctrl-C reaches it by itself, SIGTERM not
+    # Always wait for the process, so that it stops its servers. Ctrl-C reaches it directly, SIGTERM does not.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     return process.wait()
@@ -191,7 +197,7 @@ def start_pytest(
 
 
 def counted(report: Path) -> Counter[str]:
-    """The outcomes in one junit file; a part that wrote none counts as one failure."""
+    """Return the outcomes in one JUnit file; a part that wrote none counts as one failure."""
     if not report.exists():
         return Counter(failed=1)
     cases = ElementTree.parse(report).iter("testcase")

@@ -1,4 +1,4 @@
-"""Looking for a text in everything that an instance keeps: every table of every store, and Redis."""
+"""Searching for a text in everything that an instance stores: every table of every store, and Redis."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from operations.stores import SCHEMAS
 
 
 def found(*texts: str) -> list[str]:
-    """Where any of these texts occurs, in whatever way a column writes it: as text, or as bytes."""
+    """Return the places where any of these texts occurs, whether a column stores it as text or as bytes."""
     places = [
         f"{alias}: {schema}.{table}"
         for alias, schemas in SCHEMAS.items()
@@ -33,7 +33,7 @@ def _tables(alias: str, schemas: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def _holds(alias: str, schema: str, table: str, texts: tuple[str, ...]) -> bool:
-    # a row as text shows bytea in hexadecimal
+    # a row cast to text shows bytea in hexadecimal
     wanted = [f"%{spelling}%" for text in texts for spelling in (_escaped(text), text.encode().hex())]
     statement = sql.SQL("SELECT EXISTS (SELECT FROM {} AS kept WHERE kept::text ILIKE ANY(%s))")
     with connections[alias].cursor() as cursor:

@@ -1,7 +1,7 @@
 """Starts PostgreSQL and Redis for the tests, before Django's settings are read.
 
-Loaded by ``-p tests.servers`` (pyproject.toml). The three stores are in three databases, with
-``TEST_STORES=one`` in one. Read from the environment beside that:
+It is loaded by ``-p tests.servers`` (pyproject.toml). The three stores are in three databases, or in one with
+``TEST_STORES=one``. It also reads these environment variables:
 
 - TEST_DATABASE_URL, TEST_REDIS_URL: servers to use instead; the database must be called ``test_balados``.
 - TEST_CLUSTER: a PostgreSQL data directory with migrated stores, of which a copy is used (tests/template.py).
@@ -23,12 +23,14 @@ SUFFIXES = {"DATABASE_URL": "", "PROJECTIONS_URL": "_projections", "EVENT_STORE_
 
 
 def start() -> None:
-    """Start what no URL was given for; it ends with this process, also after Ctrl-C or SIGTERM."""
+    """Start the servers for which no URL was given. They end with this process, also after Ctrl-C or
+    SIGTERM."""
     home = Path(tempfile.mkdtemp(prefix="balados-", dir=fast_directory()))
     os.environ["BALADOS_HOME"] = str(home)
-    # tmp_path below it, too: another run of pytest closes the common /tmp/pytest-of-root to PostgreSQL's user
+    # tmp_path is below it as well: another run of pytest would close /tmp/pytest-of-root to PostgreSQL's user
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)
-    # atexit does not run on SIGTERM's default action; after kill -9 the kernel ends both (embedding.py)
+    # by default, SIGTERM ends Python without running atexit; after kill -9 the kernel ends both servers
+    # (embedding.py)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     from tests import embedding
@@ -56,10 +58,10 @@ os.environ.update(
     {
         "SECRET_KEY": "only-for-tests-" + "x" * 40,
         "DEBUG": "0",
-        # tests that have a live process say so
+        # tests that have a live process switch it on
         "LIVE": "off",
         "PUBLIC_URL": "http://localhost:8000",
-        # Django's test runner keeps the mails; none is printed or sent
+        # Django's test runner collects the mails; none is printed or sent
         "EMAIL_URL": "console:",
     }
 )

@@ -1,9 +1,10 @@
-"""``python -m tests.template DIRECTORY``: a PostgreSQL data directory with migrated stores.
+"""``python -m tests.template DIRECTORY`` creates a PostgreSQL data directory with migrated stores.
 
-``make test`` makes one and gives each of its parts a copy, so that they need not create and migrate their
-stores. ``test_balados`` has all three; ``test_balados_projections`` and ``_events`` the two in databases of
-their own. ``balados`` is that of an instance as ``make run`` makes it. ``READY`` are as ``db_init`` leaves
-them, for copies: no test connects to them.
+``make test`` creates one and gives each of its parts a copy, so that they need not create and migrate their
+stores. ``test_balados`` holds all three stores; ``test_balados_projections`` and ``_events`` hold these two
+in databases of their own. ``balados`` is the database of an instance as ``make run`` creates it. The
+databases in ``READY`` are in the state in which ``db_init`` leaves them; they are only copied, and no test
+connects to them.
 """
 
 import os
@@ -39,12 +40,12 @@ def main(directory: Path) -> None:
     make_ready(one, dict.fromkeys(one, READY["one"]))
     home = Path(os.environ["BALADOS_HOME"])
     embedding.stop_postgres(home)
-    # with its owner, which is not us where we are root
+    # keeps the owner, who is another user if we are root
     subprocess.run(["cp", "--archive", home / "postgres", directory], check=True)
 
 
 def migrate(names: Mapping[str, str]) -> None:
-    """Make the stores in databases of these names, by alias."""
+    """Create the stores in databases of these names, by alias."""
     from operations import stores
 
     with at(names):
@@ -53,7 +54,7 @@ def migrate(names: Mapping[str, str]) -> None:
 
 
 def make_ready(names: Mapping[str, str], copies: Mapping[str, str]) -> None:
-    """Copy migrated stores, and give the copies all that a new instance has."""
+    """Copy migrated stores, and add to the copies all that a new instance has."""
     from django.core.management import call_command
 
     for name, ready in {(names[alias], copies[alias]) for alias in names}:
@@ -64,7 +65,8 @@ def make_ready(names: Mapping[str, str], copies: Mapping[str, str]) -> None:
 
 @contextmanager
 def at(names: Mapping[str, str]) -> Iterator[None]:
-    """Within, the stores are in databases of these names; nobody is connected to them afterwards."""
+    """Within the block, the stores are in databases of these names; afterwards, nobody is connected to
+    them."""
     from django.db import connections
 
     from eventstore import instance
@@ -79,7 +81,8 @@ def at(names: Mapping[str, str]) -> Iterator[None]:
 
 
 def copy(database: str, name: str) -> None:
-    """Copy a database that nobody is connected to. Copying its files takes a tenth of logging their pages."""
+    """Copy a database that nobody is connected to. Copying its files takes a tenth of the time of logging
+    their pages."""
     import psycopg
     from psycopg import sql
 

@@ -1,4 +1,4 @@
-"""The files that no test can run here are compared with what they describe."""
+"""Compares deployment files, which cannot be run in tests, with what they describe."""
 
 import os
 import re
@@ -140,7 +140,8 @@ def test_the_lock_file_holds_what_is_asked_for() -> None:
 
 
 def test_the_steps_of_the_image_lead_to_programs_that_start(tmp_path: Path) -> None:
-    """As far as that goes without an engine: in an empty directory and a virtual environment of its own."""
+    """The steps are carried out as far as possible without a container engine: in an empty directory, with a
+    virtual environment of its own."""
     app, packages = tmp_path / "app", tmp_path / "packages"
     app.mkdir()
     environment = {
@@ -160,7 +161,7 @@ def test_the_steps_of_the_image_lead_to_programs_that_start(tmp_path: Path) -> N
             case ["COPY", name, "."]:
                 shutil.copy(ROOT / name, app)
             case ["RUN", "useradd", *_]:
-                pass  # for root
+                pass  # needs root
             case ["RUN", *words]:
                 command = " ".join(words).replace("/opt/balados", str(packages)).replace("--no-cache-dir", "")
                 command = command.replace("python -m venv", f"{sys.executable} -m venv")
@@ -177,7 +178,8 @@ def test_the_steps_of_the_image_lead_to_programs_that_start(tmp_path: Path) -> N
 
 
 def carry_out(command: str, app: Path, environment: dict[str, str]) -> None:
-    """A step of the image; with uv, which installs the same in a tenth of the time, where it is and can."""
+    """Carry out a step of the image. If uv is present and succeeds, it is used, since it installs the same
+    packages in a tenth of the time."""
     uv = Path(sys.executable).with_name("uv")
     quickly = command.replace("pip install", f"{uv} pip install --quiet --python $(command -v python)")
     for each in (quickly, command) if uv.exists() else (command,):

@@ -1,4 +1,4 @@
-"""What holds for the project as a whole; ``make check`` runs these beside the linters."""
+"""Rules for the project as a whole; ``make check`` runs these tests beside the linters."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What people keep to themselves is in no log. Runs last, over all that this run has logged."""
+"""Private data appears in no log. This module runs last, and checks everything that this run has logged."""
 
 import logging
 import secrets
@@ -39,17 +39,18 @@ def phone(alice: User) -> Device:
 
 
 def lengths() -> dict[str, int]:
-    """How many characters each log has."""
+    """Return the length of each log, in characters."""
     return {name: len(text) for name, text in leaks.logs()}
 
 
 def logged(before: Mapping[str, int]) -> int:
-    """How many characters were written since then."""
+    """Return how many characters have been logged since ``before``."""
     return sum(lengths().values()) - sum(before.values())
 
 
 def nothing_leaked(before: Mapping[str, int]) -> None:
-    """In what was written since then; the last test looks at all that was ever written."""
+    """Assert that nothing logged since ``before`` contains a secret; the last test checks everything that was
+    ever logged."""
     new = {name: text[before.get(name, 0) :] for name, text in leaks.logs()}
     assert {name: secrets for name, text in new.items() if (secrets := leaks.found_in(text))} == {}
 

@@ -1,4 +1,4 @@
-"""What a line of the log has: the request it belongs to, who sent it, and nothing that is somebody's own."""
+"""What a log line contains: the request it belongs to, who sent it, and no private data."""
 
 import base64
 import io
@@ -29,7 +29,7 @@ FEED = base64.b64encode(b"https://feeds.example.org/private/Zk93mQ7x.xml").decod
 
 
 class Lines:
-    """What is written while the test runs, as a program that collects logs gets it."""
+    """The lines logged during a test, as a log collector receives them."""
 
     def __init__(self, stream: io.StringIO) -> None:
         self._stream = stream
@@ -168,8 +168,9 @@ def test_an_outage_of_a_store_has_a_line_when_it_begins_and_one_when_it_ends(
 ) -> None:
     monkeypatch.setattr(logs, "_away", set())
     pool = logging.getLogger("psycopg.pool")
-    pool.setLevel(logging.NOTSET)  # a command that ran in this process has raised it
-    monkeypatch.setattr(pool, "filters", [*pool.filters, logs.OncePerOutage()])  # configured twice
+    pool.setLevel(logging.NOTSET)  # a command that ran in this process has raised the level
+    # added a second time, as where logging is configured twice
+    monkeypatch.setattr(pool, "filters", [*pool.filters, logs.OncePerOutage()])
     for _ in range(3):
         pool.warning("discarding closed connection: %s", object())
         pool.warning("error connecting in %r: %s", "events", "connection refused")
@@ -239,7 +240,7 @@ def test_no_token_gets_through_wherever_it_stands(token: bytes, before: str, aft
     text = base64.urlsafe_b64encode(token).decode().rstrip("=")
     classes = (str.islower, str.isupper, str.isdigit)
     if not all(any(map(of_class, text)) for of_class in classes):
-        return  # as seldom as one in millions, and no different from a word
+        return  # as rare as one in millions, and indistinguishable from a word
     assert text not in redaction.text(f"{before} {text} {after}")
     assert text not in redaction.text(f"{before}?token={text}")
 

@@ -1,4 +1,4 @@
-"""The README's pictures, and the invented podcasts that are in them."""
+"""The pictures in the README, and the invented podcasts that they show."""
 
 import io
 import re

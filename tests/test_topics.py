@@ -1,4 +1,4 @@
-"""What belongs to a topic, in every layer, found where it was forgotten (CONTRIBUTING.md lists it)."""
+"""Finds what a topic lacks in any layer (CONTRIBUTING.md lists what belongs to a topic)."""
 
 import re
 from importlib import import_module
@@ -19,7 +19,7 @@ from projections.projectors import PROJECTORS
 
 ROOT = Path(__file__).resolve().parent.parent
 of_every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
-# what the fields of a state are that no entry tells: the places of the members tell the order
+# the fields of a state that no entry carries: the order follows from the positions of the members
 UNTOLD = {"order"}
 FILES = (
     "eventstore/domain/{}.py",

@@ -1,7 +1,7 @@
-"""The translations of the pages: ``python -m tests.translations`` brings locale/ up to date with the texts in
-the templates and the code, and compiles it. The tests use the same functions to hold it complete.
+"""The translations of the pages. ``python -m tests.translations`` updates locale/ from the texts in the
+templates and the code, and compiles it. The tests use the same functions to check that it is complete.
 
-In Python and not by GNU gettext, which a machine may lack.
+It is written in Python and does not use GNU gettext, which a machine may lack.
 """
 
 import io
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PO = ROOT / "locale" / "fr" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
 PARTS = ("web", "accounts")
-# for developers and administrators, who read English
+# templates for developers and administrators, who read English
 IN_ENGLISH = ("web/styleguide.html", "admin/")
 KEYWORDS = {
     "_": None,
@@ -33,7 +33,7 @@ KEYWORDS = {
     "pgettext_lazy": ((1, "c"), 2),
 }
 _LITERAL = re.compile(r"""\b_\((["'])(.+?)\1\)""")
-# texts that are marked, comments, and the block that holds the name of a class
+# marked texts, comments, and the block that contains the name of a CSS class
 _MARKED = re.compile(
     r"{%\s*blocktranslate.*?{%\s*endblocktranslate\s*%}"
     r"|{%\s*block width\s*%}.*?{%\s*endblock\s*%}|{#.*?#}",
@@ -44,7 +44,7 @@ _SPACED = re.compile(r" (?=[:;?!»])|(?<=«) ")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 # attributes that people read or hear
 SPOKEN = ("aria-label", "alt", "title", "placeholder")
-# what is the same in every language
+# names that are the same in every language
 NAMES = re.compile(
     r"\b(Balados|AntennaPod|gPodder|Kasts|Apple Podcasts|Overcast|API|CSV|OPML|pip install|manage\.py"
     r"|https)\b"
@@ -72,14 +72,14 @@ def catalog() -> Catalog:
 
 
 def translated() -> Catalog:
-    """What locale/ has."""
+    """Return the catalogue in locale/."""
     with PO.open("rb") as file:
         return read_po(file, locale="fr")
 
 
 def compiled(source: Catalog) -> bytes:
-    """The .mo file of a catalogue. No line breaks at the spaces of French punctuation, which are typed as any
-    other."""
+    """Return the .mo file of a catalogue. Spaces before or after French punctuation, typed as ordinary ones,
+    become non-breaking."""
     for message in source:
         if message.id:
             message.string = _unbroken(message.string)
@@ -95,7 +95,7 @@ def _unbroken(text: Text | list[str] | None) -> Text:
 
 
 def unmarked(source: str) -> list[str]:
-    """The texts of a template that are in one language whatever the reader's."""
+    """Return the texts of a template that are not translated, whatever the reader's language."""
     parser = _Texts()
     parser.feed(_TAG.sub(" ", _MARKED.sub(" ", source)))
     parser.close()
@@ -103,11 +103,11 @@ def unmarked(source: str) -> list[str]:
 
 
 def update() -> None:
-    """Write the texts that are new into the .po file, drop those that went, and compile it."""
+    """Add new texts to the .po file, remove those that no longer exist, and compile it."""
     current = translated() if PO.exists() else Catalog(locale="fr", project="Balados", charset="utf-8")
     current.update(catalog(), no_fuzzy_matching=True)
     current.obsolete.clear()
-    # else every run would change the file
+    # otherwise every run would change the file
     current.creation_date = datetime(2026, 11, 28, tzinfo=UTC)
     current.last_translator = current.msgid_bugs_address = ""
     with PO.open("wb") as file:
@@ -116,7 +116,7 @@ def update() -> None:
 
 
 def missing(catalogue: Catalog) -> list[str]:
-    """The texts of a catalogue that have no translation, or one that is not confirmed."""
+    """Return the texts of a catalogue that have no translation, or one that is not confirmed."""
     return [str(message.id) for message in catalogue if message.id and not _is_translated(message)]
 
 
@@ -152,7 +152,7 @@ def _trimmed(text: str) -> str:
 
 
 class _Texts(HTMLParser):
-    """Gathers what a reader of a page sees or hears, but what stands in ``code`` or ``pre``."""
+    """Collects what a reader of a page sees or hears, except what is in ``code`` or ``pre``."""
 
     def __init__(self) -> None:
         super().__init__()
