@@ -1,1 +1,1 @@
-"""Measurements against the limits of the database and against a peer: ``python -m benchmarks``."""
+"""Measurements, compared with the limits of the database and with peers: ``python -m benchmarks``."""

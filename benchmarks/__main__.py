@@ -22,9 +22,9 @@ TOPICS = (
     "listeners",
     "feeds",
 )
-# asked for by name only
+# topics that only run when they are named
 MORE = ("peer", "space", "refreshing", "hour", "hanging", "gateway", "pages", "apps", "live", "footprint")
-# what goes with a topic that is named
+# topics that also run when another one is named
 WITH = {"feeds": ("refreshing", "hanging", "hour")}
 
 

@@ -1,4 +1,4 @@
-"""One event per append: the raw INSERT, ours with and without the dispatcher, and eventsourcing."""
+"""One event per append: a raw INSERT, our append with and without the dispatcher, and eventsourcing."""
 
 from datetime import timedelta
 from itertools import count
@@ -24,7 +24,8 @@ PUT, SAVE = "eventsourcing: events.put", "eventsourcing: command and save"
 
 
 def raw(number: int) -> Step:
-    """The limit: the same rows into the same tables, encoded beforehand, no check of the version."""
+    """Return the limit: a step that inserts the same rows into the same tables, encoded beforehand, without a
+    version check."""
     stream = log.stream_of(uuid4())
     event = sample.play(uuid4(), number)
     data, metadata = codec.encode(event).decode(), msgspec.json.encode(sample.ORIGIN).decode()
@@ -77,7 +78,7 @@ def dispatch(number: int) -> Step:
 
 
 def put(number: int) -> Step:
-    """Its counterpart of ``log.append``: encode and record."""
+    """Return the peer's counterpart of ``log.append``: encode and record."""
     app = eventsourcing.application()
     who = eventsourcing.listener(app)
     numbers = count()
@@ -89,7 +90,7 @@ def put(number: int) -> Step:
 
 
 def save(number: int) -> Step:
-    """A command on an aggregate that is at hand, and the application's ``save``."""
+    """Return a step that runs a command on an aggregate in memory and calls the application's ``save``."""
     app = eventsourcing.application()
     who = eventsourcing.listener(app)
     numbers = count()

@@ -1,4 +1,5 @@
-"""What podcast apps do with gpodder's protocol: first syncs, polls, growth (`peer`: beside oPodSync)."""
+"""gpodder's protocol as podcast apps use it: first syncs, polls, growing histories. (`peer` compares it with
+oPodSync.)"""
 
 import http.client
 import json
@@ -25,18 +26,19 @@ from eventstore.domain.topics import STATE_SCHEMA
 BATCH = 30
 FEEDS = 100
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-# so many actions of one episode, in what is stored of a long history
+# actions per episode in a stored long history
 EACH = 10
 CHUNK = 5_000
 TEN_MINUTES = 600.0
 COUNT_WRITTEN = "SELECT (SELECT count(*) FROM system.sync_marks) + (SELECT count(*) FROM events.events)"
 WARM_UP = 5
-# seconds, fewer than any server leaves a connection open for
+# seconds: less than any server keeps an idle connection open
 IDLE = 2.0
 
 
 class Cost(NamedTuple):
-    """``ms`` of each request by the clock, and of each the processor: of the web processes, of PostgreSQL."""
+    """The cost of requests: ``ms`` of each by the clock, and the processor time per request of the web
+    processes and of PostgreSQL, in milliseconds."""
 
     ms: list[float]
     web: float
@@ -58,7 +60,7 @@ class Who(NamedTuple):
 
 
 class App:
-    """An app that has signed in, over a connection that it keeps: the same for both servers."""
+    """An app that has signed in, with a connection that it keeps open: the same for both servers."""
 
     def __init__(self, address: str, name: str, cookie: str, pids: Mapping[str, int]) -> None:
         self.pids, self.used = pids, 0.0
@@ -67,9 +69,10 @@ class App:
         self.headers = {"Cookie": cookie, "User-Agent": "AntennaPod/3.11"}
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[float, bytes]:
-        """Milliseconds up to the last byte, and the answer. Raises ``RuntimeError`` where it is no 200."""
+        """Return the milliseconds until the last byte, and the body. Raises ``RuntimeError`` if the status is
+        not 200."""
         if time.perf_counter() - self.used > IDLE:
-            # servers end connections that nobody uses
+            # servers close idle connections
             self.connection.close()
         began = time.perf_counter()
         self.connection.request(method, path, body, self.headers)
@@ -85,7 +88,7 @@ class App:
         return self.ask("POST", self.actions, _body(first, count))[0]
 
     def head(self) -> int:
-        """The number that stands for everything so far."""
+        """Return the ``since`` after which nothing is new."""
         since = json.loads(self.ask("GET", f"{self.actions}?since=0")[1])["timestamp"]
         return int(since)
 
@@ -112,7 +115,7 @@ def run(scale: Scale) -> Section:
 
 
 def _uploads(section: Section, scale: Scale) -> None:
-    """10,000 actions at once, and again as AntennaPod sends them."""
+    """Upload 10,000 actions at once, and the same number in batches as AntennaPod sends them."""
     count, first = scale.upload, 0
     at_once, small = [], []
     with instance.web() as server:
@@ -136,7 +139,7 @@ def send_at_once(app: App, first: int, count: int) -> list[float]:
 
 
 def _check_readable(app: App, first: int, count: int) -> None:
-    """What a request was answered for is there at once. Raises ``RuntimeError``."""
+    """Check that what was uploaded can be read at once. Raises ``RuntimeError``."""
     found = len(json.loads(app.ask("GET", f"{app.actions}?since=0")[1])["actions"])
     if found != first + count:
         raise RuntimeError(f"{found:,} actions of {first + count:,}")
@@ -169,7 +172,7 @@ def _reads(section: Section, scale: Scale) -> None:
 
 
 def _at_the_head(section: Section, scale: Scale, app: App) -> None:
-    """The usual poll: nothing is new."""
+    """Measure the usual poll, which finds nothing new."""
     path = f"{app.actions}?since={app.head()}"
     written = _written()
     polls = [cost(app.pids, partial(gets, app, path, scale.polls)) for _ in range(scale.app_rounds)]
@@ -191,11 +194,11 @@ def gets(app: App, path: str, count: int) -> list[float]:
     return [app.ask("GET", path)[0] for _ in range(count)]
 
 
-# polls of many
+# polls by many apps
 
 
 def _polls(section: Section, scale: Scale) -> None:
-    """Each app asks for podcasts and for actions, while feeds are refreshed."""
+    """Every app polls for podcasts and actions while feeds are being refreshed."""
     from django.conf import settings
 
     seconds, count = scale.poll_seconds, scale.polling_apps
@@ -206,7 +209,7 @@ def _polls(section: Section, scale: Scale) -> None:
         alone = cost(pids, partial(_poll_all, apps, 0.0))
         hour.fill(scale.polled_feeds, seconds, port)
         environment.let_go()
-        # a process of its own, which does not take the clients' time
+        # a process of its own, which takes no time from the clients
         pump = multiprocessing.get_context("fork").Process(target=hour.refresh_for, args=[seconds])
         pump.start()
         beside = cost(pids, partial(_poll_all, apps, seconds))
@@ -222,7 +225,7 @@ def _polls(section: Section, scale: Scale) -> None:
 
 
 def _polling(app: App) -> tuple[App, str, str]:
-    """An app that follows a podcast and has heard of it, with what it asks for then."""
+    """Return an app that follows a podcast and has listened to it, with the paths of its next polls."""
     app.ask("POST", app.feeds, json.dumps({"add": [_feed(0)], "remove": []}).encode())
     app.upload(0, BATCH)
     since = app.head()
@@ -230,7 +233,7 @@ def _polling(app: App) -> tuple[App, str, str]:
 
 
 def _poll_all(apps: Sequence[tuple[App, str, str]], seconds: float) -> list[float]:
-    """All of them once, spread over so many seconds."""
+    """Poll with all apps once, spread over so many seconds."""
     began, taken = time.monotonic(), []
     for place, (app, *paths) in enumerate(apps):
         time.sleep(max(0.0, began + place * seconds / len(apps) - time.monotonic()))
@@ -242,7 +245,7 @@ def _poll_all(apps: Sequence[tuple[App, str, str]], seconds: float) -> list[floa
 
 
 def _growth(section: Section, scale: Scale) -> None:
-    """POST of 30, with more and more stored."""
+    """POST 30 actions with more and more of them stored."""
     found: dict[int, Cost] = {}
     for stored in sorted(scale.actions):
         environment.empty()
@@ -263,7 +266,8 @@ def _growth(section: Section, scale: Scale) -> None:
 
 
 def store(user_id: UUID, count: int) -> None:
-    """So many plays of a new listener, with what is kept of them: what years of use leave behind."""
+    """Store so many plays of a new listener, and the state that is kept of them: the result of years of
+    use."""
     stream = log.stream_of(user_id)
     latest: dict[str, PlayRecorded] = {}
     for first in range(0, count, CHUNK):
@@ -278,7 +282,7 @@ def store(user_id: UUID, count: int) -> None:
 
 
 def _play(user_id: UUID, number: int, episodes: int) -> PlayRecorded:
-    """A play as it is stored; the episodes come round and round."""
+    """Return a play as it is stored; the numbers go through the episodes again and again."""
     of = number % max(episodes, 1)
     return PlayRecorded(
         user_id=user_id,
@@ -333,7 +337,7 @@ def _app(server: Web, who: Who) -> App:
 
 
 def _listeners(count: int) -> list[Who]:
-    """New listeners, each with an app that has signed in."""
+    """Return new listeners, each with an app that has signed in."""
     from accounts import app_login
     from accounts.app_models import AppPassword
     from accounts.models import User
@@ -348,7 +352,7 @@ def _listeners(count: int) -> list[Who]:
 
 
 def new_app(server: Web) -> App:
-    """An app of a new listener."""
+    """Return an app of a new listener."""
     return _app(server, *_listeners(1))
 
 
@@ -356,7 +360,8 @@ def new_app(server: Web) -> App:
 
 
 def cost(pids: Mapping[str, int], requests: Callable[[], list[float]]) -> Cost:
-    """What requests cost a server: their times, and the processor's of each."""
+    """Send requests and return their cost to a server: the time of each, and the processor time per
+    request."""
     began = processor.used(pids)
     ms = requests()
     used = processor.used(pids)
@@ -369,7 +374,7 @@ def _pids(server: Web) -> dict[str, int]:
 
 
 def _together(costs: Sequence[Cost]) -> Cost:
-    """All requests of several rounds, and the median of what each round cost."""
+    """Return all requests of several rounds, and the median of the processor time over the rounds."""
     ms = [one for each in costs for one in each.ms]
     return Cost(ms, median(each.web for each in costs), median(each.postgresql for each in costs))
 

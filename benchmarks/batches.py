@@ -1,4 +1,4 @@
-"""A hundred events per append: COPY and one jsonb parameter as the limits, ours, and eventsourcing."""
+"""A hundred events per append: COPY and one jsonb parameter as the limits, our append, and eventsourcing."""
 
 from itertools import count
 from uuid import uuid4
@@ -27,7 +27,7 @@ BY_COPY, BY_PARAMETER, APPEND, PUT = (
 
 
 def copy(client: int) -> Step:
-    """The limit: rows encoded as JSON beforehand, written with psycopg's ``write_row``."""
+    """Return the limit: rows encoded as JSON beforehand, written with psycopg's ``write_row``."""
     stream = log.stream_of(uuid4())
     connection = environment.connect()
     lines = [codec.encode(event).decode() for event in sample.plays(uuid4(), BATCH)]
@@ -44,7 +44,8 @@ def copy(client: int) -> Step:
 
 
 def one_parameter(client: int) -> Step:
-    """The statement behind ``log.append`` without the check of the version; encoded beforehand."""
+    """Return a step with the statement behind ``log.append``, without the version check and encoded
+    beforehand."""
     stream = log.stream_of(uuid4())
     connection = environment.connect()
     metadata = msgspec.json.encode(sample.ORIGIN).decode()

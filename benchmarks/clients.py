@@ -1,4 +1,5 @@
-"""Several clients at once, each a process of its own: with threads, Python's lock would be the limit."""
+"""Several clients at once, each in a process of its own: with threads, Python's interpreter lock would be the
+limit."""
 
 import multiprocessing
 import time
@@ -9,7 +10,8 @@ from multiprocessing.synchronize import Barrier
 from benchmarks import environment
 
 Step = Callable[[], int]
-# Given its number, a client gets ready and returns its step: one operation, which says how much it counts.
+# A client is given its number, prepares, and returns its step: a function that does one operation and returns
+# how much it counts.
 Client = Callable[[int], Step]
 
 _fork = multiprocessing.get_context("fork")
@@ -18,7 +20,7 @@ PATIENCE = 60.0
 
 
 def per_second(client: Client, count: int, seconds: float) -> float:
-    """What ``count`` clients get done in a second, all together. Raises ``RuntimeError`` if one fails."""
+    """Return what ``count`` clients together get done per second. Raises ``RuntimeError`` if one fails."""
     environment.let_go()
     start = _fork.Barrier(count)
     results: Queue[tuple[int, float]] = _fork.Queue()
@@ -53,14 +55,15 @@ def _work(
         raise
     finally:
         results.put((done, elapsed))
-        # others may still be measuring: leave without the noise of closing down
+        # others may still be measuring, so nothing is left for Python to close at exit
         environment.let_go()
 
 
 def interleaved(
     contenders: dict[str, Client], count: int, seconds: float, rounds: int
 ) -> dict[str, list[float]]:
-    """The rate of every contender in every round, A B C A B C: the machine's bad minutes hit all alike."""
+    """Return the rates of every contender, one per round. Rounds alternate, A B C A B C, so that a slow
+    period of the machine affects all alike."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, client in contenders.items():

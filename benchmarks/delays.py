@@ -1,6 +1,7 @@
-"""From an append to the row that readers see, at 200 appends a second, with the projector in its own process.
+"""The delay from an append to the row that readers see, at 200 appends a second, with the projector in its
+own process.
 
-A third process looks at the projector's saved position as fast as it can; looking costs 0.3 ms at most.
+A third process polls the projector's saved position as fast as it can; one poll takes 0.3 ms at most.
 """
 
 import multiprocessing
@@ -25,7 +26,7 @@ OURS = "SELECT position FROM users.projector_positions WHERE projector = 'plays'
 THEIRS = f"SELECT coalesce(max(notification_id), 0) FROM {eventsourcing.SCHEMA}.playstatuses_tracking"
 
 _fork = multiprocessing.get_context("fork")
-# when an append was called, when it returned, and the position that it got
+# when an append was called, when it returned, and its position
 Written: TypeAlias = tuple[float, float, int]
 # appends one event and returns its position
 Write = Callable[[int], int]
@@ -80,7 +81,8 @@ def their_projector() -> Iterator[None]:
 
 
 def delays(writer: Callable[[], Write], position: str, seconds: float) -> tuple[list[float], list[float]]:
-    """Milliseconds that each append took, and those from its call to the first look that finds it passed."""
+    """Return the milliseconds that each append took, and those from its call until the projector was first
+    seen to have passed it."""
     environment.let_go()
     written: Queue[list[Written]] = _fork.Queue()
     process = _fork.Process(target=_write, args=(writer, seconds, written))

@@ -1,4 +1,4 @@
-"""Servers of the benchmarks' own, in a temporary directory, with PostgreSQL's default durability."""
+"""Servers for the benchmarks alone, in a temporary directory, with PostgreSQL's default durability."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ ALIASES = ("system", "projections", "events")
 
 @contextmanager
 def servers() -> Iterator[Path]:
-    """Start PostgreSQL and Redis, create the stores, set Django up; yields the home directory.
+    """Start PostgreSQL and Redis, create the stores, and set Django up; yields the home directory.
 
-    Nothing about PostgreSQL is set, so fsync, synchronous_commit and full_page_writes are on.
+    PostgreSQL has its default settings, so fsync, synchronous_commit and full_page_writes are on.
     """
     home = Path(tempfile.mkdtemp(prefix="balados-bench-"))
-    # so that it cleans up after a SIGTERM too
+    # so that the clean-up also runs after a SIGTERM
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     os.environ.update(
         BALADOS_HOME=str(home),
@@ -51,12 +51,13 @@ def servers() -> Iterator[Path]:
 
 
 def connect() -> "psycopg.Connection[tuple[object, ...]]":
-    """A plain psycopg connection in autocommit, without Django's settings: what the raw limits use."""
+    """Return a plain psycopg connection in autocommit, without Django's settings, as the raw limits use
+    it."""
     return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True, prepare_threshold=1)
 
 
 def let_go() -> None:
-    """Close this process's connections and pools: before a fork, which must not share them."""
+    """Close this process's connections and pools, to be called before a fork, which must not share them."""
     from django.db import connections
 
     for alias in ALIASES:
@@ -65,7 +66,7 @@ def let_go() -> None:
 
 
 def empty() -> None:
-    """No events, no read models, nothing remembered in this process."""
+    """Delete all events and read models, and the caches of this process."""
     from eventstore import dispatcher, log
 
     with connect() as connection:
@@ -81,14 +82,15 @@ def empty() -> None:
 
 
 def settle() -> None:
-    """Write out what earlier measurements left behind, so that nobody pays for somebody else's pages."""
+    """Write out what earlier measurements left behind, so that it is not added to the cost of the next
+    ones."""
     with connect() as connection:
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
 
 
 def machine() -> list[str]:
-    """What the figures depend on: processor, cores, versions."""
+    """Return what the figures depend on: processor, cores, versions."""
     from importlib.metadata import version
 
     model = next(

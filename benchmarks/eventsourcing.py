@@ -1,7 +1,8 @@
 """The peer: PyPI's eventsourcing 9.5 in its safe default, on the same PostgreSQL, in a schema of its own.
 
-"Safe default": no database functions. With them it is twice as fast, and a follower can skip events.
-Its events carry the same fields as ours, as plain text and numbers: its transcoder has the least to do.
+"Safe default" means without database functions: with them it is twice as fast, but a follower can skip
+events. Its events have the same fields as ours, as plain text and numbers, so that its transcoder has the
+least work.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING or INSTALLED:
     from psycopg.sql import SQL, Identifier
 
     class Listener(Aggregate):
-        """The state of one listener: the newest status of each item, as ours."""
+        """The state of one listener: the newest status of each item, as in our own."""
 
         @event("Registered")
         def __init__(self) -> None:
@@ -50,11 +51,11 @@ if TYPE_CHECKING or INSTALLED:
             if known is None or status > known:
                 self.plays[rss_source_item] = status
 
-    # its decorator makes the events' classes where mypy does not see them
+    # its decorator creates the events' classes in a way that mypy cannot see
     listeners: Any = Listener
 
     class Plays(PostgresTrackingRecorder):
-        """Its read table: the same columns and the same upsert as users.play_statuses."""
+        """The peer's read table, with the same columns and the same upsert as users.play_statuses."""
 
         def __init__(self, datastore: Any, **kwargs: Any) -> None:
             super().__init__(datastore, **kwargs)
@@ -92,7 +93,7 @@ if TYPE_CHECKING or INSTALLED:
 
 
 def settings(create_tables: bool = False) -> dict[str, str]:
-    """Its environment, from the URL of our own PostgreSQL."""
+    """Return the peer's environment, from the URL of our own PostgreSQL."""
     url = urlsplit(os.environ["DATABASE_URL"])
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
@@ -102,13 +103,13 @@ def settings(create_tables: bool = False) -> dict[str, str]:
         "POSTGRES_PASSWORD": "unused",
         "POSTGRES_SCHEMA": SCHEMA,
         "POSTGRES_POOL_SIZE": "2",
-        # clients that start side by side would trip over each other's CREATE TABLE IF NOT EXISTS
+        # concurrent CREATE TABLE IF NOT EXISTS by clients that start together would conflict
         "CREATE_TABLE": "yes" if create_tables else "no",
     }
 
 
 def prepare() -> None:
-    """An empty schema with its tables."""
+    """Create an empty schema with its tables."""
     with environment.connect() as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
         connection.execute(f"CREATE SCHEMA {SCHEMA}")
@@ -121,14 +122,14 @@ def application(create_tables: bool = False) -> Any:
 
 
 def listener(app: Any) -> Any:
-    """A new aggregate, recorded."""
+    """Return a new aggregate that has been recorded."""
     found = Listener()
     app.save(found)
     return found
 
 
 def trigger(who: Any, number: int) -> None:
-    """The command of one play: the event is pending in the aggregate."""
+    """Run the command of one play; the event is then pending in the aggregate."""
     play = sample.play(who.id, number)
     who.record_play(
         play.rss_source_feed,
@@ -143,14 +144,15 @@ def trigger(who: Any, number: int) -> None:
 
 
 def plays(who: Any, count: int, first: int = 0) -> list[Any]:
-    """The events of ``count`` plays of that listener, not yet recorded."""
+    """Return the events of ``count`` plays of that listener, not yet recorded."""
     for number in range(first, first + count):
         trigger(who, number)
     return list(who.collect_events())
 
 
 def runner() -> Any:
-    """Its projection runner, started: a context manager with ``wait(notification_id, timeout)``."""
+    """Return the peer's projection runner, started: a context manager with ``wait(notification_id,
+    timeout)``."""
     return ProjectionRunner(
         application_class=Application[UUID],
         projection_class=PlayStatuses,

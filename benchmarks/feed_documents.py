@@ -1,4 +1,4 @@
-"""Podcast feeds of any size, the same bytes on every run, in the tags that large shows use."""
+"""Podcast feeds of any size, with the tags that large shows use; the bytes are the same on every run."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -70,7 +70,7 @@ CHANNEL = """<title>Generated show</title><link>https://example.org/</link><lang
 
 
 def feed(episodes: int, words: int) -> bytes:
-    """A feed of so many episodes, whose notes have about so many words each."""
+    """Return a feed of so many episodes, whose notes have about so many words each."""
     chance = random.Random(episodes)
     spaces = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items())
     items = "\n".join(_item(chance, number, episodes - number, words) for number in range(episodes))

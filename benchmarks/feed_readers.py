@@ -1,7 +1,7 @@
 """One reader over one feed, in a process of its own: ``feed_readers READER FILE ROUNDS``.
 
-Prints the processor time of each round in seconds, and by how much the first one made the process grow, in
-bytes. The garbage collector stays as Python sets it.
+It prints the processor time of each round in seconds, and by how many bytes the first round made the process
+grow. The garbage collector keeps Python's default settings.
 """
 
 import json
@@ -59,7 +59,7 @@ READERS: dict[str, Callable[[], Read]] = {
 
 
 def peak() -> int:
-    """The most memory that this process ever had, in bytes (``ru_maxrss`` begins with that of its parent)."""
+    """Return the peak memory of this process in bytes (``ru_maxrss`` would begin with the parent's)."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
@@ -78,5 +78,5 @@ def measure(read: Read, body: bytes, rounds: int) -> tuple[list[float], int]:
 if __name__ == "__main__":
     name, path, rounds = sys.argv[1:]
     reader = READERS[name]()
-    reader(b"<rss><channel/></rss>")  # whatever is loaded at the first use
+    reader(b"<rss><channel/></rss>")  # so that loading at the first use is not measured
     print(json.dumps(measure(reader, Path(path).read_bytes(), int(rounds))))

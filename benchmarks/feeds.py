@@ -1,4 +1,4 @@
-"""Reading feeds: ours beside libxml2's bare tree, podcastparser and feedparser, each in its own process."""
+"""Reading feeds: our reader, libxml2's bare tree, podcastparser and feedparser, each in its own process."""
 
 import json
 import subprocess
@@ -14,12 +14,13 @@ from benchmarks.scale import Scale
 
 ROOT = Path(__file__).parent.parent
 OURS, TREE, PODCASTPARSER, FEEDPARSER = "ours", "libxml2, the tree alone", "podcastparser", "feedparser"
-# seconds for the slowest of them to read 10,000 episodes, several times over
+# seconds in which the slowest of them reads 10,000 episodes several times
 PATIENCE = 300
 
 
 class Measured(NamedTuple):
-    """Of one reader over one feed: seconds of processor time in each round, bytes that a process grew by."""
+    """One reader over one feed: seconds of processor time in each round, and the bytes by which its process
+    grew."""
 
     seconds: list[float]
     grown: int
@@ -47,7 +48,7 @@ def run(scale: Scale) -> Section:
 
 
 def measure(path: Path, rounds: int) -> dict[str, Measured]:
-    """What the readers take, by turns: a slow minute of the machine hits all of them alike."""
+    """Measure the readers in turns, so that a slow minute of the machine affects all of them alike."""
     measured: dict[str, Measured] = {reader: Measured([], 0) for reader in READERS}
     for _ in range(rounds):
         for reader, found in measured.items():
@@ -57,7 +58,8 @@ def measure(path: Path, rounds: int) -> dict[str, Measured]:
 
 
 def _once(reader: str, path: Path) -> tuple[float, int]:
-    """The quickest of three readings by one process (of feedparser's one: it takes seconds)."""
+    """Return the seconds of the quickest of three readings in one process, and the bytes that it grew by.
+    feedparser reads a large feed only once, because that takes seconds."""
     is_slow = reader.startswith(FEEDPARSER) and path.stat().st_size > 1e6
     command = [sys.executable, "-m", "benchmarks.feed_readers", reader, str(path), "1" if is_slow else "3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True)
@@ -66,7 +68,8 @@ def _once(reader: str, path: Path) -> tuple[float, int]:
 
 
 def goals(episodes: int, measured: dict[str, Measured]) -> list[Goal]:
-    """A small feed costs more for each episode: what is done once counts."""
+    """Return the goals. Those for small feeds are lower, because the fixed cost of a document is shared by
+    fewer episodes."""
     is_large = episodes >= 1_000
     ratios = [(FEEDPARSER, 10.0), (TREE, 0.4 if is_large else 0.25)]
     if is_large:

@@ -1,9 +1,9 @@
-"""What a whole instance takes, as ``make run`` starts it: memory, processor, seconds to start, disk.
+"""The resources of a whole instance as ``make run`` starts it: memory, processor, seconds to start, disk.
 
-Idle, and under the load of listeners with a live connection each, who play, ask and look at pages, while a
-worker fetches their feeds for the first time. In both profiles.
+They are measured at rest, and under the load of listeners with a live connection each, who play, call the API
+and open pages, while a worker fetches their feeds for the first time; both in each profile.
 
-``python -m benchmarks.footprint COUNT`` makes listeners on the instance of $BALADOS_HOME, and prints them.
+``python -m benchmarks.footprint COUNT`` creates listeners on the instance of $BALADOS_HOME, and prints them.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from benchmarks.scale import Scale
 from eventstore.domain.identifiers import feed_of_url
 
 MIB: Final = 2**20
-# by what a command line holds; the first that fits
+# programs by a part of their command line; the first match counts
 PROGRAMS: Final = {
     "postgres": "PostgreSQL",
     "redis-server": "Redis",
@@ -56,18 +56,18 @@ BUSY_MIB: Final = {"small": 600.0, "normal": 900.0}
 IDLE_PERCENT, LARGEST_WEB = 0.5, 150.0
 SENDERS: Final = 8
 PATHS: Final = ("/api/v1/subscriptions", "/", "/subscriptions", "/history", "/search?q=show", "/statistics")
-# of the benchmarks' own servers, and what machines that build images set
+# environment variables of the benchmarks' own servers, and those that machines which build images set
 DISTURBING: Final = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEBUG", "PYTHONDONTWRITEBYTECODE")
 LARGEST_PACKAGES: Final = 6
 
 
 @dataclass(frozen=True)
 class Look:
-    """What all processes have at one moment, by program: their share of the memory, in MiB."""
+    """The processes at one moment, by program: how many there are, and their share of the memory in MiB."""
 
     processes: Counter[str]
     held: dict[str, float]
-    # of a single process of the web
+    # the largest single web process
     largest_web: float
 
     @property
@@ -135,7 +135,8 @@ def measure(profile: str, scale: Scale) -> Figures:
 
 @contextmanager
 def running(home: Path, settings: dict[str, str]) -> Iterator[tuple[Web, int, float]]:
-    """An instance, the port of its live process, and the seconds until it said that it was ready."""
+    """Run an instance; yields it, the port of its live process, and the seconds until it reported that it was
+    ready."""
     port, live_port = instance.free_port(), instance.free_port()
     own = {"PORT": str(port), "LIVE_PORT": str(live_port)}
     began = time.monotonic()
@@ -161,13 +162,13 @@ def running(home: Path, settings: dict[str, str]) -> Iterator[tuple[Web, int, fl
 
 
 def environment_of(home: Path, **settings: str) -> dict[str, str]:
-    """That of an operator who has set these alone."""
+    """Return the environment of an operator who has made only these settings."""
     kept = {name: value for name, value in os.environ.items() if name not in DISTURBING}
     return {**kept, "BALADOS_HOME": str(home), "LOG_LEVEL": "WARNING", **settings}
 
 
 def look(pid: int) -> Look:
-    """The processes below this one, and itself, as they are now."""
+    """Return the present state of a process and all those below it."""
     processes, held, largest = Counter[str](), defaultdict[str, float](float), 0.0
     for each in processor.tree(pid):
         name, mib = program_of(each), pss(each)
@@ -186,7 +187,8 @@ def program_of(pid: int) -> str:
 
 
 def pss(pid: int) -> float:
-    """MiB: what it has for itself, and its share of what it has in common with others."""
+    """Return the proportional set size in MiB: the process's own memory, and its share of what it shares with
+    others."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -195,7 +197,7 @@ def pss(pid: int) -> float:
 
 
 def at_rest(pid: int, seconds: float) -> tuple[Look, dict[str, float]]:
-    """What is held at the end of so many seconds, and % of a core within them, by program."""
+    """Return the memory after so many seconds, and the percentage of a core used meanwhile, by program."""
 
     def used() -> Counter[str]:
         spent = Counter[str]()
@@ -212,7 +214,7 @@ def at_rest(pid: int, seconds: float) -> tuple[Look, dict[str, float]]:
 @dataclass(frozen=True)
 class Load:
     home: Path
-    # the port of the server of feeds
+    # the port of the server that serves the feeds
     feeds: int
     scale: Scale
 
@@ -223,7 +225,7 @@ class Load:
 
 
 def under_load(server: Web, live_port: int, load: Load, figures: Figures) -> None:
-    """Sets ``busy``: the largest sum seen while everything is asked of the instance at once."""
+    """Set ``busy`` to the largest sum seen while all kinds of load run at once."""
     who, ended, answered = made_on(load), threading.Event(), Counter[int]()
 
     def work(place: int) -> None:
@@ -248,7 +250,7 @@ def under_load(server: Web, live_port: int, load: Load, figures: Figures) -> Non
 
 
 def made_on(load: Load) -> dict[Listener, str]:
-    """New listeners, each with the cookie of a browser."""
+    """Return new listeners, each with the cookie of a browser."""
     made = subprocess.run(
         [sys.executable, "-m", "benchmarks.footprint", str(load.scale.footprint_listeners)],
         cwd=ROOT,
@@ -261,7 +263,8 @@ def made_on(load: Load) -> dict[Listener, str]:
 
 
 def requests_of(server: Web, load: Load, who: dict[Listener, str], place: int) -> Iterator[None]:
-    """Each of these listeners follows his feeds; then they play and look, in turn. A step is an answer."""
+    """Each of these listeners follows his feeds; then they play and open pages in turn. Yields after each
+    response."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
     for row, each in enumerate(who):
         for feed in load.followed_by(row * SENDERS + place):
@@ -284,7 +287,7 @@ def requests_of(server: Web, load: Load, who: dict[Listener, str], place: int) -
 def ask(
     connection: HTTPConnection, method: str, path: str, token: str, body: object = None, cookie: str = ""
 ) -> None:
-    """Raises ``RuntimeError`` where the answer is none."""
+    """Send a request. Raises ``RuntimeError`` if it fails."""
     headers = {"Host": "localhost", "Content-Type": "application/json"}
     headers |= {"Authorization": f"Bearer {token}"} if path.startswith("/api/") else {"Cookie": cookie}
     connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -295,7 +298,7 @@ def ask(
 
 
 async def listen(server: Web, who: Sequence[Listener], ended: threading.Event) -> None:
-    """A live connection for each, until ``ended``."""
+    """Keep a live connection open for each listener until ``ended``."""
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(live.joined(server, each.second_token)) for each in who]
         hearing = [asyncio.create_task(_hear(each)) for each in opened]
@@ -317,7 +320,8 @@ def fetched(home: Path) -> int:
 
 
 def disk() -> str:
-    """What is installed to run an instance, without the bytecode that Python makes."""
+    """Return a description of what is installed to run an instance, without the bytecode that Python
+    writes."""
     sizes = {}
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         if not line.startswith("#"):

@@ -1,6 +1,7 @@
-"""Events that a follower misses while commits are delayed and rolled back on purpose: none may be.
+"""Events that a follower misses while commits are delayed and rolled back on purpose: there must be none.
 
-Beside it the reader that everybody writes first, ``position > last``: it shows what the follower is up to.
+For comparison, it also runs the reader that everybody writes first, ``position > last``, which shows what the
+follower has to cope with.
 """
 
 import multiprocessing
@@ -49,7 +50,7 @@ def run(scale: Scale) -> Section:
 
 
 def _read_while(writers: list[multiprocessing.context.ForkProcess]) -> tuple[list[int], list[int]]:
-    """The positions that the follower and the naive reader deliver, until both have nothing more."""
+    """Return the positions that the follower and the naive reader deliver, until neither finds any more."""
     follower = Follower()
     followed: list[int] = []
     naive: list[int] = []
@@ -68,7 +69,7 @@ def _read_while(writers: list[multiprocessing.context.ForkProcess]) -> tuple[lis
 
 
 def _write(seed: int, until: float) -> None:
-    """Appends whose commits come late, in an order of their own, or never."""
+    """Append with commits that come late, in a different order, or never."""
     chance = random.Random(seed)
     user_id = uuid4()
     stream = log.stream_of(user_id)

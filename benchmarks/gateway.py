@@ -1,4 +1,5 @@
-"""What play tokens open: redirects against a constant one of the same server, and a feed of 200 podcasts."""
+"""What play tokens give access to: redirects, compared with a constant one of the same server, and a feed of
+200 podcasts."""
 
 import sys
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ def run(scale: Scale) -> Section:
     environment.let_go()
     with instance.projector(), instance.web([sys.executable, "-m", "benchmarks.redirect"]) as server:
         wrk.get(server, plays[:4], 1, "bytes=1000-")
-        # in turns: a slow minute of the machine hits all of them
+        # in turns, so that a slow minute of the machine affects all of them
         constants, seeks = [], []
         for _ in rounds:
             constants.append(wrk.get(server, [redirect.PATH], seconds))
@@ -67,7 +68,7 @@ def run(scale: Scale) -> Section:
 
 
 def make_tokens(user_id: UUID, count: int) -> list[tuple[int, str]]:
-    """Ids and texts of so many play tokens of one listener."""
+    """Return ids and texts of so many play tokens of one listener."""
     from accounts.models import PlayToken, User
 
     now, user = datetime.now(UTC), User(pk=user_id)

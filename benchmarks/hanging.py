@@ -1,7 +1,8 @@
 """What servers that hang or dribble cost others: the API, the other queues, the feeds of good servers.
 
-A web process, a projector and a worker as in the Procfile. Listeners send plays and read their subscriptions
-at a steady rate while no feed is due, while good ones are, and while servers hang and dribble beside these.
+The instance has a web process, a projector and a worker as in the Procfile. Listeners send plays and read
+their subscriptions at a steady rate: first while no feed is due, then while good feeds are due, and then
+while servers hang and dribble beside these.
 """
 
 import http.client
@@ -31,12 +32,12 @@ from eventstore.domain.identifiers import feed_of_url
 from feeds.store import ensure, execute
 from jobs.feeds import pump
 
-# so many servers, with a feed each; the good ones have two
+# number of servers of each kind, with one feed each; good servers have two
 HANGING, DRIBBLING, GOOD = 200, 100, 1_000
-SENDERS, PACE = 4, 0.1  # and seconds between two requests of one
+SENDERS, PACE = 4, 0.1  # number of senders, and seconds between two requests of one sender
 TICK = 0.5  # seconds between two tasks of a queue
 GROWTH = 1.1
-# seconds that a good feed may be late: a run of a pump begins every ten
+# seconds that a good feed may be late: a pump is started every ten seconds
 LATE = 15.0
 NONE, GOOD_ALONE, BESIDE = "no feed is due", "the good ones are", "and 300 servers hang or dribble"
 GOOD_FEEDS = "SELECT count(*) FROM system.feeds WHERE url LIKE '%%/same/%%'"
@@ -56,7 +57,8 @@ LATENESS = """SELECT extract(epoch FROM fetched_at - %s) - place * %s
 
 @dataclass
 class Phase:
-    """Seconds that requests, tasks of other queues and good feeds waited; ``missing``: feeds not fetched."""
+    """Seconds that requests, tasks of other queues and good feeds waited; ``missing`` counts the feeds not
+    fetched."""
 
     requests: list[float] = field(default_factory=list)
     tasks: list[float] = field(default_factory=list)
@@ -88,7 +90,8 @@ def run(scale: Scale) -> Section:
         environment.let_go()
         with instance.projector(), instance.web() as server, worker(port):
             seconds = max(scale.delay_seconds, 2.0)
-            measure(server, who, NONE, seconds / 4)  # connections and statements of a server that is not new
+            # warm-up: a server that has run for a while has connections and prepared statements
+            measure(server, who, NONE, seconds / 4)
             for name in [*found, *found]:
                 merge(found[name], measure(server, who, name, seconds))
     section.rows = [phase.row(name) for name, phase in found.items()]
@@ -126,7 +129,7 @@ def merge(into: Phase, phase: Phase) -> None:
 
 
 def fill(port: int, part: int) -> None:
-    """Feeds that are known; the good ones have been read."""
+    """Make feeds known to the instance; the good ones have been read before."""
     empty()
     kinds = [("hang", 1, HANGING // part), ("drip", 2, DRIBBLING // part), ("same", 3, GOOD // part)]
     urls = [
@@ -145,7 +148,7 @@ def fill(port: int, part: int) -> None:
 
 @contextmanager
 def worker(port: int) -> Iterator[None]:
-    """The worker as in the Procfile, which may ask the origin."""
+    """Run the worker as in the Procfile; it may fetch from the origin."""
     queues = ["--pool", "threads", "--concurrency", "12", "--queues", "default,plays,feeds,feeds_now,covers"]
     command = [sys.executable, "-m", "celery", "--quiet", "--app", "balados", "worker", *queues]
     command += [
@@ -173,7 +176,7 @@ def worker(port: int) -> Iterator[None]:
 
 
 def measure(server: Web, who: list[Listener], name: str, seconds: float) -> Phase:
-    """What is as late as ``name`` tells it, for so long."""
+    """Measure for so many seconds, with those feeds due that ``name`` says."""
     phase, began = Phase(), timezone.now()
     step = seconds / max(1, execute(GOOD_FEEDS).fetchall()[0][0])
     execute(FORGIVEN)
@@ -202,7 +205,7 @@ def measure(server: Web, who: list[Listener], name: str, seconds: float) -> Phas
 
 
 def beat(until: float, every: float) -> None:
-    """Send the pumps as beat does it, and tasks to the other queues."""
+    """Send the pumps as beat does, and tasks to the other queues."""
     pump_at = 0.0
     while (now := time.monotonic()) < until:
         if now >= pump_at:
@@ -214,7 +217,7 @@ def beat(until: float, every: float) -> None:
 
 
 def settle(name: str) -> None:
-    """Wait for the pumps to end: what hangs is given up after 20 s."""
+    """Wait for the pumps to end: hanging fetches are given up after 20 s."""
     waiting = "SELECT count(*) FROM system.feed_schedule WHERE next_at < now() + interval '3 minutes'"
     until = time.monotonic() + (30 if name == BESIDE else 10)
     while execute(waiting).fetchall()[0][0] and time.monotonic() < until:
@@ -223,7 +226,8 @@ def settle(name: str) -> None:
 
 
 def send(server: Web, who: list[Listener], until: float, seconds: list[float]) -> None:
-    """Requests at a steady rate, over a connection that is kept: plays and reads by turns."""
+    """Send requests at a steady rate over one connection that is kept open, alternating between plays and
+    reads."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     number = 0
     while (began := time.monotonic()) < until:

@@ -1,4 +1,4 @@
-"""The life of a listener as events: what a month of it looks like, not one event again and again."""
+"""The life of a listener as events: the mixture of events of a month, instead of one event repeated."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -20,13 +20,14 @@ from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 
 FEEDS = [feed_of_url(f"https://feeds.example.org/{number}.xml") for number in range(300)]
 FOLLOWED = 20
-# every so many events something else than listening
+# listening events before some events of other kinds follow
 ROUND = 20
 LEVELS: tuple[Level | None, ...] = ("public", "anonymous", None, "private")
 
 
 def life(user_id: UUID, number: int, items: int) -> Iterator[Event]:
-    """Without end: ``items`` episodes, heard in turn, of the feeds that the listener of this number has."""
+    """Yield events without end: of the feeds that the listener of this number follows, ``items`` episodes are
+    heard in turn."""
     clock = _minutes()
     mine = [FEEDS[(number * 7 + place) % len(FEEDS)] for place in range(FOLLOWED)]
     default, walk = collections.default_id(user_id), uuid5(user_id, "walk")
@@ -80,7 +81,7 @@ def _round(
 
 
 def fill(users: int, events: int, *, items: int = 200) -> list[UUID]:
-    """Streams of ``events`` events each; returns their users."""
+    """Fill streams with ``events`` events each; returns their users."""
     found = [uuid4() for _ in range(users)]
     for number, user_id in enumerate(found):
         record(user_id, list(islice(life(user_id, number, items), events)))

@@ -1,7 +1,7 @@
 """An hour of 100,000 feeds in six minutes: two pumps in one process, as in the worker of ``make run``.
 
-One feed in ten has something new, one in fifty is on a server that never answers. What is measured is how
-long feeds that are due wait.
+One feed in ten has something new, and one in fifty is on a server that never answers. It measures how long
+feeds that are due wait.
 """
 
 import threading
@@ -23,11 +23,11 @@ from feeds.store import ensure, execute
 
 SPEED: Final = 10
 HOSTS: Final = 2_000
-NEW, HANGING = 10, 50  # one feed in so many
+NEW, HANGING = 10, 50  # one feed in so many is new, and one in so many hangs
 PUMPS: Final = 2
-# seconds from a run of a pump to the next: half of the time between two that beat sends
+# seconds from one run of a pump to the next: half of the time between two that beat sends
 BEAT: Final = 5.0
-# Those of hosts that are left alone wait with reason.
+# Feeds of paused hosts are left out: they wait on purpose.
 WAITING = """SELECT extract(epoch FROM now() - min(next_at)), count(*)
   FROM system.feed_schedule JOIN system.feed_hosts hosts ON hosts.id = host_id
  WHERE next_at <= now() AND coalesce(paused_until, '-infinity') <= now()"""
@@ -74,13 +74,13 @@ def run(scale: Scale) -> Section:
 
 
 def fill(feeds: int, seconds: float, port: int) -> None:
-    """Feeds that become due one after the other. Those that do not change have been read before."""
+    """Create feeds that become due one after the other. Those that do not change count as read before."""
     empty()
     hosts = [f"127.{1 + place // 250}.{1 + place % 250}.1" for place in range(HOSTS)]
     urls = []
     for place in range(feeds):
         kind = "hang" if place % HANGING == 0 else "new" if place % NEW == 1 else "same"
-        # the servers that hang are no others' as well
+        # servers that hang serve no other feeds
         part = hosts[: HOSTS // HANGING] if kind == "hang" else hosts[HOSTS // HANGING :]
         urls.append(f"http://{part[place // 7 % len(part)]}:{port}/{kind}/{place}")
     for start in range(0, feeds, 5_000):
@@ -95,7 +95,8 @@ def fill(feeds: int, seconds: float, port: int) -> None:
 
 
 def refresh_for(seconds: float) -> tuple[list[Sample], int]:
-    """What the pumps leave waiting, second by second, and how many fetches ended."""
+    """Run the pumps; returns a sample of the waiting feeds for every second, and the number of fetches that
+    ended."""
     until = time.monotonic() + seconds
     ended: list[int] = []
 

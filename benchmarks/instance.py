@@ -29,7 +29,7 @@ GREETINGS = 16
 
 @dataclass(frozen=True)
 class Listener:
-    """``second_token``: of another device."""
+    """A listener; ``second_token`` is that of another device."""
 
     user_id: UUID
     token: str
@@ -38,7 +38,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Web:
-    """A web server that answers, and all its processes."""
+    """A running web server with all its processes."""
 
     process: "subprocess.Popen[bytes]"
     port: int
@@ -48,16 +48,16 @@ class Web:
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """What its processes have used so far, user and system."""
+        """Return what its processes have used so far, user and system time."""
         return processor.seconds(self.process.pid)
 
     def peak_mib(self) -> float:
-        """The largest resident size that any of its processes has had."""
+        """Return the largest resident size that any of its processes has had."""
         return max(_peak_kib(pid) for pid in processor.tree(self.process.pid)) / 1024
 
 
 def listeners(count: int) -> list[Listener]:
-    """New users who have let in one app with every scope; their tokens last an hour."""
+    """Create users who have authorized one app with every scope; their tokens are valid for an hour."""
     from accounts.keys import fingerprint
     from accounts.models import AppGrant, User
 
@@ -93,10 +93,11 @@ def free_port() -> int:
 
 @contextmanager
 def web(command: Sequence[str] | None = None, **environ: str) -> Iterator[Web]:
-    """The web process as in the Procfile, or another server; PORT is set and stands in ``command`` as {port}.
+    """Run the web process as in the Procfile, or another server; PORT is set, and replaces {port} in
+    ``command``.
 
-    Its limit of requests is out of reach, and counted all the same. Its log is written, to a file that nobody
-    keeps.
+    The limit of requests is too high to be reached, but requests are still counted against it. The log is
+    written to a temporary file.
     """
     port = free_port()
     chosen = command or (sys.executable, "-m", "balados.serve")
@@ -121,7 +122,7 @@ def web(command: Sequence[str] | None = None, **environ: str) -> Iterator[Web]:
 
 @contextmanager
 def projector() -> Iterator[int]:
-    """``manage.py run_projectors``, ready; yields its process."""
+    """Run ``manage.py run_projectors`` and wait until it is ready; yields its process id."""
     command = (sys.executable, str(ROOT / "manage.py"), "run_projectors")
     with (
         tempfile.TemporaryDirectory() as ready,
@@ -136,7 +137,8 @@ def projector() -> Iterator[int]:
 
 
 def _wait_for(server: Web) -> None:
-    """Until it answers so many connections, with whatever status: then every one of its workers is there."""
+    """Wait until ``GREETINGS`` connections have been answered, with any status: by then every worker has
+    started."""
     until = time.monotonic() + PATIENCE
     answered = 0
     while answered < GREETINGS:

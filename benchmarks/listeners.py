@@ -1,4 +1,4 @@
-"""What a play costs, by how much is known of its listener, and with many listeners in turn."""
+"""The cost of a play, depending on how much is known of its listener, and with many listeners in turn."""
 
 import json
 import time
@@ -22,9 +22,9 @@ COPY_TO_ANOTHER = """
 INSERT INTO events.snapshots (stream, topic, key, name, state)
 SELECT %s, topic, key, name, state FROM events.snapshots WHERE stream = %s"""
 LARGEST_PROCESS = 150.0  # MiB
-# how many send plays at once, under load
+# number of listeners who send plays at once, under load
 LISTENERS = 16
-# of the first figure: a command costs the same for every listener
+# the most that a figure may be, relative to the first: a command costs the same for every listener
 SAME = 1.2
 PROCESSOR, SLOWEST = 1.2, 20.0  # ms
 OF_PROCESSES = ("web", "PostgreSQL", "projector", "Redis")
@@ -38,7 +38,8 @@ NOTE = (
 
 
 class Cost(NamedTuple):
-    """Of one play: what its sender waited for, what each process used, and what it wrote, in ms and bytes."""
+    """The cost of one play: the time its sender waited, and the time each process used, in ms; and the bytes
+    written to PostgreSQL's log."""
 
     name: str
     p50: float
@@ -51,7 +52,7 @@ class Cost(NamedTuple):
 
     @property
     def processor(self) -> float:
-        """Of all processes together."""
+        """Milliseconds of all processes together."""
         return self.web + self.postgresql + self.projector + self.redis
 
     def row(self) -> list[str]:
@@ -94,7 +95,8 @@ def run(scale: Scale) -> Section:
 
 
 def _known_listeners(scale: Scale) -> tuple[list[Listener], list[Listener]]:
-    """Single ones of whom more and more is known, and many of whom the same is."""
+    """Return single listeners with ever more known plays, and many listeners with the same number of known
+    plays each."""
     single = instance.listeners(len(scale.listeners))
     for who, known in zip(single, scale.listeners, strict=True):
         _know(who, known)
@@ -108,9 +110,10 @@ def _known_listeners(scale: Scale) -> tuple[list[Listener], list[Listener]]:
 
 
 def _under_load(processes: Mapping[str, int], server: Web, who: list[Listener], scale: Scale) -> Cost:
-    """Of several rounds of steady load: of each figure the one in the middle."""
+    """Return the median of each figure over several rounds of steady load."""
     load = partial(wrk.run, server, "POST", "/api/v1/plays", who, scale.request_seconds)
-    if scale.request_rounds > 1:  # connections and statements that a server has after a minute
+    # warm-up: a server that has run for a minute has connections and prepared statements
+    if scale.request_rounds > 1:
         load()
     rounds = [_cost("", processes, load) for _ in range(scale.request_rounds)]
     figures = [median(values) for values in zip(*(one[1:] for one in rounds), strict=True)]
@@ -128,7 +131,7 @@ def _cost(name: str, processes: Mapping[str, int], plays: Callable[[], Run]) -> 
 
 
 def _log_position() -> int:
-    """How many bytes PostgreSQL has written to its log."""
+    """Return how many bytes PostgreSQL has written to its write-ahead log."""
     with environment.connect() as connection:
         ((written,),) = connection.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
     return int(str(written))
@@ -141,7 +144,7 @@ def _know(who: Listener, plays: int) -> None:
 
 
 def _plays(server: Web, listeners: list[Listener], wanted: int) -> Run:
-    """Plays one after the other, the listeners in turn."""
+    """Send plays one after the other, for the listeners in turn."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
     numbers = _numbers()
     taken = []
@@ -167,7 +170,7 @@ def _plays(server: Web, listeners: list[Listener], wanted: int) -> Run:
 
 
 def _numbers() -> Iterator[int]:
-    """New episodes and known ones by turns."""
+    """Yield the numbers of new and of known episodes in turn."""
     for new in count(1_000_000):
         yield new
         yield new % 100

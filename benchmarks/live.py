@@ -1,4 +1,5 @@
-"""Live connections: how soon a change is told, what each costs, and how long 10,000 missed events take."""
+"""Live connections: the delay until a change is pushed, the cost of each connection, and the time to push
+10,000 missed events."""
 
 import asyncio
 import json
@@ -71,7 +72,7 @@ def run(scale: Scale) -> Section:
 
 @contextmanager
 def live() -> Iterator[Web]:
-    """The live process as in the Procfile."""
+    """Run the live process as in the Procfile."""
     port = instance.free_port()
     own = {
         "LIVE": "on",
@@ -102,7 +103,8 @@ def _answers(port: int) -> bool:
 
 
 def pss(server: Web) -> float:
-    """MiB: what it has for itself, and its share of what it has in common with others."""
+    """Return the proportional set size in MiB: the process's own memory, and its share of what it shares with
+    others."""
     for line in Path(f"/proc/{server.process.pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
@@ -120,14 +122,15 @@ async def joined(server: Web, token: str, cursor: str | None = None) -> AsyncIte
 
 
 async def busy(server: Web, who: list[Listener], seconds: float) -> tuple[list[float], list[float], float]:
-    """Milliseconds from each command to its push and to its acknowledgement, and seconds of processor."""
+    """Return the milliseconds from each command to its push and to its acknowledgement, and the seconds of
+    processor time."""
     sent: dict[str, float] = {}
     delays: list[float] = []
     acks: list[float] = []
     async with AsyncExitStack() as stack:
         phones = [await stack.enter_async_context(joined(server, each.token)) for each in who]
         tablets = [await stack.enter_async_context(joined(server, each.second_token)) for each in who]
-        # the views of the API are loaded with the first command
+        # the API's views are loaded at the first command
         await asyncio.gather(*(warm(tablet) for tablet in tablets[:4]))
         used = processor.seconds(server.process.pid)
         hearing = [asyncio.create_task(hear(phone, sent, delays)) for phone in phones]
@@ -148,7 +151,7 @@ async def busy(server: Web, who: list[Listener], seconds: float) -> tuple[list[f
 async def send(
     tablet: ClientConnection, place: int, of: int, until: float, sent: dict[str, float], acks: list[float]
 ) -> None:
-    """A play every two seconds, evenly spread over the devices."""
+    """Send a play every two seconds, evenly spread over the devices."""
     await asyncio.sleep(EVERY * place / of)
     count = 0
     while time.perf_counter() < until:
@@ -180,7 +183,7 @@ def items(push: dict[str, Any]) -> list[str]:
 
 
 async def idle(server: Web, who: list[Listener], count: int) -> tuple[float, float]:
-    """MiB of the process before and with so many connections on which nothing happens."""
+    """Return the MiB of the process before and with so many idle connections."""
     before = pss(server)
     async with AsyncExitStack() as stack:
         for place in range(count):
@@ -189,7 +192,7 @@ async def idle(server: Web, who: list[Listener], count: int) -> tuple[float, flo
 
 
 def miss(listener: Listener, count: int) -> int:
-    """What another device syncs while this one is away."""
+    """Sync plays from another device while this one is away; returns the number of events."""
     now = datetime.now(UTC)
     plays = [PlayEntry(sample.FEED, sample.item(10**6 + n), 60, False, now) for n in range(count)]
     origin = Origin(app_id=instance.APP, device_id="laptop-1", device_name="Laptop")
@@ -199,7 +202,8 @@ def miss(listener: Listener, count: int) -> int:
 
 
 async def resume(server: Web, listener: Listener) -> tuple[float, int]:
-    """Seconds and messages from a connection with the cursor of the beginning until everything is told."""
+    """Connect with a cursor from the beginning; returns the seconds and messages until everything has been
+    pushed."""
     from api.v1.sync import cursor_of
     from eventstore import changes
 

@@ -1,7 +1,7 @@
-"""oPodSync, a small sync server in PHP: the peer of requests, pages and podcast apps, where it is installed.
+"""oPodSync, a small sync server in PHP: the peer for requests, pages and podcast apps, where it is installed.
 
-``PEER_OPODSYNC`` names a checkout of it (github.com/kd2org/opodsync), ``PHP`` the program, if that is not
-``php``. No code of it is kept here.
+``PEER_OPODSYNC`` names a checkout of it (github.com/kd2org/opodsync), and ``PHP`` the program if that is not
+``php``. None of its code is kept here.
 """
 
 import os
@@ -32,7 +32,7 @@ DESCRIPTION = "What happened this week, and what did not."
 
 
 class Running(NamedTuple):
-    """Its address, the cookies of its listeners, and its main process."""
+    """A running oPodSync: its address, the cookies of its listeners, and its main process."""
 
     address: str
     cookies: list[str]
@@ -40,12 +40,12 @@ class Running(NamedTuple):
 
     @property
     def cookie(self) -> str:
-        """The first listener's."""
+        """The first listener's cookie."""
         return self.cookies[0]
 
 
 def missing() -> str | None:
-    """What is not here and would be needed; None where it can be run."""
+    """Return a note on what is needed but missing here; None if oPodSync can be run."""
     wanted = []
     if PROGRAM is None:
         wanted.append("PHP with SQLite (`apt-get install php-cli php-sqlite3`; `PHP` names another program)")
@@ -55,7 +55,7 @@ def missing() -> str | None:
 
 
 def versions() -> str:
-    """Which PHP and SQLite it runs on."""
+    """Return the versions of the PHP and SQLite that it runs on."""
     return subprocess.run([str(PROGRAM), "-r", VERSIONS], capture_output=True, text=True, check=True).stdout
 
 
@@ -63,12 +63,12 @@ def versions() -> str:
 def running(
     feeds: int, plays: int, workers: int = 2, listeners: Sequence[str] = (NAME,), known: int = 0
 ) -> Iterator[Running]:
-    """A server whose listeners follow so many feeds each and have so many plays.
+    """Run a server whose listeners follow ``feeds`` feeds each and have ``plays`` plays.
 
-    ``known``: how many feeds it has, if more. ``workers``: as many as ours has, by default. Settings are its
-    own: every request writes to its database (``PRAGMA user_version``), so that of requests at the same
-    moment all but one are answered with 500, "database is locked" — unless they are of one session, for which
-    PHP lets them in one by one.
+    ``known`` is the number of feeds in the database, if more. ``workers`` is by default as many as ours has.
+    It runs with its own settings: every request writes to its database (``PRAGMA user_version``), so of
+    simultaneous requests all but one are answered with 500, "database is locked", unless they belong to one
+    session, whose requests PHP handles one by one.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="balados-opodsync-") as data:
@@ -83,7 +83,7 @@ def running(
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # its workers outlive it otherwise
+            # otherwise its workers outlive it
             start_new_session=True,
         )
         try:
@@ -140,7 +140,7 @@ def _url(show: int) -> str:
 
 
 def _described(show: int) -> tuple[str, str, str]:
-    """Its site, its cover and its description."""
+    """Return the site, the cover and the description of a show."""
     return f"https://shows.example/{show}", f"https://shows.example/{show}.jpg", DESCRIPTION
 
 

@@ -1,9 +1,9 @@
 """``python -m benchmarks.origin [PEM]``: a server of generated feeds, in a process of its own.
 
-It prints its port. Every address of 127.0.0.0/8 is a host of its own. ``/same/N`` is a feed of 100 episodes
-that never changes, with an ETag; ``/new/N`` has one episode more each time that it is asked; ``/hang/N``
-never answers; ``/drip/N`` sends a byte a second. With a file of a key and its certificate it speaks TLS, and
-closes each connection after its answer.
+It prints its port. Every address of 127.0.0.0/8 is a separate host. ``/same/N`` is a feed of 100 episodes
+that never changes, with an ETag; ``/new/N`` has one more episode at each request; ``/hang/N`` never answers;
+``/drip/N`` sends one byte per second. Given a file with a key and its certificate, it uses TLS and closes
+each connection after its answer.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ TEXT = "<p>" + "We talk about what happened, with people who were there. " * 30 
 
 @contextmanager
 def served(*pem: str) -> Iterator[int]:
-    """The port of an origin in another process, which ends with the block."""
+    """Run an origin in another process for the duration of the block; yields its port."""
     command = [sys.executable, "-m", "benchmarks.origin", *pem]
     with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE) as server:
         try:
@@ -49,7 +49,7 @@ def item(number: int) -> str:
 
 @cache
 def document(first: int, last: int) -> bytes:
-    """A feed of these episodes, the newest first."""
+    """Return a feed of these episodes, the newest first."""
     items = "".join(item(number) for number in range(last, first - 1, -1))
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
@@ -60,7 +60,7 @@ def document(first: int, last: int) -> bytes:
 
 
 class Answering(asyncio.Protocol):
-    """One connection: each request is in one packet, as clients on loopback send them."""
+    """One connection. Each request is expected in one packet, as clients on loopback send it."""
 
     asked: Counter[str] = Counter()
 

@@ -1,4 +1,4 @@
-"""The pages of a listener of 300 podcasts: queries, time, size, and what Chromium makes of them."""
+"""The pages of a listener of 300 podcasts: queries, time, size, and when Chromium has painted them."""
 
 import gzip
 import http.client
@@ -38,7 +38,8 @@ ROOT = Path(__file__).parent.parent
 
 
 class Measured(NamedTuple):
-    """``ms``: of each request; ``cpu``: of the server for one; ``size``: KiB compressed."""
+    """One page: ``ms`` of each request, ``cpu`` milliseconds of the server per request, ``size`` in KiB,
+    compressed."""
 
     path: str
     queries: int
@@ -86,8 +87,8 @@ def run(scale: Scale) -> Section:
 
 
 def pages(user_id: UUID) -> list[str]:
-    """Those that every listener opens, with a podcast and an episode from the middle, and what undoing the
-    newest event would change."""
+    """Return the pages that every listener opens, one podcast and one episode from the middle, and the
+    preview of undoing the newest event."""
     newest = read_history(known_stream(user_id) or 0, limit=1)[0]
     feed = _in_path(feed_of_url(url_of(FEEDS // 2)))
     item = _in_path(item_of("episode-1", audio_of(FEEDS // 2, 1)))
@@ -117,7 +118,7 @@ def pages(user_id: UUID) -> list[str]:
 
 
 def live(user_id: UUID, episodes: Sequence[Known], plays: int) -> None:
-    """Follow them all, and hear so many episodes: what a device would send, in parts."""
+    """Follow all podcasts and hear so many episodes, synced in parts as a device would do it."""
     phone = Origin(app_id=instance.APP, device_id="phone-000001", device_name="Alice's phone")
     now = datetime.now(UTC)
     follows = [SubscriptionEntry(feed_of_url(url_of(show)), None, BEGIN, None) for show in range(FEEDS)]
@@ -129,7 +130,7 @@ def live(user_id: UUID, episodes: Sequence[Known], plays: int) -> None:
             episode.item,
             600,
             (episode.show + episode.place) % 10 > 0,
-            now - timedelta(minutes=20 * (index + 1)),  # nine months, for the statistics
+            now - timedelta(minutes=20 * (index + 1)),  # spread over nine months, for the statistics
             started=0,
             total=1_800,
         )
@@ -144,7 +145,7 @@ def live(user_id: UUID, episodes: Sequence[Known], plays: int) -> None:
 
 
 def log_in(user_id: UUID) -> str:
-    """The session cookie of a browser of that listener."""
+    """Return the session cookie of a browser of that listener."""
     from django.conf import settings
 
     client = _client(user_id)
@@ -160,7 +161,7 @@ def wait_until_projected() -> None:
 
 
 def queries_of(path: str, cookie: str) -> int:
-    """How many statements a page takes, in this process, the second time."""
+    """Return how many statements a page takes in this process, the second time that it is opened."""
     from django.test import Client
 
     client = Client(headers={"Cookie": cookie}, HTTP_HOST="localhost")
@@ -172,7 +173,7 @@ def queries_of(path: str, cookie: str) -> int:
 
 @contextmanager
 def counted() -> Iterator[list[object]]:
-    """The statements that are sent in this block."""
+    """Collect the statements that are sent within the block."""
     import psycopg
 
     from eventstore.prepared import Prepared
@@ -206,7 +207,7 @@ def measure(server: Web, path: str, cookie: str, queries: int, rounds: int) -> M
 
 
 def requests(address: str, path: str, cookie: str, rounds: int) -> tuple[list[float], float]:
-    """Milliseconds of each request, and KiB of the page, compressed as a proxy does."""
+    """Return the milliseconds of each request, and the KiB of the page, compressed as a proxy does."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=instance.PATIENCE)
     ms, body = [], b""
     for _ in range(rounds):
@@ -222,7 +223,8 @@ def requests(address: str, path: str, cookie: str, rounds: int) -> tuple[list[fl
 
 
 def paints(server: Web, paths: Sequence[str], cookie: str) -> dict[str, tuple[int, float]]:
-    """Requests and the largest contentful paint of each page in a fresh Chromium; {} where there is none."""
+    """Return the requests and the largest contentful paint of each page in a fresh Chromium; {} if there is
+    no Chromium."""
     program = shutil.which(os.environ.get("CHROMIUM") or "chromium")
     try:
         from playwright.sync_api import sync_playwright
@@ -253,7 +255,7 @@ def _note(asked: list[object], request: object) -> None:
 
 
 def goals(measured: Sequence[Measured]) -> list[Goal]:
-    """The most of all pages as a share of what a page may take."""
+    """Return the goals: for each limit, the largest value of all pages, as a share of the limit."""
     own = own_kib()
     most = max(measured, key=lambda each: middle(each.ms))
     return [
@@ -266,13 +268,13 @@ def goals(measured: Sequence[Measured]) -> list[Goal]:
 
 
 def own_kib() -> float:
-    """All own sheets and scripts, compressed one by one."""
+    """Return the KiB of all our own style sheets and scripts, compressed one by one."""
     files = [path for path in (ROOT / "static").rglob("*") if path.suffix in (".css", ".js")]
     return sum(len(gzip.compress(path.read_bytes())) for path in files) / 1024
 
 
 def _beside(section: Section, measured: Sequence[Measured], scale: Scale) -> None:
-    """The peer's list of subscriptions, in the same run."""
+    """Measure the peer's list of subscriptions in the same run."""
     if missing := opodsync.missing():
         section.notes.append(missing)
         return

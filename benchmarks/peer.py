@@ -1,8 +1,8 @@
-"""Side by side with oPodSync: the same listeners, podcasts and clients, by turns, in one run.
+"""A comparison with oPodSync: the same listeners, podcasts and clients, in turns, in one run.
 
-Each server is asked by its own API for the same thing, and by gpodder's protocol in the same words. Rounds
-are by turns, and none begins before both servers have done what the one before left them. A ratio is the
-median of those of the rounds: a slow minute of the machine hits both sides.
+Each server is asked for the same data through its own API, and with identical requests through gpodder's
+protocol. Rounds alternate, and none begins before both servers have finished the work of the one before. A
+ratio is the median of the rounds' ratios, because a slow minute of the machine affects both sides.
 """
 
 import time
@@ -30,15 +30,15 @@ ACTION = (
     '"guid":"<number>","device":"phone","action":"play","timestamp":"2026-11-20T08:00:00","started":0,'
     '"position":<position>,"total":1800}]'
 )
-# seconds in which it turns out how many workers suit the peer
+# seconds of the trial that shows how many workers suit the peer
 TRIAL = 2
-# seconds of processor in a fifth of a second, of a server of which nothing is asked
+# an idle server uses fewer seconds of processor time than this in a fifth of a second
 IDLE = 0.02
 
 
 class Contender(NamedTuple):
-    """A server and what is asked of it. ``plays``, ``lists``: where plays are sent, and where what is
-    followed is asked for; ``body``: of a play."""
+    """A server and the requests to it: ``plays`` is where plays are sent, ``lists`` where subscriptions are
+    requested, and ``body`` is that of a play."""
 
     url: str
     pids: list[int]
@@ -62,7 +62,7 @@ class Contender(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """Figures of interleaved rounds; no ``theirs`` where there is no peer."""
+    """Figures of interleaved rounds; ``theirs`` is empty if there is no peer."""
 
     text: str
     theirs: list[float]
@@ -115,8 +115,8 @@ def run(scale: Scale) -> Section:
 
 @contextmanager
 def _peer(workers: int) -> Iterator[opodsync.Running | None]:
-    """``workers``: with several, even one client that sends one request after the other now and then finds
-    the database locked."""
+    """Run the peer, or yield None if it is missing. With several ``workers``, even a single client that sends
+    one request after the other sometimes finds the database locked."""
     if opodsync.missing():
         yield None
         return
@@ -133,8 +133,8 @@ def _ours(server: Web, projector: int, who: Sequence[Listener]) -> Contender:
 
 
 def _theirs(peer: opodsync.Running | None, sessions: int) -> Contender | None:
-    """``sessions``: how many listeners ask; of several at once all but one would be refused, where there are
-    several workers (``opodsync.running``)."""
+    """Return the peer as a contender. ``sessions`` is the number of listeners who send requests; with several
+    workers it must be one, because all but one of several at once would be refused (``opodsync.running``)."""
     if peer is None:
         return None
     who = [(f"listener{place}", {"Cookie": peer.cookies[place]}) for place in range(sessions)]
@@ -144,7 +144,8 @@ def _theirs(peer: opodsync.Running | None, sessions: int) -> Contender | None:
 
 
 def _faster(*contenders: Contender | None) -> Contender | None:
-    """The one that answers more, so that the peer is measured as it does best on this machine."""
+    """Return the contender that answers more requests, so that the peer is measured at its best on this
+    machine."""
     here = [each for each in contenders if each is not None]
     return max(here, key=lambda each: each.list(TRIAL, CONNECTIONS).per_second, default=None)
 
@@ -153,8 +154,8 @@ def _faster(*contenders: Contender | None) -> Contender | None:
 
 
 def _loads(section: Section, both: Sequence[Contender], scale: Scale) -> list[Compared]:
-    """8 connections, on which the goals are; and others for the picture."""
-    for each in both:  # connections and statements that a server has after a minute
+    """Measure with 8 connections, to which the goals apply, and with other numbers for comparison."""
+    for each in both:  # warm-up: a server that has run for a minute has connections and prepared statements
         each.play(min(scale.request_seconds, 3), CONNECTIONS)
         each.list(1, CONNECTIONS)
     plays, lists = {}, {}
@@ -180,7 +181,7 @@ def _loads(section: Section, both: Sequence[Contender], scale: Scale) -> list[Co
 
 
 def _side_by_side(rounds: Sequence[Sequence[Run]]) -> Iterator[str]:
-    """The median of each figure, the peer's first."""
+    """Yield the median of each figure, the peer's first."""
     ours, *theirs = zip(*rounds, strict=True)
     for name in FIGURES:
         for runs in (*theirs, ours) if theirs else ((), ours):
@@ -204,7 +205,8 @@ def _compared(
 
 
 def _at_once(server: Web, peer: opodsync.Running | None, scale: Scale) -> list[Compared]:
-    """Everything that a device knows, in by one request and out by another; each round a new listener."""
+    """Measure everything that a device knows, sent in one request and fetched by another; each round has a
+    new listener."""
     entries = scale.upload
     came_in: list[list[float]] = [[], []]
     came_out: list[list[float]] = [[], []]
@@ -225,7 +227,8 @@ def _at_once(server: Web, peer: opodsync.Running | None, scale: Scale) -> list[C
 
 
 def _middle(work: Callable[[], object]) -> float:
-    """Seconds, of three times: the first may meet a process that has not seen the listener yet."""
+    """Return the median seconds of three runs: the first may be handled by a process that has not seen the
+    listener yet."""
     return median(_timed(work) for _ in range(3))
 
 
@@ -239,7 +242,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _apps(server: Web, peer: opodsync.Running | None, scale: Scale) -> list[Compared]:
-    """What podcast apps send, by one client for both servers."""
+    """Measure what podcast apps send, with one client for both servers."""
     ours, theirs = apps.new_app(server), _app_of(peer, 4)
     entries, stored = scale.upload, scale.actions[0]
     whole = _rounds(ours, theirs, scale, lambda app, first: apps.send_at_once(app, first, entries))
@@ -265,7 +268,7 @@ def _apps(server: Web, peer: opodsync.Running | None, scale: Scale) -> list[Comp
 def _rounds(
     ours: App, theirs: App | None, scale: Scale, work: Callable[[App, int], list[float]]
 ) -> tuple[list[float], list[float]]:
-    """The median of each round, of both by turns."""
+    """Return the median of each round, for both servers in turns."""
     found: tuple[list[float], list[float]] = ([], [])
     for turn in range(scale.app_rounds):
         for app, figures in zip((ours, theirs), found, strict=True):
@@ -276,7 +279,7 @@ def _rounds(
 
 
 def _head_of(app: App) -> str:
-    """The address by which an app asks for what is new, and nothing is."""
+    """Return the address with which an app polls when nothing is new."""
     return f"{app.actions}?since={app.head()}"
 
 
@@ -287,7 +290,8 @@ def _app_of(peer: opodsync.Running | None, place: int) -> App | None:
 
 
 def _let_finish(pids: Sequence[int]) -> None:
-    """Wait for what wrk has asked for and not heard any more, and for the projector."""
+    """Wait until the server has finished the requests whose answers wrk did not wait for, and until the
+    projector has caught up."""
     _let_projector_finish()
     used = -1.0
     while (now := sum(map(processor.seconds, pids))) > used + IDLE:
@@ -296,7 +300,7 @@ def _let_finish(pids: Sequence[int]) -> None:
 
 
 def _let_projector_finish() -> None:
-    """So that nobody pays for what another has left to do."""
+    """Wait for the projector, so that no measurement includes the remaining work of the one before."""
     from eventstore.log import head
     from projections import queries
 

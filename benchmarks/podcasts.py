@@ -13,7 +13,8 @@ from feeds.keys import episode_key, item_hash
 
 
 class Known(NamedTuple):
-    """An episode: the numbers of its podcast and its own, how apps name both, and their keys here."""
+    """An episode: the numbers of its podcast and of itself, the names that apps use for both, and their keys
+    here."""
 
     show: int
     place: int
@@ -24,8 +25,8 @@ class Known(NamedTuple):
 
 
 def fill(shows: int, episodes: int, *, covers: bool = False) -> list[Known]:
-    """So many podcasts and no others, of so many episodes each, one a day up to today. ``covers``: each has a
-    picture."""
+    """Create so many podcasts, and delete all others; each has so many episodes, one a day up to today.
+    ``covers`` gives each a picture."""
     from feeds.models import Feed, FeedAlias
 
     refreshing.empty()
@@ -70,7 +71,7 @@ def _episodes(feed: Any, name: str, show: int, count: int) -> list[Known]:
 
 
 def follow(user_ids: Iterable[UUID], shows: int) -> None:
-    """Events of new listeners who follow so many of them."""
+    """Append the events of new listeners who follow so many podcasts."""
     since = datetime.now(UTC) - timedelta(days=1)
     for user_id in user_ids:
         events = [

@@ -1,4 +1,5 @@
-"""A task that says how long it waited: for a worker that is started with ``--include benchmarks.probe``."""
+"""A task that reports how long it waited, for a worker that is started with ``--include
+benchmarks.probe``."""
 
 import time
 
@@ -17,13 +18,13 @@ def note(queue: str, sent_at: float) -> None:
 
 
 def send() -> None:
-    """One to each queue but that of the pumps."""
+    """Send one task to each queue except that of the pumps."""
     for queue in QUEUES:
         note.apply_async((queue, time.time()), queue=queue)
 
 
 def take() -> list[float]:
-    """The seconds of those that have run since the last call, of all queues."""
+    """Return the waiting times in seconds of the tasks that have run since the last call, in all queues."""
     found: list[float] = []
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         for queue in QUEUES:

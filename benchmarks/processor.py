@@ -1,4 +1,4 @@
-"""What the processes of an instance use of the processor: a figure that other work hardly touches."""
+"""The processor time of an instance's processes, a figure that other work on the machine hardly affects."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Seconds = dict[str, float]
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all below it."""
+    """Return a process and all its descendants."""
     found = [pid]
     for one in found:
         with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
@@ -24,12 +24,13 @@ def tree(pid: int) -> list[int]:
 
 
 def seconds(pid: int) -> float:
-    """What a process and all below it have used so far, user and system, those that have ended included."""
+    """Return the user and system time that a process and all its descendants have used, including those that
+    have ended."""
     return sum(ticks(one) for one in tree(pid)) / TICKS
 
 
 def servers() -> dict[str, int]:
-    """The main processes of PostgreSQL and Redis."""
+    """Return the process ids of PostgreSQL's and Redis's main processes."""
     with environment.connect() as connection:
         ((backend,),) = connection.execute("SELECT pg_backend_pid()")
         postmaster = int(_stat(int(str(backend)))[1])
@@ -42,12 +43,12 @@ def used(processes: Mapping[str, int]) -> Seconds:
 
 
 def ticks(pid: int) -> int:
-    """What a process has used so far, and its children that have ended."""
+    """Return the ticks that a process and its ended children have used so far."""
     return sum(int(ticks) for ticks in _stat(pid)[11:15])
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of proc(5) from the third on; zeros where the process has ended."""
+    """Return the fields of proc(5) from the third on; zeros if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,5 @@
-"""A stream loaded and folded, and the whole log in global order, decoded: ours and eventsourcing."""
+"""Loading and folding a stream, and reading and decoding the whole log in global order: ours and
+eventsourcing."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ STREAM, GLOBAL = "stream of {}: load, upcast, fold", "global order: read, decode
 
 
 def fill(events: int, per_stream: int) -> UUID:
-    """Streams of the same length, up to that many events; returns a user."""
+    """Fill streams of the same length, up to ``events`` events in total; returns a user."""
     user_id = uuid4()
     for _ in range(events // per_stream):
         user_id = uuid4()
@@ -25,7 +26,8 @@ def fill(events: int, per_stream: int) -> UUID:
 
 
 def fold(user_id: UUID) -> int:
-    """What a command costs whose stream this process has not kept."""
+    """Load and fold a stream, as a command does if this process has not cached it. Returns the number of
+    events."""
     user = User(user_id)
     rows = log.read_stream(log.stream_of(user_id))
     for row in rows:
@@ -46,7 +48,7 @@ def peer_fill(app: Any, events: int, per_stream: int) -> Any:
     who = None
     for _ in range(events // per_stream):
         who = eventsourcing.listener(app)
-        # its first event is the registration
+        # the first event is the registration
         app.events.put(eventsourcing.plays(who, per_stream - 1))
     assert who is not None
     return who.id
@@ -62,7 +64,7 @@ def peer_read_everything(app: Any) -> int:
 
 
 def timed(work: Callable[[], int]) -> float:
-    """Events per second."""
+    """Return the events per second."""
     begin = time.perf_counter()
     return work() / (time.perf_counter() - begin)
 

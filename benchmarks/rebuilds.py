@@ -1,4 +1,4 @@
-"""Read models built anew from the whole log: our rebuild and the peer's projection runner."""
+"""Read models rebuilt from the whole log: by our rebuild, and by the peer's projection runner."""
 
 import time
 from typing import Any
@@ -12,13 +12,14 @@ from projections.projectors import PROJECTORS, plays
 from projections.projectors.shape import Projector
 from projections.rebuild import rebuild
 
-# rounds of the whole, which takes longest
+# rounds of rebuilding everything, which takes longest
 ROUNDS = 3
 CHUNK = 500
 
 
 def ours(projectors: list[Projector]) -> float:
-    """Seconds of what ``manage.py rebuild_projections`` does: every table, swapped in at the end."""
+    """Return the seconds that ``manage.py rebuild_projections`` takes: it fills every table and swaps them in
+    at the end."""
     with relaxed_gc():
         began = time.perf_counter()
         rebuild(projectors)
@@ -26,7 +27,7 @@ def ours(projectors: list[Projector]) -> float:
 
 
 def theirs(last: int) -> float:
-    """Seconds that its runner takes from nothing to the notification ``last``."""
+    """Return the seconds that the peer's runner takes from an empty table to the notification ``last``."""
     with environment.connect() as connection:
         connection.execute(f"DROP TABLE IF EXISTS {eventsourcing.SCHEMA}.play_statuses")
         connection.execute(f"DROP TABLE IF EXISTS {eventsourcing.SCHEMA}.playstatuses_tracking")
@@ -58,7 +59,7 @@ def run(scale: Scale) -> Section:
 
 
 def whole(scale: Scale) -> list[float]:
-    """Events per second of all projectors, over lives as they are."""
+    """Return the events per second of all projectors, over realistic histories."""
     environment.empty()
     history.fill(scale.users, scale.events // scale.users)
     environment.settle()
@@ -66,7 +67,8 @@ def whole(scale: Scale) -> list[float]:
 
 
 def alone(scale: Scale) -> tuple[list[float], list[float]]:
-    """The same of one projector over plays, each of another item; and of the peer, as far as it is there."""
+    """Return the events per second of one projector over plays of different items, and those of the peer if
+    it is installed."""
     environment.empty()
     fill(scale.events, scale.events // scale.users)
     last = 0
@@ -84,10 +86,10 @@ def alone(scale: Scale) -> tuple[list[float], list[float]]:
 
 
 def peer_fill(events: int) -> int:
-    """Record that many events of one listener; returns the last notification's id."""
+    """Record ``events`` events of one listener; returns the id of the last notification."""
     app: Any = eventsourcing.application()
     who = eventsourcing.listener(app)
     for first in range(0, events, CHUNK):
-        # with 5,000 in one pipeline it comes to a deadlock with the server
+        # with 5,000 in one pipeline, client and server deadlock
         recordings = app.events.put(eventsourcing.plays(who, min(CHUNK, events - first), first))
     return int(recordings[-1].notification.id)

@@ -1,5 +1,5 @@
-"""The web process with one address more, ``/play/constant``, which redirects and asks nothing: what the play
-gateway is compared with. ``python -m benchmarks.redirect`` serves it as balados.serve would."""
+"""The web process with an additional address, ``/play/constant``, which redirects without any lookup: the
+play gateway is compared with it. ``python -m benchmarks.redirect`` serves it as balados.serve would."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse

@@ -1,4 +1,5 @@
-"""Feeds refreshed, stored, claimed: ours beside requests, feedparser and the ORM, and beside bare libcurl."""
+"""Refreshing, storing and claiming feeds: ours compared with requests, feedparser and the ORM, and with bare
+libcurl."""
 
 import io
 import tempfile
@@ -52,7 +53,7 @@ WRITTEN: Final = (
 
 
 class Used(NamedTuple):
-    """Seconds by the clock and of this process's processor time, for each feed or row."""
+    """Seconds by the clock, and seconds of this process's processor time, per feed or row."""
 
     clock: float
     processor: float
@@ -85,7 +86,7 @@ def run(scale: Scale) -> Section:
 
 
 def storing(section: Section, rows: int, rounds: int) -> None:
-    """Episodes of one feed into their table."""
+    """Measure storing the episodes of one feed."""
     ours: dict[str, list[float]] = {"new": [], "unchanged": [], "one new": []}
     peers: dict[str, list[float]] = {"new": [], "unchanged": [], "one new": []}
     for _ in range(rounds):
@@ -99,7 +100,7 @@ def storing(section: Section, rows: int, rounds: int) -> None:
 
 
 def store_ours(feed_id: int, found: Sequence[documents.Episode]) -> float:
-    """Seconds, without those in which the episodes are digested: that is part of reading."""
+    """Return the seconds, without those for digesting the episodes, which is part of reading."""
     began = time.perf_counter()
     intake = Intake(feed_id)
     take = intake.begin()
@@ -116,7 +117,8 @@ def store_ours(feed_id: int, found: Sequence[documents.Episode]) -> float:
 
 
 def store_with_orm(feed_id: int, found: Sequence[documents.Episode]) -> float:
-    """The usual way: every row, and the database sorts out which are new. Seconds, as above."""
+    """Store episodes in the usual way: every row is sent, and the database finds out which are new. Returns
+    the seconds, as above."""
     rows = [
         Episode(
             feed_id=feed_id,
@@ -136,7 +138,7 @@ def store_with_orm(feed_id: int, found: Sequence[documents.Episode]) -> float:
 
 
 def episodes(count: int) -> list[documents.Episode]:
-    """The newest first."""
+    """Return episodes, the newest first."""
     return [
         documents.Episode(
             guid=f"https://show.example/{place}",
@@ -152,7 +154,7 @@ def episodes(count: int) -> list[documents.Episode]:
 
 
 def claiming(section: Section, rows: int, rounds: int) -> None:
-    """What is due, claimed and finished unchanged."""
+    """Measure claiming the feeds that are due, and finishing them as unchanged."""
     empty()
     fill_schedule(rows)
     part = min(rows // 2, 10 * BATCH)
@@ -188,7 +190,7 @@ def save_each(count: int) -> None:
 
 
 def unchanged(section: Section, port: int, feeds: int, rounds: int) -> None:
-    """Feeds whose servers answer 304, over connections that are kept."""
+    """Measure feeds whose servers answer 304, over connections that are kept open."""
     known(port, "same", feeds)
     ours, peers, bare = [], [], []
     for _ in range(rounds):
@@ -205,7 +207,7 @@ def unchanged(section: Section, port: int, feeds: int, rounds: int) -> None:
 
 
 def unchanged_by_tls(section: Section, port: int, feeds: int, rounds: int, pem: str) -> None:
-    """Feeds whose servers answer 304 and close: each costs a new connection with TLS."""
+    """Measure feeds whose servers answer 304 and close, so that each needs a new TLS connection."""
     known(port, "same", feeds, scheme="https")
     urls = list(Feed.objects.values_list("url", flat=True)[:feeds])
     ours, bare = [], []
@@ -220,7 +222,7 @@ def unchanged_by_tls(section: Section, port: int, feeds: int, rounds: int, pem: 
 
 
 def certificate() -> bytes:
-    """A key and a certificate that it has signed itself, for the addresses of the origin's hosts."""
+    """Return a key and its self-signed certificate, for the addresses of the origin's hosts."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     hosts = [x509.IPAddress(ip_address(f"127.0.{1 + place}.1")) for place in range(HOSTS)]
@@ -238,7 +240,7 @@ def certificate() -> bytes:
 
 @contextmanager
 def trusted(pem: str) -> Iterator[None]:
-    """The client believes this certificate."""
+    """Let the feed client trust this certificate."""
 
     def handle() -> Any:
         made = new_handle()
@@ -250,7 +252,7 @@ def trusted(pem: str) -> Iterator[None]:
 
 
 def changed(section: Section, port: int, feeds: int, rounds: int) -> None:
-    """Feeds with one episode more each time; the peer has as many of its own."""
+    """Measure feeds with one more episode each time; the peer has the same number of feeds of its own."""
     known(port, "new", 2 * feeds)
     ours: list[Used] = []
     peers: list[Used] = []
@@ -269,7 +271,8 @@ def changed(section: Section, port: int, feeds: int, rounds: int) -> None:
 
 
 def with_reader(port: int, count: int) -> None:
-    """PyPI's ``reader`` in its own way: SQLite, feedparser, threads for the requests."""
+    """Fetch feeds with PyPI's ``reader`` as it works by default: SQLite, feedparser, threads for the
+    requests."""
     from reader import make_reader
 
     with tempfile.TemporaryDirectory() as directory, closing(make_reader(f"{directory}/reader")) as reader:
@@ -280,7 +283,7 @@ def with_reader(port: int, count: int) -> None:
 
 
 def known(port: int, kind: str, count: int, scheme: str = "http") -> None:
-    """Feeds of the origin, read once."""
+    """Make feeds of the origin known; those that do not change are read once."""
     empty()
     urls = [f"{scheme}://127.0.{1 + place % HOSTS}.1:{port}/{kind}/{place}" for place in range(count)]
     ensure([feed_of_url(url) for url in urls], timezone.now() - timedelta(minutes=1), asked=True)
@@ -289,7 +292,7 @@ def known(port: int, kind: str, count: int, scheme: str = "http") -> None:
 
 
 def with_requests(count: int, handle: Callable[[Feed, requests.Response], None], first: int = 0) -> None:
-    """The usual way: a session for each thread, one feed after the other."""
+    """Fetch feeds in the usual way: a session per thread, one feed after the other."""
     waiting = list(Feed.objects.select_related("schedule").order_by("pk")[first : first + count])
 
     def work(mine: Sequence[Feed]) -> None:
@@ -327,7 +330,7 @@ def parse_and_store(feed: Feed, answer: requests.Response) -> None:
 
 
 def with_libcurl(urls: Iterable[str], pem: str = "") -> None:
-    """Requests and nothing else: no database, no rules, no reading."""
+    """Send the requests and do nothing else: no database, no rules, no parsing."""
     multi = pycurl.CurlMulti()
     waiting, running, spare = iter(urls), 0, [pycurl.Curl() for _ in range(100)]
     while True:
@@ -361,7 +364,7 @@ def compare(
     goal: float | None,
     peer: str,
 ) -> None:
-    """A row, and a goal: by how many times the peer takes longer."""
+    """Add a row, and a goal for how many times longer the peer takes."""
     factor = 1e3 if unit.startswith("ms") else 1e6
     times = ratio(peers, ours)
     cells = [number(middle(each) * factor) for each in (ours, peers)]
@@ -399,7 +402,7 @@ def used(act: Callable[[], Any], count: int) -> Used:
 
 
 def make_due(most: int = 1_000_000) -> None:
-    """The first ``most`` feeds, and no others."""
+    """Make the first ``most`` feeds due, and no others."""
     execute("UPDATE system.feed_schedule SET next_at = now() + interval '6 hours' WHERE next_at < now()")
     execute(
         """UPDATE system.feed_schedule SET next_at = now() - interval '1 second'

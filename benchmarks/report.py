@@ -1,4 +1,4 @@
-"""What a benchmark hands back, and how it is printed: Markdown, as docs/performance*.md show it."""
+"""The result of a benchmark, and how it is printed: as Markdown, in the form of docs/performance*.md."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ DOCUMENTS = tuple(
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio (or a figure) to hold; ``at_most`` where less is better. ``got`` is None if not measured."""
+    """A ratio or a figure to reach, or not to exceed if ``at_most``. ``got`` is None if it was not
+    measured."""
 
     text: str
     got: float | None
@@ -39,9 +40,9 @@ class Goal:
 
 @dataclass
 class Section:
-    """One topic: a table of figures, the goals that they answer, and what to know about them.
+    """One topic: a table of figures, the goals that they are compared with, and notes.
 
-    ``goals_in_rows``: the table says already which goals are met. ``more``: further tables.
+    ``goals_in_rows`` says that the table already shows which goals are met. ``more`` holds further tables.
     """
 
     title: str
@@ -56,7 +57,7 @@ class Section:
         return "\n".join([f"## {self.title}", "", self.body(), ""])
 
     def body(self) -> str:
-        """All but the heading."""
+        """Return the text without its heading."""
         parts = _table(self.columns, self.rows)
         for columns, rows in self.more:
             parts += ["", *_table(columns, rows)]
@@ -68,7 +69,7 @@ class Section:
 
 
 def write(topic: str, body: str, documents: Sequence[Path] = DOCUMENTS) -> None:
-    """Put a topic's figures between its marks, ``<!-- bench: topic -->`` and ``<!-- end -->``."""
+    """Write a topic's figures between its marks, ``<!-- bench: topic -->`` and ``<!-- end -->``."""
     marks = re.compile(rf"(<!-- bench: {topic} -->\n).*?(?=<!-- end -->)", re.DOTALL)
     for document in documents:
         text = document.read_text()
@@ -76,7 +77,7 @@ def write(topic: str, body: str, documents: Sequence[Path] = DOCUMENTS) -> None:
 
 
 def number(value: float | None) -> str:
-    """1234567.8 as 1,234,568; small ones with decimals; nothing as a dash."""
+    """Format 1234567.8 as 1,234,568, small numbers with decimals, and None as a dash."""
     if value is None:
         return "–"
     if abs(value) >= 100:
@@ -89,13 +90,14 @@ def middle(values: Sequence[float]) -> float:
 
 
 def ratio(values: Sequence[float], others: Sequence[float]) -> float | None:
-    """The median of the ratios of interleaved rounds: a slow minute of the machine hits both sides."""
+    """Return the median of the ratios of interleaved rounds, in which a slow minute of the machine affects
+    both sides."""
     pairs = list(zip(values, others, strict=True))
     return median(one / other for one, other in pairs) if pairs else None
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` of all do not exceed."""
+    """Return the value that a ``share`` of all values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 

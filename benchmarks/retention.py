@@ -1,4 +1,4 @@
-"""The worker over a log that is all too old, listeners who play meanwhile, and loading a long history."""
+"""The worker over a log in which everything is too old, while listeners play; and loading a long history."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.log import Origin
 
 ROOT = Path(__file__).parent.parent
-# plays a second, each sent when it is due whether the last one was answered or not
+# plays per second, each sent when it is due, even if the last one has not been answered
 RATE = 50
 LISTENERS = 16
 CONNECTIONS = 8
@@ -44,9 +44,9 @@ def run(scale: Scale) -> Section:
     environment.let_go()
     with instance.projector(), instance.web() as server:
         _caught_up()
-        environment.settle()  # as it is hours after what was recorded long ago
+        environment.settle()  # the state hours after recording: nothing is left to be written out
         with playing(server, who, []):
-            time.sleep(min(2.0, scale.delay_seconds))  # connections, statements
+            time.sleep(min(2.0, scale.delay_seconds))  # warm-up: connections and prepared statements
         idle: list[float] = []
         with playing(server, who, idle):
             time.sleep(scale.delay_seconds)
@@ -74,7 +74,8 @@ def run(scale: Scale) -> Section:
 
 
 def work() -> tuple[float, dict[str, str]]:
-    """Seconds of the worker over all that is recorded now, its start included, and those of its steps."""
+    """Run the worker over everything recorded so far; returns its seconds, including its start, and those of
+    its steps."""
     command = [sys.executable, "manage.py", "run_worker_once", "--before", datetime.now(UTC).isoformat()]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -89,7 +90,7 @@ def work() -> tuple[float, dict[str, str]]:
 
 @contextmanager
 def playing(server: Web, who: list[Listener], milliseconds: list[float]) -> Iterator[None]:
-    """Record plays at ``RATE`` until the end of the block. Raises ``RuntimeError`` for a refused one."""
+    """Record plays at ``RATE`` until the end of the block. Raises ``RuntimeError`` if one is refused."""
     enough = threading.Event()
     with ThreadPoolExecutor(CONNECTIONS) as clients:
         done = [
@@ -130,7 +131,8 @@ def _play(
 
 
 def loads(events: int) -> tuple[list[float], list[float]]:
-    """Milliseconds to load a state without a snapshot: from the first event, and from a checkpoint."""
+    """Return the milliseconds to load a state without a snapshot: from the first event, and from a
+    checkpoint."""
     user_id = uuid4()
     history.record(user_id, list(islice(history.life(user_id, 0, LONGEST_ITEMS), events)))
     environment.settle()
@@ -148,7 +150,7 @@ def _load(user_id: UUID) -> float:
 
 
 def _caught_up() -> None:
-    """Wait until every projector has come to the head of the log."""
+    """Wait until every projector has reached the head of the log."""
     behind = "SELECT (SELECT max(position) FROM events.events) > min(position) FROM users.projector_positions"
     until = time.monotonic() + PATIENCE
     with environment.connect() as connection:

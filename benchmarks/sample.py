@@ -1,4 +1,4 @@
-"""The event that everything is measured with: a play, 337 bytes of JSON with its metadata."""
+"""The event that all measurements use: a play, 337 bytes of JSON with its metadata."""
 
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ def item(number: int) -> str:
 
 
 def play(user_id: UUID, number: int, event: type[PlayRecorded] = PlayRecorded) -> PlayRecorded:
-    """The play of one listener of the episode of that number."""
+    """Return a listener's play of the episode of that number."""
     return event(
         user_id=user_id,
         rss_source_feed=FEED,
@@ -34,7 +34,7 @@ def play(user_id: UUID, number: int, event: type[PlayRecorded] = PlayRecorded) -
 
 
 def entry(play: PlayRecorded) -> KeptEntry:
-    """What is kept of it beside the log."""
+    """Return the entry that is kept of a play beside the log."""
     status = REGISTER.said_by(play)
     return streams.kept("plays", episode_key(status.feed, status.item), status)
 
@@ -44,5 +44,5 @@ def plays(user_id: UUID, count: int, first: int = 0) -> list[PlayRecorded]:
 
 
 def size(event: PlayRecorded) -> int:
-    """Bytes of JSON that are stored for it."""
+    """Return the bytes of JSON that are stored for an event."""
     return len(codec.encode(event)) + len(msgspec.json.encode(ORIGIN))

@@ -1,57 +1,58 @@
-"""How much is measured."""
+"""The amount that is measured."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Scale:
-    """``seconds`` per contender and round; medians are taken over ``rounds``.
+    """``seconds`` is per contender and round; medians are taken over ``rounds``.
 
-    Many short rounds: a disturbance of a second or two then spoils a few of them, not the median.
+    There are many short rounds, so that a disturbance of a second or two spoils a few of them, but not the
+    median.
     """
 
     seconds: float = 0.6
     rounds: int = 11
     clients: tuple[int, ...] = (1, 8, 32)
-    # what is read, folded and rebuilt
+    # the log that is read, folded and rebuilt
     events: int = 500_000
     users: int = 1_000
-    # of the one listener whose state is loaded
+    # the history of the one listener whose state is loaded
     longest: int = 100_000
     peer_events: int = 5_000
     stream: int = 1_000
-    # seconds of each measurement of delays, and of the search for skipped events
+    # seconds of each measurement of delays; the search for skipped events takes half
     delay_seconds: float = 20.0
     syncs: tuple[int, ...] = (10_000, 50_000)
     sync_rounds: int = 5
     request_seconds: float = 5.0
     request_rounds: int = 5
-    # how many plays are known of single listeners, and of many
+    # known plays of each single listener; number and known plays of the many listeners
     listeners: tuple[int, ...] = (100, 100_000, 500_000)
     active: int = 5_000
     active_entries: int = 1_000
     plays: int = 2_000
-    # of each of 200 podcasts; and tokens of the one who follows them
+    # episodes of each of 200 podcasts, and play tokens of the listener who follows these
     feed_episodes: int = 500
     players: int = 1_000
-    # of the listener who opens pages: episodes of each podcast, plays, and requests of each page
+    # the listener who opens pages: episodes of each podcast, plays, and requests of each page
     page_episodes: int = 334
     page_plays: int = 20_000
     page_rounds: int = 40
-    # of podcast apps: how many actions are stored (the first: what is read whole) and sent at once
+    # podcast apps: actions stored (all are read of the first number), and actions sent at once
     actions: tuple[int, ...] = (100_000, 10_000, 1_000_000)
     upload: int = 10_000
     app_rounds: int = 3
     polls: int = 300
     growth_posts: int = 60
-    # 200 apps poll within so many seconds, in place of ten minutes, while so many feeds are due
+    # 200 apps poll within so many seconds, instead of ten minutes, while so many feeds are due
     polling_apps: int = 200
     poll_seconds: float = 40.0
     polled_feeds: int = 1_000
-    # live connections: on which much happens, and nothing
+    # live connections: those with traffic, and idle ones
     live_busy: int = 200
     live_idle: int = 1_000
-    # a whole instance: seconds at rest, and under the load of so many
+    # a whole instance: seconds at rest, seconds under load, and the listeners and feeds of that load
     footprint_seconds: float = 60.0
     footprint_load_seconds: float = 90.0
     footprint_listeners: int = 200
@@ -62,7 +63,7 @@ class Scale:
 
 
 FULL = Scale()
-# every line of every benchmark, in seconds: says nothing about speed
+# every line of every benchmark, within seconds: the figures say nothing about speed
 TINY = Scale(
     seconds=0.1,
     rounds=1,

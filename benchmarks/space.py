@@ -1,4 +1,5 @@
-"""What podcasts and plays take of the disk, tables and indexes together, and so what a listener does."""
+"""The disk space of podcasts and plays, tables and indexes together, and the resulting space of one
+listener."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -50,7 +51,7 @@ def run(scale: Scale) -> Section:
 
 
 def _hear(user_id: UUID, count: int) -> None:
-    """As many episodes, each once."""
+    """Record plays of so many episodes, each heard once."""
     began = datetime.now(UTC) - timedelta(days=30)
     for place in range(count):
         show, at = place % SHOWS, began + timedelta(minutes=place)
@@ -71,7 +72,8 @@ def _hear(user_id: UUID, count: int) -> None:
 
 
 def _grown(work: Callable[[], object]) -> Counter[str]:
-    """By how many bytes events, and all the rest, have grown by it, once all of it is projected."""
+    """Return by how many bytes the events, and everything else, have grown through ``work``, once all of it
+    is projected."""
     before = _sizes()
     work()
     for name in PROJECTORS:

@@ -1,4 +1,5 @@
-"""A device that syncs thousands of play statuses over HTTP, beside the raw insert of the same events."""
+"""A device that syncs thousands of play statuses over HTTP, compared with the raw insert of the same
+events."""
 
 import time
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def _measure(server: Web, entries: int, seconds: dict[str, list[float]]) -> None
 
 
 def body(entries: int, first: int, cursor: str | None) -> bytes:
-    """What a device sends: JSON with every status that it knows."""
+    """Return what a device sends: JSON with every status that it knows."""
     plays = [sample.play(uuid4(), first + entry) for entry in range(entries)]
     statuses = [
         {
@@ -86,7 +87,7 @@ def body(entries: int, first: int, cursor: str | None) -> bytes:
 
 
 def sync(server: Web, who: Listener, payload: bytes) -> bytes:
-    """The body of the answer. Raises ``RuntimeError`` when it is not a 200."""
+    """Sync, and return the body of the response. Raises ``RuntimeError`` if it is not a 200."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=120)
     headers = {"Authorization": f"Bearer {who.token}", "Content-Type": "application/json"}
     connection.request("POST", "/api/v1/sync", payload, headers)
@@ -99,7 +100,7 @@ def sync(server: Web, who: Listener, payload: bytes) -> bytes:
 
 
 def _raw_insert(entries: int, first: int) -> Callable[[], None]:
-    """The same events in one statement, encoded beforehand."""
+    """Return a step that inserts the same events in one statement, encoded beforehand."""
     user_id = uuid4()
     stream = log.stream_of(user_id)
     lines = [{"t": "PlayRecorded", "s": 1, "d": event} for event in sample.plays(user_id, entries, first)]

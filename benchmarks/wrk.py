@@ -19,12 +19,12 @@ MISSING = "wrk is not installed (`apt-get install wrk`): requests were not measu
 CONNECTIONS = 8
 SCRIPT = Path(__file__).parent / "load.lua"
 JSON = "application/json"
-# <item> and the others are told in load.lua; the feed is https://example.org/rss
+# load.lua explains the placeholders, such as <item>; the feed is https://example.org/rss
 PLAY = (
     '{"rss_source_feed":"aHR0cHM6Ly9leGFtcGxlLm9yZy9yc3M=","rss_source_item":"<item>",'
     '"position":<position>,"played":false}'
 )
-# so many items are apart that no two runs send the same one
+# runs start so many items apart that no two send the same one
 _first_item = count(0, 1_000_000)
 
 
@@ -43,13 +43,13 @@ COLUMNS = ("requests/s", "p50 ms", "p99 ms", "server CPU ms/request")
 
 
 def figures(runs: Sequence[Run]) -> list[str]:
-    """The median of each figure, as ``COLUMNS``."""
+    """Return the median of each figure, in the order of ``COLUMNS``."""
     each = zip(*((run.per_second, run.p50, run.p99, run.cpu) for run in runs), strict=True)
     return [number(median(values)) for values in each]
 
 
 class Target(NamedTuple):
-    """Where one client sends its requests to."""
+    """The address and headers with which one client sends its requests."""
 
     path: str
     headers: Mapping[str, str] = {}
@@ -59,13 +59,13 @@ class Target(NamedTuple):
 
 
 def run(server: Web, method: str, path: str, who: Sequence[Listener], seconds: float) -> Run:
-    """Load the server from 8 connections. Raises ``RuntimeError`` when any request was refused."""
+    """Load the server with 8 connections. Raises ``RuntimeError`` if any request was refused."""
     body = PLAY if method == "POST" else ""
     return load(server.url, [server.process.pid], targets(path, who), seconds, body)
 
 
 def targets(path: str, who: Sequence[Listener]) -> list[Target]:
-    """The same path for each listener."""
+    """Return the same path as a target for each listener."""
     return [
         Target(path, {"Authorization": f"Bearer {listener.token}", "Content-Type": JSON}) for listener in who
     ]
@@ -78,7 +78,8 @@ def get(
     asked_range: str = "",
     connections: int = CONNECTIONS,
 ) -> Run:
-    """GET these addresses, one after the other and again, with that Range. Raises as ``run``."""
+    """GET these addresses in turn, again and again, with that Range header. Raises the same errors as
+    ``run``."""
     headers = {"Range": asked_range} if asked_range else {}
     each = [Target(path, headers) for path in paths]
     return load(server.url, [server.process.pid], each, seconds, connections=connections)
@@ -94,11 +95,11 @@ def load(
     connections: int = CONNECTIONS,
     closes: bool = False,
 ) -> Run:
-    """Requests of these clients by turns: POST of ``body`` where there is one, else GET.
+    """Send the requests of these clients in turns: POST if there is a ``body``, GET otherwise.
 
-    ``pids``: the server's main processes, of which ``cpu`` tells. ``closes``: it ends each connection after
-    its answer, which wrk calls an error in reading. Raises ``RuntimeError`` when a request was refused or
-    lost.
+    ``pids`` are the server's main processes, whose processor time is measured. ``closes`` says that the
+    server closes each connection after its answer, which wrk counts as a read error. Raises ``RuntimeError``
+    if a request was refused or lost.
     """
     with tempfile.NamedTemporaryFile("w") as listed:
         listed.write("\n".join(client.line() for client in clients))
@@ -115,7 +116,7 @@ def load(
 
 def _figures(url: str, arguments: Sequence[str], seconds: float, connections: int) -> list[float]:
     assert PROGRAM is not None
-    # no time-out: a slow answer belongs into the percentiles
+    # long enough never to be reached: slow responses must be part of the percentiles
     options = ["--threads", "1", "--connections", str(connections), "--timeout", "60s"]
     options += ["--duration", f"{max(1, round(seconds))}s", "--script", str(SCRIPT)]
     done = subprocess.run((PROGRAM, *options, url, "--", *arguments), capture_output=True, text=True)
