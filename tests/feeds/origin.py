@@ -149,8 +149,8 @@ class Origin:
         if self._server is not None:
             self._server.close()
             self._server = None
-        # A connection that was just accepted becomes a task within a few rounds of the loop. Cancelled before its
-        # first step, that task would never close its socket.
+        # A connection that was just accepted becomes a task within a few rounds of the loop. Cancelled before
+        # its first step, that task would never close its socket.
         for _ in range(5):
             await asyncio.sleep(0)
         ours = asyncio.current_task()
